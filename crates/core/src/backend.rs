@@ -1,0 +1,113 @@
+//! Which engine computes: chosen by cargo feature, opened at run time as one burn device.
+//!
+//! Every `cfg` over backends in the workspace is in this file; all other code takes a device.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+/// An engine that tensors can live on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BackendKind {
+    /// burn's `ndarray` backend on the CPU: the default.
+    Ndarray,
+    /// burn's `flex` backend on the CPU, the successor of `ndarray`.
+    Flex,
+    /// burn's `wgpu` backend on a GPU (or a software Vulkan driver).
+    Wgpu,
+}
+
+/// A backend cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BackendError {
+    /// The name is not a backend's.
+    #[error("unknown backend {0:?}: expected ndarray, flex or wgpu")]
+    Unknown(String),
+    /// The backend is not in this build.
+    #[error("backend {0} is not compiled in (this build has: {1}); build again with `--features {0}`")]
+    NotCompiled(BackendKind, String),
+    /// No graphics adapter answers.
+    #[error(
+        "backend wgpu found no graphics adapter; install a Vulkan driver (on Debian without a GPU: \
+         `apt-get install mesa-vulkan-drivers libvulkan1`) or use `--backend ndarray`"
+    )]
+    NoAdapter,
+}
+
+impl BackendKind {
+    /// Every backend that nlpress knows.
+    pub const ALL: [Self; 3] = [Self::Ndarray, Self::Flex, Self::Wgpu];
+
+    /// Its name, as in cargo features and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ndarray => "ndarray",
+            Self::Flex => "flex",
+            Self::Wgpu => "wgpu",
+        }
+    }
+
+    /// Whether this build can use it.
+    pub fn is_compiled(self) -> bool {
+        match self {
+            Self::Ndarray => cfg!(feature = "ndarray"),
+            Self::Flex => cfg!(feature = "flex"),
+            Self::Wgpu => cfg!(feature = "wgpu"),
+        }
+    }
+
+    /// The backends of this build, the preferred first.
+    pub fn compiled() -> Vec<Self> {
+        Self::ALL.into_iter().filter(|b| b.is_compiled()).collect()
+    }
+
+    /// Whether it computes in the memory of this process, so that plain slices reach its tensors cheaply.
+    pub fn is_cpu(self) -> bool {
+        !matches!(self, Self::Wgpu)
+    }
+
+    /// Opens the backend as a burn device.
+    ///
+    /// # Errors
+    /// [`BackendError::NotCompiled`], or [`BackendError::NoAdapter`] when wgpu finds nothing to run on.
+    #[cfg(any(feature = "ndarray", feature = "flex", feature = "wgpu"))]
+    pub fn open(self) -> Result<burn::tensor::Device, BackendError> {
+        match self {
+            #[cfg(feature = "ndarray")]
+            #[allow(deprecated)]
+            // burn prefers flex; nlpress keeps ndarray for as long as burn ships it
+            Self::Ndarray => Ok(burn::tensor::Device::ndarray()),
+            #[cfg(feature = "flex")]
+            Self::Flex => Ok(burn::tensor::Device::flex()),
+            #[cfg(feature = "wgpu")]
+            Self::Wgpu => {
+                use burn::tensor::{Device, DeviceKind, DeviceType};
+                if Device::enumerate(DeviceType::Wgpu).into_vec().is_empty() {
+                    return Err(BackendError::NoAdapter);
+                }
+                Ok(Device::wgpu(DeviceKind::DefaultDevice))
+            }
+            #[allow(unreachable_patterns)] // reachable only when a backend is left out of the build
+            other => Err(BackendError::NotCompiled(
+                other,
+                Self::compiled().iter().map(|b| b.name()).collect::<Vec<_>>().join(", "),
+            )),
+        }
+    }
+}
+
+impl fmt::Display for BackendKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for BackendKind {
+    type Err = BackendError;
+
+    fn from_str(text: &str) -> Result<Self, BackendError> {
+        Self::ALL.into_iter().find(|b| b.name() == text).ok_or_else(|| BackendError::Unknown(text.into()))
+    }
+}

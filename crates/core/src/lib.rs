@@ -1,0 +1,27 @@
+//! The words that every nlpress crate shares.
+//!
+//! - [`backend`]: which engine computes, chosen by cargo feature and opened at run time as one burn device.
+//! - [`event`]: everything a run says about itself, pushed into a [`Sink`] whose answer can stop the run.
+//! - [`measure`]: a number with its name, its unit and the direction that is better.
+//! - [`select`]: glob selectors over site names.
+//! - [`seed`]: named, independent streams of random numbers, so that results do not depend on scheduling.
+//! - [`fraction`]: a number proven to lie in `[0, 1]`.
+//! - [`files`]: files written beside and renamed, and their hashes.
+//!
+//! This crate refuses to know what a network, a technique or an artifact is. It reaches burn only when a
+//! backend feature is on; the runtime that serves artifacts uses it with none.
+
+pub mod backend;
+pub mod event;
+pub mod files;
+pub mod fraction;
+pub mod measure;
+pub mod seed;
+pub mod select;
+
+pub use backend::BackendKind;
+pub use event::{Event, Flow, Sink, Stopped};
+pub use fraction::Fraction;
+pub use measure::{Better, Measurement};
+pub use seed::{Rng, Seed};
+pub use select::Selectors;
