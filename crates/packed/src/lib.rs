@@ -2,7 +2,24 @@
 //!
 //! A weight matrix is `[inputs, outputs]`, one row for each input, so that a sparse feature row touches only
 //! the weight rows of its non-zeros. A layout is a [`Scheme`]: what each value is, times which values are kept.
+//! A [`Matrix`] is numbers in one layout: made from slices, written as [`Part`]s of exactly
+//! [`Scheme::bytes`] bytes, read back with every count checked, and multiplied by one [`Input`] row at a time.
+//!
+//! This crate refuses to know what a network, a file or a thread is. It is the only crate with `unsafe` code,
+//! and that only to call kernels compiled for instructions which were found on this processor first.
 
+mod body;
+mod error;
+mod kernels;
+mod matrix;
+mod multiply;
+mod parts;
+mod quantize;
 pub mod scheme;
 
+pub use error::PackError;
+pub use matrix::{MOST_ENTRIES, MOST_QUANTIZED_INPUTS, Matrix, Scales};
+pub use multiply::{Input, Scratch};
+pub use parts::{Dtype, Part};
+pub use quantize::{INT8_LEVELS, INT16_LEVELS, quantize_row};
 pub use scheme::{Index, Per, Scheme, Values};

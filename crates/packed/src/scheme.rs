@@ -80,7 +80,7 @@ impl Scheme {
 }
 
 /// Bytes that hold every number in `0..=largest`: 1, 2 or 4.
-fn width(largest: usize) -> usize {
+pub(crate) fn width(largest: usize) -> usize {
     match largest {
         0..=0xff => 1,
         0x100..=0xffff => 2,
