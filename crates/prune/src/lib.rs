@@ -1,1 +1,49 @@
-//! prune
+//! Pruning and structure simplification, one file per technique.
+//!
+//! | technique | what goes | what it becomes |
+//! |---|---|---|
+//! | [`neurons`] | hidden units that cost least on the validation rows | smaller matrices |
+//! | [`layers`] | whole hidden layers | fewer, merged matrices |
+//! | [`magnitude`] | the smallest connections | masked |
+//! | [`random`] | connections by lot, as the control | masked |
+//! | [`penalty`] | the smallest after training under L1 or L2 | masked |
+//! | [`sparse`] | nothing, or the smallest | packed sparse |
+//! | [`clip`] | the smallest of each sparse matrix | packed sparse |
+//!
+//! Every rule is also a plain function on slices ([`magnitude::keep_largest`], [`neurons::least`],
+//! [`layers::product`], …), and [`module`] applies the main one to a burn module of your own. This crate refuses
+//! to know how a recipe is read or an artifact written.
+
+mod activations;
+pub mod clip;
+mod cut;
+mod error;
+pub mod layers;
+pub mod magnitude;
+pub mod module;
+pub mod neurons;
+mod pack;
+pub mod penalty;
+pub mod random;
+pub mod solve;
+pub mod sparse;
+mod tune;
+
+pub use cut::{Scope, cubic};
+pub use error::PruneError;
+pub use nlpress_core::{BackendKind, Fraction, Seed, Selectors};
+pub use pack::Places;
+
+use nlpress_technique::Kind;
+
+/// Every technique of this crate.
+pub const KINDS: &[Kind] = &[
+    neurons::KIND,
+    magnitude::KIND,
+    layers::KIND,
+    sparse::KIND,
+    penalty::L1,
+    penalty::L2,
+    clip::KIND,
+    random::KIND,
+];

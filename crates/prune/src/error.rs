@@ -1,0 +1,69 @@
+//! Why a pruning cannot be done.
+
+/// A setting, a slice or a module that pruning refuses.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PruneError {
+    /// A setting is out of its bounds.
+    #[error("{key} is {value}, but it must be {bound}")]
+    Setting {
+        /// The key in the recipe's table.
+        key: &'static str,
+        /// Its value.
+        value: String,
+        /// What would be accepted.
+        bound: &'static str,
+    },
+    /// A slice has the wrong length.
+    #[error("{what} has {found} entries, expected {expected}")]
+    Length {
+        /// Which slice.
+        what: &'static str,
+        /// Its length.
+        found: usize,
+        /// The length that fits.
+        expected: usize,
+    },
+    /// More entries would have to be kept than there are.
+    #[error("{wanted} entries are to be kept, but only {kept} are left")]
+    TooFew {
+        /// Entries to keep.
+        wanted: usize,
+        /// Entries that are kept now.
+        kept: usize,
+    },
+    /// No parameter of rank 2 has a path that the selectors match.
+    #[error("no parameter of rank 2 matches {selectors:?}; there are: {paths}")]
+    NothingSelected {
+        /// The selectors as written.
+        selectors: Vec<String>,
+        /// Paths of the parameters of rank 2.
+        paths: String,
+    },
+    /// A parameter cannot be read as floats.
+    #[error("parameter {path}: {why}")]
+    Parameter {
+        /// Its path in the module.
+        path: String,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+impl PruneError {
+    pub(crate) fn setting(key: &'static str, value: impl ToString, bound: &'static str) -> Self {
+        Self::Setting { key, value: value.to_string(), bound }
+    }
+
+    pub(crate) fn same_length(what: &'static str, found: usize, expected: usize) -> Result<(), Self> {
+        if found == expected { Ok(()) } else { Err(Self::Length { what, found, expected }) }
+    }
+}
+
+/// Checks a share of entries to drop.
+pub(crate) fn sparsity(value: f64) -> Result<nlpress_core::Fraction, PruneError> {
+    match nlpress_core::Fraction::try_from(value) {
+        Ok(share) if value > 0.0 && value < 1.0 => Ok(share),
+        _ => Err(PruneError::setting("sparsity", value, "more than 0 and less than 1")),
+    }
+}

@@ -1,0 +1,162 @@
+//! Pruning on a burn module of your own, without nlpress's `Model`.
+//!
+//! The same plain arithmetic ([`keep_largest`]) on every float parameter of rank 2 whose path matches: paths are
+//! dotted as burn gives them, for example `encoder.0.linear.weight`. Shapes stay; what is dropped becomes zero.
+//! Zeros do not hold by themselves while burn's optimiser goes on: keep the [`Report`] and call
+//! [`Report::hold`] after each of its steps.
+//!
+//! ```
+//! # #[cfg(feature = "ndarray")] {
+//! use burn::nn::LinearConfig;
+//! use nlpress_core::BackendKind;
+//! use nlpress_prune::{Fraction, Scope, Selectors, module};
+//!
+//! let device = BackendKind::Ndarray.open()?.device().clone();
+//! let layer = LinearConfig::new(10, 4).init(&device);
+//! let selectors = Selectors::parse(&["weight"])?;
+//! let (layer, report) =
+//!     module::prune_magnitude(layer, &selectors, Fraction::try_from(0.75)?, Scope::Global)?;
+//! assert_eq!((report.kept, report.dropped), (10, 30));
+//! assert_eq!(report.sites[0].path, "weight");
+//! # let _ = layer;
+//! # }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
+use burn::tensor::{Bool, Tensor, TensorData};
+use nlpress_core::{Fraction, Selectors};
+
+use crate::magnitude::keep_largest;
+use crate::{PruneError, Scope};
+
+/// What was done to a module, and the masks that it was done with.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Entries that are kept, over all matched parameters.
+    pub kept: usize,
+    /// Entries that are zero now.
+    pub dropped: usize,
+    /// The matched parameters, in the order of the module.
+    pub sites: Vec<Pruned>,
+}
+
+/// What was done to one parameter.
+#[derive(Clone, Debug)]
+pub struct Pruned {
+    /// Its path in the module.
+    pub path: String,
+    /// Which entries are kept, row-major.
+    pub keep: Vec<bool>,
+    id: ParamId,
+}
+
+impl Report {
+    /// Sets what was dropped to zero again, for example after a step of an optimiser.
+    ///
+    /// Parameters are found by burn's identity; those that are not of this report stay as they are.
+    pub fn hold<M: Module>(&self, module: M) -> M {
+        module.map(&mut Apply(self))
+    }
+}
+
+/// Sets the entries of the smallest magnitude to zero: the share `sparsity` of all matched parameters together
+/// ([`Scope::Global`]) or of each ([`Scope::Site`]).
+///
+/// Entries that are zero already are the first to go. The number of dropped entries is exact:
+/// `sparsity.of(entries)`.
+///
+/// # Errors
+/// [`PruneError`] when no parameter of rank 2 matches, or one is quantized, or cannot be read.
+pub fn prune_magnitude<M: Module>(
+    module: M,
+    selectors: &Selectors,
+    sparsity: Fraction,
+    scope: Scope,
+) -> Result<(M, Report), PruneError> {
+    let mut gather = Gather { selectors, path: Vec::new(), seen: Vec::new(), found: Vec::new() };
+    module.visit(&mut gather);
+    let found = gather.found.into_iter().collect::<Result<Vec<Found>, PruneError>>()?;
+    if found.is_empty() {
+        let selectors = selectors.source().to_vec();
+        return Err(PruneError::NothingSelected { selectors, paths: gather.seen.join(", ") });
+    }
+    let mut masks = Vec::with_capacity(found.len());
+    let together = if scope == Scope::Global { found.len() } else { 1 };
+    for group in found.chunks(together) {
+        let values: Vec<&[f32]> = group.iter().map(|f| f.values.as_slice()).collect();
+        let all: Vec<Vec<bool>> = values.iter().map(|v| vec![true; v.len()]).collect();
+        let size: usize = values.iter().map(|v| v.len()).sum();
+        masks.extend(keep_largest(&values, &all, size - sparsity.of(size))?);
+    }
+    let kept = masks.iter().flatten().filter(|k| **k).count();
+    let dropped = masks.iter().map(Vec::len).sum::<usize>() - kept;
+    let sites = found.into_iter().zip(masks).map(|(f, keep)| Pruned { path: f.path, keep, id: f.id }).collect();
+    let report = Report { kept, dropped, sites };
+    Ok((report.hold(module), report))
+}
+
+struct Found {
+    path: String,
+    id: ParamId,
+    values: Vec<f32>,
+}
+
+/// Reads the matched parameters.
+struct Gather<'a> {
+    selectors: &'a Selectors,
+    path: Vec<String>,
+    seen: Vec<String>,
+    found: Vec<Result<Found, PruneError>>,
+}
+
+impl ModuleVisitor for Gather<'_> {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if D != 2 {
+            return;
+        }
+        let path = self.path.join(".");
+        self.seen.push(path.clone());
+        if !self.selectors.matches(&path) {
+            return;
+        }
+        let read = |path: &str| {
+            let bad = |why: String| PruneError::Parameter { path: path.to_owned(), why };
+            let tensor = param.base();
+            if !tensor.dtype().is_float() {
+                return Err(bad(format!("it is {:?}, and only floats can be pruned", tensor.dtype())));
+            }
+            let data = tensor.try_into_data().map_err(|e| bad(e.to_string()))?;
+            data.convert::<f32>().try_into_vec::<f32>().map_err(|e| bad(format!("{e:?}")))
+        };
+        self.found.push(read(&path).map(|values| Found { path, id: param.id, values }));
+    }
+}
+
+/// Sets what the masks do not keep to zero, in the parameter's own precision.
+struct Apply<'a>(&'a Report);
+
+impl ModuleMapper for Apply<'_> {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let Some(site) = self.0.sites.iter().find(|s| s.id == param.id) else { return param };
+        param.map(|tensor| {
+            let shape = tensor.shape();
+            if shape.num_elements() != site.keep.len() {
+                return tensor;
+            }
+            let (device, tracked) = (tensor.device(), tensor.is_require_grad());
+            let drop: Vec<bool> = site.keep.iter().map(|k| !k).collect();
+            let drop = Tensor::<D, Bool>::from_data(TensorData::new(drop, shape), &device);
+            let tensor = tensor.detach().mask_fill(drop, 0.0);
+            if tracked { tensor.require_grad() } else { tensor }
+        })
+    }
+}

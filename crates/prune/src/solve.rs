@@ -1,0 +1,207 @@
+//! Linear least squares with a ridge, from streamed rows.
+
+use crate::PruneError;
+
+/// Sums over rows that a least-squares fit of `targets ≈ inputs · weight + bias` needs.
+///
+/// Memory grows with the widths, not with the rows. Double precision throughout, in the order of the rows, so
+/// that the result does not depend on threads.
+#[derive(Clone, Debug)]
+pub struct LeastSquares {
+    width: usize,
+    outputs: usize,
+    rows: usize,
+    /// Lower triangle of inputsᵀ · inputs, `[width, width]`.
+    square: Vec<f64>,
+    /// inputsᵀ · targets, `[width, outputs]`.
+    cross: Vec<f64>,
+    inputs: Vec<f64>,
+    targets: Vec<f64>,
+}
+
+/// A linear map that was fitted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Linear {
+    /// `[width, outputs]`, row-major.
+    pub weight: Vec<f32>,
+    /// `[outputs]`.
+    pub bias: Vec<f32>,
+}
+
+impl LeastSquares {
+    /// No rows yet.
+    pub fn new(width: usize, outputs: usize) -> Self {
+        Self {
+            width,
+            outputs,
+            rows: 0,
+            square: vec![0.0; width * width],
+            cross: vec![0.0; width * outputs],
+            inputs: vec![0.0; width],
+            targets: vec![0.0; outputs],
+        }
+    }
+
+    /// Takes rows `[rows, width]` and their targets `[rows, outputs]`.
+    ///
+    /// # Errors
+    /// [`PruneError::Length`] when they do not fit.
+    pub fn add(&mut self, inputs: &[f32], targets: &[f32]) -> Result<(), PruneError> {
+        let rows = inputs.len() / self.width.max(1);
+        PruneError::same_length("inputs", inputs.len(), rows * self.width)?;
+        PruneError::same_length("targets", targets.len(), rows * self.outputs)?;
+        for row in 0..rows {
+            let x = &inputs[row * self.width..(row + 1) * self.width];
+            let t = &targets[row * self.outputs..(row + 1) * self.outputs];
+            self.targets.iter_mut().zip(t).for_each(|(sum, t)| *sum += f64::from(*t));
+            // After a ReLU, and in text rows, most numbers are zero.
+            let live: Vec<(usize, f64)> =
+                x.iter().enumerate().filter(|(_, x)| **x != 0.0).map(|(i, x)| (i, f64::from(*x))).collect();
+            for (at, &(i, x)) in live.iter().enumerate() {
+                self.inputs[i] += x;
+                let square = &mut self.square[i * self.width..];
+                live[..=at].iter().for_each(|&(j, y)| square[j] += x * y);
+                let cross = &mut self.cross[i * self.outputs..(i + 1) * self.outputs];
+                cross.iter_mut().zip(t).for_each(|(sum, t)| *sum += x * f64::from(*t));
+            }
+        }
+        self.rows += rows;
+        Ok(())
+    }
+
+    /// The map with the least squared error plus `ridge` times the mean input variance times the squared weights
+    /// (for each row). The bias is not held down.
+    ///
+    /// `None` when there is no row, or the equations have no finite solution.
+    pub fn solve(mut self, ridge: f64) -> Option<Linear> {
+        if self.rows == 0 || self.width == 0 {
+            return None;
+        }
+        let (n, width, outputs) = (self.rows as f64, self.width, self.outputs);
+        // Centre: then the bias leaves the equations.
+        for i in 0..width {
+            for j in 0..=i {
+                self.square[i * width + j] -= self.inputs[i] * self.inputs[j] / n;
+            }
+            for o in 0..outputs {
+                self.cross[i * outputs + o] -= self.inputs[i] * self.targets[o] / n;
+            }
+        }
+        let mean = (0..width).map(|i| self.square[i * width + i]).sum::<f64>() / width as f64;
+        // An input that never varies gets weight zero, not a division by zero.
+        let ridge = (ridge * mean).max(f64::MIN_POSITIVE.sqrt());
+        (0..width).for_each(|i| self.square[i * width + i] += ridge);
+        factor(&mut self.square, width)?;
+        substitute(&self.square, &mut self.cross, width, outputs);
+        let bias = (0..outputs).map(|o| {
+            let of_mean: f64 = (0..width).map(|i| self.inputs[i] * self.cross[i * outputs + o]).sum();
+            ((self.targets[o] - of_mean) / n) as f32
+        });
+        let bias: Vec<f32> = bias.collect();
+        let weight: Vec<f32> = self.cross.iter().map(|x| *x as f32).collect();
+        weight.iter().chain(&bias).all(|x| x.is_finite()).then_some(Linear { weight, bias })
+    }
+}
+
+/// Cholesky's factor of a symmetric matrix, in its lower triangle; `None` when it is not positive definite.
+fn factor(a: &mut [f64], n: usize) -> Option<()> {
+    for i in 0..n {
+        let (above, from_i) = a.split_at_mut(i * n);
+        let row = &mut from_i[..n];
+        for j in 0..i {
+            let other = &above[j * n..j * n + n];
+            row[j] = (row[j] - dot(&row[..j], &other[..j])) / other[j];
+        }
+        let left = row[i] - dot(&row[..i], &row[..i]);
+        if !(left > 0.0 && left.is_finite()) {
+            return None;
+        }
+        row[i] = left.sqrt();
+    }
+    Some(())
+}
+
+/// Solves `l · lᵀ · x = b` for each of the `m` columns of `b`, in place.
+fn substitute(l: &[f64], b: &mut [f64], n: usize, m: usize) {
+    for i in 0..n {
+        let (done, rest) = b.split_at_mut(i * m);
+        for (j, done) in done.chunks_exact(m).enumerate() {
+            let factor = l[i * n + j];
+            rest[..m].iter_mut().zip(done).for_each(|(x, y)| *x -= factor * y);
+        }
+        rest[..m].iter_mut().for_each(|x| *x /= l[i * n + i]);
+    }
+    for i in (0..n).rev() {
+        let (rest, done) = b.split_at_mut((i + 1) * m);
+        let this = &mut rest[i * m..];
+        for (j, done) in (i + 1..n).zip(done.chunks_exact(m)) {
+            let factor = l[j * n + i];
+            this.iter_mut().zip(done).for_each(|(x, y)| *x -= factor * y);
+        }
+        this.iter_mut().for_each(|x| *x /= l[i * n + i]);
+    }
+}
+
+/// Four sums side by side, so that the compiler can use vector registers; their order is fixed.
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    let mut sums = [0.0; 4];
+    let (a4, b4) = (a.chunks_exact(4), b.chunks_exact(4));
+    let tail: f64 = a4.remainder().iter().zip(b4.remainder()).map(|(x, y)| x * y).sum();
+    for (a, b) in a4.zip(b4) {
+        for k in 0..4 {
+            sums[k] += a[k] * b[k];
+        }
+    }
+    sums.iter().sum::<f64>() + tail
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nlpress_core::Seed;
+    use proptest::prelude::*;
+
+    #[test]
+    fn refuses_lengths_that_do_not_fit_and_has_no_answer_without_rows() {
+        let mut fit = LeastSquares::new(3, 2);
+        assert!(fit.add(&[0.0; 4], &[0.0; 2]).is_err());
+        assert!(fit.add(&[0.0; 6], &[0.0; 3]).is_err());
+        assert_eq!(fit.clone().solve(1e-3), None);
+        fit.add(&[f32::NAN, 0.0, 0.0], &[0.0; 2]).unwrap();
+        assert_eq!(fit.solve(1e-3), None);
+    }
+
+    #[test]
+    fn inputs_that_never_vary_are_harmless() {
+        let mut fit = LeastSquares::new(2, 1);
+        fit.add(&[1.0, 0.0, 1.0, 0.0], &[3.0, 5.0]).unwrap();
+        let linear = fit.solve(1e-6).unwrap();
+        assert!((linear.bias[0] + linear.weight[0] - 4.0).abs() < 1e-5, "{linear:?}");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+        #[test]
+        fn finds_the_map_that_made_the_targets(seed in 0u64..1000, width in 1usize..9, outputs in 1usize..4) {
+            let mut rng = Seed(seed).stream(0);
+            let mut draw = |n: usize| (0..n).map(|_| rng.normal()).collect::<Vec<f32>>();
+            let (weight, bias) = (draw(width * outputs), draw(outputs));
+            let rows = 6 * width + 4;
+            let inputs = draw(rows * width);
+            let targets: Vec<f32> = inputs
+                .chunks_exact(width)
+                .flat_map(|x| (0..outputs).map(|o| {
+                    bias[o] + x.iter().enumerate().map(|(i, x)| x * weight[i * outputs + o]).sum::<f32>()
+                }).collect::<Vec<_>>())
+                .collect();
+            let mut fit = LeastSquares::new(width, outputs);
+            let half = rows / 2;
+            fit.add(&inputs[..half * width], &targets[..half * outputs]).unwrap();
+            fit.add(&inputs[half * width..], &targets[half * outputs..]).unwrap();
+            let found = fit.solve(1e-9).unwrap();
+            for (a, b) in found.weight.iter().chain(&found.bias).zip(weight.iter().chain(&bias)) {
+                prop_assert!((a - b).abs() < 1e-3, "{a} {b}");
+            }
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! `prune.sparse`: weights become sparse matrices that take less space.
+//!
+//! A masked weight still lies in memory whole; here only its kept entries are stored, with their places: as one
+//! bit for each entry, or as a column for each kept one (compressed sparse rows). A dense weight has nothing
+//! that can be left out, so it needs a `sparsity` first. The result is final and is no longer trained.
+
+use nlpress_core::Fraction;
+use nlpress_model::{Form, Model, Outline, SiteId};
+use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
+use nlpress_train::FitConfig;
+use serde::Deserialize;
+
+use crate::cut::{self, Cut, Scope};
+use crate::magnitude::keep_largest;
+use crate::pack::Places;
+use crate::tune::tune_if;
+use crate::{PruneError, error};
+
+/// The entry in the list of all techniques.
+pub const KIND: Kind = Kind {
+    name: "prune.sparse",
+    family: Family::Simplify,
+    summary: "Stores the kept entries only, after dropping the smallest where asked to.",
+    source: "Tinney and Walker 1967 (compressed sparse rows); Han et al. 2016, arXiv:1510.00149",
+    example: "sparsity = 0.8\nindex = \"auto\"",
+    on: &["**"],
+    settings: &[
+        (
+            "sparsity",
+            "share of the selected sites' weights to drop first, more than 0 and less than 1; required where a \
+             site is dense, and more than is dropped already where all are masked",
+        ),
+        ("scope", "\"global\": weights compete over all selected sites (default); \"site\": within each"),
+        ("index", "\"auto\": the smaller for each site (default); \"bitmask\"; \"csr\""),
+        ("finetune", "training with the mask held before packing, as a training table; none by default"),
+    ],
+    parse: parse::<Sparse>,
+};
+
+/// The checked configuration of `prune.sparse`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(try_from = "Raw")]
+pub struct Sparse {
+    sparsity: Option<Fraction>,
+    scope: Scope,
+    index: Places,
+    finetune: Option<FitConfig>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    sparsity: Option<f64>,
+    #[serde(default)]
+    scope: Scope,
+    #[serde(default)]
+    index: Places,
+    finetune: Option<FitConfig>,
+}
+
+impl TryFrom<Raw> for Sparse {
+    type Error = PruneError;
+
+    fn try_from(raw: Raw) -> Result<Self, PruneError> {
+        let sparsity = raw.sparsity.map(error::sparsity).transpose()?;
+        Ok(Self { sparsity, scope: raw.scope, index: raw.index, finetune: raw.finetune })
+    }
+}
+
+impl Technique for Sparse {
+    fn needs(&self) -> Needs {
+        let trains = self.finetune.is_some();
+        Needs { training: trains, validation: trains, teacher: false }
+    }
+
+    fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
+        let after = match self.sparsity {
+            Some(sparsity) => cut::plan(before, on, sparsity, self.scope, problems),
+            None => {
+                for site in cut::treatable(before, on, problems).iter().filter(|s| s.form == Form::Dense) {
+                    let why = "it is dense, so that nothing can be left out: set sparsity, or prune it before";
+                    problems.push(Problem::at(&site.id, why));
+                }
+                before.clone()
+            }
+        };
+        self.index.plan(after, on)
+    }
+
+    fn apply(&self, mut model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
+        cx.progress("cutting", 0, 1)?;
+        if let Some(sparsity) = self.sparsity {
+            model = Cut::of(&model, on, sparsity, self.scope)?.make(model, &mut keep_largest)?;
+        }
+        model = tune_if(model, self.finetune.as_ref(), cx)?;
+        self.index.pack(model, on)
+    }
+}
