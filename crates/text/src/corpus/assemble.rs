@@ -109,7 +109,7 @@ pub(super) fn check_limit(limit: usize, classes: usize) -> Result<(), TextError>
     Ok(())
 }
 
-/// Keeps at most `limit` documents: one of every class, then every class by its share.
+/// Keeps at most `limit` documents, every class by its share and with at least one.
 pub(super) fn thin(documents: &mut Vec<Document>, classes: usize, limit: usize) {
     if documents.len() <= limit {
         return;
@@ -138,24 +138,25 @@ fn rank(text: &str) -> [u8; 8] {
     rank
 }
 
-/// Divides `limit` places among classes of the given sizes (more than `limit` in all): one for each class that
-/// has members, the rest in proportion to the members left, fractions to the largest remainders.
+/// Divides `limit` places among classes of the given sizes (more than `limit` in all, no more classes than
+/// `limit`): in proportion, fractions to the largest remainders; then a class that has members but got no place
+/// takes one from the class with the most.
 fn quotas(sizes: &[usize], limit: usize) -> Vec<usize> {
-    let mut quotas: Vec<usize> = sizes.iter().map(|&n| n.min(1)).collect();
-    let places = limit.saturating_sub(quotas.iter().sum());
-    let left: Vec<u128> = sizes.iter().map(|&n| n.saturating_sub(1) as u128).collect();
-    let all: u128 = left.iter().sum::<u128>().max(1);
-    let mut remainders = Vec::new();
-    let mut given = 0;
-    for (class, &n) in left.iter().enumerate() {
-        let share = n * places as u128;
-        quotas[class] += (share / all) as usize;
-        given += (share / all) as usize;
-        remainders.push((share % all, class));
-    }
-    remainders.sort_unstable_by(|(a, i), (b, j)| b.cmp(a).then(i.cmp(j)));
-    for (_, class) in remainders.into_iter().take(places.saturating_sub(given)) {
+    let all = sizes.iter().sum::<usize>().max(1) as u128;
+    let share = |n: usize| n as u128 * limit as u128;
+    let mut quotas: Vec<usize> = sizes.iter().map(|&n| (share(n) / all) as usize).collect();
+    let left = limit - quotas.iter().sum::<usize>();
+    let mut by_remainder: Vec<usize> = (0..sizes.len()).collect();
+    by_remainder.sort_by_key(|&class| std::cmp::Reverse(share(sizes[class]) % all));
+    for &class in by_remainder.iter().take(left) {
         quotas[class] += 1;
+    }
+    for class in 0..sizes.len() {
+        if sizes[class] > 0 && quotas[class] == 0 {
+            let most = (0..sizes.len()).rev().max_by_key(|&c| quotas[c]).unwrap_or(class);
+            quotas[most] -= 1;
+            quotas[class] += 1;
+        }
     }
     quotas
 }
@@ -167,7 +168,7 @@ mod tests {
     #[test]
     fn quotas_follow_the_shares_and_forget_no_class() {
         assert_eq!(quotas(&[900, 100], 100), [90, 10]);
-        assert_eq!(quotas(&[90, 10], 10), [8, 2]);
+        assert_eq!(quotas(&[90, 10], 10), [9, 1]);
         assert_eq!(quotas(&[1000, 1, 0], 10), [9, 1, 0]);
         assert_eq!(quotas(&[5, 5, 5], 3), [1, 1, 1]);
         for limit in 3..20 {

@@ -64,8 +64,8 @@ pub struct CorpusOptions {
     pub delimiter: Option<char>,
     /// How one file is split; files for each split do not use it.
     pub split: SplitRule,
-    /// Documents in each split at most, for quick runs. Every class keeps one document, and
-    /// the other places go by the classes' shares (largest remainders); within a class those stay whose texts have the smallest hashes, so a smaller
+    /// Documents in each split at most, for quick runs. Every class keeps its share (largest remainders, and
+    /// at least one document); within a class those stay whose texts have the smallest hashes, so a smaller
     /// limit takes from what a larger one took, and the order stays as it was.
     pub limit: Option<usize>,
     /// Longest line (or quoted CSV record) in bytes.
