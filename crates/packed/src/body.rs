@@ -114,6 +114,11 @@ impl<T: Element> Body<T> {
         }
     }
 
+    pub(crate) fn nonzeros(&self) -> usize {
+        let (Body::Rows { values, .. } | Body::Lists(Lists { values, .. })) = self;
+        values.iter().filter(|v| **v != T::default()).count()
+    }
+
     pub(crate) fn resident_bytes(&self) -> usize {
         match self {
             Body::Lists(l) => 4 * (l.starts.len() + l.columns.len()) + size_of_val(&l.values[..]),

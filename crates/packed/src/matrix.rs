@@ -70,6 +70,19 @@ impl Matrix {
         Ok(Self { inputs, outputs, index, store: Store::F32(body) })
     }
 
+    /// The entries of `values` where `keep` is true, as floats, in whichever index takes the fewest bytes.
+    ///
+    /// # Errors
+    /// As [`Matrix::sparse`].
+    pub fn smallest(inputs: usize, outputs: usize, values: &[f32], keep: &[bool]) -> Result<Self, PackError> {
+        let entries = entries(inputs, outputs)?;
+        same_length("keep", keep.len(), entries)?;
+        let kept = keep.iter().filter(|k| **k).count();
+        let bytes = |index| Scheme { values: Values::F32, index }.bytes(inputs, outputs, kept);
+        let full = bytes(Index::Full) <= bytes(Index::Sparse);
+        Self::sparse(inputs, outputs, values, keep, if full { Index::Full } else { Index::Sparse })
+    }
+
     /// 8-bit integers with scales; `q` is `[inputs, outputs]`, row-major. Without `keep`, all are kept; with it,
     /// as in [`Matrix::sparse`].
     ///
@@ -134,6 +147,15 @@ impl Matrix {
             Store::F32(body) => body.kept(self.inputs, self.outputs),
             Store::Int32(body, _) => body.kept(self.inputs, self.outputs),
             Store::Int8(body, _) => body.kept(self.inputs, self.outputs),
+        }
+    }
+
+    /// Stored entries that are not zero.
+    pub fn nonzeros(&self) -> usize {
+        match &self.store {
+            Store::F32(body) => body.nonzeros(),
+            Store::Int32(body, _) => body.nonzeros(),
+            Store::Int8(body, _) => body.nonzeros(),
         }
     }
 
