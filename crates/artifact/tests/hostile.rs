@@ -1,5 +1,7 @@
 //! Files that nobody honest wrote: always an error or a valid artifact, never a panic.
 
+#![cfg(test)]
+
 mod common;
 
 use common::{artifact, fault, forms};

@@ -1,6 +1,6 @@
 //! A weight matrix in one layout, checked once when it is made.
 
-use crate::body::{Body, Element, Lists, resolve};
+use crate::body::{Body, Element, Held, Lists, resolve};
 use crate::{Index, PackError, Per, Scheme, Values};
 
 /// Most entries of a matrix, stored or not.
@@ -173,6 +173,19 @@ impl Matrix {
             Store::Int32(body, scales) => body.resident_bytes() + 4 * scales.all().len(),
             Store::Int8(body, scales) => body.resident_bytes() + 4 * scales.all().len(),
         }
+    }
+
+    /// The same matrix, held in memory in that form, whatever is faster. It stays the same on disk.
+    ///
+    /// A matrix that stores all entries is always held as rows.
+    pub fn held_as(self, held: Held) -> Self {
+        let Self { inputs, outputs, index, store } = self;
+        let store = match store {
+            Store::F32(body) => Store::F32(body.held_as(held, inputs, outputs)),
+            Store::Int32(body, scales) => Store::Int32(body.held_as(held, inputs, outputs), scales),
+            Store::Int8(body, scales) => Store::Int8(body.held_as(held, inputs, outputs), scales),
+        };
+        Self { inputs, outputs, index, store }
     }
 
     /// All entries as floats, `[inputs, outputs]`, row-major; an integer is multiplied by its scale in single

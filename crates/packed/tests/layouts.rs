@@ -1,5 +1,7 @@
 //! Every layout keeps its numbers, takes the bytes it is said to take, and refuses what is broken.
 
+#![cfg(test)]
+
 use nlpress_packed::{Dtype, Index, Matrix, PackError, Part, Per, Scales, Scheme, Values};
 use proptest::prelude::*;
 use std::borrow::Cow;
