@@ -1,5 +1,9 @@
 //! Every technique of the crate against the contract, on every backend that opens.
 
+mod chains;
+mod own_module;
+mod units;
+
 use nlpress_core::{Backend, BackendKind};
 use nlpress_prune::KINDS;
 use nlpress_technique::contract::Bench;

@@ -1,0 +1,183 @@
+//! Techniques one after another: what is made is what was planned, or the plan refuses.
+
+use nlpress_core::event::Quiet;
+use nlpress_core::{Backend, BackendKind, Seed, Selectors};
+use nlpress_model::{Form, Model, Network, SiteId};
+use nlpress_prune::KINDS;
+use nlpress_technique::contract::Bench;
+use nlpress_technique::{Cx, Technique};
+use nlpress_train::{Labels, mean_loss};
+
+/// A step of a chain: a technique, its selectors, its table.
+type Step = (&'static str, &'static str, &'static str);
+
+pub(crate) struct World {
+    pub(crate) backend: Backend,
+    pub(crate) bench: Bench,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        let kind = BackendKind::compiled()[0];
+        let backend = kind.open().unwrap();
+        Self { bench: Bench::new(&backend).unwrap(), backend }
+    }
+
+    pub(crate) fn cx(&self) -> Cx<'_> {
+        Cx {
+            seed: Seed(5),
+            backend: &self.backend,
+            threads: 1,
+            sink: &Quiet,
+            train: self.bench.valid(),
+            valid: self.bench.valid(),
+            teacher: None,
+            notes: Vec::new(),
+            measured: Vec::new(),
+        }
+    }
+
+    pub(crate) fn loss(&self, model: &Model) -> f64 {
+        let data = self.bench.valid();
+        let logits = Network::bind(model, &self.backend).logits_of(data).unwrap();
+        mean_loss(&Labels::of(data), &logits, data.len())
+    }
+
+    /// Plans and makes a step, and checks that the plan was kept; an error is the plan's first problem.
+    fn step(&self, model: Model, (name, on, with): Step) -> Result<Model, String> {
+        let kind = KINDS.iter().find(|k| k.name == name).unwrap();
+        let technique: Box<dyn Technique> = (kind.parse)(&with.parse().unwrap()).unwrap();
+        let selectors = Selectors::parse(&[on]).unwrap();
+        let on: Vec<SiteId> =
+            model.layers().iter().map(|l| l.id.clone()).filter(|id| selectors.matches(id.as_str())).collect();
+        let mut problems = Vec::new();
+        let planned = technique.plan(&model.outline(), &on, &mut problems);
+        if let Some(problem) = problems.first() {
+            return Err(problem.to_string());
+        }
+        let mut cx = self.cx();
+        let made = technique.apply(model, &on, &mut cx).map_err(|e| e.to_string())?;
+        assert_eq!(made.outline(), planned, "{name}");
+        assert!(self.loss(&made).is_finite());
+        Ok(made)
+    }
+
+    fn run(&self, steps: &[Step]) -> Result<Model, String> {
+        steps.iter().try_fold(self.bench.model().clone(), |model, step| self.step(model, *step))
+    }
+}
+
+const HALF: Step = ("prune.magnitude", "**", "sparsity = 0.5");
+
+#[test]
+fn chains_keep_their_plans() {
+    let world = World::new();
+    let all = 24 * 12 + 12 * 8 + 8;
+    for (steps, kept) in [
+        (&[HALF, ("prune.magnitude", "**", "sparsity = 0.9")][..], all - 352),
+        (&[HALF, ("prune.magnitude", "**", "sparsity = 0.9\nscope = 'site'")], 29 + 10 + 1),
+        (&[HALF, ("prune.random", "**", "sparsity = 0.75\nfinetune = { epochs = 1 }")], 98),
+        (&[HALF, ("prune.l1", "**", "lambda = 0.001\nsparsity = 0.75\ntrain = { epochs = 1 }")], 98),
+        (&[HALF, ("prune.sparse", "**", "index = 'csr'")], all / 2),
+        (&[HALF, ("prune.sparse", "**", "sparsity = 0.75\nfinetune = { epochs = 1 }")], 98),
+        (&[("prune.sparse", "output", "sparsity = 0.5")], all - 4),
+        (&[HALF, ("prune.clip", "**", "sparsity = 0.9\nindex = 'bitmask'")], 29 + 10 + 1),
+        // Half the units of both layers: the share of live entries stays at a half.
+        (&[HALF, ("prune.neurons", "hidden.*", "remove = 0.5\npasses = 3")], (24 * 6 + 6 * 4 + 4) / 2),
+        (&[("prune.magnitude", "hidden.0", "sparsity = 0.5"), ("prune.neurons", "hidden.1", "remove = 0.5")], 144 + 48 + 4),
+        (&[("prune.neurons", "**", "remove = 1")], 24 + 1 + 1),
+        (&[("prune.neurons", "hidden.*", "remove = 0.3\nround_to = 8")], all),
+        (&[("prune.layers", "hidden.*", "")], 24),
+        (&[("prune.layers", "hidden.0", ""), ("prune.neurons", "hidden.0", "remove = 0.5"), HALF], (24 * 4 + 4) / 2),
+    ] {
+        match world.run(steps) {
+            Ok(model) => assert_eq!(model.outline().kept, kept, "{steps:?}"),
+            Err(why) => assert!(steps[0].2.contains("round_to") && why.contains("removes no unit"), "{why}"),
+        }
+    }
+}
+
+#[test]
+fn plans_refuse_what_cannot_be_done() {
+    let world = World::new();
+    let packed = ("prune.sparse", "**", "sparsity = 0.5");
+    for (steps, why) in [
+        (&[packed, HALF][..], "it is packed f32 sparse: prune before packing"),
+        (&[packed, ("prune.neurons", "hidden.0", "remove = 0.5")], "prune before packing"),
+        (&[("prune.sparse", "hidden.1", "sparsity = 0.5"), ("prune.neurons", "hidden.0", "remove = 0.5")],
+            "site hidden.1: it follows a selected site"),
+        (&[("prune.sparse", "**", "")], "site hidden.0: it is dense"),
+        (&[HALF, ("prune.sparse", "**", "sparsity = 0.5")], "it must be larger"),
+        (&[HALF, ("prune.layers", "hidden.0", "")], "site hidden.0: it is masked"),
+        (&[HALF, ("prune.magnitude", "output", "sparsity = 0.9")], "select all sparse sites"),
+        (&[HALF, ("prune.neurons", "hidden.1", "remove = 0.5")], "remove units before pruning"),
+        (&[("prune.neurons", "output", "remove = 0.5")], "removes no unit"),
+        (&[("prune.magnitude", "output", "sparsity = 0.1")], "it must be larger"),
+    ] {
+        let problem = world.run(steps).unwrap_err();
+        assert!(problem.contains(why), "{steps:?}: {problem}");
+    }
+}
+
+#[test]
+fn a_site_that_kept_too_little_is_named() {
+    let world = World::new();
+    let steps = [("prune.magnitude", "**", "sparsity = 0.98"), ("prune.magnitude", "**", "sparsity = 0.985\nscope = 'site'")];
+    // 392 weights: 8 stay after the first cut, and the second is to leave 5 + 2 + 1.
+    if let Err(why) = world.run(&steps) {
+        assert!(why.contains("are kept") || why.contains("larger"), "{why}");
+    }
+}
+
+#[test]
+fn packing_keeps_the_numbers_and_the_layout_asked_for() {
+    let world = World::new();
+    let masked = world.run(&[HALF]).unwrap();
+    let packed = world.run(&[HALF, ("prune.sparse", "**", "index = 'bitmask'")]).unwrap();
+    for (a, b) in masked.layers().iter().zip(packed.layers()) {
+        assert_eq!(a.weight.values(), b.weight.values());
+        assert_eq!(a.weight.keep(), b.weight.keep());
+        assert_eq!(b.weight.form().to_string(), "packed f32 bitmask");
+    }
+    assert_eq!(world.loss(&masked), world.loss(&packed));
+}
+
+#[test]
+fn a_cut_takes_the_smallest_and_training_holds_the_mask() {
+    let world = World::new();
+    let dense = world.bench.model();
+    let cut = world.run(&[HALF]).unwrap();
+    let numbers = |m: &Model| m.layers().iter().flat_map(|l| l.weight.values().into_owned()).collect::<Vec<f32>>();
+    let (was, is) = (numbers(dense), numbers(&cut));
+    let largest_gone = was.iter().zip(&is).filter(|(_, x)| **x == 0.0).map(|(x, _)| x.abs()).fold(0.0, f32::max);
+    let least_left = is.iter().filter(|x| **x != 0.0).map(|x| x.abs()).fold(f32::INFINITY, f32::min);
+    assert!(largest_gone <= least_left);
+    let tuned = world.run(&[("prune.magnitude", "**", "sparsity = 0.5\nfinetune = { epochs = 2 }")]).unwrap();
+    for (a, b) in cut.layers().iter().zip(tuned.layers()) {
+        assert_eq!(a.weight.keep(), b.weight.keep());
+        assert_eq!(b.weight.form(), Form::Masked);
+    }
+    assert!(world.loss(&tuned) < world.loss(&cut));
+}
+
+#[test]
+fn magnitude_loses_less_than_chance_and_a_fit_less_than_a_product() {
+    let world = World::new();
+    let magnitude = world.loss(&world.run(&[HALF]).unwrap());
+    let random = world.loss(&world.run(&[("prune.random", "**", "sparsity = 0.5")]).unwrap());
+    assert!(magnitude < random, "{magnitude} {random}");
+
+    let model = world.bench.model();
+    let fitted = world.run(&[("prune.layers", "hidden.0", "")]).unwrap();
+    let (a, b) = (&model.layers()[0], &model.layers()[1]);
+    let linear = nlpress_prune::layers::product(
+        (&a.weight.values(), &a.bias),
+        (&b.weight.values(), &b.bias),
+    )
+    .unwrap();
+    let (spec, mut layers) = fitted.clone().into_parts();
+    layers[0].weight = nlpress_model::Weight::Dense(linear.weight);
+    layers[0].bias = linear.bias;
+    let product = Model::new(spec, layers).unwrap();
+    assert!(world.loss(&fitted) < world.loss(&product), "{} {}", world.loss(&fitted), world.loss(&product));
+}
