@@ -68,33 +68,57 @@ impl BackendKind {
         !matches!(self, Self::Wgpu)
     }
 
-    /// Opens the backend as a burn device.
+    /// Opens the backend.
     ///
     /// # Errors
     /// [`BackendError::NotCompiled`], or [`BackendError::NoAdapter`] when wgpu finds nothing to run on.
     #[cfg(any(feature = "ndarray", feature = "flex", feature = "wgpu"))]
-    pub fn open(self) -> Result<burn::tensor::Device, BackendError> {
-        match self {
+    pub fn open(self) -> Result<Backend, BackendError> {
+        let device = match self {
             #[cfg(feature = "ndarray")]
-            #[allow(deprecated)]
-            // burn prefers flex; nlpress keeps ndarray for as long as burn ships it
-            Self::Ndarray => Ok(burn::tensor::Device::ndarray()),
+            #[allow(deprecated)] // burn prefers flex; nlpress keeps ndarray for as long as burn ships it
+            Self::Ndarray => burn::tensor::Device::ndarray(),
             #[cfg(feature = "flex")]
-            Self::Flex => Ok(burn::tensor::Device::flex()),
+            Self::Flex => burn::tensor::Device::flex(),
             #[cfg(feature = "wgpu")]
             Self::Wgpu => {
                 use burn::tensor::{Device, DeviceKind, DeviceType};
                 if Device::enumerate(DeviceType::Wgpu).into_vec().is_empty() {
                     return Err(BackendError::NoAdapter);
                 }
-                Ok(Device::wgpu(DeviceKind::DefaultDevice))
+                Device::wgpu(DeviceKind::DefaultDevice)
             }
             #[allow(unreachable_patterns)] // reachable only when a backend is left out of the build
-            other => Err(BackendError::NotCompiled(
-                other,
-                Self::compiled().iter().map(|b| b.name()).collect::<Vec<_>>().join(", "),
-            )),
-        }
+            other => return Err(other.not_compiled()),
+        };
+        Ok(Backend { kind: self, device })
+    }
+
+    /// The error of asking for a backend that this build lacks.
+    pub fn not_compiled(self) -> BackendError {
+        let have = Self::compiled().iter().map(|b| b.name()).collect::<Vec<_>>().join(", ");
+        BackendError::NotCompiled(self, if have.is_empty() { "none".into() } else { have })
+    }
+}
+
+/// An opened backend: its kind and the burn device that tensors are made on.
+#[cfg(any(feature = "ndarray", feature = "flex", feature = "wgpu"))]
+#[derive(Clone, Debug)]
+pub struct Backend {
+    kind: BackendKind,
+    device: burn::tensor::Device,
+}
+
+#[cfg(any(feature = "ndarray", feature = "flex", feature = "wgpu"))]
+impl Backend {
+    /// Which backend it is.
+    pub fn kind(&self) -> BackendKind {
+        self.kind
+    }
+
+    /// Its device, without gradients.
+    pub fn device(&self) -> &burn::tensor::Device {
+        &self.device
     }
 }
 

@@ -19,6 +19,8 @@ pub mod measure;
 pub mod seed;
 pub mod select;
 
+#[cfg(any(feature = "ndarray", feature = "flex", feature = "wgpu"))]
+pub use backend::Backend;
 pub use backend::BackendKind;
 pub use event::{Event, Flow, Sink, Stopped};
 pub use fraction::Fraction;

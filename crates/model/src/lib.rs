@@ -1,1 +1,22 @@
-//! model
+//! Networks made of sites and weights, and the one place where a training pass is written.
+//!
+//! - [`Model`]: a network's numbers at rest, in plain memory: what techniques rewrite, checkpoints hold and
+//!   threads share.
+//! - [`Network`]: a model bound to a burn device, where it computes: [`Network::logits`] and
+//!   [`Network::gradients`].
+//! - [`Dataset`]: encoded rows with their labels.
+//!
+//! A network is written once, out of sites. A technique changes the [`Weight`] at a site and never network
+//! code: there is no `QuantizedMlp` and no `PrunedMlp`.
+
+pub mod dataset;
+pub mod kernel;
+pub mod model;
+pub mod network;
+pub mod summary;
+
+pub use burn::tensor::Device;
+pub use dataset::Dataset;
+pub use model::{Layer, Model, ModelError, Weight};
+pub use network::{Dropout, Gradients, Network};
+pub use nlpress_outline::{Form, MlpSpec, Outline, Shape, Site, SiteId, Spec};

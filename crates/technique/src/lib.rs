@@ -1,1 +1,91 @@
-//! technique
+//! The contract that every technique keeps. This crate knows no implementation.
+//!
+//! A technique is a rewrite of a model. It first *plans*: from an outline (a model without its numbers) it
+//! predicts the outline that it will make, and reports what stands in its way. Then it *applies*: it makes
+//! exactly the planned outline. A [`Kind`] is its entry in the list of all techniques, beside its code.
+//!
+//! [`contract::check`] holds any kind against the contract, on any backend.
+
+pub mod contract;
+pub mod cx;
+pub mod kind;
+
+pub use cx::{Cx, Needs};
+pub use kind::{Family, Kind, parse};
+
+use nlpress_core::event::Stopped;
+use nlpress_model::{Model, ModelError, Outline, SiteId};
+use nlpress_train::TrainError;
+use std::fmt::Debug;
+
+/// A rewrite of a model.
+pub trait Technique: Debug + Send + Sync {
+    /// What it needs to run.
+    fn needs(&self) -> Needs {
+        Needs::default()
+    }
+
+    /// The outline that [`apply`](Technique::apply) will make of `before`, touching no weight.
+    ///
+    /// `on` names the selected sites. Whatever would keep it from running goes into `problems`; the outline
+    /// returned then does not matter.
+    fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline;
+
+    /// Makes exactly the planned outline.
+    ///
+    /// # Errors
+    /// [`StepError`]; the model is then given up and nothing has been written.
+    fn apply(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError>;
+}
+
+/// Something that keeps a technique from running, found while planning.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}{why}", site.as_ref().map(|s| format!("site {s}: ")).unwrap_or_default())]
+pub struct Problem {
+    /// The site, where it is one site's.
+    pub site: Option<SiteId>,
+    /// What is wrong, naming the value and the bound.
+    pub why: String,
+}
+
+impl Problem {
+    /// A problem of one site.
+    pub fn at(site: &SiteId, why: impl Into<String>) -> Self {
+        Self { site: Some(site.clone()), why: why.into() }
+    }
+
+    /// A problem of the whole step.
+    pub fn of_step(why: impl Into<String>) -> Self {
+        Self { site: None, why: why.into() }
+    }
+}
+
+/// A technique failed while it ran.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StepError {
+    /// Asked to stop.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+    /// Training failed.
+    #[error(transparent)]
+    Train(TrainError),
+    /// The model could not be made.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// Something it needs is not there.
+    #[error("it needs {0}, and there is none")]
+    Missing(&'static str),
+    /// Anything else, in the technique's own words.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl From<TrainError> for StepError {
+    fn from(error: TrainError) -> Self {
+        match error {
+            TrainError::Stopped(stopped) => Self::Stopped(stopped),
+            other => Self::Train(other),
+        }
+    }
+}

@@ -1,1 +1,23 @@
-//! train
+//! Fits a model to an objective and reports as it goes.
+//!
+//! - [`fit`]: the loop: shuffled batches, schedule, penalty, clipping, Adam, validation, early stopping,
+//!   checkpoint and resume.
+//! - [`Objective`]: a loss as a plain function of logits that returns its own derivative.
+//! - [`Engine`]: how the gradient of a batch is computed; serial here, spread over threads in
+//!   `nlpress-parallel`.
+//! - [`Wire`]: what happens to gradients on their way to the optimiser, for example an 8-bit exchange.
+//!
+//! The loop is deterministic: data order, dropout and initial numbers come from named streams of the seed.
+
+pub mod adam;
+pub mod checkpoint;
+pub mod config;
+pub mod engine;
+pub mod fit;
+pub mod objective;
+
+pub use checkpoint::Progress;
+pub use config::{BadConfig, FitConfig, Schedule};
+pub use engine::{Batch, Engine, Serial, Wire};
+pub use fit::{Epoch, Fit, History, TrainError, fit};
+pub use objective::{Labels, Objective, mean_loss, softmax};

@@ -1,0 +1,178 @@
+//! The contract, as a suite that any kind can be held against, on any backend.
+//!
+//! It checks on a small network and made-up rows: the example parses and plans; applying makes exactly the
+//! planned outline; the same seed gives the same numbers, whatever the thread count; outputs are finite; sites
+//! that were not selected keep their bits, where their shape is planned to stay; a stop is obeyed; an unknown
+//! setting is refused.
+
+use nlpress_core::event::{Event, Flow, Quiet, Sink};
+use nlpress_core::{Backend, Seed, Selectors};
+use nlpress_model::{Dataset, MlpSpec, Model, Network, SiteId, Spec};
+use nlpress_text::Rows;
+use nlpress_train::{Fit, FitConfig, fit};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::{Cx, Family, Kind, StepError};
+
+/// The small world that the suite runs in.
+#[derive(Debug)]
+pub struct Bench {
+    backend: Backend,
+    train: Dataset,
+    valid: Dataset,
+    model: Model,
+}
+
+/// Holds a kind against the contract.
+///
+/// # Errors
+/// A sentence on the clause that is broken.
+pub fn check(kind: &Kind, backend: &Backend) -> Result<(), String> {
+    Bench::new(backend)?.check(kind)
+}
+
+impl Bench {
+    /// A trained network of 24 → 12 → 8 → 1 and rows that it can tell apart.
+    ///
+    /// # Errors
+    /// When the training itself fails.
+    pub fn new(backend: &Backend) -> Result<Self, String> {
+        let train = rows(96, 1)?;
+        let valid = rows(48, 2)?;
+        let spec = Spec::Mlp(MlpSpec { inputs: 24, hidden: vec![12, 8], outputs: 1, dropout: 0.2 });
+        let config = FitConfig::default().with_epochs(3).map_err(|e| e.to_string())?;
+        let model = Model::init(&spec, Seed(3)).map_err(|e| e.to_string())?;
+        let (model, _) =
+            fit(model, Fit::new(&config, backend, &train, Seed(3), &Quiet)).map_err(|e| e.to_string())?;
+        Ok(Self { backend: backend.clone(), train, valid, model })
+    }
+
+    /// The trained network.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// The validation rows.
+    pub fn valid(&self) -> &Dataset {
+        &self.valid
+    }
+
+    /// Runs a kind's example on the trained network.
+    ///
+    /// # Errors
+    /// A sentence on what failed.
+    pub fn run(&self, kind: &Kind, threads: usize) -> Result<Model, String> {
+        self.apply(kind, threads, &Quiet).map_err(|e| format!("{}: apply: {e}", kind.name))
+    }
+
+    /// Holds a kind against the contract.
+    ///
+    /// # Errors
+    /// A sentence on the clause that is broken.
+    pub fn check(&self, kind: &Kind) -> Result<(), String> {
+        let name = kind.name;
+        let table = example(kind)?;
+        let technique = (kind.parse)(&table).map_err(|e| format!("{name}: its example does not parse: {e}"))?;
+        let mut unknown = table.clone();
+        unknown.insert("no_such_setting".into(), toml::Value::Boolean(true));
+        if (kind.parse)(&unknown).is_ok() {
+            return Err(format!("{name}: an unknown setting is not refused"));
+        }
+
+        let before = self.model.outline();
+        let on = self.selected(kind)?;
+        let mut problems = Vec::new();
+        let planned = technique.plan(&before, &on, &mut problems);
+        if let Some(problem) = problems.first() {
+            return Err(format!("{name}: its example does not plan: {problem}"));
+        }
+        let mut none = Vec::new();
+        if kind.family != Family::Train {
+            technique.plan(&before, &[SiteId::new("nowhere")], &mut none);
+            if none.is_empty() {
+                return Err(format!("{name}: planning on a site that does not exist finds no problem"));
+            }
+        }
+
+        let after = self.run(kind, 1)?;
+        if after.outline() != planned {
+            return Err(format!("{name}: planned {planned:?}, made {:?}", after.outline()));
+        }
+        if after != self.run(kind, 1)? || after != self.run(kind, 2)? {
+            return Err(format!("{name}: the same seed gives other numbers, or threads change them"));
+        }
+        let logits = Network::bind(&after, &self.backend).logits_of(&self.valid).map_err(|e| e.to_string())?;
+        if let Some(bad) = logits.iter().find(|x| !x.is_finite()) {
+            return Err(format!("{name}: a logit is {bad}"));
+        }
+        let trains = technique.needs().training;
+        for layer in self.model.layers().iter().filter(|l| !on.contains(&l.id) && !trains) {
+            let same_shape = planned.site(&layer.id).is_some_and(|s| s.shape == layer.shape);
+            if same_shape && after.layer(&layer.id) != Some(layer) {
+                return Err(format!("{name}: site {} was not selected and changed", layer.id));
+            }
+        }
+        let stop = StopAtOnce(AtomicBool::new(false));
+        match self.apply(kind, 1, &stop) {
+            Err(StepError::Stopped(_)) => Ok(()),
+            Ok(_) if !stop.0.load(Ordering::Relaxed) && !trains => Ok(()),
+            Ok(_) => Err(format!("{name}: it went on although it was asked to stop")),
+            Err(other) => Err(format!("{name}: asked to stop, it failed instead: {other}")),
+        }
+    }
+
+    fn selected(&self, kind: &Kind) -> Result<Vec<SiteId>, String> {
+        let selectors = Selectors::parse(kind.on).map_err(|e| e.to_string())?;
+        let sites = self.model.layers().iter().map(|l| l.id.clone());
+        Ok(sites.filter(|id| selectors.matches(id.as_str())).collect())
+    }
+
+    fn apply(&self, kind: &Kind, threads: usize, sink: &dyn Sink) -> Result<Model, StepError> {
+        let technique = example(kind).and_then(|t| (kind.parse)(&t)).map_err(StepError::Failed)?;
+        let on = self.selected(kind).map_err(StepError::Failed)?;
+        let mut cx = Cx {
+            seed: Seed(11),
+            backend: &self.backend,
+            threads,
+            sink,
+            train: &self.train,
+            valid: &self.valid,
+            teacher: Some(&self.model),
+            notes: Vec::new(),
+            measured: Vec::new(),
+        };
+        technique.apply(self.model.clone(), &on, &mut cx)
+    }
+}
+
+/// Asks to stop at the first event.
+struct StopAtOnce(AtomicBool);
+
+impl Sink for StopAtOnce {
+    fn push(&self, _event: &Event) -> Flow {
+        self.0.store(true, Ordering::Relaxed);
+        Flow::Stop
+    }
+}
+
+fn example(kind: &Kind) -> Result<toml::Table, String> {
+    kind.example.parse().map_err(|e| format!("{}: its example is not TOML: {e}", kind.name))
+}
+
+/// Rows of 24 features, about a third of them not zero, whose class shifts the first six.
+fn rows(n: usize, seed: u64) -> Result<Dataset, String> {
+    let mut rng = Seed(seed).stream(0);
+    let (mut values, mut labels) = (Vec::new(), Vec::new());
+    for _ in 0..n {
+        let label = rng.below(2) as u32;
+        labels.push(label);
+        for feature in 0..24 {
+            let there = rng.uniform() < 0.35;
+            let shift = if feature < 6 && label == 1 { 0.8 } else { 0.0 };
+            let value = rng.uniform() + shift;
+            values.push(if there { value } else { 0.0 });
+        }
+    }
+    let rows = Rows::from_dense(n, 24, &values).map_err(|e| e.to_string())?;
+    Dataset::new(rows, labels, 2).map_err(|e| e.to_string())
+}

@@ -1,0 +1,212 @@
+//! How to train: read from a recipe, then checked.
+
+use serde::{Deserialize, Serialize};
+
+/// A checked training configuration. Its defaults are the article's: 10 epochs, batches of 32, Adam at 1e-3.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Raw", into = "Raw")]
+pub struct FitConfig(Raw);
+
+/// A value that training cannot run with.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("{field} is {value}, but it must be {bound}")]
+pub struct BadConfig {
+    /// The field.
+    pub field: &'static str,
+    /// Its value.
+    pub value: String,
+    /// What would be accepted.
+    pub bound: &'static str,
+}
+
+/// How the learning rate moves over the steps of a training.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum Schedule {
+    /// It stays.
+    #[default]
+    Constant,
+    /// It falls to zero in a straight line.
+    Linear,
+    /// It falls to zero along half a cosine (Loshchilov and Hutter 2017, without restarts).
+    Cosine,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Raw {
+    epochs: u32,
+    batch: usize,
+    learning_rate: f64,
+    beta1: f64,
+    beta2: f64,
+    epsilon: f64,
+    schedule: Schedule,
+    warmup_steps: u64,
+    clip_norm: Option<f64>,
+    patience: Option<u32>,
+    l1: f64,
+    l2: f64,
+}
+
+impl Default for Raw {
+    fn default() -> Self {
+        Self {
+            epochs: 10,
+            batch: 32,
+            learning_rate: 1e-3,
+            beta1: 0.9,
+            beta2: 0.999,
+            epsilon: 1e-8,
+            schedule: Schedule::Constant,
+            warmup_steps: 0,
+            clip_norm: None,
+            patience: None,
+            l1: 0.0,
+            l2: 0.0,
+        }
+    }
+}
+
+impl Default for FitConfig {
+    fn default() -> Self {
+        Self(Raw::default())
+    }
+}
+
+impl TryFrom<Raw> for FitConfig {
+    type Error = BadConfig;
+
+    fn try_from(raw: Raw) -> Result<Self, BadConfig> {
+        let check = |ok: bool, field, value: String, bound| {
+            if ok { Ok(()) } else { Err(BadConfig { field, value, bound }) }
+        };
+        let positive = |x: f64| x.is_finite() && x > 0.0;
+        let not_negative = |x: f64| x.is_finite() && x >= 0.0;
+        let n = |x: f64| x.to_string();
+        check((1..=10_000).contains(&raw.epochs), "epochs", raw.epochs.to_string(), "between 1 and 10000")?;
+        check((1..=1 << 16).contains(&raw.batch), "batch", raw.batch.to_string(), "between 1 and 65536")?;
+        check(positive(raw.learning_rate), "learning_rate", n(raw.learning_rate), "positive")?;
+        check((0.0..1.0).contains(&raw.beta1), "beta1", n(raw.beta1), "at least 0 and less than 1")?;
+        check((0.0..1.0).contains(&raw.beta2), "beta2", n(raw.beta2), "at least 0 and less than 1")?;
+        check(positive(raw.epsilon), "epsilon", n(raw.epsilon), "positive")?;
+        check(not_negative(raw.l1), "l1", n(raw.l1), "at least 0")?;
+        check(not_negative(raw.l2), "l2", n(raw.l2), "at least 0")?;
+        if let Some(norm) = raw.clip_norm {
+            check(positive(norm), "clip_norm", n(norm), "positive")?;
+        }
+        if let Some(patience) = raw.patience {
+            check(patience > 0, "patience", patience.to_string(), "at least 1 epoch")?;
+        }
+        Ok(Self(raw))
+    }
+}
+
+impl From<FitConfig> for Raw {
+    fn from(config: FitConfig) -> Raw {
+        config.0
+    }
+}
+
+impl FitConfig {
+    /// Passes over the training rows.
+    pub fn epochs(&self) -> u32 {
+        self.0.epochs
+    }
+
+    /// Rows of a step.
+    pub fn batch(&self) -> usize {
+        self.0.batch
+    }
+
+    /// Epochs without a better validation loss after which training ends, if it may end early.
+    pub fn patience(&self) -> Option<u32> {
+        self.0.patience
+    }
+
+    /// Largest Euclidean norm of a step's gradient; longer ones are scaled down.
+    pub fn clip_norm(&self) -> Option<f64> {
+        self.0.clip_norm
+    }
+
+    /// Weight of the sum of magnitudes of all weights in the loss.
+    pub fn l1(&self) -> f64 {
+        self.0.l1
+    }
+
+    /// Weight of the sum of squares of all weights in the loss.
+    pub fn l2(&self) -> f64 {
+        self.0.l2
+    }
+
+    /// Adam's decay rates of the first and second moment, and the number that keeps its division finite.
+    pub fn adam(&self) -> (f64, f64, f64) {
+        (self.0.beta1, self.0.beta2, self.0.epsilon)
+    }
+
+    /// The learning rate at a step, from 0, of `steps`.
+    pub fn learning_rate(&self, step: u64, steps: u64) -> f64 {
+        let peak = self.0.learning_rate;
+        if step < self.0.warmup_steps {
+            return peak * (step + 1) as f64 / self.0.warmup_steps as f64;
+        }
+        let left = steps.saturating_sub(self.0.warmup_steps).max(1);
+        let done = (step - self.0.warmup_steps) as f64 / left as f64;
+        match self.0.schedule {
+            Schedule::Constant => peak,
+            Schedule::Linear => peak * (1.0 - done).max(0.0),
+            Schedule::Cosine => peak * 0.5 * (1.0 + (std::f64::consts::PI * done.min(1.0)).cos()),
+        }
+    }
+
+    /// The same with another number of epochs.
+    ///
+    /// # Errors
+    /// [`BadConfig`] when it is out of bounds.
+    pub fn with_epochs(mut self, epochs: u32) -> Result<Self, BadConfig> {
+        self.0.epochs = epochs;
+        Self::try_from(self.0)
+    }
+
+    /// The same with a penalty on the weights.
+    ///
+    /// # Errors
+    /// [`BadConfig`] when a number is negative or not finite.
+    pub fn with_penalty(mut self, l1: f64, l2: f64) -> Result<Self, BadConfig> {
+        (self.0.l1, self.0.l2) = (l1, l2);
+        Self::try_from(self.0)
+    }
+
+    /// The same with another learning rate.
+    ///
+    /// # Errors
+    /// [`BadConfig`] when it is not positive.
+    pub fn with_learning_rate(mut self, rate: f64) -> Result<Self, BadConfig> {
+        self.0.learning_rate = rate;
+        Self::try_from(self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_and_refuses() {
+        let config: FitConfig = toml::from_str("epochs = 3\nclip_norm = 1.0").unwrap();
+        assert_eq!((config.epochs(), config.batch(), config.clip_norm()), (3, 32, Some(1.0)));
+        for bad in ["epochs = 0", "learning_rate = -1.0", "l1 = nan", "beta1 = 1.0", "epoch = 3", "patience = 0"] {
+            assert!(toml::from_str::<FitConfig>(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn schedules_fall_from_the_peak() {
+        let config: FitConfig = toml::from_str("schedule = 'cosine'\nwarmup_steps = 10").unwrap();
+        assert!((config.learning_rate(0, 110) - 1e-4).abs() < 1e-12);
+        assert!((config.learning_rate(10, 110) - 1e-3).abs() < 1e-12);
+        assert!((config.learning_rate(60, 110) - 5e-4).abs() < 1e-12);
+        let linear: FitConfig = toml::from_str("schedule = 'linear'").unwrap();
+        assert!((linear.learning_rate(50, 100) - 5e-4).abs() < 1e-12);
+    }
+}

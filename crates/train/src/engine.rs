@@ -1,0 +1,71 @@
+//! How the gradient of a batch is computed, and what happens to it on its way to the optimiser.
+
+use nlpress_core::Backend;
+use nlpress_model::{Dropout, Gradients, Model, Network};
+use nlpress_text::Rows;
+
+use crate::{Objective, TrainError};
+
+/// One batch of training rows.
+#[derive(Clone, Copy)]
+pub struct Batch<'a> {
+    /// All training rows.
+    pub rows: &'a Rows,
+    /// The rows of this batch.
+    pub indices: &'a [usize],
+    /// What to switch off in this step.
+    pub dropout: &'a Dropout,
+    /// What to reduce.
+    pub objective: &'a dyn Objective,
+}
+
+impl std::fmt::Debug for Batch<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Batch of {} rows", self.indices.len())
+    }
+}
+
+/// Computes gradients, on one thread or many.
+pub trait Engine {
+    /// Prepares for training this model.
+    ///
+    /// # Errors
+    /// [`TrainError`] when the model or the configuration cannot be run.
+    fn begin(&mut self, model: &Model, backend: &Backend) -> Result<(), TrainError>;
+
+    /// Loss and gradient at the parameters `flat` (see [`Model::flat`]).
+    ///
+    /// # Errors
+    /// [`TrainError`] when the device or a worker fails.
+    fn gradients(&mut self, flat: &[f32], batch: &Batch<'_>) -> Result<Gradients, TrainError>;
+}
+
+/// Everything on the calling thread.
+#[derive(Debug, Default)]
+pub struct Serial {
+    network: Option<Network>,
+}
+
+impl Engine for Serial {
+    fn begin(&mut self, model: &Model, backend: &Backend) -> Result<(), TrainError> {
+        self.network = Some(Network::bind(model, backend));
+        Ok(())
+    }
+
+    fn gradients(&mut self, flat: &[f32], batch: &Batch<'_>) -> Result<Gradients, TrainError> {
+        let network = self.network.as_mut().ok_or(TrainError::Engine("it was not begun".into()))?;
+        network.update(0..network.sites(), flat);
+        let n = batch.indices.len();
+        let mut loss = |logits: &[f32], gradient: &mut [f32]| batch.objective.loss(batch.indices, n, logits, gradient);
+        Ok(network.gradients((batch.rows, batch.indices), Some(batch.dropout), 0, &mut loss)?)
+    }
+}
+
+/// What happens to a gradient between the workers and the optimiser.
+pub trait Wire {
+    /// Sends a gradient and puts what arrives in its place.
+    fn send(&mut self, gradient: &mut [f32]);
+
+    /// Bytes sent so far.
+    fn bytes(&self) -> u64;
+}

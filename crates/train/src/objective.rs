@@ -1,0 +1,114 @@
+//! Losses as plain functions of logits that return their own derivative.
+//!
+//! They are computed from logits, never from probabilities, so that neither the value nor the derivative is
+//! ever infinite or undefined.
+
+use nlpress_model::Dataset;
+
+/// A loss over rows of logits.
+pub trait Objective: Sync {
+    /// The loss summed over `rows` (numbers of rows in the training set), divided by `batch`; its derivative by
+    /// each logit goes into `gradient`. `logits` and `gradient` are `[rows, outputs]`.
+    ///
+    /// `batch` is the size of the whole batch, of which `rows` may be one worker's share.
+    fn loss(&self, rows: &[usize], batch: usize, logits: &[f32], gradient: &mut [f32]) -> f64;
+}
+
+/// Cross-entropy against the true labels: binary for a single output, over classes otherwise.
+#[derive(Clone, Copy, Debug)]
+pub struct Labels<'a> {
+    labels: &'a [u32],
+}
+
+impl<'a> Labels<'a> {
+    /// The labels of a data set.
+    pub fn of(data: &'a Dataset) -> Self {
+        Self { labels: data.labels() }
+    }
+}
+
+impl Objective for Labels<'_> {
+    fn loss(&self, rows: &[usize], batch: usize, logits: &[f32], gradient: &mut [f32]) -> f64 {
+        let outputs = logits.len() / rows.len().max(1);
+        let scale = 1.0 / batch as f32;
+        let mut total = 0.0;
+        for ((&row, logits), gradient) in
+            rows.iter().zip(logits.chunks_exact(outputs)).zip(gradient.chunks_exact_mut(outputs))
+        {
+            total += cross_entropy(logits, self.labels[row], gradient);
+            gradient.iter_mut().for_each(|g| *g *= scale);
+        }
+        total / batch as f64
+    }
+}
+
+/// Cross-entropy of one row against a label; the derivative goes into `gradient`.
+fn cross_entropy(logits: &[f32], label: u32, gradient: &mut [f32]) -> f64 {
+    if let [x] = *logits {
+        let y = if label == 1 { 1.0 } else { 0.0 };
+        gradient[0] = sigmoid(x) - y;
+        return f64::from(x.max(0.0) - x * y + (-x.abs()).exp().ln_1p());
+    }
+    softmax(logits, gradient);
+    let label = label as usize;
+    let top = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let sum: f64 = logits.iter().map(|x| f64::from(x - top).exp()).sum();
+    gradient[label] -= 1.0;
+    sum.ln() + f64::from(top - logits[label])
+}
+
+/// The logistic function, exact at both ends.
+pub fn sigmoid(x: f32) -> f32 {
+    if x >= 0.0 { 1.0 / (1.0 + (-x).exp()) } else { x.exp() / (1.0 + x.exp()) }
+}
+
+/// Softmax of one row, shifted by its largest so that nothing overflows.
+pub fn softmax(logits: &[f32], out: &mut [f32]) {
+    let top = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let mut sum = 0.0;
+    for (out, x) in out.iter_mut().zip(logits) {
+        *out = (x - top).exp();
+        sum += *out;
+    }
+    out.iter_mut().for_each(|p| *p /= sum);
+}
+
+/// Mean loss of logits against an objective over all rows of a data set.
+pub fn mean_loss(objective: &dyn Objective, logits: &[f32], rows: usize) -> f64 {
+    let all: Vec<usize> = (0..rows).collect();
+    objective.loss(&all, rows, logits, &mut vec![0.0; logits.len()])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn difference(labels: &[u32], logits: &[f32], rows: &[usize]) {
+        let objective = Labels { labels };
+        let mut gradient = vec![0.0; logits.len()];
+        objective.loss(rows, rows.len(), logits, &mut gradient);
+        for i in 0..logits.len() {
+            let at = |d: f32| {
+                let mut moved = logits.to_vec();
+                moved[i] += d;
+                objective.loss(rows, rows.len(), &moved, &mut vec![0.0; logits.len()])
+            };
+            let numeric = (at(1e-2) - at(-1e-2)) / 2e-2;
+            assert!((numeric - f64::from(gradient[i])).abs() < 1e-4, "{i}: {numeric} {}", gradient[i]);
+        }
+    }
+
+    #[test]
+    fn derivatives_agree_with_finite_differences() {
+        difference(&[1, 0, 1], &[0.3, -2.0, 1.5], &[0, 1, 2]);
+        difference(&[2, 0], &[0.3, -2.0, 1.5, 0.0, 0.1, 0.2], &[0, 1]);
+    }
+
+    #[test]
+    fn extreme_logits_stay_finite() {
+        let mut gradient = [0.0; 2];
+        let loss = Labels { labels: &[1, 0] }.loss(&[0, 1], 2, &[-1e4, 1e4], &mut gradient);
+        assert!(loss.is_finite() && gradient.iter().all(|g| g.is_finite()));
+        assert_eq!(gradient, [-0.5, 0.5]);
+    }
+}
