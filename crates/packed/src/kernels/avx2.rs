@@ -41,7 +41,12 @@ impl Kernels for Avx2 {
         unsafe { dot(a, b) }
     }
 
-    fn compress(self, row: &[f32], columns: &mut Vec<u32>, values: &mut Vec<f32>) {
+    fn dot_i8(self, levels: &[i32], weights: &[i8]) -> i32 {
+        // SAFETY: as in `rows_f32`.
+        unsafe { dot_i8(levels, weights) }
+    }
+
+    fn compress(self, row: &[f32], columns: &mut [u32], values: &mut [f32]) -> usize {
         // SAFETY: as in `rows_f32`.
         unsafe { compress(row, columns, values) }
     }
@@ -109,10 +114,6 @@ fn add_row<const N: usize>(weights: &[f32], start: usize, x: f32, acc: &mut [__m
 
 #[target_feature(enable = "avx2,fma")]
 fn rows_i8(weights: &[i8], stride: usize, columns: &[u32], levels: &[i32], sums: &mut [i32]) {
-    if stride == 1 {
-        sums.fill(0);
-        return portable::rows(weights, stride, columns, levels, sums, |x, w| x * i32::from(w));
-    }
     sums.fill(0);
     if levels.iter().all(|&level| level >= 0) {
         all_i8::<false>(weights, stride, columns, levels, sums);
@@ -194,20 +195,19 @@ fn block_i8<const B: usize, const SIGNED: bool>(
         let [s0, s1, s2, s3] = quad.starts;
         let (w0, w1) = (&weights[s0 + at..][..32 * B], &weights[s1 + at..][..32 * B]);
         let (w2, w3) = (&weights[s2 + at..][..32 * B], &weights[s3 + at..][..32 * B]);
-        for b in 0..B {
+        for (b, acc) in acc.iter_mut().enumerate() {
             let (r0, r1) = (load_i8(w0, 32 * b), load_i8(w1, 32 * b));
             let (r2, r3) = (load_i8(w2, 32 * b), load_i8(w3, 32 * b));
             // Four bytes of four rows side by side for each column, in the order that the lanes allow.
             let (lo01, hi01) = (_mm256_unpacklo_epi8(r0, r1), _mm256_unpackhi_epi8(r0, r1));
             let (lo23, hi23) = (_mm256_unpacklo_epi8(r2, r3), _mm256_unpackhi_epi8(r2, r3));
-            acc[b][0] = add_fours::<SIGNED>(acc[b][0], levels, _mm256_unpacklo_epi16(lo01, lo23));
-            acc[b][1] = add_fours::<SIGNED>(acc[b][1], levels, _mm256_unpackhi_epi16(lo01, lo23));
-            acc[b][2] = add_fours::<SIGNED>(acc[b][2], levels, _mm256_unpacklo_epi16(hi01, hi23));
-            acc[b][3] = add_fours::<SIGNED>(acc[b][3], levels, _mm256_unpackhi_epi16(hi01, hi23));
+            acc[0] = add_fours::<SIGNED>(acc[0], levels, _mm256_unpacklo_epi16(lo01, lo23));
+            acc[1] = add_fours::<SIGNED>(acc[1], levels, _mm256_unpackhi_epi16(lo01, lo23));
+            acc[2] = add_fours::<SIGNED>(acc[2], levels, _mm256_unpacklo_epi16(hi01, hi23));
+            acc[3] = add_fours::<SIGNED>(acc[3], levels, _mm256_unpackhi_epi16(hi01, hi23));
         }
     }
-    for b in 0..B {
-        let [a0, a1, a2, a3] = acc[b];
+    for (b, [a0, a1, a2, a3]) in acc.into_iter().enumerate() {
         let sums = &mut sums[at + 32 * b..][..32];
         add_to(sums, 0, _mm256_permute2x128_si256::<0x20>(a0, a1));
         add_to(sums, 8, _mm256_permute2x128_si256::<0x20>(a2, a3));
@@ -278,6 +278,11 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
 }
 
 #[target_feature(enable = "avx2,fma")]
+fn dot_i8(levels: &[i32], weights: &[i8]) -> i32 {
+    levels.iter().zip(weights).map(|(x, &w)| x * i32::from(w)).sum()
+}
+
+#[target_feature(enable = "avx2,fma")]
 fn quantize_avx2(row: &[f32], levels: i32, out: &mut [i32]) -> f32 {
     quantize(row, levels, out)
 }
@@ -301,11 +306,8 @@ const LANES_OF: [[u8; 8]; 256] = {
 };
 
 #[target_feature(enable = "avx2,fma")]
-fn compress(row: &[f32], columns: &mut Vec<u32>, values: &mut Vec<f32>) {
-    // Eight more, as whole vectors are written of which only a part is kept.
-    columns.resize(row.len() + LANES, 0);
-    values.resize(row.len() + LANES, 0.0);
-    let (chunks, rest) = row.as_chunks::<LANES>();
+fn compress(row: &[f32], columns: &mut [u32], values: &mut [f32]) -> usize {
+    let (chunks, _) = row.as_chunks::<LANES>();
     let mut n = 0;
     let mut lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
     for chunk in chunks {
@@ -313,18 +315,13 @@ fn compress(row: &[f32], columns: &mut Vec<u32>, values: &mut Vec<f32>) {
         let set = _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_NEQ_UQ>(x, _mm256_setzero_ps())) as usize;
         let order = _mm_cvtsi64_si128(i64::from_le_bytes(LANES_OF[set & 0xff]));
         let order = _mm256_cvtepu8_epi32(order);
+        // Whole vectors are written; what is beyond the non-zeros is written over by the next.
         let x: [f32; LANES] = must_cast(_mm256_permutevar8x32_ps(x, order));
         let at: [u32; LANES] = must_cast(_mm256_permutevar8x32_epi32(lanes, order));
-        values[n..n + LANES].copy_from_slice(&x);
-        columns[n..n + LANES].copy_from_slice(&at);
+        values[n..][..LANES].copy_from_slice(&x);
+        columns[n..][..LANES].copy_from_slice(&at);
         lanes = _mm256_add_epi32(lanes, _mm256_set1_epi32(8));
         n += set.count_ones() as usize;
     }
-    for (i, &x) in rest.iter().enumerate() {
-        columns[n] = (chunks.len() * LANES + i) as u32;
-        values[n] = x;
-        n += usize::from(x != 0.0);
-    }
-    columns.truncate(n);
-    values.truncate(n);
+    portable::compress(row, chunks.len() * LANES, n, columns, values)
 }
