@@ -93,7 +93,7 @@ impl Matrix {
                     Body::Rows { values: w, stride, .. } => {
                         kernels.rows_f32(w, *stride, columns, values, sums);
                     }
-                    Body::Lists(lists) => kernels.lists(lists, columns, values, sums, |x, w| x * w),
+                    Body::Lists(lists) => kernels.lists_f32(lists, columns, values, sums),
                 }
                 for ((out, sum), b) in out.iter_mut().zip(sums).zip(bias) {
                     *out = *sum + b;
@@ -111,7 +111,7 @@ impl Matrix {
                     Body::Rows { values: w, stride, .. } => {
                         kernels.rows_i8(w, *stride, columns, levels, sums);
                     }
-                    Body::Lists(lists) => kernels.lists(lists, columns, levels, sums, product),
+                    Body::Lists(lists) => kernels.lists_i8(lists, columns, levels, sums),
                 }
                 rescale(sums, |sum| sum as f32, s, scales, bias, out);
             }
@@ -119,12 +119,11 @@ impl Matrix {
                 let levels = room(&mut scratch.levels, values.len());
                 let s = kernels.quantize(values, INT16_LEVELS, levels);
                 let sums = room(&mut scratch.sums_i64, body.width(self.outputs));
-                let product = |x, w| i64::from(x) * i64::from(w);
                 match body {
                     Body::Rows { values: w, stride, .. } => {
                         kernels.rows_i32(w, *stride, columns, levels, sums);
                     }
-                    Body::Lists(lists) => kernels.lists(lists, columns, levels, sums, product),
+                    Body::Lists(lists) => kernels.lists_i32(lists, columns, levels, sums),
                 }
                 rescale(sums, |sum| sum as f32, s, scales, bias, out);
             }

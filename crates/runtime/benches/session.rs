@@ -37,11 +37,11 @@ fn serve(c: &mut Criterion) {
         let mut group = c.benchmark_group(format!("one row of {words} words"));
         for (name, session) in &sessions {
             let rows = rows(session.encoder(), 255, words);
-            let mut rows = rows.iter().cycle();
+            let mut next = (0..rows.len()).cycle();
             let mut out = [0.0];
             group.bench_function(BenchmarkId::from_parameter(name), |b| {
                 b.iter(|| {
-                    let row = rows.next().expect("a cycle has no end");
+                    let row = rows.row(next.next().expect("a cycle has no end"));
                     session.logits_row(row.columns, row.values, &mut out, &mut scratch).expect(FITS);
                     black_box(out);
                 });

@@ -1,28 +1,32 @@
-//! Loops for x86-64 processors with AVX2 and FMA.
+//! Loops for x86-64 processors with AVX2, FMA and POPCNT, as all with AVX2 have.
 //!
 //! 8-bit products use `vpmaddubsw`, which multiplies unsigned by signed bytes and adds two neighbours with
 //! saturation at 16 bits. Activations go in as magnitudes and their signs move to the weights; as both are within
 //! `±127`, two products are within `±32258` and never saturate (-128 is refused when a matrix is made).
 
 use super::{Kernels, LANES, portable};
+use crate::body::Lists;
 use crate::quantize::quantize;
 use bytemuck::{cast_slice, must_cast, pod_read_unaligned};
 use std::arch::x86_64::*;
 
-/// The proof that this processor has AVX2 and FMA: only [`Avx2::detect`] makes one.
+/// The proof that this processor has AVX2, FMA and POPCNT: only [`Avx2::detect`] makes one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Avx2(());
 
 impl Avx2 {
     /// A token if this processor has the instructions; asked once, then remembered by the standard library.
     pub(crate) fn detect() -> Option<Self> {
-        (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then_some(Self(()))
+        let all = is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("fma")
+            && is_x86_feature_detected!("popcnt");
+        all.then_some(Self(()))
     }
 }
 
 impl Kernels for Avx2 {
     fn rows_f32(self, weights: &[f32], stride: usize, columns: &[u32], values: &[f32], sums: &mut [f32]) {
-        // SAFETY: `self` exists only if the processor has AVX2 and FMA, which is all that the call asks for.
+        // SAFETY: `self` exists only if the processor has AVX2, FMA and POPCNT, which is all that the call asks for.
         unsafe { rows_f32(weights, stride, columns, values, sums) }
     }
 
@@ -34,6 +38,11 @@ impl Kernels for Avx2 {
     fn rows_i32(self, weights: &[i32], stride: usize, columns: &[u32], levels: &[i32], sums: &mut [i64]) {
         // SAFETY: as in `rows_f32`.
         unsafe { rows_i32(weights, stride, columns, levels, sums) }
+    }
+
+    fn lists_f32(self, lists: &Lists<f32>, columns: &[u32], values: &[f32], sums: &mut [f32]) {
+        // SAFETY: as in `rows_f32`.
+        unsafe { lists_f32(lists, columns, values, sums) }
     }
 
     fn dot(self, a: &[f32], b: &[f32]) -> f32 {
@@ -57,7 +66,7 @@ impl Kernels for Avx2 {
     }
 }
 
-#[target_feature(enable = "avx2,fma")]
+#[target_feature(enable = "avx2,fma,popcnt")]
 fn rows_f32(weights: &[f32], stride: usize, columns: &[u32], values: &[f32], sums: &mut [f32]) {
     let mut at = 0;
     while at < stride {
@@ -74,7 +83,7 @@ fn rows_f32(weights: &[f32], stride: usize, columns: &[u32], values: &[f32], sum
 
 /// `N` vectors of columns from column `at` on, `R` rows at a time; returns the columns done.
 #[inline]
-#[target_feature(enable = "avx2,fma")]
+#[target_feature(enable = "avx2,fma,popcnt")]
 fn block_f32<const N: usize, const R: usize>(
     weights: &[f32],
     stride: usize,
@@ -103,7 +112,7 @@ fn block_f32<const N: usize, const R: usize>(
 }
 
 #[inline]
-#[target_feature(enable = "avx2,fma")]
+#[target_feature(enable = "avx2,fma,popcnt")]
 fn add_row<const N: usize>(weights: &[f32], start: usize, x: f32, acc: &mut [__m256; N]) {
     let (row, _) = weights[start..start + N * LANES].as_chunks::<LANES>();
     let x = _mm256_set1_ps(x);
@@ -112,7 +121,7 @@ fn add_row<const N: usize>(weights: &[f32], start: usize, x: f32, acc: &mut [__m
     }
 }
 
-#[target_feature(enable = "avx2,fma")]
+#[target_feature(enable = "avx2,fma,popcnt")]
 fn rows_i8(weights: &[i8], stride: usize, columns: &[u32], levels: &[i32], sums: &mut [i32]) {
     sums.fill(0);
     if levels.iter().all(|&level| level >= 0) {
@@ -134,7 +143,7 @@ const QUADS: usize = 32;
 
 /// Rows in fours; without `SIGNED`, no activation may be negative.
 #[inline]
-#[target_feature(enable = "avx2,fma")]
+#[target_feature(enable = "avx2,fma,popcnt")]
 fn all_i8<const SIGNED: bool>(
     weights: &[i8],
     stride: usize,
@@ -170,7 +179,7 @@ fn all_i8<const SIGNED: bool>(
 }
 
 #[inline]
-#[target_feature(enable = "avx2,fma")]
+#[target_feature(enable = "avx2,fma,popcnt")]
 fn make_quad(stride: usize, columns: &[u32; 4], levels: &[i32; 4]) -> Quad {
     let [c0, c1, c2, c3] = *columns;
     let [l0, l1, l2, l3] = *levels;
@@ -182,7 +191,7 @@ fn make_quad(stride: usize, columns: &[u32; 4], levels: &[i32; 4]) -> Quad {
 
 /// `B` blocks of 32 columns from column `at` on; returns the columns done.
 #[inline]
-#[target_feature(enable = "avx2,fma")]
+#[target_feature(enable = "avx2,fma,popcnt")]
 fn block_i8<const B: usize, const SIGNED: bool>(
     weights: &[i8],
     at: usize,
@@ -219,7 +228,7 @@ fn block_i8<const B: usize, const SIGNED: bool>(
 
 /// Eight columns from column `at` on; returns the columns done.
 #[inline]
-#[target_feature(enable = "avx2,fma")]
+#[target_feature(enable = "avx2,fma,popcnt")]
 fn narrow_i8<const SIGNED: bool>(weights: &[i8], at: usize, quads: &[Quad], sums: &mut [i32]) -> usize {
     let mut acc = _mm256_setzero_si256();
     for quad in quads {
@@ -235,7 +244,7 @@ fn narrow_i8<const SIGNED: bool>(weights: &[i8], at: usize, quads: &[Quad], sums
 
 /// Adds the products of four weights and four activations, for each of eight columns.
 #[inline]
-#[target_feature(enable = "avx2,fma")]
+#[target_feature(enable = "avx2,fma,popcnt")]
 fn add_fours<const SIGNED: bool>(acc: __m256i, levels: __m256i, weights: __m256i) -> __m256i {
     let pairs = if SIGNED {
         _mm256_maddubs_epi16(_mm256_abs_epi8(levels), _mm256_sign_epi8(weights, levels))
@@ -246,43 +255,49 @@ fn add_fours<const SIGNED: bool>(acc: __m256i, levels: __m256i, weights: __m256i
 }
 
 #[inline]
-#[target_feature(enable = "avx2,fma")]
+#[target_feature(enable = "avx2,fma,popcnt")]
 fn load_i8(row: &[i8], at: usize) -> __m256i {
     pod_read_unaligned(cast_slice(&row[at..][..32]))
 }
 
 #[inline]
-#[target_feature(enable = "avx2,fma")]
+#[target_feature(enable = "avx2,fma,popcnt")]
 fn load_eight(weights: &[i8], at: usize) -> __m128i {
     _mm_cvtsi64_si128(pod_read_unaligned(cast_slice(&weights[at..][..8])))
 }
 
 #[inline]
-#[target_feature(enable = "avx2,fma")]
+#[target_feature(enable = "avx2,fma,popcnt")]
 fn add_to(sums: &mut [i32], at: usize, more: __m256i) {
     let sums = &mut sums[at..][..LANES];
     let sum = _mm256_add_epi32(pod_read_unaligned(cast_slice(sums)), more);
     sums.copy_from_slice(&must_cast::<__m256i, [i32; LANES]>(sum));
 }
 
-#[target_feature(enable = "avx2,fma")]
+#[target_feature(enable = "avx2,fma,popcnt")]
 fn rows_i32(weights: &[i32], stride: usize, columns: &[u32], levels: &[i32], sums: &mut [i64]) {
     // Plain code, for which the compiler finds `vpmuldq` here.
     sums.fill(0);
     portable::rows(weights, stride, columns, levels, sums, |x, w| i64::from(x) * i64::from(w));
 }
 
-#[target_feature(enable = "avx2,fma")]
+#[target_feature(enable = "avx2,fma,popcnt")]
+fn lists_f32(lists: &Lists<f32>, columns: &[u32], values: &[f32], sums: &mut [f32]) {
+    sums.fill(0.0);
+    portable::lists(lists, columns, values, sums, |x, w, sum| x.mul_add(w, sum));
+}
+
+#[target_feature(enable = "avx2,fma,popcnt")]
 fn dot(a: &[f32], b: &[f32]) -> f32 {
     portable::dot(a, b, |x, w, sum| x.mul_add(w, sum))
 }
 
-#[target_feature(enable = "avx2,fma")]
+#[target_feature(enable = "avx2,fma,popcnt")]
 fn dot_i8(levels: &[i32], weights: &[i8]) -> i32 {
     levels.iter().zip(weights).map(|(x, &w)| x * i32::from(w)).sum()
 }
 
-#[target_feature(enable = "avx2,fma")]
+#[target_feature(enable = "avx2,fma,popcnt")]
 fn quantize_avx2(row: &[f32], levels: i32, out: &mut [i32]) -> f32 {
     quantize(row, levels, out)
 }
@@ -305,7 +320,7 @@ const LANES_OF: [[u8; 8]; 256] = {
     table
 };
 
-#[target_feature(enable = "avx2,fma")]
+#[target_feature(enable = "avx2,fma,popcnt")]
 fn compress(row: &[f32], columns: &mut [u32], values: &mut [f32]) -> usize {
     let (chunks, _) = row.as_chunks::<LANES>();
     let mut n = 0;

@@ -38,17 +38,22 @@ pub(crate) trait Kernels: Copy {
         portable::rows(weights, stride, columns, levels, sums, |x, w| i64::from(x) * i64::from(w));
     }
 
-    /// As `rows_f32`, where only some weights of each row are there; `product` multiplies and widens.
-    fn lists<W: Copy, X: Copy, S: Copy + Default + std::ops::AddAssign>(
-        self,
-        lists: &Lists<W>,
-        columns: &[u32],
-        values: &[X],
-        sums: &mut [S],
-        product: impl Fn(X, W) -> S,
-    ) {
-        sums.fill(S::default());
-        portable::lists(lists, columns, values, sums, product);
+    /// As `rows_f32`, where only some weights of each row are there.
+    fn lists_f32(self, lists: &Lists<f32>, columns: &[u32], values: &[f32], sums: &mut [f32]) {
+        sums.fill(0.0);
+        portable::lists(lists, columns, values, sums, |x, w, sum| sum + x * w);
+    }
+
+    /// As `lists_f32`, in integers.
+    fn lists_i8(self, lists: &Lists<i8>, columns: &[u32], levels: &[i32], sums: &mut [i32]) {
+        sums.fill(0);
+        portable::lists(lists, columns, levels, sums, |x, w, sum| sum + x * i32::from(w));
+    }
+
+    /// As `lists_f32`, in long integers.
+    fn lists_i32(self, lists: &Lists<i32>, columns: &[u32], levels: &[i32], sums: &mut [i64]) {
+        sums.fill(0);
+        portable::lists(lists, columns, levels, sums, |x, w, sum| sum + i64::from(x) * i64::from(w));
     }
 
     /// The product of two vectors of the same length.

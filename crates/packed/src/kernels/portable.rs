@@ -21,20 +21,21 @@ pub(crate) fn rows<W: Copy, X: Copy, S: AddAssign>(
     }
 }
 
-/// As [`rows`], where only some weights of each row are there.
+/// As [`rows`], where only some weights of each row are there; `add` adds a product to a sum.
 #[inline(always)]
-pub(crate) fn lists<W: Copy, X: Copy, S: AddAssign>(
+pub(crate) fn lists<W: Copy, X: Copy, S: Copy>(
     lists: &Lists<W>,
     columns: &[u32],
     values: &[X],
     sums: &mut [S],
-    product: impl Fn(X, W) -> S,
+    add: impl Fn(X, W, S) -> S,
 ) {
     for (&row, &x) in columns.iter().zip(values) {
         let row = row as usize;
         let range = lists.starts[row] as usize..lists.starts[row + 1] as usize;
         for (&column, &w) in lists.columns[range.clone()].iter().zip(&lists.values[range]) {
-            sums[column as usize] += product(x, w);
+            let sum = &mut sums[column as usize];
+            *sum = add(x, w, *sum);
         }
     }
 }
