@@ -14,11 +14,13 @@ pub(crate) trait Element: bytemuck::Pod + PartialEq + Default + std::fmt::Debug 
     const EXPAND_FROM: usize;
 }
 
+// A kept value in a list takes about as long as three vectors of a row, and the end of each list is hard to guess
+// for the processor: floats held as lists win from about 96 % sparse on, 8-bit integers from about 98.5 %.
 impl Element for f32 {
-    const EXPAND_FROM: usize = 8;
+    const EXPAND_FROM: usize = 24;
 }
 impl Element for i8 {
-    const EXPAND_FROM: usize = 8;
+    const EXPAND_FROM: usize = 64;
 }
 impl Element for i32 {
     const EXPAND_FROM: usize = 8;

@@ -13,7 +13,7 @@
 use crate::body::{Body, Element};
 #[cfg(target_arch = "x86_64")]
 use crate::kernels::Avx2;
-use crate::kernels::{Kernels, Portable};
+use crate::kernels::{Kernels, LANES, Portable};
 use crate::matrix::Store;
 use crate::quantize::{INT8_LEVELS, INT16_LEVELS};
 use crate::{Matrix, Scales};
@@ -74,12 +74,13 @@ impl Matrix {
             }
             Input::Dense(row) => {
                 assert_eq!(row.len(), self.inputs, "one activation for each input");
-                if let (Store::F32(Body::Rows { values, stride: 1, .. }), [b]) = (&self.store, bias) {
-                    out[0] = kernels.dot(row, values) + b;
+                if self.outputs == 1 && self.multiply_column(kernels, row, bias, out, scratch) {
                     return;
                 }
-                kernels.compress(row, &mut scratch.columns, &mut scratch.values);
-                (&scratch.columns[..], &scratch.values[..])
+                let columns = room(&mut scratch.columns, row.len() + LANES);
+                let values = room(&mut scratch.values, row.len() + LANES);
+                let n = kernels.compress(row, columns, values);
+                (&scratch.columns[..n], &scratch.values[..n])
             }
         };
         match &self.store {
@@ -87,12 +88,12 @@ impl Matrix {
                 let sums = room(&mut scratch.sums_f32, body.width(self.outputs));
                 match body {
                     Body::Rows { values: w, stride: 1, .. } => {
-                        sums[0] = columns.iter().zip(values).map(|(&c, x)| x * w[c as usize]).sum();
+                        sums[0] = gather(columns, values, w, |x, w| x * w);
                     }
                     Body::Rows { values: w, stride, .. } => {
                         kernels.rows_f32(w, *stride, columns, values, sums);
                     }
-                    Body::Lists(lists) => kernels.lists(lists, columns, values, sums, |x, w| x * w),
+                    Body::Lists(lists) => kernels.lists_f32(lists, columns, values, sums),
                 }
                 for ((out, sum), b) in out.iter_mut().zip(sums).zip(bias) {
                     *out = *sum + b;
@@ -104,10 +105,13 @@ impl Matrix {
                 let sums = room(&mut scratch.sums_i32, body.width(self.outputs));
                 let product = |x, w| x * i32::from(w);
                 match body {
+                    Body::Rows { values: w, stride: 1, .. } => {
+                        sums[0] = gather(columns, levels, w, product);
+                    }
                     Body::Rows { values: w, stride, .. } => {
                         kernels.rows_i8(w, *stride, columns, levels, sums);
                     }
-                    Body::Lists(lists) => kernels.lists(lists, columns, levels, sums, product),
+                    Body::Lists(lists) => kernels.lists_i8(lists, columns, levels, sums),
                 }
                 rescale(sums, |sum| sum as f32, s, scales, bias, out);
             }
@@ -115,16 +119,38 @@ impl Matrix {
                 let levels = room(&mut scratch.levels, values.len());
                 let s = kernels.quantize(values, INT16_LEVELS, levels);
                 let sums = room(&mut scratch.sums_i64, body.width(self.outputs));
-                let product = |x, w| i64::from(x) * i64::from(w);
                 match body {
                     Body::Rows { values: w, stride, .. } => {
                         kernels.rows_i32(w, *stride, columns, levels, sums);
                     }
-                    Body::Lists(lists) => kernels.lists(lists, columns, levels, sums, product),
+                    Body::Lists(lists) => kernels.lists_i32(lists, columns, levels, sums),
                 }
                 rescale(sums, |sum| sum as f32, s, scales, bias, out);
             }
         }
+    }
+}
+
+impl Matrix {
+    /// A dense row times a matrix of one column, which is a vector; false where there is no shortcut.
+    fn multiply_column(
+        &self,
+        kernels: impl Kernels,
+        row: &[f32],
+        bias: &[f32],
+        out: &mut [f32],
+        scratch: &mut Scratch,
+    ) -> bool {
+        match &self.store {
+            Store::F32(Body::Rows { values, .. }) => out[0] = kernels.dot(row, values) + bias[0],
+            Store::Int8(Body::Rows { values, .. }, scales) => {
+                let levels = room(&mut scratch.levels, row.len());
+                let s = kernels.quantize(row, INT8_LEVELS, levels);
+                rescale(&[kernels.dot_i8(levels, values)], |sum| sum as f32, s, scales, bias, out);
+            }
+            _ => return false,
+        }
+        true
     }
 }
 
@@ -136,6 +162,16 @@ impl<T: Element> Body<T> {
             Body::Lists(_) => outputs,
         }
     }
+}
+
+/// The product of a sparse row and a vector.
+fn gather<X: Copy, W: Copy, S: std::iter::Sum>(
+    columns: &[u32],
+    values: &[X],
+    weights: &[W],
+    product: impl Fn(X, W) -> S,
+) -> S {
+    columns.iter().zip(values).map(|(&column, &x)| product(x, weights[column as usize])).sum()
 }
 
 /// Room for `count` numbers, which may be anything.

@@ -11,6 +11,7 @@ pub const INT8_LEVELS: i32 = 127;
 pub const INT16_LEVELS: i32 = 32_767;
 
 /// 1.5 · 2^23: adding it to `|v| < 2^22` rounds `v` to an integer, ties to even, and leaves it in the low bits.
+/// No `x / s` is larger: at most `levels`, and with an `s` of the smallest subnormals at most twice that.
 const ROUNDER: f32 = 12_582_912.0;
 
 /// Quantizes `row` into `out` and returns the scale `s`: `row[i] ≈ out[i] as f32 * s`.
@@ -34,25 +35,20 @@ pub(crate) fn quantize(row: &[f32], levels: i32, out: &mut [i32]) -> f32 {
         out.fill(0);
         return 0.0;
     }
+    let most = levels as i32;
     for (q, &x) in out.iter_mut().zip(row) {
-        let v = (x / scale).max(-levels).min(levels);
-        *q = (v + ROUNDER).to_bits() as i32 - ROUNDER.to_bits() as i32;
+        let rounded = (x / scale + ROUNDER).to_bits() as i32;
+        *q = rounded.wrapping_sub(ROUNDER.to_bits() as i32).clamp(-most, most);
     }
     scale
 }
 
-/// The largest magnitude, 0 for an empty row; NaN counts as 0.
+/// The largest magnitude, 0 for an empty row.
 #[inline(always)]
 fn largest(row: &[f32]) -> f32 {
-    // Eight running maxima instead of one, so that the loop is made of vector instructions.
-    let mut lanes = [0.0f32; 8];
-    let (chunks, rest) = row.as_chunks::<8>();
-    for chunk in chunks {
-        for (m, x) in lanes.iter_mut().zip(chunk) {
-            *m = m.max(x.abs());
-        }
-    }
-    rest.iter().chain(&lanes).fold(0.0, |m, x| m.max(x.abs()))
+    // Without their signs, floats are in the order of their bits; integers are compared in vectors, where floats
+    // would be one by one for the sake of NaN.
+    f32::from_bits(row.iter().fold(0, |m, x| m.max(x.to_bits() & 0x7fff_ffff)))
 }
 
 #[cfg(test)]

@@ -2,7 +2,9 @@
 
 #![cfg(test)]
 
-use nlpress_packed::{Dtype, Index, Matrix, PackError, Part, Per, Scales, Scheme, Values};
+use nlpress_packed::{
+    Dtype, Held, Index, Input, Matrix, PackError, Part, Per, Scales, Scheme, Scratch, Values,
+};
 use proptest::prelude::*;
 use std::borrow::Cow;
 
@@ -196,4 +198,35 @@ fn sparse_becomes_the_smaller_index() {
         }
     }
     assert_eq!(Per::Tensor, Scales::Tensor(1.0).per());
+}
+
+#[test]
+fn both_forms_in_memory_are_the_same_matrix() {
+    let (inputs, outputs) = (37, 45);
+    let bias: Vec<f32> = (0..outputs).map(|j| j as f32 * 0.01).collect();
+    let row: Vec<f32> = (0..inputs).map(|i| (i % 3) as f32 * if i % 2 == 0 { 0.7 } else { -1.3 }).collect();
+    let mut scratch = Scratch::default();
+    for percent in [0, 1, 3, 30, 90] {
+        let (q, keep) = grid(percent, inputs * outputs, percent);
+        for index in [Index::Bitmask, Index::Csr] {
+            for matrix in matrices(inputs, outputs, &q, &keep, index) {
+                let (rows, lists) = (matrix.clone().held_as(Held::Rows), matrix.clone().held_as(Held::Lists));
+                assert_ne!(rows, lists);
+                assert!(matrix == rows || matrix == lists);
+                assert_eq!(rows.parts(), lists.parts());
+                assert_eq!(rows.unpack(), lists.unpack());
+                assert_eq!(rows.clone().held_as(Held::Lists), lists);
+                let mut products = [vec![0.0; outputs], vec![1.0; outputs]];
+                for (matrix, out) in [rows, lists].iter().zip(&mut products) {
+                    matrix.multiply(Input::Dense(&row), &bias, out, &mut scratch);
+                }
+                for (a, b) in products[0].iter().zip(&products[1]) {
+                    match matrix.scheme().values {
+                        Values::F32 => assert!((a - b).abs() <= 1e-5 * a.abs().max(100.0), "{a} {b}"),
+                        _ => assert_eq!(a, b),
+                    }
+                }
+            }
+        }
+    }
 }

@@ -1,28 +1,32 @@
-//! Loops for x86-64 processors with AVX2 and FMA.
+//! Loops for x86-64 processors with AVX2, FMA and POPCNT, as all with AVX2 have.
 //!
 //! 8-bit products use `vpmaddubsw`, which multiplies unsigned by signed bytes and adds two neighbours with
 //! saturation at 16 bits. Activations go in as magnitudes and their signs move to the weights; as both are within
 //! `±127`, two products are within `±32258` and never saturate (-128 is refused when a matrix is made).
 
 use super::{Kernels, LANES, portable};
+use crate::body::Lists;
 use crate::quantize::quantize;
-use bytemuck::must_cast;
+use bytemuck::{cast_slice, must_cast, pod_read_unaligned};
 use std::arch::x86_64::*;
 
-/// The proof that this processor has AVX2 and FMA: only [`Avx2::detect`] makes one.
+/// The proof that this processor has AVX2, FMA and POPCNT: only [`Avx2::detect`] makes one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Avx2(());
 
 impl Avx2 {
     /// A token if this processor has the instructions; asked once, then remembered by the standard library.
     pub(crate) fn detect() -> Option<Self> {
-        (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then_some(Self(()))
+        let all = is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("fma")
+            && is_x86_feature_detected!("popcnt");
+        all.then_some(Self(()))
     }
 }
 
 impl Kernels for Avx2 {
     fn rows_f32(self, weights: &[f32], stride: usize, columns: &[u32], values: &[f32], sums: &mut [f32]) {
-        // SAFETY: `self` exists only if the processor has AVX2 and FMA, which is all that the call asks for.
+        // SAFETY: `self` exists only if the processor has AVX2, FMA and POPCNT, which is all that the call asks for.
         unsafe { rows_f32(weights, stride, columns, values, sums) }
     }
 
@@ -36,12 +40,22 @@ impl Kernels for Avx2 {
         unsafe { rows_i32(weights, stride, columns, levels, sums) }
     }
 
+    fn lists_f32(self, lists: &Lists<f32>, columns: &[u32], values: &[f32], sums: &mut [f32]) {
+        // SAFETY: as in `rows_f32`.
+        unsafe { lists_f32(lists, columns, values, sums) }
+    }
+
     fn dot(self, a: &[f32], b: &[f32]) -> f32 {
         // SAFETY: as in `rows_f32`.
         unsafe { dot(a, b) }
     }
 
-    fn compress(self, row: &[f32], columns: &mut Vec<u32>, values: &mut Vec<f32>) {
+    fn dot_i8(self, levels: &[i32], weights: &[i8]) -> i32 {
+        // SAFETY: as in `rows_f32`.
+        unsafe { dot_i8(levels, weights) }
+    }
+
+    fn compress(self, row: &[f32], columns: &mut [u32], values: &mut [f32]) -> usize {
         // SAFETY: as in `rows_f32`.
         unsafe { compress(row, columns, values) }
     }
@@ -52,7 +66,7 @@ impl Kernels for Avx2 {
     }
 }
 
-#[target_feature(enable = "avx2,fma")]
+#[target_feature(enable = "avx2,fma,popcnt")]
 fn rows_f32(weights: &[f32], stride: usize, columns: &[u32], values: &[f32], sums: &mut [f32]) {
     let mut at = 0;
     while at < stride {
@@ -69,7 +83,7 @@ fn rows_f32(weights: &[f32], stride: usize, columns: &[u32], values: &[f32], sum
 
 /// `N` vectors of columns from column `at` on, `R` rows at a time; returns the columns done.
 #[inline]
-#[target_feature(enable = "avx2,fma")]
+#[target_feature(enable = "avx2,fma,popcnt")]
 fn block_f32<const N: usize, const R: usize>(
     weights: &[f32],
     stride: usize,
@@ -98,7 +112,7 @@ fn block_f32<const N: usize, const R: usize>(
 }
 
 #[inline]
-#[target_feature(enable = "avx2,fma")]
+#[target_feature(enable = "avx2,fma,popcnt")]
 fn add_row<const N: usize>(weights: &[f32], start: usize, x: f32, acc: &mut [__m256; N]) {
     let (row, _) = weights[start..start + N * LANES].as_chunks::<LANES>();
     let x = _mm256_set1_ps(x);
@@ -107,134 +121,183 @@ fn add_row<const N: usize>(weights: &[f32], start: usize, x: f32, acc: &mut [__m
     }
 }
 
-#[target_feature(enable = "avx2,fma")]
+#[target_feature(enable = "avx2,fma,popcnt")]
 fn rows_i8(weights: &[i8], stride: usize, columns: &[u32], levels: &[i32], sums: &mut [i32]) {
-    if stride == 1 {
-        sums.fill(0);
-        return portable::rows(weights, stride, columns, levels, sums, |x, w| x * i32::from(w));
-    }
-    let mut at = 0;
-    while at < stride {
-        at += match stride - at {
-            64.. => block_i8::<2>(weights, stride, at, columns, levels, sums),
-            32.. => block_i8::<1>(weights, stride, at, columns, levels, sums),
-            _ => narrow_i8(weights, stride, at, columns, levels, sums),
-        };
+    sums.fill(0);
+    if levels.iter().all(|&level| level >= 0) {
+        all_i8::<false>(weights, stride, columns, levels, sums);
+    } else {
+        all_i8::<true>(weights, stride, columns, levels, sums);
     }
 }
 
-/// Up to four rows and their activations: places of the rows, magnitudes and signs in every lane.
+/// Where four rows start, and their activations in bytes.
+#[derive(Clone, Copy)]
 struct Quad {
     starts: [usize; 4],
-    magnitudes: __m256i,
-    signs: __m256i,
+    levels: i32,
 }
 
-/// The activations in groups of four; the last is filled with zeros, which read the first row.
+/// Quads that are made at once, before the columns are gone through.
+const QUADS: usize = 32;
+
+/// Rows in fours; without `SIGNED`, no activation may be negative.
 #[inline]
-#[target_feature(enable = "avx2,fma")]
-fn quad(stride: usize, at: usize, columns: &[u32], levels: &[i32], from: usize) -> Quad {
-    let mut starts = [at; 4];
-    let mut bytes = [0u8; 4];
-    let few = columns[from..].iter().zip(&levels[from..]).take(4);
-    for (n, (&column, &level)) in few.enumerate() {
-        starts[n] = column as usize * stride + at;
-        bytes[n] = level as i8 as u8;
+#[target_feature(enable = "avx2,fma,popcnt")]
+fn all_i8<const SIGNED: bool>(
+    weights: &[i8],
+    stride: usize,
+    columns: &[u32],
+    levels: &[i32],
+    sums: &mut [i32],
+) {
+    let mut quads = [Quad { starts: [0; 4], levels: 0 }; QUADS];
+    for (columns, levels) in columns.chunks(4 * QUADS).zip(levels.chunks(4 * QUADS)) {
+        let ((c4, c), (l4, l)) = (columns.as_chunks::<4>(), levels.as_chunks::<4>());
+        for ((quad, columns), levels) in quads.iter_mut().zip(c4).zip(l4) {
+            *quad = make_quad(stride, columns, levels);
+        }
+        let mut count = c4.len();
+        if !c.is_empty() {
+            // The last is filled with activations of zero for the first row.
+            let (mut columns, mut levels) = ([0; 4], [0; 4]);
+            columns[..c.len()].copy_from_slice(c);
+            levels[..l.len()].copy_from_slice(l);
+            quads[count] = make_quad(stride, &columns, &levels);
+            count += 1;
+        }
+        let quads = &quads[..count];
+        let mut at = 0;
+        while at < stride {
+            at += match stride - at {
+                64.. => block_i8::<2, SIGNED>(weights, at, quads, sums),
+                32.. => block_i8::<1, SIGNED>(weights, at, quads, sums),
+                _ => narrow_i8::<SIGNED>(weights, at, quads, sums),
+            };
+        }
     }
-    let signs = _mm256_set1_epi32(i32::from_le_bytes(bytes));
-    Quad { starts, magnitudes: _mm256_abs_epi8(signs), signs }
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma,popcnt")]
+fn make_quad(stride: usize, columns: &[u32; 4], levels: &[i32; 4]) -> Quad {
+    let [c0, c1, c2, c3] = *columns;
+    let [l0, l1, l2, l3] = *levels;
+    Quad {
+        starts: [c0 as usize * stride, c1 as usize * stride, c2 as usize * stride, c3 as usize * stride],
+        levels: i32::from_le_bytes([l0 as u8, l1 as u8, l2 as u8, l3 as u8]),
+    }
 }
 
 /// `B` blocks of 32 columns from column `at` on; returns the columns done.
 #[inline]
-#[target_feature(enable = "avx2,fma")]
-fn block_i8<const B: usize>(
+#[target_feature(enable = "avx2,fma,popcnt")]
+fn block_i8<const B: usize, const SIGNED: bool>(
     weights: &[i8],
-    stride: usize,
     at: usize,
-    columns: &[u32],
-    levels: &[i32],
+    quads: &[Quad],
     sums: &mut [i32],
 ) -> usize {
     let mut acc = [[_mm256_setzero_si256(); 4]; B];
-    for from in (0..columns.len()).step_by(4) {
-        let quad = quad(stride, at, columns, levels, from);
-        let rows = quad.starts.map(|start| weights[start..start + 32 * B].as_chunks::<32>().0);
-        for b in 0..B {
-            let [r0, r1, r2, r3] = rows.map(|row| must_cast::<[i8; 32], __m256i>(row[b]));
+    for quad in quads {
+        let levels = _mm256_set1_epi32(quad.levels);
+        let [s0, s1, s2, s3] = quad.starts;
+        let (w0, w1) = (&weights[s0 + at..][..32 * B], &weights[s1 + at..][..32 * B]);
+        let (w2, w3) = (&weights[s2 + at..][..32 * B], &weights[s3 + at..][..32 * B]);
+        for (b, acc) in acc.iter_mut().enumerate() {
+            let (r0, r1) = (load_i8(w0, 32 * b), load_i8(w1, 32 * b));
+            let (r2, r3) = (load_i8(w2, 32 * b), load_i8(w3, 32 * b));
             // Four bytes of four rows side by side for each column, in the order that the lanes allow.
             let (lo01, hi01) = (_mm256_unpacklo_epi8(r0, r1), _mm256_unpackhi_epi8(r0, r1));
             let (lo23, hi23) = (_mm256_unpacklo_epi8(r2, r3), _mm256_unpackhi_epi8(r2, r3));
-            let fours = [
-                _mm256_unpacklo_epi16(lo01, lo23),
-                _mm256_unpackhi_epi16(lo01, lo23),
-                _mm256_unpacklo_epi16(hi01, hi23),
-                _mm256_unpackhi_epi16(hi01, hi23),
-            ];
-            for n in 0..4 {
-                acc[b][n] = add_fours(acc[b][n], &quad, fours[n]);
-            }
+            acc[0] = add_fours::<SIGNED>(acc[0], levels, _mm256_unpacklo_epi16(lo01, lo23));
+            acc[1] = add_fours::<SIGNED>(acc[1], levels, _mm256_unpackhi_epi16(lo01, lo23));
+            acc[2] = add_fours::<SIGNED>(acc[2], levels, _mm256_unpacklo_epi16(hi01, hi23));
+            acc[3] = add_fours::<SIGNED>(acc[3], levels, _mm256_unpackhi_epi16(hi01, hi23));
         }
     }
-    for (acc, sums) in acc.iter().zip(sums[at..].as_chunks_mut::<32>().0) {
-        let ordered = [
-            _mm256_permute2x128_si256::<0x20>(acc[0], acc[1]),
-            _mm256_permute2x128_si256::<0x20>(acc[2], acc[3]),
-            _mm256_permute2x128_si256::<0x31>(acc[0], acc[1]),
-            _mm256_permute2x128_si256::<0x31>(acc[2], acc[3]),
-        ];
-        *sums = must_cast(ordered);
+    for (b, [a0, a1, a2, a3]) in acc.into_iter().enumerate() {
+        let sums = &mut sums[at + 32 * b..][..32];
+        add_to(sums, 0, _mm256_permute2x128_si256::<0x20>(a0, a1));
+        add_to(sums, 8, _mm256_permute2x128_si256::<0x20>(a2, a3));
+        add_to(sums, 16, _mm256_permute2x128_si256::<0x31>(a0, a1));
+        add_to(sums, 24, _mm256_permute2x128_si256::<0x31>(a2, a3));
     }
     32 * B
 }
 
 /// Eight columns from column `at` on; returns the columns done.
 #[inline]
-#[target_feature(enable = "avx2,fma")]
-fn narrow_i8(
-    weights: &[i8],
-    stride: usize,
-    at: usize,
-    columns: &[u32],
-    levels: &[i32],
-    sums: &mut [i32],
-) -> usize {
+#[target_feature(enable = "avx2,fma,popcnt")]
+fn narrow_i8<const SIGNED: bool>(weights: &[i8], at: usize, quads: &[Quad], sums: &mut [i32]) -> usize {
     let mut acc = _mm256_setzero_si256();
-    for from in (0..columns.len()).step_by(4) {
-        let quad = quad(stride, at, columns, levels, from);
-        let [r0, r1, r2, r3] = quad.starts.map(|start| {
-            let row = weights[start..].first_chunk::<8>().map_or(0, |row| must_cast::<[i8; 8], i64>(*row));
-            _mm_cvtsi64_si128(row)
-        });
-        let (r01, r23) = (_mm_unpacklo_epi8(r0, r1), _mm_unpacklo_epi8(r2, r3));
+    for quad in quads {
+        let [s0, s1, s2, s3] = quad.starts;
+        let r01 = _mm_unpacklo_epi8(load_eight(weights, s0 + at), load_eight(weights, s1 + at));
+        let r23 = _mm_unpacklo_epi8(load_eight(weights, s2 + at), load_eight(weights, s3 + at));
         let fours = _mm256_set_m128i(_mm_unpackhi_epi16(r01, r23), _mm_unpacklo_epi16(r01, r23));
-        acc = add_fours(acc, &quad, fours);
+        acc = add_fours::<SIGNED>(acc, _mm256_set1_epi32(quad.levels), fours);
     }
-    sums[at..at + 8].copy_from_slice(&must_cast::<__m256i, [i32; 8]>(acc));
+    add_to(&mut sums[at..][..8], 0, acc);
     8
 }
 
-/// Adds the products of four weights, for each of eight columns.
+/// Adds the products of four weights and four activations, for each of eight columns.
 #[inline]
-#[target_feature(enable = "avx2,fma")]
-fn add_fours(acc: __m256i, quad: &Quad, fours: __m256i) -> __m256i {
-    let pairs = _mm256_maddubs_epi16(quad.magnitudes, _mm256_sign_epi8(fours, quad.signs));
+#[target_feature(enable = "avx2,fma,popcnt")]
+fn add_fours<const SIGNED: bool>(acc: __m256i, levels: __m256i, weights: __m256i) -> __m256i {
+    let pairs = if SIGNED {
+        _mm256_maddubs_epi16(_mm256_abs_epi8(levels), _mm256_sign_epi8(weights, levels))
+    } else {
+        _mm256_maddubs_epi16(levels, weights)
+    };
     _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
 }
 
-#[target_feature(enable = "avx2,fma")]
+#[inline]
+#[target_feature(enable = "avx2,fma,popcnt")]
+fn load_i8(row: &[i8], at: usize) -> __m256i {
+    pod_read_unaligned(cast_slice(&row[at..][..32]))
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma,popcnt")]
+fn load_eight(weights: &[i8], at: usize) -> __m128i {
+    _mm_cvtsi64_si128(pod_read_unaligned(cast_slice(&weights[at..][..8])))
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma,popcnt")]
+fn add_to(sums: &mut [i32], at: usize, more: __m256i) {
+    let sums = &mut sums[at..][..LANES];
+    let sum = _mm256_add_epi32(pod_read_unaligned(cast_slice(sums)), more);
+    sums.copy_from_slice(&must_cast::<__m256i, [i32; LANES]>(sum));
+}
+
+#[target_feature(enable = "avx2,fma,popcnt")]
 fn rows_i32(weights: &[i32], stride: usize, columns: &[u32], levels: &[i32], sums: &mut [i64]) {
     // Plain code, for which the compiler finds `vpmuldq` here.
     sums.fill(0);
     portable::rows(weights, stride, columns, levels, sums, |x, w| i64::from(x) * i64::from(w));
 }
 
-#[target_feature(enable = "avx2,fma")]
+#[target_feature(enable = "avx2,fma,popcnt")]
+fn lists_f32(lists: &Lists<f32>, columns: &[u32], values: &[f32], sums: &mut [f32]) {
+    sums.fill(0.0);
+    portable::lists(lists, columns, values, sums, |x, w, sum| x.mul_add(w, sum));
+}
+
+#[target_feature(enable = "avx2,fma,popcnt")]
 fn dot(a: &[f32], b: &[f32]) -> f32 {
     portable::dot(a, b, |x, w, sum| x.mul_add(w, sum))
 }
 
-#[target_feature(enable = "avx2,fma")]
+#[target_feature(enable = "avx2,fma,popcnt")]
+fn dot_i8(levels: &[i32], weights: &[i8]) -> i32 {
+    levels.iter().zip(weights).map(|(x, &w)| x * i32::from(w)).sum()
+}
+
+#[target_feature(enable = "avx2,fma,popcnt")]
 fn quantize_avx2(row: &[f32], levels: i32, out: &mut [i32]) -> f32 {
     quantize(row, levels, out)
 }
@@ -257,12 +320,9 @@ const LANES_OF: [[u8; 8]; 256] = {
     table
 };
 
-#[target_feature(enable = "avx2,fma")]
-fn compress(row: &[f32], columns: &mut Vec<u32>, values: &mut Vec<f32>) {
-    // Eight more, as whole vectors are written of which only a part is kept.
-    columns.resize(row.len() + LANES, 0);
-    values.resize(row.len() + LANES, 0.0);
-    let (chunks, rest) = row.as_chunks::<LANES>();
+#[target_feature(enable = "avx2,fma,popcnt")]
+fn compress(row: &[f32], columns: &mut [u32], values: &mut [f32]) -> usize {
+    let (chunks, _) = row.as_chunks::<LANES>();
     let mut n = 0;
     let mut lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
     for chunk in chunks {
@@ -270,18 +330,13 @@ fn compress(row: &[f32], columns: &mut Vec<u32>, values: &mut Vec<f32>) {
         let set = _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_NEQ_UQ>(x, _mm256_setzero_ps())) as usize;
         let order = _mm_cvtsi64_si128(i64::from_le_bytes(LANES_OF[set & 0xff]));
         let order = _mm256_cvtepu8_epi32(order);
+        // Whole vectors are written; what is beyond the non-zeros is written over by the next.
         let x: [f32; LANES] = must_cast(_mm256_permutevar8x32_ps(x, order));
         let at: [u32; LANES] = must_cast(_mm256_permutevar8x32_epi32(lanes, order));
-        values[n..n + LANES].copy_from_slice(&x);
-        columns[n..n + LANES].copy_from_slice(&at);
+        values[n..][..LANES].copy_from_slice(&x);
+        columns[n..][..LANES].copy_from_slice(&at);
         lanes = _mm256_add_epi32(lanes, _mm256_set1_epi32(8));
         n += set.count_ones() as usize;
     }
-    for (i, &x) in rest.iter().enumerate() {
-        columns[n] = (chunks.len() * LANES + i) as u32;
-        values[n] = x;
-        n += usize::from(x != 0.0);
-    }
-    columns.truncate(n);
-    values.truncate(n);
+    portable::compress(row, chunks.len() * LANES, n, columns, values)
 }

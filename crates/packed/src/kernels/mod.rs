@@ -38,17 +38,22 @@ pub(crate) trait Kernels: Copy {
         portable::rows(weights, stride, columns, levels, sums, |x, w| i64::from(x) * i64::from(w));
     }
 
-    /// As `rows_f32`, where only some weights of each row are there; `product` multiplies and widens.
-    fn lists<W: Copy, X: Copy, S: Copy + Default + std::ops::AddAssign>(
-        self,
-        lists: &Lists<W>,
-        columns: &[u32],
-        values: &[X],
-        sums: &mut [S],
-        product: impl Fn(X, W) -> S,
-    ) {
-        sums.fill(S::default());
-        portable::lists(lists, columns, values, sums, product);
+    /// As `rows_f32`, where only some weights of each row are there.
+    fn lists_f32(self, lists: &Lists<f32>, columns: &[u32], values: &[f32], sums: &mut [f32]) {
+        sums.fill(0.0);
+        portable::lists(lists, columns, values, sums, |x, w, sum| sum + x * w);
+    }
+
+    /// As `lists_f32`, in integers.
+    fn lists_i8(self, lists: &Lists<i8>, columns: &[u32], levels: &[i32], sums: &mut [i32]) {
+        sums.fill(0);
+        portable::lists(lists, columns, levels, sums, |x, w, sum| sum + x * i32::from(w));
+    }
+
+    /// As `lists_f32`, in long integers.
+    fn lists_i32(self, lists: &Lists<i32>, columns: &[u32], levels: &[i32], sums: &mut [i64]) {
+        sums.fill(0);
+        portable::lists(lists, columns, levels, sums, |x, w, sum| sum + i64::from(x) * i64::from(w));
     }
 
     /// The product of two vectors of the same length.
@@ -56,9 +61,15 @@ pub(crate) trait Kernels: Copy {
         portable::dot(a, b, |x, w, sum| sum + x * w)
     }
 
-    /// Puts the positions and the values of what is not zero into `columns` and `values`.
-    fn compress(self, row: &[f32], columns: &mut Vec<u32>, values: &mut Vec<f32>) {
-        portable::compress(row, columns, values);
+    /// The product of two vectors of the same length, in integers.
+    fn dot_i8(self, levels: &[i32], weights: &[i8]) -> i32 {
+        levels.iter().zip(weights).map(|(x, &w)| x * i32::from(w)).sum()
+    }
+
+    /// Puts the positions and the values of what is not zero to the front of `columns` and `values`, which have
+    /// room for the row and [`LANES`] more; returns how many they are.
+    fn compress(self, row: &[f32], columns: &mut [u32], values: &mut [f32]) -> usize {
+        portable::compress(row, 0, 0, columns, values)
     }
 
     /// See [`quantize_row`](crate::quantize_row).
@@ -162,12 +173,17 @@ mod tests {
                 assert_eq!(avx2.quantize(&row, levels, &mut a), Portable.quantize(&row, levels, &mut b));
                 assert_eq!(a, b);
             }
-            let (mut a, mut b) = ((vec![5], vec![1.0]), (vec![], vec![]));
-            avx2.compress(&row, &mut a.0, &mut a.1);
-            Portable.compress(&row, &mut b.0, &mut b.1);
-            assert_eq!(a, b);
             let expected: Vec<u32> = (0..count as u32).filter(|&i| row[i as usize] != 0.0).collect();
-            assert_eq!(a.0, expected);
+            let (mut columns, mut values) = (vec![9; count + LANES], vec![9.0; count + LANES]);
+            for portable in [false, true] {
+                let n = match portable {
+                    false => avx2.compress(&row, &mut columns, &mut values),
+                    true => Portable.compress(&row, &mut columns, &mut values),
+                };
+                assert_eq!(columns[..n], expected);
+                assert!(expected.iter().zip(&values).all(|(&i, v)| *v == row[i as usize]));
+                columns.fill(9);
+            }
         }
     }
 }

@@ -21,20 +21,21 @@ pub(crate) fn rows<W: Copy, X: Copy, S: AddAssign>(
     }
 }
 
-/// As [`rows`], where only some weights of each row are there.
+/// As [`rows`], where only some weights of each row are there; `add` adds a product to a sum.
 #[inline(always)]
-pub(crate) fn lists<W: Copy, X: Copy, S: AddAssign>(
+pub(crate) fn lists<W: Copy, X: Copy, S: Copy>(
     lists: &Lists<W>,
     columns: &[u32],
     values: &[X],
     sums: &mut [S],
-    product: impl Fn(X, W) -> S,
+    add: impl Fn(X, W, S) -> S,
 ) {
     for (&row, &x) in columns.iter().zip(values) {
         let row = row as usize;
         let range = lists.starts[row] as usize..lists.starts[row + 1] as usize;
         for (&column, &w) in lists.columns[range.clone()].iter().zip(&lists.values[range]) {
-            sums[column as usize] += product(x, w);
+            let sum = &mut sums[column as usize];
+            *sum = add(x, w, *sum);
         }
     }
 }
@@ -53,17 +54,21 @@ pub(crate) fn dot(a: &[f32], b: &[f32], fused: impl Fn(f32, f32, f32) -> f32) ->
     lanes.iter().fold(rest, |sum, lane| sum + lane)
 }
 
-/// Positions and values of what is not zero.
-pub(crate) fn compress(row: &[f32], columns: &mut Vec<u32>, values: &mut Vec<f32>) {
+/// Positions and values of what is not zero, from position `from` of the row on; `n` are there already. Returns
+/// how many there are then.
+#[inline(always)]
+pub(crate) fn compress(
+    row: &[f32],
+    from: usize,
+    mut n: usize,
+    columns: &mut [u32],
+    values: &mut [f32],
+) -> usize {
     // Written always, kept only when not zero: no branch that a processor would guess wrong half of the time.
-    columns.resize(row.len(), 0);
-    values.resize(row.len(), 0.0);
-    let mut n = 0;
-    for (column, &x) in row.iter().enumerate() {
-        columns[n] = column as u32;
+    for (i, &x) in row[from..].iter().enumerate() {
+        columns[n] = (from + i) as u32;
         values[n] = x;
         n += usize::from(x != 0.0);
     }
-    columns.truncate(n);
-    values.truncate(n);
+    n
 }

@@ -1,0 +1,121 @@
+//! Ordinary training as techniques, for the rows that keep everyone honest: the same model trained for more
+//! epochs without compression, and a smaller (or linear) network trained alone, without a teacher.
+
+use nlpress_model::{MlpSpec, Model, Outline, SiteId, Spec};
+use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
+use nlpress_train::{Fit, FitConfig, fit};
+use serde::Deserialize;
+
+/// The kinds of this module.
+pub const KINDS: &[Kind] = &[MORE, ALONE];
+
+/// `train.more`: goes on training every trainable site.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct More {
+    fit: FitConfig,
+}
+
+impl More {
+    /// Goes on for as many epochs as the configuration has.
+    pub fn new(fit: FitConfig) -> Self {
+        Self { fit }
+    }
+}
+
+impl Technique for More {
+    fn needs(&self) -> Needs {
+        Needs { training: true, ..Needs::default() }
+    }
+
+    fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
+        whole(before, on, problems);
+        before.clone()
+    }
+
+    fn apply(&self, model: Model, _on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
+        let (model, _) = fit(model, Fit::new(&self.fit, cx.backend, cx.train, cx.seed, cx.sink))?;
+        Ok(model)
+    }
+}
+
+/// `train.alone`: a fresh network of other hidden widths, trained on the labels alone.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Alone {
+    hidden: Vec<usize>,
+    dropout: f64,
+    fit: FitConfig,
+}
+
+impl Alone {
+    /// A network of these hidden widths; none makes it linear.
+    pub fn new(hidden: Vec<usize>, fit: FitConfig) -> Self {
+        Self { hidden, dropout: 0.0, fit }
+    }
+
+    fn spec(&self, before: &Spec) -> Spec {
+        let Spec::Mlp(mlp) = before;
+        Spec::Mlp(MlpSpec { hidden: self.hidden.clone(), dropout: self.dropout, ..mlp.clone() })
+    }
+}
+
+impl Technique for Alone {
+    fn needs(&self) -> Needs {
+        Needs { training: true, ..Needs::default() }
+    }
+
+    fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
+        whole(before, on, problems);
+        let spec = self.spec(&before.spec);
+        match spec.check() {
+            Ok(()) => Outline::dense(&spec),
+            Err(e) => {
+                problems.push(Problem::of_step(e.to_string()));
+                before.clone()
+            }
+        }
+    }
+
+    fn apply(&self, model: Model, _on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
+        let fresh = Model::init(&self.spec(model.spec()), cx.seed)?;
+        let (model, _) = fit(fresh, Fit::new(&self.fit, cx.backend, cx.train, cx.seed, cx.sink))?;
+        Ok(model)
+    }
+}
+
+/// Training takes the whole network: every site must be selected, and none that is not there.
+fn whole(before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) {
+    for id in on.iter().filter(|id| before.site(id).is_none()) {
+        problems.push(Problem::at(id, "there is no such site"));
+    }
+    for site in before.sites.iter().filter(|s| !on.contains(&s.id)) {
+        problems.push(Problem::at(&site.id, "it is not selected, but training takes the whole network"));
+    }
+}
+
+const MORE: Kind = Kind {
+    name: "train.more",
+    family: Family::Train,
+    summary: "goes on training without any compression: what the extra epochs alone would have given",
+    source: "the control of Blalock et al. 2020, What is the State of Neural Network Pruning?",
+    example: "fit = { epochs = 1 }",
+    on: &["**"],
+    settings: &[("fit", "how to train: a table of training settings")],
+    parse: parse::<More>,
+};
+
+const ALONE: Kind = Kind {
+    name: "train.alone",
+    family: Family::Train,
+    summary: "trains a fresh network of other hidden widths on the labels alone: the student without a teacher",
+    source: "the baseline of Hinton et al. 2015, Distilling the Knowledge in a Neural Network",
+    example: "hidden = [4]\nfit = { epochs = 1 }",
+    on: &["**"],
+    settings: &[
+        ("hidden", "widths of the hidden layers; default none, which is a linear model"),
+        ("dropout", "dropout rate after each hidden layer, at least 0 and less than 1; default 0"),
+        ("fit", "how to train: a table of training settings"),
+    ],
+    parse: parse::<Alone>,
+};

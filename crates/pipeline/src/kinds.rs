@@ -1,0 +1,38 @@
+//! Every technique that a recipe can name.
+
+use nlpress_technique::Kind;
+
+use crate::controls;
+
+/// The kinds of all crates, in the order of the article's sections; controls last.
+pub fn all() -> impl Iterator<Item = &'static Kind> {
+    let families: [&'static [Kind]; 5] = [
+        nlpress_prune::KINDS,
+        nlpress_quant::KINDS,
+        nlpress_distill::KINDS,
+        nlpress_parallel::KINDS,
+        controls::KINDS,
+    ];
+    families.into_iter().flatten()
+}
+
+/// The kind of that name.
+pub fn find(name: &str) -> Option<&'static Kind> {
+    all().find(|k| k.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn names_are_unique_and_of_the_form_family_dot_method() {
+        let mut seen = BTreeSet::new();
+        for kind in all() {
+            assert!(seen.insert(kind.name), "{} is listed twice", kind.name);
+            assert_eq!(kind.name.split('.').count(), 2, "{}", kind.name);
+            assert!(!kind.summary.is_empty() && !kind.source.is_empty(), "{}", kind.name);
+        }
+    }
+}

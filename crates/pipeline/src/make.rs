@@ -1,0 +1,324 @@
+//! Makes the rows of a plan: trains the teacher, applies the steps, writes the artifacts.
+//!
+//! Every row of every repetition is written as soon as it is made, with a small journal beside it, so that a run
+//! that was stopped goes on where it was: what is on disk and belongs to the same recipe, data and version is
+//! opened in place of being made again.
+
+use nlpress_artifact::{Artifact, Provenance};
+use nlpress_core::event::{Event, Sink};
+use nlpress_core::{Measurement, Seed, Selectors, files};
+use nlpress_model::dataset::accuracy;
+use nlpress_model::{Model, Network, Spec};
+use nlpress_technique::{Cx, Kind, StepError, Technique};
+use nlpress_text::Encoder;
+use nlpress_train::{Fit, TrainError, fit};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use crate::controls::{Alone, More};
+use crate::plan::{Plan, selected};
+use crate::prepared::Prepared;
+use crate::recipe::{Recipe, Step, TEACHER, Variant};
+use crate::run::{RunError, RunOptions};
+use crate::ship;
+
+/// A row, made once for every repetition.
+#[derive(Debug)]
+pub struct Made {
+    /// Its name.
+    pub id: String,
+    /// Its family.
+    pub family: String,
+    /// The row it started from.
+    pub parent: Option<String>,
+    /// Its steps, as text.
+    pub technique: String,
+    /// One for each repetition.
+    pub copies: Vec<Copy>,
+}
+
+/// A row of one repetition.
+#[derive(Debug)]
+pub struct Copy {
+    /// Seed of the repetition.
+    pub seed: u64,
+    /// The model in memory.
+    pub model: Model,
+    /// Where it was written.
+    pub path: PathBuf,
+    /// Hash of the file.
+    pub sha256: String,
+    /// Seconds, sentences and numbers from making it.
+    pub journal: Journal,
+}
+
+/// What making a row left to say.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Journal {
+    /// Which row of which recipe, data, seed and version this is.
+    pub identity: String,
+    /// Hash of the artifact.
+    pub sha256: String,
+    /// Seconds it took.
+    pub seconds: f64,
+    /// Sentences for the report.
+    pub notes: Vec<String>,
+    /// Numbers for the report.
+    pub measured: Vec<Measurement>,
+}
+
+/// The world in which rows are made.
+pub(crate) struct Workshop<'a> {
+    pub recipe: &'a Recipe,
+    pub prepared: &'a Prepared,
+    pub plan: &'a Plan,
+    pub spec: &'a Spec,
+    pub start: Option<&'a Model>,
+    pub options: &'a RunOptions<'a>,
+    pub sink: &'a dyn Sink,
+}
+
+impl Workshop<'_> {
+    /// All rows: the teacher, the controls, the variants.
+    pub fn rows(&self) -> Result<Vec<Made>, RunError> {
+        let mut made: Vec<Made> = vec![self.teacher()?];
+        for variant in self.controls()?.iter().chain(&self.recipe.variants) {
+            let row = self.variant(variant, &made)?;
+            made.push(row);
+        }
+        Ok(made)
+    }
+
+    /// How many rows times repetitions there are to make.
+    pub fn total(&self) -> u64 {
+        let controls = &self.recipe.controls;
+        let extra = u64::from(controls.linear)
+            + u64::from(controls.more_epochs > 0)
+            + u64::from(!controls.student.is_empty());
+        (1 + extra + self.recipe.variants.len() as u64) * u64::from(self.recipe.seeds)
+    }
+
+    fn teacher(&self) -> Result<Made, RunError> {
+        let make = |seed: Seed, _: &mut Journal| {
+            if let Some(model) = self.start {
+                return Ok(model.clone());
+            }
+            let fresh = Model::init(self.spec, seed).map_err(TrainError::from)?;
+            let mut plan = Fit::new(&self.recipe.train, self.options.backend, &self.prepared.train, seed, self.sink);
+            plan.valid = Some(&self.prepared.valid);
+            let (model, _) = fit(fresh, plan)?;
+            Ok(model)
+        };
+        self.row(TEACHER, "baseline", None, "train", &make)
+    }
+
+    /// The rows that keep everyone honest.
+    fn controls(&self) -> Result<Vec<Variant>, RunError> {
+        let controls = &self.recipe.controls;
+        let mut variants = Vec::new();
+        let mut add = |name: &str, kind: &'static str, technique: Box<dyn Technique>| {
+            let Some(kind) = crate::kinds::find(kind) else { return };
+            variants.push(control(name, kind, technique));
+        };
+        let train = &self.recipe.train;
+        if controls.linear {
+            add("control.linear", "train.alone", Box::new(Alone::new(Vec::new(), train.clone())));
+        }
+        if controls.more_epochs > 0 {
+            let more = train.clone().with_epochs(controls.more_epochs).map_err(TrainError::from)?;
+            add("control.more", "train.more", Box::new(More::new(more)));
+        }
+        if !controls.student.is_empty() {
+            add("control.student", "train.alone", Box::new(Alone::new(controls.student.clone(), train.clone())));
+        }
+        Ok(variants)
+    }
+
+    fn variant(&self, variant: &Variant, made: &[Made]) -> Result<Made, RunError> {
+        let find = |id: &str| {
+            made.iter().find(|m| m.id == id).ok_or_else(|| RunError::Internal(format!("row {id} was not made")))
+        };
+        let (parent, teacher) = (find(&variant.parent)?, find(&variant.teacher)?);
+        let make = |seed: Seed, journal: &mut Journal| {
+            let nth = parent.copies.iter().position(|c| c.seed == seed.0).unwrap_or(0);
+            let mut model = parent.copies[nth].model.clone();
+            for (i, step) in variant.steps.iter().enumerate() {
+                let seed = seed.derive(&variant.id).derive(&i.to_string());
+                model = self.step(variant, step, model, &teacher.copies[nth].model, seed, journal)?;
+            }
+            Ok(model)
+        };
+        let technique = variant.steps.iter().map(|s| s.kind.name).collect::<Vec<_>>().join(" → ");
+        self.row(&variant.id, &variant.family, Some(&variant.parent), &technique, &make)
+    }
+
+    /// One step, rolled back when it misses its gate.
+    fn step(
+        &self,
+        variant: &Variant,
+        step: &Step,
+        model: Model,
+        teacher: &Model,
+        seed: Seed,
+        journal: &mut Journal,
+    ) -> Result<Model, RunError> {
+        let fail = |error: StepError| RunError::step(&variant.id, step.kind.name, error);
+        let on = selected(step, &model.outline());
+        let before = step.max_drop.map(|_| model.clone());
+        let mut problems = Vec::new();
+        let planned = step.technique.plan(&model.outline(), &on, &mut problems);
+        if let Some(problem) = problems.first() {
+            return Err(fail(StepError::Failed(problem.to_string())));
+        }
+        let mut cx = Cx {
+            seed,
+            backend: self.options.backend,
+            threads: self.options.threads,
+            sink: self.sink,
+            train: &self.prepared.train,
+            valid: &self.prepared.valid,
+            teacher: Some(teacher),
+            notes: Vec::new(),
+            measured: Vec::new(),
+        };
+        let after = step.technique.apply(model, &on, &mut cx).map_err(fail)?;
+        let made = after.outline();
+        if made != planned {
+            let why = format!("{}: {} made another outline than it planned", variant.id, step.kind.name);
+            return Err(RunError::Internal(why));
+        }
+        journal.notes.append(&mut cx.notes);
+        journal.measured.append(&mut cx.measured);
+        if let (Some(bound), Some(before)) = (step.max_drop, before) {
+            let drop = 100.0 * (self.valid_accuracy(&before)? - self.valid_accuracy(&after)?);
+            if drop > bound {
+                journal.notes.push(format!(
+                    "{} was rolled back: validation accuracy fell by {drop:.2} points, its gate allows {bound}",
+                    step.kind.name
+                ));
+                return Ok(before);
+            }
+        }
+        Ok(after)
+    }
+
+    fn valid_accuracy(&self, model: &Model) -> Result<f64, RunError> {
+        let valid = &self.prepared.valid;
+        let logits = Network::bind(model, self.options.backend).logits_of(valid).map_err(TrainError::from)?;
+        Ok(accuracy(&logits, valid.outputs(), valid.labels()))
+    }
+
+    /// Makes and writes a row for every repetition, or opens what an earlier run wrote.
+    fn row(
+        &self,
+        id: &str,
+        family: &str,
+        parent: Option<&str>,
+        technique: &str,
+        make: &dyn Fn(Seed, &mut Journal) -> Result<Model, RunError>,
+    ) -> Result<Made, RunError> {
+        let mut copies = Vec::new();
+        for n in 0..self.recipe.seeds {
+            let seed = Seed(self.recipe.seed).derive(&format!("repetition {n}"));
+            self.sink.say(&Event::StepStarted { variant: id.into(), step: technique.into(), seed: seed.0 })?;
+            let start = Instant::now();
+            let copy = match self.kept(id, seed, n)? {
+                Some(copy) => copy,
+                None => {
+                    let mut journal = Journal { identity: self.identity(id, seed), ..Journal::default() };
+                    let model = make(seed, &mut journal)?;
+                    journal.seconds = start.elapsed().as_secs_f64();
+                    self.write(id, technique, seed, n, model, journal)?
+                }
+            };
+            copies.push(copy);
+            let seconds = start.elapsed().as_secs_f64();
+            self.sink.say(&Event::StepFinished { variant: id.into(), step: technique.into(), seed: seed.0, seconds })?;
+        }
+        Ok(Made {
+            id: id.into(),
+            family: family.into(),
+            parent: parent.map(Into::into),
+            technique: technique.into(),
+            copies,
+        })
+    }
+
+    fn write(
+        &self,
+        id: &str,
+        technique: &str,
+        seed: Seed,
+        n: u32,
+        model: Model,
+        mut journal: Journal,
+    ) -> Result<Copy, RunError> {
+        let provenance = Provenance {
+            recipe_sha256: self.recipe.sha256.clone(),
+            data_sha256: self.prepared.corpus.sha256.clone(),
+            seed: seed.0,
+            technique: technique.into(),
+            nlpress: env!("CARGO_PKG_VERSION").into(),
+        };
+        let encoder: &Encoder = &self.prepared.encoder;
+        let artifact = ship::pack(&model, encoder, &self.prepared.corpus.labels, provenance)?;
+        let path = artifact_path(self.options.out, id, n);
+        artifact.write(&path).map_err(ship::ShipError::from)?;
+        let bytes = std::fs::read(&path).map_err(|e| RunError::File(path.clone(), e))?;
+        journal.sha256 = files::sha256_hex(&bytes);
+        let text = serde_json::to_vec_pretty(&journal).map_err(|e| RunError::Internal(e.to_string()))?;
+        let beside = journal_path(self.options.out, id, n);
+        files::write_atomically(&beside, &text).map_err(|e| RunError::File(beside, e))?;
+        Ok(Copy { seed: seed.0, model, path, sha256: journal.sha256.clone(), journal })
+    }
+
+    /// What an earlier run wrote of this row, if it is the same row.
+    fn kept(&self, id: &str, seed: Seed, n: u32) -> Result<Option<Copy>, RunError> {
+        if !self.options.resume {
+            return Ok(None);
+        }
+        let path = artifact_path(self.options.out, id, n);
+        let Ok(text) = std::fs::read(journal_path(self.options.out, id, n)) else { return Ok(None) };
+        let Ok(journal) = serde_json::from_slice::<Journal>(&text) else { return Ok(None) };
+        let Ok(bytes) = std::fs::read(&path) else { return Ok(None) };
+        if journal.identity != self.identity(id, seed) || journal.sha256 != files::sha256_hex(&bytes) {
+            return Ok(None);
+        }
+        let Ok(artifact) = Artifact::from_bytes(&bytes, &path.display().to_string()) else { return Ok(None) };
+        let model = ship::unpack(&artifact)?;
+        if model.outline() != artifact.outline {
+            return Ok(None);
+        }
+        Ok(Some(Copy { seed: seed.0, model, path, sha256: journal.sha256.clone(), journal }))
+    }
+
+    fn identity(&self, id: &str, seed: Seed) -> String {
+        let (recipe, data) = (&self.recipe.sha256, &self.prepared.corpus.sha256);
+        let backend = self.options.backend.kind();
+        let planned = self.plan.row(id).map(|r| serde_json::to_string(&r.outline).unwrap_or_default());
+        let text = format!("{recipe} {data} {backend} {id} {} {} {planned:?}", seed.0, env!("CARGO_PKG_VERSION"));
+        files::sha256_hex(text.as_bytes())
+    }
+}
+
+/// A control as a variant of one step.
+fn control(id: &str, kind: &'static Kind, technique: Box<dyn Technique>) -> Variant {
+    let step = Step { kind, on: Selectors::everything(), technique, max_drop: None, line: 0 };
+    Variant {
+        id: id.into(),
+        family: "control".into(),
+        parent: TEACHER.into(),
+        teacher: TEACHER.into(),
+        steps: vec![step],
+    }
+}
+
+/// Where a row of a repetition is written.
+pub fn artifact_path(out: &Path, id: &str, n: u32) -> PathBuf {
+    out.join("artifacts").join(format!("{id}.{n}.safetensors"))
+}
+
+fn journal_path(out: &Path, id: &str, n: u32) -> PathBuf {
+    out.join("journal").join(format!("{id}.{n}.json"))
+}

@@ -1,0 +1,106 @@
+//! A recipe laid over an outline: what every row will be, before anything is trained.
+
+use nlpress_model::{Outline, SiteId};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+use crate::recipe::{Recipe, RecipeError, Step, TEACHER};
+
+/// A recipe laid over an outline.
+#[derive(Clone, Debug, Serialize)]
+pub struct Plan {
+    /// The rows in the order they are made, the teacher first.
+    pub rows: Vec<PlannedRow>,
+}
+
+/// What a row will be.
+#[derive(Clone, Debug, Serialize)]
+pub struct PlannedRow {
+    /// Its name.
+    pub id: String,
+    /// Its family.
+    pub family: String,
+    /// The row it starts from.
+    pub parent: Option<String>,
+    /// The outline after every step.
+    pub steps: Vec<PlannedStep>,
+    /// The outline it ends with.
+    pub outline: Outline,
+    /// Bytes of its weights and biases as they will ship.
+    pub predicted_bytes: usize,
+}
+
+/// What a step will make.
+#[derive(Clone, Debug, Serialize)]
+pub struct PlannedStep {
+    /// The kind.
+    pub technique: String,
+    /// The selected sites.
+    pub on: Vec<SiteId>,
+    /// The outline after it.
+    pub outline: Outline,
+}
+
+impl Plan {
+    /// Executes a recipe symbolically on the outline of its first model.
+    ///
+    /// # Errors
+    /// [`RecipeError`] with the line of the first step that cannot run and everything that is wrong with it.
+    pub fn of(recipe: &Recipe, base: &Outline) -> Result<Self, RecipeError> {
+        let mut outlines: BTreeMap<&str, Outline> = BTreeMap::from([(TEACHER, base.clone())]);
+        let mut rows = vec![PlannedRow::new(TEACHER, "baseline", None, Vec::new(), base.clone())];
+        for variant in &recipe.variants {
+            let mut outline = outlines[variant.parent.as_str()].clone();
+            let mut steps = Vec::new();
+            for step in &variant.steps {
+                let on = selected(step, &outline);
+                outline = planned(recipe, &variant.id, step, &outline, &on)?;
+                steps.push(PlannedStep { technique: step.kind.name.into(), on, outline: outline.clone() });
+            }
+            outlines.insert(&variant.id, outline.clone());
+            rows.push(PlannedRow::new(&variant.id, &variant.family, Some(&variant.parent), steps, outline));
+        }
+        Ok(Self { rows })
+    }
+
+    /// The row of that name.
+    pub fn row(&self, id: &str) -> Option<&PlannedRow> {
+        self.rows.iter().find(|r| r.id == id)
+    }
+}
+
+impl PlannedRow {
+    fn new(id: &str, family: &str, parent: Option<&str>, steps: Vec<PlannedStep>, outline: Outline) -> Self {
+        let predicted_bytes = outline.predicted_bytes();
+        Self { id: id.into(), family: family.into(), parent: parent.map(Into::into), steps, outline, predicted_bytes }
+    }
+}
+
+/// The sites of an outline that a step selects.
+pub fn selected(step: &Step, outline: &Outline) -> Vec<SiteId> {
+    outline.sites.iter().map(|s| s.id.clone()).filter(|id| step.on.matches(id.as_str())).collect()
+}
+
+fn planned(
+    recipe: &Recipe,
+    id: &str,
+    step: &Step,
+    before: &Outline,
+    on: &[SiteId],
+) -> Result<Outline, RecipeError> {
+    let refuse = |why: String| {
+        let why = format!("{id}: {}: {why}", step.kind.name);
+        Err(RecipeError { file: recipe.path.clone(), line: Some(step.line), why })
+    };
+    if on.is_empty() {
+        let sites: Vec<&str> = before.sites.iter().map(|s| s.id.as_str()).collect();
+        let selectors = step.on.source().join(", ");
+        return refuse(format!("{selectors:?} selects no site; there are: {}", sites.join(", ")));
+    }
+    let mut problems = Vec::new();
+    let after = step.technique.plan(before, on, &mut problems);
+    if problems.is_empty() {
+        return Ok(after);
+    }
+    refuse(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+}

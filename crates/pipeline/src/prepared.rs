@@ -1,0 +1,144 @@
+//! Data made ready: a corpus, the encoder fitted on its training documents, and encoded splits.
+
+use nlpress_model::{Dataset, MlpSpec, ModelError, Spec};
+use nlpress_text::{Corpus, CorpusOptions, Document, Encoder, Source, TextError};
+use std::path::Path;
+
+use crate::recipe::{DataRecipe, NetworkRecipe};
+
+/// A corpus with its encoder and encoded splits.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The documents.
+    pub corpus: Corpus,
+    /// Text to rows.
+    pub encoder: Encoder,
+    /// Rows to train on.
+    pub train: Dataset,
+    /// Rows to choose by.
+    pub valid: Dataset,
+    /// Rows to score on.
+    pub test: Dataset,
+}
+
+/// Data that cannot be made ready.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DataError {
+    /// A file, a line, a label or a setting.
+    #[error(transparent)]
+    Text(#[from] TextError),
+    /// A split has nothing in it.
+    #[error("corpus {corpus}: the {split} split is empty; it is needed {why}")]
+    Empty {
+        /// Name of the corpus.
+        corpus: String,
+        /// The split.
+        split: &'static str,
+        /// What for.
+        why: &'static str,
+    },
+    /// A corpus name that is neither built in nor fetched.
+    #[error(
+        "corpus {name:?} is not there: {folder} has no train.jsonl; \
+         get it with `cargo xtask data fetch {name}`, or give files of your own"
+    )]
+    NotFetched {
+        /// Its name.
+        name: String,
+        /// Where it was looked for.
+        folder: String,
+    },
+    /// Rows and network do not fit.
+    #[error("{0}")]
+    Misfit(String),
+    /// Encoded rows are refused.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+}
+
+impl Prepared {
+    /// Reads the corpus of a recipe; named ones other than `embedded` are looked for in `folder`.
+    ///
+    /// # Errors
+    /// [`DataError`].
+    pub fn of(data: &DataRecipe, folder: &Path) -> Result<Self, DataError> {
+        let corpus = match (&data.corpus, &data.source) {
+            (Some(name), _) if name == "embedded" => match data.options.limit {
+                Some(limit) => Corpus::embedded()?.limited(limit)?,
+                None => Corpus::embedded()?,
+            },
+            (Some(name), _) => fetched(name, folder, &data.options)?,
+            (None, Some(source)) => Corpus::read(source, &data.options)?,
+            (None, None) => return Err(DataError::Misfit("data names no corpus and no file".into())),
+        };
+        let texts: Vec<&str> = corpus.train.iter().map(|d| d.text.as_str()).collect();
+        let encoder = Encoder::fit(&data.encoder, texts.iter().copied())?;
+        Self::encode(corpus, encoder)
+    }
+
+    fn encode(corpus: Corpus, encoder: Encoder) -> Result<Self, DataError> {
+        let split = |documents: &[Document], split, why| {
+            if documents.is_empty() {
+                return Err(DataError::Empty { corpus: corpus.name.clone(), split, why });
+            }
+            Ok(dataset(&encoder, documents, corpus.labels.len())?)
+        };
+        let train = split(&corpus.train, "train", "to train")?;
+        let valid = split(&corpus.valid, "valid", "to choose between models")?;
+        let test = split(&corpus.test, "test", "to score models")?;
+        Ok(Self { train, valid, test, encoder, corpus })
+    }
+
+    /// The network of a recipe on this data.
+    ///
+    /// # Errors
+    /// [`DataError::Misfit`] when its inputs or outputs contradict the data, or it is impossible.
+    pub fn spec(&self, network: &NetworkRecipe) -> Result<Spec, DataError> {
+        let (features, outputs) = (self.encoder.width(), self.train.outputs());
+        if let Some(inputs) = network.inputs.filter(|n| *n != features) {
+            let why = format!(
+                "the network has {inputs} inputs, but the encoder makes {features} features of {}; \
+                 leave inputs out to take what there is",
+                self.corpus.name
+            );
+            return Err(DataError::Misfit(why));
+        }
+        if let Some(given) = network.outputs.filter(|n| *n != outputs) {
+            let classes = self.corpus.labels.len();
+            let why = format!("the network has {given} outputs, but {classes} classes need {outputs}");
+            return Err(DataError::Misfit(why));
+        }
+        let spec = Spec::Mlp(MlpSpec {
+            inputs: features,
+            hidden: network.hidden.clone(),
+            outputs,
+            dropout: network.dropout,
+        });
+        spec.check().map_err(|e| DataError::Misfit(e.to_string()))?;
+        Ok(spec)
+    }
+}
+
+/// Encodes documents.
+///
+/// # Errors
+/// [`ModelError::Data`] when there is none.
+pub fn dataset(encoder: &Encoder, documents: &[Document], classes: usize) -> Result<Dataset, ModelError> {
+    let texts: Vec<&str> = documents.iter().map(|d| d.text.as_str()).collect();
+    Dataset::new(encoder.encode_all(&texts), documents.iter().map(|d| d.label).collect(), classes)
+}
+
+/// A corpus that `cargo xtask data fetch` put into `folder/name`.
+fn fetched(name: &str, folder: &Path, options: &CorpusOptions) -> Result<Corpus, DataError> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    let home = folder.join(name);
+    if name.is_empty() || !name.chars().all(plain) || !home.join("train.jsonl").is_file() {
+        return Err(DataError::NotFetched { name: name.into(), folder: home.display().to_string() });
+    }
+    let at = |split: &str| Some(home.join(format!("{split}.jsonl"))).filter(|p| p.is_file());
+    let source = Source::Splits { train: home.join("train.jsonl"), valid: at("valid"), test: at("test") };
+    let mut corpus = Corpus::read(&source, options)?;
+    corpus.name = name.into();
+    Ok(corpus)
+}

@@ -1,0 +1,86 @@
+//! From a model to the artifact that ships, and back.
+
+use nlpress_artifact::{Artifact, ArtifactError, EncoderParts, Layer, Provenance};
+use nlpress_model::{Form, Model, ModelError, SiteId, Weight};
+use nlpress_packed::{Index, Matrix, PackError, Scheme};
+use nlpress_text::Encoder;
+
+/// A model that cannot ship, or an artifact that cannot be trained further.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ShipError {
+    /// A layout refused the numbers.
+    #[error("site {site}: {source}")]
+    Pack {
+        /// The site.
+        site: SiteId,
+        /// Why.
+        source: PackError,
+    },
+    /// The artifact's own checks.
+    #[error(transparent)]
+    Artifact(#[from] ArtifactError),
+    /// The model's own checks.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+}
+
+/// Lays a model out as it ships: dense sites as floats, masked sites in the smallest of the float layouts,
+/// packed sites as they are.
+///
+/// # Errors
+/// [`ShipError`].
+pub fn pack(
+    model: &Model,
+    encoder: &Encoder,
+    labels: &[String],
+    provenance: Provenance,
+) -> Result<Artifact, ShipError> {
+    let mut layers = Vec::new();
+    for layer in model.layers() {
+        let pack = |e| ShipError::Pack { site: layer.id.clone(), source: e };
+        let (inputs, outputs) = (layer.shape.inputs, layer.shape.outputs);
+        let matrix = match &layer.weight {
+            Weight::Dense(values) => Matrix::dense(inputs, outputs, values.clone()).map_err(pack)?,
+            Weight::Masked { values, keep } => {
+                let kept = keep.iter().filter(|k| **k).count();
+                let sparse = Scheme { index: Index::Sparse, ..Scheme::F32 }.bytes(inputs, outputs, kept);
+                if sparse < Scheme::F32.bytes(inputs, outputs, kept) {
+                    Matrix::sparse(inputs, outputs, values, keep, Index::Sparse).map_err(pack)?
+                } else {
+                    Matrix::dense(inputs, outputs, values.clone()).map_err(pack)?
+                }
+            }
+            Weight::Packed { matrix, .. } => matrix.clone(),
+        };
+        layers.push(Layer { id: layer.id.clone(), matrix, bias: layer.bias.clone() });
+    }
+    let (config, blob) = encoder.to_parts();
+    let encoder = EncoderParts { config, blob };
+    Ok(Artifact::new(model.outline(), layers, labels.to_vec(), encoder, provenance)?)
+}
+
+/// The model of an artifact, with every site in the form that its outline names.
+///
+/// A masked site that shipped with all entries stored keeps those that are not zero.
+///
+/// # Errors
+/// [`ShipError::Model`].
+pub fn unpack(artifact: &Artifact) -> Result<Model, ShipError> {
+    let layers = artifact.outline.sites.iter().zip(&artifact.layers).map(|(site, layer)| {
+        let weight = match site.form {
+            Form::Dense => Weight::Dense(layer.matrix.unpack()),
+            Form::Masked => {
+                let values = layer.matrix.unpack();
+                let keep = match layer.matrix.scheme().index {
+                    Index::Full => values.iter().map(|x| *x != 0.0).collect(),
+                    _ => layer.matrix.keep(),
+                };
+                Weight::Masked { values, keep }
+            }
+            Form::Packed(scheme) => Weight::Packed { scheme, matrix: layer.matrix.clone() },
+        };
+        nlpress_model::Layer { id: site.id.clone(), shape: site.shape, weight, bias: layer.bias.clone() }
+    });
+    Ok(Model::new(artifact.outline.spec.clone(), layers.collect())?)
+}

@@ -1,0 +1,61 @@
+//! Why a session cannot be opened, or cannot answer.
+
+use nlpress_artifact::ArtifactError;
+use nlpress_text::TextError;
+
+/// A session cannot be opened, or a question has no answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RuntimeError {
+    /// The artifact is not one.
+    #[error(transparent)]
+    Artifact(#[from] ArtifactError),
+    /// The artifact's encoder is damaged.
+    #[error("the artifact's encoder is damaged: {0}")]
+    Encoder(#[from] TextError),
+    /// The encoder makes rows that the network does not take.
+    #[error("the artifact's encoder makes rows of {encoder} features, but its network takes {network}")]
+    Width {
+        /// Features of a row of the encoder.
+        encoder: usize,
+        /// Inputs of the network.
+        network: usize,
+    },
+    /// Rows have another width than the network takes.
+    #[error("the rows have {found} features, but the network takes {expected}")]
+    Rows {
+        /// Their width.
+        found: usize,
+        /// Inputs of the network.
+        expected: usize,
+    },
+    /// A row has a column that the network does not have.
+    #[error("the row has column {column}, but the network takes {inputs} features")]
+    Column {
+        /// The column.
+        column: u32,
+        /// Inputs of the network.
+        inputs: usize,
+    },
+    /// A slice has the wrong length.
+    #[error("{what} has {found} entries, expected {expected}")]
+    Length {
+        /// Which slice.
+        what: &'static str,
+        /// Its length.
+        found: usize,
+        /// The length that fits.
+        expected: usize,
+    },
+    /// Nobody can work with so many threads.
+    #[error("{0} threads asked for, expected 1 to {most}", most = crate::session::MOST_THREADS)]
+    Threads(usize),
+    /// The system does not give the threads.
+    #[error("cannot start {threads} threads: {reason}")]
+    Pool {
+        /// Threads asked for.
+        threads: usize,
+        /// What the system said.
+        reason: String,
+    },
+}

@@ -1,0 +1,215 @@
+//! An artifact that answers.
+
+use crate::network::{self, Activations};
+use crate::{RuntimeError, scores};
+use nlpress_artifact::{Artifact, Layer, Provenance};
+use nlpress_outline::Outline;
+use nlpress_text::{Encoder, Rows};
+use rayon::prelude::*;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Most threads that a session may be asked to use.
+pub(crate) const MOST_THREADS: usize = 1024;
+
+/// An artifact that is open for questions.
+#[derive(Debug)]
+pub struct Session {
+    outline: Outline,
+    layers: Vec<Layer>,
+    labels: Vec<String>,
+    encoder: Encoder,
+    provenance: Provenance,
+    idle: Mutex<Vec<Scratch>>,
+    pools: Mutex<BTreeMap<usize, Arc<ThreadPool>>>,
+}
+
+/// Memory for intermediate results, to be used again: once it has grown, answering allocates nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Scratch {
+    text: nlpress_text::Scratch,
+    activations: Activations,
+    logits: Vec<f32>,
+    scores: Vec<f32>,
+}
+
+/// The answer to a text.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Prediction<'s> {
+    /// The class with the highest score, counted from 0.
+    pub class: usize,
+    /// Its label.
+    pub label: &'s str,
+    /// The score of every class, in the order of the labels: at least 0, together 1.
+    pub scores: Vec<f32>,
+}
+
+impl Session {
+    /// Opens the file.
+    ///
+    /// # Errors
+    /// [`RuntimeError`] when it is not an artifact, or its encoder does not fit its network.
+    pub fn open(path: &Path) -> Result<Self, RuntimeError> {
+        Self::from_artifact(Artifact::open(path)?)
+    }
+
+    /// Opens an artifact that is in memory.
+    ///
+    /// # Errors
+    /// [`RuntimeError`] when the artifact's encoder is damaged or does not fit its network.
+    pub fn from_artifact(artifact: Artifact) -> Result<Self, RuntimeError> {
+        let encoder = Encoder::from_parts(&artifact.encoder.config, &artifact.encoder.blob)?;
+        let inputs = artifact.outline.spec.inputs();
+        if encoder.width() != inputs {
+            return Err(RuntimeError::Width { encoder: encoder.width(), network: inputs });
+        }
+        Ok(Self {
+            outline: artifact.outline,
+            layers: artifact.layers,
+            labels: artifact.labels,
+            encoder,
+            provenance: artifact.provenance,
+            idle: Mutex::default(),
+            pools: Mutex::default(),
+        })
+    }
+
+    /// Names of the classes.
+    pub fn labels(&self) -> &[String] {
+        &self.labels
+    }
+
+    /// The network and the form of its sites.
+    pub fn outline(&self) -> &Outline {
+        &self.outline
+    }
+
+    /// What turns texts into rows.
+    pub fn encoder(&self) -> &Encoder {
+        &self.encoder
+    }
+
+    /// Where the model came from.
+    pub fn provenance(&self) -> &Provenance {
+        &self.provenance
+    }
+
+    /// Bytes of the weights in memory.
+    pub fn resident_bytes(&self) -> usize {
+        self.layers.iter().map(|l| l.matrix.resident_bytes() + 4 * l.bias.len()).sum()
+    }
+
+    /// Which class a text is in, and how likely each class is.
+    pub fn predict(&self, text: &str) -> Prediction<'_> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut scratch = idle.unwrap_or_default();
+        let prediction = self.predict_with(text, &mut scratch);
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(scratch);
+        prediction
+    }
+
+    /// The scores of a text, in the order of the labels. Allocates nothing once `scratch` has grown.
+    pub fn score<'a>(&self, text: &str, scratch: &'a mut Scratch) -> &'a [f32] {
+        let Scratch { text: words, activations, logits, scores } = scratch;
+        let row = self.encoder.encode(text, words);
+        logits.resize(self.outline.spec.outputs(), 0.0);
+        network::logits(&self.layers, row.columns, row.values, logits, activations);
+        scores::from_logits(logits, scores);
+        scores
+    }
+
+    /// [`predict`](Session::predict) for every text, on so many threads: in the order of the texts, and the same
+    /// for every number of threads.
+    ///
+    /// Threads are started when a number of them is first asked for, and kept. Texts are split among them; one
+    /// text is never worked on by two.
+    ///
+    /// # Errors
+    /// [`RuntimeError::Threads`] for none or more than 1024, [`RuntimeError::Pool`] when they cannot be started.
+    pub fn predict_many<S: AsRef<str> + Sync>(
+        &self,
+        texts: &[S],
+        threads: usize,
+    ) -> Result<Vec<Prediction<'_>>, RuntimeError> {
+        let one = |scratch: &mut Scratch, text: &S| self.predict_with(text.as_ref(), scratch);
+        if threads == 1 {
+            let mut scratch = Scratch::default();
+            return Ok(texts.iter().map(|text| one(&mut scratch, text)).collect());
+        }
+        let pool = self.pool(threads)?;
+        // A few pieces for each thread: enough to even out long and short texts.
+        let piece = texts.len().div_ceil(4 * threads).max(1);
+        Ok(pool.install(|| texts.par_iter().with_min_len(piece).map_init(Scratch::default, one).collect()))
+    }
+
+    /// The logits of one sparse row, written into `out`. Allocates nothing once `scratch` has grown.
+    ///
+    /// # Errors
+    /// [`RuntimeError`] when there are not as many values as columns or not as many places in `out` as outputs,
+    /// and for a column that the network does not have.
+    pub fn logits_row(
+        &self,
+        columns: &[u32],
+        values: &[f32],
+        out: &mut [f32],
+        scratch: &mut Scratch,
+    ) -> Result<(), RuntimeError> {
+        same_length("values", values.len(), columns.len())?;
+        same_length("out", out.len(), self.outline.spec.outputs())?;
+        let inputs = self.outline.spec.inputs();
+        let largest = columns.iter().copied().fold(0, u32::max);
+        if largest as usize >= inputs {
+            return Err(RuntimeError::Column { column: largest, inputs });
+        }
+        network::logits(&self.layers, columns, values, out, &mut scratch.activations);
+        Ok(())
+    }
+
+    /// The logits of rows, `[rows, outputs]`, row-major.
+    ///
+    /// # Errors
+    /// [`RuntimeError::Rows`] when the rows are not as wide as the network's inputs.
+    pub fn logits(&self, rows: &Rows) -> Result<Vec<f32>, RuntimeError> {
+        let (found, expected) = (rows.width(), self.outline.spec.inputs());
+        if found != expected {
+            return Err(RuntimeError::Rows { found, expected });
+        }
+        let outputs = self.outline.spec.outputs();
+        let mut logits = vec![0.0; rows.len() * outputs];
+        let mut scratch = Activations::default();
+        for (row, out) in rows.iter().zip(logits.chunks_exact_mut(outputs)) {
+            network::logits(&self.layers, row.columns, row.values, out, &mut scratch);
+        }
+        Ok(logits)
+    }
+
+    fn predict_with(&self, text: &str, scratch: &mut Scratch) -> Prediction<'_> {
+        let scores = self.score(text, scratch).to_vec();
+        let class = scores::best(&scores);
+        Prediction { class, label: &self.labels[class], scores }
+    }
+
+    /// The pool of that size, started when it is first asked for.
+    fn pool(&self, threads: usize) -> Result<Arc<ThreadPool>, RuntimeError> {
+        if !(1..=MOST_THREADS).contains(&threads) {
+            return Err(RuntimeError::Threads(threads));
+        }
+        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pool) = pools.get(&threads) {
+            return Ok(Arc::clone(pool));
+        }
+        let pool = ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .map_err(|e| RuntimeError::Pool { threads, reason: e.to_string() })?;
+        let pool = Arc::new(pool);
+        pools.insert(threads, Arc::clone(&pool));
+        Ok(pool)
+    }
+}
+
+fn same_length(what: &'static str, found: usize, expected: usize) -> Result<(), RuntimeError> {
+    if found == expected { Ok(()) } else { Err(RuntimeError::Length { what, found, expected }) }
+}

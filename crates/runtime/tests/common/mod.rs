@@ -1,0 +1,123 @@
+//! Made-up models and texts.
+#![allow(dead_code)] // each test file uses a part
+
+use nlpress_artifact::{Artifact, EncoderParts, Layer, Provenance};
+use nlpress_outline::{Form, MlpSpec, Outline, Spec};
+use nlpress_packed::{Index, Matrix, Per, Scales, Scheme, Values};
+use nlpress_text::{Encoder, EncoderConfig, Rows};
+
+pub(crate) const INDEXES: [Index; 4] = [Index::Full, Index::Bitmask, Index::Csr, Index::Sparse];
+
+/// Numbers in `0..1`, always the same.
+pub(crate) fn random(seed: u64) -> impl FnMut() -> f32 {
+    let mut state = seed;
+    move || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as f32 / (1u64 << 24) as f32
+    }
+}
+
+/// The forms that a network can have throughout.
+pub(crate) fn forms() -> Vec<Form> {
+    let values = [
+        Values::F32,
+        Values::Int8(Per::Channel),
+        Values::Int8(Per::Tensor),
+        Values::Int32(Per::Channel),
+        Values::Int32(Per::Tensor),
+    ];
+    let packed = values.into_iter().flat_map(|values| INDEXES.map(|index| Scheme { values, index }));
+    [Form::Dense, Form::Masked].into_iter().chain(packed.map(Form::Packed)).collect()
+}
+
+/// Words of which the made-up texts consist.
+fn word(n: usize) -> String {
+    format!("word{}", n.to_string().bytes().map(|b| (b - b'0' + b'a') as char).collect::<String>())
+}
+
+pub(crate) fn texts(count: usize, vocabulary: usize, length: usize) -> Vec<String> {
+    let mut next = random(5);
+    let mut text = || {
+        let words: Vec<String> = (0..length).map(|_| word((next() * vocabulary as f32) as usize)).collect();
+        words.join(" ")
+    };
+    (0..count).map(|_| text()).collect()
+}
+
+pub(crate) fn encoder(vocabulary: usize) -> Encoder {
+    let all: Vec<String> = (0..vocabulary).map(word).collect();
+    let text = all.join(" ");
+    let config = EncoderConfig { vocabulary, min_documents: 1, ..EncoderConfig::default() };
+    let encoder = Encoder::fit(&config, [text.as_str()]).expect("what is made up here fits together");
+    assert_eq!(encoder.width(), vocabulary);
+    encoder
+}
+
+/// A network of that form with `percent` of its weights kept.
+pub(crate) fn artifact(
+    form: Form,
+    inputs: usize,
+    hidden: &[usize],
+    outputs: usize,
+    percent: u32,
+) -> Artifact {
+    let spec = Spec::Mlp(MlpSpec { inputs, hidden: hidden.to_vec(), outputs, dropout: 0.5 });
+    let mut outline = Outline::dense(&spec);
+    let mut next = random(11);
+    let mut layers = Vec::new();
+    let mut kept = 0;
+    for site in &mut outline.sites {
+        site.form = form;
+        let (inputs, outputs) = (site.shape.inputs, site.shape.outputs);
+        let spread = (6.0 / (inputs + outputs) as f32).sqrt();
+        let floats: Vec<f32> = (0..inputs * outputs).map(|_| (next() * 2.0 - 1.0) * spread).collect();
+        let keep: Vec<bool> = floats.iter().map(|_| next() * 100.0 < percent as f32).collect();
+        let matrix = matrix(form, inputs, outputs, &floats, &keep, spread);
+        kept += matrix.kept();
+        let bias = (0..outputs).map(|_| next() * 0.2 - 0.1).collect();
+        layers.push(Layer { id: site.id.clone(), matrix, bias });
+    }
+    outline.kept = kept;
+    let labels = (0..outputs.max(2)).map(|n| format!("class {n}")).collect();
+    let (config, blob) = encoder(inputs).to_parts();
+    Artifact::new(outline, layers, labels, EncoderParts { config, blob }, Provenance::default())
+        .expect("what is made up here fits together")
+}
+
+fn matrix(form: Form, inputs: usize, outputs: usize, floats: &[f32], keep: &[bool], spread: f32) -> Matrix {
+    let scales = |per, levels: f32| match per {
+        Per::Tensor => Scales::Tensor(spread / levels),
+        Per::Channel => {
+            Scales::Channel((0..outputs).map(|j| spread / levels * (1.0 + j as f32 / 99.0)).collect())
+        }
+    };
+    let quantize = |scales: &Scales, levels: f32| -> Vec<i32> {
+        let one = |(i, v): (usize, &f32)| (v / scales.of(i % outputs)).round().clamp(-levels, levels) as i32;
+        floats.iter().enumerate().map(one).collect()
+    };
+    let made = match form {
+        Form::Dense => Matrix::dense(inputs, outputs, floats.to_vec()),
+        Form::Masked => Matrix::smallest(inputs, outputs, floats, keep),
+        Form::Packed(Scheme { values: Values::F32, index }) => {
+            Matrix::sparse(inputs, outputs, floats, keep, index)
+        }
+        Form::Packed(Scheme { values: Values::Int8(per), index }) => {
+            let scales = scales(per, 127.0);
+            let q: Vec<i8> = quantize(&scales, 127.0).iter().map(|&q| q as i8).collect();
+            Matrix::int8(inputs, outputs, &q, scales, Some(keep), index)
+        }
+        Form::Packed(Scheme { values: Values::Int32(per), index }) => {
+            let scales = scales(per, 2e9);
+            let q = quantize(&scales, 2e9);
+            Matrix::int32(inputs, outputs, &q, scales, Some(keep), index)
+        }
+    };
+    made.expect("what is made up here fits together")
+}
+
+/// Rows of the made-up texts, and an empty one.
+pub(crate) fn rows(encoder: &Encoder, count: usize, length: usize) -> Rows {
+    let mut texts = texts(count, encoder.width(), length);
+    texts.push("nothing known".into());
+    encoder.encode_all(&texts)
+}

@@ -1,0 +1,91 @@
+//! A session answers in order, alike for every number of threads, and refuses what is no artifact.
+
+#![cfg(test)]
+
+mod common;
+
+use common::{artifact, encoder, texts};
+use nlpress_outline::Form;
+use nlpress_packed::{Index, Per, Scheme, Values};
+use nlpress_runtime::{RuntimeError, Scratch, Session};
+use std::path::Path;
+
+const INT8: Form = Form::Packed(Scheme { values: Values::Int8(Per::Channel), index: Index::Full });
+
+#[test]
+fn answers_do_not_depend_on_threads() {
+    for form in [Form::Dense, Form::Masked, INT8] {
+        let session = Session::from_artifact(artifact(form, 200, &[64, 32], 4, 30)).unwrap();
+        let texts = texts(101, 200, 30);
+        let one = session.predict_many(&texts, 1).unwrap();
+        for threads in [2, 3, 8] {
+            assert_eq!(session.predict_many(&texts, threads).unwrap(), one);
+        }
+        let mut scratch = Scratch::default();
+        for (text, expected) in texts.iter().zip(&one) {
+            assert_eq!(&session.predict(text), expected);
+            assert_eq!(session.score(text, &mut scratch), expected.scores);
+            assert_eq!(expected.label, session.labels()[expected.class]);
+            assert!((expected.scores.iter().sum::<f32>() - 1.0).abs() < 1e-5);
+        }
+        let classes: std::collections::BTreeSet<usize> = one.iter().map(|p| p.class).collect();
+        assert!(classes.len() > 1, "all texts are in one class: nothing was tested");
+        assert!(session.predict_many::<&str>(&[], 3).unwrap().is_empty());
+    }
+}
+
+#[test]
+fn two_threads_may_ask_at_once() {
+    let session = Session::from_artifact(artifact(INT8, 200, &[64], 1, 30)).unwrap();
+    let texts = texts(50, 200, 30);
+    let expected = session.predict_many(&texts, 1).unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for (text, expected) in texts.iter().zip(&expected) {
+                    assert_eq!(&session.predict(text), expected);
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn one_output_scores_two_labels() {
+    let session = Session::from_artifact(artifact(Form::Dense, 60, &[16], 1, 100)).unwrap();
+    assert_eq!(session.labels().len(), 2);
+    let text = &texts(1, 60, 20)[0];
+    let prediction = session.predict(text);
+    let logits = session.logits(&session.encoder().encode_all(&[text])).unwrap();
+    let p = 1.0 / (1.0 + (-logits[0]).exp());
+    assert!((prediction.scores[1] - p).abs() < 1e-6);
+    assert_eq!(prediction.class, usize::from(logits[0] > 0.0));
+}
+
+#[test]
+fn a_session_is_opened_on_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.nlpress");
+    let artifact = artifact(INT8, 60, &[16], 3, 100);
+    artifact.write(&path).unwrap();
+    let (from_file, from_memory) = (Session::open(&path).unwrap(), Session::from_artifact(artifact).unwrap());
+    let texts = texts(10, 60, 20);
+    assert_eq!(from_file.predict_many(&texts, 2).unwrap(), from_memory.predict_many(&texts, 2).unwrap());
+    assert!(matches!(Session::open(Path::new("no such file")), Err(RuntimeError::Artifact(_))));
+}
+
+#[test]
+fn refuses_what_does_not_fit() {
+    let good = artifact(INT8, 60, &[16], 3, 100);
+    let mut narrow = good.clone();
+    (narrow.encoder.config, narrow.encoder.blob) = encoder(59).to_parts();
+    let error = Session::from_artifact(narrow).unwrap_err();
+    assert!(matches!(error, RuntimeError::Width { encoder: 59, network: 60 }));
+    let mut broken = good.clone();
+    broken.encoder.blob.pop();
+    assert!(matches!(Session::from_artifact(broken), Err(RuntimeError::Encoder(_))));
+    let session = Session::from_artifact(good).unwrap();
+    for threads in [0, 1025] {
+        assert!(matches!(session.predict_many(&["a"], threads), Err(RuntimeError::Threads(_))));
+    }
+}
