@@ -119,12 +119,18 @@ impl Dropout {
 impl Network {
     /// Puts a model's numbers on the backend's device.
     pub fn bind(model: &Model, backend: &Backend) -> Self {
+        Self::bind_sites(model, backend, 0..model.layers().len())
+    }
+
+    /// Puts the numbers of a range of sites on the device; only passes within that range can then run.
+    pub fn bind_sites(model: &Model, backend: &Backend, range: Range<usize>) -> Self {
         let device = backend.device().clone();
         let tracked = device.clone().autodiff();
         let sites = model
             .layers()
             .iter()
-            .map(|layer| Bound {
+            .enumerate()
+            .map(|(i, layer)| Bound {
                 shape: layer.shape,
                 trainable: layer.weight.is_trainable(),
                 levels: match &layer.weight {
@@ -135,14 +141,14 @@ impl Network {
                     },
                     _ => None,
                 },
-                weight: layer.weight.values().into_owned(),
-                bias: layer.bias.clone(),
+                weight: if range.contains(&i) { layer.weight.values().into_owned() } else { Vec::new() },
+                bias: if range.contains(&i) { layer.bias.clone() } else { Vec::new() },
                 on_device: None,
             })
             .collect();
         let on_cpu = backend.kind().is_cpu();
         let mut network = Self { sites, outputs: model.spec().outputs(), on_cpu, device, tracked };
-        for i in 0..network.sites.len() {
+        for i in range {
             network.place(i);
         }
         network

@@ -1,1 +1,2 @@
-//! text
+//! t
+pub mod error; pub mod rows; pub use rows::*; pub use error::*;

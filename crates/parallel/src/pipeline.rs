@@ -1,0 +1,265 @@
+//! Model parallelism: every worker holds a range of sites, and micro-batches flow through them as a pipeline
+//! (Huang et al. 2019, GPipe).
+//!
+//! What goes forward from stage to stage is a pre-activation `[rows, outputs]`, what comes back is the loss's
+//! derivative by it. A stage adds its gradients in the order of the micro-batches, so the trained numbers do
+//! not depend on scheduling.
+
+use nlpress_core::Backend;
+use nlpress_model::network::Input;
+use nlpress_model::{Gradients, Model, Network, Outline, SiteId};
+use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
+use nlpress_train::{Batch, Engine, FitConfig, TrainError};
+use serde::Deserialize;
+use std::ops::Range;
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use crate::retrain;
+
+/// Computes the gradient of a batch on a pipeline of stages, each on its own thread.
+#[derive(Debug)]
+pub struct ModelParallel {
+    stages: usize,
+    micro_batches: usize,
+    placed: Vec<Stage>,
+}
+
+/// One worker: the sites it owns and where their numbers lie in the flat row.
+#[derive(Debug)]
+struct Stage {
+    network: Network,
+    sites: Range<usize>,
+    flat: Range<usize>,
+}
+
+impl ModelParallel {
+    /// An engine of at most `stages` stages that splits each batch into `micro_batches`.
+    pub fn new(stages: usize, micro_batches: usize) -> Self {
+        Self { stages, micro_batches, placed: Vec::new() }
+    }
+}
+
+impl Engine for ModelParallel {
+    fn begin(&mut self, model: &Model, backend: &Backend) -> Result<(), TrainError> {
+        let weights: Vec<usize> = model.layers().iter().map(|l| l.shape.parameters()).collect();
+        let mut start = 0;
+        self.placed = ranges(&weights, self.stages)
+            .into_iter()
+            .map(|sites| {
+                let network = Network::bind_sites(model, backend, sites.clone());
+                let end = start + network.trainable(sites.clone());
+                let stage = Stage { network, sites, flat: start..end };
+                start = end;
+                stage
+            })
+            .collect();
+        Ok(())
+    }
+
+    fn gradients(&mut self, flat: &[f32], batch: &Batch<'_>) -> Result<Gradients, TrainError> {
+        let size = batch.indices.len().div_ceil(self.micro_batches.max(1)).max(1);
+        let last = self.placed.len().saturating_sub(1);
+        let results: Vec<Result<(f64, Vec<f32>), TrainError>> = std::thread::scope(|scope| {
+            let mut threads = Vec::new();
+            let mut from_before: Option<(Receiver<Vec<f32>>, Sender<Vec<f32>>)> = None;
+            for (i, stage) in self.placed.iter_mut().enumerate() {
+                let before = from_before.take();
+                let after = (i < last).then(|| {
+                    let (forward, next_forward) = channel();
+                    let (next_back, back) = channel();
+                    from_before = Some((next_forward, next_back));
+                    (forward, back)
+                });
+                let part = &flat[stage.flat.clone()];
+                threads.push(scope.spawn(move || stage.run(part, batch, size, before, after)));
+            }
+            threads.into_iter().map(|t| t.join().unwrap_or_else(|_| Err(hung_up()))).collect()
+        });
+        let mut all = Gradients { loss: 0.0, flat: Vec::with_capacity(flat.len()) };
+        for result in results {
+            let (loss, part) = result?;
+            all.loss += loss;
+            all.flat.extend(part);
+        }
+        Ok(all)
+    }
+}
+
+impl Stage {
+    /// All micro-batches forward, then all back; the last stage turns each around at once.
+    fn run(
+        &mut self,
+        part: &[f32],
+        batch: &Batch<'_>,
+        size: usize,
+        before: Option<(Receiver<Vec<f32>>, Sender<Vec<f32>>)>,
+        after: Option<(Sender<Vec<f32>>, Receiver<Vec<f32>>)>,
+    ) -> Result<(f64, Vec<f32>), TrainError> {
+        self.network.update(self.sites.clone(), part);
+        let total = batch.indices.len();
+        let mut gradient = vec![0.0; part.len()];
+        let mut loss = 0.0;
+        let mut waiting = Vec::new();
+        for (i, indices) in batch.indices.chunks(size).enumerate() {
+            let arrived = match &before {
+                Some((from, _)) => from.recv().map_err(|_| hung_up())?,
+                None => Vec::new(),
+            };
+            let input = self.input(batch, indices, &arrived);
+            let trace = self.network.forward(self.sites.clone(), input, Some(batch.dropout), i * size)?;
+            let output = trace.output()?;
+            match &after {
+                Some((to, _)) => {
+                    to.send(output).map_err(|_| hung_up())?;
+                    waiting.push((indices, arrived, trace));
+                }
+                None => {
+                    let mut upstream = vec![0.0; output.len()];
+                    loss += batch.objective.loss(indices, total, &output, &mut upstream);
+                    self.back(trace, input, &upstream, &mut gradient, &before)?;
+                }
+            }
+        }
+        for (indices, arrived, trace) in waiting {
+            let Some((_, from)) = &after else { break };
+            let upstream = from.recv().map_err(|_| hung_up())?;
+            let input = self.input(batch, indices, &arrived);
+            self.back(trace, input, &upstream, &mut gradient, &before)?;
+        }
+        Ok((loss, gradient))
+    }
+
+    fn input<'a>(&self, batch: &Batch<'a>, indices: &'a [usize], arrived: &'a [f32]) -> Input<'a> {
+        if self.sites.start == 0 { Input::Rows(batch.rows, indices) } else { Input::Activations(arrived) }
+    }
+
+    fn back(
+        &self,
+        trace: nlpress_model::network::Trace,
+        input: Input<'_>,
+        upstream: &[f32],
+        gradient: &mut [f32],
+        before: &Option<(Receiver<Vec<f32>>, Sender<Vec<f32>>)>,
+    ) -> Result<(), TrainError> {
+        let (flat, into_input) = self.network.backward(trace, input, upstream)?;
+        gradient.iter_mut().zip(&flat).for_each(|(sum, x)| *sum += x);
+        match before {
+            Some((_, to)) => to.send(into_input).map_err(|_| hung_up()),
+            None => Ok(()),
+        }
+    }
+}
+
+fn hung_up() -> TrainError {
+    TrainError::Engine("a stage of the pipeline ended early".into())
+}
+
+/// Contiguous ranges of sites whose weights are as even as a greedy split gets them; no range is empty.
+fn ranges(weights: &[usize], stages: usize) -> Vec<Range<usize>> {
+    let stages = stages.clamp(1, weights.len().max(1));
+    let mut ranges = Vec::new();
+    let mut start = 0;
+    let mut left: usize = weights.iter().sum();
+    for stage in 0..stages {
+        let share = left as f64 / (stages - stage) as f64;
+        let most = weights.len() - (stages - stage - 1);
+        let mut end = start + 1;
+        let mut held = weights.get(start).copied().unwrap_or(0);
+        while end < most && (stage + 1 == stages || (held + weights[end]) as f64 <= share) {
+            held += weights[end];
+            end += 1;
+        }
+        left -= held;
+        ranges.push(start..end);
+        start = end;
+    }
+    ranges
+}
+
+/// `parallel.model`: trains a fresh network with model parallelism.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "Raw")]
+pub struct ByModel(Raw);
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Raw {
+    stages: usize,
+    micro_batches: usize,
+    compare: bool,
+    tolerance: f64,
+    fit: FitConfig,
+}
+
+impl Default for Raw {
+    fn default() -> Self {
+        Self { stages: 2, micro_batches: 2, compare: true, tolerance: 0.05, fit: FitConfig::default() }
+    }
+}
+
+impl TryFrom<Raw> for ByModel {
+    type Error = String;
+
+    fn try_from(raw: Raw) -> Result<Self, String> {
+        for (name, value) in [("stages", raw.stages), ("micro_batches", raw.micro_batches)] {
+            if !(1..=64).contains(&value) {
+                return Err(format!("{name} is {value}, but it must be between 1 and 64"));
+            }
+        }
+        if !(raw.tolerance.is_finite() && raw.tolerance > 0.0) {
+            return Err(format!("tolerance is {}, but it must be positive", raw.tolerance));
+        }
+        Ok(Self(raw))
+    }
+}
+
+impl Technique for ByModel {
+    fn needs(&self) -> Needs {
+        Needs { training: true, validation: self.0.compare, teacher: false }
+    }
+
+    fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
+        if self.0.stages > before.sites.len() {
+            let why = format!("stages is {}, but the network has {} sites", self.0.stages, before.sites.len());
+            problems.push(Problem::of_step(why));
+        }
+        retrain::plan(before, on, problems)
+    }
+
+    fn apply(&self, model: Model, _on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
+        let mut engine = ModelParallel::new(self.0.stages, self.0.micro_batches);
+        let compare = self.0.compare.then_some(self.0.tolerance);
+        retrain::run(&model, &self.0.fit, &mut engine, compare, cx)
+    }
+}
+
+/// Entry in the list of techniques.
+pub const KIND: Kind = Kind {
+    name: "parallel.model",
+    family: Family::Parallel,
+    summary: "trains a fresh network whose sites are split over workers, micro-batches flowing through them",
+    source: "Huang et al. 2019, GPipe: Efficient Training of Giant Neural Networks using Pipeline Parallelism",
+    example: "stages = 2\nmicro_batches = 2\nfit = { epochs = 2 }",
+    on: &["**"],
+    settings: &[
+        ("stages", "workers, each with a range of sites, 1 to 64 and at most the sites there are; default 2"),
+        ("micro_batches", "parts of a batch that flow through the stages, 1 to 64; default 2"),
+        ("compare", "train serially as well and report speed-up and difference; default true"),
+        ("tolerance", "largest difference of a validation logit from the serial run; default 0.05"),
+        ("fit", "how to train: a table of training settings"),
+    ],
+    parse: parse::<ByModel>,
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_cover_every_site_once_and_none_is_empty() {
+        assert_eq!(ranges(&[128_128, 8256, 65], 2), [0..1, 1..3]);
+        assert_eq!(ranges(&[1, 1, 1, 1], 2), [0..2, 2..4]);
+        assert_eq!(ranges(&[1, 1, 100], 3), [0..1, 1..2, 2..3]);
+        assert_eq!(ranges(&[5], 4), [0..1]);
+    }
+}

@@ -1,0 +1,125 @@
+//! Task parallelism: independent trainings side by side, of which the best on the validation rows is kept.
+//!
+//! A task is one whole training with its own learning rate. Tasks share nothing, so their results are the same
+//! bits in whatever order and on however many threads they run; among equals the first wins.
+
+use nlpress_core::Measurement;
+use nlpress_model::{Model, Network, Outline, SiteId};
+use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
+use nlpress_train::{Fit, FitConfig, Labels, fit, mean_loss};
+use rayon::prelude::*;
+use serde::Deserialize;
+use std::time::Instant;
+
+use crate::data::pool;
+use crate::retrain;
+
+/// Runs independent tasks on at most `threads` threads; results come in the order of the tasks.
+///
+/// # Errors
+/// The first error in the order of the tasks.
+pub fn run<T: Sync, R: Send>(
+    tasks: &[T],
+    threads: usize,
+    work: impl Fn(&T) -> Result<R, StepError> + Sync,
+) -> Result<Vec<R>, StepError> {
+    let pool = pool(threads.clamp(1, tasks.len().max(1)))?;
+    let results: Vec<Result<R, StepError>> = pool.install(|| tasks.par_iter().map(&work).collect());
+    results.into_iter().collect()
+}
+
+/// `parallel.tasks`: trains one fresh network for each learning rate and keeps the best.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "Raw")]
+pub struct Tasks {
+    fits: Vec<FitConfig>,
+    rates: Vec<f64>,
+    compare: bool,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Raw {
+    learning_rates: Vec<f64>,
+    compare: bool,
+    fit: FitConfig,
+}
+
+impl Default for Raw {
+    fn default() -> Self {
+        Self { learning_rates: vec![1e-3, 5e-4], compare: true, fit: FitConfig::default() }
+    }
+}
+
+impl TryFrom<Raw> for Tasks {
+    type Error = String;
+
+    fn try_from(raw: Raw) -> Result<Self, String> {
+        let rates = raw.learning_rates;
+        if !(1..=64).contains(&rates.len()) {
+            return Err(format!("learning_rates has {} entries, but it must have 1 to 64", rates.len()));
+        }
+        let with = |rate: &f64| raw.fit.clone().with_learning_rate(*rate).map_err(|e| e.to_string());
+        Ok(Self { fits: rates.iter().map(with).collect::<Result<_, _>>()?, rates, compare: raw.compare })
+    }
+}
+
+impl Technique for Tasks {
+    fn needs(&self) -> Needs {
+        Needs { training: true, validation: true, teacher: false }
+    }
+
+    fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
+        retrain::plan(before, on, problems)
+    }
+
+    fn apply(&self, model: Model, _on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
+        let task = |config: &FitConfig| -> Result<(Model, f64), StepError> {
+            let fresh = Model::init(model.spec(), cx.seed)?;
+            let (trained, _) = fit(fresh, Fit::new(config, cx.backend, cx.train, cx.seed, cx.sink))?;
+            let logits = Network::bind(&trained, cx.backend).logits_of(cx.valid)?;
+            Ok((trained, mean_loss(&Labels::of(cx.valid), &logits, cx.valid.len())))
+        };
+        let start = Instant::now();
+        let trained = run(&self.fits, cx.threads, task)?;
+        let seconds = start.elapsed().as_secs_f64();
+        if self.compare {
+            let start = Instant::now();
+            let serial = run(&self.fits, 1, task)?;
+            let ratio = start.elapsed().as_secs_f64() / seconds;
+            if serial != trained {
+                return Err(StepError::Failed("the tasks gave other numbers one after another".into()));
+            }
+            cx.measure(Measurement::higher("speedup_over_serial", ratio, "1"));
+            cx.measure(Measurement::lower("largest_logit_difference", 0.0, "1"));
+            cx.note(format!(
+                "{} trainings side by side are {ratio:.2}x as fast as one after another, and give the same bits",
+                self.fits.len()
+            ));
+        }
+        let mut best = 0;
+        for (i, (_, loss)) in trained.iter().enumerate() {
+            if *loss < trained[best].1 {
+                best = i;
+            }
+        }
+        cx.note(format!("learning rate {} has the lowest validation loss, {:.4}", self.rates[best], trained[best].1));
+        trained.into_iter().nth(best).map(|(model, _)| model).ok_or(StepError::Missing("a task"))
+    }
+}
+
+/// Entry in the list of techniques.
+pub const KIND: Kind = Kind {
+    name: "parallel.tasks",
+    family: Family::Parallel,
+    summary: "trains one fresh network for each learning rate, side by side, and keeps the best on validation rows",
+    source: "Bergstra and Bengio 2012, Random Search for Hyper-Parameter Optimization (independent trials)",
+    example: "learning_rates = [1e-3, 5e-4]\nfit = { epochs = 2 }",
+    on: &["**"],
+    settings: &[
+        ("learning_rates", "one task each, 1 to 64; default [1e-3, 5e-4]"),
+        ("compare", "run the tasks one after another as well and report the speed-up; default true"),
+        ("fit", "how to train: a table of training settings"),
+    ],
+    parse: parse::<Tasks>,
+};
