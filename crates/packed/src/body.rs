@@ -14,6 +14,16 @@ pub(crate) trait Element: bytemuck::Pod + PartialEq + Default + std::fmt::Debug 
     const EXPAND_FROM: usize;
 }
 
+impl Element for f32 {
+    const EXPAND_FROM: usize = 8;
+}
+impl Element for i8 {
+    const EXPAND_FROM: usize = 8;
+}
+impl Element for i32 {
+    const EXPAND_FROM: usize = 8;
+}
+
 /// Kept values in memory. Invariants: `starts` ascends from 0 to the length of `columns` and `values`; columns
 /// ascend strictly within a row and are less than `outputs`; `rows` holds `inputs` rows of `stride` values, of
 /// which those at and beyond `outputs`, and those outside the mask, are zero.
@@ -29,6 +39,15 @@ pub(crate) struct Lists<T> {
     pub(crate) starts: Vec<u32>,
     pub(crate) columns: Vec<u32>,
     pub(crate) values: Vec<T>,
+}
+
+/// How a sparse matrix is held in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Held {
+    /// The whole matrix, zeros included, for vector instructions to run through.
+    Rows,
+    /// The kept values of each row, with their columns.
+    Lists,
 }
 
 /// One bit for each entry, in the order of the entries, lowest bit first.
@@ -80,14 +99,27 @@ impl<T: Element> Body<T> {
         if lists.values.len() < inputs * outputs / T::EXPAND_FROM {
             return Body::Lists(lists);
         }
-        let stride = stride(outputs);
-        let mut values = vec![T::default(); inputs * stride];
-        let mut mask = Mask::empty(inputs * outputs);
-        lists.visit(|row, column, value| {
-            values[row * stride + column] = value;
-            mask.set(row * outputs + column);
-        });
-        Body::Rows { values, stride, mask: Some(mask) }
+        lists.expand(outputs)
+    }
+
+    /// The same numbers in the other form; all entries stored are always rows.
+    pub(crate) fn held_as(self, held: Held, inputs: usize, outputs: usize) -> Self {
+        match (&self, held) {
+            (Body::Rows { mask: Some(_), .. }, Held::Lists) => {
+                let mut lists = Lists { starts: vec![0; inputs + 1], columns: vec![], values: vec![] };
+                self.visit(outputs, |row, column, value| {
+                    lists.starts[row + 1] += 1;
+                    lists.columns.push(column as u32);
+                    lists.values.push(value);
+                });
+                for row in 0..inputs {
+                    lists.starts[row + 1] += lists.starts[row];
+                }
+                Body::Lists(lists)
+            }
+            (Body::Lists(lists), Held::Rows) => lists.expand(outputs),
+            _ => self,
+        }
     }
 
     /// Visits the stored entries in order: row, column, value.
@@ -114,6 +146,11 @@ impl<T: Element> Body<T> {
         }
     }
 
+    pub(crate) fn nonzeros(&self) -> usize {
+        let (Body::Rows { values, .. } | Body::Lists(Lists { values, .. })) = self;
+        values.iter().filter(|v| **v != T::default()).count()
+    }
+
     pub(crate) fn resident_bytes(&self) -> usize {
         match self {
             Body::Lists(l) => 4 * (l.starts.len() + l.columns.len()) + size_of_val(&l.values[..]),
@@ -136,6 +173,18 @@ impl<T: Element> Lists<T> {
             lists.starts.push(lists.values.len() as u32);
         }
         lists
+    }
+
+    fn expand(&self, outputs: usize) -> Body<T> {
+        let inputs = self.starts.len() - 1;
+        let stride = stride(outputs);
+        let mut values = vec![T::default(); inputs * stride];
+        let mut mask = Mask::empty(inputs * outputs);
+        self.visit(|row, column, value| {
+            values[row * stride + column] = value;
+            mask.set(row * outputs + column);
+        });
+        Body::Rows { values, stride, mask: Some(mask) }
     }
 
     fn visit(&self, mut see: impl FnMut(usize, usize, T)) {

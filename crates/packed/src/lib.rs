@@ -17,6 +17,7 @@ mod parts;
 mod quantize;
 pub mod scheme;
 
+pub use body::Held;
 pub use error::PackError;
 pub use matrix::{MOST_ENTRIES, MOST_QUANTIZED_INPUTS, Matrix, Scales};
 pub use multiply::{Input, Scratch};

@@ -1,6 +1,6 @@
 //! A weight matrix in one layout, checked once when it is made.
 
-use crate::body::{Body, Element, Lists, resolve};
+use crate::body::{Body, Element, Held, Lists, resolve};
 use crate::{Index, PackError, Per, Scheme, Values};
 
 /// Most entries of a matrix, stored or not.
@@ -70,6 +70,19 @@ impl Matrix {
         Ok(Self { inputs, outputs, index, store: Store::F32(body) })
     }
 
+    /// The entries of `values` where `keep` is true, as floats, in whichever index takes the fewest bytes.
+    ///
+    /// # Errors
+    /// As [`Matrix::sparse`].
+    pub fn smallest(inputs: usize, outputs: usize, values: &[f32], keep: &[bool]) -> Result<Self, PackError> {
+        let entries = entries(inputs, outputs)?;
+        same_length("keep", keep.len(), entries)?;
+        let kept = keep.iter().filter(|k| **k).count();
+        let bytes = |index| Scheme { values: Values::F32, index }.bytes(inputs, outputs, kept);
+        let full = bytes(Index::Full) <= bytes(Index::Sparse);
+        Self::sparse(inputs, outputs, values, keep, if full { Index::Full } else { Index::Sparse })
+    }
+
     /// 8-bit integers with scales; `q` is `[inputs, outputs]`, row-major. Without `keep`, all are kept; with it,
     /// as in [`Matrix::sparse`].
     ///
@@ -137,6 +150,15 @@ impl Matrix {
         }
     }
 
+    /// Stored entries that are not zero.
+    pub fn nonzeros(&self) -> usize {
+        match &self.store {
+            Store::F32(body) => body.nonzeros(),
+            Store::Int32(body, _) => body.nonzeros(),
+            Store::Int8(body, _) => body.nonzeros(),
+        }
+    }
+
     /// Bytes that the matrix takes on disk, scales and index included: the bytes of its
     /// [`parts`](Matrix::parts).
     pub fn bytes(&self) -> usize {
@@ -151,6 +173,19 @@ impl Matrix {
             Store::Int32(body, scales) => body.resident_bytes() + 4 * scales.all().len(),
             Store::Int8(body, scales) => body.resident_bytes() + 4 * scales.all().len(),
         }
+    }
+
+    /// The same matrix, held in memory in that form, whatever is faster. It stays the same on disk.
+    ///
+    /// A matrix that stores all entries is always held as rows.
+    pub fn held_as(self, held: Held) -> Self {
+        let Self { inputs, outputs, index, store } = self;
+        let store = match store {
+            Store::F32(body) => Store::F32(body.held_as(held, inputs, outputs)),
+            Store::Int32(body, scales) => Store::Int32(body.held_as(held, inputs, outputs), scales),
+            Store::Int8(body, scales) => Store::Int8(body.held_as(held, inputs, outputs), scales),
+        };
+        Self { inputs, outputs, index, store }
     }
 
     /// All entries as floats, `[inputs, outputs]`, row-major; an integer is multiplied by its scale in single

@@ -11,9 +11,11 @@
 //! as sparse are quantized as they are; entries that it leaves out are zeros, so both forms agree.
 
 use crate::body::{Body, Element};
-use crate::kernels::portable;
+#[cfg(target_arch = "x86_64")]
+use crate::kernels::Avx2;
+use crate::kernels::{Kernels, Portable};
 use crate::matrix::Store;
-use crate::quantize::{INT8_LEVELS, INT16_LEVELS, quantize};
+use crate::quantize::{INT8_LEVELS, INT16_LEVELS};
 use crate::{Matrix, Scales};
 
 /// One row of activations.
@@ -41,16 +43,6 @@ pub struct Scratch {
     sums_i64: Vec<i64>,
 }
 
-impl Element for f32 {
-    const EXPAND_FROM: usize = 8;
-}
-impl Element for i8 {
-    const EXPAND_FROM: usize = 8;
-}
-impl Element for i32 {
-    const EXPAND_FROM: usize = 8;
-}
-
 impl Matrix {
     /// `out = input · W + bias`, by the rules of this module.
     ///
@@ -60,6 +52,21 @@ impl Matrix {
     pub fn multiply(&self, input: Input<'_>, bias: &[f32], out: &mut [f32], scratch: &mut Scratch) {
         assert_eq!(bias.len(), self.outputs, "one bias for each output");
         assert_eq!(out.len(), self.outputs, "one place for each output");
+        #[cfg(target_arch = "x86_64")]
+        if let Some(avx2) = Avx2::detect() {
+            return self.multiply_with(avx2, input, bias, out, scratch);
+        }
+        self.multiply_with(Portable, input, bias, out, scratch);
+    }
+
+    fn multiply_with(
+        &self,
+        kernels: impl Kernels,
+        input: Input<'_>,
+        bias: &[f32],
+        out: &mut [f32],
+        scratch: &mut Scratch,
+    ) {
         let (columns, values) = match input {
             Input::Sparse { columns, values } => {
                 assert_eq!(columns.len(), values.len(), "one value for each column");
@@ -67,54 +74,53 @@ impl Matrix {
             }
             Input::Dense(row) => {
                 assert_eq!(row.len(), self.inputs, "one activation for each input");
-                scratch.columns.clear();
-                scratch.values.clear();
-                for (column, &x) in row.iter().enumerate().filter(|(_, x)| **x != 0.0) {
-                    scratch.columns.push(column as u32);
-                    scratch.values.push(x);
+                if let (Store::F32(Body::Rows { values, stride: 1, .. }), [b]) = (&self.store, bias) {
+                    out[0] = kernels.dot(row, values) + b;
+                    return;
                 }
+                kernels.compress(row, &mut scratch.columns, &mut scratch.values);
                 (&scratch.columns[..], &scratch.values[..])
             }
         };
         match &self.store {
             Store::F32(body) => {
-                let sums = zeros(&mut scratch.sums_f32, body.width(self.outputs));
+                let sums = room(&mut scratch.sums_f32, body.width(self.outputs));
                 match body {
-                    Body::Rows { values: weights, stride, .. } => {
-                        portable::rows_f32(weights, *stride, columns, values, sums)
+                    Body::Rows { values: w, stride: 1, .. } => {
+                        sums[0] = columns.iter().zip(values).map(|(&c, x)| x * w[c as usize]).sum();
                     }
-                    Body::Lists(lists) => portable::lists(lists, columns, values, sums, |x, w| x * w),
+                    Body::Rows { values: w, stride, .. } => {
+                        kernels.rows_f32(w, *stride, columns, values, sums);
+                    }
+                    Body::Lists(lists) => kernels.lists(lists, columns, values, sums, |x, w| x * w),
                 }
                 for ((out, sum), b) in out.iter_mut().zip(sums).zip(bias) {
                     *out = *sum + b;
                 }
             }
             Store::Int8(body, scales) => {
-                scratch.levels.resize(values.len(), 0);
-                let s = quantize(values, INT8_LEVELS, &mut scratch.levels);
-                let sums = zeros(&mut scratch.sums_i32, body.width(self.outputs));
+                let levels = room(&mut scratch.levels, values.len());
+                let s = kernels.quantize(values, INT8_LEVELS, levels);
+                let sums = room(&mut scratch.sums_i32, body.width(self.outputs));
+                let product = |x, w| x * i32::from(w);
                 match body {
-                    Body::Rows { values: weights, stride, .. } => {
-                        portable::rows_i8(weights, *stride, columns, &scratch.levels, sums)
+                    Body::Rows { values: w, stride, .. } => {
+                        kernels.rows_i8(w, *stride, columns, levels, sums);
                     }
-                    Body::Lists(lists) => {
-                        portable::lists(lists, columns, &scratch.levels, sums, |x, w| x * i32::from(w))
-                    }
+                    Body::Lists(lists) => kernels.lists(lists, columns, levels, sums, product),
                 }
                 rescale(sums, |sum| sum as f32, s, scales, bias, out);
             }
             Store::Int32(body, scales) => {
-                scratch.levels.resize(values.len(), 0);
-                let s = quantize(values, INT16_LEVELS, &mut scratch.levels);
-                let sums = zeros(&mut scratch.sums_i64, body.width(self.outputs));
+                let levels = room(&mut scratch.levels, values.len());
+                let s = kernels.quantize(values, INT16_LEVELS, levels);
+                let sums = room(&mut scratch.sums_i64, body.width(self.outputs));
+                let product = |x, w| i64::from(x) * i64::from(w);
                 match body {
-                    Body::Rows { values: weights, stride, .. } => {
-                        portable::rows_i32(weights, *stride, columns, &scratch.levels, sums)
+                    Body::Rows { values: w, stride, .. } => {
+                        kernels.rows_i32(w, *stride, columns, levels, sums);
                     }
-                    Body::Lists(lists) => {
-                        let long = |x, w| i64::from(x) * i64::from(w);
-                        portable::lists(lists, columns, &scratch.levels, sums, long)
-                    }
+                    Body::Lists(lists) => kernels.lists(lists, columns, levels, sums, product),
                 }
                 rescale(sums, |sum| sum as f32, s, scales, bias, out);
             }
@@ -132,10 +138,12 @@ impl<T: Element> Body<T> {
     }
 }
 
-fn zeros<T: Copy + Default>(sums: &mut Vec<T>, width: usize) -> &mut [T] {
-    sums.clear();
-    sums.resize(width, T::default());
-    sums
+/// Room for `count` numbers, which may be anything.
+fn room<T: Copy + Default>(numbers: &mut Vec<T>, count: usize) -> &mut [T] {
+    if numbers.len() < count {
+        numbers.resize(count, T::default());
+    }
+    &mut numbers[..count]
 }
 
 /// `out_j = sum_j · (s · scale_j) + b_j`.

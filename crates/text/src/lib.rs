@@ -1,2 +1,25 @@
-//! t
-pub mod error; pub mod rows; pub use rows::*; pub use error::*;
+//! Labelled text in, feature rows out.
+//!
+//! - [`corpus`]: documents with labels in three splits, read from JSONL, CSV or TSV, from memory, or built in.
+//! - [`analyzer`]: what counts as a token of a text: lower-cased words or character n-grams.
+//! - [`encoder`]: a vocabulary with weights, fitted on training text, that turns text into feature rows.
+//! - [`rows`]: the feature rows, sparse, in plain memory.
+//!
+//! This crate refuses to know what a tensor or a model is, and it downloads nothing. Everything that it reads
+//! may come from a stranger: bad input is an error that names the place, and no length in a file is believed
+//! before it was checked against the bytes that are there.
+
+pub mod analyzer;
+mod blob;
+pub mod corpus;
+mod embedded;
+pub mod encoder;
+pub mod error;
+pub mod rows;
+
+pub use analyzer::Analyzer;
+pub use corpus::{Column, Corpus, CorpusOptions, Document, Format, Source, SplitRule};
+pub use embedded::embed;
+pub use encoder::{Encoder, EncoderConfig, Scratch, Weighting};
+pub use error::{Place, TextError};
+pub use rows::{Row, Rows};

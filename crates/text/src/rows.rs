@@ -105,13 +105,6 @@ impl Rows {
     }
 
     /// Whether there is no row.
-    pub fn density(&self) -> f64 { self.values.len() as f64 / (self.len()*self.width).max(1) as f64 }
-    /// x
-    pub fn map_rows(mut self, mut f: impl FnMut(&mut [f32])) -> Self {
-        for i in 0..self.len() { let (a,b)=(self.offsets[i], self.offsets[i+1]); f(&mut self.values[a..b]); }
-        self
-    }
-    /// x
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -154,12 +147,12 @@ impl Rows {
     ///
     /// # Panics
     /// When a row is not below [`len`](Self::len).
-    pub fn densify(&self, rows: &[usize], out: &mut Vec<f32>) {
+    pub fn densify(&self, rows: impl IntoIterator<Item = usize>, out: &mut Vec<f32>) {
         out.clear();
         for i in rows {
             let start = out.len();
             out.resize(start + self.width, 0.0);
-            let row = self.row(*i);
+            let row = self.row(i);
             for (&column, &value) in row.columns.iter().zip(row.values) {
                 out[start + column as usize] = value;
             }

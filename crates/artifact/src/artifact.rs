@@ -1,0 +1,159 @@
+//! A model as it ships, in memory: proven to be consistent when it is made.
+
+use crate::{ArtifactError, Provenance};
+use nlpress_outline::{Form, Outline, Site, SiteId};
+use nlpress_packed::{Index, Matrix, Scheme, Values};
+use std::collections::BTreeSet;
+
+/// A model as it ships. The fields are readable everywhere, but only [`Artifact::new`] and the readers make one.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Artifact {
+    /// The network and the form of its sites.
+    pub outline: Outline,
+    /// Its layers, in the order of the outline.
+    pub layers: Vec<Layer>,
+    /// Names of the classes: two for one output (the second is what the output speaks for), else one an output.
+    pub labels: Vec<String>,
+    /// How texts become feature rows.
+    pub encoder: EncoderParts,
+    /// Where the model came from.
+    pub provenance: Provenance,
+}
+
+/// The numbers of a site.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Layer {
+    /// The site.
+    pub id: SiteId,
+    /// Its weight, `[inputs, outputs]`.
+    pub matrix: Matrix,
+    /// Its bias, `[outputs]`.
+    pub bias: Vec<f32>,
+}
+
+/// An encoder in parts that this crate carries without understanding them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EncoderParts {
+    /// Its settings.
+    pub config: serde_json::Value,
+    /// Its vocabulary, in the encoder's own form.
+    pub blob: Vec<u8>,
+}
+
+impl Artifact {
+    /// Puts a model together.
+    ///
+    /// A dense site ships as floats, all stored; a masked one as floats in any index; a packed one in its layout,
+    /// where `sparse` stands for the smaller of bitmask and csr. Entries kept are counted from the index; a layer
+    /// that stores all entries may keep any number from its non-zeros up.
+    ///
+    /// # Errors
+    /// [`ArtifactError`] for a bad specification, and for layers, biases or labels that do not match the outline.
+    pub fn new(
+        outline: Outline,
+        layers: Vec<Layer>,
+        labels: Vec<String>,
+        encoder: EncoderParts,
+        provenance: Provenance,
+    ) -> Result<Self, ArtifactError> {
+        check_sites(&outline)?;
+        check_labels(&outline, &labels)?;
+        let name = |id: Option<&SiteId>| id.map_or("none".to_owned(), ToString::to_string);
+        for i in 0..outline.sites.len().max(layers.len()) {
+            let (expected, found) = (outline.sites.get(i).map(|s| &s.id), layers.get(i).map(|l| &l.id));
+            if expected != found {
+                return Err(ArtifactError::Layer { expected: name(expected), found: name(found) });
+            }
+        }
+        for (site, layer) in outline.sites.iter().zip(&layers) {
+            check_layer(site, layer)?;
+        }
+        check_kept(&outline, &layers)?;
+        Ok(Self { outline, layers, labels, encoder, provenance })
+    }
+}
+
+/// Checks that the outline has the sites of its specification, all of possible sizes.
+pub(crate) fn check_sites(outline: &Outline) -> Result<(), ArtifactError> {
+    outline.spec.check()?;
+    let expected = outline.spec.sites();
+    if expected.len() != outline.sites.len() {
+        let (expected, found) = (expected.len(), outline.sites.len());
+        return Err(ArtifactError::Sites(format!("{found} sites, expected {expected}")));
+    }
+    for ((id, shape), site) in expected.iter().zip(&outline.sites) {
+        if (id, shape) != (&site.id, &site.shape) {
+            return Err(ArtifactError::Sites(format!(
+                "found {} [{}, {}], expected {id} [{}, {}]",
+                site.id, site.shape.inputs, site.shape.outputs, shape.inputs, shape.outputs
+            )));
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn check_labels(outline: &Outline, labels: &[String]) -> Result<(), ArtifactError> {
+    let outputs = outline.spec.outputs();
+    let expected = if outputs == 1 { 2 } else { outputs };
+    if labels.len() != expected {
+        return Err(ArtifactError::Labels { found: labels.len(), outputs, expected });
+    }
+    let mut seen = BTreeSet::new();
+    match labels.iter().find(|label| !seen.insert(*label)) {
+        Some(label) => Err(ArtifactError::LabelTwice(label.clone())),
+        None => Ok(()),
+    }
+}
+
+/// Checks that a site of that form may ship in that layout, as far as the layout alone tells.
+pub(crate) fn check_layout(site: &Site, scheme: Scheme) -> Result<(), ArtifactError> {
+    let fits = match site.form {
+        Form::Dense => scheme == Scheme::F32,
+        Form::Masked => scheme.values == Values::F32,
+        Form::Packed(Scheme { values, index: Index::Sparse }) => {
+            scheme.values == values && scheme.index != Index::Full
+        }
+        Form::Packed(form) => scheme == form,
+    };
+    if fits && scheme.index != Index::Sparse {
+        return Ok(());
+    }
+    Err(ArtifactError::Layout { site: site.id.clone(), found: scheme, form: site.form.to_string() })
+}
+
+fn check_layer(site: &Site, layer: &Layer) -> Result<(), ArtifactError> {
+    let (found, shape) = ([layer.matrix.inputs(), layer.matrix.outputs()], site.shape);
+    if found != [shape.inputs, shape.outputs] {
+        let expected = [shape.inputs, shape.outputs];
+        return Err(ArtifactError::Shape { site: site.id.clone(), found, expected });
+    }
+    check_layout(site, layer.matrix.scheme())?;
+    if layer.bias.len() != shape.outputs {
+        let (found, expected) = (layer.bias.len(), shape.outputs);
+        return Err(ArtifactError::Bias { site: site.id.clone(), found, expected });
+    }
+    match layer.bias.iter().position(|b| !b.is_finite()) {
+        None => Ok(()),
+        Some(position) => {
+            Err(ArtifactError::BiasValue { site: site.id.clone(), position, value: layer.bias[position] })
+        }
+    }
+}
+
+fn check_kept(outline: &Outline, layers: &[Layer]) -> Result<(), ArtifactError> {
+    let (mut least, mut most) = (0, 0);
+    for (site, layer) in outline.sites.iter().zip(layers) {
+        let kept = layer.matrix.kept();
+        most += kept;
+        least += match site.form {
+            Form::Dense => kept,
+            _ if layer.matrix.scheme().index != Index::Full => kept,
+            _ => layer.matrix.nonzeros(),
+        };
+    }
+    if (least..=most).contains(&outline.kept) {
+        return Ok(());
+    }
+    Err(ArtifactError::Kept { outline: outline.kept, least, most })
+}

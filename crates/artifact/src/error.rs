@@ -1,0 +1,159 @@
+//! Why something is not an artifact.
+
+use nlpress_outline::{BadSpec, SiteId};
+use nlpress_packed::{PackError, Scheme};
+use std::io;
+
+/// An artifact cannot be made, written or opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ArtifactError {
+    /// What is wrong with a file.
+    #[error("{file}: {error}")]
+    In {
+        /// The file, or the name that was given for the bytes.
+        file: String,
+        /// The fault.
+        #[source]
+        error: Box<ArtifactError>,
+    },
+    /// The file cannot be read.
+    #[error("cannot be read: {0}")]
+    Read(#[source] io::Error),
+    /// The file cannot be written.
+    #[error("cannot be written: {0}")]
+    Write(#[source] io::Error),
+    /// The bytes are no safetensors file.
+    #[error("not a safetensors file: {0}")]
+    Format(#[source] safetensors::SafeTensorError),
+    /// The header is larger than any artifact's.
+    #[error("the header has {found} bytes, but at most {most} are accepted")]
+    Header {
+        /// Its size, as claimed.
+        found: u64,
+        /// The limit.
+        most: u64,
+    },
+    /// A safetensors file without a manifest.
+    #[error("not an nlpress artifact: its metadata has no key `nlpress`")]
+    NoManifest,
+    /// The manifest is not what this version understands.
+    #[error("the manifest cannot be understood: {0}")]
+    Manifest(#[source] serde_json::Error),
+    /// The manifest is of a later version.
+    #[error("the manifest has schema {found}, but this version of nlpress knows {known}")]
+    Schema {
+        /// The schema of the file.
+        found: u64,
+        /// The schema of this version.
+        known: u64,
+    },
+    /// No network has that specification.
+    #[error("bad specification: {0}")]
+    Spec(#[from] BadSpec),
+    /// The sites are not those of the specification.
+    #[error("the outline's sites are not those of its specification: {0}")]
+    Sites(String),
+    /// The layers do not match the outline.
+    #[error("expected layer {expected}, found {found}")]
+    Layer {
+        /// The site that is next in the outline, or `none`.
+        expected: String,
+        /// The layer that is there, or `none`.
+        found: String,
+    },
+    /// A layer has another shape than its site.
+    #[error("layer {site} is {found:?}, but its site is {expected:?} ([inputs, outputs])")]
+    Shape {
+        /// The site.
+        site: SiteId,
+        /// Shape of the matrix.
+        found: [usize; 2],
+        /// Shape of the site.
+        expected: [usize; 2],
+    },
+    /// A layer has a layout that the form of its site does not ship in.
+    #[error("layer {site} is laid out as {found}, but a {form} site ships otherwise")]
+    Layout {
+        /// The site.
+        site: SiteId,
+        /// Layout of the matrix.
+        found: Scheme,
+        /// Form of the site.
+        form: String,
+    },
+    /// The layers keep another number of entries than the outline says.
+    #[error("the outline keeps {outline} entries, but the layers keep {least} to {most}")]
+    Kept {
+        /// As the outline says.
+        outline: usize,
+        /// At least, in the layers.
+        least: usize,
+        /// At most, in the layers.
+        most: usize,
+    },
+    /// A bias has the wrong length.
+    #[error("the bias of {site} has {found} entries, expected {expected}")]
+    Bias {
+        /// The site.
+        site: SiteId,
+        /// Its length.
+        found: usize,
+        /// Outputs of the site.
+        expected: usize,
+    },
+    /// A bias is not a number, or infinite.
+    #[error("the bias of {site} is {value} at position {position}, expected a finite number")]
+    BiasValue {
+        /// The site.
+        site: SiteId,
+        /// Where, counted from 0.
+        position: usize,
+        /// The value.
+        value: f32,
+    },
+    /// There are more or fewer labels than classes.
+    #[error("there are {found} labels, but {outputs} outputs need {expected}")]
+    Labels {
+        /// Labels given.
+        found: usize,
+        /// Logits of the network.
+        outputs: usize,
+        /// Labels needed.
+        expected: usize,
+    },
+    /// Two classes have the same label.
+    #[error("label {0:?} is there twice")]
+    LabelTwice(String),
+    /// The weight of a site is damaged.
+    #[error("tensors {site}.weight: {error}")]
+    Weight {
+        /// The site.
+        site: SiteId,
+        /// The fault.
+        #[source]
+        error: PackError,
+    },
+    /// A tensor is not there.
+    #[error("tensor {0} is missing")]
+    Missing(String),
+    /// A tensor has another type or shape.
+    #[error("tensor {name} is {found}, expected {expected}")]
+    Tensor {
+        /// The tensor.
+        name: String,
+        /// Its type and shape.
+        found: String,
+        /// What it should be.
+        expected: String,
+    },
+    /// Tensors that no artifact has.
+    #[error("unknown tensor {0}")]
+    Unknown(String),
+}
+
+impl ArtifactError {
+    pub(crate) fn of(self, file: &str) -> Self {
+        Self::In { file: file.into(), error: Box::new(self) }
+    }
+}

@@ -1,0 +1,75 @@
+//! What an artifact says about itself, in JSON.
+
+use nlpress_outline::{Outline, SiteId};
+use nlpress_packed::Scheme;
+use serde::{Deserialize, Serialize};
+
+/// The schema that this version writes, and the latest that it reads.
+pub const SCHEMA: u64 = 1;
+/// The metadata key of the manifest.
+pub const KEY: &str = "nlpress";
+
+/// The manifest: everything but the numbers. Fields are written in this order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// Version of this structure.
+    pub schema: u64,
+    /// The network: its specification, the form of every site, entries kept.
+    pub outline: Outline,
+    /// How each site's weight lies in the file, in the order of the outline.
+    pub layouts: Vec<Layout>,
+    /// Names of the classes, in the order of the scores.
+    pub labels: Vec<String>,
+    /// How texts become feature rows.
+    pub encoder: EncoderEntry,
+    /// Where the model came from.
+    pub provenance: Provenance,
+}
+
+/// How a site's weight lies in the file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Layout {
+    /// The site.
+    pub site: SiteId,
+    /// Its layout; the index is a definite one.
+    pub scheme: Scheme,
+}
+
+/// The encoder's part of the manifest; its vocabulary is the tensor `encoder.vocabulary`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EncoderEntry {
+    /// Its settings, which only the encoder understands.
+    pub config: serde_json::Value,
+}
+
+/// Where a model came from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Provenance {
+    /// SHA-256 of the recipe, in hexadecimal; empty when there was none.
+    pub recipe_sha256: String,
+    /// SHA-256 of the training data; empty when there was none.
+    pub data_sha256: String,
+    /// Seed of the run.
+    pub seed: u64,
+    /// The techniques that made it, for example `prune.magnitude`.
+    pub technique: String,
+    /// Version of nlpress.
+    pub nlpress: String,
+}
+
+impl Default for Provenance {
+    /// Nothing but the version of nlpress.
+    fn default() -> Self {
+        Self {
+            recipe_sha256: String::new(),
+            data_sha256: String::new(),
+            seed: 0,
+            technique: String::new(),
+            nlpress: env!("CARGO_PKG_VERSION").into(),
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! How many bytes of a file are what, and which of them did not shrink.
+
+use crate::{Artifact, ArtifactError};
+use nlpress_outline::Form;
+use nlpress_packed::{Index, Values};
+use serde::{Deserialize, Serialize};
+
+/// The bytes of a file; the four parts add up to the whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sizes {
+    /// The whole file.
+    pub file_bytes: u64,
+    /// Weights: values, scales, indexes.
+    pub weight_bytes: u64,
+    /// Biases.
+    pub bias_bytes: u64,
+    /// The encoder's vocabulary.
+    pub vocabulary_bytes: u64,
+    /// Everything else: the manifest, the names and places of the tensors, padding.
+    pub manifest_bytes: u64,
+    /// What is not smaller than in the uncompressed model.
+    pub unshrunk: Vec<Unshrunk>,
+}
+
+/// A part of the file that is not smaller than in the uncompressed model.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unshrunk {
+    /// The part.
+    pub what: String,
+    /// Its bytes.
+    pub bytes: u64,
+    /// Why it did not shrink.
+    pub why: String,
+}
+
+impl Sizes {
+    /// Measures a file that is given as bytes; `name` is what errors call it.
+    ///
+    /// # Errors
+    /// [`ArtifactError`] when the bytes are not an artifact.
+    pub fn measure(bytes: &[u8], name: &str) -> Result<Self, ArtifactError> {
+        let artifact = Artifact::from_bytes(bytes, name)?;
+        Ok(artifact.count(bytes.len() as u64))
+    }
+}
+
+impl Artifact {
+    /// The sizes of the file that [`write`](Artifact::write) makes.
+    ///
+    /// # Errors
+    /// As [`to_bytes`](Artifact::to_bytes).
+    pub fn sizes(&self) -> Result<Sizes, ArtifactError> {
+        Ok(self.count(self.to_bytes()?.len() as u64))
+    }
+
+    fn count(&self, file_bytes: u64) -> Sizes {
+        let weight_bytes = self.layers.iter().map(|l| l.matrix.bytes() as u64).sum();
+        let bias_bytes = self.layers.iter().map(|l| 4 * l.bias.len() as u64).sum();
+        let vocabulary_bytes = self.encoder.blob.len() as u64;
+        let manifest_bytes = file_bytes - weight_bytes - bias_bytes - vocabulary_bytes;
+        let entry = |what: &str, bytes, why: &str| Unshrunk { what: what.into(), bytes, why: why.into() };
+        let mut unshrunk = self.unshrunk_weights();
+        unshrunk.push(entry("biases", bias_bytes, "biases stay 32-bit floats"));
+        if vocabulary_bytes > 0 {
+            unshrunk.push(entry(
+                "encoder.vocabulary",
+                vocabulary_bytes,
+                "features are named in text, which no technique touches",
+            ));
+        }
+        unshrunk.push(entry(
+            "manifest",
+            manifest_bytes,
+            "names, shapes and provenance do not depend on the weights",
+        ));
+        Sizes { file_bytes, weight_bytes, bias_bytes, vocabulary_bytes, manifest_bytes, unshrunk }
+    }
+
+    /// Weights that take at least as many bytes as 32-bit floats would.
+    fn unshrunk_weights(&self) -> Vec<Unshrunk> {
+        let all: usize = self.outline.sites.iter().map(|s| s.shape.weights()).sum();
+        let mut unshrunk = Vec::new();
+        for (site, layer) in self.outline.sites.iter().zip(&self.layers) {
+            let (bytes, weights) = (layer.matrix.bytes(), site.shape.weights());
+            if bytes < 4 * weights {
+                continue;
+            }
+            let scheme = layer.matrix.scheme();
+            let why = match (site.form, scheme.values, scheme.index) {
+                (Form::Dense, ..) => {
+                    let share = 100.0 * weights as f64 / all as f64;
+                    format!("left dense: 32-bit floats, {share:.2} % of all weights")
+                }
+                (Form::Masked, ..) => {
+                    "too many entries are kept: an index would take more than the zeros do".into()
+                }
+                (_, Values::Int32(_), Index::Full) => {
+                    "32-bit integers are as wide as the floats they replace, and have scales besides".into()
+                }
+                (_, Values::Int8(_), _) => "too few entries for the scales and the index to pay off".into(),
+                (_, _, Index::Full) => "32-bit floats, all stored".into(),
+                _ => format!("{} entries kept: the index takes more than the zeros do", layer.matrix.kept()),
+            };
+            unshrunk.push(Unshrunk { what: format!("{}.weight", site.id), bytes: bytes as u64, why });
+        }
+        unshrunk
+    }
+}

@@ -1,0 +1,93 @@
+//! A made-up model in every layout.
+#![allow(dead_code)] // each test file uses a part
+
+use nlpress_artifact::{Artifact, ArtifactError, EncoderParts, Layer, Provenance};
+use nlpress_outline::{Form, MlpSpec, Outline, Spec};
+use nlpress_packed::{Index, Matrix, Per, Scales, Scheme, Values};
+
+pub(crate) type Parts = (Outline, Vec<Layer>, Vec<String>);
+
+pub(crate) const INDEXES: [Index; 4] = [Index::Full, Index::Bitmask, Index::Csr, Index::Sparse];
+
+/// The forms that a network can have throughout.
+pub(crate) fn forms() -> Vec<Form> {
+    let values = [
+        Values::F32,
+        Values::Int8(Per::Channel),
+        Values::Int8(Per::Tensor),
+        Values::Int32(Per::Channel),
+        Values::Int32(Per::Tensor),
+    ];
+    let packed = values.into_iter().flat_map(|values| INDEXES.map(|index| Scheme { values, index }));
+    [Form::Dense, Form::Masked].into_iter().chain(packed.map(Form::Packed)).collect()
+}
+
+/// A 30 → 12 → 7 → `outputs` network with every site in that form, about a third of its entries kept.
+pub(crate) fn parts(form: Form, outputs: usize) -> Parts {
+    let spec = Spec::Mlp(MlpSpec { inputs: 30, hidden: vec![12, 7], outputs, dropout: 0.25 });
+    let mut outline = Outline::dense(&spec);
+    let mut layers = Vec::new();
+    let mut kept = 0;
+    for (n, site) in outline.sites.iter_mut().enumerate() {
+        site.form = form;
+        let (inputs, outputs) = (site.shape.inputs, site.shape.outputs);
+        let matrix = matrix(form, inputs, outputs, n);
+        kept += matrix.kept();
+        let bias = (0..outputs).map(|j| j as f32 * 0.1 - 0.3).collect();
+        layers.push(Layer { id: site.id.clone(), matrix, bias });
+    }
+    outline.kept = kept;
+    let labels = (0..outputs.max(2)).map(|n| format!("class \"{n}\" ä")).collect();
+    (outline, layers, labels)
+}
+
+fn matrix(form: Form, inputs: usize, outputs: usize, salt: usize) -> Matrix {
+    let hash = |i: usize| (i + salt * 977).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20;
+    let q: Vec<i32> = (0..inputs * outputs).map(|i| (hash(i) % 255) as i32 - 127).collect();
+    let keep: Vec<bool> = (0..inputs * outputs).map(|i| hash(i + 5000) % 3 == 0).collect();
+    let floats: Vec<f32> = q.iter().map(|&q| q as f32 / 100.0).collect();
+    let bytes: Vec<i8> = q.iter().map(|&q| q as i8).collect();
+    let scales = |per| match per {
+        Per::Tensor => Scales::Tensor(0.01),
+        Per::Channel => Scales::Channel((1..=outputs).map(|j| 0.01 / j as f32).collect()),
+    };
+    let made = match form {
+        Form::Dense => Matrix::dense(inputs, outputs, floats),
+        Form::Masked => Matrix::smallest(inputs, outputs, &floats, &keep),
+        Form::Packed(Scheme { values: Values::F32, index }) => {
+            Matrix::sparse(inputs, outputs, &floats, &keep, index)
+        }
+        Form::Packed(Scheme { values: Values::Int8(per), index }) => {
+            Matrix::int8(inputs, outputs, &bytes, scales(per), Some(&keep), index)
+        }
+        Form::Packed(Scheme { values: Values::Int32(per), index }) => {
+            Matrix::int32(inputs, outputs, &q, scales(per), Some(&keep), index)
+        }
+    };
+    made.unwrap()
+}
+
+pub(crate) fn encoder() -> EncoderParts {
+    EncoderParts { config: serde_json::json!({"kind": "words", "limit": 30}), blob: b"a\nb\nc".to_vec() }
+}
+
+pub(crate) fn provenance() -> Provenance {
+    Provenance { technique: "quant.int8".into(), seed: 7, ..Provenance::default() }
+}
+
+pub(crate) fn assemble((outline, layers, labels): Parts) -> Result<Artifact, ArtifactError> {
+    Artifact::new(outline, layers, labels, encoder(), provenance())
+}
+
+pub(crate) fn artifact(form: Form, outputs: usize) -> Artifact {
+    assemble(parts(form, outputs)).unwrap()
+}
+
+/// The innermost error of a file.
+pub(crate) fn fault(result: Result<Artifact, ArtifactError>) -> ArtifactError {
+    match result {
+        Err(ArtifactError::In { error, .. }) => *error,
+        Err(other) => other,
+        Ok(_) => panic!("expected an error"),
+    }
+}

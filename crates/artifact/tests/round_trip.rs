@@ -1,0 +1,101 @@
+//! What is written is read back, in exactly the bytes that were promised; what does not fit together is refused.
+
+#![cfg(test)]
+
+mod common;
+
+use common::{artifact, assemble, fault, forms, parts};
+use nlpress_artifact::{Artifact, ArtifactError, Sizes};
+use nlpress_outline::{Form, SiteId};
+use nlpress_packed::{Index, Matrix, Per, Scheme, Values};
+
+const INT8: Form = Form::Packed(Scheme { values: Values::Int8(Per::Channel), index: Index::Full });
+
+#[test]
+fn every_form_survives_the_file() {
+    for form in forms() {
+        for outputs in [1, 2, 5] {
+            let written = artifact(form, outputs);
+            let bytes = written.to_bytes().unwrap();
+            let read = Artifact::from_bytes(&bytes, "memory").unwrap();
+            assert_eq!(read, written, "{form}");
+            assert_eq!(read.to_bytes().unwrap(), bytes, "{form}");
+            assert_eq!(read.outline.sites[0].form, form);
+
+            let sizes = Sizes::measure(&bytes, "memory").unwrap();
+            assert_eq!(sizes, written.sizes().unwrap());
+            let predicted: usize = written
+                .layers
+                .iter()
+                .map(|l| l.matrix.scheme().bytes(l.matrix.inputs(), l.matrix.outputs(), l.matrix.kept()))
+                .sum();
+            assert_eq!(sizes.weight_bytes, predicted as u64);
+            assert_eq!(sizes.bias_bytes, 4 * (12 + 7 + outputs as u64));
+            assert_eq!(sizes.vocabulary_bytes, 5);
+            let parts = sizes.weight_bytes + sizes.bias_bytes + sizes.vocabulary_bytes + sizes.manifest_bytes;
+            assert_eq!(sizes.file_bytes, parts);
+            // The manifest is the header: its own length says so.
+            let header = u64::from_le_bytes(*bytes.first_chunk().unwrap());
+            assert_eq!(sizes.manifest_bytes, 8 + header);
+        }
+    }
+}
+
+#[test]
+fn a_file_is_opened_and_named_in_errors() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.nlpress");
+    let written = artifact(INT8, 2);
+    written.write(&path).unwrap();
+    assert_eq!(Artifact::open(&path).unwrap(), written);
+    let bytes = std::fs::read(&path).unwrap();
+    assert_eq!(written.sha256().unwrap(), nlpress_core::files::sha256_hex(&bytes));
+
+    std::fs::write(&path, &bytes[..100]).unwrap();
+    assert!(Artifact::open(&path).unwrap_err().to_string().contains("model.nlpress"));
+    let missing = Artifact::open(&folder.path().join("none")).unwrap_err();
+    assert!(missing.to_string().contains("none: cannot be read"), "{missing}");
+}
+
+#[test]
+fn sizes_say_what_did_not_shrink() {
+    let whys = |form| {
+        let sizes = artifact(form, 2).sizes().unwrap();
+        let what: Vec<String> = sizes.unshrunk.iter().map(|u| format!("{}: {}", u.what, u.why)).collect();
+        what.join("\n")
+    };
+    let int32 = Scheme { values: Values::Int32(Per::Tensor), index: Index::Full };
+    assert!(whys(Form::Packed(int32)).contains("hidden.0.weight: 32-bit integers are as wide"));
+    assert!(whys(Form::Dense).contains("hidden.0.weight: left dense: 32-bit floats, 78.60 % of all"));
+    assert!(!whys(INT8).contains("hidden.0.weight"));
+    assert!(whys(INT8).contains("biases: biases stay 32-bit floats"));
+}
+
+#[test]
+fn refuses_what_does_not_fit_together() {
+    let change = |form, change: &dyn Fn(&mut common::Parts)| {
+        let mut parts = parts(form, 2);
+        change(&mut parts);
+        fault(assemble(parts))
+    };
+    use ArtifactError as E;
+    assert!(matches!(change(INT8, &|p| p.2.push("c".into())), E::Labels { found: 3, expected: 2, .. }));
+    assert!(matches!(change(INT8, &|p| p.2[1] = p.2[0].clone()), E::LabelTwice(_)));
+    assert!(matches!(change(INT8, &|p| drop(p.1.pop())), E::Layer { .. }));
+    assert!(matches!(change(INT8, &|p| p.1.swap(0, 1)), E::Layer { .. }));
+    assert!(matches!(change(INT8, &|p| p.1[0].bias.push(0.0)), E::Bias { found: 13, .. }));
+    assert!(matches!(change(INT8, &|p| p.1[0].bias[3] = f32::NAN), E::BiasValue { position: 3, .. }));
+    assert!(matches!(change(INT8, &|p| p.0.sites[0].form = Form::Dense), E::Layout { .. }));
+    assert!(matches!(change(INT8, &|p| p.0.kept += 1), E::Kept { .. }));
+    assert!(matches!(change(Form::Dense, &|p| p.0.kept -= 1), E::Kept { .. }));
+    assert!(matches!(change(Form::Masked, &|p| p.0.kept -= 1), E::Kept { .. }));
+    assert!(matches!(change(INT8, &|p| p.0.sites[1].id = SiteId::new("x")), E::Sites(_)));
+    assert!(matches!(change(INT8, &|p| drop(p.0.sites.pop())), E::Sites(_)));
+    let small = |p: &mut common::Parts| p.1[0].matrix = Matrix::dense(2, 12, vec![0.0; 24]).unwrap();
+    assert!(matches!(change(Form::Dense, &small), E::Shape { found: [2, 12], .. }));
+    let spec = |p: &mut common::Parts| {
+        let nlpress_outline::Spec::Mlp(mlp) = &mut p.0.spec;
+        mlp.inputs = 0;
+    };
+    assert!(matches!(change(INT8, &spec), E::Spec(_)));
+}

@@ -1,0 +1,161 @@
+//! Tests of the encoder.
+
+use super::*;
+use proptest::prelude::*;
+
+const TEXTS: [&str; 4] = ["a good film", "A bad, bad film", "good good acting", "the plot"];
+
+fn with(change: impl FnOnce(&mut EncoderConfig)) -> EncoderConfig {
+    let mut config = EncoderConfig::default();
+    change(&mut config);
+    config
+}
+
+fn row(encoder: &Encoder, text: &str) -> Vec<(String, f32)> {
+    let mut scratch = Scratch::default();
+    let row = encoder.encode(text, &mut scratch);
+    let words = row.columns.iter().map(|&c| encoder.words()[c as usize].to_string());
+    words.zip(row.values.iter().copied()).collect()
+}
+
+#[test]
+fn keeps_the_most_frequent_words_in_byte_order() {
+    let encoder = Encoder::fit(&with(|c| c.vocabulary = 4), TEXTS).unwrap();
+    let words: Vec<&str> = encoder.words().iter().map(|w| &**w).collect();
+    assert_eq!(words, ["a", "acting", "film", "good"]); // acting: the first of the words of one document
+    let twice = Encoder::fit(&with(|c| c.min_documents = 2), TEXTS).unwrap();
+    assert_eq!(twice.width(), 3);
+    assert_eq!(twice.position("film"), Some(1));
+    assert_eq!(twice.position("plot"), None);
+}
+
+#[test]
+fn weights_are_those_of_the_formula() {
+    let raw = with(|c| c.l2 = false);
+    let idf = |df: f32| (5.0 / (1.0 + df)).ln() + 1.0;
+    let close = |got: Vec<(String, f32)>, want: &[(&str, f32)]| {
+        assert_eq!(got.len(), want.len(), "{got:?}");
+        for ((word, value), (w, v)) in got.iter().zip(want) {
+            assert!(word == w && (value - v).abs() < 1e-6, "{got:?} {want:?}");
+        }
+    };
+    let tf_idf = Encoder::fit(&raw, TEXTS).unwrap();
+    close(row(&tf_idf, "Bad bad BAD film?"), &[("bad", 3.0 * idf(1.0)), ("film", idf(2.0))]);
+    let sublinear = Encoder::fit(&EncoderConfig { sublinear: true, ..raw.clone() }, TEXTS).unwrap();
+    close(row(&sublinear, "bad bad film"), &[("bad", (1.0 + 2f32.ln()) * idf(1.0)), ("film", idf(2.0))]);
+    let count = Encoder::fit(&EncoderConfig { weighting: Weighting::Count, ..raw.clone() }, TEXTS).unwrap();
+    close(row(&count, "bad bad film"), &[("bad", 2.0), ("film", 1.0)]);
+    let unit = EncoderConfig { weighting: Weighting::Count, l2: true, ..raw.clone() };
+    close(
+        row(&Encoder::fit(&unit, TEXTS).unwrap(), "bad bad bad film film film film"),
+        &[("bad", 0.6), ("film", 0.8)],
+    );
+    let binary = Encoder::fit(&EncoderConfig { weighting: Weighting::Binary, ..raw }, TEXTS).unwrap();
+    close(row(&binary, "bad bad film"), &[("bad", 1.0), ("film", 1.0)]);
+}
+
+#[test]
+fn unknown_text_gives_an_empty_row_and_leaves_no_trace() {
+    let encoder = Encoder::fit(&EncoderConfig::default(), TEXTS).unwrap();
+    let mut scratch = Scratch::default();
+    let first: Vec<f32> = encoder.encode("good film", &mut scratch).values.to_vec();
+    assert!(encoder.encode("zzz", &mut scratch).columns.is_empty());
+    let small = Encoder::fit(&with(|c| c.vocabulary = 1), TEXTS).unwrap();
+    small.encode("a a a", &mut scratch);
+    assert_eq!(encoder.encode("good film", &mut scratch).values, first);
+    let rows = encoder.encode_all(&["good film", "zzz"]);
+    assert_eq!((rows.len(), rows.width()), (2, encoder.width()));
+    assert_eq!(rows.row(0).values, first);
+}
+
+#[test]
+fn refuses_bad_settings_and_texts_without_words() {
+    for bad in [
+        with(|c| c.vocabulary = 0),
+        with(|c| c.vocabulary = MAX_VOCABULARY + 1),
+        with(|c| c.min_documents = 0),
+        with(|c| (c.sublinear, c.weighting) = (true, Weighting::Binary)),
+        with(|c| c.analyzer = Analyzer::Words { min_length: 0 }),
+    ] {
+        assert!(matches!(Encoder::fit(&bad, TEXTS), Err(TextError::Setting { .. })), "{bad:?}");
+    }
+    let empty = Encoder::fit(&EncoderConfig::default(), ["...", ""]);
+    assert!(matches!(empty, Err(TextError::EmptyVocabulary { documents: 2, .. })));
+    assert!(Encoder::fit(&with(|c| c.min_documents = 9), TEXTS).is_err());
+}
+
+#[test]
+fn settings_are_read_strictly() {
+    let read = serde_json::from_str::<EncoderConfig>;
+    let some = read(r#"{"analyzer": {"characters": {"min": 1, "max": 2}}, "weighting": "tf_idf"}"#).unwrap();
+    assert_eq!(some.analyzer, Analyzer::Characters { min: 1, max: 2 });
+    assert_eq!(some.vocabulary, 1000);
+    assert!(read(r#"{"vocab": 3}"#).is_err());
+    assert!(read(r#"{"analyzer": {"words": {"min": 1}}}"#).is_err());
+}
+
+#[test]
+fn a_description_is_checked() {
+    let (json, blob) = Encoder::fit(&EncoderConfig::default(), TEXTS).unwrap().to_parts();
+    let with = |key: &str, value: serde_json::Value| {
+        let mut json = json.clone();
+        json[key] = value;
+        Encoder::from_parts(&json, &blob)
+    };
+    assert!(matches!(with("version", 2.into()), Err(TextError::Description(_))));
+    assert!(matches!(with("documents", 1.into()), Err(TextError::Blob { .. })));
+    assert!(matches!(with("documents", (-1).into()), Err(TextError::Description(_))));
+    assert!(matches!(with("extra", 1.into()), Err(TextError::Description(_))));
+    assert!(Encoder::from_parts(&serde_json::Value::Null, &blob).is_err());
+    let mut longer = blob.clone();
+    longer.push(0);
+    assert!(matches!(Encoder::from_parts(&json, &longer), Err(TextError::Blob { .. })));
+}
+
+#[test]
+fn a_damaged_blob_is_refused_or_read_and_never_panics() {
+    let (json, blob) = Encoder::fit(&EncoderConfig::default(), TEXTS).unwrap().to_parts();
+    for n in 0..blob.len() {
+        assert!(Encoder::from_parts(&json, &blob[..n]).is_err(), "cut at {n}");
+    }
+    for bit in 0..blob.len() * 8 {
+        let mut flipped = blob.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        if let Ok(encoder) = Encoder::from_parts(&json, &flipped) {
+            encoder.encode_all(&TEXTS);
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_was_written_encodes_to_the_same_bits(
+        texts in prop::collection::vec("[a-eé好 ']{0,30}", 1..12),
+        weighting in prop_oneof![Just(Weighting::Binary), Just(Weighting::Count), Just(Weighting::TfIdf)],
+        characters in any::<bool>(),
+        l2 in any::<bool>(),
+        vocabulary in 1usize..40,
+    ) {
+        let analyzer = if characters { Analyzer::Characters { min: 1, max: 3 } } else { Analyzer::default() };
+        let config = EncoderConfig { analyzer, weighting, l2, vocabulary, ..EncoderConfig::default() };
+        let Ok(encoder) = Encoder::fit(&config, texts.iter().map(String::as_str)) else { return Ok(()) };
+        let (json, blob) = encoder.to_parts();
+        prop_assert_eq!(blob.len(), encoder.vocabulary_bytes());
+        let back = Encoder::from_parts(&json, &blob).unwrap();
+        prop_assert_eq!(back.config(), &config);
+        let (a, b) = (encoder.encode_all(&texts), back.encode_all(&texts));
+        let bits = |rows: &Rows| rows.values().iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+        prop_assert_eq!(bits(&a), bits(&b));
+        prop_assert_eq!(&a, &b);
+        prop_assert!(Rows::new(a.width(), a.offsets().into(), a.columns().into(), a.values().into()).is_ok());
+        prop_assert_eq!(back.to_parts().1, blob);
+    }
+
+    #[test]
+    fn noise_is_refused_or_read_and_never_panics(noise in prop::collection::vec(any::<u8>(), 0..80)) {
+        let (json, _) = Encoder::fit(&EncoderConfig::default(), TEXTS).unwrap().to_parts();
+        if let Ok(encoder) = Encoder::from_parts(&json, &noise) {
+            encoder.encode_all(&TEXTS);
+        }
+    }
+}
