@@ -382,7 +382,7 @@ impl Network {
 
     fn dense(&self, rows: &Rows, indices: &[usize]) -> Tensor<2> {
         let mut values = Vec::new();
-        rows.densify(indices, &mut values);
+        rows.densify(indices.iter().copied(), &mut values);
         self.tensor(values, [indices.len(), rows.width()], &self.device)
     }
 

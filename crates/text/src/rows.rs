@@ -114,6 +114,22 @@ impl Rows {
         self.values.len()
     }
 
+    /// Share of entries that are stored, from 0 to 1.
+    pub fn density(&self) -> f64 {
+        self.values.len() as f64 / (self.len() as f64 * self.width as f64).max(1.0)
+    }
+
+    /// The same rows with the stored values of each changed in place.
+    ///
+    /// A value may become zero; it stays stored.
+    #[must_use]
+    pub fn map_rows(mut self, mut change: impl FnMut(&mut [f32])) -> Self {
+        for bounds in self.offsets.windows(2) {
+            change(&mut self.values[bounds[0]..bounds[1]]);
+        }
+        self
+    }
+
     /// Where each row begins in [`columns`](Self::columns) and [`values`](Self::values); one more at the end.
     pub fn offsets(&self) -> &[usize] {
         &self.offsets
