@@ -88,7 +88,8 @@ impl Int8Codec {
             out.extend(scale.to_le_bytes());
             for kept in kept {
                 // A scale of 0 means that no number is large enough to have one: all wait for the next gradient.
-                let q = if scale > 0.0 { (*kept / scale).round_ties_even().clamp(-LEVELS, LEVELS) } else { 0.0 };
+                let q =
+                    if scale > 0.0 { (*kept / scale).round_ties_even().clamp(-LEVELS, LEVELS) } else { 0.0 };
                 *kept -= q * scale;
                 out.push(q as i8 as u8);
             }

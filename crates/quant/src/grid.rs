@@ -74,10 +74,7 @@ pub fn integers<'a>(
     levels: f64,
 ) -> impl Iterator<Item = f64> + 'a {
     let one = scales.len() == 1;
-    values
-        .iter()
-        .enumerate()
-        .map(move |(i, v)| round(*v, scales[if one { 0 } else { i % outputs }], levels))
+    values.iter().enumerate().map(move |(i, v)| round(*v, scales[if one { 0 } else { i % outputs }], levels))
 }
 
 /// Scales in the form that packed matrices take.
@@ -125,7 +122,11 @@ impl Noise {
     /// Signal-to-quantization-noise ratio in decibels; 300 when there is no noise to speak of, so that it is
     /// always a finite number.
     pub fn decibels(self) -> f64 {
-        if self.noise <= self.signal * 1e-30 { 300.0 } else { 10.0 * (self.signal / self.noise).log10().max(-30.0) }
+        if self.noise <= self.signal * 1e-30 {
+            300.0
+        } else {
+            10.0 * (self.signal / self.noise).log10().max(-30.0)
+        }
     }
 }
 

@@ -60,7 +60,10 @@ impl TryFrom<Raw> for Int8 {
 
     fn try_from(raw: Raw) -> Result<Self, QuantError> {
         let clips = [("max", Clip::Max), ("mse", Clip::Mse)];
-        Ok(Self { per: read_per(&raw.per)?, clip: sites::choose("clip", &raw.clip, "\"max\" or \"mse\"", &clips)? })
+        Ok(Self {
+            per: read_per(&raw.per)?,
+            clip: sites::choose("clip", &raw.clip, "\"max\" or \"mse\"", &clips)?,
+        })
     }
 }
 
@@ -89,7 +92,12 @@ pub const KIND: Kind = Kind {
 ///
 /// # Errors
 /// [`QuantError`] when the numbers are not finite or not whole rows.
-pub fn quantize(values: &[f32], outputs: usize, per: Per, clip: Clip) -> Result<(Vec<i8>, Scales), QuantError> {
+pub fn quantize(
+    values: &[f32],
+    outputs: usize,
+    per: Per,
+    clip: Clip,
+) -> Result<(Vec<i8>, Scales), QuantError> {
     grid::check(values, outputs)?;
     let scales = best_scales(values, outputs, per, clip);
     let integers = grid::integers(values, outputs, &scales, LEVELS).map(|q| q as i8).collect();
@@ -174,9 +182,8 @@ mod tests {
         // Many entries that sit badly on the grid of one outlier, which costs little to clip slightly.
         let mut values: Vec<f32> = (0..4000).map(|i| ((i * 37 % 101) as f32 / 101.0 - 0.5) * 0.1).collect();
         values.push(1.0);
-        let error = |clip| {
-            Noise::between(&values, &restored(&values, 1, Per::Tensor, clip)).mean_squared_error()
-        };
+        let error =
+            |clip| Noise::between(&values, &restored(&values, 1, Per::Tensor, clip)).mean_squared_error();
         assert!(error(Clip::Mse) < error(Clip::Max), "{} {}", error(Clip::Mse), error(Clip::Max));
     }
 
@@ -200,7 +207,10 @@ mod tests {
     fn settings_are_checked_by_name() {
         let read = |text: &str| (KIND.parse)(&text.parse().unwrap()).map(|_| ());
         assert_eq!(read(""), Ok(()));
-        assert_eq!(read("per = 'row'").unwrap_err(), "per is \"row\", but it must be \"channel\" or \"tensor\"");
+        assert_eq!(
+            read("per = 'row'").unwrap_err(),
+            "per is \"row\", but it must be \"channel\" or \"tensor\""
+        );
         assert!(read("clip = 'none'").unwrap_err().contains("clip is \"none\""));
     }
 

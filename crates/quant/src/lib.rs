@@ -21,6 +21,7 @@ mod sites;
 pub use error::QuantError;
 pub use gradient::{Int8Codec, Int8Wire};
 pub use int8::Clip;
+pub use nlpress_core::Selectors;
 pub use nlpress_packed::{Matrix, Per, Scales};
 
 use nlpress_technique::Kind;

@@ -64,7 +64,8 @@ pub(crate) fn pack(
         let noise = Noise::between(&layer.weight.values(), &matrix.unpack());
         cx.measure(Measurement::higher(&format!("sqnr.{id}"), noise.decibels(), "dB"));
         all = all.plus(noise);
-        before += Scheme { values: Values::F32, index }.bytes(matrix.inputs(), matrix.outputs(), matrix.kept());
+        before +=
+            Scheme { values: Values::F32, index }.bytes(matrix.inputs(), matrix.outputs(), matrix.kept());
         after += matrix.bytes();
         layer.weight = Weight::Packed { scheme: Scheme { values, index }, matrix };
     }

@@ -109,7 +109,8 @@ fn packed_sites_are_refused() {
         let error = apply(kind, "", packed.clone(), &["hidden.0"], &bench).unwrap_err();
         assert!(error.to_string().contains("packed int8/channel"), "{}: {error}", kind.name);
     }
-    let on_the_rest = apply(&KINDS[2], "fit = { epochs = 1 }", packed.clone(), &["output"], &bench).unwrap().0;
+    let on_the_rest =
+        apply(&KINDS[2], "fit = { epochs = 1 }", packed.clone(), &["output"], &bench).unwrap().0;
     assert_eq!(on_the_rest.layers()[0], packed.layers()[0]);
 }
 
@@ -125,7 +126,8 @@ fn integer_gradients_train_as_well_as_floats_in_a_quarter_of_the_bytes() {
     assert_eq!(value(&measured, "gradient_bytes"), steps * (413.0 + 4.0 * 4.0));
     assert!(score(&model, &bench) > 0.9, "{}", score(&model, &bench));
     let (whole, measured) =
-        apply(&KINDS[2], "block = 'site'\nfit = { epochs = 1 }", bench.model().clone(), &["output"], &bench).unwrap();
+        apply(&KINDS[2], "block = 'site'\nfit = { epochs = 1 }", bench.model().clone(), &["output"], &bench)
+            .unwrap();
     assert_eq!(value(&measured, "gradient_bytes"), 2.0 * (404.0 * 4.0 + 9.0 + 4.0));
     assert_ne!(&whole, bench.model());
 }

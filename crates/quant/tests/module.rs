@@ -29,8 +29,12 @@ fn selected_weights_land_on_the_grid_and_nothing_else_moves() {
         for device in [backend.device().clone(), backend.device().clone().autodiff()] {
             let before = scorer(&device);
             let on = Selectors::parse(&["layers.0.*"]).unwrap();
-            let (after, report) = module::fake_quantize(before.clone(), &on, Per::Channel, Clip::Max).unwrap();
-            assert_eq!((report.len(), report[0].path.as_str(), report[0].shape), (1, "layers.0.weight", [20, 8]));
+            let (after, report) =
+                module::fake_quantize(before.clone(), &on, Per::Channel, Clip::Max).unwrap();
+            assert_eq!(
+                (report.len(), report[0].path.as_str(), report[0].shape),
+                (1, "layers.0.weight", [20, 8])
+            );
             assert!(report[0].noise.decibels() > 35.0);
             assert_ne!(weight(&before, 0), weight(&after, 0));
             assert_eq!(weight(&before, 1), weight(&after, 1));
@@ -38,7 +42,8 @@ fn selected_weights_land_on_the_grid_and_nothing_else_moves() {
             assert_eq!(weight_of(&before).is_require_grad(), weight_of(&after).is_require_grad());
             assert_eq!(before.layers[0].weight.id, after.layers[0].weight.id);
             let packed = module::pack(&after, &on, Per::Channel, Clip::Max).unwrap();
-            let close = packed[0].matrix.unpack().iter().zip(weight(&after, 0)).all(|(a, b)| (a - b).abs() < 1e-6);
+            let close =
+                packed[0].matrix.unpack().iter().zip(weight(&after, 0)).all(|(a, b)| (a - b).abs() < 1e-6);
             assert!(close);
             assert_eq!((packed[0].bytes_before, packed[0].matrix.bytes()), (4 * 160, 160 + 4 * 8));
         }
