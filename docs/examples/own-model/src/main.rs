@@ -42,7 +42,12 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     for parameter in quant::pack(&scorer, &on, Per::Channel, Clip::Max)? {
         let (path, matrix) = (&parameter.path, &parameter.matrix);
-        println!("{path}: {} bytes before, {} after ({})", parameter.bytes_before, matrix.bytes(), matrix.scheme());
+        println!(
+            "{path}: {} bytes before, {} after ({})",
+            parameter.bytes_before,
+            matrix.bytes(),
+            matrix.scheme()
+        );
     }
     let moved = (scorer.forward(rows) - before).abs().mean().into_scalar::<f32>();
     println!("an output moved by {moved:.4} on average; train the network again to win that back");
