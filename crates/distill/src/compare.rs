@@ -47,7 +47,7 @@ mod tests {
     #[test]
     fn agreement_counts_decisions() {
         assert_eq!(agreement(&[1.0, -1.0, 2.0, 3.0], &[0.1, 1.0, 5.0, -3.0], 1), 0.5);
-        assert_eq!(agreement(&[1.0, 2.0, 0.0, 5.0, 1.0, 1.0], &[0.0, 9.0, 8.0, 5.0, 1.0, 4.0], 3), 0.5);
+        assert_eq!(agreement(&[1.0, 2.0, 0.0, 5.0, 1.0, 1.0], &[0.0, 9.0, 8.0, 5.0, 1.0, 8.0], 3), 0.5);
     }
 
     #[test]

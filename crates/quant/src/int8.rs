@@ -179,12 +179,13 @@ mod tests {
 
     #[test]
     fn clipping_an_outlier_lowers_the_error() {
-        // Many entries that sit badly on the grid of one outlier, which costs little to clip slightly.
-        let mut values: Vec<f32> = (0..4000).map(|i| ((i * 37 % 101) as f32 / 101.0 - 0.5) * 0.1).collect();
+        // The grid of one outlier is too coarse for many small entries: clipping it costs less than it gains.
+        let mut rng = nlpress_core::Seed(1).stream(0);
+        let mut values: Vec<f32> = (0..40_000).map(|_| (rng.uniform() - 0.5) * 0.1).collect();
         values.push(1.0);
         let error =
             |clip| Noise::between(&values, &restored(&values, 1, Per::Tensor, clip)).mean_squared_error();
-        assert!(error(Clip::Mse) < error(Clip::Max), "{} {}", error(Clip::Mse), error(Clip::Max));
+        assert!(error(Clip::Mse) < 0.95 * error(Clip::Max), "{} {}", error(Clip::Mse), error(Clip::Max));
     }
 
     #[test]

@@ -38,13 +38,16 @@ pub(crate) fn missing(before: &Outline, id: &SiteId) -> Problem {
     Problem::at(id, format!("there is no such site; there are {}", have.join(", ")))
 }
 
-/// Packs the selected sites with `make`, which gets a layer, its mask where it has one, and the index.
+/// Makes a matrix of a layer, its mask where it has one, and the index to pack it with.
+pub(crate) type Make<'a> = dyn Fn(&Layer, Option<&[bool]>, Index) -> Result<Matrix, QuantError> + 'a;
+
+/// Packs the selected sites with `make`.
 pub(crate) fn pack(
     model: Model,
     on: &[SiteId],
     cx: &mut Cx<'_>,
     values: Values,
-    make: &dyn Fn(&Layer, Option<&[bool]>, Index) -> Result<Matrix, QuantError>,
+    make: &Make<'_>,
 ) -> Result<Model, StepError> {
     let (spec, mut layers) = model.into_parts();
     let (mut all, mut before, mut after) = (Noise::default(), 0, 0);
