@@ -6,8 +6,10 @@
 //! refuses to measure anything.
 
 pub mod html;
+mod labels;
 pub mod markdown;
 pub mod plot;
+pub mod speedups;
 pub mod verdict;
 
 #[cfg(test)]
@@ -260,7 +262,7 @@ impl Report {
         text
     }
 
-    /// Reads the text of a `report.json`.
+    /// Reads the text of a `report.json`. The last of a number's seventeen digits may differ from what was written.
     ///
     /// # Errors
     /// Not JSON, not a report, or a schema other than [`SCHEMA`].

@@ -47,7 +47,10 @@ pub fn verdict(row: &Row, parent: Option<&Row>) -> Vec<String> {
     if versus.file_ratio > 1.0 / SMALLER {
         says.push(format!("not smaller: the file is {} the size of {name}", times(versus.file_ratio)));
     } else if versus.file_ratio > SMALLER {
-        says.push(format!("not smaller: the file has {:.1} % of the bytes of {name}", 100.0 * versus.file_ratio));
+        says.push(format!(
+            "not smaller: the file has {:.1} % of the bytes of {name}",
+            100.0 * versus.file_ratio
+        ));
     }
     for (rows, speedup) in [("one row", &versus.batch1_speedup), ("32 rows", &versus.batch32_speedup)] {
         let Ratio { median, q1, q3 } = *speedup;
