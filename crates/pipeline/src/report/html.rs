@@ -107,13 +107,13 @@ fn table(report: &Report, out: &mut String) {
         let cells = cells(report, row);
         let [id, family, rest @ ..] = &cells;
         *out += &format!(
-            "<tr><th scope=\"row\"><a href=\"#row-{i}\">{}</a></th><td><span class=\"dot {family}\"></span>{family}</td>",
+            "<tr><th scope=\"row\"><a href=\"#row-{i}\">{}</a></th><td class=\"name\"><span class=\"dot {family}\"></span>{family}</td>",
             escape(id)
         );
         for (column, cell) in (2..).zip(rest) {
             if !numeric(column) {
-                let class = if column == 11 { verdict_class(row) } else { "" };
-                *out += &format!("<td{class}>{}</td>", escape(cell));
+                let class = if column == 11 { verdict_class(row) } else { "name" };
+                *out += &format!("<td class=\"{class}\">{}</td>", escape(cell));
                 continue;
             }
             // The interval goes under its number, so that the table stays narrow.
@@ -132,9 +132,9 @@ fn table(report: &Report, out: &mut String) {
 
 fn verdict_class(row: &Row) -> &'static str {
     match &row.versus_parent {
-        Some(v) if (v.smaller || v.faster) && v.accuracy.ci95[1] >= 0.0 => " class=\"good\"",
-        Some(v) if !v.smaller && !v.faster => " class=\"bad\"",
-        _ => "",
+        Some(v) if (v.smaller || v.faster) && v.accuracy.ci95[1] >= 0.0 => "words good",
+        Some(v) if !v.smaller && !v.faster => "words bad",
+        _ => "words",
     }
 }
 
@@ -160,9 +160,10 @@ fn unshrunk(report: &Report, out: &mut String) {
     *out += "</tbody>\n</table>\n</div>\n";
 }
 
+/// The anchor is inside the closed part: a link to it opens it, without a script.
 fn details(report: &Report, i: usize, row: &Row, out: &mut String) {
     *out += &format!(
-        "<details id=\"row-{i}\"><summary><b>{}</b><span class=\"soft\">{}</span></summary><div>\n",
+        "<details><summary><b>{}</b><span class=\"soft\">{}</span></summary><div id=\"row-{i}\">\n",
         escape(&row.id),
         escape(&row.technique)
     );
@@ -192,7 +193,10 @@ fn details(report: &Report, i: usize, row: &Row, out: &mut String) {
     ];
     pairs.extend(row.speed.text1_us.as_ref().map(|p| ("1 text, from characters", latency(p))));
     let rates: Vec<String> = (row.speed.rows_per_s.iter())
-        .map(|(threads, rate)| format!("{} on {threads} threads", grouped(rate.max(0.0).round() as u64)))
+        .map(|(threads, rate)| {
+            let noun = if threads == "1" { "thread" } else { "threads" };
+            format!("{} on {threads} {noun}", grouped(rate.max(0.0).round() as u64))
+        })
         .collect();
     if !rates.is_empty() {
         pairs.push(("rows a second", rates.join(", ")));

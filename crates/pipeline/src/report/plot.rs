@@ -26,7 +26,7 @@ pub fn size_quality_latency(report: &Report) -> String {
     let all = rows.iter().flat_map(|r| r.quality.accuracy.ci95.into_iter().chain([r.quality.accuracy.mean]));
     let y = Linear::over(all.map(|v| 100.0 * v), PLOT.y + PLOT.height, PLOT.y);
     let slowest = rows.iter().map(|r| r.speed.batch1_us.p50).fold(0.0, f64::max);
-    let radius = |us: f64| 3.5 + 11.0 * (us.max(0.0) / slowest.max(f64::MIN_POSITIVE)).sqrt();
+    let radius = |us: f64| 3.0 + 8.0 * (us.max(0.0) / slowest.max(f64::MIN_POSITIVE)).sqrt();
 
     let mut out = format!(
         "<svg viewBox=\"0 0 {WIDTH} {TALL}\" role=\"img\" aria-label=\"Accuracy over file size of all rows\">\n"
@@ -151,7 +151,7 @@ impl Log {
     /// An axis that shows all positive finite values, with a margin of a tenth at each end.
     pub(super) fn over(values: impl Iterator<Item = f64>, from: f64, to: f64) -> Self {
         let (low, high) = range(values.filter(|v| v.is_finite() && *v > 0.0).map(f64::ln));
-        let margin = (0.07 * (high - low)).max(0.1);
+        let margin = (0.1 * (high - low)).max(0.1);
         Self { low: low - margin, high: high + margin, from, to }
     }
 

@@ -170,7 +170,7 @@ fn html_stands_alone_and_is_well_formed() {
         let empty = page.split(&open).skip(1).filter(|rest| rest[..rest.find('>').unwrap()].ends_with('/'));
         assert_eq!(opened - empty.count(), closed, "{tag}");
     }
-    assert_eq!(page.matches("<details ").count(), 22);
+    assert_eq!(page.matches("<details>").count(), 22);
     assert_eq!(page.matches("<caption>").count(), page.matches("<table>").count());
     assert!(page.contains("prefers-color-scheme: dark") && page.contains("name=\"viewport\""));
     assert!(!page.contains("NaN") && !page.contains("inf\""));
