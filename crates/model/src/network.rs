@@ -453,6 +453,8 @@ fn round_rows(rows: Rows, levels: f32) -> Rows {
         let step = largest / levels;
         if step > 0.0 {
             values.iter_mut().for_each(|x| *x = (*x / step).round_ties_even() * step);
+        } else {
+            values.fill(0.0);
         }
     })
 }

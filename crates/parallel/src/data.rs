@@ -120,6 +120,10 @@ impl Engine for DataParallel {
         }
         sum.ok_or_else(|| TrainError::Engine("it has no worker".into()))
     }
+
+    fn keeps_state(&self) -> bool {
+        self.exchange == Exchange::Int8
+    }
 }
 
 fn failed(error: nlpress_quant::QuantError) -> TrainError {
@@ -155,7 +159,13 @@ struct Raw {
 
 impl Default for Raw {
     fn default() -> Self {
-        Self { workers: 2, exchange: Exchange::F32, compare: true, tolerance: 0.05, fit: FitConfig::default() }
+        Self {
+            workers: 2,
+            exchange: Exchange::F32,
+            compare: true,
+            tolerance: 0.05,
+            fit: FitConfig::default(),
+        }
     }
 }
 
