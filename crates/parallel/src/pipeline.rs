@@ -7,7 +7,7 @@
 
 use nlpress_core::Backend;
 use nlpress_model::network::Input;
-use nlpress_model::{Gradients, Model, Network, Outline, SiteId};
+use nlpress_model::{Gradients, Model, ModelError, Network, Outline, SiteId};
 use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
 use nlpress_train::{Batch, Engine, FitConfig, TrainError};
 use serde::Deserialize;
@@ -16,7 +16,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use crate::retrain;
 
-/// Computes the gradient of a batch on a pipeline of stages, each on its own thread.
+/// Computes the gradient of a batch on a pipeline of stages, each on its own thread, however many processors
+/// there are.
 #[derive(Debug)]
 pub struct ModelParallel {
     stages: usize,
@@ -59,7 +60,7 @@ impl Engine for ModelParallel {
     fn gradients(&mut self, flat: &[f32], batch: &Batch<'_>) -> Result<Gradients, TrainError> {
         let size = batch.indices.len().div_ceil(self.micro_batches.max(1)).max(1);
         let last = self.placed.len().saturating_sub(1);
-        let results: Vec<Result<(f64, Vec<f32>), TrainError>> = std::thread::scope(|scope| {
+        let results: Vec<Result<(f64, Vec<f32>), Ended>> = std::thread::scope(|scope| {
             let mut threads = Vec::new();
             let mut from_before: Option<(Receiver<Vec<f32>>, Sender<Vec<f32>>)> = None;
             for (i, stage) in self.placed.iter_mut().enumerate() {
@@ -73,11 +74,21 @@ impl Engine for ModelParallel {
                 let part = &flat[stage.flat.clone()];
                 threads.push(scope.spawn(move || stage.run(part, batch, size, before, after)));
             }
-            threads.into_iter().map(|t| t.join().unwrap_or_else(|_| Err(hung_up()))).collect()
+            threads.into_iter().map(|t| t.join().unwrap_or_else(|_| Err(Ended::Panicked))).collect()
         });
-        let mut all = Gradients { loss: 0.0, flat: Vec::with_capacity(flat.len()) };
+        // When a stage ends early, its neighbours do so because of it: its own reason is the one to tell.
+        let (mut parts, mut reasons) = (Vec::new(), Vec::new());
         for result in results {
-            let (loss, part) = result?;
+            match result {
+                Ok(part) => parts.push(part),
+                Err(reason) => reasons.push(reason),
+            }
+        }
+        if let Some(reason) = reasons.into_iter().max_by_key(|r| !matches!(r, Ended::NeighbourLeft)) {
+            return Err(reason.into());
+        }
+        let mut all = Gradients { loss: 0.0, flat: Vec::with_capacity(flat.len()) };
+        for (loss, part) in parts {
             all.loss += loss;
             all.flat.extend(part);
         }
@@ -94,7 +105,7 @@ impl Stage {
         size: usize,
         before: Option<(Receiver<Vec<f32>>, Sender<Vec<f32>>)>,
         after: Option<(Sender<Vec<f32>>, Receiver<Vec<f32>>)>,
-    ) -> Result<(f64, Vec<f32>), TrainError> {
+    ) -> Result<(f64, Vec<f32>), Ended> {
         self.network.update(self.sites.clone(), part);
         let total = batch.indices.len();
         let mut gradient = vec![0.0; part.len()];
@@ -102,7 +113,7 @@ impl Stage {
         let mut waiting = Vec::new();
         for (i, indices) in batch.indices.chunks(size).enumerate() {
             let arrived = match &before {
-                Some((from, _)) => from.recv().map_err(|_| hung_up())?,
+                Some((from, _)) => from.recv().map_err(|_| Ended::NeighbourLeft)?,
                 None => Vec::new(),
             };
             let input = self.input(batch, indices, &arrived);
@@ -110,7 +121,7 @@ impl Stage {
             let output = trace.output()?;
             match &after {
                 Some((to, _)) => {
-                    to.send(output).map_err(|_| hung_up())?;
+                    to.send(output).map_err(|_| Ended::NeighbourLeft)?;
                     waiting.push((indices, arrived, trace));
                 }
                 None => {
@@ -122,7 +133,7 @@ impl Stage {
         }
         for (indices, arrived, trace) in waiting {
             let Some((_, from)) = &after else { break };
-            let upstream = from.recv().map_err(|_| hung_up())?;
+            let upstream = from.recv().map_err(|_| Ended::NeighbourLeft)?;
             let input = self.input(batch, indices, &arrived);
             self.back(trace, input, &upstream, &mut gradient, &before)?;
         }
@@ -140,18 +151,37 @@ impl Stage {
         upstream: &[f32],
         gradient: &mut [f32],
         before: &Option<(Receiver<Vec<f32>>, Sender<Vec<f32>>)>,
-    ) -> Result<(), TrainError> {
+    ) -> Result<(), Ended> {
         let (flat, into_input) = self.network.backward(trace, input, upstream)?;
         gradient.iter_mut().zip(&flat).for_each(|(sum, x)| *sum += x);
         match before {
-            Some((_, to)) => to.send(into_input).map_err(|_| hung_up()),
+            Some((_, to)) => to.send(into_input).map_err(|_| Ended::NeighbourLeft),
             None => Ok(()),
         }
     }
 }
 
-fn hung_up() -> TrainError {
-    TrainError::Engine("a stage of the pipeline ended early".into())
+/// Why a stage ended before its gradients were complete.
+enum Ended {
+    Failed(TrainError),
+    Panicked,
+    NeighbourLeft,
+}
+
+impl From<ModelError> for Ended {
+    fn from(error: ModelError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl From<Ended> for TrainError {
+    fn from(ended: Ended) -> Self {
+        match ended {
+            Ended::Failed(error) => error,
+            Ended::Panicked => Self::Engine("a stage of the pipeline panicked".into()),
+            Ended::NeighbourLeft => Self::Engine("a stage of the pipeline ended early".into()),
+        }
+    }
 }
 
 /// Contiguous ranges of sites whose weights are as even as a greedy split gets them; no range is empty.

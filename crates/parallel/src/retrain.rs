@@ -70,6 +70,7 @@ fn train<'a>(
     let start = Instant::now();
     let mut plan = Fit::new(config, cx.backend, cx.train, cx.seed, cx.sink);
     plan.engine = engine;
+    plan.valid = config.patience().map(|_| cx.valid);
     let (model, _) = fit(fresh, plan)?;
     Ok((model, start.elapsed().as_secs_f64()))
 }

@@ -76,7 +76,9 @@ impl Technique for Tasks {
     fn apply(&self, model: Model, _on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
         let task = |config: &FitConfig| -> Result<(Model, f64), StepError> {
             let fresh = Model::init(model.spec(), cx.seed)?;
-            let (trained, _) = fit(fresh, Fit::new(config, cx.backend, cx.train, cx.seed, cx.sink))?;
+            let mut plan = Fit::new(config, cx.backend, cx.train, cx.seed, cx.sink);
+            plan.valid = config.patience().map(|_| cx.valid);
+            let (trained, _) = fit(fresh, plan)?;
             let logits = Network::bind(&trained, cx.backend).logits_of(cx.valid)?;
             Ok((trained, mean_loss(&Labels::of(cx.valid), &logits, cx.valid.len())))
         };

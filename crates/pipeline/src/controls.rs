@@ -34,7 +34,8 @@ impl Technique for More {
     }
 
     fn apply(&self, model: Model, _on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
-        let (model, _) = fit(model, Fit::new(&self.fit, cx.backend, cx.train, cx.seed, cx.sink))?;
+        let how = Fit { valid: Some(cx.valid), ..Fit::new(&self.fit, cx.backend, cx.train, cx.seed, cx.sink) };
+        let (model, _) = fit(model, how)?;
         Ok(model)
     }
 }
@@ -79,7 +80,8 @@ impl Technique for Alone {
 
     fn apply(&self, model: Model, _on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
         let fresh = Model::init(&self.spec(model.spec()), cx.seed)?;
-        let (model, _) = fit(fresh, Fit::new(&self.fit, cx.backend, cx.train, cx.seed, cx.sink))?;
+        let how = Fit { valid: Some(cx.valid), ..Fit::new(&self.fit, cx.backend, cx.train, cx.seed, cx.sink) };
+        let (model, _) = fit(fresh, how)?;
         Ok(model)
     }
 }
