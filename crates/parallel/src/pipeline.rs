@@ -293,4 +293,11 @@ mod tests {
         assert_eq!(ranges(&[1, 1, 100], 3), [0..1, 1..2, 2..3]);
         assert_eq!(ranges(&[5], 4), [0..1]);
     }
+
+    #[test]
+    fn refuses_impossible_settings() {
+        for bad in ["stages = 0", "stages = 65", "micro_batches = 0", "tolerance = 0.0", "stage = 2"] {
+            assert!(toml::from_str::<ByModel>(bad).is_err(), "{bad}");
+        }
+    }
 }
