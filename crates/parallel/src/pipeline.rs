@@ -62,19 +62,19 @@ impl Engine for ModelParallel {
         let last = self.placed.len().saturating_sub(1);
         let results: Vec<Result<(f64, Vec<f32>), Ended>> = std::thread::scope(|scope| {
             let mut threads = Vec::new();
-            let mut from_before: Option<(Receiver<Vec<f32>>, Sender<Vec<f32>>)> = None;
+            let mut from_before: Option<Link> = None;
             for (i, stage) in self.placed.iter_mut().enumerate() {
                 let before = from_before.take();
                 let after = (i < last).then(|| {
-                    let (forward, next_forward) = channel();
-                    let (next_back, back) = channel();
-                    from_before = Some((next_forward, next_back));
-                    (forward, back)
+                    let (forward, next_from) = channel();
+                    let (next_to, back) = channel();
+                    from_before = Some(Link { from: next_from, to: next_to });
+                    Link { from: back, to: forward }
                 });
                 let part = &flat[stage.flat.clone()];
                 threads.push(scope.spawn(move || stage.run(part, batch, size, before, after)));
             }
-            threads.into_iter().map(|t| t.join().unwrap_or_else(|_| Err(Ended::Panicked))).collect()
+            threads.into_iter().map(|t| t.join().unwrap_or(Err(Ended::Panicked))).collect()
         });
         // When a stage ends early, its neighbours do so because of it: its own reason is the one to tell.
         let (mut parts, mut reasons) = (Vec::new(), Vec::new());
@@ -103,8 +103,8 @@ impl Stage {
         part: &[f32],
         batch: &Batch<'_>,
         size: usize,
-        before: Option<(Receiver<Vec<f32>>, Sender<Vec<f32>>)>,
-        after: Option<(Sender<Vec<f32>>, Receiver<Vec<f32>>)>,
+        before: Option<Link>,
+        after: Option<Link>,
     ) -> Result<(f64, Vec<f32>), Ended> {
         self.network.update(self.sites.clone(), part);
         let total = batch.indices.len();
@@ -113,15 +113,15 @@ impl Stage {
         let mut waiting = Vec::new();
         for (i, indices) in batch.indices.chunks(size).enumerate() {
             let arrived = match &before {
-                Some((from, _)) => from.recv().map_err(|_| Ended::NeighbourLeft)?,
+                Some(link) => link.receive()?,
                 None => Vec::new(),
             };
             let input = self.input(batch, indices, &arrived);
             let trace = self.network.forward(self.sites.clone(), input, Some(batch.dropout), i * size)?;
             let output = trace.output()?;
             match &after {
-                Some((to, _)) => {
-                    to.send(output).map_err(|_| Ended::NeighbourLeft)?;
+                Some(link) => {
+                    link.send(output)?;
                     waiting.push((indices, arrived, trace));
                 }
                 None => {
@@ -132,8 +132,8 @@ impl Stage {
             }
         }
         for (indices, arrived, trace) in waiting {
-            let Some((_, from)) = &after else { break };
-            let upstream = from.recv().map_err(|_| Ended::NeighbourLeft)?;
+            let Some(link) = &after else { break };
+            let upstream = link.receive()?;
             let input = self.input(batch, indices, &arrived);
             self.back(trace, input, &upstream, &mut gradient, &before)?;
         }
@@ -150,14 +150,30 @@ impl Stage {
         input: Input<'_>,
         upstream: &[f32],
         gradient: &mut [f32],
-        before: &Option<(Receiver<Vec<f32>>, Sender<Vec<f32>>)>,
+        before: &Option<Link>,
     ) -> Result<(), Ended> {
         let (flat, into_input) = self.network.backward(trace, input, upstream)?;
         gradient.iter_mut().zip(&flat).for_each(|(sum, x)| *sum += x);
         match before {
-            Some((_, to)) => to.send(into_input).map_err(|_| Ended::NeighbourLeft),
+            Some(link) => link.send(into_input),
             None => Ok(()),
         }
+    }
+}
+
+/// The way to a neighbour and back.
+struct Link {
+    from: Receiver<Vec<f32>>,
+    to: Sender<Vec<f32>>,
+}
+
+impl Link {
+    fn send(&self, numbers: Vec<f32>) -> Result<(), Ended> {
+        self.to.send(numbers).map_err(|_| Ended::NeighbourLeft)
+    }
+
+    fn receive(&self) -> Result<Vec<f32>, Ended> {
+        self.from.recv().map_err(|_| Ended::NeighbourLeft)
     }
 }
 
@@ -291,7 +307,7 @@ mod tests {
         assert_eq!(ranges(&[128_128, 8256, 65], 2), [0..1, 1..3]);
         assert_eq!(ranges(&[1, 1, 1, 1], 2), [0..2, 2..4]);
         assert_eq!(ranges(&[1, 1, 100], 3), [0..1, 1..2, 2..3]);
-        assert_eq!(ranges(&[5], 4), [0..1]);
+        assert_eq!(ranges(&[5], 4), vec![Range { start: 0, end: 1 }]);
     }
 
     #[test]
