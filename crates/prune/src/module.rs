@@ -91,7 +91,8 @@ pub fn prune_magnitude<M: Module>(
     }
     let kept = masks.iter().flatten().filter(|k| **k).count();
     let dropped = masks.iter().map(Vec::len).sum::<usize>() - kept;
-    let sites = found.into_iter().zip(masks).map(|(f, keep)| Pruned { path: f.path, keep, id: f.id }).collect();
+    let sites =
+        found.into_iter().zip(masks).map(|(f, keep)| Pruned { path: f.path, keep, id: f.id }).collect();
     let report = Report { kept, dropped, sites };
     Ok((report.hold(module), report))
 }

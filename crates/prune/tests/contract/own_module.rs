@@ -25,7 +25,12 @@ fn zeros(weight: &Tensor<2>) -> usize {
 }
 
 fn cut(model: Two, on: &str, share: f64, scope: Scope) -> Result<(Two, module::Report), PruneError> {
-    module::prune_magnitude(model, &Selectors::parse(&[on]).unwrap(), Fraction::try_from(share).unwrap(), scope)
+    module::prune_magnitude(
+        model,
+        &Selectors::parse(&[on]).unwrap(),
+        Fraction::try_from(share).unwrap(),
+        scope,
+    )
 }
 
 #[test]
