@@ -113,9 +113,12 @@ pub(crate) fn run(chore: Chore) -> Result<()> {
             let mut wanted = Vec::new();
             for name in names {
                 let some = if name == Name::All { &Name::value_variants()[..7] } else { &[name][..] };
-                wanted.extend(some.iter().copied().filter(|n| *n != Name::All));
+                for name in some {
+                    if !wanted.contains(name) {
+                        wanted.push(*name);
+                    }
+                }
             }
-            wanted.dedup();
             wanted.into_iter().try_for_each(|name| fetch(name, &out))
         }
         Chore::Embed { out, to } => embed(&out, &to),

@@ -1,1 +1,27 @@
-//! distill
+//! Knowledge distillation: a student learns from a teacher, one file per technique.
+//!
+//! - [`student`]: a small student learns from softened outputs and labels (`distill.student`).
+//! - [`validation`]: the difference on the validation rows steers the loss (`distill.validation`).
+//! - [`outputs`]: the student imitates the teacher's outputs alone (`distill.outputs`).
+//!
+//! The losses are plain functions of logits in [`objective`], which also work without nlpress's model. A
+//! distillation replaces the whole network or trains all of it; it refuses to touch single sites. It looks at
+//! training and validation rows and at nothing else, so that test rows stay unseen.
+
+pub mod compare;
+pub mod error;
+mod lesson;
+pub mod objective;
+pub mod outputs;
+pub mod start;
+pub mod student;
+pub mod validation;
+
+pub use error::DistillError;
+pub use objective::{Distance, Imitation};
+pub use start::Start;
+
+use nlpress_technique::Kind;
+
+/// Every technique of this crate.
+pub const KINDS: &[Kind] = &[student::KIND, validation::KIND, outputs::KIND];

@@ -71,12 +71,15 @@ pub(crate) fn pool(threads: usize) -> Result<rayon::ThreadPool, TrainError> {
 
 impl Engine for DataParallel {
     fn begin(&mut self, model: &Model, backend: &Backend) -> Result<(), TrainError> {
-        let rank = || Rank {
-            network: Network::bind(model, backend),
-            codec: (self.exchange == Exchange::Int8).then(|| Int8Codec::new(BLOCK)),
-            message: Vec::new(),
+        let numbers = model.flat().len();
+        let rank = || {
+            let codec = match self.exchange {
+                Exchange::F32 => None,
+                Exchange::Int8 => Some(Int8Codec::new(numbers, BLOCK).map_err(failed)?),
+            };
+            Ok(Rank { network: Network::bind(model, backend), codec, message: Vec::new() })
         };
-        self.ranks = (0..self.workers).map(|_| rank()).collect();
+        self.ranks = (0..self.workers).map(|_| rank()).collect::<Result<_, TrainError>>()?;
         Ok(())
     }
 
@@ -95,8 +98,8 @@ impl Engine for DataParallel {
                 rank.network.gradients((batch.rows, indices), Some(batch.dropout), share.start, &mut loss)?;
             if let Some(codec) = &mut rank.codec {
                 rank.message.clear();
-                codec.encode(&found.flat, &mut rank.message);
-                codec.decode(&rank.message, &mut found.flat).map_err(|e| TrainError::Engine(e.to_string()))?;
+                codec.encode(&found.flat, &mut rank.message).map_err(failed)?;
+                codec.decode(&rank.message, &mut found.flat).map_err(failed)?;
             }
             Ok(found)
         };
@@ -117,6 +120,10 @@ impl Engine for DataParallel {
         }
         sum.ok_or_else(|| TrainError::Engine("it has no worker".into()))
     }
+}
+
+fn failed(error: nlpress_quant::QuantError) -> TrainError {
+    TrainError::Engine(error.to_string())
 }
 
 /// `n` rows in `workers` contiguous shares, the longer ones first.

@@ -36,18 +36,11 @@ pub fn run(
     cx: &mut Cx<'_>,
 ) -> Result<Model, StepError> {
     let fresh = Model::init(model.spec(), cx.seed)?;
-    let train = |engine: Option<&mut dyn Engine>, fresh: Model, cx: &Cx<'_>| {
-        let start = Instant::now();
-        let mut plan = Fit::new(config, cx.backend, cx.train, cx.seed, cx.sink);
-        plan.engine = engine;
-        let (model, _) = fit(fresh, plan)?;
-        Ok::<_, StepError>((model, start.elapsed().as_secs_f64()))
-    };
     let serial = match compare {
-        Some(tolerance) => Some((train(None, fresh.clone(), cx)?, tolerance)),
+        Some(tolerance) => Some((train(fresh.clone(), config, None, cx)?, tolerance)),
         None => None,
     };
-    let (parallel, seconds) = train(Some(engine), fresh, cx)?;
+    let (parallel, seconds) = train(fresh, config, Some(engine), cx)?;
     if let Some(((serial, serial_seconds), tolerance)) = serial {
         let apart = distance(&serial, &parallel, cx)?;
         let ratio = serial_seconds / seconds;
@@ -62,6 +55,20 @@ pub fn run(
         }
     }
     Ok(parallel)
+}
+
+/// Trains a network, and says how many seconds it took.
+fn train<'a>(
+    fresh: Model,
+    config: &'a FitConfig,
+    engine: Option<&'a mut dyn Engine>,
+    cx: &'a Cx<'_>,
+) -> Result<(Model, f64), StepError> {
+    let start = Instant::now();
+    let mut plan = Fit::new(config, cx.backend, cx.train, cx.seed, cx.sink);
+    plan.engine = engine;
+    let (model, _) = fit(fresh, plan)?;
+    Ok((model, start.elapsed().as_secs_f64()))
 }
 
 /// Largest difference of two models' logits on the validation rows.

@@ -1,1 +1,26 @@
-//! pipeline
+//! Recipe, plan, run, artifact, report.
+//!
+//! - [`Recipe`]: what a user wrote, checked, with line numbers.
+//! - [`Prepared`]: the data made ready.
+//! - [`Plan`]: the recipe laid over an outline, before anything is trained.
+//! - [`run`](run::run): makes every row for every seed, writes its artifact, opens it again and measures that.
+//! - [`report`]: what was measured, as JSON, Markdown and one HTML page.
+//!
+//! Reported numbers come from a session that was opened on the written artifact, never from the model in memory.
+
+pub mod controls;
+pub mod kinds;
+pub mod make;
+pub mod measure;
+pub mod plan;
+pub mod prepared;
+pub mod recipe;
+pub mod report;
+pub mod run;
+pub mod ship;
+
+pub use plan::Plan;
+pub use prepared::{DataError, Prepared};
+pub use recipe::{Recipe, RecipeError};
+pub use report::Report;
+pub use run::{RunError, RunOptions, plan_of, run};

@@ -1,1 +1,30 @@
-//! quant
+//! Quantization: integers in place of floats, one file per technique.
+//!
+//! - [`int8`]: weights as 8-bit integers with scales (`quant.int8`).
+//! - [`int32`]: weights as 32-bit integers with scales (`quant.int32`).
+//! - [`gradients`]: training whose gradients travel as 8-bit integers (`quant.gradients`); the codec itself is
+//!   [`gradient::Int8Codec`].
+//! - [`module`]: the same arithmetic on a burn module of your own.
+//!
+//! How integers lie in memory and how they are multiplied is `nlpress-packed`'s; this crate decides which
+//! integers and scales stand for which floats, and refuses to know what a file or a pipeline is.
+
+pub mod error;
+pub mod gradient;
+pub mod gradients;
+pub mod grid;
+pub mod int32;
+pub mod int8;
+pub mod module;
+mod sites;
+
+pub use error::QuantError;
+pub use gradient::{Int8Codec, Int8Wire};
+pub use int8::Clip;
+pub use nlpress_core::Selectors;
+pub use nlpress_packed::{Matrix, Per, Scales};
+
+use nlpress_technique::Kind;
+
+/// Every technique of this crate.
+pub const KINDS: &[Kind] = &[int8::KIND, int32::KIND, gradients::KIND];

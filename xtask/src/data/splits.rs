@@ -32,13 +32,14 @@ pub(crate) fn tidy(text: &str) -> String {
 }
 
 impl Splits {
-    /// Splits documents 70/10/20 by the bucket of `key`.
-    pub(crate) fn by_bucket(documents: Vec<Document>, key: impl Fn(usize, &str) -> u64) -> Self {
+    /// Splits documents by the bucket that `key` gives to an index and text: `train` buckets of training, 10 of
+    /// validation, the rest of test.
+    pub(crate) fn by_bucket(documents: Vec<Document>, train: u64, key: impl Fn(usize, &str) -> u64) -> Self {
         let mut splits = Self::default();
         for (i, (text, label)) in documents.into_iter().enumerate() {
             let split = match key(i, &text) {
-                0..70 => 0,
-                70..80 => 1,
+                b if b < train => 0,
+                b if b < train + 10 => 1,
                 _ => 2,
             };
             splits.0[split].push((text, label));

@@ -1,0 +1,59 @@
+//! What every distillation does around its training: asks the teacher once, and compares before and after.
+
+use nlpress_core::Measurement;
+use nlpress_model::dataset::accuracy;
+use nlpress_model::{Model, Network};
+use nlpress_technique::{Cx, StepError};
+
+use crate::compare;
+
+/// The teacher's words.
+pub(crate) struct Lesson {
+    /// Its logits over the training rows.
+    pub(crate) train: Vec<f32>,
+    /// Its logits over the validation rows.
+    pub(crate) valid: Vec<f32>,
+    outputs: usize,
+}
+
+impl Lesson {
+    /// Asks the teacher, and measures how far the incoming model agrees with it.
+    pub(crate) fn begin(model: &Model, cx: &mut Cx<'_>) -> Result<Self, StepError> {
+        cx.progress("asking the teacher", 0, 2)?;
+        let teacher = cx.teacher()?;
+        let (inputs, outputs) = (teacher.spec().inputs(), teacher.spec().outputs());
+        let (its_inputs, its_outputs) = (model.spec().inputs(), model.spec().outputs());
+        if (inputs, outputs) != (its_inputs, its_outputs) {
+            return Err(StepError::Failed(format!(
+                "the teacher has {inputs} inputs and {outputs} outputs, the student {its_inputs} and {its_outputs}: \
+                 they must be the same"
+            )));
+        }
+        let network = Network::bind(teacher, cx.backend);
+        let train = network.logits_of(cx.train)?;
+        cx.progress("asking the teacher", 1, 2)?;
+        let valid = network.logits_of(cx.valid)?;
+        let lesson = Self { train, valid, outputs };
+        let before = lesson.agreement(model, cx)?;
+        cx.measure(Measurement::higher("agreement_before", before, "1"));
+        Ok(lesson)
+    }
+
+    /// Measures how far the student agrees with the teacher.
+    pub(crate) fn end(&self, student: &Model, cx: &mut Cx<'_>) -> Result<(), StepError> {
+        let logits = Network::bind(student, cx.backend).logits_of(cx.valid)?;
+        let labels = cx.valid.labels();
+        let (own, teacher) =
+            (accuracy(&logits, self.outputs, labels), accuracy(&self.valid, self.outputs, labels));
+        let after = compare::agreement(&self.valid, &logits, self.outputs);
+        cx.measure(Measurement::higher("agreement_after", after, "1"));
+        cx.measure(Measurement::higher("valid_accuracy", own, "1"));
+        cx.measure(Measurement::higher("teacher_valid_accuracy", teacher, "1"));
+        Ok(())
+    }
+
+    fn agreement(&self, model: &Model, cx: &Cx<'_>) -> Result<f64, StepError> {
+        let logits = Network::bind(model, cx.backend).logits_of(cx.valid)?;
+        Ok(compare::agreement(&self.valid, &logits, self.outputs))
+    }
+}

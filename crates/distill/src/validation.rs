@@ -1,0 +1,261 @@
+//! `distill.validation`: the difference between teacher and student on the validation rows steers the loss.
+//!
+//! The article's KD loss (section 3.4.2): the difference of performance of teacher and student on the validation
+//! set generates a loss that trains the student. Here that is, precisely:
+//!
+//! Training goes in rounds. The loss of a training row `i` of class `c` is
+//! `α · w_c · T² · KL(teacher_T ‖ student_T) + (1 − α) · cross-entropy`; at first every `w_c` is 1. In a round,
+//! every candidate `α` goes on from the same student with the same order of rows, and the one whose *gap* is
+//! smallest goes into the next round, the first among equals. The gap is the student's mean cross-entropy on the
+//! validation rows minus the teacher's. Then the *deficit* of each class, the same difference over its validation
+//! rows, reweights: `w_c ← w_c · exp(max(0, min(1, deficit_c)))`, after which all `w` are divided by one number
+//! so that they average 1 over the training rows. So classes in which the student falls behind the teacher hear
+//! more of the teacher; where it is level, nothing changes. The student of the round with the smallest gap is
+//! kept. The optimiser starts anew in every round.
+//!
+//! The nearest published things are DoReMi (Xie et al. 2023), which reweights groups of training data by the
+//! exponential of a clipped excess loss over a reference model, and group DRO (Sagawa et al. 2020), from which
+//! that update comes; the distillation itself is Hinton et al. 2015. That the excess is measured on validation
+//! rows, and class by class, is the article's idea.
+//!
+//! The validation rows choose here, so what is measured on them afterwards is flattering: trust the test rows.
+
+use nlpress_core::Measurement;
+use nlpress_model::{Model, Network, Outline, SiteId};
+use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
+use nlpress_train::{Fit, FitConfig, Labels, fit};
+use serde::Deserialize;
+
+use crate::error::check;
+use crate::lesson::Lesson;
+use crate::student::is_alpha;
+use crate::{Distance, DistillError, Imitation, Start, compare};
+
+const MOST_ROUNDS: u32 = 100;
+const MOST_ALPHAS: usize = 16;
+
+/// The technique's configuration.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(try_from = "Raw")]
+pub struct Validation {
+    start: Start,
+    distance: Distance,
+    alphas: Vec<f64>,
+    rounds: u32,
+    fit: FitConfig,
+}
+
+#[derive(Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Raw {
+    from: String,
+    hidden: Option<Vec<usize>>,
+    dropout: Option<f64>,
+    temperature: f64,
+    alphas: Vec<f64>,
+    rounds: u32,
+    fit: FitConfig,
+}
+
+impl Default for Raw {
+    fn default() -> Self {
+        Self {
+            from: "fresh".into(),
+            hidden: None,
+            dropout: None,
+            temperature: 2.0,
+            alphas: vec![0.5, 0.9],
+            rounds: 3,
+            fit: FitConfig::default(),
+        }
+    }
+}
+
+impl TryFrom<Raw> for Validation {
+    type Error = DistillError;
+
+    fn try_from(raw: Raw) -> Result<Self, DistillError> {
+        let alphas = (1..=MOST_ALPHAS).contains(&raw.alphas.len()) && raw.alphas.iter().all(|a| is_alpha(*a));
+        let bound = "1 to 16 numbers, each greater than 0 and at most 1";
+        check(alphas, "alphas", format!("{:?}", raw.alphas), bound)?;
+        check((1..=MOST_ROUNDS).contains(&raw.rounds), "rounds", raw.rounds, "between 1 and 100")?;
+        Ok(Self {
+            start: Start::read(&raw.from, raw.hidden, raw.dropout)?,
+            distance: Distance::kl(raw.temperature)?,
+            alphas: raw.alphas,
+            rounds: raw.rounds,
+            fit: raw.fit,
+        })
+    }
+}
+
+/// The technique's entry.
+pub const KIND: Kind = Kind {
+    name: "distill.validation",
+    family: Family::Distill,
+    summary: "rounds of distillation, each steered by how far the student is behind on the validation rows",
+    source: "Hinton et al. 2015, Distilling the Knowledge in a Neural Network; reweighting as in Xie et al. \
+             2023, DoReMi, and Sagawa et al. 2020, Distributionally Robust Neural Networks",
+    example: "hidden = [4]\nalphas = [0.5, 0.9]\nrounds = 2\nfit = { epochs = 1 }",
+    on: &["**"],
+    settings: &[
+        ("from", "\"fresh\" (default): a new dense student; \"model\": the incoming model, its form kept"),
+        ("hidden", "widths of a fresh student's hidden layers, default [16]; [] makes it linear"),
+        ("dropout", "a fresh student's dropout rate, at least 0 and less than 1, default 0"),
+        ("temperature", "what logits are divided by, between 0.1 and 100, default 2"),
+        ("alphas", "shares of the teacher to choose among, 1 to 16 of them, in (0, 1], default [0.5, 0.9]"),
+        ("rounds", "rounds of training, between 1 and 100, default 3"),
+        ("fit", "how to train in each round, for each share; the defaults of training when left out"),
+    ],
+    parse: parse::<Validation>,
+};
+
+/// The weights of the classes after a round: `weights` times the exponential of each deficit, held in `[0, 1]`,
+/// divided so that they average 1 over rows of which each class has `counts`.
+pub fn reweigh(weights: &[f64], deficits: &[f64], counts: &[usize]) -> Vec<f64> {
+    let raised: Vec<f64> = weights.iter().zip(deficits).map(|(w, d)| w * d.clamp(0.0, 1.0).exp()).collect();
+    let rows: usize = counts.iter().sum();
+    let total: f64 = raised.iter().zip(counts).map(|(w, n)| w * *n as f64).sum();
+    raised.into_iter().map(|w| w * rows as f64 / total).collect()
+}
+
+/// A student as a round left it.
+struct Pupil {
+    model: Model,
+    logits: Vec<f32>,
+    gap: f64,
+    alpha: f64,
+    round: u32,
+}
+
+impl Validation {
+    /// Trains one candidate and marks it on the validation rows.
+    fn candidate(
+        &self,
+        (student, alpha, round): (&Model, f64, u32),
+        (lesson, weights, teacher_loss): (&Lesson, &[f64], f64),
+        cx: &Cx<'_>,
+    ) -> Result<Pupil, StepError> {
+        let objective = Imitation::of(&lesson.train, self.distance)
+            .with_labels(Labels::of(cx.train), alpha)
+            .with_weights(weights);
+        let seed = cx.seed.derive("distill").derive(&format!("round {round}"));
+        let mut how = Fit::new(&self.fit, cx.backend, cx.train, seed, cx.sink);
+        how.valid = Some(cx.valid);
+        how.objective = Some(&objective);
+        let (model, _) = fit(student.clone(), how)?;
+        let logits = Network::bind(&model, cx.backend).logits_of(cx.valid)?;
+        let gap = compare::mean(&compare::losses(cx.valid, &logits)) - teacher_loss;
+        Ok(Pupil { model, logits, gap, alpha, round })
+    }
+}
+
+impl Technique for Validation {
+    fn needs(&self) -> Needs {
+        Needs { training: true, validation: true, teacher: true }
+    }
+
+    fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
+        self.start.plan(before, on, problems)
+    }
+
+    fn apply(&self, model: Model, _on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
+        let lesson = Lesson::begin(&model, cx)?;
+        let (train, valid) = (cx.train, cx.valid);
+        let (classes, outputs) = (train.classes(), train.outputs());
+        if valid.classes() != classes {
+            let has = valid.classes();
+            return Err(StepError::Failed(format!(
+                "{classes} training classes, but {has} validation classes"
+            )));
+        }
+        let teacher_losses = compare::losses(valid, &lesson.valid);
+        let teacher_loss = compare::mean(&teacher_losses);
+        let mut counts = vec![0; classes];
+        train.labels().iter().for_each(|label| counts[*label as usize] += 1);
+        let mut student = self.start.make(model, cx.seed)?;
+        let mut weights = vec![1.0; classes];
+        let mut kept: Option<Pupil> = None;
+
+        for round in 1..=self.rounds {
+            let rows: Vec<f64> = train.labels().iter().map(|label| weights[*label as usize]).collect();
+            let mut chosen: Option<Pupil> = None;
+            for (done, alpha) in self.alphas.iter().enumerate() {
+                cx.progress("choosing the teacher's share", done, self.alphas.len())?;
+                let pupil = self.candidate((&student, *alpha, round), (&lesson, &rows, teacher_loss), cx)?;
+                if chosen.as_ref().is_none_or(|best| pupil.gap < best.gap) {
+                    chosen = Some(pupil);
+                }
+            }
+            let Some(pupil) = chosen else { break };
+            let excess: Vec<f64> = compare::losses(valid, &pupil.logits)
+                .iter()
+                .zip(&teacher_losses)
+                .map(|(s, t)| s - t)
+                .collect();
+            let deficits = compare::class_means(&excess, valid.labels(), classes);
+            cx.note(format!(
+                "round {round}: alpha {}, class weights {}, gap to the teacher {:+.4}, agreement {:.4}, \
+                 deficits by class {}",
+                pupil.alpha,
+                listed(&weights),
+                pupil.gap,
+                compare::agreement(&lesson.valid, &pupil.logits, outputs),
+                listed(&deficits),
+            ));
+            weights = reweigh(&weights, &deficits, &counts);
+            student = pupil.model.clone();
+            if kept.as_ref().is_none_or(|best| pupil.gap < best.gap) {
+                kept = Some(pupil);
+            }
+        }
+        let kept = kept.ok_or_else(|| StepError::Failed("no round was run".into()))?;
+        cx.note(format!("the student of round {} was kept (alpha {})", kept.round, kept.alpha));
+        cx.measure(Measurement::lower("valid_gap", kept.gap, "nats"));
+        lesson.end(&kept.model, cx)?;
+        Ok(kept.model)
+    }
+}
+
+/// At most eight numbers, for a sentence.
+fn listed(numbers: &[f64]) -> String {
+    let mut text: Vec<String> = numbers.iter().take(8).map(|x| format!("{x:.3}")).collect();
+    if numbers.len() > 8 {
+        text.push(format!("and {} more", numbers.len() - 8));
+    }
+    text.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_that_fall_behind_weigh_more() {
+        let weights = reweigh(&[1.0, 1.0], &[0.5, -0.2], &[30, 10]);
+        assert!((weights[0] / weights[1] - 0.5_f64.exp()).abs() < 1e-12);
+        assert!((weights[0] * 30.0 + weights[1] * 10.0 - 40.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_level_student_changes_nothing_and_a_hopeless_one_is_held() {
+        assert_eq!(reweigh(&[1.0, 1.0], &[-1.0, 0.0], &[1, 1]), [1.0, 1.0]);
+        let weights = reweigh(&[1.0, 1.0], &[1e9, 0.0], &[1, 1]);
+        assert!((weights[0] / weights[1] - 1.0_f64.exp()).abs() < 1e-12);
+    }
+
+    #[test]
+    fn settings_are_checked_by_name() {
+        let read = |text: &str| (KIND.parse)(&text.parse().unwrap()).map(|_| ());
+        assert_eq!(read(""), Ok(()));
+        for (bad, starts) in [
+            ("alphas = []", "alphas is []"),
+            ("alphas = [0.5, 1.5]", "alphas is [0.5, 1.5]"),
+            ("rounds = 0", "rounds is 0"),
+            ("temperature = -1.0", "temperature is -1"),
+        ] {
+            let error = read(bad).unwrap_err();
+            assert!(error.starts_with(starts), "{bad}: {error}");
+        }
+    }
+}

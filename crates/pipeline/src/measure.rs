@@ -1,0 +1,179 @@
+//! Measures artifacts: quality, size and speed of a session opened on the file.
+
+use nlpress_artifact::{Artifact, Sizes};
+use nlpress_eval::speed::{BATCH, Outcome, compare, throughput};
+use nlpress_eval::{EvalError, Pace, Scores, Subject, Timing};
+use nlpress_runtime::{RuntimeError, Scratch, Session};
+use nlpress_text::{Document, Rows};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::report::Size;
+use crate::ship::ShipError;
+
+/// Texts that throughput is measured on.
+const THROUGHPUT_TEXTS: usize = 512;
+
+/// An artifact that is open, with the documents it is measured on, encoded by itself.
+#[derive(Debug)]
+pub struct Served<'a> {
+    session: &'a Session,
+    rows: &'a Rows,
+    documents: &'a [Document],
+    scratch: Scratch,
+    logits: Vec<f32>,
+}
+
+impl<'a> Served<'a> {
+    /// Serves encoded documents from a session.
+    pub fn new(session: &'a Session, rows: &'a Rows, documents: &'a [Document]) -> Self {
+        let logits = vec![0.0; session.outline().spec.outputs()];
+        Self { session, rows, documents, scratch: Scratch::default(), logits }
+    }
+
+    fn row(&mut self, n: usize) -> Outcome {
+        let row = self.rows.row(n % self.rows.len());
+        self.session.logits_row(row.columns, row.values, &mut self.logits, &mut self.scratch)?;
+        Ok(self.logits[0])
+    }
+}
+
+impl Subject for Served<'_> {
+    fn one(&mut self, call: usize) -> Outcome {
+        self.row(call)
+    }
+
+    fn batch(&mut self, call: usize) -> Outcome {
+        let mut last = 0.0;
+        for n in 0..BATCH {
+            last = self.row(call * BATCH + n)?;
+        }
+        Ok(last)
+    }
+
+    fn text(&mut self, call: usize) -> Option<Outcome> {
+        let document = &self.documents[call % self.documents.len()];
+        Some(Ok(self.session.score(&document.text, &mut self.scratch)[0]))
+    }
+}
+
+/// Encodes documents with a session's own encoder.
+pub fn encode(session: &Session, documents: &[Document]) -> Rows {
+    let texts: Vec<&str> = documents.iter().map(|d| d.text.as_str()).collect();
+    session.encoder().encode_all(&texts)
+}
+
+/// Logits and scores of a session on encoded documents.
+///
+/// # Errors
+/// [`RuntimeError`] when the rows do not fit, [`EvalError`] when a logit is no number.
+pub fn score(session: &Session, rows: &Rows, labels: &[u32]) -> Result<(Vec<f32>, Scores), MeasureError> {
+    let logits = session.logits(rows)?;
+    let scores = Scores::of(&logits, session.outline().spec.outputs(), labels)?;
+    Ok((logits, scores))
+}
+
+/// How large an artifact is.
+///
+/// # Errors
+/// [`ShipError::Artifact`] when the file is not an artifact.
+pub fn size(path: &Path) -> Result<Size, ShipError> {
+    let artifact = Artifact::open(path)?;
+    let Sizes { file_bytes, weight_bytes, vocabulary_bytes, unshrunk, .. } = artifact.sizes()?;
+    let nonzeros: usize = artifact.layers.iter().map(|l| l.matrix.nonzeros()).sum();
+    Ok(Size {
+        file_bytes,
+        weight_bytes,
+        vocabulary_bytes,
+        unshrunk,
+        parameters: artifact.outline.parameters() as u64,
+        nonzeros: nonzeros as u64,
+        macs: artifact.outline.macs() as u64,
+    })
+}
+
+/// Times sessions side by side.
+///
+/// # Errors
+/// [`EvalError`] when a call fails.
+pub fn time(subjects: &mut [(String, Served<'_>)], pace: Pace) -> Result<Vec<Timing>, EvalError> {
+    let mut all: Vec<(String, &mut dyn Subject)> =
+        subjects.iter_mut().map(|(name, s)| (name.clone(), s as &mut dyn Subject)).collect();
+    compare(&mut all, pace)
+}
+
+/// Texts a second through a session, by the number of threads.
+///
+/// # Errors
+/// [`EvalError`] when a call fails.
+pub fn rates(
+    session: &Session,
+    documents: &[Document],
+    threads: &[usize],
+    each: Duration,
+) -> Result<BTreeMap<String, f64>, EvalError> {
+    let texts: Vec<&str> = documents.iter().take(THROUGHPUT_TEXTS).map(|d| d.text.as_str()).collect();
+    let mut rates = BTreeMap::new();
+    for &n in threads {
+        let pass = |threads: usize| Ok(session.predict_many(&texts, threads)?.len());
+        rates.insert(n.to_string(), throughput("session", n, each, pass)?);
+    }
+    Ok(rates)
+}
+
+/// Labels as the session's own classes.
+///
+/// # Errors
+/// [`MeasureError::Labels`] when the data has a label that the session does not know.
+pub fn labels_for(session: &Session, data: &[String], documents: &[Document]) -> Result<Vec<u32>, MeasureError> {
+    let place = |label: &String| session.labels().iter().position(|l| l == label);
+    let map: Vec<Option<usize>> = data.iter().map(place).collect();
+    documents
+        .iter()
+        .map(|d| match map.get(d.label as usize).copied().flatten() {
+            Some(class) => Ok(class as u32),
+            None => {
+                let label = data.get(d.label as usize).cloned().unwrap_or_default();
+                Err(MeasureError::Label { label, known: session.labels().join(", ") })
+            }
+        })
+        .collect()
+}
+
+/// A session that cannot be measured.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MeasureError {
+    /// The session refused.
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
+    /// The numbers cannot be scored.
+    #[error(transparent)]
+    Eval(#[from] EvalError),
+    /// The data has a class that the artifact does not know.
+    #[error("the data has the label {label:?}, but the artifact knows only: {known}")]
+    Label {
+        /// The label.
+        label: String,
+        /// What the artifact knows.
+        known: String,
+    },
+}
+
+/// Largest difference of two rows of logits, and the largest magnitude of the first.
+pub(crate) fn apart(a: &[f32], b: &[f32]) -> (f32, f32) {
+    let difference = a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    (difference, a.iter().fold(0.0, |m, x| x.abs().max(m)))
+}
+
+/// Whether logits of memory and file agree: to float rounding, or, where integers are multiplied, to a step of
+/// the activations' rounding (a tie may fall either way when the sum before it differs in the last bit).
+pub(crate) fn agree(memory: &[f32], file: &[f32], integer: bool) -> Result<f32, String> {
+    let (difference, largest) = apart(memory, file);
+    let bound = largest.max(1.0) * if integer { 0.05 } else { 1e-3 };
+    if memory.len() == file.len() && difference <= bound {
+        return Ok(difference);
+    }
+    Err(format!("the artifact's logits differ from the model's by {difference:e}, more than {bound:e}"))
+}

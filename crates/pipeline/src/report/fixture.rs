@@ -1,0 +1,142 @@
+//! A made-up report with the shape of a real one.
+
+use super::*;
+
+/// Id, family, parent, accuracy, file bytes, microseconds of 1 and of 32 rows.
+type Made = (&'static str, Family, &'static str, f64, u64, f64, f64);
+
+const ROWS: [Made; 22] = [
+    ("teacher", Family::Baseline, "", 0.748, 604_300, 41.0, 640.0),
+    ("control.linear", Family::Control, "", 0.746, 21_400, 3.1, 22.0),
+    ("control.more", Family::Control, "teacher", 0.744, 604_300, 41.3, 642.0),
+    ("control.student", Family::Control, "teacher", 0.747, 85_300, 7.2, 80.0),
+    ("prune.neurons", Family::Clip, "teacher", 0.741, 203_800, 14.6, 190.0),
+    ("prune.magnitude", Family::Clip, "teacher", 0.745, 121_600, 22.4, 410.0),
+    ("prune.sparse", Family::Clip, "teacher", 0.738, 72_900, 12.9, 240.0),
+    ("prune.layers", Family::Simplify, "teacher", 0.749, 563_100, 36.2, 588.0),
+    ("prune.l1", Family::Clip, "teacher", 0.743, 118_200, 22.1, 405.0),
+    ("prune.l2", Family::Clip, "teacher", 0.747, 604_300, 40.8, 645.0),
+    ("prune.clip", Family::Clip, "teacher", 0.744, 604_300, 40.9, 640.0),
+    ("quant.int32", Family::Quantize, "teacher", 0.748, 604_900, 58.0, 960.0),
+    ("quant.int8.tensor", Family::Quantize, "teacher", 0.745, 164_100, 9.0, 105.0),
+    ("quant.int8.channel", Family::Quantize, "teacher", 0.748, 165_300, 9.1, 106.0),
+    ("quant.gradients", Family::Quantize, "teacher", 0.742, 604_300, 41.0, 641.0),
+    ("distill.student", Family::Distill, "teacher", 0.750, 85_300, 7.1, 80.0),
+    ("distill.validation", Family::Distill, "teacher", 0.746, 85_300, 7.2, 80.0),
+    ("distill.outputs", Family::Distill, "teacher", 0.727, 52_700, 5.0, 51.0),
+    ("parallel.data", Family::Parallel, "teacher", 0.747, 604_300, 41.2, 640.0),
+    ("parallel.model", Family::Parallel, "teacher", 0.748, 604_300, 41.1, 639.0),
+    ("parallel.tasks", Family::Parallel, "teacher", 0.745, 604_300, 41.0, 640.0),
+    ("chain", Family::Chain, "teacher", 0.744, 27_200, 2.9, 18.0),
+];
+
+/// 22 rows, among them ones that are not smaller, not faster and less accurate.
+pub(super) fn report() -> Report {
+    let documents = [("train", 8000), ("validation", 1000), ("test", 2000)];
+    Report {
+        schema: SCHEMA,
+        machine: Machine {
+            cpu: "Some CPU @ 2.6 GHz".into(),
+            cores: 2,
+            architecture: "x86_64".into(),
+            features: ["avx2", "avx512f", "avx512vnni"].map(String::from).into(),
+            os: "Debian 13, linux 6.12".into(),
+            memory_bytes: Some(8_300_000_000),
+        },
+        corpus: CorpusInfo {
+            name: "embedded".into(),
+            sha256: "3f".repeat(32),
+            classes: 2,
+            documents: documents.map(|(name, n)| (name.into(), n)).into(),
+            features: 1000,
+            source: "film reviews, built in".into(),
+        },
+        recipe: RecipeInfo {
+            path: "recipes/article.toml".into(),
+            sha256: "a9".repeat(32),
+            name: "the article".into(),
+            seed: 7,
+            seeds: 3,
+        },
+        backend: "ndarray".into(),
+        threads: 2,
+        rows: ROWS.iter().map(row).collect(),
+        notes: vec!["2000 test documents; a difference below about one point cannot be seen.".into()],
+    }
+}
+
+/// Few enough digits that JSON's reader, which may err in the seventeenth, reads them exactly.
+fn round(x: f64) -> f64 {
+    (x * 1e6).round() / 1e6
+}
+
+fn around(mean: f64, half: f64) -> Estimate {
+    Estimate { mean: round(mean), ci95: [round(mean - half), round(mean + half)] }
+}
+
+fn spread(p50: f64) -> Percentiles {
+    Percentiles { p50, p90: round(1.1 * p50), p99: round(1.6 * p50) }
+}
+
+fn ratio(median: f64) -> Ratio {
+    Ratio { median: round(median), q1: round(0.97 * median), q3: round(1.03 * median) }
+}
+
+fn row(made: &Made) -> Row {
+    let (id, family, parent, accuracy, file_bytes, one, batch) = *made;
+    let teacher = &ROWS[0];
+    let versus = || {
+        Versus::new(
+            around(accuracy - teacher.3, 0.007),
+            round(file_bytes as f64 / teacher.4 as f64),
+            ratio(teacher.5 / one),
+            ratio(teacher.6 / batch),
+        )
+    };
+    let unshrunk =
+        || Unshrunk { what: "vocabulary".into(), bytes: 9_100, why: "words are needed as they are".into() };
+    Row {
+        id: id.into(),
+        family,
+        parent: (!parent.is_empty()).then(|| parent.into()),
+        technique: format!("{id}(…)"),
+        seeds: 3,
+        quality: Quality {
+            accuracy: around(accuracy, 0.019),
+            macro_f1: around(accuracy - 0.002, 0.019),
+            nll: around(0.53, 0.02),
+            agreement: around(0.96, 0.009),
+        },
+        size: Size {
+            file_bytes,
+            weight_bytes: file_bytes.saturating_sub(12_000),
+            vocabulary_bytes: 9_100,
+            unshrunk: (!parent.is_empty()).then(unshrunk).into_iter().collect(),
+            parameters: 136_577,
+            nonzeros: 136_577,
+            macs: 136_256,
+        },
+        speed: Speed {
+            batch1_us: spread(one),
+            batch32_us: spread(batch),
+            text1_us: Some(spread(one + 24.0)),
+            rows_per_s: [("1", 3.2e7 / batch), ("2", 5.9e7 / batch)]
+                .map(|(t, r)| (t.into(), round(r)))
+                .into(),
+            rss_bytes: Some(9_000_000),
+        },
+        versus_parent: (!parent.is_empty()).then(versus),
+        measured: vec![Measurement::higher("sparsity", 0.9, "1"), Measurement::lower("error", 0.004, "rms")],
+        cost_s: 3.4,
+        artifact: format!("artifacts/{id}.nlpress"),
+        sha256: "0c".repeat(32),
+        artifacts: (0..3)
+            .map(|seed| SeedArtifact {
+                seed,
+                path: format!("artifacts/{id}-{seed}.nlpress"),
+                sha256: "0c".repeat(32),
+            })
+            .collect(),
+        notes: vec![],
+    }
+}

@@ -1,0 +1,228 @@
+//! The report as one self-contained HTML page.
+//!
+//! No script, no font, no picture from elsewhere: the page can be mailed, archived and opened without a
+//! network, follows the reader's choice of light or dark, and scrolls its wide parts on a phone. Every text
+//! that comes from outside is escaped.
+
+use super::markdown::{HEADS, cells, facts};
+use super::plot::size_quality_latency;
+use super::speedups::speedups;
+use super::words::{bytes, grouped, micros, percent};
+use super::{Estimate, Percentiles, Report, Row, verdict};
+
+const STYLE: &str = include_str!("report.css");
+
+/// Writes the report as HTML.
+#[must_use]
+pub fn html(report: &Report) -> String {
+    let title = format!("nlpress report: {}", escape(&report.recipe.name));
+    let mut out = format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" \
+         content=\"width=device-width, initial-scale=1\">\n<title>{title}</title>\n<style>\n{STYLE}</style>\n\
+         </head>\n<body>\n<h1>{title}</h1>\n<p class=\"soft\">Every number was measured on a session opened on \
+         the written artifact, on this machine. In brackets: 95 % intervals over the test documents; for \
+         speed-ups, quartiles over rounds. Latencies are medians on one thread.</p>\n"
+    );
+    list(facts(report).into_iter().map(|(name, value)| (name.to_owned(), escape(&value))), &mut out);
+    notes(report, &mut out);
+    figure(
+        "Size, quality, latency",
+        "Accuracy with its 95 % interval over file size; the larger a marker, the longer one row takes.",
+        &size_quality_latency(report),
+        &mut out,
+    );
+    table(report, &mut out);
+    figure(
+        "Speed-ups",
+        "How many times faster than its parent: median over rounds, line from quartile to quartile.",
+        &speedups(report),
+        &mut out,
+    );
+    unshrunk(report, &mut out);
+    out += "<h2>Row by row</h2>\n";
+    for (i, row) in report.rows.iter().enumerate() {
+        details(report, i, row, &mut out);
+    }
+    out + "</body>\n</html>\n"
+}
+
+/// Text as HTML text or as a quoted attribute.
+#[must_use]
+pub fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out += "&amp;",
+            '<' => out += "&lt;",
+            '>' => out += "&gt;",
+            '"' => out += "&quot;",
+            '\'' => out += "&#39;",
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// Pairs of a name and of a value that is already HTML.
+fn list(pairs: impl IntoIterator<Item = (String, String)>, out: &mut String) {
+    *out += "<dl>\n";
+    pairs
+        .into_iter()
+        .for_each(|(name, value)| *out += &format!("<dt>{}</dt><dd>{value}</dd>\n", escape(&name)));
+    *out += "</dl>\n";
+}
+
+fn bullets<'a>(items: impl IntoIterator<Item = &'a String>, out: &mut String) {
+    *out += "<ul>\n";
+    items.into_iter().for_each(|item| *out += &format!("<li>{}</li>\n", escape(item)));
+    *out += "</ul>\n";
+}
+
+fn notes(report: &Report, out: &mut String) {
+    if !report.notes.is_empty() {
+        *out += "<h2>Notes</h2>\n";
+        bullets(&report.notes, out);
+    }
+}
+
+fn figure(title: &str, caption: &str, svg: &str, out: &mut String) {
+    if !svg.is_empty() {
+        *out += &format!(
+            "<h2>{title}</h2>\n<figure>\n<figcaption>{caption}</figcaption>\n<div class=\"scroll\">\n{svg}</div>\n\
+             </figure>\n"
+        );
+    }
+}
+
+fn table(report: &Report, out: &mut String) {
+    *out += "<h2>All rows</h2>\n<div class=\"scroll\">\n<table>\n<caption>One line a row; the row's name leads to \
+             its details.</caption>\n<thead><tr>";
+    let numeric = |column: usize| (3..11).contains(&column);
+    for (column, head) in HEADS.iter().enumerate() {
+        let class = if numeric(column) { " class=\"n\"" } else { "" };
+        *out += &format!("<th scope=\"col\"{class}>{head}</th>");
+    }
+    *out += "</tr></thead>\n<tbody>\n";
+    for (i, row) in report.rows.iter().enumerate() {
+        let cells = cells(report, row);
+        let [id, family, rest @ ..] = &cells;
+        *out += &format!(
+            "<tr><th scope=\"row\"><a href=\"#row-{i}\">{}</a></th><td class=\"name\"><span class=\"dot {family}\"></span>{family}</td>",
+            escape(id)
+        );
+        for (column, cell) in (2..).zip(rest) {
+            if !numeric(column) {
+                let class = if column == 11 { verdict_class(row) } else { "name" };
+                *out += &format!("<td class=\"{class}\">{}</td>", escape(cell));
+                continue;
+            }
+            // The interval goes under its number, so that the table stays narrow.
+            let (value, interval) = cell.split_once(' ').unwrap_or((cell, ""));
+            let small = if interval.is_empty() {
+                String::new()
+            } else {
+                format!("<small>{}</small>", escape(interval))
+            };
+            *out += &format!("<td class=\"n\">{}{small}</td>", escape(value));
+        }
+        *out += "</tr>\n";
+    }
+    *out += "</tbody>\n</table>\n</div>\n";
+}
+
+fn verdict_class(row: &Row) -> &'static str {
+    match &row.versus_parent {
+        Some(v) if (v.smaller || v.faster) && v.accuracy.ci95[1] >= 0.0 => "words good",
+        Some(v) if !v.smaller && !v.faster => "words bad",
+        _ => "words",
+    }
+}
+
+fn unshrunk(report: &Report, out: &mut String) {
+    if report.rows.iter().all(|row| row.size.unshrunk.is_empty()) {
+        return;
+    }
+    *out += "<h2>What did not shrink</h2>\n<div class=\"scroll\">\n<table>\n<caption>Parts of a file that are as \
+             large as in the uncompressed model, and why.</caption>\n<thead><tr><th scope=\"col\">row</th>\
+             <th scope=\"col\">part</th><th scope=\"col\" class=\"n\">size</th><th scope=\"col\">why</th></tr></thead>\n\
+             <tbody>\n";
+    for row in &report.rows {
+        for part in &row.size.unshrunk {
+            *out += &format!(
+                "<tr><th scope=\"row\">{}</th><td>{}</td><td class=\"n\">{}</td><td>{}</td></tr>\n",
+                escape(&row.id),
+                escape(&part.what),
+                bytes(part.bytes),
+                escape(&part.why)
+            );
+        }
+    }
+    *out += "</tbody>\n</table>\n</div>\n";
+}
+
+/// The anchor is inside the closed part: a link to it opens it, without a script.
+fn details(report: &Report, i: usize, row: &Row, out: &mut String) {
+    *out += &format!(
+        "<details><summary><b>{}</b><span class=\"soft\">{}</span></summary><div id=\"row-{i}\">\n",
+        escape(&row.id),
+        escape(&row.technique)
+    );
+    let says = verdict(row, report.parent(row));
+    if !says.is_empty() || !row.notes.is_empty() {
+        bullets(says.iter().chain(&row.notes), out);
+    }
+    let mut pairs = vec![
+        ("accuracy", format!("{} %", percent(&row.quality.accuracy))),
+        ("macro-F1", format!("{} %", percent(&row.quality.macro_f1))),
+        ("negative log-likelihood", plain(&row.quality.nll)),
+        ("agreement with the teacher", format!("{} %", percent(&row.quality.agreement))),
+        ("seeds", row.seeds.to_string()),
+        (
+            "file",
+            format!(
+                "{}: weights {}, vocabulary {}",
+                bytes(row.size.file_bytes),
+                bytes(row.size.weight_bytes),
+                bytes(row.size.vocabulary_bytes)
+            ),
+        ),
+        ("parameters", format!("{}, not zero {}", grouped(row.size.parameters), grouped(row.size.nonzeros))),
+        ("multiply-accumulates a row", grouped(row.size.macs)),
+        ("1 row", latency(&row.speed.batch1_us)),
+        ("32 rows", latency(&row.speed.batch32_us)),
+    ];
+    pairs.extend(row.speed.text1_us.as_ref().map(|p| ("1 text, from characters", latency(p))));
+    let rates: Vec<String> = (row.speed.rows_per_s.iter())
+        .map(|(threads, rate)| {
+            let noun = if threads == "1" { "thread" } else { "threads" };
+            format!("{} on {threads} {noun}", grouped(rate.max(0.0).round() as u64))
+        })
+        .collect();
+    if !rates.is_empty() {
+        pairs.push(("rows a second", rates.join(", ")));
+    }
+    pairs.extend(row.speed.rss_bytes.map(|b| ("peak memory", bytes(b))));
+    pairs.push(("made in", format!("{:.1} s", row.cost_s)));
+    let pairs = pairs.into_iter().map(|(name, value)| (name.to_owned(), escape(&value)));
+    let measured =
+        row.measured.iter().map(|m| (m.name.clone(), escape(&format!("{} {}", m.value, unit(&m.unit)))));
+    let file = |name: &str, path: &str, sha256: &str| {
+        (name.to_owned(), format!("<code>{}</code>, SHA-256 <code>{}</code>", escape(path), escape(sha256)))
+    };
+    let artifact = file("artifact", &row.artifact, &row.sha256);
+    let seeds = row.artifacts.iter().map(|a| file(&format!("seed {}", a.seed), &a.path, &a.sha256));
+    list(pairs.chain(measured).chain([artifact]).chain(seeds), out);
+    *out += "</div></details>\n";
+}
+
+fn latency(p: &Percentiles) -> String {
+    format!("{} µs (p90 {}, p99 {})", micros(p.p50), micros(p.p90), micros(p.p99))
+}
+
+fn plain(e: &Estimate) -> String {
+    format!("{:.3} ({:.3}–{:.3})", e.mean, e.ci95[0], e.ci95[1])
+}
+
+fn unit(unit: &str) -> &str {
+    if unit == "1" { "" } else { unit }
+}

@@ -1,0 +1,299 @@
+//! What a run measured, as data, as Markdown and as one HTML page.
+//!
+//! The structs here are `report.json`: people's scripts read its field names, so they change only together with
+//! [`SCHEMA`]. [`markdown()`] and [`html()`] write the same numbers for people, and [`verdict()`] says in words
+//! what a number alone lets a reader overlook: that a row is not smaller, not faster, or worse. This module
+//! refuses to measure anything.
+
+pub mod html;
+mod labels;
+pub mod markdown;
+pub mod plot;
+pub mod speedups;
+pub mod verdict;
+
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod tests;
+mod words;
+
+pub use html::html;
+pub use markdown::markdown;
+pub use verdict::{brief, verdict};
+
+pub use nlpress_artifact::Unshrunk;
+pub use nlpress_eval::{Estimate, Machine, Percentiles, Quality, Ratio};
+
+use nlpress_core::Measurement;
+use serde::{Deserialize, Deserializer, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// The version of `report.json` that this code writes and reads.
+pub const SCHEMA: u32 = 1;
+
+/// Everything that one run has to say.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// Always [`SCHEMA`]; another number is refused when a report is read.
+    #[serde(deserialize_with = "known_schema")]
+    pub schema: u32,
+    /// Where it was measured.
+    pub machine: Machine,
+    /// What it was measured on.
+    pub corpus: CorpusInfo,
+    /// What was asked for.
+    pub recipe: RecipeInfo,
+    /// The backend that trained.
+    pub backend: String,
+    /// Threads that trained.
+    pub threads: usize,
+    /// One row a variant, in the order in which they were made.
+    pub rows: Vec<Row>,
+    /// What a reader of the numbers must know.
+    pub notes: Vec<String>,
+}
+
+/// The corpus of a run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CorpusInfo {
+    /// Its name.
+    pub name: String,
+    /// The hash of its content.
+    pub sha256: String,
+    /// How many classes it has.
+    pub classes: usize,
+    /// Documents by split: `train`, `validation`, `test`.
+    pub documents: BTreeMap<String, usize>,
+    /// Features of a row.
+    pub features: usize,
+    /// Where the texts come from.
+    pub source: String,
+}
+
+/// The recipe of a run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RecipeInfo {
+    /// The file.
+    pub path: String,
+    /// The hash of its bytes.
+    pub sha256: String,
+    /// Its name.
+    pub name: String,
+    /// The root of all random choices.
+    pub seed: u64,
+    /// How many seeds every variant was made with.
+    pub seeds: usize,
+}
+
+/// What kind of variant a row is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Family {
+    /// The uncompressed model that the others come from.
+    Baseline,
+    /// Something that keeps everyone honest.
+    Control,
+    /// Structure made simpler.
+    Simplify,
+    /// Weights removed.
+    Clip,
+    /// Numbers made coarser.
+    Quantize,
+    /// Taught by another model.
+    Distill,
+    /// Trained or served in parallel.
+    Parallel,
+    /// Several techniques, one after the other.
+    Chain,
+}
+
+impl Family {
+    /// All of them, in the order of a legend.
+    pub const ALL: [Self; 8] = [
+        Self::Baseline,
+        Self::Control,
+        Self::Simplify,
+        Self::Clip,
+        Self::Quantize,
+        Self::Distill,
+        Self::Parallel,
+        Self::Chain,
+    ];
+
+    /// As it stands in `report.json`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Baseline => "baseline",
+            Self::Control => "control",
+            Self::Simplify => "simplify",
+            Self::Clip => "clip",
+            Self::Quantize => "quantize",
+            Self::Distill => "distill",
+            Self::Parallel => "parallel",
+            Self::Chain => "chain",
+        }
+    }
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// One variant: what it is, how good, how large, how fast.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// Its name, unique in the report.
+    pub id: String,
+    /// What kind of variant it is.
+    pub family: Family,
+    /// The row that it was made from.
+    pub parent: Option<String>,
+    /// The techniques that made it, in order, as text.
+    pub technique: String,
+    /// How many seeds the quality is a mean over.
+    pub seeds: usize,
+    /// How good.
+    pub quality: Quality,
+    /// How large.
+    pub size: Size,
+    /// How fast.
+    pub speed: Speed,
+    /// The comparison with the parent; none for a row without one.
+    pub versus_parent: Option<Versus>,
+    /// What the techniques said about themselves.
+    pub measured: Vec<Measurement>,
+    /// Seconds to make it, for one seed.
+    pub cost_s: f64,
+    /// The file that was measured, relative to the report.
+    pub artifact: String,
+    /// The hash of that file.
+    pub sha256: String,
+    /// The files of all seeds.
+    pub artifacts: Vec<SeedArtifact>,
+    /// What a reader of this row must know.
+    pub notes: Vec<String>,
+}
+
+/// The file of one seed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeedArtifact {
+    /// The seed.
+    pub seed: u64,
+    /// The file, relative to the report.
+    pub path: String,
+    /// The hash of its bytes.
+    pub sha256: String,
+}
+
+/// How large a variant is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Size {
+    /// The whole artifact.
+    pub file_bytes: u64,
+    /// Its weights.
+    pub weight_bytes: u64,
+    /// Its vocabulary.
+    pub vocabulary_bytes: u64,
+    /// What did not shrink, and why.
+    pub unshrunk: Vec<Unshrunk>,
+    /// Numbers in the model's shapes.
+    pub parameters: u64,
+    /// Those of them that are not zero.
+    pub nonzeros: u64,
+    /// Multiply-accumulates for one row.
+    pub macs: u64,
+}
+
+/// How fast a variant is, measured on a session that was opened on the artifact.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Speed {
+    /// Microseconds for one row of features, one thread.
+    pub batch1_us: Percentiles,
+    /// Microseconds for 32 rows of features, one thread.
+    pub batch32_us: Percentiles,
+    /// Microseconds from one raw text to its class, where the artifact reads text.
+    pub text1_us: Option<Percentiles>,
+    /// Rows a second at batch 32, by the number of threads.
+    pub rows_per_s: BTreeMap<String, f64>,
+    /// The most memory of a process that serves it, where the system tells.
+    pub rss_bytes: Option<u64>,
+}
+
+/// A variant beside its parent, on the same documents and in the same rounds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Versus {
+    /// Accuracy of the variant minus accuracy of the parent, paired by document.
+    pub accuracy: Estimate,
+    /// Bytes of the variant by bytes of the parent.
+    pub file_ratio: f64,
+    /// How many times faster one row is.
+    pub batch1_speedup: Ratio,
+    /// How many times faster 32 rows are.
+    pub batch32_speedup: Ratio,
+    /// Whether the file is smaller by more than 2 %.
+    pub smaller: bool,
+    /// Whether it is faster at 1 or at 32 rows, and slower at neither ([`verdict::Pace`]).
+    pub faster: bool,
+}
+
+impl Versus {
+    /// Draws the two conclusions from the measurements.
+    #[must_use]
+    pub fn new(accuracy: Estimate, file_ratio: f64, batch1_speedup: Ratio, batch32_speedup: Ratio) -> Self {
+        use verdict::Pace;
+        let paces = [Pace::of(&batch1_speedup), Pace::of(&batch32_speedup)];
+        let faster = paces.contains(&Pace::Faster) && !paces.contains(&Pace::Slower);
+        let smaller = file_ratio <= verdict::SMALLER;
+        Self { accuracy, file_ratio, batch1_speedup, batch32_speedup, smaller, faster }
+    }
+}
+
+impl Report {
+    /// The text of `report.json`.
+    #[must_use]
+    pub fn json(&self) -> String {
+        let mut text = serde_json::to_string_pretty(self).expect("numbers, texts and text keys are JSON");
+        text.push('\n');
+        text
+    }
+
+    /// Reads the text of a `report.json`. The last of a number's seventeen digits may differ from what was written.
+    ///
+    /// # Errors
+    /// Not JSON, not a report, or a schema other than [`SCHEMA`].
+    pub fn from_json(text: &str) -> Result<Self, serde_json::Error> {
+        serde_json::from_str(text)
+    }
+
+    /// The row with this id.
+    #[must_use]
+    pub fn row(&self, id: &str) -> Option<&Row> {
+        self.rows.iter().find(|row| row.id == id)
+    }
+
+    /// The row that a row was made from.
+    #[must_use]
+    pub fn parent(&self, row: &Row) -> Option<&Row> {
+        self.row(row.parent.as_deref()?)
+    }
+
+    /// The uncompressed model: the first row of the baseline family.
+    #[must_use]
+    pub fn baseline(&self) -> Option<&Row> {
+        self.rows.iter().find(|row| row.family == Family::Baseline)
+    }
+}
+
+fn known_schema<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    match u32::deserialize(from)? {
+        SCHEMA => Ok(SCHEMA),
+        other => {
+            Err(serde::de::Error::custom(format!("report schema {other} is not known, expected {SCHEMA}")))
+        }
+    }
+}

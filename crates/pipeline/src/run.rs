@@ -1,0 +1,329 @@
+//! Runs a recipe: makes every row, then measures what was written.
+
+use nlpress_artifact::Artifact;
+use nlpress_core::event::{Event, Sink, Stopped};
+use nlpress_core::{Backend, Seed, files};
+use nlpress_eval::{Bootstrap, EvalError, Machine, Pace, Quality, Scores, Timing};
+use nlpress_model::{Form, Model, Network, Outline, Spec};
+use nlpress_packed::Values;
+use nlpress_runtime::Session;
+use nlpress_technique::StepError;
+use nlpress_text::Encoder;
+use nlpress_train::TrainError;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::make::{Made, Workshop};
+use crate::measure::{self, MeasureError, Served};
+use crate::plan::Plan;
+use crate::prepared::{DataError, Prepared};
+use crate::recipe::{Recipe, RecipeError};
+use crate::report::{self, CorpusInfo, Family, RecipeInfo, Report, Row, SeedArtifact, Speed, Versus};
+use crate::ship::{self, ShipError};
+
+/// How a recipe is run.
+pub struct RunOptions<'a> {
+    /// Where tensors live.
+    pub backend: &'a Backend,
+    /// Threads that training and measuring may use.
+    pub threads: usize,
+    /// Folder for artifacts and report.
+    pub out: &'a Path,
+    /// Whether to go on from what an earlier, stopped run left there.
+    pub resume: bool,
+    /// How thoroughly speed is measured.
+    pub pace: Pace,
+    /// How long each throughput is measured.
+    pub throughput: Duration,
+    /// Measures the peak memory of a process that serves an artifact, where that can be done.
+    pub memory: Option<&'a dyn Fn(&Path) -> Option<u64>>,
+}
+
+impl std::fmt::Debug for RunOptions<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "RunOptions {{ {:?}, {} threads, {} }}", self.backend, self.threads, self.out.display())
+    }
+}
+
+/// A run that did not come to its end.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// Asked to stop; what was written stays, and the run can be resumed.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+    /// The recipe.
+    #[error(transparent)]
+    Recipe(#[from] RecipeError),
+    /// The data.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// Training the teacher.
+    #[error("teacher: {0}")]
+    Train(TrainError),
+    /// A step.
+    #[error("{variant}: {technique}: {source}")]
+    Step {
+        /// The row.
+        variant: String,
+        /// The technique.
+        technique: &'static str,
+        /// Why.
+        source: StepError,
+    },
+    /// Writing or opening an artifact.
+    #[error(transparent)]
+    Ship(#[from] ShipError),
+    /// Measuring.
+    #[error(transparent)]
+    Measure(#[from] MeasureError),
+    /// A file.
+    #[error("{}: {}", .0.display(), .1)]
+    File(PathBuf, std::io::Error),
+    /// A promise of nlpress itself was broken.
+    #[error("{0}; this is a bug in nlpress")]
+    Internal(String),
+}
+
+impl RunError {
+    pub(crate) fn step(variant: &str, technique: &'static str, source: StepError) -> Self {
+        match source {
+            StepError::Stopped(stopped) => Self::Stopped(stopped),
+            source => Self::Step { variant: variant.into(), technique, source },
+        }
+    }
+}
+
+impl From<TrainError> for RunError {
+    fn from(error: TrainError) -> Self {
+        match error {
+            TrainError::Stopped(stopped) => Self::Stopped(stopped),
+            other => Self::Train(other),
+        }
+    }
+}
+
+impl From<EvalError> for RunError {
+    fn from(error: EvalError) -> Self {
+        Self::Measure(error.into())
+    }
+}
+
+/// The first model of a recipe, where it starts from an artifact.
+///
+/// # Errors
+/// [`RunError::Ship`] when the file cannot be opened, [`RunError::Data`] when it does not fit the data.
+fn start(recipe: &Recipe, prepared: &Prepared) -> Result<Option<Model>, RunError> {
+    let Some(path) = &recipe.network.path else { return Ok(None) };
+    let artifact = Artifact::open(path).map_err(ShipError::from)?;
+    let misfit = |why: String| RunError::Data(DataError::Misfit(format!("{}: {why}", path.display())));
+    if artifact.labels != prepared.corpus.labels {
+        let (have, want) = (artifact.labels.join(", "), prepared.corpus.labels.join(", "));
+        return Err(misfit(format!("its labels are {have}, the data's are {want}")));
+    }
+    let encoder = Encoder::from_parts(&artifact.encoder.config, &artifact.encoder.blob)
+        .map_err(|e| misfit(e.to_string()))?;
+    if encoder.to_parts() != prepared.encoder.to_parts() {
+        return Err(misfit("its vocabulary is not the one that the data gives; use the data it was made from".into()));
+    }
+    Ok(Some(ship::unpack(&artifact)?))
+}
+
+/// Plans a recipe on prepared data, training nothing.
+///
+/// # Errors
+/// [`RunError`] for a network that does not fit the data, and for steps that cannot run.
+pub fn plan_of(recipe: &Recipe, prepared: &Prepared) -> Result<Plan, RunError> {
+    let base = match start(recipe, prepared)? {
+        Some(model) => model.outline(),
+        None => Outline::dense(&prepared.spec(&recipe.network)?),
+    };
+    Ok(Plan::of(recipe, &base)?)
+}
+
+/// Runs a recipe and writes artifacts, `report.json`, `report.md` and `report.html`.
+///
+/// # Errors
+/// [`RunError`]; every file that was written is whole.
+pub fn run(
+    recipe: &Recipe,
+    prepared: &Prepared,
+    options: &RunOptions<'_>,
+    sink: &dyn Sink,
+) -> Result<Report, RunError> {
+    let began = Instant::now();
+    let start = start(recipe, prepared)?;
+    let spec: Spec = match &start {
+        Some(model) => model.spec().clone(),
+        None => prepared.spec(&recipe.network)?,
+    };
+    let base = start.as_ref().map_or_else(|| Outline::dense(&spec), Model::outline);
+    let plan = Plan::of(recipe, &base)?;
+    let workshop =
+        Workshop { recipe, prepared, plan: &plan, spec: &spec, start: start.as_ref(), options, sink };
+    sink.say(&Event::RunStarted { name: recipe.name.clone(), total: workshop.total() })?;
+    let made = workshop.rows()?;
+    let report = measured(recipe, prepared, options, sink, &made)?;
+    for (name, text) in [
+        ("report.json", report.json()),
+        ("report.md", report::markdown(&report)),
+        ("report.html", report::html(&report)),
+    ] {
+        let path = options.out.join(name);
+        files::write_atomically(&path, text.as_bytes()).map_err(|e| RunError::File(path, e))?;
+    }
+    sink.say(&Event::RunFinished { seconds: began.elapsed().as_secs_f64() })?;
+    Ok(report)
+}
+
+/// Opens every artifact and measures it.
+fn measured(
+    recipe: &Recipe,
+    prepared: &Prepared,
+    options: &RunOptions<'_>,
+    sink: &dyn Sink,
+    made: &[Made],
+) -> Result<Report, RunError> {
+    let total = made.len() as u64;
+    let bootstrap = Bootstrap::new(Seed(recipe.seed));
+    let labels = prepared.test.labels();
+    let mut scores: BTreeMap<&str, Vec<Scores>> = BTreeMap::new();
+    let mut sessions = Vec::new();
+    for (done, row) in (1..).zip(made) {
+        sink.say(&Event::Progress { what: "scoring artifacts".into(), done, total })?;
+        let mut of_row = Vec::new();
+        for (n, copy) in row.copies.iter().enumerate() {
+            let session = Session::open(&copy.path).map_err(MeasureError::from)?;
+            let rows = measure::encode(&session, &prepared.corpus.test);
+            let (logits, found) = measure::score(&session, &rows, labels)?;
+            let memory = Network::bind(&copy.model, options.backend)
+                .logits_of(&prepared.test)
+                .map_err(TrainError::from)?;
+            measure::agree(&memory, &logits, multiplies_integers(&copy.model.outline()))
+                .map_err(|why| RunError::Internal(format!("{}: {why}", row.id)))?;
+            of_row.push(found);
+            if n == 0 {
+                sessions.push((session, rows));
+            }
+        }
+        scores.insert(&row.id, of_row);
+    }
+    sink.say(&Event::Progress { what: "timing artifacts side by side".into(), done: 0, total: 1 })?;
+    let documents = &prepared.corpus.test;
+    let mut subjects: Vec<(String, Served<'_>)> = made
+        .iter()
+        .zip(&sessions)
+        .map(|(row, (session, rows))| (row.id.clone(), Served::new(session, rows, documents)))
+        .collect();
+    let timings = measure::time(&mut subjects, options.pace)?;
+    let teacher: Vec<Vec<u32>> = scores[made[0].id.as_str()].iter().map(|s| s.predictions.clone()).collect();
+    let mut rows: Vec<Row> = Vec::new();
+    let mut threads = vec![1];
+    if options.threads > 1 {
+        threads.push(options.threads);
+    }
+    for (i, row) in made.iter().enumerate() {
+        sink.say(&Event::Progress { what: "measuring throughput".into(), done: i as u64, total })?;
+        let quality = Quality::of(&scores[row.id.as_str()], labels, &teacher, &bootstrap)?;
+        let size = measure::size(&row.copies[0].path)?;
+        let (session, _) = &sessions[i];
+        let speed = Speed {
+            batch1_us: timings[i].one.percentiles,
+            batch32_us: timings[i].batch.percentiles,
+            text1_us: timings[i].text.as_ref().map(|t| t.percentiles),
+            rows_per_s: measure::rates(session, documents, &threads, options.throughput)?,
+            rss_bytes: options.memory.and_then(|probe| probe(&row.copies[0].path)),
+        };
+        let parent = made.iter().position(|m| Some(&m.id) == row.parent.as_ref());
+        let versus = match parent {
+            None => None,
+            Some(p) => {
+                let correct = |id: &str| scores[id].iter().map(|s| s.correct.clone()).collect::<Vec<_>>();
+                let difference = bootstrap.difference(&correct(&row.id), &correct(&made[p].id))?;
+                let ratio = size.file_bytes as f64 / rows[p].size.file_bytes as f64;
+                let (one, many) = speedups(&timings[i], &timings[p])?;
+                Some(Versus::new(difference, ratio, one, many))
+            }
+        };
+        let first = &row.copies[0];
+        let mut finished = Row {
+            id: row.id.clone(),
+            family: family(&row.family),
+            parent: row.parent.clone(),
+            technique: row.technique.clone(),
+            seeds: row.copies.len(),
+            quality,
+            size,
+            speed,
+            versus_parent: versus,
+            measured: first.journal.measured.clone(),
+            cost_s: row.copies.iter().map(|c| c.journal.seconds).sum::<f64>() / row.copies.len() as f64,
+            artifact: relative(options.out, &first.path),
+            sha256: first.sha256.clone(),
+            artifacts: row
+                .copies
+                .iter()
+                .map(|c| SeedArtifact { seed: c.seed, path: relative(options.out, &c.path), sha256: c.sha256.clone() })
+                .collect(),
+            notes: first.journal.notes.clone(),
+        };
+        let verdict = report::verdict(&finished, parent.map(|p| &rows[p]));
+        finished.notes.extend(verdict);
+        rows.push(finished);
+    }
+    Ok(Report {
+        schema: report::SCHEMA,
+        machine: Machine::detect(),
+        corpus: corpus_info(recipe, prepared),
+        recipe: RecipeInfo {
+            path: Path::new(&recipe.path).file_name().map_or_else(String::new, |n| n.to_string_lossy().into()),
+            sha256: recipe.sha256.clone(),
+            name: recipe.name.clone(),
+            seed: recipe.seed,
+            seeds: recipe.seeds as usize,
+        },
+        backend: options.backend.kind().to_string(),
+        threads: options.threads,
+        rows,
+        notes: vec![
+            "quality, size and speed come from a session opened on the written artifact".into(),
+            "latency is of the network on encoded rows, all artifacts taking turns in one run; text1_us includes \
+             the encoding of the text"
+                .into(),
+        ],
+    })
+}
+
+fn speedups(row: &Timing, parent: &Timing) -> Result<(nlpress_eval::Ratio, nlpress_eval::Ratio), EvalError> {
+    Ok((row.one.speedup_over(&parent.one)?, row.batch.speedup_over(&parent.batch)?))
+}
+
+fn multiplies_integers(outline: &Outline) -> bool {
+    outline.sites.iter().any(|s| matches!(s.form, Form::Packed(scheme) if scheme.values != Values::F32))
+}
+
+fn corpus_info(recipe: &Recipe, prepared: &Prepared) -> CorpusInfo {
+    let corpus = &prepared.corpus;
+    let documents = [("train", &corpus.train), ("validation", &corpus.valid), ("test", &corpus.test)];
+    CorpusInfo {
+        name: corpus.name.clone(),
+        sha256: corpus.sha256.clone(),
+        classes: corpus.labels.len(),
+        documents: documents.into_iter().map(|(name, d)| (name.to_owned(), d.len())).collect(),
+        features: prepared.encoder.width(),
+        source: match &recipe.data.corpus {
+            Some(name) if name == "embedded" => "built in; see docs/data.md".into(),
+            Some(_) => "fetched by `cargo xtask data fetch`; see docs/data.md".into(),
+            None => "files of the user".into(),
+        },
+    }
+}
+
+fn family(name: &str) -> Family {
+    Family::ALL.into_iter().find(|f| f.name() == name).unwrap_or(Family::Chain)
+}
+
+fn relative(folder: &Path, path: &Path) -> String {
+    path.strip_prefix(folder).unwrap_or(path).to_string_lossy().replace('\\', "/")
+}

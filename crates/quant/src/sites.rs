@@ -1,0 +1,102 @@
+//! What packing techniques share: planning over sites, walking them, and measuring what packing did.
+
+use nlpress_core::Measurement;
+use nlpress_model::{Form, Layer, Model, Outline, SiteId, Weight};
+use nlpress_packed::{Index, MOST_QUANTIZED_INPUTS, Matrix, Scheme, Values};
+use nlpress_technique::{Cx, Problem, StepError};
+
+use crate::QuantError;
+use crate::grid::Noise;
+
+/// The outline with the selected sites packed as `values`; sites that cannot be go into `problems`.
+pub(crate) fn plan(before: &Outline, on: &[SiteId], values: Values, problems: &mut Vec<Problem>) -> Outline {
+    let mut after = before.clone();
+    if on.is_empty() {
+        problems.push(Problem::of_step("no site is selected"));
+    }
+    for id in on {
+        let Some(site) = after.site_mut(id) else {
+            problems.push(missing(before, id));
+            continue;
+        };
+        let inputs = site.shape.inputs;
+        if inputs > MOST_QUANTIZED_INPUTS {
+            let why = format!("it has {inputs} inputs, but at most {MOST_QUANTIZED_INPUTS} can be quantized");
+            problems.push(Problem::at(id, why));
+        }
+        match index(site.form) {
+            Some(index) => site.form = Form::Packed(Scheme { values, index }),
+            None => problems.push(Problem::at(id, format!("it is already {}", site.form))),
+        }
+    }
+    after
+}
+
+/// The problem of a site that is not there.
+pub(crate) fn missing(before: &Outline, id: &SiteId) -> Problem {
+    let have: Vec<&str> = before.sites.iter().map(|s| s.id.as_str()).collect();
+    Problem::at(id, format!("there is no such site; there are {}", have.join(", ")))
+}
+
+/// Makes a matrix of a layer, its mask where it has one, and the index to pack it with.
+pub(crate) type Make<'a> = dyn Fn(&Layer, Option<&[bool]>, Index) -> Result<Matrix, QuantError> + 'a;
+
+/// Packs the selected sites with `make`.
+pub(crate) fn pack(
+    model: Model,
+    on: &[SiteId],
+    cx: &mut Cx<'_>,
+    values: Values,
+    make: &Make<'_>,
+) -> Result<Model, StepError> {
+    let (spec, mut layers) = model.into_parts();
+    let (mut all, mut before, mut after) = (Noise::default(), 0, 0);
+    for (done, id) in on.iter().enumerate() {
+        cx.progress("quantizing", done, on.len())?;
+        let failed = |why: String| StepError::Failed(format!("site {id}: {why}"));
+        let Some(layer) = layers.iter_mut().find(|l| &l.id == id) else {
+            return Err(failed("there is no such site".into()));
+        };
+        let form = layer.weight.form();
+        let Some(index) = index(form) else { return Err(failed(format!("it is already {form}"))) };
+        let keep = match &layer.weight {
+            Weight::Masked { keep, .. } => Some(keep.as_slice()),
+            _ => None,
+        };
+        let matrix = make(layer, keep, index).map_err(|e| failed(e.to_string()))?;
+        let noise = Noise::between(&layer.weight.values(), &matrix.unpack());
+        cx.measure(Measurement::higher(&format!("sqnr.{id}"), noise.decibels(), "dB"));
+        all = all.plus(noise);
+        before +=
+            Scheme { values: Values::F32, index }.bytes(matrix.inputs(), matrix.outputs(), matrix.kept());
+        after += matrix.bytes();
+        layer.weight = Weight::Packed { scheme: Scheme { values, index }, matrix };
+    }
+    cx.measure(Measurement::lower("mean_squared_error", all.mean_squared_error(), "1"));
+    cx.measure(Measurement::lower("site_bytes_as_f32", before as f64, "bytes"));
+    cx.measure(Measurement::lower("site_bytes", after as f64, "bytes"));
+    cx.progress("quantizing", on.len(), on.len())?;
+    Ok(Model::new(spec, layers)?)
+}
+
+/// The index that a form is packed with: a mask keeps its sparsity.
+fn index(form: Form) -> Option<Index> {
+    match form {
+        Form::Dense => Some(Index::Full),
+        Form::Masked => Some(Index::Sparse),
+        Form::Packed(_) => None,
+    }
+}
+
+/// Reads a word among a few.
+pub(crate) fn choose<T: Copy>(
+    key: &'static str,
+    word: &str,
+    bound: &'static str,
+    among: &[(&str, T)],
+) -> Result<T, QuantError> {
+    match among.iter().find(|(name, _)| *name == word) {
+        Some((_, value)) => Ok(*value),
+        None => Err(QuantError::Setting { key, value: format!("{word:?}"), bound }),
+    }
+}

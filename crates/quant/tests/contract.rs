@@ -1,0 +1,135 @@
+//! Every technique of this crate against the contract, on every backend that opens; and what they are for.
+
+#![allow(clippy::unwrap_used)] // clippy.toml allows it in test functions, but not in the functions they share
+
+use nlpress_core::event::Quiet;
+use nlpress_core::{Backend, BackendKind, Seed};
+use nlpress_model::dataset::accuracy;
+use nlpress_model::{Model, Network, SiteId, Weight};
+use nlpress_quant::{KINDS, int8};
+use nlpress_technique::contract::Bench;
+use nlpress_technique::{Cx, Kind, StepError};
+
+fn benches() -> Vec<Bench> {
+    BackendKind::compiled()
+        .into_iter()
+        .filter_map(|kind| kind.open().ok())
+        .map(|backend| Bench::new(&backend).unwrap())
+        .collect()
+}
+
+#[test]
+fn every_kind_keeps_the_contract() {
+    for bench in benches() {
+        for kind in KINDS {
+            bench.check(kind).unwrap();
+        }
+    }
+}
+
+fn ndarray() -> Backend {
+    BackendKind::Ndarray.open().unwrap()
+}
+
+/// Applies `kind` with `with` to `model`, and returns the model with everything that was reported.
+fn apply(
+    kind: &Kind,
+    with: &str,
+    model: Model,
+    on: &[&str],
+    bench: &Bench,
+) -> Result<(Model, Vec<(String, f64)>), StepError> {
+    let backend = ndarray();
+    let technique = (kind.parse)(&with.parse().unwrap()).unwrap();
+    let on: Vec<SiteId> = on.iter().map(|s| SiteId::new(*s)).collect();
+    let mut problems = Vec::new();
+    let planned = technique.plan(&model.outline(), &on, &mut problems);
+    if let Some(problem) = problems.first() {
+        return Err(StepError::Failed(problem.to_string()));
+    }
+    let mut cx = Cx {
+        seed: Seed(4),
+        backend: &backend,
+        threads: 1,
+        sink: &Quiet,
+        train: bench.valid(),
+        valid: bench.valid(),
+        teacher: None,
+        notes: Vec::new(),
+        measured: Vec::new(),
+    };
+    let model = technique.apply(model, &on, &mut cx)?;
+    assert_eq!(model.outline(), planned);
+    Ok((model, cx.measured.into_iter().map(|m| (m.name, m.value)).collect()))
+}
+
+fn score(model: &Model, bench: &Bench) -> f64 {
+    let logits = Network::bind(model, &ndarray()).logits_of(bench.valid()).unwrap();
+    accuracy(&logits, 1, bench.valid().labels())
+}
+
+fn value(measured: &[(String, f64)], name: &str) -> f64 {
+    measured.iter().find(|(n, _)| n == name).unwrap_or_else(|| panic!("{name} in {measured:?}")).1
+}
+
+/// The bench's model with every third entry of `hidden.0` pruned.
+fn masked(bench: &Bench) -> Model {
+    let layer = &bench.model().layers()[0];
+    let keep: Vec<bool> = (0..layer.shape.weights()).map(|i| i % 3 != 0).collect();
+    let values = layer.weight.values().iter().zip(&keep).map(|(v, k)| if *k { *v } else { 0.0 }).collect();
+    bench.model().clone().with_weight(&SiteId::hidden(0), Weight::Masked { values, keep }).unwrap()
+}
+
+#[test]
+fn eight_bits_take_a_quarter_and_cost_next_to_nothing() {
+    let bench = Bench::new(&ndarray()).unwrap();
+    let (model, measured) = apply(&int8::KIND, "", bench.model().clone(), &["hidden.0"], &bench).unwrap();
+    assert!(value(&measured, "sqnr.hidden.0") > 35.0, "{measured:?}");
+    assert_eq!(value(&measured, "site_bytes"), (24 * 12 + 4 * 12) as f64);
+    assert_eq!(value(&measured, "site_bytes_as_f32"), (4 * 24 * 12) as f64);
+    assert!((score(&model, &bench) - score(bench.model(), &bench)).abs() <= 2.0 / 48.0 + 1e-9);
+}
+
+#[test]
+fn a_masked_site_keeps_its_mask_through_every_kind() {
+    let bench = Bench::new(&ndarray()).unwrap();
+    for kind in KINDS {
+        let model = masked(&bench);
+        let keep = model.layers()[0].weight.keep();
+        let with = if kind.name == "quant.gradients" { "fit = { epochs = 1 }" } else { "" };
+        let (after, _) = apply(kind, with, model, &["hidden.0"], &bench).unwrap();
+        assert_eq!(after.layers()[0].weight.keep(), keep, "{}", kind.name);
+        assert!(after.layers()[0].weight.values().iter().zip(&keep).all(|(v, k)| *k || *v == 0.0));
+    }
+}
+
+#[test]
+fn packed_sites_are_refused() {
+    let bench = Bench::new(&ndarray()).unwrap();
+    let (packed, _) = apply(&int8::KIND, "", bench.model().clone(), &["hidden.0"], &bench).unwrap();
+    for kind in KINDS {
+        let error = apply(kind, "", packed.clone(), &["hidden.0"], &bench).unwrap_err();
+        assert!(error.to_string().contains("packed int8/channel"), "{}: {error}", kind.name);
+    }
+    let on_the_rest =
+        apply(&KINDS[2], "fit = { epochs = 1 }", packed.clone(), &["output"], &bench).unwrap().0;
+    assert_eq!(on_the_rest.layers()[0], packed.layers()[0]);
+}
+
+#[test]
+fn integer_gradients_train_as_well_as_floats_in_a_quarter_of_the_bytes() {
+    let bench = Bench::new(&ndarray()).unwrap();
+    let with = "fit = { epochs = 60, learning_rate = 0.01 }";
+    let all = ["hidden.0", "hidden.1", "output"];
+    let (model, measured) = apply(&KINDS[2], with, bench.model().clone(), &all, &bench).unwrap();
+    let steps = 60.0 * 2.0;
+    assert_eq!(value(&measured, "gradient_bytes_as_f32"), steps * 4.0 * 413.0);
+    // 300 numbers in two blocks, 104 in one, 9 in one.
+    assert_eq!(value(&measured, "gradient_bytes"), steps * (413.0 + 4.0 * 4.0));
+    assert!(score(&model, &bench) > 0.9, "{}", score(&model, &bench));
+    let (whole, measured) =
+        apply(&KINDS[2], "block = 'site'\nfit = { epochs = 1 }", bench.model().clone(), &["output"], &bench)
+            .unwrap();
+    assert_eq!(value(&measured, "gradient_bytes"), 2.0 * (404.0 * 4.0 + 9.0 + 4.0));
+    assert_ne!(&whole, bench.model());
+}
