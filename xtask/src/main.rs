@@ -3,12 +3,20 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr)] // a command-line program talks
 
+mod bench;
+mod ci;
 mod data;
+mod pages;
+mod pipeline;
+mod suite;
+mod workspace;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
-/// The project's own chores.
+/// The project's own chores. Run them from the top folder of the repository.
+///
+/// Exit codes: 0 done, 1 failed, 2 refused input; `pipeline` passes on those of `nlpress run` (130: stopped).
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask")]
 struct Arguments {
@@ -18,9 +26,19 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Chore {
+    /// Builds the binary and runs a recipe with it, from the data to the report.
+    Pipeline(pipeline::Arguments),
     /// Fetches public corpora, or rebuilds the embedded one.
     #[command(subcommand)]
     Data(data::Chore),
+    /// Runs every test of the workspace, then the examples in its documentation.
+    Test(suite::Arguments),
+    /// Runs the benchmarks.
+    Bench(bench::Arguments),
+    /// Brings the generated pages in docs/techniques up to date.
+    Docs(pages::Arguments),
+    /// Does everything that a change must pass, in order, and stops at the first failure.
+    Ci(ci::Arguments),
 }
 
 /// An error of the user's surroundings or input (exit code 2) and not of the work itself (exit code 1).
@@ -37,13 +55,19 @@ impl std::error::Error for Refused {}
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().chore {
+        Chore::Pipeline(arguments) => return answer(pipeline::run(&arguments)),
         Chore::Data(chore) => data::run(chore),
+        Chore::Test(arguments) => suite::run(&arguments),
+        Chore::Bench(arguments) => bench::run(&arguments),
+        Chore::Docs(arguments) => pages::run(&arguments),
+        Chore::Ci(ci::Arguments {}) => ci::run(),
     };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::from(if error.downcast_ref::<Refused>().is_some() { 2 } else { 1 })
-        }
-    }
+    answer(outcome.map(|()| ExitCode::SUCCESS))
+}
+
+fn answer(outcome: anyhow::Result<ExitCode>) -> ExitCode {
+    outcome.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::from(if error.downcast_ref::<Refused>().is_some() { 2 } else { 1 })
+    })
 }
