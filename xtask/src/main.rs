@@ -18,7 +18,7 @@ use std::process::ExitCode;
 ///
 /// Exit codes: 0 done, 1 failed, 2 refused input; `pipeline` passes on those of `nlpress run` (130: stopped).
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask")]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
 struct Arguments {
     #[command(subcommand)]
     chore: Chore,
@@ -26,18 +26,13 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Chore {
-    /// Builds the binary and runs a recipe with it, from the data to the report.
     Pipeline(pipeline::Arguments),
     /// Fetches public corpora, or rebuilds the embedded one.
     #[command(subcommand)]
     Data(data::Chore),
-    /// Runs every test of the workspace, then the examples in its documentation.
     Test(suite::Arguments),
-    /// Runs the benchmarks.
     Bench(bench::Arguments),
-    /// Brings the generated pages in docs/techniques up to date.
     Docs(pages::Arguments),
-    /// Does everything that a change must pass, in order, and stops at the first failure.
     Ci(ci::Arguments),
 }
 
