@@ -5,11 +5,11 @@ use clap::Args;
 use std::time::{Duration, Instant};
 
 use crate::workspace::{ALL_BACKENDS, Backend, Workspace, cargo, succeed};
-use crate::{pages, pipeline, suite};
+use crate::{once, pages, pipeline, suite};
 
 /// Does everything that a change must pass, in order, and stops at the first failure.
 ///
-/// Formatting, clippy, the documentation, the tests on every backend, the article's pipeline in its quick form on
+/// Formatting, that burn is compiled once, clippy, the documentation, the tests on every backend, the article's pipeline in its quick form on
 /// every backend, the generated pages, and the example outside the workspace.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Arguments {}
@@ -22,6 +22,7 @@ pub(crate) fn run() -> Result<()> {
     let workspace = &Workspace::read()?;
     let steps: Vec<Step<'_>> = vec![
         ("formatting", Box::new(|| succeed(cargo(["fmt", "--all", "--check"])))),
+        ("burn compiled once", Box::new(once::check)),
         ("clippy", Box::new(clippy)),
         ("documentation", Box::new(documentation)),
         ("tests on every backend", Box::new(tests)),

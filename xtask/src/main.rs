@@ -6,6 +6,7 @@
 mod bench;
 mod ci;
 mod data;
+mod once;
 mod pages;
 mod pipeline;
 mod suite;
