@@ -96,6 +96,7 @@ pub fn decide(logits: &[f32]) -> u32 {
 
 /// Share of rows whose logits decide for the right label.
 pub fn accuracy(logits: &[f32], outputs: usize, labels: &[u32]) -> f64 {
-    let right = logits.chunks_exact(outputs).zip(labels).filter(|(row, label)| decide(row) == **label).count();
+    let right =
+        logits.chunks_exact(outputs).zip(labels).filter(|(row, label)| decide(row) == **label).count();
     right as f64 / labels.len().max(1) as f64
 }

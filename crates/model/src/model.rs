@@ -91,7 +91,8 @@ impl Model {
             .map(|(id, shape)| {
                 let mut rng = seed.derive("init").derive(id.as_str()).stream(0);
                 let bound = 1.0 / (shape.inputs as f32).sqrt();
-                let mut draw = |n: usize| (0..n).map(|_| (2.0 * rng.uniform() - 1.0) * bound).collect::<Vec<_>>();
+                let mut draw =
+                    |n: usize| (0..n).map(|_| (2.0 * rng.uniform() - 1.0) * bound).collect::<Vec<_>>();
                 Layer { weight: Weight::Dense(draw(shape.weights())), bias: draw(shape.outputs), id, shape }
             })
             .collect();

@@ -251,8 +251,7 @@ impl Network {
         };
         let width = pre.len() / rows.max(1);
         let leaf = self.tensor(pre, [rows, width], &self.tracked).require_grad();
-        let output =
-            (!rest.is_empty()).then(|| self.rest(leaf.clone(), rest, true, dropout, first));
+        let output = (!rest.is_empty()).then(|| self.rest(leaf.clone(), rest, true, dropout, first));
         Ok(Trace { sites, leaf, output, rows })
     }
 
@@ -311,7 +310,8 @@ impl Network {
             if let Some(dropout) = dropout.filter(|d| d.rate > 0.0) {
                 let [rows, width] = hidden.dims();
                 let factors = dropout.factors(i - 1, first, rows, width);
-                hidden = hidden * self.tensor(factors, [rows, width], if train { &self.tracked } else { &self.device });
+                hidden = hidden
+                    * self.tensor(factors, [rows, width], if train { &self.tracked } else { &self.device });
             }
             if let Some(levels) = site.levels {
                 hidden = round_to_levels(hidden, levels);

@@ -8,7 +8,8 @@ pub fn summarise(outline: &Outline) -> String {
     let mut text = String::new();
     let line = |text: &mut String, cells: [&str; 6]| {
         let [a, b, c, d, e, f] = cells;
-        writeln!(text, "{a:<12} {b:>14} {c:<20} {d:>12} {e:>12} {f:>12}").expect("a String takes every write");
+        writeln!(text, "{a:<12} {b:>14} {c:<20} {d:>12} {e:>12} {f:>12}")
+            .expect("a String takes every write");
     };
     line(&mut text, ["site", "shape", "form", "parameters", "MACs", "bytes"]);
     let bytes = |site: &Site| {

@@ -155,7 +155,13 @@ struct Raw {
 
 impl Default for Raw {
     fn default() -> Self {
-        Self { workers: 2, exchange: Exchange::F32, compare: true, tolerance: 0.05, fit: FitConfig::default() }
+        Self {
+            workers: 2,
+            exchange: Exchange::F32,
+            compare: true,
+            tolerance: 0.05,
+            fit: FitConfig::default(),
+        }
     }
 }
 

@@ -220,7 +220,8 @@ impl Technique for ByModel {
 
     fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
         if self.0.stages > before.sites.len() {
-            let why = format!("stages is {}, but the network has {} sites", self.0.stages, before.sites.len());
+            let why =
+                format!("stages is {}, but the network has {} sites", self.0.stages, before.sites.len());
             problems.push(Problem::of_step(why));
         }
         retrain::plan(before, on, problems)

@@ -17,7 +17,10 @@ pub fn plan(before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Out
         if !on.contains(&site.id) {
             problems.push(Problem::at(&site.id, "it is not selected, but training takes the whole network"));
         } else if site.form != Form::Dense {
-            problems.push(Problem::at(&site.id, format!("it is {}, but training starts from dense sites", site.form)));
+            problems.push(Problem::at(
+                &site.id,
+                format!("it is {}, but training starts from dense sites", site.form),
+            ));
         }
     }
     Outline::dense(&before.spec)

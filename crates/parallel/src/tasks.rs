@@ -103,7 +103,10 @@ impl Technique for Tasks {
                 best = i;
             }
         }
-        cx.note(format!("learning rate {} has the lowest validation loss, {:.4}", self.rates[best], trained[best].1));
+        cx.note(format!(
+            "learning rate {} has the lowest validation loss, {:.4}",
+            self.rates[best], trained[best].1
+        ));
         trained.into_iter().nth(best).map(|(model, _)| model).ok_or(StepError::Missing("a task"))
     }
 }

@@ -72,7 +72,14 @@ impl Plan {
 impl PlannedRow {
     fn new(id: &str, family: &str, parent: Option<&str>, steps: Vec<PlannedStep>, outline: Outline) -> Self {
         let predicted_bytes = outline.predicted_bytes();
-        Self { id: id.into(), family: family.into(), parent: parent.map(Into::into), steps, outline, predicted_bytes }
+        Self {
+            id: id.into(),
+            family: family.into(),
+            parent: parent.map(Into::into),
+            steps,
+            outline,
+            predicted_bytes,
+        }
     }
 }
 

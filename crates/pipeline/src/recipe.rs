@@ -253,7 +253,8 @@ impl Recipe {
     /// named twice, and parents or teachers that do not come before.
     pub fn parse(text: &str, file: &str) -> Result<Self, RecipeError> {
         let reader = Reader { text, file };
-        let raw: Raw = toml::from_str(text).map_err(|e| reader.refuse(e.span().map(|s| s.start), e.message()))?;
+        let raw: Raw =
+            toml::from_str(text).map_err(|e| reader.refuse(e.span().map(|s| s.start), e.message()))?;
         if *raw.schema.get_ref() != 1 {
             let why = format!("schema is {}, but this version reads 1", raw.schema.get_ref());
             return Err(reader.refuse(Some(raw.schema.span().start), why));
@@ -261,7 +262,9 @@ impl Recipe {
         let seeds = raw.seeds.as_ref().map_or(1, |s| *s.get_ref());
         if !(1..=MOST_SEEDS).contains(&seeds) {
             let at = raw.seeds.as_ref().map(|s| s.span().start);
-            return Err(reader.refuse(at, format!("seeds is {seeds}, but it must be between 1 and {MOST_SEEDS}")));
+            return Err(
+                reader.refuse(at, format!("seeds is {seeds}, but it must be between 1 and {MOST_SEEDS}"))
+            );
         }
         let folder = Path::new(file).parent().unwrap_or(Path::new(""));
         let network = reader.network(raw.model, folder)?;
@@ -398,7 +401,9 @@ impl Reader<'_> {
             (kind.parse)(&raw.with).map_err(|e| self.refuse(Some(at), format!("{}: {e}", raw.kind)))?;
         let max_drop = raw.gate.map(|g| g.max_drop);
         if let Some(drop) = max_drop.filter(|d| !(d.is_finite() && *d >= 0.0)) {
-            return Err(self.refuse(Some(at), format!("max_drop is {drop}, but it must be at least 0 points")));
+            return Err(
+                self.refuse(Some(at), format!("max_drop is {drop}, but it must be at least 0 points"))
+            );
         }
         Ok(Step { kind, on, technique, max_drop, line: self.line(at) })
     }
@@ -426,7 +431,8 @@ impl Reader<'_> {
 mod tests {
     use super::*;
 
-    const HEAD: &str = "schema = 1\n[model]\nnetwork = { mlp = { hidden = [8] } }\n[data]\ncorpus = 'embedded'\n";
+    const HEAD: &str =
+        "schema = 1\n[model]\nnetwork = { mlp = { hidden = [8] } }\n[data]\ncorpus = 'embedded'\n";
 
     fn refused(tail: &str) -> RecipeError {
         Recipe::parse(&format!("{HEAD}{tail}"), "r.toml").expect_err(tail)

@@ -125,7 +125,9 @@ fn start(recipe: &Recipe, prepared: &Prepared) -> Result<Option<Model>, RunError
     let encoder = Encoder::from_parts(&artifact.encoder.config, &artifact.encoder.blob)
         .map_err(|e| misfit(e.to_string()))?;
     if encoder.to_parts() != prepared.encoder.to_parts() {
-        return Err(misfit("its vocabulary is not the one that the data gives; use the data it was made from".into()));
+        return Err(misfit(
+            "its vocabulary is not the one that the data gives; use the data it was made from".into(),
+        ));
     }
     Ok(Some(ship::unpack(&artifact)?))
 }
@@ -264,7 +266,11 @@ fn measured(
             artifacts: row
                 .copies
                 .iter()
-                .map(|c| SeedArtifact { seed: c.seed, path: relative(options.out, &c.path), sha256: c.sha256.clone() })
+                .map(|c| SeedArtifact {
+                    seed: c.seed,
+                    path: relative(options.out, &c.path),
+                    sha256: c.sha256.clone(),
+                })
                 .collect(),
             notes: first.journal.notes.clone(),
         };

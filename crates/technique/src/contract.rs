@@ -72,7 +72,8 @@ impl Bench {
     pub fn check(&self, kind: &Kind) -> Result<(), String> {
         let name = kind.name;
         let table = example(kind)?;
-        let technique = (kind.parse)(&table).map_err(|e| format!("{name}: its example does not parse: {e}"))?;
+        let technique =
+            (kind.parse)(&table).map_err(|e| format!("{name}: its example does not parse: {e}"))?;
         let mut unknown = table.clone();
         unknown.insert("no_such_setting".into(), toml::Value::Boolean(true));
         if (kind.parse)(&unknown).is_ok() {
@@ -101,7 +102,8 @@ impl Bench {
         if after != self.run(kind, 1)? || after != self.run(kind, 2)? {
             return Err(format!("{name}: the same seed gives other numbers, or threads change them"));
         }
-        let logits = Network::bind(&after, &self.backend).logits_of(&self.valid).map_err(|e| e.to_string())?;
+        let logits =
+            Network::bind(&after, &self.backend).logits_of(&self.valid).map_err(|e| e.to_string())?;
         if let Some(bad) = logits.iter().find(|x| !x.is_finite()) {
             return Err(format!("{name}: a logit is {bad}"));
         }

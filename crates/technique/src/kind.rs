@@ -66,7 +66,9 @@ impl fmt::Debug for Kind {
 ///
 /// # Errors
 /// The message of serde or of the technique's own check, naming the key, the value and the bound.
-pub fn parse<T: Technique + DeserializeOwned + 'static>(with: &toml::Table) -> Result<Box<dyn Technique>, String> {
+pub fn parse<T: Technique + DeserializeOwned + 'static>(
+    with: &toml::Table,
+) -> Result<Box<dyn Technique>, String> {
     match toml::Value::Table(with.clone()).try_into::<T>() {
         Ok(technique) => Ok(Box::new(technique)),
         Err(error) => Err(error.message().to_owned()),

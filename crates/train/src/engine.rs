@@ -56,7 +56,8 @@ impl Engine for Serial {
         let network = self.network.as_mut().ok_or(TrainError::Engine("it was not begun".into()))?;
         network.update(0..network.sites(), flat);
         let n = batch.indices.len();
-        let mut loss = |logits: &[f32], gradient: &mut [f32]| batch.objective.loss(batch.indices, n, logits, gradient);
+        let mut loss =
+            |logits: &[f32], gradient: &mut [f32]| batch.objective.loss(batch.indices, n, logits, gradient);
         Ok(network.gradients((batch.rows, batch.indices), Some(batch.dropout), 0, &mut loss)?)
     }
 }

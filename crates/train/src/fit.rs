@@ -142,7 +142,11 @@ pub fn fit(model: Model, mut fit: Fit<'_>) -> Result<(Model, History), TrainErro
     };
     let outputs = model.spec().outputs();
     if outputs != fit.train.outputs() {
-        let why = format!("{} classes need {} outputs, the network has {outputs}", fit.train.classes(), fit.train.outputs());
+        let why = format!(
+            "{} classes need {} outputs, the network has {outputs}",
+            fit.train.classes(),
+            fit.train.outputs()
+        );
         return Err(ModelError::Data(why).into());
     }
     let start = model.flat();
@@ -164,7 +168,8 @@ pub fn fit(model: Model, mut fit: Fit<'_>) -> Result<(Model, History), TrainErro
             epochs: Vec::new(),
         },
     };
-    let frozen: Vec<usize> = model.flat_keep().iter().enumerate().filter(|(_, k)| !**k).map(|(i, _)| i).collect();
+    let frozen: Vec<usize> =
+        model.flat_keep().iter().enumerate().filter(|(_, k)| !**k).map(|(i, _)| i).collect();
     let is_weight = if config.l1() + config.l2() > 0.0 { model.flat_is_weight() } else { Vec::new() };
     let mut dropout = Dropout::new(model.spec(), seed, 0);
     let steps = u64::from(config.epochs()) * fit.train.len().div_ceil(config.batch()) as u64;
@@ -227,7 +232,12 @@ pub fn fit(model: Model, mut fit: Fit<'_>) -> Result<(Model, History), TrainErro
 }
 
 /// Loss and accuracy of a model on validation rows.
-fn validate(model: &Model, flat: &[f32], backend: &Backend, valid: &Dataset) -> Result<(f64, f64), TrainError> {
+fn validate(
+    model: &Model,
+    flat: &[f32],
+    backend: &Backend,
+    valid: &Dataset,
+) -> Result<(f64, f64), TrainError> {
     let model = model.clone().with_flat(flat)?;
     let logits = Network::bind(&model, backend).logits_of(valid)?;
     let loss = mean_loss(&Labels::of(valid), &logits, valid.len());
