@@ -216,17 +216,10 @@ impl Network {
             }
             Input::Activations(pre) => (pre.to_vec(), self.sites[sites.start].shape.inputs, sites.clone()),
         };
-<<<<<<< HEAD
-        let width = pre.len() / rows.max(1);
-        let leaf = self.tensor(pre, [rows, width], &self.tracked).require_grad();
-        let output = (!rest.is_empty()).then(|| self.rest(leaf.clone(), rest, true, dropout, first));
-        Ok(Trace { sites, leaf, output, rows })
-=======
         let shape = [pre.len() / width, width];
         let leaf = self.tensor(pre, shape, &self.tracked).require_grad();
         let output = (!rest.is_empty()).then(|| self.rest(leaf.clone(), rest, true, dropout, first));
         Ok(Trace { sites, dense, leaf, output })
->>>>>>> runtime
     }
 
     /// Carries the derivative `upstream` by a trace's output back through its sites: returns the derivative by
@@ -313,15 +306,9 @@ impl Network {
             let mut hidden = activation::relu(pre);
             if let Some(dropout) = dropout.filter(|d| !d.is_off()) {
                 let [rows, width] = hidden.dims();
-<<<<<<< HEAD
-                let factors = dropout.factors(i - 1, first, rows, width);
-                hidden = hidden
-                    * self.tensor(factors, [rows, width], if train { &self.tracked } else { &self.device });
-=======
                 let device = if train { &self.tracked } else { &self.device };
                 hidden =
                     hidden * self.tensor(dropout.factors(i - 1, first, rows, width), [rows, width], device);
->>>>>>> runtime
             }
             if let Some(levels) = site.levels {
                 hidden = round_to_levels(hidden, levels);

@@ -163,11 +163,7 @@ impl Default for Raw {
             workers: 2,
             exchange: Exchange::F32,
             compare: true,
-<<<<<<< HEAD
             tolerance: 1e-4,
-=======
-            tolerance: 0.05,
->>>>>>> runtime
             fit: FitConfig::default(),
         }
     }

@@ -124,40 +124,9 @@ fn run(model: Model, mut fit: Fit<'_>) -> Result<(Model, History), TrainError> {
         Some(engine) => engine,
         None => &mut serial,
     };
-<<<<<<< HEAD
-    let outputs = model.spec().outputs();
-    if outputs != fit.train.outputs() {
-        let why = format!(
-            "{} classes need {} outputs, the network has {outputs}",
-            fit.train.classes(),
-            fit.train.outputs()
-        );
-        return Err(ModelError::Data(why).into());
-    }
-    let start = model.flat();
-    if start.is_empty() {
-        return Err(TrainError::Engine("no site of the model can be trained: all are packed".into()));
-    }
-    engine.begin(&model, fit.backend)?;
-    let identity = identity(&fit, &start);
-    let mut at = match fit.checkpoint.filter(|path| fit.resume && path.exists()) {
-        Some(path) => resumed(path, &identity)?,
-        None => Progress {
-            identity,
-            epoch: 0,
-            step: 0,
-            adam: Adam::new(start.len()),
-            flat: start,
-            best: None,
-            stale: 0,
-            epochs: Vec::new(),
-        },
-    };
-=======
     check(&model, &fit, engine)?;
     engine.begin(&model, fit.backend)?;
     let mut at = start(&model, &fit)?;
->>>>>>> runtime
     let frozen: Vec<usize> =
         model.flat_keep().iter().enumerate().filter(|(_, k)| !**k).map(|(i, _)| i).collect();
     let is_weight = if config.l1() + config.l2() > 0.0 { model.flat_is_weight() } else { Vec::new() };
