@@ -131,16 +131,6 @@ fn plans_refuse_what_cannot_be_done() {
 #[test]
 fn a_site_that_kept_too_little_is_named() {
     let world = World::new();
-<<<<<<< HEAD
-    let steps = [
-        ("prune.magnitude", "**", "sparsity = 0.98"),
-        ("prune.magnitude", "**", "sparsity = 0.985\nscope = 'site'"),
-    ];
-    // 392 weights: 8 stay after the first cut, and the second is to leave 5 + 2 + 1.
-    if let Err(why) = world.run(&steps) {
-        assert!(why.contains("are kept") || why.contains("larger"), "{why}");
-    }
-=======
     // 10 of 96 are left at hidden.1, which the second cut is to leave 20 of; the plan knows totals only.
     let why = world
         .run(&[
@@ -149,7 +139,6 @@ fn a_site_that_kept_too_little_is_named() {
         ])
         .unwrap_err();
     assert!(why.contains("hidden.1: 10 of 96 entries are kept, fewer than the 20"), "{why}");
->>>>>>> prune
 }
 
 #[test]
