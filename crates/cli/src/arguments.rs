@@ -59,7 +59,7 @@ pub(crate) struct Compute {
     #[arg(long, default_value = "ndarray", value_name = "NAME")]
     pub(crate) backend: BackendKind,
     /// Threads to use; all processors when not given. Results do not depend on it.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = threads)]
     pub(crate) threads: Option<usize>,
 }
 
@@ -220,7 +220,7 @@ pub(crate) struct Predict {
     #[arg(long)]
     pub(crate) json: bool,
     /// Threads to use.
-    #[arg(long, default_value_t = 1, value_name = "N")]
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = threads)]
     pub(crate) threads: usize,
 }
 
@@ -249,7 +249,7 @@ pub(crate) struct Bench {
     #[arg(long, default_value_t = 15, value_name = "N")]
     pub(crate) rounds: usize,
     /// Threads for the throughput, beside one.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = threads)]
     pub(crate) threads: Option<usize>,
     /// Print `{"speed": …}` as in report.json; a list when there are several artifacts.
     #[arg(long)]
@@ -289,4 +289,11 @@ pub(crate) struct Techniques {
 pub(crate) struct Rss {
     /// The artifact.
     pub(crate) artifact: PathBuf,
+}
+
+fn threads(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(n) if (1..=1024).contains(&n) => Ok(n),
+        _ => Err("it must be a number from 1 to 1024".into()),
+    }
 }

@@ -17,9 +17,6 @@ pub(crate) fn compute(compute: &Compute) -> anyhow::Result<(Backend, usize)> {
     let backend = compute.backend.open().map_err(refuse)?;
     let threads =
         compute.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
-    if !(1..=1024).contains(&threads) {
-        return Err(refuse(format!("--threads is {threads}, but it must be between 1 and 1024")));
-    }
     rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
     Ok((backend, threads))
 }
@@ -61,7 +58,7 @@ pub(crate) fn recipe(path: &std::path::Path, changes: &Changes) -> anyhow::Resul
 
 /// A recipe's data made ready.
 pub(crate) fn prepare(recipe: &Recipe, changes: &Changes) -> anyhow::Result<Prepared> {
-    Prepared::of(&recipe.data, &changes.data_dir).map_err(refuse)
+    Prepared::of(&recipe.data, &changes.data_dir).map_err(|e| refuse(format!("{}: {e}", recipe.path)))
 }
 
 /// Labelled text for training.

@@ -147,7 +147,7 @@ struct Raw {
     #[serde(default)]
     train: FitConfig,
     #[serde(default)]
-    controls: Controls,
+    controls: Option<Spanned<Controls>>,
     #[serde(default)]
     steps: Vec<Spanned<RawStep>>,
     #[serde(default)]
@@ -246,6 +246,11 @@ impl Recipe {
         Self::parse(&text, &file)
     }
 
+    /// Something that is wrong with this recipe as a whole.
+    pub(crate) fn refuse(&self, why: impl std::fmt::Display) -> RecipeError {
+        RecipeError { file: self.path.clone(), line: None, why: why.to_string() }
+    }
+
     /// Reads the text of a recipe; `file` names it in errors.
     ///
     /// # Errors
@@ -273,6 +278,7 @@ impl Recipe {
         for variant in raw.variants {
             variants.push(reader.variant(variant)?);
         }
+        let controls = reader.controls(raw.controls, &raw.train)?;
         let stem = Path::new(file).file_stem().map_or("recipe".into(), |s| s.to_string_lossy().into_owned());
         let recipe = Self {
             name: raw.name.unwrap_or(stem),
@@ -284,7 +290,7 @@ impl Recipe {
             data,
             train: raw.train,
             variants,
-            controls: raw.controls,
+            controls,
         };
         reader.names(&recipe)?;
         Ok(recipe)
@@ -343,6 +349,16 @@ impl Reader<'_> {
             },
         });
         Ok(DataRecipe { corpus: raw.corpus, source, options: raw.read, encoder: raw.encoder })
+    }
+
+    fn controls(&self, raw: Option<Spanned<Controls>>, train: &FitConfig) -> Result<Controls, RecipeError> {
+        let Some(raw) = raw else { return Ok(Controls::default()) };
+        let (at, controls) = (raw.span().start, raw.into_inner());
+        if controls.more_epochs > 0 {
+            let more = train.clone().with_epochs(controls.more_epochs);
+            more.map_err(|e| self.refuse(Some(at), format!("controls: more_epochs: {e}")))?;
+        }
+        Ok(controls)
     }
 
     /// Plain `[[steps]]`: a chain in which every step is a row of its own.
