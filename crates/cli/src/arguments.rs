@@ -172,7 +172,7 @@ pub(crate) struct Train {
     #[arg(long, default_value_t = 32, value_name = "N")]
     pub(crate) batch: usize,
     /// Adam's learning rate.
-    #[arg(long, default_value_t = 1e-3, value_name = "RATE")]
+    #[arg(long, default_value_t = 1e-3, value_name = "RATE", value_parser = finite)]
     pub(crate) learning_rate: f64,
     /// How the learning rate moves.
     #[arg(long, default_value = "constant", value_name = "SHAPE")]
@@ -181,7 +181,7 @@ pub(crate) struct Train {
     #[arg(long, value_name = "EPOCHS")]
     pub(crate) patience: Option<u32>,
     /// Scale gradients down to this Euclidean norm.
-    #[arg(long, value_name = "NORM")]
+    #[arg(long, value_name = "NORM", value_parser = finite)]
     pub(crate) clip_norm: Option<f64>,
     /// Root of all random choices.
     #[arg(long, default_value_t = 0, value_name = "N")]
@@ -289,6 +289,11 @@ pub(crate) struct Techniques {
 pub(crate) struct Rss {
     /// The artifact.
     pub(crate) artifact: PathBuf,
+}
+
+/// A number that JSON can carry.
+fn finite(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|x: &f64| x.is_finite()).ok_or_else(|| "it must be a finite number".into())
 }
 
 fn threads(text: &str) -> Result<usize, String> {

@@ -53,5 +53,5 @@ fn every_artifact_answers_as_its_model_does_and_gives_it_back() {
         let bound = if has_integers(&model) { 0.05 * largest } else { 1e-4 * largest.max(1.0) };
         assert!(largest > 0.0 && apart <= bound, "{name}: {apart:e} apart, {bound:e} allowed");
     }
-    assert!(integers >= 3, "only {integers} kinds made integers");
+    assert!(integers >= 2, "only {integers} kinds made integers");
 }
