@@ -190,9 +190,9 @@ struct RawData {
     #[serde(default)]
     files: Option<Source>,
     #[serde(default)]
-    read: CorpusOptions,
+    read: Option<Spanned<CorpusOptions>>,
     #[serde(default)]
-    encoder: EncoderConfig,
+    encoder: Option<Spanned<EncoderConfig>>,
 }
 
 #[derive(Deserialize)]
@@ -339,7 +339,22 @@ impl Reader<'_> {
         if raw.corpus.is_some() == raw.files.is_some() {
             return Err(self.refuse(Some(at), "data needs either a corpus name or files, and not both"));
         }
-        raw.encoder.check().map_err(|e| self.refuse(Some(at), e.to_string()))?;
+        let options = match raw.read {
+            Some(read) => {
+                let checked = read.get_ref().split.check();
+                checked.map_err(|e| self.refuse(Some(read.span().start), e.to_string()))?;
+                read.into_inner()
+            }
+            None => CorpusOptions::default(),
+        };
+        let encoder = match raw.encoder {
+            Some(encoder) => {
+                let checked = encoder.get_ref().check();
+                checked.map_err(|e| self.refuse(Some(encoder.span().start), e.to_string()))?;
+                encoder.into_inner()
+            }
+            None => EncoderConfig::default(),
+        };
         let source = raw.files.map(|files| match files {
             Source::One(path) => Source::One(folder.join(path)),
             Source::Splits { train, valid, test } => Source::Splits {
@@ -348,7 +363,7 @@ impl Reader<'_> {
                 test: test.map(|p| folder.join(p)),
             },
         });
-        Ok(DataRecipe { corpus: raw.corpus, source, options: raw.read, encoder: raw.encoder })
+        Ok(DataRecipe { corpus: raw.corpus, source, options, encoder })
     }
 
     fn controls(&self, raw: Option<Spanned<Controls>>, train: &FitConfig) -> Result<Controls, RecipeError> {

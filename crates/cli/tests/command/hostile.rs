@@ -275,7 +275,7 @@ fn text_that_is_no_corpus() {
     ] {
         world.refuses(command, b"", &["other", "bright", "dim, lit"]);
     }
-    world.refuses(&["train", "--data", "other.csv", "--out", "o"], b"", &["other", "split is empty"]);
+    world.refuses(&["train", "--data", "other.csv", "--out", "o"], b"", &["other", "empty"]);
 }
 
 #[test]
@@ -309,6 +309,11 @@ fn recipes_that_cannot_be_run() {
         ("read = {", "read = { header = \"yes\",", &["yes"]),
         ("read = {", "read = { colour = 1,", &["colour"]),
         ("train = 80", "train = 90", &["split = 90/10/10"]),
+        (
+            "corpus = \"embedded\"\nread = {",
+            "corpus = \"embedded\"\nread = { header = false,",
+            &["read", "limit"],
+        ),
         ("train = 80,", "train = 80, rest = 1,", &["rest"]),
         ("vocabulary = 100", "vocabulary = 0", &["vocabulary = 0"]),
         ("vocabulary = 100", "vocab = 100", &["vocab"]),
@@ -349,8 +354,16 @@ fn recipes_that_cannot_be_run() {
     ];
     assert!(cases.len() > 50);
     // What is about the whole recipe, or shows only with the data, has no line.
-    let whole =
-        ["inputs = 7", "outputs = 3", "dropout = ", "hidden = [", "path = ", "train = 90", "student = "];
+    let whole = [
+        "inputs = 7",
+        "outputs = 3",
+        "dropout = ",
+        "hidden = [",
+        "path = ",
+        "train = 90",
+        "student = ",
+        "header = false",
+    ];
     for (from, to, says) in cases {
         let at = RECIPE.find(from).unwrap_or_else(|| panic!("{from:?} is not in the recipe"));
         world.write("bad.toml", RECIPE.replacen(from, to, 1));
@@ -421,6 +434,8 @@ fn arguments_out_of_bounds() {
         (vec!["bench", "a.safetensors", "--data", "rows.csv", "--threads", "0"], &["--threads", "0"]),
         (vec!["bench", "a.safetensors", "--data", "rows.csv", "--rounds", "4"], &["4", "5"]),
         (vec!["eval", "a.safetensors"], &["--data"]),
+        (vec!["eval", "a.safetensors", "--corpus", "embedded", "--text-column", "body"], &["--text-column"]),
+        (vec!["train", "--corpus", "embedded", "--out", "o", "--no-header"], &["--no-header"]),
         (vec!["eval", "a.safetensors", "--corpus", "unheard-of"], &["unheard-of"]),
         (vec!["techniques", "quant.int4"], &["quant.int4"]),
     ];

@@ -125,9 +125,11 @@ impl SplitRule {
         }
     }
 
+    /// Checks the percentages.
+    ///
     /// # Errors
     /// [`TextError::Setting`] when there is nothing to train on or the parts do not make 100.
-    pub(crate) fn check(self) -> Result<(), TextError> {
+    pub fn check(self) -> Result<(), TextError> {
         let sum = u32::from(self.train) + u32::from(self.valid) + u32::from(self.test);
         if sum != 100 || self.train == 0 {
             return Err(TextError::Setting {
