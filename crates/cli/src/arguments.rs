@@ -59,7 +59,7 @@ pub(crate) struct Compute {
     #[arg(long, default_value = "ndarray", value_name = "NAME")]
     pub(crate) backend: BackendKind,
     /// Threads to use; all processors when not given. Results do not depend on it.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = threads)]
     pub(crate) threads: Option<usize>,
 }
 
@@ -172,7 +172,7 @@ pub(crate) struct Train {
     #[arg(long, default_value_t = 32, value_name = "N")]
     pub(crate) batch: usize,
     /// Adam's learning rate.
-    #[arg(long, default_value_t = 1e-3, value_name = "RATE")]
+    #[arg(long, default_value_t = 1e-3, value_name = "RATE", value_parser = finite)]
     pub(crate) learning_rate: f64,
     /// How the learning rate moves.
     #[arg(long, default_value = "constant", value_name = "SHAPE")]
@@ -181,7 +181,7 @@ pub(crate) struct Train {
     #[arg(long, value_name = "EPOCHS")]
     pub(crate) patience: Option<u32>,
     /// Scale gradients down to this Euclidean norm.
-    #[arg(long, value_name = "NORM")]
+    #[arg(long, value_name = "NORM", value_parser = finite)]
     pub(crate) clip_norm: Option<f64>,
     /// Root of all random choices.
     #[arg(long, default_value_t = 0, value_name = "N")]
@@ -220,7 +220,7 @@ pub(crate) struct Predict {
     #[arg(long)]
     pub(crate) json: bool,
     /// Threads to use.
-    #[arg(long, default_value_t = 1, value_name = "N")]
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = threads)]
     pub(crate) threads: usize,
 }
 
@@ -249,7 +249,7 @@ pub(crate) struct Bench {
     #[arg(long, default_value_t = 15, value_name = "N")]
     pub(crate) rounds: usize,
     /// Threads for the throughput, beside one.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = threads)]
     pub(crate) threads: Option<usize>,
     /// Print `{"speed": …}` as in report.json; a list when there are several artifacts.
     #[arg(long)]
@@ -289,4 +289,16 @@ pub(crate) struct Techniques {
 pub(crate) struct Rss {
     /// The artifact.
     pub(crate) artifact: PathBuf,
+}
+
+/// A number that JSON can carry.
+fn finite(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|x: &f64| x.is_finite()).ok_or_else(|| "it must be a finite number".into())
+}
+
+fn threads(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(n) if (1..=1024).contains(&n) => Ok(n),
+        _ => Err("it must be a number from 1 to 1024".into()),
+    }
 }

@@ -17,9 +17,6 @@ pub(crate) fn compute(compute: &Compute) -> anyhow::Result<(Backend, usize)> {
     let backend = compute.backend.open().map_err(refuse)?;
     let threads =
         compute.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
-    if !(1..=1024).contains(&threads) {
-        return Err(refuse(format!("--threads is {threads}, but it must be between 1 and 1024")));
-    }
     rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
     Ok((backend, threads))
 }
@@ -31,6 +28,8 @@ pub(crate) fn recipe(path: &std::path::Path, changes: &Changes) -> anyhow::Resul
     if let Some(corpus) = &changes.corpus {
         recipe.data.corpus = Some(corpus.clone());
         recipe.data.source = None;
+        let limit = recipe.data.options.limit;
+        recipe.data.options = CorpusOptions { limit, ..CorpusOptions::default() };
         said.push(format!("corpus {corpus}"));
     }
     if let Some(file) = &changes.data {
@@ -61,7 +60,7 @@ pub(crate) fn recipe(path: &std::path::Path, changes: &Changes) -> anyhow::Resul
 
 /// A recipe's data made ready.
 pub(crate) fn prepare(recipe: &Recipe, changes: &Changes) -> anyhow::Result<Prepared> {
-    Prepared::of(&recipe.data, &changes.data_dir).map_err(refuse)
+    Prepared::of(&recipe.data, &changes.data_dir).map_err(|e| refuse(format!("{}: {e}", recipe.path)))
 }
 
 /// Labelled text for training.
@@ -81,10 +80,11 @@ pub(crate) fn labelled(from: &Labelled, encoder: EncoderConfig) -> anyhow::Resul
 /// Labelled text for scoring and timing: every document of a file, or the test split of a named corpus.
 pub(crate) fn documents(from: &Labelled, otherwise: Option<&str>) -> anyhow::Result<Corpus> {
     let name = from.corpus.as_deref().or(if from.data.is_none() { otherwise } else { None });
+    let options = options(from)?;
     match (&from.data, name) {
         (Some(path), _) => {
             let split = SplitRule { train: 100, valid: 0, test: 0 };
-            let options = CorpusOptions { split, ..options(from)? };
+            let options = CorpusOptions { split, ..options };
             let mut corpus = Corpus::read(&Source::One(path.clone()), &options).map_err(refuse)?;
             corpus.test = std::mem::take(&mut corpus.train);
             Ok(corpus)
@@ -111,13 +111,17 @@ pub(crate) fn ngrams(text: &str) -> anyhow::Result<Analyzer> {
 }
 
 fn options(from: &Labelled) -> anyhow::Result<CorpusOptions> {
-    Ok(CorpusOptions {
+    let options = CorpusOptions {
         text: column(&from.text_column),
         label: column(&from.label_column),
         header: !from.no_header,
         delimiter: from.delimiter,
         ..CorpusOptions::default()
-    })
+    };
+    if from.data.is_none() && options != CorpusOptions::default() {
+        return Err(refuse("--text-column, --label-column, --no-header and --delimiter need --data FILE"));
+    }
+    Ok(options)
 }
 
 fn column(text: &str) -> Column {

@@ -1,7 +1,7 @@
 //! The `nlpress` command: it reads arguments, shows progress and turns outcomes into exit codes. Everything it
 //! does is done by the libraries.
 
-#![allow(clippy::print_stdout, clippy::print_stderr)] // a command-line program talks
+#![allow(clippy::print_stderr)] // a command-line program talks
 
 mod arguments;
 mod commands;

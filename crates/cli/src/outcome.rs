@@ -4,6 +4,7 @@ use nlpress::core::event::Stopped;
 use nlpress::pipeline::RunError;
 use nlpress::train::TrainError;
 use std::fmt;
+use std::io::{self, ErrorKind::BrokenPipe, Write};
 use std::process::ExitCode;
 
 /// Input that is refused: exit code 2.
@@ -26,7 +27,11 @@ pub(crate) fn refuse(why: impl fmt::Display) -> anyhow::Error {
 /// An error of a run, sorted into refused, stopped and failed.
 pub(crate) fn of_run(error: RunError) -> anyhow::Error {
     match error {
-        RunError::Recipe(_) | RunError::Data(_) | RunError::Ship(_) | RunError::Measure(_) => refuse(error),
+        RunError::Recipe(_)
+        | RunError::Data(_)
+        | RunError::Ship(_)
+        | RunError::Measure(_)
+        | RunError::File(..) => refuse(error),
         RunError::Stopped(stopped) => stopped.into(),
         other => other.into(),
     }
@@ -48,6 +53,36 @@ pub(crate) fn exit_code(done: anyhow::Result<()>) -> ExitCode {
         eprintln!("stopped on request; what was written is whole, and --resume goes on from it");
         return ExitCode::from(130);
     }
-    eprintln!("error: {error:#}");
+    if error.chain().any(|e| e.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == BrokenPipe)) {
+        return ExitCode::SUCCESS; // whoever reads standard output has read enough
+    }
+    eprintln!("error: {}", told(&error));
     ExitCode::from(if error.downcast_ref::<Refused>().is_some() { 2 } else { 1 })
+}
+
+/// Writes to standard output, without the panic of `print!` when nobody reads it any more.
+pub(crate) fn print(text: fmt::Arguments<'_>) -> io::Result<()> {
+    io::stdout().write_fmt(text)
+}
+
+/// `println!` whose failure is an error of the command.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        $crate::outcome::print(format_args!($($text)*))?;
+        $crate::outcome::print(format_args!("\n"))?;
+    }};
+}
+pub(crate) use say;
+
+/// An error and its causes, each said once: many messages already hold their cause.
+fn told(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::arguments::{Bench, Rss};
 use crate::data;
-use crate::outcome::refuse;
+use crate::outcome::{refuse, say};
 
 pub(crate) fn bench(arguments: Bench) -> anyhow::Result<()> {
     let corpus = data::documents(&arguments.labelled, Some("embedded"))?;
@@ -25,7 +25,7 @@ pub(crate) fn bench(arguments: Bench) -> anyhow::Result<()> {
         .zip(&sessions)
         .map(|(path, (session, rows))| (path.display().to_string(), Served::new(session, rows, &corpus.test)))
         .collect();
-    let timings = measure::time(&mut subjects, pace)?;
+    let timings = measure::time(&mut subjects, pace).map_err(refuse)?;
     let threads =
         arguments.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     let threads: Vec<usize> = if threads > 1 { vec![1, threads] } else { vec![1] };
@@ -48,7 +48,7 @@ pub(crate) fn bench(arguments: Bench) -> anyhow::Result<()> {
             "nonzeros_per_row": nonzeros,
         }));
         if !arguments.json {
-            println!(
+            say!(
                 "{}: batch 1 {:.2} µs (p90 {:.2}, p99 {:.2}), batch 32 {:.1} µs, {:.2}x the first's speed; {nonzeros:.0} non-zeros a row",
                 timing.name,
                 speed.batch1_us.p50,
@@ -60,8 +60,8 @@ pub(crate) fn bench(arguments: Bench) -> anyhow::Result<()> {
         }
     }
     match (arguments.json, results.as_slice()) {
-        (true, [only]) => println!("{only}"),
-        (true, many) => println!("{}", serde_json::Value::from(many.to_vec())),
+        (true, [only]) => say!("{only}"),
+        (true, many) => say!("{}", serde_json::Value::from(many.to_vec())),
         (false, _) => {}
     }
     Ok(())
@@ -77,7 +77,7 @@ pub(crate) fn rss(arguments: Rss) -> anyhow::Result<()> {
         session.score(&text, &mut scratch);
     }
     if let Some(bytes) = peak_rss() {
-        println!("{bytes}");
+        say!("{bytes}");
     }
     Ok(())
 }

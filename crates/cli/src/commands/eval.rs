@@ -7,14 +7,16 @@ use nlpress::runtime::Session;
 
 use crate::arguments::Eval;
 use crate::data;
-use crate::outcome::refuse;
+use crate::outcome::{refuse, say};
 
 pub(crate) fn eval(arguments: Eval) -> anyhow::Result<()> {
     let session = Session::open(&arguments.artifact).map_err(refuse)?;
     let corpus = data::documents(&arguments.labelled, None)?;
-    let labels = measure::labels_for(&session, &corpus.labels, &corpus.test).map_err(refuse)?;
+    let labels = measure::labels_for(&session, &corpus.labels, &corpus.test)
+        .map_err(|e| refuse(format!("{}: {e}", corpus.name)))?;
     let rows = measure::encode(&session, &corpus.test);
-    let (_, scores) = measure::score(&session, &rows, &labels).map_err(refuse)?;
+    let (_, scores) = measure::score(&session, &rows, &labels)
+        .map_err(|e| refuse(format!("{}: {e}", arguments.artifact.display())))?;
     let reference = match &arguments.against {
         None => None,
         Some(path) => {
@@ -23,7 +25,8 @@ pub(crate) fn eval(arguments: Eval) -> anyhow::Result<()> {
                 return Err(refuse(format!("{}: its labels are others", path.display())));
             }
             let rows = measure::encode(&other, &corpus.test);
-            Some(measure::score(&other, &rows, &labels).map_err(refuse)?.1.predictions)
+            let scored = measure::score(&other, &rows, &labels);
+            Some(scored.map_err(|e| refuse(format!("{}: {e}", path.display())))?.1.predictions)
         }
     };
     let compared = reference.is_some();
@@ -34,14 +37,14 @@ pub(crate) fn eval(arguments: Eval) -> anyhow::Result<()> {
         object.remove("agreement");
     }
     if arguments.json {
-        println!("{}", serde_json::json!({ "quality": json, "documents": labels.len() }));
+        say!("{}", serde_json::json!({ "quality": json, "documents": labels.len() }));
         return Ok(());
     }
-    println!("{} documents", labels.len());
+    say!("{} documents", labels.len());
     for (name, value) in json.as_object().into_iter().flatten() {
         let number = |v: &serde_json::Value| v.as_f64().unwrap_or(f64::NAN);
         let (low, high) = (number(&value["ci95"][0]), number(&value["ci95"][1]));
-        println!("{name:<10} {:.4}  (95 % interval {low:.4} to {high:.4})", number(&value["mean"]));
+        say!("{name:<10} {:.4}  (95 % interval {low:.4} to {high:.4})", number(&value["mean"]));
     }
     Ok(())
 }

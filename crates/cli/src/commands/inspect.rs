@@ -5,8 +5,8 @@ use nlpress::model::summary::summarise;
 use nlpress::pipeline::plan_of;
 
 use crate::arguments::{Inspect, Summary};
-use crate::data;
-use crate::outcome::{of_run, refuse};
+use crate::outcome::{of_run, refuse, say};
+use crate::{data, outcome};
 
 pub(crate) fn inspect(arguments: Inspect) -> anyhow::Result<()> {
     let artifact = Artifact::open(&arguments.artifact).map_err(refuse)?;
@@ -21,14 +21,14 @@ pub(crate) fn inspect(arguments: Inspect) -> anyhow::Result<()> {
                 "unshrunk": sizes.unshrunk,
             },
         });
-        println!("{}", serde_json::to_string_pretty(&json)?);
+        say!("{}", serde_json::to_string_pretty(&json)?);
         return Ok(());
     }
-    print!("{}", summarise(&artifact.outline));
-    println!();
+    outcome::print(format_args!("{}", summarise(&artifact.outline)))?;
+    say!("");
     for layer in &artifact.layers {
         let matrix = &layer.matrix;
-        println!(
+        say!(
             "{:<12} {}: {} bytes, {} of {} entries kept",
             layer.id,
             matrix.scheme(),
@@ -37,16 +37,20 @@ pub(crate) fn inspect(arguments: Inspect) -> anyhow::Result<()> {
             matrix.inputs() * matrix.outputs()
         );
     }
-    println!("\nlabels: {}", artifact.labels.join(", "));
+    say!("\nlabels: {}", artifact.labels.join(", "));
     let p = &artifact.provenance;
-    println!("made by: {} (nlpress {}, seed {})", p.technique, p.nlpress, p.seed);
-    println!("recipe sha256: {}\ndata sha256:   {}", p.recipe_sha256, p.data_sha256);
-    println!(
+    say!("made by: {} (nlpress {}, seed {})", p.technique, p.nlpress, p.seed);
+    say!("recipe sha256: {}\ndata sha256:   {}", p.recipe_sha256, p.data_sha256);
+    say!(
         "\nfile {} bytes: weights {}, biases {}, vocabulary {}, manifest {}",
-        sizes.file_bytes, sizes.weight_bytes, sizes.bias_bytes, sizes.vocabulary_bytes, sizes.manifest_bytes
+        sizes.file_bytes,
+        sizes.weight_bytes,
+        sizes.bias_bytes,
+        sizes.vocabulary_bytes,
+        sizes.manifest_bytes
     );
     for item in &sizes.unshrunk {
-        println!("did not shrink: {} ({} bytes): {}", item.what, item.bytes, item.why);
+        say!("did not shrink: {} ({} bytes): {}", item.what, item.bytes, item.why);
     }
     Ok(())
 }
@@ -60,6 +64,6 @@ pub(crate) fn summary(arguments: Summary) -> anyhow::Result<()> {
     } else {
         Artifact::open(&arguments.path).map_err(refuse)?.outline
     };
-    print!("{}", summarise(&outline));
+    outcome::print(format_args!("{}", summarise(&outline)))?;
     Ok(())
 }

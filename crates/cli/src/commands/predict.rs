@@ -6,8 +6,8 @@ use std::io::{BufRead, Write};
 use crate::arguments::Predict;
 use crate::outcome::refuse;
 
-/// Lines that are read before they are answered together.
-const CHUNK: usize = 4096;
+/// Lines, and bytes of them, that are read before they are answered together.
+const CHUNK: (usize, usize) = (4096, 1 << 20);
 /// Longest line of standard input, in bytes.
 const LONGEST: usize = 16 << 20;
 
@@ -17,7 +17,7 @@ pub(crate) fn predict(arguments: Predict) -> anyhow::Result<()> {
         return answer(&session, &arguments.texts, &arguments);
     }
     let mut input = std::io::stdin().lock();
-    let (mut line, mut texts, mut bytes) = (0, Vec::new(), Vec::new());
+    let (mut line, mut texts, mut held, mut bytes) = (0, Vec::new(), 0, Vec::new());
     loop {
         bytes.clear();
         let read = std::io::Read::take(&mut input, LONGEST as u64 + 1).read_until(b'\n', &mut bytes)?;
@@ -28,11 +28,13 @@ pub(crate) fn predict(arguments: Predict) -> anyhow::Result<()> {
         if read > 0 {
             let text = std::str::from_utf8(&bytes)
                 .map_err(|e| refuse(format!("standard input:{line}: it is not UTF-8: {e}")))?;
+            held += read;
             texts.push(text.trim_end_matches(['\n', '\r']).to_owned());
         }
-        if (read == 0 && !texts.is_empty()) || texts.len() == CHUNK {
+        if (read == 0 && !texts.is_empty()) || texts.len() == CHUNK.0 || held >= CHUNK.1 {
             answer(&session, &texts, &arguments)?;
             texts.clear();
+            held = 0;
         }
         if read == 0 {
             return Ok(());

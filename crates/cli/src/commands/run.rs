@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::arguments::Run;
-use crate::outcome::of_run;
+use crate::outcome::{of_run, say};
 use crate::progress::Progress;
 use crate::{data, outcome};
 
@@ -32,22 +32,26 @@ pub(crate) fn run(arguments: Run) -> anyhow::Result<()> {
     let progress = Progress::start(arguments.events.as_deref())?;
     let report = run_recipe(&recipe, &prepared, &options, &progress).map_err(of_run)?;
     if arguments.json {
-        println!("{}", report.json().trim_end());
+        say!("{}", report.json().trim_end());
     } else {
-        print_table(&report);
-        println!("\nartifacts and report.{{json,md,html}} are in {}", arguments.out.display());
+        print_table(&report)?;
+        say!("\nartifacts and report.{{json,md,html}} are in {}", arguments.out.display());
     }
     Ok(())
 }
 
-fn print_table(report: &Report) {
-    println!(
+fn print_table(report: &Report) -> anyhow::Result<()> {
+    say!(
         "{:<30} {:>9} {:>10} {:>12} {:>8}  verdict",
-        "row", "accuracy", "file KB", "batch 1, µs", "× parent"
+        "row",
+        "accuracy",
+        "file KB",
+        "batch 1, µs",
+        "× parent"
     );
     for row in &report.rows {
         let speedup = row.versus_parent.as_ref().map(|v| format!("{:.2}", v.batch1_speedup.median));
-        println!(
+        say!(
             "{:<30} {:>8.2}% {:>10.1} {:>12.2} {:>8}  {}",
             row.id,
             100.0 * row.quality.accuracy.mean,
@@ -57,6 +61,7 @@ fn print_table(report: &Report) {
             report::brief(row),
         );
     }
+    Ok(())
 }
 
 /// Peak memory of this program serving an artifact in a process of its own.

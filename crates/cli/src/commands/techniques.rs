@@ -7,7 +7,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use crate::arguments::Techniques;
-use crate::outcome::refuse;
+use crate::outcome::{self, refuse, say};
 
 pub(crate) fn techniques(arguments: Techniques) -> anyhow::Result<()> {
     if let Some(folder) = &arguments.markdown {
@@ -22,12 +22,12 @@ pub(crate) fn techniques(arguments: Techniques) -> anyhow::Result<()> {
         };
     if arguments.json {
         let json: Vec<serde_json::Value> = chosen.iter().map(|k| json(k)).collect();
-        println!("{}", serde_json::to_string_pretty(&json)?);
+        say!("{}", serde_json::to_string_pretty(&json)?);
     } else if arguments.name.is_some() {
-        print!("{}", chosen.iter().map(|k| page(k)).collect::<String>());
+        outcome::print(format_args!("{}", chosen.iter().map(|k| page(k)).collect::<String>()))?;
     } else {
         for kind in chosen {
-            println!("{:<20} {:<9} {}", kind.name, kind.family.to_string(), kind.summary);
+            say!("{:<20} {:<9} {}", kind.name, kind.family.to_string(), kind.summary);
         }
     }
     Ok(())
@@ -76,11 +76,15 @@ fn pages(folder: &Path) -> anyhow::Result<()> {
     let mut index = String::from(
         "# Techniques\n\nMade by `cargo xtask docs`; do not edit.\n\n| technique | family | what it does |\n|---|---|---|\n",
     );
+    let write = |file: &str, text: &str| {
+        let path = folder.join(file);
+        files::write_atomically(&path, text.as_bytes())
+            .map_err(|e| refuse(format!("{}: {e}", path.display())))
+    };
     for kind in kinds::all() {
         let file = format!("{}.md", kind.name);
         files::write_atomically(&folder.join(&file), page(kind).as_bytes())?;
         writeln!(index, "| [{}]({file}) | {} | {} |", kind.name, kind.family, sentence(kind.summary))?;
     }
-    files::write_atomically(&folder.join("README.md"), index.as_bytes())?;
-    Ok(())
+    write("README.md", &index)
 }

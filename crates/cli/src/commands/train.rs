@@ -12,7 +12,7 @@ use nlpress::train::{Fit, FitConfig, fit};
 
 use crate::arguments::{Shape, Train};
 use crate::data;
-use crate::outcome::{of_training, refuse};
+use crate::outcome::{of_training, refuse, say};
 use crate::progress::Progress;
 
 pub(crate) fn train(arguments: Train) -> anyhow::Result<()> {
@@ -62,9 +62,9 @@ pub(crate) fn train(arguments: Train) -> anyhow::Result<()> {
             "artifact": arguments.out, "file_bytes": bytes, "epochs": history.epochs.len(), "kept_epoch": history.kept,
             "test": { "accuracy": scores.accuracy, "macro_f1": scores.macro_f1, "nll": scores.nll },
         });
-        println!("{result}");
+        say!("{result}");
     } else {
-        println!(
+        say!(
             "{}: {bytes} bytes, {} epochs (epoch {} kept); on {} test documents: accuracy {:.2} %, macro-F1 {:.4}",
             arguments.out.display(),
             history.epochs.len(),
