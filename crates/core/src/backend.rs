@@ -76,7 +76,8 @@ impl BackendKind {
     pub fn open(self) -> Result<Backend, BackendError> {
         let device = match self {
             #[cfg(feature = "ndarray")]
-            #[allow(deprecated)] // burn prefers flex; nlpress keeps ndarray for as long as burn ships it
+            #[allow(deprecated)]
+            // burn prefers flex; nlpress keeps ndarray for as long as burn ships it
             Self::Ndarray => burn::tensor::Device::ndarray(),
             #[cfg(feature = "flex")]
             Self::Flex => burn::tensor::Device::flex(),

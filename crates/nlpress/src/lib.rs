@@ -1,1 +1,21 @@
-//! nlpress
+//! nlpress makes NLP models smaller and faster, and proves it. This crate is all of its libraries under one
+//! name; each can also be used on its own.
+//!
+//! To serve an artifact, [`runtime::Session`] is enough. To prune or quantize a burn module of your own, see
+//! [`prune::module`] and [`quant::module`]. To run a recipe, see [`pipeline`].
+
+pub use nlpress_artifact as artifact;
+pub use nlpress_core as core;
+pub use nlpress_distill as distill;
+pub use nlpress_eval as eval;
+pub use nlpress_model as model;
+pub use nlpress_outline as outline;
+pub use nlpress_packed as packed;
+pub use nlpress_parallel as parallel;
+pub use nlpress_pipeline as pipeline;
+pub use nlpress_prune as prune;
+pub use nlpress_quant as quant;
+pub use nlpress_runtime as runtime;
+pub use nlpress_technique as technique;
+pub use nlpress_text as text;
+pub use nlpress_train as train;

@@ -81,7 +81,7 @@ pub(crate) struct Workshop<'a> {
 
 impl Workshop<'_> {
     /// All rows: the teacher, the controls, the variants.
-    pub fn rows(&self) -> Result<Vec<Made>, RunError> {
+    pub(crate) fn rows(&self) -> Result<Vec<Made>, RunError> {
         let mut made: Vec<Made> = vec![self.teacher()?];
         for variant in self.controls()?.iter().chain(&self.recipe.variants) {
             let row = self.variant(variant, &made)?;
@@ -91,7 +91,7 @@ impl Workshop<'_> {
     }
 
     /// How many rows times repetitions there are to make.
-    pub fn total(&self) -> u64 {
+    pub(crate) fn total(&self) -> u64 {
         let controls = &self.recipe.controls;
         let extra = u64::from(controls.linear)
             + u64::from(controls.more_epochs > 0)
@@ -105,7 +105,8 @@ impl Workshop<'_> {
                 return Ok(model.clone());
             }
             let fresh = Model::init(self.spec, seed).map_err(TrainError::from)?;
-            let mut plan = Fit::new(&self.recipe.train, self.options.backend, &self.prepared.train, seed, self.sink);
+            let mut plan =
+                Fit::new(&self.recipe.train, self.options.backend, &self.prepared.train, seed, self.sink);
             plan.valid = Some(&self.prepared.valid);
             let (model, _) = fit(fresh, plan)?;
             Ok(model)
@@ -130,14 +131,20 @@ impl Workshop<'_> {
             add("control.more", "train.more", Box::new(More::new(more)));
         }
         if !controls.student.is_empty() {
-            add("control.student", "train.alone", Box::new(Alone::new(controls.student.clone(), train.clone())));
+            add(
+                "control.student",
+                "train.alone",
+                Box::new(Alone::new(controls.student.clone(), train.clone())),
+            );
         }
         Ok(variants)
     }
 
     fn variant(&self, variant: &Variant, made: &[Made]) -> Result<Made, RunError> {
         let find = |id: &str| {
-            made.iter().find(|m| m.id == id).ok_or_else(|| RunError::Internal(format!("row {id} was not made")))
+            made.iter()
+                .find(|m| m.id == id)
+                .ok_or_else(|| RunError::Internal(format!("row {id} was not made")))
         };
         let (parent, teacher) = (find(&variant.parent)?, find(&variant.teacher)?);
         let make = |seed: Seed, journal: &mut Journal| {
@@ -221,7 +228,11 @@ impl Workshop<'_> {
         let mut copies = Vec::new();
         for n in 0..self.recipe.seeds {
             let seed = Seed(self.recipe.seed).derive(&format!("repetition {n}"));
-            self.sink.say(&Event::StepStarted { variant: id.into(), step: technique.into(), seed: seed.0 })?;
+            self.sink.say(&Event::StepStarted {
+                variant: id.into(),
+                step: technique.into(),
+                seed: seed.0,
+            })?;
             let start = Instant::now();
             let copy = match self.kept(id, seed, n)? {
                 Some(copy) => copy,
@@ -234,7 +245,12 @@ impl Workshop<'_> {
             };
             copies.push(copy);
             let seconds = start.elapsed().as_secs_f64();
-            self.sink.say(&Event::StepFinished { variant: id.into(), step: technique.into(), seed: seed.0, seconds })?;
+            self.sink.say(&Event::StepFinished {
+                variant: id.into(),
+                step: technique.into(),
+                seed: seed.0,
+                seconds,
+            })?;
         }
         Ok(Made {
             id: id.into(),
@@ -297,7 +313,8 @@ impl Workshop<'_> {
         let (recipe, data) = (&self.recipe.sha256, &self.prepared.corpus.sha256);
         let backend = self.options.backend.kind();
         let planned = self.plan.row(id).map(|r| serde_json::to_string(&r.outline).unwrap_or_default());
-        let text = format!("{recipe} {data} {backend} {id} {} {} {planned:?}", seed.0, env!("CARGO_PKG_VERSION"));
+        let text =
+            format!("{recipe} {data} {backend} {id} {} {} {planned:?}", seed.0, env!("CARGO_PKG_VERSION"));
         files::sha256_hex(text.as_bytes())
     }
 }

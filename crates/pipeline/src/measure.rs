@@ -126,7 +126,11 @@ pub fn rates(
 ///
 /// # Errors
 /// [`MeasureError::Labels`] when the data has a label that the session does not know.
-pub fn labels_for(session: &Session, data: &[String], documents: &[Document]) -> Result<Vec<u32>, MeasureError> {
+pub fn labels_for(
+    session: &Session,
+    data: &[String],
+    documents: &[Document],
+) -> Result<Vec<u32>, MeasureError> {
     let place = |label: &String| session.labels().iter().position(|l| l == label);
     let map: Vec<Option<usize>> = data.iter().map(place).collect();
     documents

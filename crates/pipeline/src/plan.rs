@@ -1,6 +1,6 @@
 //! A recipe laid over an outline: what every row will be, before anything is trained.
 
-use nlpress_model::{Outline, SiteId};
+use nlpress_model::{MlpSpec, Outline, SiteId, Spec};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -45,8 +45,12 @@ impl Plan {
     /// Executes a recipe symbolically on the outline of its first model.
     ///
     /// # Errors
-    /// [`RecipeError`] with the line of the first step that cannot run and everything that is wrong with it.
+    /// [`RecipeError`] for a control that no network can have, and with the line of the first step that cannot run and
+    /// everything that is wrong with it.
     pub fn of(recipe: &Recipe, base: &Outline) -> Result<Self, RecipeError> {
+        let Spec::Mlp(teacher) = &base.spec;
+        let student = MlpSpec { hidden: recipe.controls.student.clone(), ..teacher.clone() };
+        Spec::Mlp(student).check().map_err(|e| recipe.refuse(format!("controls: student: {e}")))?;
         let mut outlines: BTreeMap<&str, Outline> = BTreeMap::from([(TEACHER, base.clone())]);
         let mut rows = vec![PlannedRow::new(TEACHER, "baseline", None, Vec::new(), base.clone())];
         for variant in &recipe.variants {
@@ -72,7 +76,14 @@ impl Plan {
 impl PlannedRow {
     fn new(id: &str, family: &str, parent: Option<&str>, steps: Vec<PlannedStep>, outline: Outline) -> Self {
         let predicted_bytes = outline.predicted_bytes();
-        Self { id: id.into(), family: family.into(), parent: parent.map(Into::into), steps, outline, predicted_bytes }
+        Self {
+            id: id.into(),
+            family: family.into(),
+            parent: parent.map(Into::into),
+            steps,
+            outline,
+            predicted_bytes,
+        }
     }
 }
 

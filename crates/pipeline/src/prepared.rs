@@ -64,10 +64,7 @@ impl Prepared {
     /// [`DataError`].
     pub fn of(data: &DataRecipe, folder: &Path) -> Result<Self, DataError> {
         let corpus = match (&data.corpus, &data.source) {
-            (Some(name), _) if name == "embedded" => match data.options.limit {
-                Some(limit) => Corpus::embedded()?.limited(limit)?,
-                None => Corpus::embedded()?,
-            },
+            (Some(name), _) if name == "embedded" => embedded(&data.options)?,
             (Some(name), _) => fetched(name, folder, &data.options)?,
             (None, Some(source)) => Corpus::read(source, &data.options)?,
             (None, None) => return Err(DataError::Misfit("data names no corpus and no file".into())),
@@ -127,6 +124,18 @@ impl Prepared {
 pub fn dataset(encoder: &Encoder, documents: &[Document], classes: usize) -> Result<Dataset, ModelError> {
     let texts: Vec<&str> = documents.iter().map(|d| d.text.as_str()).collect();
     Dataset::new(encoder.encode_all(&texts), documents.iter().map(|d| d.label).collect(), classes)
+}
+
+/// The corpus that is built in, whose options but one are settled.
+fn embedded(options: &CorpusOptions) -> Result<Corpus, DataError> {
+    if *options != (CorpusOptions { limit: options.limit, ..CorpusOptions::default() }) {
+        return Err(DataError::Misfit("read: of the embedded corpus only the limit can be set".into()));
+    }
+    let corpus = Corpus::embedded()?;
+    Ok(match options.limit {
+        Some(limit) => corpus.limited(limit)?,
+        None => corpus,
+    })
 }
 
 /// A corpus that `cargo xtask data fetch` put into `folder/name`.

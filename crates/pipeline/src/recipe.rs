@@ -147,7 +147,7 @@ struct Raw {
     #[serde(default)]
     train: FitConfig,
     #[serde(default)]
-    controls: Controls,
+    controls: Option<Spanned<Controls>>,
     #[serde(default)]
     steps: Vec<Spanned<RawStep>>,
     #[serde(default)]
@@ -190,9 +190,9 @@ struct RawData {
     #[serde(default)]
     files: Option<Source>,
     #[serde(default)]
-    read: CorpusOptions,
+    read: Option<Spanned<CorpusOptions>>,
     #[serde(default)]
-    encoder: EncoderConfig,
+    encoder: Option<Spanned<EncoderConfig>>,
 }
 
 #[derive(Deserialize)]
@@ -246,6 +246,11 @@ impl Recipe {
         Self::parse(&text, &file)
     }
 
+    /// Something that is wrong with this recipe as a whole.
+    pub(crate) fn refuse(&self, why: impl std::fmt::Display) -> RecipeError {
+        RecipeError { file: self.path.clone(), line: None, why: why.to_string() }
+    }
+
     /// Reads the text of a recipe; `file` names it in errors.
     ///
     /// # Errors
@@ -253,7 +258,8 @@ impl Recipe {
     /// named twice, and parents or teachers that do not come before.
     pub fn parse(text: &str, file: &str) -> Result<Self, RecipeError> {
         let reader = Reader { text, file };
-        let raw: Raw = toml::from_str(text).map_err(|e| reader.refuse(e.span().map(|s| s.start), e.message()))?;
+        let raw: Raw =
+            toml::from_str(text).map_err(|e| reader.refuse(e.span().map(|s| s.start), e.message()))?;
         if *raw.schema.get_ref() != 1 {
             let why = format!("schema is {}, but this version reads 1", raw.schema.get_ref());
             return Err(reader.refuse(Some(raw.schema.span().start), why));
@@ -261,7 +267,9 @@ impl Recipe {
         let seeds = raw.seeds.as_ref().map_or(1, |s| *s.get_ref());
         if !(1..=MOST_SEEDS).contains(&seeds) {
             let at = raw.seeds.as_ref().map(|s| s.span().start);
-            return Err(reader.refuse(at, format!("seeds is {seeds}, but it must be between 1 and {MOST_SEEDS}")));
+            return Err(
+                reader.refuse(at, format!("seeds is {seeds}, but it must be between 1 and {MOST_SEEDS}"))
+            );
         }
         let folder = Path::new(file).parent().unwrap_or(Path::new(""));
         let network = reader.network(raw.model, folder)?;
@@ -270,6 +278,7 @@ impl Recipe {
         for variant in raw.variants {
             variants.push(reader.variant(variant)?);
         }
+        let controls = reader.controls(raw.controls, &raw.train)?;
         let stem = Path::new(file).file_stem().map_or("recipe".into(), |s| s.to_string_lossy().into_owned());
         let recipe = Self {
             name: raw.name.unwrap_or(stem),
@@ -281,7 +290,7 @@ impl Recipe {
             data,
             train: raw.train,
             variants,
-            controls: raw.controls,
+            controls,
         };
         reader.names(&recipe)?;
         Ok(recipe)
@@ -330,7 +339,22 @@ impl Reader<'_> {
         if raw.corpus.is_some() == raw.files.is_some() {
             return Err(self.refuse(Some(at), "data needs either a corpus name or files, and not both"));
         }
-        raw.encoder.check().map_err(|e| self.refuse(Some(at), e.to_string()))?;
+        let options = match raw.read {
+            Some(read) => {
+                let checked = read.get_ref().split.check();
+                checked.map_err(|e| self.refuse(Some(read.span().start), e.to_string()))?;
+                read.into_inner()
+            }
+            None => CorpusOptions::default(),
+        };
+        let encoder = match raw.encoder {
+            Some(encoder) => {
+                let checked = encoder.get_ref().check();
+                checked.map_err(|e| self.refuse(Some(encoder.span().start), e.to_string()))?;
+                encoder.into_inner()
+            }
+            None => EncoderConfig::default(),
+        };
         let source = raw.files.map(|files| match files {
             Source::One(path) => Source::One(folder.join(path)),
             Source::Splits { train, valid, test } => Source::Splits {
@@ -339,7 +363,17 @@ impl Reader<'_> {
                 test: test.map(|p| folder.join(p)),
             },
         });
-        Ok(DataRecipe { corpus: raw.corpus, source, options: raw.read, encoder: raw.encoder })
+        Ok(DataRecipe { corpus: raw.corpus, source, options, encoder })
+    }
+
+    fn controls(&self, raw: Option<Spanned<Controls>>, train: &FitConfig) -> Result<Controls, RecipeError> {
+        let Some(raw) = raw else { return Ok(Controls::default()) };
+        let (at, controls) = (raw.span().start, raw.into_inner());
+        if controls.more_epochs > 0 {
+            let more = train.clone().with_epochs(controls.more_epochs);
+            more.map_err(|e| self.refuse(Some(at), format!("controls: more_epochs: {e}")))?;
+        }
+        Ok(controls)
     }
 
     /// Plain `[[steps]]`: a chain in which every step is a row of its own.
@@ -398,7 +432,9 @@ impl Reader<'_> {
             (kind.parse)(&raw.with).map_err(|e| self.refuse(Some(at), format!("{}: {e}", raw.kind)))?;
         let max_drop = raw.gate.map(|g| g.max_drop);
         if let Some(drop) = max_drop.filter(|d| !(d.is_finite() && *d >= 0.0)) {
-            return Err(self.refuse(Some(at), format!("max_drop is {drop}, but it must be at least 0 points")));
+            return Err(
+                self.refuse(Some(at), format!("max_drop is {drop}, but it must be at least 0 points"))
+            );
         }
         Ok(Step { kind, on, technique, max_drop, line: self.line(at) })
     }
@@ -426,7 +462,8 @@ impl Reader<'_> {
 mod tests {
     use super::*;
 
-    const HEAD: &str = "schema = 1\n[model]\nnetwork = { mlp = { hidden = [8] } }\n[data]\ncorpus = 'embedded'\n";
+    const HEAD: &str =
+        "schema = 1\n[model]\nnetwork = { mlp = { hidden = [8] } }\n[data]\ncorpus = 'embedded'\n";
 
     fn refused(tail: &str) -> RecipeError {
         Recipe::parse(&format!("{HEAD}{tail}"), "r.toml").expect_err(tail)

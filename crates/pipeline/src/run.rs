@@ -125,7 +125,9 @@ fn start(recipe: &Recipe, prepared: &Prepared) -> Result<Option<Model>, RunError
     let encoder = Encoder::from_parts(&artifact.encoder.config, &artifact.encoder.blob)
         .map_err(|e| misfit(e.to_string()))?;
     if encoder.to_parts() != prepared.encoder.to_parts() {
-        return Err(misfit("its vocabulary is not the one that the data gives; use the data it was made from".into()));
+        return Err(misfit(
+            "its vocabulary is not the one that the data gives; use the data it was made from".into(),
+        ));
     }
     Ok(Some(ship::unpack(&artifact)?))
 }
@@ -137,9 +139,14 @@ fn start(recipe: &Recipe, prepared: &Prepared) -> Result<Option<Model>, RunError
 pub fn plan_of(recipe: &Recipe, prepared: &Prepared) -> Result<Plan, RunError> {
     let base = match start(recipe, prepared)? {
         Some(model) => model.outline(),
-        None => Outline::dense(&prepared.spec(&recipe.network)?),
+        None => Outline::dense(&spec_of(recipe, prepared)?),
     };
     Ok(Plan::of(recipe, &base)?)
+}
+
+/// The network that a recipe trains first.
+fn spec_of(recipe: &Recipe, prepared: &Prepared) -> Result<Spec, RecipeError> {
+    prepared.spec(&recipe.network).map_err(|e| recipe.refuse(e))
 }
 
 /// Runs a recipe and writes artifacts, `report.json`, `report.md` and `report.html`.
@@ -156,7 +163,7 @@ pub fn run(
     let start = start(recipe, prepared)?;
     let spec: Spec = match &start {
         Some(model) => model.spec().clone(),
-        None => prepared.spec(&recipe.network)?,
+        None => spec_of(recipe, prepared)?,
     };
     let base = start.as_ref().map_or_else(|| Outline::dense(&spec), Model::outline);
     let plan = Plan::of(recipe, &base)?;
@@ -264,7 +271,11 @@ fn measured(
             artifacts: row
                 .copies
                 .iter()
-                .map(|c| SeedArtifact { seed: c.seed, path: relative(options.out, &c.path), sha256: c.sha256.clone() })
+                .map(|c| SeedArtifact {
+                    seed: c.seed,
+                    path: relative(options.out, &c.path),
+                    sha256: c.sha256.clone(),
+                })
                 .collect(),
             notes: first.journal.notes.clone(),
         };

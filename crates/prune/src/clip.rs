@@ -78,7 +78,8 @@ pub fn clip_list(list: &[(u32, f32)], count: usize) -> Vec<(u32, f32)> {
 fn clip_one(values: &[f32], kept: &[bool], count: usize) -> Result<Vec<bool>, PruneError> {
     PruneError::same_length("kept", kept.len(), values.len())?;
     let living = || kept.iter().enumerate().filter(|(_, k)| **k).map(|(i, _)| i);
-    let list: Vec<(u32, f32)> = living().filter(|i| values[*i] != 0.0).map(|i| (i as u32, values[i])).collect();
+    let list: Vec<(u32, f32)> =
+        living().filter(|i| values[*i] != 0.0).map(|i| (i as u32, values[i])).collect();
     let mut keep = vec![false; values.len()];
     let clipped = clip_list(&list, count);
     clipped.iter().for_each(|(i, _)| keep[*i as usize] = true);

@@ -30,7 +30,10 @@ pub const KIND: Kind = Kind {
     example: "ridge = 1e-3\nfinetune = { epochs = 1 }",
     on: &["hidden.1"],
     settings: &[
-        ("ridge", "weight of the squares in the fit, relative to the mean variance, from 1e-9 to 1000; 1e-3 by default"),
+        (
+            "ridge",
+            "weight of the squares in the fit, relative to the mean variance, from 1e-9 to 1000; 1e-3 by default",
+        ),
         ("finetune", "training afterwards, as a training table; none by default"),
     ],
     parse: parse::<Layers>,
@@ -125,7 +128,11 @@ impl Layers {
                 fit.add(&dense, &targets).map_err(|e| StepError::Failed(e.to_string()))?;
             }
             if let Some(linear) = fit.solve(self.ridge) {
-                cx.note(format!("{} went; the merged site starts from least squares on {} rows", this.id, data.len()));
+                cx.note(format!(
+                    "{} went; the merged site starts from least squares on {} rows",
+                    this.id,
+                    data.len()
+                ));
                 return Ok(linear);
             }
         }
@@ -151,7 +158,8 @@ impl Technique for Layers {
             let (first, second) = (&after.sites[i], &after.sites[i + 1]);
             for site in [&before.sites[i], &before.sites[i + 1]] {
                 if site.form != Form::Dense {
-                    let why = format!("it is {}, but a merged site is dense: remove layers before", site.form);
+                    let why =
+                        format!("it is {}, but a merged site is dense: remove layers before", site.form);
                     let problem = Problem::at(&site.id, why);
                     if !problems.contains(&problem) {
                         problems.push(problem);
@@ -183,7 +191,9 @@ impl Technique for Layers {
             model = Model::new(spec, layers)?;
             let (was, is) = (before.parameters(), model.outline().parameters());
             if is > was {
-                cx.note(format!("merging hidden.{i} made the network larger: {was} parameters before, {is} after"));
+                cx.note(format!(
+                    "merging hidden.{i} made the network larger: {was} parameters before, {is} after"
+                ));
             }
         }
         tune_if(model, self.finetune.as_ref(), cx)

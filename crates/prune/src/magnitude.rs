@@ -30,7 +30,10 @@ pub const KIND: Kind = Kind {
         ("scope", "\"global\": weights compete over all selected sites (default); \"site\": within each"),
         ("schedule", "\"one_shot\" (default); \"cubic\": in steps, with training after each"),
         ("steps", "cuts of the cubic schedule, from 2 to 1000; required with it, refused without"),
-        ("finetune", "training with the mask held, as a training table; its epochs are spread over the steps"),
+        (
+            "finetune",
+            "training with the mask held, as a training table; its epochs are spread over the steps",
+        ),
     ],
     parse: parse::<Magnitude>,
 };
@@ -78,11 +81,17 @@ impl TryFrom<Raw> for Magnitude {
             }
             (Schedule::Cubic, Some(steps)) if (2..=1000).contains(&steps) => match raw.finetune {
                 Some(config) => spread(&config, steps)?,
-                None => return Err(PruneError::setting("finetune", "missing", "given with schedule \"cubic\"")),
+                None => {
+                    return Err(PruneError::setting("finetune", "missing", "given with schedule \"cubic\""));
+                }
             },
             (Schedule::Cubic, steps) => {
                 let value = steps.map_or("missing".into(), |s| s.to_string());
-                return Err(PruneError::setting("steps", value, "between 2 and 1000 with schedule \"cubic\""));
+                return Err(PruneError::setting(
+                    "steps",
+                    value,
+                    "between 2 and 1000 with schedule \"cubic\"",
+                ));
             }
         };
         Ok(Self { sparsity, scope: raw.scope, stages })
@@ -97,7 +106,11 @@ impl TryFrom<Raw> for Magnitude {
 ///
 /// # Errors
 /// [`PruneError::Length`] when the lengths differ, [`PruneError::TooFew`] when fewer than `count` live.
-pub fn keep_largest(weights: &[&[f32]], kept: &[Vec<bool>], count: usize) -> Result<Vec<Vec<bool>>, PruneError> {
+pub fn keep_largest(
+    weights: &[&[f32]],
+    kept: &[Vec<bool>],
+    count: usize,
+) -> Result<Vec<Vec<bool>>, PruneError> {
     let mut alive = alive(weights, kept, count)?;
     let size = |&(tensor, entry): &(u32, u32)| {
         let x = weights[tensor as usize][entry as usize].abs();

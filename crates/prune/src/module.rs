@@ -91,7 +91,8 @@ pub fn prune_magnitude<M: Module>(
     }
     let kept = masks.iter().flatten().filter(|k| **k).count();
     let dropped = masks.iter().map(Vec::len).sum::<usize>() - kept;
-    let sites = found.into_iter().zip(masks).map(|(f, keep)| Pruned { path: f.path, keep, id: f.id }).collect();
+    let sites =
+        found.into_iter().zip(masks).map(|(f, keep)| Pruned { path: f.path, keep, id: f.id }).collect();
     let report = Report { kept, dropped, sites };
     Ok((report.hold(module), report))
 }
@@ -152,11 +153,14 @@ impl ModuleMapper for Apply<'_> {
             if shape.num_elements() != site.keep.len() {
                 return tensor;
             }
-            let (device, tracked) = (tensor.device(), tensor.is_require_grad());
+            // On the plain backend, so that the result is a leaf again and training can go on from it.
+            let (traced, tracked) = (tensor.is_autodiff(), tensor.is_require_grad());
+            let plain = tensor.inner();
             let drop: Vec<bool> = site.keep.iter().map(|k| !k).collect();
-            let drop = Tensor::<D, Bool>::from_data(TensorData::new(drop, shape), &device);
-            let tensor = tensor.detach().mask_fill(drop, 0.0);
-            if tracked { tensor.require_grad() } else { tensor }
+            let drop = Tensor::<D, Bool>::from_data(TensorData::new(drop, shape), &plain.device());
+            let cut = plain.mask_fill(drop, 0.0);
+            let cut = if traced { Tensor::from_inner(cut) } else { cut };
+            if tracked { cut.require_grad() } else { cut }
         })
     }
 }

@@ -13,7 +13,9 @@
 
 use nlpress_core::Fraction;
 use nlpress_model::network::Input;
-use nlpress_model::{Dataset, Form, Layer, MlpSpec, Model, Network, Outline, Shape, Site, SiteId, Spec, Weight};
+use nlpress_model::{
+    Dataset, Form, Layer, MlpSpec, Model, Network, Outline, Shape, Site, SiteId, Spec, Weight,
+};
 use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
 use nlpress_train::{FitConfig, Labels, mean_loss};
 use serde::Deserialize;
@@ -38,7 +40,10 @@ pub const KIND: Kind = Kind {
             "share of the units of each selected hidden layer, more than 0 and at most 1, rounded down; one unit \
              always stays; required",
         ),
-        ("round_to", "the width that is left is rounded up to a multiple of this, from 1 to 1024; 1 by default"),
+        (
+            "round_to",
+            "the width that is left is rounded up to a multiple of this, from 1 to 1024; 1 by default",
+        ),
         ("passes", "removals, with new measurements in between, from 1 to 100; 1 by default"),
         ("compensate", "whether a removed unit's mean output moves into the next bias; true by default"),
         ("finetune", "training afterwards, as a training table; none by default"),
@@ -112,7 +117,13 @@ impl Neurons {
 ///
 /// # Panics
 /// When `outgoing` is empty.
-pub fn hold_unit(pre: &[f32], column: impl Iterator<Item = f32>, level: f32, outgoing: &[f32], out: &mut Vec<f32>) {
+pub fn hold_unit(
+    pre: &[f32],
+    column: impl Iterator<Item = f32>,
+    level: f32,
+    outgoing: &[f32],
+    out: &mut Vec<f32>,
+) {
     for (row, output) in pre.chunks_exact(outgoing.len()).zip(column) {
         out.extend(row.iter().zip(outgoing).map(|(p, w)| p + (level - output) * w));
     }
@@ -244,7 +255,11 @@ fn pick(layer: &mut Layer, rows: &[usize], columns: &[usize]) -> Result<(), Step
             keep: places().map(|i| keep[i]).collect(),
         },
         packed => {
-            return Err(StepError::Failed(format!("site {}: it is {}: remove units before packing", layer.id, packed.form())));
+            return Err(StepError::Failed(format!(
+                "site {}: it is {}: remove units before packing",
+                layer.id,
+                packed.form()
+            )));
         }
     };
     layer.shape = Shape { inputs: rows.len(), outputs: columns.len() };
@@ -299,14 +314,19 @@ impl Technique for Neurons {
         let shapes: Vec<Shape> = spec.sites().into_iter().map(|(_, shape)| shape).collect();
         let pairs = || before.sites.iter().zip(&shapes);
         let (shrinking, staying): (Vec<_>, Vec<_>) = pairs().partition(|(site, shape)| site.shape != **shape);
-        for (site, _) in shrinking.iter().filter(|(s, _)| matches!(s.form, Form::Packed(_)) && !on.contains(&s.id)) {
+        for (site, _) in
+            shrinking.iter().filter(|(s, _)| matches!(s.form, Form::Packed(_)) && !on.contains(&s.id))
+        {
             let why = format!("it follows a selected site and is {}: remove units before packing", site.form);
             problems.push(Problem::at(&site.id, why));
         }
         // What does not shrink keeps what it has, known or not; dense sites that shrink stay full; masked ones
         // keep their share, which can be told when no other site is sparse.
-        let full = |of: &[(&Site, &Shape)]| of.iter().filter(|(s, _)| is_full(s)).map(|(s, _)| s.shape.weights()).sum::<usize>();
-        let new_full: usize = shrinking.iter().filter(|(s, _)| is_full(s)).map(|(_, shape)| shape.weights()).sum();
+        let full = |of: &[(&Site, &Shape)]| {
+            of.iter().filter(|(s, _)| is_full(s)).map(|(s, _)| s.shape.weights()).sum::<usize>()
+        };
+        let new_full: usize =
+            shrinking.iter().filter(|(s, _)| is_full(s)).map(|(_, shape)| shape.weights()).sum();
         let forms: Vec<(Shape, Form)> = before.sites.iter().map(|s| (s.shape, s.form)).collect();
         let (old, new) = masked_sizes(&forms, &shapes);
         let mut kept = before.kept.saturating_sub(full(&shrinking)) + new_full;
@@ -345,8 +365,9 @@ impl Technique for Neurons {
         let shapes: Vec<Shape> = model.layers().iter().map(|l| l.shape).collect();
         let (old, new) = masked_sizes(&forms, &shapes);
         if old > 0 {
-            let shrunk: Vec<usize> =
-                (0..shapes.len()).filter(|i| forms[*i].0 != shapes[*i] && forms[*i].1 == Form::Masked).collect();
+            let shrunk: Vec<usize> = (0..shapes.len())
+                .filter(|i| forms[*i].0 != shapes[*i] && forms[*i].1 == Form::Masked)
+                .collect();
             let count = same_share(shrunk.iter().map(|i| kept[*i]).sum(), old, new);
             let ids: Vec<SiteId> = shrunk.iter().map(|i| model.layers()[*i].id.clone()).collect();
             model = keep_exactly(model, &ids, count)?;

@@ -40,7 +40,8 @@ impl Places {
     /// Packs the selected sites of a model.
     pub(crate) fn pack(self, mut model: Model, on: &[SiteId]) -> Result<Model, StepError> {
         let scheme = self.scheme();
-        let ids: Vec<SiteId> = model.layers().iter().map(|l| l.id.clone()).filter(|i| on.contains(i)).collect();
+        let ids: Vec<SiteId> =
+            model.layers().iter().map(|l| l.id.clone()).filter(|i| on.contains(i)).collect();
         for id in ids {
             let Some(layer) = model.layer(&id) else { continue };
             let (values, keep) = (layer.weight.values(), layer.weight.keep());

@@ -37,7 +37,10 @@ pub const L2: Kind = Kind {
     on: &["**"],
     settings: &[
         ("lambda", "weight of the penalty in the loss, positive; required"),
-        ("train", "training under the penalty, as a training table without l1 and l2; by default its defaults"),
+        (
+            "train",
+            "training under the penalty, as a training table without l1 and l2; by default its defaults",
+        ),
         ("sparsity", "share of the selected sites' weights to drop, more than 0 and less than 1; required"),
         ("scope", "\"global\": weights compete over all selected sites (default); \"site\": within each"),
         ("finetune", "training afterwards with the mask held, as a training table; none by default"),

@@ -103,9 +103,7 @@ mod tests {
     fn draws_so_many_and_never_the_dead() {
         let kept = [vec![true; 50], (0..50).map(|i| i % 2 == 0).collect()];
         let zeros = [0.0; 50];
-        let draw = |seed| {
-            keep_random(&[&zeros, &zeros], &kept, 30, &mut Seed(seed).stream(0)).unwrap()
-        };
+        let draw = |seed| keep_random(&[&zeros, &zeros], &kept, 30, &mut Seed(seed).stream(0)).unwrap();
         let masks = draw(1);
         assert_eq!(masks.iter().flatten().filter(|k| **k).count(), 30);
         assert!(masks.iter().flatten().zip(kept.iter().flatten()).all(|(is, was)| *was || !is));

@@ -78,7 +78,8 @@ impl Technique for Sparse {
             Some(sparsity) => cut::plan(before, on, sparsity, self.scope, problems),
             None => {
                 for site in cut::treatable(before, on, problems).iter().filter(|s| s.form == Form::Dense) {
-                    let why = "it is dense, so that nothing can be left out: set sparsity, or prune it before";
+                    let why =
+                        "it is dense, so that nothing can be left out: set sparsity, or prune it before";
                     problems.push(Problem::at(&site.id, why));
                 }
                 before.clone()

@@ -17,17 +17,12 @@ pub(crate) fn tune(
     cx: &mut Cx<'_>,
 ) -> Result<Model, StepError> {
     let seed: Seed = cx.seed.derive(name);
-    let fit_on =
-        Fit { valid: Some(cx.valid), ..Fit::new(config, cx.backend, cx.train, seed, cx.sink) };
+    let fit_on = Fit { valid: Some(cx.valid), ..Fit::new(config, cx.backend, cx.train, seed, cx.sink) };
     Ok(fit(model, fit_on)?.0)
 }
 
 /// [`tune`] where the recipe asks for it.
-pub(crate) fn tune_if(
-    model: Model,
-    config: Option<&FitConfig>,
-    cx: &mut Cx<'_>,
-) -> Result<Model, StepError> {
+pub(crate) fn tune_if(model: Model, config: Option<&FitConfig>, cx: &mut Cx<'_>) -> Result<Model, StepError> {
     match config {
         Some(config) => tune(model, config, "finetune", cx),
         None => Ok(model),

@@ -7,6 +7,15 @@ use nlpress_text::TextError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RuntimeError {
+    /// What is wrong with a file whose artifact is whole in itself.
+    #[error("{file}: {error}")]
+    In {
+        /// The file.
+        file: String,
+        /// The fault.
+        #[source]
+        error: Box<RuntimeError>,
+    },
     /// The artifact is not one.
     #[error(transparent)]
     Artifact(#[from] ArtifactError),

@@ -50,9 +50,11 @@ impl Session {
     /// Opens the file.
     ///
     /// # Errors
-    /// [`RuntimeError`] when it is not an artifact, or its encoder does not fit its network.
+    /// [`RuntimeError`] naming the file, when it is not an artifact, or its encoder does not fit its network.
     pub fn open(path: &Path) -> Result<Self, RuntimeError> {
-        Self::from_artifact(Artifact::open(path)?)
+        let artifact = Artifact::open(path)?;
+        Self::from_artifact(artifact)
+            .map_err(|e| RuntimeError::In { file: path.display().to_string(), error: Box::new(e) })
     }
 
     /// Opens an artifact that is in memory.

@@ -117,7 +117,9 @@ fn limits_hold() {
 
 #[test]
 fn the_whole_is_checked() {
-    assert!(matches!(read("csv", "text,label\na,1\nb,1\n"), Err(TextError::OneClass(l)) if l == "1"));
+    assert!(
+        matches!(read("csv", "text,label\na,1\nb,1\n"), Err(TextError::OneClass { label, .. }) if label == "1")
+    );
     assert!(matches!(read("csv", "text,label\n"), Err(TextError::EmptySplit { split: "train", .. })));
     assert!(matches!(read("csv", ""), Err(TextError::EmptySplit { split: "train", .. })));
     assert!(matches!(read("jsonl", "\n\n"), Err(TextError::EmptySplit { .. })));

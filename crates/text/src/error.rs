@@ -29,7 +29,7 @@ impl fmt::Display for Place {
 #[non_exhaustive]
 pub enum TextError {
     /// The file system refused.
-    #[error("cannot read {}", path.display())]
+    #[error("cannot read {}: {source}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
@@ -125,8 +125,13 @@ pub enum TextError {
         limit: usize,
     },
     /// The training split has one class only.
-    #[error("every training document has the label {0:?}: at least two classes are needed")]
-    OneClass(String),
+    #[error("{corpus}: every training document has the label {label:?}: at least two classes are needed")]
+    OneClass {
+        /// Name of the corpus.
+        corpus: String,
+        /// The only label.
+        label: String,
+    },
     /// A split without documents.
     #[error("the {split} split of {corpus} is empty{hint}")]
     EmptySplit {

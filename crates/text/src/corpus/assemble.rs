@@ -77,7 +77,7 @@ impl Draft {
             }
         }
         if let [(label, _)] = &sorted[..] {
-            return Err(TextError::OneClass(label.clone()));
+            return Err(TextError::OneClass { corpus: name, label: label.clone() });
         }
         let mut renumbered = vec![0; sorted.len()];
         for (new, (_, old)) in sorted.iter().enumerate() {

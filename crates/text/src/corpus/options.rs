@@ -1,14 +1,16 @@
 //! Where a corpus comes from and how its files are to be read.
 
-use serde::{Deserialize, Serialize};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::error::TextError;
 
-/// The files of a corpus.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The files of a corpus: written as one path, or as a table with the keys `train`, `valid` and `test`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum Source {
     /// One file, split by [`SplitRule`].
@@ -18,10 +20,8 @@ pub enum Source {
         /// Training documents.
         train: PathBuf,
         /// Documents to choose models by.
-        #[serde(default)]
         valid: Option<PathBuf>,
         /// Documents to score models by.
-        #[serde(default)]
         test: Option<PathBuf>,
     },
 }
@@ -125,9 +125,11 @@ impl SplitRule {
         }
     }
 
+    /// Checks the percentages.
+    ///
     /// # Errors
     /// [`TextError::Setting`] when there is nothing to train on or the parts do not make 100.
-    pub(crate) fn check(self) -> Result<(), TextError> {
+    pub fn check(self) -> Result<(), TextError> {
         let sum = u32::from(self.train) + u32::from(self.valid) + u32::from(self.test);
         if sum != 100 || self.train == 0 {
             return Err(TextError::Setting {
@@ -203,6 +205,39 @@ impl CorpusOptions {
             self.split.check()?;
         }
         Ok(())
+    }
+}
+
+/// Read by hand, because an untagged enum would take a table with a misspelt key for one without it.
+impl<'de> Deserialize<'de> for Source {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(SourceVisitor)
+    }
+}
+
+struct SourceVisitor;
+
+impl<'de> Visitor<'de> for SourceVisitor {
+    type Value = Source;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a path, or a table with the paths train, valid and test")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, path: &str) -> Result<Source, E> {
+        Ok(Source::One(path.into()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Source, A::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Splits {
+            train: PathBuf,
+            valid: Option<PathBuf>,
+            test: Option<PathBuf>,
+        }
+        let Splits { train, valid, test } = Splits::deserialize(MapAccessDeserializer::new(map))?;
+        Ok(Source::Splits { train, valid, test })
     }
 }
 

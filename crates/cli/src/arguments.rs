@@ -1,0 +1,304 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use nlpress::core::BackendKind;
+use std::path::PathBuf;
+
+/// Makes text classifiers smaller and faster, and proves it.
+///
+/// Start with `nlpress run recipes/article.toml`, or train on a file of your own:
+/// `nlpress train --data reviews.csv --out model.safetensors`, then `nlpress predict model.safetensors "a text"`.
+///
+/// Exit codes: 0 done, 1 failed, 2 refused recipe or input, 130 stopped.
+#[derive(Debug, Parser)]
+#[command(name = "nlpress", version, max_term_width = 100)]
+pub(crate) struct Arguments {
+    /// What to log to stderr, for example `info` or `nlpress=debug`; RUST_LOG when not given.
+    #[arg(long, global = true, value_name = "FILTER")]
+    pub(crate) log: Option<String>,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Runs a recipe: trains, compresses, writes artifacts, measures them and reports.
+    Run(Run),
+    /// Shows what a recipe would make and its predicted sizes; trains nothing.
+    Plan(Plan),
+    /// Trains a network on labelled text and writes an artifact.
+    Train(Train),
+    /// Classifies texts with an artifact: those given, or the lines of standard input.
+    Predict(Predict),
+    /// Scores an artifact on labelled text.
+    Eval(Eval),
+    /// Measures latency and throughput of artifacts, side by side.
+    Bench(Bench),
+    /// Shows what is in an artifact: network, layouts, sizes, origin.
+    Inspect(Inspect),
+    /// Looks at networks.
+    #[command(subcommand)]
+    Model(ModelCommand),
+    /// Lists the techniques that a recipe can use, or explains one.
+    Techniques(Techniques),
+    /// Prints the peak memory of a process that serves an artifact.
+    #[command(hide = true)]
+    Rss(Rss),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelCommand {
+    /// Prints layers, shapes, parameters, multiply-accumulates and bytes of an artifact's or a recipe's network.
+    Summary(Summary),
+}
+
+/// Where and with how many threads to compute.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Compute {
+    /// The engine for training: ndarray, flex or wgpu, as far as they are compiled in.
+    #[arg(long, default_value = "ndarray", value_name = "NAME")]
+    pub(crate) backend: BackendKind,
+    /// Threads to use; all processors when not given. Results do not depend on it.
+    #[arg(long, value_name = "N", value_parser = threads)]
+    pub(crate) threads: Option<usize>,
+}
+
+/// Changes to a recipe.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Changes {
+    /// Corpus in place of the recipe's: `embedded`, or one fetched by `cargo xtask data fetch`.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) corpus: Option<String>,
+    /// File in place of the recipe's corpus (.jsonl, .csv or .tsv with the columns `text` and `label`).
+    #[arg(long, value_name = "FILE", conflicts_with = "corpus")]
+    pub(crate) data: Option<PathBuf>,
+    /// Folder with fetched corpora.
+    #[arg(long, default_value = "data", value_name = "DIR")]
+    pub(crate) data_dir: PathBuf,
+    /// Character n-grams of these lengths in place of words, for example `1-2` for Chinese.
+    #[arg(long, value_name = "MIN-MAX")]
+    pub(crate) ngrams: Option<String>,
+    /// Repetitions with different seeds, in place of the recipe's.
+    #[arg(long, value_name = "N")]
+    pub(crate) seeds: Option<u32>,
+    /// At most 300 documents a split, one seed and short timings: to see that everything runs.
+    #[arg(long)]
+    pub(crate) quick: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// The recipe.
+    pub(crate) recipe: PathBuf,
+    /// Folder for artifacts and report.
+    #[arg(long, default_value = "out", value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// Go on from what an earlier, stopped run left in that folder.
+    #[arg(long)]
+    pub(crate) resume: bool,
+    /// Print report.json to standard output in place of the table.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Append every event of the run to this file, one JSON object a line.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) events: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) changes: Changes,
+    #[command(flatten)]
+    pub(crate) compute: Compute,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Plan {
+    /// The recipe.
+    pub(crate) recipe: PathBuf,
+    /// Print the plan as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) changes: Changes,
+}
+
+/// Where labelled text comes from.
+#[derive(Clone, Debug, Args)]
+#[group(skip)]
+pub(crate) struct Labelled {
+    /// A file of labelled text: .jsonl, .csv or .tsv.
+    #[arg(long, value_name = "FILE", conflicts_with = "corpus")]
+    pub(crate) data: Option<PathBuf>,
+    /// `embedded`, or the name of a corpus fetched by `cargo xtask data fetch`.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) corpus: Option<String>,
+    /// Folder with fetched corpora.
+    #[arg(long, default_value = "data", value_name = "DIR")]
+    pub(crate) data_dir: PathBuf,
+    /// Column of the text: a name, or a number from 0.
+    #[arg(long, default_value = "text", value_name = "COLUMN")]
+    pub(crate) text_column: String,
+    /// Column of the label: a name, or a number from 0.
+    #[arg(long, default_value = "label", value_name = "COLUMN")]
+    pub(crate) label_column: String,
+    /// The CSV or TSV file has no header line; give columns by number.
+    #[arg(long)]
+    pub(crate) no_header: bool,
+    /// Character between fields, when it is not the usual one.
+    #[arg(long, value_name = "CHAR")]
+    pub(crate) delimiter: Option<char>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Train {
+    #[command(flatten)]
+    pub(crate) labelled: Labelled,
+    /// Where to write the artifact.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    /// Widths of the hidden layers, separated by commas; `none` for a linear model.
+    #[arg(long, default_value = "128,64", value_name = "WIDTHS")]
+    pub(crate) hidden: String,
+    /// Dropout rate after each hidden layer.
+    #[arg(long, default_value_t = 0.5, value_name = "RATE")]
+    pub(crate) dropout: f64,
+    /// Largest vocabulary.
+    #[arg(long, default_value_t = 1000, value_name = "N")]
+    pub(crate) vocabulary: usize,
+    /// Character n-grams of these lengths in place of words, for example `1-2` for Chinese.
+    #[arg(long, value_name = "MIN-MAX")]
+    pub(crate) ngrams: Option<String>,
+    /// Passes over the training rows.
+    #[arg(long, default_value_t = 10, value_name = "N")]
+    pub(crate) epochs: u32,
+    /// Rows of a step.
+    #[arg(long, default_value_t = 32, value_name = "N")]
+    pub(crate) batch: usize,
+    /// Adam's learning rate.
+    #[arg(long, default_value_t = 1e-3, value_name = "RATE", value_parser = finite)]
+    pub(crate) learning_rate: f64,
+    /// How the learning rate moves.
+    #[arg(long, default_value = "constant", value_name = "SHAPE")]
+    pub(crate) schedule: Shape,
+    /// End after this many epochs without a better validation loss, and keep the best.
+    #[arg(long, value_name = "EPOCHS")]
+    pub(crate) patience: Option<u32>,
+    /// Scale gradients down to this Euclidean norm.
+    #[arg(long, value_name = "NORM", value_parser = finite)]
+    pub(crate) clip_norm: Option<f64>,
+    /// Root of all random choices.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(crate) seed: u64,
+    /// File to keep the state of training in, written after each epoch.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) checkpoint: Option<PathBuf>,
+    /// Go on from the checkpoint when it is there.
+    #[arg(long, requires = "checkpoint")]
+    pub(crate) resume: bool,
+    /// Print the result as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) compute: Compute,
+}
+
+/// How a learning rate moves over training.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Shape {
+    /// It stays.
+    Constant,
+    /// It falls to zero in a straight line.
+    Linear,
+    /// It falls to zero along half a cosine.
+    Cosine,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Predict {
+    /// The artifact.
+    pub(crate) artifact: PathBuf,
+    /// Texts; without any, every line of standard input is one.
+    pub(crate) texts: Vec<String>,
+    /// Print one JSON object a text, with all scores.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Threads to use.
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = threads)]
+    pub(crate) threads: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Eval {
+    /// The artifact.
+    pub(crate) artifact: PathBuf,
+    #[command(flatten)]
+    pub(crate) labelled: Labelled,
+    /// Another artifact, to say how often the two agree.
+    #[arg(long, value_name = "ARTIFACT")]
+    pub(crate) against: Option<PathBuf>,
+    /// Print `{"quality": …}` as in report.json.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Bench {
+    /// The artifacts; they take turns, and each is compared with the first.
+    #[arg(required = true)]
+    pub(crate) artifacts: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) labelled: Labelled,
+    /// Rounds in which the artifacts take turns, 5 or more.
+    #[arg(long, default_value_t = 15, value_name = "N")]
+    pub(crate) rounds: usize,
+    /// Threads for the throughput, beside one.
+    #[arg(long, value_name = "N", value_parser = threads)]
+    pub(crate) threads: Option<usize>,
+    /// Print `{"speed": …}` as in report.json; a list when there are several artifacts.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Inspect {
+    /// The artifact.
+    pub(crate) artifact: PathBuf,
+    /// Print manifest and sizes as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Summary {
+    /// An artifact (.safetensors) or a recipe (.toml).
+    pub(crate) path: PathBuf,
+    #[command(flatten)]
+    pub(crate) changes: Changes,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Techniques {
+    /// The technique to explain.
+    pub(crate) name: Option<String>,
+    /// Write one Markdown page a technique, and an index, into this folder.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) markdown: Option<PathBuf>,
+    /// Print as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Rss {
+    /// The artifact.
+    pub(crate) artifact: PathBuf,
+}
+
+/// A number that JSON can carry.
+fn finite(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|x: &f64| x.is_finite()).ok_or_else(|| "it must be a finite number".into())
+}
+
+fn threads(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(n) if (1..=1024).contains(&n) => Ok(n),
+        _ => Err("it must be a number from 1 to 1024".into()),
+    }
+}

@@ -1,0 +1,10 @@
+//! One module a subcommand.
+
+pub(crate) mod bench;
+pub(crate) mod eval;
+pub(crate) mod inspect;
+pub(crate) mod plan;
+pub(crate) mod predict;
+pub(crate) mod run;
+pub(crate) mod techniques;
+pub(crate) mod train;
