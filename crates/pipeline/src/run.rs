@@ -37,8 +37,11 @@ pub struct RunOptions<'a> {
     /// How long each throughput is measured.
     pub throughput: Duration,
     /// Measures the peak memory of a process that serves an artifact, where that can be done.
-    pub memory: Option<&'a dyn Fn(&Path) -> Option<u64>>,
+    pub memory: Option<&'a PeakMemory<'a>>,
 }
+
+/// Says how many bytes of memory a process that serves this artifact takes at its peak.
+pub type PeakMemory<'a> = dyn Fn(&Path) -> Option<u64> + 'a;
 
 impl std::fmt::Debug for RunOptions<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -70,7 +73,7 @@ pub enum RunError {
         /// The technique.
         technique: &'static str,
         /// Why.
-        source: StepError,
+        source: Box<StepError>,
     },
     /// Writing or opening an artifact.
     #[error(transparent)]
@@ -90,7 +93,7 @@ impl RunError {
     pub(crate) fn step(variant: &str, technique: &'static str, source: StepError) -> Self {
         match source {
             StepError::Stopped(stopped) => Self::Stopped(stopped),
-            source => Self::Step { variant: variant.into(), technique, source },
+            source => Self::Step { variant: variant.into(), technique, source: Box::new(source) },
         }
     }
 }
