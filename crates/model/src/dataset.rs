@@ -100,3 +100,40 @@ pub fn accuracy(logits: &[f32], outputs: usize, labels: &[u32]) -> f64 {
         logits.chunks_exact(outputs).zip(labels).filter(|(row, label)| decide(row) == **label).count();
     right as f64 / labels.len().max(1) as f64
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(n: usize) -> Rows {
+        Rows::from_dense(n, 1, &vec![1.0; n]).unwrap()
+    }
+
+    #[test]
+    fn refuses_rows_and_labels_out_of_step() {
+        assert!(Dataset::new(rows(2), vec![0, 1], 2).is_ok());
+        for (n, labels, classes) in
+            [(2, vec![0], 2), (0, vec![], 2), (2, vec![0, 0], 1), (2, vec![0, 2], 2), (2, vec![0, 0], 0)]
+        {
+            assert!(matches!(Dataset::new(rows(n), labels, classes), Err(ModelError::Data(_))));
+        }
+    }
+
+    #[test]
+    fn selects_and_counts_outputs() {
+        let data = Dataset::new(rows(3), vec![0, 1, 2], 3).unwrap();
+        assert_eq!(data.outputs(), 3);
+        assert_eq!(data.select(&[2, 0]).unwrap().labels(), [2, 0]);
+        assert!(data.select(&[3]).is_err());
+        assert!(data.select(&[]).is_err());
+        assert_eq!(Dataset::new(rows(1), vec![1], 2).unwrap().outputs(), 1);
+    }
+
+    #[test]
+    fn decides_for_the_first_of_the_largest() {
+        assert_eq!([decide(&[0.1]), decide(&[0.0]), decide(&[-0.1])], [1, 0, 0]);
+        assert_eq!(decide(&[1.0, 3.0, 3.0]), 1);
+        assert_eq!(accuracy(&[1.0, -1.0, 1.0, -1.0], 1, &[1, 1, 0, 0]), 0.5);
+        assert_eq!(accuracy(&[1.0, 2.0, 2.0, 1.0], 2, &[1, 1]), 0.5);
+    }
+}

@@ -125,7 +125,12 @@ impl Model {
                     }
                     (values.len(), values.iter().all(|x| x.is_finite()))
                 }
-                Weight::Packed { matrix, .. } => (matrix.inputs() * matrix.outputs(), true),
+                Weight::Packed { matrix, .. } => {
+                    if (matrix.inputs(), matrix.outputs()) != (shape.inputs, shape.outputs) {
+                        return bad(format!("its matrix is {} × {}", matrix.inputs(), matrix.outputs()));
+                    }
+                    (shape.weights(), true)
+                }
             };
             if size != shape.weights() || layer.bias.len() != shape.outputs {
                 return bad("the count of numbers does not fit the shape".into());
@@ -290,5 +295,93 @@ impl Weight {
             Weight::Masked { keep, .. } => keep.clone(),
             Weight::Packed { matrix, .. } => matrix.keep(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nlpress_outline::MlpSpec;
+
+    fn model() -> Model {
+        let spec = Spec::Mlp(MlpSpec { inputs: 4, hidden: vec![3], outputs: 2, dropout: 0.0 });
+        Model::init(&spec, Seed(1)).unwrap()
+    }
+
+    fn with(change: impl FnOnce(&mut Vec<Layer>)) -> Result<Model, ModelError> {
+        let (spec, mut layers) = model().into_parts();
+        change(&mut layers);
+        Model::new(spec, layers)
+    }
+
+    #[test]
+    fn fresh_numbers_depend_on_seed_and_site_and_stay_within_the_bound() {
+        let (a, spec) = (model(), model().spec().clone());
+        assert_eq!(a, Model::init(&spec, Seed(1)).unwrap());
+        assert_ne!(a, Model::init(&spec, Seed(2)).unwrap());
+        for layer in a.layers() {
+            let bound = 1.0 / (layer.shape.inputs as f32).sqrt();
+            assert!(layer.weight.values().iter().chain(&layer.bias).all(|x| x.abs() <= bound));
+        }
+        assert_eq!(a.outline(), Outline::dense(&spec));
+        assert_eq!(a.nonzeros(), 4 * 3 + 3 * 2);
+    }
+
+    #[test]
+    fn flat_numbers_go_out_and_come_back() {
+        let model = model();
+        let flat = model.flat();
+        assert_eq!(flat.len(), 4 * 3 + 3 + 3 * 2 + 2);
+        assert_eq!(flat[12..15], model.layers()[0].bias);
+        assert_eq!(model.clone().with_flat(&flat).unwrap(), model);
+        let other: Vec<f32> = (0..flat.len()).map(|i| i as f32).collect();
+        assert_eq!(model.clone().with_flat(&other).unwrap().flat(), other);
+        let is_weight = model.flat_is_weight();
+        assert_eq!(is_weight.iter().filter(|w| **w).count(), 18);
+        assert!(is_weight[11] && !is_weight[12] && is_weight[15] && !is_weight[21]);
+        for length in [0, 11, 22, 24] {
+            let flat = vec![0.0; length];
+            assert!(matches!(model.clone().with_flat(&flat), Err(ModelError::Data(_))), "{length}");
+        }
+        let undefined = vec![f32::NAN; flat.len()];
+        assert!(matches!(model.with_flat(&undefined), Err(ModelError::Site { .. })));
+    }
+
+    #[test]
+    fn masked_entries_stay_zero_and_packed_sites_have_no_flat_numbers() {
+        let keep: Vec<bool> = (0..12).map(|i| i % 2 == 0).collect();
+        let values = keep.iter().map(|k| f32::from(*k)).collect();
+        let masked = with(|l| l[0].weight = Weight::Masked { values, keep: keep.clone() }).unwrap();
+        assert_eq!(masked.flat_keep()[..12], keep);
+        assert!(masked.flat_keep()[12..].iter().all(|k| *k));
+        let back = masked.clone().with_flat(&[2.0; 23]).unwrap();
+        let expected: Vec<f32> = keep.iter().map(|k| if *k { 2.0 } else { 0.0 }).collect();
+        assert_eq!(*back.layers()[0].weight.values(), expected[..]);
+        assert_eq!(back.outline().kept, 6 + 6);
+
+        let matrix = Matrix::dense(4, 3, vec![1.0; 12]).unwrap();
+        let scheme = nlpress_packed::Scheme::F32;
+        let packed = masked.with_weight(&SiteId::hidden(0), Weight::Packed { scheme, matrix }).unwrap();
+        assert_eq!((packed.flat().len(), packed.flat_keep().len(), packed.flat_is_weight().len()), (8, 8, 8));
+        let back = packed.clone().with_flat(&[3.0; 8]).unwrap();
+        assert_eq!(back.layers()[0], packed.layers()[0]);
+        assert_eq!(back.layers()[1].bias, [3.0, 3.0]);
+    }
+
+    #[test]
+    fn layers_that_do_not_fit_are_refused() {
+        let keep = vec![false; 12];
+        assert!(with(|l| drop(l.pop())).is_err());
+        assert!(with(|l| l.swap(0, 1)).is_err());
+        assert!(with(|l| l[0].bias.push(0.0)).is_err());
+        assert!(with(|l| l[0].bias[0] = f32::INFINITY).is_err());
+        assert!(with(|l| l[0].weight = Weight::Dense(vec![0.0; 11])).is_err());
+        assert!(with(|l| l[0].weight = Weight::Dense(vec![f32::NAN; 12])).is_err());
+        assert!(with(|l| l[0].weight = Weight::Masked { values: vec![1.0; 12], keep }).is_err());
+        assert!(with(|l| l[0].weight = Weight::Masked { values: vec![0.0; 12], keep: vec![] }).is_err());
+        let matrix = Matrix::dense(3, 4, vec![1.0; 12]).unwrap();
+        let scheme = nlpress_packed::Scheme::F32;
+        assert!(with(|l| l[0].weight = Weight::Packed { scheme, matrix }).is_err(), "transposed");
+        assert!(model().with_weight(&SiteId::new("nowhere"), Weight::Dense(vec![])).is_err());
     }
 }

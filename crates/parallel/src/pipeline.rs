@@ -7,7 +7,7 @@
 
 use nlpress_core::Backend;
 use nlpress_model::network::Input;
-use nlpress_model::{Gradients, Model, Network, Outline, SiteId};
+use nlpress_model::{Gradients, Model, ModelError, Network, Outline, SiteId};
 use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
 use nlpress_train::{Batch, Engine, FitConfig, TrainError};
 use serde::Deserialize;
@@ -16,7 +16,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use crate::retrain;
 
-/// Computes the gradient of a batch on a pipeline of stages, each on its own thread.
+/// Computes the gradient of a batch on a pipeline of stages, each on its own thread, however many processors
+/// there are.
 #[derive(Debug)]
 pub struct ModelParallel {
     stages: usize,
@@ -59,25 +60,35 @@ impl Engine for ModelParallel {
     fn gradients(&mut self, flat: &[f32], batch: &Batch<'_>) -> Result<Gradients, TrainError> {
         let size = batch.indices.len().div_ceil(self.micro_batches.max(1)).max(1);
         let last = self.placed.len().saturating_sub(1);
-        let results: Vec<Result<(f64, Vec<f32>), TrainError>> = std::thread::scope(|scope| {
+        let results: Vec<Result<(f64, Vec<f32>), Ended>> = std::thread::scope(|scope| {
             let mut threads = Vec::new();
-            let mut from_before: Option<(Receiver<Vec<f32>>, Sender<Vec<f32>>)> = None;
+            let mut from_before: Option<Link> = None;
             for (i, stage) in self.placed.iter_mut().enumerate() {
                 let before = from_before.take();
                 let after = (i < last).then(|| {
-                    let (forward, next_forward) = channel();
-                    let (next_back, back) = channel();
-                    from_before = Some((next_forward, next_back));
-                    (forward, back)
+                    let (forward, next_from) = channel();
+                    let (next_to, back) = channel();
+                    from_before = Some(Link { from: next_from, to: next_to });
+                    Link { from: back, to: forward }
                 });
                 let part = &flat[stage.flat.clone()];
                 threads.push(scope.spawn(move || stage.run(part, batch, size, before, after)));
             }
-            threads.into_iter().map(|t| t.join().unwrap_or_else(|_| Err(hung_up()))).collect()
+            threads.into_iter().map(|t| t.join().unwrap_or(Err(Ended::Panicked))).collect()
         });
-        let mut all = Gradients { loss: 0.0, flat: Vec::with_capacity(flat.len()) };
+        // When a stage ends early, its neighbours do so because of it: its own reason is the one to tell.
+        let (mut parts, mut reasons) = (Vec::new(), Vec::new());
         for result in results {
-            let (loss, part) = result?;
+            match result {
+                Ok(part) => parts.push(part),
+                Err(reason) => reasons.push(reason),
+            }
+        }
+        if let Some(reason) = reasons.into_iter().max_by_key(|r| !matches!(r, Ended::NeighbourLeft)) {
+            return Err(reason.into());
+        }
+        let mut all = Gradients { loss: 0.0, flat: Vec::with_capacity(flat.len()) };
+        for (loss, part) in parts {
             all.loss += loss;
             all.flat.extend(part);
         }
@@ -92,9 +103,9 @@ impl Stage {
         part: &[f32],
         batch: &Batch<'_>,
         size: usize,
-        before: Option<(Receiver<Vec<f32>>, Sender<Vec<f32>>)>,
-        after: Option<(Sender<Vec<f32>>, Receiver<Vec<f32>>)>,
-    ) -> Result<(f64, Vec<f32>), TrainError> {
+        before: Option<Link>,
+        after: Option<Link>,
+    ) -> Result<(f64, Vec<f32>), Ended> {
         self.network.update(self.sites.clone(), part);
         let total = batch.indices.len();
         let mut gradient = vec![0.0; part.len()];
@@ -102,15 +113,15 @@ impl Stage {
         let mut waiting = Vec::new();
         for (i, indices) in batch.indices.chunks(size).enumerate() {
             let arrived = match &before {
-                Some((from, _)) => from.recv().map_err(|_| hung_up())?,
+                Some(link) => link.receive()?,
                 None => Vec::new(),
             };
             let input = self.input(batch, indices, &arrived);
             let trace = self.network.forward(self.sites.clone(), input, Some(batch.dropout), i * size)?;
             let output = trace.output()?;
             match &after {
-                Some((to, _)) => {
-                    to.send(output).map_err(|_| hung_up())?;
+                Some(link) => {
+                    link.send(output)?;
                     waiting.push((indices, arrived, trace));
                 }
                 None => {
@@ -121,8 +132,8 @@ impl Stage {
             }
         }
         for (indices, arrived, trace) in waiting {
-            let Some((_, from)) = &after else { break };
-            let upstream = from.recv().map_err(|_| hung_up())?;
+            let Some(link) = &after else { break };
+            let upstream = link.receive()?;
             let input = self.input(batch, indices, &arrived);
             self.back(trace, input, &upstream, &mut gradient, &before)?;
         }
@@ -139,19 +150,54 @@ impl Stage {
         input: Input<'_>,
         upstream: &[f32],
         gradient: &mut [f32],
-        before: &Option<(Receiver<Vec<f32>>, Sender<Vec<f32>>)>,
-    ) -> Result<(), TrainError> {
+        before: &Option<Link>,
+    ) -> Result<(), Ended> {
         let (flat, into_input) = self.network.backward(trace, input, upstream)?;
         gradient.iter_mut().zip(&flat).for_each(|(sum, x)| *sum += x);
         match before {
-            Some((_, to)) => to.send(into_input).map_err(|_| hung_up()),
+            Some(link) => link.send(into_input),
             None => Ok(()),
         }
     }
 }
 
-fn hung_up() -> TrainError {
-    TrainError::Engine("a stage of the pipeline ended early".into())
+/// The way to a neighbour and back.
+struct Link {
+    from: Receiver<Vec<f32>>,
+    to: Sender<Vec<f32>>,
+}
+
+impl Link {
+    fn send(&self, numbers: Vec<f32>) -> Result<(), Ended> {
+        self.to.send(numbers).map_err(|_| Ended::NeighbourLeft)
+    }
+
+    fn receive(&self) -> Result<Vec<f32>, Ended> {
+        self.from.recv().map_err(|_| Ended::NeighbourLeft)
+    }
+}
+
+/// Why a stage ended before its gradients were complete.
+enum Ended {
+    Failed(TrainError),
+    Panicked,
+    NeighbourLeft,
+}
+
+impl From<ModelError> for Ended {
+    fn from(error: ModelError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl From<Ended> for TrainError {
+    fn from(ended: Ended) -> Self {
+        match ended {
+            Ended::Failed(error) => error,
+            Ended::Panicked => Self::Engine("a stage of the pipeline panicked".into()),
+            Ended::NeighbourLeft => Self::Engine("a stage of the pipeline ended early".into()),
+        }
+    }
 }
 
 /// Contiguous ranges of sites whose weights are as even as a greedy split gets them; no range is empty.
@@ -268,6 +314,13 @@ mod tests {
         assert_eq!(ranges(&[128_128, 8256, 65], 2), [0..1, 1..3]);
         assert_eq!(ranges(&[1, 1, 1, 1], 2), [0..2, 2..4]);
         assert_eq!(ranges(&[1, 1, 100], 3), [0..1, 1..2, 2..3]);
-        assert_eq!(ranges(&[5], 4), [0..1]);
+        assert_eq!(ranges(&[5], 4), vec![Range { start: 0, end: 1 }]);
+    }
+
+    #[test]
+    fn refuses_impossible_settings() {
+        for bad in ["stages = 0", "stages = 65", "micro_batches = 0", "tolerance = 0.0", "stage = 2"] {
+            assert!(toml::from_str::<ByModel>(bad).is_err(), "{bad}");
+        }
     }
 }

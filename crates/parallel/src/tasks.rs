@@ -128,3 +128,19 @@ pub const KIND: Kind = Kind {
     ],
     parse: parse::<Tasks>,
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refuses_impossible_settings() {
+        for bad in
+            ["learning_rates = []", "learning_rates = [0.0]", "learning_rates = [1e-3, nan]", "rates = [1.0]"]
+        {
+            assert!(toml::from_str::<Tasks>(bad).is_err(), "{bad}");
+        }
+        let many = format!("learning_rates = {:?}", vec![0.1; 65]);
+        assert!(toml::from_str::<Tasks>(&many).is_err());
+    }
+}

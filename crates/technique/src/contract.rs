@@ -1,6 +1,6 @@
 //! The contract, as a suite that any kind can be held against, on any backend.
 //!
-//! It checks on a small network and made-up rows: the example parses and plans; applying makes exactly the
+//! It checks on a small network and made-up rows: the entry says what a reader needs; the example parses and plans; applying makes exactly the
 //! planned outline; the same seed gives the same numbers, whatever the thread count; outputs are finite; sites
 //! that were not selected keep their bits, where their shape is planned to stay; a stop is obeyed; an unknown
 //! setting is refused.
@@ -71,7 +71,11 @@ impl Bench {
     /// A sentence on the clause that is broken.
     pub fn check(&self, kind: &Kind) -> Result<(), String> {
         let name = kind.name;
+        check_entry(kind)?;
         let table = example(kind)?;
+        if let Some(key) = table.keys().find(|key| !kind.settings.iter().any(|(setting, _)| setting == key)) {
+            return Err(format!("{name}: setting {key} of its example is not described"));
+        }
         let technique =
             (kind.parse)(&table).map_err(|e| format!("{name}: its example does not parse: {e}"))?;
         let mut unknown = table.clone();
@@ -124,9 +128,11 @@ impl Bench {
     }
 
     fn selected(&self, kind: &Kind) -> Result<Vec<SiteId>, String> {
-        let selectors = Selectors::parse(kind.on).map_err(|e| e.to_string())?;
+        let bad = |why: String| format!("{}: its selectors {:?} {why}", kind.name, kind.on);
+        let selectors = Selectors::parse(kind.on).map_err(|e| bad(format!("do not select: {e}")))?;
         let sites = self.model.layers().iter().map(|l| l.id.clone());
-        Ok(sites.filter(|id| selectors.matches(id.as_str())).collect())
+        let on: Vec<SiteId> = sites.filter(|id| selectors.matches(id.as_str())).collect();
+        if on.is_empty() { Err(bad("select no site".into())) } else { Ok(on) }
     }
 
     fn apply(&self, kind: &Kind, threads: usize, sink: &dyn Sink) -> Result<Model, StepError> {
@@ -154,6 +160,26 @@ impl Sink for StopAtOnce {
     fn push(&self, _event: &Event) -> Flow {
         self.0.store(true, Ordering::Relaxed);
         Flow::Stop
+    }
+}
+
+/// Holds what a kind says about itself against what its readers need.
+fn check_entry(kind: &Kind) -> Result<(), String> {
+    let name = kind.name;
+    let word = |word: &str| {
+        !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b"_0123456789".contains(&b))
+    };
+    if name.split('.').count() != 2 || !name.split('.').all(word) {
+        return Err(format!("{name}: a name is family.method in lower case"));
+    }
+    for (what, text) in [("summary", kind.summary), ("source", kind.source)] {
+        if text.trim().is_empty() {
+            return Err(format!("{name}: it has no {what}"));
+        }
+    }
+    match kind.settings.iter().find(|(_, meaning)| meaning.trim().is_empty()) {
+        Some((setting, _)) => Err(format!("{name}: setting {setting} is not described")),
+        None => Ok(()),
     }
 }
 

@@ -1,0 +1,194 @@
+//! Every technique of this crate against the contract, on every backend that opens; and what their engines
+//! promise: the serial numbers, a quarter of the bytes, and an end even when a worker fails.
+
+#![allow(clippy::unwrap_used)] // clippy.toml allows it in test functions, but not in the functions they share
+
+use nlpress_core::event::Quiet;
+use nlpress_core::{Backend, BackendKind, Seed};
+use nlpress_model::{Dataset, Dropout, Gradients, Model, Network};
+use nlpress_parallel::{DataParallel, Exchange, KINDS, ModelParallel, tasks};
+use nlpress_technique::StepError;
+use nlpress_technique::contract::Bench;
+use nlpress_train::{Batch, Engine, Fit, FitConfig, Labels, Objective, Serial, TrainError, fit};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
+
+fn benches() -> Vec<(Backend, Bench)> {
+    let backends = BackendKind::compiled().into_iter().filter_map(|kind| kind.open().ok());
+    backends.map(|backend| (backend.clone(), Bench::new(&backend).unwrap())).collect()
+}
+
+fn train(bench: &Bench, backend: &Backend, engine: &mut dyn Engine, patience: bool) -> Model {
+    let text = if patience { "epochs = 8\npatience = 2\nbatch = 10" } else { "epochs = 4\nbatch = 10" };
+    let config: FitConfig = toml::from_str(text).unwrap();
+    let fresh = Model::init(bench.model().spec(), Seed(5)).unwrap();
+    let how = Fit::new(&config, backend, bench.valid(), Seed(6), &Quiet);
+    let valid = patience.then(|| bench.valid());
+    fit(fresh, Fit { engine: Some(engine), valid, ..how }).unwrap().0
+}
+
+fn apart(a: &Model, b: &Model, data: &Dataset, backend: &Backend) -> f32 {
+    let logits = |model| Network::bind(model, backend).logits_of(data).unwrap();
+    logits(a).iter().zip(logits(b)).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+}
+
+#[test]
+fn every_kind_keeps_the_contract() {
+    for (_, bench) in benches() {
+        for kind in KINDS {
+            bench.check(kind).unwrap();
+        }
+    }
+}
+
+#[test]
+fn shares_of_a_batch_train_as_the_whole_does() {
+    for (backend, bench) in benches() {
+        let serial = train(&bench, &backend, &mut Serial::default(), false);
+        for workers in [1, 2, 3, 11] {
+            let run = |threads| {
+                let mut engine = DataParallel::new(workers, threads, Exchange::F32).unwrap();
+                (train(&bench, &backend, &mut engine, false), engine.bytes())
+            };
+            let (model, bytes) = run(1);
+            let distance = apart(&model, &serial, bench.valid(), &backend);
+            assert!(distance <= 1e-4, "{workers} workers: {distance}");
+            assert_eq!(run(2), (model.clone(), bytes), "two threads give what one gives");
+            assert_eq!(
+                bytes,
+                (workers * 4 * 5 * 4 * model.flat().len()) as u64,
+                "workers × epochs × steps × floats"
+            );
+            if workers == 1 && backend.kind().is_cpu() {
+                assert_eq!(model, serial);
+            }
+        }
+    }
+}
+
+#[test]
+fn integers_on_the_wire_are_a_quarter_of_the_bytes_and_learn_as_well() {
+    for (backend, bench) in benches() {
+        let run = |exchange| {
+            let mut engine = DataParallel::new(2, 2, exchange).unwrap();
+            (train(&bench, &backend, &mut engine, false), engine.bytes())
+        };
+        let ((floats, wide), (integers, narrow)) = (run(Exchange::F32), run(Exchange::Int8));
+        let share = narrow as f64 / wide as f64;
+        assert!((0.25..0.27).contains(&share), "{share}");
+        assert_ne!(floats, integers);
+        let distance = apart(&floats, &integers, bench.valid(), &backend);
+        assert!(distance < 0.1, "{distance}");
+        assert_eq!(run(Exchange::Int8), (integers, narrow));
+    }
+}
+
+#[test]
+fn stages_train_as_the_whole_network_does() {
+    for (backend, bench) in benches() {
+        let serial = train(&bench, &backend, &mut Serial::default(), true);
+        for stages in [1, 2, 3, 64] {
+            for micro_batches in [1, 2, 3, 10, 64] {
+                let run = || train(&bench, &backend, &mut ModelParallel::new(stages, micro_batches), true);
+                let model = run();
+                let distance = apart(&model, &serial, bench.valid(), &backend);
+                assert!(distance <= 1e-4, "{stages} stages, {micro_batches} micro-batches: {distance}");
+                assert_eq!(run(), model, "scheduling changes nothing");
+                if micro_batches == 1 && backend.kind().is_cpu() {
+                    assert_eq!(model, serial);
+                }
+            }
+        }
+    }
+}
+
+/// Fails by panicking, as a bug would, in its second call.
+struct Bomb<'a>(Labels<'a>, AtomicUsize);
+
+impl Objective for Bomb<'_> {
+    fn loss(&self, rows: &[usize], batch: usize, logits: &[f32], gradient: &mut [f32]) -> f64 {
+        assert!(self.1.fetch_add(1, Ordering::Relaxed) < 1, "the bomb went off");
+        self.0.loss(rows, batch, logits, gradient)
+    }
+}
+
+/// Runs one batch, and gives up on it after a while.
+fn one_batch(
+    mut engine: impl Engine + 'static,
+    bad_rows: bool,
+    bomb: bool,
+) -> std::thread::Result<Result<Gradients, TrainError>> {
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        let backend = BackendKind::Ndarray.open().unwrap();
+        let bench = Bench::new(&backend).unwrap();
+        let data = bench.valid();
+        let model = bench.model();
+        let dropout = Dropout::new(model.spec(), Seed(1), 0);
+        let mut indices: Vec<usize> = (0..12).collect();
+        if bad_rows {
+            indices[7] = data.len();
+        }
+        let (labels, explosive) = (Labels::of(data), Bomb(Labels::of(data), AtomicUsize::new(0)));
+        let objective: &dyn Objective = if bomb { &explosive } else { &labels };
+        let batch = Batch { rows: data.rows(), indices: &indices, dropout: &dropout, objective };
+        engine.begin(model, &backend).unwrap();
+        let result = catch_unwind(AssertUnwindSafe(|| engine.gradients(&model.flat(), &batch)));
+        sender.send(result).unwrap();
+    });
+    receiver.recv_timeout(Duration::from_secs(60)).expect("it hangs")
+}
+
+#[test]
+fn a_failing_worker_ends_the_step_with_its_own_reason() {
+    for stages in [1, 2, 3] {
+        assert!(one_batch(ModelParallel::new(stages, 4), false, false).unwrap().is_ok());
+        let error = one_batch(ModelParallel::new(stages, 4), true, false).unwrap().unwrap_err();
+        assert!(error.to_string().contains("row 48 does not exist"), "{error}");
+        let error = one_batch(ModelParallel::new(stages, 4), false, true).unwrap().unwrap_err();
+        assert!(error.to_string().contains("panicked"), "{error}");
+    }
+    for threads in [1, 2] {
+        let engine = || DataParallel::new(3, threads, Exchange::F32).unwrap();
+        assert!(one_batch(engine(), false, false).unwrap().is_ok());
+        let error = one_batch(engine(), true, false).unwrap().unwrap_err();
+        assert!(error.to_string().contains("row 48 does not exist"), "{error}");
+        assert!(one_batch(engine(), false, true).is_err(), "a worker's panic is the caller's");
+    }
+    assert!(one_batch(DataParallel::new(0, 1, Exchange::F32).unwrap(), false, false).unwrap().is_err());
+}
+
+#[test]
+fn integers_between_workers_go_into_no_checkpoint() {
+    let (backend, bench) = benches().remove(0);
+    let path = std::path::Path::new("never-written");
+    let config = FitConfig::default();
+    let mut engine = DataParallel::new(2, 1, Exchange::Int8).unwrap();
+    let how = Fit::new(&config, &backend, bench.valid(), Seed(6), &Quiet);
+    let result = fit(bench.model().clone(), Fit { engine: Some(&mut engine), checkpoint: Some(path), ..how });
+    assert!(matches!(result, Err(TrainError::Checkpoint(..))), "{result:?}");
+    assert!(!path.exists());
+}
+
+#[test]
+fn tasks_come_in_their_order_on_so_many_threads_and_the_first_failure_counts() {
+    let numbers: Vec<u64> = (0..20).collect();
+    let (running, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let work = |n: &u64| {
+        most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        std::thread::sleep(Duration::from_millis(20 - n));
+        running.fetch_sub(1, Ordering::SeqCst);
+        Ok(n * n)
+    };
+    for threads in [1, 2, 4] {
+        most.store(0, Ordering::SeqCst);
+        let squares = tasks::run(&numbers, threads, work).unwrap();
+        assert_eq!(squares, numbers.iter().map(|n| n * n).collect::<Vec<_>>());
+        assert!((1..=threads).contains(&most.load(Ordering::SeqCst)));
+    }
+    let failing = |n: &u64| if *n % 7 == 5 { Err(StepError::Failed(n.to_string())) } else { Ok(*n) };
+    assert_eq!(tasks::run(&numbers, 3, failing).unwrap_err().to_string(), "5");
+    assert!(tasks::run(&[], 2, failing).unwrap().is_empty());
+}

@@ -1,0 +1,167 @@
+//! The suite catches what it is there to catch: for each clause a technique that breaks just that one.
+
+#![allow(clippy::unwrap_used)] // clippy.toml allows it in test functions, but not in the functions they share
+
+use nlpress_core::BackendKind;
+use nlpress_model::{Form, Model, Outline, SiteId, Weight};
+use nlpress_technique::contract::Bench;
+use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
+use serde::Deserialize;
+
+/// Halves the weights of the selected sites, and breaks what it is told to break.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Halve {
+    breaks: Break,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+enum Break {
+    Nothing,
+    PlanningAtAll,
+    FindingMissingSites,
+    ThePlannedForm,
+    TheSameSeed,
+    TheThreadCount,
+    FiniteLogits,
+    OtherSites,
+    Stopping,
+    StoppingCleanly,
+    Applying,
+}
+
+impl Technique for Halve {
+    fn needs(&self) -> Needs {
+        Needs::default()
+    }
+
+    fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
+        if self.breaks == Break::PlanningAtAll {
+            problems.push(Problem::of_step("it never plans"));
+        }
+        let mut after = before.clone();
+        for id in on {
+            match after.site_mut(id) {
+                Some(site) if self.breaks == Break::ThePlannedForm => site.form = Form::Masked,
+                None if self.breaks != Break::FindingMissingSites => {
+                    problems.push(Problem::at(id, "there is no such site"));
+                }
+                _ => {}
+            }
+        }
+        after
+    }
+
+    fn apply(&self, mut model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
+        let heard = cx.progress("halving", 0, 1);
+        match self.breaks {
+            Break::Stopping => {}
+            Break::StoppingCleanly => heard.map_err(|e| StepError::Failed(format!("cannot go on: {e}")))?,
+            _ => heard?,
+        }
+        if self.breaks == Break::Applying {
+            return Err(StepError::Failed("it never works".into()));
+        }
+        let factor = match self.breaks {
+            Break::TheSameSeed => 1.0 / (1.0 + counted() as f32),
+            Break::TheThreadCount => 1.0 / (1.0 + cx.threads as f32),
+            // Each number is finite, their products are not.
+            Break::FiniteLogits => 1e30,
+            _ => 0.5,
+        };
+        let all: Vec<SiteId> = model.layers().iter().map(|l| l.id.clone()).collect();
+        for id in if self.breaks == Break::OtherSites { &all } else { on } {
+            let layer = model.layer(id).ok_or(StepError::Missing("a site"))?;
+            let values = layer.weight.values().iter().map(|x| x * factor).collect();
+            model = model.with_weight(id, Weight::Dense(values))?;
+        }
+        Ok(model)
+    }
+}
+
+/// Another number each time, as a clock or a shared generator would give.
+fn counted() -> usize {
+    static CALLS: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+    CALLS.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
+}
+
+fn kind(example: &'static str) -> Kind {
+    Kind {
+        name: "test.halve",
+        family: Family::Clip,
+        summary: "halves weights",
+        source: "this test",
+        example,
+        on: &["hidden.*"],
+        settings: &[("breaks", "the clause to break")],
+        parse: parse::<Halve>,
+    }
+}
+
+fn verdict(kind: &Kind) -> Result<(), String> {
+    let backend = BackendKind::Ndarray.open().unwrap();
+    Bench::new(&backend).unwrap().check(kind)
+}
+
+#[test]
+fn an_honest_technique_passes() {
+    verdict(&kind("breaks = 'nothing'")).unwrap();
+}
+
+#[test]
+fn each_broken_clause_is_named() {
+    for (example, complaint) in [
+        ("breaks = ", "its example is not TOML"),
+        ("breaks = 'no-such-clause'", "its example does not parse"),
+        ("breaks = 'planning-at-all'", "its example does not plan"),
+        ("breaks = 'finding-missing-sites'", "finds no problem"),
+        ("breaks = 'the-planned-form'", "planned"),
+        ("breaks = 'the-same-seed'", "the same seed gives other numbers"),
+        ("breaks = 'the-thread-count'", "the same seed gives other numbers, or threads change them"),
+        ("breaks = 'finite-logits'", "a logit is"),
+        ("breaks = 'other-sites'", "was not selected and changed"),
+        ("breaks = 'stopping'", "it went on although it was asked to stop"),
+        ("breaks = 'stopping-cleanly'", "asked to stop, it failed instead"),
+        ("breaks = 'applying'", "apply: it never works"),
+    ] {
+        let complained = verdict(&kind(example)).expect_err(example);
+        assert!(complained.starts_with("test.halve: "), "{complained}");
+        assert!(complained.contains(complaint), "{example}: {complained}");
+    }
+}
+
+/// Takes any setting.
+#[derive(Clone, Debug, Deserialize)]
+struct Lax {}
+
+impl Technique for Lax {
+    fn plan(&self, before: &Outline, _on: &[SiteId], _problems: &mut Vec<Problem>) -> Outline {
+        before.clone()
+    }
+
+    fn apply(&self, model: Model, _on: &[SiteId], _cx: &mut Cx<'_>) -> Result<Model, StepError> {
+        Ok(model)
+    }
+}
+
+#[test]
+fn entries_that_mislead_a_reader_are_named() {
+    let good = kind("breaks = 'nothing'");
+    for (bad, complaint) in [
+        (Kind { parse: parse::<Lax>, ..good }, "an unknown setting is not refused"),
+        (Kind { settings: &[], ..good }, "setting breaks of its example is not described"),
+        (Kind { settings: &[("breaks", "")], ..good }, "setting breaks is not described"),
+        (Kind { summary: "", ..good }, "it has no summary"),
+        (Kind { source: "", ..good }, "it has no source"),
+        (Kind { on: &["nowhere"], ..good }, "select no site"),
+        (Kind { on: &[], ..good }, "select"),
+    ] {
+        let complained = verdict(&bad).expect_err(complaint);
+        assert!(complained.contains(complaint), "{complained}");
+    }
+    for name in ["halve", "Test.halve", "test.", "test.halve.twice", "test.hal ve"] {
+        let complained = verdict(&Kind { name, ..good }).expect_err(name);
+        assert!(complained.contains("family.method"), "{complained}");
+    }
+}

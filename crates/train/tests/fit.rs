@@ -1,0 +1,350 @@
+//! The training loop on every backend that opens.
+
+#![allow(clippy::unwrap_used)] // clippy.toml allows it in test functions, but not in the functions they share
+
+use nlpress_core::event::{Event, Flow, Quiet, Sink};
+use nlpress_core::{Backend, BackendKind, Seed};
+use nlpress_model::dataset::accuracy;
+use nlpress_model::{Dataset, Gradients, Layer, MlpSpec, Model, Network, Spec, Weight};
+use nlpress_packed::{Matrix, Scheme};
+use nlpress_text::Rows;
+use nlpress_train::{
+    Batch, Engine, Fit, FitConfig, Labels, Progress, Serial, TrainError, Wire, fit, mean_loss,
+};
+use std::path::Path;
+use std::sync::Mutex;
+
+const INPUTS: usize = 20;
+
+fn backends() -> Vec<Backend> {
+    BackendKind::compiled().into_iter().filter_map(|kind| kind.open().ok()).collect()
+}
+
+fn ndarray() -> Backend {
+    BackendKind::Ndarray.open().unwrap()
+}
+
+/// Rows whose class is told by two of their features; `flipped` of a hundred labels are wrong.
+fn data(n: usize, classes: usize, flipped: usize, seed: u64) -> Dataset {
+    let mut rng = Seed(seed).stream(0);
+    let (mut values, mut labels) = (Vec::new(), Vec::new());
+    for _ in 0..n {
+        let class = rng.below(classes);
+        for feature in 0..INPUTS {
+            let noise = if rng.uniform() < 0.3 { rng.uniform() } else { 0.0 };
+            values.push(if feature / 2 == class { noise + 1.0 } else { noise });
+        }
+        let wrong = rng.below(100) < flipped;
+        labels.push(if wrong { rng.below(classes) } else { class } as u32);
+    }
+    Dataset::new(Rows::from_dense(n, INPUTS, &values).unwrap(), labels, classes).unwrap()
+}
+
+fn model(outputs: usize) -> Model {
+    let spec = Spec::Mlp(MlpSpec { inputs: INPUTS, hidden: vec![16, 8], outputs, dropout: 0.2 });
+    Model::init(&spec, Seed(1)).unwrap()
+}
+
+fn config(text: &str) -> FitConfig {
+    toml::from_str(text).unwrap()
+}
+
+fn plain<'a>(config: &'a FitConfig, backend: &'a Backend, train: &'a Dataset) -> Fit<'a> {
+    Fit::new(config, backend, train, Seed(6), &Quiet)
+}
+
+fn norm(flat: &[f32]) -> f64 {
+    flat.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt()
+}
+
+/// Stops after an epoch, and keeps what it heard.
+struct StopAfter(u32, Mutex<Vec<Event>>);
+
+impl StopAfter {
+    fn epoch(epoch: u32) -> Self {
+        Self(epoch, Mutex::default())
+    }
+}
+
+impl Sink for StopAfter {
+    fn push(&self, event: &Event) -> Flow {
+        self.1.lock().unwrap().push(event.clone());
+        match event {
+            Event::EpochFinished { epoch, .. } if *epoch == self.0 => Flow::Stop,
+            _ => Flow::Continue,
+        }
+    }
+}
+
+#[test]
+fn learns_what_can_be_told_apart_and_repeats_itself() {
+    for backend in backends() {
+        for classes in [2, 5] {
+            let (train, test) = (data(400, classes, 0, 1), data(200, classes, 0, 2));
+            let config = config("epochs = 15\nlearning_rate = 0.01");
+            let run = || fit(model(train.outputs()), plain(&config, &backend, &train)).unwrap();
+            let (trained, history) = run();
+            let logits = Network::bind(&trained, &backend).logits_of(&test).unwrap();
+            let right = accuracy(&logits, test.outputs(), test.labels());
+            assert!(right > 0.97, "{classes} classes: {right}");
+            let losses: Vec<f64> = history.epochs.iter().map(|e| e.loss).collect();
+            assert!(losses[14] < 0.3 * losses[0], "{losses:?}");
+            assert_eq!((history.kept, history.steps), (15, 15 * 13));
+            assert_eq!(run(), (trained, history));
+        }
+    }
+}
+
+#[test]
+fn the_thread_that_calls_does_not_matter() {
+    let (train, backend, config) = (data(100, 2, 0, 1), ndarray(), config("epochs = 2"));
+    let run = || fit(model(1), plain(&config, &backend, &train)).unwrap().0;
+    let outside = run();
+    for threads in [1, 2, 3] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        assert_eq!(pool.install(run), outside, "{threads} threads");
+    }
+}
+
+#[test]
+fn early_stopping_keeps_the_best() {
+    // Random labels: what is learnt by heart only hurts on other rows.
+    let (train, valid, backend) = (data(60, 2, 100, 1), data(60, 2, 100, 2), ndarray());
+    let config = config("epochs = 60\npatience = 3\nlearning_rate = 0.01\nbatch = 8");
+    let (kept, history) =
+        fit(model(1), Fit { valid: Some(&valid), ..plain(&config, &backend, &train) }).unwrap();
+    let losses: Vec<f64> = history.epochs.iter().map(|e| e.valid_loss.unwrap()).collect();
+    let best = losses.iter().copied().fold(f64::INFINITY, f64::min);
+    assert!(losses.len() < 60, "it never stopped: {losses:?}");
+    assert_eq!(losses.len(), history.kept as usize + 3);
+    assert_eq!(losses[history.kept as usize - 1], best);
+    let logits = Network::bind(&kept, &backend).logits_of(&valid).unwrap();
+    assert_eq!(mean_loss(&Labels::of(&valid), &logits, valid.len()), best);
+}
+
+#[test]
+fn penalties_shrink_weights() {
+    let (train, backend) = (data(200, 2, 0, 1), ndarray());
+    let weights = |text: &str| {
+        let (model, _) = fit(model(1), plain(&config(text), &backend, &train)).unwrap();
+        model.layers().iter().flat_map(|l| l.weight.values().into_owned()).collect::<Vec<f32>>()
+    };
+    let size = |w: &[f32]| w.iter().map(|x| f64::from(x.abs())).sum::<f64>();
+    let small = |w: &[f32]| w.iter().filter(|x| x.abs() < 5e-3).count();
+    let free = weights("epochs = 20\nlearning_rate = 0.005");
+    let l1 = weights("epochs = 20\nlearning_rate = 0.005\nl1 = 0.003");
+    let l2 = weights("epochs = 20\nlearning_rate = 0.005\nl2 = 0.01");
+    assert!(size(&l1) < 0.6 * size(&free), "{} {}", size(&l1), size(&free));
+    assert!(norm(&l2) < 0.8 * norm(&free), "{} {}", norm(&l2), norm(&free));
+    assert!(small(&l1) > 3 * small(&free), "{} {}", small(&l1), small(&free));
+}
+
+/// The serial engine with its gradients made longer.
+struct Louder(Serial, f32);
+
+impl Engine for Louder {
+    fn begin(&mut self, model: &Model, backend: &Backend) -> Result<(), TrainError> {
+        self.0.begin(model, backend)
+    }
+
+    fn gradients(&mut self, flat: &[f32], batch: &Batch<'_>) -> Result<Gradients, TrainError> {
+        let mut gradients = self.0.gradients(flat, batch)?;
+        gradients.flat.iter_mut().for_each(|g| *g *= self.1);
+        Ok(gradients)
+    }
+}
+
+/// Trains with louder gradients; with betas of 0 and an epsilon far above them, Adam moves by
+/// `rate / epsilon` times the gradient, so that lengths can be read off the way.
+fn way(louder: f32, clip: &str) -> f64 {
+    let (train, backend) = (data(32, 2, 0, 1), ndarray());
+    let text = format!("epochs = 1\nbeta1 = 0.0\nbeta2 = 0.0\nepsilon = 1e6\nlearning_rate = 1e6\n{clip}");
+    let mut engine = Louder(Serial::default(), louder);
+    let config = config(&text);
+    let (after, _) =
+        fit(model(1), Fit { engine: Some(&mut engine), ..plain(&config, &backend, &train) }).unwrap();
+    let moved: Vec<f32> = after.flat().iter().zip(model(1).flat()).map(|(a, b)| a - b).collect();
+    norm(&moved)
+}
+
+#[test]
+fn clipping_bounds_the_length_of_a_step() {
+    let free = way(1.0, "");
+    assert!(free > 0.02, "{free}");
+    assert!((way(10.0, "") / free - 10.0).abs() < 0.1);
+    assert!((way(1.0, "clip_norm = 0.01") - 0.01).abs() < 1e-4);
+    assert!((way(10.0, "clip_norm = 0.01") - 0.01).abs() < 1e-4);
+    assert!((way(1.0, "clip_norm = 100.0") - free).abs() < 1e-6, "a short gradient stays as it is");
+}
+
+#[test]
+fn schedules_and_warm_up_reach_the_optimiser() {
+    let free = way(1.0, "");
+    assert!((way(1.0, "warmup_steps = 4") / free - 0.25).abs() < 1e-3, "the only step is the first of four");
+    let (train, backend) = (data(96, 2, 0, 1), ndarray());
+    let last = |schedule: &str| {
+        let config = config(&format!("epochs = 1\n{schedule}"));
+        fit(model(1), plain(&config, &backend, &train)).unwrap().0
+    };
+    assert_ne!(last("schedule = 'constant'"), last("schedule = 'linear'"));
+    assert_ne!(last("schedule = 'cosine'"), last("schedule = 'linear'"));
+}
+
+#[test]
+fn masked_entries_stay_zero() {
+    let (train, backend, config) = (data(100, 2, 0, 1), ndarray(), config("epochs = 3\nl2 = 0.01"));
+    let (spec, mut layers) = model(1).into_parts();
+    let keep: Vec<bool> = (0..layers[0].shape.weights()).map(|i| i % 4 != 1).collect();
+    let values: Vec<f32> =
+        layers[0].weight.values().iter().zip(&keep).map(|(v, k)| if *k { *v } else { 0.0 }).collect();
+    layers[0].weight = Weight::Masked { values: values.clone(), keep: keep.clone() };
+    let (after, _) = fit(Model::new(spec, layers).unwrap(), plain(&config, &backend, &train)).unwrap();
+    let Weight::Masked { values: trained, keep: kept } = &after.layers()[0].weight else {
+        panic!("still masked")
+    };
+    assert_eq!(kept, &keep);
+    assert!(trained.iter().zip(&keep).all(|(v, k)| *k || *v == 0.0));
+    assert_ne!(trained, &values);
+}
+
+#[test]
+fn a_stopped_training_goes_on_to_the_same_bits() {
+    let (train, valid, backend) = (data(150, 2, 10, 1), data(60, 2, 10, 2), ndarray());
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in [
+        ("plain", "epochs = 6"),
+        ("early", "epochs = 40\npatience = 2\nlearning_rate = 0.02\nschedule = 'cosine'\nwarmup_steps = 7"),
+    ] {
+        let (config, path) = (config(text), folder.path().join(name));
+        let whole = fit(model(1), Fit { valid: Some(&valid), ..plain(&config, &backend, &train) }).unwrap();
+        let stored = |resume| Fit {
+            valid: Some(&valid),
+            checkpoint: Some(&path),
+            resume,
+            ..plain(&config, &backend, &train)
+        };
+        for epoch in 1..4 {
+            let sink = StopAfter::epoch(epoch);
+            let stopped = Fit {
+                valid: Some(&valid),
+                checkpoint: Some(&path),
+                resume: epoch > 1,
+                ..Fit::new(&config, &backend, &train, Seed(6), &sink)
+            };
+            assert!(matches!(fit(model(1), stopped), Err(TrainError::Stopped(_))));
+            let heard = sink.1.lock().unwrap();
+            let finished = heard.iter().filter(|e| matches!(e, Event::EpochFinished { .. })).count();
+            assert_eq!(finished, 1, "{name}: each run does one epoch and goes on where the last one stood");
+            assert_eq!(Progress::load(&path).unwrap().epoch, epoch);
+        }
+        let resumed = || fit(model(1), stored(true)).unwrap();
+        assert_eq!(resumed(), whole, "{name}");
+        assert_eq!(resumed(), whole, "{name}: a finished training is only read back");
+        let again = fit(model(1), stored(false)).unwrap();
+        assert_eq!(again, whole, "{name}: without resume it begins anew");
+    }
+}
+
+#[test]
+fn a_checkpoint_of_another_training_is_refused() {
+    let (train, valid, backend) = (data(50, 2, 0, 1), data(50, 2, 0, 2), ndarray());
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state");
+    let (two, three) = (config("epochs = 2"), config("epochs = 3"));
+    let train_on = |model, config: &FitConfig, train: &Dataset, valid: Option<&Dataset>, seed| {
+        let how = Fit::new(config, &backend, train, Seed(seed), &Quiet);
+        fit(model, Fit { checkpoint: Some(&path), resume: true, valid, ..how })
+    };
+    train_on(model(1), &two, &train, None, 1).unwrap();
+    assert!(train_on(model(1), &two, &train, None, 1).is_ok());
+    let relabelled = train.labels().iter().map(|l| 1 - l).collect();
+    let relabelled = Dataset::new(train.rows().clone(), relabelled, 2).unwrap();
+    let changed = train.rows().clone().map_rows(|values| values[0] += 0.5);
+    let changed = Dataset::new(changed, train.labels().to_vec(), 2).unwrap();
+    let mut flat = model(1).flat();
+    flat[0] += 1.0;
+    let other = model(1).with_flat(&flat).unwrap();
+    for (what, result) in [
+        ("configuration", train_on(model(1), &three, &train, None, 1)),
+        ("seed", train_on(model(1), &two, &train, None, 2)),
+        ("validation rows", train_on(model(1), &two, &train, Some(&valid), 1)),
+        ("labels", train_on(model(1), &two, &relabelled, None, 1)),
+        ("rows", train_on(model(1), &two, &changed, None, 1)),
+        ("first numbers", train_on(other, &two, &train, None, 1)),
+    ] {
+        let Err(TrainError::Checkpoint(_, why)) = result else { panic!("other {what}: {result:?}") };
+        assert!(why.contains("another training"), "{why}");
+    }
+    std::fs::write(&path, b"nlpCKPT1 but not really").unwrap();
+    assert!(matches!(train_on(model(1), &two, &train, None, 1), Err(TrainError::Checkpoint(..))));
+}
+
+/// A wire that loses every gradient.
+#[derive(Default)]
+struct Cut(u64);
+
+impl Wire for Cut {
+    fn send(&mut self, gradient: &mut [f32]) {
+        self.0 += 4 * gradient.len() as u64;
+        gradient.fill(0.0);
+    }
+
+    fn bytes(&self) -> u64 {
+        self.0
+    }
+}
+
+#[test]
+fn gradients_go_through_the_wire_and_a_wire_with_memory_through_no_checkpoint() {
+    let (train, backend, config) = (data(64, 2, 0, 1), ndarray(), config("epochs = 1"));
+    let mut wire = Cut::default();
+    let (after, _) =
+        fit(model(1), Fit { wire: Some(&mut wire), ..plain(&config, &backend, &train) }).unwrap();
+    assert_eq!((after, wire.bytes()), (model(1), 2 * 4 * model(1).flat().len() as u64));
+    let path = Path::new("never-written");
+    let how = Fit { wire: Some(&mut wire), checkpoint: Some(path), ..plain(&config, &backend, &train) };
+    assert!(matches!(fit(model(1), how), Err(TrainError::Checkpoint(..))));
+    assert!(!path.exists());
+}
+
+#[test]
+fn diverging_is_an_error() {
+    let (train, valid, backend) = (data(64, 2, 0, 1), data(32, 2, 0, 2), ndarray());
+    for text in ["epochs = 3\nlearning_rate = 1e30", "epochs = 1\nbatch = 64\nlearning_rate = 1e300"] {
+        let config = config(text);
+        for valid in [None, Some(&valid)] {
+            let result = fit(model(1), Fit { valid, ..plain(&config, &backend, &train) });
+            assert!(matches!(result, Err(TrainError::Diverged { epoch: 1, .. })), "{text}: {result:?}");
+        }
+    }
+    let mut engine = Louder(Serial::default(), f32::NAN);
+    let config = config("epochs = 2\nbatch = 64");
+    let result = fit(model(1), Fit { engine: Some(&mut engine), ..plain(&config, &backend, &train) });
+    assert!(matches!(result, Err(TrainError::Diverged { epoch: 1, .. })), "{result:?}");
+}
+
+#[test]
+fn what_cannot_be_trained_is_refused_at_once() {
+    let (train, backend) = (data(20, 2, 0, 1), ndarray());
+    let sink = StopAfter::epoch(1);
+    let refused = |model: Model, config: &FitConfig, train: &Dataset, valid: Option<&Dataset>| {
+        fit(model, Fit { valid, ..Fit::new(config, &backend, train, Seed(6), &sink) }).unwrap_err()
+    };
+    let (short, patient) = (config("epochs = 1"), config("patience = 2"));
+    let five = data(20, 5, 0, 1);
+    let narrow = Rows::from_dense(2, 1, &[1.0, 2.0]).unwrap();
+    let narrow = Dataset::new(narrow, vec![0, 1], 2).unwrap();
+    assert!(matches!(refused(model(3), &short, &train, None), TrainError::Model(_)));
+    assert!(matches!(refused(model(1), &patient, &train, None), TrainError::NoValidation(2)));
+    assert!(matches!(refused(model(1), &short, &train, Some(&five)), TrainError::Model(_)));
+    assert!(matches!(refused(model(1), &short, &narrow, None), TrainError::Model(_)));
+    let (spec, layers) = model(1).into_parts();
+    let packed = layers.into_iter().map(|layer| {
+        let values = layer.weight.values().into_owned();
+        let matrix = Matrix::dense(layer.shape.inputs, layer.shape.outputs, values).unwrap();
+        Layer { weight: Weight::Packed { scheme: Scheme::F32, matrix }, ..layer }
+    });
+    let packed = Model::new(spec, packed.collect()).unwrap();
+    assert!(matches!(refused(packed, &short, &train, None), TrainError::Engine(_)));
+    assert!(sink.1.lock().unwrap().is_empty());
+}
