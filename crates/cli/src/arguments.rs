@@ -81,7 +81,7 @@ pub(crate) struct Changes {
     /// Repetitions with different seeds, in place of the recipe's.
     #[arg(long, value_name = "N")]
     pub(crate) seeds: Option<u32>,
-    /// At most 600 documents a split, one seed and short timings: to see that everything runs.
+    /// At most 300 documents a split, one seed and short timings: to see that everything runs.
     #[arg(long)]
     pub(crate) quick: bool,
 }

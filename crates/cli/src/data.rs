@@ -10,7 +10,7 @@ use crate::arguments::{Changes, Compute, Labelled};
 use crate::outcome::refuse;
 
 /// Documents a split of a quick run.
-const QUICK: usize = 600;
+const QUICK: usize = 300;
 
 /// Opens the backend and sets the number of threads.
 pub(crate) fn compute(compute: &Compute) -> anyhow::Result<(Backend, usize)> {

@@ -10,6 +10,7 @@
 //! code: there is no `QuantizedMlp` and no `PrunedMlp`.
 
 pub mod dataset;
+pub mod dropout;
 pub mod kernel;
 pub mod model;
 pub mod network;
@@ -17,6 +18,7 @@ pub mod summary;
 
 pub use burn::tensor::Device;
 pub use dataset::Dataset;
+pub use dropout::Dropout;
 pub use model::{Layer, Model, ModelError, Weight};
-pub use network::{Dropout, Gradients, Network};
+pub use network::{Gradients, Network};
 pub use nlpress_outline::{Form, MlpSpec, Outline, Shape, Site, SiteId, Spec};

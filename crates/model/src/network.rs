@@ -2,25 +2,28 @@
 //!
 //! The forward pass and its gradient are written here and nowhere else. Two things make it fast on text:
 //! the first layer is linear in a constant input, so its product and its gradient need no graph, and on the CPU
-//! both go through the non-zeros of the rows only; and a loss is a plain function of the logits that returns
-//! its own derivative, so burn's graph holds just the layers between.
+//! both run on the rows where they lie ([`kernel`]), so that its weight, the largest by far, never becomes a
+//! tensor; and a loss is a plain function of the logits that returns its own derivative, so burn's graph holds
+//! just the layers between.
 //!
 //! A pass may cover a range of sites, which is how model parallelism splits a network over threads: what goes
 //! from stage to stage is the pre-activation `[batch, outputs]` of the last site of a range.
 
 use burn::tensor::{Device, Tensor, TensorData, activation};
-use nlpress_core::{Backend, Seed};
-use nlpress_outline::{Shape, Spec};
+use nlpress_core::Backend;
+use nlpress_outline::Shape;
 use nlpress_packed::Values;
 use nlpress_text::Rows;
 use std::ops::Range;
 
-use crate::{Dataset, Model, ModelError, Weight, kernel};
+use crate::{Dataset, Dropout, Model, ModelError, Weight, kernel};
 
 /// Rows of a forward pass without gradients.
 const EVALUATION_BATCH: usize = 256;
-/// Below this share of non-zeros the sparse product is the faster one (measured: about a third).
+/// Below this share of non-zeros the sparse product is the faster one.
 const SPARSE_BELOW: f64 = 0.25;
+/// With fewer outputs, register tiles have nothing to fill them.
+const TILED_OUTPUTS: usize = 16;
 
 /// A model bound to a device.
 #[derive(Debug)]
@@ -40,6 +43,7 @@ struct Bound {
     levels: Option<f32>,
     weight: Vec<f32>,
     bias: Vec<f32>,
+    /// Absent outside the bound range, and at the first site on the CPU, which computes in plain memory.
     on_device: Option<Placed>,
 }
 
@@ -47,17 +51,6 @@ struct Bound {
 struct Placed {
     weight: Tensor<2>,
     bias: Tensor<2>,
-}
-
-/// Dropout of one training step: which hidden units are switched off for which row.
-///
-/// The choice depends on the seed, the step, the site and the row's place in the batch, so that splitting a
-/// batch over workers changes nothing.
-#[derive(Clone, Debug)]
-pub struct Dropout {
-    rate: f64,
-    seeds: Vec<Seed>,
-    step: u64,
 }
 
 /// Result of a pass with gradients.
@@ -73,9 +66,10 @@ pub struct Gradients {
 #[derive(Debug)]
 pub struct Trace {
     sites: Range<usize>,
+    /// The feature rows without gaps, where the first site needed them so.
+    dense: Vec<f32>,
     leaf: Tensor<2>,
     output: Option<Tensor<2>>,
-    rows: usize,
 }
 
 /// What a range of sites starts from.
@@ -85,35 +79,6 @@ pub enum Input<'a> {
     Rows(&'a Rows, &'a [usize]),
     /// Pre-activations `[rows, outputs of the site before]`, for any later range.
     Activations(&'a [f32]),
-}
-
-impl Dropout {
-    /// The dropout of one step of training `spec`.
-    pub fn new(spec: &Spec, seed: Seed, step: u64) -> Self {
-        let Spec::Mlp(mlp) = spec;
-        let seeds = spec.sites().iter().map(|(id, _)| seed.derive("dropout").derive(id.as_str())).collect();
-        Self { rate: mlp.dropout, seeds, step }
-    }
-
-    /// The same choices at another step.
-    #[must_use]
-    pub fn at(mut self, step: u64) -> Self {
-        self.step = step;
-        self
-    }
-
-    /// Factors `[rows, width]` for the hidden layer `site`: 0 or `1 / (1 - rate)`. `first` is the place in the
-    /// whole batch of the first of these rows.
-    fn factors(&self, site: usize, first: usize, rows: usize, width: usize) -> Vec<f32> {
-        let scale = (1.0 / (1.0 - self.rate)) as f32;
-        let threshold = (self.rate * f64::from(u32::MAX)) as u32;
-        let mut factors = Vec::with_capacity(rows * width);
-        for row in first..first + rows {
-            let mut rng = self.seeds[site].stream((self.step << 24) | row as u64);
-            factors.extend((0..width).map(|_| if rng.bits() < threshold { 0.0 } else { scale }));
-        }
-        factors
-    }
 }
 
 impl Network {
@@ -192,7 +157,7 @@ impl Network {
         let mut logits = Vec::with_capacity(rows.len() * self.outputs);
         let all: Vec<usize> = (0..rows.len()).collect();
         for indices in all.chunks(EVALUATION_BATCH) {
-            let hidden = self.first_site(rows, indices)?;
+            let hidden = self.first_site(rows, indices, &mut Vec::new())?;
             let first = self.tensor(hidden, [indices.len(), self.sites[0].shape.outputs], &self.device);
             let output = self.rest(first, 1..self.sites.len(), false, None, 0);
             logits.extend(host(output)?);
@@ -242,17 +207,19 @@ impl Network {
         dropout: Option<&Dropout>,
         first: usize,
     ) -> Result<Trace, ModelError> {
-        let (pre, rows, rest) = match input {
-            Input::Rows(rows, indices) => (self.first_site(rows, indices)?, indices.len(), 1..sites.end),
-            Input::Activations(pre) => {
-                let width = self.sites[sites.start].shape.inputs;
-                (pre.to_vec(), pre.len() / width, sites.clone())
+        self.check(&sites, input)?;
+        let mut dense = Vec::new();
+        let (pre, width, rest) = match input {
+            Input::Rows(rows, indices) => {
+                let pre = self.first_site(rows, indices, &mut dense)?;
+                (pre, self.sites[0].shape.outputs, 1..sites.end)
             }
+            Input::Activations(pre) => (pre.to_vec(), self.sites[sites.start].shape.inputs, sites.clone()),
         };
-        let width = pre.len() / rows.max(1);
-        let leaf = self.tensor(pre, [rows, width], &self.tracked).require_grad();
+        let shape = [pre.len() / width, width];
+        let leaf = self.tensor(pre, shape, &self.tracked).require_grad();
         let output = (!rest.is_empty()).then(|| self.rest(leaf.clone(), rest, true, dropout, first));
-        Ok(Trace { sites, leaf, output, rows })
+        Ok(Trace { sites, dense, leaf, output })
     }
 
     /// Carries the derivative `upstream` by a trace's output back through its sites: returns the derivative by
@@ -266,32 +233,62 @@ impl Network {
         input: Input<'_>,
         upstream: &[f32],
     ) -> Result<(Vec<f32>, Vec<f32>), ModelError> {
-        let begins = matches!(input, Input::Rows(..));
-        let rest = if begins { 1..trace.sites.end } else { trace.sites.clone() };
-        let (into_leaf, gradients) = match trace.output {
+        self.check(&trace.sites, input)?;
+        let rest = match input {
+            Input::Rows(..) => 1..trace.sites.end,
+            Input::Activations(_) => trace.sites.clone(),
+        };
+        let (into_leaf, mut gradients) = match trace.output {
             None => (upstream.to_vec(), None),
             Some(output) => {
-                let shape = output.dims();
-                let factor = self.tensor(upstream.to_vec(), shape, &self.tracked);
-                let gradients = (output * factor).sum().backward();
-                let leaf = trace.leaf.grad(&gradients).ok_or_else(|| lost("a hidden layer"))?;
+                let factor = self.tensor(upstream.to_vec(), output.dims(), &self.tracked);
+                let mut gradients = (output * factor).sum().backward();
+                // Taken out rather than copied: burn moves numbers that nobody else holds.
+                let leaf = trace.leaf.grad_remove(&mut gradients).ok_or_else(|| lost("a hidden layer"))?;
                 (host(leaf)?, Some(gradients))
             }
         };
-        let mut flat = Vec::with_capacity(self.trainable(trace.sites.clone()));
-        if let (Input::Rows(rows, indices), true) = (input, self.sites[0].trainable && begins) {
-            let (weight, bias) = self.first_site_gradient(rows, indices, &into_leaf)?;
-            flat.extend(weight);
-            flat.extend(bias);
+        let mut flat = Vec::with_capacity(self.trainable(trace.sites));
+        if let (Input::Rows(rows, indices), true) = (input, self.sites[0].trainable) {
+            self.first_site_gradient((rows, indices, &trace.dense), &into_leaf, &mut flat)?;
         }
-        for i in rest {
-            let (site, Some(gradients)) = (&self.sites[i], &gradients) else { continue };
-            let (Some(placed), true) = (&site.on_device, site.trainable) else { continue };
-            flat.extend(host(placed.weight.grad(gradients).ok_or_else(|| lost("a weight"))?)?);
-            flat.extend(host(placed.bias.grad(gradients).ok_or_else(|| lost("a bias"))?)?);
+        for site in &self.sites[rest] {
+            let (Some(placed), Some(gradients), true) = (&site.on_device, &mut gradients, site.trainable)
+            else {
+                continue;
+            };
+            flat.extend(host(placed.weight.grad_remove(gradients).ok_or_else(|| lost("a weight"))?)?);
+            flat.extend(host(placed.bias.grad_remove(gradients).ok_or_else(|| lost("a bias"))?)?);
         }
-        debug_assert_eq!(into_leaf.len() % trace.rows.max(1), 0);
-        Ok((flat, if begins { Vec::new() } else { into_leaf }))
+        Ok((flat, if matches!(input, Input::Rows(..)) { Vec::new() } else { into_leaf }))
+    }
+
+    /// Whether a pass can run over these sites from this input.
+    fn check(&self, sites: &Range<usize>, input: Input<'_>) -> Result<(), ModelError> {
+        let bad = |why: String| Err(ModelError::Data(why));
+        if sites.is_empty() || sites.end > self.sites.len() {
+            return bad(format!("sites {sites:?} of {} cannot run", self.sites.len()));
+        }
+        if let Some(i) = sites.clone().find(|i| self.sites[*i].weight.is_empty()) {
+            return bad(format!("site {i} is not bound here"));
+        }
+        match input {
+            Input::Rows(..) if sites.start > 0 => {
+                bad(format!("feature rows go into site 0, not {}", sites.start))
+            }
+            Input::Rows(_, []) => bad("there is no row".into()),
+            Input::Activations(_) if sites.start == 0 => {
+                bad("site 0 takes feature rows, not activations".into())
+            }
+            Input::Activations(pre) => {
+                let width = self.sites[sites.start].shape.inputs;
+                if pre.is_empty() || !pre.len().is_multiple_of(width) {
+                    return bad(format!("{} activations are not rows of {width}", pre.len()));
+                }
+                Ok(())
+            }
+            Input::Rows(..) => Ok(()),
+        }
     }
 
     /// Sites of `range` on a pre-activation `[batch, outputs of the site before]`.
@@ -307,11 +304,11 @@ impl Network {
             let site = &self.sites[i];
             let placed = site.on_device.as_ref().expect("every site but the first is always placed");
             let mut hidden = activation::relu(pre);
-            if let Some(dropout) = dropout.filter(|d| d.rate > 0.0) {
+            if let Some(dropout) = dropout.filter(|d| !d.is_off()) {
                 let [rows, width] = hidden.dims();
-                let factors = dropout.factors(i - 1, first, rows, width);
-                hidden = hidden
-                    * self.tensor(factors, [rows, width], if train { &self.tracked } else { &self.device });
+                let device = if train { &self.tracked } else { &self.device };
+                hidden =
+                    hidden * self.tensor(dropout.factors(i - 1, first, rows, width), [rows, width], device);
             }
             if let Some(levels) = site.levels {
                 hidden = round_to_levels(hidden, levels);
@@ -326,12 +323,21 @@ impl Network {
         pre
     }
 
-    /// Pre-activation of the first site, `[indices, outputs]`.
-    fn first_site(&self, rows: &Rows, indices: &[usize]) -> Result<Vec<f32>, ModelError> {
+    /// Pre-activation of the first site, `[indices, outputs]`. Rows with gaps that it needs without are left in
+    /// `dense`.
+    fn first_site(
+        &self,
+        rows: &Rows,
+        indices: &[usize],
+        dense: &mut Vec<f32>,
+    ) -> Result<Vec<f32>, ModelError> {
         let site = &self.sites[0];
         if rows.width() != site.shape.inputs {
             let (have, want) = (rows.width(), site.shape.inputs);
             return Err(ModelError::Data(format!("rows have {have} features, the network takes {want}")));
+        }
+        if let Some(i) = indices.iter().find(|i| **i >= rows.len()) {
+            return Err(ModelError::Data(format!("row {i} does not exist: there are {} rows", rows.len())));
         }
         let rounded;
         let all: Vec<usize>;
@@ -343,50 +349,67 @@ impl Network {
             }
             None => (rows, indices),
         };
-        if self.is_sparse(rows) {
-            let mut out = vec![0.0; indices.len() * site.shape.outputs];
-            kernel::rows_times_weight(rows, indices, &site.weight, &site.bias, &mut out);
-            return Ok(out);
+        if let Some(placed) = &site.on_device {
+            rows.densify(indices.iter().copied(), dense);
+            let input = self.tensor(dense.clone(), [indices.len(), rows.width()], &self.device);
+            return host(input.matmul(placed.weight.clone().inner()) + placed.bias.clone().inner());
         }
-        let placed = site.on_device.as_ref().expect("the first site is placed too");
-        let input = self.dense(rows, indices);
-        host(input.matmul(placed.weight.clone().inner()) + placed.bias.clone().inner())
+        let mut out = vec![0.0; indices.len() * site.shape.outputs];
+        if self.is_sparse(rows) {
+            kernel::rows_times_weight(rows, indices, &site.weight, &site.bias, &mut out);
+        } else {
+            if !is_full(rows) {
+                rows.densify(indices.iter().copied(), dense);
+            }
+            kernel::full_rows_times_weight(
+                &full_rows(rows, indices, dense),
+                &site.weight,
+                &site.bias,
+                &mut out,
+            );
+        }
+        Ok(out)
     }
 
+    /// Appends the gradient of the first site's weight and bias to `flat`; `dense` is what [`Self::first_site`]
+    /// left.
     fn first_site_gradient(
         &self,
-        rows: &Rows,
-        indices: &[usize],
+        (rows, indices, dense): (&Rows, &[usize], &[f32]),
         upstream: &[f32],
-    ) -> Result<(Vec<f32>, Vec<f32>), ModelError> {
-        let shape = self.sites[0].shape;
-        let mut bias = vec![0.0; shape.outputs];
-        if self.is_sparse(rows) {
-            let mut weight = vec![0.0; shape.weights()];
-            kernel::add_weight_gradient(rows, indices, upstream, &mut weight, &mut bias);
-            return Ok((weight, bias));
-        }
-        for row in upstream.chunks_exact(shape.outputs) {
-            for (sum, x) in bias.iter_mut().zip(row) {
-                *sum += x;
+        flat: &mut Vec<f32>,
+    ) -> Result<(), ModelError> {
+        let Shape { inputs, outputs } = self.sites[0].shape;
+        if self.sites[0].on_device.is_some() {
+            let input = self.tensor(dense.to_vec(), [indices.len(), inputs], &self.device);
+            let upstream = self.tensor(upstream.to_vec(), [indices.len(), outputs], &self.device);
+            flat.extend(host(input.transpose().matmul(upstream))?);
+        } else {
+            let start = flat.len();
+            flat.resize(start + inputs * outputs, 0.0);
+            if self.is_sparse(rows) {
+                kernel::add_weight_gradient(rows, indices, upstream, outputs, &mut flat[start..]);
+            } else {
+                let rows = full_rows(rows, indices, dense);
+                kernel::add_full_weight_gradient(&rows, upstream, outputs, &mut flat[start..]);
             }
         }
-        let upstream = self.tensor(upstream.to_vec(), [indices.len(), shape.outputs], &self.device);
-        let weight = host(self.dense(rows, indices).transpose().matmul(upstream))?;
-        Ok((weight, bias))
+        let start = flat.len();
+        flat.resize(start + outputs, 0.0);
+        for row in upstream.chunks_exact(outputs) {
+            flat[start..].iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
+        }
+        Ok(())
     }
 
     fn is_sparse(&self, rows: &Rows) -> bool {
-        self.on_cpu && rows.density() < SPARSE_BELOW
-    }
-
-    fn dense(&self, rows: &Rows, indices: &[usize]) -> Tensor<2> {
-        let mut values = Vec::new();
-        rows.densify(indices.iter().copied(), &mut values);
-        self.tensor(values, [indices.len(), rows.width()], &self.device)
+        rows.density() < SPARSE_BELOW || self.sites[0].shape.outputs < TILED_OUTPUTS
     }
 
     fn place(&mut self, i: usize) {
+        if i == 0 && self.on_cpu {
+            return;
+        }
         let Bound { shape, trainable, weight, bias, .. } = &self.sites[i];
         let put = |values: &[f32], shape, track| {
             let tensor = self.tensor(values.to_vec(), shape, &self.tracked);
@@ -427,11 +450,26 @@ fn round_to_levels(input: Tensor<2>, levels: f32) -> Tensor<2> {
 fn round_rows(rows: Rows, levels: f32) -> Rows {
     rows.map_rows(|values| {
         let largest = values.iter().fold(0.0_f32, |m, x| m.max(x.abs()));
-        if largest > 0.0 {
-            let step = largest / levels;
+        let step = largest / levels;
+        if step > 0.0 {
             values.iter_mut().for_each(|x| *x = (*x / step).round_ties_even() * step);
+        } else {
+            values.fill(0.0);
         }
     })
+}
+
+/// Whether no entry of the rows is left out, so that a row's values are the row.
+fn is_full(rows: &Rows) -> bool {
+    rows.nonzeros() == rows.len() * rows.width()
+}
+
+/// The rows as plain slices: where they lie if they have no gaps, else in `dense`.
+fn full_rows<'a>(rows: &'a Rows, indices: &[usize], dense: &'a [f32]) -> Vec<&'a [f32]> {
+    if is_full(rows) {
+        return indices.iter().map(|i| rows.row(*i).values).collect();
+    }
+    dense.chunks_exact(rows.width()).collect()
 }
 
 fn host(tensor: Tensor<2>) -> Result<Vec<f32>, ModelError> {

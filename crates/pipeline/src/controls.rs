@@ -34,8 +34,7 @@ impl Technique for More {
     }
 
     fn apply(&self, model: Model, _on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
-        let (model, _) = fit(model, Fit::new(&self.fit, cx.backend, cx.train, cx.seed, cx.sink))?;
-        Ok(model)
+        train(model, &self.fit, cx)
     }
 }
 
@@ -79,9 +78,14 @@ impl Technique for Alone {
 
     fn apply(&self, model: Model, _on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
         let fresh = Model::init(&self.spec(model.spec()), cx.seed)?;
-        let (model, _) = fit(fresh, Fit::new(&self.fit, cx.backend, cx.train, cx.seed, cx.sink))?;
-        Ok(model)
+        train(fresh, &self.fit, cx)
     }
+}
+
+fn train(model: Model, config: &FitConfig, cx: &Cx<'_>) -> Result<Model, StepError> {
+    let mut plan = Fit::new(config, cx.backend, cx.train, cx.seed, cx.sink);
+    plan.valid = Some(cx.valid);
+    Ok(fit(model, plan)?.0)
 }
 
 /// Training takes the whole network: every site must be selected, and none that is not there.

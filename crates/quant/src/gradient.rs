@@ -11,6 +11,8 @@
 use nlpress_model::{Model, SiteId};
 use nlpress_train::Wire;
 
+use pulp::Arch;
+
 use crate::QuantError;
 use crate::grid::Noise;
 
@@ -69,31 +71,15 @@ impl Int8Codec {
     /// [`QuantError::Length`].
     pub fn encode(&mut self, gradient: &[f32], out: &mut Vec<u8>) -> Result<(), QuantError> {
         same_length("the gradient", gradient.len(), self.len())?;
-        out.reserve(self.encoded_bytes());
-        for (gradient, kept) in gradient.chunks(self.block).zip(self.residual.chunks_mut(self.block)) {
-            let mut largest = 0.0_f32;
-            let mut finite = true;
-            for (g, kept) in gradient.iter().zip(kept.iter_mut()) {
-                *kept += g;
-                finite &= kept.is_finite();
-                largest = largest.max(kept.abs());
+        let start = out.len();
+        out.resize(start + self.encoded_bytes(), 0);
+        let blocks = out[start..].chunks_mut(self.block + SCALE_BYTES);
+        let sources = gradient.chunks(self.block).zip(self.residual.chunks_mut(self.block));
+        Arch::new().dispatch(|| {
+            for ((gradient, kept), out) in sources.zip(blocks) {
+                encode_block(gradient, kept, out);
             }
-            if !finite {
-                kept.fill(0.0);
-                out.extend(f32::NAN.to_le_bytes());
-                out.extend(std::iter::repeat_n(0, gradient.len()));
-                continue;
-            }
-            let scale = largest / LEVELS;
-            out.extend(scale.to_le_bytes());
-            for kept in kept {
-                // A scale of 0 means that no number is large enough to have one: all wait for the next gradient.
-                let q =
-                    if scale > 0.0 { (*kept / scale).round_ties_even().clamp(-LEVELS, LEVELS) } else { 0.0 };
-                *kept -= q * scale;
-                out.push(q as i8 as u8);
-            }
-        }
+        });
         Ok(())
     }
 
@@ -192,6 +178,34 @@ impl Wire for Int8Wire {
 
     fn bytes(&self) -> u64 {
         self.bytes
+    }
+}
+
+/// One block: its scale, then its integers. `out` is zero and has room for just that.
+#[inline(always)]
+fn encode_block(gradient: &[f32], kept: &mut [f32], out: &mut [u8]) {
+    let (place, integers) = out.split_at_mut(SCALE_BYTES);
+    let mut largest = 0.0_f32;
+    let mut sum = 0.0_f32; // not finite as soon as one number is not
+    for (g, kept) in gradient.iter().zip(kept.iter_mut()) {
+        *kept += g;
+        largest = largest.max(kept.abs());
+        sum += *kept * 0.0;
+    }
+    if !sum.is_finite() {
+        kept.fill(0.0);
+        place.copy_from_slice(&f32::NAN.to_le_bytes());
+        return;
+    }
+    let scale = largest / LEVELS;
+    place.copy_from_slice(&scale.to_le_bytes());
+    if scale == 0.0 {
+        return; // no number is large enough to have a scale: all wait for the next gradient
+    }
+    for (kept, out) in kept.iter_mut().zip(integers) {
+        let q = (*kept / scale).round_ties_even().clamp(-LEVELS, LEVELS);
+        *kept -= q * scale;
+        *out = q as i32 as i8 as u8;
     }
 }
 

@@ -26,7 +26,7 @@ impl std::fmt::Debug for Batch<'_> {
 }
 
 /// Computes gradients, on one thread or many.
-pub trait Engine {
+pub trait Engine: Send {
     /// Prepares for training this model.
     ///
     /// # Errors
@@ -38,6 +38,11 @@ pub trait Engine {
     /// # Errors
     /// [`TrainError`] when the device or a worker fails.
     fn gradients(&mut self, flat: &[f32], batch: &Batch<'_>) -> Result<Gradients, TrainError>;
+
+    /// Whether a step depends on more than its parameters and its batch; a checkpoint would not hold that.
+    fn keeps_state(&self) -> bool {
+        false
+    }
 }
 
 /// Everything on the calling thread.
@@ -63,10 +68,15 @@ impl Engine for Serial {
 }
 
 /// What happens to a gradient between the workers and the optimiser.
-pub trait Wire {
+pub trait Wire: Send {
     /// Sends a gradient and puts what arrives in its place.
     fn send(&mut self, gradient: &mut [f32]);
 
     /// Bytes sent so far.
     fn bytes(&self) -> u64;
+
+    /// As [`Engine::keeps_state`]; true unless a wire says otherwise.
+    fn keeps_state(&self) -> bool {
+        true
+    }
 }

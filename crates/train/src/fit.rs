@@ -1,49 +1,22 @@
 //! The training loop.
 
-use nlpress_core::event::{Event, Sink, Stopped};
-use nlpress_core::{Backend, Seed, files};
+use nlpress_core::event::{Event, Sink};
+use nlpress_core::{Backend, Seed};
 use nlpress_model::dataset::accuracy;
 use nlpress_model::{Dataset, Dropout, Model, ModelError, Network};
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use sha2::{Digest, Sha256};
+use std::path::Path;
 
+use crate::TrainError;
 use crate::adam::Adam;
 use crate::checkpoint::Progress;
-use crate::config::{BadConfig, FitConfig};
+use crate::config::FitConfig;
 use crate::engine::{Batch, Engine, Serial, Wire};
 use crate::objective::{Labels, Objective, mean_loss};
 
 /// Steps between two looks at whether the run should stop.
 const STEPS_A_LOOK: u64 = 20;
-
-/// Training failed.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum TrainError {
-    /// The model, the data or the device.
-    #[error(transparent)]
-    Model(#[from] ModelError),
-    /// The configuration.
-    #[error(transparent)]
-    Config(#[from] BadConfig),
-    /// Asked to stop.
-    #[error(transparent)]
-    Stopped(#[from] Stopped),
-    /// The engine.
-    #[error("the training engine failed: {0}")]
-    Engine(String),
-    /// The loss is no longer a number.
-    #[error("training diverged in epoch {epoch}: the loss is {loss}; lower learning_rate or set clip_norm")]
-    Diverged {
-        /// Epoch, from 1.
-        epoch: u32,
-        /// The loss.
-        loss: f64,
-    },
-    /// A checkpoint.
-    #[error("checkpoint {}: {}", .0.display(), .1)]
-    Checkpoint(PathBuf, String),
-}
 
 /// Everything a training needs besides the model.
 pub struct Fit<'a> {
@@ -65,7 +38,8 @@ pub struct Fit<'a> {
     pub engine: Option<&'a mut dyn Engine>,
     /// What happens to gradients on their way.
     pub wire: Option<&'a mut dyn Wire>,
-    /// File to write after each epoch.
+    /// File to write after each epoch. An engine or a wire that keeps something from step to step is refused
+    /// with it, because the file does not hold that; trainings with different objectives need different files.
     pub checkpoint: Option<&'a Path>,
     /// Whether to go on from that file when it is there.
     pub resume: bool,
@@ -126,12 +100,22 @@ pub struct History {
 
 /// Trains every trainable site of a model.
 ///
-/// With [`FitConfig::patience`] and validation rows, the parameters of the best validation loss are kept;
-/// otherwise the last ones.
+/// With [`FitConfig::patience`], the parameters of the best validation loss are kept; otherwise the last ones.
 ///
 /// # Errors
 /// [`TrainError`]; the checkpoint, where there is one, then holds the last whole epoch.
-pub fn fit(model: Model, mut fit: Fit<'_>) -> Result<(Model, History), TrainError> {
+pub fn fit(model: Model, fit: Fit<'_>) -> Result<(Model, History), TrainError> {
+    if rayon::current_thread_index().is_some() {
+        return run(model, fit);
+    }
+    // burn hands each of its operations to a thread of the current pool and waits. On a pool's own thread there
+    // is nothing to hand over, and one thread is all that a batch of a few rows can use.
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
+    let pool = pool.map_err(|e| TrainError::Engine(format!("its thread could not be started: {e}")))?;
+    pool.install(|| run(model, fit))
+}
+
+fn run(model: Model, mut fit: Fit<'_>) -> Result<(Model, History), TrainError> {
     let (config, seed) = (fit.config, fit.seed);
     let labels = Labels::of(fit.train);
     let objective: &dyn Objective = fit.objective.unwrap_or(&labels);
@@ -140,34 +124,9 @@ pub fn fit(model: Model, mut fit: Fit<'_>) -> Result<(Model, History), TrainErro
         Some(engine) => engine,
         None => &mut serial,
     };
-    let outputs = model.spec().outputs();
-    if outputs != fit.train.outputs() {
-        let why = format!(
-            "{} classes need {} outputs, the network has {outputs}",
-            fit.train.classes(),
-            fit.train.outputs()
-        );
-        return Err(ModelError::Data(why).into());
-    }
-    let start = model.flat();
-    if start.is_empty() {
-        return Err(TrainError::Engine("no site of the model can be trained: all are packed".into()));
-    }
+    check(&model, &fit, engine)?;
     engine.begin(&model, fit.backend)?;
-    let identity = identity(&fit, &start);
-    let mut at = match fit.checkpoint.filter(|path| fit.resume && path.exists()) {
-        Some(path) => resumed(path, &identity)?,
-        None => Progress {
-            identity,
-            epoch: 0,
-            step: 0,
-            adam: Adam::new(start.len()),
-            flat: start,
-            best: None,
-            stale: 0,
-            epochs: Vec::new(),
-        },
-    };
+    let mut at = start(&model, &fit)?;
     let frozen: Vec<usize> =
         model.flat_keep().iter().enumerate().filter(|(_, k)| !**k).map(|(i, _)| i).collect();
     let is_weight = if config.l1() + config.l2() > 0.0 { model.flat_is_weight() } else { Vec::new() };
@@ -176,6 +135,7 @@ pub fn fit(model: Model, mut fit: Fit<'_>) -> Result<(Model, History), TrainErro
     let mut order: Vec<usize> = Vec::new();
 
     while at.epoch < config.epochs() && config.patience().is_none_or(|p| at.stale < p) {
+        let diverged = |loss: f64| TrainError::Diverged { epoch: at.epoch + 1, loss };
         order.clear();
         order.extend(0..fit.train.len());
         seed.derive("order").stream(u64::from(at.epoch)).shuffle(&mut order);
@@ -184,6 +144,9 @@ pub fn fit(model: Model, mut fit: Fit<'_>) -> Result<(Model, History), TrainErro
             dropout = dropout.at(at.step);
             let batch = Batch { rows: fit.train.rows(), indices, dropout: &dropout, objective };
             let mut gradients = engine.gradients(&at.flat, &batch)?;
+            if !gradients.loss.is_finite() {
+                return Err(diverged(gradients.loss));
+            }
             loss += gradients.loss * indices.len() as f64;
             if let Some(wire) = fit.wire.as_mut() {
                 wire.send(&mut gradients.flat);
@@ -199,14 +162,17 @@ pub fn fit(model: Model, mut fit: Fit<'_>) -> Result<(Model, History), TrainErro
             }
         }
         let loss = loss / fit.train.len() as f64;
-        at.epoch += 1;
-        if !loss.is_finite() {
-            return Err(TrainError::Diverged { epoch: at.epoch, loss });
+        if at.flat.iter().any(|x| !x.is_finite()) {
+            return Err(diverged(loss));
         }
         let valid = match fit.valid {
             Some(valid) => Some(validate(&model, &at.flat, fit.backend, valid)?),
             None => None,
         };
+        if let Some((valid_loss, _)) = valid.filter(|(loss, _)| !loss.is_finite()) {
+            return Err(diverged(valid_loss));
+        }
+        at.epoch += 1;
         at.epochs.push(Epoch { loss, valid_loss: valid.map(|v| v.0), valid_accuracy: valid.map(|v| v.1) });
         if let (Some(_), Some((valid_loss, _))) = (config.patience(), valid) {
             if at.best.as_ref().is_none_or(|(best, _)| valid_loss < *best) {
@@ -229,6 +195,50 @@ pub fn fit(model: Model, mut fit: Fit<'_>) -> Result<(Model, History), TrainErro
     let kept = at.epoch - at.stale;
     let flat = at.best.map_or(at.flat, |(_, best)| best);
     Ok((model.with_flat(&flat)?, History { epochs: at.epochs, kept, steps: at.step }))
+}
+
+/// Refuses what cannot be trained, before anything is.
+fn check(model: &Model, fit: &Fit<'_>, engine: &dyn Engine) -> Result<(), TrainError> {
+    let outputs = model.spec().outputs();
+    for data in std::iter::once(fit.train).chain(fit.valid) {
+        if outputs != data.outputs() {
+            let (classes, needed) = (data.classes(), data.outputs());
+            let why = format!("{classes} classes need {needed} outputs, the network has {outputs}");
+            return Err(ModelError::Data(why).into());
+        }
+    }
+    if !model.layers().iter().any(|l| l.weight.is_trainable()) {
+        return Err(TrainError::Engine("no site of the model can be trained: all are packed".into()));
+    }
+    if let (Some(patience), None) = (fit.config.patience(), fit.valid) {
+        return Err(TrainError::NoValidation(patience));
+    }
+    let keeps_state = engine.keeps_state() || fit.wire.as_ref().is_some_and(|w| w.keeps_state());
+    if let (Some(path), true) = (fit.checkpoint, keeps_state) {
+        let why =
+            "the exchange of gradients keeps rounding errors from step to step, which it would not hold";
+        return Err(TrainError::Checkpoint(path.into(), why.into()));
+    }
+    Ok(())
+}
+
+/// Where the training starts: at the checkpoint, if there is one to go on from, else at the beginning.
+fn start(model: &Model, fit: &Fit<'_>) -> Result<Progress, TrainError> {
+    let flat = model.flat();
+    let identity = fit.checkpoint.map(|_| identity(model, fit, &flat)).unwrap_or_default();
+    match fit.checkpoint.filter(|path| fit.resume && path.exists()) {
+        Some(path) => resumed(path, &identity),
+        None => Ok(Progress {
+            identity,
+            epoch: 0,
+            step: 0,
+            adam: Adam::new(flat.len()),
+            flat,
+            best: None,
+            stale: 0,
+            epochs: Vec::new(),
+        }),
+    }
 }
 
 /// Loss and accuracy of a model on validation rows.
@@ -264,10 +274,24 @@ fn clip(gradient: &mut [f32], bound: Option<f64>) {
     }
 }
 
-fn identity(fit: &Fit<'_>, start: &[f32]) -> String {
-    let mut bytes = format!("{:?} {:?} {:?}", fit.config, fit.seed, fit.train.labels()).into_bytes();
-    bytes.extend(start.iter().flat_map(|x| x.to_le_bytes()));
-    files::sha256_hex(&bytes)
+/// A hash over all that decides what a training gives: network, first numbers, configuration, seed, and both
+/// data sets with their rows.
+fn identity(model: &Model, fit: &Fit<'_>, start: &[f32]) -> String {
+    let mut hash = Sha256::new();
+    hash.update(format!("{:?} {:?} {:?}", model.outline(), fit.config, fit.seed));
+    start.iter().for_each(|x| hash.update(x.to_le_bytes()));
+    for keep in model.flat_keep() {
+        hash.update([u8::from(keep)]);
+    }
+    for data in std::iter::once(fit.train).chain(fit.valid) {
+        let rows = data.rows();
+        hash.update(format!("{} × {} of {}", data.len(), rows.width(), data.classes()));
+        data.labels().iter().for_each(|x| hash.update(x.to_le_bytes()));
+        rows.offsets().iter().for_each(|x| hash.update((*x as u64).to_le_bytes()));
+        rows.columns().iter().for_each(|x| hash.update(x.to_le_bytes()));
+        rows.values().iter().for_each(|x| hash.update(x.to_le_bytes()));
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn resumed(path: &Path, identity: &str) -> Result<Progress, TrainError> {

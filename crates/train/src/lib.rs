@@ -13,11 +13,13 @@ pub mod adam;
 pub mod checkpoint;
 pub mod config;
 pub mod engine;
+pub mod error;
 pub mod fit;
 pub mod objective;
 
 pub use checkpoint::Progress;
 pub use config::{BadConfig, FitConfig, Schedule};
 pub use engine::{Batch, Engine, Serial, Wire};
-pub use fit::{Epoch, Fit, History, TrainError, fit};
+pub use error::TrainError;
+pub use fit::{Epoch, Fit, History, fit};
 pub use objective::{Labels, Objective, mean_loss, softmax};

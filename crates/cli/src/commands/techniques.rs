@@ -44,7 +44,7 @@ fn json(kind: &Kind) -> serde_json::Value {
 
 /// A technique as a Markdown page.
 fn page(kind: &Kind) -> String {
-    let mut text = format!("# {}\n\nFamily: {}. It {}.\n\n", kind.name, kind.family, kind.summary);
+    let mut text = format!("# {}\n\nFamily: {}. {}\n\n", kind.name, kind.family, sentence(kind.summary));
     let mut add = |line: &str| writeln!(text, "{line}").expect("a String takes every write");
     add(&format!("Source: {}.\n", kind.source));
     add("## Settings\n");
@@ -65,6 +65,13 @@ fn page(kind: &Kind) -> String {
     text
 }
 
+/// A summary as a sentence: a capital letter first, a full stop last.
+fn sentence(summary: &str) -> String {
+    let mut letters = summary.trim_end_matches('.').chars();
+    let first: String = letters.next().map(|c| c.to_uppercase().collect()).unwrap_or_default();
+    format!("{first}{}.", letters.as_str())
+}
+
 fn pages(folder: &Path) -> anyhow::Result<()> {
     let mut index = String::from(
         "# Techniques\n\nMade by `cargo xtask docs`; do not edit.\n\n| technique | family | what it does |\n|---|---|---|\n",
@@ -76,8 +83,8 @@ fn pages(folder: &Path) -> anyhow::Result<()> {
     };
     for kind in kinds::all() {
         let file = format!("{}.md", kind.name);
-        write(&file, &page(kind))?;
-        writeln!(index, "| [{}]({file}) | {} | {} |", kind.name, kind.family, kind.summary)?;
+        files::write_atomically(&folder.join(&file), page(kind).as_bytes())?;
+        writeln!(index, "| [{}]({file}) | {} | {} |", kind.name, kind.family, sentence(kind.summary))?;
     }
     write("README.md", &index)
 }

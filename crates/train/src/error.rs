@@ -1,0 +1,39 @@
+//! Why a training ended without a model.
+
+use nlpress_core::event::Stopped;
+use nlpress_model::ModelError;
+use std::path::PathBuf;
+
+use crate::config::BadConfig;
+
+/// Training failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrainError {
+    /// The model, the data or the device.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] BadConfig),
+    /// Asked to stop.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+    /// The engine.
+    #[error("the training engine failed: {0}")]
+    Engine(String),
+    /// The loss is no longer a number.
+    #[error("training diverged in epoch {epoch}: the loss is {loss}; lower learning_rate or set clip_norm")]
+    Diverged {
+        /// Epoch, from 1.
+        epoch: u32,
+        /// The loss.
+        loss: f64,
+    },
+    /// Early stopping has nothing to look at.
+    #[error("patience is {0}, but there are no validation rows to judge an epoch by")]
+    NoValidation(u32),
+    /// A checkpoint.
+    #[error("checkpoint {}: {}", .0.display(), .1)]
+    Checkpoint(PathBuf, String),
+}

@@ -1,0 +1,109 @@
+//! `cargo xtask ci`: what a change must pass. Every step is a command that one can also run alone.
+
+use anyhow::{Context, Result};
+use clap::Args;
+use std::time::{Duration, Instant};
+
+use crate::workspace::{ALL_BACKENDS, Backend, Workspace, cargo, succeed};
+use crate::{once, pages, pipeline, suite};
+
+/// Does everything that a change must pass, in order, and stops at the first failure.
+///
+/// Formatting, that burn is compiled once, clippy, the documentation, the tests on every backend, the article's pipeline in its quick form on
+/// every backend, the generated pages, and the example outside the workspace.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Arguments {}
+
+/// Something to pass, with its name.
+type Step<'a> = (&'a str, Box<dyn Fn() -> Result<()> + 'a>);
+
+/// Does all steps.
+pub(crate) fn run() -> Result<()> {
+    let workspace = &Workspace::read()?;
+    let steps: Vec<Step<'_>> = vec![
+        ("formatting", Box::new(|| succeed(cargo(["fmt", "--all", "--check"])))),
+        ("burn compiled once", Box::new(once::check)),
+        ("clippy", Box::new(clippy)),
+        ("documentation", Box::new(documentation)),
+        ("tests on every backend", Box::new(tests)),
+        ("pipeline on ndarray", Box::new(|| quick_pipeline(workspace, Backend::Ndarray))),
+        ("pipeline on flex", Box::new(|| quick_pipeline(workspace, Backend::Flex))),
+        ("pipeline on wgpu", Box::new(|| quick_pipeline(workspace, Backend::Wgpu))),
+        (
+            "pages in docs/techniques",
+            Box::new(|| pages::run(&pages::Arguments { check: true, all_backends: true })),
+        ),
+        ("example outside the workspace", Box::new(|| example(workspace))),
+    ];
+    let began = Instant::now();
+    for (n, (name, step)) in steps.iter().enumerate() {
+        println!("ci {}/{}: {name}", n + 1, steps.len());
+        let began = Instant::now();
+        step().with_context(|| format!("{name}, after {}", spelled(began.elapsed())))?;
+        println!("ci {}/{}: {name}: passed in {}", n + 1, steps.len(), spelled(began.elapsed()));
+    }
+    println!("ci: all {} steps passed in {}", steps.len(), spelled(began.elapsed()));
+    Ok(())
+}
+
+/// The feature list is one for the whole workspace: cargo gives it to every member that has such features.
+fn clippy() -> Result<()> {
+    let mut command =
+        cargo(["clippy", "--release", "--workspace", "--all-targets", "--features", ALL_BACKENDS]);
+    command.args(["--", "-D", "warnings"]);
+    succeed(command)
+}
+
+/// With clippy's profile and features, so that what clippy checked of the dependencies serves again.
+fn documentation() -> Result<()> {
+    let mut command = cargo(["doc", "--release", "--workspace", "--no-deps", "--features", ALL_BACKENDS]);
+    command.env("RUSTDOCFLAGS", "-Dwarnings");
+    succeed(command)
+}
+
+fn tests() -> Result<()> {
+    suite::run(&suite::Arguments { all_backends: true, words: Vec::new() })
+}
+
+fn quick_pipeline(workspace: &Workspace, backend: Backend) -> Result<()> {
+    let arguments = pipeline::Arguments {
+        backend,
+        corpus: None,
+        recipe: workspace.root.join("recipes/article.toml"),
+        out: Some(workspace.target.join("tmp").join("ci").join(backend.name())),
+        quick: true,
+        resume: false,
+        seeds: None,
+        threads: None,
+        all_backends: true,
+    };
+    succeed(pipeline::prepare(&arguments, workspace)?)
+}
+
+/// The example is a workspace of its own, as a user's program is. It gets this workspace's build folder and lock
+/// file: with the same versions, what is built of them with the same features serves again.
+fn example(workspace: &Workspace) -> Result<()> {
+    let folder = workspace.root.join("docs/examples/own-model");
+    std::fs::copy(workspace.root.join("Cargo.lock"), folder.join("Cargo.lock"))
+        .with_context(|| format!("cannot copy Cargo.lock to {}", folder.display()))?;
+    let mut command = cargo(["run", "--release"]);
+    command.current_dir(folder).env("CARGO_TARGET_DIR", &workspace.target);
+    succeed(command)
+}
+
+fn spelled(time: Duration) -> String {
+    let seconds = time.as_secs_f64().round() as u64;
+    if seconds < 60 { format!("{seconds} s") } else { format!("{} min {} s", seconds / 60, seconds % 60) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_spelled_in_minutes_and_seconds() {
+        assert_eq!(spelled(Duration::from_millis(1600)), "2 s");
+        assert_eq!(spelled(Duration::from_millis(59_800)), "1 min 0 s");
+        assert_eq!(spelled(Duration::from_secs(3725)), "62 min 5 s");
+    }
+}

@@ -1,0 +1,60 @@
+//! `cargo xtask test`: the one test command.
+
+use anyhow::Result;
+use clap::Args;
+use std::process::Stdio;
+
+use crate::workspace::{ALL_BACKENDS, Backend, Workspace, cargo, succeed};
+
+/// Runs every test of the workspace, then the examples in its documentation.
+///
+/// The tests are built in the release profile, as the binary is, so that burn is compiled once. They run with
+/// `cargo nextest` where that is installed and with `cargo test` where it is not. The tests of `cargo xtask` itself
+/// come second, in a build of their own.
+#[derive(Clone, Debug, Default, Args)]
+#[command(after_help = "Examples:
+  cargo xtask test                               everything, on ndarray
+  cargo xtask test --all-backends                everything, on ndarray, flex and wgpu
+  cargo xtask test -- round_trip                 only tests with this in their name")]
+pub(crate) struct Arguments {
+    /// Compile every backend in; a test that opens backends then opens all three.
+    #[arg(long)]
+    pub(crate) all_backends: bool,
+    /// Words for the test runner, such as a part of a test's name; only the tests of the crates are then run.
+    #[arg(last = true, value_name = "ARGS")]
+    pub(crate) words: Vec<String>,
+}
+
+/// All crates but this one, whose dependencies would make cargo compile burn again (see `once`).
+const CRATES: &[&str] = &["--workspace", "--exclude", "xtask"];
+const XTASK: &[&str] = &["--package", "xtask"];
+
+/// Runs the tests.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let workspace = Workspace::read()?;
+    let backends = if arguments.all_backends { ALL_BACKENDS } else { Backend::Ndarray.name() };
+    let features = ["--features", backends];
+    let nextest = has_nextest();
+    let runner: &[&str] = if nextest { &["nextest", "run", "--release"] } else { &["test", "--release"] };
+    let words: Vec<&str> = arguments.words.iter().map(String::as_str).collect();
+    start(&workspace, &[runner, CRATES, &features, &words])?;
+    if words.is_empty() {
+        start(&workspace, &[runner, XTASK])?;
+        if nextest {
+            start(&workspace, &[&["test", "--release", "--doc"], CRATES, &features])?; // `cargo test` did them
+        }
+    }
+    Ok(())
+}
+
+fn start(workspace: &Workspace, words: &[&[&str]]) -> Result<()> {
+    let mut command = cargo(words.concat());
+    workspace.lend_runtime_folder(&mut command)?;
+    succeed(command)
+}
+
+fn has_nextest() -> bool {
+    let mut asked = cargo(["nextest", "--version"]);
+    asked.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    asked.status().is_ok_and(|status| status.success())
+}
