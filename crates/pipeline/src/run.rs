@@ -22,6 +22,9 @@ use crate::recipe::{Recipe, RecipeError};
 use crate::report::{self, CorpusInfo, Family, RecipeInfo, Report, Row, SeedArtifact, Speed, Versus};
 use crate::ship::{self, ShipError};
 
+/// Measures the peak memory in bytes of a process that serves an artifact, where that can be done.
+pub type MemoryProbe<'a> = dyn Fn(&Path) -> Option<u64> + 'a;
+
 /// How a recipe is run.
 pub struct RunOptions<'a> {
     /// Where tensors live.
@@ -37,7 +40,7 @@ pub struct RunOptions<'a> {
     /// How long each throughput is measured.
     pub throughput: Duration,
     /// Measures the peak memory of a process that serves an artifact, where that can be done.
-    pub memory: Option<&'a dyn Fn(&Path) -> Option<u64>>,
+    pub memory: Option<&'a MemoryProbe<'a>>,
 }
 
 impl std::fmt::Debug for RunOptions<'_> {
@@ -70,7 +73,7 @@ pub enum RunError {
         /// The technique.
         technique: &'static str,
         /// Why.
-        source: StepError,
+        source: Box<StepError>,
     },
     /// Writing or opening an artifact.
     #[error(transparent)]
@@ -90,7 +93,7 @@ impl RunError {
     pub(crate) fn step(variant: &str, technique: &'static str, source: StepError) -> Self {
         match source {
             StepError::Stopped(stopped) => Self::Stopped(stopped),
-            source => Self::Step { variant: variant.into(), technique, source },
+            source => Self::Step { variant: variant.into(), technique, source: Box::new(source) },
         }
     }
 }
