@@ -1,6 +1,6 @@
 //! Fits a model to an objective and reports as it goes.
 //!
-//! - [`fit`]: the loop: shuffled batches, schedule, penalty, clipping, Adam, validation, early stopping,
+//! - [`fit()`]: the loop: shuffled batches, schedule, penalty, clipping, Adam, validation, early stopping,
 //!   checkpoint and resume.
 //! - [`Objective`]: a loss as a plain function of logits that returns its own derivative.
 //! - [`Engine`]: how the gradient of a batch is computed; serial here, spread over threads in
