@@ -9,6 +9,7 @@ mod data;
 mod once;
 mod pages;
 mod pipeline;
+mod readme;
 mod suite;
 mod workspace;
 
@@ -34,6 +35,7 @@ enum Chore {
     Test(suite::Arguments),
     Bench(bench::Arguments),
     Docs(pages::Arguments),
+    Readme(readme::Arguments),
     Ci(ci::Arguments),
 }
 
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
         Chore::Test(arguments) => suite::run(&arguments),
         Chore::Bench(arguments) => bench::run(&arguments),
         Chore::Docs(arguments) => pages::run(&arguments),
+        Chore::Readme(arguments) => readme::run(&arguments),
         Chore::Ci(ci::Arguments {}) => ci::run(),
     };
     answer(outcome.map(|()| ExitCode::SUCCESS))

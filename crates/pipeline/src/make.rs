@@ -328,6 +328,7 @@ fn control(id: &str, kind: &'static Kind, technique: Box<dyn Technique>) -> Vari
         parent: TEACHER.into(),
         teacher: TEACHER.into(),
         steps: vec![step],
+        line: 0,
     }
 }
 

@@ -125,7 +125,7 @@ pub fn rates(
 /// Labels as the session's own classes.
 ///
 /// # Errors
-/// [`MeasureError::Labels`] when the data has a label that the session does not know.
+/// [`MeasureError::Label`] when the data has a label that the session does not know.
 pub fn labels_for(
     session: &Session,
     data: &[String],

@@ -97,6 +97,8 @@ pub struct Variant {
     pub teacher: String,
     /// What is done.
     pub steps: Vec<Step>,
+    /// Line of the recipe.
+    pub line: usize,
 }
 
 /// One step of a variant.
@@ -388,7 +390,8 @@ impl Reader<'_> {
             };
             let parent = variants.last().map_or(TEACHER.into(), |v| v.id.clone());
             let family = step.kind.family.to_string();
-            variants.push(Variant { id, family, parent, teacher: TEACHER.into(), steps: vec![step] });
+            let line = step.line;
+            variants.push(Variant { id, family, parent, teacher: TEACHER.into(), steps: vec![step], line });
         }
         Ok(variants)
     }
@@ -416,6 +419,7 @@ impl Reader<'_> {
             parent: raw.from.unwrap_or_else(|| TEACHER.into()),
             teacher: raw.teacher.unwrap_or_else(|| TEACHER.into()),
             steps,
+            line: self.line(at),
         })
     }
 
@@ -443,8 +447,8 @@ impl Reader<'_> {
     fn names(&self, recipe: &Recipe) -> Result<(), RecipeError> {
         let mut known: BTreeSet<&str> = BTreeSet::from([TEACHER]);
         for variant in &recipe.variants {
-            let at = variant.steps[0].line;
-            let refuse = |why| Err(RecipeError { file: self.file.into(), line: Some(at), why });
+            let line = Some(variant.line);
+            let refuse = |why| Err(RecipeError { file: self.file.into(), line, why });
             for (what, name) in [("from", &variant.parent), ("teacher", &variant.teacher)] {
                 if !known.contains(name.as_str()) {
                     return refuse(format!("{}: {what} = {name:?} is not a row before it", variant.id));

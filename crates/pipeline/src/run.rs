@@ -22,6 +22,9 @@ use crate::recipe::{Recipe, RecipeError};
 use crate::report::{self, CorpusInfo, Family, RecipeInfo, Report, Row, SeedArtifact, Speed, Versus};
 use crate::ship::{self, ShipError};
 
+/// Measures the peak memory in bytes of a process that serves an artifact, where that can be done.
+pub type MemoryProbe<'a> = dyn Fn(&Path) -> Option<u64> + 'a;
+
 /// How a recipe is run.
 pub struct RunOptions<'a> {
     /// Where tensors live.
@@ -37,11 +40,8 @@ pub struct RunOptions<'a> {
     /// How long each throughput is measured.
     pub throughput: Duration,
     /// Measures the peak memory of a process that serves an artifact, where that can be done.
-    pub memory: Option<&'a PeakMemory<'a>>,
+    pub memory: Option<&'a MemoryProbe<'a>>,
 }
-
-/// Says how many bytes of memory a process that serves this artifact takes at its peak.
-pub type PeakMemory<'a> = dyn Fn(&Path) -> Option<u64> + 'a;
 
 impl std::fmt::Debug for RunOptions<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -1,7 +1,7 @@
 //! Every technique's model, written and opened again: the session answers as the network in memory does, and the
 //! model that comes back is the one that went in.
 
-#![allow(clippy::unwrap_used)] // clippy.toml allows it in test functions, but not in the functions they share
+#![allow(clippy::unwrap_used)] // a test may end by a panic
 
 use nlpress_artifact::{Artifact, Provenance};
 use nlpress_core::BackendKind;

@@ -83,7 +83,7 @@ fn pages(folder: &Path) -> anyhow::Result<()> {
     };
     for kind in kinds::all() {
         let file = format!("{}.md", kind.name);
-        files::write_atomically(&folder.join(&file), page(kind).as_bytes())?;
+        write(&file, &page(kind))?;
         writeln!(index, "| [{}]({file}) | {} | {} |", kind.name, kind.family, sentence(kind.summary))?;
     }
     write("README.md", &index)

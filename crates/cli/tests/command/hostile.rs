@@ -342,7 +342,7 @@ fn recipes_that_cannot_be_run() {
         ("on = [\"**\"]", "on = [\"attention.*\"]", &["attention.*", "hidden.0"]),
         ("on = [\"**\"]", "on = [\"hidden.[0\"]", &["hidden.[0"]),
         ("on = [\"**\"]", "on = []", &["quant.int8"]),
-        ("on = [\"**\"]", "on = \"**\"", &["on"]),
+        ("on = [\"**\"]", "on = \"**\"", &["**", "sequence"]),
         ("max_drop = 100.0", "max_drop = -1.0", &["max_drop is -1"]),
         ("max_drop = 100.0", "max_drop = nan", &["max_drop is NaN"]),
         ("max_drop = 100.0", "max_rise = 1.0", &["max_rise"]),
@@ -350,7 +350,7 @@ fn recipes_that_cannot_be_run() {
         (int8, "steps = []", &["int8", "no step"]),
         (int8, "", &["steps"]),
         ("seed = 3", "seed = = 3", &[":2"]),
-        ("seed = 3", "seed = 3\nseed = 3", &["seed"]),
+        ("seed = 3", "seed = 3\nseed = 3", &["duplicate key"]),
     ];
     assert!(cases.len() > 50);
     // What is about the whole recipe, or shows only with the data, has no line.
@@ -367,14 +367,16 @@ fn recipes_that_cannot_be_run() {
     for (from, to, says) in cases {
         let at = RECIPE.find(from).unwrap_or_else(|| panic!("{from:?} is not in the recipe"));
         world.write("bad.toml", RECIPE.replacen(from, to, 1));
-        let line = 1 + RECIPE[..at].matches('\n').count() + to.matches('\n').count();
-        let place = if to.is_empty() || whole.iter().any(|w| to.contains(w)) {
-            "bad.toml:".into()
-        } else {
-            format!("bad.toml:{line}")
-        };
-        let says = [&[place.as_str()][..], says].concat();
-        world.refuses(&["run", "bad.toml", "--quick", "--out", "out"], b"", &says);
+        let says = [&["bad.toml:"][..], says].concat();
+        let said = world.refuses(&["run", "bad.toml", "--quick", "--out", "out"], b"", &says);
+        if whole.iter().any(|w| to.contains(w)) {
+            continue;
+        }
+        // The line of the key, or of the table that is wrong as a whole.
+        let line = 1 + RECIPE[..at].matches('\n').count();
+        let table = RECIPE[..at].rfind("\n[").map_or(1, |n| 2 + RECIPE[..n].matches('\n').count());
+        let lines = [line + to.matches('\n').count(), line, table];
+        assert!(lines.iter().any(|n| said.contains(&format!("bad.toml:{n}: "))), "{lines:?}: {said}");
     }
     world.write("bad.toml", [RECIPE.as_bytes(), b"# \xff\n"].concat());
     let line = 1 + RECIPE.matches('\n').count();

@@ -70,8 +70,8 @@ impl World {
     }
 
     /// Runs a command that must refuse: exit code 2, every one of `says` on standard error, no panic, and no
-    /// file more than before.
-    pub(crate) fn refuses(&self, arguments: &[&str], input: &[u8], says: &[&str]) {
+    /// file more than before. What it said.
+    pub(crate) fn refuses(&self, arguments: &[&str], input: &[u8], says: &[&str]) -> String {
         let before = self.files("");
         let done = self.run(arguments, input);
         assert_eq!(done.code, Some(2), "{arguments:?}: {}{}", done.out, done.err);
@@ -84,6 +84,7 @@ impl World {
             before.keys().collect::<Vec<_>>(),
             "{arguments:?}"
         );
+        done.err
     }
 
     /// Starts a command, on Linux with little memory.

@@ -1,0 +1,67 @@
+//! `cargo xtask readme`: puts the table of a finished run into README.md, between its two markers.
+
+use anyhow::{Context, Result};
+use clap::Args;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::Refused;
+
+const BEGIN: &str = "<!-- results:begin -->";
+const END: &str = "<!-- results:end -->";
+
+/// Puts the table of a finished run into README.md.
+///
+/// It takes the table of `report.md` in the output folder of `cargo xtask pipeline` as it stands, so that no
+/// number is copied by hand.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Arguments {
+    /// Output folder of the run.
+    #[arg(default_value = "out/embedded-ndarray")]
+    out: PathBuf,
+}
+
+/// Reads the report, rewrites the README.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let path = arguments.out.join("report.md");
+    let report = fs::read_to_string(&path)
+        .map_err(|e| Refused(format!("{}: {e}; run `cargo xtask pipeline` first", path.display())))?;
+    let readme = Path::new("README.md");
+    let text = fs::read_to_string(readme).context("README.md")?;
+    let table = table(&report).ok_or_else(|| Refused(format!("{} has no table", path.display())))?;
+    let text = replaced(&text, &table)
+        .ok_or_else(|| Refused(format!("README.md has no lines {BEGIN} and {END}, in that order")))?;
+    fs::write(readme, text).context("README.md")
+}
+
+/// The first table of a Markdown text.
+fn table(report: &str) -> Option<String> {
+    let is_row = |line: &&str| line.starts_with('|');
+    let rows: Vec<&str> = report.lines().skip_while(|l| !is_row(l)).take_while(is_row).collect();
+    (!rows.is_empty()).then(|| rows.join("\n"))
+}
+
+fn replaced(text: &str, table: &str) -> Option<String> {
+    let (before, rest) = text.split_once(BEGIN)?;
+    let (_, after) = rest.split_once(END)?;
+    Some(format!("{before}{BEGIN}\n{table}\n{END}{after}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_lies_between_the_markers_changes() {
+        let text = format!("a\n{BEGIN}\nold\n{END}\nb\n");
+        assert_eq!(replaced(&text, "| t |").unwrap(), format!("a\n{BEGIN}\n| t |\n{END}\nb\n"));
+        assert!(replaced("a", "| t |").is_none());
+        assert!(replaced(&format!("{END}{BEGIN}"), "| t |").is_none());
+    }
+
+    #[test]
+    fn the_first_table_is_taken_whole() {
+        assert_eq!(table("# x\n\n| a |\n| - |\n| 1 |\n\n| other |\n").unwrap(), "| a |\n| - |\n| 1 |");
+        assert!(table("no table").is_none());
+    }
+}
