@@ -2,7 +2,7 @@
 
 use nlpress_artifact::{Artifact, ArtifactError, EncoderParts, Layer, Provenance};
 use nlpress_model::{Form, Model, ModelError, SiteId, Weight};
-use nlpress_packed::{Index, Matrix, PackError, Scheme};
+use nlpress_packed::{Index, Matrix, PackError};
 use nlpress_text::Encoder;
 
 /// A model that cannot ship, or an artifact that cannot be trained further.
@@ -43,13 +43,7 @@ pub fn pack(
         let matrix = match &layer.weight {
             Weight::Dense(values) => Matrix::dense(inputs, outputs, values.clone()).map_err(pack)?,
             Weight::Masked { values, keep } => {
-                let kept = keep.iter().filter(|k| **k).count();
-                let sparse = Scheme { index: Index::Sparse, ..Scheme::F32 }.bytes(inputs, outputs, kept);
-                if sparse < Scheme::F32.bytes(inputs, outputs, kept) {
-                    Matrix::sparse(inputs, outputs, values, keep, Index::Sparse).map_err(pack)?
-                } else {
-                    Matrix::dense(inputs, outputs, values.clone()).map_err(pack)?
-                }
+                Matrix::smallest(inputs, outputs, values, keep).map_err(pack)?
             }
             Weight::Packed { matrix, .. } => matrix.clone(),
         };
