@@ -107,12 +107,9 @@ impl Start {
     fn spec(&self, of: &Spec) -> Spec {
         match self {
             Start::Model => of.clone(),
-            Start::Fresh { hidden, dropout } => Spec::Mlp(MlpSpec {
-                inputs: of.inputs(),
-                hidden: hidden.clone(),
-                outputs: of.outputs(),
-                dropout: *dropout,
-            }),
+            Start::Fresh { hidden, dropout } => {
+                Spec::Mlp(MlpSpec::new(of.inputs(), hidden, of.outputs(), *dropout))
+            }
         }
     }
 }
@@ -136,7 +133,7 @@ mod tests {
 
     #[test]
     fn part_of_a_network_is_refused() {
-        let spec = Spec::Mlp(MlpSpec { inputs: 5, hidden: vec![4], outputs: 3, dropout: 0.1 });
+        let spec = Spec::Mlp(MlpSpec::new(5, &[4], 3, 0.1));
         let outline = Outline::dense(&spec);
         let plan = |start: &Start, on: &[SiteId]| {
             let mut problems = Vec::new();

@@ -209,12 +209,7 @@ fn validation_steers_the_rounds() {
 fn a_teacher_must_be_there_and_fit() {
     let bench = Bench::new(&ndarray()).unwrap();
     let data = (bench.valid(), bench.valid());
-    let other = nlpress_model::Spec::Mlp(nlpress_model::MlpSpec {
-        inputs: 23,
-        hidden: vec![],
-        outputs: 1,
-        dropout: 0.0,
-    });
+    let other = nlpress_model::Spec::Mlp(nlpress_model::MlpSpec::new(23, &[], 1, 0.0));
     let other = Model::init(&other, Seed(1)).unwrap();
     for kind in KINDS {
         let error = |teacher| {

@@ -17,9 +17,8 @@ pub struct Dropout {
 impl Dropout {
     /// The dropout of one step of training `spec`.
     pub fn new(spec: &Spec, seed: Seed, step: u64) -> Self {
-        let Spec::Mlp(mlp) = spec;
         let seeds = spec.sites().iter().map(|(id, _)| seed.derive("dropout").derive(id.as_str())).collect();
-        Self { rate: mlp.dropout, seeds, step }
+        Self { rate: spec.dropout(), seeds, step }
     }
 
     /// The same choices at another step.
@@ -58,7 +57,7 @@ mod tests {
     use nlpress_outline::MlpSpec;
 
     fn dropout(rate: f64, step: u64) -> Dropout {
-        let spec = Spec::Mlp(MlpSpec { inputs: 3, hidden: vec![40, 20], outputs: 1, dropout: rate });
+        let spec = Spec::Mlp(MlpSpec::new(3, &[40, 20], 1, rate));
         Dropout::new(&spec, Seed(4), step)
     }
 

@@ -21,4 +21,6 @@ pub use dataset::Dataset;
 pub use dropout::Dropout;
 pub use model::{Layer, Model, ModelError, Weight};
 pub use network::{Gradients, Network};
-pub use nlpress_outline::{Form, MlpSpec, Outline, Shape, Site, SiteId, Spec};
+pub use nlpress_outline::{
+    AttentionSpec, BlockSpec, Form, Group, MlpSpec, Outline, Ranks, Shape, Site, SiteId, Spec, Units,
+};

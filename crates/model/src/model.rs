@@ -304,7 +304,7 @@ mod tests {
     use nlpress_outline::MlpSpec;
 
     fn model() -> Model {
-        let spec = Spec::Mlp(MlpSpec { inputs: 4, hidden: vec![3], outputs: 2, dropout: 0.0 });
+        let spec = Spec::Mlp(MlpSpec::new(4, &[3], 2, 0.0));
         Model::init(&spec, Seed(1)).unwrap()
     }
 

@@ -55,7 +55,7 @@ mod tests {
     use nlpress_outline::{MlpSpec, Spec};
 
     fn outline() -> Outline {
-        Outline::dense(&Spec::Mlp(MlpSpec { inputs: 1000, hidden: vec![128, 64], outputs: 1, dropout: 0.5 }))
+        Outline::dense(&Spec::Mlp(MlpSpec::new(1000, &[128, 64], 1, 0.5)))
     }
 
     fn totals(text: &str) -> Vec<usize> {

@@ -16,7 +16,7 @@ fn backends() -> Vec<Backend> {
 }
 
 fn spec(hidden: &[usize], outputs: usize, dropout: f64) -> Spec {
-    Spec::Mlp(MlpSpec { inputs: INPUTS, hidden: hidden.to_vec(), outputs, dropout })
+    Spec::Mlp(MlpSpec::new(INPUTS, hidden, outputs, dropout))
 }
 
 fn rows(n: usize, density: f32) -> Rows {

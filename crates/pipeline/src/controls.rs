@@ -54,8 +54,7 @@ impl Alone {
     }
 
     fn spec(&self, before: &Spec) -> Spec {
-        let Spec::Mlp(mlp) = before;
-        Spec::Mlp(MlpSpec { hidden: self.hidden.clone(), dropout: self.dropout, ..mlp.clone() })
+        Spec::Mlp(MlpSpec::new(before.inputs(), &self.hidden, before.outputs(), self.dropout))
     }
 }
 

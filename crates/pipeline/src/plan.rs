@@ -48,8 +48,8 @@ impl Plan {
     /// [`RecipeError`] for a control that no network can have, and with the line of the first step that cannot run and
     /// everything that is wrong with it.
     pub fn of(recipe: &Recipe, base: &Outline) -> Result<Self, RecipeError> {
-        let Spec::Mlp(teacher) = &base.spec;
-        let student = MlpSpec { hidden: recipe.controls.student.clone(), ..teacher.clone() };
+        let (inputs, outputs) = (base.spec.inputs(), base.spec.outputs());
+        let student = MlpSpec::new(inputs, &recipe.controls.student, outputs, base.spec.dropout());
         Spec::Mlp(student).check().map_err(|e| recipe.refuse(format!("controls: student: {e}")))?;
         let mut outlines: BTreeMap<&str, Outline> = BTreeMap::from([(TEACHER, base.clone())]);
         let mut rows = vec![PlannedRow::new(TEACHER, "baseline", None, Vec::new(), base.clone())];

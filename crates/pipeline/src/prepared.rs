@@ -1,6 +1,6 @@
 //! Data made ready: a corpus, the encoder fitted on its training documents, and encoded splits.
 
-use nlpress_model::{Dataset, MlpSpec, ModelError, Spec};
+use nlpress_model::{Dataset, ModelError, Spec};
 use nlpress_text::{Corpus, CorpusOptions, Document, Encoder, Source, TextError};
 use std::path::Path;
 
@@ -106,12 +106,7 @@ impl Prepared {
             let why = format!("the network has {given} outputs, but {classes} classes need {outputs}");
             return Err(DataError::Misfit(why));
         }
-        let spec = Spec::Mlp(MlpSpec {
-            inputs: features,
-            hidden: network.hidden.clone(),
-            outputs,
-            dropout: network.dropout,
-        });
+        let spec = network.template.clone().with_inputs(features).with_outputs(outputs);
         spec.check().map_err(|e| DataError::Misfit(e.to_string()))?;
         Ok(spec)
     }

@@ -2,6 +2,7 @@
 
 use nlpress_core::select::BadSelector;
 use nlpress_core::{Selectors, files};
+use nlpress_model::{AttentionSpec, BlockSpec, MlpSpec, Ranks, Spec};
 use nlpress_technique::{Kind, Technique};
 use nlpress_text::{CorpusOptions, EncoderConfig, Source};
 use nlpress_train::FitConfig;
@@ -63,12 +64,10 @@ pub struct NetworkRecipe {
     pub path: Option<PathBuf>,
     /// Features; from the encoder when not given.
     pub inputs: Option<usize>,
-    /// Hidden widths.
-    pub hidden: Vec<usize>,
     /// Logits; from the labels when not given.
     pub outputs: Option<usize>,
-    /// Dropout.
-    pub dropout: f64,
+    /// Everything else about it; its inputs and outputs are those of the data.
+    pub template: Spec,
 }
 
 /// The data of a recipe.
@@ -169,6 +168,7 @@ struct RawModel {
 #[serde(rename_all = "snake_case")]
 enum RawNetwork {
     Mlp(RawMlp),
+    Attention(RawAttention),
 }
 
 #[derive(Deserialize)]
@@ -182,6 +182,27 @@ struct RawMlp {
     outputs: Option<usize>,
     #[serde(default)]
     dropout: f64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawAttention {
+    #[serde(default)]
+    inputs: Option<usize>,
+    width: usize,
+    head_width: usize,
+    #[serde(default)]
+    layers: Vec<BlockSpec>,
+    #[serde(default)]
+    outputs: Option<usize>,
+    #[serde(default)]
+    dropout: f64,
+    #[serde(default = "most_tokens")]
+    tokens: usize,
+}
+
+fn most_tokens() -> usize {
+    128
 }
 
 #[derive(Deserialize)]
@@ -321,16 +342,29 @@ impl Reader<'_> {
             (Some(path), None) => Ok(NetworkRecipe {
                 path: Some(folder.join(path)),
                 inputs: None,
-                hidden: Vec::new(),
                 outputs: None,
-                dropout: 0.0,
+                template: Spec::Mlp(MlpSpec::new(1, &[], 1, 0.0)),
             }),
             (None, Some(RawNetwork::Mlp(mlp))) => Ok(NetworkRecipe {
                 path: None,
                 inputs: mlp.inputs,
-                hidden: mlp.hidden,
                 outputs: mlp.outputs,
-                dropout: mlp.dropout,
+                template: Spec::Mlp(MlpSpec::new(1, &mlp.hidden, 1, mlp.dropout)),
+            }),
+            (None, Some(RawNetwork::Attention(raw))) => Ok(NetworkRecipe {
+                path: None,
+                inputs: raw.inputs,
+                outputs: raw.outputs,
+                template: Spec::Attention(AttentionSpec {
+                    inputs: 1,
+                    width: raw.width,
+                    head_width: raw.head_width,
+                    layers: raw.layers,
+                    outputs: 1,
+                    dropout: raw.dropout,
+                    tokens: raw.tokens,
+                    ranks: Ranks::new(),
+                }),
             }),
         }
     }

@@ -215,7 +215,7 @@ mod tests {
     use nlpress_model::{MlpSpec, Spec};
 
     fn outline(forms: [Form; 3], kept: usize) -> Outline {
-        let spec = Spec::Mlp(MlpSpec { inputs: 10, hidden: vec![10, 10], outputs: 1, dropout: 0.0 });
+        let spec = Spec::Mlp(MlpSpec::new(10, &[10, 10], 1, 0.0));
         let mut outline = Outline::dense(&spec);
         outline.sites.iter_mut().zip(forms).for_each(|(s, f)| s.form = f);
         outline.kept = kept;

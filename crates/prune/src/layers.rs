@@ -94,14 +94,16 @@ pub fn product((w1, b1): (&[f32], &[f32]), (w2, b2): (&[f32], &[f32])) -> Result
 
 /// The outline of `spec` without hidden layer `i`.
 fn without(spec: &Spec, i: usize) -> Spec {
-    let Spec::Mlp(mut mlp) = spec.clone();
-    mlp.hidden.remove(i);
-    Spec::Mlp(mlp)
+    let mut spec = spec.clone();
+    if let Spec::Mlp(mlp) = &mut spec {
+        mlp.hidden.remove(i);
+    }
+    spec
 }
 
 /// Numbers of the selected hidden layers, the last first, so that a removal does not renumber the next one.
 fn selected(spec: &Spec, on: &[SiteId]) -> Vec<usize> {
-    let Spec::Mlp(mlp) = spec;
+    let Spec::Mlp(mlp) = spec else { return Vec::new() };
     (0..mlp.hidden.len()).rev().filter(|i| on.contains(&SiteId::hidden(*i))).collect()
 }
 
@@ -216,7 +218,7 @@ mod tests {
     }
 
     fn plan(on: &[SiteId]) -> (Outline, Vec<Problem>) {
-        let spec = Spec::Mlp(MlpSpec { inputs: 10, hidden: vec![8, 6, 4], outputs: 2, dropout: 0.1 });
+        let spec = Spec::Mlp(MlpSpec::new(10, &[8, 6, 4], 2, 0.1));
         let mut problems = Vec::new();
         let after = toml::from_str::<Layers>("").unwrap().plan(&Outline::dense(&spec), on, &mut problems);
         (after, problems)
@@ -226,7 +228,7 @@ mod tests {
     fn sites_are_renumbered_and_neighbours_may_go_together() {
         let (after, none) = plan(&[SiteId::hidden(0), SiteId::hidden(1)]);
         assert_eq!(none, []);
-        let Spec::Mlp(mlp) = &after.spec;
+        let Spec::Mlp(mlp) = &after.spec else { unreachable!("it was one") };
         assert_eq!(mlp.hidden, [4]);
         assert_eq!(after, Outline::dense(&after.spec));
         let (after, none) = plan(&[SiteId::hidden(0), SiteId::hidden(1), SiteId::hidden(2)]);
@@ -237,7 +239,7 @@ mod tests {
     fn the_output_and_sparse_sites_are_refused() {
         let (_, some) = plan(&[SiteId::output()]);
         assert!(some[0].to_string().contains("cannot be removed"));
-        let spec = Spec::Mlp(MlpSpec { inputs: 10, hidden: vec![8], outputs: 2, dropout: 0.1 });
+        let spec = Spec::Mlp(MlpSpec::new(10, &[8], 2, 0.1));
         let mut before = Outline::dense(&spec);
         before.sites[1].form = Form::Masked;
         let mut some = Vec::new();

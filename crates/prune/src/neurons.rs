@@ -219,7 +219,9 @@ pub fn measure(
 /// [`StepError`] when there is no such hidden layer, or a site that would shrink is packed.
 pub fn remove_units(model: Model, site: usize, gone: &[usize], levels: &[f32]) -> Result<Model, StepError> {
     let (spec, mut layers) = model.into_parts();
-    let Spec::Mlp(mut mlp) = spec;
+    let Spec::Mlp(mut mlp) = spec else {
+        return Err(StepError::Failed("the network is no multi-layer perceptron".into()));
+    };
     let (Some(width), true) = (mlp.hidden.get_mut(site), site + 1 < layers.len()) else {
         return Err(StepError::Failed(format!("site number {site} makes no hidden layer")));
     };
@@ -286,7 +288,7 @@ impl Neurons {
     }
 
     fn smaller(&self, spec: &Spec, on: &[SiteId]) -> Spec {
-        let Spec::Mlp(mut mlp) = spec.clone();
+        let Spec::Mlp(mut mlp) = spec.clone() else { return spec.clone() };
         for (i, width) in self.widths(&mlp, on) {
             mlp.hidden[i] = width;
         }
@@ -346,7 +348,9 @@ impl Technique for Neurons {
     }
 
     fn apply(&self, mut model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
-        let Spec::Mlp(start) = model.spec().clone();
+        let Spec::Mlp(start) = model.spec().clone() else {
+            return Err(StepError::Failed("the network is no multi-layer perceptron".into()));
+        };
         let widths = self.widths(&start, on);
         let forms: Vec<(Shape, Form)> = model.layers().iter().map(|l| (l.shape, l.weight.form())).collect();
         let kept: Vec<usize> = model.layers().iter().map(|l| l.weight.kept()).collect();

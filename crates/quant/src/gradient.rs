@@ -275,7 +275,7 @@ mod tests {
 
     #[test]
     fn unselected_sites_travel_as_they_are() {
-        let spec = Spec::Mlp(MlpSpec { inputs: 3, hidden: vec![2], outputs: 1, dropout: 0.0 });
+        let spec = Spec::Mlp(MlpSpec::new(3, &[2], 1, 0.0));
         let model = Model::init(&spec, Seed(1)).unwrap();
         let mut wire = Int8Wire::new(&model, &[SiteId::output()], None).unwrap();
         let mut gradient: Vec<f32> = (0..11).map(|i| (i as f32 * 0.7).cos()).collect();

@@ -39,7 +39,7 @@ impl Bench {
     pub fn new(backend: &Backend) -> Result<Self, String> {
         let train = rows(96, 1)?;
         let valid = rows(48, 2)?;
-        let spec = Spec::Mlp(MlpSpec { inputs: 24, hidden: vec![12, 8], outputs: 1, dropout: 0.2 });
+        let spec = Spec::Mlp(MlpSpec::new(24, &[12, 8], 1, 0.2));
         let config = FitConfig::default().with_epochs(3).map_err(|e| e.to_string())?;
         let model = Model::init(&spec, Seed(3)).map_err(|e| e.to_string())?;
         let (model, _) =
@@ -100,7 +100,7 @@ impl Bench {
         }
 
         let after = self.run(kind, 1)?;
-        if after.outline() != planned {
+        if after.outline() != planned && (technique.exact() || !after.outline().fits_within(&planned)) {
             return Err(format!("{name}: planned {planned:?}, made {:?}", after.outline()));
         }
         if after != self.run(kind, 1)? || after != self.run(kind, 2)? {

@@ -31,7 +31,14 @@ pub trait Technique: Debug + Send + Sync {
     /// returned then does not matter.
     fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline;
 
-    /// Makes exactly the planned outline.
+    /// Whether the planned outline is exactly what [`apply`](Technique::apply) will make. A technique that lets the
+    /// data decide how a budget is spent plans a bound instead: what it makes then
+    /// [fits within](Outline::fits_within) its plan.
+    fn exact(&self) -> bool {
+        true
+    }
+
+    /// Makes exactly the planned outline, or one within it.
     ///
     /// # Errors
     /// [`StepError`]; the model is then given up and nothing has been written.

@@ -26,7 +26,7 @@ fn data(density: f32) -> Dataset {
 
 fn epochs(c: &mut Criterion) {
     let backend = BackendKind::compiled()[0].open().unwrap();
-    let spec = Spec::Mlp(MlpSpec { inputs: INPUTS, hidden: vec![128, 64], outputs: 1, dropout: 0.5 });
+    let spec = Spec::Mlp(MlpSpec::new(INPUTS, &[128, 64], 1, 0.5));
     let model = Model::init(&spec, Seed(2)).unwrap();
     let config = FitConfig::default().with_epochs(1).unwrap();
     let mut group = c.benchmark_group("fit/epoch");

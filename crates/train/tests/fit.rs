@@ -41,7 +41,7 @@ fn data(n: usize, classes: usize, flipped: usize, seed: u64) -> Dataset {
 }
 
 fn model(outputs: usize) -> Model {
-    let spec = Spec::Mlp(MlpSpec { inputs: INPUTS, hidden: vec![16, 8], outputs, dropout: 0.2 });
+    let spec = Spec::Mlp(MlpSpec::new(INPUTS, &[16, 8], outputs, 0.2));
     Model::init(&spec, Seed(1)).unwrap()
 }
 

@@ -24,7 +24,7 @@ pub(crate) fn forms() -> Vec<Form> {
 
 /// A 30 → 12 → 7 → `outputs` network with every site in that form, about a third of its entries kept.
 pub(crate) fn parts(form: Form, outputs: usize) -> Parts {
-    let spec = Spec::Mlp(MlpSpec { inputs: 30, hidden: vec![12, 7], outputs, dropout: 0.25 });
+    let spec = Spec::Mlp(MlpSpec::new(30, &[12, 7], outputs, 0.25));
     let mut outline = Outline::dense(&spec);
     let mut layers = Vec::new();
     let mut kept = 0;

@@ -61,7 +61,7 @@ pub(crate) fn artifact(
     outputs: usize,
     percent: u32,
 ) -> Artifact {
-    let spec = Spec::Mlp(MlpSpec { inputs, hidden: hidden.to_vec(), outputs, dropout: 0.5 });
+    let spec = Spec::Mlp(MlpSpec::new(inputs, hidden, outputs, 0.5));
     let mut outline = Outline::dense(&spec);
     let mut next = random(11);
     let mut layers = Vec::new();

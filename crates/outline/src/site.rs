@@ -1,0 +1,216 @@
+//! Sites: their names, shapes and forms, and the outline of all of them.
+
+use nlpress_packed::Scheme;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+use crate::Spec;
+
+/// The name of an addressable place in a network: `hidden.0`, `output`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SiteId(String);
+
+impl SiteId {
+    /// A site of that name.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self(name.into())
+    }
+
+    /// The `n`-th hidden layer of a multi-layer perceptron, from 0.
+    pub fn hidden(n: usize) -> Self {
+        Self(format!("hidden.{n}"))
+    }
+
+    /// The last layer.
+    pub fn output() -> Self {
+        Self("output".into())
+    }
+
+    /// The first factor of a site that is the product of two.
+    #[must_use]
+    pub fn reduce(&self) -> Self {
+        Self(format!("{}.reduce", self.0))
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for SiteId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The shape of a site's weight, `[inputs, outputs]`, with a bias of `outputs`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shape {
+    /// Rows of the weight.
+    pub inputs: usize,
+    /// Columns of the weight.
+    pub outputs: usize,
+}
+
+impl Shape {
+    /// Entries of the weight.
+    pub fn weights(self) -> usize {
+        self.inputs.saturating_mul(self.outputs)
+    }
+
+    /// Entries of weight and bias.
+    pub fn parameters(self) -> usize {
+        self.weights().saturating_add(self.outputs)
+    }
+}
+
+/// What form a site's weight is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Form {
+    /// Trainable floats.
+    Dense,
+    /// Trainable floats, some of which are held at zero.
+    Masked,
+    /// Final: laid out as it ships, no longer trained.
+    Packed(Scheme),
+}
+
+impl fmt::Display for Form {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Form::Dense => f.write_str("dense"),
+            Form::Masked => f.write_str("masked"),
+            Form::Packed(scheme) => write!(f, "packed {scheme}"),
+        }
+    }
+}
+
+/// A site of an outline.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Site {
+    /// Its name.
+    pub id: SiteId,
+    /// Its shape.
+    pub shape: Shape,
+    /// The form of its weight.
+    pub form: Form,
+}
+
+/// A model without its numbers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Outline {
+    /// The network.
+    pub spec: Spec,
+    /// Its sites, in the order of the forward pass.
+    pub sites: Vec<Site>,
+    /// Weight entries that are kept (not held at zero), over all sites; biases are not counted.
+    pub kept: usize,
+}
+
+impl Outline {
+    /// The outline of a freshly made, dense network.
+    pub fn dense(spec: &Spec) -> Self {
+        let sites: Vec<Site> =
+            spec.sites().into_iter().map(|(id, shape)| Site { id, shape, form: Form::Dense }).collect();
+        let kept = sites.iter().map(|s| s.shape.weights()).sum();
+        Self { spec: spec.clone(), sites, kept }
+    }
+
+    /// The site of that name.
+    pub fn site(&self, id: &SiteId) -> Option<&Site> {
+        self.sites.iter().find(|s| &s.id == id)
+    }
+
+    /// The site of that name, to be changed.
+    pub fn site_mut(&mut self, id: &SiteId) -> Option<&mut Site> {
+        self.sites.iter_mut().find(|s| &s.id == id)
+    }
+
+    /// Entries of all weights and biases, zeros included.
+    pub fn parameters(&self) -> usize {
+        self.sites.iter().map(|s| s.shape.parameters()).sum()
+    }
+
+    /// Whether a model of this outline is what `planned` promised at most: the same kind of network and the same
+    /// forms, no site and no count of kept entries larger. For techniques whose plan is a bound.
+    pub fn fits_within(&self, planned: &Outline) -> bool {
+        let same_kind = std::mem::discriminant(&self.spec) == std::mem::discriminant(&planned.spec);
+        let site_fits = |site: &Site| {
+            planned.site(&site.id).is_some_and(|p| {
+                p.form == site.form
+                    && site.shape.inputs <= p.shape.inputs
+                    && site.shape.outputs <= p.shape.outputs
+            })
+        };
+        same_kind && self.kept <= planned.kept && self.sites.iter().all(site_fits)
+    }
+
+    /// Multiply-accumulates of one row with no zero in it, counting kept weights only.
+    pub fn macs(&self) -> usize {
+        self.kept
+    }
+
+    /// Predicted bytes of all weights and biases as they would ship.
+    ///
+    /// Kept entries are spread over the sites in proportion to their size where only the total is planned.
+    pub fn predicted_bytes(&self) -> usize {
+        let total: usize = self.sites.iter().map(|s| s.shape.weights()).sum();
+        let share = if total == 0 { 0.0 } else { self.kept as f64 / total as f64 };
+        self.sites
+            .iter()
+            .map(|s| {
+                let kept = (s.shape.weights() as f64 * share).round() as usize;
+                let Shape { inputs, outputs } = s.shape;
+                let sparse = Scheme { index: nlpress_packed::Index::Sparse, ..Scheme::F32 };
+                4 * outputs
+                    + match s.form {
+                        Form::Dense => Scheme::F32.bytes(inputs, outputs, kept),
+                        Form::Masked => {
+                            Scheme::F32.bytes(inputs, outputs, kept).min(sparse.bytes(inputs, outputs, kept))
+                        }
+                        Form::Packed(scheme) => scheme.bytes(inputs, outputs, kept),
+                    }
+            })
+            .sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::MlpSpec;
+
+    fn article() -> Spec {
+        Spec::Mlp(MlpSpec::new(1000, &[128, 64], 1, 0.5))
+    }
+
+    #[test]
+    fn the_article_network_has_136_449_parameters() {
+        let outline = Outline::dense(&article());
+        assert_eq!(outline.parameters(), 136_449);
+        assert_eq!(outline.macs(), 136_256);
+        assert_eq!(outline.predicted_bytes(), 4 * 136_449);
+        assert_eq!(outline.sites[1].id.as_str(), "hidden.1");
+    }
+
+    #[test]
+    fn forms_are_read_back_from_json() {
+        let form = Form::Packed(Scheme::F32);
+        let text = serde_json::to_string(&form).unwrap();
+        assert_eq!(serde_json::from_str::<Form>(&text).unwrap(), form);
+    }
+
+    #[test]
+    fn a_smaller_outline_fits_within_a_larger_one() {
+        let large = Outline::dense(&article());
+        let small = Outline::dense(&Spec::Mlp(MlpSpec::new(1000, &[128, 32], 1, 0.5)));
+        assert!(small.fits_within(&large) && large.fits_within(&large));
+        assert!(!large.fits_within(&small));
+        let mut masked = small.clone();
+        masked.sites[0].form = Form::Masked;
+        assert!(!masked.fits_within(&large));
+    }
+}
