@@ -52,6 +52,9 @@ pub struct BlockSpec {
 }
 
 impl AttentionSpec {
+    /// Added to a token's variance when it is normalised, so that one whose numbers are all the same stays finite.
+    pub const NORM_EPSILON: f32 = 1e-5;
+
     /// The site `name` of block `block`, for example `ffn.up`.
     pub fn site(block: usize, name: &str) -> SiteId {
         SiteId::new(format!("encoder.{block}.{name}"))
@@ -78,7 +81,10 @@ impl AttentionSpec {
         ];
         for (i, block) in self.layers.iter().enumerate() {
             widths.push((format!("layers.{i}.heads"), block.heads));
-            widths.push((format!("layers.{i}.heads times head_width"), block.heads.saturating_mul(self.head_width)));
+            widths.push((
+                format!("layers.{i}.heads times head_width"),
+                block.heads.saturating_mul(self.head_width),
+            ));
             widths.push((format!("layers.{i}.neurons"), block.neurons));
         }
         widths

@@ -221,7 +221,11 @@ mod tests {
         assert!(with(&|m| m.hidden = vec![usize::MAX]).is_err());
         assert!(with(&|m| m.dropout = f64::NAN).is_err());
         assert!(with(&|m| m.hidden = vec![WIDEST, WIDEST]).is_err());
-        let rank = |id: SiteId, rank| with(&|m| { m.ranks.insert(id.clone(), rank); });
+        let rank = |id: SiteId, rank| {
+            with(&|m| {
+                m.ranks.insert(id.clone(), rank);
+            })
+        };
         assert!(rank(SiteId::hidden(0), 16).is_ok());
         assert!(rank(SiteId::hidden(0), 129).unwrap_err().contains("between 1 and 128"));
         assert!(rank(SiteId::hidden(0), 0).is_err());

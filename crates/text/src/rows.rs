@@ -197,6 +197,24 @@ impl Row<'_> {
     pub fn dot(&self, dense: &[f32]) -> f32 {
         self.columns.iter().zip(self.values).map(|(&c, &v)| dense[c as usize] * v).sum()
     }
+
+    /// The entries of the largest value, at most `most` of them and the first among equals, in the order of their
+    /// columns: written over what `columns` and `values` hold.
+    pub fn strongest(&self, most: usize, columns: &mut Vec<u32>, values: &mut Vec<f32>) {
+        columns.clear();
+        values.clear();
+        if self.values.len() <= most {
+            columns.extend_from_slice(self.columns);
+            values.extend_from_slice(self.values);
+            return;
+        }
+        let mut ranked: Vec<usize> = (0..self.values.len()).collect();
+        ranked.sort_by(|a, b| self.values[*b].total_cmp(&self.values[*a]));
+        ranked.truncate(most);
+        ranked.sort_unstable();
+        columns.extend(ranked.iter().map(|i| self.columns[*i]));
+        values.extend(ranked.iter().map(|i| self.values[*i]));
+    }
 }
 
 #[cfg(test)]
@@ -235,6 +253,16 @@ mod tests {
         let picked = rows.select(&[1, 0, 0]);
         assert_eq!((picked.len(), picked.nonzeros()), (3, 4));
         assert_eq!(picked.row(2), rows.row(0));
+    }
+
+    #[test]
+    fn the_strongest_entries_keep_their_order() {
+        let row = Row { columns: &[1, 4, 6, 9], values: &[0.2, 0.7, 0.2, 0.3] };
+        let (mut columns, mut values) = (vec![5], vec![5.0]);
+        row.strongest(3, &mut columns, &mut values);
+        assert_eq!((&columns[..], &values[..]), (&[1, 4, 9][..], &[0.2, 0.7, 0.3][..]));
+        row.strongest(4, &mut columns, &mut values);
+        assert_eq!(columns, row.columns);
     }
 
     proptest! {

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used)] // clippy.toml allows it in test functions, but not in the functions they share
 
+mod attention;
+
 use nlpress_core::{Backend, BackendKind, Seed};
 use nlpress_model::network::Input;
 use nlpress_model::{Dropout, Layer, MlpSpec, Model, ModelError, Network, Spec, Weight};

@@ -2,34 +2,37 @@
 //!
 //! The forward pass and its gradient are written here and nowhere else. Two things make it fast on text:
 //! the first layer is linear in a constant input, so its product and its gradient need no graph, and on the CPU
-//! both run on the rows where they lie ([`kernel`]), so that its weight, the largest by far, never becomes a
+//! both run on the rows where they lie ([`kernel`](crate::kernel)), so that its weight, the largest by far, never becomes a
 //! tensor; and a loss is a plain function of the logits that returns its own derivative, so burn's graph holds
 //! just the layers between.
 //!
 //! A pass may cover a range of sites, which is how model parallelism splits a network over threads: what goes
 //! from stage to stage is the pre-activation `[batch, outputs]` of the last site of a range.
 
-use burn::tensor::{Device, Tensor, TensorData, activation};
+mod body;
+mod probe;
+mod rows;
+mod tokens;
+
+use burn::tensor::{Device, Tensor, TensorData};
 use nlpress_core::Backend;
-use nlpress_outline::Shape;
+use nlpress_outline::{Shape, Spec};
 use nlpress_packed::Values;
 use nlpress_text::Rows;
 use std::ops::Range;
 
-use crate::{Dataset, Dropout, Model, ModelError, Weight, kernel};
+use crate::{Dataset, Dropout, Model, ModelError, Weight};
+use body::Pass;
+use tokens::Tokens;
 
 /// Rows of a forward pass without gradients.
 const EVALUATION_BATCH: usize = 256;
-/// Below this share of non-zeros the sparse product is the faster one.
-const SPARSE_BELOW: f64 = 0.25;
-/// With fewer outputs, register tiles have nothing to fill them.
-const TILED_OUTPUTS: usize = 16;
 
 /// A model bound to a device.
 #[derive(Debug)]
 pub struct Network {
+    spec: Spec,
     sites: Vec<Bound>,
-    outputs: usize,
     on_cpu: bool,
     device: Device,
     tracked: Device,
@@ -38,6 +41,8 @@ pub struct Network {
 #[derive(Debug)]
 struct Bound {
     shape: Shape,
+    /// It is the second factor of a site, so that nothing comes between it and the first.
+    follows_factor: bool,
     trainable: bool,
     /// Levels that the site's input is rounded to, as the runtime's integer kernels do.
     levels: Option<f32>,
@@ -68,6 +73,8 @@ pub struct Trace {
     sites: Range<usize>,
     /// The feature rows without gaps, where the first site needed them so.
     dense: Vec<f32>,
+    /// The words of the rows, where the network looks at them.
+    tokens: Option<Tokens>,
     leaf: Tensor<2>,
     output: Option<Tensor<2>>,
 }
@@ -97,6 +104,7 @@ impl Network {
             .enumerate()
             .map(|(i, layer)| Bound {
                 shape: layer.shape,
+                follows_factor: model.spec().ranks().contains_key(&layer.id),
                 trainable: layer.weight.is_trainable(),
                 levels: match &layer.weight {
                     Weight::Packed { scheme, .. } => match scheme.values {
@@ -112,7 +120,7 @@ impl Network {
             })
             .collect();
         let on_cpu = backend.kind().is_cpu();
-        let mut network = Self { sites, outputs: model.spec().outputs(), on_cpu, device, tracked };
+        let mut network = Self { spec: model.spec().clone(), sites, on_cpu, device, tracked };
         for i in range {
             network.place(i);
         }
@@ -154,13 +162,13 @@ impl Network {
     /// # Errors
     /// [`ModelError`] when the rows are not as wide as the network, or the device fails.
     pub fn logits(&self, rows: &Rows) -> Result<Vec<f32>, ModelError> {
-        let mut logits = Vec::with_capacity(rows.len() * self.outputs);
+        let mut logits = Vec::with_capacity(rows.len() * self.spec.outputs());
         let all: Vec<usize> = (0..rows.len()).collect();
         for indices in all.chunks(EVALUATION_BATCH) {
-            let hidden = self.first_site(rows, indices, &mut Vec::new())?;
-            let first = self.tensor(hidden, [indices.len(), self.sites[0].shape.outputs], &self.device);
-            let output = self.rest(first, 1..self.sites.len(), false, None, 0);
-            logits.extend(host(output)?);
+            let (start, tokens) = self.start(rows, indices, &mut Vec::new())?;
+            let start = self.tensor(start.0, start.1, &self.device);
+            let mut pass = Pass::evaluating(self, tokens.as_ref());
+            logits.extend(host(pass.run(start, 1..self.sites.len()))?);
         }
         Ok(logits)
     }
@@ -209,17 +217,46 @@ impl Network {
     ) -> Result<Trace, ModelError> {
         self.check(&sites, input)?;
         let mut dense = Vec::new();
-        let (pre, width, rest) = match input {
+        let (start, tokens, rest) = match input {
             Input::Rows(rows, indices) => {
-                let pre = self.first_site(rows, indices, &mut dense)?;
-                (pre, self.sites[0].shape.outputs, 1..sites.end)
+                let (start, tokens) = self.start(rows, indices, &mut dense)?;
+                (start, tokens, 1..sites.end)
             }
-            Input::Activations(pre) => (pre.to_vec(), self.sites[sites.start].shape.inputs, sites.clone()),
+            Input::Activations(pre) => {
+                let width = self.sites[sites.start].shape.inputs;
+                ((pre.to_vec(), [pre.len() / width, width]), None, sites.clone())
+            }
         };
-        let shape = [pre.len() / width, width];
-        let leaf = self.tensor(pre, shape, &self.tracked).require_grad();
-        let output = (!rest.is_empty()).then(|| self.rest(leaf.clone(), rest, true, dropout, first));
-        Ok(Trace { sites, dense, leaf, output })
+        let leaf = self.tensor(start.0, start.1, &self.tracked).require_grad();
+        let output = (!rest.is_empty()).then(|| {
+            let mut pass = Pass::training(self, tokens.as_ref(), dropout.map(|d| (d, first)));
+            pass.run(leaf.clone(), rest)
+        });
+        Ok(Trace { sites, dense, tokens, leaf, output })
+    }
+
+    /// What the first site makes of rows, with its shape: a pre-activation for each row, or a start for each word.
+    #[allow(clippy::type_complexity)] // numbers with their shape need no name of their own
+    fn start(
+        &self,
+        rows: &Rows,
+        indices: &[usize],
+        dense: &mut Vec<f32>,
+    ) -> Result<((Vec<f32>, [usize; 2]), Option<Tokens>), ModelError> {
+        let Shape { inputs, outputs } = self.sites[0].shape;
+        if rows.width() != inputs {
+            let have = rows.width();
+            return Err(ModelError::Data(format!("rows have {have} features, the network takes {inputs}")));
+        }
+        if let Some(i) = indices.iter().find(|i| **i >= rows.len()) {
+            return Err(ModelError::Data(format!("row {i} does not exist: there are {} rows", rows.len())));
+        }
+        if let Spec::Attention(attention) = &self.spec {
+            let tokens = Tokens::of(rows, indices, attention.tokens);
+            let start = tokens.embed(&self.sites[0].weight, &self.sites[0].bias);
+            return Ok(((start, [tokens.places(), outputs]), Some(tokens)));
+        }
+        Ok(((self.first_site(rows, indices, dense)?, [indices.len(), outputs]), None))
     }
 
     /// Carries the derivative `upstream` by a trace's output back through its sites: returns the derivative by
@@ -250,7 +287,10 @@ impl Network {
         };
         let mut flat = Vec::with_capacity(self.trainable(trace.sites));
         if let (Input::Rows(rows, indices), true) = (input, self.sites[0].trainable) {
-            self.first_site_gradient((rows, indices, &trace.dense), &into_leaf, &mut flat)?;
+            match &trace.tokens {
+                Some(tokens) => tokens.gradient(&into_leaf, self.sites[0].shape, &mut flat),
+                None => self.first_site_gradient((rows, indices, &trace.dense), &into_leaf, &mut flat)?,
+            }
         }
         for site in &self.sites[rest] {
             let (Some(placed), Some(gradients), true) = (&site.on_device, &mut gradients, site.trainable)
@@ -268,6 +308,9 @@ impl Network {
         let bad = |why: String| Err(ModelError::Data(why));
         if sites.is_empty() || sites.end > self.sites.len() {
             return bad(format!("sites {sites:?} of {} cannot run", self.sites.len()));
+        }
+        if matches!(self.spec, Spec::Attention(_)) && *sites != (0..self.sites.len()) {
+            return bad(format!("an attention network runs as a whole, not its sites {sites:?} alone"));
         }
         if let Some(i) = sites.clone().find(|i| self.sites[*i].weight.is_empty()) {
             return bad(format!("site {i} is not bound here"));
@@ -291,123 +334,8 @@ impl Network {
         }
     }
 
-    /// Sites of `range` on a pre-activation `[batch, outputs of the site before]`.
-    fn rest(
-        &self,
-        mut pre: Tensor<2>,
-        range: Range<usize>,
-        train: bool,
-        dropout: Option<&Dropout>,
-        first: usize,
-    ) -> Tensor<2> {
-        for i in range {
-            let site = &self.sites[i];
-            let placed = site.on_device.as_ref().expect("every site but the first is always placed");
-            let mut hidden = activation::relu(pre);
-            if let Some(dropout) = dropout.filter(|d| !d.is_off()) {
-                let [rows, width] = hidden.dims();
-                let device = if train { &self.tracked } else { &self.device };
-                hidden =
-                    hidden * self.tensor(dropout.factors(i - 1, first, rows, width), [rows, width], device);
-            }
-            if let Some(levels) = site.levels {
-                hidden = round_to_levels(hidden, levels);
-            }
-            let (weight, bias) = if train {
-                (placed.weight.clone(), placed.bias.clone())
-            } else {
-                (placed.weight.clone().inner(), placed.bias.clone().inner())
-            };
-            pre = hidden.matmul(weight) + bias;
-        }
-        pre
-    }
-
-    /// Pre-activation of the first site, `[indices, outputs]`. Rows with gaps that it needs without are left in
-    /// `dense`.
-    fn first_site(
-        &self,
-        rows: &Rows,
-        indices: &[usize],
-        dense: &mut Vec<f32>,
-    ) -> Result<Vec<f32>, ModelError> {
-        let site = &self.sites[0];
-        if rows.width() != site.shape.inputs {
-            let (have, want) = (rows.width(), site.shape.inputs);
-            return Err(ModelError::Data(format!("rows have {have} features, the network takes {want}")));
-        }
-        if let Some(i) = indices.iter().find(|i| **i >= rows.len()) {
-            return Err(ModelError::Data(format!("row {i} does not exist: there are {} rows", rows.len())));
-        }
-        let rounded;
-        let all: Vec<usize>;
-        let (rows, indices) = match site.levels {
-            Some(levels) => {
-                rounded = round_rows(rows.select(indices), levels);
-                all = (0..indices.len()).collect();
-                (&rounded, &all[..])
-            }
-            None => (rows, indices),
-        };
-        if let Some(placed) = &site.on_device {
-            rows.densify(indices.iter().copied(), dense);
-            let input = self.tensor(dense.clone(), [indices.len(), rows.width()], &self.device);
-            return host(input.matmul(placed.weight.clone().inner()) + placed.bias.clone().inner());
-        }
-        let mut out = vec![0.0; indices.len() * site.shape.outputs];
-        if self.is_sparse(rows) {
-            kernel::rows_times_weight(rows, indices, &site.weight, &site.bias, &mut out);
-        } else {
-            if !is_full(rows) {
-                rows.densify(indices.iter().copied(), dense);
-            }
-            kernel::full_rows_times_weight(
-                &full_rows(rows, indices, dense),
-                &site.weight,
-                &site.bias,
-                &mut out,
-            );
-        }
-        Ok(out)
-    }
-
-    /// Appends the gradient of the first site's weight and bias to `flat`; `dense` is what [`Self::first_site`]
-    /// left.
-    fn first_site_gradient(
-        &self,
-        (rows, indices, dense): (&Rows, &[usize], &[f32]),
-        upstream: &[f32],
-        flat: &mut Vec<f32>,
-    ) -> Result<(), ModelError> {
-        let Shape { inputs, outputs } = self.sites[0].shape;
-        if self.sites[0].on_device.is_some() {
-            let input = self.tensor(dense.to_vec(), [indices.len(), inputs], &self.device);
-            let upstream = self.tensor(upstream.to_vec(), [indices.len(), outputs], &self.device);
-            flat.extend(host(input.transpose().matmul(upstream))?);
-        } else {
-            let start = flat.len();
-            flat.resize(start + inputs * outputs, 0.0);
-            if self.is_sparse(rows) {
-                kernel::add_weight_gradient(rows, indices, upstream, outputs, &mut flat[start..]);
-            } else {
-                let rows = full_rows(rows, indices, dense);
-                kernel::add_full_weight_gradient(&rows, upstream, outputs, &mut flat[start..]);
-            }
-        }
-        let start = flat.len();
-        flat.resize(start + outputs, 0.0);
-        for row in upstream.chunks_exact(outputs) {
-            flat[start..].iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
-        }
-        Ok(())
-    }
-
-    fn is_sparse(&self, rows: &Rows) -> bool {
-        rows.density() < SPARSE_BELOW || self.sites[0].shape.outputs < TILED_OUTPUTS
-    }
-
     fn place(&mut self, i: usize) {
-        if i == 0 && self.on_cpu {
+        if i == 0 && (self.on_cpu || matches!(self.spec, Spec::Attention(_))) {
             return;
         }
         let Bound { shape, trainable, weight, bias, .. } = &self.sites[i];
@@ -436,40 +364,6 @@ impl Trace {
     pub fn output(&self) -> Result<Vec<f32>, ModelError> {
         host(self.output.as_ref().unwrap_or(&self.leaf).clone().inner())
     }
-}
-
-/// Rounds each row to `±levels` steps of its largest magnitude, as the runtime's integer kernels do; the
-/// gradient passes straight through.
-fn round_to_levels(input: Tensor<2>, levels: f32) -> Tensor<2> {
-    let plain = input.clone().detach();
-    let step = (plain.clone().abs().max_dim(1) / levels).clamp_min(f32::MIN_POSITIVE);
-    let rounded = (plain.clone() / step.clone()).round() * step;
-    input + (rounded - plain)
-}
-
-fn round_rows(rows: Rows, levels: f32) -> Rows {
-    rows.map_rows(|values| {
-        let largest = values.iter().fold(0.0_f32, |m, x| m.max(x.abs()));
-        let step = largest / levels;
-        if step > 0.0 {
-            values.iter_mut().for_each(|x| *x = (*x / step).round_ties_even() * step);
-        } else {
-            values.fill(0.0);
-        }
-    })
-}
-
-/// Whether no entry of the rows is left out, so that a row's values are the row.
-fn is_full(rows: &Rows) -> bool {
-    rows.nonzeros() == rows.len() * rows.width()
-}
-
-/// The rows as plain slices: where they lie if they have no gaps, else in `dense`.
-fn full_rows<'a>(rows: &'a Rows, indices: &[usize], dense: &'a [f32]) -> Vec<&'a [f32]> {
-    if is_full(rows) {
-        return indices.iter().map(|i| rows.row(*i).values).collect();
-    }
-    dense.chunks_exact(rows.width()).collect()
 }
 
 fn host(tensor: Tensor<2>) -> Result<Vec<f32>, ModelError> {

@@ -1,0 +1,111 @@
+//! Looking inside a network: what goes into a site, and what each unit that goes in is worth.
+
+use burn::tensor::{Tensor, TensorData};
+use nlpress_outline::Spec;
+use nlpress_text::Rows;
+
+use super::body::Pass;
+use super::{Network, host, lost};
+use crate::ModelError;
+
+/// What to look at during a pass.
+#[derive(Debug, Default)]
+pub(super) struct Probe {
+    capture: Option<usize>,
+    captured: Option<Tensor<2>>,
+    /// Sites with a factor for each row and input, `[rows, inputs]`.
+    factors: Vec<(usize, Tensor<2>)>,
+}
+
+impl Probe {
+    /// Called with the input of every site; what it returns goes in.
+    pub(super) fn see(&mut self, site: usize, input: Tensor<2>) -> Tensor<2> {
+        if self.capture == Some(site) {
+            self.captured = Some(input.clone());
+        }
+        let Some((_, factor)) = self.factors.iter().find(|(s, _)| *s == site) else { return input };
+        let ([places, width], [rows, _]) = (input.dims(), factor.dims());
+        let factor: Tensor<3> = factor.clone().reshape([rows, 1, width]);
+        (input.reshape([rows, places / rows, width]) * factor).reshape([places, width])
+    }
+}
+
+impl Network {
+    /// What goes into a site for the given rows, without dropout: one row of `inputs` numbers for each row, or, inside
+    /// an attention network, for each word of it (a one at the word's column for the first site).
+    ///
+    /// # Errors
+    /// [`ModelError::Data`] when there is no such site or the rows do not fit, [`ModelError::Device`] when the
+    /// device fails.
+    pub fn site_inputs(&self, site: usize, rows: &Rows, indices: &[usize]) -> Result<Rows, ModelError> {
+        let Some(bound) = self.sites.get(site) else {
+            return Err(ModelError::Data(format!("there is no site number {site}")));
+        };
+        let width = bound.shape.inputs;
+        let (start, tokens) = self.start(rows, indices, &mut Vec::new())?;
+        if site == 0 {
+            let Some(tokens) = tokens else { return Ok(rows.select(indices)) };
+            let words: Vec<u32> = tokens.words().collect();
+            let (offsets, ones) = ((0..=words.len()).collect(), vec![1.0; words.len()]);
+            return Rows::new(width, offsets, words, ones).map_err(|e| ModelError::Data(e.to_string()));
+        }
+        let start = self.tensor(start.0, start.1, &self.device);
+        let mut probe = Probe { capture: Some(site), ..Probe::default() };
+        let mut pass = Pass::evaluating(self, tokens.as_ref());
+        pass.probe = Some(&mut probe);
+        pass.run(start, 1..self.sites.len());
+        let seen = host(probe.captured.ok_or_else(|| lost("the site that is looked at"))?)?;
+        let seen = match tokens {
+            // Places without a word are nothing that the site must get right.
+            Some(tokens) if seen.len() == tokens.places() * width => {
+                tokens.filled().flat_map(|place| &seen[place * width..][..width]).copied().collect()
+            }
+            _ => seen,
+        };
+        Rows::from_dense(seen.len() / width, width, &seen).map_err(|e| ModelError::Data(e.to_string()))
+    }
+
+    /// The derivative of the loss by a factor on each input of each of `sites`, `[indices, inputs]` for each: what
+    /// that input of the site is worth for that row. `loss` is as in [`Network::gradients`]; the first site's inputs
+    /// are words, which have no factor.
+    ///
+    /// # Errors
+    /// [`ModelError::Data`] for the first site or one that is not there, or rows that do not fit,
+    /// [`ModelError::Device`] when the device fails.
+    pub fn input_worth(
+        &self,
+        sites: &[usize],
+        (rows, indices): (&Rows, &[usize]),
+        loss: &mut dyn FnMut(&[f32], &mut [f32]) -> f64,
+    ) -> Result<Vec<Vec<f32>>, ModelError> {
+        if let Some(bad) = sites.iter().find(|s| **s == 0 || **s >= self.sites.len()) {
+            return Err(ModelError::Data(format!("site number {bad} has no inputs that units make")));
+        }
+        let (start, tokens) = self.start(rows, indices, &mut Vec::new())?;
+        let ones = |site: &usize| {
+            let shape = [indices.len(), self.sites[*site].shape.inputs];
+            let ones = TensorData::new(vec![1.0_f32; shape[0] * shape[1]], shape);
+            (*site, Tensor::<2>::from_data(ones, &self.tracked).require_grad())
+        };
+        let mut probe = Probe { factors: sites.iter().map(ones).collect(), ..Probe::default() };
+        let start = self.tensor(start.0, start.1, &self.tracked);
+        let mut pass = Pass::training(self, tokens.as_ref(), None);
+        pass.probe = Some(&mut probe);
+        let output = pass.run(start, 1..self.sites.len());
+        let logits = host(output.clone().inner())?;
+        let mut upstream = vec![0.0; logits.len()];
+        loss(&logits, &mut upstream);
+        let factor = self.tensor(upstream, output.dims(), &self.tracked);
+        let mut gradients = (output * factor).sum().backward();
+        probe
+            .factors
+            .iter()
+            .map(|(_, f)| host(f.grad_remove(&mut gradients).ok_or_else(|| lost("a factor"))?))
+            .collect()
+    }
+
+    /// What the network is.
+    pub fn spec(&self) -> &Spec {
+        &self.spec
+    }
+}

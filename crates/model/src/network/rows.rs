@@ -1,0 +1,118 @@
+//! The first site of a multi-layer perceptron, which reads feature rows.
+//!
+//! It is linear in a constant input, so its product and its gradient need no graph; on the CPU both run on the rows
+//! where they lie ([`kernel`]).
+
+use nlpress_outline::Shape;
+use nlpress_text::Rows;
+
+use super::{Network, host};
+use crate::{ModelError, kernel};
+
+/// Below this share of non-zeros the sparse product is the faster one.
+const SPARSE_BELOW: f64 = 0.25;
+/// With fewer outputs, register tiles have nothing to fill them.
+const TILED_OUTPUTS: usize = 16;
+
+impl Network {
+    /// Pre-activation of the first site, `[indices, outputs]`, of rows that fit. Rows with gaps that it needs
+    /// without are left in `dense`.
+    pub(super) fn first_site(
+        &self,
+        rows: &Rows,
+        indices: &[usize],
+        dense: &mut Vec<f32>,
+    ) -> Result<Vec<f32>, ModelError> {
+        let site = &self.sites[0];
+        let rounded;
+        let all: Vec<usize>;
+        let (rows, indices) = match site.levels {
+            Some(levels) => {
+                rounded = round_rows(rows.select(indices), levels);
+                all = (0..indices.len()).collect();
+                (&rounded, &all[..])
+            }
+            None => (rows, indices),
+        };
+        if let Some(placed) = &site.on_device {
+            rows.densify(indices.iter().copied(), dense);
+            let input = self.tensor(dense.clone(), [indices.len(), rows.width()], &self.device);
+            return host(input.matmul(placed.weight.clone().inner()) + placed.bias.clone().inner());
+        }
+        let mut out = vec![0.0; indices.len() * site.shape.outputs];
+        if self.is_sparse(rows) {
+            kernel::rows_times_weight(rows, indices, &site.weight, &site.bias, &mut out);
+        } else {
+            if !is_full(rows) {
+                rows.densify(indices.iter().copied(), dense);
+            }
+            kernel::full_rows_times_weight(
+                &full_rows(rows, indices, dense),
+                &site.weight,
+                &site.bias,
+                &mut out,
+            );
+        }
+        Ok(out)
+    }
+
+    /// Appends the gradient of the first site's weight and bias to `flat`; `dense` is what [`Self::first_site`]
+    /// left.
+    pub(super) fn first_site_gradient(
+        &self,
+        (rows, indices, dense): (&Rows, &[usize], &[f32]),
+        upstream: &[f32],
+        flat: &mut Vec<f32>,
+    ) -> Result<(), ModelError> {
+        let Shape { inputs, outputs } = self.sites[0].shape;
+        if self.sites[0].on_device.is_some() {
+            let input = self.tensor(dense.to_vec(), [indices.len(), inputs], &self.device);
+            let upstream = self.tensor(upstream.to_vec(), [indices.len(), outputs], &self.device);
+            flat.extend(host(input.transpose().matmul(upstream))?);
+        } else {
+            let start = flat.len();
+            flat.resize(start + inputs * outputs, 0.0);
+            if self.is_sparse(rows) {
+                kernel::add_weight_gradient(rows, indices, upstream, outputs, &mut flat[start..]);
+            } else {
+                let rows = full_rows(rows, indices, dense);
+                kernel::add_full_weight_gradient(&rows, upstream, outputs, &mut flat[start..]);
+            }
+        }
+        let start = flat.len();
+        flat.resize(start + outputs, 0.0);
+        for row in upstream.chunks_exact(outputs) {
+            flat[start..].iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
+        }
+        Ok(())
+    }
+
+    fn is_sparse(&self, rows: &Rows) -> bool {
+        rows.density() < SPARSE_BELOW || self.sites[0].shape.outputs < TILED_OUTPUTS
+    }
+}
+
+fn round_rows(rows: Rows, levels: f32) -> Rows {
+    rows.map_rows(|values| {
+        let largest = values.iter().fold(0.0_f32, |m, x| m.max(x.abs()));
+        let step = largest / levels;
+        if step > 0.0 {
+            values.iter_mut().for_each(|x| *x = (*x / step).round_ties_even() * step);
+        } else {
+            values.fill(0.0);
+        }
+    })
+}
+
+/// Whether no entry of the rows is left out, so that a row's values are the row.
+fn is_full(rows: &Rows) -> bool {
+    rows.nonzeros() == rows.len() * rows.width()
+}
+
+/// The rows as plain slices: where they lie if they have no gaps, else in `dense`.
+fn full_rows<'a>(rows: &'a Rows, indices: &[usize], dense: &'a [f32]) -> Vec<&'a [f32]> {
+    if is_full(rows) {
+        return indices.iter().map(|i| rows.row(*i).values).collect();
+    }
+    dense.chunks_exact(rows.width()).collect()
+}

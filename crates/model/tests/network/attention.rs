@@ -1,0 +1,169 @@
+//! Attention networks and factored sites: gradients, what goes into sites, what units are worth.
+
+use super::{INPUTS, backends, check_gradient, loss, rows, spec};
+use nlpress_core::{BackendKind, Seed};
+use nlpress_model::{AttentionSpec, BlockSpec, Dataset, Layer, Model, Network, Ranks, SiteId, Spec, Weight};
+use nlpress_text::Rows;
+
+fn attention(blocks: usize, factored: &[&str]) -> Spec {
+    let ranks: Ranks = factored.iter().map(|id| (SiteId::new(*id), 3)).collect();
+    let spec = Spec::Attention(AttentionSpec {
+        inputs: INPUTS,
+        width: 6,
+        head_width: 3,
+        layers: vec![BlockSpec { heads: 2, neurons: 5 }; blocks],
+        outputs: 3,
+        dropout: 0.25,
+        tokens: 8,
+        ranks,
+    });
+    spec.check().unwrap();
+    spec
+}
+
+/// A batch with a row of no word, and rows of more words than are looked at.
+fn batch() -> Rows {
+    let mut dense = Vec::new();
+    rows(6, 0.6).densify(0..6, &mut dense);
+    dense[INPUTS..2 * INPUTS].fill(0.0);
+    dense[2 * INPUTS..3 * INPUTS].copy_from_slice(&[0.7; INPUTS]);
+    Rows::from_dense(6, INPUTS, &dense).unwrap()
+}
+
+#[test]
+fn gradients_are_the_slope_of_the_loss() {
+    let backend = BackendKind::Ndarray.open().unwrap();
+    let specs = [
+        attention(0, &[]),
+        attention(2, &[]),
+        attention(1, &["embedding", "encoder.0.attention.value", "encoder.0.ffn.down", "output"]),
+    ];
+    for spec in specs {
+        check_gradient(&Model::init(&spec, Seed(2)).unwrap(), &batch(), &backend);
+    }
+    let mut factored = spec(&[20, 6], 2, 0.3);
+    *factored.ranks_mut() = [(SiteId::hidden(0), 4), (SiteId::hidden(1), 3)].into();
+    for density in [1.0, 0.2] {
+        check_gradient(&Model::init(&factored, Seed(2)).unwrap(), &rows(7, density), &backend);
+    }
+}
+
+#[test]
+fn backends_agree() {
+    let model = Model::init(&attention(2, &["embedding"]), Seed(3)).unwrap();
+    let all: Vec<usize> = (0..6).collect();
+    let on = |backend| {
+        let network = Network::bind(&model, &backend);
+        let gradients = network.gradients((&batch(), &all), None, 0, &mut loss).unwrap();
+        (network.logits(&batch()).unwrap(), gradients.flat)
+    };
+    let found: Vec<_> = backends().into_iter().map(on).collect();
+    for other in &found[1..] {
+        let close = |a: &[f32], b: &[f32]| {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() <= 1e-3 * (1.0 + a.abs()))
+        };
+        assert!(close(&found[0].0, &other.0) && close(&found[0].1, &other.1));
+    }
+}
+
+#[test]
+fn a_row_does_not_depend_on_its_neighbours_and_an_empty_one_gives_the_bias() {
+    let model = Model::init(&attention(2, &[]), Seed(4)).unwrap();
+    let network = Network::bind(&model, &BackendKind::Ndarray.open().unwrap());
+    let together = network.logits(&batch()).unwrap();
+    for i in 0..6 {
+        let alone = network.logits(&batch().select(&[i])).unwrap();
+        for (a, b) in alone.iter().zip(&together[3 * i..]) {
+            assert!((a - b).abs() < 1e-5, "row {i}: {a} {b}");
+        }
+    }
+    assert_eq!(together[3..6], model.layers().last().unwrap().bias);
+}
+
+#[test]
+fn what_goes_into_a_site_explains_what_comes_out() {
+    let backend = BackendKind::Ndarray.open().unwrap();
+    for model in [
+        Model::init(&attention(1, &[]), Seed(5)).unwrap(),
+        Model::init(&spec(&[7, 5], 3, 0.0), Seed(5)).unwrap(),
+    ] {
+        let network = Network::bind(&model, &backend);
+        let all: Vec<usize> = (0..6).collect();
+        let last = model.layers().last().unwrap();
+        let inputs = network.site_inputs(network.sites() - 1, &batch(), &all).unwrap();
+        let logits = network.logits(&batch()).unwrap();
+        let weight = last.weight.values();
+        for (row, logits) in inputs.iter().zip(logits.chunks_exact(3)) {
+            for (o, logit) in logits.iter().enumerate() {
+                let column: Vec<f32> = weight.iter().skip(o).step_by(3).copied().collect();
+                assert!((row.dot(&column) + last.bias[o] - logit).abs() < 1e-5);
+            }
+        }
+        assert_eq!(network.site_inputs(0, &batch(), &[0]).unwrap().width(), INPUTS);
+        assert!(network.site_inputs(9, &batch(), &[0]).is_err());
+    }
+    let network = Network::bind(&Model::init(&attention(1, &[]), Seed(5)).unwrap(), &backend);
+    // Eight of eleven words are looked at, each a row of its own with a single one.
+    let words = network.site_inputs(0, &batch(), &[1, 2]).unwrap();
+    assert_eq!((words.len(), words.nonzeros()), (8, 8));
+    assert_eq!(network.site_inputs(1, &batch(), &[1, 2]).unwrap().len(), 8);
+}
+
+#[test]
+fn the_worth_of_a_unit_is_the_slope_of_the_loss_by_its_factor() {
+    let backend = BackendKind::Ndarray.open().unwrap();
+    let model = Model::init(&attention(1, &[]), Seed(6)).unwrap();
+    let site = model.layers().iter().position(|l| l.id.as_str() == "encoder.0.ffn.down").unwrap();
+    let all: Vec<usize> = (0..6).collect();
+    let worth = |model: &Model| {
+        Network::bind(model, &backend).input_worth(&[site], (&batch(), &all), &mut loss).unwrap().remove(0)
+    };
+    let found = worth(&model);
+    assert_eq!(found.len(), 6 * 5);
+    let scaled = |unit: usize, by: f32| {
+        let (spec, mut layers) = model.clone().into_parts();
+        let Layer { weight: Weight::Dense(values), shape, .. } = &mut layers[site] else { unreachable!() };
+        values[unit * shape.outputs..(unit + 1) * shape.outputs].iter_mut().for_each(|w| *w *= by);
+        let network = Network::bind(&Model::new(spec, layers).unwrap(), &backend);
+        network.gradients((&batch(), &all), None, 0, &mut loss).unwrap().loss
+    };
+    for unit in 0..5 {
+        let slope = (scaled(unit, 1.01) - scaled(unit, 0.99)) / 0.02;
+        let sum: f32 = found.iter().skip(unit).step_by(5).sum();
+        assert!((slope - f64::from(sum)).abs() < 1e-2 * (1.0 + slope.abs()), "{unit}: {slope} {sum}");
+    }
+    let network = Network::bind(&model, &backend);
+    assert!(network.input_worth(&[0], (&batch(), &all), &mut loss).is_err());
+}
+
+#[test]
+fn it_learns() {
+    let dense: Vec<f32> = (0..40 * INPUTS)
+        .map(|i| if (i % INPUTS + i / INPUTS).is_multiple_of(2) && i % 3 != 1 { 0.5 } else { 0.0 })
+        .collect();
+    let rows = Rows::from_dense(40, INPUTS, &dense).unwrap();
+    let labels: Vec<u32> = (0..40).map(|i| i % 2).collect();
+    let data = Dataset::new(rows, labels, 2).unwrap();
+    let spec = attention(1, &[]).with_outputs(1);
+    let model = Model::init(&spec, Seed(7)).unwrap();
+    let backend = BackendKind::Ndarray.open().unwrap();
+    let mut network = Network::bind(&model, &backend);
+    let mut flat = model.flat();
+    let all: Vec<usize> = (0..data.len()).collect();
+    let mut error = |logits: &[f32], gradient: &mut [f32]| {
+        let mut sum = 0.0;
+        for ((z, g), y) in logits.iter().zip(gradient).zip(data.labels()) {
+            *g = (z - *y as f32) / 40.0;
+            sum += f64::from(z - *y as f32).powi(2) / 80.0;
+        }
+        sum
+    };
+    let mut losses = Vec::new();
+    for _ in 0..400 {
+        network.update(0..network.sites(), &flat);
+        let found = network.gradients((data.rows(), &all), None, 0, &mut error).unwrap();
+        losses.push(found.loss);
+        flat.iter_mut().zip(&found.flat).for_each(|(x, g)| *x -= 0.03 * g);
+    }
+    assert!(losses[399] < 0.3 * losses[0], "{} {}", losses[0], losses[399]);
+}
