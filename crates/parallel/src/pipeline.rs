@@ -7,7 +7,7 @@
 
 use nlpress_core::Backend;
 use nlpress_model::network::Input;
-use nlpress_model::{Gradients, Model, ModelError, Network, Outline, SiteId};
+use nlpress_model::{Gradients, Model, ModelError, Network, Outline, SiteId, Spec};
 use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
 use nlpress_train::{Batch, Engine, FitConfig, TrainError};
 use serde::Deserialize;
@@ -265,6 +265,11 @@ impl Technique for ByModel {
     }
 
     fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
+        if self.0.stages > 1 && !matches!(before.spec, Spec::Mlp(_)) {
+            problems.push(Problem::of_step(
+                "an attention network runs as a whole, so that its sites cannot be split over stages: set stages = 1",
+            ));
+        }
         if self.0.stages > before.sites.len() {
             let why =
                 format!("stages is {}, but the network has {} sites", self.0.stages, before.sites.len());

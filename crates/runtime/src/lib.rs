@@ -7,6 +7,7 @@
 //!
 //! This crate refuses to train, to change weights, and to know which technique made them.
 
+mod attention;
 mod error;
 mod network;
 mod scores;

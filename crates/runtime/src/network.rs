@@ -1,37 +1,64 @@
-//! The forward pass: layers with ReLU between them, on one row.
+//! The forward pass: the sites of an artifact in their order, on one row.
 
+use crate::attention;
 use nlpress_artifact::Layer;
+use nlpress_outline::Spec;
 use nlpress_packed::{Input, Scratch as Products};
 
-/// Memory for the activations between layers.
+/// A network that answers. The layers are those of an artifact, so their shapes fit the specification.
+#[derive(Debug)]
+pub(crate) struct Network {
+    pub(crate) spec: Spec,
+    pub(crate) layers: Vec<Layer>,
+    /// Whether a site is the second factor of another, with nothing between them.
+    follows_factor: Vec<bool>,
+}
+
+/// Memory for what lies between layers.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Activations {
     before: Vec<f32>,
     after: Vec<f32>,
-    products: Products,
+    pub(crate) products: Products,
+    pub(crate) attention: attention::Room,
 }
 
-/// The logits of one row: `layers` are those of an artifact, so their shapes fit, and `out` has as many entries
-/// as the last has outputs.
-pub(crate) fn logits(
-    layers: &[Layer],
-    columns: &[u32],
-    values: &[f32],
-    out: &mut [f32],
-    scratch: &mut Activations,
-) {
-    let Activations { before, after, products } = scratch;
-    for (n, layer) in layers.iter().enumerate() {
-        let input = if n == 0 { Input::Sparse { columns, values } } else { Input::Dense(before) };
-        if n + 1 == layers.len() {
-            layer.matrix.multiply(input, &layer.bias, out, products);
-            return;
+impl Network {
+    /// The network of an artifact.
+    pub(crate) fn new(spec: Spec, layers: Vec<Layer>) -> Self {
+        let follows_factor = layers.iter().map(|l| spec.ranks().contains_key(&l.id)).collect();
+        Self { spec, layers, follows_factor }
+    }
+
+    /// The logits of one row; `out` has as many entries as the last layer has outputs.
+    pub(crate) fn logits(&self, columns: &[u32], values: &[f32], out: &mut [f32], scratch: &mut Activations) {
+        if let Spec::Attention(spec) = &self.spec {
+            return attention::logits(self, spec, columns, values, out, scratch);
         }
-        after.resize(layer.bias.len(), 0.0);
-        layer.matrix.multiply(input, &layer.bias, after, products);
-        for x in after.iter_mut() {
-            *x = x.max(0.0);
+        let Activations { before, after, products, .. } = scratch;
+        for (n, layer) in self.layers.iter().enumerate() {
+            let input = if n == 0 { Input::Sparse { columns, values } } else { Input::Dense(before) };
+            if n + 1 == self.layers.len() {
+                layer.matrix.multiply(input, &layer.bias, out, products);
+                return;
+            }
+            after.resize(layer.bias.len(), 0.0);
+            layer.matrix.multiply(input, &layer.bias, after, products);
+            if !self.follows_factor[n + 1] {
+                relu(after);
+            }
+            std::mem::swap(before, after);
         }
-        std::mem::swap(before, after);
+    }
+
+    /// Whether a site is the second factor of the one before it; false beyond the last.
+    pub(crate) fn is_second_factor(&self, site: usize) -> bool {
+        self.follows_factor.get(site).copied().unwrap_or(false)
+    }
+}
+
+pub(crate) fn relu(values: &mut [f32]) {
+    for x in values {
+        *x = x.max(0.0);
     }
 }

@@ -1,8 +1,8 @@
 //! An artifact that answers.
 
-use crate::network::{self, Activations};
+use crate::network::{Activations, Network};
 use crate::{RuntimeError, scores};
-use nlpress_artifact::{Artifact, Layer, Provenance};
+use nlpress_artifact::{Artifact, Provenance};
 use nlpress_outline::Outline;
 use nlpress_text::{Encoder, Rows};
 use rayon::prelude::*;
@@ -18,7 +18,7 @@ pub(crate) const MOST_THREADS: usize = 1024;
 #[derive(Debug)]
 pub struct Session {
     outline: Outline,
-    layers: Vec<Layer>,
+    network: Network,
     labels: Vec<String>,
     encoder: Encoder,
     provenance: Provenance,
@@ -68,8 +68,8 @@ impl Session {
             return Err(RuntimeError::Width { encoder: encoder.width(), network: inputs });
         }
         Ok(Self {
+            network: Network::new(artifact.outline.spec.clone(), artifact.layers),
             outline: artifact.outline,
-            layers: artifact.layers,
             labels: artifact.labels,
             encoder,
             provenance: artifact.provenance,
@@ -100,7 +100,7 @@ impl Session {
 
     /// Bytes of the weights in memory.
     pub fn resident_bytes(&self) -> usize {
-        self.layers.iter().map(|l| l.matrix.resident_bytes() + 4 * l.bias.len()).sum()
+        self.network.layers.iter().map(|l| l.matrix.resident_bytes() + 4 * l.bias.len()).sum()
     }
 
     /// Which class a text is in, and how likely each class is.
@@ -117,7 +117,7 @@ impl Session {
         let Scratch { text: words, activations, logits, scores } = scratch;
         let row = self.encoder.encode(text, words);
         logits.resize(self.outline.spec.outputs(), 0.0);
-        network::logits(&self.layers, row.columns, row.values, logits, activations);
+        self.network.logits(row.columns, row.values, logits, activations);
         scores::from_logits(logits, scores);
         scores
     }
@@ -165,7 +165,7 @@ impl Session {
         if largest as usize >= inputs {
             return Err(RuntimeError::Column { column: largest, inputs });
         }
-        network::logits(&self.layers, columns, values, out, &mut scratch.activations);
+        self.network.logits(columns, values, out, &mut scratch.activations);
         Ok(())
     }
 
@@ -182,7 +182,7 @@ impl Session {
         let mut logits = vec![0.0; rows.len() * outputs];
         let mut scratch = Activations::default();
         for (row, out) in rows.iter().zip(logits.chunks_exact_mut(outputs)) {
-            network::logits(&self.layers, row.columns, row.values, out, &mut scratch);
+            self.network.logits(row.columns, row.values, out, &mut scratch);
         }
         Ok(logits)
     }
