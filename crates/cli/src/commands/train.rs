@@ -3,7 +3,7 @@
 use nlpress::artifact::Provenance;
 use nlpress::core::{Seed, files};
 use nlpress::eval::Scores;
-use nlpress::model::{Model, Network};
+use nlpress::model::{MlpSpec, Model, Network, Spec};
 use nlpress::pipeline::recipe::NetworkRecipe;
 use nlpress::pipeline::ship;
 use nlpress::runtime::Session;
@@ -24,9 +24,8 @@ pub(crate) fn train(arguments: Train) -> anyhow::Result<()> {
     let network = NetworkRecipe {
         path: None,
         inputs: None,
-        hidden: widths(&arguments.hidden)?,
         outputs: None,
-        dropout: arguments.dropout,
+        template: Spec::Mlp(MlpSpec::new(1, &widths(&arguments.hidden)?, 1, arguments.dropout)),
     };
     let prepared = data::labelled(&arguments.labelled, encoder)?;
     let spec = prepared.spec(&network).map_err(refuse)?;
