@@ -15,6 +15,7 @@
 //! to know how a recipe is read or an artifact written.
 
 mod activations;
+pub mod budget;
 pub mod clip;
 mod cut;
 mod error;
@@ -25,8 +26,10 @@ pub mod neurons;
 mod pack;
 pub mod penalty;
 pub mod random;
+pub mod sensitivity;
 pub mod solve;
 pub mod sparse;
+pub mod spend;
 mod tune;
 
 pub use cut::{Scope, cubic};
@@ -39,6 +42,7 @@ use nlpress_technique::Kind;
 /// Every technique of this crate.
 pub const KINDS: &[Kind] = &[
     neurons::KIND,
+    budget::KIND,
     magnitude::KIND,
     layers::KIND,
     sparse::KIND,
