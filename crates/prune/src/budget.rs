@@ -49,7 +49,7 @@ pub const KIND: Kind = Kind {
         (
             "levels",
             "shares at which the sensitivity of each site is measured, ascending, each more than 0 and less than 1; \
-             [0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98] by default",
+             [0.3, 0.5, 0.7, 0.8, 0.85, 0.9, 0.925, 0.95, 0.965, 0.98, 0.99] by default",
         ),
         ("finetune", "training afterwards with the masks held, as a training table; none by default"),
     ],
@@ -85,7 +85,7 @@ struct Raw {
 }
 
 fn usual_levels() -> Vec<f64> {
-    vec![0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98]
+    vec![0.3, 0.5, 0.7, 0.8, 0.85, 0.9, 0.925, 0.95, 0.965, 0.98, 0.99]
 }
 
 impl TryFrom<Raw> for Budget {
@@ -199,6 +199,34 @@ impl Budget {
             .collect())
     }
 
+    /// What the levels leave over of the budget goes to the largest of the entries that they would drop.
+    fn spend_spare(&self, layers: &[&Layer], counts: &mut Vec<usize>) -> Result<(), StepError> {
+        if self.method == Method::Uniform && matches!(self.limit, Limit::Bytes(_)) {
+            return Ok(());
+        }
+        let dropped: usize = layers.iter().zip(&*counts).map(|(l, n)| l.weight.kept() - n).sum();
+        let with = |spare| -> Result<Vec<usize>, StepError> {
+            let more = spread_spare(layers, counts, spare)?;
+            Ok(counts.iter().zip(more).map(|(count, more)| count + more).collect())
+        };
+        let bytes = match self.limit {
+            Limit::Sparsity(share) => {
+                let size: usize = layers.iter().map(|l| l.shape.weights()).sum();
+                *counts = with((size - share.of(size)).saturating_sub(counts.iter().sum()))?;
+                return Ok(());
+            }
+            Limit::Bytes(bytes) => bytes,
+        };
+        let (mut fits, mut too_many) = (0, dropped + 1);
+        while too_many - fits > 1 {
+            let middle = fits + (too_many - fits) / 2;
+            let total: u64 = layers.iter().zip(with(middle)?).map(|(l, n)| smallest_bytes(l, n)).sum();
+            *(if total <= bytes { &mut fits } else { &mut too_many }) = middle;
+        }
+        *counts = with(fits)?;
+        Ok(())
+    }
+
     fn too_small(&self, budget: u64) -> StepError {
         let most = self.levels.last().map_or(0.0, |l| l.get());
         StepError::Failed(match self.limit {
@@ -244,12 +272,7 @@ impl Technique for Budget {
         let layers: Vec<&Layer> = model.layers().iter().filter(|l| on.contains(&l.id)).collect();
         let mut counts = self.counts(&layers, on, &model, cx)?;
         let ids: Vec<SiteId> = layers.iter().map(|l| l.id.clone()).collect();
-        if let Limit::Sparsity(share) = self.limit {
-            let size: usize = layers.iter().map(|l| l.shape.weights()).sum();
-            let spare = (size - share.of(size)).saturating_sub(counts.iter().sum());
-            let more = spread_spare(&layers, &counts, spare)?;
-            counts.iter_mut().zip(more).for_each(|(count, more)| *count += more);
-        }
+        self.spend_spare(&layers, &mut counts)?;
         let before = score(&model, cx)?.0;
         for (id, count) in ids.iter().zip(&counts) {
             model = cut_to(model, id, *count)?;
@@ -264,7 +287,7 @@ impl Technique for Budget {
     }
 }
 
-/// What a budget leaves over goes to the largest of the entries that would be dropped: how many at each site.
+/// How many more entries each site keeps, when the `spare` largest of those that `counts` would drop stay.
 fn spread_spare(layers: &[&Layer], counts: &[usize], spare: usize) -> Result<Vec<usize>, StepError> {
     let failed = |e: PruneError| StepError::Failed(e.to_string());
     let values: Vec<_> = layers.iter().map(|l| l.weight.values()).collect();
