@@ -52,8 +52,7 @@ const LOOKED_AT: &str = "ndarray,flex";
 
 /// The feature list is one for the whole workspace: cargo gives it to every member that has such features.
 fn clippy() -> Result<()> {
-    let mut command =
-        cargo(["clippy", "--release", "--workspace", "--all-targets", "--features", LOOKED_AT]);
+    let mut command = cargo(["clippy", "--release", "--workspace", "--all-targets", "--features", LOOKED_AT]);
     command.args(["--", "-D", "warnings"]);
     succeed(command)
 }

@@ -11,6 +11,7 @@
 use nlpress_core::{Fraction, Measurement};
 use nlpress_model::{Form, Layer, Model, Outline, SiteId};
 use nlpress_packed::{Index, Scheme};
+use nlpress_technique::spend::{Choice, Method, spend};
 use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
 use nlpress_train::FitConfig;
 use serde::Deserialize;
@@ -18,7 +19,6 @@ use serde::Deserialize;
 use crate::cut::{masked, treatable};
 use crate::magnitude::keep_largest;
 use crate::sensitivity::{cut_to, keeps, score, sensitivity};
-use crate::spend::{Choice, Method, spend};
 use crate::tune::tune_if;
 use crate::{PruneError, error};
 

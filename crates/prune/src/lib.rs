@@ -29,7 +29,6 @@ pub mod random;
 pub mod sensitivity;
 pub mod solve;
 pub mod sparse;
-pub mod spend;
 mod tune;
 
 pub use cut::{Scope, cubic};

@@ -9,6 +9,7 @@
 pub mod contract;
 pub mod cx;
 pub mod kind;
+pub mod spend;
 
 pub use cx::{Cx, Needs};
 pub use kind::{Family, Kind, parse};
