@@ -12,13 +12,12 @@ use nlpress_runtime::Session;
 use nlpress_technique::contract::Bench;
 use nlpress_text::{Encoder, EncoderConfig};
 
-/// An encoder of 24 made-up words: as many features as the bench's rows have.
-fn encoder() -> Encoder {
-    let words: Vec<String> = (0..24).map(|n| format!("w{n:02}")).collect();
-    let text = words.join(" ");
+/// An encoder of the bench's 24 made-up words: as many features as its rows have.
+fn encoder(bench: &Bench) -> Encoder {
+    let text = bench.words().join(" ");
     let config = EncoderConfig { vocabulary: 24, ..EncoderConfig::default() };
     let encoder = Encoder::fit(&config, [text.as_str(); 4]).unwrap();
-    assert_eq!(encoder.width(), 24);
+    assert_eq!(encoder.words(), bench.words());
     encoder
 }
 
@@ -31,12 +30,19 @@ fn has_integers(model: &Model) -> bool {
 fn every_artifact_answers_as_its_model_does_and_gives_it_back() {
     let backend = BackendKind::Ndarray.open().unwrap();
     let bench = Bench::new(&backend).unwrap();
-    let encoder = encoder();
+    let whole = encoder(&bench);
     let labels = ["no".to_owned(), "yes".to_owned()];
-    let mut integers = 0;
+    let (mut integers, mut narrowed) = (0, 0);
     for kind in kinds::all() {
         let name = kind.name;
-        let model = bench.run(kind, 1).unwrap();
+        let made = bench.run(kind, 1).unwrap();
+        let encoder = match &made.features {
+            Some(kept) => whole.narrow(kept).unwrap(),
+            None => whole.clone(),
+        };
+        narrowed += usize::from(made.features.is_some());
+        let valid = bench.valid_for(&made).unwrap();
+        let model = made.model;
         let provenance = Provenance { technique: name.into(), ..Provenance::default() };
         let packed = ship::pack(&model, &encoder, &labels, provenance).unwrap();
         let bytes = packed.to_bytes().unwrap();
@@ -45,9 +51,9 @@ fn every_artifact_answers_as_its_model_does_and_gives_it_back() {
         assert_eq!(opened.to_bytes().unwrap(), bytes, "{name}: written twice, other bytes");
         assert_eq!(ship::unpack(&opened).unwrap(), model, "{name}");
 
-        let memory = Network::bind(&model, &backend).logits_of(bench.valid()).unwrap();
+        let memory = Network::bind(&model, &backend).logits_of(&valid).unwrap();
         let session = Session::from_artifact(opened).unwrap();
-        let served = session.logits(bench.valid().rows()).unwrap();
+        let served = session.logits(valid.rows()).unwrap();
         assert_eq!(memory.len(), served.len(), "{name}");
         let largest = memory.iter().fold(0.0_f32, |m, x| m.max(x.abs()));
         let apart = memory.iter().zip(&served).map(|(a, b)| (a - b).abs()).fold(0.0_f32, f32::max);
@@ -56,4 +62,5 @@ fn every_artifact_answers_as_its_model_does_and_gives_it_back() {
         assert!(largest > 0.0 && apart <= bound, "{name}: {apart:e} apart, {bound:e} allowed");
     }
     assert!(integers >= 2, "only {integers} kinds made integers");
+    assert!(narrowed >= 6, "only {narrowed} kinds chose features");
 }

@@ -10,7 +10,7 @@ pub mod contract;
 pub mod cx;
 pub mod kind;
 
-pub use cx::{Cx, Needs};
+pub use cx::{Cx, Needs, Teacher};
 pub use kind::{Family, Kind, parse};
 
 use nlpress_core::event::Stopped;
@@ -39,6 +39,8 @@ pub trait Technique: Debug + Send + Sync {
     }
 
     /// Makes exactly the planned outline, or one within it.
+    ///
+    /// A model that reads fewer features than before must be accompanied by [`Cx::keep_features`].
     ///
     /// # Errors
     /// [`StepError`]; the model is then given up and nothing has been written.
