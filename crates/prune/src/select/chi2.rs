@@ -78,7 +78,7 @@ pub fn statistics(rows: &[f64], observed: &[f64]) -> Result<Vec<f64>, PruneError
     if rows.is_empty() || !observed.len().is_multiple_of(rows.len()) {
         return Err(PruneError::Length { what: "observed", found: observed.len(), expected: rows.len() });
     }
-    if let Some(bad) = observed.iter().find(|x| !(**x >= 0.0)) {
+    if let Some(bad) = observed.iter().find(|x| x.is_nan() || **x < 0.0) {
         return Err(PruneError::setting("a value", bad, "at least 0 for the chi-squared statistic"));
     }
     let all: f64 = rows.iter().sum();

@@ -1,10 +1,11 @@
 //! `select.norm`: the words that the network itself uses stay.
 //!
 //! A word reaches the network through its row of the first site's weight. A row of zeros does nothing: after
-//! connections were pruned there are such words, and they go for free. Beyond those, the words of the shortest
-//! rows go (Li et al. 2017 rank filters by their norm); with `by = "contribution"` the norm is multiplied by the
-//! root mean square of the word's values in the training rows, as Wanda does for single weights, because a long
-//! row of a rare word adds little.
+//! connections were pruned there are such words. They go for free, but for one thing: with an encoder that scales
+//! rows to length 1 they took part in that length. Beyond those, the words of the shortest rows go (Li et al.
+//! 2017 rank filters by their norm); with `by = "contribution"` the norm is multiplied by the root mean square of
+//! the word's values in the training rows, as Wanda does for single weights, because a long row of a rare word
+//! adds little.
 
 use nlpress_model::{Dataset, Model, Outline, SiteId};
 use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
