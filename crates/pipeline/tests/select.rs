@@ -7,8 +7,9 @@ use nlpress_artifact::Artifact;
 use nlpress_core::event::{Event, Flow, Sink};
 use nlpress_core::{Backend, BackendKind};
 use nlpress_eval::Pace;
+use nlpress_model::{MlpSpec, Outline, Spec};
 use nlpress_pipeline::report::Row;
-use nlpress_pipeline::{Prepared, Recipe, Report, RunError, RunOptions, run};
+use nlpress_pipeline::{Plan, Prepared, Recipe, Report, RunError, RunOptions, run};
 use nlpress_runtime::Session;
 use std::path::Path;
 use std::sync::Mutex;
@@ -134,8 +135,7 @@ fn chosen_words_are_what_is_written_served_and_gone_on_from() {
         let artifact = Artifact::open(&world.artifact(row)).unwrap();
         assert_eq!(artifact.layers[0].matrix.inputs(), features, "{id}");
     }
-    let [chosen, taught, small, held] =
-        ["chosen", "taught", "small", "held"].map(|id| row(&report, id));
+    let [chosen, taught, small, held] = ["chosen", "taught", "small", "held"].map(|id| row(&report, id));
     assert!(chosen.size.vocabulary_bytes < teacher.size.vocabulary_bytes / 2);
     assert!(chosen.size.weight_bytes < teacher.size.weight_bytes / 3);
     assert!(small.size.file_bytes < chosen.size.file_bytes / 2);
@@ -172,6 +172,19 @@ fn chosen_words_are_what_is_written_served_and_gone_on_from() {
         let resumed = world.run(&text, true, &some).unwrap();
         assert_eq!(some.times("scoring words"), 1);
         assert_eq!(row(&resumed, "chosen").sha256, chosen.sha256);
+    }
+}
+
+#[test]
+fn the_recipe_that_comes_with_nlpress_plans_fewer_words() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../recipes/r8-40kb.toml");
+    let recipe = Recipe::open(&path).unwrap();
+    let base = Outline::dense(&Spec::Mlp(MlpSpec::new(8000, &[64], 8, 0.5)));
+    let plan = Plan::of(&recipe, &base).unwrap();
+    for (id, inputs) in [("words-1000", 1000), ("words-600", 600), ("words-300", 300)] {
+        let row = plan.row(id).unwrap();
+        assert_eq!((row.outline.spec.inputs(), row.steps[0].outline.spec.inputs()), (inputs, inputs));
+        assert!(row.predicted_bytes < 20_000, "{id}: {}", row.predicted_bytes);
     }
 }
 
