@@ -111,6 +111,9 @@ impl Selection {
         let fewer = first.shape.weights();
         let form = first.form;
         after.spec = after.spec.with_inputs(keep);
+        if let Err(bad) = after.spec.check() {
+            problems.push(Problem::of_step(format!("keep is {keep}: {bad}")));
+        }
         let others: usize = after.sites.iter().skip(1).map(|s| s.shape.weights()).sum();
         after.kept = match form {
             Form::Dense => before.kept.saturating_sub(weights) + fewer,
@@ -262,6 +265,39 @@ mod tests {
             let error = narrow(masked.clone(), bad).unwrap_err().to_string();
             assert!(error.contains("less than 4"), "{error}");
         }
+    }
+
+    #[test]
+    fn any_network_has_a_first_site() {
+        let block = nlpress_model::BlockSpec { heads: 2, neurons: 5 };
+        let attention = Spec::Attention(nlpress_model::AttentionSpec {
+            inputs: 9,
+            width: 6,
+            head_width: 3,
+            layers: vec![block],
+            outputs: 2,
+            dropout: 0.0,
+            tokens: 4,
+            ranks: nlpress_model::Ranks::new(),
+        });
+        let mut factored = Spec::Mlp(MlpSpec::new(9, &[6], 2, 0.0));
+        factored.ranks_mut().insert(SiteId::hidden(0), 3);
+        for spec in [attention, factored.clone()] {
+            let before = Outline::dense(&spec);
+            let on: Vec<SiteId> = before.sites.iter().map(|s| s.id.clone()).collect();
+            let mut problems = Vec::new();
+            let planned = Selection { keep: Some(4), finetune: None }.plan(&before, &on, &mut problems);
+            assert_eq!(problems, []);
+            let narrowed = narrow(Model::init(&spec, Seed(1)).unwrap(), &[0, 3, 4, 8]).unwrap();
+            assert_eq!(narrowed.outline(), planned);
+            assert_eq!(narrowed.layers()[0].shape.inputs, 4);
+        }
+        // Fewer features than the factors between them and the next layer.
+        let before = Outline::dense(&factored);
+        let on: Vec<SiteId> = before.sites.iter().map(|s| s.id.clone()).collect();
+        let mut problems = Vec::new();
+        Selection { keep: Some(2), finetune: None }.plan(&before, &on, &mut problems);
+        assert!(problems[0].to_string().contains("ranks.hidden.0 is 3"), "{problems:?}");
     }
 
     #[test]
