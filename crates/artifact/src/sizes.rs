@@ -65,7 +65,7 @@ impl Artifact {
             unshrunk.push(entry(
                 "encoder.vocabulary",
                 vocabulary_bytes,
-                "features are named in text, which no technique touches",
+                "features are named in text: fewer bytes only for fewer features (select.*)",
             ));
         }
         unshrunk.push(entry(

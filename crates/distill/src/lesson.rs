@@ -1,8 +1,10 @@
 //! What every distillation does around its training: asks the teacher once, and compares before and after.
+//!
+//! The teacher reads its own rows: the same documents, maybe in more features than the student's.
 
 use nlpress_core::Measurement;
 use nlpress_model::dataset::accuracy;
-use nlpress_model::{Model, Network};
+use nlpress_model::{Dataset, Model, Network};
 use nlpress_technique::{Cx, StepError};
 
 use crate::compare;
@@ -21,18 +23,30 @@ impl Lesson {
     pub(crate) fn begin(model: &Model, cx: &mut Cx<'_>) -> Result<Self, StepError> {
         cx.progress("asking the teacher", 0, 2)?;
         let teacher = cx.teacher()?;
-        let (inputs, outputs) = (teacher.spec().inputs(), teacher.spec().outputs());
-        let (its_inputs, its_outputs) = (model.spec().inputs(), model.spec().outputs());
-        if (inputs, outputs) != (its_inputs, its_outputs) {
+        let (outputs, its_outputs) = (teacher.model.spec().outputs(), model.spec().outputs());
+        if outputs != its_outputs {
             return Err(StepError::Failed(format!(
-                "the teacher has {inputs} inputs and {outputs} outputs, the student {its_inputs} and {its_outputs}: \
-                 they must be the same"
+                "the teacher has {outputs} outputs, the student {its_outputs}: they must be the same"
             )));
         }
-        let network = Network::bind(teacher, cx.backend);
-        let train = network.logits_of(cx.train)?;
+        let ask = |rows: &Dataset, split: &str, expected: usize| {
+            let (inputs, features) = (teacher.model.spec().inputs(), rows.rows().width());
+            if inputs != features {
+                return Err(StepError::Failed(format!(
+                    "the teacher has {inputs} inputs, but its rows {features} features"
+                )));
+            }
+            if rows.len() != expected {
+                let found = rows.len();
+                return Err(StepError::Failed(format!(
+                    "the teacher has {found} {split} rows, the student {expected}: they must be the same documents"
+                )));
+            }
+            Ok(Network::bind(teacher.model, cx.backend).logits_of(rows)?)
+        };
+        let train = ask(teacher.train, "training", cx.train.len())?;
         cx.progress("asking the teacher", 1, 2)?;
-        let valid = network.logits_of(cx.valid)?;
+        let valid = ask(teacher.valid, "validation", cx.valid.len())?;
         let lesson = Self { train, valid, outputs };
         let before = lesson.agreement(model, cx)?;
         cx.measure(Measurement::higher("agreement_before", before, "1"));

@@ -9,7 +9,7 @@ use nlpress_model::dataset::accuracy;
 use nlpress_model::{Dataset, Model, Network, SiteId, Weight};
 use nlpress_packed::{Index, Matrix, Scheme, Values};
 use nlpress_technique::contract::Bench;
-use nlpress_technique::{Cx, Kind, StepError};
+use nlpress_technique::{Cx, Kind, StepError, Teacher};
 use nlpress_train::{Fit, FitConfig, fit};
 
 #[test]
@@ -49,6 +49,18 @@ fn apply(
     teacher: Option<&Model>,
     (train, valid): (&Dataset, &Dataset),
 ) -> Result<(Model, Said), StepError> {
+    let teacher = teacher.map(|model| Teacher { model, train, valid });
+    taught(kind, with, model, teacher, (train, valid))
+}
+
+/// [`apply`] with a teacher that reads rows of its own.
+fn taught(
+    kind: &Kind,
+    with: &str,
+    model: Model,
+    teacher: Option<Teacher<'_>>,
+    (train, valid): (&Dataset, &Dataset),
+) -> Result<(Model, Said), StepError> {
     let backend = ndarray();
     let technique = (kind.parse)(&with.parse().unwrap()).unwrap();
     let on: Vec<SiteId> = model.layers().iter().map(|l| l.id.clone()).collect();
@@ -57,17 +69,7 @@ fn apply(
     if let Some(problem) = problems.first() {
         return Err(StepError::Failed(problem.to_string()));
     }
-    let mut cx = Cx {
-        seed: Seed(4),
-        backend: &backend,
-        threads: 1,
-        sink: &Quiet,
-        train,
-        valid,
-        teacher,
-        notes: Vec::new(),
-        measured: Vec::new(),
-    };
+    let mut cx = Cx { teacher, ..Cx::new(Seed(4), &backend, (train, valid), &Quiet) };
     let model = technique.apply(model, &on, &mut cx)?;
     assert_eq!(model.outline(), planned);
     let measured = cx.measured.into_iter().map(|m| (m.name, m.value)).collect();
@@ -136,6 +138,32 @@ fn labels_count_beside_the_teacher() {
     };
     assert!(score(&learn(&flipped, 0.02), bench.valid()) < 0.3);
     assert!(score(&learn(&flipped, 0.98), bench.valid()) > 0.8);
+}
+
+#[test]
+fn a_teacher_reads_its_own_rows() {
+    let bench = Bench::new(&ndarray()).unwrap();
+    let teacher = teacher(&bench);
+    let whole = bench.valid();
+    // The student sees twelve of the teacher's features.
+    let kept: Vec<u32> = (0..12).collect();
+    let rows = whole.rows().keep_columns(&kept, false).unwrap();
+    let narrow = Dataset::new(rows, whole.labels().to_vec(), whole.classes()).unwrap();
+    let spec = bench.model().spec().clone().with_inputs(12);
+    let student = Model::init(&spec, Seed(2)).unwrap();
+    let its = Teacher { model: &teacher, train: whole, valid: whole };
+    for kind in KINDS {
+        let with = "from = 'model'\nfit = { epochs = 60, learning_rate = 0.02 }";
+        let (made, said) = taught(kind, with, student.clone(), Some(its), (&narrow, &narrow)).unwrap();
+        assert_eq!(made.spec().inputs(), 12, "{}", kind.name);
+        assert!((said.value("teacher_valid_accuracy") - score(&teacher, whole)).abs() < 1e-12);
+        assert!(said.value("agreement_after") > 0.8, "{}: {:?}", kind.name, said.measured);
+        let few = whole.select(&[0, 1, 2]).unwrap();
+        let other = Teacher { train: &few, ..its };
+        let error = taught(kind, with, student.clone(), Some(other), (&narrow, &narrow));
+        let error = error.map(|_| ()).unwrap_err().to_string();
+        assert!(error.contains("the teacher has 3 training rows, the student 48"), "{error}");
+    }
 }
 
 #[test]
@@ -216,6 +244,10 @@ fn a_teacher_must_be_there_and_fit() {
             apply(kind, "", bench.model().clone(), teacher, data).map(|_| ()).unwrap_err().to_string()
         };
         assert_eq!(error(None), "it needs a teacher, and there is none");
-        assert!(error(Some(&other)).contains("the teacher has 23 inputs"), "{}", error(Some(&other)));
+        assert!(
+            error(Some(&other)).contains("the teacher has 23 inputs, but its rows 24 features"),
+            "{}",
+            error(Some(&other))
+        );
     }
 }

@@ -3,20 +3,23 @@
 //! Every row of every repetition is written as soon as it is made, with a small journal beside it, so that a run
 //! that was stopped goes on where it was: what is on disk and belongs to the same recipe, data and version is
 //! opened in place of being made again.
+//!
+//! A row may read some of the features only. Whatever looks at data for it then looks at them in those: its later
+//! steps, its gates, its descendants, the encoder in its artifact; a distillation's teacher keeps its own.
 
 use nlpress_artifact::{Artifact, Provenance};
 use nlpress_core::event::{Event, Sink};
 use nlpress_core::{Measurement, Seed, Selectors, files};
 use nlpress_model::dataset::accuracy;
 use nlpress_model::{Model, Network, Spec};
-use nlpress_technique::{Cx, Kind, StepError, Technique};
-use nlpress_text::Encoder;
+use nlpress_technique::{Cx, Kind, StepError, Teacher, Technique};
 use nlpress_train::{Fit, TrainError, fit};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use crate::controls::{Alone, More};
+use crate::features::{Features, Views, kept_of};
 use crate::plan::{Plan, selected};
 use crate::prepared::Prepared;
 use crate::recipe::{Recipe, Step, TEACHER, Variant};
@@ -45,6 +48,8 @@ pub struct Copy {
     pub seed: u64,
     /// The model in memory.
     pub model: Model,
+    /// The features it reads.
+    pub features: Features,
     /// Where it was written.
     pub path: PathBuf,
     /// Hash of the file.
@@ -66,15 +71,26 @@ pub struct Journal {
     pub notes: Vec<String>,
     /// Numbers for the report.
     pub measured: Vec<Measurement>,
+    /// The features that the row reads, where they are not all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub features: Features,
+}
+
+/// A model on its way through the steps, with the features it reads.
+#[derive(Clone, Debug)]
+pub(crate) struct Work {
+    pub(crate) model: Model,
+    pub(crate) features: Features,
 }
 
 /// The world in which rows are made.
 pub(crate) struct Workshop<'a> {
     pub recipe: &'a Recipe,
     pub prepared: &'a Prepared,
+    pub views: &'a Views<'a>,
     pub plan: &'a Plan,
     pub spec: &'a Spec,
-    pub start: Option<&'a Model>,
+    pub start: Option<&'a Work>,
     pub options: &'a RunOptions<'a>,
     pub sink: &'a dyn Sink,
 }
@@ -101,15 +117,15 @@ impl Workshop<'_> {
 
     fn teacher(&self) -> Result<Made, RunError> {
         let make = |seed: Seed, _: &mut Journal| {
-            if let Some(model) = self.start {
-                return Ok(model.clone());
+            if let Some(start) = self.start {
+                return Ok(start.clone());
             }
             let fresh = Model::init(self.spec, seed).map_err(TrainError::from)?;
             let mut plan =
                 Fit::new(&self.recipe.train, self.options.backend, &self.prepared.train, seed, self.sink);
             plan.valid = Some(&self.prepared.valid);
             let (model, _) = fit(fresh, plan)?;
-            Ok(model)
+            Ok(Work { model, features: None })
         };
         self.row(TEACHER, "baseline", None, "train", &make)
     }
@@ -149,12 +165,12 @@ impl Workshop<'_> {
         let (parent, teacher) = (find(&variant.parent)?, find(&variant.teacher)?);
         let make = |seed: Seed, journal: &mut Journal| {
             let nth = parent.copies.iter().position(|c| c.seed == seed.0).unwrap_or(0);
-            let mut model = parent.copies[nth].model.clone();
+            let mut work = parent.copies[nth].work();
             for (i, step) in variant.steps.iter().enumerate() {
                 let seed = seed.derive(&variant.id).derive(&i.to_string());
-                model = self.step(variant, step, model, &teacher.copies[nth].model, seed, journal)?;
+                work = self.step(variant, step, work, &teacher.copies[nth], seed, journal)?;
             }
-            Ok(model)
+            Ok(work)
         };
         let technique = variant.steps.iter().map(|s| s.kind.name).collect::<Vec<_>>().join(" → ");
         self.row(&variant.id, &variant.family, Some(&variant.parent), &technique, &make)
@@ -165,39 +181,48 @@ impl Workshop<'_> {
         &self,
         variant: &Variant,
         step: &Step,
-        model: Model,
-        teacher: &Model,
+        before: Work,
+        teacher: &Copy,
         seed: Seed,
         journal: &mut Journal,
-    ) -> Result<Model, RunError> {
+    ) -> Result<Work, RunError> {
         let fail = |error: StepError| RunError::step(&variant.id, step.kind.name, error);
-        let on = selected(step, &model.outline());
-        let before = step.max_drop.map(|_| model.clone());
+        let broken = |why: String| RunError::Internal(format!("{}: {} {why}", variant.id, step.kind.name));
+        let outline = before.model.outline();
+        let on = selected(step, &outline);
         let mut problems = Vec::new();
-        let planned = step.technique.plan(&model.outline(), &on, &mut problems);
+        let planned = step.technique.plan(&outline, &on, &mut problems);
         if let Some(problem) = problems.first() {
             return Err(fail(StepError::Failed(problem.to_string())));
         }
+        let (data, of_teacher) = (self.views.of(&before.features)?, self.views.of(&teacher.features)?);
+        let teacher = Teacher { model: &teacher.model, train: &of_teacher.train, valid: &of_teacher.valid };
         let mut cx = Cx {
-            seed,
-            backend: self.options.backend,
             threads: self.options.threads,
-            sink: self.sink,
-            train: &self.prepared.train,
-            valid: &self.prepared.valid,
             teacher: Some(teacher),
-            notes: Vec::new(),
-            measured: Vec::new(),
+            words: data.encoder.words(),
+            unit_rows: data.encoder.config().l2,
+            ..Cx::new(seed, self.options.backend, (&data.train, &data.valid), self.sink)
         };
-        let after = step.technique.apply(model, &on, &mut cx).map_err(fail)?;
-        let made = after.outline();
+        let start = step.max_drop.map(|_| before.clone());
+        let model = step.technique.apply(before.model, &on, &mut cx).map_err(fail)?;
+        let made = model.outline();
         if made != planned && (step.technique.exact() || !made.fits_within(&planned)) {
-            let why = format!("{}: {} made another outline than it planned", variant.id, step.kind.name);
-            return Err(RunError::Internal(why));
+            return Err(broken("made another outline than it planned".into()));
         }
+        let features = match cx.kept_features.take() {
+            None => before.features,
+            Some(kept) => kept_of(&before.features, kept).map_err(broken)?,
+        };
         journal.notes.append(&mut cx.notes);
         journal.measured.append(&mut cx.measured);
-        if let (Some(bound), Some(before)) = (step.max_drop, before) {
+        let after = Work { model, features };
+        let width = self.views.of(&after.features)?.encoder.width();
+        if width != made.spec.inputs() {
+            let inputs = made.spec.inputs();
+            return Err(broken(format!("left a network of {inputs} inputs and {width} features")));
+        }
+        if let (Some(bound), Some(before)) = (step.max_drop, start) {
             let drop = 100.0 * (self.valid_accuracy(&before)? - self.valid_accuracy(&after)?);
             if drop > bound {
                 journal.notes.push(format!(
@@ -210,10 +235,11 @@ impl Workshop<'_> {
         Ok(after)
     }
 
-    fn valid_accuracy(&self, model: &Model) -> Result<f64, RunError> {
-        let valid = &self.prepared.valid;
-        let logits = Network::bind(model, self.options.backend).logits_of(valid).map_err(TrainError::from)?;
-        Ok(accuracy(&logits, valid.outputs(), valid.labels()))
+    fn valid_accuracy(&self, work: &Work) -> Result<f64, RunError> {
+        let data = self.views.of(&work.features)?;
+        let network = Network::bind(&work.model, self.options.backend);
+        let logits = network.logits_of(&data.valid).map_err(TrainError::from)?;
+        Ok(accuracy(&logits, data.valid.outputs(), data.valid.labels()))
     }
 
     /// Makes and writes a row for every repetition, or opens what an earlier run wrote.
@@ -223,7 +249,7 @@ impl Workshop<'_> {
         family: &str,
         parent: Option<&str>,
         technique: &str,
-        make: &dyn Fn(Seed, &mut Journal) -> Result<Model, RunError>,
+        make: &dyn Fn(Seed, &mut Journal) -> Result<Work, RunError>,
     ) -> Result<Made, RunError> {
         let mut copies = Vec::new();
         for n in 0..self.recipe.seeds {
@@ -238,9 +264,9 @@ impl Workshop<'_> {
                 Some(copy) => copy,
                 None => {
                     let mut journal = Journal { identity: self.identity(id, seed), ..Journal::default() };
-                    let model = make(seed, &mut journal)?;
+                    let work = make(seed, &mut journal)?;
                     journal.seconds = start.elapsed().as_secs_f64();
-                    self.write(id, technique, seed, n, model, journal)?
+                    self.write(id, technique, seed, n, work, journal)?
                 }
             };
             copies.push(copy);
@@ -267,9 +293,10 @@ impl Workshop<'_> {
         technique: &str,
         seed: Seed,
         n: u32,
-        model: Model,
+        work: Work,
         mut journal: Journal,
     ) -> Result<Copy, RunError> {
+        let Work { model, features } = work;
         let provenance = Provenance {
             recipe_sha256: self.recipe.sha256.clone(),
             data_sha256: self.prepared.corpus.sha256.clone(),
@@ -277,16 +304,17 @@ impl Workshop<'_> {
             technique: technique.into(),
             nlpress: env!("CARGO_PKG_VERSION").into(),
         };
-        let encoder: &Encoder = &self.prepared.encoder;
-        let artifact = ship::pack(&model, encoder, &self.prepared.corpus.labels, provenance)?;
+        let data = self.views.of(&features)?;
+        let artifact = ship::pack(&model, &data.encoder, &self.prepared.corpus.labels, provenance)?;
         let path = artifact_path(self.options.out, id, n);
         artifact.write(&path).map_err(ship::ShipError::from)?;
         let bytes = std::fs::read(&path).map_err(|e| RunError::File(path.clone(), e))?;
         journal.sha256 = files::sha256_hex(&bytes);
+        journal.features = features.clone();
         let text = serde_json::to_vec_pretty(&journal).map_err(|e| RunError::Internal(e.to_string()))?;
         let beside = journal_path(self.options.out, id, n);
         files::write_atomically(&beside, &text).map_err(|e| RunError::File(beside, e))?;
-        Ok(Copy { seed: seed.0, model, path, sha256: journal.sha256.clone(), journal })
+        Ok(Copy { seed: seed.0, model, features, path, sha256: journal.sha256.clone(), journal })
     }
 
     /// What an earlier run wrote of this row, if it is the same row.
@@ -303,19 +331,34 @@ impl Workshop<'_> {
         }
         let Ok(artifact) = Artifact::from_bytes(&bytes, &path.display().to_string()) else { return Ok(None) };
         let model = ship::unpack(&artifact)?;
-        if model.outline() != artifact.outline {
+        let Ok(data) = self.views.of(&journal.features) else { return Ok(None) };
+        let (config, blob) = data.encoder.to_parts();
+        if model.outline() != artifact.outline
+            || (config, blob) != (artifact.encoder.config, artifact.encoder.blob)
+        {
             return Ok(None);
         }
-        Ok(Some(Copy { seed: seed.0, model, path, sha256: journal.sha256.clone(), journal }))
+        let features = journal.features.clone();
+        Ok(Some(Copy { seed: seed.0, model, features, path, sha256: journal.sha256.clone(), journal }))
     }
 
     fn identity(&self, id: &str, seed: Seed) -> String {
         let (recipe, data) = (&self.recipe.sha256, &self.prepared.corpus.sha256);
         let backend = self.options.backend.kind();
         let planned = self.plan.row(id).map(|r| serde_json::to_string(&r.outline).unwrap_or_default());
-        let text =
-            format!("{recipe} {data} {backend} {id} {} {} {planned:?}", seed.0, env!("CARGO_PKG_VERSION"));
+        // What the steps read from other files is in their settings, but not in the recipe's text.
+        let steps = self.recipe.variants.iter().flat_map(|v| &v.steps);
+        let steps =
+            files::sha256_hex(format!("{:?}", steps.map(|s| &s.technique).collect::<Vec<_>>()).as_bytes());
+        let version = env!("CARGO_PKG_VERSION");
+        let text = format!("{recipe} {data} {backend} {id} {} {version} {steps} {planned:?}", seed.0);
         files::sha256_hex(text.as_bytes())
+    }
+}
+
+impl Copy {
+    fn work(&self) -> Work {
+        Work { model: self.model.clone(), features: self.features.clone() }
     }
 }
 

@@ -3,6 +3,7 @@
 use nlpress_model::{Dataset, ModelError, Spec};
 use nlpress_text::{Corpus, CorpusOptions, Document, Encoder, Source, TextError};
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::recipe::{DataRecipe, NetworkRecipe};
 
@@ -10,7 +11,7 @@ use crate::recipe::{DataRecipe, NetworkRecipe};
 #[derive(Debug)]
 pub struct Prepared {
     /// The documents.
-    pub corpus: Corpus,
+    pub corpus: Arc<Corpus>,
     /// Text to rows.
     pub encoder: Encoder,
     /// Rows to train on.
@@ -71,10 +72,18 @@ impl Prepared {
         };
         let texts: Vec<&str> = corpus.train.iter().map(|d| d.text.as_str()).collect();
         let encoder = Encoder::fit(&data.encoder, texts.iter().copied())?;
-        Self::encode(corpus, encoder)
+        Self::encode(Arc::new(corpus), encoder)
     }
 
-    fn encode(corpus: Corpus, encoder: Encoder) -> Result<Self, DataError> {
+    /// The same documents in some of the features only.
+    ///
+    /// # Errors
+    /// [`DataError::Text`] when the positions do not strictly ascend or are not there.
+    pub fn narrow(&self, keep: &[u32]) -> Result<Self, DataError> {
+        Self::encode(Arc::clone(&self.corpus), self.encoder.narrow(keep)?)
+    }
+
+    fn encode(corpus: Arc<Corpus>, encoder: Encoder) -> Result<Self, DataError> {
         let split = |documents: &[Document], split, why| {
             if documents.is_empty() {
                 return Err(DataError::Empty { corpus: corpus.name.clone(), split, why });

@@ -466,8 +466,14 @@ impl Reader<'_> {
         };
         let on = Selectors::parse(&raw.on)
             .map_err(|e: BadSelector| self.refuse(Some(at), format!("{}: {e}", raw.kind)))?;
+        // A file that a technique reads is named relative to the recipe's folder.
+        let mut with = raw.with;
+        if let Some(toml::Value::String(file)) = with.get_mut("file") {
+            let folder = Path::new(self.file).parent().unwrap_or(Path::new(""));
+            *file = folder.join(&*file).display().to_string();
+        }
         let technique =
-            (kind.parse)(&raw.with).map_err(|e| self.refuse(Some(at), format!("{}: {e}", raw.kind)))?;
+            (kind.parse)(&with).map_err(|e| self.refuse(Some(at), format!("{}: {e}", raw.kind)))?;
         let max_drop = raw.gate.map(|g| g.max_drop);
         if let Some(drop) = max_drop.filter(|d| !(d.is_finite() && *d >= 0.0)) {
             return Err(

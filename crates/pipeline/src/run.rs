@@ -4,7 +4,7 @@ use nlpress_artifact::Artifact;
 use nlpress_core::event::{Event, Sink, Stopped};
 use nlpress_core::{Backend, Seed, files};
 use nlpress_eval::{Bootstrap, EvalError, Machine, Pace, Quality, Scores, Timing};
-use nlpress_model::{Form, Model, Network, Outline, Spec};
+use nlpress_model::{Form, Network, Outline, Spec};
 use nlpress_packed::Values;
 use nlpress_runtime::Session;
 use nlpress_technique::StepError;
@@ -14,7 +14,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::make::{Made, Workshop};
+use crate::features::Views;
+use crate::make::{Made, Work, Workshop};
 use crate::measure::{self, MeasureError, Served};
 use crate::plan::Plan;
 use crate::prepared::{DataError, Prepared};
@@ -113,11 +114,11 @@ impl From<EvalError> for RunError {
     }
 }
 
-/// The first model of a recipe, where it starts from an artifact.
+/// The first model of a recipe, where it starts from an artifact, with the features that it reads.
 ///
 /// # Errors
 /// [`RunError::Ship`] when the file cannot be opened, [`RunError::Data`] when it does not fit the data.
-fn start(recipe: &Recipe, prepared: &Prepared) -> Result<Option<Model>, RunError> {
+fn start(recipe: &Recipe, prepared: &Prepared) -> Result<Option<Work>, RunError> {
     let Some(path) = &recipe.network.path else { return Ok(None) };
     let artifact = Artifact::open(path).map_err(ShipError::from)?;
     let misfit = |why: String| RunError::Data(DataError::Misfit(format!("{}: {why}", path.display())));
@@ -127,12 +128,19 @@ fn start(recipe: &Recipe, prepared: &Prepared) -> Result<Option<Model>, RunError
     }
     let encoder = Encoder::from_parts(&artifact.encoder.config, &artifact.encoder.blob)
         .map_err(|e| misfit(e.to_string()))?;
-    if encoder.to_parts() != prepared.encoder.to_parts() {
-        return Err(misfit(
-            "its vocabulary is not the one that the data gives; use the data it was made from".into(),
-        ));
+    let unknown = || {
+        let why = "its vocabulary is neither the one that the data gives nor a part of it; use the data it was made from";
+        misfit(why.into())
+    };
+    let place = |word: &str| prepared.encoder.position(word).map(|i| i as u32);
+    let places: Option<Vec<u32>> = encoder.words().iter().map(|word| place(word)).collect();
+    let places = places.ok_or_else(unknown)?;
+    let narrow = prepared.encoder.narrow(&places).map_err(|e| misfit(e.to_string()))?;
+    if encoder.to_parts() != narrow.to_parts() {
+        return Err(unknown());
     }
-    Ok(Some(ship::unpack(&artifact)?))
+    let features = (places.len() < prepared.encoder.width()).then_some(places);
+    Ok(Some(Work { model: ship::unpack(&artifact)?, features }))
 }
 
 /// Plans a recipe on prepared data, training nothing.
@@ -141,7 +149,7 @@ fn start(recipe: &Recipe, prepared: &Prepared) -> Result<Option<Model>, RunError
 /// [`RunError`] for a network that does not fit the data, and for steps that cannot run.
 pub fn plan_of(recipe: &Recipe, prepared: &Prepared) -> Result<Plan, RunError> {
     let base = match start(recipe, prepared)? {
-        Some(model) => model.outline(),
+        Some(work) => work.model.outline(),
         None => Outline::dense(&spec_of(recipe, prepared)?),
     };
     Ok(Plan::of(recipe, &base)?)
@@ -165,16 +173,18 @@ pub fn run(
     let began = Instant::now();
     let start = start(recipe, prepared)?;
     let spec: Spec = match &start {
-        Some(model) => model.spec().clone(),
+        Some(work) => work.model.spec().clone(),
         None => spec_of(recipe, prepared)?,
     };
-    let base = start.as_ref().map_or_else(|| Outline::dense(&spec), Model::outline);
+    let base = start.as_ref().map_or_else(|| Outline::dense(&spec), |work| work.model.outline());
     let plan = Plan::of(recipe, &base)?;
+    let views = Views::new(prepared);
+    let start = start.as_ref();
     let workshop =
-        Workshop { recipe, prepared, plan: &plan, spec: &spec, start: start.as_ref(), options, sink };
+        Workshop { recipe, prepared, views: &views, plan: &plan, spec: &spec, start, options, sink };
     sink.say(&Event::RunStarted { name: recipe.name.clone(), total: workshop.total() })?;
     let made = workshop.rows()?;
-    let report = measured(recipe, prepared, options, sink, &made)?;
+    let report = measured(recipe, (prepared, &views), options, sink, &made)?;
     for (name, text) in [
         ("report.json", report.json()),
         ("report.md", report::markdown(&report)),
@@ -190,7 +200,7 @@ pub fn run(
 /// Opens every artifact and measures it.
 fn measured(
     recipe: &Recipe,
-    prepared: &Prepared,
+    (prepared, views): (&Prepared, &Views<'_>),
     options: &RunOptions<'_>,
     sink: &dyn Sink,
     made: &[Made],
@@ -208,7 +218,7 @@ fn measured(
             let rows = measure::encode(&session, &prepared.corpus.test);
             let (logits, found) = measure::score(&session, &rows, labels)?;
             let memory = Network::bind(&copy.model, options.backend)
-                .logits_of(&prepared.test)
+                .logits_of(&views.of(&copy.features)?.test)
                 .map_err(TrainError::from)?;
             measure::agree(&memory, &logits, multiplies_integers(&copy.model.outline()))
                 .map_err(|why| RunError::Internal(format!("{}: {why}", row.id)))?;

@@ -12,13 +12,12 @@ use nlpress_runtime::Session;
 use nlpress_technique::contract::Bench;
 use nlpress_text::{Encoder, EncoderConfig};
 
-/// An encoder of 24 made-up words: as many features as the bench's rows have.
-fn encoder() -> Encoder {
-    let words: Vec<String> = (0..24).map(|n| format!("w{n:02}")).collect();
-    let text = words.join(" ");
+/// An encoder of the bench's 24 made-up words: as many features as its rows have.
+fn encoder(bench: &Bench) -> Encoder {
+    let text = bench.words().join(" ");
     let config = EncoderConfig { vocabulary: 24, ..EncoderConfig::default() };
     let encoder = Encoder::fit(&config, [text.as_str(); 4]).unwrap();
-    assert_eq!(encoder.width(), 24);
+    assert_eq!(encoder.words(), bench.words());
     encoder
 }
 
@@ -31,12 +30,19 @@ fn has_integers(model: &Model) -> bool {
 fn every_artifact_answers_as_its_model_does_and_gives_it_back() {
     let backend = BackendKind::Ndarray.open().unwrap();
     let bench = Bench::new(&backend).unwrap();
-    let encoder = encoder();
+    let whole = encoder(&bench);
     let labels = ["no".to_owned(), "yes".to_owned()];
-    let mut integers = 0;
+    let (mut integers, mut narrowed) = (0, 0);
     for kind in kinds::all() {
         let name = kind.name;
-        let model = bench.run(kind, 1).unwrap();
+        let made = bench.run(kind, 1).unwrap();
+        let encoder = match &made.features {
+            Some(kept) => whole.narrow(kept).unwrap(),
+            None => whole.clone(),
+        };
+        narrowed += usize::from(made.features.is_some());
+        let valid = bench.valid_for(&made).unwrap();
+        let model = made.model;
         let provenance = Provenance { technique: name.into(), ..Provenance::default() };
         let packed = ship::pack(&model, &encoder, &labels, provenance).unwrap();
         let bytes = packed.to_bytes().unwrap();
@@ -45,9 +51,9 @@ fn every_artifact_answers_as_its_model_does_and_gives_it_back() {
         assert_eq!(opened.to_bytes().unwrap(), bytes, "{name}: written twice, other bytes");
         assert_eq!(ship::unpack(&opened).unwrap(), model, "{name}");
 
-        let memory = Network::bind(&model, &backend).logits_of(bench.valid()).unwrap();
+        let memory = Network::bind(&model, &backend).logits_of(&valid).unwrap();
         let session = Session::from_artifact(opened).unwrap();
-        let served = session.logits(bench.valid().rows()).unwrap();
+        let served = session.logits(valid.rows()).unwrap();
         assert_eq!(memory.len(), served.len(), "{name}");
         let largest = memory.iter().fold(0.0_f32, |m, x| m.max(x.abs()));
         let apart = memory.iter().zip(&served).map(|(a, b)| (a - b).abs()).fold(0.0_f32, f32::max);
@@ -56,4 +62,52 @@ fn every_artifact_answers_as_its_model_does_and_gives_it_back() {
         assert!(largest > 0.0 && apart <= bound, "{name}: {apart:e} apart, {bound:e} allowed");
     }
     assert!(integers >= 2, "only {integers} kinds made integers");
+    assert!(narrowed >= 6, "only {narrowed} kinds chose features");
+}
+
+/// Runs a kind on a model that another made, on the bench's rows.
+fn then(bench: &Bench, name: &str, with: &str, model: Model) -> Model {
+    let kind = kinds::find(name).unwrap();
+    let technique = (kind.parse)(&with.parse().unwrap()).unwrap();
+    bench.apply_to(technique.as_ref(), model).unwrap_or_else(|e| panic!("{name}: {e}"))
+}
+
+#[test]
+fn zeros_stay_zero_through_training_and_the_quantizer() {
+    let bench = Bench::new(&BackendKind::Ndarray.open().unwrap()).unwrap();
+    let mut masks = 0;
+    for kind in kinds::all() {
+        let name = kind.name;
+        let made = bench.run(kind, 1).unwrap();
+        let pruned = made.model;
+        if made.features.is_some() || !pruned.layers().iter().any(|l| l.weight.form() == Form::Masked) {
+            continue;
+        }
+        masks += 1;
+        let trained = then(&bench, "train.more", "fit = { epochs = 2 }", pruned.clone());
+        let quantized = then(&bench, "quant.int8", "", trained.clone());
+        for ((before, trained), quantized) in
+            pruned.layers().iter().zip(trained.layers()).zip(quantized.layers())
+        {
+            let keep = before.weight.keep();
+            assert_eq!(keep, trained.weight.keep(), "{name}: training moved the mask of {}", before.id);
+            assert!(
+                trained.weight.values() != before.weight.values(),
+                "{name}: {} was not trained",
+                before.id
+            );
+            for (what, after) in [("training", trained), ("the quantizer", quantized)] {
+                let woken = after.weight.values().iter().zip(&keep).position(|(x, k)| !k && *x != 0.0);
+                assert_eq!(woken, None, "{name}: {what} woke an entry of {}", before.id);
+            }
+            if before.weight.form() == Form::Masked {
+                assert!(
+                    quantized.weight.kept() <= before.weight.kept(),
+                    "{name}: {} stores zeros",
+                    before.id
+                );
+            }
+        }
+    }
+    assert!(masks >= 5, "only {masks} kinds made masks");
 }

@@ -32,6 +32,14 @@ pub enum PruneError {
         /// Entries that are kept now.
         kept: usize,
     },
+    /// A list of words cannot be read.
+    #[error("{}: {why}", path.display())]
+    List {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// No parameter of rank 2 has a path that the selectors match.
     #[error("no parameter of rank 2 matches {selectors:?}; there are: {paths}")]
     NothingSelected {

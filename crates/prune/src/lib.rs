@@ -9,6 +9,7 @@
 //! | [`penalty`] | the smallest after training under L1 or L2 | masked |
 //! | [`sparse`] | nothing, or the smallest | packed sparse |
 //! | [`clip`] | the smallest of each sparse matrix | packed sparse |
+//! | [`select`] | whole features: words of the vocabulary | a smaller first matrix and vocabulary |
 //!
 //! Every rule is also a plain function on slices ([`magnitude::keep_largest`], [`neurons::least`],
 //! [`layers::product`], …), and [`module`] applies the main one to a burn module of your own. This crate refuses
@@ -26,6 +27,7 @@ pub mod neurons;
 mod pack;
 pub mod penalty;
 pub mod random;
+pub mod select;
 pub mod sensitivity;
 pub mod solve;
 pub mod sparse;
@@ -49,4 +51,10 @@ pub const KINDS: &[Kind] = &[
     penalty::L2,
     clip::KIND,
     random::KIND,
+    select::chi2::KIND,
+    select::information::KIND,
+    select::frequency::KIND,
+    select::l1::KIND,
+    select::norm::KIND,
+    select::words::KIND,
 ];

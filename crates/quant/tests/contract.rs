@@ -47,17 +47,7 @@ fn apply(
     if let Some(problem) = problems.first() {
         return Err(StepError::Failed(problem.to_string()));
     }
-    let mut cx = Cx {
-        seed: Seed(4),
-        backend: &backend,
-        threads: 1,
-        sink: &Quiet,
-        train: bench.valid(),
-        valid: bench.valid(),
-        teacher: None,
-        notes: Vec::new(),
-        measured: Vec::new(),
-    };
+    let mut cx = Cx::new(Seed(4), &backend, (bench.valid(), bench.valid()), &Quiet);
     let model = technique.apply(model, &on, &mut cx)?;
     assert_eq!(model.outline(), planned);
     Ok((model, cx.measured.into_iter().map(|m| (m.name, m.value)).collect()))

@@ -1,7 +1,7 @@
 //! The contract, as a suite that any kind can be held against, on any backend.
 //!
 //! It checks on a small network and made-up rows: the entry says what a reader needs; the example parses and plans; applying makes exactly the
-//! planned outline; the same seed gives the same numbers, whatever the thread count; outputs are finite; sites
+//! planned outline; the same seed gives the same numbers, whatever the thread count; a model that reads fewer features says which; outputs are finite; sites
 //! that were not selected keep their bits, where their shape is planned to stay; a stop is obeyed; an unknown
 //! setting is refused.
 
@@ -12,7 +12,7 @@ use nlpress_text::Rows;
 use nlpress_train::{Fit, FitConfig, fit};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::{Cx, Family, Kind, StepError};
+use crate::{Cx, Family, Kind, StepError, Teacher};
 
 /// The small world that the suite runs in.
 #[derive(Debug)]
@@ -21,6 +21,16 @@ pub struct Bench {
     train: Dataset,
     valid: Dataset,
     model: Model,
+    words: Vec<Box<str>>,
+}
+
+/// What a kind's example made of the bench's network.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Made {
+    /// The model.
+    pub model: Model,
+    /// The features it reads, where they are not all.
+    pub features: Option<Vec<u32>>,
 }
 
 /// Holds a kind against the contract.
@@ -44,7 +54,7 @@ impl Bench {
         let model = Model::init(&spec, Seed(3)).map_err(|e| e.to_string())?;
         let (model, _) =
             fit(model, Fit::new(&config, backend, &train, Seed(3), &Quiet)).map_err(|e| e.to_string())?;
-        Ok(Self { backend: backend.clone(), train, valid, model })
+        Ok(Self { backend: backend.clone(), train, valid, model, words: words() })
     }
 
     /// The trained network.
@@ -57,12 +67,26 @@ impl Bench {
         &self.valid
     }
 
+    /// Names of the features: twenty of Latin letters, then four Chinese ones.
+    pub fn words(&self) -> &[Box<str>] {
+        &self.words
+    }
+
     /// Runs a kind's example on the trained network.
     ///
     /// # Errors
     /// A sentence on what failed.
-    pub fn run(&self, kind: &Kind, threads: usize) -> Result<Model, String> {
+    pub fn run(&self, kind: &Kind, threads: usize) -> Result<Made, String> {
         self.apply(kind, threads, &Quiet).map_err(|e| format!("{}: apply: {e}", kind.name))
+    }
+
+    /// The validation rows as a model reads them.
+    ///
+    /// # Errors
+    /// When its features do not ascend or are not there.
+    pub fn valid_for(&self, made: &Made) -> Result<Dataset, String> {
+        let Some(kept) = &made.features else { return Ok(self.valid.clone()) };
+        self.cx(&Quiet).narrowed(&self.valid, kept).map_err(|e| e.to_string())
     }
 
     /// Holds a kind against the contract.
@@ -99,15 +123,17 @@ impl Bench {
             }
         }
 
-        let after = self.run(kind, 1)?;
+        let made = self.run(kind, 1)?;
+        if made != self.run(kind, 1)? || made != self.run(kind, 2)? {
+            return Err(format!("{name}: the same seed gives other numbers, or threads change them"));
+        }
+        check_features(&made, before.spec.inputs()).map_err(|e| format!("{name}: {e}"))?;
+        let valid = self.valid_for(&made).map_err(|e| format!("{name}: {e}"))?;
+        let after = made.model;
         if after.outline() != planned && (technique.exact() || !after.outline().fits_within(&planned)) {
             return Err(format!("{name}: planned {planned:?}, made {:?}", after.outline()));
         }
-        if after != self.run(kind, 1)? || after != self.run(kind, 2)? {
-            return Err(format!("{name}: the same seed gives other numbers, or threads change them"));
-        }
-        let logits =
-            Network::bind(&after, &self.backend).logits_of(&self.valid).map_err(|e| e.to_string())?;
+        let logits = Network::bind(&after, &self.backend).logits_of(&valid).map_err(|e| e.to_string())?;
         if let Some(bad) = logits.iter().find(|x| !x.is_finite()) {
             return Err(format!("{name}: a logit is {bad}"));
         }
@@ -135,21 +161,31 @@ impl Bench {
         if on.is_empty() { Err(bad("select no site".into())) } else { Ok(on) }
     }
 
-    fn apply(&self, kind: &Kind, threads: usize, sink: &dyn Sink) -> Result<Model, StepError> {
+    fn cx<'a>(&'a self, sink: &'a dyn Sink) -> Cx<'a> {
+        let teacher = Teacher { model: &self.model, train: &self.train, valid: &self.valid };
+        Cx {
+            teacher: Some(teacher),
+            words: &self.words,
+            unit_rows: false,
+            ..Cx::new(Seed(11), &self.backend, (&self.train, &self.valid), sink)
+        }
+    }
+
+    /// Runs a technique on a model of the bench's rows, for instance on what another has made.
+    ///
+    /// # Errors
+    /// [`StepError`] as the technique gives it.
+    pub fn apply_to(&self, technique: &dyn Technique, model: Model) -> Result<Model, StepError> {
+        let on: Vec<SiteId> = model.layers().iter().map(|l| l.id.clone()).collect();
+        technique.apply(model, &on, &mut self.cx(&Quiet))
+    }
+
+    fn apply(&self, kind: &Kind, threads: usize, sink: &dyn Sink) -> Result<Made, StepError> {
         let technique = example(kind).and_then(|t| (kind.parse)(&t)).map_err(StepError::Failed)?;
         let on = self.selected(kind).map_err(StepError::Failed)?;
-        let mut cx = Cx {
-            seed: Seed(11),
-            backend: &self.backend,
-            threads,
-            sink,
-            train: &self.train,
-            valid: &self.valid,
-            teacher: Some(&self.model),
-            notes: Vec::new(),
-            measured: Vec::new(),
-        };
-        technique.apply(self.model.clone(), &on, &mut cx)
+        let mut cx = Cx { threads, ..self.cx(sink) };
+        let model = technique.apply(self.model.clone(), &on, &mut cx)?;
+        Ok(Made { model, features: cx.kept_features })
     }
 }
 
@@ -161,6 +197,38 @@ impl Sink for StopAtOnce {
         self.0.store(true, Ordering::Relaxed);
         Flow::Stop
     }
+}
+
+/// Checks that a model of other inputs says which features it reads: ascending, as many as its inputs.
+///
+/// # Errors
+/// A sentence on what is not so.
+pub fn check_features(made: &Made, before: usize) -> Result<(), String> {
+    let after = made.model.spec().inputs();
+    match &made.features {
+        None if after == before => Ok(()),
+        None => {
+            Err(format!("its {before} inputs became {after}, but it does not say which features it keeps"))
+        }
+        Some(_) if after == before => {
+            Err(format!("it keeps features, but its inputs are {before} as before"))
+        }
+        Some(kept) if kept.len() != after => {
+            Err(format!("it keeps {} features for {after} inputs", kept.len()))
+        }
+        Some(kept) if !kept.is_sorted_by(|a, b| a < b) => Err("the features it keeps do not ascend".into()),
+        Some(kept) => match kept.last().filter(|last| **last as usize >= before) {
+            Some(last) => Err(format!("it keeps feature {last}, but there were {before}")),
+            None => Ok(()),
+        },
+    }
+}
+
+/// Names of the 24 features, in byte order.
+fn words() -> Vec<Box<str>> {
+    let latin = (0..20).map(|n| format!("w{n:02}"));
+    let han = ["七", "三", "二", "五"].map(str::to_owned);
+    latin.chain(han).map(String::into_boxed_str).collect()
 }
 
 /// Holds what a kind says about itself against what its readers need.

@@ -3,6 +3,7 @@
 use nlpress_core::event::{Event, Sink};
 use nlpress_core::{Backend, Measurement, Seed};
 use nlpress_model::{Dataset, Model};
+use nlpress_text::TextError;
 
 use crate::StepError;
 
@@ -17,7 +18,20 @@ pub struct Needs {
     pub teacher: bool,
 }
 
+/// The model to learn from, with the rows it reads: the documents of [`Cx::train`] and [`Cx::valid`] in the same
+/// order, in the teacher's own features, which need not be the student's.
+#[derive(Clone, Copy, Debug)]
+pub struct Teacher<'a> {
+    /// The model.
+    pub model: &'a Model,
+    /// Its training rows.
+    pub train: &'a Dataset,
+    /// Its validation rows.
+    pub valid: &'a Dataset,
+}
+
 /// A step's whole world.
+#[derive(Clone)]
 pub struct Cx<'a> {
     /// Root of all its random choices.
     pub seed: Seed,
@@ -32,14 +46,61 @@ pub struct Cx<'a> {
     /// Validation rows.
     pub valid: &'a Dataset,
     /// The model to learn from.
-    pub teacher: Option<&'a Model>,
+    pub teacher: Option<Teacher<'a>>,
+    /// Names of the features, one for each column of the rows; empty when they are not known.
+    pub words: &'a [Box<str>],
+    /// Whether the encoder scales every row to Euclidean length 1, so that rows of fewer features are scaled anew.
+    pub unit_rows: bool,
+    /// The features that a selecting technique kept; see [`keep_features`](Cx::keep_features).
+    pub kept_features: Option<Vec<u32>>,
     /// Sentences for the report.
     pub notes: Vec<String>,
     /// Numbers for the report.
     pub measured: Vec<Measurement>,
 }
 
-impl Cx<'_> {
+impl<'a> Cx<'a> {
+    /// A world of one thread, without a teacher and without names of features; its fields are set from there.
+    pub fn new(
+        seed: Seed,
+        backend: &'a Backend,
+        (train, valid): (&'a Dataset, &'a Dataset),
+        sink: &'a dyn Sink,
+    ) -> Self {
+        Self {
+            seed,
+            backend,
+            threads: 1,
+            sink,
+            train,
+            valid,
+            teacher: None,
+            words: &[],
+            unit_rows: false,
+            kept_features: None,
+            notes: Vec::new(),
+            measured: Vec::new(),
+        }
+    }
+
+    /// Says that the model to be returned reads these of the current features only: their positions, ascending, one
+    /// for each input of the model.
+    ///
+    /// Whoever runs the technique then encodes the documents with those features alone.
+    pub fn keep_features(&mut self, kept: Vec<u32>) {
+        self.kept_features = Some(kept);
+    }
+
+    /// Rows of some of the current features only, as the narrowed encoder would make them.
+    ///
+    /// # Errors
+    /// [`StepError::Failed`] when the positions do not ascend or are not there.
+    pub fn narrowed(&self, data: &Dataset, kept: &[u32]) -> Result<Dataset, StepError> {
+        let failed = |e: TextError| StepError::Failed(e.to_string());
+        let rows = data.rows().keep_columns(kept, self.unit_rows).map_err(failed)?;
+        Ok(Dataset::new(rows, data.labels().to_vec(), data.classes())?)
+    }
+
     /// Puts a sentence into the report.
     pub fn note(&mut self, text: impl Into<String>) {
         self.notes.push(text.into());
@@ -59,11 +120,11 @@ impl Cx<'_> {
         Ok(self.sink.say(&event)?)
     }
 
-    /// The model to learn from.
+    /// The model to learn from, with its own rows.
     ///
     /// # Errors
     /// [`StepError::Missing`] when the recipe gave none.
-    pub fn teacher(&self) -> Result<&Model, StepError> {
+    pub fn teacher(&self) -> Result<Teacher<'a>, StepError> {
         self.teacher.ok_or(StepError::Missing("a teacher"))
     }
 }

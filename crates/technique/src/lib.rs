@@ -11,7 +11,7 @@ pub mod cx;
 pub mod kind;
 pub mod spend;
 
-pub use cx::{Cx, Needs};
+pub use cx::{Cx, Needs, Teacher};
 pub use kind::{Family, Kind, parse};
 
 use nlpress_core::event::Stopped;
@@ -40,6 +40,8 @@ pub trait Technique: Debug + Send + Sync {
     }
 
     /// Makes exactly the planned outline, or one within it.
+    ///
+    /// A model that reads fewer features than before must be accompanied by [`Cx::keep_features`].
     ///
     /// # Errors
     /// [`StepError`]; the model is then given up and nothing has been written.

@@ -29,6 +29,10 @@ enum Break {
     Stopping,
     StoppingCleanly,
     Applying,
+    NamingFeatures,
+    OrderOfFeatures,
+    CountOfFeatures,
+    KeepingForNothing,
 }
 
 impl Technique for Halve {
@@ -76,8 +80,31 @@ impl Technique for Halve {
             let values = layer.weight.values().iter().map(|x| x * factor).collect();
             model = model.with_weight(id, Weight::Dense(values))?;
         }
+        match self.breaks {
+            Break::KeepingForNothing => cx.keep_features((0..24).collect()),
+            Break::NamingFeatures => return narrow(model, 23),
+            Break::OrderOfFeatures => {
+                cx.keep_features(vec![1, 0]);
+                return narrow(model, 2);
+            }
+            Break::CountOfFeatures => {
+                cx.keep_features(vec![0, 1]);
+                return narrow(model, 3);
+            }
+            _ => {}
+        }
         Ok(model)
     }
+}
+
+/// A model that reads the first features only.
+fn narrow(model: Model, inputs: usize) -> Result<Model, StepError> {
+    let (spec, mut layers) = model.into_parts();
+    let first = &mut layers[0];
+    let weights = first.weight.values()[..inputs * first.shape.outputs].to_vec();
+    first.weight = Weight::Dense(weights);
+    first.shape.inputs = inputs;
+    Ok(Model::new(spec.with_inputs(inputs), layers)?)
 }
 
 /// Another number each time, as a clock or a shared generator would give.
@@ -124,6 +151,10 @@ fn each_broken_clause_is_named() {
         ("breaks = 'stopping'", "it went on although it was asked to stop"),
         ("breaks = 'stopping-cleanly'", "asked to stop, it failed instead"),
         ("breaks = 'applying'", "apply: it never works"),
+        ("breaks = 'naming-features'", "24 inputs became 23, but it does not say which features"),
+        ("breaks = 'order-of-features'", "do not ascend"),
+        ("breaks = 'count-of-features'", "it keeps 2 features for 3 inputs"),
+        ("breaks = 'keeping-for-nothing'", "it keeps features, but its inputs are 24 as before"),
     ] {
         let complained = verdict(&kind(example)).expect_err(example);
         assert!(complained.starts_with("test.halve: "), "{complained}");

@@ -11,7 +11,7 @@ use std::hash::Hasher;
 use crate::analyzer::{Analyzer, Buffer};
 use crate::blob::{self, Reader};
 use crate::error::TextError;
-use crate::rows::{Row, Rows};
+use crate::rows::{Row, Rows, check_kept};
 
 /// Largest vocabulary.
 pub const MAX_VOCABULARY: usize = 1 << 24;
@@ -221,6 +221,25 @@ impl Encoder {
             rows.push(self.encode(text.as_ref(), &mut scratch));
         }
         rows
+    }
+
+    /// The same encoder with some of its features only: those at the positions `keep`, which get new positions in
+    /// the same order.
+    ///
+    /// Their document frequencies, and so their weights, stay as they were fitted. A text is encoded by the kept
+    /// words alone; with `l2` its row has length 1 over those.
+    ///
+    /// # Errors
+    /// [`TextError::Narrow`] when no position is given, they do not strictly ascend, or one is not below
+    /// [`width`](Self::width).
+    pub fn narrow(&self, keep: &[u32]) -> Result<Self, TextError> {
+        check_kept(keep, self.width())?;
+        let words = keep.iter().map(|&i| self.words[i as usize].clone()).collect();
+        let frequencies = match self.frequencies.is_empty() {
+            true => Vec::new(),
+            false => keep.iter().map(|&i| self.frequencies[i as usize]).collect(),
+        };
+        Ok(Self::assemble(self.config.clone(), self.documents, words, frequencies))
     }
 
     /// Its written form: a JSON description (a few settings) and the vocabulary as bytes.

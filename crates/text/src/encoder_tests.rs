@@ -95,6 +95,56 @@ fn settings_are_read_strictly() {
 }
 
 #[test]
+fn a_narrowed_encoder_is_one_fitted_on_the_kept_words() {
+    for config in [
+        with(|c| c.sublinear = true),
+        with(|c| c.l2 = false),
+        with(|c| c.weighting = Weighting::Count),
+        with(|c| c.weighting = Weighting::Binary),
+    ] {
+        let whole = Encoder::fit(&config, TEXTS).unwrap();
+        let gone = ["bad", "the"];
+        let keep: Vec<u32> =
+            (0..whole.width() as u32).filter(|&i| !gone.contains(&&*whole.words()[i as usize])).collect();
+        let narrow = whole.narrow(&keep).unwrap();
+        // The same texts without the words that are gone, fitted by hand.
+        let without = |text: &str| {
+            let mut words: Vec<&str> = text.split([' ', ',']).collect();
+            words.retain(|w| !gone.contains(&w.to_lowercase().as_str()));
+            words.join(" ")
+        };
+        let texts: Vec<String> = TEXTS.iter().map(|t| without(t)).collect();
+        let refitted = Encoder::fit(&config, texts.iter().map(String::as_str)).unwrap();
+        assert_eq!(narrow.words(), refitted.words());
+        assert_eq!(narrow.to_parts(), refitted.to_parts());
+        assert_eq!(narrow.encode_all(&TEXTS), refitted.encode_all(&TEXTS));
+        assert_eq!(narrow.position("good"), refitted.position("good"));
+        assert_eq!(narrow.position("bad"), None);
+        let (json, blob) = narrow.to_parts();
+        assert_eq!(Encoder::from_parts(&json, &blob).unwrap().encode_all(&TEXTS), narrow.encode_all(&TEXTS));
+        assert!(blob.len() < whole.vocabulary_bytes());
+    }
+}
+
+#[test]
+fn features_to_keep_must_be_there_and_ascend() {
+    let encoder = Encoder::fit(&EncoderConfig::default(), TEXTS).unwrap();
+    let width = encoder.width() as u32;
+    for (keep, says) in [
+        (&[][..], "there is none"),
+        (&[1, 1], "1 comes before 1"),
+        (&[2, 0], "2 comes before 0"),
+        (&[0, width], "there is no feature 7"),
+        (&[u32::MAX], "there is no feature 4294967295"),
+    ] {
+        let error = encoder.narrow(keep).unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
+        let error = encoder.encode_all(&TEXTS).keep_columns(keep, true).unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
+    }
+}
+
+#[test]
 fn a_description_is_checked() {
     let (json, blob) = Encoder::fit(&EncoderConfig::default(), TEXTS).unwrap().to_parts();
     let with = |key: &str, value: serde_json::Value| {
@@ -149,6 +199,24 @@ proptest! {
         prop_assert_eq!(&a, &b);
         prop_assert!(Rows::new(a.width(), a.offsets().into(), a.columns().into(), a.values().into()).is_ok());
         prop_assert_eq!(back.to_parts().1, blob);
+    }
+
+    #[test]
+    fn kept_columns_are_what_a_narrowed_encoder_makes(
+        texts in prop::collection::vec("[a-e ]{0,30}", 1..12),
+        l2 in any::<bool>(),
+        keep in prop::collection::vec(any::<bool>(), 40),
+    ) {
+        let config = EncoderConfig { l2, ..EncoderConfig::default() };
+        let Ok(encoder) = Encoder::fit(&config, texts.iter().map(String::as_str)) else { return Ok(()) };
+        let keep: Vec<u32> = (0..encoder.width() as u32).filter(|i| keep[*i as usize % 40]).collect();
+        prop_assume!(!keep.is_empty());
+        let again = encoder.narrow(&keep).unwrap().encode_all(&texts);
+        let cut = encoder.encode_all(&texts).keep_columns(&keep, l2).unwrap();
+        prop_assert_eq!((again.width(), again.offsets(), again.columns()), (cut.width(), cut.offsets(), cut.columns()));
+        for (a, b) in again.values().iter().zip(cut.values()) {
+            prop_assert!((a - b).abs() <= 1e-6 * a.abs(), "{} {}", a, b);
+        }
     }
 
     #[test]

@@ -193,6 +193,9 @@ pub enum TextError {
         /// The problem.
         problem: String,
     },
+    /// Features to keep that are none, not in order or not there.
+    #[error("bad features to keep: {0}")]
+    Narrow(String),
     /// A feature matrix whose parts contradict each other.
     #[error("bad rows: {0}")]
     Rows(String),

@@ -130,6 +130,37 @@ impl Rows {
         self
     }
 
+    /// The columns at the positions `keep` only, numbered anew in the same order; with `unit`, every row that is
+    /// not empty is then scaled to Euclidean length 1.
+    ///
+    /// Of rows that an encoder with `l2` made, and with `unit`, these are the rows of the encoder that
+    /// [`narrow`](crate::Encoder::narrow) gives, up to rounding.
+    ///
+    /// # Errors
+    /// [`TextError::Narrow`] as for [`narrow`](crate::Encoder::narrow).
+    pub fn keep_columns(&self, keep: &[u32], unit: bool) -> Result<Self, TextError> {
+        check_kept(keep, self.width)?;
+        let mut place = vec![u32::MAX; self.width];
+        keep.iter().zip(0..).for_each(|(&old, new)| place[old as usize] = new);
+        let mut kept = Self::empty(keep.len());
+        for row in self.iter() {
+            let start = kept.values.len();
+            let pairs = row.columns.iter().zip(row.values).filter(|(c, _)| place[**c as usize] != u32::MAX);
+            for (&column, &value) in pairs {
+                kept.columns.push(place[column as usize]);
+                kept.values.push(value);
+            }
+            let values = &mut kept.values[start..];
+            let squares: f64 = values.iter().map(|v| f64::from(*v) * f64::from(*v)).sum();
+            if unit && squares > 0.0 {
+                let scale = squares.sqrt().recip();
+                values.iter_mut().for_each(|v| *v = (f64::from(*v) * scale) as f32);
+            }
+            kept.offsets.push(kept.values.len());
+        }
+        Ok(kept)
+    }
+
     /// Where each row begins in [`columns`](Self::columns) and [`values`](Self::values); one more at the end.
     pub fn offsets(&self) -> &[usize] {
         &self.offsets
@@ -214,6 +245,21 @@ impl Row<'_> {
         ranked.sort_unstable();
         columns.extend(ranked.iter().map(|i| self.columns[*i]));
         values.extend(ranked.iter().map(|i| self.values[*i]));
+    }
+}
+
+/// Checks that positions to keep are there and in order.
+pub(crate) fn check_kept(keep: &[u32], width: usize) -> Result<(), TextError> {
+    let fail = |problem: String| Err(TextError::Narrow(problem));
+    if let Some(pair) = keep.windows(2).find(|pair| pair[0] >= pair[1]) {
+        return fail(format!("{} comes before {}, but they must ascend", pair[0], pair[1]));
+    }
+    match keep.last() {
+        None => fail("there is none".into()),
+        Some(&last) if last as usize >= width => {
+            fail(format!("there is no feature {last}: there are {width}, counted from 0"))
+        }
+        Some(_) => Ok(()),
     }
 }
 

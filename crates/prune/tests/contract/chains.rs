@@ -24,17 +24,8 @@ impl World {
     }
 
     pub(crate) fn cx(&self) -> Cx<'_> {
-        Cx {
-            seed: Seed(5),
-            backend: &self.backend,
-            threads: 1,
-            sink: &Quiet,
-            train: self.bench.valid(),
-            valid: self.bench.valid(),
-            teacher: None,
-            notes: Vec::new(),
-            measured: Vec::new(),
-        }
+        let data = self.bench.valid();
+        Cx::new(Seed(5), &self.backend, (data, data), &Quiet)
     }
 
     pub(crate) fn loss(&self, model: &Model) -> f64 {

@@ -3,6 +3,7 @@
 
 mod chains;
 mod own_module;
+mod select;
 mod units;
 
 use nlpress_core::{Backend, BackendKind};
