@@ -20,6 +20,7 @@ pub mod budget;
 pub mod clip;
 mod cut;
 mod error;
+pub mod heads;
 pub mod layers;
 pub mod magnitude;
 pub mod module;
@@ -32,6 +33,8 @@ pub mod sensitivity;
 pub mod solve;
 pub mod sparse;
 mod tune;
+pub mod units;
+pub mod worth;
 
 pub use cut::{Scope, cubic};
 pub use error::PruneError;
@@ -43,6 +46,8 @@ use nlpress_technique::Kind;
 /// Every technique of this crate.
 pub const KINDS: &[Kind] = &[
     neurons::KIND,
+    heads::HEADS,
+    heads::WIDTH,
     budget::KIND,
     magnitude::KIND,
     layers::KIND,

@@ -13,18 +13,17 @@
 
 use nlpress_core::Fraction;
 use nlpress_model::network::Input;
-use nlpress_model::{
-    Dataset, Form, Layer, MlpSpec, Model, Network, Outline, Shape, Site, SiteId, Spec, Weight,
-};
+use nlpress_model::{Dataset, Group, Model, Network, Outline, Shape, SiteId, Spec, Units};
 use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
 use nlpress_train::{FitConfig, Labels, mean_loss};
 use serde::Deserialize;
 
 use crate::PruneError;
 use crate::activations::{ROWS, pre_activations, relu};
-use crate::cut::{cut_sites, is_full, masked, treatable};
-use crate::magnitude::keep_largest;
+use crate::cut::treatable;
 use crate::tune::tune_if;
+use crate::units::{self, Shares};
+use crate::worth::{self, CRITERION, Criterion, Worth, least};
 
 /// The entry in the list of all techniques.
 pub const KIND: Kind = Kind {
@@ -44,6 +43,7 @@ pub const KIND: Kind = Kind {
             "round_to",
             "the width that is left is rounded up to a multiple of this, from 1 to 1024; 1 by default",
         ),
+        ("criterion", CRITERION),
         ("passes", "removals, with new measurements in between, from 1 to 100; 1 by default"),
         ("compensate", "whether a removed unit's mean output moves into the next bias; true by default"),
         ("finetune", "training afterwards, as a training table; none by default"),
@@ -57,6 +57,7 @@ pub const KIND: Kind = Kind {
 pub struct Neurons {
     remove: Fraction,
     round_to: usize,
+    criterion: Criterion,
     passes: usize,
     compensate: bool,
     finetune: Option<FitConfig>,
@@ -68,6 +69,8 @@ struct Raw {
     remove: f64,
     #[serde(default = "one")]
     round_to: usize,
+    #[serde(default = "ablation")]
+    criterion: Criterion,
     #[serde(default = "one")]
     passes: usize,
     #[serde(default = "yes")]
@@ -77,6 +80,10 @@ struct Raw {
 
 fn one() -> usize {
     1
+}
+
+fn ablation() -> Criterion {
+    Criterion::Ablation
 }
 
 fn yes() -> bool {
@@ -97,8 +104,8 @@ impl TryFrom<Raw> for Neurons {
         if !(1..=100).contains(&raw.passes) {
             return Err(PruneError::setting("passes", raw.passes, "between 1 and 100"));
         }
-        let Raw { round_to, passes, compensate, finetune, .. } = raw;
-        Ok(Self { remove, round_to, passes, compensate, finetune })
+        let Raw { round_to, criterion, passes, compensate, finetune, .. } = raw;
+        Ok(Self { remove, round_to, criterion, passes, compensate, finetune })
     }
 }
 
@@ -127,15 +134,6 @@ pub fn hold_unit(
     for (row, output) in pre.chunks_exact(outgoing.len()).zip(column) {
         out.extend(row.iter().zip(outgoing).map(|(p, w)| p + (level - output) * w));
     }
-}
-
-/// The numbers of the `count` units of the smallest loss increase, ascending; the earlier among equals.
-pub fn least(increases: &[f64], count: usize) -> Vec<usize> {
-    let mut units: Vec<usize> = (0..increases.len()).collect();
-    units.sort_by(|a, b| increases[*a].total_cmp(&increases[*b]));
-    units.truncate(count);
-    units.sort_unstable();
-    units
 }
 
 /// What the units of one hidden layer contribute, on some rows.
@@ -211,194 +209,68 @@ pub fn measure(
     Ok(Contributions { loss, increases, levels })
 }
 
-/// A model without some units of the hidden layer that site number `site` makes.
-///
-/// `gone` are the units' numbers, ascending; their `levels` go into the next bias.
-///
-/// # Errors
-/// [`StepError`] when there is no such hidden layer, or a site that would shrink is packed.
-pub fn remove_units(model: Model, site: usize, gone: &[usize], levels: &[f32]) -> Result<Model, StepError> {
-    let (spec, mut layers) = model.into_parts();
-    let Spec::Mlp(mut mlp) = spec else {
-        return Err(StepError::Failed("the network is no multi-layer perceptron".into()));
-    };
-    let (Some(width), true) = (mlp.hidden.get_mut(site), site + 1 < layers.len()) else {
-        return Err(StepError::Failed(format!("site number {site} makes no hidden layer")));
-    };
-    PruneError::same_length("levels", levels.len(), *width).map_err(|e| StepError::Failed(e.to_string()))?;
-    if !gone.is_sorted_by(|a, b| a < b) || gone.last().is_some_and(|last| last >= width) {
-        return Err(StepError::Failed(format!("units to remove must ascend and be less than {width}")));
-    }
-    let stay: Vec<usize> = (0..*width).filter(|unit| gone.binary_search(unit).is_err()).collect();
-    *width = stay.len();
-    let next = &mut layers[site + 1];
-    let outgoing = next.weight.values().into_owned();
-    for &unit in gone {
-        let row = &outgoing[unit * next.shape.outputs..(unit + 1) * next.shape.outputs];
-        next.bias.iter_mut().zip(row).for_each(|(b, w)| *b += levels[unit] * w);
-    }
-    let rows: Vec<usize> = (0..next.shape.outputs).collect();
-    pick(next, &stay, &rows)?;
-    let this = &mut layers[site];
-    let columns: Vec<usize> = (0..this.shape.inputs).collect();
-    this.bias = stay.iter().map(|unit| this.bias[*unit]).collect();
-    pick(this, &columns, &stay)?;
-    Ok(Model::new(Spec::Mlp(mlp), layers)?)
-}
-
-/// Leaves the given rows and columns of a layer's weight.
-fn pick(layer: &mut Layer, rows: &[usize], columns: &[usize]) -> Result<(), StepError> {
-    let outputs = layer.shape.outputs;
-    let places = || rows.iter().flat_map(|r| columns.iter().map(move |c| r * outputs + c));
-    layer.weight = match &layer.weight {
-        Weight::Dense(values) => Weight::Dense(places().map(|i| values[i]).collect()),
-        Weight::Masked { values, keep } => Weight::Masked {
-            values: places().map(|i| values[i]).collect(),
-            keep: places().map(|i| keep[i]).collect(),
-        },
-        packed => {
-            return Err(StepError::Failed(format!(
-                "site {}: it is {}: remove units before packing",
-                layer.id,
-                packed.form()
-            )));
-        }
-    };
-    layer.shape = Shape { inputs: rows.len(), outputs: columns.len() };
-    Ok(())
-}
-
-/// Weights of the masked sites that lose rows or columns, before and after: what the share is carried over by.
-fn masked_sizes(before: &[(Shape, Form)], after: &[Shape]) -> (usize, usize) {
-    let shrinking = before.iter().zip(after).filter(|((b, f), a)| b != *a && *f == Form::Masked);
-    shrinking.fold((0, 0), |(m, n), ((b, _), a)| (m + b.weights(), n + a.weights()))
-}
-
-/// So many of `kept` entries stay when `before` weights become `after`: the same share, rounded.
-fn same_share(kept: usize, before: usize, after: usize) -> usize {
-    let exact = kept as u128 * after as u128;
-    ((exact + before as u128 / 2) / (before as u128).max(1)) as usize
-}
-
 impl Neurons {
-    /// The selected hidden layers by number, with the width each will have.
-    fn widths(&self, spec: &MlpSpec, on: &[SiteId]) -> Vec<(usize, usize)> {
-        let hidden = spec.hidden.iter().enumerate();
-        hidden.filter(|(i, _)| on.contains(&SiteId::hidden(*i))).map(|(i, w)| (i, self.stays(*w))).collect()
-    }
-
-    fn smaller(&self, spec: &Spec, on: &[SiteId]) -> Spec {
-        let Spec::Mlp(mut mlp) = spec.clone() else { return spec.clone() };
-        for (i, width) in self.widths(&mlp, on) {
-            mlp.hidden[i] = width;
-        }
-        Spec::Mlp(mlp)
+    /// The selected layers of neurons, with the width each will have.
+    fn widths(&self, spec: &Spec, on: &[SiteId]) -> Vec<(Group, usize)> {
+        let groups = units::selected(spec, on, &[Units::Neurons]);
+        groups.into_iter().map(|g| (g.units, g)).map(|(width, g)| (g, self.stays(width))).collect()
     }
 }
 
 impl Technique for Neurons {
     fn needs(&self) -> Needs {
-        Needs { training: self.finetune.is_some(), validation: true, teacher: false }
+        let ablation = self.criterion == Criterion::Ablation;
+        Needs { training: self.finetune.is_some() || !ablation, validation: true, teacher: false }
     }
 
     fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
         treatable(before, on, problems);
-        let spec = self.smaller(&before.spec, on);
+        let widths = self.widths(&before.spec, on);
+        let spec = widths.iter().fold(before.spec.clone(), |spec, (g, width)| spec.with_units(g, *width));
         if spec == before.spec {
             let share = self.remove.get();
             problems.push(Problem::of_step(format!(
-                "remove {share} with round_to {} removes no unit of the selected sites; hidden sites have units, \
-                 the output's are the classes",
+                "remove {share} with round_to {} removes no unit of the selected sites; hidden and ffn.up sites have \
+                 neurons, the output's are the classes",
                 self.round_to
             )));
             return before.clone();
         }
-        let shapes: Vec<Shape> = spec.sites().into_iter().map(|(_, shape)| shape).collect();
-        let pairs = || before.sites.iter().zip(&shapes);
-        let (shrinking, staying): (Vec<_>, Vec<_>) = pairs().partition(|(site, shape)| site.shape != **shape);
-        for (site, _) in
-            shrinking.iter().filter(|(s, _)| matches!(s.form, Form::Packed(_)) && !on.contains(&s.id))
-        {
-            let why = format!("it follows a selected site and is {}: remove units before packing", site.form);
-            problems.push(Problem::at(&site.id, why));
-        }
-        // What does not shrink keeps what it has, known or not; dense sites that shrink stay full; masked ones
-        // keep their share, which can be told when no other site is sparse.
-        let full = |of: &[(&Site, &Shape)]| {
-            of.iter().filter(|(s, _)| is_full(s)).map(|(s, _)| s.shape.weights()).sum::<usize>()
-        };
-        let new_full: usize =
-            shrinking.iter().filter(|(s, _)| is_full(s)).map(|(_, shape)| shape.weights()).sum();
-        let forms: Vec<(Shape, Form)> = before.sites.iter().map(|s| (s.shape, s.form)).collect();
-        let (old, new) = masked_sizes(&forms, &shapes);
-        let mut kept = before.kept.saturating_sub(full(&shrinking)) + new_full;
-        if old > 0 {
-            let masked = before.kept.saturating_sub(full(&shrinking) + full(&staying));
-            kept = kept.saturating_sub(masked) + same_share(masked, old, new);
-            if !staying.iter().all(|(s, _)| is_full(s)) {
-                problems.push(Problem::of_step(
-                    "some sites that shrink and some that do not are sparse already, so that the kept entries of \
-                     the former cannot be told beforehand: remove units before pruning connections",
-                ));
-            }
-        }
-        let mut after = Outline { spec, sites: before.sites.clone(), kept };
-        after.sites.iter_mut().zip(shapes).for_each(|(site, shape)| site.shape = shape);
-        after
+        units::plan(before, spec, on, problems)
     }
 
     fn apply(&self, mut model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
-        let Spec::Mlp(start) = model.spec().clone() else {
-            return Err(StepError::Failed("the network is no multi-layer perceptron".into()));
-        };
-        let widths = self.widths(&start, on);
-        let forms: Vec<(Shape, Form)> = model.layers().iter().map(|l| (l.shape, l.weight.form())).collect();
-        let kept: Vec<usize> = model.layers().iter().map(|l| l.weight.kept()).collect();
+        let widths = self.widths(model.spec(), on);
+        let shares = Shares::of(&model);
         for pass in 1..=self.passes {
-            for &(site, target) in &widths {
-                let width = model.layers()[site].shape.outputs;
-                let left = start.hidden[site] - (start.hidden[site] - target) * pass / self.passes;
-                if left == width {
-                    continue;
-                }
-                let found = measure(&model, site, cx.valid, self.compensate, cx)?;
-                let gone = least(&found.increases, width - left);
-                model = remove_units(model, site, &gone, &found.levels)?;
+            for (group, target) in &widths {
+                let left = group.units - (group.units - target) * pass / self.passes;
+                let now = model.spec().groups().into_iter().find(|g| g.lead() == group.lead());
+                let Some(now) = now.filter(|g| g.units > left) else { continue };
+                let Worth { scores, levels } = self.measure(&model, &now, cx)?;
+                let levels = self.compensate.then_some(&levels[..]);
+                model = units::remove(model, &now, &least(&scores, now.units - left), levels)?;
             }
         }
-        let shapes: Vec<Shape> = model.layers().iter().map(|l| l.shape).collect();
-        let (old, new) = masked_sizes(&forms, &shapes);
-        if old > 0 {
-            let shrunk: Vec<usize> = (0..shapes.len())
-                .filter(|i| forms[*i].0 != shapes[*i] && forms[*i].1 == Form::Masked)
-                .collect();
-            let count = same_share(shrunk.iter().map(|i| kept[*i]).sum(), old, new);
-            let ids: Vec<SiteId> = shrunk.iter().map(|i| model.layers()[*i].id.clone()).collect();
-            model = keep_exactly(model, &ids, count)?;
-        }
-        for (site, target) in widths {
-            cx.note(format!("hidden.{site}: {} of {} units stay", target, start.hidden[site]));
+        model = shares.restore(model)?;
+        for (group, target) in widths {
+            cx.note(format!("{}: {} of {} units stay", group.lead(), target, group.units));
         }
         tune_if(model, self.finetune.as_ref(), cx)
     }
 }
 
-/// Drops the smallest entries of masked sites, or lets dropped ones live again at zero, first ones first, until
-/// exactly `count` live.
-fn keep_exactly(mut model: Model, ids: &[SiteId], count: usize) -> Result<Model, StepError> {
-    let kept: usize = ids.iter().filter_map(|id| model.layer(id)).map(|l| l.weight.kept()).sum();
-    if kept >= count {
-        return cut_sites(model, ids, count, &mut keep_largest);
-    }
-    let mut missing = count - kept;
-    for id in ids {
-        let Some(layer) = model.layer(id) else { continue };
-        let mut keep = layer.weight.keep();
-        for k in keep.iter_mut().filter(|k| !**k).take(missing) {
-            *k = true;
-            missing -= 1;
+impl Neurons {
+    /// What the units of a layer are worth. Ablation in a plain perceptron is measured from one forward pass.
+    fn measure(&self, model: &Model, group: &Group, cx: &Cx<'_>) -> Result<Worth, StepError> {
+        let plain = matches!(model.spec(), Spec::Mlp(_)) && model.spec().ranks().is_empty();
+        let site = model.layers().iter().position(|l| &l.id == group.lead());
+        match (self.criterion, site) {
+            (Criterion::Ablation, Some(site)) if plain => {
+                let found = measure(model, site, cx.valid, self.compensate, cx)?;
+                Ok(Worth { scores: found.increases, levels: found.levels })
+            }
+            _ => worth::score(model, group, self.criterion, cx),
         }
-        model = masked(model, id, keep)?;
     }
-    Ok(model)
 }

@@ -7,7 +7,7 @@
 
 use nlpress_core::event::{Event, Flow, Quiet, Sink};
 use nlpress_core::{Backend, Seed, Selectors};
-use nlpress_model::{Dataset, MlpSpec, Model, Network, SiteId, Spec};
+use nlpress_model::{AttentionSpec, BlockSpec, Dataset, MlpSpec, Model, Network, Ranks, SiteId, Spec};
 use nlpress_text::Rows;
 use nlpress_train::{Fit, FitConfig, fit};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -47,14 +47,40 @@ impl Bench {
     /// # Errors
     /// When the training itself fails.
     pub fn new(backend: &Backend) -> Result<Self, String> {
+        Self::of(Spec::Mlp(MlpSpec::new(24, &[12, 8], 1, 0.2)), backend)
+    }
+
+    /// The same with an attention network of two blocks, for kinds that act on its sites.
+    ///
+    /// # Errors
+    /// When the training itself fails.
+    pub fn attention(backend: &Backend) -> Result<Self, String> {
+        let spec = AttentionSpec {
+            inputs: 24,
+            width: 12,
+            head_width: 4,
+            layers: vec![BlockSpec { heads: 3, neurons: 10 }; 2],
+            outputs: 1,
+            dropout: 0.1,
+            tokens: 16,
+            ranks: Ranks::new(),
+        };
+        Self::of(Spec::Attention(spec), backend)
+    }
+
+    fn of(spec: Spec, backend: &Backend) -> Result<Self, String> {
         let train = rows(96, 1)?;
         let valid = rows(48, 2)?;
-        let spec = Spec::Mlp(MlpSpec::new(24, &[12, 8], 1, 0.2));
         let config = FitConfig::default().with_epochs(3).map_err(|e| e.to_string())?;
         let model = Model::init(&spec, Seed(3)).map_err(|e| e.to_string())?;
         let (model, _) =
             fit(model, Fit::new(&config, backend, &train, Seed(3), &Quiet)).map_err(|e| e.to_string())?;
         Ok(Self { backend: backend.clone(), train, valid, model, words: words() })
+    }
+
+    /// Whether a kind's example finds sites to act on in this network.
+    pub fn selects(&self, kind: &Kind) -> bool {
+        self.selected(kind).is_ok()
     }
 
     /// The trained network.

@@ -1,8 +1,19 @@
 //! What hidden units contribute, against removing them one by one.
 
-use nlpress_prune::neurons::{least, measure, remove_units};
+use nlpress_model::Model;
+use nlpress_prune::neurons::measure;
+use nlpress_prune::units;
+use nlpress_prune::worth::least;
+use nlpress_technique::StepError;
 
 use crate::chains::World;
+
+fn remove_units(model: Model, site: usize, gone: &[usize], levels: &[f32]) -> Result<Model, StepError> {
+    match model.spec().groups().get(site) {
+        Some(group) => units::remove(model.clone(), group, gone, Some(levels)),
+        None => Err(StepError::Failed("there is no such group".into())),
+    }
+}
 
 #[test]
 fn a_units_measured_contribution_is_what_its_removal_costs() {
