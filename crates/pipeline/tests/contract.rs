@@ -29,12 +29,11 @@ fn has_integers(model: &Model) -> bool {
 #[test]
 fn every_artifact_answers_as_its_model_does_and_gives_it_back() {
     let backend = BackendKind::Ndarray.open().unwrap();
-    let bench = Bench::new(&backend).unwrap();
-    let whole = encoder(&bench);
+    let benches = [Bench::new(&backend).unwrap(), Bench::attention(&backend).unwrap()];
+    let whole = encoder(&benches[0]);
     let labels = ["no".to_owned(), "yes".to_owned()];
     let (mut integers, mut narrowed) = (0, 0);
-    let fitting = |k| benches.iter().filter(move |b| b.selects(k)).map(move |b| (k, b));
-    for (kind, bench) in kinds::all().flat_map(fitting) {
+    for (kind, bench) in kinds::all().filter_map(|k| Some((k, benches.iter().find(|b| b.selects(k))?))) {
         let name = kind.name;
         let made = bench.run(kind, 1).unwrap();
         let encoder = match &made.features {
