@@ -28,6 +28,7 @@ pub mod neurons;
 mod pack;
 pub mod penalty;
 pub mod random;
+pub mod search;
 pub mod select;
 pub mod sensitivity;
 pub mod solve;
@@ -46,6 +47,7 @@ use nlpress_technique::Kind;
 /// Every technique of this crate.
 pub const KINDS: &[Kind] = &[
     neurons::KIND,
+    search::KIND,
     heads::HEADS,
     heads::WIDTH,
     budget::KIND,

@@ -68,6 +68,11 @@ pub fn score(model: &Model, group: &Group, criterion: Criterion, cx: &Cx<'_>) ->
     Ok(Worth { scores, levels: means })
 }
 
+/// The mean of each number of a group's units over the training rows, `[units · block]`.
+pub(crate) fn means(model: &Model, group: &Group, cx: &Cx<'_>) -> Result<Vec<f32>, StepError> {
+    Ok(levels(model, group, cx.train, cx)?.0)
+}
+
 /// The diagonal of Fisher's information from the derivatives of each row, `[rows][units]`.
 pub fn fisher(rows: &[Vec<f64>]) -> Vec<f64> {
     let units = rows.first().map_or(0, Vec::len);
