@@ -7,6 +7,7 @@
 //! | [`magnitude`] | the smallest connections | masked |
 //! | [`random`] | connections by lot, as the control | masked |
 //! | [`penalty`] | the smallest after training under L1 or L2 | masked |
+//! | [`elastic`] | the smallest after training under both | masked |
 //! | [`sparse`] | nothing, or the smallest | packed sparse |
 //! | [`clip`] | the smallest of each sparse matrix | packed sparse |
 //!
@@ -17,6 +18,7 @@
 mod activations;
 pub mod clip;
 mod cut;
+pub mod elastic;
 mod error;
 pub mod layers;
 pub mod magnitude;
@@ -25,14 +27,19 @@ pub mod neurons;
 mod pack;
 pub mod penalty;
 pub mod random;
+mod schedule;
 pub mod solve;
 pub mod sparse;
+mod target;
 mod tune;
 
-pub use cut::{Scope, cubic};
+pub use cut::{Curve, Scope};
 pub use error::PruneError;
 pub use nlpress_core::{BackendKind, Fraction, Seed, Selectors};
 pub use pack::Places;
+pub use schedule::Schedule;
+pub use target::{Target, split};
+pub use tune::Tuning;
 
 use nlpress_technique::Kind;
 
@@ -44,6 +51,7 @@ pub const KINDS: &[Kind] = &[
     sparse::KIND,
     penalty::L1,
     penalty::L2,
+    elastic::KIND,
     clip::KIND,
     random::KIND,
 ];
