@@ -115,6 +115,9 @@ pub(crate) fn plan(
     after
 }
 
+/// A point of a curve: step so many of so many.
+pub(crate) type At = (Curve, u64, u64);
+
 /// The entries that compete with each other, and how many of them stay in the end.
 #[derive(Debug)]
 struct Group {
@@ -168,9 +171,26 @@ impl Cut {
         model.layers().iter().filter(|l| self.sites.iter().any(|(id, _)| id == &l.id)).collect()
     }
 
-    /// Entries that stay in the end, over all groups.
-    pub(crate) fn target(&self) -> usize {
-        self.groups.iter().map(|g| g.target).sum()
+    /// Which of the selected sites that is, from 0.
+    pub(crate) fn place(&self, id: &SiteId) -> Option<usize> {
+        self.sites.iter().position(|(site, _)| site == id)
+    }
+
+    /// The selected sites' weights among numbers in the order of [`Model::flat`].
+    pub(crate) fn of_flat(&self, model: &Model, flat: &[f32]) -> Vec<Vec<f32>> {
+        self.ranges(model).into_iter().map(|range| flat[range].to_vec()).collect()
+    }
+
+    /// Where the selected sites' weights are in [`Model::flat`].
+    pub(crate) fn ranges(&self, model: &Model) -> Vec<Range<usize>> {
+        let (mut start, mut ranges) = (0, Vec::new());
+        for layer in model.layers().iter().filter(|l| l.weight.is_trainable()) {
+            if self.place(&layer.id).is_some() {
+                ranges.push(start..start + layer.shape.weights());
+            }
+            start += layer.shape.parameters();
+        }
+        ranges
     }
 
     /// The weights of the selected sites: the scores that magnitude ranks by.
@@ -184,23 +204,34 @@ impl Cut {
         &self,
         scores: &[Vec<f32>],
         kept: &[Vec<bool>],
-        (curve, step, steps): (Curve, u64, u64),
+        (curve, step, steps): At,
         rule: &mut Rule<'_>,
     ) -> Result<Vec<Vec<bool>>, PruneError> {
         let mut masks = Vec::with_capacity(scores.len());
-        for Group { members, kept: from, target } in &self.groups {
-            let count = curve.count(*from, *target, step, steps);
-            let (scores, kept) = (&scores[members.clone()], &kept[members.clone()]);
-            let slices: Vec<&[f32]> = scores.iter().map(Vec::as_slice).collect();
-            match self.scope {
-                Scope::Global | Scope::Site => masks.extend(rule(&slices, kept, count)?),
-                Scope::Output => {
-                    let outputs = self.sites[members.start].1;
-                    masks.push(keep_each_output(slices[0], &kept[0], outputs, count, rule)?);
-                }
-            }
+        for group in &self.groups {
+            let count = curve.count(group.kept, group.target, step, steps);
+            let members = group.members.clone();
+            masks.extend(self.choose_in(group, &scores[members.clone()], &kept[members], count, rule)?);
         }
         Ok(masks)
+    }
+
+    fn choose_in(
+        &self,
+        group: &Group,
+        scores: &[Vec<f32>],
+        kept: &[Vec<bool>],
+        count: usize,
+        rule: &mut Rule<'_>,
+    ) -> Result<Vec<Vec<bool>>, PruneError> {
+        let slices: Vec<&[f32]> = scores.iter().map(Vec::as_slice).collect();
+        match self.scope {
+            Scope::Global | Scope::Site => rule(&slices, kept, count),
+            Scope::Output => {
+                let outputs = self.sites[group.members.start].1;
+                Ok(vec![keep_each_output(slices[0], &kept[0], outputs, count, rule)?])
+            }
+        }
     }
 
     /// Drops entries down to the final count, by the weights.
@@ -214,7 +245,7 @@ impl Cut {
         &self,
         mut model: Model,
         scores: &[Vec<f32>],
-        at: (Curve, u64, u64),
+        at: At,
         rule: &mut Rule<'_>,
     ) -> Result<Model, StepError> {
         let kept: Vec<Vec<bool>> = self.layers(&model).iter().map(|l| l.weight.keep()).collect();
@@ -223,6 +254,24 @@ impl Cut {
             model = masked(model, id, keep)?;
         }
         Ok(model)
+    }
+
+    /// [`make_by`](Cut::make_by) for the selected site number `place` alone, where each is cut by itself.
+    pub(crate) fn make_one(
+        &self,
+        model: Model,
+        place: usize,
+        scores: &[f32],
+        (curve, step, steps): At,
+        rule: &mut Rule<'_>,
+    ) -> Result<Model, StepError> {
+        let id = &self.sites[place].0;
+        let group = &self.groups[place];
+        let count = curve.count(group.kept, group.target, step, steps);
+        let kept: Vec<Vec<bool>> = model.layer(id).iter().map(|l| l.weight.keep()).collect();
+        let masks = self.choose_in(group, &[scores.to_vec()], &kept, count, rule);
+        let mask = masks.map_err(|e| StepError::Failed(e.to_string()))?.into_iter().next();
+        masked(model, id, mask.expect("one site gives one mask"))
     }
 }
 

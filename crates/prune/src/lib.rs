@@ -8,6 +8,8 @@
 //! | [`random`] | connections by lot, as the control | masked |
 //! | [`penalty`] | the smallest after training under L1 or L2 | masked |
 //! | [`elastic`] | the smallest after training under both | masked |
+//! | [`gradient`] | what the loss feels least (SNIP, Taylor) | masked |
+//! | [`wanda`] | the smallest magnitude times input norm | masked |
 //! | [`sparse`] | nothing, or the smallest | packed sparse |
 //! | [`clip`] | the smallest of each sparse matrix | packed sparse |
 //!
@@ -20,6 +22,7 @@ pub mod clip;
 mod cut;
 pub mod elastic;
 mod error;
+pub mod gradient;
 pub mod layers;
 pub mod magnitude;
 pub mod module;
@@ -32,6 +35,7 @@ pub mod solve;
 pub mod sparse;
 mod target;
 mod tune;
+pub mod wanda;
 
 pub use cut::{Curve, Scope};
 pub use error::PruneError;
@@ -52,6 +56,9 @@ pub const KINDS: &[Kind] = &[
     penalty::L1,
     penalty::L2,
     elastic::KIND,
+    gradient::SNIP,
+    gradient::TAYLOR,
+    wanda::KIND,
     clip::KIND,
     random::KIND,
 ];

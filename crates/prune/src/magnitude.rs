@@ -152,7 +152,7 @@ impl Technique for Magnitude {
 
     fn apply(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
         let cut = Cut::of(&model, on, self.target, self.scope)?;
-        self.stages.run(model, &cut, cx, &mut |model, _| Ok(cut.weights(model)), &mut keep_largest)
+        self.stages.run(model, &cut, cx, &mut |model, _, _| Ok(cut.weights(model)), &mut keep_largest)
     }
 }
 

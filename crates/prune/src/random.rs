@@ -91,7 +91,7 @@ impl Technique for Random {
         let cut = Cut::of(&model, on, self.target, self.scope)?;
         let mut rule =
             |weights: &[&[f32]], kept: &[Vec<bool>], count| keep_random(weights, kept, count, &mut rng);
-        self.stages.run(model, &cut, cx, &mut |model, _| Ok(cut.weights(model)), &mut rule)
+        self.stages.run(model, &cut, cx, &mut |model, _, _| Ok(cut.weights(model)), &mut rule)
     }
 }
 

@@ -5,7 +5,7 @@ use nlpress_technique::{Cx, Needs, StepError};
 use serde::{Deserialize, Serialize};
 
 use crate::PruneError;
-use crate::cut::{Curve, Cut, Rule};
+use crate::cut::{At, Curve, Cut, Rule};
 use crate::tune::{Tuning, retrain, retrain_if};
 
 /// The setting that names a schedule.
@@ -84,20 +84,22 @@ impl Stages {
         mut model: Model,
         cut: &Cut,
         cx: &mut Cx<'_>,
-        score: &mut dyn FnMut(&Model, &mut Cx<'_>) -> Result<Vec<Vec<f32>>, StepError>,
+        score: &mut dyn FnMut(&Model, At, &mut Cx<'_>) -> Result<Vec<Vec<f32>>, StepError>,
         rule: &mut Rule<'_>,
     ) -> Result<Model, StepError> {
         let steps = self.tunings.len();
         if steps < 2 {
             cx.progress("cutting", 0, 1)?;
-            let scores = score(&model, cx)?;
-            model = cut.make_by(model, &scores, (self.curve, 1, 1), rule)?;
+            let at = (self.curve, 1, 1);
+            let scores = score(&model, at, cx)?;
+            model = cut.make_by(model, &scores, at, rule)?;
             return retrain_if(model, self.tunings.first(), cx);
         }
         for (step, tuning) in (1..).zip(&self.tunings) {
             cx.progress("cutting", step as usize - 1, steps)?;
-            let scores = score(&model, cx)?;
-            model = cut.make_by(model, &scores, (self.curve, step, steps as u64), rule)?;
+            let at = (self.curve, step, steps as u64);
+            let scores = score(&model, at, cx)?;
+            model = cut.make_by(model, &scores, at, rule)?;
             model = retrain(model, tuning, &format!("finetune {step}"), None, cx)?;
         }
         Ok(model)

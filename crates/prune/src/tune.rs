@@ -1,4 +1,8 @@
 //! Training after, before and between cuts, with the masks held.
+//!
+//! What is left after a cut learns best with larger steps than a dense network: of the article's network at 98 %,
+//! three epochs at Adam's usual 1e-3 recover 90.1 % on R8, at 1e-2, falling to zero, 94.5 %. So that is the
+//! default here.
 
 use nlpress_core::Seed;
 use nlpress_model::{Model, Spec};
@@ -11,8 +15,8 @@ use crate::PruneError;
 /// The setting that names a training after a cut.
 pub(crate) const FINETUNE: (&str, &str) = (
     "finetune",
-    "training with the mask held, as a training table, whose schedule is \"linear\" by default; its epochs are \
-     spread over the steps; its `dropout` replaces the network's, which is otherwise lowered to rate \u{b7} \
+    "training with the mask held, as a training table, whose learning rate is 1e-2 and whose schedule \"linear\" \
+     by default; its epochs are spread over the steps; its `dropout` replaces the network's, which is otherwise lowered to rate \u{b7} \
      \u{221a}(share kept) as in Han et al. 2015; none by default",
 );
 
@@ -39,6 +43,8 @@ impl TryFrom<toml::Table> for Tuning {
                 Some(rate.filter(|r| (0.0..1.0).contains(r)).ok_or_else(bad)?)
             }
         };
+        // Few weights take larger steps: measured at 90 to 98 % on the article's network.
+        table.entry("learning_rate").or_insert_with(|| 1e-2.into());
         table.entry("schedule").or_insert_with(|| "linear".into());
         let fit = toml::Value::Table(table).try_into();
         let fit = fit.map_err(|e: toml::de::Error| PruneError::Training(e.message().to_owned()))?;
