@@ -10,6 +10,7 @@
 //! | [`elastic`] | the smallest after training under both | masked |
 //! | [`gradient`] | what the loss feels least (SNIP, Taylor) | masked |
 //! | [`wanda`] | the smallest magnitude times input norm | masked |
+//! | [`movement`] | what training moves towards zero, hard or soft | masked |
 //! | [`sparse`] | nothing, or the smallest | packed sparse |
 //! | [`clip`] | the smallest of each sparse matrix | packed sparse |
 //!
@@ -26,6 +27,7 @@ pub mod gradient;
 pub mod layers;
 pub mod magnitude;
 pub mod module;
+pub mod movement;
 pub mod neurons;
 mod pack;
 pub mod penalty;
@@ -59,6 +61,8 @@ pub const KINDS: &[Kind] = &[
     gradient::SNIP,
     gradient::TAYLOR,
     wanda::KIND,
+    movement::HARD,
+    movement::SOFT,
     clip::KIND,
     random::KIND,
 ];
