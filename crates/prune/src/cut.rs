@@ -290,10 +290,26 @@ pub(crate) fn keep_each_output(
     rule: &mut Rule<'_>,
 ) -> Result<Vec<bool>, PruneError> {
     PruneError::same_length("kept", kept.len(), values.len())?;
-    let column = |o: usize| (o..values.len()).step_by(outputs);
-    let have: Vec<usize> = (0..outputs).map(|o| column(o).filter(|i| kept[*i]).count()).collect();
+    let have = kept_by_output(kept, outputs);
+    keep_in_outputs(values, kept, &fill(count, &have)?, rule)
+}
+
+/// Entries of each output in a mask `[inputs, outputs]`.
+pub(crate) fn kept_by_output(kept: &[bool], outputs: usize) -> Vec<usize> {
+    (0..outputs).map(|o| kept.iter().skip(o).step_by(outputs).filter(|k| **k).count()).collect()
+}
+
+/// [`Rule`] on each output's incoming weights by themselves, with a count for each.
+pub(crate) fn keep_in_outputs(
+    values: &[f32],
+    kept: &[bool],
+    counts: &[usize],
+    rule: &mut Rule<'_>,
+) -> Result<Vec<bool>, PruneError> {
+    PruneError::same_length("kept", kept.len(), values.len())?;
+    let column = |o: usize| (o..values.len()).step_by(counts.len());
     let mut mask = vec![false; values.len()];
-    for (o, count) in fill(count, &have)?.into_iter().enumerate() {
+    for (o, &count) in counts.iter().enumerate() {
         let of: Vec<f32> = column(o).map(|i| values[i]).collect();
         let was: Vec<bool> = column(o).map(|i| kept[i]).collect();
         for (i, keep) in column(o).zip(rule(&[&of], &[was], count)?.into_iter().flatten()) {

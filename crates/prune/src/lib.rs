@@ -10,6 +10,8 @@
 //! | [`elastic`] | the smallest after training under both | masked |
 //! | [`gradient`] | what the loss feels least (SNIP, Taylor) | masked |
 //! | [`wanda`] | the smallest magnitude times input norm | masked |
+//! | [`sparsegpt`] | what second derivatives find cheapest, made up for by the others | masked |
+//! | [`pattern`] | n of m inputs, blocks, whole rows or columns | masked |
 //! | [`movement`] | what training moves towards zero, hard or soft | masked |
 //! | [`sparse`] | nothing, or the smallest | packed sparse |
 //! | [`clip`] | the smallest of each sparse matrix | packed sparse |
@@ -30,11 +32,13 @@ pub mod module;
 pub mod movement;
 pub mod neurons;
 mod pack;
+pub mod pattern;
 pub mod penalty;
 pub mod random;
 mod schedule;
 pub mod solve;
 pub mod sparse;
+pub mod sparsegpt;
 mod target;
 mod tune;
 pub mod wanda;
@@ -61,6 +65,8 @@ pub const KINDS: &[Kind] = &[
     gradient::SNIP,
     gradient::TAYLOR,
     wanda::KIND,
+    sparsegpt::KIND,
+    pattern::KIND,
     movement::HARD,
     movement::SOFT,
     clip::KIND,
