@@ -6,7 +6,6 @@
 
 use nlpress_model::{Model, Outline, SiteId};
 use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
-use nlpress_train::FitConfig;
 use serde::Deserialize;
 
 use crate::PruneError;
@@ -28,7 +27,7 @@ pub const KIND: Kind = Kind {
         ("l2", "weight of the sum of squares in the loss, positive; required"),
         (
             "train",
-            "training under the penalties, as a training table without l1 and l2; by default its defaults",
+            "training under the penalties, as a training table like finetune's, without l1 and l2; 10 epochs by default",
         ),
         SPARSITY,
         NONZEROS,
@@ -50,7 +49,7 @@ struct Raw {
     l1: f64,
     l2: f64,
     #[serde(default)]
-    train: FitConfig,
+    train: Tuning,
     sparsity: Option<f64>,
     nonzeros: Option<usize>,
     bytes: Option<usize>,
@@ -92,7 +91,7 @@ mod tests {
     fn both_penalties_are_set_and_positive() {
         let read = |text: &str| toml::from_str::<Elastic>(text).map_err(|e| e.message().to_owned());
         let elastic = read("l1 = 0.01\nl2 = 0.1\nsparsity = 0.5").unwrap();
-        assert_eq!((elastic.0.train.l1(), elastic.0.train.l2()), (0.01, 0.1));
+        assert_eq!((elastic.0.train.fit().l1(), elastic.0.train.fit().l2()), (0.01, 0.1));
         for (bad, says) in [
             ("l1 = 0\nl2 = 0.1\nsparsity = 0.5", "l1 is 0, but it must be positive"),
             ("l1 = 0.1\nl2 = nan\nsparsity = 0.5", "l2 is NaN"),

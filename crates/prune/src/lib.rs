@@ -5,6 +5,7 @@
 //! | [`neurons`] | hidden units that cost least on the validation rows | smaller matrices |
 //! | [`layers`] | whole hidden layers | fewer, merged matrices |
 //! | [`magnitude`] | the smallest connections | masked |
+//! | [`lottery`] | the smallest, in rounds that rewind | masked |
 //! | [`random`] | connections by lot, as the control | masked |
 //! | [`penalty`] | the smallest after training under L1 or L2 | masked |
 //! | [`elastic`] | the smallest after training under both | masked |
@@ -27,6 +28,7 @@ pub mod elastic;
 mod error;
 pub mod gradient;
 pub mod layers;
+pub mod lottery;
 pub mod magnitude;
 pub mod module;
 pub mod movement;
@@ -57,6 +59,7 @@ use nlpress_technique::Kind;
 pub const KINDS: &[Kind] = &[
     neurons::KIND,
     magnitude::KIND,
+    lottery::KIND,
     layers::KIND,
     sparse::KIND,
     penalty::L1,

@@ -65,9 +65,9 @@ pub const SOFT: Kind = Kind {
         START,
         (
             "threshold",
-            "a connection is there while σ(score) is above this, more than 0 and less than 1; 0.5 by default",
+            "a connection is there while σ(score) is above this, more than 0 and less than 1; 0.1 by default",
         ),
-        ("lambda", "weight of the penalty on the sum of σ(score), positive; 1e-5 by default"),
+        ("lambda", "weight of the penalty on the sum of σ(score), positive; 1e-3 by default"),
         FINETUNE,
     ],
     parse: parse::<Soft>,
@@ -78,22 +78,25 @@ const TRAIN: (&str, &str) = (
     "train",
     "training in which the scores are learnt, a training table as for finetune; 10 epochs by default",
 );
-const SCORE_RATE: (&str, &str) = ("score_rate", "learning rate of the scores, positive; 1 by default");
+const SCORE_RATE: (&str, &str) = (
+    "score_rate",
+    "learning rate of the scores, positive; 100 by default. From zero, the order of hard movement's scores does not \
+     depend on it",
+);
 const START: (&str, &str) = (
     "start",
-    "first scores: \"magnitude\" of the weights, so that movement corrects magnitude (default); \"zero\", as in the \
-     paper",
+    "first scores: \"zero\", as in the paper (default); \"magnitude\" of the weights, which movement then corrects",
 );
 
 /// Where scores start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Start {
-    /// At the magnitude of each weight.
-    #[default]
-    Magnitude,
     /// At zero.
+    #[default]
     Zero,
+    /// At the magnitude of each weight.
+    Magnitude,
 }
 
 /// The checked configuration of `prune.movement`.
@@ -179,7 +182,7 @@ impl TryFrom<RawHard> for Hard {
             target: Target::one_of(raw.sparsity, raw.nonzeros, raw.bytes)?,
             scope: raw.scope,
             train: raw.train,
-            score_rate: positive("score_rate", raw.score_rate.unwrap_or(1.0))?,
+            score_rate: positive("score_rate", raw.score_rate.unwrap_or(100.0))?,
             start: raw.start,
             masking: Masking::Hard { from: warmup, to: 1.0 - settle },
             finetune: raw.finetune,
@@ -191,7 +194,7 @@ impl TryFrom<RawSoft> for Soft {
     type Error = PruneError;
 
     fn try_from(raw: RawSoft) -> Result<Self, PruneError> {
-        let threshold = raw.threshold.unwrap_or(0.5);
+        let threshold = raw.threshold.unwrap_or(0.1);
         if !(threshold > 0.0 && threshold < 1.0) {
             return Err(PruneError::setting("threshold", threshold, "more than 0 and less than 1"));
         }
@@ -200,9 +203,9 @@ impl TryFrom<RawSoft> for Soft {
             target: Target::one_of(raw.sparsity, raw.nonzeros, raw.bytes)?,
             scope: raw.scope,
             train: raw.train,
-            score_rate: positive("score_rate", raw.score_rate.unwrap_or(1.0))?,
+            score_rate: positive("score_rate", raw.score_rate.unwrap_or(100.0))?,
             start: raw.start,
-            masking: Masking::Soft { above, lambda: positive("lambda", raw.lambda.unwrap_or(1e-5))? },
+            masking: Masking::Soft { above, lambda: positive("lambda", raw.lambda.unwrap_or(1e-3))? },
             finetune: raw.finetune,
         }))
     }
@@ -402,7 +405,7 @@ mod tests {
         let soft = |text: &str| toml::from_str::<Soft>(text).map_err(|e| e.message().to_owned());
         assert_eq!(hard("sparsity = 0.5").unwrap().0.masking, Masking::Hard { from: 0.1, to: 0.8 });
         let Masking::Soft { above, .. } = soft("sparsity = 0.5").unwrap().0.masking else { panic!() };
-        assert_eq!(above, 0.0);
+        assert!((above - (1.0f32 / 9.0).ln()).abs() < 1e-6);
         for (message, says) in [
             (hard("sparsity = 0.5\nwarmup = 1"), "warmup is 1, but it must be between 0 and 0.9"),
             (hard("sparsity = 0.5\nwarmup = 0.6\nsettle = 0.5"), "warmup + settle is 1.1"),

@@ -7,14 +7,13 @@
 
 use nlpress_model::{Model, Outline, SiteId};
 use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
-use nlpress_train::FitConfig;
 use serde::Deserialize;
 
 use crate::PruneError;
 use crate::cut::{self, Cut, SCOPE, Scope};
 use crate::magnitude::keep_largest;
 use crate::target::{BYTES, NONZEROS, SPARSITY, Target};
-use crate::tune::{FINETUNE, Tuning, retrain_if, tune};
+use crate::tune::{FINETUNE, Tuning, retrain, retrain_if};
 
 /// The entry of L1 clipping in the list of all techniques.
 pub const L1: Kind = Kind {
@@ -39,7 +38,7 @@ pub const L2: Kind = Kind {
         ("lambda", "weight of the penalty in the loss, positive; required"),
         (
             "train",
-            "training under the penalty, as a training table without l1 and l2; by default its defaults",
+            "training under the penalty, as a training table like finetune's, without l1 and l2; 10 epochs by default",
         ),
         SPARSITY,
         NONZEROS,
@@ -60,7 +59,7 @@ pub struct Penalised<const NORM: u8>(Regularised);
 struct Raw {
     lambda: f64,
     #[serde(default)]
-    train: FitConfig,
+    train: Tuning,
     sparsity: Option<f64>,
     nonzeros: Option<usize>,
     bytes: Option<usize>,
@@ -90,20 +89,21 @@ pub(crate) fn positive(key: &'static str, value: f64) -> Result<f64, PruneError>
 }
 
 /// A training under a penalty, which is named outside its table.
-pub(crate) fn penalised(train: FitConfig, (l1, l2): (f64, f64)) -> Result<FitConfig, PruneError> {
-    for (key, given) in [("train.l1", train.l1()), ("train.l2", train.l2())] {
+pub(crate) fn penalised(train: Tuning, (l1, l2): (f64, f64)) -> Result<Tuning, PruneError> {
+    for (key, given) in [("train.l1", train.fit().l1()), ("train.l2", train.fit().l2())] {
         if given != 0.0 {
             return Err(PruneError::setting(key, given, "left out: the penalty is set beside train"));
         }
     }
-    train.with_penalty(l1, l2).map_err(|e| PruneError::Training(e.to_string()))
+    let fit = train.fit().clone().with_penalty(l1, l2);
+    Ok(train.with_fit(fit.map_err(|e| PruneError::Training(e.to_string()))?))
 }
 
 /// Training under a penalty, a cut by magnitude, and a training with the mask held.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Regularised {
     /// With the penalty in it.
-    pub(crate) train: FitConfig,
+    pub(crate) train: Tuning,
     pub(crate) target: Target,
     pub(crate) scope: Scope,
     pub(crate) finetune: Option<Tuning>,
@@ -120,7 +120,7 @@ impl Technique for Regularised {
 
     fn apply(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
         let cut = Cut::of(&model, on, self.target, self.scope)?;
-        let model = tune(model, &self.train, "penalty", cx)?;
+        let model = retrain(model, &self.train, "penalty", None, cx)?;
         let model = cut.make(model, &mut keep_largest)?;
         retrain_if(model, self.finetune.as_ref(), cx)
     }
@@ -148,9 +148,9 @@ mod tests {
     fn the_penalty_is_set_once() {
         let read = |text: &str| toml::from_str::<Penalised<1>>(text).map_err(|e| e.message().to_owned());
         let l1 = read("lambda = 0.01\nsparsity = 0.5").unwrap();
-        assert_eq!((l1.0.train.l1(), l1.0.train.l2()), (0.01, 0.0));
+        assert_eq!((l1.0.train.fit().l1(), l1.0.train.fit().l2()), (0.01, 0.0));
         let l2: Penalised<2> = toml::from_str("lambda = 0.01\nsparsity = 0.5").unwrap();
-        assert_eq!((l2.0.train.l1(), l2.0.train.l2()), (0.0, 0.01));
+        assert_eq!((l2.0.train.fit().l1(), l2.0.train.fit().l2()), (0.0, 0.01));
         for (bad, says) in [
             ("lambda = 0.1\nsparsity = 0.5\ntrain = { l1 = 0.1 }", "train.l1 is 0.1"),
             ("lambda = 0.1\nsparsity = 0.5\ntrain = { l2 = 0.2 }", "train.l2 is 0.2"),
