@@ -78,29 +78,43 @@ impl Stages {
         Needs { training: self.trains(), validation: self.trains(), teacher: false }
     }
 
+    /// Whether it cuts in steps.
+    pub(crate) fn in_steps(&self) -> bool {
+        self.tunings.len() > 1
+    }
+
     /// Runs the schedule: `score` gives one row of scores for each selected site, `rule` chooses by them.
     pub(crate) fn run(
         &self,
-        mut model: Model,
+        model: Model,
         cut: &Cut,
         cx: &mut Cx<'_>,
         score: &mut dyn FnMut(&Model, At, &mut Cx<'_>) -> Result<Vec<Vec<f32>>, StepError>,
         rule: &mut Rule<'_>,
     ) -> Result<Model, StepError> {
-        let steps = self.tunings.len();
-        if steps < 2 {
-            cx.progress("cutting", 0, 1)?;
-            let at = (self.curve, 1, 1);
+        self.run_steps(model, cx, &mut |model, at, cx| {
             let scores = score(&model, at, cx)?;
-            model = cut.make_by(model, &scores, at, rule)?;
+            cut.make_by(model, &scores, at, rule)
+        })
+    }
+
+    /// Runs the schedule: `step` cuts to a point of its curve.
+    pub(crate) fn run_steps(
+        &self,
+        mut model: Model,
+        cx: &mut Cx<'_>,
+        step: &mut dyn FnMut(Model, At, &mut Cx<'_>) -> Result<Model, StepError>,
+    ) -> Result<Model, StepError> {
+        if !self.in_steps() {
+            cx.progress("cutting", 0, 1)?;
+            model = step(model, (self.curve, 1, 1), cx)?;
             return retrain_if(model, self.tunings.first(), cx);
         }
-        for (step, tuning) in (1..).zip(&self.tunings) {
-            cx.progress("cutting", step as usize - 1, steps)?;
-            let at = (self.curve, step, steps as u64);
-            let scores = score(&model, at, cx)?;
-            model = cut.make_by(model, &scores, at, rule)?;
-            model = retrain(model, tuning, &format!("finetune {step}"), None, cx)?;
+        let steps = self.tunings.len();
+        for (number, tuning) in (1..).zip(&self.tunings) {
+            cx.progress("cutting", number as usize - 1, steps)?;
+            model = step(model, (self.curve, number, steps as u64), cx)?;
+            model = retrain(model, tuning, &format!("finetune {number}"), None, cx)?;
         }
         Ok(model)
     }

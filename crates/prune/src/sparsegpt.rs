@@ -10,18 +10,19 @@
 //! treated in the order of the forward pass, each with the inputs that the pruned sites before it give. All sums
 //! are in double precision, in the order of the rows.
 
-use nlpress_model::{Form, Layer, Model, Outline, SiteId, Weight};
+use nlpress_model::{Layer, Model, Outline, SiteId, Weight};
 use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
 use serde::Deserialize;
 
 use crate::PruneError;
 use crate::activations::{CALIBRATION, calibration_rows, each_input};
-use crate::cut::{self, Cut, Scope, keep_each_output, keep_in_outputs, kept_by_output};
+use crate::cut::{self, At, Cut, Scope, keep_each_output, keep_in_outputs, kept_by_output};
 use crate::magnitude::keep_largest;
 use crate::pattern::NOfM;
+use crate::schedule::{SCHEDULE, STEPS, Schedule, Stages};
 use crate::solve::{Gram, inverse_factor};
 use crate::target::{BYTES, NONZEROS, SPARSITY, Target};
-use crate::tune::{FINETUNE, Tuning, retrain_if};
+use crate::tune::{FINETUNE, Tuning};
 
 /// Widest input that is solved for: 128 MiB of sums, and less than a minute.
 pub const WIDEST: usize = 4096;
@@ -50,6 +51,8 @@ pub const KIND: Kind = Kind {
         CALIBRATION,
         ("block", "inputs whose entries are chosen at a time, from 1 to 4096; 128 by default"),
         ("damping", "added to H's diagonal, relative to its mean, from 1e-8 to 1; 0.01 by default"),
+        SCHEDULE,
+        STEPS,
         FINETUNE,
     ],
     parse: parse::<SparseGpt>,
@@ -63,7 +66,7 @@ pub struct SparseGpt {
     rows: usize,
     block: usize,
     damping: f64,
-    finetune: Option<Tuning>,
+    stages: Stages,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -83,6 +86,9 @@ struct Raw {
     rows: Option<usize>,
     block: Option<usize>,
     damping: Option<f64>,
+    #[serde(default)]
+    schedule: Schedule,
+    steps: Option<u32>,
     finetune: Option<Tuning>,
 }
 
@@ -113,12 +119,17 @@ impl TryFrom<Raw> for SparseGpt {
         if !(1e-8..=1.0).contains(&damping) {
             return Err(PruneError::setting("damping", damping, "between 1e-8 and 1"));
         }
+        let stages = Stages::new(raw.schedule, raw.steps, raw.finetune)?;
         if let What::NOfM(n_m) = what {
             if !block.is_multiple_of(n_m.of()) {
                 return Err(PruneError::setting("block", block, "a multiple of the m of n_m"));
             }
+            if stages.in_steps() {
+                let bound = "\"one_shot\" with n_m, which has no steps";
+                return Err(PruneError::setting("schedule", "given", bound));
+            }
         }
-        Ok(Self { what, rows: calibration_rows(raw.rows)?, block, damping, finetune: raw.finetune })
+        Ok(Self { what, rows: calibration_rows(raw.rows)?, block, damping, stages })
     }
 }
 
@@ -269,16 +280,21 @@ impl SparseGpt {
         Ok((weights, bias, mask))
     }
 
-    /// Entries that each selected site keeps.
-    fn counts(&self, model: &Model, on: &[SiteId]) -> Result<Vec<(SiteId, usize)>, StepError> {
+    /// Entries that each selected site keeps at a point of the schedule.
+    fn counts(
+        &self,
+        model: &Model,
+        on: &[SiteId],
+        cut: Option<&Cut>,
+        at: At,
+    ) -> Result<Vec<(SiteId, usize)>, StepError> {
         let layers: Vec<&Layer> = model.layers().iter().filter(|l| on.contains(&l.id)).collect();
         let ids = layers.iter().map(|l| l.id.clone());
-        let counts: Vec<usize> = match self.what {
-            What::NOfM(n_m) => layers.iter().map(|l| n_m.kept(l.shape)).collect(),
-            What::Target(target, scope) => {
-                let cut = Cut::of(model, on, target, scope)?;
+        let counts: Vec<usize> = match (self.what, cut) {
+            (What::NOfM(n_m), _) => layers.iter().map(|l| n_m.kept(l.shape)).collect(),
+            (_, None) => Vec::new(),
+            (_, Some(cut)) => {
                 let kept: Vec<Vec<bool>> = layers.iter().map(|l| l.weight.keep()).collect();
-                let at = (cut::Curve::Cubic, 1, 1);
                 let masks = cut.choose(&cut.weights(model), &kept, at, &mut keep_largest);
                 let masks = masks.map_err(|e| StepError::Failed(e.to_string()))?;
                 masks.iter().map(|mask| mask.iter().filter(|k| **k).count()).collect()
@@ -290,7 +306,7 @@ impl SparseGpt {
 
 impl Technique for SparseGpt {
     fn needs(&self) -> Needs {
-        Needs { training: true, validation: self.finetune.is_some(), teacher: false }
+        Needs { training: true, ..self.stages.needs() }
     }
 
     fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
@@ -304,19 +320,22 @@ impl Technique for SparseGpt {
         }
     }
 
-    fn apply(&self, mut model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
-        for (id, count) in self.counts(&model, on)? {
-            let Some(site) = model.layers().iter().position(|l| l.id == id) else { continue };
-            if let Form::Packed(_) = model.layers()[site].weight.form() {
-                return Err(StepError::Failed(format!("site {id}: it is packed: prune before packing")));
+    fn apply(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
+        let cut = match self.what {
+            What::Target(target, scope) => Some(Cut::of(&model, on, target, scope)?),
+            What::NOfM(_) => None,
+        };
+        self.stages.run_steps(model, cx, &mut |mut model, at, cx| {
+            for (id, count) in self.counts(&model, on, cut.as_ref(), at)? {
+                let Some(site) = model.layers().iter().position(|l| l.id == id) else { continue };
+                let (values, bias, keep) = self.prune(&model, site, count, cx)?;
+                let (spec, mut layers) = model.into_parts();
+                layers[site].weight = Weight::Masked { values, keep };
+                layers[site].bias = bias;
+                model = Model::new(spec, layers)?;
             }
-            let (values, bias, keep) = self.prune(&model, site, count, cx)?;
-            let (spec, mut layers) = model.into_parts();
-            layers[site].weight = Weight::Masked { values, keep };
-            layers[site].bias = bias;
-            model = Model::new(spec, layers)?;
-        }
-        retrain_if(model, self.finetune.as_ref(), cx)
+            Ok(model)
+        })
     }
 }
 
@@ -404,6 +423,7 @@ mod tests {
             ("sparsity = 0.5\nblock = 0", "block is 0"),
             ("sparsity = 0.5\ndamping = 0", "damping is 0"),
             ("sparsity = 0.5\nrows = 0", "rows is 0"),
+            ("n_m = '2:4'\nschedule = 'cubic'\nsteps = 2\nfinetune = {}", "schedule is given"),
         ] {
             let message = read(bad).unwrap_err();
             assert!(message.contains(says), "{bad}: {message}");
