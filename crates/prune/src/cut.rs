@@ -145,7 +145,7 @@ impl Cut {
         let counts = target.counts(&outline, &selected, scope);
         let counts = counts.map_err(|problem| StepError::Failed(problem.to_string()))?;
         let ranges: Vec<Range<usize>> = match scope {
-            Scope::Global => Vec::from_iter([0..layers.len()]),
+            Scope::Global => std::iter::once(0..layers.len()).collect(),
             Scope::Site | Scope::Output => (0..layers.len()).map(|i| i..i + 1).collect(),
         };
         let mut groups = Vec::new();

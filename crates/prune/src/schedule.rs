@@ -18,6 +18,11 @@ pub(crate) const SCHEDULE: (&str, &str) = (
 pub(crate) const STEPS: (&str, &str) =
     ("steps", "cuts of a schedule in steps, from 2 to 1000; required with one, refused without");
 
+/// Gives one row of scores for each selected site of a model, for a cut to a point of a curve.
+type Score<'a> = dyn FnMut(&Model, At, &mut Cx<'_>) -> Result<Vec<Vec<f32>>, StepError> + 'a;
+/// Cuts a model to a point of a curve.
+type Step<'a> = dyn FnMut(Model, At, &mut Cx<'_>) -> Result<Model, StepError> + 'a;
+
 /// How the kept count falls over the steps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -89,7 +94,7 @@ impl Stages {
         model: Model,
         cut: &Cut,
         cx: &mut Cx<'_>,
-        score: &mut dyn FnMut(&Model, At, &mut Cx<'_>) -> Result<Vec<Vec<f32>>, StepError>,
+        score: &mut Score<'_>,
         rule: &mut Rule<'_>,
     ) -> Result<Model, StepError> {
         self.run_steps(model, cx, &mut |model, at, cx| {
@@ -103,7 +108,7 @@ impl Stages {
         &self,
         mut model: Model,
         cx: &mut Cx<'_>,
-        step: &mut dyn FnMut(Model, At, &mut Cx<'_>) -> Result<Model, StepError>,
+        step: &mut Step<'_>,
     ) -> Result<Model, StepError> {
         if !self.in_steps() {
             cx.progress("cutting", 0, 1)?;

@@ -243,14 +243,8 @@ impl SparseGpt {
         }
     }
 
-    /// Weights, bias and mask of a site of which `count` entries are kept.
-    fn prune(
-        &self,
-        model: &Model,
-        site: usize,
-        count: usize,
-        cx: &Cx<'_>,
-    ) -> Result<(Vec<f32>, Vec<f32>, Vec<bool>), StepError> {
+    /// A site of which `count` entries are kept.
+    fn prune(&self, model: &Model, site: usize, count: usize, cx: &Cx<'_>) -> Result<Layer, StepError> {
         let failed = |e: PruneError| StepError::Failed(format!("site {}: {e}", model.layers()[site].id));
         let layer: &Layer = &model.layers()[site];
         let (inputs, outputs) = (layer.shape.inputs, layer.shape.outputs);
@@ -276,8 +270,8 @@ impl SparseGpt {
             }
             mask.extend(chosen);
         }
-        let (weights, bias) = surgery.finish();
-        Ok((weights, bias, mask))
+        let (values, bias) = surgery.finish();
+        Ok(Layer { weight: Weight::Masked { values, keep: mask }, bias, ..layer.clone() })
     }
 
     /// Entries that each selected site keeps at a point of the schedule.
@@ -328,10 +322,9 @@ impl Technique for SparseGpt {
         self.stages.run_steps(model, cx, &mut |mut model, at, cx| {
             for (id, count) in self.counts(&model, on, cut.as_ref(), at)? {
                 let Some(site) = model.layers().iter().position(|l| l.id == id) else { continue };
-                let (values, bias, keep) = self.prune(&model, site, count, cx)?;
+                let pruned = self.prune(&model, site, count, cx)?;
                 let (spec, mut layers) = model.into_parts();
-                layers[site].weight = Weight::Masked { values, keep };
-                layers[site].bias = bias;
+                layers[site] = pruned;
                 model = Model::new(spec, layers)?;
             }
             Ok(model)
