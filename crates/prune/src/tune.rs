@@ -5,7 +5,7 @@
 //! default here.
 
 use nlpress_core::Seed;
-use nlpress_model::{Model, Spec};
+use nlpress_model::{Layer, Model, Spec};
 use nlpress_technique::{Cx, StepError};
 use nlpress_train::{Engine, Fit, FitConfig, fit};
 use serde::Deserialize;
@@ -16,14 +16,15 @@ use crate::PruneError;
 pub(crate) const FINETUNE: (&str, &str) = (
     "finetune",
     "training with the mask held, as a training table, whose learning rate is 1e-2 and whose schedule \"linear\" \
-     by default; its epochs are spread over the steps; its `dropout` replaces the network's, which is otherwise lowered to rate \u{b7} \
-     \u{221a}(share kept) as in Han et al. 2015; none by default",
+     by default; its epochs are spread over the steps; its `dropout` replaces the network's, which is otherwise lowered by the \
+     root of the share of weights kept, as in Han et al. 2015; none by default",
 );
 
 /// How a network is trained whose connections were cut: a training table with one more key, `dropout`.
 ///
 /// Dropout fits the size of a network. A cut one needs less of it: without a rate of its own, the network's is
-/// multiplied by the root of the share of kept weights (Han et al. 2015, section 3.2).
+/// multiplied by the root of the share of weights that a site has left (Han et al. 2015, section 3.2), on average
+/// over the sites that dropout comes before.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(try_from = "toml::Table")]
 pub struct Tuning {
@@ -69,9 +70,10 @@ impl Tuning {
         Self { fit, dropout: self.dropout }
     }
 
-    /// Dropout for a network of rate `rate` of whose `weights` so many are `kept`.
-    pub fn dropout(&self, rate: f64, kept: usize, weights: usize) -> f64 {
-        self.dropout.unwrap_or_else(|| rate * (kept as f64 / weights.max(1) as f64).sqrt())
+    /// Dropout for a network of rate `rate`, of whose sites after the first these `shares` of the weights are left.
+    pub fn dropout(&self, rate: f64, shares: &[f64]) -> f64 {
+        let mean = shares.iter().map(|s| s.sqrt()).sum::<f64>() / shares.len().max(1) as f64;
+        self.dropout.unwrap_or(if shares.is_empty() { rate } else { rate * mean })
     }
 
     /// The training spread over steps, as evenly as can be, the later steps getting what is left over.
@@ -91,10 +93,9 @@ pub(crate) fn retrain<'a>(
     engine: Option<&'a mut dyn Engine>,
     cx: &'a Cx<'_>,
 ) -> Result<Model, StepError> {
-    let outline = model.outline();
-    let weights = outline.sites.iter().map(|s| s.shape.weights()).sum();
-    let rate = |rate: f64| tuning.dropout(rate, outline.kept, weights);
-    let (changed, own) = with_dropout(model, rate)?;
+    let left = |l: &Layer| l.weight.kept() as f64 / l.shape.weights() as f64;
+    let shares: Vec<f64> = model.layers().iter().skip(1).map(left).collect();
+    let (changed, own) = with_dropout(model, |rate| tuning.dropout(rate, &shares))?;
     let seed: Seed = cx.seed.derive(name);
     let fit_on =
         Fit { valid: Some(cx.valid), engine, ..Fit::new(&tuning.fit, cx.backend, cx.train, seed, cx.sink) };
@@ -163,8 +164,9 @@ mod tests {
         let read = |text: &str| toml::from_str::<Tuning>(text).map_err(|e| e.message().to_owned());
         let tuning = read("epochs = 3").unwrap();
         assert_eq!(tuning.fit().epochs(), 3);
-        assert!((tuning.dropout(0.5, 4, 100) - 0.1).abs() < 1e-12);
-        assert_eq!(read("dropout = 0").unwrap().dropout(0.5, 4, 100), 0.0);
+        assert!((tuning.dropout(0.5, &[0.04, 0.16]) - 0.15).abs() < 1e-12);
+        assert_eq!((tuning.dropout(0.5, &[1.0, 1.0]), tuning.dropout(0.5, &[])), (0.5, 0.5));
+        assert_eq!(read("dropout = 0").unwrap().dropout(0.5, &[0.04]), 0.0);
         assert_eq!(Tuning::default(), read("").unwrap());
         for (bad, says) in [
             ("dropout = 1.0", "dropout is 1.0"),
