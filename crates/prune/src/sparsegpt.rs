@@ -6,16 +6,21 @@
 //! and what a dropped weight leaves undone goes to the inputs that are still free. The inverse of what is left of
 //! `H` at each step is a row of one Cholesky factor.
 //!
+//! Not every output matters alike. With `weigh = "loss"`, an error at an output costs the mean squared derivative of
+//! the loss by it: the second derivatives of the loss itself, in Kronecker-factored form (Martens and Grosse 2015).
+//! Costs at different sites can then be compared, and most of a site may go where nothing depends on it.
+//!
 //! The bias takes part as the weight of an input that is always one, is never dropped and is frozen last. Sites are
 //! treated in the order of the forward pass, each with the inputs that the pruned sites before it give. All sums
 //! are in double precision, in the order of the rows.
 
-use nlpress_model::{Layer, Model, Outline, SiteId, Weight};
+use nlpress_model::{Layer, Model, Network, Outline, SiteId, Weight};
 use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
-use serde::Deserialize;
+use nlpress_train::{Labels, Objective};
+use serde::{Deserialize, Serialize};
 
 use crate::PruneError;
-use crate::activations::{CALIBRATION, calibration_rows, each_input};
+use crate::activations::{CALIBRATION, calibration_rows, draw, each_input};
 use crate::cut::{self, At, Cut, Scope, keep_each_output, keep_in_outputs, kept_by_output};
 use crate::magnitude::keep_largest;
 use crate::pattern::NOfM;
@@ -32,7 +37,8 @@ pub const KIND: Kind = Kind {
     name: "prune.sparsegpt",
     family: Family::Simplify,
     summary: "Drops connections and moves the others so that each site computes what it did, by second derivatives.",
-    source: "Frantar and Alistarh 2023, arXiv:2301.00774; Hassibi and Stork 1993 (optimal brain surgeon)",
+    source: "Frantar and Alistarh 2023, arXiv:2301.00774; Hassibi and Stork 1993 (optimal brain surgeon); \
+             weighing: Martens and Grosse 2015, arXiv:1503.05671",
     example: "sparsity = 0.5\nrows = 64\nblock = 8",
     on: &["**"],
     settings: &[
@@ -45,8 +51,13 @@ pub const KIND: Kind = Kind {
         ),
         (
             "scope",
-            "\"global\": each site keeps as many as a ranking of all sites by magnitude gives it (default); \
-             \"site\": its share; \"output\": so does each output",
+            "\"global\": each site keeps as many as a ranking over all sites gives it, by cost with weigh = \"loss\" and \
+             by magnitude without (default); \"site\": its share; \"output\": so does each output",
+        ),
+        (
+            "weigh",
+            "\"even\": an error at one output of a site costs as much as at another; \"loss\": as much as the loss \
+             feels it (default)",
         ),
         CALIBRATION,
         ("block", "inputs whose entries are chosen at a time, from 1 to 4096; 128 by default"),
@@ -66,6 +77,7 @@ pub struct SparseGpt {
     rows: usize,
     block: usize,
     damping: f64,
+    weigh: Weigh,
     stages: Stages,
 }
 
@@ -73,6 +85,17 @@ pub struct SparseGpt {
 enum What {
     Target(Target, Scope),
     NOfM(NOfM),
+}
+
+/// What an error at an output of a site costs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Weigh {
+    /// As much as at any other.
+    Even,
+    /// As much as the loss feels it: times the mean squared derivative of the loss by that output's pre-activation.
+    #[default]
+    Loss,
 }
 
 #[derive(Deserialize)]
@@ -86,6 +109,8 @@ struct Raw {
     rows: Option<usize>,
     block: Option<usize>,
     damping: Option<f64>,
+    #[serde(default)]
+    weigh: Weigh,
     #[serde(default)]
     schedule: Schedule,
     steps: Option<u32>,
@@ -129,7 +154,7 @@ impl TryFrom<Raw> for SparseGpt {
                 return Err(PruneError::setting("schedule", "given", bound));
             }
         }
-        Ok(Self { what, rows: calibration_rows(raw.rows)?, block, damping, stages })
+        Ok(Self { what, rows: calibration_rows(raw.rows)?, block, damping, weigh: raw.weigh, stages })
     }
 }
 
@@ -140,26 +165,37 @@ pub struct Surgery {
     outputs: usize,
     /// `[inputs + 1, outputs]`.
     weights: Vec<f64>,
+    /// What an error at each output costs.
+    importance: Vec<f64>,
     /// Upper factor `U` with `Uᵀ · U = (H + damping)⁻¹`, `[inputs + 1, inputs + 1]`.
     factor: Vec<f64>,
 }
 
 impl Surgery {
-    /// Prepares to prune `weights` `[inputs, outputs]` with their `bias`, for the inputs summed up in `gram`.
+    /// Prepares to prune `weights` `[inputs, outputs]` with their `bias`, for the inputs summed up in `gram`, where
+    /// an error at an output costs its `importance`.
     ///
     /// # Errors
     /// [`PruneError`] when they do not fit, or the sums are not finite or cannot be inverted.
-    pub fn new(weights: &[f32], bias: &[f32], gram: &Gram, damping: f64) -> Result<Self, PruneError> {
+    pub fn new(
+        weights: &[f32],
+        bias: &[f32],
+        importance: &[f64],
+        gram: &Gram,
+        damping: f64,
+    ) -> Result<Self, PruneError> {
+        PruneError::same_length("importance", importance.len(), bias.len())?;
         let (inputs, outputs) = (gram.width(), bias.len());
         PruneError::same_length("weights", weights.len(), inputs * outputs)?;
         let singular =
             || PruneError::setting("damping", damping, "larger: the inputs' products cannot be inverted");
         let factor = inverse_factor(gram.with_constant(damping), inputs + 1).ok_or_else(singular)?;
         let weights = weights.iter().chain(bias).map(|w| f64::from(*w)).collect();
-        Ok(Self { inputs, outputs, weights, factor })
+        Ok(Self { inputs, outputs, weights, importance: importance.to_vec(), factor })
     }
 
-    /// What dropping each entry of the inputs `from..to` would cost now: `w² / [H⁻¹]`, `[to - from, outputs]`.
+    /// What dropping each entry of the inputs `from..to` would cost now: `w² / [H⁻¹]` times the importance of the
+    /// output, `[to - from, outputs]`.
     ///
     /// # Panics
     /// When there are no such inputs.
@@ -167,7 +203,8 @@ impl Surgery {
         let n = self.inputs + 1;
         let of = |i: usize| {
             let d = self.factor[i * n + i];
-            self.weights[i * self.outputs..(i + 1) * self.outputs].iter().map(move |w| (w / d).powi(2) as f32)
+            let row = self.weights[i * self.outputs..(i + 1) * self.outputs].iter().zip(&self.importance);
+            row.map(move |(w, importance)| ((w / d).powi(2) * importance) as f32)
         };
         (from..to).flat_map(of).collect()
     }
@@ -243,17 +280,35 @@ impl SparseGpt {
         }
     }
 
+    /// A site, ready to be pruned.
+    fn surgery(
+        &self,
+        model: &Model,
+        site: usize,
+        importance: &[Vec<f64>],
+        cx: &Cx<'_>,
+    ) -> Result<Surgery, StepError> {
+        let layer = &model.layers()[site];
+        let mut gram = Gram::new(layer.shape.inputs);
+        each_input(model, site, self.rows, "summing up inputs", cx, &mut |rows| gram.add(rows))?;
+        cx.progress("inverting", site, model.layers().len())?;
+        Surgery::new(&layer.weight.values(), &layer.bias, &importance[site], &gram, self.damping)
+            .map_err(|e| StepError::Failed(format!("site {}: {e}", layer.id)))
+    }
+
     /// A site of which `count` entries are kept.
-    fn prune(&self, model: &Model, site: usize, count: usize, cx: &Cx<'_>) -> Result<Layer, StepError> {
+    fn prune(
+        &self,
+        model: &Model,
+        site: usize,
+        count: usize,
+        mut surgery: Surgery,
+        cx: &Cx<'_>,
+    ) -> Result<Layer, StepError> {
         let failed = |e: PruneError| StepError::Failed(format!("site {}: {e}", model.layers()[site].id));
         let layer: &Layer = &model.layers()[site];
         let (inputs, outputs) = (layer.shape.inputs, layer.shape.outputs);
-        let mut gram = Gram::new(inputs);
-        each_input(model, site, self.rows, "summing up inputs", cx, &mut |rows| gram.add(rows))?;
-        cx.progress("inverting", site, model.layers().len())?;
         let kept = layer.weight.keep();
-        let mut surgery =
-            Surgery::new(&layer.weight.values(), &layer.bias, &gram, self.damping).map_err(failed)?;
         // How many entries each block keeps is decided before any of them is: an input that says much may keep more
         // than its share. Which ones is decided when the block is reached.
         let first = self.choose(&surgery.costs(0, inputs), &kept, outputs, count).map_err(failed)?;
@@ -274,27 +329,62 @@ impl SparseGpt {
         Ok(Layer { weight: Weight::Masked { values, keep: mask }, bias, ..layer.clone() })
     }
 
+    /// What an error at each output of each site costs, in parts of the dearest.
+    fn importance(&self, model: &Model, cx: &Cx<'_>) -> Result<Vec<Vec<f64>>, StepError> {
+        let mut sums: Vec<Vec<f64>> = model.layers().iter().map(|l| vec![0.0; l.shape.outputs]).collect();
+        if self.weigh == Weigh::Loss {
+            let (network, labels) = (Network::bind(model, cx.backend), Labels::of(cx.train));
+            let drawn = draw(cx.train.len(), self.rows, cx);
+            for (at, row) in drawn.chunks(1).enumerate() {
+                if at % 64 == 0 {
+                    cx.progress("weighing outputs", at, drawn.len())?;
+                }
+                let mut loss = |logits: &[f32], gradient: &mut [f32]| labels.loss(row, 1, logits, gradient);
+                let flat = network.gradients((cx.train.rows(), row), None, 0, &mut loss)?.flat;
+                // The derivative by a bias, for one row, is the one by the pre-activation.
+                let mut start = 0;
+                for (sums, layer) in sums.iter_mut().zip(model.layers()) {
+                    if layer.weight.is_trainable() {
+                        let bias = start + layer.shape.weights()..start + layer.shape.parameters();
+                        let squares = flat[bias].iter().map(|g| f64::from(*g).powi(2));
+                        sums.iter_mut().zip(squares).for_each(|(sum, square)| *sum += square);
+                        start += layer.shape.parameters();
+                    }
+                }
+            }
+        }
+        let most = sums.iter().flatten().fold(0.0_f64, |m, x| m.max(*x));
+        // An output that no row's loss feels still counts a little, so that its best entries stay.
+        let part = |x: f64| if most > 0.0 { (x / most).max(1e-9) } else { 1.0 };
+        Ok(sums.into_iter().map(|of| of.into_iter().map(part).collect()).collect())
+    }
+
     /// Entries that each selected site keeps at a point of the schedule.
     fn counts(
         &self,
         model: &Model,
-        on: &[SiteId],
-        cut: Option<&Cut>,
-        at: At,
-    ) -> Result<Vec<(SiteId, usize)>, StepError> {
-        let layers: Vec<&Layer> = model.layers().iter().filter(|l| on.contains(&l.id)).collect();
-        let ids = layers.iter().map(|l| l.id.clone());
-        let counts: Vec<usize> = match (self.what, cut) {
-            (What::NOfM(n_m), _) => layers.iter().map(|l| n_m.kept(l.shape)).collect(),
-            (_, None) => Vec::new(),
-            (_, Some(cut)) => {
-                let kept: Vec<Vec<bool>> = layers.iter().map(|l| l.weight.keep()).collect();
-                let masks = cut.choose(&cut.weights(model), &kept, at, &mut keep_largest);
-                let masks = masks.map_err(|e| StepError::Failed(e.to_string()))?;
-                masks.iter().map(|mask| mask.iter().filter(|k| **k).count()).collect()
-            }
+        on: &[usize],
+        (cut, at): (Option<&Cut>, At),
+        importance: &[Vec<f64>],
+        cx: &Cx<'_>,
+    ) -> Result<Vec<usize>, StepError> {
+        let layers: Vec<&Layer> = on.iter().map(|i| &model.layers()[*i]).collect();
+        let cut = match (self.what, cut) {
+            (What::NOfM(n_m), _) => return Ok(layers.iter().map(|l| n_m.kept(l.shape)).collect()),
+            (_, None) => return Ok(Vec::new()),
+            (_, Some(cut)) => cut,
         };
-        Ok(ids.zip(counts).collect())
+        let mut scores = cut.weights(model);
+        if let (What::Target(_, Scope::Global), Weigh::Loss) = (self.what, self.weigh) {
+            for (scores, &site) in scores.iter_mut().zip(on) {
+                let inputs = model.layers()[site].shape.inputs;
+                *scores = self.surgery(model, site, importance, cx)?.costs(0, inputs);
+            }
+        }
+        let kept: Vec<Vec<bool>> = layers.iter().map(|l| l.weight.keep()).collect();
+        let masks = cut.choose(&scores, &kept, at, &mut keep_largest);
+        let masks = masks.map_err(|e| StepError::Failed(e.to_string()))?;
+        Ok(masks.iter().map(|mask| mask.iter().filter(|k| **k).count()).collect())
     }
 }
 
@@ -319,10 +409,14 @@ impl Technique for SparseGpt {
             What::Target(target, scope) => Some(Cut::of(&model, on, target, scope)?),
             What::NOfM(_) => None,
         };
+        let sites: Vec<usize> =
+            model.layers().iter().enumerate().filter(|(_, l)| on.contains(&l.id)).map(|(i, _)| i).collect();
         self.stages.run_steps(model, cx, &mut |mut model, at, cx| {
-            for (id, count) in self.counts(&model, on, cut.as_ref(), at)? {
-                let Some(site) = model.layers().iter().position(|l| l.id == id) else { continue };
-                let pruned = self.prune(&model, site, count, cx)?;
+            let importance = self.importance(&model, cx)?;
+            let counts = self.counts(&model, &sites, (cut.as_ref(), at), &importance, cx)?;
+            for (&site, count) in sites.iter().zip(counts) {
+                let surgery = self.surgery(&model, site, &importance, cx)?;
+                let pruned = self.prune(&model, site, count, surgery, cx)?;
                 let (spec, mut layers) = model.into_parts();
                 layers[site] = pruned;
                 model = Model::new(spec, layers)?;
@@ -373,7 +467,7 @@ mod tests {
         // The cost is the rise of the squared error, and no other weights do better: moving any of them adds error.
         let (rows, weights, bias, gram) = case(5, 1);
         let was = output(&rows, &weights, &bias);
-        let mut surgery = Surgery::new(&weights, &bias, &gram, 1e-8).unwrap();
+        let mut surgery = Surgery::new(&weights, &bias, &[1.0], &gram, 1e-8).unwrap();
         let cost = f64::from(surgery.costs(0, 1)[0]);
         surgery.freeze(0, &[false]);
         let (new, new_bias) = surgery.finish();
@@ -392,16 +486,16 @@ mod tests {
     #[test]
     fn what_is_dropped_is_zero_and_keeping_all_changes_nothing() {
         let (_, weights, bias, gram) = case(7, 3);
-        let mut surgery = Surgery::new(&weights, &bias, &gram, 0.01).unwrap();
+        let mut surgery = Surgery::new(&weights, &bias, &[1.0; 3], &gram, 0.01).unwrap();
         (0..7).for_each(|i| surgery.freeze(i, &[true; 3]));
         assert_eq!(surgery.finish(), (weights.clone(), bias.clone()));
-        let mut surgery = Surgery::new(&weights, &bias, &gram, 0.01).unwrap();
+        let mut surgery = Surgery::new(&weights, &bias, &[1.0; 3], &gram, 0.01).unwrap();
         (0..7).for_each(|i| surgery.freeze(i, &[i % 2 == 0, false, true]));
         let (new, _) = surgery.finish();
         for i in 0..7 {
             assert_eq!([new[3 * i] == 0.0, new[3 * i + 1] == 0.0], [i % 2 == 1, true]);
         }
-        assert!(Surgery::new(&weights[..6], &bias, &gram, 0.01).is_err());
+        assert!(Surgery::new(&weights[..6], &bias, &[1.0; 3], &gram, 0.01).is_err());
     }
 
     #[test]
