@@ -8,7 +8,8 @@
 //!
 //! Not every output matters alike. With `weigh = "loss"`, an error at an output costs the mean squared derivative of
 //! the loss by it: the second derivatives of the loss itself, in Kronecker-factored form (Martens and Grosse 2015).
-//! Costs at different sites can then be compared, and most of a site may go where nothing depends on it.
+//! How many entries each site keeps is still a ranking by magnitude: shared out by these costs, small sites starve at
+//! high sparsity, and the network dies.
 //!
 //! The bias takes part as the weight of an input that is always one, is never dropped and is frozen last. Sites are
 //! treated in the order of the forward pass, each with the inputs that the pruned sites before it give. All sums
@@ -51,8 +52,8 @@ pub const KIND: Kind = Kind {
         ),
         (
             "scope",
-            "\"global\": each site keeps as many as a ranking over all sites gives it, by cost with weigh = \"loss\" and \
-             by magnitude without (default); \"site\": its share; \"output\": so does each output",
+            "\"global\": each site keeps as many as a ranking over all sites gives it, by \
+             magnitude (default); \"site\": its share; \"output\": so does each output",
         ),
         (
             "weigh",
@@ -364,9 +365,8 @@ impl SparseGpt {
         &self,
         model: &Model,
         on: &[usize],
-        (cut, at): (Option<&Cut>, At),
-        importance: &[Vec<f64>],
-        cx: &Cx<'_>,
+        cut: Option<&Cut>,
+        at: At,
     ) -> Result<Vec<usize>, StepError> {
         let layers: Vec<&Layer> = on.iter().map(|i| &model.layers()[*i]).collect();
         let cut = match (self.what, cut) {
@@ -374,15 +374,8 @@ impl SparseGpt {
             (_, None) => return Ok(Vec::new()),
             (_, Some(cut)) => cut,
         };
-        let mut scores = cut.weights(model);
-        if let (What::Target(_, Scope::Global), Weigh::Loss) = (self.what, self.weigh) {
-            for (scores, &site) in scores.iter_mut().zip(on) {
-                let inputs = model.layers()[site].shape.inputs;
-                *scores = self.surgery(model, site, importance, cx)?.costs(0, inputs);
-            }
-        }
         let kept: Vec<Vec<bool>> = layers.iter().map(|l| l.weight.keep()).collect();
-        let masks = cut.choose(&scores, &kept, at, &mut keep_largest);
+        let masks = cut.choose(&cut.weights(model), &kept, at, &mut keep_largest);
         let masks = masks.map_err(|e| StepError::Failed(e.to_string()))?;
         Ok(masks.iter().map(|mask| mask.iter().filter(|k| **k).count()).collect())
     }
@@ -413,7 +406,7 @@ impl Technique for SparseGpt {
             model.layers().iter().enumerate().filter(|(_, l)| on.contains(&l.id)).map(|(i, _)| i).collect();
         self.stages.run_steps(model, cx, &mut |mut model, at, cx| {
             let importance = self.importance(&model, cx)?;
-            let counts = self.counts(&model, &sites, (cut.as_ref(), at), &importance, cx)?;
+            let counts = self.counts(&model, &sites, cut.as_ref(), at)?;
             for (&site, count) in sites.iter().zip(counts) {
                 let surgery = self.surgery(&model, site, &importance, cx)?;
                 let pruned = self.prune(&model, site, count, surgery, cx)?;
