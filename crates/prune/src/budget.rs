@@ -256,7 +256,8 @@ impl Technique for Budget {
                 problems
                     .push(Problem::of_step("sparsity is more than the last of levels: give a larger level"));
             }
-            return crate::cut::plan(before, on, share, crate::Scope::Global, problems);
+            let target = crate::target::Target::Sparsity(share);
+            return crate::cut::plan(before, on, target, crate::Scope::Global, problems);
         }
         let mut after = before.clone();
         for site in treatable(before, on, problems) {

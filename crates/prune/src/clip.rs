@@ -7,16 +7,15 @@
 //! Against `prune.sparse`, whose entries compete over all sites: every site gets the same share here, which
 //! makes sizes predictable for each site and treats small layers harder.
 
-use nlpress_core::Fraction;
 use nlpress_model::{Model, Outline, SiteId};
 use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
-use nlpress_train::FitConfig;
 use serde::Deserialize;
 
+use crate::PruneError;
 use crate::cut::{self, Cut, Scope};
 use crate::pack::Places;
-use crate::tune::tune_if;
-use crate::{PruneError, error};
+use crate::target::{BYTES, NONZEROS, SPARSITY, Target};
+use crate::tune::{FINETUNE, Tuning, retrain_if};
 
 /// The entry in the list of all techniques.
 pub const KIND: Kind = Kind {
@@ -27,9 +26,11 @@ pub const KIND: Kind = Kind {
     example: "sparsity = 0.6",
     on: &["**"],
     settings: &[
-        ("sparsity", "share of each selected site's weights to drop, more than 0 and less than 1; required"),
+        SPARSITY,
+        NONZEROS,
+        BYTES,
         ("index", "\"auto\": the smaller for each site (default); \"bitmask\"; \"csr\""),
-        ("finetune", "training with the mask held before packing, as a training table; none by default"),
+        FINETUNE,
     ],
     parse: parse::<Clip>,
 };
@@ -38,25 +39,28 @@ pub const KIND: Kind = Kind {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(try_from = "Raw")]
 pub struct Clip {
-    sparsity: Fraction,
+    target: Target,
     index: Places,
-    finetune: Option<FitConfig>,
+    finetune: Option<Tuning>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Raw {
-    sparsity: f64,
+    sparsity: Option<f64>,
+    nonzeros: Option<usize>,
+    bytes: Option<usize>,
     #[serde(default)]
     index: Places,
-    finetune: Option<FitConfig>,
+    finetune: Option<Tuning>,
 }
 
 impl TryFrom<Raw> for Clip {
     type Error = PruneError;
 
     fn try_from(raw: Raw) -> Result<Self, PruneError> {
-        Ok(Self { sparsity: error::sparsity(raw.sparsity)?, index: raw.index, finetune: raw.finetune })
+        let target = Target::one_of(raw.sparsity, raw.nonzeros, raw.bytes)?;
+        Ok(Self { target, index: raw.index, finetune: raw.finetune })
     }
 }
 
@@ -99,16 +103,16 @@ impl Technique for Clip {
     }
 
     fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
-        self.index.plan(cut::plan(before, on, self.sparsity, Scope::Site, problems), on)
+        self.index.plan(cut::plan(before, on, self.target, Scope::Site, problems), on)
     }
 
     fn apply(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
         cx.progress("clipping", 0, 1)?;
-        let cut = Cut::of(&model, on, self.sparsity, Scope::Site)?;
+        let cut = Cut::of(&model, on, self.target, Scope::Site)?;
         let model = cut.make(model, &mut |weights: &[&[f32]], kept: &[Vec<bool>], count| {
             weights.iter().zip(kept).map(|(w, k)| clip_one(w, k, count)).collect()
         })?;
-        let model = tune_if(model, self.finetune.as_ref(), cx)?;
+        let model = retrain_if(model, self.finetune.as_ref(), cx)?;
         self.index.pack(model, on)
     }
 }

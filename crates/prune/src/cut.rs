@@ -1,12 +1,13 @@
 //! Dropping entries of the selected sites down to an exact count: what every technique of this crate that
 //! drops connections has in common. Which entries go is the technique's own rule.
 
-use nlpress_core::Fraction;
 use nlpress_model::{Form, Layer, Model, Outline, Site, SiteId, Weight};
 use nlpress_technique::{Problem, StepError};
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 
 use crate::PruneError;
+use crate::target::{Target, split};
 
 /// What a sparsity is counted over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,7 +18,16 @@ pub enum Scope {
     Global,
     /// Each selected site by itself.
     Site,
+    /// The incoming weights of each output of each selected site by themselves: a column of `[inputs, outputs]`.
+    Output,
 }
+
+/// The setting that names a scope.
+pub(crate) const SCOPE: (&str, &str) = (
+    "scope",
+    "\"global\": weights compete over all selected sites (default); \"site\": within each; \"output\": among \
+     the incoming weights of each output",
+);
 
 /// A rule: of `weights`, of which `kept` live, it says which `count` entries live on.
 pub(crate) type Rule<'a> =
@@ -66,11 +76,11 @@ pub(crate) fn kept_at(before: &Outline, sites: &[&Site]) -> Option<usize> {
     others.iter().all(|s| is_full(s)).then(|| before.kept.saturating_sub(weights(&others)))
 }
 
-/// Plans a cut to `sparsity`: the outline with fewer kept entries and masked sites.
+/// Plans a cut: the outline with fewer kept entries and masked sites.
 pub(crate) fn plan(
     before: &Outline,
     on: &[SiteId],
-    sparsity: Fraction,
+    target: Target,
     scope: Scope,
     problems: &mut Vec<Problem>,
 ) -> Outline {
@@ -79,22 +89,23 @@ pub(crate) fn plan(
     if sites.is_empty() {
         return after;
     }
-    let sizes: Vec<usize> = sites.iter().map(|s| s.shape.weights()).collect();
-    let total: usize = sizes.iter().sum();
-    let target = match scope {
-        Scope::Global => total - sparsity.of(total),
-        Scope::Site => sizes.iter().map(|n| n - sparsity.of(*n)).sum(),
-    };
-    match kept_at(before, &sites) {
-        None => problems.push(Problem::of_step(
+    let all: usize = sites.iter().map(|s| s.shape.weights()).sum();
+    match (target.counts(before, &sites, scope), kept_at(before, &sites)) {
+        (Err(problem), _) => problems.push(problem),
+        (_, None) => problems.push(Problem::of_step(
             "some selected sites and some others are sparse already, so that the kept entries of the selected \
              ones cannot be told beforehand: select all sparse sites, or none",
         )),
-        Some(kept) if target >= kept => problems.push(Problem::of_step(format!(
-            "sparsity {} leaves {target} of {total} entries, but only {kept} are kept already: it must be larger",
-            sparsity.get()
-        ))),
-        Some(kept) => after.kept = before.kept.saturating_sub(kept) + target,
+        (Ok(counts), Some(kept)) => {
+            let count = counts.iter().sum::<usize>();
+            if count >= kept {
+                problems.push(Problem::of_step(format!(
+                    "{target} leaves {count} of {all} entries, but only {kept} are kept already: it must be {}",
+                    target.must_be()
+                )));
+            }
+            after.kept = before.kept.saturating_sub(kept) + count;
+        }
     }
     for site in sites {
         if let Some(site) = after.site_mut(&site.id) {
@@ -104,69 +115,227 @@ pub(crate) fn plan(
     after
 }
 
+/// A point of a curve: step so many of so many.
+pub(crate) type At = (Curve, u64, u64);
+
 /// The entries that compete with each other, and how many of them stay in the end.
 #[derive(Debug)]
 struct Group {
-    sites: Vec<SiteId>,
+    /// Places in the list of selected sites.
+    members: Range<usize>,
     kept: usize,
     target: usize,
 }
 
 /// A cut that is laid over a model, to be made at once or in steps.
 #[derive(Debug)]
-pub(crate) struct Cut(Vec<Group>);
+pub(crate) struct Cut {
+    /// The selected sites in the model's order, with their outputs.
+    sites: Vec<(SiteId, usize)>,
+    scope: Scope,
+    groups: Vec<Group>,
+}
 
 impl Cut {
-    /// Lays a sparsity over the selected sites of a model.
-    pub(crate) fn of(
-        model: &Model,
-        on: &[SiteId],
-        sparsity: Fraction,
-        scope: Scope,
-    ) -> Result<Self, StepError> {
+    /// Lays a target over the selected sites of a model.
+    pub(crate) fn of(model: &Model, on: &[SiteId], target: Target, scope: Scope) -> Result<Self, StepError> {
         let layers: Vec<&Layer> = model.layers().iter().filter(|l| on.contains(&l.id)).collect();
-        let groups: Vec<&[&Layer]> = match scope {
-            Scope::Global => vec![&layers[..]],
-            Scope::Site => layers.chunks(1).collect(),
+        let outline = model.outline();
+        let selected: Vec<&Site> = outline.sites.iter().filter(|s| on.contains(&s.id)).collect();
+        let counts = target.counts(&outline, &selected, scope);
+        let counts = counts.map_err(|problem| StepError::Failed(problem.to_string()))?;
+        let ranges: Vec<Range<usize>> = match scope {
+            Scope::Global => std::iter::once(0..layers.len()).collect(),
+            Scope::Site | Scope::Output => (0..layers.len()).map(|i| i..i + 1).collect(),
         };
-        let mut cut = Vec::new();
-        for layers in groups {
+        let mut groups = Vec::new();
+        for (members, target) in ranges.into_iter().zip(counts) {
+            let layers = &layers[members.clone()];
             let size: usize = layers.iter().map(|l| l.shape.weights()).sum();
             let kept: usize = layers.iter().map(|l| l.weight.kept()).sum();
-            let target = size - sparsity.of(size);
-            let sites: Vec<SiteId> = layers.iter().map(|l| l.id.clone()).collect();
             if kept < target {
-                let names = sites.iter().map(SiteId::as_str).collect::<Vec<_>>().join(", ");
-                let share = sparsity.get();
+                let names = layers.iter().map(|l| l.id.as_str()).collect::<Vec<_>>().join(", ");
                 return Err(StepError::Failed(format!(
-                    "{names}: {kept} of {size} entries are kept, fewer than the {target} of sparsity {share}: \
-                     use the global scope or a larger sparsity"
+                    "{names}: {kept} of {size} entries are kept, fewer than the {target} that are to stay: use the \
+                     global scope or drop more"
                 )));
             }
-            cut.push(Group { sites, kept, target });
+            groups.push(Group { members, kept, target });
         }
-        Ok(Self(cut))
+        let sites = layers.iter().map(|l| (l.id.clone(), l.shape.outputs)).collect();
+        Ok(Self { sites, scope, groups })
     }
 
-    /// Drops entries down to the final count.
+    /// The selected layers of a model, in its order.
+    pub(crate) fn layers<'a>(&self, model: &'a Model) -> Vec<&'a Layer> {
+        model.layers().iter().filter(|l| self.sites.iter().any(|(id, _)| id == &l.id)).collect()
+    }
+
+    /// Which of the selected sites that is, from 0.
+    pub(crate) fn place(&self, id: &SiteId) -> Option<usize> {
+        self.sites.iter().position(|(site, _)| site == id)
+    }
+
+    /// The selected sites' weights among numbers in the order of [`Model::flat`].
+    pub(crate) fn of_flat(&self, model: &Model, flat: &[f32]) -> Vec<Vec<f32>> {
+        self.ranges(model).into_iter().map(|range| flat[range].to_vec()).collect()
+    }
+
+    /// Where the selected sites' weights are in [`Model::flat`].
+    pub(crate) fn ranges(&self, model: &Model) -> Vec<Range<usize>> {
+        let (mut start, mut ranges) = (0, Vec::new());
+        for layer in model.layers().iter().filter(|l| l.weight.is_trainable()) {
+            if self.place(&layer.id).is_some() {
+                ranges.push(start..start + layer.shape.weights());
+            }
+            start += layer.shape.parameters();
+        }
+        ranges
+    }
+
+    /// The weights of the selected sites: the scores that magnitude ranks by.
+    pub(crate) fn weights(&self, model: &Model) -> Vec<Vec<f32>> {
+        self.layers(model).iter().map(|l| l.weight.values().into_owned()).collect()
+    }
+
+    /// Masks of the selected sites at `share` of the way along a curve (see [`Curve::count`]): `rule` chooses by
+    /// `scores`, one row of them for each selected site, among the entries that are `kept`.
+    pub(crate) fn choose(
+        &self,
+        scores: &[Vec<f32>],
+        kept: &[Vec<bool>],
+        (curve, step, steps): At,
+        rule: &mut Rule<'_>,
+    ) -> Result<Vec<Vec<bool>>, PruneError> {
+        let mut masks = Vec::with_capacity(scores.len());
+        for group in &self.groups {
+            let count = curve.count(group.kept, group.target, step, steps);
+            let members = group.members.clone();
+            masks.extend(self.choose_in(group, &scores[members.clone()], &kept[members], count, rule)?);
+        }
+        Ok(masks)
+    }
+
+    fn choose_in(
+        &self,
+        group: &Group,
+        scores: &[Vec<f32>],
+        kept: &[Vec<bool>],
+        count: usize,
+        rule: &mut Rule<'_>,
+    ) -> Result<Vec<Vec<bool>>, PruneError> {
+        let slices: Vec<&[f32]> = scores.iter().map(Vec::as_slice).collect();
+        match self.scope {
+            Scope::Global | Scope::Site => rule(&slices, kept, count),
+            Scope::Output => {
+                let outputs = self.sites[group.members.start].1;
+                Ok(vec![keep_each_output(slices[0], &kept[0], outputs, count, rule)?])
+            }
+        }
+    }
+
+    /// Drops entries down to the final count, by the weights.
     pub(crate) fn make(&self, model: Model, rule: &mut Rule<'_>) -> Result<Model, StepError> {
-        self.make_step(model, 1, 1, rule)
+        let scores = self.weights(&model);
+        self.make_by(model, &scores, (Curve::Cubic, 1, 1), rule)
     }
 
-    /// Drops entries down to the count of step `step` of `steps`, along [`cubic`].
-    pub(crate) fn make_step(
+    /// Drops entries down to the count at a point of a curve, by scores.
+    pub(crate) fn make_by(
         &self,
         mut model: Model,
-        step: u32,
-        steps: u32,
+        scores: &[Vec<f32>],
+        at: At,
         rule: &mut Rule<'_>,
     ) -> Result<Model, StepError> {
-        for group in &self.0 {
-            let count = cubic(group.kept, group.target, step, steps);
-            model = cut_sites(model, &group.sites, count, rule)?;
+        let kept: Vec<Vec<bool>> = self.layers(&model).iter().map(|l| l.weight.keep()).collect();
+        let masks = self.choose(scores, &kept, at, rule).map_err(|e| StepError::Failed(e.to_string()))?;
+        for ((id, _), keep) in self.sites.iter().zip(masks) {
+            model = masked(model, id, keep)?;
         }
         Ok(model)
     }
+
+    /// [`make_by`](Cut::make_by) for the selected site number `place` alone, where each is cut by itself.
+    pub(crate) fn make_one(
+        &self,
+        model: Model,
+        place: usize,
+        scores: &[f32],
+        (curve, step, steps): At,
+        rule: &mut Rule<'_>,
+    ) -> Result<Model, StepError> {
+        let id = &self.sites[place].0;
+        let group = &self.groups[place];
+        let count = curve.count(group.kept, group.target, step, steps);
+        let kept: Vec<Vec<bool>> = model.layer(id).iter().map(|l| l.weight.keep()).collect();
+        let masks = self.choose_in(group, &[scores.to_vec()], &kept, count, rule);
+        let mask = masks.map_err(|e| StepError::Failed(e.to_string()))?.into_iter().next();
+        masked(model, id, mask.expect("one site gives one mask"))
+    }
+}
+
+/// [`Rule`] on each output's incoming weights by themselves: `values` are `[inputs, outputs]`.
+///
+/// Every output keeps the same share of `count`, one more or less; an output that has fewer left keeps them all,
+/// and the others share the rest.
+///
+/// # Errors
+/// [`PruneError`] when the lengths differ or fewer than `count` are kept.
+pub(crate) fn keep_each_output(
+    values: &[f32],
+    kept: &[bool],
+    outputs: usize,
+    count: usize,
+    rule: &mut Rule<'_>,
+) -> Result<Vec<bool>, PruneError> {
+    PruneError::same_length("kept", kept.len(), values.len())?;
+    let have = kept_by_output(kept, outputs);
+    keep_in_outputs(values, kept, &fill(count, &have)?, rule)
+}
+
+/// Entries of each output in a mask `[inputs, outputs]`.
+pub(crate) fn kept_by_output(kept: &[bool], outputs: usize) -> Vec<usize> {
+    (0..outputs).map(|o| kept.iter().skip(o).step_by(outputs).filter(|k| **k).count()).collect()
+}
+
+/// [`Rule`] on each output's incoming weights by themselves, with a count for each.
+pub(crate) fn keep_in_outputs(
+    values: &[f32],
+    kept: &[bool],
+    counts: &[usize],
+    rule: &mut Rule<'_>,
+) -> Result<Vec<bool>, PruneError> {
+    PruneError::same_length("kept", kept.len(), values.len())?;
+    let column = |o: usize| (o..values.len()).step_by(counts.len());
+    let mut mask = vec![false; values.len()];
+    for (o, &count) in counts.iter().enumerate() {
+        let of: Vec<f32> = column(o).map(|i| values[i]).collect();
+        let was: Vec<bool> = column(o).map(|i| kept[i]).collect();
+        for (i, keep) in column(o).zip(rule(&[&of], &[was], count)?.into_iter().flatten()) {
+            mask[i] = keep;
+        }
+    }
+    Ok(mask)
+}
+
+/// Spreads `count` evenly over places that hold at most so many each.
+fn fill(count: usize, room: &[usize]) -> Result<Vec<usize>, PruneError> {
+    let kept: usize = room.iter().sum();
+    if count > kept {
+        return Err(PruneError::TooFew { wanted: count, kept });
+    }
+    let mut given = vec![0; room.len()];
+    let mut left = count;
+    while left > 0 {
+        let open: Vec<usize> = (0..room.len()).filter(|i| given[*i] < room[*i]).collect();
+        for (&i, share) in open.iter().zip(split(left, &vec![1; open.len()])) {
+            let more = share.min(room[i] - given[i]);
+            given[i] += more;
+            left -= more;
+        }
+    }
+    Ok(given)
 }
 
 /// Drops entries of the named sites, together, until `count` are left.
@@ -197,21 +366,38 @@ pub(crate) fn masked(model: Model, id: &SiteId, keep: Vec<bool>) -> Result<Model
     Ok(model.with_weight(id, Weight::Masked { values, keep })?)
 }
 
-/// Entries kept after `step` of `steps`, on the way from `from` to `to`: the cubic curve of Zhu and Gupta
-/// (2017), which drops much while much is redundant and little near the end.
-///
-/// Step 0 gives `from`, the last step and any beyond it exactly `to`.
-pub fn cubic(from: usize, to: usize, step: u32, steps: u32) -> usize {
-    if step >= steps {
-        return to;
+/// The way from what is kept to what stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Curve {
+    /// Zhu and Gupta (2017): much goes while much is redundant and little near the end.
+    Cubic,
+    /// The same share of what is left goes at each step (Han et al. 2015; Frankle and Carbin 2019).
+    Geometric,
+}
+
+impl Curve {
+    /// Entries kept after `step` of `steps`, on the way from `from` to `to`.
+    ///
+    /// Step 0 gives `from`, the last step and any beyond it exactly `to`.
+    pub fn count(self, from: usize, to: usize, step: u64, steps: u64) -> usize {
+        if step >= steps || from <= to {
+            return to;
+        }
+        let done = step as f64 / steps as f64;
+        match self {
+            Curve::Cubic => to + ((from - to) as f64 * (1.0 - done).powi(3)).round() as usize,
+            Curve::Geometric => {
+                let left = (to.max(1) as f64 / from as f64).powf(done);
+                ((from as f64 * left).round() as usize).clamp(to, from)
+            }
+        }
     }
-    let left = (1.0 - f64::from(step) / f64::from(steps)).powi(3);
-    to + (from.saturating_sub(to) as f64 * left).round() as usize
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::magnitude::keep_largest;
     use nlpress_model::{MlpSpec, Spec};
 
     fn outline(forms: [Form; 3], kept: usize) -> Outline {
@@ -224,7 +410,8 @@ mod tests {
 
     fn problems(before: &Outline, on: &[SiteId], sparsity: f64, scope: Scope) -> (Outline, Vec<Problem>) {
         let mut problems = Vec::new();
-        let after = plan(before, on, sparsity.try_into().unwrap(), scope, &mut problems);
+        let target = Target::Sparsity(sparsity.try_into().unwrap());
+        let after = plan(before, on, target, scope, &mut problems);
         (after, problems)
     }
 
@@ -257,10 +444,33 @@ mod tests {
     }
 
     #[test]
-    fn the_cubic_curve_falls_fast_and_ends_exactly() {
-        let curve: Vec<usize> = (0..=4).map(|t| cubic(1000, 100, t, 4)).collect();
-        assert_eq!(curve, [1000, 480, 213, 114, 100]);
-        assert_eq!(cubic(5, 5, 1, 3), 5);
-        assert_eq!(cubic(5, 2, 9, 3), 2);
+    fn curves_end_exactly() {
+        let at = |curve: Curve| (0..=4).map(|t| curve.count(1000, 100, t, 4)).collect::<Vec<_>>();
+        assert_eq!(at(Curve::Cubic), [1000, 480, 213, 114, 100]);
+        assert_eq!(at(Curve::Geometric), [1000, 562, 316, 178, 100]);
+        for curve in [Curve::Cubic, Curve::Geometric] {
+            assert_eq!(curve.count(5, 5, 1, 3), 5);
+            assert_eq!(curve.count(5, 2, 9, 3), 2);
+            assert_eq!(curve.count(5, 0, 3, 3), 0);
+        }
+    }
+
+    #[test]
+    fn every_output_keeps_its_share_and_a_poor_one_all() {
+        // Three inputs, four outputs; the third output has one entry left.
+        let values = [9.0, 1.0, 5.0, 3.0, 8.0, 2.0, 6.0, 2.0, 7.0, 3.0, 7.0, 1.0];
+        let mut kept = [true; 12];
+        (kept[2], kept[6]) = (false, false);
+        let masks = |count| keep_each_output(&values, &kept, 4, count, &mut keep_largest);
+        let by_output = |mask: &[bool]| -> Vec<usize> {
+            (0..4).map(|o| mask.iter().skip(o).step_by(4).filter(|k| **k).count()).collect()
+        };
+        let mask = masks(8).unwrap();
+        assert_eq!(by_output(&mask).iter().sum::<usize>(), 8);
+        assert_eq!(by_output(&mask)[2], 1);
+        assert!(by_output(&mask).iter().all(|n| *n >= 1));
+        assert_eq!(by_output(&masks(4).unwrap()), [1, 1, 1, 1]);
+        assert!(masks(4).unwrap()[0] && masks(4).unwrap()[9] && masks(4).unwrap()[3]);
+        assert!(masks(11).is_err());
     }
 }

@@ -14,6 +14,9 @@ pub enum PruneError {
         /// What would be accepted.
         bound: &'static str,
     },
+    /// A training table is refused.
+    #[error("training after the cut: {0}")]
+    Training(String),
     /// A slice has the wrong length.
     #[error("{what} has {found} entries, expected {expected}")]
     Length {

@@ -2,16 +2,26 @@
 //!
 //! | technique | what goes | what it becomes |
 //! |---|---|---|
-//! | [`neurons`] | hidden units that cost least on the validation rows | smaller matrices |
+//! | [`neurons`] | neurons that cost least on the validation rows, or by another criterion | smaller matrices |
+//! | [`heads`] | attention heads; columns of the embedding | smaller matrices |
+//! | [`search`] | units of the whole network under a budget, repaired by least squares | smaller matrices |
 //! | [`layers`] | whole hidden layers | fewer, merged matrices |
 //! | [`magnitude`] | the smallest connections | masked |
+//! | [`lottery`] | the smallest, in rounds that rewind | masked |
+//! | [`budget`] | the smallest, where the measured sensitivity allows it | masked |
 //! | [`random`] | connections by lot, as the control | masked |
 //! | [`penalty`] | the smallest after training under L1 or L2 | masked |
+//! | [`elastic`] | the smallest after training under both | masked |
+//! | [`gradient`] | what the loss feels least (SNIP, Taylor) | masked |
+//! | [`wanda`] | the smallest magnitude times input norm | masked |
+//! | [`sparsegpt`] | what second derivatives find cheapest, made up for by the others | masked |
+//! | [`pattern`] | n of m inputs, blocks, whole rows or columns | masked |
+//! | [`movement`] | what training moves towards zero, hard or soft | masked |
 //! | [`sparse`] | nothing, or the smallest | packed sparse |
 //! | [`clip`] | the smallest of each sparse matrix | packed sparse |
 //! | [`select`] | whole features: words of the vocabulary | a smaller first matrix and vocabulary |
 //!
-//! Every rule is also a plain function on slices ([`magnitude::keep_largest`], [`neurons::least`],
+//! Every rule is also a plain function on slices ([`magnitude::keep_largest`], [`worth::least`],
 //! [`layers::product`], …), and [`module`] applies the main one to a burn module of your own. This crate refuses
 //! to know how a recipe is read or an artifact written.
 
@@ -19,28 +29,40 @@ mod activations;
 pub mod budget;
 pub mod clip;
 mod cut;
+pub mod elastic;
 mod error;
+pub mod gradient;
 pub mod heads;
 pub mod layers;
+pub mod lottery;
 pub mod magnitude;
 pub mod module;
+pub mod movement;
 pub mod neurons;
 mod pack;
+pub mod pattern;
 pub mod penalty;
 pub mod random;
+mod schedule;
 pub mod search;
 pub mod select;
 pub mod sensitivity;
 pub mod solve;
 pub mod sparse;
+pub mod sparsegpt;
+mod target;
 mod tune;
 pub mod units;
+pub mod wanda;
 pub mod worth;
 
-pub use cut::{Scope, cubic};
+pub use cut::{Curve, Scope};
 pub use error::PruneError;
 pub use nlpress_core::{BackendKind, Fraction, Seed, Selectors};
 pub use pack::Places;
+pub use schedule::Schedule;
+pub use target::{Target, split};
+pub use tune::Tuning;
 
 use nlpress_technique::Kind;
 
@@ -52,10 +74,19 @@ pub const KINDS: &[Kind] = &[
     heads::WIDTH,
     budget::KIND,
     magnitude::KIND,
+    lottery::KIND,
     layers::KIND,
     sparse::KIND,
     penalty::L1,
     penalty::L2,
+    elastic::KIND,
+    gradient::SNIP,
+    gradient::TAYLOR,
+    wanda::KIND,
+    sparsegpt::KIND,
+    pattern::KIND,
+    movement::HARD,
+    movement::SOFT,
     clip::KIND,
     random::KIND,
     select::chi2::KIND,

@@ -7,15 +7,15 @@
 //!
 //! It changes no shape; the zeros pay when the site is packed sparse (`prune.sparse`, or by the artifact).
 
-use nlpress_core::Fraction;
 use nlpress_model::{Model, Outline, SiteId};
 use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
-use nlpress_train::FitConfig;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
-use crate::cut::{self, Cut, Scope};
-use crate::tune::{spread, tune, tune_if};
-use crate::{PruneError, error};
+use crate::PruneError;
+use crate::cut::{self, Cut, SCOPE, Scope};
+use crate::schedule::{SCHEDULE, STEPS, Schedule, Stages};
+use crate::target::{BYTES, NONZEROS, SPARSITY, Target};
+use crate::tune::{FINETUNE, Tuning};
 
 /// The entry in the list of all techniques.
 pub const KIND: Kind = Kind {
@@ -25,16 +25,7 @@ pub const KIND: Kind = Kind {
     source: "Han et al. 2015, arXiv:1506.02626; schedule: Zhu and Gupta 2017, arXiv:1710.01878",
     example: "sparsity = 0.8\nschedule = \"cubic\"\nsteps = 2\nfinetune = { epochs = 2 }",
     on: &["**"],
-    settings: &[
-        ("sparsity", "share of the selected sites' weights to drop, more than 0 and less than 1; required"),
-        ("scope", "\"global\": weights compete over all selected sites (default); \"site\": within each"),
-        ("schedule", "\"one_shot\" (default); \"cubic\": in steps, with training after each"),
-        ("steps", "cuts of the cubic schedule, from 2 to 1000; required with it, refused without"),
-        (
-            "finetune",
-            "training with the mask held, as a training table; its epochs are spread over the steps",
-        ),
-    ],
+    settings: &[SPARSITY, NONZEROS, BYTES, SCOPE, SCHEDULE, STEPS, FINETUNE],
     parse: parse::<Magnitude>,
 };
 
@@ -42,59 +33,32 @@ pub const KIND: Kind = Kind {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(try_from = "Raw")]
 pub struct Magnitude {
-    sparsity: Fraction,
+    target: Target,
     scope: Scope,
-    /// Trainings after each cut; more than one is a cubic schedule.
-    stages: Vec<FitConfig>,
-}
-
-/// How a sparsity is reached.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Schedule {
-    #[default]
-    OneShot,
-    Cubic,
+    stages: Stages,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Raw {
-    sparsity: f64,
+    sparsity: Option<f64>,
+    nonzeros: Option<usize>,
+    bytes: Option<usize>,
     #[serde(default)]
     scope: Scope,
     #[serde(default)]
     schedule: Schedule,
     steps: Option<u32>,
-    finetune: Option<FitConfig>,
+    finetune: Option<Tuning>,
 }
 
 impl TryFrom<Raw> for Magnitude {
     type Error = PruneError;
 
     fn try_from(raw: Raw) -> Result<Self, PruneError> {
-        let sparsity = error::sparsity(raw.sparsity)?;
-        let stages = match (raw.schedule, raw.steps) {
-            (Schedule::OneShot, None) => Vec::from_iter(raw.finetune),
-            (Schedule::OneShot, Some(steps)) => {
-                return Err(PruneError::setting("steps", steps, "left out unless schedule is \"cubic\""));
-            }
-            (Schedule::Cubic, Some(steps)) if (2..=1000).contains(&steps) => match raw.finetune {
-                Some(config) => spread(&config, steps)?,
-                None => {
-                    return Err(PruneError::setting("finetune", "missing", "given with schedule \"cubic\""));
-                }
-            },
-            (Schedule::Cubic, steps) => {
-                let value = steps.map_or("missing".into(), |s| s.to_string());
-                return Err(PruneError::setting(
-                    "steps",
-                    value,
-                    "between 2 and 1000 with schedule \"cubic\"",
-                ));
-            }
-        };
-        Ok(Self { sparsity, scope: raw.scope, stages })
+        let target = Target::one_of(raw.sparsity, raw.nonzeros, raw.bytes)?;
+        let stages = Stages::new(raw.schedule, raw.steps, raw.finetune)?;
+        Ok(Self { target, scope: raw.scope, stages })
     }
 }
 
@@ -111,10 +75,32 @@ pub fn keep_largest(
     kept: &[Vec<bool>],
     count: usize,
 ) -> Result<Vec<Vec<bool>>, PruneError> {
-    let mut alive = alive(weights, kept, count)?;
+    keep_by(weights, kept, count, f32::abs)
+}
+
+/// As [`keep_largest`] for scores that may be negative: the `count` of the highest live on.
+///
+/// # Errors
+/// As [`keep_largest`].
+pub fn keep_highest(
+    scores: &[&[f32]],
+    kept: &[Vec<bool>],
+    count: usize,
+) -> Result<Vec<Vec<bool>>, PruneError> {
+    // Adding zero makes one zero of both.
+    keep_by(scores, kept, count, |x| x + 0.0)
+}
+
+fn keep_by(
+    values: &[&[f32]],
+    kept: &[Vec<bool>],
+    count: usize,
+    size: impl Fn(f32) -> f32,
+) -> Result<Vec<Vec<bool>>, PruneError> {
+    let mut alive = alive(values, kept, count)?;
     let size = |&(tensor, entry): &(u32, u32)| {
-        let x = weights[tensor as usize][entry as usize].abs();
-        if x.is_nan() { -1.0 } else { x }
+        let x = size(values[tensor as usize][entry as usize]);
+        if x.is_nan() { f32::NEG_INFINITY } else { x }
     };
     if (1..alive.len()).contains(&count) {
         // Larger first, then earlier first: a total order, so that the outcome is one and the same everywhere.
@@ -157,27 +143,16 @@ pub(crate) fn chosen(places: &[(u32, u32)], like: &[Vec<bool>]) -> Vec<Vec<bool>
 
 impl Technique for Magnitude {
     fn needs(&self) -> Needs {
-        Needs { training: !self.stages.is_empty(), validation: !self.stages.is_empty(), teacher: false }
+        self.stages.needs()
     }
 
     fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
-        cut::plan(before, on, self.sparsity, self.scope, problems)
+        cut::plan(before, on, self.target, self.scope, problems)
     }
 
-    fn apply(&self, mut model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
-        let cut = Cut::of(&model, on, self.sparsity, self.scope)?;
-        let steps = self.stages.len() as u32;
-        if steps < 2 {
-            cx.progress("cutting", 0, 1)?;
-            model = cut.make(model, &mut keep_largest)?;
-            return tune_if(model, self.stages.first(), cx);
-        }
-        for (step, config) in (1..).zip(&self.stages) {
-            cx.progress("cutting", step as usize - 1, steps as usize)?;
-            model = cut.make_step(model, step, steps, &mut keep_largest)?;
-            model = tune(model, config, &format!("finetune {step}"), cx)?;
-        }
-        Ok(model)
+    fn apply(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
+        let cut = Cut::of(&model, on, self.target, self.scope)?;
+        self.stages.run(model, &cut, cx, &mut |model, _, _| Ok(cut.weights(model)), &mut keep_largest)
     }
 }
 
@@ -192,22 +167,31 @@ mod tests {
 
     #[test]
     fn settings_are_checked() {
-        assert_eq!(read("sparsity = 0.5").unwrap().stages.len(), 0);
-        assert_eq!(read(KIND.example).unwrap().stages.len(), 2);
+        assert!(!read("sparsity = 0.5").unwrap().stages.trains());
+        assert!(read(KIND.example).unwrap().stages.trains());
+        assert_eq!(read("bytes = 9000\nscope = 'output'").unwrap().target, Target::Bytes(9000));
         for (bad, says) in [
-            ("", "sparsity"),
+            ("", "sparsity, nonzeros or bytes is missing"),
             ("sparsity = 1.0", "sparsity is 1, but it must be more than 0 and less than 1"),
             ("sparsity = nan", "sparsity is NaN"),
             ("sparsity = 0.5\nscope = 'layer'", "layer"),
             ("sparsity = 0.5\nsteps = 3", "steps is 3"),
             ("sparsity = 0.5\nschedule = 'cubic'\nfinetune = {}", "steps is missing"),
-            ("sparsity = 0.5\nschedule = 'cubic'\nsteps = 3", "finetune is missing"),
-            ("sparsity = 0.5\nschedule = 'cubic'\nsteps = 11\nfinetune = {}", "finetune.epochs is 10"),
             ("sparsity = 0.5\nsparse = true", "sparse"),
+            ("sparsity = 0.5\nfinetune = { epochs = 0 }", "epochs is 0"),
         ] {
             let message = read(bad).unwrap_err();
             assert!(message.contains(says), "{bad}: {message}");
         }
+    }
+
+    #[test]
+    fn scores_keep_their_sign_and_both_zeros_are_one() {
+        let all = [vec![true; 5]];
+        let masks = keep_highest(&[&[-0.0, -9.0, 0.0, f32::NAN, 1.0]], &all, 2).unwrap();
+        assert_eq!(masks, [vec![true, false, false, false, true]]);
+        let masks = keep_highest(&[&[-0.0, -9.0, 0.0, f32::NAN, 1.0]], &all, 4).unwrap();
+        assert_eq!(masks, [vec![true, true, true, false, true]]);
     }
 
     #[test]

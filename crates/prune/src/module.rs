@@ -27,7 +27,9 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Bool, Tensor, TensorData};
 use nlpress_core::{Fraction, Selectors};
 
+use crate::cut::keep_each_output;
 use crate::magnitude::keep_largest;
+use crate::target::split;
 use crate::{PruneError, Scope};
 
 /// What was done to a module, and the masks that it was done with.
@@ -61,7 +63,8 @@ impl Report {
 }
 
 /// Sets the entries of the smallest magnitude to zero: the share `sparsity` of all matched parameters together
-/// ([`Scope::Global`]) or of each ([`Scope::Site`]).
+/// ([`Scope::Global`]), of each ([`Scope::Site`]), or of each column ([`Scope::Output`]: burn's `Linear` holds
+/// `[inputs, outputs]`).
 ///
 /// Entries that are zero already are the first to go. The number of dropped entries is exact:
 /// `sparsity.of(entries)`.
@@ -82,12 +85,21 @@ pub fn prune_magnitude<M: Module>(
         return Err(PruneError::NothingSelected { selectors, paths: gather.seen.join(", ") });
     }
     let mut masks = Vec::with_capacity(found.len());
-    let together = if scope == Scope::Global { found.len() } else { 1 };
-    for group in found.chunks(together) {
+    let sizes: Vec<usize> = found.iter().map(|f| f.values.len()).collect();
+    let size: usize = sizes.iter().sum();
+    let total = size - sparsity.of(size);
+    let (together, counts) = match scope {
+        Scope::Global => (found.len(), vec![total]),
+        Scope::Site | Scope::Output => (1, split(total, &sizes)),
+    };
+    for (group, count) in found.chunks(together).zip(counts) {
         let values: Vec<&[f32]> = group.iter().map(|f| f.values.as_slice()).collect();
         let all: Vec<Vec<bool>> = values.iter().map(|v| vec![true; v.len()]).collect();
-        let size: usize = values.iter().map(|v| v.len()).sum();
-        masks.extend(keep_largest(&values, &all, size - sparsity.of(size))?);
+        if scope == Scope::Output {
+            masks.push(keep_each_output(values[0], &all[0], group[0].outputs, count, &mut keep_largest)?);
+        } else {
+            masks.extend(keep_largest(&values, &all, count)?);
+        }
     }
     let kept = masks.iter().flatten().filter(|k| **k).count();
     let dropped = masks.iter().map(Vec::len).sum::<usize>() - kept;
@@ -101,6 +113,7 @@ struct Found {
     path: String,
     id: ParamId,
     values: Vec<f32>,
+    outputs: usize,
 }
 
 /// Reads the matched parameters.
@@ -138,7 +151,12 @@ impl ModuleVisitor for Gather<'_> {
             let data = tensor.try_into_data().map_err(|e| bad(e.to_string()))?;
             data.convert::<f32>().try_into_vec::<f32>().map_err(|e| bad(format!("{e:?}")))
         };
-        self.found.push(read(&path).map(|values| Found { path, id: param.id, values }));
+        self.found.push(read(&path).map(|values| Found {
+            path,
+            id: param.id,
+            values,
+            outputs: param.shape()[1],
+        }));
     }
 }
 

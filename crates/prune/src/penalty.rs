@@ -5,16 +5,15 @@
 //! (the sum of squares) pulls by proportion, so small weights are left and the cut matters more. The penalty is
 //! for the training before the cut only; the training after it holds the mask and has its own settings.
 
-use nlpress_core::Fraction;
 use nlpress_model::{Model, Outline, SiteId};
 use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
-use nlpress_train::FitConfig;
 use serde::Deserialize;
 
-use crate::cut::{self, Cut, Scope};
+use crate::PruneError;
+use crate::cut::{self, Cut, SCOPE, Scope};
 use crate::magnitude::keep_largest;
-use crate::tune::{tune, tune_if};
-use crate::{PruneError, error};
+use crate::target::{BYTES, NONZEROS, SPARSITY, Target};
+use crate::tune::{FINETUNE, Tuning, retrain, retrain_if};
 
 /// The entry of L1 clipping in the list of all techniques.
 pub const L1: Kind = Kind {
@@ -39,11 +38,13 @@ pub const L2: Kind = Kind {
         ("lambda", "weight of the penalty in the loss, positive; required"),
         (
             "train",
-            "training under the penalty, as a training table without l1 and l2; by default its defaults",
+            "training under the penalty, as a training table like finetune's, without l1 and l2; 10 epochs by default",
         ),
-        ("sparsity", "share of the selected sites' weights to drop, more than 0 and less than 1; required"),
-        ("scope", "\"global\": weights compete over all selected sites (default); \"site\": within each"),
-        ("finetune", "training afterwards with the mask held, as a training table; none by default"),
+        SPARSITY,
+        NONZEROS,
+        BYTES,
+        SCOPE,
+        FINETUNE,
     ],
     parse: parse::<Penalised<2>>,
 };
@@ -51,59 +52,91 @@ pub const L2: Kind = Kind {
 /// The checked configuration of `prune.l1` (`NORM` is 1) and `prune.l2` (`NORM` is 2).
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(try_from = "Raw")]
-pub struct Penalised<const NORM: u8> {
-    /// With the penalty in it.
-    train: FitConfig,
-    sparsity: Fraction,
-    scope: Scope,
-    finetune: Option<FitConfig>,
-}
+pub struct Penalised<const NORM: u8>(Regularised);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Raw {
     lambda: f64,
     #[serde(default)]
-    train: FitConfig,
-    sparsity: f64,
+    train: Tuning,
+    sparsity: Option<f64>,
+    nonzeros: Option<usize>,
+    bytes: Option<usize>,
     #[serde(default)]
     scope: Scope,
-    finetune: Option<FitConfig>,
+    finetune: Option<Tuning>,
 }
 
 impl<const NORM: u8> TryFrom<Raw> for Penalised<NORM> {
     type Error = PruneError;
 
     fn try_from(raw: Raw) -> Result<Self, PruneError> {
-        let bad_lambda = || PruneError::setting("lambda", raw.lambda, "positive and finite");
-        if !(raw.lambda > 0.0 && raw.lambda.is_finite()) {
-            return Err(bad_lambda());
-        }
-        for (key, given) in [("train.l1", raw.train.l1()), ("train.l2", raw.train.l2())] {
-            if given != 0.0 {
-                return Err(PruneError::setting(key, given, "left out: lambda is the penalty"));
-            }
-        }
-        let (l1, l2) = if NORM == 1 { (raw.lambda, 0.0) } else { (0.0, raw.lambda) };
-        let train = raw.train.clone().with_penalty(l1, l2).map_err(|_| bad_lambda())?;
-        Ok(Self { train, sparsity: error::sparsity(raw.sparsity)?, scope: raw.scope, finetune: raw.finetune })
+        let lambda = positive("lambda", raw.lambda)?;
+        let penalty = if NORM == 1 { (lambda, 0.0) } else { (0.0, lambda) };
+        let target = Target::one_of(raw.sparsity, raw.nonzeros, raw.bytes)?;
+        let train = penalised(raw.train, penalty)?;
+        Ok(Self(Regularised { train, target, scope: raw.scope, finetune: raw.finetune }))
     }
 }
 
-impl<const NORM: u8> Technique for Penalised<NORM> {
+/// Checks the weight of a penalty.
+pub(crate) fn positive(key: &'static str, value: f64) -> Result<f64, PruneError> {
+    if value > 0.0 && value.is_finite() {
+        return Ok(value);
+    }
+    Err(PruneError::setting(key, value, "positive and finite"))
+}
+
+/// A training under a penalty, which is named outside its table.
+pub(crate) fn penalised(train: Tuning, (l1, l2): (f64, f64)) -> Result<Tuning, PruneError> {
+    for (key, given) in [("train.l1", train.fit().l1()), ("train.l2", train.fit().l2())] {
+        if given != 0.0 {
+            return Err(PruneError::setting(key, given, "left out: the penalty is set beside train"));
+        }
+    }
+    let fit = train.fit().clone().with_penalty(l1, l2);
+    Ok(train.with_fit(fit.map_err(|e| PruneError::Training(e.to_string()))?))
+}
+
+/// Training under a penalty, a cut by magnitude, and a training with the mask held.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Regularised {
+    /// With the penalty in it.
+    pub(crate) train: Tuning,
+    pub(crate) target: Target,
+    pub(crate) scope: Scope,
+    pub(crate) finetune: Option<Tuning>,
+}
+
+impl Technique for Regularised {
     fn needs(&self) -> Needs {
         Needs { training: true, validation: true, teacher: false }
     }
 
     fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
-        cut::plan(before, on, self.sparsity, self.scope, problems)
+        cut::plan(before, on, self.target, self.scope, problems)
     }
 
     fn apply(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
-        let cut = Cut::of(&model, on, self.sparsity, self.scope)?;
-        let model = tune(model, &self.train, "penalty", cx)?;
+        let cut = Cut::of(&model, on, self.target, self.scope)?;
+        let model = retrain(model, &self.train, "penalty", None, cx)?;
         let model = cut.make(model, &mut keep_largest)?;
-        tune_if(model, self.finetune.as_ref(), cx)
+        retrain_if(model, self.finetune.as_ref(), cx)
+    }
+}
+
+impl<const NORM: u8> Technique for Penalised<NORM> {
+    fn needs(&self) -> Needs {
+        self.0.needs()
+    }
+
+    fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
+        self.0.plan(before, on, problems)
+    }
+
+    fn apply(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
+        self.0.apply(model, on, cx)
     }
 }
 
@@ -115,9 +148,9 @@ mod tests {
     fn the_penalty_is_set_once() {
         let read = |text: &str| toml::from_str::<Penalised<1>>(text).map_err(|e| e.message().to_owned());
         let l1 = read("lambda = 0.01\nsparsity = 0.5").unwrap();
-        assert_eq!((l1.train.l1(), l1.train.l2()), (0.01, 0.0));
+        assert_eq!((l1.0.train.fit().l1(), l1.0.train.fit().l2()), (0.01, 0.0));
         let l2: Penalised<2> = toml::from_str("lambda = 0.01\nsparsity = 0.5").unwrap();
-        assert_eq!((l2.train.l1(), l2.train.l2()), (0.0, 0.01));
+        assert_eq!((l2.0.train.fit().l1(), l2.0.train.fit().l2()), (0.0, 0.01));
         for (bad, says) in [
             ("lambda = 0.1\nsparsity = 0.5\ntrain = { l1 = 0.1 }", "train.l1 is 0.1"),
             ("lambda = 0.1\nsparsity = 0.5\ntrain = { l2 = 0.2 }", "train.l2 is 0.2"),

@@ -3,16 +3,17 @@
 //! Whatever rule for dropping connections is no better than this one, at the same sparsity and with the same
 //! training afterwards, has found nothing.
 
-use nlpress_core::{Fraction, Rng};
+use nlpress_core::Rng;
 use nlpress_model::{Model, Outline, SiteId};
 use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
-use nlpress_train::FitConfig;
 use serde::Deserialize;
 
-use crate::cut::{self, Cut, Scope};
+use crate::PruneError;
+use crate::cut::{self, Cut, SCOPE, Scope};
 use crate::magnitude::{alive, chosen};
-use crate::tune::tune_if;
-use crate::{PruneError, error};
+use crate::schedule::{SCHEDULE, STEPS, Schedule, Stages};
+use crate::target::{BYTES, NONZEROS, SPARSITY, Target};
+use crate::tune::{FINETUNE, Tuning};
 
 /// The entry in the list of all techniques.
 pub const KIND: Kind = Kind {
@@ -22,11 +23,7 @@ pub const KIND: Kind = Kind {
     source: "Blalock et al. 2020, arXiv:2003.03033 (random pruning as the control that papers leave out)",
     example: "sparsity = 0.8",
     on: &["**"],
-    settings: &[
-        ("sparsity", "share of the selected sites' weights to drop, more than 0 and less than 1; required"),
-        ("scope", "\"global\": drawn from all selected sites together (default); \"site\": from each"),
-        ("finetune", "training afterwards with the mask held, as a training table; none by default"),
-    ],
+    settings: &[SPARSITY, NONZEROS, BYTES, SCOPE, SCHEDULE, STEPS, FINETUNE],
     parse: parse::<Random>,
 };
 
@@ -34,25 +31,32 @@ pub const KIND: Kind = Kind {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(try_from = "Raw")]
 pub struct Random {
-    sparsity: Fraction,
+    target: Target,
     scope: Scope,
-    finetune: Option<FitConfig>,
+    stages: Stages,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Raw {
-    sparsity: f64,
+    sparsity: Option<f64>,
+    nonzeros: Option<usize>,
+    bytes: Option<usize>,
     #[serde(default)]
     scope: Scope,
-    finetune: Option<FitConfig>,
+    #[serde(default)]
+    schedule: Schedule,
+    steps: Option<u32>,
+    finetune: Option<Tuning>,
 }
 
 impl TryFrom<Raw> for Random {
     type Error = PruneError;
 
     fn try_from(raw: Raw) -> Result<Self, PruneError> {
-        Ok(Self { sparsity: error::sparsity(raw.sparsity)?, scope: raw.scope, finetune: raw.finetune })
+        let target = Target::one_of(raw.sparsity, raw.nonzeros, raw.bytes)?;
+        let stages = Stages::new(raw.schedule, raw.steps, raw.finetune)?;
+        Ok(Self { target, scope: raw.scope, stages })
     }
 }
 
@@ -75,22 +79,19 @@ pub fn keep_random(
 
 impl Technique for Random {
     fn needs(&self) -> Needs {
-        let trains = self.finetune.is_some();
-        Needs { training: trains, validation: trains, teacher: false }
+        self.stages.needs()
     }
 
     fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
-        cut::plan(before, on, self.sparsity, self.scope, problems)
+        cut::plan(before, on, self.target, self.scope, problems)
     }
 
     fn apply(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
-        cx.progress("cutting", 0, 1)?;
         let mut rng = cx.seed.derive(KIND.name).stream(0);
-        let cut = Cut::of(&model, on, self.sparsity, self.scope)?;
-        let model = cut.make(model, &mut |weights: &[&[f32]], kept: &[Vec<bool>], count| {
-            keep_random(weights, kept, count, &mut rng)
-        })?;
-        tune_if(model, self.finetune.as_ref(), cx)
+        let cut = Cut::of(&model, on, self.target, self.scope)?;
+        let mut rule =
+            |weights: &[&[f32]], kept: &[Vec<bool>], count| keep_random(weights, kept, count, &mut rng);
+        self.stages.run(model, &cut, cx, &mut |model, _, _| Ok(cut.weights(model)), &mut rule)
     }
 }
 

@@ -1,21 +1,83 @@
-//! Linear least squares with a ridge, from streamed rows.
+//! Linear least squares with a ridge, and factors of an inverse, from streamed rows.
 
 use crate::PruneError;
 
-/// Sums over rows that a least-squares fit of `targets ≈ inputs · weight + bias` needs.
+/// Sums of products of inputs over rows: what least squares and second derivatives are made of.
 ///
-/// Memory grows with the widths, not with the rows. Double precision throughout, in the order of the rows, so
-/// that the result does not depend on threads.
+/// Memory grows with the width, not with the rows. Double precision throughout, in the order of the rows, so that
+/// the result does not depend on threads.
 #[derive(Clone, Debug)]
-pub struct LeastSquares {
+pub struct Gram {
     width: usize,
-    outputs: usize,
     rows: usize,
     /// Lower triangle of inputsᵀ · inputs, `[width, width]`.
     square: Vec<f64>,
+    inputs: Vec<f64>,
+}
+
+impl Gram {
+    /// No rows yet.
+    pub fn new(width: usize) -> Self {
+        Self { width, rows: 0, square: vec![0.0; width * width], inputs: vec![0.0; width] }
+    }
+
+    /// Inputs of a row.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Takes rows `[rows, width]`.
+    ///
+    /// # Errors
+    /// [`PruneError::Length`] when they do not fit.
+    pub fn add(&mut self, inputs: &[f32]) -> Result<(), PruneError> {
+        let rows = inputs.len() / self.width.max(1);
+        PruneError::same_length("inputs", inputs.len(), rows * self.width)?;
+        inputs.chunks_exact(self.width.max(1)).for_each(|row| self.add_row(&live(row)));
+        Ok(())
+    }
+
+    /// Takes one row, given by what is not zero in it.
+    fn add_row(&mut self, live: &[(usize, f64)]) {
+        for (at, &(i, x)) in live.iter().enumerate() {
+            self.inputs[i] += x;
+            let square = &mut self.square[i * self.width..];
+            live[..=at].iter().for_each(|&(j, y)| square[j] += x * y);
+        }
+        self.rows += 1;
+    }
+
+    /// Lower triangle `[width + 1, width + 1]` of the sums with one more input that is always one, the diagonal
+    /// raised by `damping` times its mean.
+    pub fn with_constant(&self, damping: f64) -> Vec<f64> {
+        let (width, n) = (self.width, self.width + 1);
+        let mut all = vec![0.0; n * n];
+        for i in 0..width {
+            all[i * n..i * n + i + 1].copy_from_slice(&self.square[i * width..i * width + i + 1]);
+        }
+        all[width * n..width * n + width].copy_from_slice(&self.inputs);
+        all[n * n - 1] = self.rows.max(1) as f64;
+        let mean = (0..width).map(|i| self.square[i * width + i]).sum::<f64>() / width.max(1) as f64;
+        let more = (damping * mean).max(f64::MIN_POSITIVE.sqrt());
+        (0..width).for_each(|i| all[i * n + i] += more);
+        // The constant is damped least: a bias may move freely.
+        all[n * n - 1] *= 1.0 + 1e-9;
+        all
+    }
+}
+
+/// What is not zero in a row. After a ReLU, and in text rows, most numbers are zero.
+fn live(row: &[f32]) -> Vec<(usize, f64)> {
+    row.iter().enumerate().filter(|(_, x)| **x != 0.0).map(|(i, x)| (i, f64::from(*x))).collect()
+}
+
+/// Sums over rows that a least-squares fit of `targets ≈ inputs · weight + bias` needs.
+#[derive(Clone, Debug)]
+pub struct LeastSquares {
+    gram: Gram,
+    outputs: usize,
     /// inputsᵀ · targets, `[width, outputs]`.
     cross: Vec<f64>,
-    inputs: Vec<f64>,
     targets: Vec<f64>,
 }
 
@@ -32,12 +94,9 @@ impl LeastSquares {
     /// No rows yet.
     pub fn new(width: usize, outputs: usize) -> Self {
         Self {
-            width,
+            gram: Gram::new(width),
             outputs,
-            rows: 0,
-            square: vec![0.0; width * width],
             cross: vec![0.0; width * outputs],
-            inputs: vec![0.0; width],
             targets: vec![0.0; outputs],
         }
     }
@@ -47,25 +106,20 @@ impl LeastSquares {
     /// # Errors
     /// [`PruneError::Length`] when they do not fit.
     pub fn add(&mut self, inputs: &[f32], targets: &[f32]) -> Result<(), PruneError> {
-        let rows = inputs.len() / self.width.max(1);
-        PruneError::same_length("inputs", inputs.len(), rows * self.width)?;
+        let width = self.gram.width;
+        let rows = inputs.len() / width.max(1);
+        PruneError::same_length("inputs", inputs.len(), rows * width)?;
         PruneError::same_length("targets", targets.len(), rows * self.outputs)?;
         for row in 0..rows {
-            let x = &inputs[row * self.width..(row + 1) * self.width];
             let t = &targets[row * self.outputs..(row + 1) * self.outputs];
             self.targets.iter_mut().zip(t).for_each(|(sum, t)| *sum += f64::from(*t));
-            // After a ReLU, and in text rows, most numbers are zero.
-            let live: Vec<(usize, f64)> =
-                x.iter().enumerate().filter(|(_, x)| **x != 0.0).map(|(i, x)| (i, f64::from(*x))).collect();
-            for (at, &(i, x)) in live.iter().enumerate() {
-                self.inputs[i] += x;
-                let square = &mut self.square[i * self.width..];
-                live[..=at].iter().for_each(|&(j, y)| square[j] += x * y);
+            let live = live(&inputs[row * width..(row + 1) * width]);
+            self.gram.add_row(&live);
+            for (i, x) in live {
                 let cross = &mut self.cross[i * self.outputs..(i + 1) * self.outputs];
                 cross.iter_mut().zip(t).for_each(|(sum, t)| *sum += x * f64::from(*t));
             }
         }
-        self.rows += rows;
         Ok(())
     }
 
@@ -74,33 +128,65 @@ impl LeastSquares {
     ///
     /// `None` when there is no row, or the equations have no finite solution.
     pub fn solve(mut self, ridge: f64) -> Option<Linear> {
-        if self.rows == 0 || self.width == 0 {
+        let Gram { width, rows, mut square, inputs } = self.gram;
+        if rows == 0 || width == 0 {
             return None;
         }
-        let (n, width, outputs) = (self.rows as f64, self.width, self.outputs);
+        let (n, outputs) = (rows as f64, self.outputs);
         // Centre: then the bias leaves the equations.
         for i in 0..width {
             for j in 0..=i {
-                self.square[i * width + j] -= self.inputs[i] * self.inputs[j] / n;
+                square[i * width + j] -= inputs[i] * inputs[j] / n;
             }
             for o in 0..outputs {
-                self.cross[i * outputs + o] -= self.inputs[i] * self.targets[o] / n;
+                self.cross[i * outputs + o] -= inputs[i] * self.targets[o] / n;
             }
         }
-        let mean = (0..width).map(|i| self.square[i * width + i]).sum::<f64>() / width as f64;
+        let mean = (0..width).map(|i| square[i * width + i]).sum::<f64>() / width as f64;
         // An input that never varies gets weight zero, not a division by zero.
         let ridge = (ridge * mean).max(f64::MIN_POSITIVE.sqrt());
-        (0..width).for_each(|i| self.square[i * width + i] += ridge);
-        factor(&mut self.square, width)?;
-        substitute(&self.square, &mut self.cross, width, outputs);
+        (0..width).for_each(|i| square[i * width + i] += ridge);
+        factor(&mut square, width)?;
+        substitute(&square, &mut self.cross, width, outputs);
         let bias = (0..outputs).map(|o| {
-            let of_mean: f64 = (0..width).map(|i| self.inputs[i] * self.cross[i * outputs + o]).sum();
+            let of_mean: f64 = (0..width).map(|i| inputs[i] * self.cross[i * outputs + o]).sum();
             ((self.targets[o] - of_mean) / n) as f32
         });
         let bias: Vec<f32> = bias.collect();
         let weight: Vec<f32> = self.cross.iter().map(|x| *x as f32).collect();
         weight.iter().chain(&bias).all(|x| x.is_finite()).then_some(Linear { weight, bias })
     }
+}
+
+/// The upper triangular `u` with `uᵀ · u = a⁻¹`, `[n, n]`, for a symmetric matrix given by its lower triangle; `None`
+/// when it is not positive definite.
+///
+/// Row `i` of `u`, from the diagonal on, is what is left of the inverse once the rows before `i` are gone.
+pub(crate) fn inverse_factor(a: Vec<f64>, n: usize) -> Option<Vec<f64>> {
+    // With rows and columns in reverse, the factor of the matrix gives that of its inverse.
+    let mut l = vec![0.0; n * n];
+    for i in 0..n {
+        for j in 0..=i {
+            l[i * n + j] = a[(n - 1 - j) * n + n - 1 - i];
+        }
+    }
+    drop(a);
+    factor(&mut l, n)?;
+    let mut inverse = vec![0.0; n * n];
+    for i in 0..n {
+        let (above, from_i) = inverse.split_at_mut(i * n);
+        let row = &mut from_i[..=i];
+        for (j, other) in above.chunks_exact(n).enumerate() {
+            let factor = l[i * n + j];
+            row[..=j].iter_mut().zip(other).for_each(|(x, y)| *x -= factor * y);
+        }
+        row[i] = 1.0;
+        row.iter_mut().for_each(|x| *x /= l[i * n + i]);
+    }
+    inverse.iter().all(|x| x.is_finite()).then(|| {
+        inverse.reverse();
+        inverse
+    })
 }
 
 /// Cholesky's factor of a symmetric matrix, in its lower triangle; `None` when it is not positive definite.
@@ -177,6 +263,30 @@ mod tests {
         fit.add(&[1.0, 0.0, 1.0, 0.0], &[3.0, 5.0]).unwrap();
         let linear = fit.solve(1e-6).unwrap();
         assert!((linear.bias[0] + linear.weight[0] - 4.0).abs() < 1e-5, "{linear:?}");
+    }
+
+    #[test]
+    fn the_inverse_factor_is_one() {
+        let mut rng = Seed(4).stream(0);
+        let n = 7;
+        let rows: Vec<f32> = (0..20 * (n - 1)).map(|_| rng.normal() + 0.3).collect();
+        let mut gram = Gram::new(n - 1);
+        gram.add(&rows).unwrap();
+        let a = gram.with_constant(0.01);
+        let u = inverse_factor(a.clone(), n).unwrap();
+        let full = |i: usize, j: usize| if i >= j { a[i * n + j] } else { a[j * n + i] };
+        for i in 0..n {
+            for j in 0..n {
+                assert!(i <= j || u[i * n + j] == 0.0, "upper");
+                // (uᵀ · u) · a is the identity.
+                let inverse = |k: usize| (0..n).map(|m| u[m * n + i] * u[m * n + k]).sum::<f64>();
+                let entry: f64 = (0..n).map(|k| inverse(k) * full(k, j)).sum();
+                assert!((entry - f64::from(u8::from(i == j))).abs() < 1e-9, "{i} {j} {entry}");
+            }
+        }
+        assert!(inverse_factor(vec![1.0, 0.0, 2.0, 1.0], 2).is_none());
+        assert!(inverse_factor(vec![f64::NAN], 1).is_none());
+        assert!(gram.add(&[0.0; 5]).is_err());
     }
 
     proptest! {

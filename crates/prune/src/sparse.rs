@@ -4,17 +4,16 @@
 //! bit for each entry, or as a column for each kept one (compressed sparse rows). A dense weight has nothing
 //! that can be left out, so it needs a `sparsity` first. The result is final and is no longer trained.
 
-use nlpress_core::Fraction;
 use nlpress_model::{Form, Model, Outline, SiteId};
 use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
-use nlpress_train::FitConfig;
 use serde::Deserialize;
 
-use crate::cut::{self, Cut, Scope};
+use crate::PruneError;
+use crate::cut::{self, Cut, SCOPE, Scope};
 use crate::magnitude::keep_largest;
 use crate::pack::Places;
-use crate::tune::tune_if;
-use crate::{PruneError, error};
+use crate::target::{BYTES, NONZEROS, Target};
+use crate::tune::{FINETUNE, Tuning, retrain_if};
 
 /// The entry in the list of all techniques.
 pub const KIND: Kind = Kind {
@@ -27,12 +26,14 @@ pub const KIND: Kind = Kind {
     settings: &[
         (
             "sparsity",
-            "share of the selected sites' weights to drop first, more than 0 and less than 1; required where a \
-             site is dense, and more than is dropped already where all are masked",
+            "share of the selected sites' weights to drop first, more than 0 and less than 1; this, nonzeros or \
+             bytes is required where a site is dense",
         ),
-        ("scope", "\"global\": weights compete over all selected sites (default); \"site\": within each"),
+        NONZEROS,
+        BYTES,
+        SCOPE,
         ("index", "\"auto\": the smaller for each site (default); \"bitmask\"; \"csr\""),
-        ("finetune", "training with the mask held before packing, as a training table; none by default"),
+        FINETUNE,
     ],
     parse: parse::<Sparse>,
 };
@@ -41,29 +42,32 @@ pub const KIND: Kind = Kind {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(try_from = "Raw")]
 pub struct Sparse {
-    sparsity: Option<Fraction>,
+    target: Option<Target>,
     scope: Scope,
     index: Places,
-    finetune: Option<FitConfig>,
+    finetune: Option<Tuning>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Raw {
     sparsity: Option<f64>,
+    nonzeros: Option<usize>,
+    bytes: Option<usize>,
     #[serde(default)]
     scope: Scope,
     #[serde(default)]
     index: Places,
-    finetune: Option<FitConfig>,
+    finetune: Option<Tuning>,
 }
 
 impl TryFrom<Raw> for Sparse {
     type Error = PruneError;
 
     fn try_from(raw: Raw) -> Result<Self, PruneError> {
-        let sparsity = raw.sparsity.map(error::sparsity).transpose()?;
-        Ok(Self { sparsity, scope: raw.scope, index: raw.index, finetune: raw.finetune })
+        let asked = raw.sparsity.is_some() || raw.nonzeros.is_some() || raw.bytes.is_some();
+        let target = asked.then(|| Target::one_of(raw.sparsity, raw.nonzeros, raw.bytes)).transpose()?;
+        Ok(Self { target, scope: raw.scope, index: raw.index, finetune: raw.finetune })
     }
 }
 
@@ -74,8 +78,8 @@ impl Technique for Sparse {
     }
 
     fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
-        let after = match self.sparsity {
-            Some(sparsity) => cut::plan(before, on, sparsity, self.scope, problems),
+        let after = match self.target {
+            Some(target) => cut::plan(before, on, target, self.scope, problems),
             None => {
                 for site in cut::treatable(before, on, problems).iter().filter(|s| s.form == Form::Dense) {
                     let why =
@@ -90,10 +94,10 @@ impl Technique for Sparse {
 
     fn apply(&self, mut model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
         cx.progress("cutting", 0, 1)?;
-        if let Some(sparsity) = self.sparsity {
-            model = Cut::of(&model, on, sparsity, self.scope)?.make(model, &mut keep_largest)?;
+        if let Some(target) = self.target {
+            model = Cut::of(&model, on, target, self.scope)?.make(model, &mut keep_largest)?;
         }
-        model = tune_if(model, self.finetune.as_ref(), cx)?;
+        model = retrain_if(model, self.finetune.as_ref(), cx)?;
         self.index.pack(model, on)
     }
 }

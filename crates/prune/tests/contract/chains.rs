@@ -9,7 +9,7 @@ use nlpress_technique::{Cx, Technique};
 use nlpress_train::{Labels, mean_loss};
 
 /// A step of a chain: a technique, its selectors, its table.
-type Step = (&'static str, &'static str, &'static str);
+pub(crate) type Step = (&'static str, &'static str, &'static str);
 
 pub(crate) struct World {
     pub(crate) backend: Backend,
@@ -35,7 +35,7 @@ impl World {
     }
 
     /// Plans and makes a step, and checks that the plan was kept; an error is the plan's first problem.
-    fn step(&self, model: Model, (name, on, with): Step) -> Result<Model, String> {
+    pub(crate) fn step(&self, model: Model, (name, on, with): Step) -> Result<Model, String> {
         let kind = KINDS.iter().find(|k| k.name == name).unwrap();
         let technique: Box<dyn Technique> = (kind.parse)(&with.parse().unwrap()).unwrap();
         let selectors = Selectors::parse(&[on]).unwrap();
@@ -53,7 +53,7 @@ impl World {
         Ok(made)
     }
 
-    fn run(&self, steps: &[Step]) -> Result<Model, String> {
+    pub(crate) fn run(&self, steps: &[Step]) -> Result<Model, String> {
         steps.iter().try_fold(self.bench.model().clone(), |model, step| self.step(model, *step))
     }
 }
@@ -70,6 +70,24 @@ fn chains_keep_their_plans() {
         (&[HALF, ("prune.random", "**", "sparsity = 0.75\nfinetune = { epochs = 1 }")], 98),
         (&[HALF, ("prune.l1", "**", "lambda = 0.001\nsparsity = 0.75\ntrain = { epochs = 1 }")], 98),
         (&[HALF, ("prune.sparse", "**", "index = 'csr'")], all / 2),
+        (&[HALF, ("prune.magnitude", "**", "nonzeros = 50")], 50),
+        (&[HALF, ("prune.wanda", "**", "sparsity = 0.9\nscope = 'global'")], all - 352),
+        (&[HALF, ("prune.sparsegpt", "**", "sparsity = 0.75")], 98),
+        (&[HALF, ("prune.movement", "**", "sparsity = 0.75\ntrain = { epochs = 1 }")], 98),
+        (&[HALF, ("prune.lottery", "**", "sparsity = 0.75\nrounds = 2\ntrain = { epochs = 1 }")], 98),
+        (&[("prune.sparse", "**", "bytes = 800")], 166),
+        (
+            &[
+                ("prune.pattern", "hidden.*", "block = [4, 5]\nsparsity = 0.5"),
+                ("prune.snip", "**", "nonzeros = 99"),
+            ],
+            99,
+        ),
+        (&[("prune.pattern", "hidden.*", "lines = 'columns'\nsparsity = 0.5")], 24 * 6 + 12 * 4 + 8),
+        (
+            &[("prune.pattern", "hidden.*", "lines = 'rows'\nsparsity = 0.5\nscope = 'global'")],
+            12 * 12 + 6 * 8 + 8,
+        ),
         (&[HALF, ("prune.sparse", "**", "sparsity = 0.75\nfinetune = { epochs = 1 }")], 98),
         (&[("prune.sparse", "output", "sparsity = 0.5")], all - 4),
         (&[HALF, ("prune.clip", "**", "sparsity = 0.9\nindex = 'bitmask'")], 29 + 10 + 1),
@@ -108,6 +126,14 @@ fn plans_refuse_what_cannot_be_done() {
         (&[("prune.sparse", "**", "")], "site hidden.0: it is dense"),
         (&[HALF, ("prune.sparse", "**", "sparsity = 0.5")], "it must be larger"),
         (&[HALF, ("prune.layers", "hidden.0", "")], "site hidden.0: it is masked"),
+        (&[HALF, ("prune.pattern", "hidden.0", "n_m = '2:4'")], "a pattern needs a dense site"),
+        (&[HALF, ("prune.sparsegpt", "hidden.0", "n_m = '2:4'")], "a pattern needs a dense site"),
+        (&[("prune.pattern", "hidden.*", "block = [24, 12]\nsparsity = 0.3")], "drops none"),
+        (
+            &[HALF, ("prune.wanda", "**", "nonzeros = 196")],
+            "but only 196 are kept already: it must be smaller",
+        ),
+        (&[packed, ("prune.movement", "**", "sparsity = 0.9")], "prune before packing"),
         (&[HALF, ("prune.magnitude", "output", "sparsity = 0.9")], "select all sparse sites"),
         (&[HALF, ("prune.neurons", "hidden.1", "remove = 0.5")], "remove units before pruning"),
         (&[("prune.neurons", "output", "remove = 0.5")], "removes no unit"),
