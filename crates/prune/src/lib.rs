@@ -43,6 +43,7 @@ mod pack;
 pub mod pattern;
 pub mod penalty;
 pub mod random;
+mod repair;
 mod schedule;
 pub mod search;
 pub mod select;

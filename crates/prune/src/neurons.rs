@@ -21,6 +21,7 @@ use serde::Deserialize;
 use crate::PruneError;
 use crate::activations::{ROWS, pre_activations, relu};
 use crate::cut::treatable;
+use crate::repair::{RIDGE, only_dense, repair, ridge};
 use crate::tune::tune_if;
 use crate::units::{self, Shares};
 use crate::worth::{self, CRITERION, Criterion, Worth, least};
@@ -46,6 +47,12 @@ pub const KIND: Kind = Kind {
         ("criterion", CRITERION),
         ("passes", "removals, with new measurements in between, from 1 to 100; 1 by default"),
         ("compensate", "whether a removed unit's mean output moves into the next bias; true by default"),
+        (
+            "reconstruct",
+            "whether the sites that read fewer units are fitted anew to what they put out before, by least squares on the \
+             training rows; false by default",
+        ),
+        RIDGE,
         ("finetune", "training afterwards, as a training table; none by default"),
     ],
     parse: parse::<Neurons>,
@@ -60,6 +67,8 @@ pub struct Neurons {
     criterion: Criterion,
     passes: usize,
     compensate: bool,
+    /// The ridge of the fit, where sites are fitted anew.
+    reconstruct: Option<f64>,
     finetune: Option<FitConfig>,
 }
 
@@ -75,6 +84,9 @@ struct Raw {
     passes: usize,
     #[serde(default = "yes")]
     compensate: bool,
+    #[serde(default)]
+    reconstruct: bool,
+    ridge: Option<f64>,
     finetune: Option<FitConfig>,
 }
 
@@ -104,8 +116,13 @@ impl TryFrom<Raw> for Neurons {
         if !(1..=100).contains(&raw.passes) {
             return Err(PruneError::setting("passes", raw.passes, "between 1 and 100"));
         }
+        if let (false, Some(value)) = (raw.reconstruct, raw.ridge) {
+            return Err(PruneError::setting("ridge", value, "left out unless reconstruct is true"));
+        }
+        let ridge = ridge(raw.ridge)?;
+        let reconstruct = raw.reconstruct.then_some(ridge);
         let Raw { round_to, criterion, passes, compensate, finetune, .. } = raw;
-        Ok(Self { remove, round_to, criterion, passes, compensate, finetune })
+        Ok(Self { remove, round_to, criterion, passes, compensate, reconstruct, finetune })
     }
 }
 
@@ -220,7 +237,8 @@ impl Neurons {
 impl Technique for Neurons {
     fn needs(&self) -> Needs {
         let ablation = self.criterion == Criterion::Ablation;
-        Needs { training: self.finetune.is_some() || !ablation, validation: true, teacher: false }
+        let trains = self.finetune.is_some() || self.reconstruct.is_some();
+        Needs { training: trains || !ablation, validation: true, teacher: false }
     }
 
     fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
@@ -236,23 +254,35 @@ impl Technique for Neurons {
             )));
             return before.clone();
         }
+        if self.reconstruct.is_some() {
+            let groups: Vec<Group> = widths.into_iter().map(|(g, _)| g).collect();
+            only_dense(before, &groups, problems);
+        }
         units::plan(before, spec, on, problems)
     }
 
     fn apply(&self, mut model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
         let widths = self.widths(model.spec(), on);
-        let shares = Shares::of(&model);
+        let (original, shares) = (model.clone(), Shares::of(&model));
+        let mut stayed: Vec<Vec<usize>> = widths.iter().map(|(g, _)| (0..g.units).collect()).collect();
         for pass in 1..=self.passes {
-            for (group, target) in &widths {
+            for ((group, target), stayed) in widths.iter().zip(&mut stayed) {
                 let left = group.units - (group.units - target) * pass / self.passes;
                 let now = model.spec().groups().into_iter().find(|g| g.lead() == group.lead());
                 let Some(now) = now.filter(|g| g.units > left) else { continue };
                 let Worth { scores, levels } = self.measure(&model, &now, cx)?;
                 let levels = self.compensate.then_some(&levels[..]);
-                model = units::remove(model, &now, &least(&scores, now.units - left), levels)?;
+                let gone = least(&scores, now.units - left);
+                model = units::remove(model, &now, &gone, levels)?;
+                let mut unit = 0..;
+                stayed.retain(|_| unit.next().is_some_and(|u| gone.binary_search(&u).is_err()));
             }
         }
         model = shares.restore(model)?;
+        if let Some(ridge) = self.reconstruct {
+            let groups: Vec<Group> = widths.iter().map(|(g, _)| g.clone()).collect();
+            model = repair(&original, model, &groups, &stayed, ridge, cx)?;
+        }
         for (group, target) in widths {
             cx.note(format!("{}: {} of {} units stay", group.lead(), target, group.units));
         }

@@ -12,16 +12,15 @@
 //! outcome is the same on every machine.
 
 use nlpress_core::{Fraction, Measurement, Seed};
-use nlpress_model::{Dataset, Form, Group, Model, Network, Outline, Shape, SiteId, Spec, Units, Weight};
+use nlpress_model::{Dataset, Group, Model, Network, Outline, Shape, SiteId, Spec, Units};
 use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
 use nlpress_train::objective::{sigmoid, softmax};
 use nlpress_train::{FitConfig, Labels};
 use serde::Deserialize;
 
 use crate::PruneError;
-use crate::activations::ROWS;
 use crate::cut::treatable;
-use crate::solve::LeastSquares;
+use crate::repair::{RIDGE, only_dense, repair, ridge};
 use crate::tune::tune_if;
 use crate::units;
 use crate::worth::{factors, fisher};
@@ -52,10 +51,7 @@ pub const KIND: Kind = Kind {
              answers, which needs none",
         ),
         ("reconstruct", "whether sites that read fewer units are fitted anew; true by default"),
-        (
-            "ridge",
-            "weight of the squares of the fitted weights, by the mean variance of the inputs, from 1e-9 to 1000; 1e-3 by default",
-        ),
+        RIDGE,
         ("round_to", "widths are multiples of this where they were, from 1 to 1024; 1 by default"),
         ("finetune", "training afterwards, as a training table; none by default"),
     ],
@@ -64,8 +60,6 @@ pub const KIND: Kind = Kind {
 
 /// Columns that the runtime multiplies at once.
 const TILE: usize = 8;
-/// Widest site that is fitted anew.
-const WIDEST_SOLVED: usize = 4096;
 
 /// The checked configuration of `prune.search`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -118,10 +112,7 @@ impl TryFrom<Raw> for Search {
             Ok(checked) if share > 0.0 && share < 1.0 => checked,
             _ => return Err(PruneError::setting(key, share, "more than 0 and less than 1")),
         };
-        let ridge = raw.ridge.unwrap_or(1e-3);
-        if !(1e-9..=1e3).contains(&ridge) {
-            return Err(PruneError::setting("ridge", ridge, "between 1e-9 and 1000"));
-        }
+        let ridge = ridge(raw.ridge)?;
         let round_to = raw.round_to.unwrap_or(1);
         if !(1..=1024).contains(&round_to) {
             return Err(PruneError::setting("round_to", round_to, "between 1 and 1024"));
@@ -250,64 +241,6 @@ impl Search {
         }
     }
 
-    /// Fits every site that reads fewer units to what it put out before.
-    fn repair(
-        &self,
-        original: &Model,
-        mut model: Model,
-        groups: &[Group],
-        gone: &[Vec<usize>],
-        cx: &Cx<'_>,
-    ) -> Result<Model, StepError> {
-        let ids: Vec<SiteId> = model.layers().iter().map(|l| l.id.clone()).collect();
-        let changed =
-            |id: &SiteId| groups.iter().zip(gone).any(|(g, gone)| !gone.is_empty() && g.rows.contains(id));
-        let whole = Network::bind(original, cx.backend);
-        for (site, id) in ids.iter().enumerate().filter(|(_, id)| changed(id)) {
-            let shape = model.layers()[site].shape;
-            if shape.inputs > WIDEST_SOLVED {
-                continue;
-            }
-            // The columns of the original that are still there.
-            let made = groups.iter().zip(gone).find(|(g, _)| g.columns.contains(id));
-            let stay: Vec<usize> = match made {
-                Some((g, gone)) => {
-                    (0..g.units * g.block).filter(|n| gone.binary_search(&(n / g.block)).is_err()).collect()
-                }
-                None => (0..shape.outputs).collect(),
-            };
-            let before = &original.layers()[site];
-            let weight = before.weight.values();
-            let part = Network::bind(&model, cx.backend);
-            let mut fit = LeastSquares::new(shape.inputs, shape.outputs);
-            let all: Vec<usize> = (0..cx.train.len()).collect();
-            for (n, rows) in all.chunks(ROWS).enumerate() {
-                cx.progress("fitting what is left", n * ROWS, all.len())?;
-                let was = whole.site_inputs(site, cx.train.rows(), rows)?;
-                let now = part.site_inputs(site, cx.train.rows(), rows)?;
-                let mut inputs = Vec::new();
-                now.densify(0..now.len(), &mut inputs);
-                let mut targets = Vec::with_capacity(was.len() * stay.len());
-                for row in was.iter() {
-                    let mut out = before.bias.clone();
-                    for (&input, &x) in row.columns.iter().zip(row.values) {
-                        let weights =
-                            &weight[input as usize * before.shape.outputs..][..before.shape.outputs];
-                        out.iter_mut().zip(weights).for_each(|(sum, w)| *sum += x * w);
-                    }
-                    targets.extend(stay.iter().map(|n| out[*n]));
-                }
-                fit.add(&inputs, &targets).map_err(|e| StepError::Failed(e.to_string()))?;
-            }
-            let Some(linear) = fit.solve(self.ridge) else { continue };
-            let (spec, mut layers) = model.into_parts();
-            layers[site].weight = Weight::Dense(linear.weight);
-            layers[site].bias = linear.bias;
-            model = Model::new(spec, layers)?;
-        }
-        Ok(model)
-    }
-
     /// The labels that worth is measured by.
     fn judged(&self, model: &Model, cx: &Cx<'_>) -> Result<Dataset, StepError> {
         if self.labels {
@@ -357,16 +290,7 @@ impl Technique for Search {
                 "no units are selected: hidden, encoder.N.attention.query and encoder.N.ffn.up sites have some",
             ));
         }
-        for id in groups.iter().flat_map(|g| g.columns.iter().chain(&g.rows)) {
-            if let Some(site) = before.site(id).filter(|s| s.form != Form::Dense) {
-                let why =
-                    format!("it is {}, and a site that is fitted anew is dense: search before", site.form);
-                let problem = Problem::at(id, why);
-                if !problems.contains(&problem) {
-                    problems.push(problem);
-                }
-            }
-        }
+        only_dense(before, &groups, problems);
         before.clone()
     }
 
@@ -379,7 +303,7 @@ impl Technique for Search {
         let words = cx.train.rows().nonzeros() as f64 / cx.train.len() as f64;
         let widths = self.widths(model.spec(), &groups, &diagonal, words)?;
         let mut smaller = model.clone();
-        let mut removed = Vec::new();
+        let mut stayed: Vec<Vec<usize>> = Vec::new();
         for (((group, rows), worth), width) in groups.iter().zip(&worths).zip(&diagonal).zip(widths) {
             let mut gone = vec![false; group.units];
             crate::worth::least(worth, group.units - width).into_iter().for_each(|unit| gone[unit] = true);
@@ -388,12 +312,12 @@ impl Technique for Search {
             let levels = crate::worth::means(&model, group, cx)?;
             smaller = units::remove(smaller, group, &gone, Some(&levels))?;
             cx.note(format!("{}: {width} of {} units stay", group.lead(), group.units));
-            removed.push(gone);
+            stayed.push((0..group.units).filter(|u| gone.binary_search(u).is_err()).collect());
         }
         let (was, is) = (self.cost(model.spec(), words, &groups), self.cost(smaller.spec(), words, &groups));
         cx.measure(Measurement::lower("cost.share", is / was, "1"));
         if self.reconstruct {
-            smaller = self.repair(&model, smaller, &groups, &removed, cx)?;
+            smaller = repair(&model, smaller, &groups, &stayed, self.ridge, cx)?;
         }
         tune_if(smaller, self.finetune.as_ref(), cx)
     }
