@@ -5,7 +5,7 @@
 //! `±127`, two products are within `±32258` and never saturate (-128 is refused when a matrix is made).
 
 use super::{Kernels, LANES, portable};
-use crate::body::Lists;
+use crate::body::{Lists, Panels, Strips, UNROLL};
 use crate::quantize::quantize;
 use bytemuck::{cast_slice, must_cast, pod_read_unaligned};
 use std::arch::x86_64::*;
@@ -43,6 +43,26 @@ impl Kernels for Avx2 {
     fn lists_f32(self, lists: &Lists<f32>, columns: &[u32], values: &[f32], sums: &mut [f32]) {
         // SAFETY: as in `rows_f32`.
         unsafe { lists_f32(lists, columns, values, sums) }
+    }
+
+    fn strips_f32(self, strips: &Strips<f32>, columns: &[u32], values: &[f32], sums: &mut [f32]) {
+        // SAFETY: as in `rows_f32`.
+        unsafe { strips_f32(strips, columns, values, sums) }
+    }
+
+    fn strips_i8(self, strips: &Strips<i8>, columns: &[u32], levels: &[i32], sums: &mut [i32]) {
+        // SAFETY: as in `rows_f32`.
+        unsafe { strips_i8(strips, columns, levels, sums) }
+    }
+
+    fn panels_f32(self, panels: &Panels<f32>, row: &[f32], sums: &mut [f32]) {
+        // SAFETY: as in `rows_f32`.
+        unsafe { panels_f32(panels, row, sums) }
+    }
+
+    fn panels_i8(self, panels: &Panels<i8>, row: &[i8], sums: &mut [i32]) {
+        // SAFETY: as in `rows_f32`.
+        unsafe { panels_i8(panels, row, sums) }
     }
 
     fn dot(self, a: &[f32], b: &[f32]) -> f32 {
@@ -285,6 +305,97 @@ fn rows_i32(weights: &[i32], stride: usize, columns: &[u32], levels: &[i32], sum
 fn lists_f32(lists: &Lists<f32>, columns: &[u32], values: &[f32], sums: &mut [f32]) {
     sums.fill(0.0);
     portable::lists(lists, columns, values, sums, |x, w, sum| x.mul_add(w, sum));
+}
+
+#[target_feature(enable = "avx2,fma,popcnt")]
+fn strips_f32(strips: &Strips<f32>, columns: &[u32], values: &[f32], sums: &mut [f32]) {
+    sums.fill(0.0);
+    let (weights, _) = strips.values.as_chunks::<LANES>();
+    for (&row, &x) in columns.iter().zip(values) {
+        let x = _mm256_set1_ps(x);
+        let range = strips.starts[row as usize] as usize..strips.starts[row as usize + 1] as usize;
+        for (&column, weights) in strips.columns[range.clone()].iter().zip(&weights[range]) {
+            let sums = &mut sums[column as usize..][..LANES];
+            let sum = _mm256_fmadd_ps(x, must_cast(*weights), pod_read_unaligned(cast_slice(sums)));
+            sums.copy_from_slice(&must_cast::<__m256, [f32; LANES]>(sum));
+        }
+    }
+}
+
+#[target_feature(enable = "avx2,fma,popcnt")]
+fn strips_i8(strips: &Strips<i8>, columns: &[u32], levels: &[i32], sums: &mut [i32]) {
+    sums.fill(0);
+    let (weights, _) = strips.values.as_chunks::<LANES>();
+    for (&row, &x) in columns.iter().zip(levels) {
+        // As 16-bit numbers, an activation beside a zero times a weight beside its sign.
+        let x = _mm256_set1_epi32(x & 0xffff);
+        let range = strips.starts[row as usize] as usize..strips.starts[row as usize + 1] as usize;
+        for (&column, &weights) in strips.columns[range.clone()].iter().zip(&weights[range]) {
+            let w = _mm256_cvtepi8_epi32(_mm_cvtsi64_si128(must_cast(weights)));
+            add_to(&mut sums[column as usize..], 0, _mm256_madd_epi16(w, x));
+        }
+    }
+}
+
+#[target_feature(enable = "avx2,fma,popcnt")]
+fn panels_f32(panels: &Panels<f32>, row: &[f32], sums: &mut [f32]) {
+    const STEPS: usize = UNROLL * Panels::<f32>::WIDTH;
+    let (tables, _) = row.as_chunks::<8>();
+    let (groups, _) = panels.groups.as_chunks::<UNROLL>();
+    let (picks, _) = panels.picks.as_chunks::<STEPS>();
+    let (values, _) = panels.values.as_chunks::<STEPS>();
+    for (ends, sums) in panels.starts.windows(2).zip(sums.as_chunks_mut::<LANES>().0) {
+        let range = ends[0] as usize / UNROLL..ends[1] as usize / UNROLL;
+        let steps = groups[range.clone()].iter().zip(&picks[range.clone()]).zip(&values[range]);
+        let mut acc = [_mm256_setzero_ps(); UNROLL];
+        for ((groups, picks), values) in steps {
+            let picks: [i64; UNROLL] = must_cast(*picks);
+            let values: [__m256; UNROLL] = must_cast(*values);
+            for i in 0..UNROLL {
+                let picks = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(picks[i]));
+                let x = _mm256_permutevar8x32_ps(must_cast(tables[groups[i] as usize]), picks);
+                acc[i] = _mm256_fmadd_ps(x, values[i], acc[i]);
+            }
+        }
+        let sum = _mm256_add_ps(_mm256_add_ps(acc[0], acc[1]), _mm256_add_ps(acc[2], acc[3]));
+        *sums = must_cast(sum);
+    }
+}
+
+#[target_feature(enable = "avx2,fma,popcnt")]
+fn panels_i8(panels: &Panels<i8>, row: &[i8], sums: &mut [i32]) {
+    if row.iter().all(|&level| level >= 0) {
+        all_panels_i8::<false>(panels, row, sums);
+    } else {
+        all_panels_i8::<true>(panels, row, sums);
+    }
+}
+
+/// Without `SIGNED`, no activation may be negative.
+#[inline]
+#[target_feature(enable = "avx2,fma,popcnt")]
+fn all_panels_i8<const SIGNED: bool>(panels: &Panels<i8>, row: &[i8], sums: &mut [i32]) {
+    const STEPS: usize = UNROLL * Panels::<i8>::WIDTH;
+    let (tables, _) = row.as_chunks::<16>();
+    let (groups, _) = panels.groups.as_chunks::<UNROLL>();
+    let (picks, _) = panels.picks.as_chunks::<STEPS>();
+    let (values, _) = panels.values.as_chunks::<STEPS>();
+    for (ends, sums) in panels.starts.windows(2).zip(sums.as_chunks_mut::<LANES>().0) {
+        let range = ends[0] as usize / UNROLL..ends[1] as usize / UNROLL;
+        let steps = groups[range.clone()].iter().zip(&picks[range.clone()]).zip(&values[range]);
+        let mut acc = [_mm256_setzero_si256(); 2];
+        for ((groups, picks), values) in steps {
+            let picks: [__m256i; UNROLL] = must_cast(*picks);
+            let values: [__m256i; UNROLL] = must_cast(*values);
+            for i in 0..UNROLL {
+                // The same 16 activations in both halves; a pick that is empty gives zero.
+                let table = _mm256_broadcastsi128_si256(must_cast(tables[groups[i] as usize]));
+                let x = _mm256_shuffle_epi8(table, picks[i]);
+                acc[i % 2] = add_fours::<SIGNED>(acc[i % 2], x, values[i]);
+            }
+        }
+        *sums = must_cast(_mm256_add_epi32(acc[0], acc[1]));
+    }
 }
 
 #[target_feature(enable = "avx2,fma,popcnt")]

@@ -8,7 +8,7 @@
 mod avx2;
 mod portable;
 
-use crate::body::Lists;
+use crate::body::{Lists, Panels, Strips};
 use crate::quantize::quantize;
 
 #[cfg(target_arch = "x86_64")]
@@ -16,6 +16,14 @@ pub(crate) use avx2::Avx2;
 
 /// Floats in a vector: the columns of a row in memory are a multiple of this.
 pub(crate) const LANES: usize = 8;
+
+/// Whether panels have fast loops on this processor.
+pub(crate) fn has_panels() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return Avx2::detect().is_some();
+    #[cfg(not(target_arch = "x86_64"))]
+    return false;
+}
 
 /// Loops over rows of `stride` weights, where `stride` is 1 or a multiple of [`LANES`] and as long as `sums`;
 /// `columns` and `values` (or `levels`) are the non-zeros of the activations, as many of one as of the other.
@@ -54,6 +62,40 @@ pub(crate) trait Kernels: Copy {
     fn lists_i32(self, lists: &Lists<i32>, columns: &[u32], levels: &[i32], sums: &mut [i64]) {
         sums.fill(0);
         portable::lists(lists, columns, levels, sums, |x, w, sum| sum + i64::from(x) * i64::from(w));
+    }
+
+    /// As `lists_f32`, eight weights at a time; there are as many sums as outputs, rounded up to eights.
+    fn strips_f32(self, strips: &Strips<f32>, columns: &[u32], values: &[f32], sums: &mut [f32]) {
+        sums.fill(0.0);
+        portable::strips(strips, columns, values, sums, |x, w| x * w);
+    }
+
+    /// As `strips_f32`, in integers.
+    fn strips_i8(self, strips: &Strips<i8>, columns: &[u32], levels: &[i32], sums: &mut [i32]) {
+        sums.fill(0);
+        portable::strips(strips, columns, levels, sums, |x, w| x * i32::from(w));
+    }
+
+    /// As `strips_f32`, in long integers.
+    fn strips_i32(self, strips: &Strips<i32>, columns: &[u32], levels: &[i32], sums: &mut [i64]) {
+        sums.fill(0);
+        portable::strips(strips, columns, levels, sums, |x, w| i64::from(x) * i64::from(w));
+    }
+
+    /// `sums[c] = Σ row[i] · weights[i][c]`; `row` is filled with zeros up to whole groups, and there are as many
+    /// sums as outputs, rounded up to eights.
+    fn panels_f32(self, panels: &Panels<f32>, row: &[f32], sums: &mut [f32]) {
+        portable::panels(panels, row, sums, |x, w| x * w);
+    }
+
+    /// As `panels_f32`, in integers: `row` and weights are within `±127`.
+    fn panels_i8(self, panels: &Panels<i8>, row: &[i8], sums: &mut [i32]) {
+        portable::panels(panels, row, sums, |x, w| i32::from(x) * i32::from(w));
+    }
+
+    /// As `panels_f32`, in long integers.
+    fn panels_i32(self, panels: &Panels<i32>, row: &[i32], sums: &mut [i64]) {
+        portable::panels(panels, row, sums, |x, w| i64::from(x) * i64::from(w));
     }
 
     /// The product of two vectors of the same length.

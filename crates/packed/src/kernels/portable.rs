@@ -1,6 +1,7 @@
 //! Loops in plain safe code, for any processor; compilers turn them into whatever vectors there are.
 
-use crate::body::Lists;
+use super::LANES;
+use crate::body::{Element, Lists, Panels, Strips};
 use std::ops::AddAssign;
 
 /// `sums[c] += Σ product(values[i], weights[columns[i]][c])`.
@@ -36,6 +37,49 @@ pub(crate) fn lists<W: Copy, X: Copy, S: Copy>(
         for (&column, &w) in lists.columns[range.clone()].iter().zip(&lists.values[range]) {
             let sum = &mut sums[column as usize];
             *sum = add(x, w, *sum);
+        }
+    }
+}
+
+/// As [`lists`], eight weights at a time.
+#[inline(always)]
+pub(crate) fn strips<W: Copy, X: Copy, S: AddAssign>(
+    strips: &Strips<W>,
+    columns: &[u32],
+    values: &[X],
+    sums: &mut [S],
+    product: impl Fn(X, W) -> S,
+) {
+    let (weights, _) = strips.values.as_chunks::<LANES>();
+    for (&row, &x) in columns.iter().zip(values) {
+        let row = row as usize;
+        let range = strips.starts[row] as usize..strips.starts[row + 1] as usize;
+        for (&column, weights) in strips.columns[range.clone()].iter().zip(&weights[range]) {
+            let sums = &mut sums[column as usize..][..LANES];
+            for (sum, &w) in sums.iter_mut().zip(weights) {
+                *sum += product(x, w);
+            }
+        }
+    }
+}
+
+/// `sums[c] = Σ row[i] · weights[i][c]`.
+#[inline(always)]
+pub(crate) fn panels<W: Element, X: Copy, S: AddAssign + Default>(
+    panels: &Panels<W>,
+    row: &[X],
+    sums: &mut [S],
+    product: impl Fn(X, W) -> S,
+) {
+    for (ends, sums) in panels.starts.windows(2).zip(sums.chunks_exact_mut(LANES)) {
+        sums.iter_mut().for_each(|sum| *sum = S::default());
+        for step in ends[0] as usize..ends[1] as usize {
+            let group = &row[panels.groups[step] as usize * W::GROUP..][..W::GROUP];
+            let range = step * Panels::<W>::WIDTH..(step + 1) * Panels::<W>::WIDTH;
+            let picked = panels.picks[range.clone()].iter().zip(&panels.values[range]);
+            for (slot, (&pick, &w)) in picked.enumerate() {
+                sums[slot / W::SLOTS] += product(group[usize::from(pick) % W::GROUP], w);
+            }
         }
     }
 }
