@@ -66,7 +66,9 @@ fn matrices(case: &Case) -> Vec<(String, Matrix)> {
     let bytes: Vec<i8> = floats.iter().map(|v| (v * 254.0) as i8).collect();
     let scales = || Scales::Channel(vec![0.004; outputs]);
     let made = "made-up numbers are finite and in range";
-    let int8 = |keep: Option<&[bool]>, index| Matrix::int8(inputs, outputs, &bytes, scales(), keep, index).expect(made);
+    let int8 = |keep: Option<&[bool]>, index| {
+        Matrix::int8(inputs, outputs, &bytes, scales(), keep, index).expect(made)
+    };
     let mut all = vec![
         ("f32".to_owned(), Matrix::dense(inputs, outputs, floats.clone()).expect(made)),
         ("int8".to_owned(), int8(None, Index::Full)),

@@ -11,7 +11,7 @@
 //! A row of zeros gives the bias. Integer results are the same on every path. The values of a row that is given
 //! as sparse are quantized as they are; entries that it leaves out are zeros, so both forms agree.
 
-use crate::body::{Body, Element, Held};
+use crate::body::{Body, Element, Held, SPARE};
 #[cfg(target_arch = "x86_64")]
 use crate::kernels::Avx2;
 use crate::kernels::{Kernels, LANES, Portable};
@@ -181,9 +181,7 @@ impl Matrix {
                 let levels = room(&mut scratch.levels, row.len());
                 let s = kernels.quantize(row, INT8_LEVELS, levels);
                 let bytes = room(&mut scratch.bytes, inputs);
-                for (byte, level) in bytes.iter_mut().zip(&*levels) {
-                    *byte = *level as i8;
-                }
+                kernels.narrow(levels, bytes);
                 bytes[row.len()..].fill(0);
                 let sums = room(&mut scratch.sums_i32, self.outputs.next_multiple_of(LANES));
                 kernels.panels_i8(panels, bytes, sums);
@@ -259,7 +257,7 @@ impl<T: Element> Body<T> {
     fn width(&self, outputs: usize) -> usize {
         match self {
             Body::Rows { stride, .. } => *stride,
-            Body::Lists(_) => outputs,
+            Body::Lists(_) => outputs + SPARE,
             Body::Strips(_) | Body::Panels(_) => outputs.next_multiple_of(LANES),
         }
     }

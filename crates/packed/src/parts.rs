@@ -131,10 +131,7 @@ impl Matrix {
                 (Cow::Owned(values), vec![])
             }
             (index, body) => {
-                let lists = match body {
-                    Body::Lists(lists) => Cow::Borrowed(lists),
-                    other => Cow::Owned(other.to_lists(inputs, outputs)),
-                };
+                let lists = body.to_lists(inputs, outputs);
                 let (values, places) = index::write(index, Shape { inputs, outputs }, lists);
                 (Cow::Owned(values), places)
             }

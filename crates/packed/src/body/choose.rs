@@ -1,6 +1,6 @@
 //! Which form in memory is the fastest: constants measured by `benches/multiply.rs`.
 
-use super::{Body, Element, Lists, Panels, Strips};
+use super::{Body, Chunks, Element, Lists, Panels, Strips};
 use crate::Index;
 use crate::kernels::{LANES, has_panels};
 
@@ -37,7 +37,7 @@ impl<T: Element> Body<T> {
             if matches!(index, Index::Block { columns: 4.., .. }) {
                 return Body::Strips(Strips::new(&lists));
             }
-            return Body::Lists(lists);
+            return Body::Lists(Chunks::new(&lists, outputs));
         }
         lists.expand(outputs)
     }

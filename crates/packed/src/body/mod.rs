@@ -5,10 +5,12 @@
 //! than a fixed multiple of the bytes that it was read from.
 
 mod choose;
+mod chunks;
 mod lists;
 mod panels;
 mod strips;
 
+pub(crate) use chunks::{CHUNK, Chunks, SPARE};
 pub(crate) use lists::Lists;
 pub(crate) use panels::{Panels, UNROLL};
 pub(crate) use strips::Strips;
@@ -33,7 +35,7 @@ pub(crate) trait Element: bytemuck::Pod + PartialEq + Default + std::fmt::Debug 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Body<T> {
     Rows { values: Vec<T>, stride: usize, mask: Option<Mask> },
-    Lists(Lists<T>),
+    Lists(Chunks<T>),
     Strips(Strips<T>),
     Panels(Panels<T>),
 }
@@ -98,7 +100,6 @@ impl<T: Element> Body<T> {
     /// The kept entries as lists.
     pub(crate) fn to_lists(&self, inputs: usize, outputs: usize) -> Lists<T> {
         match self {
-            Body::Lists(lists) => lists.clone(),
             Body::Panels(panels) => panels.to_lists(inputs),
             _ => {
                 let mut lists = Lists { starts: vec![0; inputs + 1], columns: vec![], values: vec![] };
@@ -120,13 +121,10 @@ impl<T: Element> Body<T> {
         if held == self.held() || matches!(self, Body::Rows { mask: None, .. }) {
             return self;
         }
-        let lists = match self {
-            Body::Lists(lists) => lists,
-            other => other.to_lists(inputs, outputs),
-        };
+        let lists = self.to_lists(inputs, outputs);
         match held {
             Held::Rows => lists.expand(outputs),
-            Held::Lists => Body::Lists(lists),
+            Held::Lists => Body::Lists(Chunks::new(&lists, outputs)),
             Held::Strips => Body::Strips(Strips::new(&lists)),
             Held::Panels => Body::Panels(Panels::new(&lists, outputs)),
         }
@@ -179,7 +177,7 @@ impl<T: Element> Body<T> {
 
     pub(crate) fn kept(&self, inputs: usize, outputs: usize) -> usize {
         match self {
-            Body::Lists(lists) => lists.values.len(),
+            Body::Lists(lists) => lists.kept(),
             Body::Strips(strips) => strips.kept(),
             Body::Panels(panels) => panels.kept(),
             Body::Rows { mask: Some(mask), .. } => mask.count(),

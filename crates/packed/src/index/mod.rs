@@ -40,21 +40,17 @@ pub(crate) fn resolve<T: Element>(index: Index, shape: Shape, lists: &Lists<T>) 
 
 /// The values in the order in which the index stores them, and the parts that say where they are. `index` is
 /// neither full nor sparse.
-pub(crate) fn write<T: Element>(
-    index: Index,
-    shape: Shape,
-    lists: Cow<'_, Lists<T>>,
-) -> (Vec<T>, Vec<Part<'static>>) {
+pub(crate) fn write<T: Element>(index: Index, shape: Shape, lists: Lists<T>) -> (Vec<T>, Vec<Part<'static>>) {
     match index {
         Index::Block { rows, columns } => block::write(shape, rows.into(), columns.into(), &lists),
         Index::Nm { n, m } => nm::write(shape, n.into(), m.into(), &lists),
         Index::Bitmask => {
             let parts = vec![bitmask::write(shape, &lists)];
-            (lists.into_owned().values, parts)
+            (lists.values, parts)
         }
         Index::Csr | Index::Sparse | Index::Full => {
             let parts = csr::write(&lists.starts, &lists.columns).into();
-            (lists.into_owned().values, parts)
+            (lists.values, parts)
         }
     }
 }

@@ -5,7 +5,7 @@
 //! `±127`, two products are within `±32258` and never saturate (-128 is refused when a matrix is made).
 
 use super::{Kernels, LANES, portable};
-use crate::body::{Lists, Panels, Strips, UNROLL};
+use crate::body::{Chunks, Panels, Strips, UNROLL};
 use crate::quantize::quantize;
 use bytemuck::{cast_slice, must_cast, pod_read_unaligned};
 use std::arch::x86_64::*;
@@ -40,7 +40,7 @@ impl Kernels for Avx2 {
         unsafe { rows_i32(weights, stride, columns, levels, sums) }
     }
 
-    fn lists_f32(self, lists: &Lists<f32>, columns: &[u32], values: &[f32], sums: &mut [f32]) {
+    fn lists_f32(self, lists: &Chunks<f32>, columns: &[u32], values: &[f32], sums: &mut [f32]) {
         // SAFETY: as in `rows_f32`.
         unsafe { lists_f32(lists, columns, values, sums) }
     }
@@ -63,6 +63,16 @@ impl Kernels for Avx2 {
     fn panels_i8(self, panels: &Panels<i8>, row: &[i8], sums: &mut [i32]) {
         // SAFETY: as in `rows_f32`.
         unsafe { panels_i8(panels, row, sums) }
+    }
+
+    fn lists_i8(self, lists: &Chunks<i8>, columns: &[u32], levels: &[i32], sums: &mut [i32]) {
+        // SAFETY: as in `rows_f32`.
+        unsafe { lists_i8(lists, columns, levels, sums) }
+    }
+
+    fn narrow(self, levels: &[i32], bytes: &mut [i8]) {
+        // SAFETY: as in `rows_f32`.
+        unsafe { narrow(levels, bytes) }
     }
 
     fn dot(self, a: &[f32], b: &[f32]) -> f32 {
@@ -144,7 +154,7 @@ fn add_row<const N: usize>(weights: &[f32], start: usize, x: f32, acc: &mut [__m
 #[target_feature(enable = "avx2,fma,popcnt")]
 fn rows_i8(weights: &[i8], stride: usize, columns: &[u32], levels: &[i32], sums: &mut [i32]) {
     sums.fill(0);
-    if levels.iter().all(|&level| level >= 0) {
+    if none_negative(levels) {
         all_i8::<false>(weights, stride, columns, levels, sums);
     } else {
         all_i8::<true>(weights, stride, columns, levels, sums);
@@ -302,7 +312,13 @@ fn rows_i32(weights: &[i32], stride: usize, columns: &[u32], levels: &[i32], sum
 }
 
 #[target_feature(enable = "avx2,fma,popcnt")]
-fn lists_f32(lists: &Lists<f32>, columns: &[u32], values: &[f32], sums: &mut [f32]) {
+fn lists_i8(lists: &Chunks<i8>, columns: &[u32], levels: &[i32], sums: &mut [i32]) {
+    sums.fill(0);
+    portable::lists(lists, columns, levels, sums, |x, w, sum| sum + x * i32::from(w));
+}
+
+#[target_feature(enable = "avx2,fma,popcnt")]
+fn lists_f32(lists: &Chunks<f32>, columns: &[u32], values: &[f32], sums: &mut [f32]) {
     sums.fill(0.0);
     portable::lists(lists, columns, values, sums, |x, w, sum| x.mul_add(w, sum));
 }
@@ -311,30 +327,24 @@ fn lists_f32(lists: &Lists<f32>, columns: &[u32], values: &[f32], sums: &mut [f3
 fn strips_f32(strips: &Strips<f32>, columns: &[u32], values: &[f32], sums: &mut [f32]) {
     sums.fill(0.0);
     let (weights, _) = strips.values.as_chunks::<LANES>();
-    for (&row, &x) in columns.iter().zip(values) {
-        let x = _mm256_set1_ps(x);
-        let range = strips.starts[row as usize] as usize..strips.starts[row as usize + 1] as usize;
-        for (&column, weights) in strips.columns[range.clone()].iter().zip(&weights[range]) {
-            let sums = &mut sums[column as usize..][..LANES];
-            let sum = _mm256_fmadd_ps(x, must_cast(*weights), pod_read_unaligned(cast_slice(sums)));
-            sums.copy_from_slice(&must_cast::<__m256, [f32; LANES]>(sum));
-        }
-    }
+    portable::runs(&strips.starts, columns, values, |strip, x| {
+        let sums = &mut sums[strips.columns[strip] as usize..][..LANES];
+        let old = pod_read_unaligned(cast_slice(sums));
+        let sum = _mm256_fmadd_ps(_mm256_set1_ps(x), must_cast(weights[strip]), old);
+        sums.copy_from_slice(&must_cast::<__m256, [f32; LANES]>(sum));
+    });
 }
 
 #[target_feature(enable = "avx2,fma,popcnt")]
 fn strips_i8(strips: &Strips<i8>, columns: &[u32], levels: &[i32], sums: &mut [i32]) {
     sums.fill(0);
     let (weights, _) = strips.values.as_chunks::<LANES>();
-    for (&row, &x) in columns.iter().zip(levels) {
+    portable::runs(&strips.starts, columns, levels, |strip, x| {
         // As 16-bit numbers, an activation beside a zero times a weight beside its sign.
         let x = _mm256_set1_epi32(x & 0xffff);
-        let range = strips.starts[row as usize] as usize..strips.starts[row as usize + 1] as usize;
-        for (&column, &weights) in strips.columns[range.clone()].iter().zip(&weights[range]) {
-            let w = _mm256_cvtepi8_epi32(_mm_cvtsi64_si128(must_cast(weights)));
-            add_to(&mut sums[column as usize..], 0, _mm256_madd_epi16(w, x));
-        }
-    }
+        let w = _mm256_cvtepi8_epi32(_mm_cvtsi64_si128(must_cast(weights[strip])));
+        add_to(&mut sums[strips.columns[strip] as usize..], 0, _mm256_madd_epi16(w, x));
+    });
 }
 
 #[target_feature(enable = "avx2,fma,popcnt")]
@@ -364,7 +374,7 @@ fn panels_f32(panels: &Panels<f32>, row: &[f32], sums: &mut [f32]) {
 
 #[target_feature(enable = "avx2,fma,popcnt")]
 fn panels_i8(panels: &Panels<i8>, row: &[i8], sums: &mut [i32]) {
-    if row.iter().all(|&level| level >= 0) {
+    if none_negative(row) {
         all_panels_i8::<false>(panels, row, sums);
     } else {
         all_panels_i8::<true>(panels, row, sums);
@@ -396,6 +406,18 @@ fn all_panels_i8<const SIGNED: bool>(panels: &Panels<i8>, row: &[i8], sums: &mut
         }
         *sums = must_cast(_mm256_add_epi32(acc[0], acc[1]));
     }
+}
+
+#[target_feature(enable = "avx2,fma,popcnt")]
+fn narrow(levels: &[i32], bytes: &mut [i8]) {
+    portable::narrow(levels, bytes);
+}
+
+/// Whether no number is negative; looks at all of them, which is faster than to stop at the first.
+#[inline]
+#[target_feature(enable = "avx2,fma,popcnt")]
+fn none_negative<T: Copy + Default + std::ops::BitOr<Output = T> + PartialOrd>(numbers: &[T]) -> bool {
+    numbers.iter().fold(T::default(), |all, &n| all | n) >= T::default()
 }
 
 #[target_feature(enable = "avx2,fma,popcnt")]

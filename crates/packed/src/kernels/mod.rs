@@ -8,7 +8,7 @@
 mod avx2;
 mod portable;
 
-use crate::body::{Lists, Panels, Strips};
+use crate::body::{Chunks, Panels, Strips};
 use crate::quantize::quantize;
 
 #[cfg(target_arch = "x86_64")]
@@ -46,20 +46,21 @@ pub(crate) trait Kernels: Copy {
         portable::rows(weights, stride, columns, levels, sums, |x, w| i64::from(x) * i64::from(w));
     }
 
-    /// As `rows_f32`, where only some weights of each row are there.
-    fn lists_f32(self, lists: &Lists<f32>, columns: &[u32], values: &[f32], sums: &mut [f32]) {
+    /// As `rows_f32`, where only some weights of each row are there; there are
+    /// [`SPARE`](crate::body::SPARE) more sums than outputs.
+    fn lists_f32(self, lists: &Chunks<f32>, columns: &[u32], values: &[f32], sums: &mut [f32]) {
         sums.fill(0.0);
         portable::lists(lists, columns, values, sums, |x, w, sum| sum + x * w);
     }
 
     /// As `lists_f32`, in integers.
-    fn lists_i8(self, lists: &Lists<i8>, columns: &[u32], levels: &[i32], sums: &mut [i32]) {
+    fn lists_i8(self, lists: &Chunks<i8>, columns: &[u32], levels: &[i32], sums: &mut [i32]) {
         sums.fill(0);
         portable::lists(lists, columns, levels, sums, |x, w, sum| sum + x * i32::from(w));
     }
 
     /// As `lists_f32`, in long integers.
-    fn lists_i32(self, lists: &Lists<i32>, columns: &[u32], levels: &[i32], sums: &mut [i64]) {
+    fn lists_i32(self, lists: &Chunks<i32>, columns: &[u32], levels: &[i32], sums: &mut [i64]) {
         sums.fill(0);
         portable::lists(lists, columns, levels, sums, |x, w, sum| sum + i64::from(x) * i64::from(w));
     }
@@ -112,6 +113,11 @@ pub(crate) trait Kernels: Copy {
     /// room for the row and [`LANES`] more; returns how many they are.
     fn compress(self, row: &[f32], columns: &mut [u32], values: &mut [f32]) -> usize {
         portable::compress(row, 0, 0, columns, values)
+    }
+
+    /// Numbers that fit into bytes, as bytes; one of the two may be longer.
+    fn narrow(self, levels: &[i32], bytes: &mut [i8]) {
+        portable::narrow(levels, bytes);
     }
 
     /// See [`quantize_row`](crate::quantize_row).
