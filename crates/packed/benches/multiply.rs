@@ -69,9 +69,15 @@ fn matrices(case: &Case) -> Vec<(String, Matrix)> {
     let int8 = |keep: Option<&[bool]>, index| {
         Matrix::int8(inputs, outputs, &bytes, scales(), keep, index).expect(made)
     };
+    // As it is held for the rows of the case.
+    let dense_int8 = match case.rows {
+        Rows::Sparse(_) => int8(None, Index::Full),
+        Rows::Dense | Rows::Relu => int8(None, Index::Full).for_dense_rows(),
+    };
     let mut all = vec![
         ("f32".to_owned(), Matrix::dense(inputs, outputs, floats.clone()).expect(made)),
-        ("int8".to_owned(), int8(None, Index::Full)),
+        ("int8".to_owned(), dense_int8),
+        ("int8 rows".to_owned(), int8(None, Index::Full)),
     ];
     let mut add = |name: String, keep: &[bool], index: Index, forms: &[Held]| {
         let f32 = Matrix::sparse(inputs, outputs, &floats, keep, index).expect(made);

@@ -252,7 +252,7 @@ impl Matrix {
 
     /// The same matrix, held in memory in that form, whatever is faster. It stays the same on disk.
     ///
-    /// A matrix that stores all entries is always held as rows.
+    /// A matrix that stores all entries is held as [`Held::Rows`] or [`Held::Tiles`], and stays as it is otherwise.
     pub fn held_as(self, held: Held) -> Self {
         let Self { inputs, outputs, index, store } = self;
         let store = match store {

@@ -19,6 +19,8 @@ use crate::matrix::Store;
 use crate::quantize::{INT8_LEVELS, INT16_LEVELS};
 use crate::{Matrix, Scales};
 
+/// Why a form of another kind is a bug.
+const WHOLE: &str = "only called for panels and tiles";
 /// A multiple of what all types of panels have for a group.
 const WHOLE_GROUPS: usize = 16;
 
@@ -84,8 +86,8 @@ impl Matrix {
                 if self.outputs == 1 && self.multiply_column(kernels, row, bias, out, scratch) {
                     return;
                 }
-                if self.held() == Held::Panels {
-                    return self.multiply_panels(kernels, row, bias, out, scratch);
+                if matches!(self.held(), Held::Panels | Held::Tiles) {
+                    return self.multiply_whole(kernels, row, bias, out, scratch);
                 }
                 let columns = room(&mut scratch.columns, row.len() + LANES);
                 let values = room(&mut scratch.values, row.len() + LANES);
@@ -110,6 +112,10 @@ impl Matrix {
                         let row = spread(&mut scratch.row, row, values, |x| x, self.inputs);
                         kernels.panels_f32(panels, row, sums);
                     }
+                    Body::Tiles(tiles) => {
+                        let row = spread(&mut scratch.row, row, values, |x| x, self.inputs);
+                        kernels.tiles_f32(tiles, row, sums);
+                    }
                 }
                 add_bias(sums, bias, out);
             }
@@ -130,6 +136,10 @@ impl Matrix {
                         let row = spread(&mut scratch.bytes, row, levels, |x| x as i8, self.inputs);
                         kernels.panels_i8(panels, row, sums);
                     }
+                    Body::Tiles(tiles) => {
+                        let row = spread(&mut scratch.bytes, row, levels, |x| x as i8, self.inputs);
+                        kernels.tiles_i8(tiles, row, sums);
+                    }
                 }
                 rescale(sums, |sum| sum as f32, s, scales, bias, out);
             }
@@ -147,14 +157,18 @@ impl Matrix {
                         let row = spread(&mut scratch.words, row, levels, |x| x, self.inputs);
                         kernels.panels_i32(panels, row, sums);
                     }
+                    Body::Tiles(tiles) => {
+                        let row = spread(&mut scratch.words, row, levels, |x| x, self.inputs);
+                        kernels.tiles_i32(tiles, row, sums);
+                    }
                 }
                 rescale(sums, |sum| sum as f32, s, scales, bias, out);
             }
         }
     }
 
-    /// A dense row times panels, which take it as it is.
-    fn multiply_panels(
+    /// A dense row times a form that takes it as it is.
+    fn multiply_whole(
         &self,
         kernels: impl Kernels,
         row: &[f32],
@@ -164,7 +178,7 @@ impl Matrix {
     ) {
         let inputs = self.inputs.next_multiple_of(WHOLE_GROUPS);
         match &self.store {
-            Store::Floats(Body::Panels(panels), _) => {
+            Store::Floats(body, _) => {
                 let sums = room(&mut scratch.sums_f32, self.outputs.next_multiple_of(LANES));
                 let row = if inputs == row.len() {
                     row
@@ -174,28 +188,39 @@ impl Matrix {
                     filled[row.len()..].fill(0.0);
                     filled
                 };
-                kernels.panels_f32(panels, row, sums);
+                match body {
+                    Body::Panels(panels) => kernels.panels_f32(panels, row, sums),
+                    Body::Tiles(tiles) => kernels.tiles_f32(tiles, row, sums),
+                    _ => unreachable!("{WHOLE}"),
+                }
                 add_bias(sums, bias, out);
             }
-            Store::Bytes(Body::Panels(panels), scales, _) => {
+            Store::Bytes(body, scales, _) => {
                 let levels = room(&mut scratch.levels, row.len());
                 let s = kernels.quantize(row, INT8_LEVELS, levels);
                 let bytes = room(&mut scratch.bytes, inputs);
                 kernels.narrow(levels, bytes);
                 bytes[row.len()..].fill(0);
                 let sums = room(&mut scratch.sums_i32, self.outputs.next_multiple_of(LANES));
-                kernels.panels_i8(panels, bytes, sums);
+                match body {
+                    Body::Panels(panels) => kernels.panels_i8(panels, bytes, sums),
+                    Body::Tiles(tiles) => kernels.tiles_i8(tiles, bytes, sums),
+                    _ => unreachable!("{WHOLE}"),
+                }
                 rescale(sums, |sum| sum as f32, s, scales, bias, out);
             }
-            Store::Words(Body::Panels(panels), scales) => {
+            Store::Words(body, scales) => {
                 let levels = room(&mut scratch.levels, inputs);
                 let s = kernels.quantize(row, INT16_LEVELS, levels);
                 levels[row.len()..].fill(0);
                 let sums = room(&mut scratch.sums_i64, self.outputs.next_multiple_of(LANES));
-                kernels.panels_i32(panels, levels, sums);
+                match body {
+                    Body::Panels(panels) => kernels.panels_i32(panels, levels, sums),
+                    Body::Tiles(tiles) => kernels.tiles_i32(tiles, levels, sums),
+                    _ => unreachable!("{WHOLE}"),
+                }
                 rescale(sums, |sum| sum as f32, s, scales, bias, out);
             }
-            _ => unreachable!("only called for panels"),
         }
     }
 }
@@ -258,7 +283,7 @@ impl<T: Element> Body<T> {
         match self {
             Body::Rows { stride, .. } => *stride,
             Body::Lists(_) => outputs + SPARE,
-            Body::Strips(_) | Body::Panels(_) => outputs.next_multiple_of(LANES),
+            Body::Strips(_) | Body::Panels(_) | Body::Tiles(_) => outputs.next_multiple_of(LANES),
         }
     }
 }

@@ -140,7 +140,7 @@ proptest! {
         if let Ok(read) = read_back(&matrix, &parts) {
             prop_assert!(read.unpack().iter().all(|v| v.is_finite()));
             prop_assert_eq!(&read_back(&read, &read.parts()).unwrap(), &read);
-            for held in [Held::Rows, Held::Lists, Held::Strips, Held::Panels] {
+            for held in [Held::Rows, Held::Lists, Held::Strips, Held::Panels, Held::Tiles] {
                 prop_assert_eq!(&read.clone().held_as(held), &read);
             }
         }
@@ -389,9 +389,10 @@ fn all_forms_in_memory_are_the_same_matrix() {
         let keep = thin(index, outputs, &keep);
         for matrix in matrices(inputs, outputs, &q, &keep, index) {
             let rows = matrix.clone().held_as(Held::Rows);
-            for held in [Held::Lists, Held::Strips, Held::Panels] {
+            for held in [Held::Lists, Held::Strips, Held::Panels, Held::Tiles] {
                 let other = matrix.clone().held_as(held);
-                assert_eq!(other.held(), if index == Index::Full { Held::Rows } else { held });
+                let full = index == Index::Full && held != Held::Tiles;
+                assert_eq!(other.held(), if full { Held::Rows } else { held });
                 assert_eq!(rows, other);
                 assert_eq!(rows.parts(), other.parts());
                 assert_eq!(rows.unpack(), other.unpack());

@@ -1,6 +1,6 @@
 //! Which form in memory is the fastest: constants measured by `benches/multiply.rs`.
 
-use super::{Body, Chunks, Element, Lists, Panels, Strips};
+use super::{Body, Chunks, Element, Held, Lists, Panels, Strips};
 use crate::Index;
 use crate::kernels::{LANES, has_panels};
 
@@ -9,24 +9,30 @@ impl Element for f32 {
     const GROUP: usize = 8;
     const SLOTS: usize = 1;
     const ROWS_FROM: usize = 24;
-    const STEP_COST: usize = 16;
+    const STEP_COST: [usize; 2] = [48, 24];
+    const DENSE: Held = Held::Rows;
 }
 impl Element for i8 {
     const GROUP: usize = 16;
     const SLOTS: usize = 4;
     const ROWS_FROM: usize = 64;
-    const STEP_COST: usize = 16;
+    const STEP_COST: [usize; 2] = [64, 64];
+    const DENSE: Held = Held::Tiles;
 }
 impl Element for i32 {
     const GROUP: usize = 8;
     const SLOTS: usize = 1;
     const ROWS_FROM: usize = 8;
-    const STEP_COST: usize = 0;
+    const STEP_COST: [usize; 2] = [0, 0];
+    const DENSE: Held = Held::Rows;
 }
 
 /// Panels are considered when at least one in so many entries is kept: with fewer, most steps are empty, and the
 /// panels themselves would take more memory than the entries.
 const PANELS_FROM: usize = 256;
+
+/// Bytes that stay in a cache near enough for its speed not to matter.
+const CACHED: usize = 1 << 20;
 
 impl<T: Element> Body<T> {
     /// The form that is the fastest for sparse rows of activations.
@@ -44,15 +50,21 @@ impl<T: Element> Body<T> {
 
     /// The form that is the fastest for rows of activations that are mostly not zero.
     pub(crate) fn for_dense_rows(self, inputs: usize, outputs: usize) -> Self {
-        let entries = inputs * outputs;
-        let kept = self.kept(inputs, outputs);
-        let one_column = outputs == 1;
-        if !has_panels() || T::STEP_COST == 0 || one_column || kept == entries || kept < entries / PANELS_FROM
-        {
+        if !has_panels() || outputs == 1 || T::STEP_COST == [0, 0] {
             return self;
         }
-        let panels = Panels::new(&self.to_lists(inputs, outputs), outputs);
-        let vectors = inputs * outputs.div_ceil(LANES);
-        if panels.groups.len() * T::STEP_COST < vectors * 16 { Body::Panels(panels) } else { self }
+        let (entries, kept) = (inputs * outputs, self.kept(inputs, outputs));
+        if kept < entries / PANELS_FROM {
+            return self;
+        }
+        if kept < entries {
+            let panels = Panels::new(&self.to_lists(inputs, outputs), outputs);
+            let vectors = inputs * outputs.div_ceil(LANES);
+            let cost = T::STEP_COST[usize::from(vectors * LANES * size_of::<T>() > CACHED)];
+            if panels.groups.len() * cost < vectors * 16 {
+                return Body::Panels(panels);
+            }
+        }
+        self.held_as(T::DENSE, inputs, outputs)
     }
 }

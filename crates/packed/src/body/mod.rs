@@ -1,6 +1,6 @@
 //! How the stored values lie in memory while they are multiplied by.
 //!
-//! What lies on disk is decided by the scheme; in memory there are four forms, see [`Held`]. Which is the fastest
+//! What lies on disk is decided by the scheme; in memory there are five forms, see [`Held`]. Which is the fastest
 //! depends on how sparse the matrix is and on whether the rows of activations are sparse too. No form takes more
 //! than a fixed multiple of the bytes that it was read from.
 
@@ -9,11 +9,13 @@ mod chunks;
 mod lists;
 mod panels;
 mod strips;
+mod tiles;
 
 pub(crate) use chunks::{CHUNK, Chunks, SPARE};
 pub(crate) use lists::Lists;
 pub(crate) use panels::{Panels, UNROLL};
 pub(crate) use strips::Strips;
+pub(crate) use tiles::{QUAD, TILE, Tiles};
 
 use crate::kernels::LANES;
 
@@ -25,9 +27,11 @@ pub(crate) trait Element: bytemuck::Pod + PartialEq + Default + std::fmt::Debug 
     const SLOTS: usize;
     /// A sparse matrix is held as rows rather than lists when at least one in so many entries is kept.
     const ROWS_FROM: usize;
-    /// What a step of a panel costs, beside one row of eight values in a matrix held as rows, in 1/16; 0 where
-    /// panels have no fast loop.
-    const STEP_COST: usize;
+    /// What a step of a panel costs beside eight values of a matrix that is held with its zeros, in 1/16: where
+    /// all of those stay in a cache, and where they do not. Zeros where panels have no fast loop.
+    const STEP_COST: [usize; 2];
+    /// The form with all zeros that is the fastest for activations that are mostly not zero.
+    const DENSE: Held;
 }
 
 /// Kept values in memory. `Rows` holds `inputs` rows of `stride` values, of which those at and beyond `outputs`,
@@ -38,6 +42,7 @@ pub(crate) enum Body<T> {
     Lists(Chunks<T>),
     Strips(Strips<T>),
     Panels(Panels<T>),
+    Tiles(Tiles<T>),
 }
 
 /// How a matrix is held in memory.
@@ -52,6 +57,9 @@ pub enum Held {
     /// For every eight outputs, vectors of kept values that each say which activations they are multiplied by.
     /// For activations that are mostly not zero.
     Panels,
+    /// The whole matrix, zeros included, in the order of one long loop. For 8-bit integers, and activations that
+    /// are mostly not zero.
+    Tiles,
 }
 
 /// One bit for each entry, in the order of the entries, lowest bit first.
@@ -116,14 +124,32 @@ impl<T: Element> Body<T> {
         }
     }
 
-    /// The same numbers in another form; all entries stored are always rows.
+    /// The same numbers in another form; all entries stored are always rows or tiles.
     pub(crate) fn held_as(self, held: Held, inputs: usize, outputs: usize) -> Self {
-        if held == self.held() || matches!(self, Body::Rows { mask: None, .. }) {
+        if held == self.held() {
             return self;
         }
+        let stride = stride(outputs);
+        match (self, held) {
+            (Body::Rows { values, mask, stride }, Held::Tiles) => {
+                Body::Tiles(Tiles::new(&values, stride, mask, inputs, outputs))
+            }
+            (Body::Tiles(tiles), Held::Rows) => {
+                Body::Rows { values: tiles.to_rows(stride), stride, mask: tiles.mask }
+            }
+            (full @ (Body::Rows { mask: None, .. } | Body::Tiles(Tiles { mask: None, .. })), _) => full,
+            (sparse, Held::Tiles) => {
+                sparse.held_as(Held::Rows, inputs, outputs).held_as(held, inputs, outputs)
+            }
+            (sparse, _) => sparse.sparse_as(held, inputs, outputs),
+        }
+    }
+
+    /// As [`held_as`](Body::held_as), by way of lists.
+    fn sparse_as(self, held: Held, inputs: usize, outputs: usize) -> Self {
         let lists = self.to_lists(inputs, outputs);
         match held {
-            Held::Rows => lists.expand(outputs),
+            Held::Rows | Held::Tiles => lists.expand(outputs),
             Held::Lists => Body::Lists(Chunks::new(&lists, outputs)),
             Held::Strips => Body::Strips(Strips::new(&lists)),
             Held::Panels => Body::Panels(Panels::new(&lists, outputs)),
@@ -136,6 +162,7 @@ impl<T: Element> Body<T> {
             Body::Lists(_) => Held::Lists,
             Body::Strips(_) => Held::Strips,
             Body::Panels(_) => Held::Panels,
+            Body::Tiles(_) => Held::Tiles,
         }
     }
 
@@ -153,6 +180,7 @@ impl<T: Element> Body<T> {
             Body::Lists(lists) => lists.visit(see),
             Body::Strips(strips) => strips.visit(see),
             Body::Panels(panels) => panels.visit(see),
+            Body::Tiles(tiles) => tiles.visit(see),
             Body::Rows { values, stride, mask } => {
                 for (row, values) in values.chunks_exact(*stride).enumerate() {
                     for (column, &value) in values[..outputs].iter().enumerate() {
@@ -172,6 +200,7 @@ impl<T: Element> Body<T> {
             Body::Lists(lists) => &lists.values,
             Body::Strips(strips) => &strips.values,
             Body::Panels(panels) => &panels.values,
+            Body::Tiles(tiles) => &tiles.values,
         }
     }
 
@@ -180,6 +209,7 @@ impl<T: Element> Body<T> {
             Body::Lists(lists) => lists.kept(),
             Body::Strips(strips) => strips.kept(),
             Body::Panels(panels) => panels.kept(),
+            Body::Tiles(tiles) => tiles.kept(),
             Body::Rows { mask: Some(mask), .. } => mask.count(),
             Body::Rows { mask: None, .. } => inputs * outputs,
         }
@@ -195,7 +225,9 @@ impl<T: Element> Body<T> {
                 Body::Lists(l) => 4 * (l.starts.len() + l.columns.len()),
                 Body::Strips(s) => 4 * (s.starts.len() + s.columns.len()) + s.keep.len(),
                 Body::Panels(p) => 4 * (p.starts.len() + p.groups.len()) + p.picks.len(),
-                Body::Rows { mask, .. } => mask.as_ref().map_or(0, |m| m.0.len()),
+                Body::Rows { mask, .. } | Body::Tiles(Tiles { mask, .. }) => {
+                    mask.as_ref().map_or(0, |m| m.0.len())
+                }
             }
     }
 }

@@ -5,7 +5,7 @@
 //! `±127`, two products are within `±32258` and never saturate (-128 is refused when a matrix is made).
 
 use super::{Kernels, LANES, portable};
-use crate::body::{Chunks, Panels, Strips, UNROLL};
+use crate::body::{Chunks, Panels, QUAD, Strips, TILE, Tiles, UNROLL};
 use crate::quantize::quantize;
 use bytemuck::{cast_slice, must_cast, pod_read_unaligned};
 use std::arch::x86_64::*;
@@ -68,6 +68,11 @@ impl Kernels for Avx2 {
     fn lists_i8(self, lists: &Chunks<i8>, columns: &[u32], levels: &[i32], sums: &mut [i32]) {
         // SAFETY: as in `rows_f32`.
         unsafe { lists_i8(lists, columns, levels, sums) }
+    }
+
+    fn tiles_i8(self, tiles: &Tiles<i8>, row: &[i8], sums: &mut [i32]) {
+        // SAFETY: as in `rows_f32`.
+        unsafe { tiles_i8(tiles, row, sums) }
     }
 
     fn narrow(self, levels: &[i32], bytes: &mut [i8]) {
@@ -405,6 +410,48 @@ fn all_panels_i8<const SIGNED: bool>(panels: &Panels<i8>, row: &[i8], sums: &mut
             }
         }
         *sums = must_cast(_mm256_add_epi32(acc[0], acc[1]));
+    }
+}
+
+#[target_feature(enable = "avx2,fma,popcnt")]
+fn tiles_i8(tiles: &Tiles<i8>, row: &[i8], sums: &mut [i32]) {
+    let signed = !none_negative(row);
+    // Four panels at a time share the loads of activations.
+    let wide = 4 * tiles.panel();
+    let (weights, left) = tiles.values.split_at(tiles.values.len() / wide * wide);
+    let (sums, sums_left) = sums.split_at_mut(weights.len() / tiles.panel() * LANES);
+    for (weights, sums) in weights.chunks_exact(wide).zip(sums.chunks_exact_mut(4 * LANES)) {
+        match signed {
+            false => panels_of_tiles::<4, false>(weights, row, sums),
+            true => panels_of_tiles::<4, true>(weights, row, sums),
+        }
+    }
+    for (weights, sums) in left.chunks_exact(tiles.panel()).zip(sums_left.chunks_exact_mut(LANES)) {
+        match signed {
+            false => panels_of_tiles::<1, false>(weights, row, sums),
+            true => panels_of_tiles::<1, true>(weights, row, sums),
+        }
+    }
+}
+
+/// `P` panels; without `SIGNED`, no activation may be negative.
+#[inline]
+#[target_feature(enable = "avx2,fma,popcnt")]
+fn panels_of_tiles<const P: usize, const SIGNED: bool>(weights: &[i8], row: &[i8], sums: &mut [i32]) {
+    let (tiles, _) = weights.as_chunks::<TILE>();
+    let (row, _) = row.as_chunks::<QUAD>();
+    let count = tiles.len() / P;
+    let row = &row[..count];
+    let panels: [&[[i8; TILE]]; P] = std::array::from_fn(|p| &tiles[p * count..][..count]);
+    let mut acc = [_mm256_setzero_si256(); P];
+    for (i, &levels) in row.iter().enumerate() {
+        let levels = _mm256_set1_epi32(must_cast(levels));
+        for p in 0..P {
+            acc[p] = add_fours::<SIGNED>(acc[p], levels, must_cast(panels[p][i]));
+        }
+    }
+    for (sums, acc) in sums.as_chunks_mut::<LANES>().0.iter_mut().zip(acc) {
+        *sums = must_cast(acc);
     }
 }
 

@@ -8,7 +8,7 @@
 mod avx2;
 mod portable;
 
-use crate::body::{Chunks, Panels, Strips};
+use crate::body::{Chunks, Panels, Strips, Tiles};
 use crate::quantize::quantize;
 
 #[cfg(target_arch = "x86_64")]
@@ -97,6 +97,21 @@ pub(crate) trait Kernels: Copy {
     /// As `panels_f32`, in long integers.
     fn panels_i32(self, panels: &Panels<i32>, row: &[i32], sums: &mut [i64]) {
         portable::panels(panels, row, sums, |x, w| i64::from(x) * i64::from(w));
+    }
+
+    /// As `panels_f32`, where all weights are there.
+    fn tiles_f32(self, tiles: &Tiles<f32>, row: &[f32], sums: &mut [f32]) {
+        portable::tiles(tiles, row, sums, |x, w| x * w);
+    }
+
+    /// As `tiles_f32`, in integers: `row` and weights are within `±127`.
+    fn tiles_i8(self, tiles: &Tiles<i8>, row: &[i8], sums: &mut [i32]) {
+        portable::tiles(tiles, row, sums, |x, w| i32::from(x) * i32::from(w));
+    }
+
+    /// As `tiles_f32`, in long integers.
+    fn tiles_i32(self, tiles: &Tiles<i32>, row: &[i32], sums: &mut [i64]) {
+        portable::tiles(tiles, row, sums, |x, w| i64::from(x) * i64::from(w));
     }
 
     /// The product of two vectors of the same length.

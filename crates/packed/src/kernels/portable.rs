@@ -1,7 +1,7 @@
 //! Loops in plain safe code, for any processor; compilers turn them into whatever vectors there are.
 
 use super::LANES;
-use crate::body::{CHUNK, Chunks, Element, Panels, Strips};
+use crate::body::{CHUNK, Chunks, Element, Panels, QUAD, Strips, TILE, Tiles};
 use std::ops::AddAssign;
 
 /// `sums[c] += Σ product(values[i], weights[columns[i]][c])`.
@@ -62,7 +62,7 @@ pub(crate) fn strips<W: Copy, X: Copy + Default, S: AddAssign>(
 /// Elements of a row that are queued without a look at how many there are.
 const AHEAD: usize = 4;
 /// Elements that are queued before they are gone through.
-const QUEUE: usize = 128;
+const QUEUE: usize = 64;
 
 /// Calls `see` for each element of each row, with the row's activation; a row's elements are those from its start
 /// up to the start of the next.
@@ -117,6 +117,27 @@ pub(crate) fn panels<W: Element, X: Copy, S: AddAssign + Default>(
             let picked = panels.picks[range.clone()].iter().zip(&panels.values[range]);
             for (slot, (&pick, &w)) in picked.enumerate() {
                 sums[slot / W::SLOTS] += product(group[usize::from(pick) % W::GROUP], w);
+            }
+        }
+    }
+}
+
+/// As [`panels`], where all weights are there.
+#[inline(always)]
+pub(crate) fn tiles<W: Element, X: Copy, S: AddAssign + Default>(
+    tiles: &Tiles<W>,
+    row: &[X],
+    sums: &mut [S],
+    product: impl Fn(X, W) -> S,
+) {
+    let panels = tiles.values.chunks_exact(tiles.panel());
+    for (panel, sums) in panels.zip(sums.chunks_exact_mut(LANES)) {
+        sums.iter_mut().for_each(|sum| *sum = S::default());
+        for (tile, row) in panel.chunks_exact(TILE).zip(row.chunks_exact(QUAD)) {
+            for (sum, weights) in sums.iter_mut().zip(tile.chunks_exact(QUAD)) {
+                for (&x, &w) in row.iter().zip(weights) {
+                    *sum += product(x, w);
+                }
             }
         }
     }
