@@ -393,5 +393,5 @@ fn body<T: Element>(
         Cow::Owned(stored) => Lists::gather(&kept().collect::<Vec<T>>(), &stored, outputs),
     };
     let index = index::resolve(index, shape, &lists);
-    Ok((Body::sparse(lists, outputs, index), index))
+    Ok((Body::sparse(lists, outputs), index))
 }

@@ -252,5 +252,5 @@ fn read_body<'a, T: Element>(
     part.expect(dtype, &[part.bytes.len() / dtype.bytes()])?;
     let given = Given { kind, bytes: &part.bytes };
     let lists: Lists<T> = index::read(index, shape, &given, lookup, decode)?;
-    Ok(Body::sparse(lists, outputs, index))
+    Ok(Body::sparse(lists, outputs))
 }

@@ -1,28 +1,31 @@
 //! Which form in memory is the fastest: constants measured by `benches/multiply.rs`.
 
 use super::{Body, Chunks, Element, Held, Lists, Panels, Strips};
-use crate::Index;
 use crate::kernels::{LANES, has_panels};
 
-// Entries of a list cost about as much as one to two vectors of a row each, and each list has an overhead.
+// Measured with 20 and 100 of 1000 activations not zero, and with all and half of 384, 1000 and 128: where the two
+// differ, a value between them. The table in `docs/sparse.md` is what they are from.
 impl Element for f32 {
     const GROUP: usize = 8;
     const SLOTS: usize = 1;
-    const ROWS_FROM: usize = 24;
-    const STEP_COST: [usize; 2] = [48, 24];
+    const ROWS_FROM: usize = 22;
+    const STRIP_COST: usize = 8;
+    const STEP_COST: [usize; 2] = [40, 36];
     const DENSE: Held = Held::Rows;
 }
 impl Element for i8 {
     const GROUP: usize = 16;
     const SLOTS: usize = 4;
-    const ROWS_FROM: usize = 64;
-    const STEP_COST: [usize; 2] = [64, 64];
+    const ROWS_FROM: usize = 80;
+    const STRIP_COST: usize = 20;
+    const STEP_COST: [usize; 2] = [120, 120];
     const DENSE: Held = Held::Tiles;
 }
 impl Element for i32 {
     const GROUP: usize = 8;
     const SLOTS: usize = 1;
     const ROWS_FROM: usize = 8;
+    const STRIP_COST: usize = 8;
     const STEP_COST: [usize; 2] = [0, 0];
     const DENSE: Held = Held::Rows;
 }
@@ -31,18 +34,20 @@ impl Element for i32 {
 /// panels themselves would take more memory than the entries.
 const PANELS_FROM: usize = 256;
 
+/// Kept entries of a vector from which on it is faster than as many entries of a list.
+const FILLED: usize = 3;
 /// Bytes that stay in a cache near enough for its speed not to matter.
 const CACHED: usize = 1 << 20;
 
 impl<T: Element> Body<T> {
     /// The form that is the fastest for sparse rows of activations.
-    pub(crate) fn sparse(lists: Lists<T>, outputs: usize, index: Index) -> Self {
-        let entries = lists.inputs() * outputs;
-        let kept = lists.values.len();
-        if kept < entries / T::ROWS_FROM {
-            if matches!(index, Index::Block { columns: 4.., .. }) {
-                return Body::Strips(Strips::new(&lists));
-            }
+    pub(crate) fn sparse(lists: Lists<T>, outputs: usize) -> Self {
+        let (inputs, kept) = (lists.inputs(), lists.values.len());
+        let strips = lists.strips();
+        if strips * FILLED <= kept && strips * T::STRIP_COST < inputs * outputs.div_ceil(LANES) {
+            return Body::Strips(Strips::new(&lists));
+        }
+        if kept < inputs * outputs / T::ROWS_FROM {
             return Body::Lists(Chunks::new(&lists, outputs));
         }
         lists.expand(outputs)

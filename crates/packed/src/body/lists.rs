@@ -1,6 +1,7 @@
 //! The kept values of each row, with their columns.
 
 use super::{Body, Element, Mask, stride};
+use crate::kernels::LANES;
 
 /// Invariants: `starts` ascends from 0 to the length of `columns` and `values`, one more than there are rows;
 /// columns ascend strictly within a row and are less than the matrix's outputs.
@@ -39,6 +40,15 @@ impl<T: Element> Lists<T> {
             mask.set(row * outputs + column);
         });
         Body::Rows { values, stride, mask: Some(mask) }
+    }
+
+    /// Vectors of eight outputs, over all rows, in which anything is kept.
+    pub(crate) fn strips(&self) -> usize {
+        let vectors = |row| {
+            let (columns, _) = self.row(row);
+            columns.chunk_by(|a, b| *a as usize / LANES == *b as usize / LANES).count()
+        };
+        (0..self.inputs()).map(vectors).sum()
     }
 
     /// Columns and values of a row.

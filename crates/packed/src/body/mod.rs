@@ -13,7 +13,9 @@ mod tiles;
 
 pub(crate) use chunks::{CHUNK, Chunks, SPARE};
 pub(crate) use lists::Lists;
-pub(crate) use panels::{Panels, UNROLL};
+pub(crate) use panels::Panels;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use panels::UNROLL;
 pub(crate) use strips::Strips;
 pub(crate) use tiles::{QUAD, TILE, Tiles};
 
@@ -27,6 +29,8 @@ pub(crate) trait Element: bytemuck::Pod + PartialEq + Default + std::fmt::Debug 
     const SLOTS: usize;
     /// A sparse matrix is held as rows rather than lists when at least one in so many entries is kept.
     const ROWS_FROM: usize;
+    /// What a strip costs beside eight values of a row.
+    const STRIP_COST: usize;
     /// What a step of a panel costs beside eight values of a matrix that is held with its zeros, in 1/16: where
     /// all of those stay in a cache, and where they do not. Zeros where panels have no fast loop.
     const STEP_COST: [usize; 2];
