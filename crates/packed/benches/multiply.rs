@@ -1,7 +1,8 @@
 //! One row times a matrix: layouts and forms in memory side by side, over sparsities, for sparse and dense rows.
 //!
 //! Criterion names a measurement `case/layout, sparsity, form`. For one table of all of them, with the speed-up
-//! over dense floats and dense integers, run with `--table`: each form is timed in turn many times over, and the
+//! over dense floats and dense integers, run with `--table` (and, after it, a part of the names of cases), and for
+//! bytes on disk with `--sizes`. Of the forms in the table, the one with a star is chosen by itself. Each form is timed in turn many times over, and the
 //! table shows medians, so that a disturbance of the machine meets all alike.
 #![allow(missing_docs)] // made by criterion's macros
 #![allow(clippy::print_stdout)] // the table is what it is for
@@ -83,9 +84,14 @@ fn matrices(case: &Case) -> Vec<(String, Matrix)> {
         let f32 = Matrix::sparse(inputs, outputs, &floats, keep, index).expect(made);
         let int8 = int8(Some(keep), index);
         for (values, matrix) in [("f32", f32), ("int8", int8)] {
+            // The form that is chosen for the rows of the case has a star.
+            let chosen = match case.rows {
+                Rows::Sparse(_) => matrix.held(),
+                Rows::Dense | Rows::Relu => matrix.clone().for_dense_rows().held(),
+            };
             for &held in forms {
-                let form = format!("{held:?}").to_lowercase();
-                all.push((format!("{values} {name} {form}"), matrix.clone().held_as(held)));
+                let star = if held == chosen { "*" } else { "" };
+                all.push((format!("{values} {name} {held}{star}"), matrix.clone().held_as(held)));
             }
         }
     };
@@ -153,6 +159,45 @@ fn multiply(c: &mut Criterion) {
     }
 }
 
+/// Prints the bytes of layouts on disk.
+fn print_sizes() {
+    use nlpress_packed::{Per, Scheme, Values};
+    let kinds = [Values::F32, Values::F16, Values::Int8(Per::Channel), Values::Int4(Per::Channel)];
+    for (inputs, outputs) in [(384, 1536), (1000, 128)] {
+        println!("\n{inputs}x{outputs}, bytes");
+        for percent in [50, 80, 90, 95, 98] {
+            let spread = keep(inputs, outputs, percent, (1, 1));
+            let whole = keep(inputs, outputs, percent, (4, 8));
+            let layouts = [
+                (Index::Full, &spread),
+                (Index::Bitmask, &spread),
+                (Index::Csr, &spread),
+                (Index::Block { rows: 4, columns: 8 }, &whole),
+            ];
+            for (index, keep) in layouts {
+                print!("{percent} %");
+                for values in kinds {
+                    let matrix = match values {
+                        Values::F32 => Matrix::sparse(inputs, outputs, &vec![0.5; keep.len()], keep, index),
+                        Values::F16 => {
+                            Matrix::f16(inputs, outputs, &vec![0.5; keep.len()], Some(keep), index)
+                        }
+                        _ => {
+                            let (q, scales) = (vec![1; keep.len()], Scales::Channel(vec![1.0; outputs]));
+                            let int8 = matches!(values, Values::Int8(_));
+                            let make = if int8 { Matrix::int8 } else { Matrix::int4 };
+                            make(inputs, outputs, &q, scales, Some(keep), index)
+                        }
+                    };
+                    let bytes = matrix.expect("made-up numbers are finite and in range").bytes();
+                    print!(" | {} {bytes}", Scheme { values, index });
+                }
+                println!();
+            }
+        }
+    }
+}
+
 /// Prints medians of all forms, timed in turn.
 fn print_table(filter: &str) {
     let mut scratch = Scratch::default();
@@ -207,7 +252,9 @@ criterion_group! {
 
 fn main() {
     let mut arguments = std::env::args().skip_while(|argument| argument != "--table").skip(1);
-    if std::env::args().any(|argument| argument == "--table") {
+    if std::env::args().any(|argument| argument == "--sizes") {
+        print_sizes();
+    } else if std::env::args().any(|argument| argument == "--table") {
         print_table(&arguments.next().filter(|filter| !filter.starts_with('-')).unwrap_or_default());
     } else {
         benches();

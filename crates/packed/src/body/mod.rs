@@ -20,6 +20,7 @@ pub(crate) use strips::Strips;
 pub(crate) use tiles::{QUAD, TILE, Tiles};
 
 use crate::kernels::LANES;
+use std::fmt;
 
 /// Number types that are multiplied.
 pub(crate) trait Element: bytemuck::Pod + PartialEq + Default + std::fmt::Debug {
@@ -64,6 +65,26 @@ pub enum Held {
     /// The whole matrix, zeros included, in the order of one long loop. For 8-bit integers, and activations that
     /// are mostly not zero.
     Tiles,
+}
+
+impl Held {
+    /// Whether zeros are held, and multiplied by, like everything else: always for a matrix that stores all
+    /// entries; for a sparse one because it is below the crossover from which on anything else is faster.
+    pub fn with_zeros(self) -> bool {
+        matches!(self, Held::Rows | Held::Tiles)
+    }
+}
+
+impl fmt::Display for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Held::Rows => "rows",
+            Held::Lists => "lists",
+            Held::Strips => "strips",
+            Held::Panels => "panels",
+            Held::Tiles => "tiles",
+        })
+    }
 }
 
 /// One bit for each entry, in the order of the entries, lowest bit first.
