@@ -146,10 +146,7 @@ fn broken_manifests_are_told_apart() {
             m["outline"]["sites"][0]["form"]["packed"]["index"] = index.clone();
         });
         assert!(
-            matches!(
-                impossible,
-                E::Weight { error: PackError::Block { .. } | PackError::Group { .. }, .. }
-            ),
+            matches!(impossible, E::Weight { error: PackError::Block { .. } | PackError::Group { .. }, .. }),
             "{impossible}"
         );
     }
@@ -212,7 +209,8 @@ fn broken_numbers_are_named() {
     let counts = with_tensor(CSR8, "hidden.0.weight.counts", &[3, 0xff]);
     assert!(matches!(counts, E::Weight { error: PackError::Counts { .. }, .. }), "{counts}");
     let (rows, columns) = (4, 8);
-    let block = Form::Packed(Scheme { values: Values::Int4(Per::Tensor), index: Index::Block { rows, columns } });
+    let block =
+        Form::Packed(Scheme { values: Values::Int4(Per::Tensor), index: Index::Block { rows, columns } });
     let beyond = with_tensor(block, "hidden.1.weight.values", &[0xff; 16]);
     assert!(matches!(beyond, E::Weight { error: PackError::Padding("values"), .. }), "{beyond}");
     let nibble = with_tensor(block, "hidden.0.weight.values", &[0x18]);

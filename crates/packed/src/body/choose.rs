@@ -30,9 +30,9 @@ impl Element for i32 {
     const DENSE: Held = Held::Rows;
 }
 
-/// Panels are considered when at least one in so many entries is kept: with fewer, most steps are empty, and the
-/// panels themselves would take more memory than the entries.
-const PANELS_FROM: usize = 256;
+/// So many panels are made for any matrix; more only for at least as many kept entries, so that memory is never
+/// taken for what outputs merely claim.
+const FEW_PANELS: usize = 4096;
 
 /// Kept entries of a vector from which on it is faster than as many entries of a list.
 const FILLED: usize = 3;
@@ -59,7 +59,7 @@ impl<T: Element> Body<T> {
             return self;
         }
         let (entries, kept) = (inputs * outputs, self.kept(inputs, outputs));
-        if kept < entries / PANELS_FROM {
+        if outputs.div_ceil(LANES) > kept.max(FEW_PANELS) {
             return self;
         }
         if kept < entries {
