@@ -22,7 +22,7 @@ use crate::{Matrix, Scales};
 /// Why a form of another kind is a bug.
 const WHOLE: &str = "only called for panels and tiles";
 /// A multiple of what all types of panels have for a group.
-const WHOLE_GROUPS: usize = 16;
+const WHOLE_GROUPS: usize = 32;
 
 /// One row of activations.
 #[derive(Clone, Copy, Debug)]

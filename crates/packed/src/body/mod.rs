@@ -24,19 +24,26 @@ use std::fmt;
 
 /// Number types that are multiplied.
 pub(crate) trait Element: bytemuck::Pod + PartialEq + Default + std::fmt::Debug {
-    /// Consecutive inputs that a step of a panel picks from.
-    const GROUP: usize;
+    /// What a step of a panel can pick from, the fewest inputs first.
+    const GROUPS: &'static [Group];
     /// Values of one output in a step of a panel.
     const SLOTS: usize;
     /// A sparse matrix is held as rows rather than lists when at least one in so many entries is kept.
     const ROWS_FROM: usize;
     /// What a strip costs beside eight values of a row.
     const STRIP_COST: usize;
-    /// What a step of a panel costs beside eight values of a matrix that is held with its zeros, in 1/16: where
-    /// all of those stay in a cache, and where they do not. Zeros where panels have no fast loop.
-    const STEP_COST: [usize; 2];
     /// The form with all zeros that is the fastest for activations that are mostly not zero.
     const DENSE: Held;
+}
+
+/// Inputs that a step of a panel picks from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Group {
+    /// How many, one after the other.
+    pub(crate) inputs: usize,
+    /// What a step costs beside eight values of a matrix that is held with its zeros, in 1/16: where all of those
+    /// stay in a cache, and where they do not. Zeros where panels have no fast loop.
+    pub(crate) cost: [usize; 2],
 }
 
 /// Kept values in memory. `Rows` holds `inputs` rows of `stride` values, of which those at and beyond `outputs`,
@@ -177,7 +184,7 @@ impl<T: Element> Body<T> {
             Held::Rows | Held::Tiles => lists.expand(outputs),
             Held::Lists => Body::Lists(Chunks::new(&lists, outputs)),
             Held::Strips => Body::Strips(Strips::new(&lists)),
-            Held::Panels => Body::Panels(Panels::new(&lists, outputs)),
+            Held::Panels => Body::Panels(Panels::cheapest(&lists, outputs).0),
         }
     }
 

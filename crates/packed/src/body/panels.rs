@@ -1,6 +1,6 @@
 //! For every eight outputs, vectors of kept values that each say which activations they are multiplied by.
 //!
-//! A panel is eight outputs. It is a run of steps; a step has a group of `GROUP` consecutive inputs and, for each
+//! A panel is eight outputs. It is a run of steps; a step has a group of consecutive inputs and, for each
 //! of the eight outputs, up to `SLOTS` kept values of that group, each with its place in the group. Multiplying a
 //! step is a table look-up, which one vector instruction does for all its values, and a product of vectors; no
 //! branch depends on where the values are. Values of an output that do not fit into one step take another of the
@@ -17,10 +17,12 @@ pub(crate) const UNROLL: usize = 4;
 
 /// Invariants: `starts` ascends from 0 to the length of `groups` by multiples of [`UNROLL`], one more than there
 /// are panels. There are `8 · SLOTS` picks and values for each group, those of an output side by side; a group
-/// times `GROUP` is less than the matrix's inputs; a pick without [`EMPTY`] is less than `GROUP`, and stays within
+/// times `size` is less than the matrix's inputs; a pick without [`EMPTY`] is less than `size`, and stays within
 /// the inputs; a slot that is empty has a value of zero.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Panels<T> {
+    /// Inputs of a group: of the sizes that the type of values has.
+    pub(crate) size: usize,
     pub(crate) starts: Vec<u32>,
     pub(crate) groups: Vec<u32>,
     pub(crate) picks: Vec<u8>,
@@ -31,14 +33,14 @@ impl<T: Element> Panels<T> {
     /// Values of a step.
     pub(crate) const WIDTH: usize = LANES * T::SLOTS;
 
-    pub(crate) fn new(lists: &Lists<T>, outputs: usize) -> Self {
-        let empty = || Panels { starts: vec![], groups: vec![], picks: vec![], values: vec![] };
+    pub(crate) fn new(lists: &Lists<T>, outputs: usize, size: usize) -> Self {
+        let empty = || Panels { size, starts: vec![], groups: vec![], picks: vec![], values: vec![] };
         let mut panels: Vec<Self> = (0..outputs.div_ceil(LANES)).map(|_| empty()).collect();
         let mut counts = vec![0u8; outputs];
         // Where the steps of the group at hand begin in each panel.
         let mut firsts = vec![0; panels.len()];
         for row in 0..lists.inputs() {
-            let (group, pick) = (row / T::GROUP, row % T::GROUP);
+            let (group, pick) = (row / size, row % size);
             if pick == 0 {
                 counts.fill(0);
                 firsts.iter_mut().zip(&panels).for_each(|(first, panel)| *first = panel.groups.len());
@@ -102,7 +104,7 @@ impl<T: Element> Panels<T> {
                 for slot in 0..Self::WIDTH {
                     let at = step * Self::WIDTH + slot;
                     if self.picks[at] & EMPTY == 0 {
-                        let row = self.groups[step] * T::GROUP as u32 + u32::from(self.picks[at]);
+                        let row = self.groups[step] * self.size as u32 + u32::from(self.picks[at]);
                         entries.push((row, (panel * LANES + slot / T::SLOTS) as u32, self.values[at]));
                     }
                 }

@@ -379,19 +379,25 @@ fn panels_f32(panels: &Panels<f32>, row: &[f32], sums: &mut [f32]) {
 
 #[target_feature(enable = "avx2,fma,popcnt")]
 fn panels_i8(panels: &Panels<i8>, row: &[i8], sums: &mut [i32]) {
-    if none_negative(row) {
-        all_panels_i8::<false>(panels, row, sums);
-    } else {
-        all_panels_i8::<true>(panels, row, sums);
+    let (tables, _) = row.as_chunks::<16>();
+    match (panels.size, none_negative(row)) {
+        (16, true) => all_panels_i8::<1, false>(panels, tables, sums),
+        (16, false) => all_panels_i8::<1, true>(panels, tables, sums),
+        (_, true) => all_panels_i8::<2, false>(panels, tables, sums),
+        (_, false) => all_panels_i8::<2, true>(panels, tables, sums),
     }
 }
 
-/// Without `SIGNED`, no activation may be negative.
+/// A group is `G` tables of 16 activations; without `SIGNED`, none may be negative.
 #[inline]
 #[target_feature(enable = "avx2,fma,popcnt")]
-fn all_panels_i8<const SIGNED: bool>(panels: &Panels<i8>, row: &[i8], sums: &mut [i32]) {
+fn all_panels_i8<const G: usize, const SIGNED: bool>(
+    panels: &Panels<i8>,
+    tables: &[[i8; 16]],
+    sums: &mut [i32],
+) {
     const STEPS: usize = UNROLL * Panels::<i8>::WIDTH;
-    let (tables, _) = row.as_chunks::<16>();
+    let (tables, _) = tables.as_chunks::<G>();
     let (groups, _) = panels.groups.as_chunks::<UNROLL>();
     let (picks, _) = panels.picks.as_chunks::<STEPS>();
     let (values, _) = panels.values.as_chunks::<STEPS>();
@@ -403,14 +409,28 @@ fn all_panels_i8<const SIGNED: bool>(panels: &Panels<i8>, row: &[i8], sums: &mut
             let picks: [__m256i; UNROLL] = must_cast(*picks);
             let values: [__m256i; UNROLL] = must_cast(*values);
             for i in 0..UNROLL {
-                // The same 16 activations in both halves; a pick that is empty gives zero.
-                let table = _mm256_broadcastsi128_si256(must_cast(tables[groups[i] as usize]));
-                let x = _mm256_shuffle_epi8(table, picks[i]);
+                let x = look_up(&tables[groups[i] as usize], picks[i]);
                 acc[i % 2] = add_fours::<SIGNED>(acc[i % 2], x, values[i]);
             }
         }
         *sums = must_cast(_mm256_add_epi32(acc[0], acc[1]));
     }
+}
+
+/// The activations that are picked from one or two tables; of an empty pick, anything.
+#[inline]
+#[target_feature(enable = "avx2,fma,popcnt")]
+fn look_up<const G: usize>(tables: &[[i8; 16]; G], picks: __m256i) -> __m256i {
+    // The same 16 activations in both halves. A shuffle gives zero where the highest bit of its pick is set.
+    let first = _mm256_broadcastsi128_si256(must_cast(tables[0]));
+    if G == 1 {
+        return _mm256_shuffle_epi8(first, picks);
+    }
+    let second = _mm256_broadcastsi128_si256(must_cast(tables[1 % G]));
+    // 0..16 become 0x70..0x80 and those above get that bit; and the other way round.
+    let in_first = _mm256_adds_epu8(picks, _mm256_set1_epi8(0x70));
+    let in_second = _mm256_sub_epi8(picks, _mm256_set1_epi8(16));
+    _mm256_or_si256(_mm256_shuffle_epi8(first, in_first), _mm256_shuffle_epi8(second, in_second))
 }
 
 #[target_feature(enable = "avx2,fma,popcnt")]

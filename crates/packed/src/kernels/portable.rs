@@ -112,11 +112,11 @@ pub(crate) fn panels<W: Element, X: Copy, S: AddAssign + Default>(
     for (ends, sums) in panels.starts.windows(2).zip(sums.chunks_exact_mut(LANES)) {
         sums.iter_mut().for_each(|sum| *sum = S::default());
         for step in ends[0] as usize..ends[1] as usize {
-            let group = &row[panels.groups[step] as usize * W::GROUP..][..W::GROUP];
+            let group = &row[panels.groups[step] as usize * panels.size..][..panels.size];
             let range = step * Panels::<W>::WIDTH..(step + 1) * Panels::<W>::WIDTH;
             let picked = panels.picks[range.clone()].iter().zip(&panels.values[range]);
             for (slot, (&pick, &w)) in picked.enumerate() {
-                sums[slot / W::SLOTS] += product(group[usize::from(pick) % W::GROUP], w);
+                sums[slot / W::SLOTS] += product(group[usize::from(pick) % panels.size], w);
             }
         }
     }

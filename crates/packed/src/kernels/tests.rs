@@ -147,11 +147,17 @@ fn avx2_and_portable_sparse_integers_are_the_same() {
             Portable.strips_i8(&strips, &columns, &levels, &mut b);
             assert_eq!((&a, &a[..outputs]), (&b, expected), "strips, {outputs} outputs, {percent} %");
 
-            let panels = Panels::new(&lists, outputs);
-            let (mut a, mut b) = (vec![1; width], vec![2; width]);
-            avx2.panels_i8(&panels, &row, &mut a);
-            Portable.panels_i8(&panels, &row, &mut b);
-            assert_eq!((&a, &a[..outputs]), (&b, expected), "panels, {outputs} outputs, {percent} %");
+            for size in [16, 32] {
+                let panels = Panels::new(&lists, outputs, size);
+                let (mut a, mut b) = (vec![1; width], vec![2; width]);
+                avx2.panels_i8(&panels, &row, &mut a);
+                Portable.panels_i8(&panels, &row, &mut b);
+                assert_eq!(
+                    (&a, &a[..outputs]),
+                    (&b, expected),
+                    "panels of {size}, {outputs} outputs, {percent} %"
+                );
+            }
 
             let Body::Rows { values, stride, mask } = lists.expand(outputs) else {
                 panic!("expands to rows")
@@ -179,7 +185,7 @@ fn avx2_and_portable_sparse_floats_differ_in_rounding_only() {
         columns.iter().zip(&values).for_each(|(&c, &x)| row[c as usize] = x);
         let (width, spare) = (outputs.next_multiple_of(LANES), outputs + SPARE);
         let (chunks, strips) = (Chunks::new(&lists, outputs), Strips::new(&lists));
-        let panels = Panels::new(&lists, outputs);
+        let panels = Panels::new(&lists, outputs, 8);
         let mut all = [spare, spare, width, width, width, width].map(|width| vec![3.0; width]);
         let [a, b, c, d, e, f] = &mut all;
         avx2.lists_f32(&chunks, &columns, &values, a);
@@ -203,8 +209,10 @@ fn the_largest_integers_do_not_saturate_in_any_form() {
         let lists = Lists::gather(&vec![w as i8; inputs * outputs], &vec![true; inputs * outputs], outputs);
         let row = vec![x as i8; inputs];
         let mut sums = vec![0; outputs];
-        avx2.panels_i8(&Panels::new(&lists, outputs), &row, &mut sums);
-        assert_eq!(sums, vec![64 * x * w; outputs]);
+        for size in [16, 32] {
+            avx2.panels_i8(&Panels::new(&lists, outputs, size), &row, &mut sums);
+            assert_eq!(sums, vec![64 * x * w; outputs]);
+        }
         let tiles = Tiles::new(&lists.values, outputs, None, inputs, outputs);
         avx2.tiles_i8(&tiles, &row, &mut sums);
         assert_eq!(sums, vec![64 * x * w; outputs]);
