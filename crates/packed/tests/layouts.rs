@@ -421,3 +421,52 @@ fn all_forms_in_memory_are_the_same_matrix() {
         }
     }
 }
+
+#[test]
+fn the_form_in_memory_follows_the_sparsity() {
+    let held = |percent, index, dense_rows| {
+        let (q, keep) = grid(4, 256 * 512, percent);
+        // The first entry of each block of 4 x 8 decides for all of it, where blocks are asked for.
+        let keep: Vec<bool> = match index {
+            Index::Block { .. } => (0..keep.len()).map(|i| keep[i / 2048 * 2048 + i % 512 / 8 * 8]).collect(),
+            _ => keep,
+        };
+        let all = matrices(256, 512, &q, &keep, index);
+        [&all[0], &all[2], &all[6]].map(|matrix| match dense_rows {
+            false => matrix.held(),
+            true => matrix.clone().for_dense_rows().held(),
+        })
+    };
+    let block = Index::Block { rows: 4, columns: 8 };
+    assert_eq!(held(50, Index::Sparse, false), [Held::Rows; 3]);
+    assert!(held(50, Index::Sparse, false).iter().all(|held| held.with_zeros()));
+    assert_eq!(held(98, Index::Full, false), [Held::Rows; 3]);
+    assert_eq!(held(3, Index::Csr, false), [Held::Lists, Held::Rows, Held::Lists]);
+    assert_eq!(held(3, block, false), [Held::Strips; 3]);
+    assert_eq!(held(10, block, false), [Held::Strips, Held::Rows, Held::Strips]);
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+        assert_eq!(held(10, Index::Csr, true), [Held::Panels, Held::Panels, Held::Lists]);
+        assert_eq!(held(95, Index::Bitmask, true), [Held::Rows, Held::Tiles, Held::Rows]);
+        assert_eq!(held(50, Index::Full, true), [Held::Rows, Held::Tiles, Held::Rows]);
+        assert_eq!(held(3, block, true), [Held::Panels, Held::Panels, Held::Strips]);
+    }
+}
+
+/// A kept entry among very many outputs: nothing is made that is as large as the outputs are said to be many.
+#[test]
+fn wide_matrices_of_few_entries_take_little_memory() {
+    let scheme = Scheme { values: Values::F32, index: Index::Csr };
+    let bits = |name, bits: &[u8]| part(name, Dtype::U8, &[bits.len()], bits);
+    let parts = [
+        part("values", Dtype::F32, &[1], &1f32.to_le_bytes()),
+        bits("counts", &[1, 1]),
+        bits("gaps", &[28, 0xff, 0xff, 0xff, 7]),
+    ];
+    let find = |name| parts.iter().find(|p| p.name == name).cloned();
+    let matrix = Matrix::from_parts(1, 1 << 28, scheme, find).unwrap();
+    assert_eq!(matrix.held(), Held::Lists);
+    assert_eq!(matrix.bytes(), 4 + 2 + 5);
+    let matrix = matrix.for_dense_rows();
+    assert!(matrix.resident_bytes() < 1000, "{}", matrix.resident_bytes());
+}
