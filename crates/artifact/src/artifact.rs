@@ -46,13 +46,16 @@ impl Artifact {
     ///
     /// A dense site ships as floats, all stored; a masked one as floats in any index; a packed one in its layout,
     /// where `sparse` stands for the smaller of bitmask and csr. Entries kept are counted from the index; a layer
-    /// that stores all entries may keep any number from its non-zeros up.
+    /// whose index stores zeros may keep any number from its non-zeros up.
+    ///
+    /// The first layer is held in memory for sparse rows, the others for rows that are mostly not zero: see
+    /// [`Matrix::for_dense_rows`].
     ///
     /// # Errors
     /// [`ArtifactError`] for a bad specification, and for layers, biases or labels that do not match the outline.
     pub fn new(
         outline: Outline,
-        layers: Vec<Layer>,
+        mut layers: Vec<Layer>,
         labels: Vec<String>,
         encoder: EncoderParts,
         provenance: Provenance,
@@ -70,6 +73,14 @@ impl Artifact {
             check_layer(site, layer)?;
         }
         check_kept(&outline, &layers)?;
+        layers = layers
+            .into_iter()
+            .enumerate()
+            .map(|(n, Layer { id, matrix, bias })| {
+                let matrix = if n == 0 { matrix } else { matrix.for_dense_rows() };
+                Layer { id, matrix, bias }
+            })
+            .collect();
         Ok(Self { outline, layers, labels, encoder, provenance })
     }
 }
@@ -148,7 +159,7 @@ fn check_kept(outline: &Outline, layers: &[Layer]) -> Result<(), ArtifactError> 
         most += kept;
         least += match site.form {
             Form::Dense => kept,
-            _ if layer.matrix.scheme().index != Index::Full => kept,
+            _ if !layer.matrix.scheme().index.stores_zeros() => kept,
             _ => layer.matrix.nonzeros(),
         };
     }

@@ -149,11 +149,10 @@ fn weight_error(site: &SiteId, error: PackError) -> ArtifactError {
 fn dtype(dtype: safetensors::Dtype) -> Option<Dtype> {
     match dtype {
         safetensors::Dtype::F32 => Some(Dtype::F32),
+        safetensors::Dtype::F16 => Some(Dtype::F16),
         safetensors::Dtype::I32 => Some(Dtype::I32),
         safetensors::Dtype::I8 => Some(Dtype::I8),
         safetensors::Dtype::U8 => Some(Dtype::U8),
-        safetensors::Dtype::U16 => Some(Dtype::U16),
-        safetensors::Dtype::U32 => Some(Dtype::U32),
         _ => None,
     }
 }

@@ -97,7 +97,9 @@ impl Artifact {
                 (_, Values::Int32(_), Index::Full) => {
                     "32-bit integers are as wide as the floats they replace, and have scales besides".into()
                 }
-                (_, Values::Int8(_), _) => "too few entries for the scales and the index to pay off".into(),
+                (_, Values::Int8(_) | Values::Int4(_), _) => {
+                    "too few entries for the scales and the index to pay off".into()
+                }
                 (_, _, Index::Full) => "32-bit floats, all stored".into(),
                 _ => format!("{} entries kept: the index takes more than the zeros do", layer.matrix.kept()),
             };

@@ -81,11 +81,10 @@ impl safetensors::View for Tensor<'_> {
     fn dtype(&self) -> safetensors::Dtype {
         match self.0.dtype {
             Dtype::F32 => safetensors::Dtype::F32,
+            Dtype::F16 => safetensors::Dtype::F16,
             Dtype::I32 => safetensors::Dtype::I32,
             Dtype::I8 => safetensors::Dtype::I8,
             Dtype::U8 => safetensors::Dtype::U8,
-            Dtype::U16 => safetensors::Dtype::U16,
-            Dtype::U32 => safetensors::Dtype::U32,
         }
     }
 

@@ -124,7 +124,7 @@ fn specifications_that_ask_for_too_much_are_refused() {
         m["outline"]["spec"]["mlp"]["inputs"] = json!(1 << 17);
         m["outline"]["sites"][0]["shape"]["inputs"] = json!(1 << 17);
     });
-    assert!(matches!(wide, E::Weight { error: PackError::PartShape { name: "counts", .. }, .. }), "{wide}");
+    assert!(matches!(wide, E::Weight { error: PackError::Code { name: "counts", .. }, .. }), "{wide}");
 }
 
 #[test]
@@ -140,6 +140,16 @@ fn broken_manifests_are_told_apart() {
         with_manifest(|m| m["layouts"][0]["scheme"]["index"] = json!("full")),
         E::Layout { .. }
     ));
+    for index in [json!({"block": {"rows": 0, "columns": 4}}), json!({"nm": {"n": 4, "m": 4}})] {
+        let impossible = with_manifest(|m| {
+            m["layouts"][0]["scheme"]["index"] = index.clone();
+            m["outline"]["sites"][0]["form"]["packed"]["index"] = index.clone();
+        });
+        assert!(
+            matches!(impossible, E::Weight { error: PackError::Block { .. } | PackError::Group { .. }, .. }),
+            "{impossible}"
+        );
+    }
     assert!(matches!(with_manifest(|m| m["outline"]["kept"] = json!(3)), E::Kept { outline: 3, .. }));
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
     assert!(matches!(with_header(CSR8, |h| h["__metadata__"]["nlpress"] = json!(deep)), E::Manifest(_)));
@@ -191,14 +201,25 @@ fn broken_numbers_are_named() {
         with_tensor(CSR8, "hidden.0.weight.values", &[0x80]),
         E::Weight { error: PackError::Level { value: -128, .. }, .. }
     ));
-    assert!(matches!(
-        with_tensor(CSR8, "hidden.0.weight.columns", &[9, 9]),
-        E::Weight { error: PackError::Columns { .. }, .. }
-    ));
-    assert!(matches!(
-        with_tensor(CSR8, "hidden.0.weight.counts", &[200]),
-        E::Weight { error: PackError::Counts { .. }, .. }
-    ));
+    // The first byte of counts and gaps names their code; what follows are the numbers.
+    for (name, put) in [("gaps", 99), ("gaps", 31), ("counts", 0), ("counts", 255), ("counts", 7)] {
+        let error = with_tensor(CSR8, &format!("hidden.0.weight.{name}"), &[put]);
+        assert!(matches!(error, E::Weight { error: PackError::Code { .. }, .. }), "{name} {put}: {error}");
+    }
+    let counts = with_tensor(CSR8, "hidden.0.weight.counts", &[3, 0xff]);
+    assert!(matches!(counts, E::Weight { error: PackError::Counts { .. }, .. }), "{counts}");
+    let (rows, columns) = (4, 8);
+    let block =
+        Form::Packed(Scheme { values: Values::Int4(Per::Tensor), index: Index::Block { rows, columns } });
+    let beyond = with_tensor(block, "hidden.1.weight.values", &[0xff; 16]);
+    assert!(matches!(beyond, E::Weight { error: PackError::Padding("values"), .. }), "{beyond}");
+    let nibble = with_tensor(block, "hidden.0.weight.values", &[0x18]);
+    assert!(matches!(nibble, E::Weight { error: PackError::Level { value: -8, .. }, .. }), "{nibble}");
+    let group = Form::Packed(Scheme { values: Values::F16, index: Index::Nm { n: 3, m: 7 } });
+    let places = with_tensor(group, "hidden.0.weight.positions", &[0xff]);
+    assert!(matches!(places, E::Weight { error: PackError::Positions { .. }, .. }), "{places}");
+    let infinite = with_tensor(group, "hidden.0.weight.values", &[0, 0x7c]);
+    assert!(matches!(infinite, E::Weight { error: PackError::NotFinite { .. }, .. }), "{infinite}");
     assert!(matches!(
         with_tensor(MASK, "hidden.0.weight.mask", &[0xff; 4]),
         E::Weight { error: PackError::Popcount { .. }, .. }

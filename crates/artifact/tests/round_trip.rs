@@ -24,12 +24,8 @@ fn every_form_survives_the_file() {
 
             let sizes = Sizes::measure(&bytes, "memory").unwrap();
             assert_eq!(sizes, written.sizes().unwrap());
-            let predicted: usize = written
-                .layers
-                .iter()
-                .map(|l| l.matrix.scheme().bytes(l.matrix.inputs(), l.matrix.outputs(), l.matrix.kept()))
-                .sum();
-            assert_eq!(sizes.weight_bytes, predicted as u64);
+            let weights: usize = written.layers.iter().map(|l| l.matrix.bytes()).sum();
+            assert_eq!(sizes.weight_bytes, weights as u64);
             assert_eq!(sizes.bias_bytes, 4 * (12 + 7 + outputs as u64));
             assert_eq!(sizes.vocabulary_bytes, 5);
             let parts = sizes.weight_bytes + sizes.bias_bytes + sizes.vocabulary_bytes + sizes.manifest_bytes;

@@ -1,10 +1,16 @@
-//! One row times a matrix: every layout, at several sparsities, sparse and dense rows.
+//! One row times a matrix: layouts and forms in memory side by side, over sparsities, for sparse and dense rows.
+//!
+//! Criterion names a measurement `case/layout, sparsity, form`. For one table of all of them, with the speed-up
+//! over dense floats and dense integers, run with `--table` (and, after it, a part of the names of cases), and for
+//! bytes on disk with `--sizes`. Of the forms in the table, the one with a star is chosen by itself. Each form is timed in turn many times over, and the
+//! table shows medians, so that a disturbance of the machine meets all alike.
 #![allow(missing_docs)] // made by criterion's macros
+#![allow(clippy::print_stdout)] // the table is what it is for
 
-use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use criterion::{BenchmarkId, Criterion, criterion_group};
 use nlpress_packed::{Held, Index, Input, Matrix, Scales, Scratch};
 use std::hint::black_box;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Numbers in `0..1`, always the same.
 fn random(seed: u64) -> impl FnMut() -> f32 {
@@ -15,75 +21,223 @@ fn random(seed: u64) -> impl FnMut() -> f32 {
     }
 }
 
-/// A matrix for each layout; sparse ones in both forms that memory can have.
-fn matrices(inputs: usize, outputs: usize) -> Vec<(String, Matrix)> {
+/// What the rows of activations of a case are like.
+#[derive(Clone, Copy)]
+enum Rows {
+    /// So many non-zeros, given by their positions.
+    Sparse(usize),
+    /// Nothing is zero, both signs.
+    Dense,
+    /// Half is zero, nothing is negative.
+    Relu,
+}
+
+struct Case {
+    name: &'static str,
+    inputs: usize,
+    outputs: usize,
+    rows: Rows,
+}
+
+const CASES: [Case; 6] = [
+    Case { name: "384x1536, dense rows", inputs: 384, outputs: 1536, rows: Rows::Dense },
+    Case { name: "384x1536, half zeros", inputs: 384, outputs: 1536, rows: Rows::Relu },
+    Case { name: "1000x128, 20 non-zeros", inputs: 1000, outputs: 128, rows: Rows::Sparse(20) },
+    Case { name: "1000x128, 100 non-zeros", inputs: 1000, outputs: 128, rows: Rows::Sparse(100) },
+    Case { name: "1000x128, dense rows", inputs: 1000, outputs: 128, rows: Rows::Dense },
+    Case { name: "128x64, half zeros", inputs: 128, outputs: 64, rows: Rows::Relu },
+];
+
+const PERCENTS: [usize; 8] = [50, 75, 80, 90, 95, 97, 98, 99];
+
+/// How the kept entries of a sparse matrix are spread.
+fn keep(inputs: usize, outputs: usize, percent: usize, (rows, columns): (usize, usize)) -> Vec<bool> {
+    let mut next = random(7 + percent as u64);
+    let across = outputs.div_ceil(columns);
+    let blocks: Vec<bool> =
+        (0..inputs.div_ceil(rows) * across).map(|_| next() * 100.0 >= percent as f32).collect();
+    (0..inputs * outputs).map(|i| blocks[i / outputs / rows * across + i % outputs / columns]).collect()
+}
+
+/// A matrix in each layout, and in each form that can be fast.
+fn matrices(case: &Case) -> Vec<(String, Matrix)> {
+    let (inputs, outputs) = (case.inputs, case.outputs);
     let mut next = random(1);
     let floats: Vec<f32> = (0..inputs * outputs).map(|_| next() - 0.5).collect();
     let bytes: Vec<i8> = floats.iter().map(|v| (v * 254.0) as i8).collect();
-    let words: Vec<i32> = floats.iter().map(|v| (v * 4e9) as i32).collect();
     let scales = || Scales::Channel(vec![0.004; outputs]);
     let made = "made-up numbers are finite and in range";
+    let int8 = |keep: Option<&[bool]>, index| {
+        Matrix::int8(inputs, outputs, &bytes, scales(), keep, index).expect(made)
+    };
+    // As it is held for the rows of the case.
+    let dense_int8 = match case.rows {
+        Rows::Sparse(_) => int8(None, Index::Full),
+        Rows::Dense | Rows::Relu => int8(None, Index::Full).for_dense_rows(),
+    };
     let mut all = vec![
         ("f32".to_owned(), Matrix::dense(inputs, outputs, floats.clone()).expect(made)),
-        ("int8".into(), Matrix::int8(inputs, outputs, &bytes, scales(), None, Index::Full).expect(made)),
-        ("int32".into(), Matrix::int32(inputs, outputs, &words, scales(), None, Index::Full).expect(made)),
+        ("int8".to_owned(), dense_int8),
+        ("int8 rows".to_owned(), int8(None, Index::Full)),
     ];
-    for percent in [50, 80, 90, 95, 98] {
-        let keep: Vec<bool> = floats.iter().map(|_| next() * 100.0 >= percent as f32).collect();
-        let f32 = Matrix::sparse(inputs, outputs, &floats, &keep, Index::Sparse).expect(made);
-        let int8 = Matrix::int8(inputs, outputs, &bytes, scales(), Some(&keep), Index::Sparse).expect(made);
-        for (held, name) in [(Held::Lists, "lists"), (Held::Rows, "rows")] {
-            all.push((format!("f32, {percent} % sparse, {name}"), f32.clone().held_as(held)));
-            all.push((format!("int8, {percent} % sparse, {name}"), int8.clone().held_as(held)));
+    let mut add = |name: String, keep: &[bool], index: Index, forms: &[Held]| {
+        let f32 = Matrix::sparse(inputs, outputs, &floats, keep, index).expect(made);
+        let int8 = int8(Some(keep), index);
+        for (values, matrix) in [("f32", f32), ("int8", int8)] {
+            // The form that is chosen for the rows of the case has a star.
+            let chosen = match case.rows {
+                Rows::Sparse(_) => matrix.held(),
+                Rows::Dense | Rows::Relu => matrix.clone().for_dense_rows().held(),
+            };
+            for &held in forms {
+                let star = if held == chosen { "*" } else { "" };
+                all.push((format!("{values} {name} {held}{star}"), matrix.clone().held_as(held)));
+            }
         }
+    };
+    for percent in PERCENTS {
+        let spread = keep(inputs, outputs, percent, (1, 1));
+        add(format!("{percent} %"), &spread, Index::Csr, &[Held::Lists, Held::Panels]);
+        for (rows, columns) in [(1, 8), (4, 4), (8, 1), (4, 8), (16, 16)] {
+            let index = Index::Block { rows: rows as u8, columns: columns as u8 };
+            let whole = keep(inputs, outputs, percent, (rows, columns));
+            let name = format!("{percent} % {rows}x{columns}");
+            add(name, &whole, index, &[Held::Strips, Held::Panels]);
+        }
+    }
+    for (n, m) in [(2, 4), (1, 4), (1, 8), (1, 16)] {
+        let kept: Vec<bool> = (0..inputs * outputs).map(|i| i / outputs % m < n).collect();
+        add(format!("{n}:{m}"), &kept, Index::Nm { n: n as u8, m: m as u8 }, &[Held::Lists, Held::Panels]);
     }
     all
 }
 
-/// Rows of `nonzeros` features each.
-fn sparse_rows(count: usize, inputs: usize, nonzeros: usize) -> Vec<(Vec<u32>, Vec<f32>)> {
+/// Rows of a case: positions and values, where all positions may be there.
+fn rows(case: &Case) -> Vec<(Vec<u32>, Vec<f32>)> {
     let mut next = random(2);
+    let inputs = case.inputs;
     let row = |_| {
-        let mut columns: Vec<u32> = (0..nonzeros).map(|_| (next() * inputs as f32) as u32).collect();
-        columns.sort_unstable();
-        columns.dedup();
-        let values = columns.iter().map(|_| next()).collect();
+        let all = 0..inputs as u32;
+        let (columns, values): (Vec<u32>, Vec<f32>) = match case.rows {
+            Rows::Dense => all.map(|i| (i, next() - 0.5)).unzip(),
+            Rows::Relu => all.map(|i| (i, (next() - 0.5f32).max(0.0))).unzip(),
+            Rows::Sparse(count) => {
+                let mut columns: Vec<u32> = (0..count).map(|_| (next() * inputs as f32) as u32).collect();
+                columns.sort_unstable();
+                columns.dedup();
+                columns.into_iter().map(|i| (i, next())).unzip()
+            }
+        };
         (columns, values)
     };
-    (0..count).map(row).collect()
+    (0..256).map(row).collect()
+}
+
+fn input<'a>(case: &Case, row: &'a (Vec<u32>, Vec<f32>)) -> Input<'a> {
+    match case.rows {
+        Rows::Sparse(_) => Input::Sparse { columns: &row.0, values: &row.1 },
+        Rows::Dense | Rows::Relu => Input::Dense(&row.1),
+    }
 }
 
 fn multiply(c: &mut Criterion) {
     let mut scratch = Scratch::default();
-    for nonzeros in [20, 100] {
-        let mut group = c.benchmark_group(format!("1000x128, {nonzeros} non-zeros"));
-        let rows = sparse_rows(256, 1000, nonzeros);
-        let (bias, mut out) = (vec![0.1; 128], vec![0.0; 128]);
-        for (name, matrix) in matrices(1000, 128) {
+    for case in &CASES {
+        let mut group = c.benchmark_group(case.name);
+        let rows = rows(case);
+        let (bias, mut out) = (vec![0.1; case.outputs], vec![0.0; case.outputs]);
+        for (name, matrix) in matrices(case) {
             let mut rows = rows.iter().cycle();
             group.bench_function(BenchmarkId::from_parameter(name), |b| {
                 b.iter(|| {
-                    let (columns, values) = rows.next().expect("a cycle has no end");
-                    matrix.multiply(Input::Sparse { columns, values }, &bias, &mut out, &mut scratch);
+                    let row = rows.next().expect("a cycle has no end");
+                    matrix.multiply(input(case, row), &bias, &mut out, &mut scratch);
                     black_box(&mut out);
                 });
             });
         }
     }
-    let mut group = c.benchmark_group("128x64, half of the row zero");
-    let mut next = random(3);
-    let rows: Vec<Vec<f32>> =
-        (0..256).map(|_| (0..128).map(|_| (next() - 0.5f32).max(0.0)).collect()).collect();
-    let (bias, mut out) = (vec![0.1; 64], vec![0.0; 64]);
-    for (name, matrix) in matrices(128, 64) {
-        let mut rows = rows.iter().cycle();
-        group.bench_function(BenchmarkId::from_parameter(name), |b| {
-            b.iter(|| {
-                let row = rows.next().expect("a cycle has no end");
-                matrix.multiply(Input::Dense(row), &bias, &mut out, &mut scratch);
-                black_box(&mut out);
-            });
-        });
+}
+
+/// Prints the bytes of layouts on disk.
+fn print_sizes() {
+    use nlpress_packed::{Per, Scheme, Values};
+    let kinds = [Values::F32, Values::F16, Values::Int8(Per::Channel), Values::Int4(Per::Channel)];
+    for (inputs, outputs) in [(384, 1536), (1000, 128)] {
+        println!("\n{inputs}x{outputs}, bytes");
+        for percent in [50, 80, 90, 95, 98] {
+            let spread = keep(inputs, outputs, percent, (1, 1));
+            let whole = keep(inputs, outputs, percent, (4, 8));
+            let layouts = [
+                (Index::Full, &spread),
+                (Index::Bitmask, &spread),
+                (Index::Csr, &spread),
+                (Index::Block { rows: 4, columns: 8 }, &whole),
+            ];
+            for (index, keep) in layouts {
+                print!("{percent} %");
+                for values in kinds {
+                    let matrix = match values {
+                        Values::F32 => Matrix::sparse(inputs, outputs, &vec![0.5; keep.len()], keep, index),
+                        Values::F16 => {
+                            Matrix::f16(inputs, outputs, &vec![0.5; keep.len()], Some(keep), index)
+                        }
+                        _ => {
+                            let (q, scales) = (vec![1; keep.len()], Scales::Channel(vec![1.0; outputs]));
+                            let int8 = matches!(values, Values::Int8(_));
+                            let make = if int8 { Matrix::int8 } else { Matrix::int4 };
+                            make(inputs, outputs, &q, scales, Some(keep), index)
+                        }
+                    };
+                    let bytes = matrix.expect("made-up numbers are finite and in range").bytes();
+                    print!(" | {} {bytes}", Scheme { values, index });
+                }
+                println!();
+            }
+        }
+    }
+}
+
+/// Prints medians of all forms, timed in turn.
+fn print_table(filter: &str) {
+    let mut scratch = Scratch::default();
+    for case in CASES.iter().filter(|case| case.name.contains(filter)) {
+        let rows = rows(case);
+        let (bias, mut out) = (vec![0.1; case.outputs], vec![0.0; case.outputs]);
+        let matrices = matrices(case);
+        let mut times = vec![Vec::new(); matrices.len()];
+        let repeats = if case.inputs * case.outputs > 200_000 { 16 } else { 128 };
+        for _ in 0..25 {
+            for ((_, matrix), times) in matrices.iter().zip(&mut times) {
+                // Once more than is counted, so that the matrix is in the caches that it fits into.
+                let mut start = Instant::now();
+                for (n, row) in rows.iter().cycle().take(2 * repeats).enumerate() {
+                    if n == repeats {
+                        start = Instant::now();
+                    }
+                    matrix.multiply(input(case, row), &bias, &mut out, &mut scratch);
+                    black_box(&mut out);
+                }
+                times.push(start.elapsed().as_secs_f64() * 1e9 / repeats as f64);
+            }
+        }
+        let medians: Vec<f64> = times
+            .iter_mut()
+            .map(|times| {
+                times.sort_by(f64::total_cmp);
+                times[times.len() / 2]
+            })
+            .collect();
+        println!("\n{}: ns, x dense f32, x dense int8, bytes on disk, bytes in memory", case.name);
+        for ((name, matrix), median) in matrices.iter().zip(&medians) {
+            println!(
+                "{name:<28} {median:>9.0} {:>7.2} {:>7.2} {:>9} {:>9}",
+                medians[0] / median,
+                medians[1] / median,
+                matrix.bytes(),
+                matrix.resident_bytes()
+            );
+        }
     }
 }
 
@@ -95,4 +249,15 @@ criterion_group! {
         .sample_size(20);
     targets = multiply
 }
-criterion_main!(benches);
+
+fn main() {
+    let mut arguments = std::env::args().skip_while(|argument| argument != "--table").skip(1);
+    if std::env::args().any(|argument| argument == "--sizes") {
+        print_sizes();
+    } else if std::env::args().any(|argument| argument == "--table") {
+        print_table(&arguments.next().filter(|filter| !filter.starts_with('-')).unwrap_or_default());
+    } else {
+        benches();
+        Criterion::default().configure_from_args().final_summary();
+    }
+}

@@ -54,15 +54,15 @@ pub enum PackError {
         /// The largest scale whose products stay finite.
         most: f32,
     },
-    /// An integer has no opposite.
-    #[error("values at position {position} is {value}, expected at least {least}")]
+    /// An integer has too large a magnitude; so has the smallest of its type, which has no opposite.
+    #[error("values at position {position} is {value}, expected a number between -{most} and {most}")]
     Level {
         /// Where, counted from 0.
         position: usize,
         /// The value.
         value: i32,
-        /// The smallest integer allowed.
-        least: i32,
+        /// The largest magnitude allowed.
+        most: i32,
     },
     /// A part that the layout needs was not given.
     #[error("part {0} is missing")]
@@ -116,15 +116,76 @@ pub enum PackError {
         /// Values stored.
         expected: usize,
     },
-    /// The columns of a row do not increase, or leave the matrix.
-    #[error("row {row} has column {column} out of order or beyond the last of {outputs} outputs")]
+    /// A gap leads beyond the last column.
+    #[error("row {row} has column {column}, beyond the last of {outputs} outputs")]
     Columns {
-        /// The row.
+        /// The row, or the row of blocks.
         row: usize,
-        /// The first column at fault.
+        /// The first column at fault, or column of blocks.
         column: usize,
         /// Columns of the matrix.
         outputs: usize,
+    },
+    /// Bytes are not the numbers that they should be in the code that they name.
+    #[error("part {name} {why}")]
+    Code {
+        /// The part.
+        name: &'static str,
+        /// What is wrong.
+        why: &'static str,
+    },
+    /// What only fills up is not zero.
+    #[error("part {0} has a value beyond the end of the matrix")]
+    Padding(&'static str),
+    /// The positions in a group do not increase, or leave the group.
+    #[error("group {group} of output {output} has position {position} out of order or beyond its inputs")]
+    Positions {
+        /// The output.
+        output: usize,
+        /// The group, counted from 0.
+        group: usize,
+        /// The first position at fault.
+        position: usize,
+    },
+    /// A group keeps more entries than its layout stores.
+    #[error("group {group} of output {output} keeps {found} inputs, but {n}:{m} stores at most {n}")]
+    Crowded {
+        /// The output.
+        output: usize,
+        /// The group, counted from 0.
+        group: usize,
+        /// Kept entries.
+        found: usize,
+        /// Stored entries of a group.
+        n: usize,
+        /// Inputs of a group.
+        m: usize,
+    },
+    /// A block has a side of zero, or too long a side.
+    #[error("block {rows}x{columns}: each side must be between 1 and 64")]
+    Block {
+        /// Its inputs.
+        rows: u8,
+        /// Its outputs.
+        columns: u8,
+    },
+    /// No group can keep so many.
+    #[error("{n}:{m}: the first must be at least 1 and less than the second, which is at most 16")]
+    Group {
+        /// Stored entries of a group.
+        n: u8,
+        /// Inputs of a group.
+        m: u8,
+    },
+    /// A float is beyond what 16 bits hold.
+    #[error("values at position {position} is {value}, but 16-bit floats hold at most {most}")]
+    Half {
+        /// Where, counted from 0.
+        position: usize,
+        /// The value.
+        value: f32,
+        /// The largest magnitude.
+        most: f32,
     },
     /// Stored parts are laid out in one definite way, which `sparse` is not.
     #[error("layout {0} does not say whether it is a bitmask or csr")]

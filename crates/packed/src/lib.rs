@@ -2,18 +2,23 @@
 //!
 //! A weight matrix is `[inputs, outputs]`, one row for each input, so that a sparse feature row touches only
 //! the weight rows of its non-zeros. A layout is a [`Scheme`]: what each value is, times which values are kept.
-//! A [`Matrix`] is numbers in one layout: made from slices, written as [`Part`]s of exactly
-//! [`Scheme::bytes`] bytes, read back with every count checked, and multiplied by one [`Input`] row at a time.
+//! A [`Matrix`] is numbers in one layout: made from slices, written as [`Part`]s,
+//! read back with every count checked, and multiplied by one [`Input`] row at a time.
 //!
 //! This crate refuses to know what a network, a file or a thread is. It is the only crate with `unsafe` code,
 //! and that only to call kernels compiled for instructions which were found on this processor first.
 
 mod body;
+mod check;
+mod codes;
 mod error;
+mod index;
 mod kernels;
 mod matrix;
 mod multiply;
+mod numbers;
 mod parts;
+mod predict;
 mod quantize;
 pub mod scheme;
 

@@ -1,7 +1,10 @@
 //! A weight matrix in one layout, checked once when it is made.
 
-use crate::body::{Body, Element, Held, Lists, resolve};
-use crate::{Index, PackError, Per, Scheme, Values};
+use crate::body::{Body, Element, Held, Lists};
+use crate::index::{self, Shape};
+use crate::numbers::{LARGEST_HALF, round_to_half};
+use crate::{Index, PackError, Per, Scheme, Values, check};
+use std::borrow::Cow;
 
 /// Most entries of a matrix, stored or not.
 pub const MOST_ENTRIES: usize = 1 << 28;
@@ -14,7 +17,9 @@ pub const MOST_QUANTIZED_INPUTS: usize = 1 << 17;
 ///
 /// It can only be made through checks: the counts fit, floats and scales are finite, integers have opposites,
 /// columns ascend. So multiplying needs none.
-#[derive(Clone, Debug, PartialEq)]
+///
+/// Two are equal when they are the same on disk, however they are [held](Held) in memory.
+#[derive(Clone, Debug)]
 pub struct Matrix {
     pub(crate) inputs: usize,
     pub(crate) outputs: usize,
@@ -31,11 +36,32 @@ pub enum Scales {
     Channel(Vec<f32>),
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(crate) enum Store {
-    F32(Body<f32>),
-    Int32(Body<i32>, Scales),
-    Int8(Body<i8>, Scales),
+    /// 32-bit or 16-bit floats.
+    Floats(Body<f32>, Precision),
+    /// 32-bit integers.
+    Words(Body<i32>, Scales),
+    /// 8-bit or 4-bit integers.
+    Bytes(Body<i8>, Scales, Precision),
+}
+
+/// How wide numbers are on disk, beside what they are multiplied as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Precision {
+    Whole,
+    Half,
+}
+
+/// Evaluates an expression for the body of a store, whatever its type.
+macro_rules! each {
+    ($store:expr, $body:ident => $value:expr) => {
+        match $store {
+            Store::Floats($body, _) => $value,
+            Store::Words($body, _) => $value,
+            Store::Bytes($body, ..) => $value,
+        }
+    };
 }
 
 impl Matrix {
@@ -44,20 +70,21 @@ impl Matrix {
     /// # Errors
     /// [`PackError`] for an impossible shape, a wrong length, or a value that is not finite.
     pub fn dense(inputs: usize, outputs: usize, values: Vec<f32>) -> Result<Self, PackError> {
-        let entries = entries(inputs, outputs)?;
-        same_length("values", values.len(), entries)?;
-        all_finite(&values)?;
-        Ok(Self { inputs, outputs, index: Index::Full, store: Store::F32(Body::full(values, outputs)) })
+        check::length("values", values.len(), check::entries(inputs, outputs)?)?;
+        let body = Body::full(values, outputs);
+        check::floats(&body, outputs)?;
+        Ok(Self { inputs, outputs, index: Index::Full, store: Store::Floats(body, Precision::Whole) })
     }
 
     /// The entries of `values` (`[inputs, outputs]`) where `keep` is true, as floats.
     ///
     /// Which entries are kept is the mask, not the values: a kept entry may be zero, and what is not kept is
-    /// ignored. With [`Index::Full`], entries that are not kept are stored as zeros, and count as kept from then
-    /// on.
+    /// ignored. An index that [stores zeros](Index::stores_zeros) stores some entries that are not kept, as
+    /// zeros, and they count as kept from then on.
     ///
     /// # Errors
-    /// [`PackError`] for an impossible shape, a wrong length, or a kept value that is not finite.
+    /// [`PackError`] for an impossible shape or index, a wrong length, a kept value that is not finite, or a group
+    /// that keeps more than `n` of `m`.
     pub fn sparse(
         inputs: usize,
         outputs: usize,
@@ -66,29 +93,54 @@ impl Matrix {
         index: Index,
     ) -> Result<Self, PackError> {
         let (body, index) = body(inputs, outputs, values, Some(keep), index)?;
-        body.check_floats(outputs)?;
-        Ok(Self { inputs, outputs, index, store: Store::F32(body) })
+        check::floats(&body, outputs)?;
+        Ok(Self { inputs, outputs, index, store: Store::Floats(body, Precision::Whole) })
     }
 
-    /// The entries of `values` where `keep` is true, as floats, in whichever index takes the fewest bytes.
+    /// The entries of `values` where `keep` is true, as floats, in whichever of full, bitmask and csr takes the
+    /// fewest bytes for them.
     ///
     /// # Errors
     /// As [`Matrix::sparse`].
     pub fn smallest(inputs: usize, outputs: usize, values: &[f32], keep: &[bool]) -> Result<Self, PackError> {
-        let entries = entries(inputs, outputs)?;
-        same_length("keep", keep.len(), entries)?;
-        let kept = keep.iter().filter(|k| **k).count();
-        let bytes = |index| Scheme { values: Values::F32, index }.bytes(inputs, outputs, kept);
-        let full = bytes(Index::Full) <= bytes(Index::Sparse);
-        Self::sparse(inputs, outputs, values, keep, if full { Index::Full } else { Index::Sparse })
+        let sparse = Self::sparse(inputs, outputs, values, keep, Index::Sparse)?;
+        if Scheme::F32.bytes(inputs, outputs, 0) <= sparse.bytes() {
+            return Self::sparse(inputs, outputs, values, keep, Index::Full);
+        }
+        Ok(sparse)
+    }
+
+    /// Floats rounded to the nearest of 16 bits, ties to even. Without `keep`, all are kept; with it, as in
+    /// [`Matrix::sparse`].
+    ///
+    /// # Errors
+    /// As [`Matrix::sparse`], and [`PackError::Half`] for a kept value that would become infinite.
+    pub fn f16(
+        inputs: usize,
+        outputs: usize,
+        values: &[f32],
+        keep: Option<&[bool]>,
+        index: Index,
+    ) -> Result<Self, PackError> {
+        let rounded: Vec<f32> = values.iter().map(|&v| round_to_half(v)).collect();
+        let (body, index) = body(inputs, outputs, &rounded, keep, index)?;
+        if let Err(error) = check::floats(&body, outputs) {
+            let PackError::NotFinite { position, .. } = error else { return Err(error) };
+            let value = values[position];
+            return Err(match value.is_finite() {
+                true => PackError::Half { position, value, most: LARGEST_HALF },
+                false => PackError::NotFinite { what: "values", position, value },
+            });
+        }
+        Ok(Self { inputs, outputs, index, store: Store::Floats(body, Precision::Half) })
     }
 
     /// 8-bit integers with scales; `q` is `[inputs, outputs]`, row-major. Without `keep`, all are kept; with it,
     /// as in [`Matrix::sparse`].
     ///
     /// # Errors
-    /// [`PackError`] for an impossible shape, a wrong length, a scale that is negative or not finite, or a kept
-    /// value of -128, which has no opposite.
+    /// As [`Matrix::sparse`], for a scale that is negative or not finite, and for a kept value of -128, which has
+    /// no opposite.
     pub fn int8(
         inputs: usize,
         outputs: usize,
@@ -97,10 +149,37 @@ impl Matrix {
         keep: Option<&[bool]>,
         index: Index,
     ) -> Result<Self, PackError> {
+        Self::bytes_within(127, (inputs, outputs), q, scales, keep, index)
+    }
+
+    /// 4-bit integers in `-7..=7` with scales, each given in a byte; as [`Matrix::int8`].
+    ///
+    /// # Errors
+    /// As [`Matrix::int8`], with kept values in `-7..=7`.
+    pub fn int4(
+        inputs: usize,
+        outputs: usize,
+        q: &[i8],
+        scales: Scales,
+        keep: Option<&[bool]>,
+        index: Index,
+    ) -> Result<Self, PackError> {
+        Self::bytes_within(7, (inputs, outputs), q, scales, keep, index)
+    }
+
+    fn bytes_within(
+        most: i32,
+        (inputs, outputs): (usize, usize),
+        q: &[i8],
+        scales: Scales,
+        keep: Option<&[bool]>,
+        index: Index,
+    ) -> Result<Self, PackError> {
         let (body, index) = body(inputs, outputs, q, keep, index)?;
-        check_quantized(inputs, outputs, &scales, -127.0)?;
-        body.check_levels(outputs, -127, i32::from)?;
-        Ok(Self { inputs, outputs, index, store: Store::Int8(body, scales) })
+        check::quantized(inputs, outputs, &scales, most)?;
+        check::levels(&body, outputs, most, i32::from)?;
+        let precision = if most == 7 { Precision::Half } else { Precision::Whole };
+        Ok(Self { inputs, outputs, index, store: Store::Bytes(body, scales, precision) })
     }
 
     /// 32-bit integers with scales; as [`Matrix::int8`], and the smallest 32-bit integer is refused.
@@ -116,9 +195,9 @@ impl Matrix {
         index: Index,
     ) -> Result<Self, PackError> {
         let (body, index) = body(inputs, outputs, q, keep, index)?;
-        check_quantized(inputs, outputs, &scales, -i32::MAX as f32)?;
-        body.check_levels(outputs, -i32::MAX, |q| q)?;
-        Ok(Self { inputs, outputs, index, store: Store::Int32(body, scales) })
+        check::quantized(inputs, outputs, &scales, i32::MAX)?;
+        check::levels(&body, outputs, i32::MAX, |q| q)?;
+        Ok(Self { inputs, outputs, index, store: Store::Words(body, scales) })
     }
 
     /// Rows: the length of an input.
@@ -134,56 +213,70 @@ impl Matrix {
     /// The layout; its index is never [`Index::Sparse`], but what that became for this matrix.
     pub fn scheme(&self) -> Scheme {
         let values = match &self.store {
-            Store::F32(_) => Values::F32,
-            Store::Int32(_, scales) => Values::Int32(scales.per()),
-            Store::Int8(_, scales) => Values::Int8(scales.per()),
+            Store::Floats(_, Precision::Whole) => Values::F32,
+            Store::Floats(_, Precision::Half) => Values::F16,
+            Store::Words(_, scales) => Values::Int32(scales.per()),
+            Store::Bytes(_, scales, Precision::Whole) => Values::Int8(scales.per()),
+            Store::Bytes(_, scales, Precision::Half) => Values::Int4(scales.per()),
         };
         Scheme { values, index: self.index }
     }
 
     /// Stored entries; for [`Index::Full`], all.
     pub fn kept(&self) -> usize {
-        match &self.store {
-            Store::F32(body) => body.kept(self.inputs, self.outputs),
-            Store::Int32(body, _) => body.kept(self.inputs, self.outputs),
-            Store::Int8(body, _) => body.kept(self.inputs, self.outputs),
-        }
+        each!(&self.store, body => body.kept(self.inputs, self.outputs))
     }
 
     /// Stored entries that are not zero.
     pub fn nonzeros(&self) -> usize {
-        match &self.store {
-            Store::F32(body) => body.nonzeros(),
-            Store::Int32(body, _) => body.nonzeros(),
-            Store::Int8(body, _) => body.nonzeros(),
-        }
+        each!(&self.store, body => body.nonzeros())
     }
 
     /// Bytes that the matrix takes on disk, scales and index included: the bytes of its
     /// [`parts`](Matrix::parts).
     pub fn bytes(&self) -> usize {
-        self.scheme().bytes(self.inputs, self.outputs, self.kept())
+        self.parts().iter().map(|part| part.bytes.len()).sum()
     }
 
     /// Bytes that the matrix takes in memory. A sparse matrix that multiplies faster with its zeros in place is
     /// held that way, so this can be more than [`bytes`](Matrix::bytes).
     pub fn resident_bytes(&self) -> usize {
-        match &self.store {
-            Store::F32(body) => body.resident_bytes(),
-            Store::Int32(body, scales) => body.resident_bytes() + 4 * scales.all().len(),
-            Store::Int8(body, scales) => body.resident_bytes() + 4 * scales.all().len(),
-        }
+        let scales = self.scales().map_or(0, |scales| 4 * scales.all().len());
+        scales + each!(&self.store, body => body.resident_bytes())
+    }
+
+    /// How the matrix is held in memory.
+    pub fn held(&self) -> Held {
+        each!(&self.store, body => body.held())
     }
 
     /// The same matrix, held in memory in that form, whatever is faster. It stays the same on disk.
     ///
-    /// A matrix that stores all entries is always held as rows.
+    /// A matrix that stores all entries is held as [`Held::Rows`] or [`Held::Tiles`], and stays as it is otherwise.
     pub fn held_as(self, held: Held) -> Self {
         let Self { inputs, outputs, index, store } = self;
         let store = match store {
-            Store::F32(body) => Store::F32(body.held_as(held, inputs, outputs)),
-            Store::Int32(body, scales) => Store::Int32(body.held_as(held, inputs, outputs), scales),
-            Store::Int8(body, scales) => Store::Int8(body.held_as(held, inputs, outputs), scales),
+            Store::Floats(body, precision) => Store::Floats(body.held_as(held, inputs, outputs), precision),
+            Store::Words(body, scales) => Store::Words(body.held_as(held, inputs, outputs), scales),
+            Store::Bytes(body, scales, precision) => {
+                Store::Bytes(body.held_as(held, inputs, outputs), scales, precision)
+            }
+        };
+        Self { inputs, outputs, index, store }
+    }
+
+    /// The same matrix, held in whatever form is the fastest for activations that are mostly not zero.
+    ///
+    /// Otherwise a matrix is held in the form that is the fastest for activations that are mostly zero, which is
+    /// what the first layer of a text network gets. Both forms take both.
+    pub fn for_dense_rows(self) -> Self {
+        let Self { inputs, outputs, index, store } = self;
+        let store = match store {
+            Store::Floats(body, precision) => Store::Floats(body.for_dense_rows(inputs, outputs), precision),
+            Store::Words(body, scales) => Store::Words(body.for_dense_rows(inputs, outputs), scales),
+            Store::Bytes(body, scales, precision) => {
+                Store::Bytes(body.for_dense_rows(inputs, outputs), scales, precision)
+            }
         };
         Self { inputs, outputs, index, store }
     }
@@ -194,9 +287,9 @@ impl Matrix {
         let mut dense = vec![0.0; self.inputs * self.outputs];
         let mut put = |row, column, value| dense[row * self.outputs + column] = value;
         match &self.store {
-            Store::F32(body) => body.visit(self.outputs, put),
-            Store::Int32(body, s) => body.visit(self.outputs, |r, c, q| put(r, c, q as f32 * s.of(c))),
-            Store::Int8(body, s) => body.visit(self.outputs, |r, c, q| put(r, c, f32::from(q) * s.of(c))),
+            Store::Floats(body, _) => body.visit(self.outputs, put),
+            Store::Words(body, s) => body.visit(self.outputs, |r, c, q| put(r, c, q as f32 * s.of(c))),
+            Store::Bytes(body, s, _) => body.visit(self.outputs, |r, c, q| put(r, c, f32::from(q) * s.of(c))),
         }
         dense
     }
@@ -207,9 +300,9 @@ impl Matrix {
         let mut dense = vec![0; self.inputs * self.outputs];
         let mut put = |row, column, value| dense[row * self.outputs + column] = value;
         match &self.store {
-            Store::F32(_) => return None,
-            Store::Int32(body, _) => body.visit(self.outputs, put),
-            Store::Int8(body, _) => body.visit(self.outputs, |r, c, q| put(r, c, i32::from(q))),
+            Store::Floats(..) => return None,
+            Store::Words(body, _) => body.visit(self.outputs, put),
+            Store::Bytes(body, ..) => body.visit(self.outputs, |r, c, q| put(r, c, i32::from(q))),
         }
         Some(dense)
     }
@@ -217,21 +310,32 @@ impl Matrix {
     /// The scales of a quantized matrix.
     pub fn scales(&self) -> Option<&Scales> {
         match &self.store {
-            Store::F32(_) => None,
-            Store::Int32(_, scales) | Store::Int8(_, scales) => Some(scales),
+            Store::Floats(..) => None,
+            Store::Words(_, scales) | Store::Bytes(_, scales, _) => Some(scales),
         }
     }
 
     /// Which entries are stored, `[inputs, outputs]`, row-major.
     pub fn keep(&self) -> Vec<bool> {
         let mut keep = vec![false; self.inputs * self.outputs];
-        let mut put = |row, column| keep[row * self.outputs + column] = true;
-        match &self.store {
-            Store::F32(body) => body.visit(self.outputs, |r, c, _| put(r, c)),
-            Store::Int32(body, _) => body.visit(self.outputs, |r, c, _| put(r, c)),
-            Store::Int8(body, _) => body.visit(self.outputs, |r, c, _| put(r, c)),
-        }
+        each!(&self.store, body => body.visit(self.outputs, |r, c, _| keep[r * self.outputs + c] = true));
         keep
+    }
+}
+
+impl PartialEq for Matrix {
+    fn eq(&self, other: &Self) -> bool {
+        let (inputs, outputs) = (self.inputs, self.outputs);
+        let alike = (inputs, outputs) == (other.inputs, other.outputs)
+            && self.scheme() == other.scheme()
+            && self.scales() == other.scales();
+        alike
+            && match (&self.store, &other.store) {
+                (Store::Floats(a, _), Store::Floats(b, _)) => a.same(b, inputs, outputs),
+                (Store::Words(a, _), Store::Words(b, _)) => a.same(b, inputs, outputs),
+                (Store::Bytes(a, ..), Store::Bytes(b, ..)) => a.same(b, inputs, outputs),
+                _ => false,
+            }
     }
 }
 
@@ -264,73 +368,6 @@ impl Scales {
     }
 }
 
-impl Body<f32> {
-    pub(crate) fn check_floats(&self, outputs: usize) -> Result<(), PackError> {
-        // Padding and entries that are not kept are zero, so all of the memory can be looked at at once.
-        let (Body::Rows { values, .. } | Body::Lists(Lists { values, .. })) = self;
-        if values.iter().all(|v| v.is_finite()) {
-            return Ok(());
-        }
-        let mut bad = None;
-        self.visit(outputs, |row, column, value| {
-            if !value.is_finite() {
-                bad.get_or_insert((row * outputs + column, value));
-            }
-        });
-        match bad {
-            None => Ok(()),
-            Some((position, value)) => Err(PackError::NotFinite { what: "values", position, value }),
-        }
-    }
-}
-
-impl<T: Element> Body<T> {
-    pub(crate) fn check_levels(
-        &self,
-        outputs: usize,
-        least: i32,
-        widen: impl Fn(T) -> i32,
-    ) -> Result<(), PackError> {
-        let mut bad = None;
-        self.visit(outputs, |row, column, q| {
-            let value = widen(q);
-            if value < least {
-                bad.get_or_insert(PackError::Level { position: row * outputs + column, value, least });
-            }
-        });
-        bad.map_or(Ok(()), Err)
-    }
-}
-
-/// The product of the sides, where a matrix may have that shape.
-pub(crate) fn entries(inputs: usize, outputs: usize) -> Result<usize, PackError> {
-    match inputs.checked_mul(outputs) {
-        Some(entries) if (1..=MOST_ENTRIES).contains(&entries) => Ok(entries),
-        _ => Err(PackError::Shape { inputs, outputs, most: MOST_ENTRIES }),
-    }
-}
-
-/// Checks the sides and the scales of a matrix whose integers go down to `least`.
-pub(crate) fn check_quantized(
-    inputs: usize,
-    outputs: usize,
-    scales: &Scales,
-    least: f32,
-) -> Result<(), PackError> {
-    if inputs > MOST_QUANTIZED_INPUTS {
-        return Err(PackError::Inputs { inputs, most: MOST_QUANTIZED_INPUTS });
-    }
-    if let Scales::Channel(scales) = scales {
-        same_length("scales", scales.len(), outputs)?;
-    }
-    for (position, &value) in scales.all().iter().enumerate() {
-        if !(value >= 0.0 && (value * least).is_finite()) {
-            return Err(PackError::Scale { position, value, most: f32::MAX / -least });
-        }
-    }
-    Ok(())
-}
-
 fn body<T: Element>(
     inputs: usize,
     outputs: usize,
@@ -338,33 +375,23 @@ fn body<T: Element>(
     keep: Option<&[bool]>,
     index: Index,
 ) -> Result<(Body<T>, Index), PackError> {
-    let entries = entries(inputs, outputs)?;
-    same_length("values", dense.len(), entries)?;
-    let all;
+    let entries = check::entries(inputs, outputs)?;
+    check::length("values", dense.len(), entries)?;
+    Scheme { values: Values::F32, index }.check()?;
     let keep = match keep {
-        Some(keep) => keep,
-        None => {
-            all = vec![true; entries];
-            &all
-        }
+        Some(keep) => Cow::Borrowed(keep),
+        None => Cow::Owned(vec![true; entries]),
     };
-    same_length("keep", keep.len(), entries)?;
+    check::length("keep", keep.len(), entries)?;
+    let kept = || dense.iter().zip(keep.iter()).map(|(&v, &keep)| if keep { v } else { T::default() });
     if index == Index::Full {
-        let dense = dense.iter().zip(keep).map(|(&v, &keep)| if keep { v } else { T::default() }).collect();
-        return Ok((Body::full(dense, outputs), Index::Full));
+        return Ok((Body::full(kept().collect(), outputs), Index::Full));
     }
-    let lists = Lists::gather(dense, keep, outputs);
-    let index = resolve(index, inputs, outputs, lists.values.len());
+    let shape = Shape { inputs, outputs };
+    let lists = match index::cover(index, shape, &keep)? {
+        Cow::Borrowed(keep) => Lists::gather(dense, keep, outputs),
+        Cow::Owned(stored) => Lists::gather(&kept().collect::<Vec<T>>(), &stored, outputs),
+    };
+    let index = index::resolve(index, shape, &lists);
     Ok((Body::sparse(lists, outputs), index))
-}
-
-fn same_length(what: &'static str, found: usize, expected: usize) -> Result<(), PackError> {
-    if found == expected { Ok(()) } else { Err(PackError::Length { what, found, expected }) }
-}
-
-fn all_finite(values: &[f32]) -> Result<(), PackError> {
-    match values.iter().position(|v| !v.is_finite()) {
-        None => Ok(()),
-        Some(position) => Err(PackError::NotFinite { what: "values", position, value: values[position] }),
-    }
 }

@@ -5,18 +5,24 @@
 //! - **int8**: the row is quantized to `q` with scale `s` by [`quantize_row`](crate::quantize_row) at 127 levels;
 //!   `acc_j = Σ q_i · w_ij` in 32-bit integers; `y_j = acc_j as f32 * (s * scale_j) + b_j`, each operation
 //!   rounded to single precision, nothing fused.
-//! - **int32**: the same with 32767 levels and 64-bit sums.
+//! - **int4**: as int8, exactly. **f16**: as f32, of the values as they were rounded.
+//! - **int32**: the same as int8, with 32767 levels and 64-bit sums.
 //!
 //! A row of zeros gives the bias. Integer results are the same on every path. The values of a row that is given
 //! as sparse are quantized as they are; entries that it leaves out are zeros, so both forms agree.
 
-use crate::body::{Body, Element};
+use crate::body::{Body, Element, Held, SPARE};
 #[cfg(target_arch = "x86_64")]
 use crate::kernels::Avx2;
 use crate::kernels::{Kernels, LANES, Portable};
 use crate::matrix::Store;
 use crate::quantize::{INT8_LEVELS, INT16_LEVELS};
 use crate::{Matrix, Scales};
+
+/// Why a form of another kind is a bug.
+const WHOLE: &str = "only called for panels and tiles";
+/// A multiple of what all types of panels have for a group.
+const WHOLE_GROUPS: usize = 32;
 
 /// One row of activations.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +44,9 @@ pub struct Scratch {
     columns: Vec<u32>,
     values: Vec<f32>,
     levels: Vec<i32>,
+    row: Vec<f32>,
+    bytes: Vec<i8>,
+    words: Vec<i32>,
     sums_f32: Vec<f32>,
     sums_i32: Vec<i32>,
     sums_i64: Vec<i64>,
@@ -67,24 +76,28 @@ impl Matrix {
         out: &mut [f32],
         scratch: &mut Scratch,
     ) {
-        let (columns, values) = match input {
+        let row = match input {
             Input::Sparse { columns, values } => {
                 assert_eq!(columns.len(), values.len(), "one value for each column");
-                (columns, values)
+                Row { columns, values }
             }
             Input::Dense(row) => {
                 assert_eq!(row.len(), self.inputs, "one activation for each input");
                 if self.outputs == 1 && self.multiply_column(kernels, row, bias, out, scratch) {
                     return;
                 }
+                if matches!(self.held(), Held::Panels | Held::Tiles) {
+                    return self.multiply_whole(kernels, row, bias, out, scratch);
+                }
                 let columns = room(&mut scratch.columns, row.len() + LANES);
                 let values = room(&mut scratch.values, row.len() + LANES);
                 let n = kernels.compress(row, columns, values);
-                (&scratch.columns[..n], &scratch.values[..n])
+                Row { columns: &scratch.columns[..n], values: &scratch.values[..n] }
             }
         };
+        let Row { columns, values } = row;
         match &self.store {
-            Store::F32(body) => {
+            Store::Floats(body, _) => {
                 let sums = room(&mut scratch.sums_f32, body.width(self.outputs));
                 match body {
                     Body::Rows { values: w, stride: 1, .. } => {
@@ -94,28 +107,43 @@ impl Matrix {
                         kernels.rows_f32(w, *stride, columns, values, sums);
                     }
                     Body::Lists(lists) => kernels.lists_f32(lists, columns, values, sums),
+                    Body::Strips(strips) => kernels.strips_f32(strips, columns, values, sums),
+                    Body::Panels(panels) => {
+                        let row = spread(&mut scratch.row, row, values, |x| x, self.inputs);
+                        kernels.panels_f32(panels, row, sums);
+                    }
+                    Body::Tiles(tiles) => {
+                        let row = spread(&mut scratch.row, row, values, |x| x, self.inputs);
+                        kernels.tiles_f32(tiles, row, sums);
+                    }
                 }
-                for ((out, sum), b) in out.iter_mut().zip(sums).zip(bias) {
-                    *out = *sum + b;
-                }
+                add_bias(sums, bias, out);
             }
-            Store::Int8(body, scales) => {
+            Store::Bytes(body, scales, _) => {
                 let levels = room(&mut scratch.levels, values.len());
                 let s = kernels.quantize(values, INT8_LEVELS, levels);
                 let sums = room(&mut scratch.sums_i32, body.width(self.outputs));
-                let product = |x, w| x * i32::from(w);
                 match body {
                     Body::Rows { values: w, stride: 1, .. } => {
-                        sums[0] = gather(columns, levels, w, product);
+                        sums[0] = gather(columns, levels, w, |x, w| x * i32::from(w));
                     }
                     Body::Rows { values: w, stride, .. } => {
                         kernels.rows_i8(w, *stride, columns, levels, sums);
                     }
                     Body::Lists(lists) => kernels.lists_i8(lists, columns, levels, sums),
+                    Body::Strips(strips) => kernels.strips_i8(strips, columns, levels, sums),
+                    Body::Panels(panels) => {
+                        let row = spread(&mut scratch.bytes, row, levels, |x| x as i8, self.inputs);
+                        kernels.panels_i8(panels, row, sums);
+                    }
+                    Body::Tiles(tiles) => {
+                        let row = spread(&mut scratch.bytes, row, levels, |x| x as i8, self.inputs);
+                        kernels.tiles_i8(tiles, row, sums);
+                    }
                 }
                 rescale(sums, |sum| sum as f32, s, scales, bias, out);
             }
-            Store::Int32(body, scales) => {
+            Store::Words(body, scales) => {
                 let levels = room(&mut scratch.levels, values.len());
                 let s = kernels.quantize(values, INT16_LEVELS, levels);
                 let sums = room(&mut scratch.sums_i64, body.width(self.outputs));
@@ -124,10 +152,105 @@ impl Matrix {
                         kernels.rows_i32(w, *stride, columns, levels, sums);
                     }
                     Body::Lists(lists) => kernels.lists_i32(lists, columns, levels, sums),
+                    Body::Strips(strips) => kernels.strips_i32(strips, columns, levels, sums),
+                    Body::Panels(panels) => {
+                        let row = spread(&mut scratch.words, row, levels, |x| x, self.inputs);
+                        kernels.panels_i32(panels, row, sums);
+                    }
+                    Body::Tiles(tiles) => {
+                        let row = spread(&mut scratch.words, row, levels, |x| x, self.inputs);
+                        kernels.tiles_i32(tiles, row, sums);
+                    }
                 }
                 rescale(sums, |sum| sum as f32, s, scales, bias, out);
             }
         }
+    }
+
+    /// A dense row times a form that takes it as it is.
+    fn multiply_whole(
+        &self,
+        kernels: impl Kernels,
+        row: &[f32],
+        bias: &[f32],
+        out: &mut [f32],
+        scratch: &mut Scratch,
+    ) {
+        let inputs = self.inputs.next_multiple_of(WHOLE_GROUPS);
+        match &self.store {
+            Store::Floats(body, _) => {
+                let sums = room(&mut scratch.sums_f32, self.outputs.next_multiple_of(LANES));
+                let row = if inputs == row.len() {
+                    row
+                } else {
+                    let filled = room(&mut scratch.row, inputs);
+                    filled[..row.len()].copy_from_slice(row);
+                    filled[row.len()..].fill(0.0);
+                    filled
+                };
+                match body {
+                    Body::Panels(panels) => kernels.panels_f32(panels, row, sums),
+                    Body::Tiles(tiles) => kernels.tiles_f32(tiles, row, sums),
+                    _ => unreachable!("{WHOLE}"),
+                }
+                add_bias(sums, bias, out);
+            }
+            Store::Bytes(body, scales, _) => {
+                let levels = room(&mut scratch.levels, row.len());
+                let s = kernels.quantize(row, INT8_LEVELS, levels);
+                let bytes = room(&mut scratch.bytes, inputs);
+                kernels.narrow(levels, bytes);
+                bytes[row.len()..].fill(0);
+                let sums = room(&mut scratch.sums_i32, self.outputs.next_multiple_of(LANES));
+                match body {
+                    Body::Panels(panels) => kernels.panels_i8(panels, bytes, sums),
+                    Body::Tiles(tiles) => kernels.tiles_i8(tiles, bytes, sums),
+                    _ => unreachable!("{WHOLE}"),
+                }
+                rescale(sums, |sum| sum as f32, s, scales, bias, out);
+            }
+            Store::Words(body, scales) => {
+                let levels = room(&mut scratch.levels, inputs);
+                let s = kernels.quantize(row, INT16_LEVELS, levels);
+                levels[row.len()..].fill(0);
+                let sums = room(&mut scratch.sums_i64, self.outputs.next_multiple_of(LANES));
+                match body {
+                    Body::Panels(panels) => kernels.panels_i32(panels, levels, sums),
+                    Body::Tiles(tiles) => kernels.tiles_i32(tiles, levels, sums),
+                    _ => unreachable!("{WHOLE}"),
+                }
+                rescale(sums, |sum| sum as f32, s, scales, bias, out);
+            }
+        }
+    }
+}
+
+/// The activations that are not zero.
+#[derive(Clone, Copy)]
+struct Row<'a> {
+    columns: &'a [u32],
+    values: &'a [f32],
+}
+
+/// A row with its zeros, filled up to whole groups of panels; `numbers` stand for its values.
+fn spread<'a, X: Copy, Y: Copy + Default>(
+    room_for: &'a mut Vec<Y>,
+    row: Row<'_>,
+    numbers: &[X],
+    as_number: impl Fn(X) -> Y,
+    inputs: usize,
+) -> &'a [Y] {
+    let spread = room(room_for, inputs.next_multiple_of(WHOLE_GROUPS));
+    spread.fill(Y::default());
+    for (&column, &x) in row.columns.iter().zip(numbers) {
+        spread[..inputs][column as usize] = as_number(x);
+    }
+    spread
+}
+
+fn add_bias(sums: &[f32], bias: &[f32], out: &mut [f32]) {
+    for ((out, sum), b) in out.iter_mut().zip(sums).zip(bias) {
+        *out = *sum + b;
     }
 }
 
@@ -142,8 +265,8 @@ impl Matrix {
         scratch: &mut Scratch,
     ) -> bool {
         match &self.store {
-            Store::F32(Body::Rows { values, .. }) => out[0] = kernels.dot(row, values) + bias[0],
-            Store::Int8(Body::Rows { values, .. }, scales) => {
+            Store::Floats(Body::Rows { values, .. }, _) => out[0] = kernels.dot(row, values) + bias[0],
+            Store::Bytes(Body::Rows { values, .. }, scales, _) => {
                 let levels = room(&mut scratch.levels, row.len());
                 let s = kernels.quantize(row, INT8_LEVELS, levels);
                 rescale(&[kernels.dot_i8(levels, values)], |sum| sum as f32, s, scales, bias, out);
@@ -159,7 +282,8 @@ impl<T: Element> Body<T> {
     fn width(&self, outputs: usize) -> usize {
         match self {
             Body::Rows { stride, .. } => *stride,
-            Body::Lists(_) => outputs,
+            Body::Lists(_) => outputs + SPARE,
+            Body::Strips(_) | Body::Panels(_) | Body::Tiles(_) => outputs.next_multiple_of(LANES),
         }
     }
 }

@@ -62,7 +62,8 @@ fn zeros_are_left_out_where_that_is_smaller() {
     });
     let packed = module::pack(&model, &Selectors::everything(), Per::Tensor, Clip::Mse).unwrap();
     assert_eq!(packed[0].matrix.kept(), 20);
-    assert_eq!(packed[0].matrix.bytes(), 20 + 20 + 4); // values, a mask of 160 bits, a scale
+    // Values, a scale, a count of one bit for each row after the name of their code, gaps that are all zero.
+    assert_eq!(packed[0].matrix.bytes(), 20 + 4 + (1 + 3) + 1);
 }
 
 #[test]

@@ -20,12 +20,12 @@ fn reference_layer(layer: &Layer, x: &[f32]) -> Vec<f32> {
     let m = &layer.matrix;
     let (n, bias) = (m.outputs(), &layer.bias);
     let levels = match m.scheme().values {
-        Values::F32 => {
+        Values::F32 | Values::F16 => {
             let w = m.unpack();
             let sum = |j| (0..x.len()).map(|i| f64::from(x[i]) * f64::from(w[i * n + j])).sum::<f64>();
             return (0..n).map(|j| (sum(j) + f64::from(bias[j])) as f32).collect();
         }
-        Values::Int8(_) => 127.0,
+        Values::Int8(_) | Values::Int4(_) => 127.0,
         Values::Int32(_) => 32_767.0,
     };
     let (w, scales) = (m.integers().unwrap(), m.scales().unwrap());
@@ -71,7 +71,9 @@ fn every_layout_computes_its_definition() {
                 let what = format!("{form}, {inputs} {hidden:?} {outputs}, {percent} % kept");
                 match form {
                     // Floats are summed in another order; the logits are about 1 and the sums at most 300 long.
-                    Form::Dense | Form::Masked | Form::Packed(Scheme { values: Values::F32, .. }) => {
+                    Form::Dense
+                    | Form::Masked
+                    | Form::Packed(Scheme { values: Values::F32 | Values::F16, .. }) => {
                         for (a, b) in found.iter().zip(&expected) {
                             assert!((a - b).abs() <= 1e-5, "{what}: {a} {b}");
                         }

@@ -7,12 +7,23 @@ use nlpress_packed::{Index, Matrix, Per, Scales, Scheme, Values};
 
 pub(crate) type Parts = (Outline, Vec<Layer>, Vec<String>);
 
-pub(crate) const INDEXES: [Index; 4] = [Index::Full, Index::Bitmask, Index::Csr, Index::Sparse];
+pub(crate) const INDEXES: [Index; 7] = [
+    Index::Full,
+    Index::Bitmask,
+    Index::Csr,
+    Index::Block { rows: 4, columns: 8 },
+    Index::Block { rows: 8, columns: 1 },
+    Index::Nm { n: 3, m: 7 },
+    Index::Sparse,
+];
 
 /// The forms that a network can have throughout.
 pub(crate) fn forms() -> Vec<Form> {
     let values = [
         Values::F32,
+        Values::F16,
+        Values::Int4(Per::Channel),
+        Values::Int4(Per::Tensor),
         Values::Int8(Per::Channel),
         Values::Int8(Per::Tensor),
         Values::Int32(Per::Channel),
@@ -44,9 +55,12 @@ pub(crate) fn parts(form: Form, outputs: usize) -> Parts {
 fn matrix(form: Form, inputs: usize, outputs: usize, salt: usize) -> Matrix {
     let hash = |i: usize| (i + salt * 977).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20;
     let q: Vec<i32> = (0..inputs * outputs).map(|i| (hash(i) % 255) as i32 - 127).collect();
-    let keep: Vec<bool> = (0..inputs * outputs).map(|i| hash(i + 5000) % 3 == 0).collect();
+    // Every third input of a column, from anywhere on: no group of seven keeps more than three.
+    let keep: Vec<bool> =
+        (0..inputs * outputs).map(|i| (i / outputs + hash(i % outputs)).is_multiple_of(3)).collect();
     let floats: Vec<f32> = q.iter().map(|&q| q as f32 / 100.0).collect();
     let bytes: Vec<i8> = q.iter().map(|&q| q as i8).collect();
+    let nibbles: Vec<i8> = q.iter().map(|&q| (q % 8) as i8).collect();
     let scales = |per| match per {
         Per::Tensor => Scales::Tensor(0.01),
         Per::Channel => Scales::Channel((1..=outputs).map(|j| 0.01 / j as f32).collect()),
@@ -56,6 +70,12 @@ fn matrix(form: Form, inputs: usize, outputs: usize, salt: usize) -> Matrix {
         Form::Masked => Matrix::smallest(inputs, outputs, &floats, &keep),
         Form::Packed(Scheme { values: Values::F32, index }) => {
             Matrix::sparse(inputs, outputs, &floats, &keep, index)
+        }
+        Form::Packed(Scheme { values: Values::F16, index }) => {
+            Matrix::f16(inputs, outputs, &floats, Some(&keep), index)
+        }
+        Form::Packed(Scheme { values: Values::Int4(per), index }) => {
+            Matrix::int4(inputs, outputs, &nibbles, scales(per), Some(&keep), index)
         }
         Form::Packed(Scheme { values: Values::Int8(per), index }) => {
             Matrix::int8(inputs, outputs, &bytes, scales(per), Some(&keep), index)

@@ -108,9 +108,9 @@ impl Network {
                 trainable: layer.weight.is_trainable(),
                 levels: match &layer.weight {
                     Weight::Packed { scheme, .. } => match scheme.values {
-                        Values::F32 => None,
+                        Values::F32 | Values::F16 => None,
                         Values::Int32(_) => Some(32767.0),
-                        Values::Int8(_) => Some(127.0),
+                        Values::Int8(_) | Values::Int4(_) => Some(127.0),
                     },
                     _ => None,
                 },

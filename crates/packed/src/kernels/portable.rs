@@ -1,6 +1,7 @@
 //! Loops in plain safe code, for any processor; compilers turn them into whatever vectors there are.
 
-use crate::body::Lists;
+use super::LANES;
+use crate::body::{CHUNK, Chunks, Element, Panels, QUAD, Strips, TILE, Tiles};
 use std::ops::AddAssign;
 
 /// `sums[c] += Σ product(values[i], weights[columns[i]][c])`.
@@ -23,20 +24,130 @@ pub(crate) fn rows<W: Copy, X: Copy, S: AddAssign>(
 
 /// As [`rows`], where only some weights of each row are there; `add` adds a product to a sum.
 #[inline(always)]
-pub(crate) fn lists<W: Copy, X: Copy, S: Copy>(
-    lists: &Lists<W>,
+pub(crate) fn lists<W: Copy, X: Copy + Default, S: Copy>(
+    lists: &Chunks<W>,
     columns: &[u32],
     values: &[X],
     sums: &mut [S],
     add: impl Fn(X, W, S) -> S,
 ) {
-    for (&row, &x) in columns.iter().zip(values) {
-        let row = row as usize;
-        let range = lists.starts[row] as usize..lists.starts[row + 1] as usize;
-        for (&column, &w) in lists.columns[range.clone()].iter().zip(&lists.values[range]) {
+    let (places, _) = lists.columns.as_chunks::<CHUNK>();
+    let (weights, _) = lists.values.as_chunks::<CHUNK>();
+    runs(&lists.starts, columns, values, |chunk, x| {
+        for (&column, &w) in places[chunk].iter().zip(&weights[chunk]) {
             let sum = &mut sums[column as usize];
             *sum = add(x, w, *sum);
         }
+    });
+}
+
+/// As [`lists`], eight weights at a time.
+#[inline(always)]
+pub(crate) fn strips<W: Copy, X: Copy + Default, S: AddAssign>(
+    strips: &Strips<W>,
+    columns: &[u32],
+    values: &[X],
+    sums: &mut [S],
+    product: impl Fn(X, W) -> S,
+) {
+    let (weights, _) = strips.values.as_chunks::<LANES>();
+    runs(&strips.starts, columns, values, |strip, x| {
+        let sums = &mut sums[strips.columns[strip] as usize..][..LANES];
+        for (sum, &w) in sums.iter_mut().zip(&weights[strip]) {
+            *sum += product(x, w);
+        }
+    });
+}
+
+/// Elements of a row that are queued without a look at how many there are.
+const AHEAD: usize = 4;
+/// Elements that are queued before they are gone through.
+const QUEUE: usize = 64;
+
+/// Calls `see` for each element of each row, with the row's activation; a row's elements are those from its start
+/// up to the start of the next.
+///
+/// The rows are short and the ends of loops over them would be guessed wrong. So a few elements of a row are
+/// queued always, counted only if they are its own, and the queue is gone through in one long loop.
+#[inline(always)]
+pub(crate) fn runs<X: Copy + Default>(
+    starts: &[u32],
+    rows: &[u32],
+    values: &[X],
+    mut see: impl FnMut(usize, X),
+) {
+    let (mut elements, mut factors) = ([0; QUEUE + AHEAD], [X::default(); QUEUE + AHEAD]);
+    let mut n = 0;
+    let mut empty = |elements: &[u32], factors: &[X]| {
+        elements.iter().zip(factors).for_each(|(&element, &x)| see(element as usize, x));
+    };
+    for (&row, &x) in rows.iter().zip(values) {
+        let (start, end) = (starts[row as usize], starts[row as usize + 1]);
+        let count = (end - start) as usize;
+        if count > AHEAD {
+            (start..end).for_each(|element| empty(&[element], &[x]));
+            continue;
+        }
+        // May wrap around on a count that is not used.
+        let ahead: [u32; AHEAD] = std::array::from_fn(|ahead| start.wrapping_add(ahead as u32));
+        elements[n..n + AHEAD].copy_from_slice(&ahead);
+        factors[n..n + AHEAD].copy_from_slice(&[x; AHEAD]);
+        n += count;
+        if n >= QUEUE {
+            empty(&elements[..n], &factors[..n]);
+            n = 0;
+        }
+    }
+    empty(&elements[..n], &factors[..n]);
+}
+
+/// `sums[c] = Σ row[i] · weights[i][c]`.
+#[inline(always)]
+pub(crate) fn panels<W: Element, X: Copy, S: AddAssign + Default>(
+    panels: &Panels<W>,
+    row: &[X],
+    sums: &mut [S],
+    product: impl Fn(X, W) -> S,
+) {
+    for (ends, sums) in panels.starts.windows(2).zip(sums.chunks_exact_mut(LANES)) {
+        sums.iter_mut().for_each(|sum| *sum = S::default());
+        for step in ends[0] as usize..ends[1] as usize {
+            let group = &row[panels.groups[step] as usize * panels.size..][..panels.size];
+            let range = step * Panels::<W>::WIDTH..(step + 1) * Panels::<W>::WIDTH;
+            let picked = panels.picks[range.clone()].iter().zip(&panels.values[range]);
+            for (slot, (&pick, &w)) in picked.enumerate() {
+                sums[slot / W::SLOTS] += product(group[usize::from(pick) % panels.size], w);
+            }
+        }
+    }
+}
+
+/// As [`panels`], where all weights are there.
+#[inline(always)]
+pub(crate) fn tiles<W: Element, X: Copy, S: AddAssign + Default>(
+    tiles: &Tiles<W>,
+    row: &[X],
+    sums: &mut [S],
+    product: impl Fn(X, W) -> S,
+) {
+    let panels = tiles.values.chunks_exact(tiles.panel());
+    for (panel, sums) in panels.zip(sums.chunks_exact_mut(LANES)) {
+        sums.iter_mut().for_each(|sum| *sum = S::default());
+        for (tile, row) in panel.chunks_exact(TILE).zip(row.chunks_exact(QUAD)) {
+            for (sum, weights) in sums.iter_mut().zip(tile.chunks_exact(QUAD)) {
+                for (&x, &w) in row.iter().zip(weights) {
+                    *sum += product(x, w);
+                }
+            }
+        }
+    }
+}
+
+/// Numbers that fit into bytes, as bytes.
+#[inline(always)]
+pub(crate) fn narrow(levels: &[i32], bytes: &mut [i8]) {
+    for (byte, level) in bytes.iter_mut().zip(levels) {
+        *byte = *level as i8;
     }
 }
 

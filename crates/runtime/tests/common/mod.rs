@@ -6,7 +6,15 @@ use nlpress_outline::{Form, MlpSpec, Outline, Spec};
 use nlpress_packed::{Index, Matrix, Per, Scales, Scheme, Values};
 use nlpress_text::{Encoder, EncoderConfig, Rows};
 
-pub(crate) const INDEXES: [Index; 4] = [Index::Full, Index::Bitmask, Index::Csr, Index::Sparse];
+pub(crate) const INDEXES: [Index; 7] = [
+    Index::Full,
+    Index::Bitmask,
+    Index::Csr,
+    Index::Block { rows: 4, columns: 8 },
+    Index::Block { rows: 8, columns: 1 },
+    Index::Nm { n: 3, m: 7 },
+    Index::Sparse,
+];
 
 /// Numbers in `0..1`, always the same.
 pub(crate) fn random(seed: u64) -> impl FnMut() -> f32 {
@@ -21,6 +29,9 @@ pub(crate) fn random(seed: u64) -> impl FnMut() -> f32 {
 pub(crate) fn forms() -> Vec<Form> {
     let values = [
         Values::F32,
+        Values::F16,
+        Values::Int4(Per::Channel),
+        Values::Int4(Per::Tensor),
         Values::Int8(Per::Channel),
         Values::Int8(Per::Tensor),
         Values::Int32(Per::Channel),
@@ -71,7 +82,17 @@ pub(crate) fn artifact(
         let (inputs, outputs) = (site.shape.inputs, site.shape.outputs);
         let spread = (6.0 / (inputs + outputs) as f32).sqrt();
         let floats: Vec<f32> = (0..inputs * outputs).map(|_| (next() * 2.0 - 1.0) * spread).collect();
-        let keep: Vec<bool> = floats.iter().map(|_| next() * 100.0 < percent as f32).collect();
+        let mut keep: Vec<bool> = floats.iter().map(|_| next() * 100.0 < percent as f32).collect();
+        if let Form::Packed(Scheme { index: Index::Nm { n, m }, .. }) = site.form {
+            // Of every group, the first few: what such a layout can hold.
+            for group in keep.chunks_mut(usize::from(m) * outputs) {
+                let mut kept = vec![0; outputs];
+                for (i, keep) in group.iter_mut().enumerate() {
+                    *keep &= kept[i % outputs] < n;
+                    kept[i % outputs] += u8::from(*keep);
+                }
+            }
+        }
         let matrix = matrix(form, inputs, outputs, &floats, &keep, spread);
         kept += matrix.kept();
         let bias = (0..outputs).map(|_| next() * 0.2 - 0.1).collect();
@@ -100,6 +121,14 @@ fn matrix(form: Form, inputs: usize, outputs: usize, floats: &[f32], keep: &[boo
         Form::Masked => Matrix::smallest(inputs, outputs, floats, keep),
         Form::Packed(Scheme { values: Values::F32, index }) => {
             Matrix::sparse(inputs, outputs, floats, keep, index)
+        }
+        Form::Packed(Scheme { values: Values::F16, index }) => {
+            Matrix::f16(inputs, outputs, floats, Some(keep), index)
+        }
+        Form::Packed(Scheme { values: Values::Int4(per), index }) => {
+            let scales = scales(per, 7.0);
+            let q: Vec<i8> = quantize(&scales, 7.0).iter().map(|&q| q as i8).collect();
+            Matrix::int4(inputs, outputs, &q, scales, Some(keep), index)
         }
         Form::Packed(Scheme { values: Values::Int8(per), index }) => {
             let scales = scales(per, 127.0);

@@ -1,73 +1,11 @@
-//! Loops for x86-64 processors with AVX2, FMA and POPCNT, as all with AVX2 have.
-//!
-//! 8-bit products use `vpmaddubsw`, which multiplies unsigned by signed bytes and adds two neighbours with
-//! saturation at 16 bits. Activations go in as magnitudes and their signs move to the weights; as both are within
-//! `±127`, two products are within `±32258` and never saturate (-128 is refused when a matrix is made).
+//! Rows of weights, zeros included: each row that an activation touches is run through.
 
-use super::{Kernels, LANES, portable};
-use crate::body::Lists;
-use crate::quantize::quantize;
+use super::{LANES, add_fours, add_to, none_negative};
 use bytemuck::{cast_slice, must_cast, pod_read_unaligned};
 use std::arch::x86_64::*;
 
-/// The proof that this processor has AVX2, FMA and POPCNT: only [`Avx2::detect`] makes one.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Avx2(());
-
-impl Avx2 {
-    /// A token if this processor has the instructions; asked once, then remembered by the standard library.
-    pub(crate) fn detect() -> Option<Self> {
-        let all = is_x86_feature_detected!("avx2")
-            && is_x86_feature_detected!("fma")
-            && is_x86_feature_detected!("popcnt");
-        all.then_some(Self(()))
-    }
-}
-
-impl Kernels for Avx2 {
-    fn rows_f32(self, weights: &[f32], stride: usize, columns: &[u32], values: &[f32], sums: &mut [f32]) {
-        // SAFETY: `self` exists only if the processor has AVX2, FMA and POPCNT, which is all that the call asks for.
-        unsafe { rows_f32(weights, stride, columns, values, sums) }
-    }
-
-    fn rows_i8(self, weights: &[i8], stride: usize, columns: &[u32], levels: &[i32], sums: &mut [i32]) {
-        // SAFETY: as in `rows_f32`.
-        unsafe { rows_i8(weights, stride, columns, levels, sums) }
-    }
-
-    fn rows_i32(self, weights: &[i32], stride: usize, columns: &[u32], levels: &[i32], sums: &mut [i64]) {
-        // SAFETY: as in `rows_f32`.
-        unsafe { rows_i32(weights, stride, columns, levels, sums) }
-    }
-
-    fn lists_f32(self, lists: &Lists<f32>, columns: &[u32], values: &[f32], sums: &mut [f32]) {
-        // SAFETY: as in `rows_f32`.
-        unsafe { lists_f32(lists, columns, values, sums) }
-    }
-
-    fn dot(self, a: &[f32], b: &[f32]) -> f32 {
-        // SAFETY: as in `rows_f32`.
-        unsafe { dot(a, b) }
-    }
-
-    fn dot_i8(self, levels: &[i32], weights: &[i8]) -> i32 {
-        // SAFETY: as in `rows_f32`.
-        unsafe { dot_i8(levels, weights) }
-    }
-
-    fn compress(self, row: &[f32], columns: &mut [u32], values: &mut [f32]) -> usize {
-        // SAFETY: as in `rows_f32`.
-        unsafe { compress(row, columns, values) }
-    }
-
-    fn quantize(self, row: &[f32], levels: i32, out: &mut [i32]) -> f32 {
-        // SAFETY: as in `rows_f32`.
-        unsafe { quantize_avx2(row, levels, out) }
-    }
-}
-
 #[target_feature(enable = "avx2,fma,popcnt")]
-fn rows_f32(weights: &[f32], stride: usize, columns: &[u32], values: &[f32], sums: &mut [f32]) {
+pub(super) fn rows_f32(weights: &[f32], stride: usize, columns: &[u32], values: &[f32], sums: &mut [f32]) {
     let mut at = 0;
     while at < stride {
         // Sums of as many columns as fill half the registers; for fewer columns, several rows at a time, so
@@ -122,9 +60,9 @@ fn add_row<const N: usize>(weights: &[f32], start: usize, x: f32, acc: &mut [__m
 }
 
 #[target_feature(enable = "avx2,fma,popcnt")]
-fn rows_i8(weights: &[i8], stride: usize, columns: &[u32], levels: &[i32], sums: &mut [i32]) {
+pub(super) fn rows_i8(weights: &[i8], stride: usize, columns: &[u32], levels: &[i32], sums: &mut [i32]) {
     sums.fill(0);
-    if levels.iter().all(|&level| level >= 0) {
+    if none_negative(levels) {
         all_i8::<false>(weights, stride, columns, levels, sums);
     } else {
         all_i8::<true>(weights, stride, columns, levels, sums);
@@ -242,18 +180,6 @@ fn narrow_i8<const SIGNED: bool>(weights: &[i8], at: usize, quads: &[Quad], sums
     8
 }
 
-/// Adds the products of four weights and four activations, for each of eight columns.
-#[inline]
-#[target_feature(enable = "avx2,fma,popcnt")]
-fn add_fours<const SIGNED: bool>(acc: __m256i, levels: __m256i, weights: __m256i) -> __m256i {
-    let pairs = if SIGNED {
-        _mm256_maddubs_epi16(_mm256_abs_epi8(levels), _mm256_sign_epi8(weights, levels))
-    } else {
-        _mm256_maddubs_epi16(levels, weights)
-    };
-    _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
-}
-
 #[inline]
 #[target_feature(enable = "avx2,fma,popcnt")]
 fn load_i8(row: &[i8], at: usize) -> __m256i {
@@ -264,79 +190,4 @@ fn load_i8(row: &[i8], at: usize) -> __m256i {
 #[target_feature(enable = "avx2,fma,popcnt")]
 fn load_eight(weights: &[i8], at: usize) -> __m128i {
     _mm_cvtsi64_si128(pod_read_unaligned(cast_slice(&weights[at..][..8])))
-}
-
-#[inline]
-#[target_feature(enable = "avx2,fma,popcnt")]
-fn add_to(sums: &mut [i32], at: usize, more: __m256i) {
-    let sums = &mut sums[at..][..LANES];
-    let sum = _mm256_add_epi32(pod_read_unaligned(cast_slice(sums)), more);
-    sums.copy_from_slice(&must_cast::<__m256i, [i32; LANES]>(sum));
-}
-
-#[target_feature(enable = "avx2,fma,popcnt")]
-fn rows_i32(weights: &[i32], stride: usize, columns: &[u32], levels: &[i32], sums: &mut [i64]) {
-    // Plain code, for which the compiler finds `vpmuldq` here.
-    sums.fill(0);
-    portable::rows(weights, stride, columns, levels, sums, |x, w| i64::from(x) * i64::from(w));
-}
-
-#[target_feature(enable = "avx2,fma,popcnt")]
-fn lists_f32(lists: &Lists<f32>, columns: &[u32], values: &[f32], sums: &mut [f32]) {
-    sums.fill(0.0);
-    portable::lists(lists, columns, values, sums, |x, w, sum| x.mul_add(w, sum));
-}
-
-#[target_feature(enable = "avx2,fma,popcnt")]
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    portable::dot(a, b, |x, w, sum| x.mul_add(w, sum))
-}
-
-#[target_feature(enable = "avx2,fma,popcnt")]
-fn dot_i8(levels: &[i32], weights: &[i8]) -> i32 {
-    levels.iter().zip(weights).map(|(x, &w)| x * i32::from(w)).sum()
-}
-
-#[target_feature(enable = "avx2,fma,popcnt")]
-fn quantize_avx2(row: &[f32], levels: i32, out: &mut [i32]) -> f32 {
-    quantize(row, levels, out)
-}
-
-/// For each set of lanes, the lanes in order, then anything.
-const LANES_OF: [[u8; 8]; 256] = {
-    let mut table = [[0; 8]; 256];
-    let mut set = 0;
-    while set < 256 {
-        let (mut lane, mut n) = (0, 0);
-        while lane < 8 {
-            if set >> lane & 1 == 1 {
-                table[set][n] = lane;
-                n += 1;
-            }
-            lane += 1;
-        }
-        set += 1;
-    }
-    table
-};
-
-#[target_feature(enable = "avx2,fma,popcnt")]
-fn compress(row: &[f32], columns: &mut [u32], values: &mut [f32]) -> usize {
-    let (chunks, _) = row.as_chunks::<LANES>();
-    let mut n = 0;
-    let mut lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-    for chunk in chunks {
-        let x: __m256 = must_cast(*chunk);
-        let set = _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_NEQ_UQ>(x, _mm256_setzero_ps())) as usize;
-        let order = _mm_cvtsi64_si128(i64::from_le_bytes(LANES_OF[set & 0xff]));
-        let order = _mm256_cvtepu8_epi32(order);
-        // Whole vectors are written; what is beyond the non-zeros is written over by the next.
-        let x: [f32; LANES] = must_cast(_mm256_permutevar8x32_ps(x, order));
-        let at: [u32; LANES] = must_cast(_mm256_permutevar8x32_epi32(lanes, order));
-        values[n..][..LANES].copy_from_slice(&x);
-        columns[n..][..LANES].copy_from_slice(&at);
-        lanes = _mm256_add_epi32(lanes, _mm256_set1_epi32(8));
-        n += set.count_ones() as usize;
-    }
-    portable::compress(row, chunks.len() * LANES, n, columns, values)
 }

@@ -1,0 +1,57 @@
+//! The kept values of each row, with their columns, in chunks of four.
+//!
+//! A row is filled up to whole chunks with zeros for columns beyond the last, so that loops run through chunks of
+//! one size and not through lists of lengths that no processor can guess.
+
+use super::{Element, Lists};
+
+/// Entries of a chunk.
+pub(crate) const CHUNK: usize = 4;
+/// Columns beyond the last that fill chunks up: so many that a sum is not waited for when it is added to again.
+pub(crate) const SPARE: usize = 32;
+
+/// Invariants: `starts` ascends from 0 to the count of chunks, one more than there are rows; there are [`CHUNK`]
+/// columns and values in each. Kept columns ascend strictly within a row; those from `outputs` on, up to `outputs +
+/// SPARE`, are not kept and have a value of zero.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Chunks<T> {
+    pub(crate) starts: Vec<u32>,
+    pub(crate) columns: Vec<u32>,
+    pub(crate) values: Vec<T>,
+    outputs: u32,
+}
+
+impl<T: Element> Chunks<T> {
+    pub(crate) fn new(lists: &Lists<T>, outputs: usize) -> Self {
+        let outputs = outputs as u32;
+        let mut chunks = Self { starts: vec![0], columns: vec![], values: vec![], outputs };
+        let mut spare = 0;
+        for row in 0..lists.inputs() {
+            let (columns, values) = lists.row(row);
+            chunks.columns.extend_from_slice(columns);
+            chunks.values.extend_from_slice(values);
+            while !chunks.values.len().is_multiple_of(CHUNK) {
+                chunks.columns.push(outputs + spare % SPARE as u32);
+                chunks.values.push(T::default());
+                spare = spare.wrapping_add(1);
+            }
+            chunks.starts.push((chunks.values.len() / CHUNK) as u32);
+        }
+        chunks
+    }
+
+    pub(crate) fn kept(&self) -> usize {
+        self.columns.iter().filter(|c| **c < self.outputs).count()
+    }
+
+    pub(crate) fn visit(&self, mut see: impl FnMut(usize, usize, T)) {
+        for (row, ends) in self.starts.windows(2).enumerate() {
+            let range = ends[0] as usize * CHUNK..ends[1] as usize * CHUNK;
+            for (&column, &value) in self.columns[range.clone()].iter().zip(&self.values[range]) {
+                if column < self.outputs {
+                    see(row, column as usize, value);
+                }
+            }
+        }
+    }
+}

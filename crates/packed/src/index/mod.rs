@@ -1,0 +1,117 @@
+//! Which entries are stored, and where: one file for each index, with how it is written and how it is read with
+//! nothing believed. All of them turn into [`Lists`], row by row, and back.
+
+mod bitmask;
+mod block;
+mod csr;
+mod nm;
+
+use crate::body::{Element, Lists};
+use crate::parts::{Dtype, Part};
+use crate::{Index, PackError, Values};
+use std::borrow::Cow;
+
+/// The sides of a matrix.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    pub(crate) inputs: usize,
+    pub(crate) outputs: usize,
+}
+
+/// The entries that an index stores when it has to store those of `keep`.
+pub(crate) fn cover(index: Index, shape: Shape, keep: &[bool]) -> Result<Cow<'_, [bool]>, PackError> {
+    match index {
+        Index::Block { rows, columns } => {
+            Ok(Cow::Owned(block::cover(shape, rows.into(), columns.into(), keep)))
+        }
+        Index::Nm { n, m } => nm::cover(shape, n.into(), m.into(), keep).map(Cow::Owned),
+        _ => Ok(Cow::Borrowed(keep)),
+    }
+}
+
+/// The definite index that `index` means for these entries: the smaller one, measured.
+pub(crate) fn resolve<T: Element>(index: Index, shape: Shape, lists: &Lists<T>) -> Index {
+    match index {
+        Index::Sparse if csr::bytes(lists) <= bitmask::bytes(shape) => Index::Csr,
+        Index::Sparse => Index::Bitmask,
+        definite => definite,
+    }
+}
+
+/// The values in the order in which the index stores them, and the parts that say where they are. `index` is
+/// neither full nor sparse.
+pub(crate) fn write<T: Element>(index: Index, shape: Shape, lists: Lists<T>) -> (Vec<T>, Vec<Part<'static>>) {
+    match index {
+        Index::Block { rows, columns } => block::write(shape, rows.into(), columns.into(), &lists),
+        Index::Nm { n, m } => nm::write(shape, n.into(), m.into(), &lists),
+        Index::Bitmask => {
+            let parts = vec![bitmask::write(shape, &lists)];
+            (lists.values, parts)
+        }
+        Index::Csr | Index::Sparse | Index::Full => {
+            let parts = csr::write(&lists.starts, &lists.columns).into();
+            (lists.values, parts)
+        }
+    }
+}
+
+/// Values that are given in bytes, which their index counts.
+pub(crate) struct Given<'a> {
+    pub(crate) kind: Values,
+    pub(crate) bytes: &'a [u8],
+}
+
+impl Given<'_> {
+    /// Most values that the bytes may be: with two to a byte, one less may be meant.
+    pub(crate) fn most(&self) -> usize {
+        self.bytes.len() * 8 / self.kind.bits()
+    }
+
+    /// Whether the bytes are exactly so many values.
+    pub(crate) fn are(&self, count: usize) -> bool {
+        count <= self.most() && self.kind.bytes(count) == self.bytes.len()
+    }
+}
+
+/// Gives the parts that an index is read from, by name.
+pub(crate) trait Lookup<'a>: FnMut(&'static str) -> Option<Part<'a>> {}
+impl<'a, L: FnMut(&'static str) -> Option<Part<'a>>> Lookup<'a> for L {}
+
+/// Reads the entries of an index that is neither full nor sparse; `decode` makes the numbers.
+pub(crate) fn read<'a, T: Element>(
+    index: Index,
+    shape: Shape,
+    given: &Given<'_>,
+    lookup: &mut impl Lookup<'a>,
+    decode: impl Fn(&[u8], usize) -> Result<Vec<T>, PackError>,
+) -> Result<Lists<T>, PackError> {
+    match index {
+        Index::Block { rows, columns } => {
+            block::read(shape, rows.into(), columns.into(), given, lookup, decode)
+        }
+        Index::Nm { n, m } => nm::read(shape, n.into(), m.into(), given, lookup, decode),
+        Index::Bitmask => {
+            let (starts, columns) = bitmask::read(shape, given, lookup)?;
+            let values = decode(given.bytes, columns.len())?;
+            Ok(Lists { starts, columns, values })
+        }
+        Index::Csr | Index::Sparse | Index::Full => {
+            let fits = |count| given.are(count);
+            let (starts, columns) = csr::read(shape, given.most(), fits, lookup)?;
+            let values = decode(given.bytes, columns.len())?;
+            Ok(Lists { starts, columns, values })
+        }
+    }
+}
+
+/// A part of bytes or bits, whatever their count.
+fn take_bytes<'a>(name: &'static str, lookup: &mut impl Lookup<'a>) -> Result<Part<'a>, PackError> {
+    let part = Part::take(name, lookup)?;
+    let length = part.bytes.len();
+    part.expect(Dtype::U8, &[length])?;
+    Ok(part)
+}
+
+fn bytes_part(name: &'static str, bytes: Vec<u8>) -> Part<'static> {
+    Part { name, dtype: Dtype::U8, shape: vec![bytes.len()], bytes: Cow::Owned(bytes) }
+}

@@ -1,0 +1,70 @@
+//! Numbers as little-endian bytes and back.
+
+use crate::PackError;
+use crate::body::Element;
+use half::f16;
+use std::borrow::Cow;
+
+/// Largest magnitude that a 16-bit float holds.
+pub(crate) const LARGEST_HALF: f32 = 65_504.0;
+
+/// Numbers as bytes, without a copy where they are borrowed and the machine is little-endian.
+pub(crate) fn whole<T: Element>(numbers: Cow<'_, [T]>) -> Cow<'_, [u8]> {
+    match numbers {
+        Cow::Borrowed(numbers) if cfg!(target_endian = "little") => {
+            Cow::Borrowed(bytemuck::cast_slice(numbers))
+        }
+        numbers => {
+            let bytes: &[u8] = bytemuck::cast_slice(&numbers);
+            if cfg!(target_endian = "little") {
+                return Cow::Owned(bytes.to_vec());
+            }
+            Cow::Owned(bytes.chunks_exact(size_of::<T>()).flat_map(|n| n.iter().rev().copied()).collect())
+        }
+    }
+}
+
+/// `count` numbers from as many bytes as they have.
+pub(crate) fn read_whole<T: Element>(bytes: &[u8], count: usize) -> Result<Vec<T>, PackError> {
+    let mut numbers = vec![T::default(); count];
+    let into: &mut [u8] = bytemuck::cast_slice_mut(&mut numbers);
+    into.copy_from_slice(bytes);
+    if cfg!(target_endian = "big") {
+        into.chunks_exact_mut(size_of::<T>()).for_each(<[u8]>::reverse);
+    }
+    Ok(numbers)
+}
+
+/// The 16-bit float nearest to a number, ties to even, as a 32-bit float.
+pub(crate) fn round_to_half(number: f32) -> f32 {
+    f16::from_f32(number).to_f32()
+}
+
+/// 16-bit floats, as which all of these numbers are exact.
+pub(crate) fn halves(numbers: Cow<'_, [f32]>) -> Cow<'_, [u8]> {
+    numbers.iter().flat_map(|&n| f16::from_f32(n).to_le_bytes()).collect()
+}
+
+/// `count` 16-bit floats from as many bytes as they have.
+pub(crate) fn read_halves(bytes: &[u8], _count: usize) -> Result<Vec<f32>, PackError> {
+    Ok(bytes.as_chunks().0.iter().map(|&b| f16::from_le_bytes(b).to_f32()).collect())
+}
+
+/// Integers in `-7..=7`, two to a byte, the first in the low half; the last may be alone beside a zero.
+pub(crate) fn nibbles(numbers: Cow<'_, [i8]>) -> Cow<'_, [u8]> {
+    let pair = |pair: &[i8]| {
+        let high = pair.get(1).copied().unwrap_or(0);
+        (pair[0] as u8 & 0xf) | ((high as u8) << 4)
+    };
+    numbers.chunks(2).map(pair).collect()
+}
+
+/// `count` integers from as many bytes as they have. Among them may be -8, which the caller refuses.
+pub(crate) fn read_nibbles(bytes: &[u8], count: usize) -> Result<Vec<i8>, PackError> {
+    let mut numbers: Vec<i8> = bytes.iter().flat_map(|&b| [((b << 4) as i8) >> 4, (b as i8) >> 4]).collect();
+    if count < numbers.len() && numbers[count..].iter().any(|n| *n != 0) {
+        return Err(PackError::Padding("values"));
+    }
+    numbers.truncate(count);
+    Ok(numbers)
+}
