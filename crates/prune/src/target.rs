@@ -137,10 +137,23 @@ pub fn split(total: usize, sizes: &[usize]) -> Vec<usize> {
         .collect()
 }
 
-const SPARSE: Scheme = Scheme { values: Values::F32, index: Index::Sparse };
+/// Bytes of the smallest layout of floats, wherever in the matrix the kept entries lie.
+fn smallest(shape: Shape, kept: usize) -> usize {
+    let Shape { inputs, outputs } = shape;
+    let bitmask = Scheme { values: Values::F32, index: Index::Bitmask }.bytes(inputs, outputs, kept);
+    let lists = 4 * kept + (kept * bits(outputs - 1)).div_ceil(8) + counts_of_rows(shape);
+    Scheme::F32.bytes(inputs, outputs, kept).min(bitmask).min(lists)
+}
 
-fn smallest(Shape { inputs, outputs }: Shape, kept: usize) -> usize {
-    Scheme::F32.bytes(inputs, outputs, kept).min(SPARSE.bytes(inputs, outputs, kept))
+/// Bytes of the counts of the rows of a csr index. Its codes are the shortest for its gaps and counts, so never longer
+/// than those of a fixed width, which are counted here and in [`smallest`].
+fn counts_of_rows(shape: Shape) -> usize {
+    (shape.inputs * bits(shape.outputs)).div_ceil(8) + 2
+}
+
+/// Bits that hold every number up to `largest`.
+fn bits(largest: usize) -> usize {
+    (usize::BITS - largest.leading_zeros()) as usize
 }
 
 /// The most bytes that `kept` entries can take, however they are spread over the sites.
@@ -149,13 +162,12 @@ fn smallest(Shape { inputs, outputs }: Shape, kept: usize) -> usize {
 /// bit for each, or some more a kept entry and little else. Each line, summed over the sites, is a bound.
 fn most_bytes(shapes: &[Shape], kept: usize) -> usize {
     let sum = |of: &dyn Fn(Shape) -> usize| shapes.iter().map(|s| of(*s)).sum::<usize>();
-    let with = |index| Scheme { values: Values::F32, index };
-    let csr = |s: Shape, k| with(Index::Csr).bytes(s.inputs, s.outputs, k);
-    let each = shapes.iter().map(|s| csr(*s, 1) - csr(*s, 0)).max().unwrap_or(0);
+    let each = shapes.iter().map(|s| bits(s.outputs - 1)).max().unwrap_or(0);
     let full = sum(&|s| Scheme::F32.bytes(s.inputs, s.outputs, 0));
-    let bits = 4 * kept + sum(&|s| with(Index::Bitmask).bytes(s.inputs, s.outputs, 0));
-    let lists = each * kept + sum(&|s| SPARSE.bytes(s.inputs, s.outputs, 0));
-    full.min(bits).min(lists)
+    let bitmask = Scheme { values: Values::F32, index: Index::Bitmask };
+    let masks = 4 * kept + sum(&|s| bitmask.bytes(s.inputs, s.outputs, 0));
+    let lists = 4 * kept + (kept * each).div_ceil(8) + sum(&counts_of_rows) + shapes.len();
+    full.min(masks).min(lists)
 }
 
 fn biases(before: &Outline) -> usize {
