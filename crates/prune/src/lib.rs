@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | [`neurons`] | hidden units that cost least on the validation rows | smaller matrices |
 //! | [`layers`] | whole hidden layers | fewer, merged matrices |
+//! | [`low_rank`] | the directions of a matrix that its outputs vary least in | two thin matrices |
 //! | [`magnitude`] | the smallest connections | masked |
 //! | [`random`] | connections by lot, as the control | masked |
 //! | [`penalty`] | the smallest after training under L1 or L2 | masked |
@@ -21,7 +22,9 @@ pub mod clip;
 mod cut;
 mod error;
 pub mod heads;
+mod jacobi;
 pub mod layers;
+pub mod low_rank;
 pub mod magnitude;
 pub mod module;
 pub mod neurons;
@@ -51,6 +54,7 @@ pub const KINDS: &[Kind] = &[
     budget::KIND,
     magnitude::KIND,
     layers::KIND,
+    low_rank::KIND,
     sparse::KIND,
     penalty::L1,
     penalty::L2,

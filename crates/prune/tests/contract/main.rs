@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)] // clippy lets test functions unwrap, but not what they call
 
 mod chains;
+mod low_rank;
 mod own_module;
 mod select;
 mod units;
