@@ -2,8 +2,8 @@
 
 use nlpress_core::event::Quiet;
 use nlpress_core::{Backend, BackendKind, Seed};
-use nlpress_model::{Model, Network, SiteId};
-use nlpress_prune::low_rank::KIND;
+use nlpress_model::{Layer, Model, Network, Shape, SiteId, Weight};
+use nlpress_prune::low_rank::{KIND, factor};
 use nlpress_technique::Cx;
 use nlpress_technique::contract::Bench;
 
@@ -25,6 +25,14 @@ fn apart(bench: &Bench, backend: &Backend, a: &Model, b: &Model) -> f32 {
     (a.iter().zip(&b).map(|(a, b)| (a - b).powi(2)).sum::<f32>() / a.len() as f32).sqrt()
 }
 
+/// The standard deviation of the logits.
+fn spread(bench: &Bench, backend: &Backend, model: &Model) -> f32 {
+    let logits = Network::bind(model, backend).logits_of(bench.valid()).unwrap();
+    let n = logits.len() as f32;
+    let mean = logits.iter().sum::<f32>() / n;
+    (logits.iter().map(|x| (x - mean).powi(2)).sum::<f32>() / n).sqrt()
+}
+
 #[test]
 fn sites_of_both_networks_are_factored_and_the_logits_stay_close_at_a_high_rank() {
     let backend = BackendKind::compiled()[0].open().unwrap();
@@ -43,6 +51,39 @@ fn sites_of_both_networks_are_factored_and_the_logits_stay_close_at_a_high_rank(
             apart(bench, &backend, model, &factored(bench, &backend, model, site, &text))
         };
         let (low, high, plain) = (off(1, true), off(high, true), off(high, false));
-        println!("{site}: rank 1 {low}, high {high}, plain {plain}");
+        let spread = spread(bench, &backend, model);
+        assert!(high < 0.6 * low && high < plain, "{site}: {high} {low} {plain}");
+        assert!(high < 0.5 * spread, "{site}: {high} of {spread}");
+    }
+}
+
+/// A site as two factors of the full rank, which a plan would refuse: they are larger.
+fn at_full_rank(model: &Model, site: &SiteId) -> Model {
+    let (mut spec, mut layers) = model.clone().into_parts();
+    let number = layers.iter().position(|l| &l.id == site).unwrap();
+    let Layer { shape: Shape { inputs, outputs }, weight, bias, .. } = layers[number].clone();
+    let rank = inputs.min(outputs);
+    let found = factor(&weight.values(), Shape { inputs, outputs }, rank).unwrap();
+    let layer = |id, inputs, outputs, values, bias| Layer {
+        id,
+        shape: Shape { inputs, outputs },
+        weight: Weight::Dense(values),
+        bias,
+    };
+    spec.ranks_mut().insert(site.clone(), rank);
+    layers[number] = layer(site.clone(), rank, outputs, found.expand, bias);
+    layers.insert(number, layer(site.reduce(), inputs, rank, found.reduce, vec![0.0; rank]));
+    Model::new(spec, layers).unwrap()
+}
+
+#[test]
+fn at_the_full_rank_every_site_says_what_it_said() {
+    let backend = BackendKind::compiled()[0].open().unwrap();
+    for bench in [Bench::new(&backend).unwrap(), Bench::attention(&backend).unwrap()] {
+        let sites = bench.model().layers().iter().map(|l| &l.id);
+        let all = sites.clone().fold(bench.model().clone(), |model, site| at_full_rank(&model, site));
+        assert_eq!(all.layers().len(), 2 * bench.model().layers().len());
+        let off = apart(&bench, &backend, bench.model(), &all);
+        assert!(off < 1e-5, "{off}");
     }
 }
