@@ -6,6 +6,7 @@
 //! | [`heads`] | attention heads; columns of the embedding | smaller matrices |
 //! | [`search`] | units of the whole network under a budget, repaired by least squares | smaller matrices |
 //! | [`layers`] | whole hidden layers | fewer, merged matrices |
+//! | [`low_rank`] | the directions of a matrix that its outputs vary least in | two thin matrices |
 //! | [`magnitude`] | the smallest connections | masked |
 //! | [`lottery`] | the smallest, in rounds that rewind | masked |
 //! | [`budget`] | the smallest, where the measured sensitivity allows it | masked |
@@ -33,8 +34,10 @@ pub mod elastic;
 mod error;
 pub mod gradient;
 pub mod heads;
+mod jacobi;
 pub mod layers;
 pub mod lottery;
+pub mod low_rank;
 pub mod magnitude;
 pub mod module;
 pub mod movement;
@@ -77,6 +80,7 @@ pub const KINDS: &[Kind] = &[
     magnitude::KIND,
     lottery::KIND,
     layers::KIND,
+    low_rank::KIND,
     sparse::KIND,
     penalty::L1,
     penalty::L2,

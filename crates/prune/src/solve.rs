@@ -190,7 +190,7 @@ pub(crate) fn inverse_factor(a: Vec<f64>, n: usize) -> Option<Vec<f64>> {
 }
 
 /// Cholesky's factor of a symmetric matrix, in its lower triangle; `None` when it is not positive definite.
-fn factor(a: &mut [f64], n: usize) -> Option<()> {
+pub(crate) fn factor(a: &mut [f64], n: usize) -> Option<()> {
     for i in 0..n {
         let (above, from_i) = a.split_at_mut(i * n);
         let row = &mut from_i[..n];
@@ -229,7 +229,7 @@ fn substitute(l: &[f64], b: &mut [f64], n: usize, m: usize) {
 }
 
 /// Four sums side by side, so that the compiler can use vector registers; their order is fixed.
-fn dot(a: &[f64], b: &[f64]) -> f64 {
+pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
     let mut sums = [0.0; 4];
     let (a4, b4) = (a.chunks_exact(4), b.chunks_exact(4));
     let tail: f64 = a4.remainder().iter().zip(b4.remainder()).map(|(x, y)| x * y).sum();

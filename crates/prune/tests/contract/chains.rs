@@ -59,6 +59,7 @@ impl World {
 }
 
 const HALF: Step = ("prune.magnitude", "**", "sparsity = 0.5");
+const FACTORED: Step = ("prune.low_rank", "hidden.0", "rank = 4");
 
 #[test]
 fn chains_keep_their_plans() {
@@ -106,6 +107,9 @@ fn chains_keep_their_plans() {
             &[("prune.layers", "hidden.0", ""), ("prune.neurons", "hidden.0", "remove = 0.5"), HALF],
             (24 * 4 + 4) / 2,
         ),
+        (&[FACTORED, HALF], (144 + 96 + 8) / 2),
+        (&[FACTORED, ("prune.neurons", "hidden.*", "remove = 0.5")], 24 * 4 + 4 * 6 + 6 * 4 + 4),
+        (&[FACTORED, ("prune.low_rank", "hidden.1", "share = 0.5\nfinetune = { epochs = 1 }")], 144 + 80 + 8),
     ] {
         let made = world.run(steps).unwrap_or_else(|why| panic!("{steps:?}: {why}"));
         assert_eq!(made.outline().kept, kept, "{steps:?}");
@@ -139,6 +143,10 @@ fn plans_refuse_what_cannot_be_done() {
         (&[("prune.neurons", "output", "remove = 0.5")], "removes no unit"),
         (&[("prune.neurons", "hidden.*", "remove = 0.3\nround_to = 8")], "removes no unit"),
         (&[("prune.magnitude", "output", "sparsity = 0.1")], "it must be larger"),
+        (&[FACTORED, FACTORED], "site hidden.0: it is a factor already"),
+        (&[HALF, FACTORED], "site hidden.0: it is masked"),
+        (&[packed, FACTORED], "prune before packing"),
+        (&[("prune.low_rank", "hidden.0", "rank = 8")], "the rank must be at most 7"),
     ] {
         let problem = world.run(steps).unwrap_err();
         assert!(problem.contains(why), "{steps:?}: {problem}");

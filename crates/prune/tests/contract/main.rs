@@ -3,6 +3,7 @@
 
 mod chains;
 mod connections;
+mod low_rank;
 mod own_module;
 mod select;
 mod units;
