@@ -3,6 +3,7 @@
 //! | technique | what goes | what it becomes |
 //! |---|---|---|
 //! | [`neurons`] | hidden units that cost least on the validation rows | smaller matrices |
+//! | [`group_lasso`] | the weakest units after training under a penalty on their norms | smaller matrices |
 //! | [`layers`] | whole hidden layers | fewer, merged matrices |
 //! | [`magnitude`] | the smallest connections | masked |
 //! | [`random`] | connections by lot, as the control | masked |
@@ -20,6 +21,7 @@ pub mod budget;
 pub mod clip;
 mod cut;
 mod error;
+pub mod group_lasso;
 pub mod heads;
 pub mod layers;
 pub mod magnitude;
@@ -46,6 +48,7 @@ use nlpress_technique::Kind;
 /// Every technique of this crate.
 pub const KINDS: &[Kind] = &[
     neurons::KIND,
+    group_lasso::KIND,
     heads::HEADS,
     heads::WIDTH,
     budget::KIND,
