@@ -5,6 +5,7 @@
 //! | [`neurons`] | hidden units that cost least on the validation rows | smaller matrices |
 //! | [`group_lasso`] | the weakest units after training under a penalty on their norms | smaller matrices |
 //! | [`layers`] | whole hidden layers | fewer, merged matrices |
+//! | [`depth`] | whole attention blocks | fewer matrices |
 //! | [`magnitude`] | the smallest connections | masked |
 //! | [`random`] | connections by lot, as the control | masked |
 //! | [`penalty`] | the smallest after training under L1 or L2 | masked |
@@ -20,6 +21,7 @@ mod activations;
 pub mod budget;
 pub mod clip;
 mod cut;
+pub mod depth;
 mod error;
 pub mod group_lasso;
 pub mod heads;
@@ -54,6 +56,7 @@ pub const KINDS: &[Kind] = &[
     budget::KIND,
     magnitude::KIND,
     layers::KIND,
+    depth::KIND,
     sparse::KIND,
     penalty::L1,
     penalty::L2,

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used)] // clippy lets test functions unwrap, but not what they call
 
 mod chains;
+mod depth;
+mod group_lasso;
 mod own_module;
 mod select;
 mod units;
