@@ -5,8 +5,10 @@
 //! | [`neurons`] | neurons that cost least on the validation rows, or by another criterion | smaller matrices |
 //! | [`heads`] | attention heads; columns of the embedding | smaller matrices |
 //! | [`search`] | units of the whole network under a budget, repaired by least squares | smaller matrices |
-//! | [`layers`] | whole hidden layers | fewer, merged matrices |
 //! | [`low_rank`] | the directions of a matrix that its outputs vary least in | two thin matrices |
+//! | [`group_lasso`] | the weakest units after training under a penalty on their norms | smaller matrices |
+//! | [`layers`] | whole hidden layers | fewer, merged matrices |
+//! | [`depth`] | whole attention blocks | fewer matrices |
 //! | [`magnitude`] | the smallest connections | masked |
 //! | [`lottery`] | the smallest, in rounds that rewind | masked |
 //! | [`budget`] | the smallest, where the measured sensitivity allows it | masked |
@@ -30,9 +32,11 @@ mod activations;
 pub mod budget;
 pub mod clip;
 mod cut;
+pub mod depth;
 pub mod elastic;
 mod error;
 pub mod gradient;
+pub mod group_lasso;
 pub mod heads;
 mod jacobi;
 pub mod layers;
@@ -74,6 +78,7 @@ use nlpress_technique::Kind;
 pub const KINDS: &[Kind] = &[
     neurons::KIND,
     search::KIND,
+    group_lasso::KIND,
     heads::HEADS,
     heads::WIDTH,
     budget::KIND,
@@ -81,6 +86,7 @@ pub const KINDS: &[Kind] = &[
     lottery::KIND,
     layers::KIND,
     low_rank::KIND,
+    depth::KIND,
     sparse::KIND,
     penalty::L1,
     penalty::L2,

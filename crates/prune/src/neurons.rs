@@ -129,9 +129,13 @@ impl TryFrom<Raw> for Neurons {
 impl Neurons {
     /// Units that stay of `width`.
     fn stays(&self, width: usize) -> usize {
-        let left = (width - self.remove.of(width)).max(1);
-        left.next_multiple_of(self.round_to).min(width)
+        stays(width, self.remove, self.round_to)
     }
+}
+
+/// Units that stay of `width` when a share goes: at least one, rounded up to a multiple of `round_to`.
+pub(crate) fn stays(width: usize, remove: Fraction, round_to: usize) -> usize {
+    (width - remove.of(width)).max(1).next_multiple_of(round_to).min(width)
 }
 
 /// Pre-activations `[rows, width]` of a site when one unit before it outputs `level` on every row.

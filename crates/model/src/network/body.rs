@@ -69,7 +69,8 @@ impl<'a> Pass<'a> {
         // A factored embedding has its second factor on the device.
         let mut x = if self.network.sites[1].follows_factor { self.next(&mut next, start) } else { start };
         let scale = 1.0 / (spec.head_width as f32).sqrt();
-        for block in &spec.layers {
+        self.show_words(0, &x);
+        for (i, block) in spec.layers.iter().enumerate() {
             let (heads, width) = (block.heads, spec.head_width);
             let split =
                 |x: Tensor<2>| -> Tensor<4> { x.reshape([rows, length, heads, width]).swap_dims(1, 2) };
@@ -83,6 +84,7 @@ impl<'a> Pass<'a> {
             x = x + self.next(&mut next, mixed);
             let up = self.next(&mut next, norm(x.clone()));
             x = x + self.next(&mut next, activation::relu(up));
+            self.show_words(i + 1, &x);
         }
         let [_, width] = x.dims();
         let weights: Tensor<3> =
@@ -91,6 +93,12 @@ impl<'a> Pass<'a> {
             (x.reshape([rows, length, width]) * weights).sum_dim(1).reshape([rows, width]);
         let summed = self.dropped(summed, self.network.sites.len() - 1);
         self.next(&mut next, summed)
+    }
+
+    fn show_words(&mut self, blocks: usize, words: &Tensor<2>) {
+        if let Some(probe) = &mut self.probe {
+            probe.see_words(blocks, words);
+        }
     }
 
     /// The site after the last one that was run, both factors of it where it is factored.

@@ -5,6 +5,7 @@ use nlpress_outline::Spec;
 use nlpress_text::Rows;
 
 use super::body::Pass;
+use super::tokens::Tokens;
 use super::{Network, host, lost};
 use crate::ModelError;
 
@@ -13,6 +14,8 @@ use crate::ModelError;
 pub(super) struct Probe {
     capture: Option<usize>,
     captured: Option<Tensor<2>>,
+    /// A place between blocks: after so many.
+    between: Option<usize>,
     /// Sites with a factor for each row and input, `[rows, inputs]`.
     factors: Vec<(usize, Tensor<2>)>,
 }
@@ -28,9 +31,44 @@ impl Probe {
         let factor: Tensor<3> = factor.clone().reshape([rows, 1, width]);
         (input.reshape([rows, places / rows, width]) * factor).reshape([places, width])
     }
+
+    /// Called with the words, `[places, width]`, after each number of blocks from none on.
+    pub(super) fn see_words(&mut self, blocks: usize, words: &Tensor<2>) {
+        if self.between == Some(blocks) {
+            self.captured = Some(words.clone());
+        }
+    }
 }
 
 impl Network {
+    /// The words of the given rows between blocks of an attention network, without dropout: `[words, width]`, row by
+    /// row, after the first `block` blocks (0: after the embedding), which is what the next block adds to.
+    ///
+    /// # Errors
+    /// [`ModelError::Data`] when the network has no blocks or fewer, or the rows do not fit, [`ModelError::Device`]
+    /// when the device fails.
+    pub fn words(&self, block: usize, rows: &Rows, indices: &[usize]) -> Result<Vec<f32>, ModelError> {
+        let Spec::Attention(spec) = &self.spec else {
+            return Err(ModelError::Data("only an attention network has words between blocks".into()));
+        };
+        if block > spec.layers.len() {
+            let have = spec.layers.len();
+            return Err(ModelError::Data(format!("there are {have} blocks, no words after {block}")));
+        }
+        if indices.is_empty() {
+            return Err(ModelError::Data("there is no row".into()));
+        }
+        let (start, tokens) = self.start(rows, indices, &mut Vec::new())?;
+        let start = self.tensor(start.0, start.1, &self.device);
+        let mut probe = Probe { between: Some(block), ..Probe::default() };
+        let mut pass = Pass::evaluating(self, tokens.as_ref());
+        pass.probe = Some(&mut probe);
+        pass.run(start, 1..self.sites.len());
+        let seen = host(probe.captured.ok_or_else(|| lost("the words between blocks"))?)?;
+        let places = tokens.iter().flat_map(Tokens::filled);
+        Ok(places.flat_map(|place| &seen[place * spec.width..][..spec.width]).copied().collect())
+    }
+
     /// What goes into a site for the given rows, without dropout: one row of `inputs` numbers for each row, or, inside
     /// an attention network, for each word of it (a one at the word's column for the first site).
     ///

@@ -110,6 +110,62 @@ fn what_goes_into_a_site_explains_what_comes_out() {
 }
 
 #[test]
+fn words_between_blocks_start_as_the_embedding_and_change_by_what_a_block_says() {
+    let backend = BackendKind::Ndarray.open().unwrap();
+    let all: Vec<usize> = (0..6).collect();
+    for factored in [&[][..], &["embedding"]] {
+        let (spec, mut layers) = Model::init(&attention(2, factored), Seed(8)).unwrap().into_parts();
+        // Block 0 says one number only, and that by its bias: half of it after attention, half after the other.
+        for layer in layers
+            .iter_mut()
+            .filter(|l| ["encoder.0.attention.output", "encoder.0.ffn.down"].contains(&l.id.as_str()))
+        {
+            layer.weight = Weight::Dense(vec![0.0; layer.shape.weights()]);
+            layer.bias = vec![0.25, 0.0, 0.0, 0.0, 0.0, 0.0];
+        }
+        let model = Model::new(spec, layers).unwrap();
+        let network = Network::bind(&model, &backend);
+        let at = |block| network.words(block, &batch(), &all).unwrap();
+        let looked_up = network.site_inputs(0, &batch(), &all).unwrap();
+        let (start, after, end) = (at(0), at(1), at(2));
+        assert_eq!(start.len(), looked_up.len() * 6);
+        if factored.is_empty() {
+            let table = &model.layers()[0];
+            let weight = table.weight.values();
+            for (row, found) in looked_up.iter().zip(start.chunks_exact(6)) {
+                let word = row.columns[0] as usize;
+                for (i, x) in found.iter().enumerate() {
+                    assert!((x - weight[word * 6 + i] - table.bias[i]).abs() < 1e-6);
+                }
+            }
+        }
+        for (i, (a, b)) in start.iter().zip(&after).enumerate() {
+            let said = if i % 6 == 0 { 0.5 } else { 0.0 };
+            assert!((b - a - said).abs() < 1e-6, "{i}: {a} {b}");
+        }
+        // The output's input is the sum of the last words, each times its value.
+        let summed = network.site_inputs(network.sites() - 1, &batch(), &[0]).unwrap();
+        let first = batch().select(&[0]);
+        let (mut columns, mut values) = (Vec::new(), Vec::new());
+        first.row(0).strongest(8, &mut columns, &mut values);
+        for i in 0..6 {
+            let sum: f32 = values.iter().zip(end.chunks_exact(6)).map(|(v, word)| v * word[i]).sum();
+            let mut found = vec![0.0; 6];
+            let row = summed.row(0);
+            row.columns.iter().zip(row.values).for_each(|(c, v)| found[*c as usize] = *v);
+            assert!((sum - found[i]).abs() < 1e-4, "{i}: {sum} {}", found[i]);
+        }
+        // A row of no word has none; what is not there is refused.
+        assert!(network.words(2, &batch(), &[1]).unwrap().is_empty());
+        assert!(network.words(3, &batch(), &all).unwrap_err().to_string().contains("2 blocks"));
+        assert!(network.words(0, &batch(), &[6]).is_err());
+        assert!(network.words(0, &batch(), &[]).is_err());
+    }
+    let plain = Model::init(&spec(&[7], 3, 0.0), Seed(5)).unwrap();
+    assert!(Network::bind(&plain, &backend).words(0, &batch(), &all).is_err());
+}
+
+#[test]
 fn the_worth_of_a_unit_is_the_slope_of_the_loss_by_its_factor() {
     let backend = BackendKind::Ndarray.open().unwrap();
     let model = Model::init(&attention(1, &[]), Seed(6)).unwrap();

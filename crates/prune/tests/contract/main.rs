@@ -3,6 +3,8 @@
 
 mod chains;
 mod connections;
+mod depth;
+mod group_lasso;
 mod low_rank;
 mod own_module;
 mod select;
