@@ -150,7 +150,7 @@ fn words_between_blocks_start_as_the_embedding_and_change_by_what_a_block_says()
         first.row(0).strongest(8, &mut columns, &mut values);
         for i in 0..6 {
             let sum: f32 = values.iter().zip(end.chunks_exact(6)).map(|(v, word)| v * word[i]).sum();
-            let mut found = vec![0.0; 6];
+            let mut found = [0.0; 6];
             let row = summed.row(0);
             row.columns.iter().zip(row.values).for_each(|(c, v)| found[*c as usize] = *v);
             assert!((sum - found[i]).abs() < 1e-4, "{i}: {sum} {}", found[i]);

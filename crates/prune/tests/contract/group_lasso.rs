@@ -7,11 +7,20 @@ use nlpress_train::FitConfig;
 
 use crate::chains::World;
 
-/// The largest norm of the half that goes by the largest of the half that stays, and the rise of the loss.
-fn halved(world: &World, lambda: f64) -> (f64, f64) {
+/// What halving a layer after training under the penalty is like.
+#[derive(Debug)]
+struct Halved {
+    /// The largest norm of the units that go, by the largest of those that stay.
+    norms: f64,
+    loss: f64,
+    /// The rise of the loss.
+    cost: f64,
+}
+
+fn halved(world: &World, lambda: f64) -> Halved {
     let model = world.bench.model().clone();
     let group = model.spec().groups().remove(0);
-    let config = FitConfig::default().with_epochs(200).unwrap();
+    let config: FitConfig = toml::from_str("epochs = 200\nlearning_rate = 0.01").unwrap();
     let model = train(model, std::slice::from_ref(&group), lambda, &config, &world.cx()).unwrap();
     let squares = score(&model, &group, Criterion::L2, &world.cx()).unwrap().scores;
     let gone = least(&squares, group.units / 2);
@@ -20,14 +29,16 @@ fn halved(world: &World, lambda: f64) -> (f64, f64) {
         units.map(|unit| squares[unit].sqrt()).fold(0.0, f64::max)
     };
     let without = units::remove(model.clone(), &group, &gone, None).unwrap();
-    (largest(true) / largest(false), world.loss(&without) - world.loss(&model))
+    let loss = world.loss(&model);
+    Halved { norms: largest(true) / largest(false), loss, cost: world.loss(&without) - loss }
 }
 
 #[test]
 fn units_that_the_penalty_emptied_cost_less() {
     let world = World::new();
-    let (plain, cost) = halved(&world, 0.0);
-    let (weak, less) = halved(&world, 0.01);
-    assert!(weak < 0.2 * plain, "norms {weak} and {plain}");
-    assert!(less < 0.2 * cost, "costs {less} and {cost}");
+    let (plain, drawn) = (halved(&world, 0.0), halved(&world, 0.002));
+    // Guessing is 0.69.
+    assert!(drawn.loss < 0.2, "{drawn:?}");
+    assert!(drawn.norms < 0.1 * plain.norms, "{drawn:?} {plain:?}");
+    assert!(drawn.cost < 0.1 * plain.cost, "{drawn:?} {plain:?}");
 }
