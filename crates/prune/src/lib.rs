@@ -12,7 +12,7 @@
 //! | [`clip`] | the smallest of each sparse matrix | packed sparse |
 //! | [`select`] | whole features: words of the vocabulary | a smaller first matrix and vocabulary |
 //!
-//! Every rule is also a plain function on slices ([`magnitude::keep_largest`], [`neurons::least`],
+//! Every rule is also a plain function on slices ([`magnitude::keep_largest`], [`worth::least`],
 //! [`layers::product`], …), and [`module`] applies the main one to a burn module of your own. This crate refuses
 //! to know how a recipe is read or an artifact written.
 
