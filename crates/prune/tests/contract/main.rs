@@ -5,6 +5,7 @@ mod chains;
 mod connections;
 mod depth;
 mod group_lasso;
+mod layers;
 mod low_rank;
 mod own_module;
 mod select;
