@@ -62,7 +62,9 @@ pub enum Index {
         /// Inputs of a group, in `2..=16`.
         m: u8,
     },
-    /// [`Bitmask`](Index::Bitmask) or [`Csr`](Index::Csr), whichever is smaller for the matrix at hand.
+    /// Whichever of the others is the smallest for the matrix at hand, [`Full`](Index::Full) excepted:
+    /// [`Bitmask`](Index::Bitmask) or [`Csr`](Index::Csr), or, where whole blocks or equal groups are kept,
+    /// [`Block`](Index::Block) or [`Nm`](Index::Nm).
     Sparse,
 }
 

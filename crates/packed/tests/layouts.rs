@@ -319,8 +319,8 @@ fn sparse_becomes_the_smaller_index() {
             assert_eq!(matrix.scheme().index, index);
         }
     }
-    // Measured for the matrix at hand: half of the entries, but in whole rows, which gaps need no bits for.
-    let keep: Vec<bool> = (0..100 * 64).map(|i| i / 64 % 2 == 0).collect();
+    // Measured for the matrix at hand: half of the entries, but in long runs, which gaps need no bits for.
+    let keep: Vec<bool> = (0..100 * 64).map(|i| i / 64 % 2 == 0 && i % 64 != 5).collect();
     let matrix = Matrix::sparse(100, 64, &vec![1.0; 6400], &keep, Index::Sparse).unwrap();
     assert_eq!(matrix.scheme().index, Index::Csr);
     assert_eq!(Per::Tensor, Scales::Tensor(1.0).per());
@@ -469,4 +469,26 @@ fn wide_matrices_of_few_entries_take_little_memory() {
     assert_eq!(matrix.bytes(), 4 + 2 + 5);
     let matrix = matrix.for_dense_rows();
     assert!(matrix.resident_bytes() < 1000, "{}", matrix.resident_bytes());
+}
+
+#[test]
+fn patterns_are_found_and_stored_as_what_they_are() {
+    let (inputs, outputs) = (96, 64);
+    let values: Vec<f32> = (0..inputs * outputs).map(|i| (i % 97) as f32 - 48.0).collect();
+    let of = |keep: &dyn Fn(usize, usize) -> bool| -> Index {
+        let keep: Vec<bool> = (0..inputs * outputs).map(|i| keep(i / outputs, i % outputs)).collect();
+        let matrix = Matrix::smallest(inputs, outputs, &values, &keep).unwrap();
+        assert_eq!(matrix.keep(), keep);
+        let parts: usize = matrix.parts().iter().map(|p| p.bytes.len()).sum();
+        assert_eq!(parts, matrix.bytes());
+        for index in [Index::Bitmask, Index::Csr] {
+            let other = Matrix::sparse(inputs, outputs, &values, &keep, index).unwrap();
+            assert!(matrix.bytes() <= other.bytes());
+        }
+        matrix.scheme().index
+    };
+    assert_eq!(of(&|i, o| (i / 4 * 7 + o / 8).is_multiple_of(10)), Index::Block { rows: 4, columns: 8 });
+    assert_eq!(of(&|i, o| (i / 8 * 7 + o).is_multiple_of(5)), Index::Block { rows: 8, columns: 1 });
+    assert_eq!(of(&|i, o| (i + o * o / 3) % 4 == i / 4 % 4), Index::Nm { n: 1, m: 4 });
+    assert!(matches!(of(&|i, o| (i * 31 + o * o * 7) % 11 == 3), Index::Bitmask | Index::Csr));
 }

@@ -292,6 +292,7 @@ fn measured(
                 .collect(),
             notes: first.journal.notes.clone(),
         };
+        finished.notes.extend(report::below_crossover(session));
         let verdict = report::verdict(&finished, parent.map(|p| &rows[p]));
         finished.notes.extend(verdict);
         rows.push(finished);

@@ -29,13 +29,43 @@ pub(crate) fn cover(index: Index, shape: Shape, keep: &[bool]) -> Result<Cow<'_,
     }
 }
 
-/// The definite index that `index` means for these entries: the smaller one, measured.
+/// Patterns that [`Index::Sparse`] looks for: blocks, and groups of inputs.
+const BLOCKS: [(u8, u8); 7] = [(4, 8), (4, 4), (8, 8), (1, 8), (8, 1), (4, 1), (1, 4)];
+const GROUPS: [u8; 3] = [4, 8, 16];
+
+/// The definite index that `index` means for these entries: the smallest, measured. Blocks and groups are among them
+/// only where the entries are whole ones, so that no zero is stored for their sake.
 pub(crate) fn resolve<T: Element>(index: Index, shape: Shape, lists: &Lists<T>) -> Index {
-    match index {
-        Index::Sparse if csr::bytes(lists) <= bitmask::bytes(shape) => Index::Csr,
-        Index::Sparse => Index::Bitmask,
-        definite => definite,
+    if index != Index::Sparse {
+        return index;
     }
+    let mut best = (csr::bytes(lists), Index::Csr);
+    let mut consider = |bytes: usize, index: Index| {
+        if bytes < best.0 {
+            best = (bytes, index);
+        }
+    };
+    consider(bitmask::bytes(shape), Index::Bitmask);
+    let count = lists.values.len();
+    if count == 0 {
+        return best.1;
+    }
+    let mut keep = vec![false; shape.inputs * shape.outputs];
+    lists.visit(|row, column, _| keep[row * shape.outputs + column] = true);
+    let blocks = BLOCKS.into_iter().map(|(rows, columns)| Index::Block { rows, columns });
+    let groups = GROUPS.into_iter().filter_map(|m| {
+        let n = (count * usize::from(m)).div_ceil(keep.len());
+        (n < usize::from(m)).then_some(Index::Nm { n: n as u8, m })
+    });
+    for pattern in blocks.chain(groups) {
+        if cover(pattern, shape, &keep).is_ok_and(|all| *all == keep[..]) {
+            let (values, parts) = write(pattern, shape, lists.clone());
+            if values.len() == count {
+                consider(parts.iter().map(|p| p.bytes.len()).sum(), pattern);
+            }
+        }
+    }
+    best.1
 }
 
 /// The values in the order in which the index stores them, and the parts that say where they are. `index` is

@@ -20,7 +20,7 @@ mod words;
 
 pub use html::html;
 pub use markdown::markdown;
-pub use verdict::{brief, verdict};
+pub use verdict::{below_crossover, brief, verdict};
 
 pub use nlpress_artifact::Unshrunk;
 pub use nlpress_eval::{Estimate, Machine, Percentiles, Quality, Ratio};

@@ -3,6 +3,8 @@
 //! The thresholds are here and nowhere else. They lean to the sceptical side: what is not clearly smaller is
 //! "not smaller", and a speed-up whose rounds disagree is none.
 
+use nlpress_runtime::Session;
+
 use super::words::{accuracy_points, times};
 use super::{Ratio, Row};
 
@@ -35,6 +37,19 @@ impl Pace {
             Self::Same
         }
     }
+}
+
+/// Says which sites are sparse on disk but not sparse enough to be multiplied without their zeros.
+#[must_use]
+pub fn below_crossover(session: &Session) -> Option<String> {
+    let sites: Vec<&str> = session.held_with_zeros().into_iter().map(|id| id.as_str()).collect();
+    let is = if sites.len() == 1 { "is" } else { "are" };
+    (!sites.is_empty()).then(|| {
+        format!(
+            "{} {is} held with all zeros while serving: too few of them to be faster without (docs/sparse.md)",
+            sites.join(", ")
+        )
+    })
 }
 
 /// Says in words where a row is not smaller or not faster than its parent, and whether its accuracy differs.
