@@ -15,7 +15,7 @@ use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, 
 use nlpress_train::{Fit, FitConfig, Wire, fit};
 use serde::Deserialize;
 
-use crate::gradient::{Layout, Name, RawCoding, SETTINGS};
+use crate::gradient::{Name, RawCoding, SETTINGS};
 use crate::{Coding, GradientWire, QuantError, sites};
 
 /// The technique's configuration.
@@ -142,9 +142,8 @@ impl Technique for Gradients {
     fn apply(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
         cx.progress("training with coded gradients", 0, self.fit.epochs() as usize)?;
         let model = if self.restart { restarted(model, cx)? } else { model };
-        let layout = Layout::of(&self.coding, &model, |id| on.contains(id));
-        let layout = layout.map_err(|e| StepError::Failed(e.to_string()))?;
-        let mut wire = GradientWire::new(layout, cx.seed.derive("wire"));
+        let wire = GradientWire::new(&self.coding, &model, |id| on.contains(id), cx.seed.derive("wire"));
+        let mut wire = wire.map_err(|e| StepError::Failed(e.to_string()))?;
         let seed = cx.seed.derive("fit");
         let train = |model, wire| -> Result<_, StepError> {
             let mut how = Fit::new(&self.fit, cx.backend, cx.train, seed, cx.sink);
