@@ -21,7 +21,7 @@ impl Codec for Int8 {
         write_scale(scale, out);
         let start = out.len();
         out.resize(start + numbers.len(), 0);
-        if !(scale > 0.0) {
+        if scale == 0.0 || scale.is_nan() {
             return; // nothing large enough to have a scale, or undefined
         }
         Arch::new().dispatch(|| {

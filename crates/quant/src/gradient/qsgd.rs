@@ -47,11 +47,14 @@ impl Codec for Qsgd {
         let most = levels as f32;
         let scale = largest(numbers) / most;
         write_scale(scale, out);
-        if !(scale > 0.0) {
+        if scale == 0.0 || scale.is_nan() {
             pack(numbers.iter().map(|_| levels as u8), self.bits, out); // all zero, or undefined by the scale
             return;
         }
         let code = |x: &f32| {
+            if *x == 0.0 {
+                return levels as u8; // takes no chance: most numbers are zero where few words occur
+            }
             let at = x / scale;
             let level = if self.drawn { (at + rng.uniform()).floor() } else { at.round_ties_even() };
             (level.clamp(-most, most) as i32 + levels) as u8

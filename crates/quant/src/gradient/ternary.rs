@@ -1,10 +1,10 @@
 //! Gradients as -1, 0 and 1 times a scale (TernGrad: Wen et al. 2017, arXiv:1705.07878).
 //!
-//! Numbers further than `clip` standard deviations from zero are first held there, because one far number would
-//! otherwise make nearly all others zero; then a number `x` becomes `±m`, the largest magnitude left, with chance
-//! `|x| / m`, and zero else. That is right on average but for the clipping. Without chance, for error feedback, the
-//! numbers beyond 0.7 times the mean magnitude become ± their own mean magnitude and the others zero (Li and Liu
-//! 2016, Ternary Weight Networks, arXiv:1605.04711), which never moves the block further than zeros would.
+//! Numbers further than `clip` standard deviations (taken around zero) from zero are first held there, because one
+//! far number would otherwise make nearly all others zero; then a number `x` becomes `±m`, the largest magnitude
+//! left, with chance `|x| / m`, and zero else. That is right on average but for the clipping. Without chance, for
+//! error feedback, the numbers beyond 0.7 times the mean magnitude become ± their own mean magnitude and the others
+//! zero (Li and Liu 2016, Ternary Weight Networks, arXiv:1605.04711), which never errs by more than zeros would.
 //!
 //! On the wire: the scale, then five numbers to a byte in base three, the first number being the lowest digit.
 
@@ -50,7 +50,7 @@ impl Ternary {
 impl Codec for Ternary {
     fn encode(&self, numbers: &[f32], rng: &mut Rng, out: &mut Vec<u8>) {
         let top = largest(numbers);
-        if !(top > 0.0) {
+        if top == 0.0 || top.is_nan() {
             write_scale(top, out);
             write_digits(numbers.iter().map(|_| 1), out);
             return;
@@ -59,7 +59,8 @@ impl Codec for Ternary {
             Rounding::Drawn { clip } => {
                 let scale = clip.map_or(top, |c| top.min(c * deviation(numbers)));
                 write_scale(scale, out);
-                let digit = |x: &f32| match rng.uniform() * scale < x.abs() {
+                // Zeros take no chance: most numbers are zero where few words occur.
+                let digit = |x: &f32| match *x != 0.0 && rng.uniform() * scale < x.abs() {
                     true if *x > 0.0 => 2,
                     true => 0,
                     false => 1,
@@ -106,12 +107,10 @@ impl Codec for Ternary {
     }
 }
 
-/// Standard deviation around zero's neighbour, the mean.
+/// Standard deviation around zero: around the mean, numbers that are alike would all be held near nothing.
 fn deviation(numbers: &[f32]) -> f32 {
-    let n = numbers.len() as f64;
-    let mean = numbers.iter().map(|x| f64::from(*x)).sum::<f64>() / n;
-    let variance = numbers.iter().map(|x| (f64::from(*x) - mean).powi(2)).sum::<f64>() / n;
-    if variance > 0.0 { variance.sqrt() as f32 } else { f32::MAX } // equal numbers have nothing to hold
+    let sum = numbers.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>();
+    (sum / numbers.len() as f64).sqrt() as f32
 }
 
 /// Appends digits of base three, five to a byte.
@@ -172,6 +171,8 @@ mod tests {
         assert_eq!(of(None)[0], 10.0);
         assert!((of(Some(1.0))[0] - 1.0).abs() < 0.1, "{}", of(Some(1.0))[0]);
         assert!(count(&of(Some(1.0))) > count(&of(None)));
+        let alike = coded(Ternary::drawn(Some(1.0)).unwrap(), &[0.5, 0.5, 0.5]).1;
+        assert_eq!(alike, [0.5; 3], "numbers that are alike have nothing to hold");
         assert!(Ternary::drawn(Some(0.0)).is_err() && Ternary::drawn(Some(f32::NAN)).is_err());
     }
 

@@ -8,7 +8,6 @@
 //! and its `f32`. Counts are LEB128: seven bits to a byte, the lowest first, the top bit set on all but the last.
 
 use nlpress_core::seed::Rng;
-use std::cmp::Reverse;
 
 use super::Codec;
 use crate::QuantError;
@@ -41,16 +40,25 @@ impl TopK {
 impl Codec for TopK {
     fn encode(&self, numbers: &[f32], _rng: &mut Rng, out: &mut Vec<u8>) {
         let count = self.count(numbers.len());
-        // Magnitudes order as their bits do, undefined numbers above all; among equals the first place wins.
-        let mut places: Vec<(Reverse<u32>, usize)> =
-            numbers.iter().enumerate().map(|(i, x)| (Reverse(x.abs().to_bits()), i)).collect();
-        if count < places.len() {
-            places.select_nth_unstable(count);
-            places.truncate(count);
+        // Magnitudes order as their bits do, undefined numbers above all.
+        let magnitude = |x: &f32| x.abs().to_bits();
+        let mut ordered: Vec<u32> = numbers.iter().map(magnitude).collect();
+        let least = match count.checked_sub(1) {
+            Some(last) => *ordered.select_nth_unstable_by(last, |a, b| b.cmp(a)).1,
+            None => u32::MAX,
+        };
+        // Among those as large as the least, the first places win.
+        let mut equals = count - numbers.iter().filter(|x| magnitude(x) > least).count();
+        let mut places = Vec::with_capacity(count);
+        for (place, x) in numbers.iter().enumerate().filter(|(_, x)| **x != 0.0 && magnitude(x) >= least) {
+            if magnitude(x) == least {
+                if equals == 0 {
+                    continue;
+                }
+                equals -= 1;
+            }
+            places.push(place);
         }
-        let mut places: Vec<usize> =
-            places.into_iter().map(|(_, i)| i).filter(|i| numbers[*i] != 0.0).collect();
-        places.sort_unstable();
         write_count(places.len(), out);
         let mut next = 0;
         for place in places {
