@@ -70,8 +70,12 @@ impl Codec for Ternary {
             Rounding::Nearest => {
                 let mean = numbers.iter().map(|x| f64::from(x.abs())).sum::<f64>() / numbers.len() as f64;
                 let least = (0.7 * mean) as f32;
-                let kept = || numbers.iter().map(|x| x.abs()).filter(|x| *x > least);
-                let scale = kept().map(f64::from).sum::<f64>() / kept().count().max(1) as f64;
+                let (mut sum, mut kept) = (0.0, 0_u32);
+                for x in numbers.iter().map(|x| x.abs()).filter(|x| *x > least) {
+                    sum += f64::from(x);
+                    kept += 1;
+                }
+                let scale = sum / f64::from(kept.max(1));
                 write_scale(scale as f32, out);
                 let digit = |x: &f32| match x.abs() > least {
                     true if *x > 0.0 => 2,
