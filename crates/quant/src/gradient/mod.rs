@@ -19,7 +19,8 @@
 //! gradient (Seide et al. 2014; Stich et al. 2018, arXiv:1809.07599; Karimireddy et al. 2019, arXiv:1901.09847), so
 //! that the sum of what arrived stays near the sum of what was sent. That holds only for a codec whose error is
 //! smaller than the block; so with error feedback codecs round to the nearest, and only without it do they round at
-//! random, which is right on average and needs no memory.
+//! random, which is right on average and needs no memory. [`Sign`] and [`TopK`] without it are neither: the article's
+//! network trained on signs alone loses 6 to 20 points of accuracy, with error feedback at most 0.3.
 
 mod bits;
 mod coding;
