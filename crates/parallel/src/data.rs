@@ -3,63 +3,66 @@
 //! The shares are fixed by `workers`, never by how many threads happen to run, and gradients are added in rank
 //! order, so the trained numbers do not depend on scheduling: the same shares one after another on one thread give
 //! the same bits. Against whole batches they differ by the order in which floats are added.
+//!
+//! On the wire a gradient is floats, or bytes of one of `nlpress_quant`'s gradient codecs. As between machines, each
+//! worker then codes its own gradient with its own memory and its own chances, and what is added are the gradients
+//! that the bytes stand for.
 
-use nlpress_core::{Backend, Measurement};
+use nlpress_core::{Backend, Measurement, Seed};
 use nlpress_model::{Gradients, Model, Network, Outline, SiteId};
-use nlpress_quant::gradient::Int8Codec;
+use nlpress_quant::gradient::{Coding, Layout, Sender};
 use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
 use nlpress_train::{Batch, Engine, FitConfig, TrainError};
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use std::ops::Range;
 
 use crate::retrain;
-
-/// What workers send each other.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Exchange {
-    /// Gradients as 32-bit floats.
-    #[default]
-    F32,
-    /// Gradients as 8-bit integers with error feedback.
-    Int8,
-}
 
 /// Computes the gradient of a batch on several workers, each of which takes a share.
 #[derive(Debug)]
 pub struct DataParallel {
     workers: usize,
-    exchange: Exchange,
+    wire: Option<(Coding, Seed)>,
     pool: rayon::ThreadPool,
     ranks: Vec<Rank>,
     sent: u64,
+    sent_as_f32: u64,
 }
 
-/// One worker: its copy of the network and, for integer exchange, what it still owes.
+/// One worker: its copy of the network and, where gradients are coded, its sending end.
 #[derive(Debug)]
 struct Rank {
     network: Network,
-    codec: Option<Int8Codec>,
+    sender: Option<Sender>,
     message: Vec<u8>,
 }
 
-/// Numbers of a block that share one scale on the wire.
-const BLOCK: usize = 256;
-
 impl DataParallel {
-    /// An engine of `workers` shares on at most `threads` threads.
+    /// An engine of `workers` shares on at most `threads` threads, whose workers send floats.
     ///
     /// # Errors
     /// [`TrainError::Engine`] when the threads cannot be started.
-    pub fn new(workers: usize, threads: usize, exchange: Exchange) -> Result<Self, TrainError> {
+    pub fn new(workers: usize, threads: usize) -> Result<Self, TrainError> {
         let pool = pool(threads.clamp(1, workers.max(1)))?;
-        Ok(Self { workers, exchange, pool, ranks: Vec::new(), sent: 0 })
+        Ok(Self { workers, wire: None, pool, ranks: Vec::new(), sent: 0, sent_as_f32: 0 })
+    }
+
+    /// The same, whose workers send coded gradients; `seed` is the root of their chances.
+    #[must_use]
+    pub fn with_wire(mut self, coding: Coding, seed: Seed) -> Self {
+        self.wire = Some((coding, seed));
+        self
     }
 
     /// Bytes that the workers have sent.
     pub fn bytes(&self) -> u64 {
         self.sent
+    }
+
+    /// Bytes that the same gradients take as floats.
+    pub fn bytes_as_f32(&self) -> u64 {
+        self.sent_as_f32
     }
 }
 
@@ -71,15 +74,17 @@ pub(crate) fn pool(threads: usize) -> Result<rayon::ThreadPool, TrainError> {
 
 impl Engine for DataParallel {
     fn begin(&mut self, model: &Model, backend: &Backend) -> Result<(), TrainError> {
-        let numbers = model.flat().len();
-        let rank = || {
-            let codec = match self.exchange {
-                Exchange::F32 => None,
-                Exchange::Int8 => Some(Int8Codec::new(numbers, BLOCK).map_err(failed)?),
+        let rank = |rank| {
+            let sender = match &self.wire {
+                None => None,
+                Some((coding, seed)) => {
+                    let layout = Layout::of(coding, model, |_| true).map_err(failed)?;
+                    Some(Sender::new(layout, seed.derive(&format!("worker {rank}"))))
+                }
             };
-            Ok(Rank { network: Network::bind(model, backend), codec, message: Vec::new() })
+            Ok(Rank { network: Network::bind(model, backend), sender, message: Vec::new() })
         };
-        self.ranks = (0..self.workers).map(|_| rank()).collect::<Result<_, TrainError>>()?;
+        self.ranks = (0..self.workers).map(rank).collect::<Result<_, TrainError>>()?;
         Ok(())
     }
 
@@ -89,17 +94,20 @@ impl Engine for DataParallel {
         let work = |(rank, share): (&mut Rank, &Range<usize>)| -> Result<Gradients, TrainError> {
             rank.network.update(0..rank.network.sites(), flat);
             let indices = &batch.indices[share.clone()];
-            if indices.is_empty() {
-                return Ok(Gradients { loss: 0.0, flat: vec![0.0; flat.len()] });
-            }
             let mut loss =
                 |logits: &[f32], gradient: &mut [f32]| batch.objective.loss(indices, total, logits, gradient);
-            let mut found =
-                rank.network.gradients((batch.rows, indices), Some(batch.dropout), share.start, &mut loss)?;
-            if let Some(codec) = &mut rank.codec {
+            let mut found = match indices.is_empty() {
+                true => Gradients { loss: 0.0, flat: vec![0.0; flat.len()] },
+                false => rank.network.gradients(
+                    (batch.rows, indices),
+                    Some(batch.dropout),
+                    share.start,
+                    &mut loss,
+                )?,
+            };
+            if let Some(sender) = &mut rank.sender {
                 rank.message.clear();
-                codec.encode(&found.flat, &mut rank.message).map_err(failed)?;
-                codec.decode(&rank.message, &mut found.flat).map_err(failed)?;
+                sender.send(&mut found.flat, &mut rank.message).map_err(failed)?;
             }
             Ok(found)
         };
@@ -109,7 +117,9 @@ impl Engine for DataParallel {
         let mut sum: Option<Gradients> = None;
         for (rank, found) in self.ranks.iter().zip(found) {
             let found = found?;
-            self.sent += if rank.codec.is_some() { rank.message.len() } else { 4 * found.flat.len() } as u64;
+            let as_f32 = 4 * found.flat.len() as u64;
+            self.sent += if rank.sender.is_some() { rank.message.len() as u64 } else { as_f32 };
+            self.sent_as_f32 += as_f32;
             match &mut sum {
                 None => sum = Some(found),
                 Some(sum) => {
@@ -122,7 +132,7 @@ impl Engine for DataParallel {
     }
 
     fn keeps_state(&self) -> bool {
-        self.exchange == Exchange::Int8
+        self.wire.as_ref().is_some_and(|(coding, _)| coding.keeps_state())
     }
 }
 
@@ -151,7 +161,7 @@ pub struct Data(Raw);
 #[serde(default, deny_unknown_fields)]
 struct Raw {
     workers: usize,
-    exchange: Exchange,
+    wire: Option<Coding>,
     compare: bool,
     tolerance: f64,
     fit: FitConfig,
@@ -159,13 +169,7 @@ struct Raw {
 
 impl Default for Raw {
     fn default() -> Self {
-        Self {
-            workers: 2,
-            exchange: Exchange::F32,
-            compare: true,
-            tolerance: 1e-4,
-            fit: FitConfig::default(),
-        }
+        Self { workers: 2, wire: None, compare: true, tolerance: 1e-4, fit: FitConfig::default() }
     }
 }
 
@@ -193,12 +197,27 @@ impl Technique for Data {
     }
 
     fn apply(&self, model: Model, _on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
-        let Raw { workers, exchange, compare, tolerance, fit } = &self.0;
-        let mut engine = DataParallel::new(*workers, cx.threads, *exchange)?;
-        let mut serial = DataParallel::new(*workers, 1, *exchange)?;
+        let Raw { workers, wire, compare, tolerance, fit } = &self.0;
+        let engine = |threads| -> Result<DataParallel, TrainError> {
+            let engine = DataParallel::new(*workers, threads)?;
+            Ok(match wire {
+                None => engine,
+                Some(coding) => engine.with_wire(coding.clone(), cx.seed.derive("wire")),
+            })
+        };
+        let (mut parallel, mut serial) = (engine(cx.threads)?, engine(1)?);
         let reference = compare.then_some((&mut serial as &mut dyn Engine, *tolerance));
-        let model = retrain::run(&model, fit, &mut engine, reference, cx)?;
-        cx.measure(Measurement::lower("exchanged_bytes", engine.bytes() as f64, "bytes"));
+        let model = retrain::run(&model, fit, &mut parallel, reference, cx)?;
+        let (sent, as_f32) = (parallel.bytes(), parallel.bytes_as_f32());
+        let ratio = as_f32 as f64 / sent.max(1) as f64;
+        cx.measure(Measurement::lower("exchanged_bytes", sent as f64, "bytes"));
+        cx.measure(Measurement::lower("exchanged_bytes_as_f32", as_f32 as f64, "bytes"));
+        cx.measure(Measurement::higher("exchange_ratio", ratio, "1"));
+        if let Some(coding) = wire {
+            cx.note(format!(
+                "the workers sent {sent} bytes as {coding}, which as floats are {as_f32} bytes ({ratio:.2} times as many)"
+            ));
+        }
         Ok(model)
     }
 }
@@ -209,11 +228,15 @@ pub const KIND: Kind = Kind {
     family: Family::Parallel,
     summary: "trains a fresh network with every batch split over workers that each hold the whole network",
     source: "Li et al. 2020, PyTorch Distributed: Experiences on Accelerating Data Parallel Training",
-    example: "workers = 2\nfit = { epochs = 2 }",
+    example: "workers = 2\nwire = { codec = \"int8\" }\nfit = { epochs = 2 }",
     on: &["**"],
     settings: &[
         ("workers", "shares of a batch, 1 to 256; default 2"),
-        ("exchange", "what workers send: \"f32\" (default) or \"int8\" with error feedback"),
+        (
+            "wire",
+            "how gradients are coded between workers: a table of codec, bits, clip, share, block, error_feedback and \
+             plain_steps, as quant.gradients takes them; floats when left out",
+        ),
         (
             "compare",
             "train serially as well, in the same parts and plainly, and report speed-ups and difference; default true",
@@ -230,6 +253,7 @@ pub const KIND: Kind = Kind {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nlpress_quant::gradient::SETTINGS;
 
     #[test]
     fn shares_cover_every_row_once() {
@@ -242,5 +266,9 @@ mod tests {
         assert!(toml::from_str::<Data>("workers = 0").is_err());
         assert!(toml::from_str::<Data>("tolerance = nan").is_err());
         assert!(toml::from_str::<Data>("worker = 2").is_err());
+        assert!(toml::from_str::<Data>("wire = { codec = 'zip' }").is_err());
+        assert!(toml::from_str::<Data>("wire = { codec = 'qsgd', bits = 9 }").is_err());
+        let wire = KIND.settings.iter().find(|(key, _)| *key == "wire").unwrap().1;
+        assert!(SETTINGS.iter().all(|(key, _)| wire.contains(key)), "{wire}");
     }
 }

@@ -50,16 +50,21 @@ pub fn run(
     let (plain, plain_seconds) = train(fresh, config, None, cx)?;
     let apart = distance(&serial, &parallel, cx)?;
     let alike = agreement(&plain, &parallel, cx)?;
+    let (parallel_score, plain_score) = (score(&parallel, cx)?, score(&plain, cx)?);
     let (over_serial, over_plain) = (serial_seconds / seconds, plain_seconds / seconds);
     cx.measure(Measurement::higher("speedup_over_same_parts_on_one_thread", over_serial, "1"));
     cx.measure(Measurement::higher("speedup_over_plain_training", over_plain, "1"));
     cx.measure(Measurement::lower("largest_logit_difference", apart, "1"));
     cx.measure(Measurement::higher("agreement_with_plain_training", alike, "1"));
+    cx.measure(Measurement::higher("valid_accuracy", parallel_score, "1"));
+    cx.measure(Measurement::higher("valid_accuracy_of_plain_training", plain_score, "1"));
     cx.note(format!(
         "training is {over_serial:.2}x as fast as the same parts on one thread, whose validation logits differ by at \
          most {apart:.1e} (tolerance {tolerance:.0e}), and {over_plain:.2}x as fast as plain training, whose \
-         validation predictions agree on {:.1} %",
-        100.0 * alike
+         validation predictions agree on {:.1} %: {:.1} % accuracy against {:.1} %",
+        100.0 * alike,
+        100.0 * parallel_score,
+        100.0 * plain_score
     ));
     if apart > tolerance {
         let why = format!("its logits differ from the serial run by {apart:e}, more than {tolerance:e}");
@@ -90,6 +95,12 @@ fn agreement(a: &Model, b: &Model, cx: &Cx<'_>) -> Result<f64, StepError> {
     let b = Network::bind(b, cx.backend).logits_of(cx.valid)?;
     let decisions: Vec<u32> = b.chunks_exact(outputs).map(decide).collect();
     Ok(accuracy(&a, outputs, &decisions))
+}
+
+/// Accuracy on the validation rows.
+fn score(model: &Model, cx: &Cx<'_>) -> Result<f64, StepError> {
+    let logits = Network::bind(model, cx.backend).logits_of(cx.valid)?;
+    Ok(accuracy(&logits, cx.valid.outputs(), cx.valid.labels()))
 }
 
 /// Largest difference of two models' logits on the validation rows.

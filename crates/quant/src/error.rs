@@ -42,19 +42,14 @@ pub enum QuantError {
         /// The length that fits.
         expected: usize,
     },
-    /// A received scale is negative or infinite.
-    #[error("block {block} has scale {scale}, expected a finite number of at least 0")]
-    Scale {
+    /// A received gradient holds what no encoder makes.
+    #[error("block {block} of the gradient: {why}")]
+    Received {
         /// The block, counted from 0.
         block: usize,
-        /// Its scale.
-        scale: f32,
-    },
-    /// A received integer has no opposite.
-    #[error("block {block} holds -128, expected integers in -127..=127")]
-    Level {
-        /// The block, counted from 0.
-        block: usize,
+        /// What is wrong with it.
+        #[source]
+        why: BadBytes,
     },
     /// The layout refused the integers.
     #[error(transparent)]
@@ -83,4 +78,47 @@ pub enum QuantError {
         /// The device's words.
         why: String,
     },
+}
+
+/// Why received bytes are no block of a gradient.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BadBytes {
+    /// They end early.
+    #[error("its bytes end before its last number")]
+    Cut,
+    /// They go on.
+    #[error("{0} bytes follow the last number")]
+    Rest(usize),
+    /// The scale is negative or infinite.
+    #[error("its scale is {0}, expected a finite number of at least 0")]
+    Scale(f32),
+    /// A code stands for no number.
+    #[error("it holds the code {code}, expected {bound}")]
+    Code {
+        /// The code.
+        code: u8,
+        /// What would be accepted.
+        bound: &'static str,
+    },
+    /// Bits after the last number are set.
+    #[error("bits after its last number are set")]
+    Padding,
+    /// More numbers than are ever sent.
+    #[error("it announces {count} numbers, but at most {most} are sent")]
+    Count {
+        /// Numbers announced.
+        count: usize,
+        /// The bound.
+        most: usize,
+    },
+    /// A place beyond the end.
+    #[error("it has a number beyond the last of {len} places")]
+    Place {
+        /// Places there are.
+        len: usize,
+    },
+    /// A count longer than 32 bits.
+    #[error("a count in it is longer than 32 bits")]
+    Long,
 }

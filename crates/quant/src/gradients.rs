@@ -1,22 +1,22 @@
-//! `quant.gradients`: training whose gradients travel as 8-bit integers.
+//! `quant.gradients`: training whose gradients travel as few bytes.
 //!
 //! The article's gradient quantization (section 3.3.3) turns the gradients of training into integers. The model
-//! is trained, from fresh numbers or from those it has, and every gradient becomes integers with one scale for
-//! each block on its way to the optimiser, with error feedback (see [`crate::gradient`]). What shrinks is the
-//! traffic of a training spread over processors, by nearly four; the model itself keeps its form and its size.
+//! is trained, from fresh numbers or from those it has, and every gradient is coded block by block on its way to the
+//! optimiser: as 8-bit integers, integers of fewer bits, ternary numbers, signs, or only its largest numbers (see
+//! [`crate::gradient`]). What shrinks is the traffic of a training spread over processors; the model itself keeps
+//! its form and its size.
 //!
-//! Selected sites have their gradients quantized; all trainable sites are trained. Packed sites stay as they are.
+//! Selected sites have their gradients coded; all trainable sites are trained. Packed sites stay as they are.
 
 use nlpress_core::Measurement;
-use nlpress_model::{Form, Model, Outline, SiteId, Weight};
+use nlpress_model::dataset::accuracy;
+use nlpress_model::{Form, Model, Network, Outline, SiteId, Weight};
 use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
 use nlpress_train::{Fit, FitConfig, Wire, fit};
 use serde::Deserialize;
 
-use crate::{Int8Wire, QuantError, sites};
-
-const DEFAULT_BLOCK: usize = 256;
-const LARGEST_BLOCK: i64 = 1 << 20;
+use crate::gradient::{Name, RawCoding, SETTINGS};
+use crate::{Coding, GradientWire, QuantError, sites};
 
 /// The technique's configuration.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -24,8 +24,8 @@ const LARGEST_BLOCK: i64 = 1 << 20;
 pub struct Gradients {
     fit: FitConfig,
     restart: bool,
-    /// Numbers with one scale; a whole site where there is none.
-    block: Option<usize>,
+    compare: bool,
+    coding: Coding,
 }
 
 #[derive(Deserialize)]
@@ -33,13 +33,30 @@ pub struct Gradients {
 struct Raw {
     fit: FitConfig,
     restart: bool,
-    block: toml::Value,
+    compare: bool,
+    codec: Name,
+    bits: Option<i64>,
+    clip: Option<toml::Value>,
+    share: Option<f64>,
+    block: Option<toml::Value>,
+    error_feedback: Option<bool>,
+    plain_steps: i64,
 }
 
 impl Default for Raw {
     fn default() -> Self {
-        let block = toml::Value::Integer(DEFAULT_BLOCK as i64);
-        Self { fit: FitConfig::default(), restart: true, block }
+        Self {
+            fit: FitConfig::default(),
+            restart: true,
+            compare: true,
+            codec: Name::default(),
+            bits: None,
+            clip: None,
+            share: None,
+            block: None,
+            error_feedback: None,
+            plain_steps: 0,
+        }
     }
 }
 
@@ -47,15 +64,9 @@ impl TryFrom<Raw> for Gradients {
     type Error = QuantError;
 
     fn try_from(raw: Raw) -> Result<Self, QuantError> {
-        let block = match &raw.block {
-            toml::Value::Integer(n) if (1..=LARGEST_BLOCK).contains(n) => Some(*n as usize),
-            toml::Value::String(word) if word == "site" => None,
-            other => {
-                let bound = "between 1 and 1048576, or \"site\"";
-                return Err(QuantError::Setting { key: "block", value: other.to_string(), bound });
-            }
-        };
-        Ok(Self { fit: raw.fit, restart: raw.restart, block })
+        let Raw { fit, restart, compare, codec, bits, clip, share, block, error_feedback, plain_steps } = raw;
+        let coding = RawCoding { codec, bits, clip, share, block, error_feedback, plain_steps };
+        Ok(Self { fit, restart, compare, coding: coding.try_into()? })
     }
 }
 
@@ -63,15 +74,23 @@ impl TryFrom<Raw> for Gradients {
 pub const KIND: Kind = Kind {
     name: "quant.gradients",
     family: Family::Quantize,
-    summary: "the model is trained with gradients that travel as 8-bit integers",
-    source: "Seide et al. 2014, 1-Bit Stochastic Gradient Descent; Karimireddy et al. 2019, Error Feedback \
-             Fixes SignSGD (with 8 bits for each number)",
-    example: "block = 256\nfit = { epochs = 2 }",
+    summary: "the model is trained with gradients that travel as few bytes",
+    source: "Seide et al. 2014, 1-Bit Stochastic Gradient Descent; Alistarh et al. 2017, QSGD; Wen et al. 2017, \
+             TernGrad; Stich et al. 2018, Sparsified SGD with Memory; Lin et al. 2018, Deep Gradient Compression; \
+             Karimireddy et al. 2019, Error Feedback Fixes SignSGD",
+    example: "codec = \"qsgd\"\nbits = 4\nfit = { epochs = 2 }",
     on: &["**"],
     settings: &[
         ("fit", "how to train; the defaults of training when left out"),
         ("restart", "true (default): train from fresh numbers; false: go on from those the model has"),
-        ("block", "numbers that share a scale, between 1 and 1048576, default 256; or \"site\""),
+        ("compare", "train with whole gradients as well, and report that accuracy beside; default true"),
+        SETTINGS[0],
+        SETTINGS[1],
+        SETTINGS[2],
+        SETTINGS[3],
+        SETTINGS[4],
+        SETTINGS[5],
+        SETTINGS[6],
     ],
     parse: parse::<Gradients>,
 };
@@ -121,25 +140,50 @@ impl Technique for Gradients {
     }
 
     fn apply(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
-        cx.progress("training with quantized gradients", 0, self.fit.epochs() as usize)?;
+        cx.progress("training with coded gradients", 0, self.fit.epochs() as usize)?;
         let model = if self.restart { restarted(model, cx)? } else { model };
-        let mut wire = Int8Wire::new(&model, on, self.block).map_err(|e| StepError::Failed(e.to_string()))?;
-        let mut how = Fit::new(&self.fit, cx.backend, cx.train, cx.seed.derive("fit"), cx.sink);
-        how.valid = Some(cx.valid);
-        how.wire = Some(&mut wire);
-        let (model, history) = fit(model, how)?;
+        let wire = GradientWire::new(&self.coding, &model, |id| on.contains(id), cx.seed.derive("wire"));
+        let mut wire = wire.map_err(|e| StepError::Failed(e.to_string()))?;
+        let seed = cx.seed.derive("fit");
+        let train = |model, wire| -> Result<_, StepError> {
+            let mut how = Fit::new(&self.fit, cx.backend, cx.train, seed, cx.sink);
+            how.valid = Some(cx.valid);
+            how.wire = wire;
+            Ok(fit(model, how)?)
+        };
+        let whole = match self.compare {
+            true => Some(score(&train(model.clone(), None)?.0, cx)?),
+            false => None,
+        };
+        let (model, history) = train(model, Some(&mut wire as &mut dyn Wire))?;
+        let coded = score(&model, cx)?;
         let (sent, plain) = (wire.bytes(), wire.bytes_as_f32());
+        let ratio = plain as f64 / sent.max(1) as f64;
         cx.measure(Measurement::lower("gradient_bytes", sent as f64, "bytes"));
         cx.measure(Measurement::lower("gradient_bytes_as_f32", plain as f64, "bytes"));
+        cx.measure(Measurement::higher("gradient_ratio", ratio, "1"));
         cx.measure(Measurement::higher("gradient_sqnr", wire.noise().decibels(), "dB"));
+        cx.measure(Measurement::higher("valid_accuracy", coded, "1"));
+        let mut beside = String::new();
+        if let Some(whole) = whole {
+            cx.measure(Measurement::higher("valid_accuracy_with_whole_gradients", whole, "1"));
+            beside = format!(", {:.1} % with whole gradients", 100.0 * whole);
+        }
         cx.note(format!(
-            "{} gradients took {sent} bytes as integers with scales, {plain} bytes as floats ({:.2} times as \
-             many); the model itself is no smaller for it",
+            "{} gradients took {sent} bytes as {}, {plain} bytes as floats ({ratio:.2} times as many); validation \
+             accuracy is {:.1} %{beside}; the model itself is no smaller for it",
             history.steps,
-            plain as f64 / sent.max(1) as f64
+            self.coding,
+            100.0 * coded
         ));
         Ok(model)
     }
+}
+
+/// Accuracy on the validation rows.
+fn score(model: &Model, cx: &Cx<'_>) -> Result<f64, StepError> {
+    let logits = Network::bind(model, cx.backend).logits_of(cx.valid)?;
+    Ok(accuracy(&logits, cx.valid.outputs(), cx.valid.labels()))
 }
 
 #[cfg(test)]
@@ -152,6 +196,9 @@ mod tests {
         assert_eq!(read("block = 'site'\nrestart = false"), Ok(()));
         for bad in ["block = 0", "block = 1.5", "block = 'row'", "block = 1048577"] {
             assert!(read(bad).unwrap_err().starts_with("block is "), "{bad}");
+        }
+        for (name, _) in KIND.settings {
+            assert!(!read(&format!("{name} = 'x'")).unwrap_err().contains("unknown field"), "{name}");
         }
         assert!(read("fit = { epochs = 0 }").unwrap_err().contains("epochs is 0"));
     }

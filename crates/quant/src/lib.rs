@@ -2,8 +2,8 @@
 //!
 //! - [`int8`]: weights as 8-bit integers with scales (`quant.int8`).
 //! - [`int32`]: weights as 32-bit integers with scales (`quant.int32`).
-//! - [`gradients`]: training whose gradients travel as 8-bit integers (`quant.gradients`); the codec itself is
-//!   [`gradient::Int8Codec`].
+//! - [`gradients`]: training whose gradients travel as few bytes (`quant.gradients`); the codecs are in
+//!   [`gradient`].
 //! - [`module`]: the same arithmetic on a burn module of your own.
 //!
 //! How integers lie in memory and how they are multiplied is `nlpress-packed`'s; this crate decides which
@@ -18,8 +18,8 @@ pub mod int8;
 pub mod module;
 mod sites;
 
-pub use error::QuantError;
-pub use gradient::{Int8Codec, Int8Wire};
+pub use error::{BadBytes, QuantError};
+pub use gradient::{Coding, GradientWire};
 pub use int8::Clip;
 pub use nlpress_core::Selectors;
 pub use nlpress_packed::{Matrix, Per, Scales};

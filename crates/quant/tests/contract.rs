@@ -109,7 +109,7 @@ fn packed_sites_are_refused() {
 #[test]
 fn integer_gradients_train_as_well_as_floats_in_a_quarter_of_the_bytes() {
     let bench = Bench::new(&ndarray()).unwrap();
-    let with = "fit = { epochs = 60, learning_rate = 0.01 }";
+    let with = "compare = false\nfit = { epochs = 60, learning_rate = 0.01 }";
     let all = ["hidden.0", "hidden.1", "output"];
     let (model, measured) = apply(&KINDS[2], with, bench.model().clone(), &all, &bench).unwrap();
     let steps = 60.0 * 2.0;

@@ -12,7 +12,7 @@ use nlpress_text::Rows;
 use nlpress_train::{Fit, FitConfig, fit};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::{Cx, Family, Kind, StepError, Teacher};
+use crate::{Cx, Family, Kind, StepError, Teacher, Technique};
 
 /// The small world that the suite runs in.
 #[derive(Debug)]
