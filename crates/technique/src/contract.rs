@@ -201,7 +201,7 @@ impl Bench {
     ///
     /// # Errors
     /// [`StepError`] as the technique gives it.
-    pub fn apply_to(&self, technique: &dyn crate::Technique, model: Model) -> Result<Model, StepError> {
+    pub fn apply_to(&self, technique: &dyn Technique, model: Model) -> Result<Model, StepError> {
         let on: Vec<SiteId> = model.layers().iter().map(|l| l.id.clone()).collect();
         technique.apply(model, &on, &mut self.cx(&Quiet))
     }
