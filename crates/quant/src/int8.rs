@@ -59,12 +59,13 @@ impl TryFrom<Raw> for Int8 {
     type Error = QuantError;
 
     fn try_from(raw: Raw) -> Result<Self, QuantError> {
-        let clips = [("max", Clip::Max), ("mse", Clip::Mse)];
-        Ok(Self {
-            per: read_per(&raw.per)?,
-            clip: sites::choose("clip", &raw.clip, "\"max\" or \"mse\"", &clips)?,
-        })
+        Ok(Self { per: read_per(&raw.per)?, clip: read_clip(&raw.clip)? })
     }
+}
+
+pub(crate) fn read_clip(word: &str) -> Result<Clip, QuantError> {
+    let clips = [("max", Clip::Max), ("mse", Clip::Mse)];
+    sites::choose("clip", word, "\"max\" or \"mse\"", &clips)
 }
 
 pub(crate) fn read_per(word: &str) -> Result<Per, QuantError> {
@@ -99,7 +100,7 @@ pub fn quantize(
     clip: Clip,
 ) -> Result<(Vec<i8>, Scales), QuantError> {
     grid::check(values, outputs)?;
-    let scales = best_scales(values, outputs, per, clip);
+    let scales = best_scales(values, outputs, per, clip, LEVELS);
     let integers = grid::integers(values, outputs, &scales, LEVELS).map(|q| q as i8).collect();
     Ok((integers, grid::scales(per, scales)))
 }
@@ -120,19 +121,20 @@ pub fn pack(
     Ok(Matrix::int8(inputs, outputs, &integers, scales, keep, index)?)
 }
 
-fn best_scales(values: &[f32], outputs: usize, per: Per, clip: Clip) -> Vec<f32> {
+/// The scales of the range that `clip` names, for integers within `±levels`.
+pub(crate) fn best_scales(values: &[f32], outputs: usize, per: Per, clip: Clip, levels: f64) -> Vec<f32> {
     let ranges = grid::ranges(values, outputs, per);
     let at = |share: f64| -> Vec<f32> {
-        ranges.iter().map(|r| grid::scale((f64::from(*r) * share) as f32, LEVELS)).collect()
+        ranges.iter().map(|r| grid::scale((f64::from(*r) * share) as f32, levels)).collect()
     };
     let mut best = at(1.0);
     if clip == Clip::Max {
         return best;
     }
-    let mut least = grid::squared_errors(values, outputs, &best, LEVELS);
+    let mut least = grid::squared_errors(values, outputs, &best, levels);
     for share in TRIED.rev().skip(1) {
         let scales = at(f64::from(share) / 100.0);
-        let errors = grid::squared_errors(values, outputs, &scales, LEVELS);
+        let errors = grid::squared_errors(values, outputs, &scales, levels);
         for (i, error) in errors.into_iter().enumerate() {
             if error < least[i] {
                 (least[i], best[i]) = (error, scales[i]);

@@ -1,6 +1,8 @@
 //! Quantization: integers in place of floats, one file per technique.
 //!
 //! - [`int8`]: weights as 8-bit integers with scales (`quant.int8`).
+//! - [`int4`]: weights as 4-bit integers (`quant.int4`).
+//! - [`f16`]: weights as 16-bit floats (`quant.f16`).
 //! - [`int32`]: weights as 32-bit integers with scales (`quant.int32`).
 //! - [`gradients`]: training whose gradients travel as few bytes (`quant.gradients`); the codecs are in
 //!   [`gradient`].
@@ -10,10 +12,12 @@
 //! integers and scales stand for which floats, and refuses to know what a file or a pipeline is.
 
 pub mod error;
+pub mod f16;
 pub mod gradient;
 pub mod gradients;
 pub mod grid;
 pub mod int32;
+pub mod int4;
 pub mod int8;
 pub mod module;
 mod sites;
@@ -27,4 +31,4 @@ pub use nlpress_packed::{Matrix, Per, Scales};
 use nlpress_technique::Kind;
 
 /// Every technique of this crate.
-pub const KINDS: &[Kind] = &[int8::KIND, int32::KIND, gradients::KIND];
+pub const KINDS: &[Kind] = &[int8::KIND, int4::KIND, f16::KIND, int32::KIND, gradients::KIND];

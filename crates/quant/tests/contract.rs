@@ -6,7 +6,7 @@ use nlpress_core::event::Quiet;
 use nlpress_core::{Backend, BackendKind, Seed};
 use nlpress_model::dataset::accuracy;
 use nlpress_model::{Model, Network, SiteId, Weight};
-use nlpress_quant::{KINDS, int8};
+use nlpress_quant::{KINDS, gradients, int8};
 use nlpress_technique::contract::Bench;
 use nlpress_technique::{Cx, Kind, StepError};
 
@@ -102,7 +102,7 @@ fn packed_sites_are_refused() {
         assert!(error.to_string().contains("packed int8/channel"), "{}: {error}", kind.name);
     }
     let on_the_rest =
-        apply(&KINDS[2], "fit = { epochs = 1 }", packed.clone(), &["output"], &bench).unwrap().0;
+        apply(&gradients::KIND, "fit = { epochs = 1 }", packed.clone(), &["output"], &bench).unwrap().0;
     assert_eq!(on_the_rest.layers()[0], packed.layers()[0]);
 }
 
@@ -111,15 +111,20 @@ fn integer_gradients_train_as_well_as_floats_in_a_quarter_of_the_bytes() {
     let bench = Bench::new(&ndarray()).unwrap();
     let with = "compare = false\nfit = { epochs = 60, learning_rate = 0.01 }";
     let all = ["hidden.0", "hidden.1", "output"];
-    let (model, measured) = apply(&KINDS[2], with, bench.model().clone(), &all, &bench).unwrap();
+    let (model, measured) = apply(&gradients::KIND, with, bench.model().clone(), &all, &bench).unwrap();
     let steps = 60.0 * 2.0;
     assert_eq!(value(&measured, "gradient_bytes_as_f32"), steps * 4.0 * 413.0);
     // 300 numbers in two blocks, 104 in one, 9 in one.
     assert_eq!(value(&measured, "gradient_bytes"), steps * (413.0 + 4.0 * 4.0));
     assert!(score(&model, &bench) > 0.9, "{}", score(&model, &bench));
-    let (whole, measured) =
-        apply(&KINDS[2], "block = 'site'\nfit = { epochs = 1 }", bench.model().clone(), &["output"], &bench)
-            .unwrap();
+    let (whole, measured) = apply(
+        &gradients::KIND,
+        "block = 'site'\nfit = { epochs = 1 }",
+        bench.model().clone(),
+        &["output"],
+        &bench,
+    )
+    .unwrap();
     assert_eq!(value(&measured, "gradient_bytes"), 2.0 * (404.0 * 4.0 + 9.0 + 4.0));
     assert_ne!(&whole, bench.model());
 }

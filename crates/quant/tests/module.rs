@@ -62,8 +62,9 @@ fn zeros_are_left_out_where_that_is_smaller() {
     });
     let packed = module::pack(&model, &Selectors::everything(), Per::Tensor, Clip::Mse).unwrap();
     assert_eq!(packed[0].matrix.kept(), 20);
-    // Values, a scale, a count of one bit for each row after the name of their code, gaps that are all zero.
-    assert_eq!(packed[0].matrix.bytes(), 20 + 4 + (1 + 3) + 1);
+    // One column is whole blocks of 4 x 1: values, a scale, a count of one bit for each of five bands after the name of
+    // their code, gaps that are all zero.
+    assert_eq!(packed[0].matrix.bytes(), 20 + 4 + (1 + 1) + 1);
 }
 
 #[test]
