@@ -2,7 +2,7 @@
 //!
 //! - [`int8`]: weights as 8-bit integers with scales (`quant.int8`).
 //! - [`int4`]: weights as 4-bit integers (`quant.int4`).
-//! - [`f16`]: weights as 16-bit floats (`quant.f16`).
+//! - [`mod@f16`]: weights as 16-bit floats (`quant.f16`).
 //! - [`int32`]: weights as 32-bit integers with scales (`quant.int32`).
 //! - [`gradients`]: training whose gradients travel as few bytes (`quant.gradients`); the codecs are in
 //!   [`gradient`].
