@@ -333,7 +333,7 @@ fn recipes_that_cannot_be_run() {
         ("sparsity = 0.6", "sparsty = 0.6", &["prune.magnitude", "sparsty"]),
         ("finetune = { epochs = 1 }", "finetune = { epoch = 1 }", &["prune.magnitude", "epoch"]),
         ("index = \"csr\"", "index = \"coo\"", &["prune.sparse", "coo"]),
-        (step, "use = \"quant.int4\"", &["quant.int5"]),
+        (step, "use = \"quant.int5\"", &["quant.int5"]),
         (step, "use = \"quant.int8\", sites = 1", &["sites"]),
         ("on = [\"**\"]", "on = [\"attention.*\"]", &["attention.*", "hidden.0"]),
         ("on = [\"**\"]", "on = [\"hidden.[0\"]", &["hidden.[0"]),
@@ -435,7 +435,7 @@ fn arguments_out_of_bounds() {
         (vec!["eval", "a.safetensors", "--corpus", "embedded", "--text-column", "body"], &["--text-column"]),
         (vec!["train", "--corpus", "embedded", "--out", "o", "--no-header"], &["--no-header"]),
         (vec!["eval", "a.safetensors", "--corpus", "unheard-of"], &["unheard-of"]),
-        (vec!["techniques", "quant.int5"], &["quant.int4"]),
+        (vec!["techniques", "quant.int5"], &["quant.int5"]),
     ];
     for (arguments, says) in cases {
         world.refuses(&arguments, b"", says);
