@@ -41,11 +41,11 @@ pub const KIND: Kind = Kind {
     parse: parse::<Depth>,
 };
 
-/// How the block that goes next is chosen.
+/// How the block, or the hidden layer of [`layers`](crate::layers), that goes next is chosen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Choice {
-    /// The mean [`angle`] between a word before and after it is least.
+    /// The mean [`angle`] is least by which it turns a word, or by which merging it turns what the next site computes.
     #[default]
     Angle,
     /// The validation loss without it is least.

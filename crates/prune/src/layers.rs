@@ -15,11 +15,13 @@
 use nlpress_model::{Form, Layer, Model, Network, Outline, Shape, Site, SiteId, Spec, Weight};
 use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
 use nlpress_train::{FitConfig, Labels, mean_loss};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use crate::PruneError;
 use crate::activations::{ROWS, pre_activations, relu};
 use crate::cut::treatable;
+use crate::depth;
+pub use crate::depth::Choice;
 use crate::solve::{LeastSquares, Linear};
 use crate::tune::tune_if;
 
@@ -58,17 +60,6 @@ pub struct Layers {
     /// How many of the selected layers go, and which; all without.
     choice: Option<(usize, Choice)>,
     finetune: Option<FitConfig>,
-}
-
-/// Which hidden layer goes next.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Choice {
-    /// The one whose merging turns what the next site computes by the smallest mean [`angle`].
-    #[default]
-    Angle,
-    /// The one whose merging leaves the smallest validation loss.
-    Validation,
 }
 
 #[derive(Deserialize)]
@@ -135,18 +126,10 @@ pub fn angle(a: &[f32], b: &[f32], width: usize) -> Result<f64, PruneError> {
     PruneError::same_length("the second rows", b.len(), a.len())?;
     let rows = a.len() / width.max(1);
     PruneError::same_length("the first rows", a.len(), rows * width)?;
-    let dot = |x: &[f32], y: &[f32]| x.iter().zip(y).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum::<f64>();
-    let between = |(a, b): (&[f32], &[f32])| {
-        let (aa, bb) = (dot(a, a), dot(b, b));
-        match (aa > 0.0, bb > 0.0) {
-            (true, true) => {
-                (dot(a, b) / (aa.sqrt() * bb.sqrt())).clamp(-1.0, 1.0).acos() / std::f64::consts::PI
-            }
-            (false, false) => 0.0,
-            _ => 0.5,
-        }
-    };
-    let sum: f64 = a.chunks_exact(width.max(1)).zip(b.chunks_exact(width.max(1))).map(between).sum();
+    let mut sum = 0.0;
+    for (a, b) in a.chunks_exact(width.max(1)).zip(b.chunks_exact(width.max(1))) {
+        sum += depth::angle(a, b)?;
+    }
     Ok(sum / rows.max(1) as f64)
 }
 
