@@ -9,7 +9,7 @@ use nlpress_packed::{Index, Matrix, Per, Values};
 use nlpress_technique::{Cx, Family, Kind, Problem, StepError, Technique, parse};
 use serde::Deserialize;
 
-use crate::int8::{Clip, best_scales, read_clip, read_per};
+use crate::int8::{Clip, Raw, best_scales};
 use crate::{QuantError, grid, sites};
 
 /// Largest magnitude of an integer.
@@ -23,24 +23,12 @@ pub struct Int4 {
     clip: Clip,
 }
 
-#[derive(Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct Raw {
-    per: String,
-    clip: String,
-}
-
-impl Default for Raw {
-    fn default() -> Self {
-        Self { per: "channel".into(), clip: "mse".into() }
-    }
-}
-
 impl TryFrom<Raw> for Int4 {
     type Error = QuantError;
 
     fn try_from(raw: Raw) -> Result<Self, QuantError> {
-        Ok(Self { per: read_per(&raw.per)?, clip: read_clip(&raw.clip)? })
+        let (per, clip) = raw.read(Clip::Mse)?;
+        Ok(Self { per, clip })
     }
 }
 

@@ -42,16 +42,24 @@ pub struct Int8 {
     clip: Clip,
 }
 
+/// The settings of integers on a symmetric grid, as written.
 #[derive(Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct Raw {
-    per: String,
-    clip: String,
+#[serde(deny_unknown_fields)]
+pub(crate) struct Raw {
+    per: Option<String>,
+    clip: Option<String>,
 }
 
-impl Default for Raw {
-    fn default() -> Self {
-        Self { per: "channel".into(), clip: "max".into() }
+impl Raw {
+    /// Checks them; `clip` is what holds where none is given.
+    pub(crate) fn read(&self, clip: Clip) -> Result<(Per, Clip), QuantError> {
+        let per = self.per.as_deref().map_or(Ok(Per::Channel), read_per)?;
+        let clips = [("max", Clip::Max), ("mse", Clip::Mse)];
+        let clip = match &self.clip {
+            Some(word) => sites::choose("clip", word, "\"max\" or \"mse\"", &clips)?,
+            None => clip,
+        };
+        Ok((per, clip))
     }
 }
 
@@ -59,13 +67,9 @@ impl TryFrom<Raw> for Int8 {
     type Error = QuantError;
 
     fn try_from(raw: Raw) -> Result<Self, QuantError> {
-        Ok(Self { per: read_per(&raw.per)?, clip: read_clip(&raw.clip)? })
+        let (per, clip) = raw.read(Clip::Max)?;
+        Ok(Self { per, clip })
     }
-}
-
-pub(crate) fn read_clip(word: &str) -> Result<Clip, QuantError> {
-    let clips = [("max", Clip::Max), ("mse", Clip::Mse)];
-    sites::choose("clip", word, "\"max\" or \"mse\"", &clips)
 }
 
 pub(crate) fn read_per(word: &str) -> Result<Per, QuantError> {
