@@ -9,6 +9,7 @@
 //! How integers lie in memory and how they are multiplied is `nlpress-packed`'s; this crate decides which
 //! integers and scales stand for which floats, and refuses to know what a file or a pipeline is.
 
+pub mod calibration;
 pub mod error;
 pub mod floats;
 pub mod gradient;
@@ -20,6 +21,7 @@ pub mod rounding;
 mod settings;
 mod sites;
 
+pub use calibration::{Calibration, Calibrator};
 pub use error::{BadBytes, QuantError};
 pub use gradient::{Coding, GradientWire};
 pub use nlpress_core::Selectors;
