@@ -9,6 +9,7 @@
 //! and that only to call kernels compiled for instructions which were found on this processor first, for the loads of
 //! their vectors from arrays of that size, and for one instruction that the standard library does not name yet.
 
+mod accumulate;
 mod body;
 mod check;
 mod codes;
@@ -25,6 +26,7 @@ mod quantize;
 mod quantized;
 pub mod scheme;
 
+pub use accumulate::Levels;
 pub use body::Held;
 pub use error::PackError;
 pub use grid::Grid;

@@ -27,7 +27,7 @@ use crate::{Matrix, Scales};
 /// Why a form of another kind is a bug.
 const WHOLE: &str = "only called for panels and tiles";
 /// A multiple of what all types of panels have for a group.
-const WHOLE_GROUPS: usize = 32;
+pub(crate) const WHOLE_GROUPS: usize = 32;
 
 /// One row of activations.
 #[derive(Clone, Copy, Debug)]
@@ -46,15 +46,15 @@ pub enum Input<'a> {
 /// Memory for intermediate results, to be used again: after the first row of a kind nothing is allocated.
 #[derive(Clone, Debug, Default)]
 pub struct Scratch {
-    columns: Vec<u32>,
+    pub(crate) columns: Vec<u32>,
     values: Vec<f32>,
-    levels: Vec<i32>,
+    pub(crate) levels: Vec<i32>,
     weighted: Vec<f32>,
     row: Vec<f32>,
-    bytes: Vec<i8>,
+    pub(crate) bytes: Vec<i8>,
     words: Vec<i32>,
     sums_f32: Vec<f32>,
-    sums_i32: Vec<i32>,
+    pub(crate) sums_i32: Vec<i32>,
     sums_i64: Vec<i64>,
 }
 
@@ -430,7 +430,7 @@ fn gather<X: Copy, W: Copy, S: std::iter::Sum>(
 }
 
 /// Room for `count` numbers, which may be anything.
-fn room<T: Copy + Default>(numbers: &mut Vec<T>, count: usize) -> &mut [T] {
+pub(crate) fn room<T: Copy + Default>(numbers: &mut Vec<T>, count: usize) -> &mut [T] {
     if numbers.len() < count {
         numbers.resize(count, T::default());
     }
