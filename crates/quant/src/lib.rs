@@ -2,6 +2,7 @@
 //!
 //! - [`integers`]: weights as integers of 32 to 2 bits, rounded to the nearest (`quant.int8` and its like).
 //! - [`floats`]: weights as 16-bit floats (`quant.f16`, `quant.bf16`).
+//! - [`mixed`]: to each site the precision that a budget allows (`quant.mixed`).
 //! - [`gradients`]: training whose gradients travel as few bytes (`quant.gradients`); the codecs are in
 //!   [`gradient`].
 //! - [`module`]: the same arithmetic on a burn module of your own.
@@ -15,6 +16,7 @@ pub mod floats;
 pub mod gradient;
 pub mod gradients;
 pub mod integers;
+pub mod mixed;
 pub mod module;
 pub mod noise;
 pub mod rounding;
@@ -41,5 +43,6 @@ pub const KINDS: &[Kind] = &[
     integers::INT32,
     floats::F16,
     floats::BF16,
+    mixed::KIND,
     gradients::KIND,
 ];
