@@ -4,6 +4,10 @@
 //! - [`int4`]: weights as 4-bit integers (`quant.int4`).
 //! - [`mod@f16`]: weights as 16-bit floats (`quant.f16`).
 //! - [`int32`]: weights as 32-bit integers with scales (`quant.int32`).
+//! - [`gptq`]: integers of a few bits, where later inputs make up for the rounding of earlier ones (`quant.gptq`).
+//! - [`awq`]: the same, finer for large inputs, in the ranges that outputs feel least (`quant.awq`).
+//! - [`adaround`]: the same, with learned rounding (`quant.adaround`).
+//! - [`correct`]: what these put right afterwards: the mean of each output, the length of its weights.
 //! - [`gradients`]: training whose gradients travel as few bytes (`quant.gradients`); the codecs are in
 //!   [`gradient`].
 //! - [`module`]: the same arithmetic on a burn module of your own.
@@ -11,16 +15,24 @@
 //! How integers lie in memory and how they are multiplied is `nlpress-packed`'s; this crate decides which
 //! integers and scales stand for which floats, and refuses to know what a file or a pipeline is.
 
+pub mod adaround;
+pub mod awq;
+mod calibrate;
+pub mod correct;
 pub mod error;
 pub mod f16;
+pub mod gptq;
 pub mod gradient;
 pub mod gradients;
 pub mod grid;
 pub mod int32;
 pub mod int4;
 pub mod int8;
+pub mod lattice;
 pub mod module;
+pub mod moments;
 mod sites;
+pub mod stand_in;
 
 pub use error::{BadBytes, QuantError};
 pub use gradient::{Coding, GradientWire};
@@ -31,4 +43,5 @@ pub use nlpress_packed::{Matrix, Per, Scales};
 use nlpress_technique::Kind;
 
 /// Every technique of this crate.
-pub const KINDS: &[Kind] = &[int8::KIND, int4::KIND, f16::KIND, int32::KIND, gradients::KIND];
+pub const KINDS: &[Kind] =
+    &[int8::KIND, int4::KIND, f16::KIND, int32::KIND, gradients::KIND, gptq::KIND, awq::KIND, adaround::KIND];

@@ -50,7 +50,7 @@ pub(crate) fn pack(
     make: &Make<'_>,
 ) -> Result<Model, StepError> {
     let (spec, mut layers) = model.into_parts();
-    let (mut all, mut before, mut after) = (Noise::default(), 0, 0);
+    let mut totals = Totals::default();
     for (done, id) in on.iter().enumerate() {
         cx.progress("quantizing", done, on.len())?;
         let failed = |why: String| StepError::Failed(format!("site {id}: {why}"));
@@ -64,23 +64,50 @@ pub(crate) fn pack(
             _ => None,
         };
         let matrix = make(layer, keep, index).map_err(|e| failed(e.to_string()))?;
-        let noise = Noise::between(&layer.weight.values(), &matrix.unpack());
-        cx.measure(Measurement::higher(&format!("sqnr.{id}"), noise.decibels(), "dB"));
-        all = all.plus(noise);
-        before +=
-            Scheme { values: Values::F32, index }.bytes(matrix.inputs(), matrix.outputs(), matrix.kept());
-        after += matrix.bytes();
+        totals.add(id, &layer.weight.values(), &matrix, index, cx);
         layer.weight = Weight::Packed { scheme: Scheme { values, index }, matrix };
     }
-    cx.measure(Measurement::lower("mean_squared_error", all.mean_squared_error(), "1"));
-    cx.measure(Measurement::lower("site_bytes_as_f32", before as f64, "bytes"));
-    cx.measure(Measurement::lower("site_bytes", after as f64, "bytes"));
+    totals.report(cx);
     cx.progress("quantizing", on.len(), on.len())?;
     Ok(Model::new(spec, layers)?)
 }
 
+/// What packing did to all sites so far.
+#[derive(Debug, Default)]
+pub(crate) struct Totals {
+    noise: Noise,
+    before: usize,
+    after: usize,
+}
+
+impl Totals {
+    /// Counts a site that was `values` and is `matrix` now.
+    pub(crate) fn add(
+        &mut self,
+        id: &SiteId,
+        values: &[f32],
+        matrix: &Matrix,
+        index: Index,
+        cx: &mut Cx<'_>,
+    ) {
+        let noise = Noise::between(values, &matrix.unpack());
+        cx.measure(Measurement::higher(&format!("sqnr.{id}"), noise.decibels(), "dB"));
+        self.noise = self.noise.plus(noise);
+        let floats = Scheme { values: Values::F32, index };
+        self.before += floats.bytes(matrix.inputs(), matrix.outputs(), matrix.kept());
+        self.after += matrix.bytes();
+    }
+
+    /// Reports the sums.
+    pub(crate) fn report(&self, cx: &mut Cx<'_>) {
+        cx.measure(Measurement::lower("mean_squared_error", self.noise.mean_squared_error(), "1"));
+        cx.measure(Measurement::lower("site_bytes_as_f32", self.before as f64, "bytes"));
+        cx.measure(Measurement::lower("site_bytes", self.after as f64, "bytes"));
+    }
+}
+
 /// The index that a form is packed with: a mask keeps its sparsity.
-fn index(form: Form) -> Option<Index> {
+pub(crate) fn index(form: Form) -> Option<Index> {
     match form {
         Form::Dense => Some(Index::Full),
         Form::Masked => Some(Index::Sparse),
