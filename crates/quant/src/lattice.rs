@@ -289,7 +289,7 @@ mod tests {
 
     #[test]
     fn groups_have_scales_of_their_own() {
-        let values = [1.0, 10.0, 2.0, 20.0, 30.0, 0.3, 40.0, 0.7];
+        let values = [1.1, 11.0, 2.0, 20.0, 30.0, 0.3, 40.0, 0.7];
         let plain = Plain::new(&values, 2, None).unwrap();
         let by = |span| lattice(Grid::Int4, span).fit(&plain, Clip::Max);
         let over_7 = |ranges: &[f64]| ranges.iter().map(|r| (r / 7.0) as f32).collect::<Vec<_>>();

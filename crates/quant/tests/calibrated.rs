@@ -119,7 +119,8 @@ fn the_measured_error_is_the_one_of_the_logits() {
                 let made = apply(&kind, &with, bench.model(), &[SiteId::output()], &bench);
                 let now = mean_squared(&before, &logits(&made.model, &bench)) / variance;
                 let said = made.value("output_mse.output");
-                assert!((now - said).abs() < 1e-3 * said + 1e-6, "{} {correct}: {now} {said}", kind.name);
+                // The network also rounds the site's inputs to 8 bits, as the runtime does.
+                assert!((now - said).abs() < 0.03 * said + 1e-4, "{} {correct}: {now} {said}", kind.name);
             }
         }
     }
