@@ -11,15 +11,16 @@
 //! only where they are better than the nearest.
 
 use nlpress_model::{Model, Outline, SiteId};
+use nlpress_packed::Per;
 use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
 use serde::Deserialize;
 
-use crate::QuantError;
-use crate::calibrate::{self, Best, CORRECT, Calibrated, GRID, PER, PerSetting, SAMPLES, Task};
+use crate::calibrate::{self, Best, CORRECT, Calibrated, GRID, PER, SAMPLES, Task};
 use crate::correct::Correct;
-use crate::int8::Clip;
 use crate::lattice::{Coded, Lattice, Plain};
 use crate::moments::{Moments, off};
+use crate::rounding::Clip;
+use crate::{QuantError, settings};
 
 /// Where the sigmoid is stretched to, so that it reaches 0 and 1.
 const LOW: f32 = -0.1;
@@ -65,7 +66,8 @@ pub struct AdaRound {
 #[serde(deny_unknown_fields)]
 struct Raw {
     grid: Option<String>,
-    per: Option<PerSetting>,
+    #[serde(default, deserialize_with = "settings::per")]
+    per: Option<Per>,
     samples: Option<usize>,
     #[serde(default)]
     correct: Correct,
@@ -327,7 +329,7 @@ mod tests {
     use crate::lattice::Span;
     use crate::moments::Seen;
     use crate::moments::tests::{rows, weight};
-    use crate::stand_in::Grid;
+    use nlpress_packed::Grid;
     use std::convert::Infallible;
 
     fn learned(
@@ -359,7 +361,7 @@ mod tests {
         let (moments, weight) = (moments(9, 1), weight(9, 2, 1));
         let (nearest, learned, coded) = learned(Grid::Int3, (&weight, None), &moments, 1);
         let lattice = coded.lattice;
-        let mut least = vec![f64::INFINITY; 2];
+        let mut least = [f64::INFINITY; 2];
         for ups in 0..1_u32 << 9 {
             let mut tried = coded.clone();
             for (at, w) in weight.iter().enumerate() {

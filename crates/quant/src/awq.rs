@@ -11,15 +11,16 @@
 //! the first site or behind a normalisation, only ranges are searched, and a note says so.
 
 use nlpress_model::{Model, Outline, SiteId};
+use nlpress_packed::Per;
 use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
 use serde::Deserialize;
 
-use crate::QuantError;
-use crate::calibrate::{CORRECT, Calibrated, Choice, GRID, PER, PerSetting, SAMPLES, Task};
+use crate::calibrate::{CORRECT, Calibrated, Choice, GRID, PER, SAMPLES, Task};
 use crate::correct::Correct;
-use crate::int8::Clip;
 use crate::lattice::{Lattice, Plain, Span};
 use crate::moments::{Moments, off};
+use crate::rounding::Clip;
+use crate::{QuantError, settings};
 
 /// The exponents that are tried, in twentieths.
 const EXPONENTS: std::ops::Range<u32> = 0..20;
@@ -49,7 +50,8 @@ pub struct Awq {
 #[serde(deny_unknown_fields)]
 struct Raw {
     grid: Option<String>,
-    per: Option<PerSetting>,
+    #[serde(default, deserialize_with = "settings::per")]
+    per: Option<Per>,
     samples: Option<usize>,
     #[serde(default)]
     correct: Correct,
@@ -210,7 +212,7 @@ mod tests {
     use crate::lattice::Coded;
     use crate::moments::Seen;
     use crate::moments::tests::{rows, weight};
-    use crate::stand_in::Grid;
+    use nlpress_packed::Grid;
 
     fn moments(inputs: usize, seed: u64) -> Moments {
         let mut seen = Seen::new(inputs);

@@ -3,17 +3,15 @@
 
 use nlpress_core::Measurement;
 use nlpress_model::{Layer, Model, Network, Outline, SiteId, Spec, Weight};
-use nlpress_packed::Scheme;
+use nlpress_packed::{Per, Scheme};
 use nlpress_technique::{Cx, Problem, StepError};
-use serde::Deserialize;
 use std::collections::BTreeMap;
 
 use crate::correct::{self, Correct};
-use crate::int8::Clip;
 use crate::lattice::{Coded, Lattice, Plain, Span};
 use crate::moments::{Moments, Seen, off};
-use crate::stand_in::Grid;
-use crate::{QuantError, sites};
+use crate::rounding::Clip;
+use crate::{QuantError, settings, sites};
 
 /// Most inputs of a site whose second moments are held: 128 MiB of sums.
 pub(crate) const WIDEST: usize = 4096;
@@ -38,14 +36,6 @@ pub(crate) const CORRECT: (&str, &str) = (
      output's weights as long as they were; \"both\"",
 );
 
-/// The setting [`PER`] as written.
-#[derive(Deserialize)]
-#[serde(untagged)]
-pub(crate) enum PerSetting {
-    Word(String),
-    Group(i64),
-}
-
 /// The settings that they share.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Calibrated {
@@ -56,34 +46,19 @@ pub(crate) struct Calibrated {
 
 /// Reads the setting of a range.
 pub(crate) fn read_clip(word: Option<&str>) -> Result<Clip, QuantError> {
-    let clips = [("max", Clip::Max), ("mse", Clip::Mse)];
-    sites::choose("clip", word.unwrap_or("mse"), "\"max\" or \"mse\"", &clips)
+    word.map_or(Ok(Clip::Mse), Clip::read)
 }
 
-fn read_grid(word: &str) -> Result<Grid, QuantError> {
-    let grids = [
-        ("int8", Grid::Int8),
-        ("int4", Grid::Int4),
-        ("int3", Grid::Int3),
-        ("int2", Grid::Int2),
-        ("ternary", Grid::Ternary),
-        ("binary", Grid::Binary),
-    ];
-    let bound = "\"int8\", \"int4\", \"int3\", \"int2\", \"ternary\" or \"binary\"";
-    sites::choose("grid", word, bound, &grids)
-}
-
-fn read_per(per: Option<PerSetting>) -> Result<Span, QuantError> {
-    let bound = "\"channel\", \"tensor\" or a count of inputs from 16 to 128";
+fn read_per(per: Option<Per>) -> Result<Span, QuantError> {
     match per {
-        None => Ok(Span::Channel),
-        Some(PerSetting::Word(word)) => {
-            sites::choose("per", &word, bound, &[("channel", Span::Channel), ("tensor", Span::Tensor)])
-        }
-        Some(PerSetting::Group(size)) => match u16::try_from(size) {
-            Ok(size) if (16..=128).contains(&size) => Ok(Span::Group(size)),
-            _ => Err(QuantError::Setting { key: "per", value: size.to_string(), bound }),
-        },
+        None | Some(Per::Channel) => Ok(Span::Channel),
+        Some(Per::Tensor) => Ok(Span::Tensor),
+        Some(Per::Group(size)) => Ok(Span::Group(size)),
+        Some(Per::Row) => Err(QuantError::Setting {
+            key: "per",
+            value: "\"row\"".into(),
+            bound: "\"channel\", \"tensor\" or a number of inputs from 16 to 128: outputs are solved for one by one",
+        }),
     }
 }
 
@@ -91,11 +66,11 @@ impl Calibrated {
     /// Checks them.
     pub(crate) fn read(
         grid: Option<&str>,
-        per: Option<PerSetting>,
+        per: Option<Per>,
         samples: Option<usize>,
         correct: Correct,
     ) -> Result<Self, QuantError> {
-        let lattice = Lattice { grid: read_grid(grid.unwrap_or("int4"))?, span: read_per(per)? };
+        let lattice = Lattice { grid: settings::grid(grid.unwrap_or("int4"))?, span: read_per(per)? };
         let samples = samples.unwrap_or(1024);
         if !(1..=1_000_000).contains(&samples) {
             let bound = "between 1 and 1000000";
@@ -115,7 +90,7 @@ impl Calibrated {
             let why = format!("it has {} inputs, but at most {WIDEST} can be looked at", site.shape.inputs);
             problems.push(Problem::at(&site.id, why));
         }
-        sites::plan(before, on, self.lattice.packed(), problems)
+        sites::plan(before, on, self.lattice.values(), problems)
     }
 
     /// Packs the selected sites in the order of the forward pass, each with what `choose` makes of it and of the
@@ -196,7 +171,7 @@ impl Calibrated {
             };
             totals.add(&layer.id, &stood_for, &matrix, index, cx);
             cx.note(format!("site {}: {}", layer.id, choice.note));
-            let scheme = Scheme { values: self.lattice.packed(), index };
+            let scheme = Scheme { values: self.lattice.values(), index };
 
             let (spec, mut layers) = model.into_parts();
             layers[site].weight = Weight::Packed { scheme, matrix };
@@ -377,10 +352,7 @@ mod tests {
             for (bad, says) in [
                 ("grid = 'int5'", "grid is \"int5\", but it must be \"int8\", \"int4\""),
                 ("per = 'row'", "per is \"row\""),
-                (
-                    "per = 15",
-                    "per is 15, but it must be \"channel\", \"tensor\" or a count of inputs from 16",
-                ),
+                ("per = 15", "per is 15, but it must be"),
                 ("per = -1", "per is -1"),
                 ("samples = 0", "samples is 0, but it must be between 1 and 1000000"),
                 ("per = 'tensor'\ncorrect = 'norm'", "correct is \"norm\", but it must be"),

@@ -12,17 +12,18 @@
 //! together where they share one scale).
 
 use nlpress_model::{Model, Outline, SiteId};
+use nlpress_packed::Per;
 use nlpress_technique::solve::inverse_factor;
 use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
 use serde::Deserialize;
 
-use crate::QuantError;
 use crate::awq;
-use crate::calibrate::{self, Best, CORRECT, Calibrated, GRID, PER, PerSetting, SAMPLES, Task};
+use crate::calibrate::{self, Best, CORRECT, Calibrated, GRID, PER, SAMPLES, Task};
 use crate::correct::Correct;
-use crate::int8::Clip;
 use crate::lattice::{Coded, Lattice, Plain, Span};
 use crate::moments::Moments;
+use crate::rounding::Clip;
+use crate::{QuantError, settings};
 
 /// The technique's entry.
 pub const KIND: Kind = Kind {
@@ -78,7 +79,8 @@ pub struct Gptq {
 #[serde(deny_unknown_fields)]
 struct Raw {
     grid: Option<String>,
-    per: Option<PerSetting>,
+    #[serde(default, deserialize_with = "settings::per")]
+    per: Option<Per>,
     samples: Option<usize>,
     #[serde(default)]
     correct: Correct,
@@ -249,7 +251,7 @@ mod tests {
     use crate::lattice::Span;
     use crate::moments::tests::{rows, weight};
     use crate::moments::{Seen, off};
-    use crate::stand_in::Grid;
+    use nlpress_packed::Grid;
 
     fn moments(inputs: usize, seed: u64) -> Moments {
         let mut seen = Seen::new(inputs);

@@ -3,15 +3,10 @@
 //!
 //! Weights are `[inputs, outputs]`, row by input. An entry stands for its integer times its scale.
 
-use nlpress_packed::{Index, Matrix, Scales, Values};
+use nlpress_packed::{Grid, Index, Matrix, Per, Scales, Values};
 
-use crate::int8::Clip;
-use crate::stand_in::{self, Grid};
-use crate::{QuantError, grid};
-
-/// Ranges that the search for the least error tries, in hundredths of the largest magnitude. Few levels want a
-/// narrow range: that of one bit is the mean magnitude.
-const TRIED: std::ops::RangeInclusive<u32> = 1..=100;
+use crate::QuantError;
+use crate::rounding::{self, Clip, Rounding};
 
 /// A weight `[inputs, outputs]` in floats, with its mask where it has one.
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +22,7 @@ impl<'a> Plain<'a> {
     /// # Errors
     /// [`QuantError::Rows`], [`QuantError::NotFinite`] or [`QuantError::Length`].
     pub fn new(values: &'a [f32], outputs: usize, keep: Option<&'a [bool]>) -> Result<Self, QuantError> {
-        grid::check(values, outputs)?;
+        rounding::check(values, outputs)?;
         match keep.filter(|keep| keep.len() != values.len()) {
             Some(keep) => {
                 Err(QuantError::Length { what: "a mask", found: keep.len(), expected: values.len() })
@@ -90,7 +85,7 @@ pub enum Span {
     #[default]
     Channel,
     /// So many consecutive inputs of one output.
-    Group(u16),
+    Group(u8),
 }
 
 /// Which integers stand for a weight, and which entries share a scale.
@@ -103,9 +98,18 @@ pub struct Lattice {
 }
 
 impl Lattice {
-    /// How packed matrices are told.
-    pub fn packed(self) -> Values {
-        stand_in::values(self.grid, self.span)
+    /// What packed values are then.
+    pub fn values(self) -> Values {
+        Values::int(self.grid, self.per())
+    }
+
+    /// How many scales packed matrices have.
+    fn per(self) -> Per {
+        match self.span {
+            Span::Tensor => Per::Tensor,
+            Span::Channel => Per::Channel,
+            Span::Group(size) => Per::Group(size),
+        }
     }
 
     /// Consecutive inputs of one output that share a scale.
@@ -133,31 +137,12 @@ impl Lattice {
         }
     }
 
-    /// The scales of the range that `clip` names, by the entries alone: [`scales`](Lattice::scales) of them.
+    /// The scales of the range that `clip` names, by the entries alone, as in rounding to the nearest:
+    /// [`scales`](Lattice::scales) of them.
     pub fn fit(self, plain: &Plain<'_>, clip: Clip) -> Vec<f32> {
-        let (shape, levels) = (plain.shape(), f64::from(self.grid.levels()));
-        let mut ranges = vec![0.0_f32; self.scales(shape)];
-        for (at, value) in plain.values.iter().enumerate().filter(|(at, _)| plain.kept(*at)) {
-            let range = &mut ranges[self.scale_of(shape, at)];
-            *range = range.max(value.abs());
-        }
-        let spread = |share: f64| -> Vec<f32> {
-            ranges.iter().map(|r| grid::scale((f64::from(*r) * share) as f32, levels)).collect()
-        };
-        let mut best = spread(1.0);
-        if clip == Clip::Max {
-            return best;
-        }
-        let mut least = self.squared_errors(plain, &best);
-        for share in TRIED.rev().skip(1) {
-            let scales = spread(f64::from(share) / 100.0);
-            for (i, error) in self.squared_errors(plain, &scales).into_iter().enumerate() {
-                if error < least[i] {
-                    (least[i], best[i]) = (error, scales[i]);
-                }
-            }
-        }
-        best
+        let rounding = Rounding { per: self.per(), clip, ..Rounding::new(self.grid) };
+        let fitted = rounding.quantize(plain.values, plain.outputs, plain.keep);
+        fitted.expect("a plain weight is checked when it is made").scales.all().to_vec()
     }
 
     /// The integer of `value`, and what it stands for.
@@ -185,22 +170,10 @@ impl Lattice {
 
     /// The neighbours of `x` among the integers, the lower one first, which are two.
     pub fn around(self, x: f64) -> (i32, i32) {
-        let most = self.grid.levels();
-        // Neighbours are 1 apart, or 2 where there is no zero.
-        let step = if self.grid.nearest(0.0) == 0 { 1 } else { 2 };
+        let (most, step) = (self.grid.levels(), self.grid.step());
         let below = if step == 1 { x.floor() } else { 2.0 * ((x - 1.0) / 2.0).floor() + 1.0 };
         let below = below.clamp(f64::from(-most), f64::from(most - step)) as i32;
         (below, below + step)
-    }
-
-    fn squared_errors(self, plain: &Plain<'_>, scales: &[f32]) -> Vec<f64> {
-        let (shape, mut errors) = (plain.shape(), vec![0.0; scales.len()]);
-        for (at, value) in plain.values.iter().enumerate().filter(|(at, _)| plain.kept(*at)) {
-            let i = self.scale_of(shape, at);
-            let (_, stands_for) = self.round(f64::from(*value), scales[i]);
-            errors[i] += (f64::from(*value) - f64::from(stands_for)).powi(2);
-        }
-        errors
     }
 }
 
@@ -258,11 +231,8 @@ impl Coded {
     /// # Errors
     /// [`QuantError::Pack`].
     pub fn matrix(&self, keep: Option<&[bool]>, index: Index) -> Result<Matrix, QuantError> {
-        let scales = match self.lattice.span {
-            Span::Tensor => Scales::Tensor(self.scales[0]),
-            Span::Channel | Span::Group(_) => Scales::Channel(self.scales.clone()),
-        };
-        stand_in::matrix(self.shape, self.lattice.grid, &self.integers, scales, keep, index)
+        let scales = Scales::of(self.lattice.per(), self.scales.clone());
+        Ok(Matrix::quantized(self.shape, self.lattice.grid, &self.integers, scales, keep, index)?)
     }
 }
 

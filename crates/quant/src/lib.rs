@@ -1,9 +1,7 @@
 //! Quantization: integers in place of floats, one file per technique.
 //!
-//! - [`int8`]: weights as 8-bit integers with scales (`quant.int8`).
-//! - [`int4`]: weights as 4-bit integers (`quant.int4`).
-//! - [`mod@f16`]: weights as 16-bit floats (`quant.f16`).
-//! - [`int32`]: weights as 32-bit integers with scales (`quant.int32`).
+//! - [`integers`]: weights as integers of 32 to 2 bits, rounded to the nearest (`quant.int8` and its like).
+//! - [`floats`]: weights as 16-bit floats (`quant.f16`, `quant.bf16`).
 //! - [`gptq`]: integers of a few bits, where later inputs make up for the rounding of earlier ones (`quant.gptq`).
 //! - [`awq`]: the same, finer for large inputs, in the ranges that outputs feel least (`quant.awq`).
 //! - [`adaround`]: the same, with learned rounding (`quant.adaround`).
@@ -20,28 +18,40 @@ pub mod awq;
 mod calibrate;
 pub mod correct;
 pub mod error;
-pub mod f16;
+pub mod floats;
 pub mod gptq;
 pub mod gradient;
 pub mod gradients;
-pub mod grid;
-pub mod int32;
-pub mod int4;
-pub mod int8;
+pub mod integers;
 pub mod lattice;
 pub mod module;
 pub mod moments;
+pub mod noise;
+pub mod rounding;
+mod settings;
 mod sites;
-pub mod stand_in;
 
 pub use error::{BadBytes, QuantError};
 pub use gradient::{Coding, GradientWire};
-pub use int8::Clip;
 pub use nlpress_core::Selectors;
-pub use nlpress_packed::{Matrix, Per, Scales};
+pub use nlpress_packed::{Grid, Matrix, Per, Scales};
+pub use noise::Noise;
+pub use rounding::{Clip, Rounding};
 
 use nlpress_technique::Kind;
 
 /// Every technique of this crate.
-pub const KINDS: &[Kind] =
-    &[int8::KIND, int4::KIND, f16::KIND, int32::KIND, gradients::KIND, gptq::KIND, awq::KIND, adaround::KIND];
+pub const KINDS: &[Kind] = &[
+    integers::INT8,
+    integers::INT4,
+    integers::INT3,
+    integers::INT2,
+    integers::INT16,
+    integers::INT32,
+    floats::F16,
+    floats::BF16,
+    gptq::KIND,
+    awq::KIND,
+    adaround::KIND,
+    gradients::KIND,
+];
