@@ -61,6 +61,16 @@ fn mean_squared(a: &[f32], b: &[f32]) -> f64 {
 }
 
 #[test]
+fn every_kind_keeps_the_contract_on_attention() {
+    for backend in BackendKind::compiled().into_iter().filter_map(|kind| kind.open().ok()) {
+        let bench = Bench::attention(&backend).unwrap();
+        for kind in [gptq::KIND, awq::KIND, adaround::KIND] {
+            bench.check(&kind).unwrap();
+        }
+    }
+}
+
+#[test]
 fn compensation_beats_ranges_and_ranges_beat_rounding_on_every_site() {
     for bench in benches() {
         let all = sites(bench.model());
