@@ -15,7 +15,7 @@ use nlpress_packed::Per;
 use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
 use serde::Deserialize;
 
-use crate::calibrate::{CORRECT, Calibrated, Choice, GRID, PER, SAMPLES, Task};
+use crate::calibrate::{CORRECT, Calibrated, Choice, Errors, GRID, PER, SAMPLES, Task};
 use crate::correct::Correct;
 use crate::lattice::{Lattice, Plain, Span};
 use crate::moments::{Moments, off};
@@ -168,10 +168,9 @@ impl Awq {
         let (plain, lattice) = (&task.plain, self.calibrated.lattice);
         let failed = |e| task.failed(e);
         task.progress("searching ranges")?;
-        let clipped = lattice.nearest(plain, clip(plain, lattice, task.moments));
-        let mut choice: Choice = task.best(clipped, "ranges alone").into();
+        let mut choice: Choice = task.nearest(lattice).into();
         if let Some(why) = task.cannot_fold {
-            choice.note = format!("{why}, so only ranges were searched");
+            choice.note = format!("{why}, so only ranges were searched: {}", choice.note);
             return Ok(choice);
         }
         task.progress("searching factors")?;
@@ -180,11 +179,11 @@ impl Awq {
         let factors = factors(task.moments.magnitudes(), exponent);
         let values = multiplied(plain.values(), outputs, &factors);
         let scaled = Plain::new(&values, outputs, plain.keep()).map_err(failed)?;
-        let moments = task.moments.divided(&factors);
-        let coded = lattice.nearest(&scaled, clip(&scaled, lattice, &moments));
-        let errors = moments.errors(&off(&values, &coded.values(plain.keep())), outputs);
-        choice.note = "no factors were better than ranges alone".into();
-        if errors.iter().sum::<f64>() < choice.errors.iter().sum() {
+        let (expected, sampled) = (task.moments.divided(&factors), task.sampled.divided(&factors));
+        let coded = lattice.nearest(&scaled, clip(&scaled, lattice, &expected));
+        let errors = Errors::of(&scaled, &coded, (&expected, &sampled));
+        choice.note = format!("no factors were better than ranges alone: {}", choice.note);
+        if errors.less_than(&choice.errors) {
             let note = format!("inputs have factors of their mean magnitude to the power {exponent}");
             choice = Choice { coded, errors, factors: Some(factors), note };
         }

@@ -11,7 +11,7 @@ use crate::correct::{self, Correct};
 use crate::lattice::{Coded, Lattice, Plain, Span};
 use crate::moments::{Moments, Seen, off};
 use crate::rounding::Clip;
-use crate::{QuantError, settings, sites};
+use crate::{QuantError, awq, settings, sites};
 
 /// Most inputs of a site whose second moments are held: 128 MiB of sums.
 pub(crate) const WIDEST: usize = 4096;
@@ -133,8 +133,9 @@ impl Calibrated {
                 }
                 Some(_) => None,
             };
+            let (expected, at) = (moments.expected(), (count, selected.len()));
             let task =
-                Task { site: layer, plain, moments: &moments, cannot_fold, cx, at: (count, selected.len()) };
+                Task { site: layer, plain, moments: &expected, sampled: &moments, cannot_fold, cx, at };
             let mut choice = choose(&task)?;
             // Everything is judged on the inputs as they were before any factor.
             let unfolded = |coded: &Coded| {
@@ -166,7 +167,7 @@ impl Calibrated {
             }
             let matrix = choice.coded.matrix(keep, index).map_err(|e| failed(e.to_string()))?;
             let stood_for = match &choice.factors {
-                Some(factors) => crate::awq::multiplied(&values, outputs, factors),
+                Some(factors) => awq::multiplied(&values, outputs, factors),
                 None => values.to_vec(),
             };
             totals.add(&layer.id, &stood_for, &matrix, index, cx);
@@ -212,8 +213,10 @@ pub(crate) struct Task<'a> {
     site: &'a Layer,
     /// Its weight.
     pub(crate) plain: Plain<'a>,
-    /// What its inputs are on the average.
+    /// What its inputs are expected to be on the average.
     pub(crate) moments: &'a Moments,
+    /// What they are on the sampled rows.
+    pub(crate) sampled: &'a Moments,
     /// Why no factor of its inputs can be folded into the site before, where none can.
     pub(crate) cannot_fold: Option<&'static str>,
     /// Threads and progress.
@@ -234,50 +237,78 @@ impl<'a> Task<'a> {
 
     /// A first candidate.
     pub(crate) fn best(&self, coded: Coded, name: &'static str) -> Best<'a> {
-        let errors = errors(&self.plain, self.moments, &coded);
-        let by = vec![name; errors.len()];
-        Best { plain: self.plain, moments: self.moments, coded, errors, by }
+        let errors = Errors::of(&self.plain, &coded, (self.moments, self.sampled));
+        let by = vec![name; errors.sampled.len()];
+        Best { plain: self.plain, moments: (self.moments, self.sampled), coded, errors, by }
+    }
+
+    /// Rounding to the nearest, in the range of all entries or in the one that the outputs feel least.
+    pub(crate) fn nearest(&self, lattice: Lattice) -> Best<'a> {
+        let nearest = |scales| lattice.nearest(&self.plain, scales);
+        let mut best = self.best(nearest(lattice.fit(&self.plain, Clip::Max)), "rounding");
+        best.offer(nearest(awq::clip(&self.plain, lattice, self.moments)), "rounding in the best range");
+        best
+    }
+}
+
+/// The mean squared error of each output.
+#[derive(Clone, Debug)]
+pub(crate) struct Errors {
+    expected: Vec<f64>,
+    sampled: Vec<f64>,
+}
+
+impl Errors {
+    /// Those of a weight, by the expected moments and those of the sampled rows.
+    pub(crate) fn of(plain: &Plain<'_>, coded: &Coded, moments: (&Moments, &Moments)) -> Self {
+        let off = off(plain.values(), &coded.values(plain.keep()));
+        let of = |moments: &Moments| moments.errors(&off, plain.shape().1);
+        Self { expected: of(moments.0), sampled: of(moments.1) }
+    }
+
+    /// Whether all outputs together are expected to be off less than in another case, and are no more off on the
+    /// sampled rows.
+    pub(crate) fn less_than(&self, other: &Self) -> bool {
+        let sum = |of: &[f64]| of.iter().sum::<f64>();
+        sum(&self.expected) < sum(&other.expected) && sum(&self.sampled) <= sum(&other.sampled)
     }
 }
 
 /// The best of several candidates for a site, output by output where each has scales of its own.
 pub(crate) struct Best<'a> {
     plain: Plain<'a>,
-    moments: &'a Moments,
+    moments: (&'a Moments, &'a Moments),
     coded: Coded,
-    errors: Vec<f64>,
+    errors: Errors,
     by: Vec<&'static str>,
 }
 
 impl Best<'_> {
-    /// Takes what another candidate does better.
+    /// Takes what another candidate does better: is expected to, and does on the sampled rows.
     pub(crate) fn offer(&mut self, coded: Coded, name: &'static str) {
-        let errors = errors(&self.plain, self.moments, &coded);
+        let errors = Errors::of(&self.plain, &coded, self.moments);
         if coded.lattice.span == Span::Tensor && coded.scales != self.coded.scales {
-            if errors.iter().sum::<f64>() < self.errors.iter().sum() {
+            if errors.less_than(&self.errors) {
                 (self.coded, self.errors) = (coded, errors);
                 self.by.fill(name);
             }
             return;
         }
-        for (output, error) in errors.into_iter().enumerate() {
-            if error < self.errors[output] && self.coded.take_output(&coded, output) {
-                (self.errors[output], self.by[output]) = (error, name);
+        for (output, (expected, sampled)) in errors.expected.into_iter().zip(errors.sampled).enumerate() {
+            let now = (&mut self.errors.expected[output], &mut self.errors.sampled[output]);
+            if expected < *now.0 && sampled <= *now.1 && self.coded.take_output(&coded, output) {
+                (*now.0, *now.1, self.by[output]) = (expected, sampled, name);
             }
         }
     }
-}
-
-fn errors(plain: &Plain<'_>, moments: &Moments, coded: &Coded) -> Vec<f64> {
-    moments.errors(&off(plain.values(), &coded.values(plain.keep())), plain.shape().1)
 }
 
 /// What a technique made of a site.
 pub(crate) struct Choice {
     /// The integers and scales.
     pub(crate) coded: Coded,
-    /// The mean squared error of each output.
-    pub(crate) errors: Vec<f64>,
+    /// What it is off.
+    pub(crate) errors: Errors,
     /// What the weights of each input were multiplied with, where the site before is to divide by it.
     pub(crate) factors: Option<Vec<f32>>,
     /// A sentence for the report.

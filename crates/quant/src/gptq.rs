@@ -212,7 +212,7 @@ impl Gptq {
         let (plain, lattice) = (&task.plain, self.calibrated.lattice);
         let own = lattice.fit(plain, self.clip);
         let output = awq::clip(plain, lattice, task.moments);
-        let mut best = task.best(lattice.nearest(plain, output.clone()), "rounding in the best range");
+        let mut best = task.nearest(lattice);
         let orders: &[(bool, &str)] = match self.order {
             Order::Activation => &[(true, "compensation, largest first")],
             Order::None => &[(false, "compensation")],

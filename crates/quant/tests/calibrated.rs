@@ -62,11 +62,9 @@ fn mean_squared(a: &[f32], b: &[f32]) -> f64 {
 
 #[test]
 fn every_kind_keeps_the_contract_on_attention() {
-    for backend in BackendKind::compiled().into_iter().filter_map(|kind| kind.open().ok()) {
-        let bench = Bench::attention(&backend).unwrap();
-        for kind in [gptq::KIND, awq::KIND, adaround::KIND] {
-            bench.check(&kind).unwrap();
-        }
+    let bench = Bench::attention(&ndarray()).unwrap();
+    for kind in [gptq::KIND, awq::KIND, adaround::KIND] {
+        bench.check(&kind).unwrap();
     }
 }
 
