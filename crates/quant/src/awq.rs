@@ -179,9 +179,10 @@ impl Awq {
         let factors = factors(task.moments.magnitudes(), exponent);
         let values = multiplied(plain.values(), outputs, &factors);
         let scaled = Plain::new(&values, outputs, plain.keep()).map_err(failed)?;
-        let (expected, sampled) = (task.moments.divided(&factors), task.sampled.divided(&factors));
-        let coded = lattice.nearest(&scaled, clip(&scaled, lattice, &expected));
-        let errors = Errors::of(&scaled, &coded, (&expected, &sampled));
+        let divided = |moments: &Moments| moments.divided(&factors);
+        let coded = lattice.nearest(&scaled, clip(&scaled, lattice, &divided(task.moments)));
+        let [unseen, all] = task.judges.map(divided);
+        let errors = Errors::of(&scaled, &coded, [&unseen, &all]);
         choice.note = format!("no factors were better than ranges alone: {}", choice.note);
         if errors.less_than(&choice.errors) {
             let note = format!("inputs have factors of their mean magnitude to the power {exponent}");

@@ -1,9 +1,13 @@
 //! What the techniques share that look at the inputs of the sites that they quantize: settings, the walk over the
 //! sites in the order of the forward pass, corrections, and what is measured.
+//!
+//! A thousand rows say little of two thousand words: what is solved for on them does worse on others. So a quarter of
+//! the rows is held back, and decides for each output whether a solution is better than a plainer one.
 
 use nlpress_core::Measurement;
 use nlpress_model::{Layer, Model, Network, Outline, SiteId, Spec, Weight};
 use nlpress_packed::{Per, Scheme};
+use nlpress_technique::solve::SolveError;
 use nlpress_technique::{Cx, Problem, StepError};
 use std::collections::BTreeMap;
 
@@ -13,7 +17,7 @@ use crate::moments::{Moments, Seen, off};
 use crate::rounding::Clip;
 use crate::{QuantError, awq, settings, sites};
 
-/// Most inputs of a site whose second moments are held: 128 MiB of sums.
+/// Most inputs of a site whose second moments are held: 128 MiB of sums for each of some sets of rows.
 pub(crate) const WIDEST: usize = 4096;
 /// Rows of one forward pass.
 const ROWS: usize = 256;
@@ -28,8 +32,11 @@ pub(crate) const PER: (&str, &str) = (
     "\"channel\" (default): one scale for each output; \"tensor\": one for each site; 16 to 128: one for so many \
      inputs of one output",
 );
-pub(crate) const SAMPLES: (&str, &str) =
-    ("samples", "training rows to look at, from 1 to 1000000, drawn by the seed; 1024 by default");
+pub(crate) const SAMPLES: (&str, &str) = (
+    "samples",
+    "training rows to look at, from 1 to 1000000, drawn by the seed; 1024 by default. From 8 on a quarter of them is \
+     not solved for, and says which of several solutions is best",
+);
 pub(crate) const CORRECT: (&str, &str) = (
     "correct",
     "\"none\" (default); \"bias\": biases take up what outputs are off on the average; \"norm\": scales make each \
@@ -110,7 +117,7 @@ impl Calibrated {
         let selected: Vec<usize> =
             (0..model.layers().len()).filter(|i| on.contains(&model.layers()[*i].id)).collect();
         for (count, &site) in selected.iter().enumerate() {
-            let moments = self.look(&model, site, cx)?;
+            let [solved, unseen, moments] = self.look(&model, site, cx)?;
             let layer = &model.layers()[site];
             let failed = |why: String| StepError::Failed(format!("site {}: {why}", layer.id));
             let form = layer.weight.form();
@@ -133,9 +140,16 @@ impl Calibrated {
                 }
                 Some(_) => None,
             };
-            let (expected, at) = (moments.expected(), (count, selected.len()));
-            let task =
-                Task { site: layer, plain, moments: &expected, sampled: &moments, cannot_fold, cx, at };
+            let at = (count, selected.len());
+            let task = Task {
+                site: layer,
+                plain,
+                moments: &solved,
+                judges: [&unseen, &moments],
+                cannot_fold,
+                cx,
+                at,
+            };
             let mut choice = choose(&task)?;
             // Everything is judged on the inputs as they were before any factor.
             let unfolded = |coded: &Coded| {
@@ -153,8 +167,13 @@ impl Calibrated {
             }
             let (now, mut bias) = (unfolded(&choice.coded), layer.bias.clone());
             let nearest = self.lattice.nearest(&plain, self.lattice.fit(&plain, Clip::Max)).values(keep);
-            let variance: f64 = moments.variances(&values, outputs).iter().sum();
-            for (name, coded) in [("output_mse", &now), ("nearest_mse", &nearest)] {
+            for (name, coded, moments) in [
+                ("output_mse", &now, &moments),
+                ("nearest_mse", &nearest, &moments),
+                ("unseen_mse", &now, &unseen),
+                ("unseen_nearest_mse", &nearest, &unseen),
+            ] {
+                let variance: f64 = moments.variances(&values, outputs).iter().sum();
                 let error: f64 = moments.errors(&off(&values, coded), outputs).iter().sum();
                 let relative = if error == 0.0 { 0.0 } else { error / variance.max(f64::MIN_POSITIVE) };
                 let name = format!("{name}.{}", layer.id);
@@ -188,23 +207,33 @@ impl Calibrated {
         Ok(model)
     }
 
-    /// The moments of a site's inputs on the sampled rows.
-    fn look(&self, model: &Model, site: usize, cx: &Cx<'_>) -> Result<Moments, StepError> {
+    /// The moments of a site's inputs on the sampled rows: those to solve for, the others, and all.
+    fn look(&self, model: &Model, site: usize, cx: &Cx<'_>) -> Result<[Moments; 3], StepError> {
+        let failed = |e: SolveError| StepError::Failed(e.to_string());
         let network = Network::bind(model, cx.backend);
         let mut drawn: Vec<usize> = (0..cx.train.len()).collect();
         cx.seed.derive("calibration").stream(0).shuffle(&mut drawn);
         drawn.truncate(self.samples);
-        drawn.sort_unstable();
-        let mut seen = Seen::new(model.layers()[site].shape.inputs);
-        let mut dense = Vec::new();
-        for (chunk, indices) in drawn.chunks(ROWS).enumerate() {
-            cx.progress("summing up inputs", chunk * ROWS, drawn.len())?;
-            let rows = network.site_inputs(site, cx.train.rows(), indices)?;
-            dense.clear();
-            rows.densify(0..rows.len(), &mut dense);
-            seen.add(&dense).map_err(|e| StepError::Failed(e.to_string()))?;
+        let held = drawn.split_off(if drawn.len() < 8 { drawn.len() } else { drawn.len() - drawn.len() / 4 });
+        let inputs = model.layers()[site].shape.inputs;
+        let mut seen = [Seen::new(inputs), Seen::new(inputs)];
+        let (mut dense, mut done) = (Vec::new(), 0);
+        for (seen, rows) in seen.iter_mut().zip([&mut drawn, &mut { held }]) {
+            rows.sort_unstable();
+            for indices in rows.chunks(ROWS) {
+                cx.progress("summing up inputs", done, self.samples.min(cx.train.len()))?;
+                done += indices.len();
+                let rows = network.site_inputs(site, cx.train.rows(), indices)?;
+                dense.clear();
+                rows.densify(0..rows.len(), &mut dense);
+                seen.add(&dense).map_err(failed)?;
+            }
         }
-        Ok(seen.moments(self.correct.bias()))
+        let [solved, held] = seen;
+        let mut all = solved.clone();
+        all.merge(&held).map_err(failed)?;
+        let held = if held.rows() == 0 { &all } else { &held };
+        Ok([&solved, held, &all].map(|seen| seen.moments(self.correct.bias())))
     }
 }
 
@@ -213,10 +242,10 @@ pub(crate) struct Task<'a> {
     site: &'a Layer,
     /// Its weight.
     pub(crate) plain: Plain<'a>,
-    /// What its inputs are expected to be on the average.
+    /// What its inputs are on the average of the rows to solve for.
     pub(crate) moments: &'a Moments,
-    /// What they are on the sampled rows.
-    pub(crate) sampled: &'a Moments,
+    /// What they are on those not solved for, and on all.
+    pub(crate) judges: [&'a Moments; 2],
     /// Why no factor of its inputs can be folded into the site before, where none can.
     pub(crate) cannot_fold: Option<&'static str>,
     /// Threads and progress.
@@ -237,9 +266,9 @@ impl<'a> Task<'a> {
 
     /// A first candidate.
     pub(crate) fn best(&self, coded: Coded, name: &'static str) -> Best<'a> {
-        let errors = Errors::of(&self.plain, &coded, (self.moments, self.sampled));
-        let by = vec![name; errors.sampled.len()];
-        Best { plain: self.plain, moments: (self.moments, self.sampled), coded, errors, by }
+        let errors = Errors::of(&self.plain, &coded, self.judges);
+        let by = vec![name; errors.all.len()];
+        Best { plain: self.plain, judges: self.judges, coded, errors, by }
     }
 
     /// Rounding to the nearest, in the range of all entries or in the one that the outputs feel least.
@@ -254,39 +283,38 @@ impl<'a> Task<'a> {
 /// The mean squared error of each output.
 #[derive(Clone, Debug)]
 pub(crate) struct Errors {
-    expected: Vec<f64>,
-    sampled: Vec<f64>,
+    unseen: Vec<f64>,
+    all: Vec<f64>,
 }
 
 impl Errors {
-    /// Those of a weight, by the expected moments and those of the sampled rows.
-    pub(crate) fn of(plain: &Plain<'_>, coded: &Coded, moments: (&Moments, &Moments)) -> Self {
+    /// Those of a weight, on the rows not solved for and on all.
+    pub(crate) fn of(plain: &Plain<'_>, coded: &Coded, judges: [&Moments; 2]) -> Self {
         let off = off(plain.values(), &coded.values(plain.keep()));
         let of = |moments: &Moments| moments.errors(&off, plain.shape().1);
-        Self { expected: of(moments.0), sampled: of(moments.1) }
+        Self { unseen: of(judges[0]), all: of(judges[1]) }
     }
 
-    /// Whether all outputs together are expected to be off less than in another case, and are no more off on the
-    /// sampled rows.
+    /// Whether all outputs together are off less than in another case on the rows not solved for, and no more on all.
     pub(crate) fn less_than(&self, other: &Self) -> bool {
         let sum = |of: &[f64]| of.iter().sum::<f64>();
-        sum(&self.expected) < sum(&other.expected) && sum(&self.sampled) <= sum(&other.sampled)
+        sum(&self.unseen) < sum(&other.unseen) && sum(&self.all) <= sum(&other.all)
     }
 }
 
 /// The best of several candidates for a site, output by output where each has scales of its own.
 pub(crate) struct Best<'a> {
     plain: Plain<'a>,
-    moments: (&'a Moments, &'a Moments),
+    judges: [&'a Moments; 2],
     coded: Coded,
     errors: Errors,
     by: Vec<&'static str>,
 }
 
 impl Best<'_> {
-    /// Takes what another candidate does better: is expected to, and does on the sampled rows.
+    /// Takes what another candidate does better on the rows not solved for, and no worse on all.
     pub(crate) fn offer(&mut self, coded: Coded, name: &'static str) {
-        let errors = Errors::of(&self.plain, &coded, self.moments);
+        let errors = Errors::of(&self.plain, &coded, self.judges);
         if coded.lattice.span == Span::Tensor && coded.scales != self.coded.scales {
             if errors.less_than(&self.errors) {
                 (self.coded, self.errors) = (coded, errors);
@@ -294,10 +322,10 @@ impl Best<'_> {
             }
             return;
         }
-        for (output, (expected, sampled)) in errors.expected.into_iter().zip(errors.sampled).enumerate() {
-            let now = (&mut self.errors.expected[output], &mut self.errors.sampled[output]);
-            if expected < *now.0 && sampled <= *now.1 && self.coded.take_output(&coded, output) {
-                (*now.0, *now.1, self.by[output]) = (expected, sampled, name);
+        for (output, (unseen, all)) in errors.unseen.into_iter().zip(errors.all).enumerate() {
+            let now = (&mut self.errors.unseen[output], &mut self.errors.all[output]);
+            if unseen < *now.0 && all <= *now.1 && self.coded.take_output(&coded, output) {
+                (*now.0, *now.1, self.by[output]) = (unseen, all, name);
             }
         }
     }

@@ -7,9 +7,9 @@
 //! average come first, while there are many to make up for them; scales are then fixed before. Without it, and with
 //! scales for groups, a group's scales are fitted when it is reached, to the weights as they are then.
 //!
-//! Compensation is greedy, and plain rounding within the range of the least output error sometimes beats it. So that is
-//! tried as well, and each output keeps the integers with which it is off least on the sampled rows (all of them
-//! together where they share one scale).
+//! Compensation is greedy and fits the rows that it looks at; plain rounding within the range of the least output error
+//! sometimes beats it. So that is tried as well, and more damping, and each output keeps the integers with which it is
+//! off least on rows that were held back (all outputs together where they share one scale).
 
 use nlpress_model::{Model, Outline, SiteId};
 use nlpress_packed::Per;
@@ -43,7 +43,7 @@ pub const KIND: Kind = Kind {
         ),
         (
             "damping",
-            "added to the second moments' diagonal, relative to its mean, from 1e-8 to 1; 0.01 by default",
+            "added to the second moments' diagonal, relative to its mean, from 1e-8 to 1; 0.01 by default. 10 and 100 times as much is tried, too",
         ),
         ("clip", "\"mse\" (default): the range of least squared error; \"max\": the range of all entries"),
         SAMPLES,
@@ -213,15 +213,22 @@ impl Gptq {
         let own = lattice.fit(plain, self.clip);
         let output = awq::clip(plain, lattice, task.moments);
         let mut best = task.nearest(lattice);
-        let orders: &[(bool, &str)] = match self.order {
-            Order::Activation => &[(true, "compensation, largest first")],
-            Order::None => &[(false, "compensation")],
-            Order::Best => &[(true, "compensation, largest first"), (false, "compensation")],
+        // Rows that were not solved for may want more damping; that is tried in one order.
+        let (first, second) = match self.order {
+            Order::Activation => (true, None),
+            Order::None => (false, None),
+            Order::Best => (true, Some((false, 1.0, "compensation as they lie"))),
         };
-        for (by_activation, name) in orders {
+        let name = if first { "compensation, largest first" } else { "compensation as they lie" };
+        let tried = [
+            (first, 1.0, name),
+            (first, 10.0, "compensation damped 10 times"),
+            (first, 100.0, "compensation damped 100 times"),
+        ];
+        for (by_activation, times, name) in tried.into_iter().chain(second) {
             task.progress("inverting")?;
-            let inverse =
-                Inverse::new(task.moments, *by_activation, self.damping).map_err(|e| task.failed(e))?;
+            let inverse = Inverse::new(task.moments, by_activation, self.damping * times)
+                .map_err(|e| task.failed(e))?;
             for scales in [&own, &output] {
                 task.progress("rounding inputs")?;
                 best.offer(compensate(plain, lattice, (scales.clone(), self.clip), &inverse), name);

@@ -2,11 +2,6 @@
 //!
 //! An output that is off by `x · Δ` has the mean squared error `Δᵀ · H · Δ` with `H` the mean of `xᵀx`. Where the bias
 //! is corrected it takes up the mean, and `H` is the covariance.
-//!
-//! A thousand rows say little about two thousand words that occur together or do not: what is fitted to them as they are
-//! does worse on others. So what is solved for is the [expected](Moments::expected) error, with products of two inputs
-//! shrunk by as much as they are uncertain (Schäfer and Strimmer 2005, "A shrinkage approach to large-scale covariance
-//! matrix estimation and implications for functional genomics").
 
 use nlpress_technique::solve::{Gram, SolveError};
 
@@ -15,14 +10,12 @@ use nlpress_technique::solve::{Gram, SolveError};
 pub struct Seen {
     gram: Gram,
     magnitudes: Vec<f64>,
-    /// The sum of the squares of all products of two different inputs of a row.
-    squared_products: f64,
 }
 
 impl Seen {
     /// No rows yet.
     pub fn new(inputs: usize) -> Self {
-        Self { gram: Gram::new(inputs), magnitudes: vec![0.0; inputs], squared_products: 0.0 }
+        Self { gram: Gram::new(inputs), magnitudes: vec![0.0; inputs] }
     }
 
     /// Takes rows `[rows, inputs]`.
@@ -32,15 +25,24 @@ impl Seen {
     pub fn add(&mut self, rows: &[f32]) -> Result<(), SolveError> {
         self.gram.add(rows)?;
         for row in rows.chunks_exact(self.magnitudes.len().max(1)) {
-            let (mut squares, mut fourths) = (0.0, 0.0);
-            for (sum, x) in self.magnitudes.iter_mut().zip(row) {
-                *sum += f64::from(x.abs());
-                squares += f64::from(*x).powi(2);
-                fourths += f64::from(*x).powi(4);
-            }
-            self.squared_products += (squares * squares - fourths).max(0.0);
+            self.magnitudes.iter_mut().zip(row).for_each(|(sum, x)| *sum += f64::from(x.abs()));
         }
         Ok(())
+    }
+
+    /// Takes the rows of another.
+    ///
+    /// # Errors
+    /// [`SolveError`] when it is of other inputs.
+    pub fn merge(&mut self, other: &Self) -> Result<(), SolveError> {
+        self.gram.merge(&other.gram)?;
+        self.magnitudes.iter_mut().zip(&other.magnitudes).for_each(|(a, b)| *a += b);
+        Ok(())
+    }
+
+    /// Rows taken so far.
+    pub fn rows(&self) -> usize {
+        self.gram.rows()
     }
 
     /// The means; `centred` where the bias will take up the mean of what is off.
@@ -67,19 +69,7 @@ impl Seen {
             (0..n).for_each(|j| (square[i * n + j], square[j * n + i]) = (0.0, 0.0));
         }
         let magnitudes = self.magnitudes.iter().map(|x| x / rows).collect();
-        Moments { square, mean, magnitudes, centred, shrinkage: self.shrinkage() }
-    }
-
-    /// How uncertain the mean products of two inputs are: the sum of their variances over that of their squares.
-    fn shrinkage(&self) -> f64 {
-        let (n, rows) = (self.gram.width(), self.gram.rows() as f64);
-        let below = (0..n).flat_map(|i| &self.gram.square()[i * n..i * n + i]);
-        let squares = 2.0 * below.map(|s| (s / rows).powi(2)).sum::<f64>();
-        if rows < 2.0 || squares == 0.0 {
-            return 0.0;
-        }
-        let variances = (self.squared_products / rows - squares) / (rows - 1.0);
-        (variances / squares).clamp(0.0, 1.0)
+        Moments { square, mean, magnitudes, centred }
     }
 }
 
@@ -91,21 +81,9 @@ pub struct Moments {
     mean: Vec<f64>,
     magnitudes: Vec<f64>,
     centred: bool,
-    shrinkage: f64,
 }
 
 impl Moments {
-    /// What to expect of other rows: the same, with products of two different inputs shrunk by as much as they are
-    /// uncertain.
-    #[must_use]
-    pub fn expected(&self) -> Self {
-        let (n, mut shrunk) = (self.inputs(), self.clone());
-        let pairs = shrunk.square.iter_mut().enumerate().filter(|(at, _)| at / n != at % n);
-        pairs.for_each(|(_, s)| *s *= 1.0 - self.shrinkage);
-        shrunk.shrinkage = 0.0;
-        shrunk
-    }
-
     /// How many inputs.
     pub fn inputs(&self) -> usize {
         self.mean.len()
@@ -213,13 +191,7 @@ impl Moments {
         let by = |i: usize| f64::from(factors[i]);
         let square = self.square.iter().enumerate().map(|(at, s)| s / (by(at / n) * by(at % n))).collect();
         let each = |of: &[f64]| of.iter().enumerate().map(|(i, x)| x / by(i)).collect();
-        Self {
-            square,
-            mean: each(&self.mean),
-            magnitudes: each(&self.magnitudes),
-            centred: self.centred,
-            shrinkage: self.shrinkage,
-        }
+        Self { square, mean: each(&self.mean), magnitudes: each(&self.magnitudes), centred: self.centred }
     }
 }
 
@@ -232,18 +204,6 @@ pub(crate) fn off(original: &[f32], quantized: &[f32]) -> Vec<f64> {
 pub(crate) mod tests {
     use super::*;
     use nlpress_core::Seed;
-    use nlpress_technique::solve::inverse_factor;
-
-    /// The lower triangle of the mean products, the diagonal raised.
-    fn lower(moments: &Moments, more: f64) -> Vec<f64> {
-        let n = moments.inputs();
-        let entry = |at: usize, s: &f64| match (at / n).cmp(&(at % n)) {
-            std::cmp::Ordering::Less => 0.0,
-            std::cmp::Ordering::Equal => s + more,
-            std::cmp::Ordering::Greater => *s,
-        };
-        moments.square().iter().enumerate().map(|(at, s)| entry(at, s)).collect()
-    }
 
     /// Rows of correlated inputs, mostly positive, some of which are zero; the last never occurs.
     pub(crate) fn rows(count: usize, inputs: usize, seed: u64) -> Vec<f32> {
@@ -290,7 +250,10 @@ pub(crate) mod tests {
         let (rows, weight) = (rows(50, 6, 1), weight(6, 3, 1));
         let mut seen = Seen::new(6);
         seen.add(&rows[..120]).unwrap();
-        seen.add(&rows[120..]).unwrap();
+        let mut rest = Seen::new(6);
+        rest.add(&rows[120..]).unwrap();
+        seen.merge(&rest).unwrap();
+        assert!(seen.rows() == 50 && seen.merge(&Seen::new(5)).is_err());
         assert!(seen.add(&[0.0; 5]).is_err());
         let off: Vec<f64> = weight.iter().map(|w| f64::from(*w)).collect();
         let near = |a: &[f64], b: &[f64]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-9 * (1.0 + b));
@@ -307,26 +270,6 @@ pub(crate) mod tests {
         let mut alone = vec![0.0; 18];
         alone[6..15].copy_from_slice(&off[6..15]);
         assert!(near(&part, &raw.errors(&alone, 3)));
-    }
-
-    #[test]
-    fn what_is_fitted_to_few_rows_is_expected_to_be_off_on_others() {
-        // As many weights as rows: the least squared error on these is next to nothing, on others it is not.
-        let (few, many) = (rows(24, 30, 7), rows(4000, 30, 7));
-        let of = |rows: &[f32]| {
-            let mut seen = Seen::new(30);
-            seen.add(rows).unwrap();
-            seen.moments(false)
-        };
-        let (few, many) = (of(&few), of(&many[24 * 30..]));
-        // A direction that none of the few rows has, by taking the last row of a factor of the inverse.
-        let factor = inverse_factor(lower(&few, 1e-9), 30).unwrap();
-        let off = factor[..30].to_vec();
-        let of = |moments: &Moments| moments.errors(&off, 1)[0];
-        assert!(of(&few) < 0.01 * of(&many), "{} {}", of(&few), of(&many));
-        let expected = of(&few.expected()) / of(&many);
-        assert!((0.2..5.0).contains(&expected), "{expected}");
-        assert!(few.shrinkage > 10.0 * many.shrinkage && many.shrinkage > 0.0);
     }
 
     #[test]

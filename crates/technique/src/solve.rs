@@ -48,6 +48,18 @@ impl Gram {
         Ok(())
     }
 
+    /// Takes the rows of another.
+    ///
+    /// # Errors
+    /// [`SolveError`] when it is of other inputs.
+    pub fn merge(&mut self, other: &Self) -> Result<(), SolveError> {
+        same_length("inputs", other.width, self.width)?;
+        self.square.iter_mut().zip(&other.square).for_each(|(a, b)| *a += b);
+        self.inputs.iter_mut().zip(&other.inputs).for_each(|(a, b)| *a += b);
+        self.rows += other.rows;
+        Ok(())
+    }
+
     /// Takes one row, given by what is not zero in it.
     fn add_row(&mut self, live: &[(usize, f64)]) {
         for (at, &(i, x)) in live.iter().enumerate() {
@@ -293,6 +305,20 @@ mod tests {
         fit.add(&[1.0, 0.0, 1.0, 0.0], &[3.0, 5.0]).unwrap();
         let linear = fit.solve(1e-6).unwrap();
         assert!((linear.bias[0] + linear.weight[0] - 4.0).abs() < 1e-5, "{linear:?}");
+    }
+
+    #[test]
+    fn merged_sums_are_those_of_all_rows() {
+        let rows = [1.0, 2.0, 0.0, -1.0, 3.0, 0.5];
+        let of = |rows: &[f32]| {
+            let mut gram = Gram::new(2);
+            gram.add(rows).unwrap();
+            gram
+        };
+        let (mut part, all) = (of(&rows[..2]), of(&rows));
+        part.merge(&of(&rows[2..])).unwrap();
+        assert_eq!((part.rows(), part.square(), part.sums()), (3, all.square(), all.sums()));
+        assert!(part.merge(&Gram::new(3)).is_err());
     }
 
     #[test]
