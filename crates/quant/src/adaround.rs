@@ -15,11 +15,11 @@ use nlpress_packed::Per;
 use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
 use serde::Deserialize;
 
-use crate::calibrate::{self, Best, CORRECT, Calibrated, GRID, PER, SAMPLES, Task};
 use crate::correct::Correct;
 use crate::lattice::{Coded, Lattice, Plain};
 use crate::moments::{Moments, off};
 use crate::rounding::Clip;
+use crate::samples::{self, Best, CORRECT, Calibrated, GRID, PER, SAMPLES, Task};
 use crate::{QuantError, settings};
 
 /// Where the sigmoid is stretched to, so that it reaches 0 and 1.
@@ -83,7 +83,7 @@ impl TryFrom<Raw> for AdaRound {
     fn try_from(raw: Raw) -> Result<Self, QuantError> {
         Ok(Self {
             calibrated: Calibrated::read(raw.grid.as_deref(), raw.per, raw.samples, raw.correct)?,
-            clip: calibrate::read_clip(raw.clip.as_deref())?,
+            clip: samples::read_clip(raw.clip.as_deref())?,
             learning: Learning::new(
                 raw.iterations.unwrap_or(1000),
                 raw.rate.unwrap_or(0.01),

@@ -15,11 +15,11 @@ use nlpress_packed::Per;
 use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
 use serde::Deserialize;
 
-use crate::calibrate::{CORRECT, Calibrated, Choice, Errors, GRID, PER, SAMPLES, Task};
 use crate::correct::Correct;
 use crate::lattice::{Lattice, Plain, Span};
 use crate::moments::{Moments, off};
 use crate::rounding::Clip;
+use crate::samples::{CORRECT, Calibrated, Choice, Errors, GRID, PER, SAMPLES, Task};
 use crate::{QuantError, settings};
 
 /// The exponents that are tried, in twentieths.

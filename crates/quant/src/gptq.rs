@@ -18,11 +18,11 @@ use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, 
 use serde::Deserialize;
 
 use crate::awq;
-use crate::calibrate::{self, Best, CORRECT, Calibrated, GRID, PER, SAMPLES, Task};
 use crate::correct::Correct;
 use crate::lattice::{Coded, Lattice, Plain, Span};
 use crate::moments::Moments;
 use crate::rounding::Clip;
+use crate::samples::{self, Best, CORRECT, Calibrated, GRID, PER, SAMPLES, Task};
 use crate::{QuantError, settings};
 
 /// The technique's entry.
@@ -103,7 +103,7 @@ impl TryFrom<Raw> for Gptq {
             calibrated: Calibrated::read(raw.grid.as_deref(), raw.per, raw.samples, raw.correct)?,
             order: raw.order,
             damping,
-            clip: calibrate::read_clip(raw.clip.as_deref())?,
+            clip: samples::read_clip(raw.clip.as_deref())?,
         })
     }
 }

@@ -11,9 +11,10 @@
 
 use nlpress_model::{Model, Outline, SiteId};
 use nlpress_packed::{Grid, Per};
-use nlpress_technique::{Cx, Family, Kind, Problem, StepError, Technique};
+use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique};
 use serde::Deserialize;
 
+use crate::calibration::{ACTIVATIONS, Calibration};
 use crate::rounding::{Clip, Rounding};
 use crate::settings::{self, CLIP, PER};
 use crate::{QuantError, sites};
@@ -35,6 +36,7 @@ pub const INT8: Kind = Kind {
             "whether ranges need not be symmetric: each scale then has a zero point; false by default",
         ),
         ("power_of_two", "whether every scale is a power of two; false by default"),
+        ACTIVATIONS,
     ],
     parse: |with| read(Grid::Int8, with),
 };
@@ -63,7 +65,7 @@ pub const INT2: Kind = Kind {
     name: "quant.int2",
     summary: "weights become one of four values with scales, four to a byte",
     source: "Banner et al. 2019, as above; without a zero: Max 1960, Quantizing for minimum distortion",
-    example: "power_of_two = true",
+    example: "power_of_two = true\nactivations = { calibrator = \"percentile\", percentile = 99.5, samples = 64 }",
     parse: |with| read(Grid::Int2, with),
     ..INT4
 };
@@ -73,7 +75,10 @@ pub const INT16: Kind = Kind {
     name: "quant.int16",
     summary: "weights become 16-bit integers with scales, multiplied into 64-bit sums",
     example: "per = \"tensor\"",
-    settings: &[("per", "\"channel\" (default): one scale for each output; \"tensor\": one for each site")],
+    settings: &[
+        ("per", "\"channel\" (default): one scale for each output; \"tensor\": one for each site"),
+        ACTIVATIONS,
+    ],
     parse: |with| read(Grid::Int16, with),
     ..INT8
 };
@@ -88,8 +93,11 @@ pub const INT32: Kind = Kind {
 };
 
 /// The technique, whatever the integers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Integers(Rounding);
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Integers {
+    rounding: Rounding,
+    activations: Option<Calibration>,
+}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -101,6 +109,7 @@ struct Raw {
     zero_points: bool,
     #[serde(default)]
     power_of_two: bool,
+    activations: Option<Calibration>,
 }
 
 fn read(grid: Grid, with: &toml::Table) -> Result<Box<dyn Technique>, String> {
@@ -121,26 +130,35 @@ impl Raw {
             return Err(QuantError::Setting {
                 key: "with",
                 value: "more than per".into(),
-                bound: "per = \"channel\" or \"tensor\" alone: so wide integers have no use for the rest",
+                bound: "per = \"channel\" or \"tensor\" and activations: so wide integers have no use for the rest",
             });
         }
         let clip = self.clip.as_deref().map_or(Ok(usual.clip), Clip::read)?;
         let rounding =
             Rounding { grid, per, clip, zero_points: self.zero_points, power_of_two: self.power_of_two };
-        Ok(Integers(rounding))
+        Ok(Integers { rounding, activations: self.activations })
     }
 }
 
 impl Technique for Integers {
+    fn needs(&self) -> Needs {
+        Needs { training: self.activations.is_some(), ..Needs::default() }
+    }
+
     fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
-        sites::plan(before, on, self.0.values(), problems)
+        let after = sites::plan(before, on, self.rounding.values(), problems);
+        if self.activations.is_some() { Calibration::plan(after, on) } else { after }
     }
 
     fn apply(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
-        sites::pack(model, on, cx, self.0.values(), &|layer, keep, index| {
+        let model = sites::pack(model, on, cx, self.rounding.values(), &|layer, keep, index| {
             let shape = (layer.shape.inputs, layer.shape.outputs);
-            self.0.pack(&layer.weight.values(), shape, keep, index)
-        })
+            self.rounding.pack(&layer.weight.values(), shape, keep, index)
+        })?;
+        match &self.activations {
+            Some(calibration) => calibration.apply(model, on, cx),
+            None => Ok(model),
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 //! - [`awq`]: the same, finer for large inputs, in the ranges that outputs feel least (`quant.awq`).
 //! - [`adaround`]: the same, with learned rounding (`quant.adaround`).
 //! - [`correct`]: what these put right afterwards: the mean of each output, the length of its weights.
+//! - [`mixed`]: to each site the precision that a budget allows (`quant.mixed`).
 //! - [`gradients`]: training whose gradients travel as few bytes (`quant.gradients`); the codecs are in
 //!   [`gradient`].
 //! - [`module`]: the same arithmetic on a burn module of your own.
@@ -15,7 +16,7 @@
 
 pub mod adaround;
 pub mod awq;
-mod calibrate;
+pub mod calibration;
 pub mod correct;
 pub mod error;
 pub mod floats;
@@ -24,13 +25,16 @@ pub mod gradient;
 pub mod gradients;
 pub mod integers;
 pub mod lattice;
+pub mod mixed;
 pub mod module;
 pub mod moments;
 pub mod noise;
 pub mod rounding;
+mod samples;
 mod settings;
 mod sites;
 
+pub use calibration::{Calibration, Calibrator};
 pub use error::{BadBytes, QuantError};
 pub use gradient::{Coding, GradientWire};
 pub use nlpress_core::Selectors;
@@ -53,5 +57,6 @@ pub const KINDS: &[Kind] = &[
     gptq::KIND,
     awq::KIND,
     adaround::KIND,
+    mixed::KIND,
     gradients::KIND,
 ];
