@@ -46,7 +46,6 @@ impl Clip {
 }
 
 /// Reads a grid of up to 8 bits by its name.
-#[allow(dead_code)]
 pub(crate) fn grid(word: &str) -> Result<Grid, QuantError> {
     let grids = Grid::ALL.map(|grid| (grid.name(), grid));
     let bound = "\"int8\", \"int4\", \"int3\", \"int2\", \"ternary\" or \"binary\"";
