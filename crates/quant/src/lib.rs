@@ -6,6 +6,7 @@
 //! - [`awq`]: the same, finer for large inputs, in the ranges that outputs feel least (`quant.awq`).
 //! - [`adaround`]: the same, with learned rounding (`quant.adaround`).
 //! - [`correct`]: what these put right afterwards: the mean of each output, the length of its weights.
+//! - [`codebook`]: weights as entries of a list (`quant.kmeans`, `quant.product`).
 //! - [`mixed`]: to each site the precision that a budget allows (`quant.mixed`).
 //! - [`gradients`]: training whose gradients travel as few bytes (`quant.gradients`); the codecs are in
 //!   [`gradient`].
@@ -17,6 +18,7 @@
 pub mod adaround;
 pub mod awq;
 pub mod calibration;
+pub mod codebook;
 pub mod correct;
 pub mod error;
 pub mod floats;
@@ -57,6 +59,8 @@ pub const KINDS: &[Kind] = &[
     gptq::KIND,
     awq::KIND,
     adaround::KIND,
+    codebook::KMEANS,
+    codebook::PRODUCT,
     mixed::KIND,
     gradients::KIND,
 ];
