@@ -11,11 +11,11 @@
 //! A row of zeros gives the bias. Integer results are the same on every path. The values of a row that is given
 //! as sparse are quantized as they are; entries that it leaves out are zeros, so both forms agree.
 
+use crate::Matrix;
 use crate::body::{Body, Element, Held, SPARE};
-use crate::kernels::{Kernels, LANES, Set, with_kernels};
+use crate::kernels::{Kernels, LANES, Rescale, Set, Touched, rescale, with_kernels};
 use crate::matrix::Store;
 use crate::quantize::{INT8_LEVELS, INT16_LEVELS};
-use crate::{Matrix, Scales};
 
 /// Why a form of another kind is a bug.
 const WHOLE: &str = "only called for panels and tiles";
@@ -114,15 +114,18 @@ impl Matrix {
                 add_bias(sums, bias, out);
             }
             Store::Bytes(body, scales, _) => {
+                let sums = room(&mut scratch.sums_i32, body.width(self.outputs));
+                if let Body::Rows { values: weights, stride: stride @ 2.., .. } = body {
+                    let levels = room(&mut scratch.bytes, values.len());
+                    let s = kernels.quantize_bytes(values, levels);
+                    kernels.rows_i8(Touched { weights, stride: *stride, columns, levels }, sums);
+                    return kernels.rescale(sums, Rescale { s, scales, bias }, out);
+                }
                 let levels = room(&mut scratch.levels, values.len());
                 let s = kernels.quantize(values, INT8_LEVELS, levels);
-                let sums = room(&mut scratch.sums_i32, body.width(self.outputs));
                 match body {
-                    Body::Rows { values: w, stride: 1, .. } => {
+                    Body::Rows { values: w, .. } => {
                         sums[0] = gather(columns, levels, w, |x, w| x * i32::from(w));
-                    }
-                    Body::Rows { values: w, stride, .. } => {
-                        kernels.rows_i8(w, *stride, columns, levels, sums);
                     }
                     Body::Lists(lists) => kernels.lists_i8(lists, columns, levels, sums),
                     Body::Strips(strips) => kernels.strips_i8(strips, columns, levels, sums),
@@ -135,7 +138,7 @@ impl Matrix {
                         kernels.tiles_i8(tiles, row, sums);
                     }
                 }
-                rescale(sums, |sum| sum as f32, s, scales, bias, out);
+                kernels.rescale(sums, Rescale { s, scales, bias }, out);
             }
             Store::Words(body, scales) => {
                 let levels = room(&mut scratch.levels, values.len());
@@ -156,7 +159,7 @@ impl Matrix {
                         kernels.tiles_i32(tiles, row, sums);
                     }
                 }
-                rescale(sums, |sum| sum as f32, s, scales, bias, out);
+                rescale(sums, |sum| sum as f32, Rescale { s, scales, bias }, out);
             }
         }
     }
@@ -190,18 +193,15 @@ impl Matrix {
                 add_bias(sums, bias, out);
             }
             Store::Bytes(body, scales, _) => {
-                let levels = room(&mut scratch.levels, row.len());
-                let s = kernels.quantize(row, INT8_LEVELS, levels);
                 let bytes = room(&mut scratch.bytes, inputs);
-                kernels.narrow(levels, bytes);
-                bytes[row.len()..].fill(0);
+                let s = kernels.quantize_bytes(row, bytes);
                 let sums = room(&mut scratch.sums_i32, self.outputs.next_multiple_of(LANES));
                 match body {
                     Body::Panels(panels) => kernels.panels_i8(panels, bytes, sums),
                     Body::Tiles(tiles) => kernels.tiles_i8(tiles, bytes, sums),
                     _ => unreachable!("{WHOLE}"),
                 }
-                rescale(sums, |sum| sum as f32, s, scales, bias, out);
+                kernels.rescale(sums, Rescale { s, scales, bias }, out);
             }
             Store::Words(body, scales) => {
                 let levels = room(&mut scratch.levels, inputs);
@@ -213,7 +213,7 @@ impl Matrix {
                     Body::Tiles(tiles) => kernels.tiles_i32(tiles, levels, sums),
                     _ => unreachable!("{WHOLE}"),
                 }
-                rescale(sums, |sum| sum as f32, s, scales, bias, out);
+                rescale(sums, |sum| sum as f32, Rescale { s, scales, bias }, out);
             }
         }
     }
@@ -261,9 +261,14 @@ impl Matrix {
         match &self.store {
             Store::Floats(Body::Rows { values, .. }, _) => out[0] = kernels.dot(row, values) + bias[0],
             Store::Bytes(Body::Rows { values, .. }, scales, _) => {
-                let levels = room(&mut scratch.levels, row.len());
-                let s = kernels.quantize(row, INT8_LEVELS, levels);
-                rescale(&[kernels.dot_i8(levels, values)], |sum| sum as f32, s, scales, bias, out);
+                let levels = room(&mut scratch.bytes, row.len());
+                let s = kernels.quantize_bytes(row, levels);
+                rescale(
+                    &[kernels.dot_i8(levels, values)],
+                    |sum| sum as f32,
+                    Rescale { s, scales, bias },
+                    out,
+                );
             }
             _ => return false,
         }
@@ -298,27 +303,4 @@ fn room<T: Copy + Default>(numbers: &mut Vec<T>, count: usize) -> &mut [T] {
         numbers.resize(count, T::default());
     }
     &mut numbers[..count]
-}
-
-/// `out_j = sum_j · (s · scale_j) + b_j`.
-fn rescale<S: Copy>(
-    sums: &[S],
-    float: impl Fn(S) -> f32,
-    s: f32,
-    scales: &Scales,
-    bias: &[f32],
-    out: &mut [f32],
-) {
-    match scales {
-        Scales::Tensor(scale) => {
-            for ((out, &sum), b) in out.iter_mut().zip(sums).zip(bias) {
-                *out = float(sum) * (s * scale) + b;
-            }
-        }
-        Scales::Channel(scales) => {
-            for (((out, &sum), b), scale) in out.iter_mut().zip(sums).zip(bias).zip(scales) {
-                *out = float(sum) * (s * scale) + b;
-            }
-        }
-    }
 }

@@ -44,13 +44,14 @@ fn check_integers_are_the_same(kernels: impl Kernels, set: &str) {
     for (case, stride) in [8, 16, 24, 32, 40, 64, 72, 96, 128, 200].into_iter().enumerate() {
         for nonzeros in [0, 1, 2, 3, 4, 5, 20, 61] {
             let seed = (case * 100 + nonzeros) as u64;
-            let levels = numbers(seed, nonzeros, 127);
+            let levels: Vec<i8> = numbers(seed, nonzeros, 127).iter().map(|&x| x as i8).collect();
             let columns: Vec<u32> = (0..nonzeros as u32).map(|i| i * 3 % 64).collect();
             let weights = numbers(seed + 1, 64 * stride, 127);
             let bytes: Vec<i8> = weights.iter().map(|&w| w as i8).collect();
             let (mut a, mut b) = (vec![1; stride], vec![2; stride]);
-            kernels.rows_i8(&bytes, stride, &columns, &levels, &mut a);
-            Portable.rows_i8(&bytes, stride, &columns, &levels, &mut b);
+            let rows = Touched { weights: &bytes, stride, columns: &columns, levels: &levels };
+            kernels.rows_i8(rows, &mut a);
+            Portable.rows_i8(rows, &mut b);
             assert_eq!(a, b, "{set}: stride {stride}, {nonzeros} non-zeros");
 
             let levels = numbers(seed, nonzeros, 32_767);
@@ -72,13 +73,10 @@ fn check_the_largest_integers_do_not_saturate(kernels: impl Kernels, set: &str) 
     for (x, w) in [(127, 127), (-127, 127), (127, -127), (-127, -127)] {
         for stride in [8, 32] {
             let mut sums = vec![0; stride];
-            kernels.rows_i8(
-                &vec![w as i8; 9 * stride],
-                stride,
-                &[0, 1, 2, 3, 4, 5, 6, 7, 8],
-                &[x; 9],
-                &mut sums,
-            );
+            let weights = vec![w as i8; 9 * stride];
+            let (columns, levels) = ([0, 1, 2, 3, 4, 5, 6, 7, 8], [x as i8; 9]);
+            let rows = Touched { weights: &weights, stride, columns: &columns, levels: &levels };
+            kernels.rows_i8(rows, &mut sums);
             assert_eq!(sums, vec![9 * x * w; stride], "{set}");
         }
     }
@@ -118,6 +116,17 @@ fn check_rows_are_quantized_and_compressed_alike(kernels: impl Kernels, set: &st
         for levels in [127, 32_767] {
             assert_eq!(kernels.quantize(&row, levels, &mut a), Portable.quantize(&row, levels, &mut b));
             assert_eq!(a, b, "{set}");
+        }
+        for beyond in [0, 5, 64] {
+            let mut bytes = vec![3; count + beyond];
+            assert_eq!(
+                kernels.quantize_bytes(&row, &mut bytes),
+                Portable.quantize(&row, 127, &mut b),
+                "{set}"
+            );
+            let (bytes, beyond) = bytes.split_at(count);
+            assert!(bytes.iter().zip(&b).all(|(a, b)| i32::from(*a) == *b), "{set}: {bytes:?} {b:?}");
+            assert!(beyond.iter().all(|b| *b == 0), "{set}");
         }
         let expected: Vec<u32> = (0..count as u32).filter(|&i| row[i as usize] != 0.0).collect();
         let (mut columns, mut values) = (vec![9; count + LANES], vec![9.0; count + LANES]);
