@@ -13,14 +13,12 @@
 
 use crate::Matrix;
 use crate::body::{Body, Element, Held, SPARE};
-use crate::kernels::{Kernels, LANES, Rescale, Set, Touched, rescale, with_kernels};
+use crate::kernels::{GROUP, Kernels, LANES, Rescale, Set, Touched, rescale, with_kernels};
 use crate::matrix::Store;
 use crate::quantize::{INT8_LEVELS, INT16_LEVELS};
 
 /// Why a form of another kind is a bug.
 const WHOLE: &str = "only called for panels and tiles";
-/// A multiple of what all types of panels have for a group.
-const WHOLE_GROUPS: usize = 32;
 
 /// One row of activations.
 #[derive(Clone, Copy, Debug)]
@@ -116,8 +114,7 @@ impl Matrix {
             Store::Bytes(body, scales, _) => {
                 let sums = room(&mut scratch.sums_i32, body.width(self.outputs));
                 if let Body::Rows { values: weights, stride: stride @ 2.., .. } = body {
-                    let levels = room(&mut scratch.bytes, values.len());
-                    let s = kernels.quantize_bytes(values, levels);
+                    let (levels, s) = quantized(kernels, values, &mut scratch.bytes);
                     kernels.rows_i8(Touched { weights, stride: *stride, columns, levels }, sums);
                     return kernels.rescale(sums, Rescale { s, scales, bias }, out);
                 }
@@ -173,7 +170,7 @@ impl Matrix {
         out: &mut [f32],
         scratch: &mut Scratch,
     ) {
-        let inputs = self.inputs.next_multiple_of(WHOLE_GROUPS);
+        let inputs = self.inputs.next_multiple_of(GROUP);
         match &self.store {
             Store::Floats(body, _) => {
                 let sums = room(&mut scratch.sums_f32, self.outputs.next_multiple_of(LANES));
@@ -193,8 +190,7 @@ impl Matrix {
                 add_bias(sums, bias, out);
             }
             Store::Bytes(body, scales, _) => {
-                let bytes = room(&mut scratch.bytes, inputs);
-                let s = kernels.quantize_bytes(row, bytes);
+                let (bytes, s) = quantized(kernels, row, &mut scratch.bytes);
                 let sums = room(&mut scratch.sums_i32, self.outputs.next_multiple_of(LANES));
                 match body {
                     Body::Panels(panels) => kernels.panels_i8(panels, bytes, sums),
@@ -234,7 +230,7 @@ fn spread<'a, X: Copy, Y: Copy + Default>(
     as_number: impl Fn(X) -> Y,
     inputs: usize,
 ) -> &'a [Y] {
-    let spread = room(room_for, inputs.next_multiple_of(WHOLE_GROUPS));
+    let spread = room(room_for, inputs.next_multiple_of(GROUP));
     spread.fill(Y::default());
     for (&column, &x) in row.columns.iter().zip(numbers) {
         spread[..inputs][column as usize] = as_number(x);
@@ -261,10 +257,9 @@ impl Matrix {
         match &self.store {
             Store::Floats(Body::Rows { values, .. }, _) => out[0] = kernels.dot(row, values) + bias[0],
             Store::Bytes(Body::Rows { values, .. }, scales, _) => {
-                let levels = room(&mut scratch.bytes, row.len());
-                let s = kernels.quantize_bytes(row, levels);
+                let (levels, s) = quantized(kernels, row, &mut scratch.bytes);
                 rescale(
-                    &[kernels.dot_i8(levels, values)],
+                    &[kernels.dot_i8(&levels[..row.len()], values)],
                     |sum| sum as f32,
                     Rescale { s, scales, bias },
                     out,
@@ -297,7 +292,16 @@ fn gather<X: Copy, W: Copy, S: std::iter::Sum>(
     columns.iter().zip(values).map(|(&column, &x)| product(x, weights[column as usize])).sum()
 }
 
+/// A row as bytes, filled with zeros up to whole groups, and its scale.
+#[inline]
+fn quantized<'a>(kernels: impl Kernels, row: &[f32], bytes: &'a mut Vec<i8>) -> (&'a [i8], f32) {
+    let bytes = room(bytes, row.len().next_multiple_of(GROUP));
+    let s = kernels.quantize_bytes(row, bytes.as_chunks_mut().0);
+    (bytes, s)
+}
+
 /// Room for `count` numbers, which may be anything.
+#[inline]
 fn room<T: Copy + Default>(numbers: &mut Vec<T>, count: usize) -> &mut [T] {
     if numbers.len() < count {
         numbers.resize(count, T::default());

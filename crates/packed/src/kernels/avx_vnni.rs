@@ -4,11 +4,11 @@
 //! It multiplies unsigned by signed bytes and adds them in 32 bits, so nothing saturates. As in AVX2, activations go
 //! in as magnitudes and their signs move to the weights.
 
-use super::avx2::steps::{four_narrow_rows, four_rows, load, look_up, store, store_in_order};
-use super::avx2::{Avx2, forward_to_avx2, none_negative};
+use super::avx2::steps::{four_narrow_rows, four_rows, load, look_up, none_negative, store, store_in_order};
+use super::avx2::{Avx2, forward_to_avx2};
 use super::cuts::{self, Touched};
 use super::x86_bytes::byte_loops;
-use super::{Kernels, LANES, Rescale, portable};
+use super::{GROUP, Kernels, LANES, Rescale, portable};
 use crate::body::{Chunks, Panels, QUAD, Strips, TILE, Tiles, UNROLL};
 use bytemuck::must_cast;
 use std::arch::x86_64::*;

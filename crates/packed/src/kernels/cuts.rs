@@ -7,7 +7,7 @@
 use crate::body::TILE;
 
 /// The rows of `stride` weights that a row of activations touches: `columns` say which, `levels` by what each is
-/// multiplied.
+/// multiplied; there may be more levels than columns, zeros that fill up groups.
 #[derive(Clone, Copy)]
 pub(crate) struct Touched<'a> {
     pub(crate) weights: &'a [i8],
@@ -20,12 +20,12 @@ impl<'a> Touched<'a> {
     /// Rows in fours with their activations, and the last ones, where there are some.
     #[inline(always)]
     pub(super) fn fours(self) -> (impl Iterator<Item = Four>, Option<Four>) {
-        let ((c4, c), (l4, l)) = (self.columns.as_chunks::<4>(), self.levels.as_chunks::<4>());
+        let ((c4, c), (l4, _)) = (self.columns.as_chunks::<4>(), self.levels.as_chunks::<4>());
         let all = c4.iter().zip(l4).map(|(&columns, &levels)| Four { columns, levels });
         let last = c.first().map(|&first| {
             // What is missing is the first row again, with an activation of zero.
             let mut four = Four { columns: [first; 4], levels: [0; 4] };
-            for (i, (&column, &level)) in c.iter().zip(l).enumerate() {
+            for (i, (&column, &level)) in c.iter().zip(self.levels[4 * c4.len()..].iter()).enumerate() {
                 four.columns[i] = column;
                 four.levels[i] = level;
             }

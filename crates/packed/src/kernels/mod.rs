@@ -40,6 +40,9 @@ pub(crate) fn has_panels() -> bool {
     !matches!(Set::best(), Set::Portable(_))
 }
 
+/// Rows of bytes are filled up to a multiple of so many: what all types of panels have for a group.
+pub(crate) const GROUP: usize = 32;
+
 /// What makes outputs of sums: the scale of the activations, those of the weights, and biases.
 #[derive(Clone, Copy)]
 pub(crate) struct Rescale<'a> {
@@ -159,9 +162,10 @@ pub(crate) trait Kernels: Copy {
         quantize(row, levels, out)
     }
 
-    /// As `quantize` at 127 levels, in bytes; what is beyond the row becomes zero.
-    fn quantize_bytes(self, row: &[f32], bytes: &mut [i8]) -> f32 {
-        portable::quantize_bytes(row, bytes)
+    /// As `quantize` at 127 levels, in bytes: as many groups as the row takes, filled with zeros (if
+    /// nothing in it is undefined).
+    fn quantize_bytes(self, row: &[f32], bytes: &mut [[i8; GROUP]]) -> f32 {
+        portable::quantize_bytes(row, bytes.as_flattened_mut())
     }
 
     /// `out_j = sum_j · (s · scale_j) + b_j`, each operation rounded to single precision, nothing fused.

@@ -5,18 +5,18 @@
 //! `±127`, two products are within `±32258` and never saturate (-128 is refused when a matrix is made).
 
 mod forms;
+mod quantize;
 mod rows;
 pub(super) mod steps;
 
 use super::Rescale;
 use super::cuts::{self, Touched};
 use super::x86_bytes::byte_loops;
-use super::{Kernels, LANES, portable};
+use super::{GROUP, Kernels, LANES, portable};
 use crate::body::{Chunks, Panels, QUAD, Strips, TILE, Tiles, UNROLL};
-use crate::quantize::quantize;
 use bytemuck::must_cast;
 use std::arch::x86_64::*;
-use steps::{four_narrow_rows, four_rows, load, look_up, store, store_in_order};
+use steps::{four_narrow_rows, four_rows, load, look_up, none_negative, store, store_in_order};
 
 /// The proof that this processor has AVX2, FMA and POPCNT: only [`Avx2::detect`] makes one.
 #[derive(Clone, Copy, Debug)]
@@ -47,7 +47,7 @@ macro_rules! forward_to_avx2 {
             dot(a: &[f32], b: &[f32]) -> f32;
             compress(row: &[f32], columns: &mut [u32], values: &mut [f32]) -> usize;
             quantize(row: &[f32], levels: i32, out: &mut [i32]) -> f32;
-            quantize_bytes(row: &[f32], bytes: &mut [i8]) -> f32;
+            quantize_bytes(row: &[f32], bytes: &mut [[i8; GROUP]]) -> f32;
             rescale(sums: &[i32], rescale: Rescale<'_>, out: &mut [f32]) -> ();
         }
     };
@@ -130,9 +130,9 @@ impl Kernels for Avx2 {
         unsafe { quantize_avx2(row, levels, out) }
     }
 
-    fn quantize_bytes(self, row: &[f32], bytes: &mut [i8]) -> f32 {
+    fn quantize_bytes(self, row: &[f32], bytes: &mut [[i8; GROUP]]) -> f32 {
         // SAFETY: as in `rows_f32`.
-        unsafe { quantize_bytes(row, bytes) }
+        unsafe { quantize::quantize_bytes(row, bytes) }
     }
 
     fn rescale(self, sums: &[i32], rescale: Rescale<'_>, out: &mut [f32]) {
@@ -168,15 +168,6 @@ fn widest_tiles<const SIGNED: bool>(weights: &[i8], size: usize, row: &[i8], sum
 
 byte_loops!("avx2,fma,popcnt");
 
-/// Whether no number is negative; looks at all of them, which is faster than to stop at the first.
-#[inline]
-#[target_feature(enable = "avx2,fma,popcnt")]
-pub(super) fn none_negative<T: Copy + Default + std::ops::BitOr<Output = T> + PartialOrd>(
-    numbers: &[T],
-) -> bool {
-    numbers.iter().fold(T::default(), |all, &n| all | n) >= T::default()
-}
-
 #[target_feature(enable = "avx2,fma,popcnt")]
 fn rows_i32(weights: &[i32], stride: usize, columns: &[u32], levels: &[i32], sums: &mut [i64]) {
     // Plain code, for which the compiler finds `vpmuldq` here.
@@ -203,12 +194,7 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
 
 #[target_feature(enable = "avx2,fma,popcnt")]
 fn quantize_avx2(row: &[f32], levels: i32, out: &mut [i32]) -> f32 {
-    quantize(row, levels, out)
-}
-
-#[target_feature(enable = "avx2,fma,popcnt")]
-fn quantize_bytes(row: &[f32], bytes: &mut [i8]) -> f32 {
-    portable::quantize_bytes(row, bytes)
+    crate::quantize::quantize(row, levels, out)
 }
 
 #[target_feature(enable = "avx2,fma,popcnt")]

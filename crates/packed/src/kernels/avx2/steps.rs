@@ -1,8 +1,20 @@
 //! What the loops over bytes are made of, beside the products themselves.
 
-use super::LANES;
+use crate::kernels::{GROUP, LANES};
 use bytemuck::{cast_slice, must_cast, pod_read_unaligned};
 use std::arch::x86_64::*;
+
+/// Whether no number is negative; looks at all of them, which is faster than to stop at the first.
+#[inline]
+#[target_feature(enable = "avx2,fma,popcnt")]
+pub(in crate::kernels) fn none_negative(numbers: &[i8]) -> bool {
+    let (groups, rest) = numbers.as_chunks::<GROUP>();
+    let mut all = _mm256_setzero_si256();
+    for group in groups {
+        all = _mm256_or_si256(all, must_cast(*group));
+    }
+    _mm256_movemask_epi8(all) == 0 && rest.iter().all(|&n| n >= 0)
+}
 
 /// Four bytes of four rows side by side for each of 32 columns, in the order that the lanes allow.
 #[inline]
