@@ -4,9 +4,10 @@
 //! which runs without floating point. No float appears in this module.
 
 use crate::body::{Body, SPARE};
-use crate::kernels::{Kernels, LANES, Set, with_kernels};
+use crate::finish::rows_of;
+use crate::kernels::{GROUP, Kernels, LANES, Set, Touched, with_kernels};
 use crate::matrix::Store;
-use crate::multiply::{WHOLE_GROUPS, room};
+use crate::multiply::room;
 use crate::{Matrix, Scales, Scratch};
 
 /// One row of activations that are integers within `±127`.
@@ -78,18 +79,18 @@ impl Matrix {
         };
         let found = room(sums_i32, width);
         if matches!(body, Body::Panels(_) | Body::Tiles(_)) {
-            let row = room(bytes, self.inputs.next_multiple_of(WHOLE_GROUPS));
+            let row = room(bytes, self.inputs.next_multiple_of(GROUP));
             row.fill(0);
             for (&column, &level) in columns.iter().zip(levels) {
                 row[..self.inputs][column as usize] = level as i8;
             }
         }
         match body {
-            Body::Rows { values, stride: 1, .. } => {
-                let product = |(&column, &level): (&u32, &i32)| level * i32::from(values[column as usize]);
-                found[0] = columns.iter().zip(levels).map(product).sum();
+            Body::Rows { values: weights, stride, .. } => {
+                let row = room(bytes, levels.len());
+                row.iter_mut().zip(levels).for_each(|(byte, level)| *byte = *level as i8);
+                rows_of(kernels, Touched { weights, stride: *stride, columns, levels: row }, found);
             }
-            Body::Rows { values, stride, .. } => kernels.rows_i8(values, *stride, columns, levels, found),
             Body::Lists(lists) => kernels.lists_i8(lists, columns, levels, found),
             Body::Strips(strips) => kernels.strips_i8(strips, columns, levels, found),
             Body::Panels(panels) => kernels.panels_i8(panels, bytes, found),

@@ -15,6 +15,7 @@ mod check;
 mod codebook;
 mod codes;
 mod error;
+mod finish;
 mod grid;
 mod index;
 mod kernels;

@@ -18,16 +18,13 @@
 //! as sparse are quantized as they are; entries that it leaves out are zeros, so both forms agree.
 
 use crate::body::{Body, Element, Held, SPARE};
-use crate::kernels::{Kernels, LANES, Set, with_kernels};
+use crate::finish::{rows_of, touched, whole};
+use crate::kernels::{GROUP, Kernels, LANES, Rescale, Set, Touched, rescale, with_kernels};
 use crate::matrix::Store;
-use crate::quantize::quantize_at;
-use crate::quantized::Quantized;
 use crate::{Matrix, Scales};
 
 /// Why a form of another kind is a bug.
 const WHOLE: &str = "only called for panels and tiles";
-/// A multiple of what all types of panels have for a group.
-pub(crate) const WHOLE_GROUPS: usize = 32;
 
 /// One row of activations.
 #[derive(Clone, Copy, Debug)]
@@ -123,35 +120,26 @@ impl Matrix {
             }
             Store::Bytes(body, means) => {
                 let values = means.weighted(columns, values, &mut scratch.weighted);
+                let sums = room(&mut scratch.sums_i32, body.width(self.outputs));
+                if let Body::Rows { values: weights, stride, .. } = body {
+                    let (levels, s) = means.bytes(kernels, values, &mut scratch.bytes);
+                    let rows = Touched { weights, stride: *stride, columns, levels };
+                    if let Scales::Group { size, .. } = &means.scales {
+                        return means.add_groups(kernels, (rows, s), usize::from(*size), (bias, sums), out);
+                    }
+                    rows_of(kernels, rows, sums);
+                    return means.finish(
+                        kernels,
+                        sums,
+                        means.taken(touched(columns, levels)),
+                        (s, bias),
+                        out,
+                    );
+                }
                 let levels = room(&mut scratch.levels, values.len());
                 let s = means.quantize(kernels, values, levels);
-                let sums = room(&mut scratch.sums_i32, body.width(self.outputs));
-                if let (Scales::Group { size, .. }, Body::Rows { values: w, stride, .. }) =
-                    (&means.scales, body)
-                {
-                    out.copy_from_slice(bias);
-                    let size = u32::from(*size);
-                    let (mut columns, mut levels): (&[u32], &[i32]) = (columns, levels);
-                    while let Some(&first) = columns.first() {
-                        let group = first / size;
-                        let end = columns.iter().position(|c| c / size != group).unwrap_or(columns.len());
-                        let (run, run_levels) = (&columns[..end], &levels[..end]);
-                        (columns, levels) = (&columns[end..], &levels[end..]);
-                        match stride {
-                            1 => sums[0] = gather(run, run_levels, w, |x, w| x * i32::from(w)),
-                            _ => kernels.rows_i8(w, *stride, run, run_levels, sums),
-                        }
-                        means.add_group(group as usize, sums, run_levels, s, out);
-                    }
-                    return;
-                }
                 match body {
-                    Body::Rows { values: w, stride: 1, .. } => {
-                        sums[0] = gather(columns, levels, w, |x, w| x * i32::from(w));
-                    }
-                    Body::Rows { values: w, stride, .. } => {
-                        kernels.rows_i8(w, *stride, columns, levels, sums);
-                    }
+                    Body::Rows { .. } => unreachable!("rows are multiplied above"),
                     Body::Lists(lists) => kernels.lists_i8(lists, columns, levels, sums),
                     Body::Strips(strips) => kernels.strips_i8(strips, columns, levels, sums),
                     Body::Panels(panels) => {
@@ -164,7 +152,7 @@ impl Matrix {
                     }
                 }
                 let taken = means.taken(columns.iter().zip(&*levels).map(|(&c, &q)| (c as usize, q)));
-                means.rescale(sums, |sum| sum as f32, (s, taken), bias, out);
+                means.finish(kernels, sums, taken, (s, bias), out);
             }
             Store::Words(body, means) => {
                 let levels = room(&mut scratch.levels, values.len());
@@ -185,7 +173,7 @@ impl Matrix {
                         kernels.tiles_i32(tiles, row, sums);
                     }
                 }
-                means.rescale(sums, |sum| sum as f32, (s, None), bias, out);
+                rescale(sums, |sum| sum as f32, Rescale { s, scales: &means.scales, bias }, out);
             }
         }
     }
@@ -199,7 +187,7 @@ impl Matrix {
         out: &mut [f32],
         scratch: &mut Scratch,
     ) {
-        let inputs = self.inputs.next_multiple_of(WHOLE_GROUPS);
+        let inputs = self.inputs.next_multiple_of(GROUP);
         match &self.store {
             Store::Floats(body, _) => {
                 let sums = room(&mut scratch.sums_f32, self.outputs.next_multiple_of(LANES));
@@ -220,19 +208,15 @@ impl Matrix {
             }
             Store::Bytes(body, means) => {
                 let row = means.weighted_row(row, &mut scratch.weighted);
-                let levels = room(&mut scratch.levels, row.len());
-                let s = means.quantize(kernels, row, levels);
-                let bytes = room(&mut scratch.bytes, inputs);
-                kernels.narrow(levels, bytes);
-                bytes[row.len()..].fill(0);
+                let (bytes, s) = means.bytes(kernels, row, &mut scratch.bytes);
                 let sums = room(&mut scratch.sums_i32, self.outputs.next_multiple_of(LANES));
                 match body {
                     Body::Panels(panels) => kernels.panels_i8(panels, bytes, sums),
                     Body::Tiles(tiles) => kernels.tiles_i8(tiles, bytes, sums),
                     _ => unreachable!("{WHOLE}"),
                 }
-                let taken = means.taken(levels.iter().copied().enumerate());
-                means.rescale(sums, |sum| sum as f32, (s, taken), bias, out);
+                let taken = means.taken(whole(&bytes[..row.len()]));
+                means.finish(kernels, sums, taken, (s, bias), out);
             }
             Store::Words(body, means) => {
                 let levels = room(&mut scratch.levels, inputs);
@@ -244,109 +228,7 @@ impl Matrix {
                     Body::Tiles(tiles) => kernels.tiles_i32(tiles, levels, sums),
                     _ => unreachable!("{WHOLE}"),
                 }
-                means.rescale(sums, |sum| sum as f32, (s, None), bias, out);
-            }
-        }
-    }
-}
-
-/// What zero points take off every sum: the same of each, or each output's own zero point times a total.
-#[derive(Clone, Copy)]
-enum Taken<'a> {
-    Same(i64),
-    Points(&'a [i8], i64),
-}
-
-impl Quantized {
-    /// The activations as integers, and their scale.
-    fn quantize(&self, kernels: impl Kernels, values: &[f32], levels: &mut [i32]) -> f32 {
-        let most = self.grid.activation_levels();
-        match self.activations {
-            None => kernels.quantize(values, most, levels),
-            Some(scale) => {
-                quantize_at(values, scale, most, levels);
-                scale
-            }
-        }
-    }
-
-    /// The activations of these columns times the scales of the weight's rows, where rows have them.
-    fn weighted<'a>(&self, columns: &[u32], values: &'a [f32], scratch: &'a mut Vec<f32>) -> &'a [f32] {
-        let Scales::Row(scales) = &self.scales else { return values };
-        scratch.clear();
-        scratch.extend(columns.iter().zip(values).map(|(&c, x)| x * scales[c as usize]));
-        scratch
-    }
-
-    /// As [`weighted`](Quantized::weighted), of a row without gaps.
-    fn weighted_row<'a>(&self, row: &'a [f32], scratch: &'a mut Vec<f32>) -> &'a [f32] {
-        let Scales::Row(scales) = &self.scales else { return row };
-        scratch.clear();
-        scratch.extend(row.iter().zip(scales).map(|(x, scale)| x * scale));
-        scratch
-    }
-
-    /// What the zero points take off, from each input's activation; not for groups.
-    fn taken(&self, levels: impl Iterator<Item = (usize, i32)>) -> Option<Taken<'_>> {
-        let points = self.zero_points.as_deref()?;
-        Some(match self.scales {
-            Scales::Row(_) => Taken::Same(levels.map(|(i, q)| i64::from(q) * i64::from(points[i])).sum()),
-            Scales::Tensor(_) => {
-                Taken::Same(levels.map(|(_, q)| i64::from(q)).sum::<i64>() * i64::from(points[0]))
-            }
-            _ => Taken::Points(points, levels.map(|(_, q)| i64::from(q)).sum()),
-        })
-    }
-
-    /// `out_j = sum_j · (s · scale_j) + b_j`, where `sum_j` has lost what zero points take.
-    fn rescale<S: Copy + Into<i64>>(
-        &self,
-        sums: &[S],
-        float: impl Fn(S) -> f32,
-        (s, taken): (f32, Option<Taken<'_>>),
-        bias: &[f32],
-        out: &mut [f32],
-    ) {
-        let sums = &sums[..out.len()];
-        match taken {
-            None => self.rescale_by(|j| float(sums[j]), s, bias, out),
-            Some(Taken::Same(all)) => self.rescale_by(|j| (sums[j].into() - all) as f32, s, bias, out),
-            Some(Taken::Points(points, total)) => {
-                let sum = |j: usize| (sums[j].into() - i64::from(points[j]) * total) as f32;
-                self.rescale_by(sum, s, bias, out);
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn rescale_by(&self, sum: impl Fn(usize) -> f32, s: f32, bias: &[f32], out: &mut [f32]) {
-        let places = out.iter_mut().zip(bias).enumerate();
-        match &self.scales {
-            Scales::Tensor(scale) => places.for_each(|(j, (out, b))| *out = sum(j) * (s * scale) + b),
-            Scales::Channel(scales) => {
-                places.zip(scales).for_each(|((j, (out, b)), scale)| *out = sum(j) * (s * scale) + b);
-            }
-            Scales::Row(_) => places.for_each(|(j, (out, b))| *out = sum(j) * s + b),
-            Scales::Group { .. } => unreachable!("groups are added one by one"),
-        }
-    }
-
-    /// Adds the sums of one group of inputs.
-    fn add_group(&self, group: usize, sums: &[i32], levels: &[i32], s: f32, out: &mut [f32]) {
-        let first = group * out.len();
-        let scales = &self.scales.all()[first..][..out.len()];
-        match &self.zero_points {
-            None => {
-                for ((out, &sum), scale) in out.iter_mut().zip(sums).zip(scales) {
-                    *out += sum as f32 * (s * scale);
-                }
-            }
-            Some(points) => {
-                let total: i64 = levels.iter().map(|q| i64::from(*q)).sum();
-                let points = &points[first..][..scales.len()];
-                for (((out, &sum), scale), z) in out.iter_mut().zip(sums).zip(scales).zip(points) {
-                    *out += (i64::from(sum) - i64::from(*z) * total) as f32 * (s * scale);
-                }
+                rescale(sums, |sum| sum as f32, Rescale { s, scales: &means.scales, bias }, out);
             }
         }
     }
@@ -367,7 +249,7 @@ fn spread<'a, X: Copy, Y: Copy + Default>(
     as_number: impl Fn(X) -> Y,
     inputs: usize,
 ) -> &'a [Y] {
-    let spread = room(room_for, inputs.next_multiple_of(WHOLE_GROUPS));
+    let spread = room(room_for, inputs.next_multiple_of(GROUP));
     spread.fill(Y::default());
     for (&column, &x) in row.columns.iter().zip(numbers) {
         spread[..inputs][column as usize] = as_number(x);
@@ -397,10 +279,10 @@ impl Matrix {
                 if !matches!(means.scales, Scales::Group { .. }) =>
             {
                 let row = means.weighted_row(row, &mut scratch.weighted);
-                let levels = room(&mut scratch.levels, row.len());
-                let s = means.quantize(kernels, row, levels);
-                let taken = means.taken(levels.iter().copied().enumerate());
-                means.rescale(&[kernels.dot_i8(levels, values)], |sum| sum as f32, (s, taken), bias, out);
+                let (levels, s) = means.bytes(kernels, row, &mut scratch.bytes);
+                let levels = &levels[..row.len()];
+                let sum = kernels.dot_i8(levels, values);
+                means.finish(kernels, &[sum], means.taken(whole(levels)), (s, bias), out);
             }
             _ => return false,
         }
@@ -430,6 +312,7 @@ fn gather<X: Copy, W: Copy, S: std::iter::Sum>(
 }
 
 /// Room for `count` numbers, which may be anything.
+#[inline]
 pub(crate) fn room<T: Copy + Default>(numbers: &mut Vec<T>, count: usize) -> &mut [T] {
     if numbers.len() < count {
         numbers.resize(count, T::default());

@@ -4,12 +4,11 @@
 //! It multiplies unsigned by signed bytes and adds them in 32 bits, so nothing saturates. As in AVX2, activations go
 //! in as magnitudes and their signs move to the weights.
 
-use super::avx2::steps::{
-    QUADS, Quad, add_in_order, add_to, four_narrow_rows, four_rows, look_up, make_quads,
-};
-use super::avx2::{Avx2, forward_to_avx2, none_negative};
+use super::avx2::steps::{four_narrow_rows, four_rows, load, look_up, none_negative, store, store_in_order};
+use super::avx2::{Avx2, forward_to_avx2};
+use super::cuts::{self, Touched};
 use super::x86_bytes::byte_loops;
-use super::{Kernels, LANES};
+use super::{GROUP, Kernels, LANES, Rescale, portable};
 use crate::body::{Chunks, Panels, QUAD, Strips, TILE, Tiles, UNROLL};
 use bytemuck::must_cast;
 use std::arch::x86_64::*;
@@ -26,10 +25,10 @@ impl AvxVnni {
 }
 
 impl Kernels for AvxVnni {
-    fn rows_i8(self, weights: &[i8], stride: usize, columns: &[u32], levels: &[i32], sums: &mut [i32]) {
+    fn rows_i8(self, rows: Touched<'_>, sums: &mut [i32]) {
         // SAFETY: `self` exists only if the processor has AVX-VNNI, AVX2, FMA and POPCNT, which is all that the
         // call asks for.
-        unsafe { rows_i8(weights, stride, columns, levels, sums) }
+        unsafe { rows_i8(rows, sums) }
     }
 
     fn panels_i8(self, panels: &Panels<i8>, row: &[i8], sums: &mut [i32]) {
@@ -40,6 +39,11 @@ impl Kernels for AvxVnni {
     fn tiles_i8(self, tiles: &Tiles<i8>, row: &[i8], sums: &mut [i32]) {
         // SAFETY: as in `rows_i8`.
         unsafe { tiles_i8(tiles, row, sums) }
+    }
+
+    fn dot_i8(self, levels: &[i8], weights: &[i8]) -> i32 {
+        // SAFETY: as in `rows_i8`.
+        unsafe { dot_i8(levels, weights) }
     }
 
     forward_to_avx2!();
@@ -58,14 +62,8 @@ fn add_fours<const SIGNED: bool>(acc: __m256i, levels: __m256i, weights: __m256i
 /// Two blocks of rows, which is as many sums as there are registers.
 #[inline]
 #[target_feature(enable = "avx2,fma,popcnt,avxvnni")]
-fn widest_rows<const SIGNED: bool>(
-    weights: &[i8],
-    _left: usize,
-    at: usize,
-    quads: &[Quad],
-    sums: &mut [i32],
-) -> usize {
-    wide_rows::<2, SIGNED>(weights, at, quads, sums)
+fn widest_rows<const SIGNED: bool>(rows: Touched<'_>, at: usize, sums: &mut [i32]) -> usize {
+    wide_rows::<2, SIGNED>(rows, at, sums)
 }
 
 /// Eight panels, so that eight independent sums hide the latency of each; or four.

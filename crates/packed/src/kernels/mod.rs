@@ -10,6 +10,7 @@ mod avx2;
 mod avx512_vnni;
 #[cfg(target_arch = "x86_64")]
 mod avx_vnni;
+mod cuts;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod portable;
@@ -17,6 +18,7 @@ mod sets;
 #[cfg(target_arch = "x86_64")]
 mod x86_bytes;
 
+use crate::Scales;
 use crate::body::{Chunks, Panels, Strips, Tiles};
 use crate::quantize::quantize;
 
@@ -25,6 +27,8 @@ use neon::{Neon, NeonDot};
 #[cfg(target_arch = "x86_64")]
 use {avx_vnni::AvxVnni, avx2::Avx2, avx512_vnni::Avx512Vnni};
 
+pub(crate) use cuts::Touched;
+pub(crate) use portable::rescale;
 pub use sets::instruction_sets;
 pub(crate) use sets::{Set, with_kernels};
 
@@ -34,6 +38,17 @@ pub(crate) const LANES: usize = 8;
 /// Whether panels have fast loops on this processor: with any set of instructions of ours.
 pub(crate) fn has_panels() -> bool {
     !matches!(Set::best(), Set::Portable(_))
+}
+
+/// Rows of bytes are filled up to a multiple of so many: what all types of panels have for a group.
+pub(crate) const GROUP: usize = 32;
+
+/// What makes outputs of sums: the scale of the activations, those of the weights, and biases.
+#[derive(Clone, Copy)]
+pub(crate) struct Rescale<'a> {
+    pub(crate) s: f32,
+    pub(crate) scales: &'a Scales,
+    pub(crate) bias: &'a [f32],
 }
 
 /// Loops over rows of `stride` weights, where `stride` is 1 or a multiple of [`LANES`] and as long as `sums`;
@@ -46,9 +61,10 @@ pub(crate) trait Kernels: Copy {
     }
 
     /// As `rows_f32`, in integers: `levels` and weights are within `±127`.
-    fn rows_i8(self, weights: &[i8], stride: usize, columns: &[u32], levels: &[i32], sums: &mut [i32]) {
+    fn rows_i8(self, rows: Touched<'_>, sums: &mut [i32]) {
+        let Touched { weights, stride, columns, levels } = rows;
         sums.fill(0);
-        portable::rows(weights, stride, columns, levels, sums, |x, w| x * i32::from(w));
+        portable::rows(weights, stride, columns, levels, sums, |x, w| i32::from(x) * i32::from(w));
     }
 
     /// As `rows_f32`, in long integers.
@@ -130,9 +146,9 @@ pub(crate) trait Kernels: Copy {
         portable::dot(a, b, |x, w, sum| sum + x * w)
     }
 
-    /// The product of two vectors of the same length, in integers.
-    fn dot_i8(self, levels: &[i32], weights: &[i8]) -> i32 {
-        levels.iter().zip(weights).map(|(x, &w)| x * i32::from(w)).sum()
+    /// The product of two vectors of the same length, in integers within `±127`.
+    fn dot_i8(self, levels: &[i8], weights: &[i8]) -> i32 {
+        portable::dot_i8(levels, weights)
     }
 
     /// Puts the positions and the values of what is not zero to the front of `columns` and `values`, which have
@@ -141,14 +157,20 @@ pub(crate) trait Kernels: Copy {
         portable::compress(row, 0, 0, columns, values)
     }
 
-    /// Numbers that fit into bytes, as bytes; one of the two may be longer.
-    fn narrow(self, levels: &[i32], bytes: &mut [i8]) {
-        portable::narrow(levels, bytes);
-    }
-
     /// See [`quantize_row`](crate::quantize_row).
     fn quantize(self, row: &[f32], levels: i32, out: &mut [i32]) -> f32 {
         quantize(row, levels, out)
+    }
+
+    /// As `quantize` at 127 levels, in bytes: as many groups as the row takes, filled with zeros (if
+    /// nothing in it is undefined).
+    fn quantize_bytes(self, row: &[f32], bytes: &mut [[i8; GROUP]]) -> f32 {
+        portable::quantize_bytes(row, bytes.as_flattened_mut())
+    }
+
+    /// `out_j = sum_j · (s · scale_j) + b_j`, each operation rounded to single precision, nothing fused.
+    fn rescale(self, sums: &[i32], rescale: Rescale<'_>, out: &mut [f32]) {
+        portable::rescale(sums, |sum| sum as f32, rescale, out);
     }
 }
 

@@ -1,7 +1,9 @@
 //! Loops in plain safe code, for any processor; compilers turn them into whatever vectors there are.
 
-use super::LANES;
+use super::{LANES, Rescale};
+use crate::Scales;
 use crate::body::{CHUNK, Chunks, Element, Panels, QUAD, Strips, TILE, Tiles};
+use crate::quantize::INT8_LEVELS;
 use std::ops::AddAssign;
 
 /// `sums[c] += Σ product(values[i], weights[columns[i]][c])`.
@@ -143,12 +145,10 @@ pub(crate) fn tiles<W: Element, X: Copy, S: AddAssign + Default>(
     }
 }
 
-/// Numbers that fit into bytes, as bytes.
+/// The product of two vectors of bytes.
 #[inline(always)]
-pub(crate) fn narrow(levels: &[i32], bytes: &mut [i8]) {
-    for (byte, level) in bytes.iter_mut().zip(levels) {
-        *byte = *level as i8;
-    }
+pub(crate) fn dot_i8(levels: &[i8], weights: &[i8]) -> i32 {
+    levels.iter().zip(weights).map(|(&x, &w)| i32::from(x) * i32::from(w)).sum()
 }
 
 /// The sum of products, in eight running sums so that it is made of vector instructions.
@@ -182,4 +182,52 @@ pub(crate) fn compress(
         n += usize::from(x != 0.0);
     }
     n
+}
+
+/// By the rule of [`quantize_row`](crate::quantize_row) at 127 levels, in bytes; those beyond the row become zero.
+#[inline(always)]
+pub(crate) fn quantize_bytes(row: &[f32], bytes: &mut [i8]) -> f32 {
+    let (bytes, beyond) = bytes.split_at_mut(row.len());
+    beyond.fill(0);
+    // Without their signs, floats are in the order of their bits.
+    let largest = row.iter().fold(0, |m, x| m.max(x.to_bits() & 0x7fff_ffff));
+    let scale = f32::from_bits(largest) / INT8_LEVELS as f32;
+    if scale == 0.0 {
+        bytes.fill(0);
+        return 0.0;
+    }
+    for (byte, &x) in bytes.iter_mut().zip(row) {
+        let rounded = (x / scale + ROUNDER).to_bits() as i32;
+        *byte = rounded.wrapping_sub(ROUNDER.to_bits() as i32).clamp(-INT8_LEVELS, INT8_LEVELS) as i8;
+    }
+    scale
+}
+
+/// 1.5 · 2^23, which rounds what it is added to to an integer in the low bits, ties to even.
+pub(crate) const ROUNDER: f32 = 12_582_912.0;
+
+/// `out_j = sum_j · (s · scale_j) + b_j`, each operation rounded.
+#[inline(always)]
+pub(crate) fn rescale<S: Copy>(sums: &[S], float: impl Fn(S) -> f32, rescale: Rescale<'_>, out: &mut [f32]) {
+    let Rescale { s, scales, bias } = rescale;
+    match scales {
+        Scales::Tensor(scale) => {
+            let scale = s * scale;
+            for ((out, &sum), b) in out.iter_mut().zip(sums).zip(bias) {
+                *out = float(sum) * scale + b;
+            }
+        }
+        // Those of rows are in the activations already.
+        Scales::Row(_) => {
+            for ((out, &sum), b) in out.iter_mut().zip(sums).zip(bias) {
+                *out = float(sum) * s + b;
+            }
+        }
+        Scales::Group { .. } => unreachable!("sums of groups are added one by one"),
+        Scales::Channel(scales) => {
+            for (((out, &sum), b), scale) in out.iter_mut().zip(sums).zip(bias).zip(scales) {
+                *out = float(sum) * (s * scale) + b;
+            }
+        }
+    }
 }

@@ -44,13 +44,14 @@ fn check_integers_are_the_same(kernels: impl Kernels, set: &str) {
     for (case, stride) in [8, 16, 24, 32, 40, 64, 72, 96, 128, 200].into_iter().enumerate() {
         for nonzeros in [0, 1, 2, 3, 4, 5, 20, 61] {
             let seed = (case * 100 + nonzeros) as u64;
-            let levels = numbers(seed, nonzeros, 127);
+            let levels: Vec<i8> = numbers(seed, nonzeros, 127).iter().map(|&x| x as i8).collect();
             let columns: Vec<u32> = (0..nonzeros as u32).map(|i| i * 3 % 64).collect();
             let weights = numbers(seed + 1, 64 * stride, 127);
             let bytes: Vec<i8> = weights.iter().map(|&w| w as i8).collect();
             let (mut a, mut b) = (vec![1; stride], vec![2; stride]);
-            kernels.rows_i8(&bytes, stride, &columns, &levels, &mut a);
-            Portable.rows_i8(&bytes, stride, &columns, &levels, &mut b);
+            let rows = Touched { weights: &bytes, stride, columns: &columns, levels: &levels };
+            kernels.rows_i8(rows, &mut a);
+            Portable.rows_i8(rows, &mut b);
             assert_eq!(a, b, "{set}: stride {stride}, {nonzeros} non-zeros");
 
             let levels = numbers(seed, nonzeros, 32_767);
@@ -72,13 +73,10 @@ fn check_the_largest_integers_do_not_saturate(kernels: impl Kernels, set: &str) 
     for (x, w) in [(127, 127), (-127, 127), (127, -127), (-127, -127)] {
         for stride in [8, 32] {
             let mut sums = vec![0; stride];
-            kernels.rows_i8(
-                &vec![w as i8; 9 * stride],
-                stride,
-                &[0, 1, 2, 3, 4, 5, 6, 7, 8],
-                &[x; 9],
-                &mut sums,
-            );
+            let weights = vec![w as i8; 9 * stride];
+            let (columns, levels) = ([0, 1, 2, 3, 4, 5, 6, 7, 8], [x as i8; 9]);
+            let rows = Touched { weights: &weights, stride, columns: &columns, levels: &levels };
+            kernels.rows_i8(rows, &mut sums);
             assert_eq!(sums, vec![9 * x * w; stride], "{set}");
         }
     }
@@ -119,6 +117,11 @@ fn check_rows_are_quantized_and_compressed_alike(kernels: impl Kernels, set: &st
             assert_eq!(kernels.quantize(&row, levels, &mut a), Portable.quantize(&row, levels, &mut b));
             assert_eq!(a, b, "{set}");
         }
+        let mut bytes = vec![[3; GROUP]; count.div_ceil(GROUP)];
+        assert_eq!(kernels.quantize_bytes(&row, &mut bytes), Portable.quantize(&row, 127, &mut b), "{set}");
+        let (bytes, beyond) = bytes.as_flattened().split_at(count);
+        assert!(bytes.iter().zip(&b).all(|(a, b)| i32::from(*a) == *b), "{set}: {bytes:?} {b:?}");
+        assert!(beyond.iter().all(|b| *b == 0), "{set}");
         let expected: Vec<u32> = (0..count as u32).filter(|&i| row[i as usize] != 0.0).collect();
         let (mut columns, mut values) = (vec![9; count + LANES], vec![9.0; count + LANES]);
         for portable in [false, true] {
@@ -129,6 +132,49 @@ fn check_rows_are_quantized_and_compressed_alike(kernels: impl Kernels, set: &st
             assert_eq!(columns[..n], expected, "{set}");
             assert!(expected.iter().zip(&values).all(|(&i, v)| *v == row[i as usize]));
             columns.fill(9);
+        }
+    }
+}
+
+#[test]
+fn odd_rows_become_the_same_bytes() {
+    on_every_set!(check_odd_rows);
+}
+
+fn check_odd_rows(kernels: impl Kernels, set: &str) {
+    let odd =
+        [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, 1e-45, -1e-45, 1e-40, 0.0, -0.0];
+    let ties = [127.0, 0.5, 1.5, 2.5, -0.5, -1.5, -126.5, 126.5];
+    let mut rows: Vec<Vec<f32>> = odd.iter().map(|&x| vec![x]).collect();
+    rows.extend([odd.to_vec(), ties.to_vec(), odd[5..].to_vec(), vec![-0.0; 40], vec![]]);
+    rows.extend(odd.map(|x| [x].into_iter().chain((0..70).map(|i| i as f32 - 30.0)).collect()));
+    for row in rows {
+        let (mut bytes, mut levels) = (vec![[3; GROUP]; row.len().div_ceil(GROUP)], vec![3; row.len()]);
+        let s = kernels.quantize_bytes(&row, &mut bytes);
+        assert_eq!(s.to_bits(), Portable.quantize(&row, 127, &mut levels).to_bits(), "{set}: {row:?}");
+        let mut bytes: Vec<i32> = bytes.as_flattened().iter().map(|&b| i32::from(b)).collect();
+        match s.is_nan() {
+            // There is nothing to fill a row with that would be zero divided by this.
+            true => bytes.truncate(row.len()),
+            false => levels.resize(bytes.len(), 0),
+        }
+        assert_eq!(bytes, levels, "{set}: {row:?}");
+    }
+}
+
+#[test]
+fn products_of_two_vectors_are_the_same() {
+    on_every_set!(check_products_of_two_vectors);
+}
+
+fn check_products_of_two_vectors(kernels: impl Kernels, set: &str) {
+    let bytes = |seed, count| numbers(seed, count, 127).into_iter().map(|n| n as i8).collect::<Vec<_>>();
+    for count in [0, 1, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100, 1000] {
+        let (x, w) = (bytes(count as u64, count), bytes(7, count));
+        assert_eq!(kernels.dot_i8(&x, &w), Portable.dot_i8(&x, &w), "{set}: {count}");
+        for (x, w) in [(127i8, 127i8), (-127, 127), (127, -127), (-127, -127)] {
+            let expected = count as i32 * i32::from(x) * i32::from(w);
+            assert_eq!(kernels.dot_i8(&vec![x; count], &vec![w; count]), expected, "{set}: {count}");
         }
     }
 }

@@ -4,91 +4,107 @@
 //! instructions is not inlined into code for fewer, so that step cannot be a parameter: each set expands the loops
 //! beside a step of its own.
 
-/// Expands `rows_i8`, `panels_i8` and `tiles_i8` for instructions that include AVX2. Beside it there are
+/// Expands `rows_i8`, `panels_i8`, `tiles_i8` and `dot_i8` for instructions that include AVX2. Beside it there are
 /// - `add_fours::<SIGNED>(acc, levels, weights)`, which adds the products of four activations and four weights to
 ///   each of eight sums, and may take activations as unsigned without `SIGNED`;
-/// - `widest_rows::<SIGNED>(weights, left, at, quads, sums)`, which adds rows for at least 64 of the `left` columns
-///   from column `at` on, at least 64, and returns how many it did;
-/// - `widest_tiles::<SIGNED>(panels, size, row, sums)`, which multiplies the first of the panels of `size` weights and
-///   returns how many it did.
+/// - `widest_rows::<SIGNED>(rows, at, sums)`, which does the first of at least 64 columns from column `at` on, and
+///   returns how many;
+/// - `widest_tiles::<SIGNED>(panels, size, row, sums)`, which does the first of at least four panels of `size` weights,
+///   and returns how many.
 macro_rules! byte_loops {
     ($features:literal) => {
         /// Rows of weights, zeros included: each row that an activation touches is run through.
         #[target_feature(enable = $features)]
-        fn rows_i8(weights: &[i8], stride: usize, columns: &[u32], levels: &[i32], sums: &mut [i32]) {
-            sums.fill(0);
-            if none_negative(levels) {
-                all_rows_i8::<false>(weights, stride, columns, levels, sums);
+        fn rows_i8(rows: Touched<'_>, sums: &mut [i32]) {
+            if none_negative(rows.levels) {
+                all_rows_i8::<false>(rows, sums);
             } else {
-                all_rows_i8::<true>(weights, stride, columns, levels, sums);
+                all_rows_i8::<true>(rows, sums);
             }
         }
 
-        /// Rows in fours; without `SIGNED`, no activation may be negative.
+        /// Without `SIGNED`, no activation may be negative.
         #[inline]
         #[target_feature(enable = $features)]
-        fn all_rows_i8<const SIGNED: bool>(
-            weights: &[i8],
-            stride: usize,
-            columns: &[u32],
-            levels: &[i32],
-            sums: &mut [i32],
-        ) {
-            let mut quads = [Quad { starts: [0; 4], levels: 0 }; QUADS];
-            for (columns, levels) in columns.chunks(4 * QUADS).zip(levels.chunks(4 * QUADS)) {
-                let quads = make_quads(stride, columns, levels, &mut quads);
-                let mut at = 0;
-                while at < stride {
-                    at += match stride - at {
-                        left @ 64.. => widest_rows::<SIGNED>(weights, left, at, quads, sums),
-                        32.. => wide_rows::<1, SIGNED>(weights, at, quads, sums),
-                        _ => narrow_rows::<SIGNED>(weights, at, quads, sums),
-                    };
-                }
+        fn all_rows_i8<const SIGNED: bool>(rows: Touched<'_>, sums: &mut [i32]) {
+            let mut at = 0;
+            while at < rows.stride {
+                let left = &mut sums[at..rows.stride];
+                at += match left.len() {
+                    64.. => widest_rows::<SIGNED>(rows, at, left),
+                    32.. => wide_rows::<1, SIGNED>(rows, at, left),
+                    _ => narrow_rows::<SIGNED>(rows, at, left),
+                };
             }
         }
 
-        /// `B` blocks of 32 columns from column `at` on; returns the columns done.
+        /// `B` blocks of 32 columns from column `at` on, which `sums` begin with; returns the columns done.
         #[inline]
         #[target_feature(enable = $features)]
         fn wide_rows<const B: usize, const SIGNED: bool>(
-            weights: &[i8],
+            rows: Touched<'_>,
             at: usize,
-            quads: &[Quad],
             sums: &mut [i32],
         ) -> usize {
             let mut acc = [[_mm256_setzero_si256(); 4]; B];
-            for quad in quads {
-                let levels = _mm256_set1_epi32(quad.levels);
-                let rows = quad.starts.map(|start| &weights[start + at..][..32 * B]);
-                for (b, acc) in acc.iter_mut().enumerate() {
-                    for (acc, fours) in acc.iter_mut().zip(four_rows(rows, 32 * b)) {
-                        *acc = add_fours::<SIGNED>(*acc, levels, fours);
-                    }
-                }
+            let (fours, last) = rows.fours();
+            for four in fours {
+                add_wide_rows::<B, SIGNED>(&mut acc, rows.cut(four, at, 32 * B), four.levels);
+            }
+            if let Some(four) = last {
+                add_wide_rows::<B, SIGNED>(&mut acc, rows.cut(four, at, 32 * B), four.levels);
             }
             for (b, acc) in acc.into_iter().enumerate() {
-                add_in_order(&mut sums[at + 32 * b..][..32], acc);
+                store_in_order(&mut sums[32 * b..][..32], acc);
             }
             32 * B
         }
 
-        /// Eight columns from column `at` on; returns the columns done.
         #[inline]
         #[target_feature(enable = $features)]
-        fn narrow_rows<const SIGNED: bool>(
-            weights: &[i8],
-            at: usize,
-            quads: &[Quad],
-            sums: &mut [i32],
-        ) -> usize {
-            let mut acc = _mm256_setzero_si256();
-            for quad in quads {
-                let fours = four_narrow_rows(quad.starts.map(|start| &weights[start + at..][..LANES]));
-                acc = add_fours::<SIGNED>(acc, _mm256_set1_epi32(quad.levels), fours);
+        fn add_wide_rows<const B: usize, const SIGNED: bool>(
+            acc: &mut [[__m256i; 4]; B],
+            [r0, r1, r2, r3]: [&[i8]; 4],
+            levels: [i8; 4],
+        ) {
+            let levels = _mm256_set1_epi32(must_cast(levels));
+            for (b, acc) in acc.iter_mut().enumerate() {
+                let at = 32 * b;
+                let fours = four_rows([load(r0, at), load(r1, at), load(r2, at), load(r3, at)]);
+                acc[0] = add_fours::<SIGNED>(acc[0], levels, fours[0]);
+                acc[1] = add_fours::<SIGNED>(acc[1], levels, fours[1]);
+                acc[2] = add_fours::<SIGNED>(acc[2], levels, fours[2]);
+                acc[3] = add_fours::<SIGNED>(acc[3], levels, fours[3]);
             }
-            add_to(&mut sums[at..][..LANES], 0, acc);
+        }
+
+        /// Eight columns from column `at` on, which `sums` begin with; returns the columns done.
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn narrow_rows<const SIGNED: bool>(rows: Touched<'_>, at: usize, sums: &mut [i32]) -> usize {
+            let mut acc = _mm256_setzero_si256();
+            let (fours, last) = rows.fours();
+            for four in fours {
+                let weights = four_narrow_rows(rows.cut(four, at, LANES));
+                acc = add_fours::<SIGNED>(acc, _mm256_set1_epi32(must_cast(four.levels)), weights);
+            }
+            if let Some(four) = last {
+                let weights = four_narrow_rows(rows.cut(four, at, LANES));
+                acc = add_fours::<SIGNED>(acc, _mm256_set1_epi32(must_cast(four.levels)), weights);
+            }
+            store(sums, 0, acc);
             LANES
+        }
+
+        /// The product of two vectors of the same length.
+        #[target_feature(enable = $features)]
+        fn dot_i8(levels: &[i8], weights: &[i8]) -> i32 {
+            let ((x32, x), (w32, w)) = (levels.as_chunks::<32>(), weights.as_chunks::<32>());
+            let mut acc = _mm256_setzero_si256();
+            for (&x, &w) in x32.iter().zip(w32) {
+                acc = add_fours::<true>(acc, must_cast(x), must_cast(w));
+            }
+            must_cast::<__m256i, [i32; LANES]>(acc).iter().sum::<i32>() + portable::dot_i8(x, w)
         }
 
         /// Panels of 16 or 32 inputs.
@@ -145,23 +161,18 @@ macro_rules! byte_loops {
         /// Panels of `size` weights; without `SIGNED`, no activation may be negative.
         #[inline]
         #[target_feature(enable = $features)]
-        fn all_tiles_i8<const SIGNED: bool>(
-            mut weights: &[i8],
-            size: usize,
-            row: &[i8],
-            mut sums: &mut [i32],
-        ) {
-            while !weights.is_empty() {
-                let done = match weights.len() / size {
+        fn all_tiles_i8<const SIGNED: bool>(weights: &[i8], size: usize, row: &[i8], sums: &mut [i32]) {
+            let (mut at, count) = (0, sums.len() / LANES);
+            while at < count {
+                let (weights, sums) = (&weights[at * size..], &mut sums[at * LANES..]);
+                at += match count - at {
                     4.. => widest_tiles::<SIGNED>(weights, size, row, sums),
                     _ => few_tiles::<1, SIGNED>(weights, size, row, sums),
                 };
-                weights = &weights[done * size..];
-                sums = &mut sums[done * LANES..];
             }
         }
 
-        /// `P` panels at once, which share the loads of activations; returns how many those are.
+        /// The first `P` panels at once, which share the loads of activations; returns how many those are.
         #[inline]
         #[target_feature(enable = $features)]
         fn few_tiles<const P: usize, const SIGNED: bool>(
@@ -171,10 +182,8 @@ macro_rules! byte_loops {
             sums: &mut [i32],
         ) -> usize {
             let (row, _) = row.as_chunks::<QUAD>();
-            let count = size / TILE;
-            let row = &row[..count];
-            let (tiles, _) = weights.as_chunks::<TILE>();
-            let panels: [&[[i8; TILE]]; P] = std::array::from_fn(|p| &tiles[p * count..][..count]);
+            let row = &row[..size / TILE];
+            let panels = cuts::panels::<P>(weights, row.len());
             let mut acc = [_mm256_setzero_si256(); P];
             for (i, &levels) in row.iter().enumerate() {
                 let levels = _mm256_set1_epi32(must_cast(levels));

@@ -5,16 +5,18 @@
 //! `±127`, two products are within `±32258` and never saturate (-128 is refused when a matrix is made).
 
 mod forms;
+mod quantize;
 mod rows;
 pub(super) mod steps;
 
+use super::Rescale;
+use super::cuts::{self, Touched};
 use super::x86_bytes::byte_loops;
-use super::{Kernels, LANES, portable};
+use super::{GROUP, Kernels, LANES, portable};
 use crate::body::{Chunks, Panels, QUAD, Strips, TILE, Tiles, UNROLL};
-use crate::quantize::quantize;
 use bytemuck::must_cast;
 use std::arch::x86_64::*;
-use steps::{QUADS, Quad, add_in_order, add_to, four_narrow_rows, four_rows, look_up, make_quads};
+use steps::{four_narrow_rows, four_rows, load, look_up, none_negative, store, store_in_order};
 
 /// The proof that this processor has AVX2, FMA and POPCNT: only [`Avx2::detect`] makes one.
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +33,7 @@ impl Avx2 {
 }
 
 /// The methods of [`Kernels`] for a set of instructions that includes those of AVX2, the token of which is its first
-/// field, and improves on `rows_i8`, `panels_i8` and `tiles_i8` alone.
+/// field, and improves on `rows_i8`, `panels_i8`, `tiles_i8` and `dot_i8` alone.
 macro_rules! forward_to_avx2 {
     () => {
         forward_to_avx2! {
@@ -42,11 +44,11 @@ macro_rules! forward_to_avx2 {
             strips_f32(strips: &Strips<f32>, columns: &[u32], values: &[f32], sums: &mut [f32]) -> ();
             strips_i8(strips: &Strips<i8>, columns: &[u32], levels: &[i32], sums: &mut [i32]) -> ();
             panels_f32(panels: &Panels<f32>, row: &[f32], sums: &mut [f32]) -> ();
-            narrow(levels: &[i32], bytes: &mut [i8]) -> ();
             dot(a: &[f32], b: &[f32]) -> f32;
-            dot_i8(levels: &[i32], weights: &[i8]) -> i32;
             compress(row: &[f32], columns: &mut [u32], values: &mut [f32]) -> usize;
             quantize(row: &[f32], levels: i32, out: &mut [i32]) -> f32;
+            quantize_bytes(row: &[f32], bytes: &mut [[i8; GROUP]]) -> f32;
+            rescale(sums: &[i32], rescale: Rescale<'_>, out: &mut [f32]) -> ();
         }
     };
     ($($loop:ident($($name:ident: $type:ty),*) -> $result:ty;)*) => {
@@ -63,9 +65,9 @@ impl Kernels for Avx2 {
         unsafe { rows::rows_f32(weights, stride, columns, values, sums) }
     }
 
-    fn rows_i8(self, weights: &[i8], stride: usize, columns: &[u32], levels: &[i32], sums: &mut [i32]) {
+    fn rows_i8(self, rows: Touched<'_>, sums: &mut [i32]) {
         // SAFETY: as in `rows_f32`.
-        unsafe { rows_i8(weights, stride, columns, levels, sums) }
+        unsafe { rows_i8(rows, sums) }
     }
 
     fn rows_i32(self, weights: &[i32], stride: usize, columns: &[u32], levels: &[i32], sums: &mut [i64]) {
@@ -108,17 +110,12 @@ impl Kernels for Avx2 {
         unsafe { tiles_i8(tiles, row, sums) }
     }
 
-    fn narrow(self, levels: &[i32], bytes: &mut [i8]) {
-        // SAFETY: as in `rows_f32`.
-        unsafe { narrow(levels, bytes) }
-    }
-
     fn dot(self, a: &[f32], b: &[f32]) -> f32 {
         // SAFETY: as in `rows_f32`.
         unsafe { dot(a, b) }
     }
 
-    fn dot_i8(self, levels: &[i32], weights: &[i8]) -> i32 {
+    fn dot_i8(self, levels: &[i8], weights: &[i8]) -> i32 {
         // SAFETY: as in `rows_f32`.
         unsafe { dot_i8(levels, weights) }
     }
@@ -131,6 +128,16 @@ impl Kernels for Avx2 {
     fn quantize(self, row: &[f32], levels: i32, out: &mut [i32]) -> f32 {
         // SAFETY: as in `rows_f32`.
         unsafe { quantize_avx2(row, levels, out) }
+    }
+
+    fn quantize_bytes(self, row: &[f32], bytes: &mut [[i8; GROUP]]) -> f32 {
+        // SAFETY: as in `rows_f32`.
+        unsafe { quantize::quantize_bytes(row, bytes) }
+    }
+
+    fn rescale(self, sums: &[i32], rescale: Rescale<'_>, out: &mut [f32]) {
+        // SAFETY: as in `rows_f32`.
+        unsafe { rescale_avx2(sums, rescale, out) }
     }
 }
 
@@ -149,14 +156,8 @@ fn add_fours<const SIGNED: bool>(acc: __m256i, levels: __m256i, weights: __m256i
 /// Two blocks of rows, which is as many sums as there are registers.
 #[inline]
 #[target_feature(enable = "avx2,fma,popcnt")]
-fn widest_rows<const SIGNED: bool>(
-    weights: &[i8],
-    _left: usize,
-    at: usize,
-    quads: &[Quad],
-    sums: &mut [i32],
-) -> usize {
-    wide_rows::<2, SIGNED>(weights, at, quads, sums)
+fn widest_rows<const SIGNED: bool>(rows: Touched<'_>, at: usize, sums: &mut [i32]) -> usize {
+    wide_rows::<2, SIGNED>(rows, at, sums)
 }
 
 #[inline]
@@ -166,15 +167,6 @@ fn widest_tiles<const SIGNED: bool>(weights: &[i8], size: usize, row: &[i8], sum
 }
 
 byte_loops!("avx2,fma,popcnt");
-
-/// Whether no number is negative; looks at all of them, which is faster than to stop at the first.
-#[inline]
-#[target_feature(enable = "avx2,fma,popcnt")]
-pub(super) fn none_negative<T: Copy + Default + std::ops::BitOr<Output = T> + PartialOrd>(
-    numbers: &[T],
-) -> bool {
-    numbers.iter().fold(T::default(), |all, &n| all | n) >= T::default()
-}
 
 #[target_feature(enable = "avx2,fma,popcnt")]
 fn rows_i32(weights: &[i32], stride: usize, columns: &[u32], levels: &[i32], sums: &mut [i64]) {
@@ -196,23 +188,18 @@ fn lists_f32(lists: &Chunks<f32>, columns: &[u32], values: &[f32], sums: &mut [f
 }
 
 #[target_feature(enable = "avx2,fma,popcnt")]
-fn narrow(levels: &[i32], bytes: &mut [i8]) {
-    portable::narrow(levels, bytes);
-}
-
-#[target_feature(enable = "avx2,fma,popcnt")]
 fn dot(a: &[f32], b: &[f32]) -> f32 {
     portable::dot(a, b, |x, w, sum| x.mul_add(w, sum))
 }
 
 #[target_feature(enable = "avx2,fma,popcnt")]
-fn dot_i8(levels: &[i32], weights: &[i8]) -> i32 {
-    levels.iter().zip(weights).map(|(x, &w)| x * i32::from(w)).sum()
+fn quantize_avx2(row: &[f32], levels: i32, out: &mut [i32]) -> f32 {
+    crate::quantize::quantize(row, levels, out)
 }
 
 #[target_feature(enable = "avx2,fma,popcnt")]
-fn quantize_avx2(row: &[f32], levels: i32, out: &mut [i32]) -> f32 {
-    quantize(row, levels, out)
+fn rescale_avx2(sums: &[i32], rescale: Rescale<'_>, out: &mut [f32]) {
+    portable::rescale(sums, |sum| sum as f32, rescale, out);
 }
 
 /// For each set of lanes, the lanes in order, then anything.

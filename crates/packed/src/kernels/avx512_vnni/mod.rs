@@ -7,12 +7,11 @@
 
 mod wide;
 
-use super::avx2::steps::{
-    QUADS, Quad, add_in_order, add_to, four_narrow_rows, four_rows, look_up, make_quads,
-};
-use super::avx2::{Avx2, forward_to_avx2, none_negative};
+use super::avx2::steps::{four_narrow_rows, four_rows, load, look_up, none_negative, store, store_in_order};
+use super::avx2::{Avx2, forward_to_avx2};
+use super::cuts::{self, Touched};
 use super::x86_bytes::byte_loops;
-use super::{Kernels, LANES};
+use super::{GROUP, Kernels, LANES, Rescale, portable};
 use crate::body::{Chunks, Panels, QUAD, Strips, TILE, Tiles, UNROLL};
 use bytemuck::must_cast;
 use std::arch::x86_64::*;
@@ -35,10 +34,10 @@ impl Avx512Vnni {
 }
 
 impl Kernels for Avx512Vnni {
-    fn rows_i8(self, weights: &[i8], stride: usize, columns: &[u32], levels: &[i32], sums: &mut [i32]) {
+    fn rows_i8(self, rows: Touched<'_>, sums: &mut [i32]) {
         // SAFETY: `self` exists only if the processor has AVX-512 F, BW, VL and VNNI, AVX2, FMA and POPCNT, which is
         // all that the call asks for.
-        unsafe { rows_i8(weights, stride, columns, levels, sums) }
+        unsafe { rows_i8(rows, sums) }
     }
 
     fn panels_i8(self, panels: &Panels<i8>, row: &[i8], sums: &mut [i32]) {
@@ -49,6 +48,11 @@ impl Kernels for Avx512Vnni {
     fn tiles_i8(self, tiles: &Tiles<i8>, row: &[i8], sums: &mut [i32]) {
         // SAFETY: as in `rows_i8`.
         unsafe { tiles_i8(tiles, row, sums) }
+    }
+
+    fn dot_i8(self, levels: &[i8], weights: &[i8]) -> i32 {
+        // SAFETY: as in `rows_i8`.
+        unsafe { dot_i8(levels, weights) }
     }
 
     forward_to_avx2!();

@@ -1,24 +1,20 @@
 //! The widest steps of the loops over bytes: vectors of 512 bits.
 
-use super::LANES;
-use super::{Quad, add_to, few_tiles};
+use super::few_tiles;
 use crate::body::{QUAD, TILE};
+use crate::kernels::LANES;
+use crate::kernels::avx2::steps::{add_to, store};
+use crate::kernels::cuts::{self, Touched};
 use bytemuck::must_cast;
 use std::arch::x86_64::*;
 
 /// Two or one blocks of 64 columns.
 #[inline]
 #[target_feature(enable = "avx2,fma,popcnt,avx512f,avx512bw,avx512vl,avx512vnni")]
-pub(super) fn widest_rows<const SIGNED: bool>(
-    weights: &[i8],
-    left: usize,
-    at: usize,
-    quads: &[Quad],
-    sums: &mut [i32],
-) -> usize {
-    match left {
-        128.. => rows::<2, SIGNED>(weights, at, quads, sums),
-        _ => rows::<1, SIGNED>(weights, at, quads, sums),
+pub(super) fn widest_rows<const SIGNED: bool>(rows: Touched<'_>, at: usize, sums: &mut [i32]) -> usize {
+    match sums.len() {
+        128.. => wide_rows::<2, SIGNED>(rows, at, sums),
+        _ => wide_rows::<1, SIGNED>(rows, at, sums),
     }
 }
 
@@ -71,48 +67,59 @@ fn add_offsets(acc: __m512i, levels: __m512i) -> __m512i {
 
 #[inline]
 #[target_feature(enable = "avx2,fma,popcnt,avx512f,avx512bw,avx512vl,avx512vnni")]
-fn load(bytes: &[i8; 64]) -> __m512i {
-    // SAFETY: 64 bytes are read, which the array has, from an address that need not be aligned.
+fn load(bytes: &[i8], at: usize) -> __m512i {
+    let bytes = &bytes[at..][..64];
+    // SAFETY: 64 bytes are read, as many as the slice has, from an address that need not be aligned.
     unsafe { _mm512_loadu_si512(bytes.as_ptr().cast()) }
 }
 
-/// `B` blocks of 64 columns from column `at` on; returns the columns done.
+/// `B` blocks of 64 columns from column `at` on, which `sums` begin with; returns the columns done.
 #[inline]
 #[target_feature(enable = "avx2,fma,popcnt,avx512f,avx512bw,avx512vl,avx512vnni")]
-fn rows<const B: usize, const SIGNED: bool>(
-    weights: &[i8],
-    at: usize,
-    quads: &[Quad],
-    sums: &mut [i32],
-) -> usize {
+fn wide_rows<const B: usize, const SIGNED: bool>(rows: Touched<'_>, at: usize, sums: &mut [i32]) -> usize {
     let mut acc = [[_mm512_setzero_si512(); 4]; B];
     let mut offsets = _mm512_setzero_si512();
-    for quad in quads {
-        let levels = _mm512_set1_epi32(quad.levels);
-        let rows = quad.starts.map(|start| weights[start + at..][..64 * B].as_chunks::<64>().0);
-        if SIGNED {
-            offsets = add_offsets(offsets, levels);
-        }
-        for (b, acc) in acc.iter_mut().enumerate() {
-            let [r0, r1, r2, r3] =
-                [load(&rows[0][b]), load(&rows[1][b]), load(&rows[2][b]), load(&rows[3][b])];
-            // Four bytes of four rows side by side for each column, in the order that the lanes allow.
-            let (lo01, hi01) = (_mm512_unpacklo_epi8(r0, r1), _mm512_unpackhi_epi8(r0, r1));
-            let (lo23, hi23) = (_mm512_unpacklo_epi8(r2, r3), _mm512_unpackhi_epi8(r2, r3));
-            acc[0] = add_fours::<SIGNED>(acc[0], levels, _mm512_unpacklo_epi16(lo01, lo23));
-            acc[1] = add_fours::<SIGNED>(acc[1], levels, _mm512_unpackhi_epi16(lo01, lo23));
-            acc[2] = add_fours::<SIGNED>(acc[2], levels, _mm512_unpacklo_epi16(hi01, hi23));
-            acc[3] = add_fours::<SIGNED>(acc[3], levels, _mm512_unpackhi_epi16(hi01, hi23));
-        }
+    let (fours, last) = rows.fours();
+    for four in fours {
+        let levels = _mm512_set1_epi32(must_cast(four.levels));
+        add_wide_rows::<B, SIGNED>(&mut acc, &mut offsets, rows.cut(four, at, 64 * B), levels);
+    }
+    if let Some(four) = last {
+        let levels = _mm512_set1_epi32(must_cast(four.levels));
+        add_wide_rows::<B, SIGNED>(&mut acc, &mut offsets, rows.cut(four, at, 64 * B), levels);
     }
     for (b, acc) in acc.into_iter().enumerate() {
-        let sums = &mut sums[at + 64 * b..][..64];
-        for (n, sum) in in_order(acc.map(|a| _mm512_sub_epi32(a, offsets))).into_iter().enumerate() {
-            add_to(sums, 16 * n, _mm512_castsi512_si256(sum));
-            add_to(sums, 16 * n + 8, _mm512_extracti64x4_epi64::<1>(sum));
+        let sums = &mut sums[64 * b..][..64];
+        for (n, sum) in in_order(acc).into_iter().enumerate() {
+            let sum = _mm512_sub_epi32(sum, offsets);
+            store(sums, 16 * n, _mm512_castsi512_si256(sum));
+            store(sums, 16 * n + 8, _mm512_extracti64x4_epi64::<1>(sum));
         }
     }
     64 * B
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma,popcnt,avx512f,avx512bw,avx512vl,avx512vnni")]
+fn add_wide_rows<const B: usize, const SIGNED: bool>(
+    acc: &mut [[__m512i; 4]; B],
+    offsets: &mut __m512i,
+    [r0, r1, r2, r3]: [&[i8]; 4],
+    levels: __m512i,
+) {
+    if SIGNED {
+        *offsets = add_offsets(*offsets, levels);
+    }
+    for (b, acc) in acc.iter_mut().enumerate() {
+        let (r0, r1, r2, r3) = (load(r0, 64 * b), load(r1, 64 * b), load(r2, 64 * b), load(r3, 64 * b));
+        // Four bytes of four rows side by side for each column, in the order that the lanes allow.
+        let (lo01, hi01) = (_mm512_unpacklo_epi8(r0, r1), _mm512_unpackhi_epi8(r0, r1));
+        let (lo23, hi23) = (_mm512_unpacklo_epi8(r2, r3), _mm512_unpackhi_epi8(r2, r3));
+        acc[0] = add_fours::<SIGNED>(acc[0], levels, _mm512_unpacklo_epi16(lo01, lo23));
+        acc[1] = add_fours::<SIGNED>(acc[1], levels, _mm512_unpackhi_epi16(lo01, lo23));
+        acc[2] = add_fours::<SIGNED>(acc[2], levels, _mm512_unpacklo_epi16(hi01, hi23));
+        acc[3] = add_fours::<SIGNED>(acc[3], levels, _mm512_unpackhi_epi16(hi01, hi23));
+    }
 }
 
 /// Sums of 64 columns in their order: a quarter of each vector belongs to four columns of every sixteen.
@@ -140,8 +147,7 @@ fn tiles<const P: usize, const SIGNED: bool>(
     sums: &mut [i32],
 ) -> usize {
     let (row, _) = row.as_chunks::<{ 2 * QUAD }>();
-    let panels: [&[[i8; 2 * TILE]]; P] =
-        std::array::from_fn(|p| &weights[p * size..][..size].as_chunks().0[..row.len()]);
+    let panels = cuts::panels::<P>(weights, size / TILE);
     let spread = _mm512_setr_epi32(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1);
     let mut acc = [_mm512_setzero_si512(); P];
     let mut offsets = _mm512_setzero_si512();
@@ -152,7 +158,7 @@ fn tiles<const P: usize, const SIGNED: bool>(
             offsets = add_offsets(offsets, levels);
         }
         for p in 0..P {
-            acc[p] = add_fours::<SIGNED>(acc[p], levels, load(&panels[p][i]));
+            acc[p] = add_fours::<SIGNED>(acc[p], levels, load(panels[p][2 * i..][..2].as_flattened(), 0));
         }
     }
     for (sums, acc) in sums.as_chunks_mut::<LANES>().0.iter_mut().zip(acc) {

@@ -1,6 +1,6 @@
 //! Panels and tiles of bytes, written once for NEON with and without the instruction for products of bytes.
 
-/// Expands `panels_i8` and `tiles_i8`; beside it there is `add_fours(acc, levels, weights)`.
+/// Expands `panels_i8`, `tiles_i8` and `dot_i8`; beside it there is `add_fours(acc, levels, weights)`.
 macro_rules! byte_loops {
     ($features:literal) => {
         /// Panels of 16 or 32 inputs.
@@ -53,18 +53,27 @@ macro_rules! byte_loops {
             }
         }
 
+        /// The product of two vectors of the same length.
+        #[target_feature(enable = $features)]
+        fn dot_i8(levels: &[i8], weights: &[i8]) -> i32 {
+            let ((x16, x), (w16, w)) = (levels.as_chunks::<16>(), weights.as_chunks::<16>());
+            let mut acc = vdupq_n_s32(0);
+            for (x, w) in x16.iter().zip(w16) {
+                acc = add_fours(acc, load(x), load(w));
+            }
+            vaddvq_s32(acc) + portable::dot_i8(x, w)
+        }
+
         /// The whole matrix in one long loop.
         #[target_feature(enable = $features)]
         fn tiles_i8(tiles: &Tiles<i8>, row: &[i8], sums: &mut [i32]) {
-            let size = tiles.panel();
-            let (mut weights, mut sums) = (&tiles.values[..], sums);
-            while !weights.is_empty() {
-                let done = match weights.len() / size {
+            let (size, count, mut at) = (tiles.panel(), sums.len() / 8, 0);
+            while at < count {
+                let (weights, sums) = (&tiles.values[at * size..], &mut sums[at * 8..]);
+                at += match count - at {
                     4.. => few_tiles::<4>(weights, size, row, sums),
                     _ => few_tiles::<1>(weights, size, row, sums),
                 };
-                weights = &weights[done * size..];
-                sums = &mut sums[done * 8..];
             }
         }
 
@@ -72,17 +81,15 @@ macro_rules! byte_loops {
         #[inline]
         #[target_feature(enable = $features)]
         fn few_tiles<const P: usize>(weights: &[i8], size: usize, row: &[i8], sums: &mut [i32]) -> usize {
-            let count = size / TILE;
-            let row = &row.as_chunks::<QUAD>().0[..count];
-            let (tiles, _) = weights.as_chunks::<16>().0.as_chunks::<2>();
-            let panels: [&[[[i8; 16]; 2]]; P] = std::array::from_fn(|p| &tiles[p * count..][..count]);
+            let row = &row.as_chunks::<QUAD>().0[..size / TILE];
+            let panels = cuts::panels::<P>(weights, row.len());
             let mut acc = [[vdupq_n_s32(0); 2]; P];
             for (i, &levels) in row.iter().enumerate() {
-                let levels = vreinterpretq_s8_s32(vdupq_n_s32(i32::from_le_bytes(levels.map(|x| x as u8))));
+                let levels = vreinterpretq_s8_s32(vdupq_n_s32(must_cast(levels)));
                 for p in 0..P {
-                    let [lower, upper] = &panels[p][i];
-                    acc[p][0] = add_fours(acc[p][0], levels, load(lower));
-                    acc[p][1] = add_fours(acc[p][1], levels, load(upper));
+                    let (halves, _) = panels[p][i].as_chunks::<16>();
+                    acc[p][0] = add_fours(acc[p][0], levels, load(&halves[0]));
+                    acc[p][1] = add_fours(acc[p][1], levels, load(&halves[1]));
                 }
             }
             for (sums, acc) in sums.as_chunks_mut::<4>().0.iter_mut().zip(acc.as_flattened()) {

@@ -2,7 +2,9 @@
 
 use super::{Neon, byte_loops, load, load_eight, store};
 use crate::body::{Panels, QUAD, TILE, Tiles, UNROLL};
-use crate::kernels::{Kernels, LANES};
+use crate::kernels::cuts::{self, Touched};
+use crate::kernels::{Kernels, LANES, portable};
+use bytemuck::must_cast;
 use std::arch::aarch64::*;
 use std::arch::{asm, is_aarch64_feature_detected};
 
@@ -23,10 +25,10 @@ impl Kernels for NeonDot {
         self.0.rows_f32(weights, stride, columns, values, sums);
     }
 
-    fn rows_i8(self, weights: &[i8], stride: usize, columns: &[u32], levels: &[i32], sums: &mut [i32]) {
+    fn rows_i8(self, rows: Touched<'_>, sums: &mut [i32]) {
         // SAFETY: `self` exists only if the processor has NEON and the instruction for products of bytes, which is
         // all that the call asks for.
-        unsafe { rows_i8(weights, stride, columns, levels, sums) }
+        unsafe { rows_i8(rows, sums) }
     }
 
     fn panels_f32(self, panels: &Panels<f32>, row: &[f32], sums: &mut [f32]) {
@@ -41,6 +43,11 @@ impl Kernels for NeonDot {
     fn tiles_i8(self, tiles: &Tiles<i8>, row: &[i8], sums: &mut [i32]) {
         // SAFETY: as in `rows_i8`.
         unsafe { tiles_i8(tiles, row, sums) }
+    }
+
+    fn dot_i8(self, levels: &[i8], weights: &[i8]) -> i32 {
+        // SAFETY: as in `rows_i8`.
+        unsafe { dot_i8(levels, weights) }
     }
 
     fn dot(self, a: &[f32], b: &[f32]) -> f32 {
@@ -69,45 +76,31 @@ fn add_fours(acc: int32x4_t, levels: int8x16_t, weights: int8x16_t) -> int32x4_t
 }
 
 #[target_feature(enable = "neon,dotprod")]
-fn rows_i8(weights: &[i8], stride: usize, columns: &[u32], levels: &[i32], sums: &mut [i32]) {
+fn rows_i8(rows: Touched<'_>, sums: &mut [i32]) {
     let mut at = 0;
-    while at < stride {
-        let sums = &mut sums[at..];
-        at += match stride - at {
-            64.. => block::<4>(weights, (stride, at), columns, levels, sums),
-            32.. => block::<2>(weights, (stride, at), columns, levels, sums),
-            16.. => block::<1>(weights, (stride, at), columns, levels, sums),
-            _ => narrow_block(weights, (stride, at), columns, levels, sums),
+    while at < rows.stride {
+        let left = &mut sums[at..rows.stride];
+        at += match left.len() {
+            64.. => block::<4>(rows, at, left),
+            32.. => block::<2>(rows, at, left),
+            16.. => block::<1>(rows, at, left),
+            _ => narrow_block(rows, at, left),
         };
     }
 }
 
-/// `N` blocks of 16 columns of rows of `stride` weights, from column `at` on, four rows at a time; returns the
-/// columns done.
+/// `N` blocks of 16 columns from column `at` on, which `sums` begin with, four rows at a time; returns the columns
+/// done.
 #[inline]
 #[target_feature(enable = "neon,dotprod")]
-fn block<const N: usize>(
-    weights: &[i8],
-    (stride, at): (usize, usize),
-    columns: &[u32],
-    levels: &[i32],
-    sums: &mut [i32],
-) -> usize {
+fn block<const N: usize>(rows: Touched<'_>, at: usize, sums: &mut [i32]) -> usize {
     let mut acc = [[vdupq_n_s32(0); 4]; N];
-    for (columns, levels) in columns.chunks(4).zip(levels.chunks(4)) {
-        let (columns, levels) = four(columns, levels);
-        let rows = columns.map(|column| weights[column * stride + at..][..16 * N].as_chunks::<16>().0);
-        for (n, acc) in acc.iter_mut().enumerate() {
-            let [r0, r1, r2, r3] =
-                [load(&rows[0][n]), load(&rows[1][n]), load(&rows[2][n]), load(&rows[3][n])];
-            // Four bytes of four rows side by side for each column.
-            let lower = (vzip1q_s8(r0, r1), vzip1q_s8(r2, r3));
-            let upper = (vzip2q_s8(r0, r1), vzip2q_s8(r2, r3));
-            let fours = [first_fours(lower), last_fours(lower), first_fours(upper), last_fours(upper)];
-            for (acc, fours) in acc.iter_mut().zip(fours) {
-                *acc = add_fours(*acc, levels, fours);
-            }
-        }
+    let (fours, last) = rows.fours();
+    for four in fours {
+        add_rows(&mut acc, rows.cut(four, at, 16 * N), spread(four.levels));
+    }
+    if let Some(four) = last {
+        add_rows(&mut acc, rows.cut(four, at, 16 * N), spread(four.levels));
     }
     for (sums, acc) in sums.as_chunks_mut::<4>().0.iter_mut().zip(acc.as_flattened()) {
         store(sums, *acc);
@@ -115,45 +108,57 @@ fn block<const N: usize>(
     16 * N
 }
 
+#[inline]
+#[target_feature(enable = "neon,dotprod")]
+fn add_rows<const N: usize>(acc: &mut [[int32x4_t; 4]; N], rows: [&[i8]; 4], levels: int8x16_t) {
+    let [r0, r1, r2, r3] = rows;
+    let (r0, r1) = (r0.as_chunks::<16>().0, r1.as_chunks::<16>().0);
+    let (r2, r3) = (r2.as_chunks::<16>().0, r3.as_chunks::<16>().0);
+    for (n, acc) in acc.iter_mut().enumerate() {
+        let (r0, r1, r2, r3) = (load(&r0[n]), load(&r1[n]), load(&r2[n]), load(&r3[n]));
+        // Four bytes of four rows side by side for each column.
+        let lower = (vzip1q_s8(r0, r1), vzip1q_s8(r2, r3));
+        let upper = (vzip2q_s8(r0, r1), vzip2q_s8(r2, r3));
+        acc[0] = add_fours(acc[0], levels, first_fours(lower));
+        acc[1] = add_fours(acc[1], levels, last_fours(lower));
+        acc[2] = add_fours(acc[2], levels, first_fours(upper));
+        acc[3] = add_fours(acc[3], levels, last_fours(upper));
+    }
+}
+
 /// Eight columns; returns that.
 #[inline]
 #[target_feature(enable = "neon,dotprod")]
-fn narrow_block(
-    weights: &[i8],
-    (stride, at): (usize, usize),
-    columns: &[u32],
-    levels: &[i32],
-    sums: &mut [i32],
-) -> usize {
+fn narrow_block(rows: Touched<'_>, at: usize, sums: &mut [i32]) -> usize {
     let mut acc = [vdupq_n_s32(0); 2];
-    for (columns, levels) in columns.chunks(4).zip(levels.chunks(4)) {
-        let (columns, levels) = four(columns, levels);
-        let rows = columns.map(|column| &weights[column * stride + at..].as_chunks::<LANES>().0[0]);
-        let [r0, r1, r2, r3] =
-            [load_eight(rows[0]), load_eight(rows[1]), load_eight(rows[2]), load_eight(rows[3])];
-        let pairs = (
-            vcombine_s8(vzip1_s8(r0, r1), vzip2_s8(r0, r1)),
-            vcombine_s8(vzip1_s8(r2, r3), vzip2_s8(r2, r3)),
-        );
-        acc[0] = add_fours(acc[0], levels, first_fours(pairs));
-        acc[1] = add_fours(acc[1], levels, last_fours(pairs));
+    let (fours, last) = rows.fours();
+    for four in fours {
+        add_narrow_rows(&mut acc, rows.cut(four, at, LANES), spread(four.levels));
     }
-    for (sums, acc) in sums.as_chunks_mut::<4>().0.iter_mut().zip(acc) {
-        store(sums, acc);
+    if let Some(four) = last {
+        add_narrow_rows(&mut acc, rows.cut(four, at, LANES), spread(four.levels));
     }
+    let (sums, _) = sums.as_chunks_mut::<4>();
+    store(&mut sums[0], acc[0]);
+    store(&mut sums[1], acc[1]);
     LANES
 }
 
-/// Four rows and their activations, from four or fewer: what is missing has an activation of zero.
 #[inline]
 #[target_feature(enable = "neon,dotprod")]
-fn four(columns: &[u32], levels: &[i32]) -> ([usize; 4], int8x16_t) {
-    let (mut rows, mut bytes) = ([columns[0] as usize; 4], [0; 4]);
-    for i in 0..columns.len().min(4) {
-        rows[i] = columns[i] as usize;
-        bytes[i] = levels[i] as u8;
-    }
-    (rows, vreinterpretq_s8_s32(vdupq_n_s32(i32::from_le_bytes(bytes))))
+fn add_narrow_rows(acc: &mut [int32x4_t; 2], rows: [&[i8]; 4], levels: int8x16_t) {
+    let [r0, r1, r2, r3] = rows;
+    let (r0, r1, r2, r3) = (load_eight(r0), load_eight(r1), load_eight(r2), load_eight(r3));
+    let r01 = vcombine_s8(vzip1_s8(r0, r1), vzip2_s8(r0, r1));
+    let r23 = vcombine_s8(vzip1_s8(r2, r3), vzip2_s8(r2, r3));
+    acc[0] = add_fours(acc[0], levels, first_fours((r01, r23)));
+    acc[1] = add_fours(acc[1], levels, last_fours((r01, r23)));
+}
+
+#[inline]
+#[target_feature(enable = "neon,dotprod")]
+fn spread(levels: [i8; 4]) -> int8x16_t {
+    vreinterpretq_s8_s32(vdupq_n_s32(must_cast(levels)))
 }
 
 /// Four of four rows side by side, for the first four of eight columns, from pairs of two rows each.

@@ -9,8 +9,10 @@ mod dot;
 mod floats;
 mod rows;
 
-use super::Kernels;
+use super::cuts::{self, Touched};
+use super::{Kernels, portable};
 use crate::body::{Panels, QUAD, TILE, Tiles, UNROLL};
+use bytemuck::must_cast;
 use bytes::byte_loops;
 use std::arch::aarch64::*;
 use std::arch::is_aarch64_feature_detected;
@@ -34,9 +36,9 @@ impl Kernels for Neon {
         unsafe { floats::rows_f32(weights, stride, columns, values, sums) }
     }
 
-    fn rows_i8(self, weights: &[i8], stride: usize, columns: &[u32], levels: &[i32], sums: &mut [i32]) {
+    fn rows_i8(self, rows: Touched<'_>, sums: &mut [i32]) {
         // SAFETY: as in `rows_f32`.
-        unsafe { rows::rows_i8(weights, stride, columns, levels, sums) }
+        unsafe { rows::rows_i8(rows, sums) }
     }
 
     fn panels_f32(self, panels: &Panels<f32>, row: &[f32], sums: &mut [f32]) {
@@ -52,6 +54,11 @@ impl Kernels for Neon {
     fn tiles_i8(self, tiles: &Tiles<i8>, row: &[i8], sums: &mut [i32]) {
         // SAFETY: as in `rows_f32`.
         unsafe { tiles_i8(tiles, row, sums) }
+    }
+
+    fn dot_i8(self, levels: &[i8], weights: &[i8]) -> i32 {
+        // SAFETY: as in `rows_f32`.
+        unsafe { dot_i8(levels, weights) }
     }
 
     fn dot(self, a: &[f32], b: &[f32]) -> f32 {
@@ -78,8 +85,9 @@ fn load(bytes: &[i8; 16]) -> int8x16_t {
 
 #[inline]
 #[target_feature(enable = "neon")]
-fn load_eight(bytes: &[i8; 8]) -> int8x8_t {
-    // SAFETY: 8 bytes are read, which the array has; they need not be aligned.
+fn load_eight(bytes: &[i8]) -> int8x8_t {
+    let bytes = &bytes[..8];
+    // SAFETY: 8 bytes are read, as many as the slice has; they need not be aligned.
     unsafe { vld1_s8(bytes.as_ptr()) }
 }
 
