@@ -11,6 +11,7 @@
 //! How integers lie in memory and how they are multiplied is `nlpress-packed`'s; this crate decides which
 //! integers and scales stand for which floats, and refuses to know what a file or a pipeline is.
 
+pub mod binary;
 pub mod error;
 pub mod f16;
 pub mod gradient;
@@ -19,8 +20,13 @@ pub mod grid;
 pub mod int32;
 pub mod int4;
 pub mod int8;
+pub mod lattice;
+mod lesson;
 pub mod module;
+pub mod qat;
+mod shadow;
 mod sites;
+pub mod ternary;
 
 pub use error::{BadBytes, QuantError};
 pub use gradient::{Coding, GradientWire};
@@ -31,4 +37,13 @@ pub use nlpress_packed::{Matrix, Per, Scales};
 use nlpress_technique::Kind;
 
 /// Every technique of this crate.
-pub const KINDS: &[Kind] = &[int8::KIND, int4::KIND, f16::KIND, int32::KIND, gradients::KIND];
+pub const KINDS: &[Kind] = &[
+    int8::KIND,
+    int4::KIND,
+    f16::KIND,
+    int32::KIND,
+    gradients::KIND,
+    qat::KIND,
+    ternary::KIND,
+    binary::KIND,
+];

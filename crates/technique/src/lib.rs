@@ -10,9 +10,11 @@ pub mod contract;
 pub mod cx;
 pub mod kind;
 pub mod spend;
+pub mod tune;
 
 pub use cx::{Cx, Needs, Teacher};
 pub use kind::{Family, Kind, parse};
+pub use tune::{BadTuning, Training, Tuning};
 
 use nlpress_core::event::Stopped;
 use nlpress_model::{Model, ModelError, Outline, SiteId};

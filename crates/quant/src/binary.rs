@@ -1,0 +1,119 @@
+//! `quant.binary`: each weight becomes a scale or its negative.
+//!
+//! XNOR-Net's binary weights (Rastegari et al. 2016, arXiv:1603.05279): the sign of a weight times the mean magnitude
+//! of its output's weights, which is the least squared error (equation 6). The network is trained with its weights
+//! rounded (see [`shadow`](crate::shadow)), after BinaryConnect (Courbariaux et al. 2015, arXiv:1511.00363): a weight
+//! that is already far out gets no gradient that would move it further, because its sign cannot change for that.
+
+use nlpress_model::{Model, Outline, SiteId};
+use nlpress_packed::{Per, Values};
+use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, Tuning, parse};
+use serde::Deserialize;
+
+use crate::int8::read_per;
+use crate::lattice::Kept;
+use crate::lesson::{DISTILL, Lesson};
+use crate::qat::TRAIN;
+use crate::shadow::{Course, Rounded, Rule};
+use crate::ternary::{OR_NONE, Train, course};
+use crate::{QuantError, sites};
+
+/// The technique's configuration.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(try_from = "Raw")]
+pub struct Binary {
+    per: Per,
+    train: Option<Tuning>,
+    distill: Option<Lesson>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    per: Option<String>,
+    train: Option<Train>,
+    distill: Option<Lesson>,
+}
+
+impl TryFrom<Raw> for Binary {
+    type Error = QuantError;
+
+    fn try_from(raw: Raw) -> Result<Self, QuantError> {
+        let per = raw.per.as_deref().map_or(Ok(Per::Channel), read_per)?;
+        let (train, distill) = course(raw.train, raw.distill)?;
+        Ok(Self { per, train, distill })
+    }
+}
+
+/// The technique's entry.
+pub const KIND: Kind = Kind {
+    name: "quant.binary",
+    family: Family::Quantize,
+    summary: "weights become a scale or its negative, and the network is trained with them so",
+    source: "Rastegari et al. 2016, arXiv:1603.05279 (XNOR-Net, binary weights); Courbariaux et al. 2015, \
+             arXiv:1511.00363 (BinaryConnect)",
+    example: "train = { epochs = 2 }",
+    on: &["**"],
+    settings: &[
+        ("per", "\"channel\" (default): the scale of each output; \"tensor\": of each site"),
+        (TRAIN.0, OR_NONE),
+        DISTILL,
+    ],
+    parse: parse::<Binary>,
+};
+
+/// The mean magnitude of each output's living weights; 1 where all are zero.
+pub fn scales(entries: Kept<'_>) -> Vec<f32> {
+    let counts = entries.sums(|_, _, _| 1.0);
+    let sums = entries.sums(|_, _, w| w.abs());
+    let scale = |(sum, n): (&f64, &f64)| if *sum > 0.0 { (sum / n) as f32 } else { 1.0 };
+    sums.iter().zip(&counts).map(scale).collect()
+}
+
+/// Rounds to signs.
+#[derive(Debug)]
+struct Signs;
+
+impl Rule for Signs {
+    fn round(&self, entries: Kept<'_>, into: &mut Rounded) {
+        into.scales = scales(entries);
+        into.integers.clear();
+        into.integers.extend(entries.values.iter().map(|w| if *w < 0.0 { -1.0 } else { 1.0 }));
+    }
+
+    fn learn(&mut self, entries: Kept<'_>, rounded: &Rounded, gradient: &mut [f32], _: f64) {
+        let clip: f32 = std::env::var("Q_CLIP").ok().and_then(|x| x.parse().ok()).unwrap_or(1.0);
+        let rows =
+            entries.values.chunks_exact(entries.outputs).zip(gradient.chunks_exact_mut(entries.outputs));
+        for (values, gradient) in rows {
+            for ((w, g), s) in values.iter().zip(gradient).zip(&rounded.scales) {
+                let outwards = *w * *g < 0.0;
+                if outwards && w.abs() > clip * s {
+                    *g = 0.0;
+                }
+            }
+        }
+    }
+}
+
+impl Technique for Binary {
+    fn needs(&self) -> Needs {
+        let teacher = self.distill.as_ref().is_some_and(Lesson::needs_teacher);
+        let trains = self.train.is_some();
+        Needs { training: trains, validation: trains, teacher }
+    }
+
+    fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
+        sites::plan(before, on, Values::Int8(self.per), problems)
+    }
+
+    fn apply(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
+        let course = Course {
+            tuning: self.train.as_ref(),
+            lesson: self.distill.as_ref(),
+            tensor: self.per == Per::Tensor,
+            start: &|_| Box::new(Signs),
+        };
+        course.pack(model, on, Values::Int8(self.per), cx)
+    }
+}

@@ -1,0 +1,182 @@
+//! The arithmetic of training with rounded weights, on plain slices: evenly spaced members, the nearest of them, the
+//! scale of least squares, and the gradient of a scale.
+//!
+//! Matrices are `[inputs, outputs]`, row by input. Scales are one for each output; a scale for the whole matrix is
+//! the same number for every output.
+
+/// Evenly spaced integers around zero: all of `±levels`, or the odd ones of them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Lattice {
+    levels: f32,
+    odd: bool,
+}
+
+/// A matrix with what is alive of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Kept<'a> {
+    /// `[inputs, outputs]`, row by input.
+    pub values: &'a [f32],
+    /// Which entries live; all when there is none.
+    pub keep: Option<&'a [bool]>,
+    /// Length of a row.
+    pub outputs: usize,
+    /// Whether one scale serves the whole matrix.
+    pub tensor: bool,
+}
+
+impl Kept<'_> {
+    /// Sums of `f(place, output, value)` over the living entries of each output, or over all of them, then written
+    /// for each.
+    pub fn sums(&self, f: impl Fn(usize, usize, f32) -> f32) -> Vec<f64> {
+        let mut sums = vec![0.0_f64; self.outputs];
+        for (row, values) in self.values.chunks_exact(self.outputs).enumerate() {
+            let first = row * self.outputs;
+            let add = |o: usize, v: f32| f64::from(f(first + o, o, v));
+            match self.keep {
+                None => sums.iter_mut().zip(values).enumerate().for_each(|(o, (sum, v))| *sum += add(o, *v)),
+                Some(keep) => {
+                    let keep = &keep[first..first + self.outputs];
+                    for (o, ((sum, v), keep)) in sums.iter_mut().zip(values).zip(keep).enumerate() {
+                        *sum += if *keep { add(o, *v) } else { 0.0 };
+                    }
+                }
+            }
+        }
+        self.spread(sums, |a, b| a + b)
+    }
+
+    /// The largest magnitude among the living entries of each output.
+    pub fn ranges(&self) -> Vec<f32> {
+        let mut ranges = vec![0.0_f32; self.outputs];
+        for (i, v) in self.values.iter().enumerate() {
+            if self.keep.is_none_or(|keep| keep[i]) {
+                let range = &mut ranges[i % self.outputs];
+                *range = range.max(v.abs());
+            }
+        }
+        self.spread(ranges, f32::max)
+    }
+
+    fn spread<T: Copy>(&self, each: Vec<T>, join: impl Fn(T, T) -> T) -> Vec<T> {
+        match each.iter().copied().reduce(join) {
+            Some(all) if self.tensor => vec![all; each.len()],
+            _ => each,
+        }
+    }
+}
+
+/// Shares of the largest magnitude, in hundredths, that the search for the best scale starts from.
+const TRIED: std::ops::RangeInclusive<u32> = 5..=100;
+
+/// Rounds of least squares after that search.
+const ROUNDS: usize = 10;
+
+impl Lattice {
+    /// Every integer of `±levels`.
+    pub fn every(levels: i32) -> Self {
+        Self { levels: levels as f32, odd: false }
+    }
+
+    /// The odd integers of `±levels`, which is odd itself: there is no zero.
+    pub fn odd(levels: i32) -> Self {
+        Self { levels: levels as f32, odd: true }
+    }
+
+    /// The largest member.
+    pub fn levels(self) -> f32 {
+        self.levels
+    }
+
+    /// The member nearest to `x`; of two, the even one, or of two odd ones the greater.
+    #[inline]
+    pub fn nearest(self, x: f32) -> f32 {
+        let member = if self.odd { 2.0 * (x * 0.5).floor() + 1.0 } else { x.round_ties_even() };
+        member.clamp(-self.levels, self.levels)
+    }
+
+    /// The members nearest to the entries, written over `into`.
+    pub fn integers(self, entries: Kept<'_>, scales: &[f32], into: &mut Vec<f32>) {
+        let inverse: Vec<f32> = scales.iter().map(|s| 1.0 / s).collect();
+        into.clear();
+        for row in entries.values.chunks_exact(entries.outputs) {
+            into.extend(row.iter().zip(&inverse).map(|(w, i)| self.nearest(w * i)));
+        }
+    }
+
+    /// Takes the gradient of every entry that is out of range.
+    pub fn pass(self, entries: Kept<'_>, scales: &[f32], gradient: &mut [f32]) {
+        let bounds: Vec<f32> = scales.iter().map(|s| s * self.reach()).collect();
+        let rows = entries.values.chunks_exact(entries.outputs);
+        for (row, gradient) in rows.zip(gradient.chunks_exact_mut(entries.outputs)) {
+            for ((w, g), bound) in row.iter().zip(gradient).zip(&bounds) {
+                *g = if w.abs() <= *bound { *g } else { 0.0 };
+            }
+        }
+    }
+
+    /// Beyond this magnitude an entry is out of range: the outer edge of the outermost member's cell.
+    pub fn reach(self) -> f32 {
+        let t: f32 = std::env::var("Q_REACH").ok().and_then(|x| x.parse().ok()).unwrap_or(1.0);
+        self.levels + t * if self.odd { 1.0 } else { 0.5 }
+    }
+
+    /// The scale of least squared error when the entries keep the members that they have at `scales`: `⟨w, q⟩ / ⟨q, q⟩`.
+    /// Where all of them are zero, the scale stays.
+    pub fn refit(self, entries: Kept<'_>, scales: &[f32]) -> Vec<f32> {
+        let inverse: Vec<f32> = scales.iter().map(|s| 1.0 / s).collect();
+        let over = entries.sums(|_, o, w| w * self.nearest(w * inverse[o]));
+        let under = entries.sums(|_, o, w| self.nearest(w * inverse[o]).powi(2));
+        let fitted = over.iter().zip(&under).map(|(a, b)| (a / b) as f32);
+        let usable = |s: &f32| s.is_finite() && *s > 0.0;
+        fitted.zip(scales).map(|(new, old)| Some(new).filter(usable).unwrap_or(*old)).collect()
+    }
+
+    /// Scales of a squared error that is least among ranges from a twentieth of the largest magnitude to all of it,
+    /// then brought down further by [`refit`](Lattice::refit). 1 where every entry is zero.
+    pub fn best(self, entries: Kept<'_>) -> Vec<f32> {
+        let ranges = entries.ranges();
+        let at = |share: f32| -> Vec<f32> {
+            let scale = |r: &f32| Some(r * share / self.levels).filter(|s| s.is_normal()).unwrap_or(1.0);
+            ranges.iter().map(scale).collect()
+        };
+        let mut best = at(1.0);
+        let mut least = self.errors(entries, &best);
+        let consider = |scales: Vec<f32>, best: &mut Vec<f32>, least: &mut Vec<f64>| {
+            for (i, error) in self.errors(entries, &scales).into_iter().enumerate() {
+                if error < least[i] {
+                    (least[i], best[i]) = (error, scales[i]);
+                }
+            }
+        };
+        for share in TRIED.rev() {
+            consider(at(share as f32 / 100.0), &mut best, &mut least);
+        }
+        for _ in 0..ROUNDS {
+            let next = self.refit(entries, &best);
+            consider(next, &mut best, &mut least);
+        }
+        best
+    }
+
+    /// Squared error of each scale among the entries it serves.
+    pub fn errors(self, entries: Kept<'_>, scales: &[f32]) -> Vec<f64> {
+        let inverse: Vec<f32> = scales.iter().map(|s| 1.0 / s).collect();
+        entries.sums(|_, o, w| (w - scales[o] * self.nearest(w * inverse[o])).powi(2))
+    }
+
+    /// The gradient of each scale, given that of the rounded entries (Esser et al. 2019, equation 3): an entry within
+    /// reach moves with the scale by `q − w / scale`, one beyond it by the outermost member. It is divided by
+    /// `√(entries · levels)`, as in their section 2.2, which brings it to the size of a weight's.
+    pub fn scale_gradient(self, entries: Kept<'_>, scales: &[f32], gradient: &[f32]) -> Vec<f32> {
+        let inverse: Vec<f32> = scales.iter().map(|s| 1.0 / s).collect();
+        let counts = entries.sums(|_, _, _| 1.0);
+        let reach = self.reach();
+        let moves = entries.sums(|i, o, w| {
+            let x = w * inverse[o];
+            let q = self.nearest(x);
+            gradient[i] * if x.abs() <= reach { q - x } else { q }
+        });
+        let factor = |n: &f64| 1.0 / (n.max(1.0) * f64::from(self.levels)).sqrt();
+        moves.iter().zip(&counts).map(|(m, n)| (m * factor(n)) as f32).collect()
+    }
+}

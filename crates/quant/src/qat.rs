@@ -1,0 +1,211 @@
+//! `quant.qat`: a network is trained while its weights are rounded.
+//!
+//! Integers of few bits are too coarse to round a trained network to; but a network that is trained with its weights
+//! rounded finds weights for which they are fine enough (see [`shadow`](crate::shadow) for how). The scale of each
+//! output is
+//!
+//! - *learned* (LSQ: Esser et al. 2019, arXiv:1902.08153): it has a gradient of its own,
+//!   [`Lattice::scale_gradient`], and is trained beside the weights. Here by Adam, as they are, and by its logarithm:
+//!   it stays positive, and its step is in proportion to it;
+//! - or follows the *range* of the weights (Jacob et al. 2018, arXiv:1712.05877): each step moves it to the least
+//!   squared error for the integers of the step before.
+//!
+//! Both start at the least squared error. An entry that is out of range gets no gradient, as in both papers: the
+//! scale may reach for it, the weights of the range's middle are not pushed out by it.
+//!
+//! Activations are left alone: the runtime quantizes them to 8 bits row by row, whose noise is far below that of the
+//! weights.
+
+use nlpress_model::{Model, Outline, SiteId};
+use nlpress_packed::{Per, Values};
+use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, Tuning, parse};
+use nlpress_train::adam::Adam;
+use serde::Deserialize;
+
+use crate::int8::read_per;
+use crate::lattice::{Kept, Lattice};
+use crate::lesson::{DISTILL, Lesson};
+use crate::shadow::{Course, Rounded, Rule};
+use crate::{QuantError, sites};
+
+/// The technique's configuration.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(try_from = "Raw")]
+pub struct Qat {
+    lattice: Lattice,
+    per: Per,
+    step: Step,
+    train: Tuning,
+    distill: Option<Lesson>,
+}
+
+/// Where scales come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    /// From gradients of their own.
+    #[default]
+    Learned,
+    /// From the weights.
+    Range,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    grid: Option<String>,
+    per: Option<String>,
+    #[serde(default)]
+    step: Step,
+    #[serde(default)]
+    train: toml::Table,
+    distill: Option<Lesson>,
+}
+
+impl TryFrom<Raw> for Qat {
+    type Error = QuantError;
+
+    fn try_from(raw: Raw) -> Result<Self, QuantError> {
+        let grids = [
+            ("int8", Lattice::every(127)),
+            ("int4", Lattice::every(7)),
+            ("int3", Lattice::every(3)),
+            ("int2", Lattice::odd(3)),
+            ("ternary", Lattice::every(1)),
+            ("binary", Lattice::odd(1)),
+        ];
+        let bound = "\"int8\", \"int4\", \"int3\", \"int2\", \"ternary\" or \"binary\"";
+        Ok(Self {
+            lattice: sites::choose("grid", raw.grid.as_deref().unwrap_or("int4"), bound, &grids)?,
+            per: raw.per.as_deref().map_or(Ok(Per::Channel), read_per)?,
+            step: raw.step,
+            train: training(raw.train)?,
+            distill: raw.distill,
+        })
+    }
+}
+
+/// The technique's entry.
+pub const KIND: Kind = Kind {
+    name: "quant.qat",
+    family: Family::Quantize,
+    summary: "trains the network while its weights are rounded to integers of few bits",
+    source: "Esser et al. 2019, arXiv:1902.08153 (learned steps); Bengio et al. 2013, arXiv:1308.3432 (straight-through \
+             gradients); Jacob et al. 2018, arXiv:1712.05877",
+    example: "grid = \"int2\"\ntrain = { epochs = 2 }",
+    on: &["**"],
+    settings: &[
+        (
+            "grid",
+            "what weights become: \"int8\", \"int4\" (default), \"int3\", \"int2\", \"ternary\" or \"binary\"",
+        ),
+        ("per", "\"channel\" (default): one scale for each output; \"tensor\": one for each site"),
+        (
+            "step",
+            "\"learned\" (default): scales are trained by gradients of their own; \"range\": they follow the weights",
+        ),
+        TRAIN,
+        DISTILL,
+    ],
+    parse: parse::<Qat>,
+};
+
+/// The setting of the training with rounded weights.
+pub(crate) const TRAIN: (&str, &str) = (
+    "train",
+    "training with rounded weights, as a training table, whose learning rate is 1e-3 and whose schedule \"linear\" by \
+     default; its `dropout` replaces the network's. Sites that are not selected are trained as floats",
+);
+
+/// Reads that setting.
+pub(crate) fn training(table: toml::Table) -> Result<Tuning, QuantError> {
+    let defaults = [("learning_rate", 1e-3.into()), ("schedule", "linear".into())];
+    Tuning::read(table, &defaults).map_err(|e| QuantError::Training(e.to_string()))
+}
+
+/// Scales that are trained.
+#[derive(Debug)]
+struct Learned {
+    lattice: Lattice,
+    start: Vec<f32>,
+    /// Logarithm of what each scale has become of its start.
+    grown: Vec<f32>,
+    scales: Vec<f32>,
+    adam: Adam,
+}
+
+/// Scales that follow the weights.
+#[derive(Debug)]
+struct Following {
+    lattice: Lattice,
+    scales: Vec<f32>,
+}
+
+impl Learned {
+    fn new(lattice: Lattice, scales: Vec<f32>) -> Self {
+        let n = scales.len();
+        Self { lattice, start: scales.clone(), grown: vec![0.0; n], scales, adam: Adam::new(n) }
+    }
+}
+
+fn round(lattice: Lattice, scales: &[f32], entries: Kept<'_>, into: &mut Rounded) {
+    into.scales.clear();
+    into.scales.extend_from_slice(scales);
+    lattice.integers(entries, scales, &mut into.integers);
+}
+
+impl Rule for Learned {
+    fn round(&self, entries: Kept<'_>, into: &mut Rounded) {
+        round(self.lattice, &self.scales, entries, into);
+    }
+
+    fn learn(&mut self, entries: Kept<'_>, _: &Rounded, gradient: &mut [f32], rate: f64) {
+        let mut of_scales = self.lattice.scale_gradient(entries, &self.scales, gradient);
+        of_scales.iter_mut().zip(&self.scales).for_each(|(g, s)| *g *= s);
+        self.lattice.pass(entries, &self.scales, gradient);
+        let times: f64 = std::env::var("Q_RATE").ok().and_then(|x| x.parse().ok()).unwrap_or(1.0);
+        self.adam.step(&mut self.grown, &of_scales, times * rate, (0.9, 0.999, 1e-8));
+        for ((scale, start), grown) in self.scales.iter_mut().zip(&self.start).zip(&self.grown) {
+            *scale = start * grown.exp();
+        }
+    }
+}
+
+impl Rule for Following {
+    fn round(&self, entries: Kept<'_>, into: &mut Rounded) {
+        round(self.lattice, &self.scales, entries, into);
+    }
+
+    fn learn(&mut self, entries: Kept<'_>, _: &Rounded, gradient: &mut [f32], _: f64) {
+        self.lattice.pass(entries, &self.scales, gradient);
+        self.scales = self.lattice.refit(entries, &self.scales);
+    }
+}
+
+impl Technique for Qat {
+    fn needs(&self) -> Needs {
+        let teacher = self.distill.as_ref().is_some_and(Lesson::needs_teacher);
+        Needs { training: true, validation: true, teacher }
+    }
+
+    fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
+        sites::plan(before, on, Values::Int8(self.per), problems)
+    }
+
+    fn apply(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
+        let start = |entries: Kept<'_>| -> Box<dyn Rule> {
+            let (lattice, scales) = (self.lattice, self.lattice.best(entries));
+            match self.step {
+                Step::Learned => Box::new(Learned::new(lattice, scales)),
+                Step::Range => Box::new(Following { lattice, scales }),
+            }
+        };
+        let course = Course {
+            tuning: Some(&self.train),
+            lesson: self.distill.as_ref(),
+            tensor: self.per == Per::Tensor,
+            start: &start,
+        };
+        course.pack(model, on, Values::Int8(self.per), cx)
+    }
+}
