@@ -64,8 +64,8 @@ pub const KIND: Kind = Kind {
 
 /// The mean magnitude of each output's living weights; 1 where all are zero.
 pub fn scales(entries: Kept<'_>) -> Vec<f32> {
-    let counts = entries.sums(|_, _, _| 1.0);
-    let sums = entries.sums(|_, _, w| w.abs());
+    let counts = entries.counts();
+    let sums = entries.sums(|_, w| w.abs());
     let scale = |(sum, n): (&f64, &f64)| if *sum > 0.0 { (sum / n) as f32 } else { 1.0 };
     sums.iter().zip(&counts).map(scale).collect()
 }

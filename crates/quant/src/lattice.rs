@@ -25,21 +25,17 @@ pub struct Kept<'a> {
 }
 
 impl Kept<'_> {
-    /// Sums of `f(place, output, value)` over the living entries of each output, or over all of them, then written
+    /// Sums of `f(output, value)` over the living entries of each output, or over all of them, then written
     /// for each.
-    pub fn sums(&self, f: impl Fn(usize, usize, f32) -> f32) -> Vec<f64> {
+    pub fn sums(&self, f: impl Fn(usize, f32) -> f32) -> Vec<f64> {
         let mut sums = vec![0.0_f64; self.outputs];
         for (row, values) in self.values.chunks_exact(self.outputs).enumerate() {
-            let first = row * self.outputs;
-            let add = |o: usize, v: f32| f64::from(f(first + o, o, v));
+            let each = sums.iter_mut().zip(values).enumerate();
             match self.keep {
-                None => sums.iter_mut().zip(values).enumerate().for_each(|(o, (sum, v))| *sum += add(o, *v)),
-                Some(keep) => {
-                    let keep = &keep[first..first + self.outputs];
-                    for (o, ((sum, v), keep)) in sums.iter_mut().zip(values).zip(keep).enumerate() {
-                        *sum += if *keep { add(o, *v) } else { 0.0 };
-                    }
-                }
+                None => each.for_each(|(o, (sum, v))| *sum += f64::from(f(o, *v))),
+                Some(keep) => each.zip(&keep[row * self.outputs..]).for_each(|((o, (sum, v)), keep)| {
+                    *sum += if *keep { f64::from(f(o, *v)) } else { 0.0 };
+                }),
             }
         }
         self.spread(sums, |a, b| a + b)
@@ -55,6 +51,16 @@ impl Kept<'_> {
             }
         }
         self.spread(ranges, f32::max)
+    }
+
+    /// How many entries each scale serves.
+    pub fn counts(&self) -> Vec<f64> {
+        if self.keep.is_some() {
+            return self.sums(|_, _| 1.0);
+        }
+        let rows = self.values.len() / self.outputs.max(1);
+        let served = if self.tensor { self.values.len() } else { rows };
+        vec![served as f64; self.outputs]
     }
 
     fn spread<T: Copy>(&self, each: Vec<T>, join: impl Fn(T, T) -> T) -> Vec<T> {
@@ -87,25 +93,38 @@ impl Lattice {
         self.levels
     }
 
-    /// The member nearest to `x`; of two, the even one, or of two odd ones the greater.
+    /// The member nearest to `x`; of two, the even one, or of two odd ones 1 or -3 and so on, every other.
     #[inline]
     pub fn nearest(self, x: f32) -> f32 {
-        let member = if self.odd { 2.0 * (x * 0.5).floor() + 1.0 } else { x.round_ties_even() };
+        // One beyond the levels, so that this far out no place is lost in the rounding.
+        let within = x.clamp(-self.levels - 1.0, self.levels + 1.0);
+        let member = if self.odd { 2.0 * whole(0.5 * within - 0.5) + 1.0 } else { whole(within) };
         member.clamp(-self.levels, self.levels)
+    }
+
+    /// How far the member of `x` moves with its scale.
+    #[inline]
+    fn moved(self, x: f32, reach: f32) -> f32 {
+        let q = self.nearest(x);
+        if x.abs() <= reach { q - x } else { q }
     }
 
     /// The members nearest to the entries, written over `into`.
     pub fn integers(self, entries: Kept<'_>, scales: &[f32], into: &mut Vec<f32>) {
         let inverse: Vec<f32> = scales.iter().map(|s| 1.0 / s).collect();
-        into.clear();
-        for row in entries.values.chunks_exact(entries.outputs) {
-            into.extend(row.iter().zip(&inverse).map(|(w, i)| self.nearest(w * i)));
+        into.resize(entries.values.len(), 0.0);
+        let rows = entries.values.chunks_exact(entries.outputs);
+        for (row, into) in rows.zip(into.chunks_exact_mut(entries.outputs)) {
+            for ((into, w), i) in into.iter_mut().zip(row).zip(&inverse) {
+                *into = self.nearest(w * i);
+            }
         }
     }
 
     /// Takes the gradient of every entry that is out of range.
     pub fn pass(self, entries: Kept<'_>, scales: &[f32], gradient: &mut [f32]) {
-        let bounds: Vec<f32> = scales.iter().map(|s| s * self.reach()).collect();
+        let reach = self.reach();
+        let bounds: Vec<f32> = scales.iter().map(|s| s * reach).collect();
         let rows = entries.values.chunks_exact(entries.outputs);
         for (row, gradient) in rows.zip(gradient.chunks_exact_mut(entries.outputs)) {
             for ((w, g), bound) in row.iter().zip(gradient).zip(&bounds) {
@@ -124,8 +143,8 @@ impl Lattice {
     /// Where all of them are zero, the scale stays.
     pub fn refit(self, entries: Kept<'_>, scales: &[f32]) -> Vec<f32> {
         let inverse: Vec<f32> = scales.iter().map(|s| 1.0 / s).collect();
-        let over = entries.sums(|_, o, w| w * self.nearest(w * inverse[o]));
-        let under = entries.sums(|_, o, w| self.nearest(w * inverse[o]).powi(2));
+        let over = entries.sums(|o, w| w * self.nearest(w * inverse[o]));
+        let under = entries.sums(|o, w| self.nearest(w * inverse[o]).powi(2));
         let fitted = over.iter().zip(&under).map(|(a, b)| (a / b) as f32);
         let usable = |s: &f32| s.is_finite() && *s > 0.0;
         fitted.zip(scales).map(|(new, old)| Some(new).filter(usable).unwrap_or(*old)).collect()
@@ -161,7 +180,7 @@ impl Lattice {
     /// Squared error of each scale among the entries it serves.
     pub fn errors(self, entries: Kept<'_>, scales: &[f32]) -> Vec<f64> {
         let inverse: Vec<f32> = scales.iter().map(|s| 1.0 / s).collect();
-        entries.sums(|_, o, w| (w - scales[o] * self.nearest(w * inverse[o])).powi(2))
+        entries.sums(|o, w| (w - scales[o] * self.nearest(w * inverse[o])).powi(2))
     }
 
     /// The gradient of each scale, given that of the rounded entries (Esser et al. 2019, equation 3): an entry within
@@ -169,14 +188,29 @@ impl Lattice {
     /// `√(entries · levels)`, as in their section 2.2, which brings it to the size of a weight's.
     pub fn scale_gradient(self, entries: Kept<'_>, scales: &[f32], gradient: &[f32]) -> Vec<f32> {
         let inverse: Vec<f32> = scales.iter().map(|s| 1.0 / s).collect();
-        let counts = entries.sums(|_, _, _| 1.0);
-        let reach = self.reach();
-        let moves = entries.sums(|i, o, w| {
-            let x = w * inverse[o];
-            let q = self.nearest(x);
-            gradient[i] * if x.abs() <= reach { q - x } else { q }
-        });
-        let factor = |n: &f64| 1.0 / (n.max(1.0) * f64::from(self.levels)).sqrt();
-        moves.iter().zip(&counts).map(|(m, n)| (m * factor(n)) as f32).collect()
+        let counts = entries.counts();
+        let (reach, n) = (self.reach(), entries.outputs);
+        let mut moves = vec![0.0_f32; n];
+        let rows = entries.values.chunks_exact(n).zip(gradient.chunks_exact(n));
+        for (row, (values, gradient)) in rows.enumerate() {
+            let each = moves.iter_mut().zip(values).zip(gradient).zip(&inverse);
+            match entries.keep {
+                None => each.for_each(|(((sum, w), g), i)| *sum += g * self.moved(w * i, reach)),
+                Some(keep) => each.zip(&keep[row * n..]).for_each(|((((sum, w), g), i), keep)| {
+                    *sum += if *keep { g * self.moved(w * i, reach) } else { 0.0 };
+                }),
+            }
+        }
+        let moves = entries.spread(moves, |a, b| a + b);
+        let factor = |n: &f64| 1.0 / (n.max(1.0) as f32 * self.levels).sqrt();
+        moves.iter().zip(&counts).map(|(m, n)| m * factor(n)).collect()
     }
+}
+
+/// The nearest whole number of a small one, ties to even: what is added leaves no bits for a fraction. The standard
+/// library's rounding is a call for each number, on processors that are not asked for more than the common.
+#[inline]
+fn whole(x: f32) -> f32 {
+    const SHIFT: f32 = 12_582_912.0; // 1.5 · 2²³
+    (x + SHIFT) - SHIFT
 }

@@ -103,12 +103,12 @@ struct Thresholds;
 /// Threshold and scale of each output, from its living weights: `0.7 · mean|w|`, and the mean magnitude of those
 /// above it. The scale is 1 where every weight is zero.
 pub fn thresholds(entries: Kept<'_>) -> (Vec<f32>, Vec<f32>) {
-    let counts = entries.sums(|_, _, _| 1.0);
-    let sums = entries.sums(|_, _, w| w.abs());
+    let counts = entries.counts();
+    let sums = entries.sums(|_, w| w.abs());
     let bounds: Vec<f32> =
         sums.iter().zip(&counts).map(|(s, n)| THRESHOLD * (s / n.max(1.0)) as f32).collect();
-    let above = entries.sums(|_, o, w| if w.abs() > bounds[o] { w.abs() } else { 0.0 });
-    let many = entries.sums(|_, o, w| if w.abs() > bounds[o] { 1.0 } else { 0.0 });
+    let above = entries.sums(|o, w| if w.abs() > bounds[o] { w.abs() } else { 0.0 });
+    let many = entries.sums(|o, w| if w.abs() > bounds[o] { 1.0 } else { 0.0 });
     let scales = above.iter().zip(&many).map(|(s, n)| if *n > 0.0 { (s / n) as f32 } else { 1.0 });
     (bounds, scales.collect())
 }
