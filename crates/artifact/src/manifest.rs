@@ -4,8 +4,9 @@ use nlpress_outline::{Outline, SiteId};
 use nlpress_packed::Scheme;
 use serde::{Deserialize, Serialize};
 
-/// The schema that this version writes, and the latest that it reads.
-pub const SCHEMA: u64 = 1;
+/// The schema that this version writes, and the only one that it reads. Before 2, a layout's values were named in
+/// another way.
+pub const SCHEMA: u64 = 2;
 /// The metadata key of the manifest.
 pub const KEY: &str = "nlpress";
 

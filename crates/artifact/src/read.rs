@@ -150,7 +150,9 @@ fn dtype(dtype: safetensors::Dtype) -> Option<Dtype> {
     match dtype {
         safetensors::Dtype::F32 => Some(Dtype::F32),
         safetensors::Dtype::F16 => Some(Dtype::F16),
+        safetensors::Dtype::BF16 => Some(Dtype::Bf16),
         safetensors::Dtype::I32 => Some(Dtype::I32),
+        safetensors::Dtype::I16 => Some(Dtype::I16),
         safetensors::Dtype::I8 => Some(Dtype::I8),
         safetensors::Dtype::U8 => Some(Dtype::U8),
         _ => None,

@@ -2,7 +2,7 @@
 
 use crate::{Artifact, ArtifactError};
 use nlpress_outline::Form;
-use nlpress_packed::{Index, Values};
+use nlpress_packed::{Grid, Index, Int, Values};
 use serde::{Deserialize, Serialize};
 
 /// The bytes of a file; the four parts add up to the whole.
@@ -94,12 +94,10 @@ impl Artifact {
                 (Form::Masked, ..) => {
                     "too many entries are kept: an index would take more than the zeros do".into()
                 }
-                (_, Values::Int32(_), Index::Full) => {
+                (_, Values::Int(Int { grid: Grid::Int32, .. }), Index::Full) => {
                     "32-bit integers are as wide as the floats they replace, and have scales besides".into()
                 }
-                (_, Values::Int8(_) | Values::Int4(_), _) => {
-                    "too few entries for the scales and the index to pay off".into()
-                }
+                (_, Values::Int(_), _) => "too few entries for the scales and the index to pay off".into(),
                 (_, _, Index::Full) => "32-bit floats, all stored".into(),
                 _ => format!("{} entries kept: the index takes more than the zeros do", layer.matrix.kept()),
             };

@@ -82,7 +82,9 @@ impl safetensors::View for Tensor<'_> {
         match self.0.dtype {
             Dtype::F32 => safetensors::Dtype::F32,
             Dtype::F16 => safetensors::Dtype::F16,
+            Dtype::Bf16 => safetensors::Dtype::BF16,
             Dtype::I32 => safetensors::Dtype::I32,
+            Dtype::I16 => safetensors::Dtype::I16,
             Dtype::I8 => safetensors::Dtype::I8,
             Dtype::U8 => safetensors::Dtype::U8,
         }

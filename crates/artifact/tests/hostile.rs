@@ -7,10 +7,10 @@ mod common;
 use common::{artifact, fault, forms};
 use nlpress_artifact::{Artifact, ArtifactError as E, LARGEST_MANIFEST};
 use nlpress_outline::Form;
-use nlpress_packed::{Index, PackError, Per, Scheme, Values};
+use nlpress_packed::{Grid, Index, PackError, Per, Scheme, Values};
 use serde_json::{Value, json};
 
-const CSR8: Form = Form::Packed(Scheme { values: Values::Int8(Per::Channel), index: Index::Csr });
+const CSR8: Form = Form::Packed(Scheme { values: Values::int(Grid::Int8, Per::Channel), index: Index::Csr });
 const MASK: Form = Form::Packed(Scheme { values: Values::F32, index: Index::Bitmask });
 
 fn read(bytes: &[u8]) -> Result<Artifact, E> {
@@ -131,7 +131,7 @@ fn specifications_that_ask_for_too_much_are_refused() {
 fn broken_manifests_are_told_apart() {
     assert!(matches!(with_header(CSR8, |h| h["__metadata__"] = json!({"format": "pt"})), E::NoManifest));
     assert!(matches!(with_header(CSR8, |h| h["__metadata__"]["nlpress"] = json!("{")), E::Manifest(_)));
-    assert!(matches!(with_manifest(|m| m["schema"] = json!(2)), E::Schema { found: 2, known: 1 }));
+    assert!(matches!(with_manifest(|m| m["schema"] = json!(3)), E::Schema { found: 3, known: 2 }));
     assert!(matches!(with_manifest(|m| m["extra"] = json!(1)), E::Manifest(_)));
     assert!(matches!(with_manifest(|m| m["labels"] = json!(["a"])), E::Labels { .. }));
     assert!(matches!(with_manifest(|m| m["layouts"] = json!([])), E::Sites(_)));
@@ -209,8 +209,10 @@ fn broken_numbers_are_named() {
     let counts = with_tensor(CSR8, "hidden.0.weight.counts", &[3, 0xff]);
     assert!(matches!(counts, E::Weight { error: PackError::Counts { .. }, .. }), "{counts}");
     let (rows, columns) = (4, 8);
-    let block =
-        Form::Packed(Scheme { values: Values::Int4(Per::Tensor), index: Index::Block { rows, columns } });
+    let block = Form::Packed(Scheme {
+        values: Values::int(Grid::Int4, Per::Tensor),
+        index: Index::Block { rows, columns },
+    });
     let beyond = with_tensor(block, "hidden.1.weight.values", &[0xff; 16]);
     assert!(matches!(beyond, E::Weight { error: PackError::Padding("values"), .. }), "{beyond}");
     let nibble = with_tensor(block, "hidden.0.weight.values", &[0x18]);

@@ -7,9 +7,9 @@ mod common;
 use common::{artifact, assemble, fault, forms, parts};
 use nlpress_artifact::{Artifact, ArtifactError, Sizes};
 use nlpress_outline::{Form, SiteId};
-use nlpress_packed::{Index, Matrix, Per, Scheme, Values};
+use nlpress_packed::{Grid, Index, Matrix, Per, Scheme, Values};
 
-const INT8: Form = Form::Packed(Scheme { values: Values::Int8(Per::Channel), index: Index::Full });
+const INT8: Form = Form::Packed(Scheme { values: Values::int(Grid::Int8, Per::Channel), index: Index::Full });
 
 #[test]
 fn every_form_survives_the_file() {
@@ -60,7 +60,7 @@ fn sizes_say_what_did_not_shrink() {
         let what: Vec<String> = sizes.unshrunk.iter().map(|u| format!("{}: {}", u.what, u.why)).collect();
         what.join("\n")
     };
-    let int32 = Scheme { values: Values::Int32(Per::Tensor), index: Index::Full };
+    let int32 = Scheme { values: Values::int(Grid::Int32, Per::Tensor), index: Index::Full };
     assert!(whys(Form::Packed(int32)).contains("hidden.0.weight: 32-bit integers are as wide"));
     assert!(whys(Form::Dense).contains("hidden.0.weight: left dense: 32-bit floats, 78.60 % of all"));
     assert!(!whys(INT8).contains("hidden.0.weight"));

@@ -8,7 +8,7 @@
 #![allow(clippy::print_stdout)] // the table is what it is for
 
 use criterion::{BenchmarkId, Criterion, criterion_group};
-use nlpress_packed::{Held, Index, Input, Matrix, Scales, Scratch};
+use nlpress_packed::{Grid, Held, Index, Input, Matrix, Scales, Scratch};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -64,11 +64,11 @@ fn matrices(case: &Case) -> Vec<(String, Matrix)> {
     let (inputs, outputs) = (case.inputs, case.outputs);
     let mut next = random(1);
     let floats: Vec<f32> = (0..inputs * outputs).map(|_| next() - 0.5).collect();
-    let bytes: Vec<i8> = floats.iter().map(|v| (v * 254.0) as i8).collect();
+    let q: Vec<i32> = floats.iter().map(|v| (v * 254.0) as i32).collect();
     let scales = || Scales::Channel(vec![0.004; outputs]);
     let made = "made-up numbers are finite and in range";
     let int8 = |keep: Option<&[bool]>, index| {
-        Matrix::int8(inputs, outputs, &bytes, scales(), keep, index).expect(made)
+        Matrix::quantized((inputs, outputs), Grid::Int8, &q, scales(), keep, index).expect(made)
     };
     // As it is held for the rows of the case.
     let dense_int8 = match case.rows {
@@ -162,7 +162,8 @@ fn multiply(c: &mut Criterion) {
 /// Prints the bytes of layouts on disk.
 fn print_sizes() {
     use nlpress_packed::{Per, Scheme, Values};
-    let kinds = [Values::F32, Values::F16, Values::Int8(Per::Channel), Values::Int4(Per::Channel)];
+    let int = |grid| Values::int(grid, Per::Channel);
+    let kinds = [Values::F32, Values::F16, int(Grid::Int8), int(Grid::Int4), int(Grid::Ternary)];
     for (inputs, outputs) in [(384, 1536), (1000, 128)] {
         println!("\n{inputs}x{outputs}, bytes");
         for percent in [50, 80, 90, 95, 98] {
@@ -177,17 +178,16 @@ fn print_sizes() {
             for (index, keep) in layouts {
                 print!("{percent} %");
                 for values in kinds {
-                    let matrix = match values {
-                        Values::F32 => Matrix::sparse(inputs, outputs, &vec![0.5; keep.len()], keep, index),
-                        Values::F16 => {
-                            Matrix::f16(inputs, outputs, &vec![0.5; keep.len()], Some(keep), index)
-                        }
-                        _ => {
+                    let halves = vec![0.5; keep.len()];
+                    let matrix = match values.grid() {
+                        Some(grid) => {
                             let (q, scales) = (vec![1; keep.len()], Scales::Channel(vec![1.0; outputs]));
-                            let int8 = matches!(values, Values::Int8(_));
-                            let make = if int8 { Matrix::int8 } else { Matrix::int4 };
-                            make(inputs, outputs, &q, scales, Some(keep), index)
+                            Matrix::quantized((inputs, outputs), grid, &q, scales, Some(keep), index)
                         }
+                        None if values == Values::F16 => {
+                            Matrix::f16(inputs, outputs, &halves, Some(keep), index)
+                        }
+                        None => Matrix::sparse(inputs, outputs, &halves, keep, index),
                     };
                     let bytes = matrix.expect("made-up numbers are finite and in range").bytes();
                     print!(" | {} {bytes}", Scheme { values, index });

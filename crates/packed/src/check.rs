@@ -1,7 +1,8 @@
 //! What must hold of the numbers of a matrix.
 
 use crate::body::{Body, Element};
-use crate::{MOST_ENTRIES, MOST_QUANTIZED_INPUTS, PackError, Scales};
+use crate::quantized::Quantized;
+use crate::{MOST_ENTRIES, PackError};
 
 /// The product of the sides, where a matrix may have that shape.
 pub(crate) fn entries(inputs: usize, outputs: usize) -> Result<usize, PackError> {
@@ -13,23 +14,6 @@ pub(crate) fn entries(inputs: usize, outputs: usize) -> Result<usize, PackError>
 
 pub(crate) fn length(what: &'static str, found: usize, expected: usize) -> Result<(), PackError> {
     if found == expected { Ok(()) } else { Err(PackError::Length { what, found, expected }) }
-}
-
-/// Checks the sides and the scales of a matrix whose integers are within `±most`.
-pub(crate) fn quantized(inputs: usize, outputs: usize, scales: &Scales, most: i32) -> Result<(), PackError> {
-    if inputs > MOST_QUANTIZED_INPUTS {
-        return Err(PackError::Inputs { inputs, most: MOST_QUANTIZED_INPUTS });
-    }
-    if let Scales::Channel(scales) = scales {
-        length("scales", scales.len(), outputs)?;
-    }
-    let most = most as f32;
-    for (position, &value) in scales.all().iter().enumerate() {
-        if !(value >= 0.0 && (value * most).is_finite()) {
-            return Err(PackError::Scale { position, value, most: f32::MAX / most });
-        }
-    }
-    Ok(())
 }
 
 /// Checks that all floats are finite.
@@ -50,26 +34,31 @@ pub(crate) fn floats(body: &Body<f32>, outputs: usize) -> Result<(), PackError> 
     }
 }
 
-/// Checks that all integers are within `±most`.
-pub(crate) fn levels<T: Element>(
+/// Checks that all integers are on their grid.
+pub(crate) fn integers<T: Element>(
     body: &Body<T>,
     outputs: usize,
-    most: i32,
+    quantized: &Quantized,
     widen: impl Fn(T) -> i32,
 ) -> Result<(), PackError> {
-    let fits = |q| (-most..=most).contains(&widen(q));
-    // Padding is zero, as above.
-    if body.numbers().iter().all(|&q| fits(q)) {
+    let grid = quantized.grid;
+    let (least, most) = quantized.range();
+    let odd = !grid.has_zero() && quantized.zero_points.is_none();
+    let within = |q| (least..=most).contains(&q);
+    // Padding is zero, as above; where zero is not on the grid, entries are looked at one by one.
+    if !odd && body.numbers().iter().all(|&q| within(widen(q))) {
         return Ok(());
     }
     let mut bad = None;
     body.visit(outputs, |row, column, q| {
-        if !fits(q) {
-            bad.get_or_insert((row * outputs + column, widen(q)));
+        let q = widen(q);
+        if !within(q) || odd && !grid.contains(q) {
+            bad.get_or_insert((row * outputs + column, q));
         }
     });
     match bad {
         None => Ok(()),
-        Some((position, value)) => Err(PackError::Level { position, value, most }),
+        Some((position, value)) if odd => Err(PackError::Grid { position, value, grid }),
+        Some((position, value)) => Err(PackError::Level { position, value, least, most }),
     }
 }

@@ -122,6 +122,14 @@ pub(crate) fn write_fixed(numbers: impl Iterator<Item = u8>, width: usize) -> Ve
     to.finish()
 }
 
+/// `count` numbers of [`write_fixed`], of a width up to 8, and the bits left over, which the writer made zero.
+pub(crate) fn read_fixed(bytes: &[u8], count: usize, width: usize) -> (Vec<u8>, u64) {
+    let mut from = Reader { bytes, at: 0 };
+    let numbers = (0..count).map(|_| from.take(width) as u8).collect();
+    let left = (8 * bytes.len()).saturating_sub(from.at).min(MOST_BITS);
+    (numbers, from.take(left))
+}
+
 /// The `at`-th number of [`write_fixed`], of a width up to 8.
 pub(crate) fn fixed_at(bytes: &[u8], at: usize, width: usize) -> u8 {
     Reader { bytes, at: at * width }.take(width) as u8

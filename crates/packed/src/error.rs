@@ -55,14 +55,46 @@ pub enum PackError {
         most: f32,
     },
     /// An integer has too large a magnitude; so has the smallest of its type, which has no opposite.
-    #[error("values at position {position} is {value}, expected a number between -{most} and {most}")]
+    #[error("values at position {position} is {value}, expected a number between {least} and {most}")]
     Level {
         /// Where, counted from 0.
         position: usize,
         /// The value.
         value: i32,
-        /// The largest magnitude allowed.
+        /// The smallest allowed.
+        least: i32,
+        /// The largest allowed.
         most: i32,
+    },
+    /// An integer is not on its grid.
+    #[error("values at position {position} is {value}, which is not an integer that {grid} has")]
+    Grid {
+        /// Where, counted from 0.
+        position: usize,
+        /// The value.
+        value: i32,
+        /// The grid.
+        grid: crate::Grid,
+    },
+    /// A zero point is beyond the integers of its grid.
+    #[error("zero point {position} is {value}, expected an integer between {least} and {most}")]
+    ZeroPoint {
+        /// Where, counted from 0.
+        position: usize,
+        /// The value.
+        value: i32,
+        /// The smallest integer.
+        least: i32,
+        /// The largest integer.
+        most: i32,
+    },
+    /// The parts of a layout's name do not go together.
+    #[error("layout {scheme}: {why}")]
+    Scheme {
+        /// The layout.
+        scheme: crate::Scheme,
+        /// What does not go together.
+        why: &'static str,
     },
     /// A part that the layout needs was not given.
     #[error("part {0} is missing")]

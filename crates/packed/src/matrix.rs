@@ -2,8 +2,9 @@
 
 use crate::body::{Body, Element, Held, Lists};
 use crate::index::{self, Shape};
-use crate::numbers::{LARGEST_HALF, round_to_half};
-use crate::{Index, PackError, Per, Scheme, Values, check};
+use crate::numbers::{LARGEST_HALF, round_to_brain, round_to_half};
+use crate::quantized::{Quantized, Scales};
+use crate::{Grid, Index, PackError, Scheme, Values, check};
 use std::borrow::Cow;
 
 /// Most entries of a matrix, stored or not.
@@ -27,30 +28,25 @@ pub struct Matrix {
     pub(crate) store: Store,
 }
 
-/// The scales of a quantized matrix: an entry is its integer times the scale.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Scales {
-    /// One for the whole matrix.
-    Tensor(f32),
-    /// One for each output.
-    Channel(Vec<f32>),
-}
-
 #[derive(Clone, Debug)]
 pub(crate) enum Store {
-    /// 32-bit or 16-bit floats.
+    /// Floats.
     Floats(Body<f32>, Precision),
-    /// 32-bit integers.
-    Words(Body<i32>, Scales),
-    /// 8-bit or 4-bit integers.
-    Bytes(Body<i8>, Scales, Precision),
+    /// Integers of more than 8 bits.
+    Words(Body<i32>, Quantized),
+    /// Integers of up to 8 bits.
+    Bytes(Body<i8>, Quantized),
 }
 
-/// How wide numbers are on disk, beside what they are multiplied as.
+/// How wide floats are on disk; they are multiplied as 32-bit floats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Precision {
+    /// 32 bits.
     Whole,
+    /// binary16.
     Half,
+    /// bfloat16.
+    Brain,
 }
 
 /// Evaluates an expression for the body of a store, whatever its type.
@@ -59,7 +55,7 @@ macro_rules! each {
         match $store {
             Store::Floats($body, _) => $value,
             Store::Words($body, _) => $value,
-            Store::Bytes($body, ..) => $value,
+            Store::Bytes($body, _) => $value,
         }
     };
 }
@@ -92,7 +88,7 @@ impl Matrix {
         keep: &[bool],
         index: Index,
     ) -> Result<Self, PackError> {
-        let (body, index) = body(inputs, outputs, values, Some(keep), index)?;
+        let (body, index) = body((inputs, outputs), values, Some(keep), index, true)?;
         check::floats(&body, outputs)?;
         Ok(Self { inputs, outputs, index, store: Store::Floats(body, Precision::Whole) })
     }
@@ -110,7 +106,7 @@ impl Matrix {
         Ok(sparse)
     }
 
-    /// Floats rounded to the nearest of 16 bits, ties to even. Without `keep`, all are kept; with it, as in
+    /// Floats rounded to the nearest binary16, ties to even. Without `keep`, all are kept; with it, as in
     /// [`Matrix::sparse`].
     ///
     /// # Errors
@@ -122,82 +118,130 @@ impl Matrix {
         keep: Option<&[bool]>,
         index: Index,
     ) -> Result<Self, PackError> {
-        let rounded: Vec<f32> = values.iter().map(|&v| round_to_half(v)).collect();
-        let (body, index) = body(inputs, outputs, &rounded, keep, index)?;
-        if let Err(error) = check::floats(&body, outputs) {
-            let PackError::NotFinite { position, .. } = error else { return Err(error) };
-            let value = values[position];
-            return Err(match value.is_finite() {
-                true => PackError::Half { position, value, most: LARGEST_HALF },
-                false => PackError::NotFinite { what: "values", position, value },
-            });
-        }
-        Ok(Self { inputs, outputs, index, store: Store::Floats(body, Precision::Half) })
+        let made = Self::rounded((inputs, outputs), values, keep, index, (Precision::Half, round_to_half));
+        made.map_err(|error| match error {
+            PackError::NotFinite { position, value, .. } if value.is_finite() => {
+                PackError::Half { position, value, most: LARGEST_HALF }
+            }
+            other => other,
+        })
     }
 
-    /// 8-bit integers with scales; `q` is `[inputs, outputs]`, row-major. Without `keep`, all are kept; with it,
+    /// Floats rounded to the nearest bfloat16, ties to even; as [`Matrix::f16`].
+    ///
+    /// # Errors
+    /// As [`Matrix::sparse`], for a kept value that would become infinite too.
+    pub fn bf16(
+        inputs: usize,
+        outputs: usize,
+        values: &[f32],
+        keep: Option<&[bool]>,
+        index: Index,
+    ) -> Result<Self, PackError> {
+        Self::rounded((inputs, outputs), values, keep, index, (Precision::Brain, round_to_brain))
+    }
+
+    /// An error names the value as it was given.
+    fn rounded(
+        (inputs, outputs): (usize, usize),
+        values: &[f32],
+        keep: Option<&[bool]>,
+        index: Index,
+        (precision, round): (Precision, fn(f32) -> f32),
+    ) -> Result<Self, PackError> {
+        let rounded: Vec<f32> = values.iter().map(|&v| round(v)).collect();
+        let (body, index) = body((inputs, outputs), &rounded, keep, index, true)?;
+        match check::floats(&body, outputs) {
+            Err(PackError::NotFinite { what, position, .. }) => {
+                Err(PackError::NotFinite { what, position, value: values[position] })
+            }
+            Err(other) => Err(other),
+            Ok(()) => Ok(Self { inputs, outputs, index, store: Store::Floats(body, precision) }),
+        }
+    }
+
+    /// Integers of a grid with scales; `q` is `[inputs, outputs]`, row-major. Without `keep`, all are kept; with it,
     /// as in [`Matrix::sparse`].
     ///
     /// # Errors
-    /// As [`Matrix::sparse`], for a scale that is negative or not finite, and for a kept value of -128, which has
-    /// no opposite.
-    pub fn int8(
-        inputs: usize,
-        outputs: usize,
-        q: &[i8],
-        scales: Scales,
-        keep: Option<&[bool]>,
-        index: Index,
-    ) -> Result<Self, PackError> {
-        Self::bytes_within(127, (inputs, outputs), q, scales, keep, index)
-    }
-
-    /// 4-bit integers in `-7..=7` with scales, each given in a byte; as [`Matrix::int8`].
-    ///
-    /// # Errors
-    /// As [`Matrix::int8`], with kept values in `-7..=7`.
-    pub fn int4(
-        inputs: usize,
-        outputs: usize,
-        q: &[i8],
-        scales: Scales,
-        keep: Option<&[bool]>,
-        index: Index,
-    ) -> Result<Self, PackError> {
-        Self::bytes_within(7, (inputs, outputs), q, scales, keep, index)
-    }
-
-    fn bytes_within(
-        most: i32,
+    /// As [`Matrix::sparse`], for a scale that is negative or not finite, as many scales as there should not be, and
+    /// a stored value that is not on the grid, such as the zero of an entry that is not kept where the index
+    /// [stores zeros](Index::stores_zeros) and the grid has none.
+    pub fn quantized(
         (inputs, outputs): (usize, usize),
-        q: &[i8],
-        scales: Scales,
-        keep: Option<&[bool]>,
-        index: Index,
-    ) -> Result<Self, PackError> {
-        let (body, index) = body(inputs, outputs, q, keep, index)?;
-        check::quantized(inputs, outputs, &scales, most)?;
-        check::levels(&body, outputs, most, i32::from)?;
-        let precision = if most == 7 { Precision::Half } else { Precision::Whole };
-        Ok(Self { inputs, outputs, index, store: Store::Bytes(body, scales, precision) })
-    }
-
-    /// 32-bit integers with scales; as [`Matrix::int8`], and the smallest 32-bit integer is refused.
-    ///
-    /// # Errors
-    /// As [`Matrix::int8`].
-    pub fn int32(
-        inputs: usize,
-        outputs: usize,
+        grid: Grid,
         q: &[i32],
         scales: Scales,
         keep: Option<&[bool]>,
         index: Index,
     ) -> Result<Self, PackError> {
-        let (body, index) = body(inputs, outputs, q, keep, index)?;
-        check::quantized(inputs, outputs, &scales, i32::MAX)?;
-        check::levels(&body, outputs, i32::MAX, |q| q)?;
-        Ok(Self { inputs, outputs, index, store: Store::Words(body, scales) })
+        let quantized = Quantized::symmetric(grid, scales);
+        Self::integers_of((inputs, outputs), q, quantized, keep, index)
+    }
+
+    /// Integers of a grid with scales and zero points, as many of one as of the other: an entry is its integer, less
+    /// the zero point, times the scale. All entries are stored.
+    ///
+    /// # Errors
+    /// As [`Matrix::quantized`], and for a grid without a [range for zero points](Grid::with_zero_point) and a zero
+    /// point beyond it.
+    pub fn affine(
+        (inputs, outputs): (usize, usize),
+        grid: Grid,
+        q: &[i32],
+        scales: Scales,
+        zero_points: Vec<i8>,
+    ) -> Result<Self, PackError> {
+        let quantized = Quantized { zero_points: Some(zero_points), ..Quantized::symmetric(grid, scales) };
+        Self::integers_of((inputs, outputs), q, quantized, None, Index::Full)
+    }
+
+    fn integers_of(
+        shape: (usize, usize),
+        q: &[i32],
+        quantized: Quantized,
+        keep: Option<&[bool]>,
+        index: Index,
+    ) -> Result<Self, PackError> {
+        let (inputs, outputs) = shape;
+        check::entries(inputs, outputs)?;
+        Scheme { values: Values::Int(quantized.int()), index }.check()?;
+        quantized.check(inputs, outputs)?;
+        let patterns = quantized.grid.has_zero();
+        let (store, index) = if quantized.grid.is_wide() {
+            let (body, index) = body(shape, q, keep, index, patterns)?;
+            check::integers(&body, outputs, &quantized, |q| q)?;
+            (Store::Words(body, quantized), index)
+        } else {
+            // What does not fit into a byte stays what is on no grid.
+            let bytes: Vec<i8> = q.iter().map(|&q| i8::try_from(q).unwrap_or(i8::MIN)).collect();
+            let (body, index) = body(shape, &bytes, keep, index, patterns)?;
+            check::integers(&body, outputs, &quantized, i32::from).map_err(|error| as_given(error, q))?;
+            (Store::Bytes(body, quantized), index)
+        };
+        Ok(Self { inputs, outputs, index, store }.segmented())
+    }
+
+    /// The same matrix, whose activations become integers with this scale, whatever is in a row: an activation `x`
+    /// becomes `round(x / scale)`, within the levels. Floats have no use for it and stay as they are.
+    ///
+    /// # Errors
+    /// [`PackError::Scale`] when it is not a positive, finite number.
+    pub fn with_activations(mut self, scale: f32) -> Result<Self, PackError> {
+        let (inputs, outputs) = (self.inputs, self.outputs);
+        if let Store::Words(_, quantized) | Store::Bytes(_, quantized) = &mut self.store {
+            quantized.activations = Some(scale);
+            quantized.check(inputs, outputs)?;
+        }
+        Ok(self)
+    }
+
+    /// Scales for groups of inputs are multiplied by group by group, for which only rows are made.
+    pub(crate) fn segmented(self) -> Self {
+        match self.scales() {
+            Some(Scales::Group { .. }) => self.into_held(Held::Rows),
+            _ => self,
+        }
     }
 
     /// Rows: the length of an input.
@@ -215,9 +259,8 @@ impl Matrix {
         let values = match &self.store {
             Store::Floats(_, Precision::Whole) => Values::F32,
             Store::Floats(_, Precision::Half) => Values::F16,
-            Store::Words(_, scales) => Values::Int32(scales.per()),
-            Store::Bytes(_, scales, Precision::Whole) => Values::Int8(scales.per()),
-            Store::Bytes(_, scales, Precision::Half) => Values::Int4(scales.per()),
+            Store::Floats(_, Precision::Brain) => Values::Bf16,
+            Store::Words(_, quantized) | Store::Bytes(_, quantized) => Values::Int(quantized.int()),
         };
         Scheme { values, index: self.index }
     }
@@ -241,7 +284,9 @@ impl Matrix {
     /// Bytes that the matrix takes in memory. A sparse matrix that multiplies faster with its zeros in place is
     /// held that way, so this can be more than [`bytes`](Matrix::bytes).
     pub fn resident_bytes(&self) -> usize {
-        let scales = self.scales().map_or(0, |scales| 4 * scales.all().len());
+        let scales = self.integers_mean().map_or(0, |quantized| {
+            4 * quantized.scales.all().len() + quantized.zero_points.as_ref().map_or(0, Vec::len)
+        });
         scales + each!(&self.store, body => body.resident_bytes())
     }
 
@@ -252,15 +297,21 @@ impl Matrix {
 
     /// The same matrix, held in memory in that form, whatever is faster. It stays the same on disk.
     ///
-    /// A matrix that stores all entries is held as [`Held::Rows`] or [`Held::Tiles`], and stays as it is otherwise.
+    /// A matrix that stores all entries is held as [`Held::Rows`] or [`Held::Tiles`], and stays as it is otherwise;
+    /// one with scales for groups is always held as rows.
     pub fn held_as(self, held: Held) -> Self {
+        match self.scales() {
+            Some(Scales::Group { .. }) => self,
+            _ => self.into_held(held),
+        }
+    }
+
+    fn into_held(self, held: Held) -> Self {
         let Self { inputs, outputs, index, store } = self;
         let store = match store {
             Store::Floats(body, precision) => Store::Floats(body.held_as(held, inputs, outputs), precision),
-            Store::Words(body, scales) => Store::Words(body.held_as(held, inputs, outputs), scales),
-            Store::Bytes(body, scales, precision) => {
-                Store::Bytes(body.held_as(held, inputs, outputs), scales, precision)
-            }
+            Store::Words(body, quantized) => Store::Words(body.held_as(held, inputs, outputs), quantized),
+            Store::Bytes(body, quantized) => Store::Bytes(body.held_as(held, inputs, outputs), quantized),
         };
         Self { inputs, outputs, index, store }
     }
@@ -270,26 +321,31 @@ impl Matrix {
     /// Otherwise a matrix is held in the form that is the fastest for activations that are mostly zero, which is
     /// what the first layer of a text network gets. Both forms take both.
     pub fn for_dense_rows(self) -> Self {
+        if let Some(Scales::Group { .. }) = self.scales() {
+            return self;
+        }
         let Self { inputs, outputs, index, store } = self;
         let store = match store {
             Store::Floats(body, precision) => Store::Floats(body.for_dense_rows(inputs, outputs), precision),
-            Store::Words(body, scales) => Store::Words(body.for_dense_rows(inputs, outputs), scales),
-            Store::Bytes(body, scales, precision) => {
-                Store::Bytes(body.for_dense_rows(inputs, outputs), scales, precision)
-            }
+            Store::Words(body, quantized) => Store::Words(body.for_dense_rows(inputs, outputs), quantized),
+            Store::Bytes(body, quantized) => Store::Bytes(body.for_dense_rows(inputs, outputs), quantized),
         };
         Self { inputs, outputs, index, store }
     }
 
-    /// All entries as floats, `[inputs, outputs]`, row-major; an integer is multiplied by its scale in single
-    /// precision.
+    /// All entries as floats, `[inputs, outputs]`, row-major; an integer, less its zero point, is multiplied by its
+    /// scale in single precision.
     pub fn unpack(&self) -> Vec<f32> {
         let mut dense = vec![0.0; self.inputs * self.outputs];
         let mut put = |row, column, value| dense[row * self.outputs + column] = value;
         match &self.store {
             Store::Floats(body, _) => body.visit(self.outputs, put),
-            Store::Words(body, s) => body.visit(self.outputs, |r, c, q| put(r, c, q as f32 * s.of(c))),
-            Store::Bytes(body, s, _) => body.visit(self.outputs, |r, c, q| put(r, c, f32::from(q) * s.of(c))),
+            Store::Words(body, means) => {
+                body.visit(self.outputs, |r, c, q| put(r, c, means.value(r, c, self.outputs, q)));
+            }
+            Store::Bytes(body, means) => {
+                body.visit(self.outputs, |r, c, q| put(r, c, means.value(r, c, self.outputs, q.into())));
+            }
         }
         dense
     }
@@ -302,16 +358,30 @@ impl Matrix {
         match &self.store {
             Store::Floats(..) => return None,
             Store::Words(body, _) => body.visit(self.outputs, put),
-            Store::Bytes(body, ..) => body.visit(self.outputs, |r, c, q| put(r, c, i32::from(q))),
+            Store::Bytes(body, _) => body.visit(self.outputs, |r, c, q| put(r, c, i32::from(q))),
         }
         Some(dense)
     }
 
     /// The scales of a quantized matrix.
     pub fn scales(&self) -> Option<&Scales> {
+        self.integers_mean().map(|quantized| &quantized.scales)
+    }
+
+    /// The zero points of a quantized matrix, one for each scale, where it has any.
+    pub fn zero_points(&self) -> Option<&[i8]> {
+        self.integers_mean()?.zero_points.as_deref()
+    }
+
+    /// The scale with which activations become integers, where it is static.
+    pub fn activations(&self) -> Option<f32> {
+        self.integers_mean()?.activations
+    }
+
+    pub(crate) fn integers_mean(&self) -> Option<&Quantized> {
         match &self.store {
             Store::Floats(..) => None,
-            Store::Words(_, scales) | Store::Bytes(_, scales, _) => Some(scales),
+            Store::Words(_, quantized) | Store::Bytes(_, quantized) => Some(quantized),
         }
     }
 
@@ -328,52 +398,38 @@ impl PartialEq for Matrix {
         let (inputs, outputs) = (self.inputs, self.outputs);
         let alike = (inputs, outputs) == (other.inputs, other.outputs)
             && self.scheme() == other.scheme()
-            && self.scales() == other.scales();
+            && self.integers_mean() == other.integers_mean();
         alike
             && match (&self.store, &other.store) {
                 (Store::Floats(a, _), Store::Floats(b, _)) => a.same(b, inputs, outputs),
                 (Store::Words(a, _), Store::Words(b, _)) => a.same(b, inputs, outputs),
-                (Store::Bytes(a, ..), Store::Bytes(b, ..)) => a.same(b, inputs, outputs),
+                (Store::Bytes(a, _), Store::Bytes(b, _)) => a.same(b, inputs, outputs),
                 _ => false,
             }
     }
 }
 
-impl Scales {
-    /// How many there are.
-    pub fn per(&self) -> Per {
-        match self {
-            Scales::Tensor(_) => Per::Tensor,
-            Scales::Channel(_) => Per::Channel,
+/// The error of an integer as it was before it became a byte that it does not fit into.
+fn as_given(error: PackError, q: &[i32]) -> PackError {
+    const TOO_LARGE: i32 = i8::MIN as i32;
+    match error {
+        PackError::Level { position, value: TOO_LARGE, least, most } => {
+            PackError::Level { position, value: q[position], least, most }
         }
-    }
-
-    /// The scale of an output.
-    ///
-    /// # Panics
-    /// When there is no such output.
-    pub fn of(&self, output: usize) -> f32 {
-        match self {
-            Scales::Tensor(scale) => *scale,
-            Scales::Channel(scales) => scales[output],
+        PackError::Grid { position, value: TOO_LARGE, grid } => {
+            PackError::Grid { position, value: q[position], grid }
         }
-    }
-
-    /// All of them: one, or one for each output.
-    pub fn all(&self) -> &[f32] {
-        match self {
-            Scales::Tensor(scale) => std::slice::from_ref(scale),
-            Scales::Channel(scales) => scales,
-        }
+        other => other,
     }
 }
 
+/// Where `patterns` are not allowed, a sparse index never becomes one that is filled up with zeros.
 fn body<T: Element>(
-    inputs: usize,
-    outputs: usize,
+    (inputs, outputs): (usize, usize),
     dense: &[T],
     keep: Option<&[bool]>,
     index: Index,
+    patterns: bool,
 ) -> Result<(Body<T>, Index), PackError> {
     let entries = check::entries(inputs, outputs)?;
     check::length("values", dense.len(), entries)?;
@@ -392,6 +448,6 @@ fn body<T: Element>(
         Cow::Borrowed(keep) => Lists::gather(dense, keep, outputs),
         Cow::Owned(stored) => Lists::gather(&kept().collect::<Vec<T>>(), &stored, outputs),
     };
-    let index = index::resolve(index, shape, &lists);
+    let index = index::resolve(index, shape, &lists, patterns);
     Ok((Body::sparse(lists, outputs), index))
 }

@@ -2,11 +2,17 @@
 //!
 //! The rules, which training code mirrors:
 //! - **f32**: `y = x · W + b`. Paths (portable, AVX2) may differ in rounding.
-//! - **int8**: the row is quantized to `q` with scale `s` by [`quantize_row`](crate::quantize_row) at 127 levels;
-//!   `acc_j = Σ q_i · w_ij` in 32-bit integers; `y_j = acc_j as f32 * (s * scale_j) + b_j`, each operation
-//!   rounded to single precision, nothing fused.
-//! - **int4**: as int8, exactly. **f16**: as f32, of the values as they were rounded.
-//! - **int32**: the same as int8, with 32767 levels and 64-bit sums.
+//! - **f16**, **bf16**: as f32, of the values as they were rounded.
+//! - **int8** and narrower: the row is quantized to `q` with scale `s` by [`quantize_row`](crate::quantize_row) at
+//!   127 levels; `acc_j = Σ q_i · w_ij` in 32-bit integers; `y_j = acc_j as f32 * (s * scale_j) + b_j`, each
+//!   operation rounded to single precision, nothing fused.
+//! - **int32**, **int16**: the same, with 32767 levels and 64-bit sums.
+//! - A **scale for each row** of the weight is multiplied into the activations before they are quantized:
+//!   `y_j = acc_j as f32 * s + b_j`.
+//! - **Scales for groups** of inputs: `y_j = b_j`, then for each group `y_j += acc_j as f32 * (s * scale_gj)`, in the
+//!   order in which the row visits the groups.
+//! - **Zero points**: `acc_j` loses `z_j · Σ q_i`, in integers, before it becomes a float.
+//! - **Static activations**: `s` is the matrix's own, by [`quantize_row_at`](crate::quantize_row_at).
 //!
 //! A row of zeros gives the bias. Integer results are the same on every path. The values of a row that is given
 //! as sparse are quantized as they are; entries that it leaves out are zeros, so both forms agree.
@@ -16,7 +22,8 @@ use crate::body::{Body, Element, Held, SPARE};
 use crate::kernels::Avx2;
 use crate::kernels::{Kernels, LANES, Portable};
 use crate::matrix::Store;
-use crate::quantize::{INT8_LEVELS, INT16_LEVELS};
+use crate::quantize::quantize_at;
+use crate::quantized::Quantized;
 use crate::{Matrix, Scales};
 
 /// Why a form of another kind is a bug.
@@ -44,6 +51,7 @@ pub struct Scratch {
     columns: Vec<u32>,
     values: Vec<f32>,
     levels: Vec<i32>,
+    weighted: Vec<f32>,
     row: Vec<f32>,
     bytes: Vec<i8>,
     words: Vec<i32>,
@@ -119,10 +127,30 @@ impl Matrix {
                 }
                 add_bias(sums, bias, out);
             }
-            Store::Bytes(body, scales, _) => {
+            Store::Bytes(body, means) => {
+                let values = means.weighted(columns, values, &mut scratch.weighted);
                 let levels = room(&mut scratch.levels, values.len());
-                let s = kernels.quantize(values, INT8_LEVELS, levels);
+                let s = means.quantize(kernels, values, levels);
                 let sums = room(&mut scratch.sums_i32, body.width(self.outputs));
+                if let (Scales::Group { size, .. }, Body::Rows { values: w, stride, .. }) =
+                    (&means.scales, body)
+                {
+                    out.copy_from_slice(bias);
+                    let size = u32::from(*size);
+                    let (mut columns, mut levels): (&[u32], &[i32]) = (columns, levels);
+                    while let Some(&first) = columns.first() {
+                        let group = first / size;
+                        let end = columns.iter().position(|c| c / size != group).unwrap_or(columns.len());
+                        let (run, run_levels) = (&columns[..end], &levels[..end]);
+                        (columns, levels) = (&columns[end..], &levels[end..]);
+                        match stride {
+                            1 => sums[0] = gather(run, run_levels, w, |x, w| x * i32::from(w)),
+                            _ => kernels.rows_i8(w, *stride, run, run_levels, sums),
+                        }
+                        means.add_group(group as usize, sums, run_levels, s, out);
+                    }
+                    return;
+                }
                 match body {
                     Body::Rows { values: w, stride: 1, .. } => {
                         sums[0] = gather(columns, levels, w, |x, w| x * i32::from(w));
@@ -141,11 +169,12 @@ impl Matrix {
                         kernels.tiles_i8(tiles, row, sums);
                     }
                 }
-                rescale(sums, |sum| sum as f32, s, scales, bias, out);
+                let taken = means.taken(columns.iter().zip(&*levels).map(|(&c, &q)| (c as usize, q)));
+                means.rescale(sums, |sum| sum as f32, (s, taken), bias, out);
             }
-            Store::Words(body, scales) => {
+            Store::Words(body, means) => {
                 let levels = room(&mut scratch.levels, values.len());
-                let s = kernels.quantize(values, INT16_LEVELS, levels);
+                let s = means.quantize(kernels, values, levels);
                 let sums = room(&mut scratch.sums_i64, body.width(self.outputs));
                 match body {
                     Body::Rows { values: w, stride, .. } => {
@@ -162,7 +191,7 @@ impl Matrix {
                         kernels.tiles_i32(tiles, row, sums);
                     }
                 }
-                rescale(sums, |sum| sum as f32, s, scales, bias, out);
+                means.rescale(sums, |sum| sum as f32, (s, None), bias, out);
             }
         }
     }
@@ -195,9 +224,10 @@ impl Matrix {
                 }
                 add_bias(sums, bias, out);
             }
-            Store::Bytes(body, scales, _) => {
+            Store::Bytes(body, means) => {
+                let row = means.weighted_row(row, &mut scratch.weighted);
                 let levels = room(&mut scratch.levels, row.len());
-                let s = kernels.quantize(row, INT8_LEVELS, levels);
+                let s = means.quantize(kernels, row, levels);
                 let bytes = room(&mut scratch.bytes, inputs);
                 kernels.narrow(levels, bytes);
                 bytes[row.len()..].fill(0);
@@ -207,11 +237,12 @@ impl Matrix {
                     Body::Tiles(tiles) => kernels.tiles_i8(tiles, bytes, sums),
                     _ => unreachable!("{WHOLE}"),
                 }
-                rescale(sums, |sum| sum as f32, s, scales, bias, out);
+                let taken = means.taken(levels.iter().copied().enumerate());
+                means.rescale(sums, |sum| sum as f32, (s, taken), bias, out);
             }
-            Store::Words(body, scales) => {
+            Store::Words(body, means) => {
                 let levels = room(&mut scratch.levels, inputs);
-                let s = kernels.quantize(row, INT16_LEVELS, levels);
+                let s = means.quantize(kernels, row, levels);
                 levels[row.len()..].fill(0);
                 let sums = room(&mut scratch.sums_i64, self.outputs.next_multiple_of(LANES));
                 match body {
@@ -219,7 +250,109 @@ impl Matrix {
                     Body::Tiles(tiles) => kernels.tiles_i32(tiles, levels, sums),
                     _ => unreachable!("{WHOLE}"),
                 }
-                rescale(sums, |sum| sum as f32, s, scales, bias, out);
+                means.rescale(sums, |sum| sum as f32, (s, None), bias, out);
+            }
+        }
+    }
+}
+
+/// What zero points take off every sum: the same of each, or each output's own zero point times a total.
+#[derive(Clone, Copy)]
+enum Taken<'a> {
+    Same(i64),
+    Points(&'a [i8], i64),
+}
+
+impl Quantized {
+    /// The activations as integers, and their scale.
+    fn quantize(&self, kernels: impl Kernels, values: &[f32], levels: &mut [i32]) -> f32 {
+        let most = self.grid.activation_levels();
+        match self.activations {
+            None => kernels.quantize(values, most, levels),
+            Some(scale) => {
+                quantize_at(values, scale, most, levels);
+                scale
+            }
+        }
+    }
+
+    /// The activations of these columns times the scales of the weight's rows, where rows have them.
+    fn weighted<'a>(&self, columns: &[u32], values: &'a [f32], scratch: &'a mut Vec<f32>) -> &'a [f32] {
+        let Scales::Row(scales) = &self.scales else { return values };
+        scratch.clear();
+        scratch.extend(columns.iter().zip(values).map(|(&c, x)| x * scales[c as usize]));
+        scratch
+    }
+
+    /// As [`weighted`](Quantized::weighted), of a row without gaps.
+    fn weighted_row<'a>(&self, row: &'a [f32], scratch: &'a mut Vec<f32>) -> &'a [f32] {
+        let Scales::Row(scales) = &self.scales else { return row };
+        scratch.clear();
+        scratch.extend(row.iter().zip(scales).map(|(x, scale)| x * scale));
+        scratch
+    }
+
+    /// What the zero points take off, from each input's activation; not for groups.
+    fn taken(&self, levels: impl Iterator<Item = (usize, i32)>) -> Option<Taken<'_>> {
+        let points = self.zero_points.as_deref()?;
+        Some(match self.scales {
+            Scales::Row(_) => Taken::Same(levels.map(|(i, q)| i64::from(q) * i64::from(points[i])).sum()),
+            Scales::Tensor(_) => {
+                Taken::Same(levels.map(|(_, q)| i64::from(q)).sum::<i64>() * i64::from(points[0]))
+            }
+            _ => Taken::Points(points, levels.map(|(_, q)| i64::from(q)).sum()),
+        })
+    }
+
+    /// `out_j = sum_j · (s · scale_j) + b_j`, where `sum_j` has lost what zero points take.
+    fn rescale<S: Copy + Into<i64>>(
+        &self,
+        sums: &[S],
+        float: impl Fn(S) -> f32,
+        (s, taken): (f32, Option<Taken<'_>>),
+        bias: &[f32],
+        out: &mut [f32],
+    ) {
+        let sums = &sums[..out.len()];
+        match taken {
+            None => self.rescale_by(|j| float(sums[j]), s, bias, out),
+            Some(Taken::Same(all)) => self.rescale_by(|j| (sums[j].into() - all) as f32, s, bias, out),
+            Some(Taken::Points(points, total)) => {
+                let sum = |j: usize| (sums[j].into() - i64::from(points[j]) * total) as f32;
+                self.rescale_by(sum, s, bias, out);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn rescale_by(&self, sum: impl Fn(usize) -> f32, s: f32, bias: &[f32], out: &mut [f32]) {
+        let places = out.iter_mut().zip(bias).enumerate();
+        match &self.scales {
+            Scales::Tensor(scale) => places.for_each(|(j, (out, b))| *out = sum(j) * (s * scale) + b),
+            Scales::Channel(scales) => {
+                places.zip(scales).for_each(|((j, (out, b)), scale)| *out = sum(j) * (s * scale) + b);
+            }
+            Scales::Row(_) => places.for_each(|(j, (out, b))| *out = sum(j) * s + b),
+            Scales::Group { .. } => unreachable!("groups are added one by one"),
+        }
+    }
+
+    /// Adds the sums of one group of inputs.
+    fn add_group(&self, group: usize, sums: &[i32], levels: &[i32], s: f32, out: &mut [f32]) {
+        let first = group * out.len();
+        let scales = &self.scales.all()[first..][..out.len()];
+        match &self.zero_points {
+            None => {
+                for ((out, &sum), scale) in out.iter_mut().zip(sums).zip(scales) {
+                    *out += sum as f32 * (s * scale);
+                }
+            }
+            Some(points) => {
+                let total: i64 = levels.iter().map(|q| i64::from(*q)).sum();
+                let points = &points[first..][..scales.len()];
+                for (((out, &sum), scale), z) in out.iter_mut().zip(sums).zip(scales).zip(points) {
+                    *out += (i64::from(sum) - i64::from(*z) * total) as f32 * (s * scale);
+                }
             }
         }
     }
@@ -266,10 +399,14 @@ impl Matrix {
     ) -> bool {
         match &self.store {
             Store::Floats(Body::Rows { values, .. }, _) => out[0] = kernels.dot(row, values) + bias[0],
-            Store::Bytes(Body::Rows { values, .. }, scales, _) => {
+            Store::Bytes(Body::Rows { values, .. }, means)
+                if !matches!(means.scales, Scales::Group { .. }) =>
+            {
+                let row = means.weighted_row(row, &mut scratch.weighted);
                 let levels = room(&mut scratch.levels, row.len());
-                let s = kernels.quantize(row, INT8_LEVELS, levels);
-                rescale(&[kernels.dot_i8(levels, values)], |sum| sum as f32, s, scales, bias, out);
+                let s = means.quantize(kernels, row, levels);
+                let taken = means.taken(levels.iter().copied().enumerate());
+                means.rescale(&[kernels.dot_i8(levels, values)], |sum| sum as f32, (s, taken), bias, out);
             }
             _ => return false,
         }
@@ -304,27 +441,4 @@ fn room<T: Copy + Default>(numbers: &mut Vec<T>, count: usize) -> &mut [T] {
         numbers.resize(count, T::default());
     }
     &mut numbers[..count]
-}
-
-/// `out_j = sum_j · (s · scale_j) + b_j`.
-fn rescale<S: Copy>(
-    sums: &[S],
-    float: impl Fn(S) -> f32,
-    s: f32,
-    scales: &Scales,
-    bias: &[f32],
-    out: &mut [f32],
-) {
-    match scales {
-        Scales::Tensor(scale) => {
-            for ((out, &sum), b) in out.iter_mut().zip(sums).zip(bias) {
-                *out = float(sum) * (s * scale) + b;
-            }
-        }
-        Scales::Channel(scales) => {
-            for (((out, &sum), b), scale) in out.iter_mut().zip(sums).zip(bias).zip(scales) {
-                *out = float(sum) * (s * scale) + b;
-            }
-        }
-    }
 }

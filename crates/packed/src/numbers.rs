@@ -2,7 +2,7 @@
 
 use crate::PackError;
 use crate::body::Element;
-use half::f16;
+use half::{bf16, f16};
 use std::borrow::Cow;
 
 /// Largest magnitude that a 16-bit float holds.
@@ -50,21 +50,27 @@ pub(crate) fn read_halves(bytes: &[u8], _count: usize) -> Result<Vec<f32>, PackE
     Ok(bytes.as_chunks().0.iter().map(|&b| f16::from_le_bytes(b).to_f32()).collect())
 }
 
-/// Integers in `-7..=7`, two to a byte, the first in the low half; the last may be alone beside a zero.
-pub(crate) fn nibbles(numbers: Cow<'_, [i8]>) -> Cow<'_, [u8]> {
-    let pair = |pair: &[i8]| {
-        let high = pair.get(1).copied().unwrap_or(0);
-        (pair[0] as u8 & 0xf) | ((high as u8) << 4)
-    };
-    numbers.chunks(2).map(pair).collect()
+/// The bfloat16 nearest to a number, ties to even, as a 32-bit float.
+pub(crate) fn round_to_brain(number: f32) -> f32 {
+    bf16::from_f32(number).to_f32()
 }
 
-/// `count` integers from as many bytes as they have. Among them may be -8, which the caller refuses.
-pub(crate) fn read_nibbles(bytes: &[u8], count: usize) -> Result<Vec<i8>, PackError> {
-    let mut numbers: Vec<i8> = bytes.iter().flat_map(|&b| [((b << 4) as i8) >> 4, (b as i8) >> 4]).collect();
-    if count < numbers.len() && numbers[count..].iter().any(|n| *n != 0) {
-        return Err(PackError::Padding("values"));
-    }
-    numbers.truncate(count);
-    Ok(numbers)
+/// bfloat16 numbers, as which all of these are exact.
+pub(crate) fn brains(numbers: Cow<'_, [f32]>) -> Cow<'_, [u8]> {
+    numbers.iter().flat_map(|&n| bf16::from_f32(n).to_le_bytes()).collect()
+}
+
+/// `count` bfloat16 numbers from as many bytes as they have.
+pub(crate) fn read_brains(bytes: &[u8], _count: usize) -> Result<Vec<f32>, PackError> {
+    Ok(bytes.as_chunks().0.iter().map(|&b| bf16::from_le_bytes(b).to_f32()).collect())
+}
+
+/// Integers that fit into 16 bits, as such.
+pub(crate) fn shorts(numbers: Cow<'_, [i32]>) -> Cow<'_, [u8]> {
+    numbers.iter().flat_map(|&n| (n as i16).to_le_bytes()).collect()
+}
+
+/// `count` 16-bit integers from as many bytes as they have.
+pub(crate) fn read_shorts(bytes: &[u8], _count: usize) -> Result<Vec<i32>, PackError> {
+    Ok(bytes.as_chunks().0.iter().map(|&b| i16::from_le_bytes(b).into()).collect())
 }

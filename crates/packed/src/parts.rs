@@ -3,20 +3,23 @@
 //! | part | what | when |
 //! |---|---|---|
 //! | `values` | `[inputs, outputs]`, or the stored ones `[stored]` in the order of the index | always |
-//! | `scales` | f32 `[1]` or `[outputs]` | integers |
+//! | `scales` | f32 `[1]`, `[outputs]`, `[inputs]` or `[groups · outputs]` | integers |
+//! | `zero_points` | i8, one for each scale | integers with zero points |
+//! | `activations` | f32 `[1]`: the scale of the activations | integers whose activations have a static one |
 //! | `mask` | one bit an entry, row-major, lowest bit first, the last byte filled with zeros | bitmask |
 //! | `counts` | stored entries of each row, or blocks of each row of blocks, coded | csr, block |
 //! | `gaps` | from each stored entry (or block) to the next in its row, coded | csr, block |
 //! | `positions` | of each stored entry in its group, in bits | n:m |
 //!
-//! The code of counts and gaps is the shortest of fixed widths and Golomb codes, which its first byte names. 4-bit
-//! integers are given as bytes, two in each. All parts together have [`Matrix::bytes`] bytes.
+//! The code of counts and gaps is the shortest of fixed widths and Golomb codes, which its first byte names.
+//! Integers of less than 8 bits are given as bytes, several in each. All parts together have [`Matrix::bytes`] bytes.
 
 use crate::body::{Body, Element, Lists};
 use crate::index::{self, Given, Lookup, Shape};
 use crate::matrix::{Precision, Store};
-use crate::numbers::{halves, nibbles, read_halves, read_nibbles, read_whole, whole};
-use crate::{Index, Matrix, PackError, Per, Scales, Scheme, Values, check};
+use crate::numbers::{brains, halves, read_brains, read_halves, read_shorts, read_whole, shorts, whole};
+use crate::quantized::Quantized;
+use crate::{Activations, Grid, Index, Int, Matrix, PackError, Scales, Scheme, Values, check};
 use std::borrow::Cow;
 use std::fmt;
 
@@ -27,8 +30,12 @@ pub enum Dtype {
     F32,
     /// 16-bit floats.
     F16,
+    /// bfloat16.
+    Bf16,
     /// 32-bit signed integers.
     I32,
+    /// 16-bit signed integers.
+    I16,
     /// 8-bit signed integers.
     I8,
     /// 8-bit unsigned integers, or bits.
@@ -38,7 +45,7 @@ pub enum Dtype {
 /// A named run of little-endian numbers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Part<'a> {
-    /// `values`, `scales`, `mask`, `counts`, `gaps` or `positions`.
+    /// `values`, `scales`, `zero_points`, `activations`, `mask`, `counts`, `gaps` or `positions`.
     pub name: &'static str,
     /// What the bytes are.
     pub dtype: Dtype,
@@ -49,14 +56,17 @@ pub struct Part<'a> {
 }
 
 impl Matrix {
-    /// The matrix as it is written, in a fixed order: `values`, then `scales`, then the index.
+    /// The matrix as it is written, in a fixed order: `values`, then what integers stand for, then the index.
     pub fn parts(&self) -> Vec<Part<'_>> {
         match &self.store {
             Store::Floats(body, Precision::Whole) => self.write(body, whole),
             Store::Floats(body, Precision::Half) => self.write(body, halves),
+            Store::Floats(body, Precision::Brain) => self.write(body, brains),
+            Store::Words(body, Quantized { grid: Grid::Int16, .. }) => self.write(body, shorts),
             Store::Words(body, _) => self.write(body, whole),
-            Store::Bytes(body, _, Precision::Whole) => self.write(body, whole),
-            Store::Bytes(body, _, Precision::Half) => self.write(body, nibbles),
+            Store::Bytes(body, means) => {
+                self.write(body, |numbers| means.grid.encode(means.zero_points.is_some(), numbers))
+            }
         }
     }
 
@@ -93,26 +103,27 @@ impl Matrix {
                 check::floats(&body, outputs)?;
                 Store::Floats(body, Precision::Half)
             }
-            Values::Int32(per) => {
-                let scales = read_scales(shape, per, i32::MAX, lookup)?;
-                let body = read_body(scheme, shape, lookup, read_whole)?;
-                check::levels(&body, outputs, i32::MAX, |q| q)?;
-                Store::Words(body, scales)
+            Values::Bf16 => {
+                let body = read_body(scheme, shape, lookup, read_brains)?;
+                check::floats(&body, outputs)?;
+                Store::Floats(body, Precision::Brain)
             }
-            Values::Int8(per) => {
-                let scales = read_scales(shape, per, 127, lookup)?;
-                let body = read_body(scheme, shape, lookup, read_whole)?;
-                check::levels(&body, outputs, 127, i32::from)?;
-                Store::Bytes(body, scales, Precision::Whole)
-            }
-            Values::Int4(per) => {
-                let scales = read_scales(shape, per, 7, lookup)?;
-                let body = read_body(scheme, shape, lookup, read_nibbles)?;
-                check::levels(&body, outputs, 7, i32::from)?;
-                Store::Bytes(body, scales, Precision::Half)
+            Values::Int(int) => {
+                let means = read_meaning(shape, int, lookup)?;
+                if int.grid.is_wide() {
+                    let read = if int.grid == Grid::Int16 { read_shorts } else { read_whole };
+                    let body = read_body(scheme, shape, lookup, read)?;
+                    check::integers(&body, outputs, &means, |q| q)?;
+                    Store::Words(body, means)
+                } else {
+                    let read = |bytes: &[u8], count: usize| int.grid.decode(int.zero_points, bytes, count);
+                    let body = read_body(scheme, shape, lookup, read)?;
+                    check::integers(&body, outputs, &means, i32::from)?;
+                    Store::Bytes(body, means)
+                }
             }
         };
-        Ok(Self { inputs, outputs, index: scheme.index, store })
+        Ok(Self { inputs, outputs, index: scheme.index, store }.segmented())
     }
 
     fn write<'a, T: Element>(
@@ -140,15 +151,24 @@ impl Matrix {
         let count = values.len();
         let bytes = encode(values);
         let shape = match (kind, self.index) {
-            (Values::Int4(_), _) => vec![bytes.len()],
+            (kind, _) if Dtype::of(kind) == Dtype::U8 => vec![bytes.len()],
             (_, Index::Full) => vec![inputs, outputs],
             _ => vec![count],
         };
         let mut parts = vec![Part { name: "values", dtype: Dtype::of(kind), shape, bytes }];
-        if let Some(scales) = self.scales() {
-            let all = scales.all();
-            let bytes = whole(Cow::Borrowed(all));
-            parts.push(Part { name: "scales", dtype: Dtype::F32, shape: vec![all.len()], bytes });
+        if let Some(means) = self.integers_mean() {
+            let floats = |name, all: &'a [f32]| {
+                let bytes = whole(Cow::Borrowed(all));
+                Part { name, dtype: Dtype::F32, shape: vec![all.len()], bytes }
+            };
+            parts.push(floats("scales", means.scales.all()));
+            if let Some(points) = &means.zero_points {
+                let bytes = whole(Cow::Borrowed(&points[..]));
+                parts.push(Part { name: "zero_points", dtype: Dtype::I8, shape: vec![points.len()], bytes });
+            }
+            if let Some(scale) = &means.activations {
+                parts.push(floats("activations", std::slice::from_ref(scale)));
+            }
         }
         parts.extend(places);
         parts
@@ -187,7 +207,7 @@ impl Dtype {
     pub fn bytes(self) -> usize {
         match self {
             Dtype::F32 | Dtype::I32 => 4,
-            Dtype::F16 => 2,
+            Dtype::F16 | Dtype::Bf16 | Dtype::I16 => 2,
             Dtype::I8 | Dtype::U8 => 1,
         }
     }
@@ -197,9 +217,13 @@ impl Dtype {
         match values {
             Values::F32 => Dtype::F32,
             Values::F16 => Dtype::F16,
-            Values::Int32(_) => Dtype::I32,
-            Values::Int8(_) => Dtype::I8,
-            Values::Int4(_) => Dtype::U8,
+            Values::Bf16 => Dtype::Bf16,
+            Values::Int(int) => match int.grid {
+                Grid::Int32 => Dtype::I32,
+                Grid::Int16 => Dtype::I16,
+                Grid::Int8 => Dtype::I8,
+                _ => Dtype::U8,
+            },
         }
     }
 }
@@ -209,26 +233,38 @@ impl fmt::Display for Dtype {
         f.write_str(match self {
             Dtype::F32 => "f32",
             Dtype::F16 => "f16",
+            Dtype::Bf16 => "bf16",
             Dtype::I32 => "i32",
+            Dtype::I16 => "i16",
             Dtype::I8 => "i8",
             Dtype::U8 => "u8",
         })
     }
 }
 
-fn read_scales<'a>(
-    shape: Shape,
-    per: Per,
-    most: i32,
-    lookup: &mut impl Lookup<'a>,
-) -> Result<Scales, PackError> {
-    let part = Part::take("scales", lookup)?;
-    let count = if per == Per::Tensor { 1 } else { shape.outputs };
-    part.expect(Dtype::F32, &[count])?;
-    let all = read_whole::<f32>(&part.bytes, count)?;
-    let scales = if per == Per::Tensor { Scales::Tensor(all[0]) } else { Scales::Channel(all) };
-    check::quantized(shape.inputs, shape.outputs, &scales, most)?;
-    Ok(scales)
+/// What the integers stand for.
+fn read_meaning<'a>(shape: Shape, int: Int, lookup: &mut impl Lookup<'a>) -> Result<Quantized, PackError> {
+    let count = int.per.scales(shape.inputs, shape.outputs);
+    let mut floats = |name, count| {
+        let part = Part::take(name, lookup)?;
+        part.expect(Dtype::F32, &[count])?;
+        read_whole::<f32>(&part.bytes, count)
+    };
+    let scales = Scales::of(int.per, floats("scales", count)?);
+    let activations = match int.activations {
+        Activations::Dynamic => None,
+        Activations::Static => Some(floats("activations", 1)?[0]),
+    };
+    let zero_points = if int.zero_points {
+        let part = Part::take("zero_points", lookup)?;
+        part.expect(Dtype::I8, &[count])?;
+        Some(read_whole::<i8>(&part.bytes, count)?)
+    } else {
+        None
+    };
+    let means = Quantized { grid: int.grid, scales, zero_points, activations };
+    means.check(shape.inputs, shape.outputs)?;
+    Ok(means)
 }
 
 fn read_body<'a, T: Element>(
@@ -243,7 +279,7 @@ fn read_body<'a, T: Element>(
     let dtype = Dtype::of(kind);
     if index == Index::Full {
         let expected = match kind {
-            Values::Int4(_) => vec![kind.bytes(inputs * outputs)],
+            _ if dtype == Dtype::U8 => vec![kind.bytes(inputs * outputs)],
             _ => vec![inputs, outputs],
         };
         part.expect(dtype, &expected)?;

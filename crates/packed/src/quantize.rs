@@ -3,7 +3,7 @@
 //! Symmetric, one scale a row: `s = max|x| / levels` and `q = round(x / s)`, ties to even, held within
 //! `±levels`. A row without any magnitude (all zeros, or so small that `s` underflows to 0) has scale 0 and all
 //! its integers are 0. Every operation is one IEEE 754 single-precision operation, so every path and machine
-//! yields the same integers.
+//! yields the same integers. Where the scale is static, it is given, and larger activations are clipped.
 
 /// Largest activation beside 8-bit weights.
 pub const INT8_LEVELS: i32 = 127;
@@ -24,6 +24,31 @@ pub fn quantize_row(row: &[f32], levels: i32, out: &mut [i32]) -> f32 {
     assert!((1..=INT16_LEVELS).contains(&levels), "levels must be in 1..=32767");
     let out = &mut out[..row.len()];
     quantize(row, levels, out)
+}
+
+/// Quantizes `row` into `out` with a scale that is given: `out[i] = round(row[i] / scale)`, ties to even, within
+/// `±levels`.
+///
+/// Undefined activations give unspecified integers within `±levels`.
+///
+/// # Panics
+/// When `out` is shorter than `row`, `levels` is not in `1..=32767`, or `scale` is not positive: mistakes of the
+/// caller.
+pub fn quantize_row_at(row: &[f32], scale: f32, levels: i32, out: &mut [i32]) {
+    assert!((1..=INT16_LEVELS).contains(&levels), "levels must be in 1..=32767");
+    assert!(scale > 0.0, "the scale must be positive");
+    quantize_at(row, scale, levels, &mut out[..row.len()]);
+}
+
+/// The loop of [`quantize_row_at`].
+#[inline(always)]
+pub(crate) fn quantize_at(row: &[f32], scale: f32, levels: i32, out: &mut [i32]) {
+    let most = levels as f32;
+    for (q, &x) in out.iter_mut().zip(row) {
+        // Clipped before it is rounded, so that what is added fits.
+        let rounded = ((x / scale).clamp(-most, most) + ROUNDER).to_bits() as i32;
+        *q = rounded.wrapping_sub(ROUNDER.to_bits() as i32).clamp(-levels, levels);
+    }
 }
 
 /// The loop of [`quantize_row`], inlined into kernels so that it is compiled for their instructions.
@@ -85,6 +110,13 @@ mod tests {
             assert_eq!(quantize_row(row, 127, &mut q), 0.0);
             assert!(q[..row.len()].iter().all(|&q| q == 0));
         }
+    }
+
+    #[test]
+    fn a_given_scale_clips() {
+        let mut q = [0; 5];
+        quantize_row_at(&[1e30, -1e30, 0.25, 0.75, f32::INFINITY], 0.5, 127, &mut q);
+        assert_eq!(q, [127, -127, 0, 2, 127]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The names of the layouts: what each value is, times which values are kept.
 
-use crate::{PackError, predict};
+use crate::{Grid, PackError, predict};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -8,6 +8,8 @@ use std::fmt;
 pub const LARGEST_BLOCK_SIDE: u8 = 64;
 /// Most inputs of a group of which some are kept.
 pub const LARGEST_GROUP: u8 = 16;
+/// Most inputs of a group that shares a scale.
+pub const LARGEST_SCALE_GROUP: u8 = 128;
 
 /// What one stored value is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -17,12 +19,38 @@ pub enum Values {
     F32,
     /// 16-bit floating point (IEEE 754 binary16); multiplied as 32-bit floats, which hold it exactly.
     F16,
-    /// 32-bit integers with scales; multiplied with 16-bit activations into 64-bit sums.
-    Int32(Per),
-    /// 8-bit integers in `-127..=127` with scales; multiplied with 8-bit activations into 32-bit sums.
-    Int8(Per),
-    /// 4-bit integers in `-7..=7` with scales, two to a byte; multiplied exactly as 8-bit integers are.
-    Int4(Per),
+    /// The upper half of 32-bit floating point (bfloat16); multiplied as 32-bit floats.
+    Bf16,
+    /// Integers with scales.
+    Int(Int),
+}
+
+/// Integers with scales: an entry is its integer, less the zero point where there is one, times its scale.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Int {
+    /// Which integers.
+    pub grid: Grid,
+    /// How many scales.
+    pub per: Per,
+    /// Whether each scale has a zero point, so that its range need not be symmetric. Only where all entries are
+    /// stored, and on grids that [can](Grid::with_zero_point).
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub zero_points: bool,
+    /// How activations become integers.
+    #[serde(default, skip_serializing_if = "Activations::is_dynamic")]
+    pub activations: Activations,
+}
+
+/// How the activations that integers are multiplied with become integers themselves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Activations {
+    /// With a scale for each row, from its largest magnitude.
+    #[default]
+    Dynamic,
+    /// With one scale, which the matrix knows; what is beyond its range is clipped.
+    Static,
 }
 
 /// How many scales a quantized matrix has.
@@ -33,6 +61,10 @@ pub enum Per {
     Tensor,
     /// One for each output.
     Channel,
+    /// One for each input; activations are multiplied by it before they become integers.
+    Row,
+    /// One for each output of so many consecutive inputs, in `1..=128`; the sums of the groups are added as floats.
+    Group(u8),
 }
 
 /// Which entries are stored.
@@ -111,14 +143,33 @@ impl Scheme {
                 (stored, (stored * position_bits(m)).div_ceil(8))
             }
         };
-        self.values.bytes(stored) + index + 4 * self.values.scales(outputs)
+        self.values.bytes(stored) + index + self.values.more_bytes(inputs, outputs)
     }
 
     /// Checks the numbers that a name may carry.
     ///
     /// # Errors
-    /// [`PackError::Block`] or [`PackError::Group`].
+    /// [`PackError::Block`], [`PackError::Group`], or [`PackError::Scheme`] for what does not go together.
     pub fn check(self) -> Result<(), PackError> {
+        if let Values::Int(int) = self.values {
+            let bad = |why| Err(PackError::Scheme { scheme: self, why });
+            match int.per {
+                Per::Group(0 | 129..) => return bad("a group has between 1 and 128 inputs"),
+                Per::Row | Per::Group(_) if int.grid.is_wide() => {
+                    return bad("such wide integers have one scale, or one for each output");
+                }
+                _ => {}
+            }
+            if int.zero_points && int.grid.with_zero_point().is_none() {
+                return bad("these integers have no zero point");
+            }
+            if int.zero_points && self.index != Index::Full {
+                return bad("with zero points all entries are stored");
+            }
+            if !int.grid.has_zero() && matches!(self.index, Index::Block { .. } | Index::Nm { .. }) {
+                return bad("blocks and groups are filled up with zeros, which these integers lack");
+            }
+        }
         let sides = 1..=LARGEST_BLOCK_SIDE;
         match self.index {
             Index::Block { rows, columns } if !sides.contains(&rows) || !sides.contains(&columns) => {
@@ -131,31 +182,83 @@ impl Scheme {
 }
 
 impl Values {
-    /// Bits of one value.
-    pub fn bits(self) -> usize {
+    /// Symmetric integers with dynamic activations.
+    pub const fn int(grid: Grid, per: Per) -> Self {
+        Self::Int(Int::new(grid, per))
+    }
+
+    /// The grid, where they are integers.
+    pub fn grid(self) -> Option<Grid> {
         match self {
-            Values::F32 | Values::Int32(_) => 32,
-            Values::F16 => 16,
-            Values::Int8(_) => 8,
-            Values::Int4(_) => 4,
+            Values::Int(int) => Some(int.grid),
+            _ => None,
         }
     }
 
     /// Bytes of so many values.
     pub(crate) fn bytes(self, count: usize) -> usize {
         match self {
-            Values::Int4(_) => count.div_ceil(2),
-            other => count * (other.bits() / 8),
+            Values::F32 => 4 * count,
+            Values::F16 | Values::Bf16 => 2 * count,
+            Values::Int(int) => int.grid.bytes(count),
         }
     }
 
-    fn scales(self, outputs: usize) -> usize {
+    /// Most values that so many bytes may be.
+    pub(crate) fn most(self, bytes: usize) -> usize {
         match self {
-            Values::F32 | Values::F16 => 0,
-            Values::Int32(per) | Values::Int8(per) | Values::Int4(per) => match per {
-                Per::Tensor => 1,
-                Per::Channel => outputs,
-            },
+            Values::F32 => bytes / 4,
+            Values::F16 | Values::Bf16 => bytes / 2,
+            Values::Int(int) => int.grid.most(bytes),
+        }
+    }
+
+    /// Bytes of what belongs to the values: scales, zero points, the scale of the activations.
+    fn more_bytes(self, inputs: usize, outputs: usize) -> usize {
+        let Values::Int(int) = self else { return 0 };
+        let scales = int.per.scales(inputs, outputs);
+        let each = if int.zero_points { 5 } else { 4 };
+        each * scales + if int.activations == Activations::Static { 4 } else { 0 }
+    }
+}
+
+impl Int {
+    /// Symmetric integers with dynamic activations.
+    pub const fn new(grid: Grid, per: Per) -> Self {
+        Self { grid, per, zero_points: false, activations: Activations::Dynamic }
+    }
+}
+
+impl Activations {
+    /// For serde: the default is not written.
+    fn is_dynamic(&self) -> bool {
+        *self == Self::Dynamic
+    }
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+impl Per {
+    /// How many scales a matrix has.
+    pub fn scales(self, inputs: usize, outputs: usize) -> usize {
+        match self {
+            Per::Tensor => 1,
+            Per::Channel => outputs,
+            Per::Row => inputs,
+            Per::Group(size) => inputs.div_ceil(usize::from(size).max(1)).saturating_mul(outputs),
+        }
+    }
+}
+
+impl fmt::Display for Per {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Per::Tensor => f.write_str("tensor"),
+            Per::Channel => f.write_str("channel"),
+            Per::Row => f.write_str("row"),
+            Per::Group(size) => write!(f, "group {size}"),
         }
     }
 }
@@ -177,19 +280,24 @@ pub(crate) fn position_bits(m: usize) -> usize {
     m.next_power_of_two().ilog2() as usize
 }
 
+impl fmt::Display for Values {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Values::F32 => f.write_str("f32"),
+            Values::F16 => f.write_str("f16"),
+            Values::Bf16 => f.write_str("bf16"),
+            Values::Int(int) => {
+                write!(f, "{}/{}", int.grid, int.per)?;
+                f.write_str(if int.zero_points { " with zero points" } else { "" })?;
+                f.write_str(if int.activations == Activations::Static { " static" } else { "" })
+            }
+        }
+    }
+}
+
 impl fmt::Display for Scheme {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let per = |per| match per {
-            Per::Tensor => "tensor",
-            Per::Channel => "channel",
-        };
-        match self.values {
-            Values::F32 => write!(f, "f32")?,
-            Values::F16 => write!(f, "f16")?,
-            Values::Int32(p) => write!(f, "int32/{}", per(p))?,
-            Values::Int8(p) => write!(f, "int8/{}", per(p))?,
-            Values::Int4(p) => write!(f, "int4/{}", per(p))?,
-        }
+        self.values.fmt(f)?;
         match self.index {
             Index::Full => Ok(()),
             Index::Bitmask => write!(f, " bitmask"),
@@ -210,12 +318,23 @@ mod tests {
         let s = |values, index| Scheme { values, index }.bytes(1000, 128, 12_800);
         assert_eq!(s(Values::F32, Index::Full), 512_000);
         assert_eq!(s(Values::F16, Index::Full), 256_000);
-        assert_eq!(s(Values::Int8(Per::Channel), Index::Full), 128_000 + 512);
-        assert_eq!(s(Values::Int4(Per::Tensor), Index::Full), 64_000 + 4);
+        assert_eq!(s(Values::int(Grid::Int8, Per::Channel), Index::Full), 128_000 + 512);
+        assert_eq!(s(Values::int(Grid::Int4, Per::Tensor), Index::Full), 64_000 + 4);
+        let sizes =
+            [(Grid::Int3, 48_000), (Grid::Int2, 32_000), (Grid::Ternary, 25_600), (Grid::Binary, 16_000)];
+        for (grid, bytes) in sizes {
+            assert_eq!(s(Values::int(grid, Per::Row), Index::Full), bytes + 4000);
+        }
+        let grouped = Int {
+            zero_points: true,
+            activations: Activations::Static,
+            ..Int::new(Grid::Int4, Per::Group(32))
+        };
+        assert_eq!(s(Values::Int(grouped), Index::Full), 64_000 + 5 * 32 * 128 + 4);
         assert_eq!(s(Values::F32, Index::Bitmask), 51_200 + 16_000);
         assert_eq!(s(Values::F32, Index::Nm { n: 2, m: 4 }), 4 * 64_000 + 16_000);
         // Ten groups of 12 with 3 kept of 4 bits each, and 4 inputs left, of which 3 are kept.
-        let odd = Scheme { values: Values::Int8(Per::Tensor), index: Index::Nm { n: 3, m: 12 } };
+        let odd = Scheme { values: Values::int(Grid::Int8, Per::Tensor), index: Index::Nm { n: 3, m: 12 } };
         assert_eq!(odd.bytes(124, 5, 0), 33 * 5 + (33 * 5 * 4usize).div_ceil(8) + 4);
         assert!(s(Values::F32, Index::Sparse) < s(Values::F32, Index::Bitmask));
     }
@@ -234,6 +353,13 @@ mod tests {
             assert!(scheme.check().is_err(), "{scheme}");
             assert!(scheme.bytes(10, 10, 10) < 100_000);
         }
+        let bad = |int: Int, index| assert!(Scheme { values: Values::Int(int), index }.check().is_err());
+        bad(Int::new(Grid::Int8, Per::Group(0)), Index::Full);
+        bad(Int::new(Grid::Int8, Per::Group(129)), Index::Full);
+        bad(Int::new(Grid::Int16, Per::Row), Index::Full);
+        bad(Int { zero_points: true, ..Int::new(Grid::Ternary, Per::Tensor) }, Index::Full);
+        bad(Int { zero_points: true, ..Int::new(Grid::Int8, Per::Tensor) }, Index::Csr);
+        bad(Int::new(Grid::Binary, Per::Tensor), Index::Nm { n: 2, m: 4 });
         for index in [Index::Block { rows: 64, columns: 1 }, Index::Nm { n: 15, m: 16 }, Index::Csr] {
             assert!(Scheme { values: Values::F16, index }.check().is_ok());
         }

@@ -3,7 +3,7 @@
 #![cfg(test)]
 
 use nlpress_packed::{
-    Dtype, Held, Index, Input, Matrix, PackError, Part, Per, Scales, Scheme, Scratch, Values,
+    Dtype, Grid, Held, Index, Input, Int, Matrix, PackError, Part, Per, Scales, Scheme, Scratch, Values,
 };
 use proptest::prelude::*;
 use std::borrow::Cow;
@@ -46,24 +46,45 @@ fn thin(index: Index, outputs: usize, keep: &[bool]) -> Vec<bool> {
     keep
 }
 
-/// Each of the value types, in each index.
+/// Integers on a grid.
+fn onto(grid: Grid, q: &[i32]) -> Vec<i32> {
+    q.iter().map(|&q| grid.nearest(f64::from(q) * f64::from(grid.levels()) / 127.0)).collect()
+}
+
+/// Each of the value types that goes with the index, and the numbers that went in.
 fn matrices(inputs: usize, outputs: usize, q: &[i32], keep: &[bool], index: Index) -> Vec<Matrix> {
     let floats: Vec<f32> = q.iter().map(|&q| q as f32 * 0.37).collect();
-    let bytes: Vec<i8> = q.iter().map(|&q| q as i8).collect();
-    let nibbles: Vec<i8> = q.iter().map(|&q| (q % 8) as i8).collect();
-    let words: Vec<i32> = q.iter().map(|&q| q * 16_000_000).collect();
-    let channels = || Scales::Channel((0..outputs).map(|j| 0.001 * (j + 1) as f32).collect());
-    let tensor = || Scales::Tensor(0.25);
-    vec![
+    let mut all = vec![
         Matrix::sparse(inputs, outputs, &floats, keep, index).unwrap(),
         Matrix::f16(inputs, outputs, &floats, Some(keep), index).unwrap(),
-        Matrix::int8(inputs, outputs, &bytes, channels(), Some(keep), index).unwrap(),
-        Matrix::int8(inputs, outputs, &bytes, tensor(), Some(keep), index).unwrap(),
-        Matrix::int4(inputs, outputs, &nibbles, channels(), Some(keep), index).unwrap(),
-        Matrix::int4(inputs, outputs, &nibbles, tensor(), Some(keep), index).unwrap(),
-        Matrix::int32(inputs, outputs, &words, channels(), Some(keep), index).unwrap(),
-        Matrix::int32(inputs, outputs, &words, Scales::Tensor(1e-9), Some(keep), index).unwrap(),
-    ]
+        Matrix::bf16(inputs, outputs, &floats, Some(keep), index).unwrap(),
+    ];
+    for grid in Grid::ALL {
+        for per in [Per::Tensor, Per::Channel, Per::Row, Per::Group(5), Per::Group(32)] {
+            let count = per.scales(inputs, outputs);
+            let scales = (0..count).map(|j| 0.25 / grid.levels() as f32 * (1 + j % 17) as f32).collect();
+            let scales = Scales::of(per, scales);
+            let scheme = Scheme { values: Values::int(grid, per), index };
+            let q = onto(grid, q);
+            // Without a zero, nothing stands for an entry that is not kept.
+            let all_kept = index == Index::Full && !grid.has_zero();
+            let keep = (!all_kept).then_some(keep);
+            let made = Matrix::quantized((inputs, outputs), grid, &q, scales.clone(), keep, index);
+            match scheme.check() {
+                Err(error) => assert_eq!(made.unwrap_err(), error),
+                Ok(()) => all.push(made.unwrap()),
+            }
+            let affine = Int { zero_points: true, ..Int::new(grid, per) };
+            if index == Index::Full && (Scheme { values: Values::Int(affine), index }).check().is_ok() {
+                let (least, most) = grid.with_zero_point().unwrap();
+                let points = (0..count as i32).map(|j| (least + j % (most - least + 1)) as i8).collect();
+                let q: Vec<i32> = q.iter().map(|q| q.clamp(&least, &most)).copied().collect();
+                let affine = Matrix::affine((inputs, outputs), grid, &q, scales, points).unwrap();
+                all.push(affine.with_activations(0.03).unwrap());
+            }
+        }
+    }
+    all
 }
 
 fn read_back(matrix: &Matrix, parts: &[Part<'_>]) -> Result<Matrix, PackError> {
@@ -104,14 +125,24 @@ proptest! {
                 // The numbers are the ones that went in.
                 let unpacked = matrix.unpack();
                 for (at, (&q, &keep)) in q.iter().zip(&keep).enumerate() {
+                    let float = q as f32 * 0.37;
+                    let whole = matrix.scheme().values.grid().is_some_and(|g| !g.has_zero()) && index == Index::Full;
+                    let keep = keep || whole || matrix.zero_points().is_some();
                     let expected = match (keep, matrix.scheme().values) {
                         (false, _) => 0.0,
-                        (_, Values::F32) => q as f32 * 0.37,
-                        (_, Values::F16) => half::f16::from_f32(q as f32 * 0.37).to_f32(),
-                        (_, Values::Int4(_)) => (q % 8) as f32 * matrix.scales().unwrap().of(at % outputs),
-                        (_, Values::Int8(_)) => q as f32 * matrix.scales().unwrap().of(at % outputs),
-                        (_, Values::Int32(_)) =>
-                            (q * 16_000_000) as f32 * matrix.scales().unwrap().of(at % outputs),
+                        (_, Values::F32) => float,
+                        (_, Values::F16) => half::f16::from_f32(float).to_f32(),
+                        (_, Values::Bf16) => half::bf16::from_f32(float).to_f32(),
+                        (_, Values::Int(int)) => {
+                            let scales = matrix.scales().unwrap();
+                            let place = scales.place(at / outputs, at % outputs, outputs);
+                            let mut q = onto(int.grid, &[q])[0];
+                            if let Some(points) = matrix.zero_points() {
+                                let (least, most) = int.grid.with_zero_point().unwrap();
+                                q = q.clamp(least, most) - i32::from(points[place]);
+                            }
+                            q as f32 * scales.all()[place]
+                        }
                     };
                     prop_assert_eq!(unpacked[at], expected);
                 }
@@ -122,11 +153,12 @@ proptest! {
     /// Whatever the bytes of the parts are, reading them is an error or a valid matrix.
     #[test]
     fn damaged_parts_never_panic(
-        which in 0usize..8, index in 0usize..10, part in 0usize..4, at in 0usize..200, byte: u8, cut in 0usize..3,
+        which in 0usize..100, index in 0usize..10, part in 0usize..4, at in 0usize..200, byte: u8, cut in 0usize..3,
     ) {
         let (q, keep) = grid(3, 9 * 21, 30);
         let keep = thin(INDEXES[index], 21, &keep);
-        let matrix = matrices(9, 21, &q, &keep, INDEXES[index]).swap_remove(which);
+        let mut all = matrices(9, 21, &q, &keep, INDEXES[index]);
+        let matrix = all.swap_remove(which % all.len());
         let mut parts = matrix.parts();
         let count = parts.len();
         let part = &mut parts[part % count];
@@ -178,7 +210,8 @@ fn what_is_not_kept_is_ignored() {
     for index in INDEXES {
         let m = Matrix::sparse(1, 2, &[1.0, f32::NAN], &keep, index).unwrap();
         assert_eq!(m.unpack(), [1.0, 0.0]);
-        let m = Matrix::int8(1, 2, &[1, -128], Scales::Tensor(1.0), Some(&keep), index).unwrap();
+        let m = Matrix::quantized((1, 2), Grid::Int8, &[1, -128], Scales::Tensor(1.0), Some(&keep), index)
+            .unwrap();
         assert_eq!(m.integers().unwrap(), [1, 0]);
     }
 }
@@ -197,14 +230,29 @@ fn refuses_bad_numbers() {
     for index in INDEXES.into_iter().filter(|i| !matches!(i, Index::Nm { .. })) {
         let bad = Matrix::sparse(1, 3, &[0.0, 0.0, f32::NAN], &all, index);
         assert!(matches!(bad, Err(NotFinite { position: 2, .. })));
-        let bad = Matrix::int8(1, 3, &[0, -128, 0], one.clone(), None, index);
-        assert!(matches!(bad, Err(Level { position: 1, value: -128, most: 127 })));
-        let bad = Matrix::int32(1, 3, &[i32::MIN, 0, 0], one.clone(), Some(&all), index);
+        let bad = Matrix::quantized((1, 3), Grid::Int8, &[0, -128, 0], one.clone(), None, index);
+        assert!(matches!(bad, Err(Level { position: 1, value: -128, least: -127, most: 127 })));
+        let bad = Matrix::quantized((1, 3), Grid::Int32, &[i32::MIN, 0, 0], one.clone(), Some(&all), index);
         assert!(matches!(bad, Err(Level { position: 0, .. })));
     }
-    for q in [-8, 8, 127, -128] {
-        let bad = Matrix::int4(1, 3, &[0, 0, q], one.clone(), None, Index::Csr);
-        assert!(matches!(bad, Err(Level { position: 2, most: 7, .. })), "{q}");
+    for q in [-8, 8, 127, -128, 1000] {
+        let bad = Matrix::quantized((1, 3), Grid::Int4, &[0, 0, q], one.clone(), None, Index::Csr);
+        assert!(matches!(bad, Err(Level { position: 2, most: 7, value, .. }) if value == q), "{q}");
+    }
+    let keep = [true, false, true];
+    let bad = Matrix::quantized((1, 3), Grid::Binary, &[1, 1, 1], one.clone(), Some(&keep), Index::Full);
+    assert!(matches!(bad, Err(PackError::Grid { position: 1, value: 0, .. })));
+    for q in [0, 2, -2] {
+        let bad = Matrix::quantized((1, 3), Grid::Int2, &[1, -3, q], one.clone(), None, Index::Full);
+        assert!(matches!(bad, Err(PackError::Grid { position: 2, value, .. }) if value == q), "{q}");
+    }
+    let affine = |q: &[i32], points| Matrix::affine((1, 2), Grid::Int4, q, one.clone(), points);
+    assert!(affine(&[-8, 7], vec![7]).is_ok());
+    assert!(matches!(affine(&[-9, 7], vec![7]), Err(Level { value: -9, least: -8, .. })));
+    assert!(matches!(affine(&[0, 0], vec![8]), Err(PackError::ZeroPoint { value: 8, .. })));
+    assert!(matches!(affine(&[0, 0], vec![0, 0]), Err(Length { what: "zero points", .. })));
+    for scale in [0.0, -1.0, f32::NAN, f32::INFINITY] {
+        assert!(matches!(affine(&[0, 0], vec![0]).unwrap().with_activations(scale), Err(Scale { .. })));
     }
     for value in [65_520.0, -1e30] {
         let bad = Matrix::f16(1, 2, &[65_519.0, value], None, Index::Csr);
@@ -219,13 +267,14 @@ fn refuses_bad_numbers() {
     let bad = Matrix::sparse(4, 1, &[1.0; 4], &[true; 4], Index::Block { rows: 0, columns: 1 });
     assert!(matches!(bad, Err(PackError::Block { .. })));
     for scale in [-1.0, f32::NAN, f32::INFINITY, 1e37] {
-        let bad = Matrix::int8(1, 1, &[1], Scales::Tensor(scale), None, Index::Full);
+        let bad = Matrix::quantized((1, 1), Grid::Int8, &[1], Scales::Tensor(scale), None, Index::Full);
         assert!(matches!(bad, Err(Scale { position: 0, .. })), "{scale}");
     }
-    let bad = Matrix::int8(1, 2, &[1, 1], Scales::Channel(vec![1.0]), None, Index::Full);
+    let bad = Matrix::quantized((1, 2), Grid::Int8, &[1, 1], Scales::Channel(vec![1.0]), None, Index::Full);
     assert!(matches!(bad, Err(Length { what: "scales", .. })));
     let tall = vec![0; (1 << 17) + 1];
-    assert!(matches!(Matrix::int8(tall.len(), 1, &tall, one, None, Index::Full), Err(Inputs { .. })));
+    let bad = Matrix::quantized((tall.len(), 1), Grid::Int8, &tall, one, None, Index::Full);
+    assert!(matches!(bad, Err(Inputs { .. })));
 }
 
 fn part(name: &'static str, dtype: Dtype, shape: &[usize], bytes: &[u8]) -> Part<'static> {
@@ -276,7 +325,7 @@ fn refuses_bad_indexes() {
         let values = part("values", Dtype::I8, &[2], &[3, 4]);
         let scales = part("scales", Dtype::F32, &[1], &1f32.to_le_bytes());
         let parts = [values, scales, bits("counts", &[1, 0b01]), bits("gaps", &[4, gap])];
-        Matrix::from_parts(2, 5, Scheme { values: Values::Int8(Per::Tensor), index }, |name| {
+        Matrix::from_parts(2, 5, Scheme { values: Values::int(Grid::Int8, Per::Tensor), index }, |name| {
             parts.iter().find(|p| p.name == name).cloned()
         })
     };
@@ -289,7 +338,7 @@ fn refuses_bad_indexes() {
         let values = part("values", Dtype::U8, &[values.len()], values);
         let scales = part("scales", Dtype::F32, &[1], &1f32.to_le_bytes());
         let parts = [values, scales, bits("positions", &[positions])];
-        Matrix::from_parts(4, 1, Scheme { values: Values::Int4(Per::Tensor), index }, |name| {
+        Matrix::from_parts(4, 1, Scheme { values: Values::int(Grid::Int4, Per::Tensor), index }, |name| {
             parts.iter().find(|p| p.name == name).cloned()
         })
     };
@@ -391,8 +440,9 @@ fn all_forms_in_memory_are_the_same_matrix() {
             let rows = matrix.clone().held_as(Held::Rows);
             for held in [Held::Lists, Held::Strips, Held::Panels, Held::Tiles] {
                 let other = matrix.clone().held_as(held);
-                let full = index == Index::Full && held != Held::Tiles;
-                assert_eq!(other.held(), if full { Held::Rows } else { held });
+                let grouped = matches!(matrix.scales(), Some(Scales::Group { .. }));
+                let rows_only = grouped || index == Index::Full && held != Held::Tiles;
+                assert_eq!(other.held(), if rows_only { Held::Rows } else { held });
                 assert_eq!(rows, other);
                 assert_eq!(rows.parts(), other.parts());
                 assert_eq!(rows.unpack(), other.unpack());
@@ -409,7 +459,7 @@ fn all_forms_in_memory_are_the_same_matrix() {
                     for product in &products[1..] {
                         for (a, b) in products[0].iter().zip(product) {
                             match matrix.scheme().values {
-                                Values::F32 | Values::F16 => {
+                                Values::F32 | Values::F16 | Values::Bf16 => {
                                     assert!((a - b).abs() <= 1e-5 * a.abs().max(100.0), "{a} {b}");
                                 }
                                 _ => assert_eq!(a, b),
@@ -432,7 +482,9 @@ fn the_form_in_memory_follows_the_sparsity() {
             _ => keep,
         };
         let all = matrices(256, 512, &q, &keep, index);
-        [&all[0], &all[2], &all[6]].map(|matrix| match dense_rows {
+        let int = |grid| Values::int(grid, Per::Channel);
+        let of = |values| all.iter().find(|m| m.scheme().values == values).unwrap();
+        [of(Values::F32), of(int(Grid::Int8)), of(int(Grid::Int32))].map(|matrix| match dense_rows {
             false => matrix.held(),
             true => matrix.clone().for_dense_rows().held(),
         })

@@ -6,16 +6,15 @@
 //! that is already far out gets no gradient that would move it further, because its sign cannot change for that.
 
 use nlpress_model::{Model, Outline, SiteId};
-use nlpress_packed::{Per, Values};
+use nlpress_packed::{Grid, Per, Values};
 use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, Tuning, parse};
 use serde::Deserialize;
 
-use crate::int8::read_per;
 use crate::lattice::Kept;
 use crate::lesson::{DISTILL, Lesson};
-use crate::qat::TRAIN;
+use crate::qat::{TRAIN, read_per};
 use crate::shadow::{Course, Rounded, Rule};
-use crate::ternary::{OR_NONE, Train, course};
+use crate::ternary::{OR_NONE, course};
 use crate::{QuantError, sites};
 
 /// The technique's configuration.
@@ -31,7 +30,7 @@ pub struct Binary {
 #[serde(deny_unknown_fields)]
 struct Raw {
     per: Option<String>,
-    train: Option<Train>,
+    train: Option<toml::Value>,
     distill: Option<Lesson>,
 }
 
@@ -39,7 +38,7 @@ impl TryFrom<Raw> for Binary {
     type Error = QuantError;
 
     fn try_from(raw: Raw) -> Result<Self, QuantError> {
-        let per = raw.per.as_deref().map_or(Ok(Per::Channel), read_per)?;
+        let per = read_per(raw.per.as_deref())?;
         let (train, distill) = course(raw.train, raw.distill)?;
         Ok(Self { per, train, distill })
     }
@@ -104,7 +103,7 @@ impl Technique for Binary {
     }
 
     fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
-        sites::plan(before, on, Values::Int8(self.per), problems)
+        sites::plan(before, on, Values::int(Grid::Binary, self.per), problems)
     }
 
     fn apply(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
@@ -114,6 +113,6 @@ impl Technique for Binary {
             tensor: self.per == Per::Tensor,
             start: &|_| Box::new(Signs),
         };
-        course.pack(model, on, Values::Int8(self.per), cx)
+        course.pack(model, on, Grid::Binary, cx)
     }
 }

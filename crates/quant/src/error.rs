@@ -17,7 +17,7 @@ pub enum QuantError {
         bound: &'static str,
     },
     /// A training table is refused.
-    #[error("training with rounded weights: {0}")]
+    #[error("train: {0}")]
     Training(String),
     /// A matrix does not have whole rows.
     #[error("{found} numbers are not whole rows of {outputs}")]

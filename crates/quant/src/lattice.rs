@@ -4,9 +4,13 @@
 //! Matrices are `[inputs, outputs]`, row by input. Scales are one for each output; a scale for the whole matrix is
 //! the same number for every output.
 
-/// Evenly spaced integers around zero: all of `±levels`, or the odd ones of them.
+use nlpress_packed::Grid;
+
+/// The integers of a [`Grid`] of at most 8 bits in the arithmetic of single precision: all of `±levels`, or the odd
+/// ones of them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Lattice {
+    grid: Grid,
     levels: f32,
     odd: bool,
 }
@@ -78,22 +82,17 @@ const TRIED: std::ops::RangeInclusive<u32> = 5..=100;
 const ROUNDS: usize = 10;
 
 impl Lattice {
-    /// Every integer of `±levels`.
-    pub fn every(levels: i32) -> Self {
-        Self { levels: levels as f32, odd: false }
+    /// The integers of a grid.
+    pub fn of(grid: Grid) -> Self {
+        Self { grid, levels: grid.levels() as f32, odd: !grid.has_zero() }
     }
 
-    /// The odd integers of `±levels`, which is odd itself: there is no zero.
-    pub fn odd(levels: i32) -> Self {
-        Self { levels: levels as f32, odd: true }
+    /// The grid.
+    pub fn grid(self) -> Grid {
+        self.grid
     }
 
-    /// The largest member.
-    pub fn levels(self) -> f32 {
-        self.levels
-    }
-
-    /// The member nearest to `x`; of two, the even one, or of two odd ones 1 or -3 and so on, every other.
+    /// The member nearest to `x`, ties as [`Grid::nearest`] decides them.
     #[inline]
     pub fn nearest(self, x: f32) -> f32 {
         // One beyond the levels, so that this far out no place is lost in the rounding.

@@ -1,9 +1,9 @@
 //! Quantization: integers in place of floats, one file per technique.
 //!
-//! - [`int8`]: weights as 8-bit integers with scales (`quant.int8`).
-//! - [`int4`]: weights as 4-bit integers (`quant.int4`).
-//! - [`mod@f16`]: weights as 16-bit floats (`quant.f16`).
-//! - [`int32`]: weights as 32-bit integers with scales (`quant.int32`).
+//! - [`integers`]: weights as integers of 32 to 2 bits, rounded to the nearest (`quant.int8` and its like).
+//! - [`floats`]: weights as 16-bit floats (`quant.f16`, `quant.bf16`).
+//! - [`qat`], [`ternary`], [`binary`]: networks that are trained while their weights are rounded (`quant.qat`,
+//!   `quant.ternary`, `quant.binary`); their arithmetic is [`lattice`].
 //! - [`gradients`]: training whose gradients travel as few bytes (`quant.gradients`); the codecs are in
 //!   [`gradient`].
 //! - [`module`]: the same arithmetic on a burn module of your own.
@@ -12,36 +12,43 @@
 //! integers and scales stand for which floats, and refuses to know what a file or a pipeline is.
 
 pub mod binary;
+pub mod calibration;
 pub mod error;
-pub mod f16;
+pub mod floats;
 pub mod gradient;
 pub mod gradients;
-pub mod grid;
-pub mod int32;
-pub mod int4;
-pub mod int8;
+pub mod integers;
 pub mod lattice;
 mod lesson;
 pub mod module;
+pub mod noise;
 pub mod qat;
+pub mod rounding;
+mod settings;
 mod shadow;
 mod sites;
 pub mod ternary;
 
+pub use calibration::{Calibration, Calibrator};
 pub use error::{BadBytes, QuantError};
 pub use gradient::{Coding, GradientWire};
-pub use int8::Clip;
 pub use nlpress_core::Selectors;
-pub use nlpress_packed::{Matrix, Per, Scales};
+pub use nlpress_packed::{Grid, Matrix, Per, Scales};
+pub use noise::Noise;
+pub use rounding::{Clip, Rounding};
 
 use nlpress_technique::Kind;
 
 /// Every technique of this crate.
 pub const KINDS: &[Kind] = &[
-    int8::KIND,
-    int4::KIND,
-    f16::KIND,
-    int32::KIND,
+    integers::INT8,
+    integers::INT4,
+    integers::INT3,
+    integers::INT2,
+    integers::INT16,
+    integers::INT32,
+    floats::F16,
+    floats::BF16,
     gradients::KIND,
     qat::KIND,
     ternary::KIND,

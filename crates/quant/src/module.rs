@@ -1,7 +1,7 @@
 //! Quantization of a burn module of your own, without nlpress's model.
 //!
 //! Parameters of two dimensions whose path matches the selectors are taken as `[inputs, outputs]`, as burn's
-//! `Linear` keeps them. [`fake_quantize`] rounds them to the 8-bit grid and leaves them floats, so that you can
+//! `Linear` keeps them. [`fake_quantize`] rounds them to the grid and leaves them floats, so that you can
 //! measure what quantization costs your network; [`pack`] gives the integers, as they would ship. Entries that
 //! are exactly zero count as pruned: when leaving them out makes a parameter smaller, they are left out.
 //!
@@ -10,7 +10,7 @@
 //! use burn::nn::{Linear, LinearConfig};
 //! use burn::tensor::Device;
 //! use nlpress_core::{BackendKind, Selectors};
-//! use nlpress_quant::{Clip, Per, module};
+//! use nlpress_quant::{Grid, Rounding, module};
 //!
 //! #[derive(Module, Debug)]
 //! struct Scorer {
@@ -25,9 +25,9 @@
 //!     output: LinearConfig::new(16, 1).init(device),
 //! };
 //! let on = Selectors::parse(&["hidden.*"])?;
-//! let (scorer, report) = module::fake_quantize(scorer, &on, Per::Channel, Clip::Max)?;
+//! let (scorer, report) = module::fake_quantize(scorer, &on, &Rounding::new(Grid::Int8))?;
 //! assert_eq!(report[0].path, "hidden.weight");
-//! let packed = module::pack(&scorer, &on, Per::Channel, Clip::Max)?;
+//! let packed = module::pack(&scorer, &on, &Rounding::new(Grid::Int8))?;
 //! assert_eq!(packed[0].matrix.bytes(), 32 * 16 + 4 * 16);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -35,10 +35,10 @@
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Tensor, TensorData};
 use nlpress_core::Selectors;
-use nlpress_packed::{Index, Matrix, Per};
+use nlpress_packed::{Index, Matrix};
 
-use crate::grid::Noise;
-use crate::{Clip, QuantError, int8};
+use crate::Noise;
+use crate::{QuantError, Rounding};
 
 /// What happened to a parameter.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,17 +62,16 @@ pub struct Packed {
     pub matrix: Matrix,
 }
 
-/// Rounds the selected parameters to the 8-bit grid; they stay floats on their device.
+/// Rounds the selected parameters to the grid; they stay floats on their device.
 ///
 /// # Errors
 /// [`QuantError`], also when nothing is selected; the module is then given up.
 pub fn fake_quantize<M: Module>(
     module: M,
     on: &Selectors,
-    per: Per,
-    clip: Clip,
+    rounding: &Rounding,
 ) -> Result<(M, Vec<Rounded>), QuantError> {
-    let mut rounder = Rounder { walk: Walk::new(on), per, clip, done: Vec::new(), failed: None };
+    let mut rounder = Rounder { walk: Walk::new(on), rounding, done: Vec::new(), failed: None };
     let module = module.map(&mut rounder);
     match rounder.failed {
         Some(error) => Err(error),
@@ -81,12 +80,12 @@ pub fn fake_quantize<M: Module>(
     }
 }
 
-/// The selected parameters as 8-bit integers with scales, in the order of the module's fields.
+/// The selected parameters as integers with scales, in the order of the module's fields.
 ///
 /// # Errors
 /// [`QuantError`], also when nothing is selected.
-pub fn pack<M: Module>(module: &M, on: &Selectors, per: Per, clip: Clip) -> Result<Vec<Packed>, QuantError> {
-    let mut packer = Packer { walk: Walk::new(on), per, clip, done: Vec::new(), failed: None };
+pub fn pack<M: Module>(module: &M, on: &Selectors, rounding: &Rounding) -> Result<Vec<Packed>, QuantError> {
+    let mut packer = Packer { walk: Walk::new(on), rounding, done: Vec::new(), failed: None };
     module.visit(&mut packer);
     match packer.failed {
         Some(error) => Err(error),
@@ -125,8 +124,7 @@ impl<'a> Walk<'a> {
 
 struct Rounder<'a> {
     walk: Walk<'a>,
-    per: Per,
-    clip: Clip,
+    rounding: &'a Rounding,
     done: Vec<Rounded>,
     failed: Option<QuantError>,
 }
@@ -143,7 +141,7 @@ impl ModuleMapper for Rounder<'_> {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let Some(path) = self.walk.select(D).filter(|_| self.failed.is_none()) else { return param };
         let rounded = host(&param.base(), &path).and_then(|(values, shape)| {
-            let matrix = packed(&values, shape, &path, self.per, self.clip)?;
+            let matrix = packed(&values, shape, &path, self.rounding)?;
             Ok((Noise::between(&values, &matrix.unpack()), matrix, shape))
         });
         match rounded {
@@ -165,8 +163,7 @@ impl ModuleMapper for Rounder<'_> {
 
 struct Packer<'a> {
     walk: Walk<'a>,
-    per: Per,
-    clip: Clip,
+    rounding: &'a Rounding,
     done: Vec<Packed>,
     failed: Option<QuantError>,
 }
@@ -183,7 +180,7 @@ impl ModuleVisitor for Packer<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let Some(path) = self.walk.select(D).filter(|_| self.failed.is_none()) else { return };
         let matrix = host(&param.base(), &path)
-            .and_then(|(values, shape)| packed(&values, shape, &path, self.per, self.clip));
+            .and_then(|(values, shape)| packed(&values, shape, &path, self.rounding));
         match matrix {
             Ok(matrix) => {
                 let bytes_before = 4 * matrix.inputs() * matrix.outputs();
@@ -209,12 +206,14 @@ fn packed(
     values: &[f32],
     [inputs, outputs]: [usize; 2],
     path: &str,
-    per: Per,
-    clip: Clip,
+    rounding: &Rounding,
 ) -> Result<Matrix, QuantError> {
-    let pack = |keep: Option<&[bool]>, index| int8::pack(values, (inputs, outputs), keep, index, per, clip);
+    let pack = |keep: Option<&[bool]>, index| rounding.pack(values, (inputs, outputs), keep, index);
     let keep: Vec<bool> = values.iter().map(|v| *v != 0.0).collect();
     let smaller = pack(None, Index::Full).and_then(|full| {
+        if rounding.zero_points {
+            return Ok(full); // there is no layout that leaves entries out and has zero points
+        }
         let sparse = pack(Some(&keep), Index::Sparse)?;
         Ok(if sparse.bytes() < full.bytes() { sparse } else { full })
     });

@@ -17,16 +17,15 @@
 //! weights.
 
 use nlpress_model::{Model, Outline, SiteId};
-use nlpress_packed::{Per, Values};
+use nlpress_packed::{Grid, Per, Values};
 use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, Tuning, parse};
 use nlpress_train::adam::Adam;
 use serde::Deserialize;
 
-use crate::int8::read_per;
 use crate::lattice::{Kept, Lattice};
 use crate::lesson::{DISTILL, Lesson};
 use crate::shadow::{Course, Rounded, Rule};
-use crate::{QuantError, sites};
+use crate::{QuantError, settings, sites};
 
 /// The technique's configuration.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -58,7 +57,7 @@ struct Raw {
     #[serde(default)]
     step: Step,
     #[serde(default)]
-    train: toml::Table,
+    train: Tuning,
     distill: Option<Lesson>,
 }
 
@@ -66,20 +65,11 @@ impl TryFrom<Raw> for Qat {
     type Error = QuantError;
 
     fn try_from(raw: Raw) -> Result<Self, QuantError> {
-        let grids = [
-            ("int8", Lattice::every(127)),
-            ("int4", Lattice::every(7)),
-            ("int3", Lattice::every(3)),
-            ("int2", Lattice::odd(3)),
-            ("ternary", Lattice::every(1)),
-            ("binary", Lattice::odd(1)),
-        ];
-        let bound = "\"int8\", \"int4\", \"int3\", \"int2\", \"ternary\" or \"binary\"";
         Ok(Self {
-            lattice: sites::choose("grid", raw.grid.as_deref().unwrap_or("int4"), bound, &grids)?,
-            per: raw.per.as_deref().map_or(Ok(Per::Channel), read_per)?,
+            lattice: Lattice::of(raw.grid.as_deref().map_or(Ok(Grid::Int4), settings::grid)?),
+            per: read_per(raw.per.as_deref())?,
             step: raw.step,
-            train: training(raw.train)?,
+            train: raw.train,
             distill: raw.distill,
         })
     }
@@ -113,14 +103,14 @@ pub const KIND: Kind = Kind {
 /// The setting of the training with rounded weights.
 pub(crate) const TRAIN: (&str, &str) = (
     "train",
-    "training with rounded weights, as a training table, whose learning rate is 1e-3 and whose schedule \"linear\" by \
+    "training with rounded weights, as a training table, whose learning rate is 1e-2 and whose schedule \"linear\" by \
      default; its `dropout` replaces the network's. Sites that are not selected are trained as floats",
 );
 
-/// Reads that setting.
-pub(crate) fn training(table: toml::Table) -> Result<Tuning, QuantError> {
-    let defaults = [("learning_rate", 1e-3.into()), ("schedule", "linear".into())];
-    Tuning::read(table, &defaults).map_err(|e| QuantError::Training(e.to_string()))
+/// Reads where scales belong.
+pub(crate) fn read_per(word: Option<&str>) -> Result<Per, QuantError> {
+    let words = [("channel", Per::Channel), ("tensor", Per::Tensor)];
+    sites::choose("per", word.unwrap_or("channel"), "\"channel\" or \"tensor\"", &words)
 }
 
 /// Scales that are trained.
@@ -189,7 +179,7 @@ impl Technique for Qat {
     }
 
     fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
-        sites::plan(before, on, Values::Int8(self.per), problems)
+        sites::plan(before, on, Values::int(self.lattice.grid(), self.per), problems)
     }
 
     fn apply(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
@@ -206,6 +196,6 @@ impl Technique for Qat {
             tensor: self.per == Per::Tensor,
             start: &start,
         };
-        course.pack(model, on, Values::Int8(self.per), cx)
+        course.pack(model, on, self.lattice.grid(), cx)
     }
 }

@@ -11,7 +11,7 @@
 use nlpress_core::{Backend, Measurement};
 use nlpress_model::dataset::accuracy;
 use nlpress_model::{Gradients, Layer, Model, Network, SiteId, Weight};
-use nlpress_packed::{Matrix, Scales, Values};
+use nlpress_packed::{Grid, Matrix, Per, Scales, Values};
 use nlpress_technique::{Cx, StepError, Training, Tuning};
 use nlpress_train::{Batch, Engine, Imitation, Labels, Objective, Serial, TrainError};
 use std::borrow::Cow;
@@ -202,16 +202,17 @@ impl Course<'_> {
         Ok((model, kept))
     }
 
-    /// [`run`](Course::run), and then the selected sites packed as `values`.
+    /// [`run`](Course::run), and then the selected sites packed as integers of `grid`.
     pub(crate) fn pack(
         &self,
         model: Model,
         on: &[SiteId],
-        values: Values,
+        grid: Grid,
         cx: &mut Cx<'_>,
     ) -> Result<Model, StepError> {
         let (model, rounded) = self.run(model, on, cx)?;
-        let model = sites::pack(model, on, cx, values, &|layer, keep, index| {
+        let per = if self.tensor { Per::Tensor } else { Per::Channel };
+        let model = sites::pack(model, on, cx, Values::int(grid, per), &|layer, keep, index| {
             let at = on.iter().position(|id| id == &layer.id).unwrap_or_default();
             let Rounded { integers, scales } = &rounded[at];
             let (inputs, outputs) = (layer.shape.inputs, layer.shape.outputs);
@@ -219,8 +220,8 @@ impl Course<'_> {
                 true => Scales::Tensor(scales[0]),
                 false => Scales::Channel(scales.clone()),
             };
-            let q: Vec<i8> = integers.iter().map(|q| *q as i8).collect();
-            Ok(Matrix::int8(inputs, outputs, &q, scales, keep, index)?)
+            let q: Vec<i32> = integers.iter().map(|q| *q as i32).collect();
+            Ok(Matrix::quantized((inputs, outputs), grid, &q, scales, keep, index)?)
         })?;
         if self.tuning.is_some() {
             cx.measure(Measurement::higher("valid_accuracy", score(&model, cx)?, "1"));

@@ -5,8 +5,7 @@ use nlpress_model::{Form, Layer, Model, Outline, SiteId, Weight};
 use nlpress_packed::{Index, MOST_QUANTIZED_INPUTS, Matrix, Scheme, Values};
 use nlpress_technique::{Cx, Problem, StepError};
 
-use crate::QuantError;
-use crate::grid::Noise;
+use crate::{Noise, QuantError};
 
 /// The outline with the selected sites packed as `values`; sites that cannot be go into `problems`.
 pub(crate) fn plan(before: &Outline, on: &[SiteId], values: Values, problems: &mut Vec<Problem>) -> Outline {
@@ -24,8 +23,11 @@ pub(crate) fn plan(before: &Outline, on: &[SiteId], values: Values, problems: &m
             let why = format!("it has {inputs} inputs, but at most {MOST_QUANTIZED_INPUTS} can be quantized");
             problems.push(Problem::at(id, why));
         }
-        match index(site.form) {
-            Some(index) => site.form = Form::Packed(Scheme { values, index }),
+        match index(site.form).map(|index| Scheme { values, index }) {
+            Some(scheme) => match scheme.check() {
+                Ok(()) => site.form = Form::Packed(scheme),
+                Err(error) => problems.push(Problem::at(id, format!("it is {}: {error}", site.form))),
+            },
             None => problems.push(Problem::at(id, format!("it is already {}", site.form))),
         }
     }
@@ -64,8 +66,14 @@ pub(crate) fn pack(
             _ => None,
         };
         let matrix = make(layer, keep, index).map_err(|e| failed(e.to_string()))?;
-        let noise = Noise::between(&layer.weight.values(), &matrix.unpack());
+        let (exact, restored) = (layer.weight.values(), matrix.unpack());
+        let noise = Noise::between(&exact, &restored);
+        let furthest = exact.iter().zip(&restored).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         cx.measure(Measurement::higher(&format!("sqnr.{id}"), noise.decibels(), "dB"));
+        cx.measure(Measurement::lower(&format!("largest_error.{id}"), furthest.into(), "1"));
+        if let Some(bits) = accumulator_bits(&matrix) {
+            cx.measure(Measurement::lower(&format!("accumulator_bits.{id}"), bits, "bits"));
+        }
         all = all.plus(noise);
         before +=
             Scheme { values: Values::F32, index }.bytes(matrix.inputs(), matrix.outputs(), matrix.kept());
@@ -77,6 +85,18 @@ pub(crate) fn pack(
     cx.measure(Measurement::lower("site_bytes", after as f64, "bytes"));
     cx.progress("quantizing", on.len(), on.len())?;
     Ok(Model::new(spec, layers)?)
+}
+
+/// Bits, sign included, of the largest sum that any row of activations can make with these integers; `None` for
+/// floats. It is exact, so below 32 (64 for wide integers) no sum can overflow.
+fn accumulator_bits(matrix: &Matrix) -> Option<f64> {
+    let (grid, outputs) = (matrix.scheme().values.grid()?, matrix.outputs());
+    let mut sums = vec![0u128; outputs];
+    for row in matrix.integers()?.chunks_exact(outputs) {
+        sums.iter_mut().zip(row).for_each(|(sum, q)| *sum += u128::from(q.unsigned_abs()));
+    }
+    let largest = sums.into_iter().max()? * grid.activation_levels() as u128;
+    Some(f64::from(u128::BITS - largest.leading_zeros() + 1))
 }
 
 /// The index that a form is packed with: a mask keeps its sparsity.

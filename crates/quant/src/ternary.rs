@@ -7,14 +7,13 @@
 //! [`shadow`](crate::shadow)), every weight with the gradient of what it was rounded to.
 
 use nlpress_model::{Model, Outline, SiteId};
-use nlpress_packed::{Per, Values};
+use nlpress_packed::{Grid, Per, Values};
 use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, Tuning, parse};
 use serde::Deserialize;
 
-use crate::int8::read_per;
 use crate::lattice::Kept;
 use crate::lesson::{DISTILL, Lesson};
-use crate::qat::{TRAIN, training};
+use crate::qat::{TRAIN, read_per};
 use crate::shadow::{Course, Rounded, Rule};
 use crate::{QuantError, sites};
 
@@ -30,21 +29,11 @@ pub struct Ternary {
     distill: Option<Lesson>,
 }
 
-/// A training, or none.
-#[derive(Deserialize)]
-#[serde(untagged)]
-pub(crate) enum Train {
-    /// `false`: none; `true`: that of the defaults.
-    Whether(bool),
-    /// A training table.
-    How(toml::Table),
-}
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Raw {
     per: Option<String>,
-    train: Option<Train>,
+    train: Option<toml::Value>,
     distill: Option<Lesson>,
 }
 
@@ -52,7 +41,7 @@ impl TryFrom<Raw> for Ternary {
     type Error = QuantError;
 
     fn try_from(raw: Raw) -> Result<Self, QuantError> {
-        let per = raw.per.as_deref().map_or(Ok(Per::Channel), read_per)?;
+        let per = read_per(raw.per.as_deref())?;
         let (train, distill) = course(raw.train, raw.distill)?;
         Ok(Self { per, train, distill })
     }
@@ -60,17 +49,20 @@ impl TryFrom<Raw> for Ternary {
 
 /// Reads the settings of a training that may be left out.
 pub(crate) fn course(
-    train: Option<Train>,
+    train: Option<toml::Value>,
     distill: Option<Lesson>,
 ) -> Result<(Option<Tuning>, Option<Lesson>), QuantError> {
+    let bad = |value: String, bound| QuantError::Setting { key: "train", value, bound };
     let train = match train {
-        None | Some(Train::Whether(true)) => Some(training(toml::Table::new())?),
-        Some(Train::Whether(false)) => None,
-        Some(Train::How(table)) => Some(training(table)?),
+        None => Some(Tuning::default()),
+        Some(toml::Value::Boolean(false)) => None,
+        Some(toml::Value::Table(table)) => {
+            Some(Tuning::try_from(table).map_err(|e| QuantError::Training(e.to_string()))?)
+        }
+        Some(other) => return Err(bad(other.to_string(), "a training table, or false for none")),
     };
     if train.is_none() && distill.is_some() {
-        let bound = "left out when train is false: nothing is learnt then";
-        return Err(QuantError::Setting { key: "distill", value: "set".into(), bound });
+        return Err(bad("false".into(), "a training table where distill is set: nothing is learnt without"));
     }
     Ok((train, distill))
 }
@@ -92,7 +84,7 @@ pub const KIND: Kind = Kind {
 };
 
 /// The setting of a training that may be left out.
-pub(crate) const OR_NONE: &str = "training with rounded weights, as a training table, whose learning rate is 1e-3 and \
+pub(crate) const OR_NONE: &str = "training with rounded weights, as a training table, whose learning rate is 1e-2 and \
     whose schedule \"linear\" by default; its `dropout` replaces the network's. Sites that are not selected are trained \
     as floats. `false`: no training";
 
@@ -135,7 +127,7 @@ impl Technique for Ternary {
     }
 
     fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
-        sites::plan(before, on, Values::Int8(self.per), problems)
+        sites::plan(before, on, Values::int(Grid::Ternary, self.per), problems)
     }
 
     fn apply(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
@@ -145,6 +137,6 @@ impl Technique for Ternary {
             tensor: self.per == Per::Tensor,
             start: &|_| Box::new(Thresholds),
         };
-        course.pack(model, on, Values::Int8(self.per), cx)
+        course.pack(model, on, Grid::Ternary, cx)
     }
 }

@@ -6,7 +6,8 @@ use nlpress_core::event::Quiet;
 use nlpress_core::{Backend, BackendKind, Seed};
 use nlpress_model::dataset::accuracy;
 use nlpress_model::{Model, Network, SiteId, Weight};
-use nlpress_quant::{KINDS, gradients, int8};
+use nlpress_quant::integers::INT8;
+use nlpress_quant::{KINDS, gradients};
 use nlpress_technique::contract::Bench;
 use nlpress_technique::{Cx, Kind, StepError};
 
@@ -73,7 +74,7 @@ fn masked(bench: &Bench) -> Model {
 #[test]
 fn eight_bits_take_a_quarter_and_cost_next_to_nothing() {
     let bench = Bench::new(&ndarray()).unwrap();
-    let (model, measured) = apply(&int8::KIND, "", bench.model().clone(), &["hidden.0"], &bench).unwrap();
+    let (model, measured) = apply(&INT8, "", bench.model().clone(), &["hidden.0"], &bench).unwrap();
     assert!(value(&measured, "sqnr.hidden.0") > 35.0, "{measured:?}");
     assert_eq!(value(&measured, "site_bytes"), (24 * 12 + 4 * 12) as f64);
     assert_eq!(value(&measured, "site_bytes_as_f32"), (4 * 24 * 12) as f64);
@@ -96,7 +97,7 @@ fn a_masked_site_keeps_its_mask_through_every_kind() {
 #[test]
 fn packed_sites_are_refused() {
     let bench = Bench::new(&ndarray()).unwrap();
-    let (packed, _) = apply(&int8::KIND, "", bench.model().clone(), &["hidden.0"], &bench).unwrap();
+    let (packed, _) = apply(&INT8, "", bench.model().clone(), &["hidden.0"], &bench).unwrap();
     for kind in KINDS {
         let error = apply(kind, "", packed.clone(), &["hidden.0"], &bench).unwrap_err();
         assert!(error.to_string().contains("packed int8/channel"), "{}: {error}", kind.name);

@@ -6,7 +6,7 @@ use burn::module::{Module, Param};
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
 use nlpress_core::{BackendKind, Selectors};
-use nlpress_quant::{Clip, Per, QuantError, module};
+use nlpress_quant::{Clip, Grid, Per, QuantError, Rounding, module};
 
 #[derive(Module, Debug)]
 struct Scorer {
@@ -32,7 +32,7 @@ fn selected_weights_land_on_the_grid_and_nothing_else_moves() {
             let before = scorer(&device);
             let on = Selectors::parse(&["layers.0.*"]).unwrap();
             let (after, report) =
-                module::fake_quantize(before.clone(), &on, Per::Channel, Clip::Max).unwrap();
+                module::fake_quantize(before.clone(), &on, &Rounding::new(Grid::Int8)).unwrap();
             assert_eq!(
                 (report.len(), report[0].path.as_str(), report[0].shape),
                 (1, "layers.0.weight", [20, 8])
@@ -43,7 +43,7 @@ fn selected_weights_land_on_the_grid_and_nothing_else_moves() {
             let weight_of = |s: &Scorer| s.layers[0].weight.val();
             assert_eq!(weight_of(&before).is_require_grad(), weight_of(&after).is_require_grad());
             assert_eq!(before.layers[0].weight.id, after.layers[0].weight.id);
-            let packed = module::pack(&after, &on, Per::Channel, Clip::Max).unwrap();
+            let packed = module::pack(&after, &on, &Rounding::new(Grid::Int8)).unwrap();
             let close =
                 packed[0].matrix.unpack().iter().zip(weight(&after, 0)).all(|(a, b)| (a - b).abs() < 1e-6);
             assert!(close);
@@ -60,7 +60,8 @@ fn zeros_are_left_out_where_that_is_smaller() {
         let mask = Tensor::<2>::from_data([[1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]], &w.device());
         w * mask
     });
-    let packed = module::pack(&model, &Selectors::everything(), Per::Tensor, Clip::Mse).unwrap();
+    let rounding = Rounding { per: Per::Tensor, clip: Clip::Mse, ..Rounding::new(Grid::Int8) };
+    let packed = module::pack(&model, &Selectors::everything(), &rounding).unwrap();
     assert_eq!(packed[0].matrix.kept(), 20);
     // One column is whole blocks of 4 x 1: values, a scale, a count of one bit for each of five bands after the name of
     // their code, gaps that are all zero.
@@ -71,7 +72,7 @@ fn zeros_are_left_out_where_that_is_smaller() {
 fn selecting_nothing_is_an_error_that_names_what_there_is() {
     let backend = BackendKind::compiled()[0].open().unwrap();
     let on = Selectors::parse(&["gain"]).unwrap();
-    let error = module::pack(&scorer(backend.device()), &on, Per::Tensor, Clip::Max).unwrap_err();
+    let error = module::pack(&scorer(backend.device()), &on, &Rounding::new(Grid::Int8)).unwrap_err();
     assert!(matches!(error, QuantError::NothingSelected { .. }));
     assert!(error.to_string().ends_with("there are: layers.0.weight, layers.1.weight"), "{error}");
 }

@@ -7,7 +7,7 @@ mod common;
 use common::{artifact, rows, texts};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use nlpress_outline::Form;
-use nlpress_packed::{Index, Per, Scheme, Values};
+use nlpress_packed::{Grid, Index, Per, Scheme, Values};
 use nlpress_runtime::{Scratch, Session};
 use std::hint::black_box;
 use std::time::Duration;
@@ -16,7 +16,7 @@ const FITS: &str = "what is made up here fits together";
 
 fn sessions() -> Vec<(&'static str, Session)> {
     let packed = |values, index| Form::Packed(Scheme { values, index });
-    let int8 = Values::Int8(Per::Channel);
+    let int8 = Values::int(Grid::Int8, Per::Channel);
     let open = |form, hidden: &[usize], percent| {
         Session::from_artifact(artifact(form, 1000, hidden, 1, percent)).expect(FITS)
     };

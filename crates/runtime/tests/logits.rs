@@ -7,7 +7,7 @@ mod common;
 use common::{artifact, forms, random, rows};
 use nlpress_artifact::{Artifact, Layer};
 use nlpress_outline::Form;
-use nlpress_packed::{Scheme, Values};
+use nlpress_packed::{Scales, Scheme, Values};
 use nlpress_runtime::{RuntimeError, Scratch, Session};
 use nlpress_text::Rows;
 
@@ -19,23 +19,40 @@ const NETWORKS: [(usize, &[usize], usize); 4] =
 fn reference_layer(layer: &Layer, x: &[f32]) -> Vec<f32> {
     let m = &layer.matrix;
     let (n, bias) = (m.outputs(), &layer.bias);
-    let levels = match m.scheme().values {
-        Values::F32 | Values::F16 => {
-            let w = m.unpack();
-            let sum = |j| (0..x.len()).map(|i| f64::from(x[i]) * f64::from(w[i * n + j])).sum::<f64>();
-            return (0..n).map(|j| (sum(j) + f64::from(bias[j])) as f32).collect();
-        }
-        Values::Int8(_) | Values::Int4(_) => 127.0,
-        Values::Int32(_) => 32_767.0,
+    let Values::Int(int) = m.scheme().values else {
+        let w = m.unpack();
+        let sum = |j| (0..x.len()).map(|i| f64::from(x[i]) * f64::from(w[i * n + j])).sum::<f64>();
+        return (0..n).map(|j| (sum(j) + f64::from(bias[j])) as f32).collect();
     };
+    let levels = int.grid.activation_levels() as f32;
     let (w, scales) = (m.integers().unwrap(), m.scales().unwrap());
-    let s = x.iter().fold(0.0f32, |m, v| m.max(v.abs())) / levels;
+    let x: Vec<f32> = match scales {
+        Scales::Row(rows) => x.iter().zip(rows).map(|(x, scale)| x * scale).collect(),
+        _ => x.to_vec(),
+    };
+    let s = m.activations().unwrap_or(x.iter().fold(0.0f32, |m, v| m.max(v.abs())) / levels);
     if s == 0.0 {
         return bias.clone();
     }
     let q: Vec<i64> = x.iter().map(|v| (v / s).round_ties_even().clamp(-levels, levels) as i64).collect();
-    let sum = |j| (0..x.len()).map(|i| q[i] * i64::from(w[i * n + j])).sum::<i64>();
-    (0..n).map(|j| sum(j) as f32 * (s * scales.of(j)) + bias[j]).collect()
+    let zero = |i, j| m.zero_points().map_or(0, |points| i64::from(points[scales.place(i, j, n)]));
+    let sum = |inputs: std::ops::Range<usize>, j: usize| -> f32 {
+        inputs.map(|i| q[i] * (i64::from(w[i * n + j]) - zero(i, j))).sum::<i64>() as f32
+    };
+    let output = |j| match scales {
+        Scales::Tensor(scale) => sum(0..x.len(), j) * (s * scale) + bias[j],
+        Scales::Channel(scales) => sum(0..x.len(), j) * (s * scales[j]) + bias[j],
+        Scales::Row(_) => sum(0..x.len(), j) * s + bias[j],
+        Scales::Group { size, scales } => {
+            let size = usize::from(*size);
+            let starts = (0..x.len()).step_by(size);
+            // A group without any activation is not visited, which is as good as adding its zeros.
+            starts.fold(bias[j], |out, i| {
+                out + sum(i..(i + size).min(x.len()), j) * (s * scales[i / size * n + j])
+            })
+        }
+    };
+    (0..n).map(output).collect()
 }
 
 fn reference(artifact: &Artifact, rows: &Rows) -> Vec<f32> {
@@ -73,7 +90,7 @@ fn every_layout_computes_its_definition() {
                     // Floats are summed in another order; the logits are about 1 and the sums at most 300 long.
                     Form::Dense
                     | Form::Masked
-                    | Form::Packed(Scheme { values: Values::F32 | Values::F16, .. }) => {
+                    | Form::Packed(Scheme { values: Values::F32 | Values::F16 | Values::Bf16, .. }) => {
                         for (a, b) in found.iter().zip(&expected) {
                             assert!((a - b).abs() <= 1e-5, "{what}: {a} {b}");
                         }

@@ -6,11 +6,11 @@ mod common;
 
 use common::{artifact, encoder, texts};
 use nlpress_outline::Form;
-use nlpress_packed::{Index, Per, Scheme, Values};
+use nlpress_packed::{Grid, Index, Per, Scheme, Values};
 use nlpress_runtime::{RuntimeError, Scratch, Session};
 use std::path::Path;
 
-const INT8: Form = Form::Packed(Scheme { values: Values::Int8(Per::Channel), index: Index::Full });
+const INT8: Form = Form::Packed(Scheme { values: Values::int(Grid::Int8, Per::Channel), index: Index::Full });
 
 #[test]
 fn answers_do_not_depend_on_threads() {

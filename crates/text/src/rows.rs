@@ -119,13 +119,14 @@ impl Rows {
         self.values.len() as f64 / (self.len() as f64 * self.width as f64).max(1.0)
     }
 
-    /// The same rows with the stored values of each changed in place.
+    /// The same rows with the stored values of each changed in place; `change` gets the columns, too.
     ///
     /// A value may become zero; it stays stored.
     #[must_use]
-    pub fn map_rows(mut self, mut change: impl FnMut(&mut [f32])) -> Self {
+    pub fn map_rows(mut self, mut change: impl FnMut(&[u32], &mut [f32])) -> Self {
         for bounds in self.offsets.windows(2) {
-            change(&mut self.values[bounds[0]..bounds[1]]);
+            let range = bounds[0]..bounds[1];
+            change(&self.columns[range.clone()], &mut self.values[range]);
         }
         self
     }

@@ -259,7 +259,7 @@ fn a_checkpoint_of_another_training_is_refused() {
     assert!(train_on(model(1), &two, &train, None, 1).is_ok());
     let relabelled = train.labels().iter().map(|l| 1 - l).collect();
     let relabelled = Dataset::new(train.rows().clone(), relabelled, 2).unwrap();
-    let changed = train.rows().clone().map_rows(|values| values[0] += 0.5);
+    let changed = train.rows().clone().map_rows(|_, values| values[0] += 0.5);
     let changed = Dataset::new(changed, train.labels().to_vec(), 2).unwrap();
     let mut flat = model(1).flat();
     flat[0] += 1.0;

@@ -3,7 +3,7 @@
 
 use nlpress_artifact::{Artifact, ArtifactError, EncoderParts, Layer, Provenance};
 use nlpress_outline::{Form, MlpSpec, Outline, Spec};
-use nlpress_packed::{Index, Matrix, Per, Scales, Scheme, Values};
+use nlpress_packed::{Activations, Grid, Index, Int, Matrix, Per, Scales, Scheme, Values};
 
 pub(crate) type Parts = (Outline, Vec<Layer>, Vec<String>);
 
@@ -19,18 +19,35 @@ pub(crate) const INDEXES: [Index; 7] = [
 
 /// The forms that a network can have throughout.
 pub(crate) fn forms() -> Vec<Form> {
+    let int = |grid, per| Values::int(grid, per);
+    let affine = |grid, per| Values::Int(Int { zero_points: true, ..Int::new(grid, per) });
+    let fixed = |grid, per| Values::Int(Int { activations: Activations::Static, ..Int::new(grid, per) });
     let values = [
         Values::F32,
         Values::F16,
-        Values::Int4(Per::Channel),
-        Values::Int4(Per::Tensor),
-        Values::Int8(Per::Channel),
-        Values::Int8(Per::Tensor),
-        Values::Int32(Per::Channel),
-        Values::Int32(Per::Tensor),
+        Values::Bf16,
+        int(Grid::Int32, Per::Channel),
+        int(Grid::Int32, Per::Tensor),
+        int(Grid::Int16, Per::Channel),
+        int(Grid::Int8, Per::Channel),
+        int(Grid::Int8, Per::Tensor),
+        int(Grid::Int8, Per::Row),
+        int(Grid::Int4, Per::Group(16)),
+        int(Grid::Int4, Per::Channel),
+        int(Grid::Int3, Per::Channel),
+        int(Grid::Int2, Per::Channel),
+        int(Grid::Ternary, Per::Tensor),
+        int(Grid::Binary, Per::Row),
+        fixed(Grid::Int8, Per::Channel),
+        fixed(Grid::Int2, Per::Row),
+        affine(Grid::Int8, Per::Channel),
+        affine(Grid::Int4, Per::Group(32)),
+        affine(Grid::Int3, Per::Tensor),
+        affine(Grid::Int2, Per::Row),
     ];
     let packed = values.into_iter().flat_map(|values| INDEXES.map(|index| Scheme { values, index }));
-    [Form::Dense, Form::Masked].into_iter().chain(packed.map(Form::Packed)).collect()
+    let packed = packed.filter(|scheme| scheme.check().is_ok()).map(Form::Packed);
+    [Form::Dense, Form::Masked].into_iter().chain(packed).collect()
 }
 
 /// A 30 → 12 → 7 → `outputs` network with every site in that form, about a third of its entries kept.
@@ -59,12 +76,6 @@ fn matrix(form: Form, inputs: usize, outputs: usize, salt: usize) -> Matrix {
     let keep: Vec<bool> =
         (0..inputs * outputs).map(|i| (i / outputs + hash(i % outputs)).is_multiple_of(3)).collect();
     let floats: Vec<f32> = q.iter().map(|&q| q as f32 / 100.0).collect();
-    let bytes: Vec<i8> = q.iter().map(|&q| q as i8).collect();
-    let nibbles: Vec<i8> = q.iter().map(|&q| (q % 8) as i8).collect();
-    let scales = |per| match per {
-        Per::Tensor => Scales::Tensor(0.01),
-        Per::Channel => Scales::Channel((1..=outputs).map(|j| 0.01 / j as f32).collect()),
-    };
     let made = match form {
         Form::Dense => Matrix::dense(inputs, outputs, floats),
         Form::Masked => Matrix::smallest(inputs, outputs, &floats, &keep),
@@ -74,17 +85,36 @@ fn matrix(form: Form, inputs: usize, outputs: usize, salt: usize) -> Matrix {
         Form::Packed(Scheme { values: Values::F16, index }) => {
             Matrix::f16(inputs, outputs, &floats, Some(&keep), index)
         }
-        Form::Packed(Scheme { values: Values::Int4(per), index }) => {
-            Matrix::int4(inputs, outputs, &nibbles, scales(per), Some(&keep), index)
+        Form::Packed(Scheme { values: Values::Bf16, index }) => {
+            Matrix::bf16(inputs, outputs, &floats, Some(&keep), index)
         }
-        Form::Packed(Scheme { values: Values::Int8(per), index }) => {
-            Matrix::int8(inputs, outputs, &bytes, scales(per), Some(&keep), index)
-        }
-        Form::Packed(Scheme { values: Values::Int32(per), index }) => {
-            Matrix::int32(inputs, outputs, &q, scales(per), Some(&keep), index)
+        Form::Packed(Scheme { values: Values::Int(int), index }) => {
+            Ok(integers(int, (inputs, outputs), &q, (&keep, index)))
         }
     };
     made.unwrap()
+}
+
+fn integers(int: Int, shape: (usize, usize), q: &[i32], (keep, index): (&[bool], Index)) -> Matrix {
+    let grid = int.grid;
+    let count = int.per.scales(shape.0, shape.1);
+    let scales = Scales::of(int.per, (1..=count).map(|j| 0.01 / j as f32).collect());
+    let matrix = match (int.zero_points, grid.with_zero_point()) {
+        (true, Some((least, most))) => {
+            let q: Vec<i32> = q.iter().map(|&q| q.clamp(least, most)).collect();
+            Matrix::affine(shape, grid, &q, scales, vec![most as i8; count])
+        }
+        _ => {
+            let onto = |&q: &i32| grid.nearest(f64::from(q) * f64::from(grid.levels()) / 127.0);
+            let q: Vec<i32> = q.iter().map(onto).collect();
+            let keep = (grid.has_zero() || index != Index::Full).then_some(keep);
+            Matrix::quantized(shape, grid, &q, scales, keep, index)
+        }
+    };
+    match int.activations {
+        Activations::Dynamic => matrix.unwrap(),
+        Activations::Static => matrix.unwrap().with_activations(0.02).unwrap(),
+    }
 }
 
 pub(crate) fn encoder() -> EncoderParts {

@@ -103,7 +103,7 @@ fn artifacts_whose_manifest_lies() {
     let width = good.header["hidden.0.weight.values"]["shape"][0].as_u64().unwrap();
     type Change = fn(&mut Value);
     let cases: Vec<(Change, &[&str])> = vec![
-        (|m| m["schema"] = 2.into(), &["schema 2"]),
+        (|m| m["schema"] = 3.into(), &["schema 3"]),
         (|m| m["schema"] = "1".into(), &["manifest"]),
         (|m| m["surprise"] = 1.into(), &["surprise"]),
         (|m| m["labels"] = json!(["dim", "dim"]), &["\"dim\"", "twice"]),

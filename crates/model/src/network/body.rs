@@ -127,8 +127,8 @@ impl<'a> Pass<'a> {
         if let Some(probe) = &mut self.probe {
             input = probe.see(i, input);
         }
-        if let Some(levels) = site.levels {
-            input = round_to_levels(input, levels);
+        if let Some(rounding) = &site.rounding {
+            input = rounding.tensor(input);
         }
         let Placed { weight, bias } =
             site.on_device.clone().expect("every site but the first is always placed");
@@ -142,13 +142,4 @@ fn norm(x: Tensor<2>) -> Tensor<2> {
     let centred = x.clone() - x.mean_dim(1);
     let variance = (centred.clone() * centred.clone()).mean_dim(1);
     centred / (variance + AttentionSpec::NORM_EPSILON).sqrt()
-}
-
-/// Rounds each row to `±levels` steps of its largest magnitude, as the runtime's integer kernels do; the
-/// gradient passes straight through.
-fn round_to_levels(input: Tensor<2>, levels: f32) -> Tensor<2> {
-    let plain = input.clone().detach();
-    let step = (plain.clone().abs().max_dim(1) / levels).clamp_min(f32::MIN_POSITIVE);
-    let rounded = (plain.clone() / step.clone()).round() * step;
-    input + (rounded - plain)
 }

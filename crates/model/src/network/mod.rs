@@ -11,18 +11,19 @@
 
 mod body;
 mod probe;
+mod rounding;
 mod rows;
 mod tokens;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use nlpress_core::Backend;
 use nlpress_outline::{Shape, Spec};
-use nlpress_packed::Values;
 use nlpress_text::Rows;
 use std::ops::Range;
 
 use crate::{Dataset, Dropout, Model, ModelError, Weight};
 use body::Pass;
+use rounding::Rounding;
 use tokens::Tokens;
 
 /// Rows of a forward pass without gradients.
@@ -44,8 +45,8 @@ struct Bound {
     /// It is the second factor of a site, so that nothing comes between it and the first.
     follows_factor: bool,
     trainable: bool,
-    /// Levels that the site's input is rounded to, as the runtime's integer kernels do.
-    levels: Option<f32>,
+    /// How the site's input is rounded, as the runtime's integer kernels do.
+    rounding: Option<Rounding>,
     weight: Vec<f32>,
     bias: Vec<f32>,
     /// Absent outside the bound range, and at the first site on the CPU, which computes in plain memory.
@@ -106,12 +107,8 @@ impl Network {
                 shape: layer.shape,
                 follows_factor: model.spec().ranks().contains_key(&layer.id),
                 trainable: layer.weight.is_trainable(),
-                levels: match &layer.weight {
-                    Weight::Packed { scheme, .. } => match scheme.values {
-                        Values::F32 | Values::F16 => None,
-                        Values::Int32(_) => Some(32767.0),
-                        Values::Int8(_) | Values::Int4(_) => Some(127.0),
-                    },
+                rounding: match &layer.weight {
+                    Weight::Packed { matrix, .. } => Rounding::of(matrix),
                     _ => None,
                 },
                 weight: if range.contains(&i) { layer.weight.values().into_owned() } else { Vec::new() },

@@ -26,9 +26,9 @@ impl Network {
         let site = &self.sites[0];
         let rounded;
         let all: Vec<usize>;
-        let (rows, indices) = match site.levels {
-            Some(levels) => {
-                rounded = round_rows(rows.select(indices), levels);
+        let (rows, indices) = match &site.rounding {
+            Some(rounding) => {
+                rounded = rounding.rows(rows.select(indices));
                 all = (0..indices.len()).collect();
                 (&rounded, &all[..])
             }
@@ -90,18 +90,6 @@ impl Network {
     fn is_sparse(&self, rows: &Rows) -> bool {
         rows.density() < SPARSE_BELOW || self.sites[0].shape.outputs < TILED_OUTPUTS
     }
-}
-
-fn round_rows(rows: Rows, levels: f32) -> Rows {
-    rows.map_rows(|values| {
-        let largest = values.iter().fold(0.0_f32, |m, x| m.max(x.abs()));
-        let step = largest / levels;
-        if step > 0.0 {
-            values.iter_mut().for_each(|x| *x = (*x / step).round_ties_even() * step);
-        } else {
-            values.fill(0.0);
-        }
-    })
 }
 
 /// Whether no entry of the rows is left out, so that a row's values are the row.

@@ -8,7 +8,7 @@ mod attention;
 use nlpress_core::{Backend, BackendKind, Seed};
 use nlpress_model::network::Input;
 use nlpress_model::{Dropout, Layer, MlpSpec, Model, ModelError, Network, Spec, Weight};
-use nlpress_packed::{Index, Matrix, Per, Scales, Scheme, Scratch, Values};
+use nlpress_packed::{Grid, Index, Matrix, Per, Scales, Scheme, Scratch, Values};
 use nlpress_text::Rows;
 
 const INPUTS: usize = 11;
@@ -94,18 +94,12 @@ fn frozen_integers(layer: &Layer, levels: f32) -> Layer {
     let column = |j: usize| values.iter().skip(j).step_by(outputs);
     let scales: Vec<f32> =
         (0..outputs).map(|j| column(j).fold(0.0_f32, |m, x| m.max(x.abs())) / levels).collect();
-    let integers: Vec<f32> =
-        values.iter().enumerate().map(|(i, x)| (x / scales[i % outputs]).round()).collect();
+    let integers: Vec<i32> =
+        values.iter().enumerate().map(|(i, x)| (x / scales[i % outputs]).round() as i32).collect();
+    let grid = if levels == 127.0 { Grid::Int8 } else { Grid::Int32 };
     let scales = Scales::Channel(scales);
-    if levels == 127.0 {
-        let integers: Vec<i8> = integers.iter().map(|q| *q as i8).collect();
-        let matrix = Matrix::int8(inputs, outputs, &integers, scales, None, Index::Full).unwrap();
-        packed(layer, matrix, Values::Int8(Per::Channel))
-    } else {
-        let integers: Vec<i32> = integers.iter().map(|q| *q as i32).collect();
-        let matrix = Matrix::int32(inputs, outputs, &integers, scales, None, Index::Full).unwrap();
-        packed(layer, matrix, Values::Int32(Per::Channel))
-    }
+    let matrix = Matrix::quantized((inputs, outputs), grid, &integers, scales, None, Index::Full).unwrap();
+    packed(layer, matrix, Values::int(grid, Per::Channel))
 }
 
 #[test]
@@ -162,7 +156,7 @@ fn with_zeros_stored(rows: &Rows) -> Rows {
     rows.densify(0..rows.len(), &mut dense);
     let ones: Vec<f32> = dense.iter().map(|x| if *x == 0.0 { f32::MIN_POSITIVE } else { *x }).collect();
     let full = Rows::from_dense(rows.len(), INPUTS, &ones).unwrap();
-    full.map_rows(|values| values.iter_mut().filter(|x| **x == f32::MIN_POSITIVE).for_each(|x| *x = 0.0))
+    full.map_rows(|_, values| values.iter_mut().filter(|x| **x == f32::MIN_POSITIVE).for_each(|x| *x = 0.0))
 }
 
 #[test]

@@ -34,8 +34,8 @@ const BLOCKS: [(u8, u8); 7] = [(4, 8), (4, 4), (8, 8), (1, 8), (8, 1), (4, 1), (
 const GROUPS: [u8; 3] = [4, 8, 16];
 
 /// The definite index that `index` means for these entries: the smallest, measured. Blocks and groups are among them
-/// only where the entries are whole ones, so that no zero is stored for their sake.
-pub(crate) fn resolve<T: Element>(index: Index, shape: Shape, lists: &Lists<T>) -> Index {
+/// only where the entries are whole ones, so that no zero is stored for their sake, and where `patterns` are allowed.
+pub(crate) fn resolve<T: Element>(index: Index, shape: Shape, lists: &Lists<T>, patterns: bool) -> Index {
     if index != Index::Sparse {
         return index;
     }
@@ -47,7 +47,7 @@ pub(crate) fn resolve<T: Element>(index: Index, shape: Shape, lists: &Lists<T>) 
     };
     consider(bitmask::bytes(shape), Index::Bitmask);
     let count = lists.values.len();
-    if count == 0 {
+    if count == 0 || !patterns {
         return best.1;
     }
     let mut keep = vec![false; shape.inputs * shape.outputs];
@@ -92,9 +92,9 @@ pub(crate) struct Given<'a> {
 }
 
 impl Given<'_> {
-    /// Most values that the bytes may be: with two to a byte, one less may be meant.
+    /// Most values that the bytes may be: where several share a byte, a few less may be meant.
     pub(crate) fn most(&self) -> usize {
-        self.bytes.len() * 8 / self.kind.bits()
+        self.kind.most(self.bytes.len())
     }
 
     /// Whether the bytes are exactly so many values.

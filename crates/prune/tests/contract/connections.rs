@@ -4,7 +4,7 @@ use nlpress_core::Seed;
 use nlpress_core::event::Quiet;
 use nlpress_model::network::Input;
 use nlpress_model::{Model, Network};
-use nlpress_packed::{Index, Matrix, Scales};
+use nlpress_packed::{Grid, Index, Matrix, Scales};
 use nlpress_train::{Fit, FitConfig, fit};
 
 use crate::chains::{Step, World};
@@ -195,10 +195,11 @@ fn zeros_stay_exactly_zero_whatever_follows() {
         for (l, layer) in cut.layers().iter().enumerate() {
             let (values, keep) = (layer.weight.values(), layer.weight.keep());
             let top = values.iter().fold(0.0_f32, |m, x| m.max(x.abs())) / 127.0;
-            let levels: Vec<i8> = values.iter().map(|x| (x / top).round() as i8).collect();
+            let levels: Vec<i32> = values.iter().map(|x| (x / top).round() as i32).collect();
             let (i, o) = (layer.shape.inputs, layer.shape.outputs);
             let scales = Scales::Tensor(top);
-            let packed = Matrix::int8(i, o, &levels, scales, Some(&keep), Index::Sparse).unwrap();
+            let packed =
+                Matrix::quantized((i, o), Grid::Int8, &levels, scales, Some(&keep), Index::Sparse).unwrap();
             assert_eq!(packed.keep(), keep);
             let back = packed.unpack();
             assert!(gone.iter().filter(|(at, _)| *at == l).all(|(_, i)| back[*i].to_bits() == 0));

@@ -6,8 +6,8 @@ use nlpress_train::Wire;
 
 use super::Coding;
 use super::sender::{Layout, Sender};
+use crate::Noise;
 use crate::QuantError;
-use crate::grid::Noise;
 
 /// Every gradient as coded bytes on its way to the optimiser. All bytes are counted as they are made.
 #[derive(Clone, Debug)]

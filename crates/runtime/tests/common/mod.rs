@@ -3,7 +3,7 @@
 
 use nlpress_artifact::{Artifact, EncoderParts, Layer, Provenance};
 use nlpress_outline::{Form, MlpSpec, Outline, Spec};
-use nlpress_packed::{Index, Matrix, Per, Scales, Scheme, Values};
+use nlpress_packed::{Activations, Grid, Index, Int, Matrix, Per, Scales, Scheme, Values};
 use nlpress_text::{Encoder, EncoderConfig, Rows};
 
 pub(crate) const INDEXES: [Index; 7] = [
@@ -27,18 +27,35 @@ pub(crate) fn random(seed: u64) -> impl FnMut() -> f32 {
 
 /// The forms that a network can have throughout.
 pub(crate) fn forms() -> Vec<Form> {
+    let int = |grid, per| Values::int(grid, per);
+    let affine = |grid, per| Values::Int(Int { zero_points: true, ..Int::new(grid, per) });
+    let fixed = |grid, per| Values::Int(Int { activations: Activations::Static, ..Int::new(grid, per) });
     let values = [
         Values::F32,
         Values::F16,
-        Values::Int4(Per::Channel),
-        Values::Int4(Per::Tensor),
-        Values::Int8(Per::Channel),
-        Values::Int8(Per::Tensor),
-        Values::Int32(Per::Channel),
-        Values::Int32(Per::Tensor),
+        Values::Bf16,
+        int(Grid::Int32, Per::Channel),
+        int(Grid::Int32, Per::Tensor),
+        int(Grid::Int16, Per::Channel),
+        int(Grid::Int8, Per::Channel),
+        int(Grid::Int8, Per::Tensor),
+        int(Grid::Int8, Per::Row),
+        int(Grid::Int4, Per::Group(16)),
+        int(Grid::Int4, Per::Channel),
+        int(Grid::Int3, Per::Channel),
+        int(Grid::Int2, Per::Channel),
+        int(Grid::Ternary, Per::Tensor),
+        int(Grid::Binary, Per::Row),
+        fixed(Grid::Int8, Per::Channel),
+        fixed(Grid::Int2, Per::Row),
+        affine(Grid::Int8, Per::Channel),
+        affine(Grid::Int4, Per::Group(32)),
+        affine(Grid::Int3, Per::Tensor),
+        affine(Grid::Int2, Per::Row),
     ];
     let packed = values.into_iter().flat_map(|values| INDEXES.map(|index| Scheme { values, index }));
-    [Form::Dense, Form::Masked].into_iter().chain(packed.map(Form::Packed)).collect()
+    let packed = packed.filter(|scheme| scheme.check().is_ok()).map(Form::Packed);
+    [Form::Dense, Form::Masked].into_iter().chain(packed).collect()
 }
 
 /// Words of which the made-up texts consist.
@@ -106,16 +123,6 @@ pub(crate) fn artifact(
 }
 
 fn matrix(form: Form, inputs: usize, outputs: usize, floats: &[f32], keep: &[bool], spread: f32) -> Matrix {
-    let scales = |per, levels: f32| match per {
-        Per::Tensor => Scales::Tensor(spread / levels),
-        Per::Channel => {
-            Scales::Channel((0..outputs).map(|j| spread / levels * (1.0 + j as f32 / 99.0)).collect())
-        }
-    };
-    let quantize = |scales: &Scales, levels: f32| -> Vec<i32> {
-        let one = |(i, v): (usize, &f32)| (v / scales.of(i % outputs)).round().clamp(-levels, levels) as i32;
-        floats.iter().enumerate().map(one).collect()
-    };
     let made = match form {
         Form::Dense => Matrix::dense(inputs, outputs, floats.to_vec()),
         Form::Masked => Matrix::smallest(inputs, outputs, floats, keep),
@@ -125,23 +132,52 @@ fn matrix(form: Form, inputs: usize, outputs: usize, floats: &[f32], keep: &[boo
         Form::Packed(Scheme { values: Values::F16, index }) => {
             Matrix::f16(inputs, outputs, floats, Some(keep), index)
         }
-        Form::Packed(Scheme { values: Values::Int4(per), index }) => {
-            let scales = scales(per, 7.0);
-            let q: Vec<i8> = quantize(&scales, 7.0).iter().map(|&q| q as i8).collect();
-            Matrix::int4(inputs, outputs, &q, scales, Some(keep), index)
+        Form::Packed(Scheme { values: Values::Bf16, index }) => {
+            Matrix::bf16(inputs, outputs, floats, Some(keep), index)
         }
-        Form::Packed(Scheme { values: Values::Int8(per), index }) => {
-            let scales = scales(per, 127.0);
-            let q: Vec<i8> = quantize(&scales, 127.0).iter().map(|&q| q as i8).collect();
-            Matrix::int8(inputs, outputs, &q, scales, Some(keep), index)
-        }
-        Form::Packed(Scheme { values: Values::Int32(per), index }) => {
-            let scales = scales(per, 2e9);
-            let q = quantize(&scales, 2e9);
-            Matrix::int32(inputs, outputs, &q, scales, Some(keep), index)
+        Form::Packed(Scheme { values: Values::Int(int), index }) => {
+            Ok(integers(int, (inputs, outputs), floats, (keep, index), spread))
         }
     };
     made.expect("what is made up here fits together")
+}
+
+/// Floats within `±spread` as integers.
+fn integers(
+    int: Int,
+    shape: (usize, usize),
+    floats: &[f32],
+    (keep, index): (&[bool], Index),
+    spread: f32,
+) -> Matrix {
+    let (outputs, grid) = (shape.1, int.grid);
+    let levels = grid.levels().min(2_000_000_000) as f32;
+    let count = int.per.scales(shape.0, outputs);
+    let scales = (0..count).map(|j| spread / levels * (1.0 + (j % 99) as f32 / 99.0)).collect();
+    let scales = Scales::of(int.per, scales);
+    let place = |i: usize| scales.place(i / outputs, i % outputs, outputs);
+    let ratio = |(i, v): (usize, &f32)| v / scales.all()[place(i)];
+    let made = match (int.zero_points, grid.with_zero_point()) {
+        (true, Some((least, most))) => {
+            let points: Vec<i8> = (0..count as i32).map(|j| (least + j % (most - least + 1)) as i8).collect();
+            let whole = |at: (usize, &f32)| {
+                (ratio(at).round() as i32 + i32::from(points[place(at.0)])).clamp(least, most)
+            };
+            let q: Vec<i32> = floats.iter().enumerate().map(whole).collect();
+            Matrix::affine(shape, grid, &q, scales.clone(), points)
+        }
+        _ => {
+            let q: Vec<i32> = floats.iter().enumerate().map(|at| grid.nearest(ratio(at).into())).collect();
+            // Without a zero, nothing stands for an entry that is not kept.
+            let keep = (grid.has_zero() || index != Index::Full).then_some(keep);
+            Matrix::quantized(shape, grid, &q, scales.clone(), keep, index)
+        }
+    };
+    let matrix = made.expect("what is made up here fits together");
+    match int.activations {
+        Activations::Dynamic => matrix,
+        Activations::Static => matrix.with_activations(0.011).expect("a positive scale"),
+    }
 }
 
 /// Rows of the made-up texts, and an empty one.

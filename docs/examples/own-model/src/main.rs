@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Distribution, Tensor, activation};
 use nlpress_prune::{Fraction, Scope, module as prune};
-use nlpress_quant::{Clip, Per, Selectors, module as quant};
+use nlpress_quant::{Grid, Rounding, Selectors, module as quant};
 use std::error::Error;
 
 /// Any module will do; this one scores rows of 256 features.
@@ -38,9 +38,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let on = Selectors::parse(&["*.weight"])?;
     let (scorer, pruned) = prune::prune_magnitude(scorer, &on, Fraction::try_from(0.8)?, Scope::Global)?;
     println!("pruned: {} of {} entries left", pruned.kept, pruned.kept + pruned.dropped);
-    let (scorer, _) = quant::fake_quantize(scorer, &on, Per::Channel, Clip::Max)?;
+    let int8 = Rounding::new(Grid::Int8);
+    let (scorer, _) = quant::fake_quantize(scorer, &on, &int8)?;
 
-    for parameter in quant::pack(&scorer, &on, Per::Channel, Clip::Max)? {
+    for parameter in quant::pack(&scorer, &on, &int8)? {
         let (path, matrix) = (&parameter.path, &parameter.matrix);
         println!(
             "{path}: {} bytes before, {} after ({})",

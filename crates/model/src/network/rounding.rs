@@ -1,0 +1,74 @@
+//! What the integer kernels of `packed` do to a site's input, in floats: so that training and every look at the
+//! outputs see the numbers that will ship.
+
+use burn::tensor::{Tensor, TensorData};
+use nlpress_packed::{Matrix, Scales, Scheme, Values};
+use nlpress_text::Rows;
+
+/// How the input of a site with integers is rounded.
+#[derive(Clone, Debug)]
+pub(super) struct Rounding {
+    levels: f32,
+    /// The distance between two levels, where it is static; else each row's largest magnitude has all of them.
+    step: Option<f32>,
+    /// What each input is multiplied by before it is rounded, and divided by after; empty for nothing.
+    factors: Vec<f32>,
+}
+
+impl Rounding {
+    /// The rounding of a matrix's input; `None` for floats.
+    pub(super) fn of(matrix: &Matrix) -> Option<Self> {
+        let Scheme { values: Values::Int(int), .. } = matrix.scheme() else { return None };
+        let factors = match matrix.scales() {
+            // A scale of zero hides what its input is.
+            Some(Scales::Row(scales)) => scales.iter().map(|s| s.max(f32::MIN_POSITIVE)).collect(),
+            _ => Vec::new(),
+        };
+        Some(Self { levels: int.grid.activation_levels() as f32, step: matrix.activations(), factors })
+    }
+
+    /// Rounds feature rows.
+    pub(super) fn rows(&self, rows: Rows) -> Rows {
+        rows.map_rows(|columns, values| {
+            let factor = |column: u32| self.factors.get(column as usize).copied().unwrap_or(1.0);
+            if !self.factors.is_empty() {
+                values.iter_mut().zip(columns).for_each(|(x, c)| *x *= factor(*c));
+            }
+            let step =
+                self.step.unwrap_or_else(|| values.iter().fold(0.0_f32, |m, x| m.max(x.abs())) / self.levels);
+            if step > 0.0 {
+                let level = |x: f32| (x / step).clamp(-self.levels, self.levels).round_ties_even();
+                values.iter_mut().for_each(|x| *x = level(*x) * step);
+            } else {
+                values.fill(0.0);
+            }
+            if !self.factors.is_empty() {
+                values.iter_mut().zip(columns).for_each(|(x, c)| *x /= factor(*c));
+            }
+        })
+    }
+
+    /// Rounds the rows of a tensor; the gradient passes straight through.
+    pub(super) fn tensor(&self, input: Tensor<2>) -> Tensor<2> {
+        let mut plain = input.clone().detach();
+        let factors = (!self.factors.is_empty()).then(|| -> Tensor<2> {
+            let data = TensorData::new(self.factors.clone(), [1, self.factors.len()]);
+            Tensor::from_data(data, &plain.device())
+        });
+        let before = plain.clone();
+        if let Some(factors) = &factors {
+            plain = plain * factors.clone();
+        }
+        let mut rounded = match self.step {
+            Some(step) => (plain / step).clamp(-self.levels, self.levels).round() * step,
+            None => {
+                let step = (plain.clone().abs().max_dim(1) / self.levels).clamp_min(f32::MIN_POSITIVE);
+                (plain / step.clone()).round() * step
+            }
+        };
+        if let Some(factors) = factors {
+            rounded = rounded / factors;
+        }
+        input + (rounded - before)
+    }
+}

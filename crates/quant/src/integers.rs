@@ -1,0 +1,190 @@
+//! `quant.int32`, `quant.int16`, `quant.int8`, `quant.int4`, `quant.int3`, `quant.int2`: weights as integers with
+//! scales, rounded to the nearest.
+//!
+//! The article's "integerization" and "binaryization" (sections 3.3.1 and 3.3.2) turn parameters into integers and
+//! into few binary digits. An entry becomes an integer and stands for it times a scale. From 8 bits down a weight takes
+//! as many bits as its name says, and the runtime multiplies integers. 32 and 16 bits are multiplied with 16-bit
+//! activations into 64-bit sums; 32 bits are finer than what a float carries, so they lose next to nothing and, being as
+//! wide as floats, win nothing in size: their use is arithmetic without floating point, and the comparison.
+//!
+//! A masked site keeps its sparsity: only the kept entries are stored, and only they count for the scales.
+
+use nlpress_model::{Model, Outline, SiteId};
+use nlpress_packed::{Grid, Per};
+use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique};
+use serde::Deserialize;
+
+use crate::calibration::{ACTIVATIONS, Calibration};
+use crate::rounding::{Clip, Rounding};
+use crate::settings::{self, CLIP, PER};
+use crate::{QuantError, sites};
+
+/// 8-bit integers.
+pub const INT8: Kind = Kind {
+    name: "quant.int8",
+    family: Family::Quantize,
+    summary: "weights become 8-bit integers with scales",
+    source: "Jacob et al. 2018, Quantization and Training of Neural Networks for Efficient \
+             Integer-Arithmetic-Only Inference",
+    example: "per = \"channel\"\nclip = \"max\"",
+    on: &["**"],
+    settings: &[
+        PER,
+        CLIP,
+        (
+            "zero_points",
+            "whether ranges need not be symmetric: each scale then has a zero point; false by default",
+        ),
+        ("power_of_two", "whether every scale is a power of two; false by default"),
+        ACTIVATIONS,
+    ],
+    parse: |with| read(Grid::Int8, with),
+};
+
+/// 4-bit integers.
+pub const INT4: Kind = Kind {
+    name: "quant.int4",
+    summary: "weights become 4-bit integers with scales, two to a byte",
+    source: "Banner et al. 2019, Post training 4-bit quantization of convolutional networks for rapid-deployment",
+    example: "per = 16\nzero_points = true",
+    parse: |with| read(Grid::Int4, with),
+    ..INT8
+};
+
+/// 3-bit integers.
+pub const INT3: Kind = Kind {
+    name: "quant.int3",
+    summary: "weights become 3-bit integers with scales, eight to three bytes",
+    example: "per = \"row\"",
+    parse: |with| read(Grid::Int3, with),
+    ..INT4
+};
+
+/// 2-bit integers.
+pub const INT2: Kind = Kind {
+    name: "quant.int2",
+    summary: "weights become one of four values with scales, four to a byte",
+    source: "Banner et al. 2019, as above; without a zero: Max 1960, Quantizing for minimum distortion",
+    example: "power_of_two = true\nactivations = { calibrator = \"percentile\", percentile = 99.5, samples = 64 }",
+    parse: |with| read(Grid::Int2, with),
+    ..INT4
+};
+
+/// 16-bit integers.
+pub const INT16: Kind = Kind {
+    name: "quant.int16",
+    summary: "weights become 16-bit integers with scales, multiplied into 64-bit sums",
+    example: "per = \"tensor\"",
+    settings: &[
+        ("per", "\"channel\" (default): one scale for each output; \"tensor\": one for each site"),
+        ACTIVATIONS,
+    ],
+    parse: |with| read(Grid::Int16, with),
+    ..INT8
+};
+
+/// 32-bit integers.
+pub const INT32: Kind = Kind {
+    name: "quant.int32",
+    summary: "weights become 32-bit integers with scales: no smaller, for arithmetic without floats",
+    example: "per = \"channel\"",
+    parse: |with| read(Grid::Int32, with),
+    ..INT16
+};
+
+/// The technique, whatever the integers.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Integers {
+    rounding: Rounding,
+    activations: Option<Calibration>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    #[serde(default, deserialize_with = "settings::per")]
+    per: Option<Per>,
+    clip: Option<String>,
+    #[serde(default)]
+    zero_points: bool,
+    #[serde(default)]
+    power_of_two: bool,
+    activations: Option<Calibration>,
+}
+
+fn read(grid: Grid, with: &toml::Table) -> Result<Box<dyn Technique>, String> {
+    let raw: Raw = toml::Value::Table(with.clone()).try_into().map_err(|e| e.message().to_owned())?;
+    Ok(Box::new(raw.check(grid).map_err(|e| e.to_string())?))
+}
+
+impl Raw {
+    fn check(self, grid: Grid) -> Result<Integers, QuantError> {
+        let usual = Rounding::new(grid);
+        let per = self.per.unwrap_or(Per::Channel);
+        let wide = grid.levels() > 127;
+        let wide_ok = matches!(per, Per::Channel | Per::Tensor)
+            && self.clip.is_none()
+            && !self.zero_points
+            && !self.power_of_two;
+        if wide && !wide_ok {
+            return Err(QuantError::Setting {
+                key: "with",
+                value: "more than per".into(),
+                bound: "per = \"channel\" or \"tensor\" and activations: so wide integers have no use for the rest",
+            });
+        }
+        let clip = self.clip.as_deref().map_or(Ok(usual.clip), Clip::read)?;
+        let rounding =
+            Rounding { grid, per, clip, zero_points: self.zero_points, power_of_two: self.power_of_two };
+        Ok(Integers { rounding, activations: self.activations })
+    }
+}
+
+impl Technique for Integers {
+    fn needs(&self) -> Needs {
+        Needs { training: self.activations.is_some(), ..Needs::default() }
+    }
+
+    fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
+        let after = sites::plan(before, on, self.rounding.values(), problems);
+        if self.activations.is_some() { Calibration::plan(after, on) } else { after }
+    }
+
+    fn apply(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
+        let model = sites::pack(model, on, cx, self.rounding.values(), &|layer, keep, index| {
+            let shape = (layer.shape.inputs, layer.shape.outputs);
+            self.rounding.pack(&layer.weight.values(), shape, keep, index)
+        })?;
+        match &self.activations {
+            Some(calibration) => calibration.apply(model, on, cx),
+            None => Ok(model),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_checked_by_name() {
+        let read = |kind: &Kind, text: &str| (kind.parse)(&text.parse().unwrap()).map(|_| ());
+        for kind in [INT32, INT16, INT8, INT4, INT3, INT2] {
+            assert_eq!(read(&kind, ""), Ok(()));
+            assert_eq!(read(&kind, "per = 'tensor'"), Ok(()));
+        }
+        for (with, says) in [
+            ("per = 'line'", "per is \"line\", but it must be"),
+            ("per = 8", "per is 8, but it must be"),
+            ("per = 129", "per is 129, but it must be"),
+            ("per = -1", "per is -1, but it must be"),
+            ("clip = 'none'", "clip is \"none\""),
+            ("bits = 3", "unknown field `bits`"),
+        ] {
+            let message = read(&INT4, with).unwrap_err();
+            assert!(message.contains(says), "{message}");
+        }
+        assert!(read(&INT32, "per = 'row'").is_err() && read(&INT16, "zero_points = true").is_err());
+        assert!(read(&INT3, "per = 'row'\nzero_points = true\nclip = 'max'").is_ok());
+    }
+}
