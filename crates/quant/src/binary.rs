@@ -116,3 +116,31 @@ impl Technique for Binary {
         course.pack(model, on, Grid::Binary, cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nlpress_core::Seed;
+
+    #[test]
+    fn the_scale_is_that_of_least_squares() {
+        let mut rng = Seed(2).stream(0);
+        let values: Vec<f32> = (0..300).map(|_| rng.uniform() - 0.4).collect();
+        let keep: Vec<bool> = (0..300).map(|i| i % 5 != 2).collect();
+        let entries = Kept { values: &values, keep: Some(&keep), outputs: 3, tensor: false };
+        let found = scales(entries);
+        let error = |output: usize, scale: f64| -> f64 {
+            let lives = (output..300).step_by(3).filter(|i| keep[*i]);
+            lives.map(|i| (f64::from(values[i].abs()) - scale).powi(2)).sum()
+        };
+        for (output, scale) in found.iter().map(|s| f64::from(*s)).enumerate() {
+            let least = error(output, scale);
+            for other in 1..=1000 {
+                assert!(least <= error(output, f64::from(other) * 1e-3) + 1e-6, "{output}: {scale} {other}");
+            }
+        }
+        let tensor = scales(Kept { tensor: true, ..entries });
+        assert!(tensor[0] == tensor[1] && tensor[1] == tensor[2]);
+        assert_eq!(scales(Kept { values: &[0.0; 3], keep: None, outputs: 3, tensor: false }), [1.0; 3]);
+    }
+}

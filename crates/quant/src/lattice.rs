@@ -213,3 +213,146 @@ fn whole(x: f32) -> f32 {
     const SHIFT: f32 = 12_582_912.0; // 1.5 · 2²³
     (x + SHIFT) - SHIFT
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nlpress_core::Seed;
+
+    fn draw(n: usize, seed: u64) -> Vec<f32> {
+        let mut rng = Seed(seed).stream(0);
+        // A sum of uniforms has a middle and tails, as weights do.
+        (0..n).map(|_| (0..4).map(|_| rng.uniform() - 0.5).sum()).collect()
+    }
+
+    fn of(values: &[f32], outputs: usize) -> Kept<'_> {
+        Kept { values, keep: None, outputs, tensor: false }
+    }
+
+    const GRIDS: [Grid; 6] = [Grid::Int8, Grid::Int4, Grid::Int3, Grid::Int2, Grid::Ternary, Grid::Binary];
+
+    #[test]
+    fn the_nearest_member_is_the_grids() {
+        for grid in GRIDS {
+            let lattice = Lattice::of(grid);
+            for i in -1100..=1100 {
+                let x = i as f32 * 0.125;
+                assert_eq!(lattice.nearest(x) as i32, grid.nearest(f64::from(x)), "{grid:?} {x}");
+            }
+            for x in [1e30, -1e30, f32::INFINITY] {
+                assert_eq!(lattice.nearest(x).abs(), lattice.levels);
+            }
+        }
+    }
+
+    /// Rounded weights as Esser et al. differentiate them: what rounding adds is a constant, clipping is not.
+    fn restored(lattice: Lattice, w: f32, rest: f32, scale: f32) -> f64 {
+        let bound = lattice.levels;
+        let x = f64::from(w) / f64::from(scale);
+        let held =
+            if rest.is_nan() { x.clamp(f64::from(-bound), f64::from(bound)) } else { x + f64::from(rest) };
+        held * f64::from(scale)
+    }
+
+    #[test]
+    fn the_gradient_of_a_scale_is_the_difference_quotient() {
+        let outputs = 3;
+        let (values, gradient) = (draw(40 * outputs, 5), draw(40 * outputs, 6));
+        let keep: Vec<bool> = (0..values.len()).map(|i| i % 7 != 0).collect();
+        for grid in GRIDS {
+            for tensor in [false, true] {
+                let lattice = Lattice::of(grid);
+                let scales = if tensor { vec![0.31; 3] } else { vec![0.11, 0.4, 0.75] };
+                let entries = Kept { values: &values, keep: Some(&keep), outputs, tensor };
+                let found = lattice.scale_gradient(entries, &scales, &gradient);
+                let mut beyond = 0;
+                // What rounding adds to each entry, or nothing where it is clipped.
+                let rest: Vec<f32> = values
+                    .iter()
+                    .enumerate()
+                    .map(|(i, w)| {
+                        let x = w / scales[i % outputs];
+                        if x.abs() <= lattice.reach() {
+                            lattice.nearest(x) - x
+                        } else {
+                            beyond += 1;
+                            f32::NAN
+                        }
+                    })
+                    .collect();
+                assert!(
+                    grid == Grid::Int8 || grid == Grid::Int4 || beyond > 0,
+                    "{grid:?}: nothing is out of range"
+                );
+                let loss = |change: f64, output: usize| -> f64 {
+                    let served = |i: &usize| keep[*i] && (tensor || i % outputs == output);
+                    (0..values.len())
+                        .filter(served)
+                        .map(|i| {
+                            let scale = f64::from(scales[i % outputs]) + change;
+                            f64::from(gradient[i]) * restored(lattice, values[i], rest[i], scale as f32)
+                        })
+                        .sum()
+                };
+                let served =
+                    keep.iter().enumerate().filter(|(i, k)| **k && (tensor || i % outputs == 0)).count();
+                for output in 0..outputs {
+                    let quotient = (loss(1e-2, output) - loss(-1e-2, output)) / 2e-2;
+                    let served = if tensor {
+                        served
+                    } else {
+                        keep.iter().skip(output).step_by(outputs).filter(|k| **k).count()
+                    };
+                    let expected = quotient / (served as f64 * f64::from(lattice.levels)).sqrt();
+                    let off = (expected - f64::from(found[output])).abs();
+                    assert!(off < 1e-3 * expected.abs().max(1.0), "{grid:?}: {expected} {}", found[output]);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_best_scale_is_as_good_as_any_of_a_fine_search() {
+        let (outputs, values) = (2, draw(200 * 2, 8));
+        for grid in GRIDS {
+            let lattice = Lattice::of(grid);
+            let best = lattice.errors(of(&values, outputs), &lattice.best(of(&values, outputs)));
+            for step in 1..=2000 {
+                let scale = step as f32 * 2.0 / 2000.0 / lattice.levels;
+                let tried = lattice.errors(of(&values, outputs), &[scale; 2]);
+                // With many levels the error has many shallow valleys.
+                let within = if grid == Grid::Int8 { 1.1 } else { 1.01 };
+                let good = best.iter().zip(&tried).all(|(best, tried)| *best <= tried * within + 1e-9);
+                assert!(good, "{grid:?}: {best:?} at best, {tried:?} at {scale}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_kept_has_no_say() {
+        let mut values = draw(60, 9);
+        let keep: Vec<bool> = (0..60).map(|i| i % 4 != 1).collect();
+        let lattice = Lattice::of(Grid::Int2);
+        let scales = |values: &[f32]| lattice.best(Kept { keep: Some(&keep), ..of(values, 3) });
+        let before = scales(&values);
+        values.iter_mut().zip(&keep).filter(|(_, k)| !**k).for_each(|(v, _)| *v = 100.0);
+        assert_eq!(scales(&values), before);
+        assert_ne!(lattice.best(of(&values, 3)), before);
+    }
+
+    #[test]
+    fn what_is_out_of_range_gets_no_gradient() {
+        let lattice = Lattice::of(Grid::Ternary);
+        let mut gradient = [1.0; 4];
+        lattice.pass(of(&[1.4, -1.4, 1.6, -1.6], 1), &[1.0], &mut gradient);
+        assert_eq!(gradient, [1.0, 1.0, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn zeros_have_a_scale() {
+        for tensor in [false, true] {
+            let entries = Kept { tensor, ..of(&[0.0; 6], 2) };
+            assert!(Lattice::of(Grid::Int4).best(entries).iter().all(|s| *s == 1.0));
+        }
+    }
+}

@@ -199,3 +199,57 @@ impl Technique for Qat {
         course.pack(model, on, self.lattice.grid(), cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_checked_by_name() {
+        let read = |text: &str| (KIND.parse)(&text.parse().unwrap()).map(|_| ());
+        assert_eq!(read("grid = 'int3'\nstep = 'range'\ndistill = { teacher = 'self' }"), Ok(()));
+        for (bad, says) in [
+            ("grid = 'int16'", "grid is \"int16\", but it must be \"int8\", \"int4\""),
+            ("per = 'row'", "per is \"row\", but it must be \"channel\" or \"tensor\""),
+            ("step = 'fixed'", "unknown variant `fixed`"),
+            ("train = { epochs = 0 }", "epochs is 0"),
+            ("distill = { temperature = 0.0 }", "temperature is 0"),
+        ] {
+            let message = read(bad).unwrap_err();
+            assert!(message.contains(says), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_teacher_is_asked_for_only_where_one_teaches() {
+        let needs = |text: &str| (KIND.parse)(&text.parse().unwrap()).unwrap().needs().teacher;
+        assert!(!needs("") && !needs("distill = { teacher = 'self' }") && needs("distill = {}"));
+    }
+
+    #[test]
+    fn learned_scales_go_down_their_gradient_and_stay_positive() {
+        let entries = Kept { values: &[0.9, -0.9], keep: None, outputs: 1, tensor: false };
+        let mut learned = Learned::new(Lattice::of(Grid::Ternary), vec![0.5]);
+        let before = learned.scales[0];
+        // Both are beyond reach: the loss falls with the scale, and neither weight is moved.
+        let mut gradient = [-1.0, 1.0];
+        learned.learn(entries, &Rounded::default(), &mut gradient, 0.1);
+        assert!(learned.scales[0] > before);
+        assert_eq!(gradient, [0.0, 0.0]);
+        for _ in 0..200 {
+            learned.learn(entries, &Rounded::default(), &mut [1.0, -1.0], 0.5);
+        }
+        assert!(learned.scales[0] > 0.0 && learned.scales[0] < 1e-3, "{:?}", learned.scales);
+    }
+
+    #[test]
+    fn following_scales_find_the_least_error_of_weights_that_moved() {
+        let lattice = Lattice::of(Grid::Int2);
+        let entries = Kept { values: &[0.3, -0.1, 0.1, -0.3], keep: None, outputs: 1, tensor: false };
+        let mut following = Following { lattice, scales: vec![0.15] };
+        for _ in 0..5 {
+            following.learn(entries, &Rounded::default(), &mut [0.0; 4], 0.1);
+        }
+        assert!((following.scales[0] - 0.1).abs() < 1e-6, "{:?}", following.scales);
+    }
+}

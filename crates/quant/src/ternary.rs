@@ -140,3 +140,72 @@ impl Technique for Ternary {
         course.pack(model, on, Grid::Ternary, cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nlpress_core::Seed;
+
+    fn of(values: &[f32], outputs: usize) -> Kept<'_> {
+        Kept { values, keep: None, outputs, tensor: false }
+    }
+
+    /// The squared error of a threshold with the scale that is best for it.
+    fn error(values: &[f32], bound: f32) -> f64 {
+        let above: Vec<f64> =
+            values.iter().map(|w| f64::from(w.abs())).filter(|w| *w > f64::from(bound)).collect();
+        let all: f64 = values.iter().map(|w| f64::from(*w).powi(2)).sum();
+        all - above.iter().sum::<f64>().powi(2) / above.len().max(1) as f64
+    }
+
+    #[test]
+    fn threshold_and_scale_are_near_the_best_of_all() {
+        let mut rng = Seed(3).stream(0);
+        // Uniform, and with a middle and tails: the rule is derived for the normal distribution.
+        for (terms, within) in [(1, 1.05), (2, 1.02), (12, 1.02)] {
+            let values: Vec<f32> = (0..2000).map(|_| (0..terms).map(|_| rng.uniform() - 0.5).sum()).collect();
+            let (bounds, scales) = thresholds(of(&values, 1));
+            let best = values.iter().map(|w| error(&values, w.abs())).fold(f64::INFINITY, f64::min);
+            let found: f64 = values
+                .iter()
+                .map(|w| if w.abs() > bounds[0] { w - w.signum() * scales[0] } else { *w })
+                .map(|d| f64::from(d).powi(2))
+                .sum();
+            assert!((found - error(&values, bounds[0])).abs() < 1e-3 * found, "the scale is the best for it");
+            assert!(found <= within * best, "{terms} terms: {found} {best}");
+        }
+    }
+
+    #[test]
+    fn they_are_worked_out_by_hand() {
+        let values = [1.0, 0.0, -3.0, 0.0, 0.5, 0.0, 2.0, 0.0];
+        let (bounds, scales) = thresholds(of(&values, 2));
+        assert!((bounds[0] - 0.7 * 6.5 / 4.0).abs() < 1e-6, "{bounds:?}");
+        assert_eq!((scales[0], scales[1]), (2.5, 1.0));
+        let mut rounded = Rounded::default();
+        Thresholds.round(of(&values, 2), &mut rounded);
+        assert_eq!(rounded.integers, [0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0, 0.0]);
+        let keep = [true, true, false, true, true, true, true, true];
+        let masked = Kept { keep: Some(&keep), ..of(&values, 2) };
+        let (bounds, scales) = thresholds(masked);
+        assert!((bounds[0] - 0.7 * 3.5 / 3.0).abs() < 1e-6, "{bounds:?}");
+        assert_eq!(scales[0], 1.5);
+    }
+
+    #[test]
+    fn settings_are_checked_by_name() {
+        let read = |text: &str| (KIND.parse)(&text.parse().unwrap()).map(|_| ());
+        assert_eq!(read("train = false"), Ok(()));
+        assert_eq!(read("per = 'tensor'\ntrain = { epochs = 3, dropout = 0.2 }\ndistill = {}"), Ok(()));
+        for (bad, says) in [
+            ("per = 'row'", "per is \"row\", but it must be \"channel\" or \"tensor\""),
+            ("train = true", "train is true, but it must be a training table, or false"),
+            ("train = { epochs = 0 }", "train: epochs is 0"),
+            ("train = false\ndistill = {}", "train is false, but it must be a training table where distill"),
+            ("distill = { share = 0.0 }", "share is 0"),
+        ] {
+            let message = read(bad).unwrap_err();
+            assert!(message.contains(says), "{message}");
+        }
+    }
+}
