@@ -39,7 +39,7 @@ impl TryFrom<Raw> for Binary {
 
     fn try_from(raw: Raw) -> Result<Self, QuantError> {
         let per = read_per(raw.per.as_deref())?;
-        let (train, distill) = course(raw.train, raw.distill)?;
+        let (train, distill) = course(Grid::Binary, raw.train, raw.distill)?;
         Ok(Self { per, train, distill })
     }
 }

@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use crate::lattice::Kept;
 use crate::lesson::{DISTILL, Lesson};
-use crate::qat::{TRAIN, read_per};
+use crate::qat::{TRAIN, read_per, training};
 use crate::shadow::{Course, Rounded, Rule};
 use crate::{QuantError, sites};
 
@@ -42,23 +42,22 @@ impl TryFrom<Raw> for Ternary {
 
     fn try_from(raw: Raw) -> Result<Self, QuantError> {
         let per = read_per(raw.per.as_deref())?;
-        let (train, distill) = course(raw.train, raw.distill)?;
+        let (train, distill) = course(Grid::Ternary, raw.train, raw.distill)?;
         Ok(Self { per, train, distill })
     }
 }
 
 /// Reads the settings of a training that may be left out.
 pub(crate) fn course(
+    grid: Grid,
     train: Option<toml::Value>,
     distill: Option<Lesson>,
 ) -> Result<(Option<Tuning>, Option<Lesson>), QuantError> {
     let bad = |value: String, bound| QuantError::Setting { key: "train", value, bound };
     let train = match train {
-        None => Some(Tuning::default()),
+        None => Some(training(toml::Table::new(), grid)?),
         Some(toml::Value::Boolean(false)) => None,
-        Some(toml::Value::Table(table)) => {
-            Some(Tuning::try_from(table).map_err(|e| QuantError::Training(e.to_string()))?)
-        }
+        Some(toml::Value::Table(table)) => Some(training(table, grid)?),
         Some(other) => return Err(bad(other.to_string(), "a training table, or false for none")),
     };
     if train.is_none() && distill.is_some() {
@@ -84,8 +83,9 @@ pub const KIND: Kind = Kind {
 };
 
 /// The setting of a training that may be left out.
-pub(crate) const OR_NONE: &str = "training with rounded weights, as a training table, whose learning rate is 1e-2 and \
-    whose schedule \"linear\" by default; its `dropout` replaces the network's. Sites that are not selected are trained \
+pub(crate) const OR_NONE: &str = "training with rounded weights, as a training table; by default its learning rate is \
+    2e-2, its schedule \"linear\" and its clip_norm 1; its `dropout` replaces the network's. Sites that are not selected \
+    are trained as floats. `false`: no training"; its `dropout` replaces the network's. Sites that are not selected are trained \
     as floats. `false`: no training";
 
 /// Rounds by threshold.
