@@ -6,8 +6,10 @@
 //! read back with every count checked, and multiplied by one [`Input`] row at a time.
 //!
 //! This crate refuses to know what a network, a file or a thread is. It is the only crate with `unsafe` code,
-//! and that only to call kernels compiled for instructions which were found on this processor first.
+//! and that only to call kernels compiled for instructions which were found on this processor first, for the loads of
+//! their vectors from arrays of that size, and for one instruction that the standard library does not name yet.
 
+mod accumulate;
 mod body;
 mod check;
 mod codes;
@@ -24,9 +26,11 @@ mod quantize;
 mod quantized;
 pub mod scheme;
 
+pub use accumulate::Levels;
 pub use body::Held;
 pub use error::PackError;
 pub use grid::Grid;
+pub use kernels::instruction_sets;
 pub use matrix::{MOST_ENTRIES, MOST_QUANTIZED_INPUTS, Matrix};
 pub use multiply::{Input, Scratch};
 pub use parts::{Dtype, Part};

@@ -1,7 +1,7 @@
 //! One row of activations times a matrix, plus a bias.
 //!
 //! The rules, which training code mirrors:
-//! - **f32**: `y = x · W + b`. Paths (portable, AVX2) may differ in rounding.
+//! - **f32**: `y = x · W + b`. Paths (portable, AVX2, NEON) may differ in rounding.
 //! - **f16**, **bf16**: as f32, of the values as they were rounded.
 //! - **int8** and narrower: the row is quantized to `q` with scale `s` by [`quantize_row`](crate::quantize_row) at
 //!   127 levels; `acc_j = Σ q_i · w_ij` in 32-bit integers; `y_j = acc_j as f32 * (s * scale_j) + b_j`, each
@@ -18,9 +18,7 @@
 //! as sparse are quantized as they are; entries that it leaves out are zeros, so both forms agree.
 
 use crate::body::{Body, Element, Held, SPARE};
-#[cfg(target_arch = "x86_64")]
-use crate::kernels::Avx2;
-use crate::kernels::{Kernels, LANES, Portable};
+use crate::kernels::{Kernels, LANES, Set, with_kernels};
 use crate::matrix::Store;
 use crate::quantize::quantize_at;
 use crate::quantized::Quantized;
@@ -29,7 +27,7 @@ use crate::{Matrix, Scales};
 /// Why a form of another kind is a bug.
 const WHOLE: &str = "only called for panels and tiles";
 /// A multiple of what all types of panels have for a group.
-const WHOLE_GROUPS: usize = 32;
+pub(crate) const WHOLE_GROUPS: usize = 32;
 
 /// One row of activations.
 #[derive(Clone, Copy, Debug)]
@@ -48,15 +46,15 @@ pub enum Input<'a> {
 /// Memory for intermediate results, to be used again: after the first row of a kind nothing is allocated.
 #[derive(Clone, Debug, Default)]
 pub struct Scratch {
-    columns: Vec<u32>,
+    pub(crate) columns: Vec<u32>,
     values: Vec<f32>,
-    levels: Vec<i32>,
+    pub(crate) levels: Vec<i32>,
     weighted: Vec<f32>,
     row: Vec<f32>,
-    bytes: Vec<i8>,
+    pub(crate) bytes: Vec<i8>,
     words: Vec<i32>,
     sums_f32: Vec<f32>,
-    sums_i32: Vec<i32>,
+    pub(crate) sums_i32: Vec<i32>,
     sums_i64: Vec<i64>,
 }
 
@@ -69,14 +67,10 @@ impl Matrix {
     pub fn multiply(&self, input: Input<'_>, bias: &[f32], out: &mut [f32], scratch: &mut Scratch) {
         assert_eq!(bias.len(), self.outputs, "one bias for each output");
         assert_eq!(out.len(), self.outputs, "one place for each output");
-        #[cfg(target_arch = "x86_64")]
-        if let Some(avx2) = Avx2::detect() {
-            return self.multiply_with(avx2, input, bias, out, scratch);
-        }
-        self.multiply_with(Portable, input, bias, out, scratch);
+        with_kernels!(Set::best(), kernels => self.multiply_with(kernels, input, bias, out, scratch));
     }
 
-    fn multiply_with(
+    pub(crate) fn multiply_with(
         &self,
         kernels: impl Kernels,
         input: Input<'_>,
@@ -436,7 +430,7 @@ fn gather<X: Copy, W: Copy, S: std::iter::Sum>(
 }
 
 /// Room for `count` numbers, which may be anything.
-fn room<T: Copy + Default>(numbers: &mut Vec<T>, count: usize) -> &mut [T] {
+pub(crate) fn room<T: Copy + Default>(numbers: &mut Vec<T>, count: usize) -> &mut [T] {
     if numbers.len() < count {
         numbers.resize(count, T::default());
     }

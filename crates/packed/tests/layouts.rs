@@ -3,7 +3,8 @@
 #![cfg(test)]
 
 use nlpress_packed::{
-    Dtype, Grid, Held, Index, Input, Int, Matrix, PackError, Part, Per, Scales, Scheme, Scratch, Values,
+    Dtype, Grid, Held, Index, Input, Int, Levels, Matrix, PackError, Part, Per, Scales, Scheme, Scratch,
+    Values,
 };
 use proptest::prelude::*;
 use std::borrow::Cow;
@@ -470,6 +471,44 @@ fn all_forms_in_memory_are_the_same_matrix() {
             }
         }
     }
+}
+
+#[test]
+fn sums_are_those_of_the_integers_in_every_form() {
+    let (inputs, outputs) = (37, 45);
+    let row: Vec<i32> = (0..inputs as i32).map(|i| if i % 3 == 0 { 0 } else { i * 31 % 255 - 127 }).collect();
+    let columns: Vec<u32> = (0..inputs as u32).filter(|&i| row[i as usize] != 0).collect();
+    let levels: Vec<i32> = columns.iter().map(|&i| row[i as usize]).collect();
+    let mut scratch = Scratch::default();
+    let mut accumulated = 0;
+    for index in INDEXES {
+        let (q, keep) = grid(8, inputs * outputs, 40);
+        let keep = thin(index, outputs, &keep);
+        for matrix in matrices(inputs, outputs, &q, &keep, index) {
+            let narrow = matrix.scheme().values.grid().is_some_and(|grid| grid.bits() <= 8);
+            let grouped = matches!(matrix.scales(), Some(Scales::Group { .. }));
+            assert_eq!(matrix.accumulates(), narrow && !grouped);
+            if !matrix.accumulates() {
+                continue;
+            }
+            accumulated += 1;
+            let (q, scales) = (matrix.integers().unwrap(), matrix.scales().unwrap());
+            let zero = |i, j| matrix.zero_points().map_or(0, |z| i64::from(z[scales.place(i, j, outputs)]));
+            let sum = |j| -> i64 {
+                (0..inputs).map(|i| i64::from(row[i]) * (i64::from(q[i * outputs + j]) - zero(i, j))).sum()
+            };
+            let expected: Vec<i64> = (0..outputs).map(sum).collect();
+            for held in [Held::Rows, Held::Lists, Held::Strips, Held::Panels, Held::Tiles] {
+                let matrix = matrix.clone().held_as(held);
+                for levels in [Levels::Dense(&row), Levels::Sparse { columns: &columns, levels: &levels }] {
+                    let mut sums = vec![1; outputs];
+                    matrix.accumulate(levels, &mut sums, &mut scratch);
+                    assert_eq!(sums, expected, "{} {held}", matrix.scheme());
+                }
+            }
+        }
+    }
+    assert!(accumulated > 100);
 }
 
 #[test]

@@ -5,13 +5,18 @@
 //! answers do not depend on how many there are. With a [`Scratch`] that is used again, answering allocates
 //! nothing.
 //!
+//! Where every site is integers with a fixed scale of its activations, [`Session::in_integers`] answers without a
+//! float.
+//!
 //! This crate refuses to train, to change weights, and to know which technique made them.
 
 mod attention;
 mod error;
+pub mod integer;
 mod network;
 mod scores;
 mod session;
 
 pub use error::RuntimeError;
+pub use integer::{IntegerScratch, IntegerSession, NotIntegers};
 pub use session::{Prediction, Scratch, Session};

@@ -195,6 +195,10 @@ impl Session {
         Ok(logits)
     }
 
+    pub(crate) fn network(&self) -> &Network {
+        &self.network
+    }
+
     fn predict_with(&self, text: &str, scratch: &mut Scratch) -> Prediction<'_> {
         let scores = self.score(text, scratch).to_vec();
         let class = scores::best(&scores);

@@ -81,9 +81,19 @@ pub struct Encoder {
 #[derive(Clone, Debug, Default)]
 pub struct Scratch {
     buffer: Buffer,
-    counts: Vec<u32>, // all zero between calls
+    tally: Vec<u32>, // all zero between calls
     columns: Vec<u32>,
+    counts: Vec<u32>,
     values: Vec<f32>,
+}
+
+/// Which words of the vocabulary a text has, and how often: `columns[i]` occurs `counts[i]` times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counts<'a> {
+    /// Features, ascending.
+    pub columns: &'a [u32],
+    /// As many counts, at least 1.
+    pub counts: &'a [u32],
 }
 
 /// What the artifact says of an encoder beside the blob.
@@ -182,24 +192,11 @@ impl Encoder {
     /// Turns a text into a feature row, which lies in `scratch` until the next call. A text without any word of
     /// the vocabulary gives an empty row. Allocates nothing once `scratch` has grown.
     pub fn encode<'s>(&self, text: &str, scratch: &'s mut Scratch) -> Row<'s> {
-        let Scratch { buffer, counts, columns, values } = scratch;
-        if counts.len() < self.width() {
-            counts.resize(self.width(), 0);
-        }
-        columns.clear();
+        self.tally(text, scratch);
+        let Scratch { columns, counts, values, .. } = scratch;
         values.clear();
-        self.config.analyzer.tokens(text, buffer, |token| {
-            if let Some(i) = self.position(token) {
-                if counts[i] == 0 {
-                    columns.push(i as u32);
-                }
-                counts[i] = counts[i].saturating_add(1);
-            }
-        });
-        columns.sort_unstable();
         let mut squares = 0.0;
-        for &column in columns.iter() {
-            let count = std::mem::take(&mut counts[column as usize]);
+        for (&column, &count) in columns.iter().zip(&*counts) {
             let value = self.value(column as usize, count);
             squares += f64::from(value) * f64::from(value);
             values.push(value);
@@ -211,6 +208,31 @@ impl Encoder {
             }
         }
         Row { columns, values }
+    }
+
+    /// Counts the words of a text, in whole numbers alone. Allocates nothing once `scratch` has grown.
+    pub fn count<'s>(&self, text: &str, scratch: &'s mut Scratch) -> Counts<'s> {
+        self.tally(text, scratch);
+        Counts { columns: &scratch.columns, counts: &scratch.counts }
+    }
+
+    fn tally(&self, text: &str, scratch: &mut Scratch) {
+        let Scratch { buffer, tally, columns, counts, .. } = scratch;
+        if tally.len() < self.width() {
+            tally.resize(self.width(), 0);
+        }
+        columns.clear();
+        self.config.analyzer.tokens(text, buffer, |token| {
+            if let Some(i) = self.position(token) {
+                if tally[i] == 0 {
+                    columns.push(i as u32);
+                }
+                tally[i] = tally[i].saturating_add(1);
+            }
+        });
+        columns.sort_unstable();
+        counts.clear();
+        counts.extend(columns.iter().map(|&column| std::mem::take(&mut tally[column as usize])));
     }
 
     /// Turns every text into a row: `[texts, width]`.
@@ -317,7 +339,11 @@ impl Encoder {
         Self { config, documents, words, frequencies, idf, index }
     }
 
-    fn value(&self, word: usize, count: u32) -> f32 {
+    /// The value of word number `word` in a text that has it so often, before the row is scaled.
+    ///
+    /// # Panics
+    /// When there is no such word.
+    pub fn value(&self, word: usize, count: u32) -> f32 {
         let term = if self.config.sublinear { 1.0 + (count as f32).ln() } else { count as f32 };
         match self.config.weighting {
             Weighting::Binary => 1.0,

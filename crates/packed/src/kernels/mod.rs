@@ -6,23 +6,34 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512_vnni;
+#[cfg(target_arch = "x86_64")]
+mod avx_vnni;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod portable;
+mod sets;
+#[cfg(target_arch = "x86_64")]
+mod x86_bytes;
 
 use crate::body::{Chunks, Panels, Strips, Tiles};
 use crate::quantize::quantize;
 
+#[cfg(target_arch = "aarch64")]
+use neon::{Neon, NeonDot};
 #[cfg(target_arch = "x86_64")]
-pub(crate) use avx2::Avx2;
+use {avx_vnni::AvxVnni, avx2::Avx2, avx512_vnni::Avx512Vnni};
+
+pub use sets::instruction_sets;
+pub(crate) use sets::{Set, with_kernels};
 
 /// Floats in a vector: the columns of a row in memory are a multiple of this.
 pub(crate) const LANES: usize = 8;
 
-/// Whether panels have fast loops on this processor.
+/// Whether panels have fast loops on this processor: with any set of instructions of ours.
 pub(crate) fn has_panels() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    return Avx2::detect().is_some();
-    #[cfg(not(target_arch = "x86_64"))]
-    return false;
+    !matches!(Set::best(), Set::Portable(_))
 }
 
 /// Loops over rows of `stride` weights, where `stride` is 1 or a multiple of [`LANES`] and as long as `sums`;
@@ -147,5 +158,5 @@ pub(crate) struct Portable;
 
 impl Kernels for Portable {}
 
-#[cfg(all(test, target_arch = "x86_64"))]
+#[cfg(test)]
 mod tests;

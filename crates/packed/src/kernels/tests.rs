@@ -1,4 +1,6 @@
-//! The loops of one set of instructions against those of the other.
+//! The loops of every set of instructions that this processor has against those of [`Portable`].
+
+mod shapes;
 
 use super::*;
 use crate::body::{Body, Lists, SPARE, Strips, Tiles};
@@ -15,9 +17,30 @@ fn numbers(seed: u64, count: usize, largest: i32) -> Vec<i32> {
         .collect()
 }
 
+/// Runs a check on each set of instructions of this processor, with its name.
+macro_rules! on_every_set {
+    ($check:expr) => {
+        for set in Set::all() {
+            with_kernels!(set, kernels => $check(kernels, set.name()));
+        }
+    };
+}
+use on_every_set;
+
 #[test]
-fn avx2_and_portable_integers_are_the_same() {
-    let Some(avx2) = Avx2::detect() else { return };
+#[allow(clippy::print_stdout)] // which sets a run covered depends on the machine
+fn the_sets_of_this_processor_end_with_the_portable_one() {
+    println!("instruction sets covered here: {}", instruction_sets().join(", "));
+    assert_eq!(instruction_sets().last(), Some(&"portable"));
+    assert_eq!(instruction_sets()[0], Set::best().name());
+}
+
+#[test]
+fn integers_are_the_same() {
+    on_every_set!(check_integers_are_the_same);
+}
+
+fn check_integers_are_the_same(kernels: impl Kernels, set: &str) {
     for (case, stride) in [8, 16, 24, 32, 40, 64, 72, 96, 128, 200].into_iter().enumerate() {
         for nonzeros in [0, 1, 2, 3, 4, 5, 20, 61] {
             let seed = (case * 100 + nonzeros) as u64;
@@ -26,75 +49,84 @@ fn avx2_and_portable_integers_are_the_same() {
             let weights = numbers(seed + 1, 64 * stride, 127);
             let bytes: Vec<i8> = weights.iter().map(|&w| w as i8).collect();
             let (mut a, mut b) = (vec![1; stride], vec![2; stride]);
-            avx2.rows_i8(&bytes, stride, &columns, &levels, &mut a);
+            kernels.rows_i8(&bytes, stride, &columns, &levels, &mut a);
             Portable.rows_i8(&bytes, stride, &columns, &levels, &mut b);
-            assert_eq!(a, b, "stride {stride}, {nonzeros} non-zeros");
+            assert_eq!(a, b, "{set}: stride {stride}, {nonzeros} non-zeros");
 
             let levels = numbers(seed, nonzeros, 32_767);
             let weights = numbers(seed + 2, 64 * stride, i32::MAX - 1);
             let (mut a, mut b) = (vec![1; stride], vec![2; stride]);
-            avx2.rows_i32(&weights, stride, &columns, &levels, &mut a);
+            kernels.rows_i32(&weights, stride, &columns, &levels, &mut a);
             Portable.rows_i32(&weights, stride, &columns, &levels, &mut b);
-            assert_eq!(a, b, "stride {stride}, {nonzeros} non-zeros");
+            assert_eq!(a, b, "{set}: stride {stride}, {nonzeros} non-zeros");
         }
     }
 }
 
 #[test]
 fn the_largest_integers_do_not_saturate() {
-    let Some(avx2) = Avx2::detect() else { return };
+    on_every_set!(check_the_largest_integers_do_not_saturate);
+}
+
+fn check_the_largest_integers_do_not_saturate(kernels: impl Kernels, set: &str) {
     for (x, w) in [(127, 127), (-127, 127), (127, -127), (-127, -127)] {
         for stride in [8, 32] {
             let mut sums = vec![0; stride];
-            avx2.rows_i8(
+            kernels.rows_i8(
                 &vec![w as i8; 9 * stride],
                 stride,
                 &[0, 1, 2, 3, 4, 5, 6, 7, 8],
                 &[x; 9],
                 &mut sums,
             );
-            assert_eq!(sums, vec![9 * x * w; stride]);
+            assert_eq!(sums, vec![9 * x * w; stride], "{set}");
         }
     }
 }
 
 #[test]
-fn avx2_and_portable_floats_differ_in_rounding_only() {
-    let Some(avx2) = Avx2::detect() else { return };
+fn floats_differ_in_rounding_only() {
+    on_every_set!(check_floats_differ_in_rounding_only);
+}
+
+fn check_floats_differ_in_rounding_only(kernels: impl Kernels, set: &str) {
     for stride in [8, 16, 24, 32, 56, 64, 128, 136, 184] {
         for nonzeros in [0, 1, 3, 7, 8, 9, 40] {
             let weights: Vec<f32> = numbers(7, 64 * stride, 999).iter().map(|&w| w as f32 / 999.0).collect();
             let values: Vec<f32> = numbers(8, nonzeros, 999).iter().map(|&w| w as f32 / 999.0).collect();
             let columns: Vec<u32> = (0..nonzeros as u32).map(|i| i * 5 % 64).collect();
             let (mut a, mut b) = (vec![1.0; stride], vec![2.0; stride]);
-            avx2.rows_f32(&weights, stride, &columns, &values, &mut a);
+            kernels.rows_f32(&weights, stride, &columns, &values, &mut a);
             Portable.rows_f32(&weights, stride, &columns, &values, &mut b);
             let close = a.iter().zip(&b).all(|(a, b)| (a - b).abs() <= 1e-5);
-            assert!(close, "stride {stride}, {nonzeros} non-zeros");
+            assert!(close, "{set}: stride {stride}, {nonzeros} non-zeros");
             let (x, w) = (&weights[..nonzeros], &weights[64..64 + nonzeros]);
-            assert!((avx2.dot(x, w) - Portable.dot(x, w)).abs() <= 1e-5);
+            assert!((kernels.dot(x, w) - Portable.dot(x, w)).abs() <= 1e-5, "{set}");
         }
     }
 }
 
 #[test]
-fn avx2_and_portable_rows_are_quantized_and_compressed_alike() {
-    let Some(avx2) = Avx2::detect() else { return };
+fn rows_are_quantized_and_compressed_alike() {
+    on_every_set!(check_rows_are_quantized_and_compressed_alike);
+}
+
+fn check_rows_are_quantized_and_compressed_alike(kernels: impl Kernels, set: &str) {
     for count in [0, 1, 7, 8, 9, 31, 64, 100] {
         let row: Vec<f32> = numbers(count as u64, count, 999).iter().map(|&w| w as f32 / 77.0).collect();
         let (mut a, mut b) = (vec![1; count], vec![2; count]);
         for levels in [127, 32_767] {
-            assert_eq!(avx2.quantize(&row, levels, &mut a), Portable.quantize(&row, levels, &mut b));
-            assert_eq!(a, b);
+            assert_eq!(kernels.quantize(&row, levels, &mut a), Portable.quantize(&row, levels, &mut b));
+            assert_eq!(a, b, "{set}");
         }
         let expected: Vec<u32> = (0..count as u32).filter(|&i| row[i as usize] != 0.0).collect();
         let (mut columns, mut values) = (vec![9; count + LANES], vec![9.0; count + LANES]);
         for portable in [false, true] {
             let n = match portable {
-                false => avx2.compress(&row, &mut columns, &mut values),
+                false => kernels.compress(&row, &mut columns, &mut values),
                 true => Portable.compress(&row, &mut columns, &mut values),
             };
-            assert_eq!(columns[..n], expected);
+            assert_eq!(columns[..n], expected, "{set}");
             assert!(expected.iter().zip(&values).all(|(&i, v)| *v == row[i as usize]));
             columns.fill(9);
         }
@@ -118,8 +150,11 @@ fn cases() -> impl Iterator<Item = (usize, i32, usize)> {
 }
 
 #[test]
-fn avx2_and_portable_sparse_integers_are_the_same() {
-    let Some(avx2) = Avx2::detect() else { return };
+fn sparse_integers_are_the_same() {
+    on_every_set!(check_sparse_integers_are_the_same);
+}
+
+fn check_sparse_integers_are_the_same(kernels: impl Kernels, set: &str) {
     for (outputs, percent, nonzeros) in cases() {
         let seed = outputs as u64 + 1000 * percent as u64;
         let (weights, keep) = lists(seed, outputs, percent, 127);
@@ -136,26 +171,26 @@ fn avx2_and_portable_sparse_integers_are_the_same() {
             let width = outputs.next_multiple_of(LANES);
             let (mut a, mut b) = (vec![1; outputs + SPARE], vec![2; outputs + SPARE]);
             let chunks = Chunks::new(&lists, outputs);
-            avx2.lists_i8(&chunks, &columns, &levels, &mut a);
+            kernels.lists_i8(&chunks, &columns, &levels, &mut a);
             Portable.lists_i8(&chunks, &columns, &levels, &mut b);
-            assert_eq!(a, b, "lists, {outputs} outputs, {percent} %, {nonzeros} non-zeros");
+            assert_eq!(a, b, "{set}: lists, {outputs} outputs, {percent} %, {nonzeros} non-zeros");
             let expected = &a[..outputs];
 
             let strips = Strips::new(&lists);
             let (mut a, mut b) = (vec![1; width], vec![2; width]);
-            avx2.strips_i8(&strips, &columns, &levels, &mut a);
+            kernels.strips_i8(&strips, &columns, &levels, &mut a);
             Portable.strips_i8(&strips, &columns, &levels, &mut b);
-            assert_eq!((&a, &a[..outputs]), (&b, expected), "strips, {outputs} outputs, {percent} %");
+            assert_eq!((&a, &a[..outputs]), (&b, expected), "{set}: strips, {outputs} outputs, {percent} %");
 
             for size in [16, 32] {
                 let panels = Panels::new(&lists, outputs, size);
                 let (mut a, mut b) = (vec![1; width], vec![2; width]);
-                avx2.panels_i8(&panels, &row, &mut a);
+                kernels.panels_i8(&panels, &row, &mut a);
                 Portable.panels_i8(&panels, &row, &mut b);
                 assert_eq!(
                     (&a, &a[..outputs]),
                     (&b, expected),
-                    "panels of {size}, {outputs} outputs, {percent} %"
+                    "{set}: panels of {size}, {outputs} outputs, {percent} %"
                 );
             }
 
@@ -164,16 +199,19 @@ fn avx2_and_portable_sparse_integers_are_the_same() {
             };
             let tiles = Tiles::new(&values, stride, mask, 50, outputs);
             let (mut a, mut b) = (vec![1; width], vec![2; width]);
-            avx2.tiles_i8(&tiles, &row, &mut a);
+            kernels.tiles_i8(&tiles, &row, &mut a);
             Portable.tiles_i8(&tiles, &row, &mut b);
-            assert_eq!((&a, &a[..outputs]), (&b, expected), "tiles, {outputs} outputs, {percent} %");
+            assert_eq!((&a, &a[..outputs]), (&b, expected), "{set}: tiles, {outputs} outputs, {percent} %");
         }
     }
 }
 
 #[test]
-fn avx2_and_portable_sparse_floats_differ_in_rounding_only() {
-    let Some(avx2) = Avx2::detect() else { return };
+fn sparse_floats_differ_in_rounding_only() {
+    on_every_set!(check_sparse_floats_differ_in_rounding_only);
+}
+
+fn check_sparse_floats_differ_in_rounding_only(kernels: impl Kernels, set: &str) {
     for (outputs, percent, nonzeros) in cases() {
         let seed = outputs as u64 + 1000 * percent as u64;
         let (weights, keep) = lists(seed, outputs, percent, 999);
@@ -188,36 +226,39 @@ fn avx2_and_portable_sparse_floats_differ_in_rounding_only() {
         let panels = Panels::new(&lists, outputs, 8);
         let mut all = [spare, spare, width, width, width, width].map(|width| vec![3.0; width]);
         let [a, b, c, d, e, f] = &mut all;
-        avx2.lists_f32(&chunks, &columns, &values, a);
+        kernels.lists_f32(&chunks, &columns, &values, a);
         Portable.lists_f32(&chunks, &columns, &values, b);
-        avx2.strips_f32(&strips, &columns, &values, c);
+        kernels.strips_f32(&strips, &columns, &values, c);
         Portable.strips_f32(&strips, &columns, &values, d);
-        avx2.panels_f32(&panels, &row, e);
+        kernels.panels_f32(&panels, &row, e);
         Portable.panels_f32(&panels, &row, f);
         for other in &all[1..] {
             let close = all[0][..outputs].iter().zip(other).all(|(a, b)| (a - b).abs() <= 2e-5);
-            assert!(close, "{outputs} outputs, {percent} %, {nonzeros} non-zeros");
+            assert!(close, "{set}: {outputs} outputs, {percent} %, {nonzeros} non-zeros");
         }
     }
 }
 
 #[test]
 fn the_largest_integers_do_not_saturate_in_any_form() {
-    let Some(avx2) = Avx2::detect() else { return };
+    on_every_set!(check_the_largest_integers_do_not_saturate_in_any_form);
+}
+
+fn check_the_largest_integers_do_not_saturate_in_any_form(kernels: impl Kernels, set: &str) {
     for (x, w) in [(127, 127), (-127, 127), (127, -127), (-127, -127)] {
         let (inputs, outputs) = (64, 16);
         let lists = Lists::gather(&vec![w as i8; inputs * outputs], &vec![true; inputs * outputs], outputs);
         let row = vec![x as i8; inputs];
         let mut sums = vec![0; outputs];
         for size in [16, 32] {
-            avx2.panels_i8(&Panels::new(&lists, outputs, size), &row, &mut sums);
-            assert_eq!(sums, vec![64 * x * w; outputs]);
+            kernels.panels_i8(&Panels::new(&lists, outputs, size), &row, &mut sums);
+            assert_eq!(sums, vec![64 * x * w; outputs], "{set}");
         }
         let tiles = Tiles::new(&lists.values, outputs, None, inputs, outputs);
-        avx2.tiles_i8(&tiles, &row, &mut sums);
-        assert_eq!(sums, vec![64 * x * w; outputs]);
+        kernels.tiles_i8(&tiles, &row, &mut sums);
+        assert_eq!(sums, vec![64 * x * w; outputs], "{set}");
         let columns: Vec<u32> = (0..64).collect();
-        avx2.strips_i8(&Strips::new(&lists), &columns, &[x; 64], &mut sums);
-        assert_eq!(sums, vec![64 * x * w; outputs]);
+        kernels.strips_i8(&Strips::new(&lists), &columns, &[x; 64], &mut sums);
+        assert_eq!(sums, vec![64 * x * w; outputs], "{set}");
     }
 }

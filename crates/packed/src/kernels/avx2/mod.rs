@@ -6,12 +6,15 @@
 
 mod forms;
 mod rows;
+pub(super) mod steps;
 
+use super::x86_bytes::byte_loops;
 use super::{Kernels, LANES, portable};
-use crate::body::{Chunks, Panels, Strips, Tiles};
+use crate::body::{Chunks, Panels, QUAD, Strips, TILE, Tiles, UNROLL};
 use crate::quantize::quantize;
-use bytemuck::{cast_slice, must_cast, pod_read_unaligned};
+use bytemuck::must_cast;
 use std::arch::x86_64::*;
+use steps::{QUADS, Quad, add_in_order, add_to, four_narrow_rows, four_rows, look_up, make_quads};
 
 /// The proof that this processor has AVX2, FMA and POPCNT: only [`Avx2::detect`] makes one.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +30,33 @@ impl Avx2 {
     }
 }
 
+/// The methods of [`Kernels`] for a set of instructions that includes those of AVX2, the token of which is its first
+/// field, and improves on `rows_i8`, `panels_i8` and `tiles_i8` alone.
+macro_rules! forward_to_avx2 {
+    () => {
+        forward_to_avx2! {
+            rows_f32(weights: &[f32], stride: usize, columns: &[u32], values: &[f32], sums: &mut [f32]) -> ();
+            rows_i32(weights: &[i32], stride: usize, columns: &[u32], levels: &[i32], sums: &mut [i64]) -> ();
+            lists_f32(lists: &Chunks<f32>, columns: &[u32], values: &[f32], sums: &mut [f32]) -> ();
+            lists_i8(lists: &Chunks<i8>, columns: &[u32], levels: &[i32], sums: &mut [i32]) -> ();
+            strips_f32(strips: &Strips<f32>, columns: &[u32], values: &[f32], sums: &mut [f32]) -> ();
+            strips_i8(strips: &Strips<i8>, columns: &[u32], levels: &[i32], sums: &mut [i32]) -> ();
+            panels_f32(panels: &Panels<f32>, row: &[f32], sums: &mut [f32]) -> ();
+            narrow(levels: &[i32], bytes: &mut [i8]) -> ();
+            dot(a: &[f32], b: &[f32]) -> f32;
+            dot_i8(levels: &[i32], weights: &[i8]) -> i32;
+            compress(row: &[f32], columns: &mut [u32], values: &mut [f32]) -> usize;
+            quantize(row: &[f32], levels: i32, out: &mut [i32]) -> f32;
+        }
+    };
+    ($($loop:ident($($name:ident: $type:ty),*) -> $result:ty;)*) => {
+        $(fn $loop(self, $($name: $type),*) -> $result {
+            self.0.$loop($($name),*)
+        })*
+    };
+}
+pub(super) use forward_to_avx2;
+
 impl Kernels for Avx2 {
     fn rows_f32(self, weights: &[f32], stride: usize, columns: &[u32], values: &[f32], sums: &mut [f32]) {
         // SAFETY: `self` exists only if the processor has AVX2, FMA and POPCNT, which is all that the call asks for.
@@ -35,7 +65,7 @@ impl Kernels for Avx2 {
 
     fn rows_i8(self, weights: &[i8], stride: usize, columns: &[u32], levels: &[i32], sums: &mut [i32]) {
         // SAFETY: as in `rows_f32`.
-        unsafe { rows::rows_i8(weights, stride, columns, levels, sums) }
+        unsafe { rows_i8(weights, stride, columns, levels, sums) }
     }
 
     fn rows_i32(self, weights: &[i32], stride: usize, columns: &[u32], levels: &[i32], sums: &mut [i64]) {
@@ -65,7 +95,7 @@ impl Kernels for Avx2 {
 
     fn panels_i8(self, panels: &Panels<i8>, row: &[i8], sums: &mut [i32]) {
         // SAFETY: as in `rows_f32`.
-        unsafe { forms::panels_i8(panels, row, sums) }
+        unsafe { panels_i8(panels, row, sums) }
     }
 
     fn lists_i8(self, lists: &Chunks<i8>, columns: &[u32], levels: &[i32], sums: &mut [i32]) {
@@ -75,7 +105,7 @@ impl Kernels for Avx2 {
 
     fn tiles_i8(self, tiles: &Tiles<i8>, row: &[i8], sums: &mut [i32]) {
         // SAFETY: as in `rows_f32`.
-        unsafe { forms::tiles_i8(tiles, row, sums) }
+        unsafe { tiles_i8(tiles, row, sums) }
     }
 
     fn narrow(self, levels: &[i32], bytes: &mut [i8]) {
@@ -116,18 +146,33 @@ fn add_fours<const SIGNED: bool>(acc: __m256i, levels: __m256i, weights: __m256i
     _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
 }
 
+/// Two blocks of rows, which is as many sums as there are registers.
 #[inline]
 #[target_feature(enable = "avx2,fma,popcnt")]
-fn add_to(sums: &mut [i32], at: usize, more: __m256i) {
-    let sums = &mut sums[at..][..LANES];
-    let sum = _mm256_add_epi32(pod_read_unaligned(cast_slice(sums)), more);
-    sums.copy_from_slice(&must_cast::<__m256i, [i32; LANES]>(sum));
+fn widest_rows<const SIGNED: bool>(
+    weights: &[i8],
+    _left: usize,
+    at: usize,
+    quads: &[Quad],
+    sums: &mut [i32],
+) -> usize {
+    wide_rows::<2, SIGNED>(weights, at, quads, sums)
 }
+
+#[inline]
+#[target_feature(enable = "avx2,fma,popcnt")]
+fn widest_tiles<const SIGNED: bool>(weights: &[i8], size: usize, row: &[i8], sums: &mut [i32]) -> usize {
+    few_tiles::<4, SIGNED>(weights, size, row, sums)
+}
+
+byte_loops!("avx2,fma,popcnt");
 
 /// Whether no number is negative; looks at all of them, which is faster than to stop at the first.
 #[inline]
 #[target_feature(enable = "avx2,fma,popcnt")]
-fn none_negative<T: Copy + Default + std::ops::BitOr<Output = T> + PartialOrd>(numbers: &[T]) -> bool {
+pub(super) fn none_negative<T: Copy + Default + std::ops::BitOr<Output = T> + PartialOrd>(
+    numbers: &[T],
+) -> bool {
     numbers.iter().fold(T::default(), |all, &n| all | n) >= T::default()
 }
 

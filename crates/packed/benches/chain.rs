@@ -1,0 +1,157 @@
+//! A whole network of the kind that texts are classified by: 1000 inputs of which few are not zero, hidden layers
+//! of 128 and 64, one output; one row at a time, and 32 rows one after the other.
+//!
+//! Criterion names a measurement `chain/values, non-zeros, rows`. The layers are measured by themselves too, so
+//! that their sum tells what lies between them. What a row is made of (its features) is not in here.
+#![allow(missing_docs)] // made by criterion's macros
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use nlpress_packed::{Grid, Index, Input, Matrix, Scales, Scratch};
+use std::hint::black_box;
+use std::time::Duration;
+
+const WIDTHS: [usize; 4] = [1000, 128, 64, 1];
+const NONZEROS: [usize; 3] = [16, 40, 100];
+const ROWS: usize = 32;
+
+/// Numbers in `0..1`, always the same.
+fn random(seed: u64) -> impl FnMut() -> f32 {
+    let mut state = seed;
+    move || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as f32 / (1u64 << 24) as f32
+    }
+}
+
+struct Layer {
+    matrix: Matrix,
+    bias: Vec<f32>,
+}
+
+/// The network, held in memory as an artifact's is: the first layer for sparse rows, the others for dense ones.
+fn layers(int8: bool) -> Vec<Layer> {
+    let mut next = random(1);
+    let layer = |(n, ends): (usize, &[usize])| {
+        let (inputs, outputs) = (ends[0], ends[1]);
+        let floats: Vec<f32> = (0..inputs * outputs).map(|_| next() - 0.5).collect();
+        let matrix = if int8 {
+            let q: Vec<i32> = floats.iter().map(|v| (v * 254.0) as i32).collect();
+            let scales = Scales::Channel(vec![0.004; outputs]);
+            Matrix::quantized((inputs, outputs), Grid::Int8, &q, scales, None, Index::Full)
+        } else {
+            Matrix::dense(inputs, outputs, floats)
+        };
+        let matrix = matrix.expect("made-up numbers are finite and in range");
+        let matrix = if n == 0 { matrix } else { matrix.for_dense_rows() };
+        Layer { matrix, bias: (0..outputs).map(|_| next() - 0.5).collect() }
+    };
+    WIDTHS.windows(2).enumerate().map(layer).collect()
+}
+
+/// Rows of so many non-zeros, none negative, as frequencies of words are.
+fn rows(nonzeros: usize) -> Vec<(Vec<u32>, Vec<f32>)> {
+    let mut next = random(2);
+    let row = |_| {
+        let mut columns: Vec<u32> = Vec::new();
+        while columns.len() < nonzeros {
+            let column = (next() * WIDTHS[0] as f32) as u32;
+            if !columns.contains(&column) {
+                columns.push(column);
+            }
+        }
+        columns.sort_unstable();
+        let values = columns.iter().map(|_| 0.05 + next()).collect();
+        (columns, values)
+    };
+    (0..256).map(row).collect()
+}
+
+/// What lies between layers, to be used again.
+#[derive(Default)]
+struct Memory {
+    before: Vec<f32>,
+    after: Vec<f32>,
+    scratch: Scratch,
+}
+
+/// As the runtime does it.
+fn logit(layers: &[Layer], (columns, values): &(Vec<u32>, Vec<f32>), memory: &mut Memory) -> f32 {
+    let Memory { before, after, scratch } = memory;
+    for (n, Layer { matrix, bias }) in layers.iter().enumerate() {
+        let input = if n == 0 { Input::Sparse { columns, values } } else { Input::Dense(before) };
+        after.resize(bias.len(), 0.0);
+        matrix.multiply(input, bias, after, scratch);
+        if n + 1 < layers.len() {
+            after.iter_mut().for_each(|x| *x = x.max(0.0));
+        }
+        std::mem::swap(before, after);
+    }
+    before[0]
+}
+
+fn chain(c: &mut Criterion) {
+    let mut group = c.benchmark_group("chain");
+    let mut memory = Memory::default();
+    for (name, int8) in [("f32", false), ("int8", true)] {
+        let layers = layers(int8);
+        for nonzeros in NONZEROS {
+            let rows = rows(nonzeros);
+            for batch in [1, ROWS] {
+                group.throughput(Throughput::Elements(batch as u64));
+                let mut rows = rows.chunks_exact(batch).cycle();
+                let id = BenchmarkId::from_parameter(format!("{name}, {nonzeros} non-zeros, {batch} rows"));
+                group.bench_function(id, |b| {
+                    b.iter(|| {
+                        let rows = rows.next().expect("a cycle has no end");
+                        rows.iter().map(|row| logit(&layers, black_box(row), &mut memory)).sum::<f32>()
+                    });
+                });
+            }
+        }
+    }
+}
+
+/// Each layer by itself, on activations that the layers before it made.
+fn layers_alone(c: &mut Criterion) {
+    let mut group = c.benchmark_group("layer");
+    let mut scratch = Scratch::default();
+    for (name, int8) in [("f32", false), ("int8", true)] {
+        let layers = layers(int8);
+        let first = rows(40);
+        let mut before: Vec<Vec<f32>> = Vec::new();
+        for (n, Layer { matrix, bias }) in layers.iter().enumerate() {
+            let mut out = vec![0.0; bias.len()];
+            let input = |before: &[Vec<f32>], i: usize, out: &mut [f32], scratch: &mut Scratch| match n {
+                0 => {
+                    let (columns, values) = &first[i];
+                    matrix.multiply(Input::Sparse { columns, values }, bias, out, scratch);
+                }
+                _ => matrix.multiply(Input::Dense(&before[i]), bias, out, scratch),
+            };
+            let id = BenchmarkId::from_parameter(format!("{name}, {}x{}", WIDTHS[n], WIDTHS[n + 1]));
+            let mut at = (0..first.len()).cycle();
+            group.bench_function(id, |b| {
+                b.iter(|| {
+                    let i = at.next().expect("a cycle has no end");
+                    input(&before, i, &mut out, &mut scratch);
+                    black_box(&mut out);
+                });
+            });
+            let after = (0..first.len()).map(|i| {
+                input(&before, i, &mut out, &mut scratch);
+                out.iter().map(|x| x.max(0.0)).collect()
+            });
+            before = after.collect();
+        }
+    }
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default()
+        .warm_up_time(Duration::from_millis(200))
+        .measurement_time(Duration::from_millis(800))
+        .sample_size(20);
+    targets = chain, layers_alone
+}
+criterion_main!(benches);

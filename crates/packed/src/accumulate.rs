@@ -1,0 +1,114 @@
+//! One row of whole-number activations times a matrix of integers: sums, and nothing but integers.
+//!
+//! What the sums stand for, and what becomes of them, is the caller's affair: this is the product that a network needs
+//! which runs without floating point. No float appears in this module.
+
+use crate::body::{Body, SPARE};
+use crate::kernels::{Kernels, LANES, Set, with_kernels};
+use crate::matrix::Store;
+use crate::multiply::{WHOLE_GROUPS, room};
+use crate::{Matrix, Scales, Scratch};
+
+/// One row of activations that are integers within `±127`.
+#[derive(Clone, Copy, Debug)]
+pub enum Levels<'a> {
+    /// Those that are not zero: `columns[i]` holds `levels[i]`, no column twice.
+    Sparse {
+        /// Positions in the row, each less than the matrix's inputs.
+        columns: &'a [u32],
+        /// As many activations.
+        levels: &'a [i32],
+    },
+    /// All of them.
+    Dense(&'a [i32]),
+}
+
+impl Matrix {
+    /// Whether the matrix can [`accumulate`](Matrix::accumulate): integers of up to 8 bits whose scales do not change
+    /// within a sum.
+    pub fn accumulates(&self) -> bool {
+        match &self.store {
+            Store::Bytes(_, means) => !matches!(means.scales, Scales::Group { .. }),
+            _ => false,
+        }
+    }
+
+    /// `sums_j = Σ level_i · (q_ij - z)`, where `q` are the matrix's integers and `z` the zero point of each, if there
+    /// is any. Scales have no part in it. The same on every processor.
+    ///
+    /// # Panics
+    /// When the matrix does not [accumulate](Matrix::accumulates), `sums` does not have as many entries as it has
+    /// outputs, dense activations not as many as it has inputs, or sparse ones a column beyond them: mistakes of the
+    /// caller.
+    pub fn accumulate(&self, levels: Levels<'_>, sums: &mut [i64], scratch: &mut Scratch) {
+        assert!(self.accumulates(), "the matrix must be one that accumulates");
+        assert_eq!(sums.len(), self.outputs, "one place for each output");
+        with_kernels!(Set::best(), kernels => self.accumulate_with(kernels, levels, sums, scratch));
+    }
+
+    pub(crate) fn accumulate_with(
+        &self,
+        kernels: impl Kernels,
+        levels: Levels<'_>,
+        sums: &mut [i64],
+        scratch: &mut Scratch,
+    ) {
+        let Store::Bytes(body, means) = &self.store else { return };
+        let Scratch { columns: all_columns, levels: all_levels, bytes, sums_i32, .. } = scratch;
+        let (columns, levels) = match levels {
+            Levels::Sparse { columns, levels } => {
+                assert_eq!(columns.len(), levels.len(), "one activation for each column");
+                (columns, levels)
+            }
+            Levels::Dense(row) => {
+                assert_eq!(row.len(), self.inputs, "one activation for each input");
+                all_columns.clear();
+                all_levels.clear();
+                for (column, &level) in row.iter().enumerate().filter(|(_, level)| **level != 0) {
+                    all_columns.push(column as u32);
+                    all_levels.push(level);
+                }
+                (&all_columns[..], &all_levels[..])
+            }
+        };
+        let width = match body {
+            Body::Rows { stride, .. } => *stride,
+            Body::Lists(_) => self.outputs + SPARE,
+            Body::Strips(_) | Body::Panels(_) | Body::Tiles(_) => self.outputs.next_multiple_of(LANES),
+        };
+        let found = room(sums_i32, width);
+        if matches!(body, Body::Panels(_) | Body::Tiles(_)) {
+            let row = room(bytes, self.inputs.next_multiple_of(WHOLE_GROUPS));
+            row.fill(0);
+            for (&column, &level) in columns.iter().zip(levels) {
+                row[..self.inputs][column as usize] = level as i8;
+            }
+        }
+        match body {
+            Body::Rows { values, stride: 1, .. } => {
+                let product = |(&column, &level): (&u32, &i32)| level * i32::from(values[column as usize]);
+                found[0] = columns.iter().zip(levels).map(product).sum();
+            }
+            Body::Rows { values, stride, .. } => kernels.rows_i8(values, *stride, columns, levels, found),
+            Body::Lists(lists) => kernels.lists_i8(lists, columns, levels, found),
+            Body::Strips(strips) => kernels.strips_i8(strips, columns, levels, found),
+            Body::Panels(panels) => kernels.panels_i8(panels, bytes, found),
+            Body::Tiles(tiles) => kernels.tiles_i8(tiles, bytes, found),
+        }
+        sums.iter_mut().zip(&*found).for_each(|(sum, &found)| *sum = i64::from(found));
+        let Some(points) = &means.zero_points else { return };
+        let total: i64 = levels.iter().map(|level| i64::from(*level)).sum();
+        match &means.scales {
+            Scales::Channel(_) => {
+                sums.iter_mut().zip(points).for_each(|(sum, z)| *sum -= i64::from(*z) * total);
+            }
+            Scales::Row(_) => {
+                let weighted =
+                    |(&column, &level): (&u32, &i32)| i64::from(level) * i64::from(points[column as usize]);
+                let taken: i64 = columns.iter().zip(levels).map(weighted).sum();
+                sums.iter_mut().for_each(|sum| *sum -= taken);
+            }
+            _ => sums.iter_mut().for_each(|sum| *sum -= i64::from(points[0]) * total),
+        }
+    }
+}

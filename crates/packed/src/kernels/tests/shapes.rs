@@ -1,0 +1,122 @@
+//! Whole matrices of 8-bit integers, in the shapes of networks and in odd ones: the sums of every set of
+//! instructions are those that are made one product at a time, bit for bit.
+
+use super::*;
+use crate::{Grid, Held, Index, Input, Matrix, Scales, Scratch, quantize_row};
+
+const SHAPES: [(usize, usize); 19] = [
+    (1, 1),
+    (3, 5),
+    (4, 1),
+    (7, 9),
+    (12, 8),
+    (20, 33),
+    (33, 31),
+    (50, 63),
+    (61, 65),
+    (64, 1),
+    (100, 96),
+    (129, 127),
+    (36, 200),
+    (97, 161),
+    (128, 64),
+    (300, 72),
+    (1000, 128),
+    (1000, 1),
+    (384, 1536),
+];
+
+/// What weights and activations are like.
+#[derive(Clone, Copy, Debug)]
+enum Numbers {
+    /// Anything, a quarter of it zero.
+    Random,
+    /// All as large as they can be, of one sign.
+    Same(i32, i32),
+    /// All as large as they can be, of signs by chance.
+    Signs,
+}
+
+const NUMBERS: [Numbers; 6] = [
+    Numbers::Random,
+    Numbers::Same(127, 127),
+    Numbers::Same(127, -127),
+    Numbers::Same(-127, 127),
+    Numbers::Same(-127, -127),
+    Numbers::Signs,
+];
+
+impl Numbers {
+    fn make(self, seed: u64, count: usize, of_activations: bool) -> Vec<i32> {
+        match self {
+            Self::Random => numbers(seed, count, 127),
+            Self::Same(x, w) => vec![if of_activations { x } else { w }; count],
+            Self::Signs => {
+                numbers(seed, count, 127).into_iter().map(|n| if n < 0 { -127 } else { 127 }).collect()
+            }
+        }
+    }
+}
+
+/// A matrix in each form, and the sums that a row of activations comes to.
+fn forms(weights: &[i32], keep: &[bool], (inputs, outputs): (usize, usize)) -> Vec<Matrix> {
+    let int8 = |keep, index| {
+        let scales = Scales::Channel(vec![1.0; outputs]);
+        Matrix::quantized((inputs, outputs), Grid::Int8, weights, scales, keep, index).unwrap()
+    };
+    let (dense, sparse) = (int8(None, Index::Full), int8(Some(keep), Index::Csr));
+    let mut all = vec![dense.clone(), dense.held_as(Held::Tiles)];
+    let held = [Held::Rows, Held::Tiles, Held::Lists, Held::Strips, Held::Panels];
+    all.extend(held.map(|held| sparse.clone().held_as(held)));
+    all.push(sparse.for_dense_rows());
+    all
+}
+
+/// One product at a time, in integers of any size.
+fn expected(weights: &[i32], row: &[i32], outputs: usize) -> Vec<f32> {
+    let mut sums = vec![0i64; outputs];
+    for (weights, &x) in weights.chunks_exact(outputs).zip(row) {
+        sums.iter_mut().zip(weights).for_each(|(sum, &w)| *sum += i64::from(x) * i64::from(w));
+    }
+    sums.into_iter().map(|sum| sum as f32).collect()
+}
+
+#[test]
+fn sums_of_whole_matrices_are_exact() {
+    on_every_set!(check_sums);
+}
+
+fn check_sums(kernels: impl Kernels, set: &str) {
+    let mut scratch = Scratch::default();
+    for ((inputs, outputs), like) in SHAPES.iter().flat_map(|shape| NUMBERS.map(|like| (*shape, like))) {
+        let seed = (inputs * 31 + outputs) as u64;
+        let weights = like.make(seed, inputs * outputs, false);
+        let keep: Vec<bool> = numbers(seed + 1, weights.len(), 99).iter().map(|n| n.abs() % 3 == 0).collect();
+        let kept: Vec<i32> = weights.iter().zip(&keep).map(|(&w, &keep)| if keep { w } else { 0 }).collect();
+        let matrices = forms(&weights, &keep, (inputs, outputs));
+        for absolute in [false, true] {
+            let mut row = like.make(seed + 2, inputs, true);
+            if absolute {
+                row.iter_mut().for_each(|x| *x = x.abs());
+            }
+            // So that a level is the number itself: the scale is one.
+            row[inputs / 2] = 127;
+            let floats: Vec<f32> = row.iter().map(|&x| x as f32).collect();
+            let mut levels = vec![0; inputs];
+            assert_eq!((quantize_row(&floats, 127, &mut levels), &levels), (1.0, &row));
+            let columns: Vec<u32> = (0..inputs as u32).filter(|&i| row[i as usize] != 0).collect();
+            let values: Vec<f32> = columns.iter().map(|&i| floats[i as usize]).collect();
+            let all = [Input::Dense(&floats), Input::Sparse { columns: &columns, values: &values }];
+            for (n, matrix) in matrices.iter().enumerate() {
+                let sums = expected(if n < 2 { &weights } else { &kept }, &row, outputs);
+                for input in all {
+                    // Infinite, so that what is not written is seen.
+                    let mut out = vec![f32::INFINITY; outputs];
+                    matrix.multiply_with(kernels, input, &vec![0.0; outputs], &mut out, &mut scratch);
+                    let held = matrix.held();
+                    assert_eq!(out, sums, "{set}: {inputs}x{outputs}, {held}, {like:?}, {absolute}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Inference in integers: from the counts of words to logits without a float.
+//!
+//! Possible where every site has integers of up to 8 bits and a fixed scale of its activations. Sums have 32 bits and
+//! are exact; scales, biases and feature weights become fixed-point numbers when the network is prepared
+//! ([`prepare`]); what remains are additions, products, shifts and one square root, so the answers are the same bits on
+//! every processor, also on one without a floating-point unit.
+//!
+//! Numbers that stand for real ones have 16 fraction bits.
+
+// Proven by the compiler's lint for everything but `prepare`, and by a test that looks at the processor's own flags.
+#[deny(clippy::float_arithmetic)]
+mod features;
+#[deny(clippy::float_arithmetic)]
+mod fixed;
+pub mod functions;
+#[deny(clippy::float_arithmetic)]
+mod network;
+mod prepare;
+#[deny(clippy::float_arithmetic)]
+mod site;
+
+use crate::Session;
+use features::Features;
+use network::{Between, Network};
+use nlpress_outline::SiteId;
+use nlpress_text::Counts;
+
+/// What stands for 1 in a logit.
+pub const ONE: i64 = fixed::ONE;
+
+/// A session that answers in integers.
+#[derive(Debug)]
+pub struct IntegerSession<'s> {
+    session: &'s Session,
+    features: Features,
+    network: Network<'s>,
+}
+
+/// Memory for intermediate results, to be used again: once it has grown, answering allocates next to nothing.
+#[derive(Clone, Debug, Default)]
+pub struct IntegerScratch {
+    text: nlpress_text::Scratch,
+    values: Vec<i64>,
+    between: Between,
+    logits: Vec<i64>,
+}
+
+/// Why a network cannot run in integers.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("site {site}: {why}")]
+pub struct NotIntegers {
+    /// The first site that cannot.
+    pub site: SiteId,
+    /// What it lacks.
+    pub why: String,
+}
+
+impl Session {
+    /// The same session, answering in integers alone.
+    ///
+    /// # Errors
+    /// [`NotIntegers`] naming a site that is not integers of up to 8 bits, whose activations have no fixed scale, or
+    /// whose numbers are beyond fixed point.
+    pub fn in_integers(&self) -> Result<IntegerSession<'_>, NotIntegers> {
+        let network = prepare::network(self.network())?;
+        Ok(IntegerSession { session: self, features: prepare::features(self.encoder()), network })
+    }
+}
+
+impl<'s> IntegerSession<'s> {
+    /// The session that it answers for.
+    pub fn session(&self) -> &'s Session {
+        self.session
+    }
+
+    /// The logits of a text, in units of 1/[`ONE`].
+    pub fn logits<'a>(&self, text: &str, scratch: &'a mut IntegerScratch) -> &'a [i64] {
+        let IntegerScratch { text: words, values, between, logits } = scratch;
+        let counts = self.session.encoder().count(text, words);
+        logits.resize(self.session.outline().spec.outputs(), 0);
+        self.run(counts, values, logits, between);
+        logits
+    }
+
+    /// The logits of counted words, in units of 1/[`ONE`], written into `out`.
+    ///
+    /// # Panics
+    /// When there are not as many counts as columns, a column that the encoder does not have, or not as many places in
+    /// `out` as outputs: mistakes of the caller.
+    pub fn logits_of(&self, counts: Counts<'_>, out: &mut [i64], scratch: &mut IntegerScratch) {
+        assert_eq!(counts.columns.len(), counts.counts.len(), "one count for each column");
+        assert_eq!(out.len(), self.session.outline().spec.outputs(), "one place for each output");
+        let IntegerScratch { values, between, .. } = scratch;
+        self.run(counts, values, out, between);
+    }
+
+    /// The class of a text, counted from 0: the first of the highest logit, or of one logit whether it is positive.
+    pub fn classify(&self, text: &str, scratch: &mut IntegerScratch) -> usize {
+        class(self.logits(text, scratch))
+    }
+
+    fn run(&self, counts: Counts<'_>, values: &mut Vec<i64>, out: &mut [i64], between: &mut Between) {
+        self.features.values(counts, values);
+        self.network.logits(counts.columns, values, out, between);
+    }
+}
+
+/// The class that logits name.
+pub fn class(logits: &[i64]) -> usize {
+    match logits {
+        [logit] => usize::from(*logit > 0),
+        all => {
+            let better = |best: usize, at: usize| if all[at] > all[best] { at } else { best };
+            (0..all.len()).fold(0, better)
+        }
+    }
+}
