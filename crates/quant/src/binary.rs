@@ -69,6 +69,10 @@ pub fn scales(entries: Kept<'_>) -> Vec<f32> {
     sums.iter().zip(&counts).map(scale).collect()
 }
 
+/// How far out a weight is held, in scales. The papers' bound is one; but within the mean magnitude of trained weights
+/// most of them hardly move, and of R8's 95 points 82 are left. Two and four are alike, and as good as none.
+const CLIP: f32 = 4.0;
+
 /// Rounds to signs.
 #[derive(Debug)]
 struct Signs;
@@ -81,13 +85,12 @@ impl Rule for Signs {
     }
 
     fn learn(&mut self, entries: Kept<'_>, rounded: &Rounded, gradient: &mut [f32], _: f64) {
-        let clip: f32 = std::env::var("Q_CLIP").ok().and_then(|x| x.parse().ok()).unwrap_or(1.0);
         let rows =
             entries.values.chunks_exact(entries.outputs).zip(gradient.chunks_exact_mut(entries.outputs));
         for (values, gradient) in rows {
             for ((w, g), s) in values.iter().zip(gradient).zip(&rounded.scales) {
                 let outwards = *w * *g < 0.0;
-                if outwards && w.abs() > clip * s {
+                if outwards && w.abs() > CLIP * s {
                     *g = 0.0;
                 }
             }

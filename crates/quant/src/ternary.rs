@@ -85,8 +85,7 @@ pub const KIND: Kind = Kind {
 /// The setting of a training that may be left out.
 pub(crate) const OR_NONE: &str = "training with rounded weights, as a training table; by default its learning rate is \
     2e-2, its schedule \"linear\" and its clip_norm 1; its `dropout` replaces the network's. Sites that are not selected \
-    are trained as floats. `false`: no training"; its `dropout` replaces the network's. Sites that are not selected are trained \
-    as floats. `false`: no training";
+    are trained as floats. `false`: no training";
 
 /// Rounds by threshold.
 #[derive(Debug)]
