@@ -128,6 +128,10 @@ pub(crate) fn training(table: toml::Table, grid: Grid) -> Result<Tuning, QuantEr
 /// and 10.
 const SCALE_RATE: f64 = 3.0;
 
+/// How far the logarithm of a scale may go from its start: no training needs a part of a million, and no scale may
+/// become 0.
+const FURTHEST: f32 = 14.0;
+
 /// Scales that are trained.
 #[derive(Debug)]
 struct Learned {
@@ -169,7 +173,8 @@ impl Rule for Learned {
         of_scales.iter_mut().zip(&self.scales).for_each(|(g, s)| *g *= s);
         self.lattice.pass(entries, &self.scales, gradient);
         self.adam.step(&mut self.grown, &of_scales, SCALE_RATE * rate, (0.9, 0.999, 1e-8));
-        for ((scale, start), grown) in self.scales.iter_mut().zip(&self.start).zip(&self.grown) {
+        for ((scale, start), grown) in self.scales.iter_mut().zip(&self.start).zip(&mut self.grown) {
+            *grown = grown.clamp(-FURTHEST, FURTHEST);
             *scale = start * grown.exp();
         }
     }
