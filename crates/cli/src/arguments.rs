@@ -216,7 +216,11 @@ pub(crate) struct Predict {
     pub(crate) artifact: PathBuf,
     /// Texts; without any, every line of standard input is one.
     pub(crate) texts: Vec<String>,
-    /// Print one JSON object a text, with all scores.
+    /// Answer in integers alone, from counts of words to logits; every site needs integers of up to 8 bits and a
+    /// fixed scale of its activations. What is printed beside the label is then the winning logit.
+    #[arg(long)]
+    pub(crate) integers: bool,
+    /// Print one JSON object a text, with all scores, or with all logits in integers.
     #[arg(long)]
     pub(crate) json: bool,
     /// Threads to use.
@@ -233,6 +237,10 @@ pub(crate) struct Eval {
     /// Another artifact, to say how often the two agree.
     #[arg(long, value_name = "ARTIFACT")]
     pub(crate) against: Option<PathBuf>,
+    /// Answer in integers alone, from counts of words to logits; every site needs integers of up to 8 bits and a
+    /// fixed scale of its activations.
+    #[arg(long)]
+    pub(crate) integers: bool,
     /// Print `{"quality": …}` as in report.json.
     #[arg(long)]
     pub(crate) json: bool,

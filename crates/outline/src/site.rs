@@ -135,12 +135,13 @@ impl Outline {
     }
 
     /// Whether a model of this outline is what `planned` promised at most: the same kind of network and the same
-    /// forms, no site and no count of kept entries larger. For techniques whose plan is a bound.
+    /// forms, or packed ones that take no more bytes, no site and no count of kept entries larger. For techniques
+    /// whose plan is a bound.
     pub fn fits_within(&self, planned: &Outline) -> bool {
         let same_kind = std::mem::discriminant(&self.spec) == std::mem::discriminant(&planned.spec);
         let site_fits = |site: &Site| {
             planned.site(&site.id).is_some_and(|p| {
-                p.form == site.form
+                (p.form == site.form || is_no_wider(site.form, p.form))
                     && site.shape.inputs <= p.shape.inputs
                     && site.shape.outputs <= p.shape.outputs
             })
@@ -178,6 +179,13 @@ impl Outline {
     }
 }
 
+/// Whether a packed form takes no more bytes than another with the same index.
+fn is_no_wider(form: Form, planned: Form) -> bool {
+    let (Form::Packed(form), Form::Packed(planned)) = (form, planned) else { return false };
+    let bytes = |scheme: Scheme| scheme.bytes(128, 128, 8192);
+    form.index == planned.index && bytes(form) <= bytes(planned)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -212,5 +220,13 @@ mod tests {
         let mut masked = small.clone();
         masked.sites[0].form = Form::Masked;
         assert!(!masked.fits_within(&large));
+        let packed = |values| {
+            let mut packed = small.clone();
+            packed.sites[0].form = Form::Packed(Scheme { values, ..Scheme::F32 });
+            packed
+        };
+        use nlpress_packed::{Grid, Per, Values};
+        let (wide, narrow) = (packed(Values::F16), packed(Values::int(Grid::Int4, Per::Channel)));
+        assert!(narrow.fits_within(&wide) && !wide.fits_within(&narrow) && !narrow.fits_within(&small));
     }
 }

@@ -96,6 +96,14 @@ pub enum PackError {
         /// What does not go together.
         why: &'static str,
     },
+    /// Outputs are not whole groups that codes stand for.
+    #[error("{outputs} outputs are not whole groups of {width}, for which one code stands")]
+    Codes {
+        /// Columns.
+        outputs: usize,
+        /// Outputs of a code.
+        width: u8,
+    },
     /// A part that the layout needs was not given.
     #[error("part {0} is missing")]
     Missing(&'static str),

@@ -12,6 +12,7 @@
 mod accumulate;
 mod body;
 mod check;
+mod codebook;
 mod codes;
 mod error;
 mod grid;
@@ -28,6 +29,7 @@ pub mod scheme;
 
 pub use accumulate::Levels;
 pub use body::Held;
+pub use codebook::Codebook;
 pub use error::PackError;
 pub use grid::Grid;
 pub use kernels::instruction_sets;

@@ -1,10 +1,11 @@
 //! A weight matrix in one layout, checked once when it is made.
 
 use crate::body::{Body, Element, Held, Lists};
+use crate::codebook::Book;
 use crate::index::{self, Shape};
 use crate::numbers::{LARGEST_HALF, round_to_brain, round_to_half};
 use crate::quantized::{Quantized, Scales};
-use crate::{Grid, Index, PackError, Scheme, Values, check};
+use crate::{Codebook, Grid, Index, PackError, Scheme, Values, check};
 use std::borrow::Cow;
 
 /// Most entries of a matrix, stored or not.
@@ -39,7 +40,7 @@ pub(crate) enum Store {
 }
 
 /// How wide floats are on disk; they are multiplied as 32-bit floats.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Precision {
     /// 32 bits.
     Whole,
@@ -47,6 +48,8 @@ pub(crate) enum Precision {
     Half,
     /// bfloat16.
     Brain,
+    /// Codes.
+    Codes(Book),
 }
 
 /// Evaluates an expression for the body of a store, whatever its type.
@@ -196,6 +199,57 @@ impl Matrix {
         Self::integers_of((inputs, outputs), q, quantized, None, Index::Full)
     }
 
+    /// Codes of entries in lists; `numbers` is `[lists, entries, width]` (see [`Codebook`]) and is rounded to 16-bit
+    /// floats. `codes` has one for each entry of the matrix, or for each `width` outputs of one input, row-major;
+    /// without `keep` all are stored, with it, for a width of 1, those that are kept.
+    ///
+    /// # Errors
+    /// As [`Matrix::sparse`], for a list of another length, a number that is not finite or beyond 16-bit floats, a code
+    /// that has more bits, and a mask where the index stores zeros.
+    pub fn coded(
+        (inputs, outputs): (usize, usize),
+        codebook: Codebook,
+        numbers: &[f32],
+        codes: &[u8],
+        (keep, index): (Option<&[bool]>, Index),
+    ) -> Result<Self, PackError> {
+        let entries = check::entries(inputs, outputs)?;
+        let scheme = Scheme { values: Values::Codebook(codebook), index };
+        scheme.check()?;
+        codebook.check(Shape { inputs, outputs })?;
+        check::length("numbers", numbers.len(), codebook.numbers(outputs))?;
+        check::length("codes", codes.len(), entries / usize::from(codebook.width))?;
+        if index == Index::Full && keep.is_some_and(|keep| keep.contains(&false)) {
+            let why = "a codebook need not have a zero for what is not kept";
+            return Err(PackError::Scheme { scheme, why });
+        }
+        let rounded: Vec<f32> = numbers.iter().map(|&v| round_to_half(v)).collect();
+        if let Some(position) = rounded.iter().position(|v| !v.is_finite()) {
+            let value = numbers[position];
+            return Err(match value.is_finite() {
+                true => PackError::Half { position, value, most: LARGEST_HALF },
+                false => PackError::NotFinite { what: "numbers", position, value },
+            });
+        }
+        let most = codebook.entries() - 1;
+        if let Some(position) = codes.iter().position(|code| usize::from(*code) > most) {
+            let (value, most) = (codes[position].into(), most as i32);
+            return Err(PackError::Level { position, value, least: 0, most });
+        }
+        let values = codebook.values(&rounded, codes, outputs);
+        let (body, index) = body((inputs, outputs), &values, keep, index, false)?;
+        let precision = Precision::Codes(Book { codebook, numbers: rounded });
+        Ok(Self { inputs, outputs, index, store: Store::Floats(body, precision) })
+    }
+
+    /// The lists of a matrix of codes, `[lists, entries, width]`.
+    pub fn codebook(&self) -> Option<&[f32]> {
+        match &self.store {
+            Store::Floats(_, Precision::Codes(book)) => Some(&book.numbers),
+            _ => None,
+        }
+    }
+
     fn integers_of(
         shape: (usize, usize),
         q: &[i32],
@@ -260,6 +314,7 @@ impl Matrix {
             Store::Floats(_, Precision::Whole) => Values::F32,
             Store::Floats(_, Precision::Half) => Values::F16,
             Store::Floats(_, Precision::Brain) => Values::Bf16,
+            Store::Floats(_, Precision::Codes(book)) => Values::Codebook(book.codebook),
             Store::Words(_, quantized) | Store::Bytes(_, quantized) => Values::Int(quantized.int()),
         };
         Scheme { values, index: self.index }
@@ -284,7 +339,8 @@ impl Matrix {
     /// Bytes that the matrix takes in memory. A sparse matrix that multiplies faster with its zeros in place is
     /// held that way, so this can be more than [`bytes`](Matrix::bytes).
     pub fn resident_bytes(&self) -> usize {
-        let scales = self.integers_mean().map_or(0, |quantized| {
+        let lists = self.codebook().map_or(0, size_of_val);
+        let scales = self.integers_mean().map_or(lists, |quantized| {
             4 * quantized.scales.all().len() + quantized.zero_points.as_ref().map_or(0, Vec::len)
         });
         scales + each!(&self.store, body => body.resident_bytes())
@@ -398,7 +454,8 @@ impl PartialEq for Matrix {
         let (inputs, outputs) = (self.inputs, self.outputs);
         let alike = (inputs, outputs) == (other.inputs, other.outputs)
             && self.scheme() == other.scheme()
-            && self.integers_mean() == other.integers_mean();
+            && self.integers_mean() == other.integers_mean()
+            && self.codebook() == other.codebook();
         alike
             && match (&self.store, &other.store) {
                 (Store::Floats(a, _), Store::Floats(b, _)) => a.same(b, inputs, outputs),

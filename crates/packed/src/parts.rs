@@ -6,6 +6,7 @@
 //! | `scales` | f32 `[1]`, `[outputs]`, `[inputs]` or `[groups · outputs]` | integers |
 //! | `zero_points` | i8, one for each scale | integers with zero points |
 //! | `activations` | f32 `[1]`: the scale of the activations | integers whose activations have a static one |
+//! | `numbers` | f16 `[lists · entries · width]` | codes |
 //! | `mask` | one bit an entry, row-major, lowest bit first, the last byte filled with zeros | bitmask |
 //! | `counts` | stored entries of each row, or blocks of each row of blocks, coded | csr, block |
 //! | `gaps` | from each stored entry (or block) to the next in its row, coded | csr, block |
@@ -15,6 +16,7 @@
 //! Integers of less than 8 bits are given as bytes, several in each. All parts together have [`Matrix::bytes`] bytes.
 
 use crate::body::{Body, Element, Lists};
+use crate::codebook::{Book, Codebook};
 use crate::index::{self, Given, Lookup, Shape};
 use crate::matrix::{Precision, Store};
 use crate::numbers::{brains, halves, read_brains, read_halves, read_shorts, read_whole, shorts, whole};
@@ -45,7 +47,7 @@ pub enum Dtype {
 /// A named run of little-endian numbers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Part<'a> {
-    /// `values`, `scales`, `zero_points`, `activations`, `mask`, `counts`, `gaps` or `positions`.
+    /// `values`, `scales`, `zero_points`, `activations`, `numbers`, `mask`, `counts`, `gaps` or `positions`.
     pub name: &'static str,
     /// What the bytes are.
     pub dtype: Dtype,
@@ -62,6 +64,9 @@ impl Matrix {
             Store::Floats(body, Precision::Whole) => self.write(body, whole),
             Store::Floats(body, Precision::Half) => self.write(body, halves),
             Store::Floats(body, Precision::Brain) => self.write(body, brains),
+            Store::Floats(body, Precision::Codes(book)) => {
+                self.write(body, |values| book.codebook.encode(&book.numbers, &values, self.outputs).into())
+            }
             Store::Words(body, Quantized { grid: Grid::Int16, .. }) => self.write(body, shorts),
             Store::Words(body, _) => self.write(body, whole),
             Store::Bytes(body, means) => {
@@ -107,6 +112,11 @@ impl Matrix {
                 let body = read_body(scheme, shape, lookup, read_brains)?;
                 check::floats(&body, outputs)?;
                 Store::Floats(body, Precision::Brain)
+            }
+            Values::Codebook(codebook) => {
+                let book = read_book(shape, codebook, lookup)?;
+                let read = |bytes: &[u8], count: usize| codebook.decode(&book.numbers, bytes, count, outputs);
+                Store::Floats(read_body(scheme, shape, lookup, read)?, Precision::Codes(book))
             }
             Values::Int(int) => {
                 let means = read_meaning(shape, int, lookup)?;
@@ -170,6 +180,10 @@ impl Matrix {
                 parts.push(floats("activations", std::slice::from_ref(scale)));
             }
         }
+        if let Some(numbers) = self.codebook() {
+            let bytes = halves(Cow::Borrowed(numbers));
+            parts.push(Part { name: "numbers", dtype: Dtype::F16, shape: vec![numbers.len()], bytes });
+        }
         parts.extend(places);
         parts
     }
@@ -218,6 +232,7 @@ impl Dtype {
             Values::F32 => Dtype::F32,
             Values::F16 => Dtype::F16,
             Values::Bf16 => Dtype::Bf16,
+            Values::Codebook(_) => Dtype::U8,
             Values::Int(int) => match int.grid {
                 Grid::Int32 => Dtype::I32,
                 Grid::Int16 => Dtype::I16,
@@ -239,6 +254,19 @@ impl fmt::Display for Dtype {
             Dtype::I8 => "i8",
             Dtype::U8 => "u8",
         })
+    }
+}
+
+/// The lists that codes are of.
+fn read_book<'a>(shape: Shape, codebook: Codebook, lookup: &mut impl Lookup<'a>) -> Result<Book, PackError> {
+    codebook.check(shape)?;
+    let count = codebook.numbers(shape.outputs);
+    let part = Part::take("numbers", lookup)?;
+    part.expect(Dtype::F16, &[count])?;
+    let numbers = read_halves(&part.bytes, count)?;
+    match numbers.iter().position(|v| !v.is_finite()) {
+        None => Ok(Book { codebook, numbers }),
+        Some(position) => Err(PackError::NotFinite { what: "numbers", position, value: numbers[position] }),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The names of the layouts: what each value is, times which values are kept.
 
-use crate::{Grid, PackError, predict};
+use crate::{Codebook, Grid, PackError, predict};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -23,6 +23,8 @@ pub enum Values {
     Bf16,
     /// Integers with scales.
     Int(Int),
+    /// Entries of a list of 16-bit floats; multiplied as 32-bit floats.
+    Codebook(Codebook),
 }
 
 /// Integers with scales: an entry is its integer, less the zero point where there is one, times its scale.
@@ -170,6 +172,18 @@ impl Scheme {
                 return bad("blocks and groups are filled up with zeros, which these integers lack");
             }
         }
+        if let Values::Codebook(codebook) = self.values {
+            let bad = |why| Err(PackError::Scheme { scheme: self, why });
+            if let Some(why) = codebook.fault() {
+                return bad(why);
+            }
+            if codebook.width > 1 && self.index != Index::Full {
+                return bad("codes for several outputs need all entries stored");
+            }
+            if matches!(self.index, Index::Block { .. } | Index::Nm { .. }) {
+                return bad("blocks and groups are filled up with zeros, which a codebook need not have");
+            }
+        }
         let sides = 1..=LARGEST_BLOCK_SIDE;
         match self.index {
             Index::Block { rows, columns } if !sides.contains(&rows) || !sides.contains(&columns) => {
@@ -201,6 +215,7 @@ impl Values {
             Values::F32 => 4 * count,
             Values::F16 | Values::Bf16 => 2 * count,
             Values::Int(int) => int.grid.bytes(count),
+            Values::Codebook(codebook) => codebook.bytes(count),
         }
     }
 
@@ -210,12 +225,17 @@ impl Values {
             Values::F32 => bytes / 4,
             Values::F16 | Values::Bf16 => bytes / 2,
             Values::Int(int) => int.grid.most(bytes),
+            Values::Codebook(codebook) => codebook.most(bytes),
         }
     }
 
-    /// Bytes of what belongs to the values: scales, zero points, the scale of the activations.
+    /// Bytes of what belongs to the values: scales, zero points, the scale of the activations, lists.
     fn more_bytes(self, inputs: usize, outputs: usize) -> usize {
-        let Values::Int(int) = self else { return 0 };
+        let int = match self {
+            Values::Int(int) => int,
+            Values::Codebook(codebook) => return 2 * codebook.numbers(outputs),
+            _ => return 0,
+        };
         let scales = int.per.scales(inputs, outputs);
         let each = if int.zero_points { 5 } else { 4 };
         each * scales + if int.activations == Activations::Static { 4 } else { 0 }
@@ -286,6 +306,7 @@ impl fmt::Display for Values {
             Values::F32 => f.write_str("f32"),
             Values::F16 => f.write_str("f16"),
             Values::Bf16 => f.write_str("bf16"),
+            Values::Codebook(codebook) => codebook.fmt(f),
             Values::Int(int) => {
                 write!(f, "{}/{}", int.grid, int.per)?;
                 f.write_str(if int.zero_points { " with zero points" } else { "" })?;
@@ -325,6 +346,10 @@ mod tests {
         for (grid, bytes) in sizes {
             assert_eq!(s(Values::int(grid, Per::Row), Index::Full), bytes + 4000);
         }
+        let codes = |width, bits, product| Values::Codebook(Codebook { width, bits, product });
+        assert_eq!(s(codes(1, 4, false), Index::Full), 64_000 + 2 * 16);
+        assert_eq!(s(codes(4, 8, false), Index::Full), 32_000 + 2 * 4 * 256);
+        assert_eq!(s(codes(8, 5, true), Index::Full), 10_000 + 2 * 16 * 8 * 32);
         let grouped = Int {
             zero_points: true,
             activations: Activations::Static,
@@ -360,6 +385,18 @@ mod tests {
         bad(Int { zero_points: true, ..Int::new(Grid::Ternary, Per::Tensor) }, Index::Full);
         bad(Int { zero_points: true, ..Int::new(Grid::Int8, Per::Tensor) }, Index::Csr);
         bad(Int::new(Grid::Binary, Per::Tensor), Index::Nm { n: 2, m: 4 });
+        for (width, bits, index) in [
+            (0, 8, Index::Full),
+            (9, 8, Index::Full),
+            (1, 3, Index::Full),
+            (1, 9, Index::Full),
+            (2, 8, Index::Csr),
+            (1, 8, Index::Nm { n: 2, m: 4 }),
+        ] {
+            let scheme = Scheme { values: Values::Codebook(Codebook { width, bits, product: false }), index };
+            assert!(scheme.check().is_err(), "{scheme}");
+            assert!(scheme.bytes(10, 10, 10) < 100_000);
+        }
         for index in [Index::Block { rows: 64, columns: 1 }, Index::Nm { n: 15, m: 16 }, Index::Csr] {
             assert!(Scheme { values: Values::F16, index }.check().is_ok());
         }

@@ -3,8 +3,8 @@
 #![cfg(test)]
 
 use nlpress_packed::{
-    Dtype, Grid, Held, Index, Input, Int, Levels, Matrix, PackError, Part, Per, Scales, Scheme, Scratch,
-    Values,
+    Codebook, Dtype, Grid, Held, Index, Input, Int, Levels, Matrix, PackError, Part, Per, Scales, Scheme,
+    Scratch, Values,
 };
 use proptest::prelude::*;
 use std::borrow::Cow;
@@ -60,6 +60,21 @@ fn matrices(inputs: usize, outputs: usize, q: &[i32], keep: &[bool], index: Inde
         Matrix::f16(inputs, outputs, &floats, Some(keep), index).unwrap(),
         Matrix::bf16(inputs, outputs, &floats, Some(keep), index).unwrap(),
     ];
+    for (width, bits, product) in [(1, 4, false), (1, 8, true), (4, 6, false), (3, 5, true)] {
+        let codebook = Codebook { width, bits, product };
+        let scheme = Scheme { values: Values::Codebook(codebook), index };
+        let full = index == Index::Full;
+        if scheme.check().is_err() || !outputs.is_multiple_of(width.into()) {
+            continue;
+        }
+        let entries = (1 << bits) - 1;
+        let codes: Vec<u8> =
+            q.iter().step_by(width.into()).map(|q| (q.unsigned_abs() & entries) as u8).collect();
+        let numbers: Vec<f32> =
+            (0..codebook.numbers(outputs)).map(|n| (n % 97) as f32 * 0.25 - 12.0).collect();
+        let keep = (!full).then_some(keep);
+        all.push(Matrix::coded((inputs, outputs), codebook, &numbers, &codes, (keep, index)).unwrap());
+    }
     for grid in Grid::ALL {
         for per in [Per::Tensor, Per::Channel, Per::Row, Per::Group(5), Per::Group(32)] {
             let count = per.scales(inputs, outputs);
@@ -124,13 +139,23 @@ proptest! {
                 prop_assert_eq!(&read_back(&matrix, &parts).unwrap(), &matrix);
 
                 // The numbers are the ones that went in.
-                let unpacked = matrix.unpack();
+                let (unpacked, source) = (matrix.unpack(), &q);
                 for (at, (&q, &keep)) in q.iter().zip(&keep).enumerate() {
                     let float = q as f32 * 0.37;
+                    if let (Values::Codebook(codebook), true) = (matrix.scheme().values, keep || index == Index::Full) {
+                        let (width, numbers) = (usize::from(codebook.width), matrix.codebook().unwrap());
+                        let first = at - at % outputs % width;
+                        let code = source[first].unsigned_abs() as usize & (codebook.entries() - 1);
+                        let list = if codebook.product { at % outputs / width } else { 0 };
+                        let place = (list * codebook.entries() + code) * width + at % outputs % width;
+                        prop_assert_eq!(unpacked[at], numbers[place]);
+                        continue;
+                    }
                     let whole = matrix.scheme().values.grid().is_some_and(|g| !g.has_zero()) && index == Index::Full;
                     let keep = keep || whole || matrix.zero_points().is_some();
                     let expected = match (keep, matrix.scheme().values) {
                         (false, _) => 0.0,
+                        (_, Values::Codebook(_)) => unreachable!("compared above"),
                         (_, Values::F32) => float,
                         (_, Values::F16) => half::f16::from_f32(float).to_f32(),
                         (_, Values::Bf16) => half::bf16::from_f32(float).to_f32(),
@@ -276,6 +301,27 @@ fn refuses_bad_numbers() {
     let tall = vec![0; (1 << 17) + 1];
     let bad = Matrix::quantized((tall.len(), 1), Grid::Int8, &tall, one, None, Index::Full);
     assert!(matches!(bad, Err(Inputs { .. })));
+}
+
+#[test]
+fn refuses_bad_codes() {
+    let codebook = Codebook { width: 2, bits: 4, product: false };
+    let coded = |numbers: &[f32], codes: &[u8], outputs| {
+        Matrix::coded((2, outputs), codebook, numbers, codes, (None, Index::Full))
+    };
+    let numbers = [0.5; 32];
+    assert!(coded(&numbers, &[0, 15, 3, 4], 4).is_ok());
+    assert!(matches!(coded(&numbers, &[0, 16, 3, 4], 4), Err(PackError::Level { value: 16, most: 15, .. })));
+    assert!(matches!(coded(&numbers, &[0; 3], 3), Err(PackError::Codes { outputs: 3, width: 2 })));
+    assert!(matches!(coded(&numbers[1..], &[0; 4], 4), Err(PackError::Length { what: "numbers", .. })));
+    assert!(matches!(coded(&numbers, &[0; 5], 4), Err(PackError::Length { what: "codes", .. })));
+    assert!(matches!(coded(&[1e6; 32], &[0; 4], 4), Err(PackError::Half { .. })));
+    assert!(matches!(coded(&[f32::NAN; 32], &[0; 4], 4), Err(PackError::NotFinite { what: "numbers", .. })));
+    let one = Codebook { width: 1, ..codebook };
+    let keep = [true, false];
+    let masked = |index| Matrix::coded((1, 2), one, &[0.5; 16], &[1, 2], (Some(&keep), index));
+    assert!(matches!(masked(Index::Full), Err(PackError::Scheme { .. })));
+    assert_eq!(masked(Index::Bitmask).unwrap().unpack(), [0.5, 0.0]);
 }
 
 fn part(name: &'static str, dtype: Dtype, shape: &[usize], bytes: &[u8]) -> Part<'static> {
@@ -460,7 +506,7 @@ fn all_forms_in_memory_are_the_same_matrix() {
                     for product in &products[1..] {
                         for (a, b) in products[0].iter().zip(product) {
                             match matrix.scheme().values {
-                                Values::F32 | Values::F16 | Values::Bf16 => {
+                                Values::F32 | Values::F16 | Values::Bf16 | Values::Codebook(_) => {
                                     assert!((a - b).abs() <= 1e-5 * a.abs().max(100.0), "{a} {b}");
                                 }
                                 _ => assert_eq!(a, b),

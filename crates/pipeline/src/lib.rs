@@ -10,6 +10,7 @@
 
 pub mod controls;
 pub mod features;
+mod integers;
 pub mod kinds;
 pub mod make;
 pub mod measure;

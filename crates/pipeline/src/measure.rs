@@ -3,7 +3,9 @@
 use nlpress_artifact::{Artifact, Sizes};
 use nlpress_eval::speed::{BATCH, Outcome, compare, throughput};
 use nlpress_eval::{EvalError, Pace, Scores, Subject, Timing};
-use nlpress_runtime::{RuntimeError, Scratch, Session};
+use nlpress_outline::Form;
+use nlpress_packed::{Activations, Scheme, Values};
+use nlpress_runtime::{IntegerScratch, NotIntegers, RuntimeError, Scratch, Session, integer};
 use nlpress_text::{Document, Rows};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -72,6 +74,32 @@ pub fn score(session: &Session, rows: &Rows, labels: &[u32]) -> Result<(Vec<f32>
     let logits = session.logits(rows)?;
     let scores = Scores::of(&logits, session.outline().spec.outputs(), labels)?;
     Ok((logits, scores))
+}
+
+/// Scores a session on texts that it answers in integers alone; the logits are scored as what they stand for.
+///
+/// # Errors
+/// [`MeasureError::NotIntegers`] when it cannot, [`EvalError`] when there is nothing to score.
+pub fn score_integers(
+    session: &Session,
+    documents: &[Document],
+    labels: &[u32],
+) -> Result<Scores, MeasureError> {
+    let integers = session.in_integers()?;
+    let mut scratch = IntegerScratch::default();
+    let mut logits = Vec::new();
+    for document in documents {
+        let found = integers.logits(&document.text, &mut scratch);
+        logits.extend(found.iter().map(|logit| *logit as f32 / integer::ONE as f32));
+    }
+    Ok(Scores::of(&logits, session.outline().spec.outputs(), labels)?)
+}
+
+/// Whether any site's activations have a fixed scale, as they must have for inference in integers.
+pub fn has_fixed_activations(session: &Session) -> bool {
+    session.outline().sites.iter().any(|site| {
+        matches!(site.form, Form::Packed(Scheme { values: Values::Int(int), .. }) if int.activations == Activations::Static)
+    })
 }
 
 /// How large an artifact is.
@@ -152,6 +180,9 @@ pub enum MeasureError {
     /// The session refused.
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
+    /// It cannot answer in integers.
+    #[error("it cannot answer in integers: {0}")]
+    NotIntegers(#[from] NotIntegers),
     /// The numbers cannot be scored.
     #[error(transparent)]
     Eval(#[from] EvalError),

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::features::Views;
+use crate::integers::Integers;
 use crate::make::{Made, Work, Workshop};
 use crate::measure::{self, MeasureError, Served};
 use crate::plan::Plan;
@@ -209,6 +210,7 @@ fn measured(
     let bootstrap = Bootstrap::new(Seed(recipe.seed));
     let labels = prepared.test.labels();
     let mut scores: BTreeMap<&str, Vec<Scores>> = BTreeMap::new();
+    let mut whole: BTreeMap<&str, Vec<Integers>> = BTreeMap::new();
     let mut sessions = Vec::new();
     for (done, row) in (1..).zip(made) {
         sink.say(&Event::Progress { what: "scoring artifacts".into(), done, total })?;
@@ -222,6 +224,9 @@ fn measured(
                 .map_err(TrainError::from)?;
             measure::agree(&memory, &logits, multiplies_integers(&copy.model.outline()))
                 .map_err(|why| RunError::Internal(format!("{}: {why}", row.id)))?;
+            if let Some(integers) = Integers::of(&session, prepared, &found)? {
+                whole.entry(&row.id).or_default().push(integers);
+            }
             of_row.push(found);
             if n == 0 {
                 sessions.push((session, rows));
@@ -293,6 +298,9 @@ fn measured(
             notes: first.journal.notes.clone(),
         };
         finished.notes.extend(report::below_crossover(session));
+        if let Some(integers) = whole.get(row.id.as_str()) {
+            Integers::report(integers, &mut finished);
+        }
         let verdict = report::verdict(&finished, parent.map(|p| &rows[p]));
         finished.notes.extend(verdict);
         rows.push(finished);

@@ -10,7 +10,7 @@ use nlpress_packed::{Grid, Per, Values};
 use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, Tuning, parse};
 use serde::Deserialize;
 
-use crate::lattice::Kept;
+use crate::lattice::{Kept, hold};
 use crate::lesson::{DISTILL, Lesson};
 use crate::qat::{TRAIN, read_per};
 use crate::shadow::{Course, Rounded, Rule};
@@ -39,7 +39,7 @@ impl TryFrom<Raw> for Binary {
 
     fn try_from(raw: Raw) -> Result<Self, QuantError> {
         let per = read_per(raw.per.as_deref())?;
-        let (train, distill) = course(Grid::Binary, raw.train, raw.distill)?;
+        let (train, distill) = course(raw.train, raw.distill)?;
         Ok(Self { per, train, distill })
     }
 }
@@ -85,16 +85,7 @@ impl Rule for Signs {
     }
 
     fn learn(&mut self, entries: Kept<'_>, rounded: &Rounded, gradient: &mut [f32], _: f64) {
-        let rows =
-            entries.values.chunks_exact(entries.outputs).zip(gradient.chunks_exact_mut(entries.outputs));
-        for (values, gradient) in rows {
-            for ((w, g), s) in values.iter().zip(gradient).zip(&rounded.scales) {
-                let outwards = *w * *g < 0.0;
-                if outwards && w.abs() > CLIP * s {
-                    *g = 0.0;
-                }
-            }
-        }
+        hold(entries, &rounded.scales, CLIP, gradient);
     }
 }
 

@@ -207,6 +207,19 @@ impl Lattice {
     }
 }
 
+/// Takes the gradient of every entry that is further out than `times` its scale and that the gradient would move further
+/// still.
+pub fn hold(entries: Kept<'_>, scales: &[f32], times: f32, gradient: &mut [f32]) {
+    let rows = entries.values.chunks_exact(entries.outputs);
+    for (row, gradient) in rows.zip(gradient.chunks_exact_mut(entries.outputs)) {
+        for ((w, g), s) in row.iter().zip(gradient).zip(scales) {
+            // Descent moves a weight against its gradient.
+            let outwards = w * *g < 0.0;
+            *g = if outwards && w.abs() > times * s { 0.0 } else { *g };
+        }
+    }
+}
+
 /// The nearest whole number of a small one, ties to even: what is added leaves no bits for a fraction. The standard
 /// library's rounding is a call for each number, on processors that are not asked for more than the common.
 #[inline]

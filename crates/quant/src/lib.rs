@@ -4,6 +4,7 @@
 //! - [`floats`]: weights as 16-bit floats (`quant.f16`, `quant.bf16`).
 //! - [`qat`], [`ternary`], [`binary`]: networks that are trained while their weights are rounded (`quant.qat`,
 //!   `quant.ternary`, `quant.binary`); their arithmetic is [`lattice`].
+//! - [`mixed`]: to each site the precision that a budget allows (`quant.mixed`).
 //! - [`gradients`]: training whose gradients travel as few bytes (`quant.gradients`); the codecs are in
 //!   [`gradient`].
 //! - [`module`]: the same arithmetic on a burn module of your own.
@@ -20,6 +21,7 @@ pub mod gradients;
 pub mod integers;
 pub mod lattice;
 mod lesson;
+pub mod mixed;
 pub mod module;
 pub mod noise;
 pub mod qat;
@@ -49,6 +51,7 @@ pub const KINDS: &[Kind] = &[
     integers::INT32,
     floats::F16,
     floats::BF16,
+    mixed::KIND,
     gradients::KIND,
     qat::KIND,
     ternary::KIND,

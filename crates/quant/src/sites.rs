@@ -100,7 +100,7 @@ fn accumulator_bits(matrix: &Matrix) -> Option<f64> {
 }
 
 /// The index that a form is packed with: a mask keeps its sparsity.
-fn index(form: Form) -> Option<Index> {
+pub(crate) fn index(form: Form) -> Option<Index> {
     match form {
         Form::Dense => Some(Index::Full),
         Form::Masked => Some(Index::Sparse),

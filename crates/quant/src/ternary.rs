@@ -42,22 +42,21 @@ impl TryFrom<Raw> for Ternary {
 
     fn try_from(raw: Raw) -> Result<Self, QuantError> {
         let per = read_per(raw.per.as_deref())?;
-        let (train, distill) = course(Grid::Ternary, raw.train, raw.distill)?;
+        let (train, distill) = course(raw.train, raw.distill)?;
         Ok(Self { per, train, distill })
     }
 }
 
 /// Reads the settings of a training that may be left out.
 pub(crate) fn course(
-    grid: Grid,
     train: Option<toml::Value>,
     distill: Option<Lesson>,
 ) -> Result<(Option<Tuning>, Option<Lesson>), QuantError> {
     let bad = |value: String, bound| QuantError::Setting { key: "train", value, bound };
     let train = match train {
-        None => Some(training(toml::Table::new(), grid)?),
+        None => Some(training(toml::Table::new())?),
         Some(toml::Value::Boolean(false)) => None,
-        Some(toml::Value::Table(table)) => Some(training(table, grid)?),
+        Some(toml::Value::Table(table)) => Some(training(table)?),
         Some(other) => return Err(bad(other.to_string(), "a training table, or false for none")),
     };
     if train.is_none() && distill.is_some() {
@@ -84,7 +83,7 @@ pub const KIND: Kind = Kind {
 
 /// The setting of a training that may be left out.
 pub(crate) const OR_NONE: &str = "training with rounded weights, as a training table; by default its learning rate is \
-    2e-2, its schedule \"linear\" and its clip_norm 1; its `dropout` replaces the network's. Sites that are not selected \
+    1e-2, its schedule \"linear\" and its clip_norm 1; its `dropout` replaces the network's. Sites that are not selected \
     are trained as floats. `false`: no training";
 
 /// Rounds by threshold.
@@ -115,6 +114,8 @@ impl Rule for Thresholds {
         }
     }
 
+    // Every weight has the gradient of what it was rounded to, as in the paper: holding back the outermost, as
+    // `quant.binary` does, was no better.
     fn learn(&mut self, _: Kept<'_>, _: &Rounded, _: &mut [f32], _: f64) {}
 }
 

@@ -50,8 +50,17 @@ fn apply(
     }
     let mut cx = Cx::new(Seed(4), &backend, (bench.valid(), bench.valid()), &Quiet);
     let model = technique.apply(model, &on, &mut cx)?;
-    assert_eq!(model.outline(), planned);
+    assert!(model.outline() == planned || !technique.exact() && model.outline().fits_within(&planned));
     Ok((model, cx.measured.into_iter().map(|m| (m.name, m.value)).collect()))
+}
+
+/// The settings without which a kind does not run, or not quickly.
+fn least(kind: &Kind) -> &'static str {
+    match kind.name {
+        "quant.gradients" => "fit = { epochs = 1 }",
+        "quant.mixed" => "bytes = 500",
+        _ => "",
+    }
 }
 
 fn score(model: &Model, bench: &Bench) -> f64 {
@@ -87,8 +96,7 @@ fn a_masked_site_keeps_its_mask_through_every_kind() {
     for kind in KINDS {
         let model = masked(&bench);
         let keep = model.layers()[0].weight.keep();
-        let with = if kind.name == "quant.gradients" { "fit = { epochs = 1 }" } else { "" };
-        let (after, _) = apply(kind, with, model, &["hidden.0"], &bench).unwrap();
+        let (after, _) = apply(kind, least(kind), model, &["hidden.0"], &bench).unwrap();
         assert_eq!(after.layers()[0].weight.keep(), keep, "{}", kind.name);
         assert!(after.layers()[0].weight.values().iter().zip(&keep).all(|(v, k)| *k || *v == 0.0));
     }
@@ -99,7 +107,7 @@ fn packed_sites_are_refused() {
     let bench = Bench::new(&ndarray()).unwrap();
     let (packed, _) = apply(&INT8, "", bench.model().clone(), &["hidden.0"], &bench).unwrap();
     for kind in KINDS {
-        let error = apply(kind, "", packed.clone(), &["hidden.0"], &bench).unwrap_err();
+        let error = apply(kind, least(kind), packed.clone(), &["hidden.0"], &bench).unwrap_err();
         assert!(error.to_string().contains("packed int8/channel"), "{}: {error}", kind.name);
     }
     let on_the_rest =

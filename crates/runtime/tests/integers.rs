@@ -197,9 +197,13 @@ mod machine_code {
     /// For each function, its name and whether it computes with floats.
     fn functions() -> Vec<(String, bool)> {
         let program = std::env::current_exe().unwrap();
-        let output = Command::new("objdump").args(["-d", "--no-show-raw-insn", "-C"]).arg(program).output();
+        // The second for a program that is run under emulation.
+        let tools = ["objdump".to_owned(), format!("{}-linux-gnu-objdump", std::env::consts::ARCH)];
+        let outputs = tools.iter().filter_map(|tool| {
+            Command::new(tool).args(["-d", "--no-show-raw-insn", "-C"]).arg(&program).output().ok()
+        });
+        let output = outputs.into_iter().find(|output| output.status.success());
         let output = output.expect("objdump comes with the compiler's linker (binutils)");
-        assert!(output.status.success());
         let mut all: Vec<(String, bool)> = Vec::new();
         for line in String::from_utf8_lossy(&output.stdout).lines() {
             if let Some((_, name)) = line.strip_suffix(">:").and_then(|line| line.split_once(" <")) {

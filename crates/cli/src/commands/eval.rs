@@ -14,9 +14,12 @@ pub(crate) fn eval(arguments: Eval) -> anyhow::Result<()> {
     let corpus = data::documents(&arguments.labelled, None)?;
     let labels = measure::labels_for(&session, &corpus.labels, &corpus.test)
         .map_err(|e| refuse(format!("{}: {e}", corpus.name)))?;
-    let rows = measure::encode(&session, &corpus.test);
-    let (_, scores) = measure::score(&session, &rows, &labels)
-        .map_err(|e| refuse(format!("{}: {e}", arguments.artifact.display())))?;
+    let scores = if arguments.integers {
+        measure::score_integers(&session, &corpus.test, &labels)
+    } else {
+        measure::score(&session, &measure::encode(&session, &corpus.test), &labels).map(|(_, scores)| scores)
+    };
+    let scores = scores.map_err(|e| refuse(format!("{}: {e}", arguments.artifact.display())))?;
     let reference = match &arguments.against {
         None => None,
         Some(path) => {

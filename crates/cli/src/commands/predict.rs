@@ -1,6 +1,6 @@
 //! `nlpress predict`.
 
-use nlpress::runtime::Session;
+use nlpress::runtime::{IntegerScratch, Session, integer};
 use std::io::{BufRead, Write};
 
 use crate::arguments::Predict;
@@ -43,6 +43,9 @@ pub(crate) fn predict(arguments: Predict) -> anyhow::Result<()> {
 }
 
 fn answer(session: &Session, texts: &[String], arguments: &Predict) -> anyhow::Result<()> {
+    if arguments.integers {
+        return answer_in_integers(session, texts, arguments);
+    }
     let predictions = session.predict_many(texts, arguments.threads).map_err(refuse)?;
     let mut out = std::io::stdout().lock();
     for prediction in predictions {
@@ -52,6 +55,28 @@ fn answer(session: &Session, texts: &[String], arguments: &Predict) -> anyhow::R
             writeln!(out, "{}", serde_json::json!({ "label": prediction.label, "scores": scores }))?;
         } else {
             writeln!(out, "{}\t{:.4}", prediction.label, prediction.scores[prediction.class])?;
+        }
+    }
+    Ok(())
+}
+
+fn answer_in_integers(session: &Session, texts: &[String], arguments: &Predict) -> anyhow::Result<()> {
+    let integers = session.in_integers();
+    let integers = integers.map_err(|e| {
+        refuse(format!("{}: it cannot answer in integers: {e}", arguments.artifact.display()))
+    })?;
+    let mut scratch = IntegerScratch::default();
+    let mut out = std::io::stdout().lock();
+    for text in texts {
+        let logits = integers.logits(text, &mut scratch);
+        let class = integer::class(logits);
+        let label = &session.labels()[class];
+        let real = |logit: i64| logit as f64 / integer::ONE as f64;
+        if arguments.json {
+            let logits: Vec<f64> = logits.iter().map(|logit| real(*logit)).collect();
+            writeln!(out, "{}", serde_json::json!({ "label": label, "logits": logits }))?;
+        } else {
+            writeln!(out, "{label}\t{:.4}", real(logits[class.min(logits.len() - 1)]))?;
         }
     }
     Ok(())

@@ -1,0 +1,323 @@
+//! `quant.mixed`: to each site the precision that it needs, within a budget.
+//!
+//! First the sensitivity is measured: for every selected site and every precision, how much the validation loss rises
+//! when that site alone is rounded to it. Then a precision is chosen for each site, so that the rises together are the
+//! least that the budget allows: exactly, as a multiple-choice knapsack, or greedily, by the least rise for each unit
+//! saved (Dong et al. 2019, HAWQ, arXiv:1905.03696, with the loss itself in place of its curvature). `uniform` gives
+//! every site the same precision, as the control.
+//!
+//! That rises add up is an assumption; the step's note states the loss that the rounding really adds beside the sum that
+//! was expected. `time` is a count of multiplications, each weighed by what its precision costs beside floats, not a
+//! clock, so that the result is the same on every machine: it tells wide integers from narrow ones, and nothing among
+//! the narrow ones, which are all multiplied alike.
+
+use nlpress_core::Measurement;
+use nlpress_model::{Form, Layer, Model, Network, Outline, SiteId, Weight};
+use nlpress_packed::{Grid, Matrix, Scheme, Values};
+use nlpress_technique::spend::{Choice, Method, spend};
+use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
+use nlpress_train::{Labels, mean_loss};
+use serde::Deserialize;
+
+use crate::rounding::Rounding;
+use crate::{QuantError, sites};
+
+/// The entry in the list of all techniques.
+pub const KIND: Kind = Kind {
+    name: "quant.mixed",
+    family: Family::Quantize,
+    summary: "Measures how sensitive each site is to rounding, and gives each the precision that a budget allows.",
+    source: "Dong et al. 2019, HAWQ, arXiv:1905.03696 (precision by sensitivity); Sinha and Zoltners 1979 \
+             (multiple-choice knapsack)",
+    example: "bytes = 500\nprecisions = [\"f16\", \"int8\", \"int4\", \"int2\", \"binary\"]",
+    on: &["**"],
+    settings: &[
+        (
+            "bytes",
+            "most bytes that the weights of the selected sites may take, scales included; this or time",
+        ),
+        (
+            "time",
+            "most time, as a share of that of floats: multiplications, weighed 1 for f16 and bf16, 2 for int16, 0.85 for \
+             what is narrower; more than 0 and at most 2; this or bytes",
+        ),
+        (
+            "precisions",
+            "what a site may become: some of \"f16\", \"bf16\", \"int16\", \"int8\", \"int4\", \"int3\", \"int2\", \
+             \"ternary\", \"binary\"; [\"f16\", \"int8\", \"int4\", \"int3\", \"int2\"] by default",
+        ),
+        (
+            "method",
+            "\"knapsack\" (default): the least rise of the loss within the budget; \"greedy\": by the least rise for \
+             each unit saved; \"uniform\": the same precision for each site, as the control",
+        ),
+    ],
+    parse: parse::<Mixed>,
+};
+
+/// The checked configuration.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(try_from = "Raw")]
+pub struct Mixed {
+    limit: Limit,
+    precisions: Vec<Values>,
+    method: Method,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Limit {
+    Bytes(u64),
+    Time(f64),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    bytes: Option<u64>,
+    time: Option<f64>,
+    precisions: Option<Vec<String>>,
+    #[serde(default)]
+    method: Method,
+}
+
+impl TryFrom<Raw> for Mixed {
+    type Error = QuantError;
+
+    fn try_from(raw: Raw) -> Result<Self, QuantError> {
+        let bad = |key, value: String, bound| Err(QuantError::Setting { key, value, bound });
+        let limit = match (raw.bytes, raw.time) {
+            (Some(0), None) => return bad("bytes", "0".into(), "at least 1"),
+            (Some(bytes), None) => Limit::Bytes(bytes),
+            (None, Some(time)) if time > 0.0 && time <= 2.0 => Limit::Time(time),
+            (None, Some(time)) => return bad("time", time.to_string(), "more than 0 and at most 2"),
+            (Some(bytes), Some(_)) => return bad("bytes", bytes.to_string(), "left out where time is given"),
+            (None, None) => return bad("bytes", "missing".into(), "given, or time"),
+        };
+        let usual = || ["f16", "int8", "int4", "int3", "int2"].map(str::to_owned).to_vec();
+        let mut precisions = Vec::new();
+        for word in raw.precisions.unwrap_or_else(usual) {
+            let precision = precision(&word)?;
+            if precisions.contains(&precision) {
+                return bad("precisions", format!("{word:?} twice"), "a list without repetitions");
+            }
+            precisions.push(precision);
+        }
+        if precisions.is_empty() {
+            return bad("precisions", "[]".into(), "at least one");
+        }
+        Ok(Self { limit, precisions, method: raw.method })
+    }
+}
+
+fn precision(word: &str) -> Result<Values, QuantError> {
+    let grids = Grid::ALL.into_iter().filter(|grid| *grid != Grid::Int32);
+    let grids = grids.map(|grid| (grid.name(), Rounding::new(grid).values()));
+    let all: Vec<_> = grids.chain([("f16", Values::F16), ("bf16", Values::Bf16)]).collect();
+    let bound =
+        "\"f16\", \"bf16\", \"int16\", \"int8\", \"int4\", \"int3\", \"int2\", \"ternary\" or \"binary\"";
+    sites::choose("precisions", word, bound, &all)
+}
+
+/// What a multiplication costs, in hundredths of one of floats.
+fn time(values: Values) -> u64 {
+    match values.grid() {
+        None => 100,
+        Some(Grid::Int32 | Grid::Int16) => 200,
+        Some(_) => 85,
+    }
+}
+
+impl Mixed {
+    /// The widest precision, which is what is planned for each site.
+    fn widest(&self) -> Values {
+        let bytes = |values: &Values| Scheme { values: *values, ..Scheme::F32 }.bytes(128, 128, 0);
+        self.precisions.iter().copied().max_by_key(bytes).unwrap_or(Values::F16)
+    }
+
+    fn pack(&self, layer: &Layer, values: Values) -> Result<Weight, StepError> {
+        let failed = |e: QuantError| StepError::Failed(format!("site {}: {e}", layer.id));
+        let form = layer.weight.form();
+        let index = sites::index(form)
+            .ok_or_else(|| StepError::Failed(format!("site {}: it is already {form}", layer.id)))?;
+        let keep = match &layer.weight {
+            Weight::Masked { keep, .. } => Some(keep.as_slice()),
+            _ => None,
+        };
+        let (numbers, shape) = (layer.weight.values(), (layer.shape.inputs, layer.shape.outputs));
+        let matrix = match values {
+            Values::Int(int) => Rounding::new(int.grid).pack(&numbers, shape, keep, index),
+            Values::Bf16 => Matrix::bf16(shape.0, shape.1, &numbers, keep, index).map_err(QuantError::Pack),
+            _ => Matrix::f16(shape.0, shape.1, &numbers, keep, index).map_err(QuantError::Pack),
+        };
+        Ok(Weight::Packed { scheme: Scheme { values, index }, matrix: matrix.map_err(failed)? })
+    }
+
+    fn cost(&self, weight: &Weight, values: Values) -> u64 {
+        let Weight::Packed { matrix, .. } = weight else { return 0 };
+        match self.limit {
+            Limit::Bytes(_) => matrix.bytes() as u64,
+            Limit::Time(_) => matrix.kept() as u64 * time(values),
+        }
+    }
+
+    fn budget(&self, layers: &[&Layer]) -> u64 {
+        match self.limit {
+            Limit::Bytes(bytes) => bytes,
+            Limit::Time(share) => {
+                let all: u64 = layers.iter().map(|l| l.weight.kept() as u64 * 100).sum();
+                (all as f64 * share).floor() as u64
+            }
+        }
+    }
+
+    fn too_small(&self) -> StepError {
+        StepError::Failed(match self.limit {
+            Limit::Bytes(bytes) => {
+                format!(
+                    "bytes is {bytes}, but the selected sites take more even at the narrowest of precisions"
+                )
+            }
+            Limit::Time(share) => {
+                format!("time is {share}, but the selected sites take more even at the fastest of precisions")
+            }
+        })
+    }
+}
+
+/// Loss on the validation rows.
+fn loss(model: &Model, cx: &Cx<'_>) -> Result<f64, StepError> {
+    let logits = Network::bind(model, cx.backend).logits_of(cx.valid)?;
+    Ok(mean_loss(&Labels::of(cx.valid), &logits, cx.valid.len()))
+}
+
+/// One precision for all sites: the one of least rise whose costs are within the budget.
+fn uniform(sites: &[Vec<Choice>], budget: u64) -> Option<Vec<usize>> {
+    let count = sites.first().map_or(0, Vec::len);
+    let of = |at: usize| sites.iter().map(move |site| site[at]);
+    let fitting = (0..count).filter(|at| of(*at).map(|c| c.cost).sum::<u64>() <= budget);
+    let rise = |at: &usize| of(*at).map(|c| c.rise).sum::<f64>();
+    let best = fitting.min_by(|a, b| rise(a).total_cmp(&rise(b)))?;
+    Some(vec![best; sites.len()])
+}
+
+impl Technique for Mixed {
+    fn needs(&self) -> Needs {
+        Needs { validation: true, ..Needs::default() }
+    }
+
+    fn exact(&self) -> bool {
+        false
+    }
+
+    fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
+        sites::plan(before, on, self.widest(), problems)
+    }
+
+    fn apply(&self, mut model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
+        let layers: Vec<Layer> = model.layers().iter().filter(|l| on.contains(&l.id)).cloned().collect();
+        let total = layers.len() * self.precisions.len();
+        cx.progress("measuring sensitivity", 0, total)?;
+        let before = loss(&model, cx)?;
+        let mut choices = Vec::new();
+        for (n, layer) in layers.iter().enumerate() {
+            let mut of_site = Vec::new();
+            for (i, values) in self.precisions.iter().enumerate() {
+                cx.progress("measuring sensitivity", n * self.precisions.len() + i, total)?;
+                let weight = self.pack(layer, *values)?;
+                let cost = self.cost(&weight, *values);
+                let rise = loss(&model.clone().with_weight(&layer.id, weight)?, cx)? - before;
+                cx.measure(Measurement::lower(&format!("sensitivity.{}.{values}", layer.id), rise, "nats"));
+                of_site.push(Choice { cost, rise });
+            }
+            choices.push(of_site);
+        }
+        let budget = self.budget(&layers.iter().collect::<Vec<_>>());
+        let chosen = match self.method {
+            Method::Uniform => uniform(&choices, budget),
+            method => spend(&choices, budget, method),
+        };
+        let chosen = chosen.ok_or_else(|| self.too_small())?;
+        let expected: f64 = choices.iter().zip(&chosen).map(|(site, at)| site[*at].rise).sum();
+        let mut names = Vec::new();
+        for (layer, at) in layers.iter().zip(&chosen) {
+            let values = self.precisions[*at];
+            names.push(format!("{} {values}", layer.id));
+            model = model.with_weight(&layer.id, self.pack(layer, values)?)?;
+        }
+        let after = loss(&model, cx)?;
+        cx.note(format!(
+            "chosen: {}; the validation loss was {before:.4}, the choice was expected to add {expected:.4} and added {:.4}",
+            names.join(", "),
+            after - before
+        ));
+        let bytes: usize = model.layers().iter().filter(|l| on.contains(&l.id)).map(site_bytes).sum();
+        cx.measure(Measurement::lower("site_bytes", bytes as f64, "bytes"));
+        cx.measure(Measurement::lower("loss_added", after - before, "nats"));
+        Ok(model)
+    }
+}
+
+fn site_bytes(layer: &Layer) -> usize {
+    match (&layer.weight, layer.weight.form()) {
+        (Weight::Packed { matrix, .. }, Form::Packed(_)) => matrix.bytes(),
+        _ => 4 * layer.shape.weights(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nlpress_core::{BackendKind, Seed};
+    use nlpress_technique::contract::Bench;
+
+    #[test]
+    fn settings_are_checked() {
+        let read = |text: &str| toml::from_str::<Mixed>(text).map_err(|e| e.message().to_owned());
+        assert!(read(KIND.example).is_ok() && read("time = 0.9\nmethod = 'greedy'").is_ok());
+        for (bad, says) in [
+            ("", "bytes is missing"),
+            ("bytes = 0", "bytes is 0"),
+            ("bytes = 5\ntime = 0.5", "bytes is 5, but it must be left out"),
+            ("time = 3.0", "time is 3"),
+            ("bytes = 5\nprecisions = []", "precisions is []"),
+            ("bytes = 5\nprecisions = ['int8', 'int8']", "\"int8\" twice"),
+            ("bytes = 5\nprecisions = ['int5']", "precisions is \"int5\""),
+            ("bytes = 5\nmethod = 'best'", "best"),
+        ] {
+            let message = read(bad).unwrap_err();
+            assert!(message.contains(says), "{bad}: {message}");
+        }
+    }
+
+    /// At equal bytes the knapsack's loss is at most the uniform one's, and its budget holds.
+    #[test]
+    fn spending_by_sensitivity_is_no_worse_than_spending_evenly() {
+        let backend = BackendKind::compiled()[0].open().unwrap();
+        let bench = Bench::new(&backend).unwrap();
+        let on: Vec<SiteId> = bench.model().layers().iter().map(|l| l.id.clone()).collect();
+        let mut won = 0;
+        for bytes in [260, 300, 380, 500, 600] {
+            let run = |method: &str| {
+                let text = format!(
+                    "bytes = {bytes}\nmethod = '{method}'\nprecisions = ['int8', 'int4', 'int3', 'int2', 'binary']"
+                );
+                let technique: Mixed = toml::from_str(&text).unwrap();
+                let sink = nlpress_core::event::Quiet;
+                let mut cx = Cx::new(Seed(1), &backend, (bench.valid(), bench.valid()), &sink);
+                let model = technique.apply(bench.model().clone(), &on, &mut cx).unwrap();
+                let taken: usize = model.layers().iter().map(site_bytes).sum();
+                assert!(taken <= bytes, "{taken} of {bytes}");
+                loss(&model, &cx).unwrap()
+            };
+            let (mixed, even) = (run("knapsack"), run("uniform"));
+            assert!(mixed <= even + 0.01, "{bytes}: {mixed} {even}");
+            won += usize::from(mixed < even);
+        }
+        assert!(won >= 3, "better in {won} of 5");
+        let impossible: Mixed = toml::from_str("bytes = 20").unwrap();
+        let sink = nlpress_core::event::Quiet;
+        let mut cx = Cx::new(Seed(1), &backend, (bench.valid(), bench.valid()), &sink);
+        let error = impossible.apply(bench.model().clone(), &on, &mut cx).unwrap_err();
+        assert!(error.to_string().contains("bytes is 20"), "{error}");
+    }
+}
