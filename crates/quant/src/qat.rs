@@ -252,6 +252,7 @@ mod tests {
         learned.learn(entries, &Rounded::default(), &mut gradient, 0.1);
         assert!(learned.scales[0] > before);
         assert_eq!(gradient, [0.0, 0.0]);
+        let mut learned = Learned::new(Lattice::of(Grid::Ternary), vec![0.5]);
         for _ in 0..200 {
             learned.learn(entries, &Rounded::default(), &mut [1.0, -1.0], 0.5);
         }
