@@ -2,7 +2,7 @@
 //!
 //! XNOR-Net's binary weights (Rastegari et al. 2016, arXiv:1603.05279): the sign of a weight times the mean magnitude
 //! of its output's weights, which is the least squared error (equation 6). The network is trained with its weights
-//! rounded (see [`shadow`](crate::shadow)), after BinaryConnect (Courbariaux et al. 2015, arXiv:1511.00363): a weight
+//! rounded (see the module `shadow`), after BinaryConnect (Courbariaux et al. 2015, arXiv:1511.00363): a weight
 //! that is already far out gets no gradient that would move it further, because its sign cannot change for that.
 
 use nlpress_model::{Model, Outline, SiteId};

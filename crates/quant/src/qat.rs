@@ -1,7 +1,7 @@
 //! `quant.qat`: a network is trained while its weights are rounded.
 //!
 //! Integers of few bits are too coarse to round a trained network to; but a network that is trained with its weights
-//! rounded finds weights for which they are fine enough (see [`shadow`](crate::shadow) for how). The scale of each
+//! rounded finds weights for which they are fine enough (see the module `shadow` for how). The scale of each
 //! output is
 //!
 //! - *learned* (LSQ: Esser et al. 2019, arXiv:1902.08153): it has a gradient of its own,

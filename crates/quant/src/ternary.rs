@@ -4,7 +4,7 @@
 //! magnitude of an output's weights becomes zero, the rest a sign; their scale is the mean magnitude of what is not
 //! zero. Both are close to the least squared error (section 2.2) and take one look at the weights, so they are
 //! worked out anew in each step of training. The network is trained with its weights rounded (see
-//! [`shadow`](crate::shadow)), every weight with the gradient of what it was rounded to.
+//! the module `shadow`), every weight with the gradient of what it was rounded to.
 
 use nlpress_model::{Model, Outline, SiteId};
 use nlpress_packed::{Grid, Per, Values};
