@@ -10,7 +10,7 @@ use nlpress_packed::{Grid, Per, Values};
 use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, Tuning, parse};
 use serde::Deserialize;
 
-use crate::lattice::{Kept, hold};
+use crate::ladder::{Kept, hold};
 use crate::lesson::{DISTILL, Lesson};
 use crate::qat::{TRAIN, read_per};
 use crate::shadow::{Course, Rounded, Rule};

@@ -3,7 +3,7 @@
 //! - [`integers`]: weights as integers of 32 to 2 bits, rounded to the nearest (`quant.int8` and its like).
 //! - [`floats`]: weights as 16-bit floats (`quant.f16`, `quant.bf16`).
 //! - [`qat`], [`ternary`], [`binary`]: networks that are trained while their weights are rounded (`quant.qat`,
-//!   `quant.ternary`, `quant.binary`); their arithmetic is [`lattice`].
+//!   `quant.ternary`, `quant.binary`); their arithmetic is [`ladder`].
 //! - [`mixed`]: to each site the precision that a budget allows (`quant.mixed`).
 //! - [`gradients`]: training whose gradients travel as few bytes (`quant.gradients`); the codecs are in
 //!   [`gradient`].
@@ -19,7 +19,7 @@ pub mod floats;
 pub mod gradient;
 pub mod gradients;
 pub mod integers;
-pub mod lattice;
+pub mod ladder;
 mod lesson;
 pub mod mixed;
 pub mod module;

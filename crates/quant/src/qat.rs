@@ -5,7 +5,7 @@
 //! output is
 //!
 //! - *learned* (LSQ: Esser et al. 2019, arXiv:1902.08153): it has a gradient of its own,
-//!   [`Lattice::scale_gradient`], and is trained beside the weights. Here by Adam, as they are, and by its logarithm:
+//!   [`Ladder::scale_gradient`], and is trained beside the weights. Here by Adam, as they are, and by its logarithm:
 //!   it stays positive, and its step is in proportion to it;
 //! - or follows the *range* of the weights (Jacob et al. 2018, arXiv:1712.05877): each step moves it to the least
 //!   squared error for the integers of the step before.
@@ -22,7 +22,7 @@ use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, 
 use nlpress_train::adam::Adam;
 use serde::Deserialize;
 
-use crate::lattice::{Kept, Lattice};
+use crate::ladder::{Kept, Ladder};
 use crate::lesson::{DISTILL, Lesson};
 use crate::shadow::{Course, Rounded, Rule};
 use crate::{QuantError, settings, sites};
@@ -31,7 +31,7 @@ use crate::{QuantError, settings, sites};
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(try_from = "Raw")]
 pub struct Qat {
-    lattice: Lattice,
+    ladder: Ladder,
     per: Per,
     step: Step,
     train: Tuning,
@@ -66,7 +66,7 @@ impl TryFrom<Raw> for Qat {
 
     fn try_from(raw: Raw) -> Result<Self, QuantError> {
         Ok(Self {
-            lattice: Lattice::of(raw.grid.as_deref().map_or(Ok(Grid::Int4), settings::grid)?),
+            ladder: Ladder::of(raw.grid.as_deref().map_or(Ok(Grid::Int4), settings::grid)?),
             per: read_per(raw.per.as_deref())?,
             step: raw.step,
             train: training(raw.train)?,
@@ -132,7 +132,7 @@ const FURTHEST: f32 = 14.0;
 /// Scales that are trained.
 #[derive(Debug)]
 struct Learned {
-    lattice: Lattice,
+    ladder: Ladder,
     start: Vec<f32>,
     /// Logarithm of what each scale has become of its start.
     grown: Vec<f32>,
@@ -143,32 +143,32 @@ struct Learned {
 /// Scales that follow the weights.
 #[derive(Debug)]
 struct Following {
-    lattice: Lattice,
+    ladder: Ladder,
     scales: Vec<f32>,
 }
 
 impl Learned {
-    fn new(lattice: Lattice, scales: Vec<f32>) -> Self {
+    fn new(ladder: Ladder, scales: Vec<f32>) -> Self {
         let n = scales.len();
-        Self { lattice, start: scales.clone(), grown: vec![0.0; n], scales, adam: Adam::new(n) }
+        Self { ladder, start: scales.clone(), grown: vec![0.0; n], scales, adam: Adam::new(n) }
     }
 }
 
-fn round(lattice: Lattice, scales: &[f32], entries: Kept<'_>, into: &mut Rounded) {
+fn round(ladder: Ladder, scales: &[f32], entries: Kept<'_>, into: &mut Rounded) {
     into.scales.clear();
     into.scales.extend_from_slice(scales);
-    lattice.integers(entries, scales, &mut into.integers);
+    ladder.integers(entries, scales, &mut into.integers);
 }
 
 impl Rule for Learned {
     fn round(&self, entries: Kept<'_>, into: &mut Rounded) {
-        round(self.lattice, &self.scales, entries, into);
+        round(self.ladder, &self.scales, entries, into);
     }
 
     fn learn(&mut self, entries: Kept<'_>, _: &Rounded, gradient: &mut [f32], rate: f64) {
-        let mut of_scales = self.lattice.scale_gradient(entries, &self.scales, gradient);
+        let mut of_scales = self.ladder.scale_gradient(entries, &self.scales, gradient);
         of_scales.iter_mut().zip(&self.scales).for_each(|(g, s)| *g *= s);
-        self.lattice.pass(entries, &self.scales, gradient);
+        self.ladder.pass(entries, &self.scales, gradient);
         self.adam.step(&mut self.grown, &of_scales, SCALE_RATE * rate, (0.9, 0.999, 1e-8));
         for ((scale, start), grown) in self.scales.iter_mut().zip(&self.start).zip(&mut self.grown) {
             *grown = grown.clamp(-FURTHEST, FURTHEST);
@@ -179,12 +179,12 @@ impl Rule for Learned {
 
 impl Rule for Following {
     fn round(&self, entries: Kept<'_>, into: &mut Rounded) {
-        round(self.lattice, &self.scales, entries, into);
+        round(self.ladder, &self.scales, entries, into);
     }
 
     fn learn(&mut self, entries: Kept<'_>, _: &Rounded, gradient: &mut [f32], _: f64) {
-        self.lattice.pass(entries, &self.scales, gradient);
-        self.scales = self.lattice.refit(entries, &self.scales);
+        self.ladder.pass(entries, &self.scales, gradient);
+        self.scales = self.ladder.refit(entries, &self.scales);
     }
 }
 
@@ -195,15 +195,15 @@ impl Technique for Qat {
     }
 
     fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
-        sites::plan(before, on, Values::int(self.lattice.grid(), self.per), problems)
+        sites::plan(before, on, Values::int(self.ladder.grid(), self.per), problems)
     }
 
     fn apply(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
         let start = |entries: Kept<'_>| -> Box<dyn Rule> {
-            let (lattice, scales) = (self.lattice, self.lattice.best(entries));
+            let (ladder, scales) = (self.ladder, self.ladder.best(entries));
             match self.step {
-                Step::Learned => Box::new(Learned::new(lattice, scales)),
-                Step::Range => Box::new(Following { lattice, scales }),
+                Step::Learned => Box::new(Learned::new(ladder, scales)),
+                Step::Range => Box::new(Following { ladder, scales }),
             }
         };
         let course = Course {
@@ -212,7 +212,7 @@ impl Technique for Qat {
             tensor: self.per == Per::Tensor,
             start: &start,
         };
-        course.pack(model, on, self.lattice.grid(), cx)
+        course.pack(model, on, self.ladder.grid(), cx)
     }
 }
 
@@ -245,14 +245,14 @@ mod tests {
     #[test]
     fn learned_scales_go_down_their_gradient_and_stay_positive() {
         let entries = Kept { values: &[0.9, -0.9], keep: None, outputs: 1, tensor: false };
-        let mut learned = Learned::new(Lattice::of(Grid::Ternary), vec![0.5]);
+        let mut learned = Learned::new(Ladder::of(Grid::Ternary), vec![0.5]);
         let before = learned.scales[0];
         // Both are beyond reach: the loss falls with the scale, and neither weight is moved.
         let mut gradient = [-1.0, 1.0];
         learned.learn(entries, &Rounded::default(), &mut gradient, 0.1);
         assert!(learned.scales[0] > before);
         assert_eq!(gradient, [0.0, 0.0]);
-        let mut learned = Learned::new(Lattice::of(Grid::Ternary), vec![0.5]);
+        let mut learned = Learned::new(Ladder::of(Grid::Ternary), vec![0.5]);
         for _ in 0..200 {
             learned.learn(entries, &Rounded::default(), &mut [1.0, -1.0], 0.5);
         }
@@ -261,9 +261,9 @@ mod tests {
 
     #[test]
     fn following_scales_find_the_least_error_of_weights_that_moved() {
-        let lattice = Lattice::of(Grid::Int2);
+        let ladder = Ladder::of(Grid::Int2);
         let entries = Kept { values: &[0.3, -0.1, 0.1, -0.3], keep: None, outputs: 1, tensor: false };
-        let mut following = Following { lattice, scales: vec![0.15] };
+        let mut following = Following { ladder, scales: vec![0.15] };
         for _ in 0..5 {
             following.learn(entries, &Rounded::default(), &mut [0.0; 4], 0.1);
         }

@@ -18,7 +18,7 @@ use std::borrow::Cow;
 use std::fmt::Debug;
 use std::ops::Range;
 
-use crate::lattice::Kept;
+use crate::ladder::Kept;
 use crate::lesson::Lesson;
 use crate::sites;
 

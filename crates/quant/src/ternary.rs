@@ -11,7 +11,7 @@ use nlpress_packed::{Grid, Per, Values};
 use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, Tuning, parse};
 use serde::Deserialize;
 
-use crate::lattice::Kept;
+use crate::ladder::Kept;
 use crate::lesson::{DISTILL, Lesson};
 use crate::qat::{TRAIN, read_per, training};
 use crate::shadow::{Course, Rounded, Rule};

@@ -9,7 +9,7 @@ use nlpress_packed::Grid;
 /// The integers of a [`Grid`] of at most 8 bits in the arithmetic of single precision: all of `±levels`, or the odd
 /// ones of them.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Lattice {
+pub struct Ladder {
     grid: Grid,
     levels: f32,
     odd: bool,
@@ -81,7 +81,7 @@ const TRIED: std::ops::RangeInclusive<u32> = 5..=100;
 /// Rounds of least squares after that search.
 const ROUNDS: usize = 10;
 
-impl Lattice {
+impl Ladder {
     /// The integers of a grid.
     pub fn of(grid: Grid) -> Self {
         Self { grid, levels: grid.levels() as f32, odd: !grid.has_zero() }
@@ -151,7 +151,7 @@ impl Lattice {
     }
 
     /// Scales of a squared error that is least among ranges from a twentieth of the largest magnitude to all of it,
-    /// then brought down further by [`refit`](Lattice::refit). 1 where every entry is zero.
+    /// then brought down further by [`refit`](Ladder::refit). 1 where every entry is zero.
     pub fn best(self, entries: Kept<'_>) -> Vec<f32> {
         let ranges = entries.ranges();
         let at = |share: f32| -> Vec<f32> {
@@ -248,20 +248,20 @@ mod tests {
     #[test]
     fn the_nearest_member_is_the_grids() {
         for grid in GRIDS {
-            let lattice = Lattice::of(grid);
+            let ladder = Ladder::of(grid);
             for i in -1100..=1100 {
                 let x = i as f32 * 0.125;
-                assert_eq!(lattice.nearest(x) as i32, grid.nearest(f64::from(x)), "{grid:?} {x}");
+                assert_eq!(ladder.nearest(x) as i32, grid.nearest(f64::from(x)), "{grid:?} {x}");
             }
             for x in [1e30, -1e30, f32::INFINITY] {
-                assert_eq!(lattice.nearest(x).abs(), lattice.levels);
+                assert_eq!(ladder.nearest(x).abs(), ladder.levels);
             }
         }
     }
 
     /// Rounded weights as Esser et al. differentiate them: what rounding adds is a constant, clipping is not.
-    fn restored(lattice: Lattice, w: f32, rest: f32, scale: f32) -> f64 {
-        let bound = lattice.levels;
+    fn restored(ladder: Ladder, w: f32, rest: f32, scale: f32) -> f64 {
+        let bound = ladder.levels;
         let x = f64::from(w) / f64::from(scale);
         let held =
             if rest.is_nan() { x.clamp(f64::from(-bound), f64::from(bound)) } else { x + f64::from(rest) };
@@ -275,10 +275,10 @@ mod tests {
         let keep: Vec<bool> = (0..values.len()).map(|i| i % 7 != 0).collect();
         for grid in GRIDS {
             for tensor in [false, true] {
-                let lattice = Lattice::of(grid);
+                let ladder = Ladder::of(grid);
                 let scales = if tensor { vec![0.31; 3] } else { vec![0.11, 0.4, 0.75] };
                 let entries = Kept { values: &values, keep: Some(&keep), outputs, tensor };
-                let found = lattice.scale_gradient(entries, &scales, &gradient);
+                let found = ladder.scale_gradient(entries, &scales, &gradient);
                 let mut beyond = 0;
                 // What rounding adds to each entry, or nothing where it is clipped.
                 let rest: Vec<f32> = values
@@ -286,8 +286,8 @@ mod tests {
                     .enumerate()
                     .map(|(i, w)| {
                         let x = w / scales[i % outputs];
-                        if x.abs() <= lattice.reach() {
-                            lattice.nearest(x) - x
+                        if x.abs() <= ladder.reach() {
+                            ladder.nearest(x) - x
                         } else {
                             beyond += 1;
                             f32::NAN
@@ -304,7 +304,7 @@ mod tests {
                         .filter(served)
                         .map(|i| {
                             let scale = f64::from(scales[i % outputs]) + change;
-                            f64::from(gradient[i]) * restored(lattice, values[i], rest[i], scale as f32)
+                            f64::from(gradient[i]) * restored(ladder, values[i], rest[i], scale as f32)
                         })
                         .sum()
                 };
@@ -312,7 +312,7 @@ mod tests {
                     let quotient = (loss(1e-2, output) - loss(-1e-2, output)) / 2e-2;
                     let lives = |i: &usize| keep[*i] && (tensor || i % outputs == output);
                     let served = (0..keep.len()).filter(lives).count();
-                    let expected = quotient / (served as f64 * f64::from(lattice.levels)).sqrt();
+                    let expected = quotient / (served as f64 * f64::from(ladder.levels)).sqrt();
                     let off = (expected - f64::from(found)).abs();
                     assert!(off < 1e-3 * expected.abs().max(1.0), "{grid:?}: {expected} {found}");
                 }
@@ -324,11 +324,11 @@ mod tests {
     fn the_best_scale_is_as_good_as_any_of_a_fine_search() {
         let (outputs, values) = (2, draw(200 * 2, 8));
         for grid in GRIDS {
-            let lattice = Lattice::of(grid);
-            let best = lattice.errors(of(&values, outputs), &lattice.best(of(&values, outputs)));
+            let ladder = Ladder::of(grid);
+            let best = ladder.errors(of(&values, outputs), &ladder.best(of(&values, outputs)));
             for step in 1..=2000 {
-                let scale = step as f32 * 2.0 / 2000.0 / lattice.levels;
-                let tried = lattice.errors(of(&values, outputs), &[scale; 2]);
+                let scale = step as f32 * 2.0 / 2000.0 / ladder.levels;
+                let tried = ladder.errors(of(&values, outputs), &[scale; 2]);
                 // With many levels the error has many shallow valleys.
                 let within = if grid == Grid::Int8 { 1.1 } else { 1.01 };
                 let good = best.iter().zip(&tried).all(|(best, tried)| *best <= tried * within + 1e-9);
@@ -341,19 +341,19 @@ mod tests {
     fn what_is_not_kept_has_no_say() {
         let mut values = draw(60, 9);
         let keep: Vec<bool> = (0..60).map(|i| i % 4 != 1).collect();
-        let lattice = Lattice::of(Grid::Int2);
-        let scales = |values: &[f32]| lattice.best(Kept { keep: Some(&keep), ..of(values, 3) });
+        let ladder = Ladder::of(Grid::Int2);
+        let scales = |values: &[f32]| ladder.best(Kept { keep: Some(&keep), ..of(values, 3) });
         let before = scales(&values);
         values.iter_mut().zip(&keep).filter(|(_, k)| !**k).for_each(|(v, _)| *v = 100.0);
         assert_eq!(scales(&values), before);
-        assert_ne!(lattice.best(of(&values, 3)), before);
+        assert_ne!(ladder.best(of(&values, 3)), before);
     }
 
     #[test]
     fn what_is_out_of_range_gets_no_gradient() {
-        let lattice = Lattice::of(Grid::Ternary);
+        let ladder = Ladder::of(Grid::Ternary);
         let mut gradient = [1.0; 4];
-        lattice.pass(of(&[1.4, -1.4, 1.6, -1.6], 1), &[1.0], &mut gradient);
+        ladder.pass(of(&[1.4, -1.4, 1.6, -1.6], 1), &[1.0], &mut gradient);
         assert_eq!(gradient, [1.0, 1.0, 0.0, 0.0]);
     }
 
@@ -361,7 +361,7 @@ mod tests {
     fn zeros_have_a_scale() {
         for tensor in [false, true] {
             let entries = Kept { tensor, ..of(&[0.0; 6], 2) };
-            assert!(Lattice::of(Grid::Int4).best(entries).iter().all(|s| *s == 1.0));
+            assert!(Ladder::of(Grid::Int4).best(entries).iter().all(|s| *s == 1.0));
         }
     }
 }
