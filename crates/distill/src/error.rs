@@ -14,6 +14,9 @@ pub enum DistillError {
         /// What would be accepted.
         bound: &'static str,
     },
+    /// A setting of the loss is out of its bounds.
+    #[error(transparent)]
+    Loss(#[from] nlpress_train::BadConfig),
     /// A setting that another one makes meaningless.
     #[error("{key} is set, but with {with} it would have no effect: leave it out")]
     NoEffect {

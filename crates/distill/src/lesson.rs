@@ -4,7 +4,7 @@
 
 use nlpress_core::Measurement;
 use nlpress_model::dataset::accuracy;
-use nlpress_model::{Dataset, Model, Network};
+use nlpress_model::{Model, Network};
 use nlpress_technique::{Cx, StepError};
 
 use crate::compare;
@@ -21,32 +21,8 @@ pub(crate) struct Lesson {
 impl Lesson {
     /// Asks the teacher, and measures how far the incoming model agrees with it.
     pub(crate) fn begin(model: &Model, cx: &mut Cx<'_>) -> Result<Self, StepError> {
-        cx.progress("asking the teacher", 0, 2)?;
-        let teacher = cx.teacher()?;
-        let (outputs, its_outputs) = (teacher.model.spec().outputs(), model.spec().outputs());
-        if outputs != its_outputs {
-            return Err(StepError::Failed(format!(
-                "the teacher has {outputs} outputs, the student {its_outputs}: they must be the same"
-            )));
-        }
-        let ask = |rows: &Dataset, split: &str, expected: usize| {
-            let (inputs, features) = (teacher.model.spec().inputs(), rows.rows().width());
-            if inputs != features {
-                return Err(StepError::Failed(format!(
-                    "the teacher has {inputs} inputs, but its rows {features} features"
-                )));
-            }
-            if rows.len() != expected {
-                let found = rows.len();
-                return Err(StepError::Failed(format!(
-                    "the teacher has {found} {split} rows, the student {expected}: they must be the same documents"
-                )));
-            }
-            Ok(Network::bind(teacher.model, cx.backend).logits_of(rows)?)
-        };
-        let train = ask(teacher.train, "training", cx.train.len())?;
-        cx.progress("asking the teacher", 1, 2)?;
-        let valid = ask(teacher.valid, "validation", cx.valid.len())?;
+        let outputs = model.spec().outputs();
+        let (train, valid) = cx.ask_teacher(outputs)?;
         let lesson = Self { train, valid, outputs };
         let before = lesson.agreement(model, cx)?;
         cx.measure(Measurement::higher("agreement_before", before, "1"));

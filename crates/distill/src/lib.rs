@@ -4,21 +4,20 @@
 //! - [`validation`]: the difference on the validation rows steers the loss (`distill.validation`).
 //! - [`outputs`]: the student imitates the teacher's outputs alone (`distill.outputs`).
 //!
-//! The losses are plain functions of logits in [`objective`], which also work without nlpress's model. A
+//! The losses are plain functions of logits in [`nlpress_train::imitation`], which also work without nlpress's model. A
 //! distillation replaces the whole network or trains all of it; it refuses to touch single sites. It looks at
 //! training and validation rows and at nothing else, so that test rows stay unseen.
 
 pub mod compare;
 pub mod error;
 mod lesson;
-pub mod objective;
 pub mod outputs;
 pub mod start;
 pub mod student;
 pub mod validation;
 
 pub use error::DistillError;
-pub use objective::{Distance, Imitation};
+pub use nlpress_train::{Distance, Imitation};
 pub use start::Start;
 
 use nlpress_technique::Kind;

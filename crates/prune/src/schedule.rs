@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::PruneError;
 use crate::cut::{At, Curve, Cut, Rule};
-use crate::tune::{Tuning, retrain, retrain_if};
+use crate::tune::{Tuning, retrain, retrain_if, spread};
 
 /// The setting that names a schedule.
 pub(crate) const SCHEDULE: (&str, &str) = (
@@ -62,7 +62,8 @@ impl Stages {
             }
             (_, Some(steps)) if (2..=1000).contains(&steps) => {
                 let bound = "given with a schedule in steps";
-                finetune.ok_or_else(|| PruneError::setting("finetune", "missing", bound))?.spread(steps)?
+                let all = finetune.ok_or_else(|| PruneError::setting("finetune", "missing", bound))?;
+                spread(all.fit(), steps)?.into_iter().map(|fit| all.with_fit(fit)).collect()
             }
             (_, steps) => {
                 let value = steps.map_or("missing".into(), |s| s.to_string());

@@ -16,6 +16,9 @@ pub enum QuantError {
         /// What would be accepted.
         bound: &'static str,
     },
+    /// A training table is refused.
+    #[error("train: {0}")]
+    Training(String),
     /// A matrix does not have whole rows.
     #[error("{found} numbers are not whole rows of {outputs}")]
     Rows {

@@ -7,6 +7,8 @@
 //! - [`adaround`]: the same, with learned rounding (`quant.adaround`).
 //! - [`correct`]: what these put right afterwards: the mean of each output, the length of its weights.
 //! - [`codebook`]: weights as entries of a list (`quant.kmeans`, `quant.product`).
+//! - [`qat`], [`ternary`], [`binary`]: networks that are trained while their weights are rounded (`quant.qat`,
+//!   `quant.ternary`, `quant.binary`); their arithmetic is [`ladder`].
 //! - [`mixed`]: to each site the precision that a budget allows (`quant.mixed`).
 //! - [`gradients`]: training whose gradients travel as few bytes (`quant.gradients`); the codecs are in
 //!   [`gradient`].
@@ -17,6 +19,7 @@
 
 pub mod adaround;
 pub mod awq;
+pub mod binary;
 pub mod calibration;
 pub mod codebook;
 pub mod correct;
@@ -26,15 +29,20 @@ pub mod gptq;
 pub mod gradient;
 pub mod gradients;
 pub mod integers;
+pub mod ladder;
 pub mod lattice;
+mod lesson;
 pub mod mixed;
 pub mod module;
 pub mod moments;
 pub mod noise;
+pub mod qat;
 pub mod rounding;
 mod samples;
 mod settings;
+mod shadow;
 mod sites;
+pub mod ternary;
 
 pub use calibration::{Calibration, Calibrator};
 pub use error::{BadBytes, QuantError};
@@ -63,4 +71,7 @@ pub const KINDS: &[Kind] = &[
     codebook::PRODUCT,
     mixed::KIND,
     gradients::KIND,
+    qat::KIND,
+    ternary::KIND,
+    binary::KIND,
 ];

@@ -2,7 +2,7 @@
 
 use nlpress_core::event::{Event, Sink};
 use nlpress_core::{Backend, Measurement, Seed};
-use nlpress_model::{Dataset, Model};
+use nlpress_model::{Dataset, Model, Network};
 use nlpress_text::TextError;
 
 use crate::StepError;
@@ -126,6 +126,41 @@ impl<'a> Cx<'a> {
     /// [`StepError::Missing`] when the recipe gave none.
     pub fn teacher(&self) -> Result<Teacher<'a>, StepError> {
         self.teacher.ok_or(StepError::Missing("a teacher"))
+    }
+
+    /// The teacher's logits over the training and the validation rows, `[rows, outputs]` each, for a student of so
+    /// many outputs.
+    ///
+    /// # Errors
+    /// [`StepError`] when there is no teacher, or it does not fit its rows, the student's, or its outputs; or when
+    /// asked to stop.
+    pub fn ask_teacher(&self, outputs: usize) -> Result<(Vec<f32>, Vec<f32>), StepError> {
+        self.progress("asking the teacher", 0, 2)?;
+        let teacher = self.teacher()?;
+        let its_outputs = teacher.model.spec().outputs();
+        if outputs != its_outputs {
+            return Err(StepError::Failed(format!(
+                "the teacher has {its_outputs} outputs, the student {outputs}: they must be the same"
+            )));
+        }
+        let ask = |rows: &Dataset, split: &str, expected: usize| {
+            let (inputs, features) = (teacher.model.spec().inputs(), rows.rows().width());
+            if inputs != features {
+                return Err(StepError::Failed(format!(
+                    "the teacher has {inputs} inputs, but its rows {features} features"
+                )));
+            }
+            if rows.len() != expected {
+                let found = rows.len();
+                return Err(StepError::Failed(format!(
+                    "the teacher has {found} {split} rows, the student {expected}: they must be the same documents"
+                )));
+            }
+            Ok(Network::bind(teacher.model, self.backend).logits_of(rows)?)
+        };
+        let train = ask(teacher.train, "training", self.train.len())?;
+        self.progress("asking the teacher", 1, 2)?;
+        Ok((train, ask(teacher.valid, "validation", self.valid.len())?))
     }
 }
 

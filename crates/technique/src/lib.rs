@@ -11,9 +11,11 @@ pub mod cx;
 pub mod kind;
 pub mod solve;
 pub mod spend;
+pub mod tune;
 
 pub use cx::{Cx, Needs, Teacher};
 pub use kind::{Family, Kind, parse};
+pub use tune::{BadTuning, Training, Tuning};
 
 use nlpress_core::event::Stopped;
 use nlpress_model::{Model, ModelError, Outline, SiteId};

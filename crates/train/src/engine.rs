@@ -3,6 +3,7 @@
 use nlpress_core::Backend;
 use nlpress_model::{Dropout, Gradients, Model, Network};
 use nlpress_text::Rows;
+use std::borrow::Cow;
 
 use crate::{Objective, TrainError};
 
@@ -38,6 +39,18 @@ pub trait Engine: Send {
     /// # Errors
     /// [`TrainError`] when the device or a worker fails.
     fn gradients(&mut self, flat: &[f32], batch: &Batch<'_>) -> Result<Gradients, TrainError>;
+
+    /// The numbers that the model would be used with, where they are not the parameters themselves: what validation
+    /// looks at.
+    fn used<'f>(&self, flat: &'f [f32]) -> Cow<'f, [f32]> {
+        Cow::Borrowed(flat)
+    }
+
+    /// Told after each epoch whose parameters are to be kept, unless a later one's are: with
+    /// [`FitConfig::patience`](crate::FitConfig::patience) the best so far, without it every epoch's.
+    fn keep(&mut self, flat: &[f32]) {
+        let _ = flat;
+    }
 
     /// Whether a step depends on more than its parameters and its batch; a checkpoint would not hold that.
     fn keeps_state(&self) -> bool {

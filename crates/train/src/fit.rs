@@ -166,7 +166,7 @@ fn run(model: Model, mut fit: Fit<'_>) -> Result<(Model, History), TrainError> {
             return Err(diverged(loss));
         }
         let valid = match fit.valid {
-            Some(valid) => Some(validate(&model, &at.flat, fit.backend, valid)?),
+            Some(valid) => Some(validate(&model, &engine.used(&at.flat), fit.backend, valid)?),
             None => None,
         };
         if let Some((valid_loss, _)) = valid.filter(|(loss, _)| !loss.is_finite()) {
@@ -181,6 +181,9 @@ fn run(model: Model, mut fit: Fit<'_>) -> Result<(Model, History), TrainError> {
             } else {
                 at.stale += 1;
             }
+        }
+        if at.stale == 0 {
+            engine.keep(&at.flat);
         }
         if let Some(path) = fit.checkpoint {
             at.save(path)?;

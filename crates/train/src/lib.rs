@@ -3,6 +3,7 @@
 //! - [`fit()`]: the loop: shuffled batches, schedule, penalty, clipping, Adam, validation, early stopping,
 //!   checkpoint and resume.
 //! - [`Objective`]: a loss as a plain function of logits that returns its own derivative.
+//! - [`Imitation`]: the loss of one who learns from another network's logits.
 //! - [`Engine`]: how the gradient of a batch is computed; serial here, spread over threads in
 //!   `nlpress-parallel`.
 //! - [`Wire`]: what happens to gradients on their way to the optimiser, for example an 8-bit exchange.
@@ -15,6 +16,7 @@ pub mod config;
 pub mod engine;
 pub mod error;
 pub mod fit;
+pub mod imitation;
 pub mod objective;
 
 pub use checkpoint::Progress;
@@ -22,4 +24,5 @@ pub use config::{BadConfig, FitConfig, Schedule};
 pub use engine::{Batch, Engine, Serial, Wire};
 pub use error::TrainError;
 pub use fit::{Epoch, Fit, History, fit};
+pub use imitation::{Distance, Imitation};
 pub use objective::{Labels, Objective, mean_loss, softmax};

@@ -1,4 +1,4 @@
-//! Distillation losses as plain functions of logits that return their own derivative.
+//! Losses that learn from another network's logits, as plain functions that return their own derivative.
 //!
 //! - [`Distance::Kl`]: `T² · KL(teacher_T ‖ student_T)`, both outputs softened by the temperature `T`; the
 //!   factor keeps the size of its derivative when `T` changes (Hinton et al. 2015, "Distilling the Knowledge in a
@@ -9,9 +9,8 @@
 //! Both are zero exactly where the student agrees with the teacher. Everything is computed from logits in double
 //! precision, so neither value nor derivative is ever infinite or undefined.
 
-use nlpress_train::{Labels, Objective};
-
-use crate::error::{DistillError, check};
+use crate::BadConfig;
+use crate::objective::{Labels, Objective};
 
 /// How far a student's outputs are from the teacher's.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -29,11 +28,13 @@ impl Distance {
     /// The divergence at a temperature.
     ///
     /// # Errors
-    /// [`DistillError::Setting`] when it is not between 0.1 and 100.
-    pub fn kl(temperature: f64) -> Result<Self, DistillError> {
-        let ok = (0.1..=100.0).contains(&temperature);
-        check(ok, "temperature", temperature, "between 0.1 and 100")?;
-        Ok(Self::Kl { temperature })
+    /// [`BadConfig`] when it is not between 0.1 and 100.
+    pub fn kl(temperature: f64) -> Result<Self, BadConfig> {
+        if (0.1..=100.0).contains(&temperature) {
+            return Ok(Self::Kl { temperature });
+        }
+        let (field, bound) = ("temperature", "between 0.1 and 100");
+        Err(BadConfig { field, value: temperature.to_string(), bound })
     }
 
     /// The distance of one row of logits; its derivative by the student's goes into `gradient`.

@@ -1,0 +1,266 @@
+//! Training with rounded weights: the engine that all of this crate's quantization-aware techniques share.
+//!
+//! The parameters that the optimiser moves are real numbers, the *shadow* weights (Courbariaux et al. 2015). Each
+//! step rounds them, takes the gradient of the loss at the rounded weights, and passes it to the real ones as if
+//! rounding were not there: the straight-through estimator (Bengio et al. 2013, arXiv:1308.3432). How an entry is
+//! rounded and what it lets through is a [`Rule`].
+//!
+//! Sites that were not selected, and all biases, are trained as the floats they are. The result is read off the
+//! rounded weights themselves: what was trained is what ships.
+
+use nlpress_core::{Backend, Measurement};
+use nlpress_model::dataset::accuracy;
+use nlpress_model::{Gradients, Layer, Model, Network, SiteId, Weight};
+use nlpress_packed::{Grid, Matrix, Per, Scales, Values};
+use nlpress_technique::{Cx, StepError, Training, Tuning};
+use nlpress_train::{Batch, Engine, Imitation, Labels, Objective, Serial, TrainError};
+use std::borrow::Cow;
+use std::fmt::Debug;
+use std::ops::Range;
+
+use crate::ladder::Kept;
+use crate::lesson::Lesson;
+use crate::sites;
+
+/// Integers and a scale for each output.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Rounded {
+    /// An integer for each entry, `[inputs, outputs]`; anything where the entry does not live.
+    pub integers: Vec<f32>,
+    /// One for each output, positive.
+    pub scales: Vec<f32>,
+}
+
+impl Rounded {
+    /// What the integers stand for, written over `out`; 0 where an entry does not live.
+    fn write(&self, keep: Option<&[bool]>, out: &mut [f32]) {
+        let outputs = self.scales.len();
+        for (out, q) in out.chunks_exact_mut(outputs).zip(self.integers.chunks_exact(outputs)) {
+            out.iter_mut().zip(q).zip(&self.scales).for_each(|((out, q), s)| *out = q * s);
+        }
+        if let Some(keep) = keep {
+            out.iter_mut().zip(keep).filter(|(_, k)| !**k).for_each(|(w, _)| *w = 0.0);
+        }
+    }
+}
+
+/// How the weights of one site are rounded while they are trained.
+pub(crate) trait Rule: Debug + Send {
+    /// Rounds them.
+    fn round(&self, entries: Kept<'_>, into: &mut Rounded);
+
+    /// Learns from the gradient at the rounded weights, and makes of it the gradient of the real ones. `rate` is the
+    /// learning rate of this step.
+    fn learn(&mut self, entries: Kept<'_>, rounded: &Rounded, gradient: &mut [f32], rate: f64);
+}
+
+/// One site in the flat row of parameters.
+#[derive(Debug)]
+struct Place {
+    range: Range<usize>,
+    outputs: usize,
+    keep: Option<Vec<bool>>,
+    tensor: bool,
+    rule: Box<dyn Rule>,
+    rounded: Rounded,
+    kept: Rounded,
+}
+
+impl Place {
+    fn entries<'f>(&'f self, flat: &'f [f32]) -> Kept<'f> {
+        entries(&flat[self.range.clone()], self.keep.as_deref(), self.outputs, self.tensor)
+    }
+
+    fn round(&mut self, flat: &[f32]) {
+        let mut rounded = std::mem::take(&mut self.rounded);
+        self.rule.round(self.entries(flat), &mut rounded);
+        self.rounded = rounded;
+    }
+}
+
+fn entries<'f>(values: &'f [f32], keep: Option<&'f [bool]>, outputs: usize, tensor: bool) -> Kept<'f> {
+    Kept { values, keep, outputs, tensor }
+}
+
+/// A serial engine whose parameters are real and whose gradients are taken at the rounded ones.
+#[derive(Debug)]
+struct Shadow<'a> {
+    serial: Serial,
+    places: Vec<Place>,
+    used: Vec<f32>,
+    tuning: &'a Tuning,
+    step: u64,
+    steps: u64,
+}
+
+impl Shadow<'_> {
+    /// The parameters with the selected sites rounded.
+    fn rounded(&self, flat: &[f32]) -> Vec<f32> {
+        let mut used = flat.to_vec();
+        let mut rounded = Rounded::default();
+        for place in &self.places {
+            place.rule.round(place.entries(flat), &mut rounded);
+            rounded.write(place.keep.as_deref(), &mut used[place.range.clone()]);
+        }
+        used
+    }
+}
+
+impl Engine for Shadow<'_> {
+    fn begin(&mut self, model: &Model, backend: &Backend) -> Result<(), TrainError> {
+        self.serial.begin(model, backend)
+    }
+
+    fn gradients(&mut self, flat: &[f32], batch: &Batch<'_>) -> Result<Gradients, TrainError> {
+        self.used.clear();
+        self.used.extend_from_slice(flat);
+        for place in &mut self.places {
+            place.round(flat);
+            place.rounded.write(place.keep.as_deref(), &mut self.used[place.range.clone()]);
+        }
+        let mut gradients = self.serial.gradients(&self.used, batch)?;
+        let rate = self.tuning.fit().learning_rate(self.step, self.steps);
+        for place in &mut self.places {
+            let gradient = &mut gradients.flat[place.range.clone()];
+            let values = &flat[place.range.clone()];
+            let entries = entries(values, place.keep.as_deref(), place.outputs, place.tensor);
+            place.rule.learn(entries, &place.rounded, gradient, rate);
+        }
+        self.step += 1;
+        Ok(gradients)
+    }
+
+    fn used<'f>(&self, flat: &'f [f32]) -> Cow<'f, [f32]> {
+        Cow::Owned(self.rounded(flat))
+    }
+
+    fn keep(&mut self, flat: &[f32]) {
+        for place in &mut self.places {
+            place.round(flat);
+            place.kept.clone_from(&place.rounded);
+        }
+    }
+
+    fn keeps_state(&self) -> bool {
+        true
+    }
+}
+
+/// Makes the rule of a site from its entries as they are.
+pub(crate) type Start<'a> = dyn Fn(Kept<'_>) -> Box<dyn Rule> + 'a;
+
+/// What a training with rounded weights is made of.
+#[derive(Clone, Copy)]
+pub(crate) struct Course<'a> {
+    /// How; only rounding when there is none.
+    pub tuning: Option<&'a Tuning>,
+    /// What to learn from besides labels.
+    pub lesson: Option<&'a Lesson>,
+    /// Whether one scale serves a whole site.
+    pub tensor: bool,
+    /// The rule of each site.
+    pub start: &'a Start<'a>,
+}
+
+impl Course<'_> {
+    /// Trains `model` with the sites `on` rounded. Returns it with its real weights, and what stands for those of
+    /// each site.
+    pub(crate) fn run(
+        &self,
+        model: Model,
+        on: &[SiteId],
+        cx: &mut Cx<'_>,
+    ) -> Result<(Model, Vec<Rounded>), StepError> {
+        let mut places = self.places(&model, on)?;
+        let flat = model.flat();
+        for place in &mut places {
+            place.round(&flat);
+            place.kept.clone_from(&place.rounded);
+        }
+        let Some(tuning) = self.tuning else {
+            return Ok((model, places.into_iter().map(|p| p.kept).collect()));
+        };
+        let steps = u64::from(tuning.fit().epochs()) * cx.train.len().div_ceil(tuning.fit().batch()) as u64;
+        let mut shadow =
+            Shadow { serial: Serial::default(), places, used: Vec::new(), tuning, step: 0, steps };
+        let as_floats = score(&model, cx)?;
+        let rounded = score(&model.clone().with_flat(&shadow.rounded(&flat))?, cx)?;
+        cx.measure(Measurement::higher("valid_accuracy_as_floats", as_floats, "1"));
+        cx.measure(Measurement::higher("valid_accuracy_only_rounded", rounded, "1"));
+        let logits = self.lesson.map(|l| l.logits(&model, cx)).transpose()?;
+        let imitation = logits.as_deref().zip(self.lesson).map(|(logits, lesson)| {
+            Imitation::of(logits, lesson.distance()).with_labels(Labels::of(cx.train), lesson.share())
+        });
+        let training = Training {
+            tuning,
+            name: "shadow",
+            objective: imitation.as_ref().map(|i| i as &dyn Objective),
+            engine: Some(&mut shadow),
+        };
+        let (model, _) = training.run(model, cx)?;
+        let kept: Vec<Rounded> = shadow.places.into_iter().map(|p| p.kept).collect();
+        Ok((model, kept))
+    }
+
+    /// [`run`](Course::run), and then the selected sites packed as integers of `grid`.
+    pub(crate) fn pack(
+        &self,
+        model: Model,
+        on: &[SiteId],
+        grid: Grid,
+        cx: &mut Cx<'_>,
+    ) -> Result<Model, StepError> {
+        let (model, rounded) = self.run(model, on, cx)?;
+        let per = if self.tensor { Per::Tensor } else { Per::Channel };
+        let model = sites::pack(model, on, cx, Values::int(grid, per), &|layer, keep, index| {
+            let at = on.iter().position(|id| id == &layer.id).unwrap_or_default();
+            let Rounded { integers, scales } = &rounded[at];
+            let (inputs, outputs) = (layer.shape.inputs, layer.shape.outputs);
+            let scales = match self.tensor {
+                true => Scales::Tensor(scales[0]),
+                false => Scales::Channel(scales.clone()),
+            };
+            let q: Vec<i32> = integers.iter().map(|q| *q as i32).collect();
+            Ok(Matrix::quantized((inputs, outputs), grid, &q, scales, keep, index)?)
+        })?;
+        if self.tuning.is_some() {
+            cx.measure(Measurement::higher("valid_accuracy", score(&model, cx)?, "1"));
+        }
+        Ok(model)
+    }
+
+    /// The selected sites, in the order of `on`.
+    fn places(&self, model: &Model, on: &[SiteId]) -> Result<Vec<Place>, StepError> {
+        let mut at = 0;
+        let mut starts = Vec::new();
+        for layer in model.layers().iter().filter(|l| l.weight.is_trainable()) {
+            starts.push((layer, at));
+            at += layer.shape.weights() + layer.shape.outputs;
+        }
+        on.iter()
+            .map(|id| {
+                let found = starts.iter().find(|(layer, _)| &layer.id == id);
+                let missing = || StepError::Failed(format!("site {id}: there is no such site to train"));
+                found.map(|(layer, at)| self.place(layer, *at)).ok_or_else(missing)
+            })
+            .collect()
+    }
+
+    fn place(&self, layer: &Layer, at: usize) -> Place {
+        let (outputs, tensor) = (layer.shape.outputs, self.tensor);
+        let keep = match &layer.weight {
+            Weight::Masked { keep, .. } => Some(keep.clone()),
+            _ => None,
+        };
+        let rule = (self.start)(entries(&layer.weight.values(), keep.as_deref(), outputs, tensor));
+        let range = at..at + layer.shape.weights();
+        let (rounded, kept) = (Rounded::default(), Rounded::default());
+        Place { range, outputs, keep, tensor, rule, rounded, kept }
+    }
+}
+
+/// Accuracy on the validation rows.
+pub(crate) fn score(model: &Model, cx: &Cx<'_>) -> Result<f64, StepError> {
+    let logits = Network::bind(model, cx.backend).logits_of(cx.valid)?;
+    Ok(accuracy(&logits, cx.valid.outputs(), cx.valid.labels()))
+}
