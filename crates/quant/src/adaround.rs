@@ -15,6 +15,7 @@ use nlpress_packed::Per;
 use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
 use serde::Deserialize;
 
+use crate::calibration::{ACTIVATIONS, Calibration};
 use crate::correct::Correct;
 use crate::lattice::{Coded, Lattice, Plain};
 use crate::moments::{Moments, off};
@@ -49,6 +50,7 @@ pub const KIND: Kind = Kind {
         ("decide", "weight of the term that makes each variable decide, from 0 to 1000; 30 by default"),
         SAMPLES,
         CORRECT,
+        ACTIVATIONS,
     ],
     parse: parse::<AdaRound>,
 };
@@ -71,6 +73,7 @@ struct Raw {
     samples: Option<usize>,
     #[serde(default)]
     correct: Correct,
+    activations: Option<Calibration>,
     clip: Option<String>,
     iterations: Option<u32>,
     rate: Option<f64>,
@@ -82,7 +85,8 @@ impl TryFrom<Raw> for AdaRound {
 
     fn try_from(raw: Raw) -> Result<Self, QuantError> {
         Ok(Self {
-            calibrated: Calibrated::read(raw.grid.as_deref(), raw.per, raw.samples, raw.correct)?,
+            calibrated: Calibrated::read(raw.grid.as_deref(), raw.per, raw.samples, raw.correct)?
+                .fixing(raw.activations),
             clip: samples::read_clip(raw.clip.as_deref())?,
             learning: Learning::new(
                 raw.iterations.unwrap_or(1000),

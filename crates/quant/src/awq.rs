@@ -15,6 +15,7 @@ use nlpress_packed::Per;
 use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
 use serde::Deserialize;
 
+use crate::calibration::{ACTIVATIONS, Calibration};
 use crate::correct::Correct;
 use crate::lattice::{Lattice, Plain, Span};
 use crate::moments::{Moments, off};
@@ -55,13 +56,17 @@ struct Raw {
     samples: Option<usize>,
     #[serde(default)]
     correct: Correct,
+    activations: Option<Calibration>,
 }
 
 impl TryFrom<Raw> for Awq {
     type Error = QuantError;
 
     fn try_from(raw: Raw) -> Result<Self, QuantError> {
-        Ok(Self { calibrated: Calibrated::read(raw.grid.as_deref(), raw.per, raw.samples, raw.correct)? })
+        Ok(Self {
+            calibrated: Calibrated::read(raw.grid.as_deref(), raw.per, raw.samples, raw.correct)?
+                .fixing(raw.activations),
+        })
     }
 }
 

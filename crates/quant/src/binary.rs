@@ -10,6 +10,7 @@ use nlpress_packed::{Grid, Per, Values};
 use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, Tuning, parse};
 use serde::Deserialize;
 
+use crate::calibration::{ACTIVATIONS, Calibration};
 use crate::ladder::{Kept, hold};
 use crate::lesson::{DISTILL, Lesson};
 use crate::qat::{TRAIN, read_per};
@@ -24,6 +25,7 @@ pub struct Binary {
     per: Per,
     train: Option<Tuning>,
     distill: Option<Lesson>,
+    activations: Option<Calibration>,
 }
 
 #[derive(Deserialize)]
@@ -32,6 +34,7 @@ struct Raw {
     per: Option<String>,
     train: Option<toml::Value>,
     distill: Option<Lesson>,
+    activations: Option<Calibration>,
 }
 
 impl TryFrom<Raw> for Binary {
@@ -40,7 +43,7 @@ impl TryFrom<Raw> for Binary {
     fn try_from(raw: Raw) -> Result<Self, QuantError> {
         let per = read_per(raw.per.as_deref())?;
         let (train, distill) = course(raw.train, raw.distill)?;
-        Ok(Self { per, train, distill })
+        Ok(Self { per, train, distill, activations: raw.activations })
     }
 }
 
@@ -57,6 +60,7 @@ pub const KIND: Kind = Kind {
         ("per", "\"channel\" (default): the scale of each output; \"tensor\": of each site"),
         (TRAIN.0, OR_NONE),
         DISTILL,
+        ACTIVATIONS,
     ],
     parse: parse::<Binary>,
 };
@@ -97,7 +101,8 @@ impl Technique for Binary {
     }
 
     fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
-        sites::plan(before, on, Values::int(Grid::Binary, self.per), problems)
+        let after = sites::plan(before, on, Values::int(Grid::Binary, self.per), problems);
+        Calibration::plan_if(self.activations.as_ref(), after, on)
     }
 
     fn apply(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
@@ -105,6 +110,7 @@ impl Technique for Binary {
             tuning: self.train.as_ref(),
             lesson: self.distill.as_ref(),
             tensor: self.per == Per::Tensor,
+            activations: self.activations.as_ref(),
             start: &|_| Box::new(Signs),
         };
         course.pack(model, on, Grid::Binary, cx)

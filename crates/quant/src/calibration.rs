@@ -191,8 +191,26 @@ fn divergence(p: &[f64], q: &[f64]) -> f64 {
 }
 
 impl Calibration {
+    /// [`plan`](Calibration::plan) where there is a calibration.
+    pub(crate) fn plan_if(calibration: Option<&Self>, before: Outline, on: &[SiteId]) -> Outline {
+        if calibration.is_some() { Self::plan(before, on) } else { before }
+    }
+
+    /// [`apply`](Calibration::apply) where there is a calibration.
+    pub(crate) fn apply_if(
+        calibration: Option<&Self>,
+        model: Model,
+        on: &[SiteId],
+        cx: &mut Cx<'_>,
+    ) -> Result<Model, StepError> {
+        match calibration {
+            Some(calibration) => calibration.apply(model, on, cx),
+            None => Ok(model),
+        }
+    }
+
     /// The outline with the activations of the sites fixed, where they are integers.
-    pub(crate) fn plan(before: Outline, on: &[SiteId]) -> Outline {
+    fn plan(before: Outline, on: &[SiteId]) -> Outline {
         let mut after = before;
         for id in on {
             if let Some(site) = after.site_mut(id)
@@ -209,7 +227,7 @@ impl Calibration {
     ///
     /// # Errors
     /// [`StepError`] when asked to stop, or the network cannot run.
-    pub(crate) fn apply(&self, mut model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
+    fn apply(&self, mut model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
         let mut rows: Vec<usize> = (0..cx.train.len()).collect();
         cx.seed.derive("calibration").stream(0).shuffle(&mut rows);
         rows.truncate(self.samples);

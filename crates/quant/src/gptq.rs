@@ -18,6 +18,7 @@ use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, 
 use serde::Deserialize;
 
 use crate::awq;
+use crate::calibration::{ACTIVATIONS, Calibration};
 use crate::correct::Correct;
 use crate::lattice::{Coded, Lattice, Plain, Span};
 use crate::moments::Moments;
@@ -48,6 +49,7 @@ pub const KIND: Kind = Kind {
         ("clip", "\"mse\" (default): the range of least squared error; \"max\": the range of all entries"),
         SAMPLES,
         CORRECT,
+        ACTIVATIONS,
     ],
     parse: parse::<Gptq>,
 };
@@ -84,6 +86,7 @@ struct Raw {
     samples: Option<usize>,
     #[serde(default)]
     correct: Correct,
+    activations: Option<Calibration>,
     #[serde(default)]
     order: Order,
     damping: Option<f64>,
@@ -100,7 +103,8 @@ impl TryFrom<Raw> for Gptq {
             return Err(QuantError::Setting { key: "damping", value: damping.to_string(), bound });
         }
         Ok(Self {
-            calibrated: Calibrated::read(raw.grid.as_deref(), raw.per, raw.samples, raw.correct)?,
+            calibrated: Calibrated::read(raw.grid.as_deref(), raw.per, raw.samples, raw.correct)?
+                .fixing(raw.activations),
             order: raw.order,
             damping,
             clip: samples::read_clip(raw.clip.as_deref())?,

@@ -147,7 +147,7 @@ impl Technique for Integers {
 
     fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
         let after = sites::plan(before, on, self.rounding.values(), problems);
-        if self.activations.is_some() { Calibration::plan(after, on) } else { after }
+        Calibration::plan_if(self.activations.as_ref(), after, on)
     }
 
     fn apply(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
@@ -155,10 +155,7 @@ impl Technique for Integers {
             let shape = (layer.shape.inputs, layer.shape.outputs);
             self.rounding.pack(&layer.weight.values(), shape, keep, index)
         })?;
-        match &self.activations {
-            Some(calibration) => calibration.apply(model, on, cx),
-            None => Ok(model),
-        }
+        Calibration::apply_if(self.activations.as_ref(), model, on, cx)
     }
 }
 

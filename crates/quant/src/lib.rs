@@ -6,6 +6,7 @@
 //! - [`awq`]: the same, finer for large inputs, in the ranges that outputs feel least (`quant.awq`).
 //! - [`adaround`]: the same, with learned rounding (`quant.adaround`).
 //! - [`correct`]: what these put right afterwards: the mean of each output, the length of its weights.
+//! - [`smooth`]: large activations evened out before anything is rounded (`quant.smooth`).
 //! - [`codebook`]: weights as entries of a list (`quant.kmeans`, `quant.product`).
 //! - [`qat`], [`ternary`], [`binary`]: networks that are trained while their weights are rounded (`quant.qat`,
 //!   `quant.ternary`, `quant.binary`); their arithmetic is [`ladder`].
@@ -42,6 +43,7 @@ mod samples;
 mod settings;
 mod shadow;
 mod sites;
+pub mod smooth;
 pub mod ternary;
 
 pub use calibration::{Calibration, Calibrator};
@@ -67,6 +69,7 @@ pub const KINDS: &[Kind] = &[
     gptq::KIND,
     awq::KIND,
     adaround::KIND,
+    smooth::KIND,
     codebook::KMEANS,
     codebook::PRODUCT,
     mixed::KIND,

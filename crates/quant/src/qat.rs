@@ -22,6 +22,7 @@ use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, 
 use nlpress_train::adam::Adam;
 use serde::Deserialize;
 
+use crate::calibration::{ACTIVATIONS, Calibration};
 use crate::ladder::{Kept, Ladder};
 use crate::lesson::{DISTILL, Lesson};
 use crate::shadow::{Course, Rounded, Rule};
@@ -36,6 +37,7 @@ pub struct Qat {
     step: Step,
     train: Tuning,
     distill: Option<Lesson>,
+    activations: Option<Calibration>,
 }
 
 /// Where scales come from.
@@ -59,6 +61,7 @@ struct Raw {
     #[serde(default)]
     train: toml::Table,
     distill: Option<Lesson>,
+    activations: Option<Calibration>,
 }
 
 impl TryFrom<Raw> for Qat {
@@ -71,6 +74,7 @@ impl TryFrom<Raw> for Qat {
             step: raw.step,
             train: training(raw.train)?,
             distill: raw.distill,
+            activations: raw.activations,
         })
     }
 }
@@ -96,6 +100,7 @@ pub const KIND: Kind = Kind {
         ),
         TRAIN,
         DISTILL,
+        ACTIVATIONS,
     ],
     parse: parse::<Qat>,
 };
@@ -195,7 +200,8 @@ impl Technique for Qat {
     }
 
     fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
-        sites::plan(before, on, Values::int(self.ladder.grid(), self.per), problems)
+        let after = sites::plan(before, on, Values::int(self.ladder.grid(), self.per), problems);
+        Calibration::plan_if(self.activations.as_ref(), after, on)
     }
 
     fn apply(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
@@ -210,6 +216,7 @@ impl Technique for Qat {
             tuning: Some(&self.train),
             lesson: self.distill.as_ref(),
             tensor: self.per == Per::Tensor,
+            activations: self.activations.as_ref(),
             start: &start,
         };
         course.pack(model, on, self.ladder.grid(), cx)

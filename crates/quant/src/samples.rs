@@ -11,6 +11,7 @@ use nlpress_technique::solve::SolveError;
 use nlpress_technique::{Cx, Problem, StepError};
 use std::collections::BTreeMap;
 
+use crate::calibration::Calibration;
 use crate::correct::{self, Correct};
 use crate::lattice::{Coded, Lattice, Plain, Span};
 use crate::moments::{Moments, Seen, off};
@@ -49,6 +50,7 @@ pub(crate) struct Calibrated {
     pub(crate) lattice: Lattice,
     samples: usize,
     correct: Correct,
+    activations: Option<Calibration>,
 }
 
 /// Reads the setting of a range.
@@ -88,7 +90,12 @@ impl Calibrated {
             let bound = "\"none\" or \"bias\" with per = \"tensor\", which has no scale for each output";
             return Err(QuantError::Setting { key: "correct", value, bound });
         }
-        Ok(Self { lattice, samples, correct })
+        Ok(Self { lattice, samples, correct, activations: None })
+    }
+
+    /// The same, with the activations of its sites fixed afterwards.
+    pub(crate) fn fixing(self, activations: Option<Calibration>) -> Self {
+        Self { activations, ..self }
     }
 
     /// The outline with the selected sites packed.
@@ -97,12 +104,24 @@ impl Calibrated {
             let why = format!("it has {} inputs, but at most {WIDEST} can be looked at", site.shape.inputs);
             problems.push(Problem::at(&site.id, why));
         }
-        sites::plan(before, on, self.lattice.values(), problems)
+        let after = sites::plan(before, on, self.lattice.values(), problems);
+        Calibration::plan_if(self.activations.as_ref(), after, on)
     }
 
     /// Packs the selected sites in the order of the forward pass, each with what `choose` makes of it and of the
     /// inputs that the sites before it now give.
     pub(crate) fn pack(
+        &self,
+        model: Model,
+        on: &[SiteId],
+        cx: &mut Cx<'_>,
+        choose: &mut dyn FnMut(&Task<'_>) -> Result<Choice, StepError>,
+    ) -> Result<Model, StepError> {
+        let model = self.pack_weights(model, on, cx, choose)?;
+        Calibration::apply_if(self.activations.as_ref(), model, on, cx)
+    }
+
+    fn pack_weights(
         &self,
         mut model: Model,
         on: &[SiteId],
@@ -355,7 +374,7 @@ impl From<Best<'_>> for Choice {
 
 /// The site whose outputs can be divided, each by a number above zero, so that the inputs of `id` are, and nothing
 /// else changes.
-fn absorber(spec: &Spec, id: &SiteId) -> Option<SiteId> {
+pub(crate) fn absorber(spec: &Spec, id: &SiteId) -> Option<SiteId> {
     if spec.ranks().contains_key(id) {
         return Some(id.reduce());
     }

@@ -18,6 +18,7 @@ use std::borrow::Cow;
 use std::fmt::Debug;
 use std::ops::Range;
 
+use crate::calibration::Calibration;
 use crate::ladder::Kept;
 use crate::lesson::Lesson;
 use crate::sites;
@@ -158,6 +159,8 @@ pub(crate) struct Course<'a> {
     pub lesson: Option<&'a Lesson>,
     /// Whether one scale serves a whole site.
     pub tensor: bool,
+    /// How the activations of the sites are fixed afterwards.
+    pub activations: Option<&'a Calibration>,
     /// The rule of each site.
     pub start: &'a Start<'a>,
 }
@@ -223,6 +226,7 @@ impl Course<'_> {
             let q: Vec<i32> = integers.iter().map(|q| *q as i32).collect();
             Ok(Matrix::quantized((inputs, outputs), grid, &q, scales, keep, index)?)
         })?;
+        let model = Calibration::apply_if(self.activations, model, on, cx)?;
         if self.tuning.is_some() {
             cx.measure(Measurement::higher("valid_accuracy", score(&model, cx)?, "1"));
         }

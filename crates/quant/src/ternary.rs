@@ -11,6 +11,7 @@ use nlpress_packed::{Grid, Per, Values};
 use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, Tuning, parse};
 use serde::Deserialize;
 
+use crate::calibration::{ACTIVATIONS, Calibration};
 use crate::ladder::Kept;
 use crate::lesson::{DISTILL, Lesson};
 use crate::qat::{TRAIN, read_per, training};
@@ -27,6 +28,7 @@ pub struct Ternary {
     per: Per,
     train: Option<Tuning>,
     distill: Option<Lesson>,
+    activations: Option<Calibration>,
 }
 
 #[derive(Deserialize)]
@@ -35,6 +37,7 @@ struct Raw {
     per: Option<String>,
     train: Option<toml::Value>,
     distill: Option<Lesson>,
+    activations: Option<Calibration>,
 }
 
 impl TryFrom<Raw> for Ternary {
@@ -43,7 +46,7 @@ impl TryFrom<Raw> for Ternary {
     fn try_from(raw: Raw) -> Result<Self, QuantError> {
         let per = read_per(raw.per.as_deref())?;
         let (train, distill) = course(raw.train, raw.distill)?;
-        Ok(Self { per, train, distill })
+        Ok(Self { per, train, distill, activations: raw.activations })
     }
 }
 
@@ -77,6 +80,7 @@ pub const KIND: Kind = Kind {
         ("per", "\"channel\" (default): threshold and scale of each output; \"tensor\": of each site"),
         (TRAIN.0, OR_NONE),
         DISTILL,
+        ACTIVATIONS,
     ],
     parse: parse::<Ternary>,
 };
@@ -127,7 +131,8 @@ impl Technique for Ternary {
     }
 
     fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
-        sites::plan(before, on, Values::int(Grid::Ternary, self.per), problems)
+        let after = sites::plan(before, on, Values::int(Grid::Ternary, self.per), problems);
+        Calibration::plan_if(self.activations.as_ref(), after, on)
     }
 
     fn apply(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
@@ -135,6 +140,7 @@ impl Technique for Ternary {
             tuning: self.train.as_ref(),
             lesson: self.distill.as_ref(),
             tensor: self.per == Per::Tensor,
+            activations: self.activations.as_ref(),
             start: &|_| Box::new(Thresholds),
         };
         course.pack(model, on, Grid::Ternary, cx)

@@ -1,0 +1,307 @@
+//! `quant.smooth`: what makes activations hard to round moves into the weights, before either is rounded.
+//!
+//! Some inputs of a site are much larger than the others, and one scale for all of them is then too coarse for most.
+//! Dividing input `i` by a factor and multiplying row `i` of the weight by it changes nothing, but evens them out: with
+//! `s_i = max|x_i|^α / max|w_i|^(1-α)` (Xiao et al. 2023, SmoothQuant, arXiv:2211.10438) the difficulty is shared between
+//! activations and weights. The division is folded into the site before, exactly: a ReLU does not feel a positive factor,
+//! nor does attention on its values. α is searched, by the error of the site's outputs with both rounded to 8 bits;
+//! leaving everything as it is is among what is tried.
+//!
+//! The network stays one of floats: quantize it afterwards. Where nothing before a site can take the factors (the first
+//! site, those after a normalisation), `per = "row"` of `quant.int8` has a factor for each input instead.
+
+use nlpress_core::Measurement;
+use nlpress_model::{Layer, Model, Network, Outline, SiteId, Weight};
+use nlpress_packed::{Grid, Index, quantize_row_at};
+use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
+use serde::Deserialize;
+
+use crate::rounding::Rounding;
+use crate::samples::absorber;
+use crate::{QuantError, sites};
+
+/// Values of α that are tried: in twentieths from 0 to 1.
+const TRIED: usize = 20;
+/// Activations' levels.
+const LEVELS: i32 = 127;
+
+/// The technique's entry.
+pub const KIND: Kind = Kind {
+    name: "quant.smooth",
+    family: Family::Quantize,
+    summary: "large inputs of a site are divided by factors that its weights take up, so that both round well",
+    source: "Xiao et al. 2023, SmoothQuant, arXiv:2211.10438",
+    example: "samples = 32",
+    on: &["**"],
+    settings: &[
+        (
+            "alpha",
+            "how much of the difficulty goes into the weights, from 0 to 1; searched when it is not given",
+        ),
+        ("samples", "training rows to look at, from 1 to 100000, drawn by the seed; 256 by default"),
+    ],
+    parse: parse::<Smooth>,
+};
+
+/// The checked configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(try_from = "Raw")]
+pub struct Smooth {
+    alpha: Option<f64>,
+    samples: usize,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    alpha: Option<f64>,
+    samples: Option<usize>,
+}
+
+impl TryFrom<Raw> for Smooth {
+    type Error = QuantError;
+
+    fn try_from(raw: Raw) -> Result<Self, QuantError> {
+        let bad = |key, value: String, bound| Err(QuantError::Setting { key, value, bound });
+        if let Some(alpha) = raw.alpha.filter(|alpha| !(0.0..=1.0).contains(alpha)) {
+            return bad("alpha", alpha.to_string(), "between 0 and 1");
+        }
+        match raw.samples.unwrap_or(256) {
+            samples @ 1..=100_000 => Ok(Self { alpha: raw.alpha, samples }),
+            other => bad("samples", other.to_string(), "between 1 and 100000"),
+        }
+    }
+}
+
+/// The factor of each input: `max|x_i|^α / max|w_i|^(1-α)`, and 1 where the input or its weights are always zero.
+///
+/// `inputs` is `[rows, width]`, `weights` `[width, outputs]`.
+pub fn factors(inputs: &[f32], weights: &[f32], width: usize, alpha: f64) -> Vec<f32> {
+    let mut largest = vec![0.0_f32; width];
+    for row in inputs.chunks_exact(width.max(1)) {
+        largest.iter_mut().zip(row).for_each(|(m, x)| *m = m.max(x.abs()));
+    }
+    let outputs = weights.len() / width.max(1);
+    let rows = weights.chunks_exact(outputs.max(1));
+    largest
+        .iter()
+        .zip(rows)
+        .map(|(x, row)| {
+            let w = row.iter().fold(0.0_f32, |m, w| m.max(w.abs()));
+            let factor = f64::from(*x).powf(alpha) / f64::from(w).powf(1.0 - alpha);
+            let usable = *x > 0.0 && w > 0.0 && factor.is_finite() && factor > 1e-6 && factor < 1e6;
+            if usable { factor as f32 } else { 1.0 }
+        })
+        .collect()
+}
+
+/// The mean squared error of a site's outputs, when its inputs are rounded to 8 bits with one scale and its weights to
+/// 8-bit integers with one for each output, after `factors`.
+///
+/// # Errors
+/// [`QuantError`] when numbers are not finite or do not fit.
+pub fn error(inputs: &[f32], weights: &[f32], factors: &[f32]) -> Result<f64, QuantError> {
+    let width = factors.len();
+    let outputs = weights.len() / width.max(1);
+    let scaled: Vec<f32> = weights
+        .chunks_exact(outputs.max(1))
+        .zip(factors)
+        .flat_map(|(row, f)| row.iter().map(move |w| w * f))
+        .collect();
+    let rounded = Rounding::new(Grid::Int8).pack(&scaled, (width, outputs), None, Index::Full)?.unpack();
+    let smooth: Vec<f32> =
+        inputs.chunks_exact(width).flat_map(|row| row.iter().zip(factors).map(|(x, f)| x / f)).collect();
+    let scale = smooth.iter().fold(0.0_f32, |m, x| m.max(x.abs())) / LEVELS as f32;
+    if scale == 0.0 {
+        return Ok(0.0);
+    }
+    let mut levels = vec![0; width];
+    let (mut total, mut count) = (0.0, 0_u64);
+    for (exact, smooth) in inputs.chunks_exact(width).zip(smooth.chunks_exact(width)) {
+        quantize_row_at(smooth, scale, LEVELS, &mut levels);
+        let mut off = vec![0.0_f64; outputs];
+        for (i, (x, level)) in exact.iter().zip(&levels).enumerate() {
+            let approximate = f64::from(*level as f32 * scale);
+            if *x == 0.0 && approximate == 0.0 {
+                continue;
+            }
+            let (w, r) = (&weights[i * outputs..][..outputs], &rounded[i * outputs..][..outputs]);
+            for ((off, w), r) in off.iter_mut().zip(w).zip(r) {
+                *off += f64::from(*x) * f64::from(*w) - approximate * f64::from(*r);
+            }
+        }
+        total += off.iter().map(|off| off * off).sum::<f64>();
+        count += outputs as u64;
+    }
+    Ok(total / count.max(1) as f64)
+}
+
+impl Smooth {
+    /// The factors that make the least error, with their α; `None` for leaving all as it is.
+    fn best(
+        &self,
+        inputs: &[f32],
+        weights: &[f32],
+        width: usize,
+    ) -> Result<Option<(f64, Vec<f32>)>, QuantError> {
+        let tried: Vec<f64> = match self.alpha {
+            Some(alpha) => vec![alpha],
+            None => (0..=TRIED).map(|n| n as f64 / TRIED as f64).collect(),
+        };
+        let mut least = match self.alpha {
+            Some(_) => f64::INFINITY,
+            None => error(inputs, weights, &vec![1.0; width])?,
+        };
+        let mut best = None;
+        for alpha in tried {
+            let factors = factors(inputs, weights, width, alpha);
+            let found = error(inputs, weights, &factors)?;
+            if found < least {
+                (least, best) = (found, Some((alpha, factors)));
+            }
+        }
+        Ok(best)
+    }
+}
+
+impl Technique for Smooth {
+    fn needs(&self) -> Needs {
+        Needs { training: true, ..Needs::default() }
+    }
+
+    fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
+        if on.is_empty() {
+            problems.push(Problem::of_step("no site is selected"));
+        }
+        for id in on {
+            match before.site(id) {
+                None => problems.push(sites::missing(before, id)),
+                Some(site) if sites::index(site.form).is_none() => {
+                    problems.push(Problem::at(id, format!("it is already {}", site.form)));
+                }
+                Some(_) => {}
+            }
+        }
+        let taken = on.iter().any(|id| absorber(&before.spec, id).is_some());
+        if !on.is_empty() && !taken {
+            problems.push(Problem::of_step("nothing before any of the selected sites can take a factor"));
+        }
+        before.clone()
+    }
+
+    fn apply(&self, mut model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
+        let mut drawn: Vec<usize> = (0..cx.train.len()).collect();
+        cx.seed.derive("calibration").stream(0).shuffle(&mut drawn);
+        drawn.truncate(self.samples);
+        drawn.sort_unstable();
+        let sites: Vec<SiteId> = model.layers().iter().map(|l| l.id.clone()).collect();
+        for (site, id) in sites.iter().enumerate().filter(|(_, id)| on.contains(id)) {
+            cx.progress("smoothing", site, sites.len())?;
+            let failed = |why: String| StepError::Failed(format!("site {id}: {why}"));
+            let Some(before) = absorber(model.spec(), id) else {
+                cx.note(format!("{id}: nothing before it can take a factor for each input"));
+                continue;
+            };
+            let takes = model.layer(&before).is_some_and(|layer| layer.weight.is_trainable());
+            if !takes {
+                cx.note(format!("{id}: {before}, which could take its factors, is packed already"));
+                continue;
+            }
+            let inputs = Network::bind(&model, cx.backend).site_inputs(site, cx.train.rows(), &drawn)?;
+            let mut dense = Vec::new();
+            inputs.densify(0..inputs.len(), &mut dense);
+            let weights = model.layers()[site].weight.values().into_owned();
+            let width = model.layers()[site].shape.inputs;
+            let best = self.best(&dense, &weights, width).map_err(|e| failed(e.to_string()))?;
+            let plain = error(&dense, &weights, &vec![1.0; width]).map_err(|e| failed(e.to_string()))?;
+            let Some((alpha, factors)) = best else {
+                cx.note(format!("{id}: as it is, its outputs are off the least"));
+                continue;
+            };
+            let after = error(&dense, &weights, &factors).map_err(|e| failed(e.to_string()))?;
+            cx.measure(Measurement::lower(&format!("smooth_error_ratio.{id}"), after / plain, "1"));
+            cx.note(format!("{id}: α = {alpha}"));
+            let (spec, mut layers) = model.into_parts();
+            for layer in &mut layers {
+                if &layer.id == id {
+                    scale(layer, |input, _| factors[input]);
+                } else if layer.id == before {
+                    scale(layer, |_, output| 1.0 / factors[output]);
+                    layer.bias.iter_mut().zip(&factors).for_each(|(b, f)| *b /= f);
+                }
+            }
+            model = Model::new(spec, layers)?;
+        }
+        Ok(model)
+    }
+}
+
+/// Multiplies each entry of a weight of floats.
+fn scale(layer: &mut Layer, factor: impl Fn(usize, usize) -> f32) {
+    let outputs = layer.shape.outputs;
+    if let Weight::Dense(values) | Weight::Masked { values, .. } = &mut layer.weight {
+        for (at, value) in values.iter_mut().enumerate() {
+            *value *= factor(at / outputs, at % outputs);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nlpress_core::{BackendKind, Seed, event::Quiet};
+    use nlpress_technique::contract::Bench;
+
+    /// Inputs of which one is fifty times the others.
+    fn lopsided() -> (Vec<f32>, Vec<f32>) {
+        let mut rng = Seed(1).stream(0);
+        let inputs = (0..40 * 8).map(|i| rng.normal().abs() * if i % 8 == 3 { 50.0 } else { 1.0 }).collect();
+        let weights = (0..8 * 5).map(|_| rng.normal()).collect();
+        (inputs, weights)
+    }
+
+    #[test]
+    fn an_outlier_is_evened_out() {
+        let (inputs, weights) = lopsided();
+        let plain = error(&inputs, &weights, &[1.0; 8]).unwrap();
+        let smooth = Smooth { alpha: None, samples: 1 };
+        let (alpha, found) = smooth.best(&inputs, &weights, 8).unwrap().unwrap();
+        let after = error(&inputs, &weights, &found).unwrap();
+        assert!(after < 0.5 * plain && alpha > 0.0, "{after} {plain} {alpha}");
+        assert!(found[3] > 3.0 * found[2]);
+        for alpha in [0.0, 0.5, 1.0] {
+            let tried = factors(&inputs, &weights, 8, alpha);
+            assert!(after <= error(&inputs, &weights, &tried).unwrap());
+        }
+    }
+
+    #[test]
+    fn factors_are_worked_out_by_hand() {
+        assert_eq!(factors(&[4.0, 0.0, -1.0, 0.0], &[1.0, 5.0], 2, 0.5), [2.0, 1.0]);
+        assert_eq!(factors(&[4.0], &[0.0], 1, 0.5), [1.0]);
+    }
+
+    #[test]
+    fn answers_stay_what_they_were() {
+        let backend = BackendKind::compiled()[0].open().unwrap();
+        for bench in [Bench::new(&backend).unwrap(), Bench::attention(&backend).unwrap()] {
+            let on: Vec<SiteId> = bench.model().layers().iter().map(|l| l.id.clone()).collect();
+            let mut cx = Cx::new(Seed(1), &backend, (bench.valid(), bench.valid()), &Quiet);
+            let technique = Smooth { alpha: Some(0.5), samples: 40 };
+            let after = technique.apply(bench.model().clone(), &on, &mut cx).unwrap();
+            assert_ne!(&after, bench.model());
+            let logits = |model: &Model| Network::bind(model, &backend).logits_of(bench.valid()).unwrap();
+            for (a, b) in logits(&after).iter().zip(logits(bench.model())) {
+                assert!((a - b).abs() < 1e-3 * b.abs().max(1.0), "{a} {b}");
+            }
+        }
+    }
+
+    #[test]
+    fn settings_are_checked() {
+        let read = |text: &str| toml::from_str::<Smooth>(text).map_err(|e| e.message().to_owned());
+        assert!(read(KIND.example).is_ok());
+        assert!(read("alpha = 1.5").unwrap_err().contains("alpha is 1.5"));
+        assert!(read("samples = 0").unwrap_err().contains("samples is 0"));
+    }
+}
