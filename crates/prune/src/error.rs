@@ -1,5 +1,7 @@
 //! Why a pruning cannot be done.
 
+use nlpress_technique::solve::SolveError;
+
 /// A setting, a slice or a module that pruning refuses.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -59,6 +61,12 @@ pub enum PruneError {
         /// What is wrong with it.
         why: String,
     },
+}
+
+impl From<SolveError> for PruneError {
+    fn from(error: SolveError) -> Self {
+        Self::Length { what: error.what, found: error.found, expected: error.expected }
+    }
 }
 
 impl PruneError {

@@ -291,7 +291,7 @@ impl SparseGpt {
     ) -> Result<Surgery, StepError> {
         let layer = &model.layers()[site];
         let mut gram = Gram::new(layer.shape.inputs);
-        each_input(model, site, self.rows, "summing up inputs", cx, &mut |rows| gram.add(rows))?;
+        each_input(model, site, self.rows, "summing up inputs", cx, &mut |rows| Ok(gram.add(rows)?))?;
         cx.progress("inverting", site, model.layers().len())?;
         Surgery::new(&layer.weight.values(), &layer.bias, &importance[site], &gram, self.damping)
             .map_err(|e| StepError::Failed(format!("site {}: {e}", layer.id)))

@@ -2,6 +2,11 @@
 //!
 //! - [`integers`]: weights as integers of 32 to 2 bits, rounded to the nearest (`quant.int8` and its like).
 //! - [`floats`]: weights as 16-bit floats (`quant.f16`, `quant.bf16`).
+//! - [`gptq`]: integers of a few bits, where later inputs make up for the rounding of earlier ones (`quant.gptq`).
+//! - [`awq`]: the same, finer for large inputs, in the ranges that outputs feel least (`quant.awq`).
+//! - [`adaround`]: the same, with learned rounding (`quant.adaround`).
+//! - [`correct`]: what these put right afterwards: the mean of each output, the length of its weights.
+//! - [`codebook`]: weights as entries of a list (`quant.kmeans`, `quant.product`).
 //! - [`qat`], [`ternary`], [`binary`]: networks that are trained while their weights are rounded (`quant.qat`,
 //!   `quant.ternary`, `quant.binary`); their arithmetic is [`ladder`].
 //! - [`mixed`]: to each site the precision that a budget allows (`quant.mixed`).
@@ -12,20 +17,28 @@
 //! How integers lie in memory and how they are multiplied is `nlpress-packed`'s; this crate decides which
 //! integers and scales stand for which floats, and refuses to know what a file or a pipeline is.
 
+pub mod adaround;
+pub mod awq;
 pub mod binary;
 pub mod calibration;
+pub mod codebook;
+pub mod correct;
 pub mod error;
 pub mod floats;
+pub mod gptq;
 pub mod gradient;
 pub mod gradients;
 pub mod integers;
 pub mod ladder;
+pub mod lattice;
 mod lesson;
 pub mod mixed;
 pub mod module;
+pub mod moments;
 pub mod noise;
 pub mod qat;
 pub mod rounding;
+mod samples;
 mod settings;
 mod shadow;
 mod sites;
@@ -51,6 +64,11 @@ pub const KINDS: &[Kind] = &[
     integers::INT32,
     floats::F16,
     floats::BF16,
+    gptq::KIND,
+    awq::KIND,
+    adaround::KIND,
+    codebook::KMEANS,
+    codebook::PRODUCT,
     mixed::KIND,
     gradients::KIND,
     qat::KIND,

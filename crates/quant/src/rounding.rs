@@ -58,10 +58,11 @@ pub struct Integers {
 }
 
 impl Rounding {
-    /// Symmetric, a scale for each output; up to 8 bits and more the largest magnitude is kept, with fewer bits the
-    /// range of least squared error.
+    /// Symmetric, a scale for each output; the largest magnitude is kept, except with 2 bits and fewer, which take the
+    /// range of least squared error. (With 3 and 4 bits a smaller error of the weights is a larger one of the answers:
+    /// what is clipped are the weights that matter.)
     pub fn new(grid: Grid) -> Self {
-        let clip = if grid.levels() >= 127 { Clip::Max } else { Clip::Mse };
+        let clip = if grid.has_zero() && grid.levels() > 1 { Clip::Max } else { Clip::Mse };
         Self { grid, per: Per::Channel, clip, zero_points: false, power_of_two: false }
     }
 

@@ -15,7 +15,7 @@ pub(crate) const PER: (&str, &str) = (
 /// What `clip` is.
 pub(crate) const CLIP: (&str, &str) = (
     "clip",
-    "\"max\": the range of all entries, the default from 8 bits up; \"mse\": the range of least squared error, the \
+    "\"max\": the range of all entries, the default from 3 bits up; \"mse\": the range of least squared error, the \
      default below",
 );
 /// What is said of a `per` that is none.

@@ -52,7 +52,7 @@ pub(crate) fn pack(
     make: &Make<'_>,
 ) -> Result<Model, StepError> {
     let (spec, mut layers) = model.into_parts();
-    let (mut all, mut before, mut after) = (Noise::default(), 0, 0);
+    let mut totals = Totals::default();
     for (done, id) in on.iter().enumerate() {
         cx.progress("quantizing", done, on.len())?;
         let failed = |why: String| StepError::Failed(format!("site {id}: {why}"));
@@ -66,25 +66,52 @@ pub(crate) fn pack(
             _ => None,
         };
         let matrix = make(layer, keep, index).map_err(|e| failed(e.to_string()))?;
-        let (exact, restored) = (layer.weight.values(), matrix.unpack());
-        let noise = Noise::between(&exact, &restored);
-        let furthest = exact.iter().zip(&restored).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-        cx.measure(Measurement::higher(&format!("sqnr.{id}"), noise.decibels(), "dB"));
-        cx.measure(Measurement::lower(&format!("largest_error.{id}"), furthest.into(), "1"));
-        if let Some(bits) = accumulator_bits(&matrix) {
-            cx.measure(Measurement::lower(&format!("accumulator_bits.{id}"), bits, "bits"));
-        }
-        all = all.plus(noise);
-        before +=
-            Scheme { values: Values::F32, index }.bytes(matrix.inputs(), matrix.outputs(), matrix.kept());
-        after += matrix.bytes();
+        totals.add(id, &layer.weight.values(), &matrix, index, cx);
         layer.weight = Weight::Packed { scheme: Scheme { values, index }, matrix };
     }
-    cx.measure(Measurement::lower("mean_squared_error", all.mean_squared_error(), "1"));
-    cx.measure(Measurement::lower("site_bytes_as_f32", before as f64, "bytes"));
-    cx.measure(Measurement::lower("site_bytes", after as f64, "bytes"));
+    totals.report(cx);
     cx.progress("quantizing", on.len(), on.len())?;
     Ok(Model::new(spec, layers)?)
+}
+
+/// What packing did to all sites so far.
+#[derive(Debug, Default)]
+pub(crate) struct Totals {
+    noise: Noise,
+    before: usize,
+    after: usize,
+}
+
+impl Totals {
+    /// Counts a site that was `values` and is `matrix` now.
+    pub(crate) fn add(
+        &mut self,
+        id: &SiteId,
+        values: &[f32],
+        matrix: &Matrix,
+        index: Index,
+        cx: &mut Cx<'_>,
+    ) {
+        let restored = matrix.unpack();
+        let noise = Noise::between(values, &restored);
+        let furthest = values.iter().zip(&restored).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        cx.measure(Measurement::higher(&format!("sqnr.{id}"), noise.decibels(), "dB"));
+        cx.measure(Measurement::lower(&format!("largest_error.{id}"), furthest.into(), "1"));
+        if let Some(bits) = accumulator_bits(matrix) {
+            cx.measure(Measurement::lower(&format!("accumulator_bits.{id}"), bits, "bits"));
+        }
+        self.noise = self.noise.plus(noise);
+        let floats = Scheme { values: Values::F32, index };
+        self.before += floats.bytes(matrix.inputs(), matrix.outputs(), matrix.kept());
+        self.after += matrix.bytes();
+    }
+
+    /// Reports the sums.
+    pub(crate) fn report(&self, cx: &mut Cx<'_>) {
+        cx.measure(Measurement::lower("mean_squared_error", self.noise.mean_squared_error(), "1"));
+        cx.measure(Measurement::lower("site_bytes_as_f32", self.before as f64, "bytes"));
+        cx.measure(Measurement::lower("site_bytes", self.after as f64, "bytes"));
+    }
 }
 
 /// Bits, sign included, of the largest sum that any row of activations can make with these integers; `None` for

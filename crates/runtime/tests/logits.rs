@@ -90,7 +90,10 @@ fn every_layout_computes_its_definition() {
                     // Floats are summed in another order; the logits are about 1 and the sums at most 300 long.
                     Form::Dense
                     | Form::Masked
-                    | Form::Packed(Scheme { values: Values::F32 | Values::F16 | Values::Bf16, .. }) => {
+                    | Form::Packed(Scheme {
+                        values: Values::F32 | Values::F16 | Values::Bf16 | Values::Codebook(_),
+                        ..
+                    }) => {
                         for (a, b) in found.iter().zip(&expected) {
                             assert!((a - b).abs() <= 1e-5, "{what}: {a} {b}");
                         }

@@ -9,6 +9,7 @@
 pub mod contract;
 pub mod cx;
 pub mod kind;
+pub mod solve;
 pub mod spend;
 pub mod tune;
 

@@ -3,7 +3,7 @@
 
 use nlpress_artifact::{Artifact, EncoderParts, Layer, Provenance};
 use nlpress_outline::{Form, MlpSpec, Outline, Spec};
-use nlpress_packed::{Activations, Grid, Index, Int, Matrix, Per, Scales, Scheme, Values};
+use nlpress_packed::{Activations, Codebook, Grid, Index, Int, Matrix, Per, Scales, Scheme, Values};
 use nlpress_text::{Encoder, EncoderConfig, Rows};
 
 pub(crate) const INDEXES: [Index; 7] = [
@@ -52,6 +52,7 @@ pub(crate) fn forms() -> Vec<Form> {
         affine(Grid::Int4, Per::Group(32)),
         affine(Grid::Int3, Per::Tensor),
         affine(Grid::Int2, Per::Row),
+        Values::Codebook(Codebook { width: 1, bits: 6, product: false }),
     ];
     let packed = values.into_iter().flat_map(|values| INDEXES.map(|index| Scheme { values, index }));
     let packed = packed.filter(|scheme| scheme.check().is_ok()).map(Form::Packed);
@@ -134,6 +135,13 @@ fn matrix(form: Form, inputs: usize, outputs: usize, floats: &[f32], keep: &[boo
         }
         Form::Packed(Scheme { values: Values::Bf16, index }) => {
             Matrix::bf16(inputs, outputs, floats, Some(keep), index)
+        }
+        Form::Packed(Scheme { values: Values::Codebook(codebook), index }) => {
+            let numbers: Vec<f32> = (0..codebook.numbers(outputs)).map(|n| n as f32 * 0.01 - 0.3).collect();
+            let code = |x: &f32| ((x + 0.3) * 100.0).round().clamp(0.0, 63.0) as u8;
+            let codes: Vec<u8> = floats.iter().map(code).collect();
+            let keep = (index != Index::Full).then_some(&keep[..]);
+            Matrix::coded((inputs, outputs), codebook, &numbers, &codes, (keep, index))
         }
         Form::Packed(Scheme { values: Values::Int(int), index }) => {
             Ok(integers(int, (inputs, outputs), floats, (keep, index), spread))

@@ -1,6 +1,17 @@
-//! Linear least squares with a ridge, and factors of an inverse, from streamed rows.
+//! Linear least squares with a ridge, and factors of an inverse, from streamed rows: what techniques solve that look
+//! at the inputs of a site.
 
-use crate::PruneError;
+/// A slice does not have the length that the sums are made for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{what} has {found} entries, expected {expected}")]
+pub struct SolveError {
+    /// Which slice.
+    pub what: &'static str,
+    /// Its length.
+    pub found: usize,
+    /// The length that fits.
+    pub expected: usize,
+}
 
 /// Sums of products of inputs over rows: what least squares and second derivatives are made of.
 ///
@@ -29,11 +40,23 @@ impl Gram {
     /// Takes rows `[rows, width]`.
     ///
     /// # Errors
-    /// [`PruneError::Length`] when they do not fit.
-    pub fn add(&mut self, inputs: &[f32]) -> Result<(), PruneError> {
+    /// [`SolveError`] when they do not fit.
+    pub fn add(&mut self, inputs: &[f32]) -> Result<(), SolveError> {
         let rows = inputs.len() / self.width.max(1);
-        PruneError::same_length("inputs", inputs.len(), rows * self.width)?;
+        same_length("inputs", inputs.len(), rows * self.width)?;
         inputs.chunks_exact(self.width.max(1)).for_each(|row| self.add_row(&live(row)));
+        Ok(())
+    }
+
+    /// Takes the rows of another.
+    ///
+    /// # Errors
+    /// [`SolveError`] when it is of other inputs.
+    pub fn merge(&mut self, other: &Self) -> Result<(), SolveError> {
+        same_length("inputs", other.width, self.width)?;
+        self.square.iter_mut().zip(&other.square).for_each(|(a, b)| *a += b);
+        self.inputs.iter_mut().zip(&other.inputs).for_each(|(a, b)| *a += b);
+        self.rows += other.rows;
         Ok(())
     }
 
@@ -45,6 +68,21 @@ impl Gram {
             live[..=at].iter().for_each(|&(j, y)| square[j] += x * y);
         }
         self.rows += 1;
+    }
+
+    /// Rows taken so far.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Lower triangle of inputsᵀ · inputs, `[width, width]`; what is above the diagonal is zero.
+    pub fn square(&self) -> &[f64] {
+        &self.square
+    }
+
+    /// The sum of each input over the rows, `[width]`.
+    pub fn sums(&self) -> &[f64] {
+        &self.inputs
     }
 
     /// Lower triangle `[width + 1, width + 1]` of the sums with one more input that is always one, the diagonal
@@ -64,6 +102,10 @@ impl Gram {
         all[n * n - 1] *= 1.0 + 1e-9;
         all
     }
+}
+
+fn same_length(what: &'static str, found: usize, expected: usize) -> Result<(), SolveError> {
+    if found == expected { Ok(()) } else { Err(SolveError { what, found, expected }) }
 }
 
 /// What is not zero in a row. After a ReLU, and in text rows, most numbers are zero.
@@ -104,12 +146,12 @@ impl LeastSquares {
     /// Takes rows `[rows, width]` and their targets `[rows, outputs]`.
     ///
     /// # Errors
-    /// [`PruneError::Length`] when they do not fit.
-    pub fn add(&mut self, inputs: &[f32], targets: &[f32]) -> Result<(), PruneError> {
+    /// [`SolveError`] when they do not fit.
+    pub fn add(&mut self, inputs: &[f32], targets: &[f32]) -> Result<(), SolveError> {
         let width = self.gram.width;
         let rows = inputs.len() / width.max(1);
-        PruneError::same_length("inputs", inputs.len(), rows * width)?;
-        PruneError::same_length("targets", targets.len(), rows * self.outputs)?;
+        same_length("inputs", inputs.len(), rows * width)?;
+        same_length("targets", targets.len(), rows * self.outputs)?;
         for row in 0..rows {
             let t = &targets[row * self.outputs..(row + 1) * self.outputs];
             self.targets.iter_mut().zip(t).for_each(|(sum, t)| *sum += f64::from(*t));
@@ -162,7 +204,7 @@ impl LeastSquares {
 /// when it is not positive definite.
 ///
 /// Row `i` of `u`, from the diagonal on, is what is left of the inverse once the rows before `i` are gone.
-pub(crate) fn inverse_factor(a: Vec<f64>, n: usize) -> Option<Vec<f64>> {
+pub fn inverse_factor(a: Vec<f64>, n: usize) -> Option<Vec<f64>> {
     // With rows and columns in reverse, the factor of the matrix gives that of its inverse.
     let mut l = vec![0.0; n * n];
     for i in 0..n {
@@ -190,7 +232,7 @@ pub(crate) fn inverse_factor(a: Vec<f64>, n: usize) -> Option<Vec<f64>> {
 }
 
 /// Cholesky's factor of a symmetric matrix, in its lower triangle; `None` when it is not positive definite.
-pub(crate) fn factor(a: &mut [f64], n: usize) -> Option<()> {
+pub fn factor(a: &mut [f64], n: usize) -> Option<()> {
     for i in 0..n {
         let (above, from_i) = a.split_at_mut(i * n);
         let row = &mut from_i[..n];
@@ -229,7 +271,7 @@ fn substitute(l: &[f64], b: &mut [f64], n: usize, m: usize) {
 }
 
 /// Four sums side by side, so that the compiler can use vector registers; their order is fixed.
-pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
+pub fn dot(a: &[f64], b: &[f64]) -> f64 {
     let mut sums = [0.0; 4];
     let (a4, b4) = (a.chunks_exact(4), b.chunks_exact(4));
     let tail: f64 = a4.remainder().iter().zip(b4.remainder()).map(|(x, y)| x * y).sum();
@@ -263,6 +305,20 @@ mod tests {
         fit.add(&[1.0, 0.0, 1.0, 0.0], &[3.0, 5.0]).unwrap();
         let linear = fit.solve(1e-6).unwrap();
         assert!((linear.bias[0] + linear.weight[0] - 4.0).abs() < 1e-5, "{linear:?}");
+    }
+
+    #[test]
+    fn merged_sums_are_those_of_all_rows() {
+        let rows = [1.0, 2.0, 0.0, -1.0, 3.0, 0.5];
+        let of = |rows: &[f32]| {
+            let mut gram = Gram::new(2);
+            gram.add(rows).unwrap();
+            gram
+        };
+        let (mut part, all) = (of(&rows[..2]), of(&rows));
+        part.merge(&of(&rows[2..])).unwrap();
+        assert_eq!((part.rows(), part.square(), part.sums()), (3, all.square(), all.sums()));
+        assert!(part.merge(&Gram::new(3)).is_err());
     }
 
     #[test]

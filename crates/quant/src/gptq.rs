@@ -1,0 +1,332 @@
+//! `quant.gptq`: what rounding one input's weights gets wrong, the weights of the inputs after it make up for.
+//!
+//! Frantar et al. 2022, "GPTQ: Accurate Post-Training Quantization for Generative Pre-trained Transformers",
+//! arXiv:2210.17323. A site's job is `x · W`. Inputs are rounded one after the other, for all outputs at once; the
+//! error of each, over the diagonal of what is left of the inverse second moments, is taken from the weights of the
+//! inputs that are still free (the optimal brain surgeon). With order by activation the inputs that are largest on the
+//! average come first, while there are many to make up for them; scales are then fixed before. Without it, and with
+//! scales for groups, a group's scales are fitted when it is reached, to the weights as they are then.
+//!
+//! Compensation is greedy and fits the rows that it looks at; plain rounding within the range of the least output error
+//! sometimes beats it. So that is tried as well, and more damping, and each output keeps the integers with which it is
+//! off least on rows that were held back (all outputs together where they share one scale).
+
+use nlpress_model::{Model, Outline, SiteId};
+use nlpress_packed::Per;
+use nlpress_technique::solve::inverse_factor;
+use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
+use serde::Deserialize;
+
+use crate::awq;
+use crate::correct::Correct;
+use crate::lattice::{Coded, Lattice, Plain, Span};
+use crate::moments::Moments;
+use crate::rounding::Clip;
+use crate::samples::{self, Best, CORRECT, Calibrated, GRID, PER, SAMPLES, Task};
+use crate::{QuantError, settings};
+
+/// The technique's entry.
+pub const KIND: Kind = Kind {
+    name: "quant.gptq",
+    family: Family::Quantize,
+    summary: "weights become integers of a few bits; what rounding one input gets wrong the later ones make up for",
+    source: "Frantar et al. 2022, arXiv:2210.17323; bias: Nagel et al. 2019, arXiv:1906.04721",
+    example: "grid = \"int4\"\nsamples = 64",
+    on: &["**"],
+    settings: &[
+        GRID,
+        PER,
+        (
+            "order",
+            "\"activation\": the largest inputs are rounded first; \"none\": as they lie; \"best\" (default): both \
+             are tried, and each output takes what is off least",
+        ),
+        (
+            "damping",
+            "added to the second moments' diagonal, relative to its mean, from 1e-8 to 1; 0.01 by default. 10 and 100 times as much is tried, too",
+        ),
+        ("clip", "\"mse\" (default): the range of least squared error; \"max\": the range of all entries"),
+        SAMPLES,
+        CORRECT,
+    ],
+    parse: parse::<Gptq>,
+};
+
+/// In which order inputs are rounded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// The largest on the average first.
+    Activation,
+    /// As they lie.
+    None,
+    /// Both are tried.
+    #[default]
+    Best,
+}
+
+/// The technique's configuration.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(try_from = "Raw")]
+pub struct Gptq {
+    calibrated: Calibrated,
+    order: Order,
+    damping: f64,
+    clip: Clip,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    grid: Option<String>,
+    #[serde(default, deserialize_with = "settings::per")]
+    per: Option<Per>,
+    samples: Option<usize>,
+    #[serde(default)]
+    correct: Correct,
+    #[serde(default)]
+    order: Order,
+    damping: Option<f64>,
+    clip: Option<String>,
+}
+
+impl TryFrom<Raw> for Gptq {
+    type Error = QuantError;
+
+    fn try_from(raw: Raw) -> Result<Self, QuantError> {
+        let damping = raw.damping.unwrap_or(0.01);
+        if !(1e-8..=1.0).contains(&damping) {
+            let bound = "between 1e-8 and 1";
+            return Err(QuantError::Setting { key: "damping", value: damping.to_string(), bound });
+        }
+        Ok(Self {
+            calibrated: Calibrated::read(raw.grid.as_deref(), raw.per, raw.samples, raw.correct)?,
+            order: raw.order,
+            damping,
+            clip: samples::read_clip(raw.clip.as_deref())?,
+        })
+    }
+}
+
+/// The inverse of a site's second moments, factored in the order in which its inputs are rounded.
+#[derive(Clone, Debug)]
+pub struct Inverse {
+    order: Vec<usize>,
+    /// Upper `U` with `Uᵀ · U = (H + damping)⁻¹`, rows and columns in that order.
+    factor: Vec<f64>,
+}
+
+impl Inverse {
+    /// For inputs as they lie, or the largest first.
+    ///
+    /// # Errors
+    /// [`QuantError::Setting`] when the moments cannot be inverted with so little damping.
+    pub fn new(moments: &Moments, by_activation: bool, damping: f64) -> Result<Self, QuantError> {
+        let n = moments.inputs();
+        let mut order: Vec<usize> = (0..n).collect();
+        if by_activation {
+            order.sort_by(|a, b| moments.diagonal(*b).total_cmp(&moments.diagonal(*a)));
+        }
+        let mean = (0..n).map(|i| moments.diagonal(i)).sum::<f64>() / n.max(1) as f64;
+        // Inputs that never occur are left with the damping alone: rounded, and nothing makes up for them.
+        let more = (damping * mean).max(f64::MIN_POSITIVE.sqrt());
+        let mut lower = vec![0.0; n * n];
+        for (i, from) in order.iter().enumerate() {
+            for (j, to) in order[..=i].iter().enumerate() {
+                lower[i * n + j] = moments.square()[from * n + to];
+            }
+            lower[i * n + i] += more;
+        }
+        let bound = "larger: the inputs' second moments cannot be inverted";
+        let singular = || QuantError::Setting { key: "damping", value: damping.to_string(), bound };
+        Ok(Self { order, factor: inverse_factor(lower, n).ok_or_else(singular)? })
+    }
+
+    fn as_they_lie(&self) -> bool {
+        self.order.is_sorted()
+    }
+}
+
+/// The integers of a weight, input by input, with the given scales; entries that are not kept stay zero.
+///
+/// With groups and inputs as they lie the scales are fitted anew, by `clip`, when a group is reached.
+///
+/// # Panics
+/// When the inverse is for other inputs, or the scales are not as many as the lattice has.
+pub fn compensate(
+    plain: &Plain<'_>,
+    lattice: Lattice,
+    (mut scales, clip): (Vec<f32>, Clip),
+    inverse: &Inverse,
+) -> Coded {
+    let (shape, (n, outputs)) = (plain.shape(), plain.shape());
+    assert_eq!((inverse.order.len(), scales.len()), (n, lattice.scales(shape)));
+    // In the order in which inputs are rounded.
+    let mut weights: Vec<f64> = Vec::with_capacity(n * outputs);
+    for &i in &inverse.order {
+        weights.extend(plain.values()[i * outputs..(i + 1) * outputs].iter().map(|w| f64::from(*w)));
+    }
+    let refit = matches!(lattice.span, Span::Group(_)) && inverse.as_they_lie();
+    let size = lattice.inputs(n);
+    let mut integers = vec![lattice.grid.nearest(0.0); n * outputs];
+    let mut wrong = vec![0.0; outputs];
+    for (at, &i) in inverse.order.iter().enumerate() {
+        if refit && i.is_multiple_of(size) {
+            let inputs = i..n.min(i + size);
+            let now: Vec<f32> =
+                weights[inputs.start * outputs..inputs.end * outputs].iter().map(|w| *w as f32).collect();
+            let fitted = lattice.fit(&plain.rows(inputs).with(&now), clip);
+            scales[i / size * outputs..][..outputs].copy_from_slice(&fitted);
+        }
+        let (done, rest) = weights.split_at_mut((at + 1) * outputs);
+        let d = inverse.factor[at * n + at];
+        for (o, w) in done[at * outputs..].iter().enumerate() {
+            let entry = i * outputs + o;
+            wrong[o] = 0.0;
+            if plain.kept(entry) {
+                let (integer, stands_for) = lattice.round(*w, scales[lattice.scale_of(shape, entry)]);
+                integers[entry] = integer;
+                wrong[o] = (w - f64::from(stands_for)) / d;
+            }
+        }
+        let later = inverse.order[at + 1..].iter().zip(rest.chunks_exact_mut(outputs));
+        for (u, (i, later)) in inverse.factor[at * n + at + 1..(at + 1) * n].iter().zip(later) {
+            if *u == 0.0 {
+                continue;
+            }
+            match plain.keep() {
+                None => later.iter_mut().zip(&wrong).for_each(|(w, wrong)| *w -= wrong * u),
+                Some(keep) => {
+                    let keep = &keep[i * outputs..(i + 1) * outputs];
+                    let kept = later.iter_mut().zip(&wrong).zip(keep).filter(|(_, keep)| **keep);
+                    kept.for_each(|((w, wrong), _)| *w -= wrong * u);
+                }
+            }
+        }
+    }
+    Coded { lattice, shape, integers, scales }
+}
+
+impl Gptq {
+    fn choose<'a>(&self, task: &Task<'a>) -> Result<Best<'a>, StepError> {
+        let (plain, lattice) = (&task.plain, self.calibrated.lattice);
+        let own = lattice.fit(plain, self.clip);
+        let output = awq::clip(plain, lattice, task.moments);
+        let mut best = task.nearest(lattice);
+        // Rows that were not solved for may want more damping; that is tried in one order.
+        let (first, second) = match self.order {
+            Order::Activation => (true, None),
+            Order::None => (false, None),
+            Order::Best => (true, Some((false, 1.0, "compensation as they lie"))),
+        };
+        let name = if first { "compensation, largest first" } else { "compensation as they lie" };
+        let tried = [
+            (first, 1.0, name),
+            (first, 10.0, "compensation damped 10 times"),
+            (first, 100.0, "compensation damped 100 times"),
+        ];
+        for (by_activation, times, name) in tried.into_iter().chain(second) {
+            task.progress("inverting")?;
+            let inverse = Inverse::new(task.moments, by_activation, self.damping * times)
+                .map_err(|e| task.failed(e))?;
+            for scales in [&own, &output] {
+                task.progress("rounding inputs")?;
+                best.offer(compensate(plain, lattice, (scales.clone(), self.clip), &inverse), name);
+            }
+        }
+        Ok(best)
+    }
+}
+
+impl Technique for Gptq {
+    fn needs(&self) -> Needs {
+        Needs { training: true, ..Needs::default() }
+    }
+
+    fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
+        self.calibrated.plan(before, on, problems)
+    }
+
+    fn apply(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
+        self.calibrated.pack(model, on, cx, &mut |task| Ok(self.choose(task)?.into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lattice::Span;
+    use crate::moments::tests::{rows, weight};
+    use crate::moments::{Seen, off};
+    use nlpress_packed::Grid;
+
+    fn moments(inputs: usize, seed: u64) -> Moments {
+        let mut seen = Seen::new(inputs);
+        seen.add(&rows(400, inputs, seed)).unwrap();
+        seen.moments(false)
+    }
+
+    fn error(moments: &Moments, plain: &Plain<'_>, coded: &Coded) -> f64 {
+        moments.errors(&off(plain.values(), &coded.values(plain.keep())), plain.shape().1).iter().sum()
+    }
+
+    #[test]
+    fn the_last_input_makes_up_for_the_first_exactly() {
+        // Two inputs that are always the same: what one is off, the other takes up.
+        let mut seen = Seen::new(2);
+        seen.add(&[1.0, 1.0, 2.0, 2.0]).unwrap();
+        let moments = seen.moments(false);
+        let plain = Plain::new(&[0.4, 0.4], 1, None).unwrap();
+        let lattice = Lattice { grid: Grid::Int4, span: Span::Channel };
+        let inverse = Inverse::new(&moments, false, 1e-6).unwrap();
+        let coded = compensate(&plain, lattice, (vec![1.0], Clip::Mse), &inverse);
+        assert_eq!(coded.integers, [0, 1], "0.8 in all: 0 first, then 0.8, which is 1");
+        assert_eq!(lattice.nearest(&plain, vec![1.0]).integers, [0, 0]);
+    }
+
+    #[test]
+    fn outputs_are_off_less_than_by_rounding_with_the_same_scales() {
+        let (moments, weight) = (moments(40, 3), weight(40, 12, 3));
+        let plain = Plain::new(&weight, 12, None).unwrap();
+        for grid in [Grid::Int8, Grid::Int4, Grid::Int3, Grid::Int2, Grid::Ternary] {
+            for span in [Span::Channel, Span::Tensor, Span::Group(16)] {
+                for by_activation in [false, true] {
+                    let lattice = Lattice { grid, span };
+                    let scales = lattice.fit(&plain, Clip::Mse);
+                    let nearest = error(&moments, &plain, &lattice.nearest(&plain, scales.clone()));
+                    let inverse = Inverse::new(&moments, by_activation, 0.01).unwrap();
+                    let coded = compensate(&plain, lattice, (scales, Clip::Mse), &inverse);
+                    let found = error(&moments, &plain, &coded);
+                    assert!(found < 0.9 * nearest, "{lattice:?} {by_activation}: {found} {nearest}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn inputs_that_never_occur_are_plainly_rounded_and_masked_entries_stay() {
+        let (moments, weight) = (moments(10, 4), weight(10, 6, 4));
+        let keep: Vec<bool> = (0..60).map(|at| at % 4 != 1).collect();
+        let weight: Vec<f32> = weight.iter().zip(&keep).map(|(w, k)| if *k { *w } else { 0.0 }).collect();
+        let plain = Plain::new(&weight, 6, Some(&keep)).unwrap();
+        let lattice = Lattice { grid: Grid::Int4, span: Span::Channel };
+        let scales = lattice.fit(&plain, Clip::Mse);
+        let nearest = lattice.nearest(&plain, scales.clone());
+        for by_activation in [false, true] {
+            let inverse = Inverse::new(&moments, by_activation, 0.01).unwrap();
+            let coded = compensate(&plain, lattice, (scales.clone(), Clip::Mse), &inverse);
+            assert_eq!(coded.integers[54..], nearest.integers[54..]);
+            assert_ne!(coded.integers, nearest.integers);
+            assert!(coded.integers.iter().zip(&keep).all(|(q, keep)| *keep || *q == 0));
+            assert!(error(&moments, &plain, &coded) < error(&moments, &plain, &nearest));
+        }
+    }
+
+    #[test]
+    fn settings_are_checked() {
+        let read = |text: &str| (KIND.parse)(&text.parse().unwrap()).map(|_| ()).unwrap_err();
+        assert!(read("damping = 0.0").contains("damping is 0, but it must be between 1e-8 and 1"));
+        assert!(read("order = 'random'").contains("unknown variant `random`"));
+        assert!(read("clip = 'output'").contains("clip is \"output\""));
+    }
+}

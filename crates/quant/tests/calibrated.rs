@@ -1,0 +1,213 @@
+//! Quantization that looks at the data: what it makes of every site of a trained network.
+
+#![allow(clippy::unwrap_used)] // clippy.toml allows it in test functions, but not in the functions they share
+
+use nlpress_core::event::Quiet;
+use nlpress_core::{Backend, BackendKind, Seed};
+use nlpress_model::{Model, Network, SiteId, Weight};
+use nlpress_quant::{adaround, awq, gptq};
+use nlpress_technique::contract::Bench;
+use nlpress_technique::{Cx, Kind};
+
+fn ndarray() -> Backend {
+    BackendKind::Ndarray.open().unwrap()
+}
+
+fn benches() -> [Bench; 2] {
+    [Bench::new(&ndarray()).unwrap(), Bench::attention(&ndarray()).unwrap()]
+}
+
+/// What a technique made, with its numbers and notes.
+struct Made {
+    model: Model,
+    measured: Vec<(String, f64)>,
+    notes: Vec<String>,
+}
+
+impl Made {
+    fn value(&self, name: &str) -> f64 {
+        let found = self.measured.iter().find(|(n, _)| n == name);
+        found.unwrap_or_else(|| panic!("{name} in {:?}", self.measured)).1
+    }
+
+    fn note(&self, site: &SiteId) -> &str {
+        let start = format!("site {site}: ");
+        self.notes.iter().find_map(|n| n.strip_prefix(&start)).unwrap()
+    }
+}
+
+fn apply(kind: &Kind, with: &str, model: &Model, on: &[SiteId], bench: &Bench) -> Made {
+    let backend = ndarray();
+    let technique = (kind.parse)(&with.parse().unwrap()).unwrap();
+    let mut problems = Vec::new();
+    let planned = technique.plan(&model.outline(), on, &mut problems);
+    assert!(problems.is_empty(), "{problems:?}");
+    let mut cx = Cx::new(Seed(4), &backend, (bench.valid(), bench.valid()), &Quiet);
+    let model = technique.apply(model.clone(), on, &mut cx).unwrap();
+    assert_eq!(model.outline(), planned);
+    Made { model, measured: cx.measured.into_iter().map(|m| (m.name, m.value)).collect(), notes: cx.notes }
+}
+
+fn sites(model: &Model) -> Vec<SiteId> {
+    model.layers().iter().map(|l| l.id.clone()).collect()
+}
+
+fn logits(model: &Model, bench: &Bench) -> Vec<f32> {
+    Network::bind(model, &ndarray()).logits_of(bench.valid()).unwrap()
+}
+
+fn mean_squared(a: &[f32], b: &[f32]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>() / a.len() as f64
+}
+
+#[test]
+fn every_kind_keeps_the_contract_on_attention() {
+    let bench = Bench::attention(&ndarray()).unwrap();
+    for kind in [gptq::KIND, awq::KIND, adaround::KIND] {
+        bench.check(&kind).unwrap();
+    }
+}
+
+#[test]
+fn compensation_beats_ranges_and_ranges_beat_rounding_on_every_site() {
+    for bench in benches() {
+        let all = sites(bench.model());
+        for grid in ["int4", "int3"] {
+            for per in ["\"channel\"", "\"tensor\"", "16"] {
+                let with = format!("grid = \"{grid}\"\nper = {per}");
+                // One site at a time, so that each technique is given the same inputs.
+                for site in &all {
+                    let [gptq, awq, adaround] = [gptq::KIND, awq::KIND, adaround::KIND].map(|kind| {
+                        let made = apply(&kind, &with, bench.model(), std::slice::from_ref(site), &bench);
+                        (
+                            made.value(&format!("output_mse.{site}")),
+                            made.value(&format!("nearest_mse.{site}")),
+                        )
+                    });
+                    assert_eq!((gptq.1, awq.1), (awq.1, adaround.1), "{site}: the nearest are the nearest");
+                    assert!(gptq.0 <= awq.0 && awq.0 <= awq.1, "{site} {with}: {gptq:?} {awq:?}");
+                    assert!(adaround.0 <= adaround.1, "{site} {with}: {adaround:?}");
+                }
+                // And in a row, where each has the inputs that its own earlier sites give.
+                for kind in [gptq::KIND, awq::KIND, adaround::KIND] {
+                    let made = apply(&kind, &with, bench.model(), &all, &bench);
+                    for site in &all {
+                        let [is, nearest] =
+                            ["output_mse", "nearest_mse"].map(|n| made.value(&format!("{n}.{site}")));
+                        assert!(is <= nearest, "{} {with} {site}: {is} {nearest}", kind.name);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_wide_site_gains_much() {
+    let bench = Bench::new(&ndarray()).unwrap();
+    let site = SiteId::hidden(0);
+    let of = |kind: &Kind| {
+        let made = apply(kind, "grid = 'int3'", bench.model(), std::slice::from_ref(&site), &bench);
+        made.value("output_mse.hidden.0") / made.value("nearest_mse.hidden.0")
+    };
+    let (gptq, adaround) = (of(&gptq::KIND), of(&adaround::KIND));
+    assert!(gptq < 0.6 && adaround < 0.6, "{gptq} {adaround}");
+}
+
+#[test]
+fn the_measured_error_is_the_one_of_the_logits() {
+    // The last site's outputs are the logits, and with it alone quantized nothing else is off.
+    for bench in benches() {
+        let before = logits(bench.model(), &bench);
+        let mean = before.iter().sum::<f32>() / before.len() as f32;
+        let variance = mean_squared(&before, &vec![mean; before.len()]);
+        for kind in [gptq::KIND, awq::KIND, adaround::KIND] {
+            for correct in ["none", "bias", "norm", "both"] {
+                let with = format!("grid = 'int2'\ncorrect = '{correct}'");
+                let made = apply(&kind, &with, bench.model(), &[SiteId::output()], &bench);
+                let now = mean_squared(&before, &logits(&made.model, &bench)) / variance;
+                let said = made.value("output_mse.output");
+                // The network also rounds the site's inputs to 8 bits, as the runtime does.
+                assert!((now - said).abs() < 0.03 * said + 1e-4, "{} {correct}: {now} {said}", kind.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn corrections_do_what_they_are_called() {
+    let bench = Bench::new(&ndarray()).unwrap();
+    let before = logits(bench.model(), &bench);
+    let output = SiteId::output();
+    let length = |model: &Model| {
+        model
+            .layer(&output)
+            .unwrap()
+            .weight
+            .values()
+            .iter()
+            .map(|w| f64::from(*w).powi(2))
+            .sum::<f64>()
+            .sqrt()
+    };
+    let mean = |logits: &[f32]| logits.iter().map(|x| f64::from(*x)).sum::<f64>() / logits.len() as f64;
+    for kind in [gptq::KIND, awq::KIND, adaround::KIND] {
+        let made = |correct: &str| {
+            let with = format!("grid = 'ternary'\ncorrect = '{correct}'");
+            apply(&kind, &with, bench.model(), std::slice::from_ref(&output), &bench).model
+        };
+        let off = |model: &Model| (mean(&logits(model, &bench)) - mean(&before)).abs();
+        let longer = |model: &Model| (length(model) / length(bench.model()) - 1.0).abs();
+        assert!(off(&made("bias")) < 1e-5 && off(&made("none")) > 1e-4, "{}", kind.name);
+        assert!(longer(&made("norm")) < 1e-5 && longer(&made("none")) > 1e-3, "{}", kind.name);
+        let both = made("both");
+        assert!(off(&both) < 1e-5 && longer(&both) < 1e-5, "{}", kind.name);
+    }
+}
+
+#[test]
+fn factors_are_folded_where_the_site_before_can_take_them() {
+    let mut folded = 0;
+    for bench in benches() {
+        let all = sites(bench.model());
+        for grid in ["int4", "int3"] {
+            let made = apply(&awq::KIND, &format!("grid = '{grid}'"), bench.model(), &all, &bench);
+            for layer in made.model.layers() {
+                let can = layer.id.as_str().ends_with("ffn.down")
+                    || layer.id.as_str().ends_with("attention.output")
+                    || (layer.id != SiteId::hidden(0) && bench.model().layer(&SiteId::hidden(0)).is_some());
+                let note = made.note(&layer.id);
+                assert_eq!(note.contains("nothing before it"), !can, "{}: {note}", layer.id);
+                folded += usize::from(note.contains("to the power"));
+            }
+            // A factor that were not undone would show in the logits.
+            let (was, is) = (logits(bench.model(), &bench), logits(&made.model, &bench));
+            let mean = was.iter().sum::<f32>() / was.len() as f32;
+            let variance = mean_squared(&was, &vec![mean; was.len()]);
+            assert!(mean_squared(&was, &is) < 0.2 * variance, "{grid}");
+        }
+        let alone = apply(&awq::KIND, "", bench.model(), &all[all.len() - 1..], &bench);
+        let note = alone.note(all.last().unwrap());
+        assert!(note.contains("nothing before it") || note.contains("not quantized by this step"), "{note}");
+    }
+    assert!(folded > 0, "no site took factors");
+}
+
+#[test]
+fn masks_stay_with_every_grid() {
+    let bench = Bench::new(&ndarray()).unwrap();
+    let layer = &bench.model().layers()[0];
+    let keep: Vec<bool> = (0..layer.shape.weights()).map(|i| i % 3 != 0).collect();
+    let values = layer.weight.values().iter().zip(&keep).map(|(v, k)| if *k { *v } else { 0.0 }).collect();
+    let mask = Weight::Masked { values, keep: keep.clone() };
+    let model = bench.model().clone().with_weight(&SiteId::hidden(0), mask).unwrap();
+    for kind in [gptq::KIND, awq::KIND, adaround::KIND] {
+        for grid in ["int8", "int4", "int3", "int2", "ternary", "binary"] {
+            let with = format!("grid = '{grid}'\ncorrect = 'both'");
+            let after = apply(&kind, &with, &model, &sites(&model), &bench).model;
+            let weight = &after.layers()[0].weight;
+            assert_eq!(weight.keep(), keep, "{} {grid}", kind.name);
+            assert!(weight.values().iter().zip(&keep).all(|(v, k)| *k || *v == 0.0));
+        }
+    }
+}
