@@ -36,7 +36,7 @@ pub const KIND: Kind = Kind {
     source: "Lin et al. 2023, arXiv:2306.00978; bias: Nagel et al. 2019, arXiv:1906.04721",
     example: "grid = \"int4\"\nsamples = 64",
     on: &["**"],
-    settings: &[GRID, PER, SAMPLES, CORRECT],
+    settings: &[GRID, PER, SAMPLES, CORRECT, ACTIVATIONS],
     parse: parse::<Awq>,
 };
 
