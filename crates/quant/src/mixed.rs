@@ -1,13 +1,14 @@
 //! `quant.mixed`: to each site the precision that it needs, within a budget.
 //!
-//! First the sensitivity is measured: for every selected site and every precision, how much the validation loss rises
-//! when that site alone is rounded to it. Then a precision is chosen for each site, so that the rises together are the
-//! least that the budget allows: exactly, as a multiple-choice knapsack, or greedily, by the least rise for each unit
-//! saved (Dong et al. 2019, HAWQ, arXiv:1905.03696, with the loss itself in place of its curvature). `uniform` gives
-//! every site the same precision, as the control.
+//! First the sensitivity is measured: for every selected site and every precision, how far the answers on the validation
+//! rows move when that site alone is rounded to it, as the Kullback–Leibler divergence from what they were (Dong et al.
+//! 2019, HAWQ, arXiv:1905.03696, with the answers themselves in place of the loss's curvature). The loss on labels would
+//! not do: rounding makes an overconfident network less so, and its loss falls as it gets worse. Then a precision is
+//! chosen for each site, so that the divergences together are the least that the budget allows: exactly, as a
+//! multiple-choice knapsack, or greedily, by the least for each unit saved. `uniform` gives every site the same
+//! precision, as the control.
 //!
-//! That rises add up is an assumption; the step's note states the loss that the rounding really adds beside the sum that
-//! was expected. `time` is a count of multiplications, each weighed by what its precision costs beside floats, not a
+//! That divergences add up is an assumption; the step's note states the real one beside the sum that was expected. `time` is a count of multiplications, each weighed by what its precision costs beside floats, not a
 //! clock, so that the result is the same on every machine: it tells wide integers from narrow ones, and nothing among
 //! the narrow ones, which are all multiplied alike.
 
@@ -16,7 +17,7 @@ use nlpress_model::{Form, Layer, Model, Network, Outline, SiteId, Weight};
 use nlpress_packed::{Grid, Matrix, Scheme, Values};
 use nlpress_technique::spend::{Choice, Method, spend};
 use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
-use nlpress_train::{Labels, mean_loss};
+use nlpress_train::Distance;
 use serde::Deserialize;
 
 use crate::rounding::Rounding;
@@ -48,8 +49,8 @@ pub const KIND: Kind = Kind {
         ),
         (
             "method",
-            "\"knapsack\" (default): the least rise of the loss within the budget; \"greedy\": by the least rise for \
-             each unit saved; \"uniform\": the same precision for each site, as the control",
+            "\"knapsack\" (default): answers move the least within the budget; \"greedy\": by the least for each \
+             unit saved; \"uniform\": the same precision for each site, as the control",
         ),
     ],
     parse: parse::<Mixed>,
@@ -184,10 +185,19 @@ impl Mixed {
     }
 }
 
-/// Loss on the validation rows.
-fn loss(model: &Model, cx: &Cx<'_>) -> Result<f64, StepError> {
-    let logits = Network::bind(model, cx.backend).logits_of(cx.valid)?;
-    Ok(mean_loss(&Labels::of(cx.valid), &logits, cx.valid.len()))
+/// Logits of the validation rows.
+fn answers(model: &Model, cx: &Cx<'_>) -> Result<Vec<f32>, StepError> {
+    Ok(Network::bind(model, cx.backend).logits_of(cx.valid)?)
+}
+
+/// The mean divergence of a model's answers from others, in nats.
+fn divergence(before: &[f32], model: &Model, cx: &Cx<'_>) -> Result<f64, StepError> {
+    let (after, outputs) = (answers(model, cx)?, cx.valid.outputs());
+    let distance = Distance::Kl { temperature: 1.0 };
+    let mut unused = vec![0.0; outputs];
+    let rows = before.chunks_exact(outputs).zip(after.chunks_exact(outputs));
+    let sum: f64 = rows.map(|(before, after)| distance.of(before, after, &mut unused)).sum();
+    Ok(sum / cx.valid.len().max(1) as f64)
 }
 
 /// One precision for all sites: the one of least rise whose costs are within the budget.
@@ -217,7 +227,7 @@ impl Technique for Mixed {
         let layers: Vec<Layer> = model.layers().iter().filter(|l| on.contains(&l.id)).cloned().collect();
         let total = layers.len() * self.precisions.len();
         cx.progress("measuring sensitivity", 0, total)?;
-        let before = loss(&model, cx)?;
+        let before = answers(&model, cx)?;
         let mut choices = Vec::new();
         for (n, layer) in layers.iter().enumerate() {
             let mut of_site = Vec::new();
@@ -225,7 +235,7 @@ impl Technique for Mixed {
                 cx.progress("measuring sensitivity", n * self.precisions.len() + i, total)?;
                 let weight = self.pack(layer, *values)?;
                 let cost = self.cost(&weight, *values);
-                let rise = loss(&model.clone().with_weight(&layer.id, weight)?, cx)? - before;
+                let rise = divergence(&before, &model.clone().with_weight(&layer.id, weight)?, cx)?;
                 cx.measure(Measurement::lower(&format!("sensitivity.{}.{values}", layer.id), rise, "nats"));
                 of_site.push(Choice { cost, rise });
             }
@@ -244,15 +254,14 @@ impl Technique for Mixed {
             names.push(format!("{} {values}", layer.id));
             model = model.with_weight(&layer.id, self.pack(layer, values)?)?;
         }
-        let after = loss(&model, cx)?;
+        let after = divergence(&before, &model, cx)?;
         cx.note(format!(
-            "chosen: {}; the validation loss was {before:.4}, the choice was expected to add {expected:.4} and added {:.4}",
-            names.join(", "),
-            after - before
+            "chosen: {}; the answers were expected to move by {expected:.4} nats, and moved by {after:.4}",
+            names.join(", ")
         ));
         let bytes: usize = model.layers().iter().filter(|l| on.contains(&l.id)).map(site_bytes).sum();
         cx.measure(Measurement::lower("site_bytes", bytes as f64, "bytes"));
-        cx.measure(Measurement::lower("loss_added", after - before, "nats"));
+        cx.measure(Measurement::lower("divergence", after, "nats"));
         Ok(model)
     }
 }
@@ -307,7 +316,8 @@ mod tests {
                 let model = technique.apply(bench.model().clone(), &on, &mut cx).unwrap();
                 let taken: usize = model.layers().iter().map(site_bytes).sum();
                 assert!(taken <= bytes, "{taken} of {bytes}");
-                loss(&model, &cx).unwrap()
+                let before = answers(bench.model(), &cx).unwrap();
+                divergence(&before, &model, &cx).unwrap()
             };
             let (mixed, even) = (run("knapsack"), run("uniform"));
             assert!(mixed <= even + 0.01, "{bytes}: {mixed} {even}");
