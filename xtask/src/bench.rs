@@ -4,8 +4,8 @@ use anyhow::Result;
 use clap::Args;
 use std::process::Command;
 
-use crate::Refused;
 use crate::workspace::{Package, Workspace, cargo, succeed};
+use crate::{Refused, peers};
 
 /// Runs the benchmarks.
 ///
@@ -15,14 +15,24 @@ use crate::workspace::{Package, Workspace, cargo, succeed};
 #[command(after_help = "Examples:
   cargo xtask bench                              all of them
   cargo xtask bench packed                       those of crates/packed
-  cargo xtask bench int8                         those with int8 in their name")]
+  cargo xtask bench int8                         those with int8 in their name
+  cargo xtask bench peers --python venv/bin/python   inference beside TensorFlow Lite and ONNX Runtime")]
 pub(crate) struct Arguments {
-    /// A crate (without the `nlpress-` of its name), or a part of a benchmark's name.
+    /// A crate (without the `nlpress-` of its name), or a part of a benchmark's name; `peers` times other toolkits.
     filter: Option<String>,
+    /// The Python that has the packages of `peers`: tensorflow; onnxruntime and onnx. Those that it lacks are left out.
+    #[arg(long, default_value = "python3", value_name = "PROGRAM")]
+    python: String,
+    /// Rounds in which `peers` and we take turns.
+    #[arg(long, default_value_t = 5, value_name = "N")]
+    rounds: usize,
 }
 
 /// Runs the benches.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    if arguments.filter.as_deref() == Some("peers") {
+        return peers::run(&arguments.python, arguments.rounds);
+    }
     succeed(command(&Workspace::read()?.packages, arguments.filter.as_deref())?)
 }
 
