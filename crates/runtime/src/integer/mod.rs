@@ -1,8 +1,8 @@
 //! Inference in integers: from the counts of words to logits without a float.
 //!
 //! Possible where every site has integers of up to 8 bits and a fixed scale of its activations. Sums have 32 bits and
-//! are exact; scales, biases and feature weights become fixed-point numbers when the network is prepared
-//! ([`prepare`]); what remains are additions, products, shifts and one square root, so the answers are the same bits on
+//! are exact; scales, biases and feature weights become fixed-point numbers when the network is prepared,
+//! once; what remains are additions, products, shifts and one square root, so the answers are the same bits on
 //! every processor, also on one without a floating-point unit.
 //!
 //! Numbers that stand for real ones have 16 fraction bits.

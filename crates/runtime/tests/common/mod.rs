@@ -140,7 +140,7 @@ fn matrix(form: Form, inputs: usize, outputs: usize, floats: &[f32], keep: &[boo
             let numbers: Vec<f32> = (0..codebook.numbers(outputs)).map(|n| n as f32 * 0.01 - 0.3).collect();
             let code = |x: &f32| ((x + 0.3) * 100.0).round().clamp(0.0, 63.0) as u8;
             let codes: Vec<u8> = floats.iter().map(code).collect();
-            let keep = (index != Index::Full).then_some(&keep[..]);
+            let keep = (index != Index::Full).then_some(keep);
             Matrix::coded((inputs, outputs), codebook, &numbers, &codes, (keep, index))
         }
         Form::Packed(Scheme { values: Values::Int(int), index }) => {
