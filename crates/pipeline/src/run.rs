@@ -4,7 +4,7 @@ use nlpress_artifact::Artifact;
 use nlpress_core::event::{Event, Sink, Stopped};
 use nlpress_core::{Backend, Seed, files};
 use nlpress_eval::{Bootstrap, EvalError, Machine, Pace, Quality, Scores, Timing};
-use nlpress_model::{Form, Network, Outline, Spec};
+use nlpress_model::{Form, Network, Outline, Site, Spec};
 use nlpress_packed::Values;
 use nlpress_runtime::Session;
 use nlpress_technique::StepError;
@@ -298,6 +298,9 @@ fn measured(
             notes: first.journal.notes.clone(),
         };
         finished.notes.extend(report::below_crossover(session));
+        if !options.backend.kind().is_cpu() {
+            finished.notes.extend(dequantized(&first.model.outline()));
+        }
         if let Some(integers) = whole.get(row.id.as_str()) {
             Integers::report(integers, &mut finished);
         }
@@ -332,6 +335,19 @@ fn speedups(row: &Timing, parent: &Timing) -> Result<(nlpress_eval::Ratio, nlpre
     Ok((row.one.speedup_over(&parent.one)?, row.batch.speedup_over(&parent.batch)?))
 }
 
+/// What a reader must know of integers on a device: burn's products there are of floats.
+fn dequantized(outline: &Outline) -> Option<String> {
+    let integers = |site: &&Site| matches!(site.form, Form::Packed(scheme) if scheme.values.grid().is_some());
+    let names: Vec<&str> = outline.sites.iter().filter(integers).map(|site| site.id.as_str()).collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "on the device that trained, the integers of {} were dequantized and multiplied as floats; what is timed is \
+             the session, which multiplies integers on the processor",
+            names.join(", ")
+        )
+    })
+}
+
 fn multiplies_integers(outline: &Outline) -> bool {
     outline.sites.iter().any(|s| matches!(s.form, Form::Packed(scheme) if scheme.values != Values::F32))
 }
@@ -359,4 +375,22 @@ fn family(name: &str) -> Family {
 
 fn relative(folder: &Path, path: &Path) -> String {
     path.strip_prefix(folder).unwrap_or(path).to_string_lossy().replace('\\', "/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nlpress_model::MlpSpec;
+    use nlpress_packed::{Grid, Per, Scheme};
+
+    #[test]
+    fn integers_on_a_device_are_named() {
+        let mut outline = Outline::dense(&Spec::Mlp(MlpSpec::new(4, &[3], 1, 0.0)));
+        assert_eq!(dequantized(&outline), None);
+        outline.sites[0].form = Form::Packed(Scheme::F32);
+        assert_eq!(dequantized(&outline), None);
+        let values = Values::int(Grid::Int4, Per::Channel);
+        outline.sites[1].form = Form::Packed(Scheme { values, ..Scheme::F32 });
+        assert!(dequantized(&outline).unwrap().contains("the integers of output were dequantized"));
+    }
 }
