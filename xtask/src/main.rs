@@ -8,6 +8,7 @@ mod ci;
 mod data;
 mod once;
 mod pages;
+mod peers;
 mod pipeline;
 mod readme;
 mod suite;

@@ -1,4 +1,4 @@
-"""Times the article's network in another library: `peers.py PEER FOLDER`.
+"""Times the article's network in another library: `time.py PEER FOLDER`.
 
 Builds 1000 -> 128 -> 64 -> 1 (ReLU between) with made-up weights, as 32-bit floats and as 8-bit integers, times
 it on one thread with dense rows, one and 32 at a time, and prints one line of JSON. Models that take a conversion

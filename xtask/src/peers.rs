@@ -1,0 +1,196 @@
+//! `cargo xtask bench peers`: the article's network here and in other libraries, side by side.
+//!
+//! A speed means little without one to hold it against, and the libraries that people would otherwise take are the
+//! ones to hold it against. Each runs in a process of its own, on one thread, and they take turns: the ratios are
+//! of times within a round, so that a machine that slows down slows all of them. What is compared, and what is not,
+//! is in docs/peers.md.
+
+mod answer;
+mod ours;
+mod table;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::Refused;
+use crate::workspace::{ALL_BACKENDS, Workspace};
+use answer::{Answer, Times};
+use ours::Ours;
+use table::{Comparison, DENSE, Side};
+
+/// The program that times a peer.
+const SCRIPT: &str = include_str!("peers/time.py");
+
+/// The article's network in nlpress and in TensorFlow Lite, ONNX Runtime and PyTorch, whichever are installed.
+///
+/// Makes the network (1000 to 128 to 64 to 1, ReLU) as 32-bit floats and as 8-bit integers, and the same shape in
+/// each library that the Python given has; all take turns, on one thread, one row and 32 rows at a time. What is
+/// not installed is named and left out. docs/peers.md says what the numbers mean.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:
+  cargo xtask bench peers                                 whatever python3 has
+  cargo xtask bench peers --python venv/bin/python        what a virtual environment has
+  cargo xtask bench peers --json > peers.json")]
+pub(crate) struct Arguments {
+    /// The Python whose packages are the peers.
+    #[arg(long, value_name = "PATH", default_value = "python3")]
+    python: PathBuf,
+    /// Rounds in which all take turns, 5 or more.
+    #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u32).range(5..=1000))]
+    rounds: u32,
+    /// Keep the peers' converted models in this folder, and use those that are there [default: a passing one].
+    #[arg(long, value_name = "DIR")]
+    models: Option<PathBuf>,
+    /// Print JSON instead of the table.
+    #[arg(long)]
+    json: bool,
+    /// Build the binary with every backend, to share one build with other chores.
+    #[arg(long)]
+    all_backends: bool,
+}
+
+/// A library to compare with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Peer {
+    /// What the script calls it.
+    key: &'static str,
+    /// What people call it.
+    name: &'static str,
+}
+
+const PEERS: [Peer; 3] = [
+    Peer { key: "tflite", name: "TensorFlow Lite" },
+    Peer { key: "onnxruntime", name: "ONNX Runtime" },
+    Peer { key: "torch", name: "PyTorch" },
+];
+
+/// Makes the models, lets all take turns, prints the comparison.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let folder = tempfile::tempdir().context("cannot make a passing folder")?;
+    let script = Script::new(arguments, folder.path())?;
+    let binary = Workspace::read()?.build(if arguments.all_backends { ALL_BACKENDS } else { "ndarray" })?;
+    eprintln!("making the models");
+    let ours = Ours::make(&binary, folder.path())?;
+    let mut comparison = Comparison::new(ours.machine()?);
+    // The first call converts and shows who is there; its times count for nothing.
+    let mut present = Vec::new();
+    for peer in PEERS {
+        match script.ask(peer)? {
+            Answer::Times(times) => present.push((peer, times.version)),
+            Answer::Missing(packages) => comparison.missing.push((peer.name.to_owned(), packages)),
+            Answer::Failed(why) => comparison.failed.push((peer.name.to_owned(), why)),
+        }
+    }
+    for round in 1..=arguments.rounds {
+        eprintln!("round {round} of {}", arguments.rounds);
+        let mut sides = ours.time()?;
+        for (peer, version) in &present {
+            match script.ask(*peer)? {
+                Answer::Times(times) => sides.extend(sides_of(*peer, version, times)),
+                Answer::Missing(why) | Answer::Failed(why) => {
+                    bail!("{} answered the trial and failed in round {round}: {why}", peer.name)
+                }
+            }
+        }
+        comparison.add(sides)?;
+    }
+    if arguments.json {
+        println!("{}", comparison.json());
+    } else {
+        print!("{}", comparison.text());
+    }
+    match comparison.failed.as_slice() {
+        [] => Ok(()),
+        failed => bail!("could not time {}", names(failed)),
+    }
+}
+
+fn names(of: &[(String, String)]) -> String {
+    of.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+fn sides_of(peer: Peer, version: &str, times: Times) -> Vec<(Side, [f64; 2])> {
+    let side = |form: String| Side {
+        library: peer.name.to_owned(),
+        version: Some(version.to_owned()),
+        form,
+        rows: DENSE,
+        nonzeros: None,
+        call_us: Some(times.call_us),
+    };
+    times.rows.into_iter().map(|row| (side(row.form), [row.batch1_us, row.batch32_us])).collect()
+}
+
+/// The script, written out, and what runs it.
+#[derive(Debug)]
+struct Script {
+    python: PathBuf,
+    path: PathBuf,
+    models: PathBuf,
+}
+
+impl Script {
+    fn new(arguments: &Arguments, folder: &Path) -> Result<Self> {
+        let python = arguments.python.clone();
+        let refused = |why: String| Refused(format!("--python {}: {why}", python.display()));
+        match Command::new(&python).args(["-c", "import sys; sys.exit(sys.version_info < (3, 8))"]).output() {
+            Err(error) => return Err(refused(format!("cannot be run: {error}")).into()),
+            Ok(output) if !output.status.success() => {
+                return Err(refused("is no Python of version 3.8 or later".into()).into());
+            }
+            Ok(_) => {}
+        }
+        let path = folder.join("time.py");
+        std::fs::write(&path, SCRIPT).with_context(|| format!("cannot write {}", path.display()))?;
+        let models = arguments.models.clone().unwrap_or_else(|| folder.join("models"));
+        std::fs::create_dir_all(&models)
+            .map_err(|error| Refused(format!("--models {}: cannot be made: {error}", models.display())))?;
+        Ok(Self { python, path, models })
+    }
+
+    /// Times one peer, in a process of its own.
+    fn ask(&self, peer: Peer) -> Result<Answer> {
+        let mut command = Command::new(&self.python);
+        command.arg(&self.path).arg(peer.key).arg(&self.models);
+        // The libraries' own counts of threads, and the chatter of one of them.
+        command.envs([("OMP_NUM_THREADS", "1"), ("MKL_NUM_THREADS", "1"), ("TF_CPP_MIN_LOG_LEVEL", "2")]);
+        let output = command.output().with_context(|| format!("cannot run {}", self.python.display()))?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr);
+            let last = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it said nothing").trim();
+            return Ok(Answer::Failed(format!("{}: {last}", output.status)));
+        }
+        Answer::read(peer.key, &String::from_utf8_lossy(&output.stdout))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arguments(python: PathBuf) -> Arguments {
+        Arguments { python, rounds: 5, models: None, json: false, all_backends: false }
+    }
+
+    #[test]
+    fn what_is_no_python_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        for (bad, says) in [("/no/such/python", "cannot be run"), (env!("CARGO"), "is no Python")] {
+            let error = Script::new(&arguments(bad.into()), folder.path()).unwrap_err();
+            assert!(error.downcast_ref::<Refused>().is_some(), "{error:#}");
+            assert!(error.to_string().contains(bad) && error.to_string().contains(says), "{error:#}");
+        }
+    }
+
+    #[test]
+    fn the_script_knows_every_peer_and_this_shape() {
+        let line = SCRIPT.lines().find(|line| line.starts_with("PEERS = ")).unwrap();
+        for peer in PEERS {
+            assert!(line.contains(&format!("\"{}\"", peer.key)), "{}", peer.key);
+        }
+        assert!(SCRIPT.contains("\nWIDTHS = [1000, 128, 64, 1]\n"));
+        assert!(SCRIPT.contains("\nBATCHES = [1, 32]\n"));
+    }
+}
