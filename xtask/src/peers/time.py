@@ -22,6 +22,8 @@ TINY = [1, 1]
 BATCHES = [1, 32]
 TURNS = 10
 SEED = 7
+# Rows from which the range of activations is taken.
+SAMPLES = 3200
 
 
 class Missing(Exception):
@@ -172,7 +174,7 @@ def tflite_convert(path, form, batch, widths):
     if form == "int8":
         converter.optimizations = [tensorflow.lite.Optimize.DEFAULT]
         converter.representative_dataset = lambda: (
-            [rows(numpy, batch, widths[0], seed)] for seed in range(100)
+            [rows(numpy, batch, widths[0], seed)] for seed in range(SAMPLES // batch)
         )
         converter.target_spec.supported_ops = [tensorflow.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = tensorflow.int8
@@ -257,11 +259,11 @@ def onnx_static(source, path):
 
     class Reader(CalibrationDataReader):
         def __init__(self):
-            self.seeds = iter(range(100))
+            self.seeds = iter(range(SAMPLES // 32))
 
         def get_next(self):
             seed = next(self.seeds, None)
-            return None if seed is None else {"x": rows(numpy, 1, WIDTHS[0], seed)}
+            return None if seed is None else {"x": rows(numpy, 32, WIDTHS[0], seed)}
 
     quantize_static(
         source,
