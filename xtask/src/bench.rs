@@ -1,7 +1,7 @@
-//! `cargo xtask bench`: the criterion benches of every crate that has some.
+//! `cargo xtask bench`: the criterion benches of every crate that has some, and the peers (see `peers`).
 
 use anyhow::Result;
-use clap::Args;
+use clap::{Args, Subcommand};
 use std::process::Command;
 
 use crate::workspace::{Package, Workspace, cargo, succeed};
@@ -12,26 +12,31 @@ use crate::{Refused, peers};
 /// They are the criterion benches of the crates that have some, in the bench profile (which is the release
 /// profile). Criterion keeps its results in the build folder and compares each run with the one before.
 #[derive(Clone, Debug, Args)]
-#[command(after_help = "Examples:
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:
   cargo xtask bench                              all of them
   cargo xtask bench packed                       those of crates/packed
   cargo xtask bench int8                         those with int8 in their name
-  cargo xtask bench peers --python venv/bin/python   inference beside TensorFlow Lite and ONNX Runtime")]
+  cargo xtask bench peers                        the article's network here and in other libraries"
+)]
 pub(crate) struct Arguments {
-    /// A crate (without the `nlpress-` of its name), or a part of a benchmark's name; `peers` times other toolkits.
+    #[command(subcommand)]
+    with: Option<With>,
+    /// A crate (without the `nlpress-` of its name), or a part of a benchmark's name.
     filter: Option<String>,
-    /// The Python that has the packages of `peers`: tensorflow; onnxruntime and onnx. Those that it lacks are left out.
-    #[arg(long, default_value = "python3", value_name = "PROGRAM")]
-    python: String,
-    /// Rounds in which `peers` and we take turns.
-    #[arg(long, default_value_t = 5, value_name = "N")]
-    rounds: usize,
+}
+
+/// What is no bench of criterion's.
+#[derive(Clone, Debug, Subcommand)]
+enum With {
+    Peers(peers::Arguments),
 }
 
 /// Runs the benches.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    if arguments.filter.as_deref() == Some("peers") {
-        return peers::run(&arguments.python, arguments.rounds);
+    if let Some(With::Peers(arguments)) = &arguments.with {
+        return peers::run(arguments);
     }
     succeed(command(&Workspace::read()?.packages, arguments.filter.as_deref())?)
 }
@@ -87,6 +92,29 @@ mod tests {
             [package("nlpress-a", &["x", "y"]), package("nlpress-b", &[]), package("nlpress-c", &["z"])];
         let command = command(&packages, filter)?;
         Ok(command.get_args().map(|a| a.to_string_lossy()).collect::<Vec<_>>().join(" "))
+    }
+
+    #[test]
+    fn a_word_is_a_filter_or_the_peers() {
+        use clap::Parser;
+        #[derive(Parser)]
+        struct Line {
+            #[command(flatten)]
+            arguments: Arguments,
+        }
+        let line = |words: &[&str]| {
+            Line::try_parse_from(std::iter::once(&"x").chain(words)).map(|line| line.arguments)
+        };
+        for word in ["int8", "packed", "peer"] {
+            let arguments = line(&[word]).unwrap();
+            assert!(arguments.with.is_none() && arguments.filter.as_deref() == Some(word), "{arguments:?}");
+        }
+        assert!(line(&[]).unwrap().with.is_none());
+        let arguments = line(&["peers", "--rounds", "5", "--json"]).unwrap();
+        assert!(matches!(arguments.with, Some(With::Peers(_))) && arguments.filter.is_none());
+        for bad in [&["peers", "--rounds", "4"][..], &["peers", "--rounds", "x"], &["int8", "peers"]] {
+            assert!(line(bad).is_err(), "{bad:?}");
+        }
     }
 
     #[test]

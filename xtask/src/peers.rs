@@ -1,214 +1,196 @@
-//! `cargo xtask bench peers`: inference of the article's network beside other toolkits.
+//! `cargo xtask bench peers`: the article's network here and in other libraries, side by side.
 //!
-//! Every round times our artifacts and then each peer, so that all see the same machine; what is reported are medians over
-//! the rounds, and of the ratios within each. Peers are Python packages, timed by `peers.py`; the ones that are not there
-//! are named and left out.
+//! A speed means little without one to hold it against, and the libraries that people would otherwise take are the
+//! ones to hold it against. Each runs in a process of its own, on one thread, and they take turns: the ratios are
+//! of times within a round, so that a machine that slows down slows all of them. What is compared, and what is not,
+//! is in docs/peers.md.
+
+mod answer;
+mod ours;
+mod table;
 
 use anyhow::{Context, Result, bail};
-use serde::Deserialize;
-use std::collections::BTreeMap;
-use std::path::Path;
+use clap::Args;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::Refused;
-use crate::workspace::{Workspace, succeed};
+use crate::workspace::{ALL_BACKENDS, Workspace};
+use answer::{Answer, Times};
+use ours::Ours;
+use table::{Comparison, DENSE, Side};
 
-/// The program that times the peers.
-const SCRIPT: &str = include_str!("peers.py");
-/// What ours is made by.
-const RECIPE: &str = r#"schema = 1
-name = "peers"
-seed = 7
-seeds = 1
+/// The program that times a peer.
+const SCRIPT: &str = include_str!("peers/time.py");
 
-[model]
-network = { mlp = { inputs = 1000, hidden = [128, 64], dropout = 0.5 } }
-
-[data]
-corpus = "embedded"
-encoder = { vocabulary = 1000, weighting = "tf_idf" }
-
-[[variants]]
-id = "int8"
-steps = [{ use = "quant.int8", with = { activations = {} } }]
-"#;
-/// The rows that are timed, and what they are called.
-const OURS: [(&str, &str); 2] = [("int8", "nlpress int8"), ("teacher", "nlpress f32")];
-
-/// What `peers.py` prints.
-#[derive(Debug, Deserialize)]
-struct Peers {
-    timed: Vec<Timed>,
-    missing: Vec<String>,
+/// The article's network in nlpress and in TensorFlow Lite, ONNX Runtime and PyTorch, whichever are installed.
+///
+/// Makes the network (1000 to 128 to 64 to 1, ReLU) as 32-bit floats and as 8-bit integers, and the same shape in
+/// each library that the Python given has; all take turns, on one thread, one row and 32 rows at a time. What is
+/// not installed is named and left out. docs/peers.md says what the numbers mean.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:
+  cargo xtask bench peers                                 whatever python3 has
+  cargo xtask bench peers --python venv/bin/python        what a virtual environment has
+  cargo xtask bench peers --json > peers.json")]
+pub(crate) struct Arguments {
+    /// The Python whose packages are the peers.
+    #[arg(long, value_name = "PATH", default_value = "python3")]
+    python: PathBuf,
+    /// Rounds in which all take turns, 5 or more.
+    #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u32).range(5..=1000))]
+    rounds: u32,
+    /// Keep the peers' converted models in this folder, and use those that are there [default: a passing one].
+    #[arg(long, value_name = "DIR")]
+    models: Option<PathBuf>,
+    /// Print JSON instead of the table.
+    #[arg(long)]
+    json: bool,
+    /// Build the binary with every backend, to share one build with other chores.
+    #[arg(long)]
+    all_backends: bool,
 }
 
-/// Microseconds of one network.
-#[derive(Clone, Debug, Deserialize)]
-struct Timed {
-    name: String,
-    batch1_us: f64,
-    batch32_us: f64,
+/// A library to compare with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Peer {
+    /// What the script calls it.
+    key: &'static str,
+    /// What people call it.
+    name: &'static str,
 }
 
-/// What `nlpress bench --json` prints of an artifact.
-#[derive(Debug, Deserialize)]
-struct Benched {
-    speed: Speed,
-}
+const PEERS: [Peer; 3] = [
+    Peer { key: "tflite", name: "TensorFlow Lite" },
+    Peer { key: "onnxruntime", name: "ONNX Runtime" },
+    Peer { key: "torch", name: "PyTorch" },
+];
 
-#[derive(Debug, Deserialize)]
-struct Speed {
-    batch1_us: Percentiles,
-    batch32_us: Percentiles,
-}
-
-#[derive(Debug, Deserialize)]
-struct Percentiles {
-    p50: f64,
-}
-
-/// Measures, and prints a table.
-pub(crate) fn run(python: &str, rounds: usize) -> Result<()> {
-    if rounds == 0 {
-        return Err(Refused("--rounds is 0, expected at least 1".into()).into());
-    }
-    let workspace = Workspace::read()?;
-    let binary = workspace.build("ndarray")?;
-    let folder = tempfile::tempdir()?;
-    let (recipe, out) = (folder.path().join("peers.toml"), folder.path().join("out"));
-    std::fs::write(&recipe, RECIPE)?;
-    let script = folder.path().join("peers.py");
-    std::fs::write(&script, SCRIPT)?;
-    let mut make = Command::new(&binary);
-    make.arg("run").arg(&recipe).arg("--quick").args(["--threads", "1"]).arg("--out").arg(&out);
-    succeed(make)?;
-    let mut all: BTreeMap<String, Vec<Timed>> = BTreeMap::new();
-    let mut order: Vec<String> = Vec::new();
-    let mut missing = Vec::new();
-    for round in 1..=rounds {
-        println!("round {round} of {rounds}");
-        let mut timed = ours(&binary, &out)?;
-        let peers = peers(python, &script)?;
-        timed.extend(peers.timed);
-        missing = peers.missing;
-        for one in timed {
-            if !order.contains(&one.name) {
-                order.push(one.name.clone());
-            }
-            all.entry(one.name.clone()).or_default().push(one);
+/// Makes the models, lets all take turns, prints the comparison.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let folder = tempfile::tempdir().context("cannot make a passing folder")?;
+    let script = Script::new(arguments, folder.path())?;
+    let binary = Workspace::read()?.build(if arguments.all_backends { ALL_BACKENDS } else { "ndarray" })?;
+    eprintln!("making the models");
+    let ours = Ours::make(&binary, folder.path())?;
+    let mut comparison = Comparison::new(ours.machine()?);
+    // The first call converts and shows who is there; its times count for nothing.
+    let mut present = Vec::new();
+    for peer in PEERS {
+        match script.ask(peer)? {
+            Answer::Times(times) => present.push((peer, times.version)),
+            Answer::Missing(packages) => comparison.missing.push((peer.name.to_owned(), packages)),
+            Answer::Failed(why) => comparison.failed.push((peer.name.to_owned(), why)),
         }
     }
-    println!("{}", table(&order, &all));
-    for package in missing {
-        println!("not timed, because not installed: {package}");
+    for round in 1..=arguments.rounds {
+        eprintln!("round {round} of {}", arguments.rounds);
+        let mut sides = ours.time()?;
+        for (peer, version) in &present {
+            match script.ask(*peer)? {
+                Answer::Times(times) => sides.extend(sides_of(*peer, version, times)),
+                Answer::Missing(why) | Answer::Failed(why) => {
+                    bail!("{} answered the trial and failed in round {round}: {why}", peer.name)
+                }
+            }
+        }
+        comparison.add(sides)?;
     }
-    println!(
-        "One thread. The peers get rows of 1000 numbers; nlpress gets rows of text as it is served them, of the embedded \
-         corpus, and touches only what is not zero in them. Without this corpus' sparsity it would be slower."
-    );
-    Ok(())
-}
-
-/// Times our artifacts.
-fn ours(binary: &Path, out: &Path) -> Result<Vec<Timed>> {
-    let report = std::fs::read_to_string(out.join("report.json"))?;
-    let report: serde_json::Value = serde_json::from_str(&report)?;
-    let mut bench = Command::new(binary);
-    bench.arg("bench");
-    for (id, _) in OURS {
-        let rows = report["rows"].as_array().into_iter().flatten();
-        let row = rows.into_iter().find(|row| row["id"] == id);
-        let artifact = row.and_then(|row| row["artifact"].as_str());
-        bench.arg(out.join(artifact.with_context(|| format!("the report has no row {id}"))?));
+    if arguments.json {
+        println!("{}", comparison.json());
+    } else {
+        print!("{}", comparison.text());
     }
-    bench.args(["--corpus", "embedded", "--json"]);
-    let benched: Vec<Benched> = read(bench)?;
-    let named = OURS.iter().zip(benched).map(|((_, name), Benched { speed })| Timed {
-        name: (*name).to_owned(),
-        batch1_us: speed.batch1_us.p50,
-        batch32_us: speed.batch32_us.p50,
-    });
-    Ok(named.collect())
-}
-
-/// Times the peers that are installed.
-fn peers(python: &str, script: &Path) -> Result<Peers> {
-    let mut command = Command::new(python);
-    command.arg(script);
-    read(command).map_err(|error| Refused(format!("{python}: {error:#}")).into())
-}
-
-/// Runs a command that ends its output with a line of JSON.
-fn read<T: serde::de::DeserializeOwned>(mut command: Command) -> Result<T> {
-    let output = command.output().context("cannot be started")?;
-    if !output.status.success() {
-        bail!(
-            "{} ended with {}: {}",
-            command.get_program().display(),
-            output.status,
-            String::from_utf8_lossy(&output.stderr)
-        );
+    match comparison.failed.as_slice() {
+        [] => Ok(()),
+        failed => bail!("could not time {}", names(failed)),
     }
-    last_line(&String::from_utf8_lossy(&output.stdout))
 }
 
-fn last_line<T: serde::de::DeserializeOwned>(text: &str) -> Result<T> {
-    let line = text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
-    serde_json::from_str(line).with_context(|| format!("it printed {line:?}, expected JSON"))
+fn names(of: &[(String, String)]) -> String {
+    of.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ")
 }
 
-/// The numbers as Markdown: medians, and how many times as long as the first each takes, with quartiles.
-fn table(order: &[String], all: &BTreeMap<String, Vec<Timed>>) -> String {
-    let mut text = String::from(
-        "| network 1000 → 128 → 64 → 1 | batch 1, µs | as long as ours | batch 32, µs | as long as ours |\n|---|---|---|---|---|\n",
-    );
-    let Some(first) = order.first().and_then(|name| all.get(name)) else { return text };
-    for name in order {
-        let own = &all[name];
-        let cell = |of: fn(&Timed) -> f64| {
-            let times: Vec<f64> = own.iter().map(of).collect();
-            let ratios: Vec<f64> = own.iter().zip(first).map(|(a, b)| of(a) / of(b)).collect();
-            let [low, middle, high] = [0.25, 0.5, 0.75].map(|share| quantile(&ratios, share));
-            format!("{:.2} | {middle:.2}× ({low:.2}–{high:.2})", quantile(&times, 0.5))
-        };
-        text += &format!("| {name} | {} | {} |\n", cell(|t| t.batch1_us), cell(|t| t.batch32_us));
+fn sides_of(peer: Peer, version: &str, times: Times) -> Vec<(Side, [f64; 2])> {
+    let side = |form: String| Side {
+        library: peer.name.to_owned(),
+        version: Some(version.to_owned()),
+        form,
+        rows: DENSE,
+        nonzeros: None,
+        call_us: Some(times.call_us),
+    };
+    times.rows.into_iter().map(|row| (side(row.form), [row.batch1_us, row.batch32_us])).collect()
+}
+
+/// The script, written out, and what runs it.
+#[derive(Debug)]
+struct Script {
+    python: PathBuf,
+    path: PathBuf,
+    models: PathBuf,
+}
+
+impl Script {
+    fn new(arguments: &Arguments, folder: &Path) -> Result<Self> {
+        let python = arguments.python.clone();
+        let refused = |why: String| Refused(format!("--python {}: {why}", python.display()));
+        match Command::new(&python).args(["-c", "import sys; sys.exit(sys.version_info < (3, 8))"]).output() {
+            Err(error) => return Err(refused(format!("cannot be run: {error}")).into()),
+            Ok(output) if !output.status.success() => {
+                return Err(refused("is no Python of version 3.8 or later".into()).into());
+            }
+            Ok(_) => {}
+        }
+        let path = folder.join("time.py");
+        std::fs::write(&path, SCRIPT).with_context(|| format!("cannot write {}", path.display()))?;
+        let models = arguments.models.clone().unwrap_or_else(|| folder.join("models"));
+        std::fs::create_dir_all(&models)
+            .map_err(|error| Refused(format!("--models {}: cannot be made: {error}", models.display())))?;
+        Ok(Self { python, path, models })
     }
-    text
-}
 
-/// The number below which that share of some is.
-fn quantile(numbers: &[f64], share: f64) -> f64 {
-    let mut sorted = numbers.to_vec();
-    sorted.sort_unstable_by(f64::total_cmp);
-    let at = share * (sorted.len().max(1) - 1) as f64;
-    let (low, high) = (sorted[at.floor() as usize], sorted[at.ceil() as usize]);
-    low + (high - low) * at.fract()
+    /// Times one peer, in a process of its own.
+    fn ask(&self, peer: Peer) -> Result<Answer> {
+        let mut command = Command::new(&self.python);
+        command.arg(&self.path).arg(peer.key).arg(&self.models);
+        // The libraries' own counts of threads, and the chatter of one of them.
+        command.envs([("OMP_NUM_THREADS", "1"), ("MKL_NUM_THREADS", "1"), ("TF_CPP_MIN_LOG_LEVEL", "2")]);
+        let output = command.output().with_context(|| format!("cannot run {}", self.python.display()))?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr);
+            let last = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it said nothing").trim();
+            return Ok(Answer::Failed(format!("{}: {last}", output.status)));
+        }
+        Answer::read(peer.key, &String::from_utf8_lossy(&output.stdout))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn timed(name: &str, one: f64, many: f64) -> Timed {
-        Timed { name: name.into(), batch1_us: one, batch32_us: many }
+    fn arguments(python: PathBuf) -> Arguments {
+        Arguments { python, rounds: 5, models: None, json: false, all_backends: false }
     }
 
     #[test]
-    fn what_the_script_prints_is_read() {
-        let text = "warning\n{\"timed\": [{\"name\": \"a\", \"batch1_us\": 1.5, \"batch32_us\": 9}], \"missing\": [\"b\"]}\n\n";
-        let peers: Peers = last_line(text).unwrap();
-        assert_eq!((peers.timed[0].batch32_us, peers.missing), (9.0, vec!["b".to_owned()]));
-        let error = last_line::<Peers>("Traceback").unwrap_err();
-        assert!(format!("{error:#}").contains("it printed \"Traceback\""));
+    fn what_is_no_python_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        for (bad, says) in [("/no/such/python", "cannot be run"), (env!("CARGO"), "is no Python")] {
+            let error = Script::new(&arguments(bad.into()), folder.path()).unwrap_err();
+            assert!(error.downcast_ref::<Refused>().is_some(), "{error:#}");
+            assert!(error.to_string().contains(bad) && error.to_string().contains(says), "{error:#}");
+        }
     }
 
     #[test]
-    fn ratios_are_taken_within_rounds() {
-        let ours = vec![timed("ours", 1.0, 10.0), timed("ours", 2.0, 10.0), timed("ours", 4.0, 10.0)];
-        let other = vec![timed("other", 2.0, 5.0), timed("other", 4.0, 5.0), timed("other", 8.0, 5.0)];
-        let all = BTreeMap::from([("ours".to_owned(), ours), ("other".to_owned(), other)]);
-        let text = table(&["ours".into(), "other".into()], &all);
-        assert!(text.contains("| other | 4.00 | 2.00× (2.00–2.00) | 5.00 | 0.50× (0.50–0.50) |"), "{text}");
-        assert_eq!(quantile(&[1.0, 2.0, 4.0, 8.0], 0.5), 3.0);
+    fn the_script_knows_every_peer_and_this_shape() {
+        let line = SCRIPT.lines().find(|line| line.starts_with("PEERS = ")).unwrap();
+        for peer in PEERS {
+            assert!(line.contains(&format!("\"{}\"", peer.key)), "{}", peer.key);
+        }
+        assert!(SCRIPT.contains("\nWIDTHS = [1000, 128, 64, 1]\n"));
+        assert!(SCRIPT.contains("\nBATCHES = [1, 32]\n"));
     }
 }
