@@ -113,7 +113,7 @@ fn names(of: &[(String, String)]) -> String {
 
 fn sides_of(peer: Peer, version: &str, times: Times) -> Vec<(Side, [f64; 2])> {
     let side = |form: String| Side {
-        library: peer.name.to_owned(),
+        toolkit: peer.name.to_owned(),
         version: Some(version.to_owned()),
         form,
         rows: DENSE,

@@ -88,7 +88,7 @@ impl Ours {
                 serde_json::from_str(&said).context("nlpress bench printed something unknown")?;
             for ((form, _), bench) in FORMS.iter().zip(benches) {
                 let side = Side {
-                    library: "nlpress".into(),
+                    toolkit: "nlpress".into(),
                     version: None,
                     form: (*form).to_owned(),
                     rows: name,

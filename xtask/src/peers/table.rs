@@ -23,8 +23,8 @@ pub(super) struct Machine {
 /// Something that is timed.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Side {
-    /// The library.
-    pub(super) library: String,
+    /// The toolkit: ours, or a peer.
+    pub(super) toolkit: String,
     /// Its packages and their versions.
     pub(super) version: Option<String>,
     /// `f32`, `int8` or `int8-dynamic`.
@@ -89,7 +89,7 @@ impl Comparison {
             let entry = |side: &Side| Entry { side: side.clone(), us: [vec![], vec![]], calls_us: vec![] };
             self.entries = sides.iter().map(|(side, _)| entry(side)).collect();
         }
-        let same = |a: &Side, b: &Side| (&a.library, &a.form, a.rows) == (&b.library, &b.form, b.rows);
+        let same = |a: &Side, b: &Side| (&a.toolkit, &a.form, a.rows) == (&b.toolkit, &b.form, b.rows);
         let as_before = self.entries.len() == sides.len()
             && self.entries.iter().zip(&sides).all(|(entry, (side, _))| same(&entry.side, side));
         if !as_before {
@@ -108,14 +108,14 @@ impl Comparison {
     /// Times of an entry over ours of the same form on such rows, for one row and for 32; more than 1 is slower
     /// than ours. `None` for ours.
     fn ratios(&self, entry: &Entry, rows: &str) -> Option<[Quartiles; 2]> {
-        if entry.side.library == OURS {
+        if entry.side.toolkit == OURS {
             return None;
         }
         let form = counterpart(&entry.side.form)?;
         let ours = self
             .entries
             .iter()
-            .find(|e| e.side.library == OURS && e.side.form == form && e.side.rows == rows)?;
+            .find(|e| e.side.toolkit == OURS && e.side.form == form && e.side.rows == rows)?;
         let ratio = |batch: usize| {
             let pairs = entry.us[batch].iter().zip(&ours.us[batch]);
             Quartiles::of(pairs.map(|(theirs, ours)| theirs / ours).collect())
@@ -128,7 +128,7 @@ impl Comparison {
         let both = |[one, many]: [Quartiles; 2]| serde_json::json!({ "batch1": one, "batch32": many });
         let entries = self.entries.iter().map(|entry| {
             serde_json::json!({
-                "library": entry.side.library,
+                "library": entry.side.toolkit,
                 "version": entry.side.version,
                 "form": entry.side.form,
                 "rows": entry.side.rows,
@@ -185,7 +185,7 @@ impl Comparison {
             if let Some(nonzeros) = entry.side.nonzeros {
                 line(format!("{} rows of {OURS}: {nonzeros:.0} non-zeros of 1000", entry.side.rows));
             } else if let Some(version) = &entry.side.version {
-                line(format!("{}: {version}", entry.side.library));
+                line(format!("{}: {version}", entry.side.toolkit));
             }
         }
         for (library, packages) in &self.missing {
@@ -194,19 +194,19 @@ impl Comparison {
         for (library, why) in &self.failed {
             line(format!("{library}: failed: {why}"));
         }
-        if self.entries.iter().all(|entry| entry.side.library == OURS) {
+        if self.entries.iter().all(|entry| entry.side.toolkit == OURS) {
             line(format!("nothing to compare with: these are the numbers of {OURS} alone"));
         }
         out
     }
 
     fn cells(&self, entry: &Entry) -> Vec<String> {
-        let Side { library, form, rows, .. } = &entry.side;
+        let Side { toolkit, form, rows, .. } = &entry.side;
         let median = |of: &[f64]| {
             Quartiles::of(of.to_vec())
                 .map_or_else(|| "–".into(), |quartiles| format!("{:.2}", quartiles.median))
         };
-        let mut cells = vec![library.clone(), form.clone(), (*rows).to_owned()];
+        let mut cells = vec![toolkit.clone(), form.clone(), (*rows).to_owned()];
         cells.extend([median(&entry.us[0]), median(&entry.us[1]), median(&entry.calls_us)]);
         for rows in [TEXT, DENSE] {
             match self.ratios(entry, rows) {

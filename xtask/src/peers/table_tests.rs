@@ -7,7 +7,7 @@ fn machine() -> Machine {
 fn side(library: &str, form: &str, rows: &'static str) -> Side {
     let ours = library == OURS;
     Side {
-        library: library.into(),
+        toolkit: library.into(),
         version: (!ours).then(|| "v 1".into()),
         form: form.into(),
         rows,
