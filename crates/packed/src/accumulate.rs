@@ -3,9 +3,9 @@
 //! What the sums stand for, and what becomes of them, is the caller's affair: this is the product that a network needs
 //! which runs without floating point. No float appears in this module.
 
-use crate::body::{Body, SPARE};
-use crate::finish::rows_of;
-use crate::kernels::{GROUP, Kernels, LANES, Set, Touched, with_kernels};
+use crate::body::Body;
+use crate::finish::{Taken, rows_of};
+use crate::kernels::{GROUP, Kernels, Set, Touched, with_kernels};
 use crate::matrix::Store;
 use crate::multiply::room;
 use crate::{Matrix, Scales, Scratch};
@@ -72,12 +72,7 @@ impl Matrix {
                 (&all_columns[..], &all_levels[..])
             }
         };
-        let width = match body {
-            Body::Rows { stride, .. } => *stride,
-            Body::Lists(_) => self.outputs + SPARE,
-            Body::Strips(_) | Body::Panels(_) | Body::Tiles(_) => self.outputs.next_multiple_of(LANES),
-        };
-        let found = room(sums_i32, width);
+        let found = room(sums_i32, body.width(self.outputs));
         if matches!(body, Body::Panels(_) | Body::Tiles(_)) {
             let row = room(bytes, self.inputs.next_multiple_of(GROUP));
             row.fill(0);
@@ -97,19 +92,12 @@ impl Matrix {
             Body::Tiles(tiles) => kernels.tiles_i8(tiles, bytes, found),
         }
         sums.iter_mut().zip(&*found).for_each(|(sum, &found)| *sum = i64::from(found));
-        let Some(points) = &means.zero_points else { return };
-        let total: i64 = levels.iter().map(|level| i64::from(*level)).sum();
-        match &means.scales {
-            Scales::Channel(_) => {
+        match means.taken(columns.iter().zip(levels).map(|(&column, &level)| (column as usize, level))) {
+            None => {}
+            Some(Taken::Same(all)) => sums.iter_mut().for_each(|sum| *sum -= all),
+            Some(Taken::Points(points, total)) => {
                 sums.iter_mut().zip(points).for_each(|(sum, z)| *sum -= i64::from(*z) * total);
             }
-            Scales::Row(_) => {
-                let weighted =
-                    |(&column, &level): (&u32, &i32)| i64::from(level) * i64::from(points[column as usize]);
-                let taken: i64 = columns.iter().zip(levels).map(weighted).sum();
-                sums.iter_mut().for_each(|sum| *sum -= taken);
-            }
-            _ => sums.iter_mut().for_each(|sum| *sum -= i64::from(points[0]) * total),
         }
     }
 }

@@ -292,7 +292,7 @@ impl Matrix {
 
 impl<T: Element> Body<T> {
     /// How many sums the kernels need: the columns in memory.
-    fn width(&self, outputs: usize) -> usize {
+    pub(crate) fn width(&self, outputs: usize) -> usize {
         match self {
             Body::Rows { stride, .. } => *stride,
             Body::Lists(_) => outputs + SPARE,

@@ -12,7 +12,7 @@ pub const INT16_LEVELS: i32 = 32_767;
 
 /// 1.5 · 2^23: adding it to `|v| < 2^22` rounds `v` to an integer, ties to even, and leaves it in the low bits.
 /// No `x / s` is larger: at most `levels`, and with an `s` of the smallest subnormals at most twice that.
-const ROUNDER: f32 = 12_582_912.0;
+pub(crate) const ROUNDER: f32 = 12_582_912.0;
 
 /// Quantizes `row` into `out` and returns the scale `s`: `row[i] ≈ out[i] as f32 * s`.
 ///

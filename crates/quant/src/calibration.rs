@@ -12,7 +12,7 @@ use nlpress_technique::{Cx, StepError};
 use nlpress_text::Rows;
 use serde::Deserialize;
 
-use crate::QuantError;
+use crate::{QuantError, sites};
 
 /// Rows of one pass, and of one step of the moving average.
 const BATCH: usize = 32;
@@ -228,14 +228,12 @@ impl Calibration {
     /// # Errors
     /// [`StepError`] when asked to stop, or the network cannot run.
     fn apply(&self, mut model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
-        let mut rows: Vec<usize> = (0..cx.train.len()).collect();
-        cx.seed.derive("calibration").stream(0).shuffle(&mut rows);
-        rows.truncate(self.samples);
-        let sites: Vec<SiteId> = model.layers().iter().map(|l| l.id.clone()).collect();
-        let selected: Vec<usize> = (0..sites.len()).filter(|s| on.contains(&sites[*s])).collect();
+        let rows = sites::draw(self.samples, cx);
+        let names: Vec<SiteId> = model.layers().iter().map(|l| l.id.clone()).collect();
+        let selected: Vec<usize> = (0..names.len()).filter(|s| on.contains(&names[*s])).collect();
         for (done, &site) in selected.iter().enumerate() {
             cx.progress("calibrating", done, selected.len())?;
-            let id = &sites[site];
+            let id = &names[site];
             let Some(layer) = model.layer(id) else { continue };
             let Weight::Packed { scheme, matrix } = &layer.weight else { continue };
             let Some(grid) = scheme.values.grid() else { continue };
@@ -255,7 +253,7 @@ impl Calibration {
             if let Values::Int(int) = &mut scheme.values {
                 int.activations = Activations::Static;
             }
-            model = model.clone().with_weight(id, Weight::Packed { scheme, matrix })?;
+            model = model.with_weight(id, Weight::Packed { scheme, matrix })?;
         }
         Ok(model)
     }

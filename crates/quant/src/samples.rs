@@ -230,9 +230,7 @@ impl Calibrated {
     fn look(&self, model: &Model, site: usize, cx: &Cx<'_>) -> Result<[Moments; 3], StepError> {
         let failed = |e: SolveError| StepError::Failed(e.to_string());
         let network = Network::bind(model, cx.backend);
-        let mut drawn: Vec<usize> = (0..cx.train.len()).collect();
-        cx.seed.derive("calibration").stream(0).shuffle(&mut drawn);
-        drawn.truncate(self.samples);
+        let mut drawn = sites::draw(self.samples, cx);
         let held = drawn.split_off(if drawn.len() < 8 { drawn.len() } else { drawn.len() - drawn.len() / 4 });
         let inputs = model.layers()[site].shape.inputs;
         let mut seen = [Seen::new(inputs), Seen::new(inputs)];

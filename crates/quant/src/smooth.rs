@@ -190,13 +190,11 @@ impl Technique for Smooth {
     }
 
     fn apply(&self, mut model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
-        let mut drawn: Vec<usize> = (0..cx.train.len()).collect();
-        cx.seed.derive("calibration").stream(0).shuffle(&mut drawn);
-        drawn.truncate(self.samples);
+        let mut drawn = sites::draw(self.samples, cx);
         drawn.sort_unstable();
-        let sites: Vec<SiteId> = model.layers().iter().map(|l| l.id.clone()).collect();
-        for (site, id) in sites.iter().enumerate().filter(|(_, id)| on.contains(id)) {
-            cx.progress("smoothing", site, sites.len())?;
+        let names: Vec<SiteId> = model.layers().iter().map(|l| l.id.clone()).collect();
+        for (site, id) in names.iter().enumerate().filter(|(_, id)| on.contains(id)) {
+            cx.progress("smoothing", site, names.len())?;
             let failed = |why: String| StepError::Failed(format!("site {id}: {why}"));
             let Some(before) = absorber(model.spec(), id) else {
                 cx.note(format!("{id}: nothing before it can take a factor for each input"));

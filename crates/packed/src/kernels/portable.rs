@@ -3,7 +3,7 @@
 use super::{LANES, Rescale};
 use crate::Scales;
 use crate::body::{CHUNK, Chunks, Element, Panels, QUAD, Strips, TILE, Tiles};
-use crate::quantize::INT8_LEVELS;
+use crate::quantize::{INT8_LEVELS, ROUNDER};
 use std::ops::AddAssign;
 
 /// `sums[c] += Σ product(values[i], weights[columns[i]][c])`.
@@ -202,9 +202,6 @@ pub(crate) fn quantize_bytes(row: &[f32], bytes: &mut [i8]) -> f32 {
     }
     scale
 }
-
-/// 1.5 · 2^23, which rounds what it is added to to an integer in the low bits, ties to even.
-pub(crate) const ROUNDER: f32 = 12_582_912.0;
 
 /// `out_j = sum_j · (s · scale_j) + b_j`, each operation rounded.
 #[inline(always)]

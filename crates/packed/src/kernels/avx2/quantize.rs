@@ -1,8 +1,9 @@
 //! Rows of floats become bytes.
 
 use super::LANES;
-use crate::kernels::{GROUP, portable::ROUNDER};
+use crate::kernels::GROUP;
 use crate::quantize::INT8_LEVELS;
+use crate::quantize::ROUNDER;
 use bytemuck::must_cast;
 use std::arch::x86_64::*;
 
