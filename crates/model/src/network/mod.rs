@@ -11,6 +11,7 @@
 
 mod body;
 mod integers;
+mod placed;
 mod probe;
 mod rounding;
 mod rows;
@@ -25,6 +26,7 @@ use std::ops::Range;
 use crate::{Dataset, Dropout, Model, ModelError, Weight};
 use body::Pass;
 use integers::Integers;
+use placed::{Held, Placed};
 use rounding::Rounding;
 use tokens::Tokens;
 
@@ -53,20 +55,6 @@ struct Bound {
     bias: Vec<f32>,
     /// Absent outside the bound range, and at the first site on the CPU, which computes in plain memory.
     on_device: Option<Placed>,
-}
-
-#[derive(Clone, Debug)]
-struct Placed {
-    weight: Held,
-    bias: Tensor<2>,
-}
-
-/// How a device holds a weight.
-#[derive(Clone, Debug)]
-enum Held {
-    /// As it is, with a graph where it is trainable.
-    Floats(Tensor<2>),
-    Integers(Integers),
 }
 
 /// Result of a pass with gradients.
@@ -140,7 +128,7 @@ impl Network {
     /// network, with integers that, less their zero points, are within `±127`, in all but groups of inputs that are
     /// no multiple of 4 (of 8, for integers within `±7`). A pass without gradients multiplies integers of 8 bits as
     /// they lie; smaller ones, held in 4 bits, it unpacks on the device for each product, because there burn 0.22.1
-    /// multiplies wrongly beyond 12,000 inputs. A pass with gradients unpacks all but the first site.
+    /// multiplies wrongly from 16,000 inputs on, if not before. A pass with gradients unpacks all but the first site.
     ///
     /// Zero on the CPU, where burn has no use for integers.
     pub fn held_as_integers(&self) -> usize {
@@ -404,26 +392,6 @@ impl Network {
 
     fn tensor(&self, values: Vec<f32>, shape: [usize; 2], device: &Device) -> Tensor<2> {
         Tensor::from_data(TensorData::new(values, shape), device)
-    }
-}
-
-impl Placed {
-    /// `[rows, inputs]` times the weight, plus the bias, without a graph.
-    fn evaluate(&self, input: Tensor<2>) -> Tensor<2> {
-        let output = match &self.weight {
-            Held::Floats(weight) => input.matmul(weight.clone().inner()),
-            Held::Integers(integers) => integers.product(input),
-        };
-        output + self.bias.clone().inner()
-    }
-
-    /// The same with a graph; it has no derivative by integers.
-    fn train(&self, input: Tensor<2>) -> Tensor<2> {
-        let weight = match &self.weight {
-            Held::Floats(weight) => weight.clone(),
-            Held::Integers(integers) => integers.floats().autodiff(),
-        };
-        input.matmul(weight) + self.bias.clone()
     }
 }
 
