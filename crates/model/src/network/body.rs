@@ -4,9 +4,9 @@ use burn::tensor::{Tensor, TensorData, activation};
 use nlpress_outline::{AttentionSpec, Spec};
 use std::ops::Range;
 
+use super::Network;
 use super::probe::Probe;
 use super::tokens::Tokens;
-use super::{Network, Placed};
 use crate::Dropout;
 
 /// One pass through a network.
@@ -130,10 +130,8 @@ impl<'a> Pass<'a> {
         if let Some(rounding) = &site.rounding {
             input = rounding.tensor(input);
         }
-        let Placed { weight, bias } =
-            site.on_device.clone().expect("every site but the first is always placed");
-        let (weight, bias) = if self.train { (weight, bias) } else { (weight.inner(), bias.inner()) };
-        input.matmul(weight) + bias
+        let placed = site.on_device.as_ref().expect("every site but the first is always placed");
+        if self.train { placed.train(input) } else { placed.evaluate(input) }
     }
 }
 

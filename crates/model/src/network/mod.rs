@@ -10,6 +10,8 @@
 //! from stage to stage is the pre-activation `[batch, outputs]` of the last site of a range.
 
 mod body;
+mod integers;
+mod placed;
 mod probe;
 mod rounding;
 mod rows;
@@ -23,6 +25,8 @@ use std::ops::Range;
 
 use crate::{Dataset, Dropout, Model, ModelError, Weight};
 use body::Pass;
+use integers::Integers;
+use placed::{Held, Placed};
 use rounding::Rounding;
 use tokens::Tokens;
 
@@ -51,12 +55,6 @@ struct Bound {
     bias: Vec<f32>,
     /// Absent outside the bound range, and at the first site on the CPU, which computes in plain memory.
     on_device: Option<Placed>,
-}
-
-#[derive(Clone, Debug)]
-struct Placed {
-    weight: Tensor<2>,
-    bias: Tensor<2>,
 }
 
 /// Result of a pass with gradients.
@@ -119,9 +117,30 @@ impl Network {
         let on_cpu = backend.kind().is_cpu();
         let mut network = Self { spec: model.spec().clone(), sites, on_cpu, device, tracked };
         for i in range {
-            network.place(i);
+            network.place(i, &model.layers()[i].weight);
         }
         network
+    }
+
+    /// Bound sites whose packed integers are integers on the device too.
+    ///
+    /// They take fewer bytes there than floats would, on the `wgpu` backend: every site but the first of an attention
+    /// network, with integers that, less their zero points, are within `±127`, in all but groups of inputs that are
+    /// no multiple of 4 (of 8, for integers within `±7`). A pass without gradients multiplies integers of 8 bits as
+    /// they lie; smaller ones, held in 4 bits, it unpacks on the device for each product, because there burn 0.22.1
+    /// multiplies wrongly from 16,000 inputs on, if not before. A pass with gradients unpacks all but the first site.
+    ///
+    /// Zero on the CPU, where burn has no use for integers.
+    pub fn held_as_integers(&self) -> usize {
+        let held = |s: &&Bound| matches!(&s.on_device, Some(Placed { weight: Held::Integers(_), .. }));
+        self.sites.iter().filter(held).count()
+    }
+
+    /// Bound sites whose packed integers were made floats to compute with: those with integers that are not
+    /// [`held_as_integers`](Network::held_as_integers). Their inputs are rounded as if they were.
+    pub fn dequantized(&self) -> usize {
+        let integers = |s: &&Bound| s.rounding.is_some() && !s.weight.is_empty();
+        self.sites.iter().filter(integers).count() - self.held_as_integers()
     }
 
     /// Number of sites.
@@ -149,7 +168,7 @@ impl Network {
                 site.weight.copy_from_slice(weight);
                 site.bias.copy_from_slice(bias);
                 rest = tail;
-                self.place(i);
+                self.place_floats(i);
             }
         }
     }
@@ -294,7 +313,8 @@ impl Network {
             else {
                 continue;
             };
-            flat.extend(host(placed.weight.grad_remove(gradients).ok_or_else(|| lost("a weight"))?)?);
+            let Held::Floats(weight) = &placed.weight else { continue };
+            flat.extend(host(weight.grad_remove(gradients).ok_or_else(|| lost("a weight"))?)?);
             flat.extend(host(placed.bias.grad_remove(gradients).ok_or_else(|| lost("a bias"))?)?);
         }
         Ok((flat, if matches!(input, Input::Rows(..)) { Vec::new() } else { into_leaf }))
@@ -331,21 +351,43 @@ impl Network {
         }
     }
 
-    fn place(&mut self, i: usize) {
-        if i == 0 && (self.on_cpu || matches!(self.spec, Spec::Attention(_))) {
+    /// Puts a site's weight on the device, as integers where that works.
+    fn place(&mut self, i: usize, weight: &Weight) {
+        let integers = match weight {
+            Weight::Packed { matrix, .. } if !self.on_cpu && !self.in_plain_memory(i) => {
+                Integers::place(matrix, &self.device)
+            }
+            _ => None,
+        };
+        match integers {
+            Some(integers) => {
+                let weight = Held::Integers(integers);
+                self.sites[i].on_device = Some(Placed { weight, bias: self.bias(i, false) });
+            }
+            None => self.place_floats(i),
+        }
+    }
+
+    fn place_floats(&mut self, i: usize) {
+        if self.in_plain_memory(i) {
             return;
         }
-        let Bound { shape, trainable, weight, bias, .. } = &self.sites[i];
-        let put = |values: &[f32], shape, track| {
-            let tensor = self.tensor(values.to_vec(), shape, &self.tracked);
-            if track { tensor.require_grad() } else { tensor }
-        };
+        let Bound { shape, trainable, weight, .. } = &self.sites[i];
         let track = *trainable && i > 0;
-        let placed = Placed {
-            weight: put(weight, [shape.inputs, shape.outputs], track),
-            bias: put(bias, [1, shape.outputs], track),
-        };
-        self.sites[i].on_device = Some(placed);
+        let weight = self.tensor(weight.clone(), [shape.inputs, shape.outputs], &self.tracked);
+        let weight = Held::Floats(if track { weight.require_grad() } else { weight });
+        self.sites[i].on_device = Some(Placed { weight, bias: self.bias(i, track) });
+    }
+
+    fn bias(&self, i: usize, track: bool) -> Tensor<2> {
+        let Bound { shape, bias, .. } = &self.sites[i];
+        let bias = self.tensor(bias.clone(), [1, shape.outputs], &self.tracked);
+        if track { bias.require_grad() } else { bias }
+    }
+
+    /// Whether a site computes without the device.
+    fn in_plain_memory(&self, i: usize) -> bool {
+        i == 0 && (self.on_cpu || matches!(self.spec, Spec::Attention(_)))
     }
 
     fn tensor(&self, values: Vec<f32>, shape: [usize; 2], device: &Device) -> Tensor<2> {

@@ -37,7 +37,7 @@ impl Network {
         if let Some(placed) = &site.on_device {
             rows.densify(indices.iter().copied(), dense);
             let input = self.tensor(dense.clone(), [indices.len(), rows.width()], &self.device);
-            return host(input.matmul(placed.weight.clone().inner()) + placed.bias.clone().inner());
+            return host(placed.evaluate(input));
         }
         let mut out = vec![0.0; indices.len() * site.shape.outputs];
         if self.is_sparse(rows) {

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)] // clippy.toml allows it in test functions, but not in the functions they share
 
 mod attention;
+mod integers;
 
 use nlpress_core::{Backend, BackendKind, Seed};
 use nlpress_model::network::Input;
