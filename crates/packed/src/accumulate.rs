@@ -26,10 +26,12 @@ pub enum Levels<'a> {
 
 impl Matrix {
     /// Whether the matrix can [`accumulate`](Matrix::accumulate): integers of up to 8 bits whose scales do not change
-    /// within a sum.
+    /// within a sum, without [outliers](crate::Outliers), whose products are floats.
     pub fn accumulates(&self) -> bool {
         match &self.store {
-            Store::Bytes(_, means) => !matches!(means.scales, Scales::Group { .. }),
+            Store::Bytes(_, means) => {
+                !matches!(means.scales, Scales::Group { .. }) && means.outliers.is_none()
+            }
             _ => false,
         }
     }

@@ -227,6 +227,38 @@ pub enum PackError {
         /// The largest magnitude.
         most: f32,
     },
+    /// Outliers are not a few inputs of the matrix.
+    #[error(
+        "outlier {position} is input {input}, expected inputs in ascending order, each less than {inputs}"
+    )]
+    Outlier {
+        /// Where, counted from 0.
+        position: usize,
+        /// The input.
+        input: i64,
+        /// Inputs of the matrix.
+        inputs: usize,
+    },
+    /// Too many inputs are outliers for their count to be written.
+    #[error("{found} inputs are outliers, but at most {most} can be")]
+    Outliers {
+        /// How many there are.
+        found: usize,
+        /// Most that there can be.
+        most: u16,
+    },
+    /// An outlier's weight is given twice, or where nothing is kept.
+    #[error("outlier input {input} has {value} at output {output}, expected {expected}")]
+    OutlierValue {
+        /// The input.
+        input: usize,
+        /// The output.
+        output: usize,
+        /// The number.
+        value: f32,
+        /// What is there in a matrix that is whole.
+        expected: &'static str,
+    },
     /// Stored parts are laid out in one definite way, which `sparse` is not.
     #[error("layout {0} does not say whether it is a bitmask or csr")]
     Unresolved(crate::Scheme),

@@ -5,7 +5,7 @@ use crate::codebook::Book;
 use crate::index::{self, Shape};
 use crate::numbers::{LARGEST_HALF, round_to_brain, round_to_half};
 use crate::quantized::{Quantized, Scales};
-use crate::{Codebook, Grid, Index, PackError, Scheme, Values, check};
+use crate::{Codebook, Grid, Index, Outliers, PackError, Scheme, Values, check};
 use std::borrow::Cow;
 
 /// Most entries of a matrix, stored or not.
@@ -290,6 +290,38 @@ impl Matrix {
         Ok(self)
     }
 
+    /// The same matrix, in which the inputs of `rows`, ascending, are [outliers](Outliers): their weights are `values`,
+    /// `[rows, outputs]`, rounded to 16-bit floats, whatever they were before. Which entries are kept does not change:
+    /// what `values` has for others is ignored, and what was kept of these inputs stays stored, as the integer nearest
+    /// to zero. Outliers that it had before and that are not among `rows` lose their weights.
+    ///
+    /// # Errors
+    /// [`PackError`] for floats, for integers that have no outliers (see [`Scheme::check`]), for rows out of order or
+    /// beyond the inputs, for a wrong length, and for a value that is not finite or beyond 16-bit floats.
+    pub fn with_outliers(self, rows: Vec<u32>, values: &[f32]) -> Result<Self, PackError> {
+        let (inputs, outputs, index, held) = (self.inputs, self.outputs, self.index, self.held());
+        let (Some(mut q), Some(mut quantized)) = (self.integers(), self.integers_mean().cloned()) else {
+            let why = "only integers have outliers";
+            return Err(PackError::Scheme { scheme: self.scheme(), why });
+        };
+        let mut values = values.to_vec();
+        let keep = self.keep();
+        let placeholder = quantized.grid.nearest(0.0);
+        for (values, &row) in values.chunks_mut(outputs).zip(&rows) {
+            // Rows beyond the matrix are refused below.
+            let first = (row as usize).saturating_mul(outputs);
+            for (value, at) in values.iter_mut().zip(first..q.len()) {
+                q[at] = placeholder;
+                if !keep[at] {
+                    *value = 0.0;
+                }
+            }
+        }
+        quantized.outliers = Outliers::new(rows, &values, (inputs, outputs))?;
+        let matrix = Self::integers_of((inputs, outputs), &q, quantized, Some(&keep), index)?;
+        Ok(matrix.held_as(held))
+    }
+
     /// Scales for groups of inputs are multiplied by group by group, for which only rows are made.
     pub(crate) fn segmented(self) -> Self {
         match self.scales() {
@@ -327,7 +359,15 @@ impl Matrix {
 
     /// Stored entries that are not zero.
     pub fn nonzeros(&self) -> usize {
-        each!(&self.store, body => body.nonzeros())
+        let Some(outliers) = self.outliers() else { return each!(&self.store, body => body.nonzeros()) };
+        // What is stored in place of an outlier's weights is not one of them.
+        let mut count = outliers.values().iter().filter(|value| **value != 0.0).count();
+        if let Store::Bytes(body, _) = &self.store {
+            body.visit(self.outputs, |input, _, q| {
+                count += usize::from(q != 0 && outliers.row(input).is_none());
+            });
+        }
+        count
     }
 
     /// Bytes that the matrix takes on disk, scales and index included: the bytes of its
@@ -341,7 +381,9 @@ impl Matrix {
     pub fn resident_bytes(&self) -> usize {
         let lists = self.codebook().map_or(0, size_of_val);
         let scales = self.integers_mean().map_or(lists, |quantized| {
-            4 * quantized.scales.all().len() + quantized.zero_points.as_ref().map_or(0, Vec::len)
+            4 * quantized.scales.all().len()
+                + quantized.zero_points.as_ref().map_or(0, Vec::len)
+                + quantized.outliers.as_ref().map_or(0, Outliers::resident_bytes)
         });
         scales + each!(&self.store, body => body.resident_bytes())
     }
@@ -390,7 +432,7 @@ impl Matrix {
     }
 
     /// All entries as floats, `[inputs, outputs]`, row-major; an integer, less its zero point, is multiplied by its
-    /// scale in single precision.
+    /// scale in single precision; weights of outliers are what they are.
     pub fn unpack(&self) -> Vec<f32> {
         let mut dense = vec![0.0; self.inputs * self.outputs];
         let mut put = |row, column, value| dense[row * self.outputs + column] = value;
@@ -406,8 +448,8 @@ impl Matrix {
         dense
     }
 
-    /// The integers of a quantized matrix, `[inputs, outputs]`, row-major, zeros where nothing is stored; `None`
-    /// for floats.
+    /// The integers of a quantized matrix, `[inputs, outputs]`, row-major, zeros where nothing is stored, and the
+    /// integer nearest to zero where an outlier's weights would be; `None` for floats.
     pub fn integers(&self) -> Option<Vec<i32>> {
         let mut dense = vec![0; self.inputs * self.outputs];
         let mut put = |row, column, value| dense[row * self.outputs + column] = value;
@@ -432,6 +474,11 @@ impl Matrix {
     /// The scale with which activations become integers, where it is static.
     pub fn activations(&self) -> Option<f32> {
         self.integers_mean()?.activations
+    }
+
+    /// The inputs of a quantized matrix whose weights are floats, where it has any.
+    pub fn outliers(&self) -> Option<&Outliers> {
+        self.integers_mean()?.outliers.as_ref()
     }
 
     pub(crate) fn integers_mean(&self) -> Option<&Quantized> {

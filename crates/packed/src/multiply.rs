@@ -13,6 +13,9 @@
 //!   order in which the row visits the groups.
 //! - **Zero points**: `acc_j` loses `z_j · Σ q_i`, in integers, before it becomes a float.
 //! - **Static activations**: `s` is the matrix's own, by [`quantize_row_at`](crate::quantize_row_at).
+//! - **Outliers**: the activations of the inputs that are outliers count as zeros in all of the above, so that `s` is
+//!   that of the others; then, for each outlier `i` in ascending order whose activation is not zero,
+//!   `y_j += x_i · w_ij` with its 16-bit float `w_ij`, a product and a sum of single precision.
 //!
 //! A row of zeros gives the bias. Integer results are the same on every path. The values of a row that is given
 //! as sparse are quantized as they are; entries that it leaves out are zeros, so both forms agree.
@@ -53,6 +56,8 @@ pub struct Scratch {
     sums_f32: Vec<f32>,
     pub(crate) sums_i32: Vec<i32>,
     sums_i64: Vec<i64>,
+    pub(crate) without_outliers: Vec<f32>,
+    pub(crate) outliers: Vec<f32>,
 }
 
 impl Matrix {
@@ -64,6 +69,20 @@ impl Matrix {
     pub fn multiply(&self, input: Input<'_>, bias: &[f32], out: &mut [f32], scratch: &mut Scratch) {
         assert_eq!(bias.len(), self.outputs, "one bias for each output");
         assert_eq!(out.len(), self.outputs, "one place for each output");
+        if let Some(outliers) = self.outliers() {
+            return outliers.multiply(self, input, (bias, out), scratch);
+        }
+        self.multiply_rest(input, bias, out, scratch);
+    }
+
+    /// As [`multiply`](Matrix::multiply), where the activations of outliers are zero.
+    pub(crate) fn multiply_rest(
+        &self,
+        input: Input<'_>,
+        bias: &[f32],
+        out: &mut [f32],
+        scratch: &mut Scratch,
+    ) {
         with_kernels!(Set::best(), kernels => self.multiply_with(kernels, input, bias, out, scratch));
     }
 

@@ -6,6 +6,8 @@
 //! | `scales` | f32 `[1]`, `[outputs]`, `[inputs]` or `[groups · outputs]` | integers |
 //! | `zero_points` | i8, one for each scale | integers with zero points |
 //! | `activations` | f32 `[1]`: the scale of the activations | integers whose activations have a static one |
+//! | `outlier_inputs` | i32 `[outliers]`, ascending | integers with outliers |
+//! | `outliers` | f16 `[outliers, outputs]`: their weights, zero where nothing is kept | integers with outliers |
 //! | `numbers` | f16 `[lists · entries · width]` | codes |
 //! | `mask` | one bit an entry, row-major, lowest bit first, the last byte filled with zeros | bitmask |
 //! | `counts` | stored entries of each row, or blocks of each row of blocks, coded | csr, block |
@@ -21,7 +23,7 @@ use crate::index::{self, Given, Lookup, Shape};
 use crate::matrix::{Precision, Store};
 use crate::numbers::{brains, halves, read_brains, read_halves, read_shorts, read_whole, shorts, whole};
 use crate::quantized::Quantized;
-use crate::{Activations, Grid, Index, Int, Matrix, PackError, Scales, Scheme, Values, check};
+use crate::{Activations, Grid, Index, Int, Matrix, Outliers, PackError, Scales, Scheme, Values, check};
 use std::borrow::Cow;
 use std::fmt;
 
@@ -47,7 +49,8 @@ pub enum Dtype {
 /// A named run of little-endian numbers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Part<'a> {
-    /// `values`, `scales`, `zero_points`, `activations`, `numbers`, `mask`, `counts`, `gaps` or `positions`.
+    /// `values`, `scales`, `zero_points`, `activations`, `outlier_inputs`, `outliers`, `numbers`, `mask`, `counts`,
+    /// `gaps` or `positions`.
     pub name: &'static str,
     /// What the bytes are.
     pub dtype: Dtype,
@@ -129,6 +132,9 @@ impl Matrix {
                     let read = |bytes: &[u8], count: usize| int.grid.decode(int.zero_points, bytes, count);
                     let body = read_body(scheme, shape, lookup, read)?;
                     check::integers(&body, outputs, &means, i32::from)?;
+                    if let Some(outliers) = &means.outliers {
+                        outliers.check_body(&body, outputs, int.grid)?;
+                    }
                     Store::Bytes(body, means)
                 }
             }
@@ -178,6 +184,9 @@ impl Matrix {
             }
             if let Some(scale) = &means.activations {
                 parts.push(floats("activations", std::slice::from_ref(scale)));
+            }
+            if let Some(outliers) = &means.outliers {
+                parts.extend(outliers.parts(outputs));
             }
         }
         if let Some(numbers) = self.codebook() {
@@ -290,7 +299,8 @@ fn read_meaning<'a>(shape: Shape, int: Int, lookup: &mut impl Lookup<'a>) -> Res
     } else {
         None
     };
-    let means = Quantized { grid: int.grid, scales, zero_points, activations };
+    let outliers = Outliers::read(int.outliers, shape, lookup)?;
+    let means = Quantized { grid: int.grid, scales, zero_points, activations, outliers };
     means.check(shape.inputs, shape.outputs)?;
     Ok(means)
 }

@@ -1,6 +1,6 @@
-//! What integers stand for: their scales, zero points, and the scale of the activations.
+//! What integers stand for: their scales, zero points, the scale of the activations, and the inputs that are none.
 
-use crate::{Activations, Grid, Int, PackError, Per, check};
+use crate::{Activations, Grid, Int, Outliers, PackError, Per, check};
 
 /// The scales of a quantized matrix: an entry is its integer, less its zero point, times its scale.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,12 +29,14 @@ pub(crate) struct Quantized {
     pub(crate) zero_points: Option<Vec<i8>>,
     /// The scale of the activations, where it is static.
     pub(crate) activations: Option<f32>,
+    /// The inputs whose weights are floats, where there are any.
+    pub(crate) outliers: Option<Outliers>,
 }
 
 impl Quantized {
     /// Symmetric, with dynamic activations.
     pub(crate) fn symmetric(grid: Grid, scales: Scales) -> Self {
-        Self { grid, scales, zero_points: None, activations: None }
+        Self { grid, scales, zero_points: None, activations: None, outliers: None }
     }
 
     pub(crate) fn int(&self) -> Int {
@@ -43,6 +45,7 @@ impl Quantized {
             per: self.scales.per(),
             zero_points: self.zero_points.is_some(),
             activations: if self.activations.is_some() { Activations::Static } else { Activations::Dynamic },
+            outliers: self.outliers.as_ref().map_or(0, Outliers::count),
         }
     }
 
@@ -68,6 +71,9 @@ impl Quantized {
                 return Err(PackError::Scale { position: 0, value, most: f32::MAX / most });
             }
         }
+        if let Some(outliers) = &self.outliers {
+            outliers.check(inputs, outputs)?;
+        }
         let (Some(points), Some((least, most))) = (&self.zero_points, self.grid.with_zero_point()) else {
             return Ok(());
         };
@@ -89,8 +95,11 @@ impl Quantized {
         }
     }
 
-    /// What an integer at that place stands for, in single precision.
+    /// What an integer at that place stands for, in single precision; for an outlier the float beside it.
     pub(crate) fn value(&self, input: usize, output: usize, outputs: usize, q: i32) -> f32 {
+        if let Some(row) = self.outliers.as_ref().and_then(|outliers| outliers.row(input)) {
+            return row[output];
+        }
         let at = self.scales.place(input, output, outputs);
         let zero = self.zero_points.as_ref().map_or(0, |points| i32::from(points[at]));
         (q - zero) as f32 * self.scales.all()[at]

@@ -42,6 +42,10 @@ pub struct Int {
     /// How activations become integers.
     #[serde(default, skip_serializing_if = "Activations::is_dynamic")]
     pub activations: Activations,
+    /// How many inputs have weights of 16-bit floats instead and are not rounded themselves (see
+    /// [`Outliers`](crate::Outliers)). Only for integers of up to 8 bits, without zero points and without groups.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub outliers: u16,
 }
 
 /// How the activations that integers are multiplied with become integers themselves.
@@ -165,6 +169,12 @@ impl Scheme {
             if int.zero_points && int.grid.with_zero_point().is_none() {
                 return bad("these integers have no zero point");
             }
+            if int.outliers > 0 && int.grid.is_wide() {
+                return bad("such wide integers have no use for outliers");
+            }
+            if int.outliers > 0 && (int.zero_points || matches!(int.per, Per::Group(_))) {
+                return bad("outliers need integers without zero points and without groups of scales");
+            }
             if int.zero_points && self.index != Index::Full {
                 return bad("with zero points all entries are stored");
             }
@@ -238,14 +248,16 @@ impl Values {
         };
         let scales = int.per.scales(inputs, outputs);
         let each = if int.zero_points { 5 } else { 4 };
-        each * scales + if int.activations == Activations::Static { 4 } else { 0 }
+        let activations = if int.activations == Activations::Static { 4 } else { 0 };
+        let outliers = usize::from(int.outliers).saturating_mul(outputs.saturating_mul(2).saturating_add(4));
+        (each * scales + activations).saturating_add(outliers)
     }
 }
 
 impl Int {
     /// Symmetric integers with dynamic activations.
     pub const fn new(grid: Grid, per: Per) -> Self {
-        Self { grid, per, zero_points: false, activations: Activations::Dynamic }
+        Self { grid, per, zero_points: false, activations: Activations::Dynamic, outliers: 0 }
     }
 }
 
@@ -258,6 +270,10 @@ impl Activations {
 
 fn is_false(value: &bool) -> bool {
     !value
+}
+
+fn is_none(count: &u16) -> bool {
+    *count == 0
 }
 
 impl Per {
@@ -310,7 +326,12 @@ impl fmt::Display for Values {
             Values::Int(int) => {
                 write!(f, "{}/{}", int.grid, int.per)?;
                 f.write_str(if int.zero_points { " with zero points" } else { "" })?;
-                f.write_str(if int.activations == Activations::Static { " static" } else { "" })
+                f.write_str(if int.activations == Activations::Static { " static" } else { "" })?;
+                match int.outliers {
+                    0 => Ok(()),
+                    1 => f.write_str(" with 1 outlier"),
+                    n => write!(f, " with {n} outliers"),
+                }
             }
         }
     }
@@ -356,12 +377,25 @@ mod tests {
             ..Int::new(Grid::Int4, Per::Group(32))
         };
         assert_eq!(s(Values::Int(grouped), Index::Full), 64_000 + 5 * 32 * 128 + 4);
+        let outliers = Int { outliers: 3, ..Int::new(Grid::Int8, Per::Channel) };
+        assert_eq!(s(Values::Int(outliers), Index::Full), 128_000 + 512 + 3 * (4 + 2 * 128));
         assert_eq!(s(Values::F32, Index::Bitmask), 51_200 + 16_000);
         assert_eq!(s(Values::F32, Index::Nm { n: 2, m: 4 }), 4 * 64_000 + 16_000);
         // Ten groups of 12 with 3 kept of 4 bits each, and 4 inputs left, of which 3 are kept.
         let odd = Scheme { values: Values::int(Grid::Int8, Per::Tensor), index: Index::Nm { n: 3, m: 12 } };
         assert_eq!(odd.bytes(124, 5, 0), 33 * 5 + (33 * 5 * 4usize).div_ceil(8) + 4);
         assert!(s(Values::F32, Index::Sparse) < s(Values::F32, Index::Bitmask));
+    }
+
+    #[test]
+    fn outliers_are_in_the_name_and_absent_where_there_are_none() {
+        let int = Int { outliers: 2, activations: Activations::Static, ..Int::new(Grid::Int4, Per::Row) };
+        let scheme = Scheme { values: Values::Int(int), index: Index::Csr };
+        assert_eq!(scheme.to_string(), "int4/row static with 2 outliers csr");
+        let text = serde_json::to_string(&scheme).unwrap();
+        assert_eq!(serde_json::from_str::<Scheme>(&text).unwrap(), scheme);
+        let without = serde_json::to_string(&Int::new(Grid::Int4, Per::Row)).unwrap();
+        assert!(!without.contains("outliers"), "{without}");
     }
 
     #[test]
@@ -385,6 +419,10 @@ mod tests {
         bad(Int { zero_points: true, ..Int::new(Grid::Ternary, Per::Tensor) }, Index::Full);
         bad(Int { zero_points: true, ..Int::new(Grid::Int8, Per::Tensor) }, Index::Csr);
         bad(Int::new(Grid::Binary, Per::Tensor), Index::Nm { n: 2, m: 4 });
+        let outliers = |int| Int { outliers: 1, ..int };
+        bad(outliers(Int::new(Grid::Int16, Per::Tensor)), Index::Full);
+        bad(outliers(Int::new(Grid::Int8, Per::Group(16))), Index::Full);
+        bad(outliers(Int { zero_points: true, ..Int::new(Grid::Int8, Per::Tensor) }), Index::Full);
         for (width, bits, index) in [
             (0, 8, Index::Full),
             (9, 8, Index::Full),

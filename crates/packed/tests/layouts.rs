@@ -4,7 +4,7 @@
 
 use nlpress_packed::{
     Codebook, Dtype, Grid, Held, Index, Input, Int, Levels, Matrix, PackError, Part, Per, Scales, Scheme,
-    Scratch, Values,
+    Scratch, Values, quantize_row, quantize_row_at,
 };
 use proptest::prelude::*;
 use std::borrow::Cow;
@@ -52,6 +52,18 @@ fn onto(grid: Grid, q: &[i32]) -> Vec<i32> {
     q.iter().map(|&q| grid.nearest(f64::from(q) * f64::from(grid.levels()) / 127.0)).collect()
 }
 
+/// The inputs that are made outliers: the last, and one in the middle.
+fn few(inputs: usize) -> Vec<u32> {
+    let mut few = vec![inputs as u32 / 2, inputs as u32 - 1];
+    few.dedup();
+    few
+}
+
+/// Their weights, of which some are zero.
+fn beside(inputs: usize, outputs: usize) -> Vec<f32> {
+    (0..few(inputs).len() * outputs).map(|i| (i % 23) as f32 * 0.125 - 1.0).collect()
+}
+
 /// Each of the value types that goes with the index, and the numbers that went in.
 fn matrices(inputs: usize, outputs: usize, q: &[i32], keep: &[bool], index: Index) -> Vec<Matrix> {
     let floats: Vec<f32> = q.iter().map(|&q| q as f32 * 0.37).collect();
@@ -89,6 +101,14 @@ fn matrices(inputs: usize, outputs: usize, q: &[i32], keep: &[bool], index: Inde
             match scheme.check() {
                 Err(error) => assert_eq!(made.unwrap_err(), error),
                 Ok(()) => all.push(made.unwrap()),
+            }
+            let outliers = Int { outliers: 1, ..Int::new(grid, per) };
+            if let Ok(matrix) = Matrix::quantized((inputs, outputs), grid, &q, scales.clone(), keep, index)
+                && (Scheme { values: Values::Int(outliers), index }).check().is_ok()
+                && per != Per::Tensor
+            {
+                let matrix = matrix.with_outliers(few(inputs), &beside(inputs, outputs)).unwrap();
+                all.push(if per == Per::Row { matrix.with_activations(0.03).unwrap() } else { matrix });
             }
             let affine = Int { zero_points: true, ..Int::new(grid, per) };
             if index == Index::Full && (Scheme { values: Values::Int(affine), index }).check().is_ok() {
@@ -137,6 +157,8 @@ proptest! {
                     prop_assert_eq!(&stored, &keep);
                 }
                 prop_assert_eq!(&read_back(&matrix, &parts).unwrap(), &matrix);
+                let nonzeros = matrix.unpack().iter().filter(|v| **v != 0.0).count();
+                prop_assert!(matrix.outliers().is_none() || matrix.nonzeros() == nonzeros);
 
                 // The numbers are the ones that went in.
                 let (unpacked, source) = (matrix.unpack(), &q);
@@ -149,6 +171,12 @@ proptest! {
                         let list = if codebook.product { at % outputs / width } else { 0 };
                         let place = (list * codebook.entries() + code) * width + at % outputs % width;
                         prop_assert_eq!(unpacked[at], numbers[place]);
+                        continue;
+                    }
+                    let outlier = matrix.outliers().and_then(|o| o.inputs().iter().position(|i| *i as usize == at / outputs));
+                    if let Some(place) = outlier {
+                        let expected = if stored[at] { beside(inputs, outputs)[place * outputs + at % outputs] } else { 0.0 };
+                        prop_assert_eq!(unpacked[at], expected);
                         continue;
                     }
                     let whole = matrix.scheme().values.grid().is_some_and(|g| !g.has_zero()) && index == Index::Full;
@@ -179,7 +207,7 @@ proptest! {
     /// Whatever the bytes of the parts are, reading them is an error or a valid matrix.
     #[test]
     fn damaged_parts_never_panic(
-        which in 0usize..100, index in 0usize..10, part in 0usize..4, at in 0usize..200, byte: u8, cut in 0usize..3,
+        which in 0usize..200, index in 0usize..10, part in 0usize..6, at in 0usize..200, byte: u8, cut in 0usize..3,
     ) {
         let (q, keep) = grid(3, 9 * 21, 30);
         let keep = thin(INDEXES[index], 21, &keep);
@@ -533,7 +561,7 @@ fn sums_are_those_of_the_integers_in_every_form() {
         for matrix in matrices(inputs, outputs, &q, &keep, index) {
             let narrow = matrix.scheme().values.grid().is_some_and(|grid| grid.bits() <= 8);
             let grouped = matches!(matrix.scales(), Some(Scales::Group { .. }));
-            assert_eq!(matrix.accumulates(), narrow && !grouped);
+            assert_eq!(matrix.accumulates(), narrow && !grouped && matrix.outliers().is_none());
             if !matrix.accumulates() {
                 continue;
             }
@@ -628,4 +656,120 @@ fn patterns_are_found_and_stored_as_what_they_are() {
     assert_eq!(of(&|i, o| (i / 8 * 7 + o).is_multiple_of(5)), Index::Block { rows: 8, columns: 1 });
     assert_eq!(of(&|i, o| (i + o * o / 3) % 4 == i / 4 % 4), Index::Nm { n: 1, m: 4 });
     assert!(matches!(of(&|i, o| (i * 31 + o * o * 7) % 11 == 3), Index::Bitmask | Index::Csr));
+}
+
+/// The rules of the product, in double precision: `y = Σ s·q·w + Σ x·w` over the inputs that are outliers, and `b`.
+#[test]
+fn a_product_with_outliers_follows_its_rules() {
+    let (inputs, outputs) = (37, 45);
+    let bias: Vec<f32> = (0..outputs).map(|j| j as f32 * 0.01).collect();
+    // One outlier is a hundred times the others, the last is not there.
+    let mut row: Vec<f32> = (0..inputs).map(|i| if i % 4 == 0 { 0.0 } else { (i as f32).sin() }).collect();
+    (row[inputs / 2], row[inputs - 1]) = (-100.0, 0.0);
+    // The order of columns is the caller's.
+    let columns: Vec<u32> = (0..inputs as u32).rev().filter(|i| row[*i as usize] != 0.0).collect();
+    let values: Vec<f32> = columns.iter().map(|c| row[*c as usize]).collect();
+    let mut scratch = Scratch::default();
+    let mut checked = 0;
+    for index in INDEXES {
+        let (q, keep) = grid(8, inputs * outputs, 40);
+        let keep = thin(index, outputs, &keep);
+        for matrix in matrices(inputs, outputs, &q, &keep, index) {
+            let Some(outliers) = matrix.outliers() else { continue };
+            checked += 1;
+            let factor = |i: usize| match matrix.scales().unwrap() {
+                Scales::Row(scales) => scales[i],
+                _ => 1.0,
+            };
+            let is_outlier = |i: usize| outliers.inputs().contains(&(i as u32));
+            let rest: Vec<f32> =
+                (0..inputs).map(|i| if is_outlier(i) { 0.0 } else { row[i] * factor(i) }).collect();
+            let mut levels = vec![0; inputs];
+            let s = match matrix.activations() {
+                None => quantize_row(&rest, 127, &mut levels),
+                Some(scale) => {
+                    quantize_row_at(&rest, scale, 127, &mut levels);
+                    scale
+                }
+            };
+            let weights = matrix.unpack();
+            let product = |i: usize, j: usize| -> f64 {
+                let w = f64::from(weights[i * outputs + j]);
+                match is_outlier(i) {
+                    true => f64::from(row[i]) * w,
+                    false => f64::from(levels[i]) * f64::from(s) / f64::from(factor(i)) * w,
+                }
+            };
+            for held in [Held::Rows, Held::Lists, Held::Strips, Held::Panels, Held::Tiles] {
+                let matrix = matrix.clone().held_as(held);
+                for input in [Input::Dense(&row), Input::Sparse { columns: &columns, values: &values }] {
+                    let mut out = vec![7.0; outputs];
+                    matrix.multiply(input, &bias, &mut out, &mut scratch);
+                    for (j, (found, b)) in out.iter().zip(&bias).enumerate() {
+                        let expected = (0..inputs).map(|i| product(i, j)).sum::<f64>() + f64::from(*b);
+                        let close = (f64::from(*found) - expected).abs() <= 1e-5 * expected.abs().max(10.0);
+                        assert!(close, "{} {held}: {found}, not {expected}", matrix.scheme());
+                    }
+                }
+            }
+        }
+    }
+    assert!(checked > 60, "{checked}");
+}
+
+#[test]
+fn refuses_bad_outliers() {
+    let made = |index| {
+        let keep = [true, true, false, true, true, true];
+        let keep = (index != Index::Full).then_some(&keep[..]);
+        Matrix::quantized((3, 2), Grid::Int8, &[1, 2, 3, 4, 5, 6], Scales::Tensor(0.5), keep, index).unwrap()
+    };
+    let with = |rows: &[u32], values: &[f32]| made(Index::Full).with_outliers(rows.to_vec(), values);
+    let good = with(&[1], &[1.5, f32::MIN_POSITIVE]).unwrap();
+    assert_eq!(good.unpack(), [0.5, 1.0, 1.5, 0.0, 2.5, 3.0]);
+    assert_eq!(good.scheme().to_string(), "int8/tensor with 1 outlier");
+    assert_eq!(with(&[], &[]).unwrap(), made(Index::Full));
+    use PackError::{Half, Length, Missing, NotFinite, Outlier, OutlierValue, PartShape};
+    assert!(matches!(with(&[3], &[1.0; 2]), Err(Outlier { position: 0, input: 3, inputs: 3 })));
+    assert!(matches!(with(&[u32::MAX], &[1.0; 2]), Err(Outlier { .. })));
+    assert!(matches!(with(&[1, 0], &[1.0; 4]), Err(Outlier { position: 1, input: 0, .. })));
+    assert!(matches!(with(&[1, 1], &[1.0; 4]), Err(Outlier { position: 1, .. })));
+    assert!(matches!(with(&[1], &[1.0; 3]), Err(Length { what: "outliers", found: 3, expected: 2 })));
+    assert!(matches!(with(&[1], &[1.0, f32::NAN]), Err(NotFinite { what: "outliers", position: 1, .. })));
+    assert!(matches!(with(&[1], &[1e6, 1.0]), Err(Half { position: 0, .. })));
+    let floats = Matrix::dense(3, 2, vec![0.0; 6]).unwrap();
+    assert!(matches!(floats.with_outliers(vec![1], &[1.0; 2]), Err(PackError::Scheme { .. })));
+    let wide = Matrix::quantized((1, 1), Grid::Int16, &[1], Scales::Tensor(1.0), None, Index::Full).unwrap();
+    assert!(matches!(wide.with_outliers(vec![0], &[1.0]), Err(PackError::Scheme { .. })));
+    let affine = Matrix::affine((1, 1), Grid::Int8, &[1], Scales::Tensor(1.0), vec![3]).unwrap();
+    assert!(matches!(affine.with_outliers(vec![0], &[1.0]), Err(PackError::Scheme { .. })));
+    // A value where nothing is kept is ignored when it is given, and refused when it is read.
+    let masked = made(Index::Bitmask).with_outliers(vec![1], &[f32::NAN, 1.5]).unwrap();
+    assert_eq!((masked.unpack()[2..4].to_vec(), masked.kept()), (vec![0.0, 1.5], 5));
+
+    let damaged = |matrix: &Matrix, name: &str, bytes: &[u8]| {
+        let mut parts = matrix.parts();
+        let part = parts.iter_mut().find(|p| p.name == name).unwrap();
+        part.bytes.to_mut()[..bytes.len()].copy_from_slice(bytes);
+        read_back(matrix, &parts).unwrap_err()
+    };
+    let two = with(&[0, 2], &[1.0; 4]).unwrap();
+    assert!(matches!(damaged(&good, "outlier_inputs", &[3]), Outlier { input: 3, inputs: 3, .. }));
+    assert!(matches!(damaged(&good, "outlier_inputs", &[0xff; 4]), Outlier { input: -1, .. }));
+    assert!(matches!(damaged(&two, "outlier_inputs", &[2]), Outlier { position: 1, input: 2, .. }));
+    assert!(matches!(damaged(&good, "outliers", &[0, 0x7e]), NotFinite { what: "outliers", .. }));
+    assert!(matches!(damaged(&good, "outliers", &[0, 0x7c]), NotFinite { what: "outliers", .. }));
+    // An input that has integers too, and a float where nothing is kept.
+    let twice = damaged(&good, "outlier_inputs", &[2]);
+    assert!(matches!(twice, OutlierValue { input: 2, output: 0, value: 5.0, .. }), "{twice}");
+    let unkept = damaged(&masked, "outliers", &[0, 0x3c]);
+    assert!(matches!(unkept, OutlierValue { input: 1, output: 0, value: 1.0, .. }), "{unkept}");
+    for name in ["outlier_inputs", "outliers"] {
+        let mut parts = good.parts();
+        parts.retain(|p| p.name != name);
+        assert_eq!(read_back(&good, &parts).unwrap_err(), Missing(name));
+        let other = two.parts();
+        let parts: Vec<Part<'_>> = good.parts().into_iter().filter(|p| p.name != name).chain(other).collect();
+        assert!(matches!(read_back(&good, &parts).unwrap_err(), PartShape { .. }), "{name}");
+    }
 }
