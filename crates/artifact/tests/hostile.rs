@@ -7,7 +7,7 @@ mod common;
 use common::{artifact, fault, forms};
 use nlpress_artifact::{Artifact, ArtifactError as E, LARGEST_MANIFEST};
 use nlpress_outline::Form;
-use nlpress_packed::{Grid, Index, PackError, Per, Scheme, Values};
+use nlpress_packed::{Grid, Index, Int, PackError, Per, Scheme, Values};
 use serde_json::{Value, json};
 
 const CSR8: Form = Form::Packed(Scheme { values: Values::int(Grid::Int8, Per::Channel), index: Index::Csr });
@@ -201,6 +201,41 @@ fn broken_numbers_are_named() {
         with_tensor(CSR8, "hidden.0.weight.values", &[0x80]),
         E::Weight { error: PackError::Level { value: -128, .. }, .. }
     ));
+    let two = Int { outliers: 2, ..Int::new(Grid::Int8, Per::Channel) };
+    let two = Form::Packed(Scheme { values: Values::Int(two), index: Index::Full });
+    for put in [&[99, 0, 0, 0][..], &[0xff; 4], &[2, 0, 0, 0]] {
+        let error = with_tensor(two, "hidden.0.weight.outlier_inputs", put);
+        assert!(matches!(error, E::Weight { error: PackError::Outlier { .. }, .. }), "{put:?}: {error}");
+    }
+    let given_twice = with_tensor(two, "hidden.0.weight.outlier_inputs", &[0]);
+    assert!(
+        matches!(given_twice, E::Weight { error: PackError::OutlierValue { input: 0, .. }, .. }),
+        "{given_twice}"
+    );
+    assert!(matches!(
+        with_tensor(two, "hidden.0.weight.outliers", &[1, 0x7c]),
+        E::Weight { error: PackError::NotFinite { what: "outliers", .. }, .. }
+    ));
+    for name in ["outlier_inputs", "outliers"] {
+        let without = with_header(two, |header| {
+            let tensor = header.as_object_mut().unwrap().remove(&format!("hidden.1.weight.{name}")).unwrap();
+            header["hidden.1.weight.more"] = tensor;
+        });
+        let expected = format!("hidden.1.weight.{name}");
+        assert!(matches!(&without, E::Missing(name) if *name == expected), "{without}");
+    }
+    // Another count in all that the manifest says of the site.
+    for count in [1, 3, 65_535] {
+        let other = with_header(two, |header| {
+            let text = &mut header["__metadata__"]["nlpress"];
+            let manifest = text.as_str().unwrap();
+            assert!(manifest.contains("\"outliers\":2"));
+            *text = manifest.replace("\"outliers\":2", &format!("\"outliers\":{count}")).into();
+        });
+        let shape =
+            matches!(other, E::Weight { error: PackError::PartShape { name: "outlier_inputs", .. }, .. });
+        assert!(shape, "{count}: {other}");
+    }
     // The first byte of counts and gaps names their code; what follows are the numbers.
     for (name, put) in [("gaps", 99), ("gaps", 31), ("counts", 0), ("counts", 255), ("counts", 7)] {
         let error = with_tensor(CSR8, &format!("hidden.0.weight.{name}"), &[put]);

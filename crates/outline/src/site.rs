@@ -226,6 +226,14 @@ mod tests {
             packed
         };
         use nlpress_packed::{Grid, Per, Values};
+        let outliers = |outliers| {
+            packed(Values::Int(nlpress_packed::Int {
+                outliers,
+                ..nlpress_packed::Int::new(Grid::Int8, Per::Channel)
+            }))
+        };
+        assert!(outliers(0).fits_within(&outliers(8)) && outliers(5).fits_within(&outliers(8)));
+        assert!(!outliers(9).fits_within(&outliers(8)));
         let (wide, narrow) = (packed(Values::F16), packed(Values::int(Grid::Int4, Per::Channel)));
         assert!(narrow.fits_within(&wide) && !wide.fits_within(&narrow) && !narrow.fits_within(&small));
     }

@@ -147,6 +147,10 @@ fn what_is_no_integer_is_named() {
         (int(Int::new(Grid::Int8, Per::Channel)), "the scale of its activations must be fixed"),
         (int(fixed(Grid::Int16, Per::Tensor)), "it is int16/tensor static, but integers of up to 8 bits"),
         (int(fixed(Grid::Int4, Per::Group(16))), "without groups of scales"),
+        (
+            int(Int { outliers: 2, ..fixed(Grid::Int8, Per::Channel) }),
+            "it is int8/channel static with 2 outliers, but its outliers are multiplied as floats",
+        ),
     ] {
         let session = Session::from_artifact(artifact(form, 50, &[8], 2, 100)).unwrap();
         let error = session.in_integers().unwrap_err();

@@ -7,7 +7,7 @@ mod common;
 use common::{artifact, forms, random, rows};
 use nlpress_artifact::{Artifact, Layer};
 use nlpress_outline::Form;
-use nlpress_packed::{Scales, Scheme, Values};
+use nlpress_packed::{Index, Matrix, Outliers, Scales, Scheme, Values};
 use nlpress_runtime::{RuntimeError, Scratch, Session};
 use nlpress_text::Rows;
 
@@ -25,6 +25,9 @@ fn reference_layer(layer: &Layer, x: &[f32]) -> Vec<f32> {
         return (0..n).map(|j| (sum(j) + f64::from(bias[j])) as f32).collect();
     };
     let levels = int.grid.activation_levels() as f32;
+    if let Some(outliers) = m.outliers() {
+        return reference_outliers(layer, x, outliers);
+    }
     let (w, scales) = (m.integers().unwrap(), m.scales().unwrap());
     let x: Vec<f32> = match scales {
         Scales::Row(rows) => x.iter().zip(rows).map(|(x, scale)| x * scale).collect(),
@@ -53,6 +56,26 @@ fn reference_layer(layer: &Layer, x: &[f32]) -> Vec<f32> {
         }
     };
     (0..n).map(output).collect()
+}
+
+/// The product without the outliers, and theirs.
+fn reference_outliers(layer: &Layer, x: &[f32], outliers: &Outliers) -> Vec<f32> {
+    let m = &layer.matrix;
+    let (shape, n) = ((m.inputs(), m.outputs()), m.outputs());
+    let Values::Int(int) = m.scheme().values else { panic!("only integers have outliers") };
+    let (q, scales) = (m.integers().unwrap(), m.scales().unwrap().clone());
+    let mut plain = Matrix::quantized(shape, int.grid, &q, scales, Some(&m.keep()), Index::Bitmask).unwrap();
+    if let Some(scale) = m.activations() {
+        plain = plain.with_activations(scale).unwrap();
+    }
+    let mut rest = x.to_vec();
+    outliers.inputs().iter().for_each(|i| rest[*i as usize] = 0.0);
+    let plain = Layer { matrix: plain, ..layer.clone() };
+    let mut out = reference_layer(&plain, &rest);
+    for (i, weights) in outliers.inputs().iter().zip(outliers.values().chunks_exact(n)) {
+        out.iter_mut().zip(weights).for_each(|(out, w)| *out += x[*i as usize] * w);
+    }
+    out
 }
 
 fn reference(artifact: &Artifact, rows: &Rows) -> Vec<f32> {

@@ -22,6 +22,7 @@ pub(crate) fn forms() -> Vec<Form> {
     let int = |grid, per| Values::int(grid, per);
     let affine = |grid, per| Values::Int(Int { zero_points: true, ..Int::new(grid, per) });
     let fixed = |grid, per| Values::Int(Int { activations: Activations::Static, ..Int::new(grid, per) });
+    let outliers = |outliers, int| Values::Int(Int { outliers, ..int });
     let values = [
         Values::F32,
         Values::F16,
@@ -40,6 +41,9 @@ pub(crate) fn forms() -> Vec<Form> {
         int(Grid::Binary, Per::Row),
         fixed(Grid::Int8, Per::Channel),
         fixed(Grid::Int2, Per::Row),
+        outliers(2, Int::new(Grid::Int8, Per::Channel)),
+        outliers(1, Int::new(Grid::Int4, Per::Row)),
+        outliers(1, Int { activations: Activations::Static, ..Int::new(Grid::Int2, Per::Tensor) }),
         affine(Grid::Int8, Per::Channel),
         affine(Grid::Int4, Per::Group(32)),
         affine(Grid::Int3, Per::Tensor),
@@ -119,9 +123,15 @@ fn integers(int: Int, shape: (usize, usize), q: &[i32], (keep, index): (&[bool],
             Matrix::quantized(shape, grid, &q, scales, keep, index)
         }
     };
+    let mut matrix = matrix.unwrap();
+    if int.outliers > 0 {
+        let values: Vec<f32> =
+            (0..usize::from(int.outliers) * shape.1).map(|i| i as f32 * 0.25 - 1.0).collect();
+        matrix = matrix.with_outliers((1..=int.outliers.into()).collect(), &values).unwrap();
+    }
     match int.activations {
-        Activations::Dynamic => matrix.unwrap(),
-        Activations::Static => matrix.unwrap().with_activations(0.02).unwrap(),
+        Activations::Dynamic => matrix,
+        Activations::Static => matrix.with_activations(0.02).unwrap(),
     }
 }
 

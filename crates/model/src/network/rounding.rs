@@ -13,6 +13,8 @@ pub(super) struct Rounding {
     step: Option<f32>,
     /// What each input is multiplied by before it is rounded, and divided by after; empty for nothing.
     factors: Vec<f32>,
+    /// The inputs that are not rounded, ascending: they are multiplied as floats and have no say in a row's step.
+    outliers: Vec<u32>,
 }
 
 impl Rounding {
@@ -24,12 +26,22 @@ impl Rounding {
             Some(Scales::Row(scales)) => scales.iter().map(|s| s.max(f32::MIN_POSITIVE)).collect(),
             _ => Vec::new(),
         };
-        Some(Self { levels: int.grid.activation_levels() as f32, step: matrix.activations(), factors })
+        let outliers = matrix.outliers().map_or_else(Vec::new, |outliers| outliers.inputs().to_vec());
+        let levels = int.grid.activation_levels() as f32;
+        Some(Self { levels, step: matrix.activations(), factors, outliers })
     }
 
     /// Rounds feature rows.
     pub(super) fn rows(&self, rows: Rows) -> Rows {
+        let mut outliers = Vec::new();
         rows.map_rows(|columns, values| {
+            // Away while the others are rounded, so that they count as zeros.
+            outliers.clear();
+            if !self.outliers.is_empty() {
+                let places = columns.iter().zip(&mut *values).enumerate();
+                let found = places.filter(|(_, (column, _))| self.outliers.binary_search(column).is_ok());
+                outliers.extend(found.map(|(at, (_, x))| (at, std::mem::take(x))));
+            }
             let factor = |column: u32| self.factors.get(column as usize).copied().unwrap_or(1.0);
             if !self.factors.is_empty() {
                 values.iter_mut().zip(columns).for_each(|(x, c)| *x *= factor(*c));
@@ -45,16 +57,25 @@ impl Rounding {
             if !self.factors.is_empty() {
                 values.iter_mut().zip(columns).for_each(|(x, c)| *x /= factor(*c));
             }
+            outliers.iter().for_each(|(at, x)| values[*at] = *x);
         })
     }
 
     /// Rounds the rows of a tensor; the gradient passes straight through.
     pub(super) fn tensor(&self, input: Tensor<2>) -> Tensor<2> {
         let mut plain = input.clone().detach();
-        let factors = (!self.factors.is_empty()).then(|| -> Tensor<2> {
-            let data = TensorData::new(self.factors.clone(), [1, self.factors.len()]);
-            Tensor::from_data(data, &plain.device())
-        });
+        let device = plain.device();
+        let line = |numbers: Vec<f32>| -> Tensor<2> {
+            let width = numbers.len();
+            Tensor::from_data(TensorData::new(numbers, [1, width]), &device)
+        };
+        let factors = (!self.factors.is_empty()).then(|| line(self.factors.clone()));
+        if !self.outliers.is_empty() {
+            let [_, inputs] = plain.dims();
+            let mut rest = vec![1.0; inputs];
+            self.outliers.iter().for_each(|input| rest[*input as usize] = 0.0);
+            plain = plain * line(rest);
+        }
         let before = plain.clone();
         if let Some(factors) = &factors {
             plain = plain * factors.clone();

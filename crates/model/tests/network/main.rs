@@ -103,6 +103,29 @@ fn frozen_integers(layer: &Layer, levels: f32) -> Layer {
     packed(layer, matrix, Values::int(grid, Per::Channel))
 }
 
+/// A site frozen as 8-bit integers with a few outliers.
+fn frozen_with_outliers(layer: &Layer, per: Per, step: Option<f32>) -> Layer {
+    let (inputs, outputs) = (layer.shape.inputs, layer.shape.outputs);
+    let values = layer.weight.values();
+    let scales: Vec<f32> =
+        (0..per.scales(inputs, outputs)).map(|j| 0.004 * (1.0 + (j % 3) as f32 * 0.5)).collect();
+    let scales = Scales::of(per, scales);
+    let level =
+        |at: usize| (values[at] / scales.all()[scales.place(at / outputs, at % outputs, outputs)]).round();
+    let integers: Vec<i32> = (0..values.len()).map(|at| level(at).clamp(-127.0, 127.0) as i32).collect();
+    let rows = vec![1, inputs as u32 / 2, inputs as u32 - 1];
+    let beside: Vec<f32> =
+        rows.iter().flat_map(|row| &values[*row as usize * outputs..][..outputs]).copied().collect();
+    let matrix =
+        Matrix::quantized((inputs, outputs), Grid::Int8, &integers, scales, None, Index::Full).unwrap();
+    let mut matrix = matrix.with_outliers(rows, &beside).unwrap();
+    if let Some(step) = step {
+        matrix = matrix.with_activations(step).unwrap();
+    }
+    let values = matrix.scheme().values;
+    packed(layer, matrix, values)
+}
+
 #[test]
 fn gradients_are_the_slope_of_the_loss() {
     for backend in backends() {
@@ -233,29 +256,77 @@ fn ranges_of_sites_and_shares_of_a_batch_give_the_whole() {
     }
 }
 
+/// Logits as the runtime computes them.
+fn shipped(model: &Model, rows: &Rows) -> Vec<f32> {
+    let mut scratch = Scratch::default();
+    let mut logits = Vec::new();
+    for row in rows.iter() {
+        let mut hidden = Vec::new();
+        for (i, layer) in model.layers().iter().enumerate() {
+            let Weight::Packed { matrix, .. } = &layer.weight else { panic!("all are packed") };
+            let mut out = vec![0.0; layer.shape.outputs];
+            let input = if i == 0 {
+                nlpress_packed::Input::Sparse { columns: row.columns, values: row.values }
+            } else {
+                nlpress_packed::Input::Dense(&hidden)
+            };
+            matrix.multiply(input, &layer.bias, &mut out, &mut scratch);
+            hidden = if i < 2 { out.iter().map(|x| x.max(0.0)).collect() } else { out };
+        }
+        logits.extend(hidden);
+    }
+    logits
+}
+
+#[test]
+fn outliers_compute_as_they_ship() {
+    let model = Model::init(&spec(&[24, 16], 3, 0.0), Seed(6)).unwrap();
+    let apart = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    for backend in backends() {
+        for density in [1.0, 0.2] {
+            let rows = rows(40, density);
+            for (per, step) in [
+                (Per::Channel, None),
+                (Per::Tensor, None),
+                (Per::Row, None),
+                (Per::Channel, Some(0.01)),
+                (Per::Row, Some(0.0002)),
+            ] {
+                let packed = with_layers(&model, |_, layer| frozen_with_outliers(&layer, per, step));
+                let network = Network::bind(&packed, &backend);
+                assert_eq!((network.held_as_integers(), network.dequantized()), (0, 3));
+                let (ours, theirs) = (network.logits(&rows).unwrap(), shipped(&packed, &rows));
+                assert!(apart(&ours, &theirs) < 1e-5, "{per} {step:?}: {}", apart(&ours, &theirs));
+                // Were outliers rounded, or counted for the scale, it would be seen.
+                let without = with_layers(&packed, |_, layer| {
+                    let Weight::Packed { matrix, .. } = &layer.weight else { panic!("all are packed") };
+                    let (rows, values) = (matrix.outliers().unwrap().inputs(), matrix.unpack());
+                    let (scales, outputs) = (matrix.scales().unwrap(), matrix.outputs());
+                    let mut q = matrix.integers().unwrap();
+                    for at in rows.iter().flat_map(|r| *r as usize * outputs..(*r as usize + 1) * outputs) {
+                        let scale = scales.all()[scales.place(at / outputs, at % outputs, outputs)];
+                        q[at] = (values[at] / scale).round().clamp(-127.0, 127.0) as i32;
+                    }
+                    let shape = (matrix.inputs(), outputs);
+                    let plain =
+                        Matrix::quantized(shape, Grid::Int8, &q, scales.clone(), None, Index::Full).unwrap();
+                    let plain = match step {
+                        Some(step) => plain.with_activations(step).unwrap(),
+                        None => plain,
+                    };
+                    let values = plain.scheme().values;
+                    self::packed(&layer, plain, values)
+                });
+                let rounded = Network::bind(&without, &backend).logits(&rows).unwrap();
+                assert!(apart(&ours, &rounded) > 1e-4, "{per} {step:?}: {}", apart(&ours, &rounded));
+            }
+        }
+    }
+}
+
 #[test]
 fn packed_sites_compute_as_they_ship() {
     let model = Model::init(&spec(&[24, 16], 3, 0.0), Seed(6)).unwrap();
-    let shipped = |model: &Model, rows: &Rows| {
-        let mut scratch = Scratch::default();
-        let mut logits = Vec::new();
-        for row in rows.iter() {
-            let mut hidden = Vec::new();
-            for (i, layer) in model.layers().iter().enumerate() {
-                let Weight::Packed { matrix, .. } = &layer.weight else { panic!("all are packed") };
-                let mut out = vec![0.0; layer.shape.outputs];
-                let input = if i == 0 {
-                    nlpress_packed::Input::Sparse { columns: row.columns, values: row.values }
-                } else {
-                    nlpress_packed::Input::Dense(&hidden)
-                };
-                matrix.multiply(input, &layer.bias, &mut out, &mut scratch);
-                hidden = if i < 2 { out.iter().map(|x| x.max(0.0)).collect() } else { out };
-            }
-            logits.extend(hidden);
-        }
-        logits
-    };
     for backend in backends() {
         for density in [1.0, 0.2] {
             let rows = rows(40, density);

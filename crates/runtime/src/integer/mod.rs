@@ -60,8 +60,8 @@ impl Session {
     /// The same session, answering in integers alone.
     ///
     /// # Errors
-    /// [`NotIntegers`] naming a site that is not integers of up to 8 bits, whose activations have no fixed scale, or
-    /// whose numbers are beyond fixed point.
+    /// [`NotIntegers`] naming a site that is not integers of up to 8 bits, that has outliers, whose activations have
+    /// no fixed scale, or whose numbers are beyond fixed point.
     pub fn in_integers(&self) -> Result<IntegerSession<'_>, NotIntegers> {
         let network = prepare::network(self.network())?;
         Ok(IntegerSession { session: self, features: prepare::features(self.encoder()), network })

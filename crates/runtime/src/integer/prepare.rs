@@ -63,6 +63,9 @@ pub(super) fn network(floats: &Floats) -> Result<Network<'_>, NotIntegers> {
 fn site(layer: &Layer) -> Result<Site<'_>, String> {
     let matrix = &layer.matrix;
     let scheme = matrix.scheme();
+    if matrix.outliers().is_some() {
+        return Err(format!("it is {scheme}, but its outliers are multiplied as floats"));
+    }
     let (Some(scales), true) = (matrix.scales(), matrix.accumulates()) else {
         return Err(format!(
             "it is {scheme}, but integers of up to 8 bits are needed, without groups of scales"

@@ -30,6 +30,7 @@ pub(crate) fn forms() -> Vec<Form> {
     let int = |grid, per| Values::int(grid, per);
     let affine = |grid, per| Values::Int(Int { zero_points: true, ..Int::new(grid, per) });
     let fixed = |grid, per| Values::Int(Int { activations: Activations::Static, ..Int::new(grid, per) });
+    let outliers = |outliers, int| Values::Int(Int { outliers, ..int });
     let values = [
         Values::F32,
         Values::F16,
@@ -48,6 +49,9 @@ pub(crate) fn forms() -> Vec<Form> {
         int(Grid::Binary, Per::Row),
         fixed(Grid::Int8, Per::Channel),
         fixed(Grid::Int2, Per::Row),
+        outliers(1, Int::new(Grid::Int8, Per::Channel)),
+        outliers(1, Int::new(Grid::Int4, Per::Row)),
+        outliers(1, Int { activations: Activations::Static, ..Int::new(Grid::Int2, Per::Tensor) }),
         affine(Grid::Int8, Per::Channel),
         affine(Grid::Int4, Per::Group(32)),
         affine(Grid::Int3, Per::Tensor),
@@ -181,7 +185,14 @@ fn integers(
             Matrix::quantized(shape, grid, &q, scales.clone(), keep, index)
         }
     };
-    let matrix = made.expect("what is made up here fits together");
+    let mut matrix = made.expect("what is made up here fits together");
+    if int.outliers > 0 {
+        let outliers: Vec<usize> = (0..shape.0).rev().take(int.outliers.into()).rev().collect();
+        let values: Vec<f32> =
+            outliers.iter().flat_map(|i| &floats[i * outputs..][..outputs]).copied().collect();
+        let inputs = outliers.iter().map(|i| *i as u32).collect();
+        matrix = matrix.with_outliers(inputs, &values).expect("as many as there are inputs");
+    }
     match int.activations {
         Activations::Dynamic => matrix,
         Activations::Static => matrix.with_activations(0.011).expect("a positive scale"),
