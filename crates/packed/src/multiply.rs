@@ -20,6 +20,7 @@
 //! A row of zeros gives the bias. Integer results are the same on every path. The values of a row that is given
 //! as sparse are quantized as they are; entries that it leaves out are zeros, so both forms agree.
 
+use crate::batch::Quantities;
 use crate::body::{Body, Element, Held, SPARE};
 use crate::finish::{rows_of, touched, whole};
 use crate::kernels::{GROUP, Kernels, LANES, Rescale, Set, Touched, rescale, with_kernels};
@@ -49,13 +50,14 @@ pub struct Scratch {
     pub(crate) columns: Vec<u32>,
     values: Vec<f32>,
     pub(crate) levels: Vec<i32>,
-    weighted: Vec<f32>,
+    pub(crate) weighted: Vec<f32>,
     row: Vec<f32>,
     pub(crate) bytes: Vec<i8>,
     words: Vec<i32>,
     sums_f32: Vec<f32>,
     pub(crate) sums_i32: Vec<i32>,
     sums_i64: Vec<i64>,
+    pub(crate) block: Quantities,
     pub(crate) without_outliers: Vec<f32>,
     pub(crate) outliers: Vec<f32>,
 }

@@ -12,7 +12,7 @@ use crate::index::{Lookup, Shape};
 use crate::multiply::room;
 use crate::numbers::{LARGEST_HALF, halves, read_halves, read_whole, round_to_half, whole};
 use crate::parts::{Dtype, Part};
-use crate::{Grid, Input, Matrix, PackError, Scratch};
+use crate::{Batch, Grid, Input, Matrix, PackError, Scratch};
 use std::borrow::Cow;
 
 /// The inputs of a matrix of integers whose weights are floats.
@@ -134,40 +134,77 @@ impl Outliers {
         scratch: &mut Scratch,
     ) {
         // Moved out, so that the product can have the rest.
-        let mut copy = std::mem::take(&mut scratch.without_outliers);
+        let mut rest = std::mem::take(&mut scratch.without_outliers);
         let mut taken = std::mem::take(&mut scratch.outliers);
         let found = room(&mut taken, self.inputs.len());
-        found.fill(0.0);
-        let given = match input {
-            Input::Sparse { values, .. } => values,
-            Input::Dense(row) => row,
-        };
-        copy.clear();
-        copy.extend_from_slice(given);
-        let rest = match input {
-            Input::Sparse { columns, .. } => {
-                for (x, &column) in copy.iter_mut().zip(columns) {
-                    if let Ok(place) = self.inputs.binary_search(&column) {
+        rest.clear();
+        let input = match input {
+            Input::Sparse { columns, values } => {
+                rest.extend_from_slice(values);
+                found.fill(0.0);
+                for (x, column) in rest.iter_mut().zip(columns) {
+                    if let Ok(place) = self.inputs.binary_search(column) {
                         found[place] = std::mem::take(x);
                     }
                 }
-                Input::Sparse { columns, values: &copy }
+                Input::Sparse { columns, values: &rest }
             }
             Input::Dense(row) => {
                 assert_eq!(row.len(), matrix.inputs(), "one activation for each input");
-                for (found, &input) in found.iter_mut().zip(&self.inputs) {
-                    *found = std::mem::take(&mut copy[input as usize]);
-                }
-                Input::Dense(&copy)
+                rest.extend_from_slice(row);
+                self.take(&mut rest, found);
+                Input::Dense(&rest)
             }
         };
-        matrix.multiply_rest(rest, bias, out, scratch);
+        matrix.multiply_rest(input, bias, out, scratch);
+        self.add(found, out);
+        (scratch.without_outliers, scratch.outliers) = (rest, taken);
+    }
+
+    /// The same for several rows; those without gaps all at once.
+    pub(crate) fn multiply_rows(
+        &self,
+        matrix: &Matrix,
+        batch: Batch<'_>,
+        (bias, out): (&[f32], &mut [f32]),
+        scratch: &mut Scratch,
+    ) {
+        let (inputs, outputs, count) = (matrix.inputs(), matrix.outputs(), self.inputs.len());
+        let Batch::Dense(rows) = batch else {
+            for (row, out) in out.chunks_exact_mut(outputs).enumerate() {
+                self.multiply(matrix, batch.row(row, inputs), (bias, out), scratch);
+            }
+            return;
+        };
+        let mut rest = std::mem::take(&mut scratch.without_outliers);
+        let mut taken = std::mem::take(&mut scratch.outliers);
+        rest.clear();
+        rest.extend_from_slice(rows);
+        let found = room(&mut taken, rows.len() / inputs * count);
+        for (row, found) in rest.chunks_exact_mut(inputs).zip(found.chunks_exact_mut(count)) {
+            self.take(row, found);
+        }
+        matrix.multiply_rows_rest(Batch::Dense(&rest), bias, out, scratch);
+        for (found, out) in found.chunks_exact(count).zip(out.chunks_exact_mut(outputs)) {
+            self.add(found, out);
+        }
+        (scratch.without_outliers, scratch.outliers) = (rest, taken);
+    }
+
+    /// Leaves zeros in a row without gaps where it takes the outliers' activations from.
+    fn take(&self, row: &mut [f32], found: &mut [f32]) {
+        for (found, &input) in found.iter_mut().zip(&self.inputs) {
+            *found = std::mem::take(&mut row[input as usize]);
+        }
+    }
+
+    /// Adds the products of the outliers' activations.
+    fn add(&self, found: &[f32], out: &mut [f32]) {
         for (&x, weights) in found.iter().zip(self.values.chunks_exact(self.outputs)) {
             if x != 0.0 {
                 out.iter_mut().zip(weights).for_each(|(out, w)| *out += x * w);
             }
         }
-        (scratch.without_outliers, scratch.outliers) = (copy, taken);
     }
 
     /// As they are written.

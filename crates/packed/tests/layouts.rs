@@ -3,8 +3,8 @@
 #![cfg(test)]
 
 use nlpress_packed::{
-    Codebook, Dtype, Grid, Held, Index, Input, Int, Levels, Matrix, PackError, Part, Per, Scales, Scheme,
-    Scratch, Values, quantize_row, quantize_row_at,
+    Batch, Codebook, Dtype, Grid, Held, Index, Input, Int, Levels, Matrix, PackError, Part, Per, Scales,
+    Scheme, Scratch, Values, quantize_row, quantize_row_at,
 };
 use proptest::prelude::*;
 use std::borrow::Cow;
@@ -705,6 +705,18 @@ fn a_product_with_outliers_follows_its_rules() {
                 for input in [Input::Dense(&row), Input::Sparse { columns: &columns, values: &values }] {
                     let mut out = vec![7.0; outputs];
                     matrix.multiply(input, &bias, &mut out, &mut scratch);
+                    // Several rows come to what each comes to alone, bit for bit.
+                    let (rows, offsets) =
+                        ([&row[..]; 9].concat(), [0, values.len(), values.len(), 2 * values.len()]);
+                    let mut nine = vec![7.0; 9 * outputs];
+                    matrix.multiply_rows(Batch::Dense(&rows), &bias, &mut nine, &mut scratch);
+                    assert!(nine.chunks_exact(outputs).all(|one| one == out), "{}", matrix.scheme());
+                    let (columns, values) = ([&columns[..]; 2].concat(), [&values[..]; 2].concat());
+                    let batch = Batch::Sparse { offsets: &offsets, columns: &columns, values: &values };
+                    let three = &mut nine[..3 * outputs];
+                    matrix.multiply_rows(batch, &bias, three, &mut scratch);
+                    assert_eq!((&three[..outputs], &three[2 * outputs..]), (&out[..], &out[..]));
+                    assert_eq!(&three[outputs..2 * outputs], &bias[..]);
                     for (j, (found, b)) in out.iter().zip(&bias).enumerate() {
                         let expected = (0..inputs).map(|i| product(i, j)).sum::<f64>() + f64::from(*b);
                         let close = (f64::from(*found) - expected).abs() <= 1e-5 * expected.abs().max(10.0);

@@ -7,7 +7,7 @@
 
 use nlpress_core::Measurement;
 use nlpress_model::{Model, Network, Outline, SiteId, Weight};
-use nlpress_packed::{Activations, Scales, Scheme, Values};
+use nlpress_packed::{Activations, Matrix, Scales, Scheme, Values};
 use nlpress_technique::{Cx, StepError};
 use nlpress_text::Rows;
 use serde::Deserialize;
@@ -222,6 +222,12 @@ impl Calibration {
         after
     }
 
+    /// The scale of activations that come in batches, for integers within `±levels`, and their range.
+    pub(crate) fn scale(&self, batches: &[Vec<f32>], levels: i32) -> (f32, f32) {
+        let range = self.calibrator.range(batches, levels);
+        (if range > 0.0 { range / levels as f32 } else { 1.0 }, range)
+    }
+
     /// Fixes the scale of the activations of packed sites, in the order of the network: each sees what the ones before
     /// it make of the rows with their scales fixed.
     ///
@@ -242,10 +248,9 @@ impl Calibration {
             let mut batches = Vec::new();
             for batch in rows.chunks(BATCH) {
                 let inputs = network.site_inputs(site, cx.train.rows(), batch)?;
-                batches.push(weighted(&inputs, matrix.scales()));
+                batches.push(weighted(&inputs, matrix));
             }
-            let range = self.calibrator.range(&batches, levels);
-            let scale = if range > 0.0 { range / levels as f32 } else { 1.0 };
+            let (scale, range) = self.scale(&batches, levels);
             cx.measure(Measurement::lower(&format!("activation_range.{id}"), range.into(), "1"));
             let failed = |e| StepError::Failed(format!("site {id}: {e}"));
             let matrix = matrix.clone().with_activations(scale).map_err(failed)?;
@@ -259,15 +264,15 @@ impl Calibration {
     }
 }
 
-/// What becomes integers: the inputs, times the scales of rows where a weight has them.
-fn weighted(inputs: &Rows, scales: Option<&Scales>) -> Vec<f32> {
+/// What becomes integers: the inputs that are no outliers, times the scales of rows where a weight has them.
+pub(crate) fn weighted(inputs: &Rows, matrix: &Matrix) -> Vec<f32> {
+    let outliers = matrix.outliers().map_or(&[][..], |outliers| outliers.inputs());
     let mut all = Vec::with_capacity(inputs.nonzeros());
     for row in inputs.iter() {
-        match scales {
-            Some(Scales::Row(scales)) => {
-                all.extend(row.columns.iter().zip(row.values).map(|(c, x)| x * scales[*c as usize]));
-            }
-            _ => all.extend_from_slice(row.values),
+        let rest = row.columns.iter().zip(row.values).filter(|(c, _)| outliers.binary_search(c).is_err());
+        match matrix.scales() {
+            Some(Scales::Row(scales)) => all.extend(rest.map(|(c, x)| x * scales[*c as usize])),
+            _ => all.extend(rest.map(|(_, x)| *x)),
         }
     }
     all

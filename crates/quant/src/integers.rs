@@ -7,7 +7,8 @@
 //! activations into 64-bit sums; 32 bits are finer than what a float carries, so they lose next to nothing and, being as
 //! wide as floats, win nothing in size: their use is arithmetic without floating point, and the comparison.
 //!
-//! A masked site keeps its sparsity: only the kept entries are stored, and only they count for the scales.
+//! A masked site keeps its sparsity: only the kept entries are stored, and only they count for the scales. A few inputs
+//! may stay 16-bit floats (`outliers`), which is chosen in [`outliers`](crate::outliers).
 
 use nlpress_model::{Model, Outline, SiteId};
 use nlpress_packed::{Grid, Per};
@@ -15,6 +16,7 @@ use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique};
 use serde::Deserialize;
 
 use crate::calibration::{ACTIVATIONS, Calibration};
+use crate::outliers::{self, OUTLIERS, Search};
 use crate::rounding::{Clip, Rounding};
 use crate::settings::{self, CLIP, PER};
 use crate::{QuantError, sites};
@@ -37,6 +39,7 @@ pub const INT8: Kind = Kind {
         ),
         ("power_of_two", "whether every scale is a power of two; false by default"),
         ACTIVATIONS,
+        OUTLIERS,
     ],
     parse: |with| read(Grid::Int8, with),
 };
@@ -55,7 +58,7 @@ pub const INT4: Kind = Kind {
 pub const INT3: Kind = Kind {
     name: "quant.int3",
     summary: "weights become 3-bit integers with scales, eight to three bytes",
-    example: "per = \"row\"",
+    example: "per = \"row\"\noutliers = 4",
     parse: |with| read(Grid::Int3, with),
     ..INT4
 };
@@ -97,6 +100,7 @@ pub const INT32: Kind = Kind {
 pub struct Integers {
     rounding: Rounding,
     activations: Option<Calibration>,
+    outliers: u16,
 }
 
 #[derive(Deserialize)]
@@ -110,6 +114,7 @@ struct Raw {
     #[serde(default)]
     power_of_two: bool,
     activations: Option<Calibration>,
+    outliers: Option<i64>,
 }
 
 fn read(grid: Grid, with: &toml::Table) -> Result<Box<dyn Technique>, String> {
@@ -125,7 +130,8 @@ impl Raw {
         let wide_ok = matches!(per, Per::Channel | Per::Tensor)
             && self.clip.is_none()
             && !self.zero_points
-            && !self.power_of_two;
+            && !self.power_of_two
+            && self.outliers.is_none();
         if wide && !wide_ok {
             return Err(QuantError::Setting {
                 key: "with",
@@ -136,21 +142,52 @@ impl Raw {
         let clip = self.clip.as_deref().map_or(Ok(usual.clip), Clip::read)?;
         let rounding =
             Rounding { grid, per, clip, zero_points: self.zero_points, power_of_two: self.power_of_two };
-        Ok(Integers { rounding, activations: self.activations })
+        let bad =
+            |count: i64, bound| Err(QuantError::Setting { key: "outliers", value: count.to_string(), bound });
+        let outliers = match self.outliers.unwrap_or(0) {
+            0 => 0,
+            count if !(0..=i64::from(outliers::MOST)).contains(&count) => {
+                return bad(count, "between 0 and 256");
+            }
+            count if self.zero_points || matches!(per, Per::Group(_)) => {
+                return bad(count, "0 or left out with zero_points and with a number for per");
+            }
+            count => count as u16,
+        };
+        Ok(Integers { rounding, activations: self.activations, outliers })
+    }
+}
+
+impl Integers {
+    /// How sites are packed where they may have outliers.
+    fn search(&self) -> Option<Search<'_>> {
+        let (rounding, activations) = (&self.rounding, self.activations.as_ref());
+        (self.outliers > 0).then_some(Search { rounding, most: self.outliers, activations })
     }
 }
 
 impl Technique for Integers {
     fn needs(&self) -> Needs {
-        Needs { training: self.activations.is_some(), ..Needs::default() }
+        Needs { training: self.activations.is_some() || self.outliers > 0, ..Needs::default() }
     }
 
     fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
-        let after = sites::plan(before, on, self.rounding.values(), problems);
+        let mut after = sites::plan(before, on, self.rounding.values(), problems);
+        if let Some(search) = self.search() {
+            after = search.plan(after, on);
+        }
         Calibration::plan_if(self.activations.as_ref(), after, on)
     }
 
+    /// As many outliers are planned as there may be, and those that pay are made.
+    fn exact(&self) -> bool {
+        self.outliers == 0
+    }
+
     fn apply(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
+        if let Some(search) = self.search() {
+            return search.apply(model, on, cx);
+        }
         let model = sites::pack(model, on, cx, self.rounding.values(), &|layer, keep, index| {
             let shape = (layer.shape.inputs, layer.shape.outputs);
             self.rounding.pack(&layer.weight.values(), shape, keep, index)
@@ -177,10 +214,16 @@ mod tests {
             ("per = -1", "per is -1, but it must be"),
             ("clip = 'none'", "clip is \"none\""),
             ("bits = 3", "unknown field `bits`"),
+            ("outliers = -1", "outliers is -1, but it must be between 0 and 256"),
+            ("outliers = 257", "outliers is 257"),
+            ("outliers = 4\nzero_points = true", "outliers is 4, but it must be 0 or left out"),
+            ("outliers = 4\nper = 16", "outliers is 4, but it must be 0 or left out"),
         ] {
             let message = read(&INT4, with).unwrap_err();
             assert!(message.contains(says), "{message}");
         }
+        assert!(read(&INT16, "outliers = 1").is_err() && read(&INT2, "outliers = 256").is_ok());
+        assert!(read(&INT8, "outliers = 0\nzero_points = true").is_ok());
         assert!(read(&INT32, "per = 'row'").is_err() && read(&INT16, "zero_points = true").is_err());
         assert!(read(&INT3, "per = 'row'\nzero_points = true\nclip = 'max'").is_ok());
     }

@@ -37,6 +37,7 @@ pub mod mixed;
 pub mod module;
 pub mod moments;
 pub mod noise;
+mod outliers;
 pub mod qat;
 pub mod rounding;
 mod samples;

@@ -3,7 +3,9 @@
 use crate::attention;
 use nlpress_artifact::Layer;
 use nlpress_outline::Spec;
-use nlpress_packed::{Input, Scratch as Products};
+use nlpress_packed::{Batch, Input, Scratch as Products};
+use nlpress_text::Rows;
+use std::ops::Range;
 
 /// A network that answers. The layers are those of an artifact, so their shapes fit the specification.
 #[derive(Debug)]
@@ -44,6 +46,39 @@ impl Network {
             }
             after.resize(layer.bias.len(), 0.0);
             layer.matrix.multiply(input, &layer.bias, after, products);
+            if !self.follows_factor[n + 1] {
+                relu(after);
+            }
+            std::mem::swap(before, after);
+        }
+    }
+
+    /// The logits of consecutive rows, `[rows, outputs]`: what [`logits`](Network::logits) makes of each.
+    pub(crate) fn logits_of(
+        &self,
+        rows: &Rows,
+        range: Range<usize>,
+        out: &mut [f32],
+        scratch: &mut Activations,
+    ) {
+        if let Spec::Attention(_) = self.spec {
+            for (row, out) in range.zip(out.chunks_exact_mut(self.spec.outputs())) {
+                let row = rows.row(row);
+                self.logits(row.columns, row.values, out, scratch);
+            }
+            return;
+        }
+        let offsets = &rows.offsets()[range.start..=range.end];
+        let first = Batch::Sparse { offsets, columns: rows.columns(), values: rows.values() };
+        let Activations { before, after, products, .. } = scratch;
+        for (n, layer) in self.layers.iter().enumerate() {
+            let batch = if n == 0 { first } else { Batch::Dense(before) };
+            if n + 1 == self.layers.len() {
+                layer.matrix.multiply_rows(batch, &layer.bias, out, products);
+                return;
+            }
+            after.resize(range.len() * layer.bias.len(), 0.0);
+            layer.matrix.multiply_rows(batch, &layer.bias, after, products);
             if !self.follows_factor[n + 1] {
                 relu(after);
             }

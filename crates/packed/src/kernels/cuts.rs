@@ -4,7 +4,7 @@
 //! for, where the closure returns a slice. In the innermost loops such a call would cost more than the loops
 //! themselves, so there are none here.
 
-use crate::body::TILE;
+use crate::body::{QUAD, TILE};
 
 /// The rows of `stride` weights that a row of activations touches: `columns` say which, `levels` by what each is
 /// multiplied; there may be more levels than columns, zeros that fill up groups.
@@ -45,6 +45,31 @@ impl<'a> Touched<'a> {
     fn row(self, column: u32, at: usize, count: usize) -> &'a [i8] {
         &self.weights[column as usize * self.stride + at..][..count]
     }
+}
+
+/// Several rows of activations and the panels of tiles that each is multiplied with.
+#[derive(Clone, Copy)]
+pub(crate) struct Block<'a> {
+    /// Panels, one after the other.
+    pub(crate) weights: &'a [i8],
+    /// Weights of a panel: for all inputs and eight outputs.
+    pub(crate) size: usize,
+    /// Rows of `stride` activations, one after the other.
+    pub(crate) rows: &'a [i8],
+    pub(crate) stride: usize,
+    /// Whether no weight is larger than [`NARROW`](super::NARROW).
+    pub(crate) narrow: bool,
+}
+
+/// `R` rows of a block, of as many fours as its panels have tiles.
+#[inline(always)]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+pub(super) fn rows<const R: usize>(rows: &[i8], stride: usize, count: usize) -> [&[[i8; QUAD]]; R] {
+    let mut all = [&[] as &[[i8; QUAD]]; R];
+    for (r, row) in all.iter_mut().enumerate() {
+        *row = &rows[r * stride..][..stride].as_chunks::<QUAD>().0[..count];
+    }
+    all
 }
 
 /// Four rows and their activations.
