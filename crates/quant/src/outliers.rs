@@ -2,8 +2,9 @@
 //!
 //! Dettmers et al. 2022 (LLM.int8(), arXiv:2208.07339) keep every input that reaches a magnitude of 6 as floats. Here
 //! there is a budget instead, and it is spent only where it shows: inputs are ranked on training rows by
-//! `max|x_i| · ‖w_i‖`, what rounding with them among the others costs at most, and on other training rows the site's
-//! outputs are computed as they ship, with 0, 1, 2, 4, … of them kept. None is kept unless the best of these lowers the
+//! `max|x_i| · ‖w_i‖`, the most that they add to the outputs, and by `max|x_i|`, the step that they force upon the others
+//! (a large input of small weights is first in one and last in the other). On other training rows the site's outputs are
+//! computed as they ship, with 0, 1, 2, 4, … of either kept. None is kept unless the best of these lowers the
 //! mean squared error by a tenth; then the fewest whose error is within a twentieth of the best. The scales are fitted
 //! without the inputs that are kept, those of the weights and, where it is fixed, that of the activations.
 
@@ -21,7 +22,7 @@ use crate::{QuantError, sites};
 pub(crate) const OUTLIERS: (&str, &str) = (
     "outliers",
     "most inputs of a site whose weights stay 16-bit floats, and which are not rounded themselves, from 0 (default) to \
-     256: those of the largest max|x| · ‖w‖ on training rows, and only as many as lower the error of the outputs on \
+     256: those of the largest max|x| · ‖w‖ or max|x| on training rows, and only as many as lower the error of the outputs on \
      other training rows, by a tenth at least; not with zero_points nor a number for per, and not for inference without \
      floats",
 );
@@ -136,16 +137,19 @@ impl Search<'_> {
 
     /// The fewest outliers that are worth it, of those that `choosing` ranks and `judging` judges.
     fn choose(&self, plain: &Plain<'_>, choosing: &Rows, judging: &Rows) -> Result<Found, QuantError> {
-        let ranked = ranked(choosing, plain);
-        let most = ranked.len().min(self.most.into());
+        let rankings = rankings(choosing, plain);
+        let most = rankings[0].len().min(self.most.into());
         let exact = exact(judging, plain);
         let mut tried = Vec::new();
         let mut count = 0;
         loop {
-            let mut outliers = ranked[..count].to_vec();
-            outliers.sort_unstable();
-            let matrix = self.pack(plain, outliers, choosing)?;
-            tried.push((error(&matrix, judging, &exact), count, matrix));
+            let mut sets = rankings.each_ref().map(|ranked| ranked[..count].to_vec());
+            sets.iter_mut().for_each(|set| set.sort_unstable());
+            let same = sets[0] == sets[1];
+            for outliers in sets.into_iter().take(if same { 1 } else { 2 }) {
+                let matrix = self.pack(plain, outliers, choosing)?;
+                tried.push((error(&matrix, judging, &exact), count, matrix));
+            }
             if count == most {
                 break;
             }
@@ -192,8 +196,9 @@ fn some(rows: &Rows) -> Rows {
     rows.select(&(0..rows.len()).step_by(step).collect::<Vec<_>>())
 }
 
-/// Inputs by `max|x_i| · ‖w_i‖`, the largest first, and the first among equals; without those of which it is 0.
-fn ranked(rows: &Rows, plain: &Plain<'_>) -> Vec<u32> {
+/// Inputs by `max|x_i| · ‖w_i‖` and by `max|x_i|`, the largest first, and the first among equals; without those of which
+/// the former is 0.
+fn rankings(rows: &Rows, plain: &Plain<'_>) -> [Vec<u32>; 2] {
     let mut largest = vec![0.0_f32; plain.shape.0];
     for row in rows.iter() {
         for (&column, x) in row.columns.iter().zip(row.values) {
@@ -206,10 +211,12 @@ fn ranked(rows: &Rows, plain: &Plain<'_>) -> Vec<u32> {
         f64::from(*x) * row.iter().map(|w| f64::from(*w).powi(2)).sum::<f64>().sqrt()
     };
     let scores: Vec<f64> = largest.iter().zip(weights).map(score).collect();
-    let mut inputs: Vec<u32> =
+    let mut by_score: Vec<u32> =
         (0..scores.len() as u32).filter(|input| scores[*input as usize] > 0.0).collect();
-    inputs.sort_by(|a, b| scores[*b as usize].total_cmp(&scores[*a as usize]));
-    inputs
+    let mut by_size = by_score.clone();
+    by_score.sort_by(|a, b| scores[*b as usize].total_cmp(&scores[*a as usize]));
+    by_size.sort_by(|a, b| largest[*b as usize].total_cmp(&largest[*a as usize]));
+    [by_score, by_size]
 }
 
 /// The outputs of floats, without a bias, `[rows, outputs]`.
@@ -275,10 +282,12 @@ mod tests {
             for activations in [None, Some(&minmax)] {
                 let rounding = Rounding { per, ..Rounding::new(Grid::Int8) };
                 let found = found(Search { rounding: &rounding, most: 8, activations }, 100.0, None);
-                assert_eq!(found.kept, 1, "{per}: {found:?}");
-                assert_eq!(found.matrix.outliers().unwrap().inputs(), [17]);
+                assert!(found.matrix.outliers().unwrap().inputs().contains(&17));
                 assert!(found.ratio <= 0.2, "{per}: {}", found.ratio);
                 assert_eq!(found.matrix.activations().is_some(), activations.is_some());
+                let one = self::found(Search { rounding: &rounding, most: 1, activations }, 100.0, None);
+                assert_eq!((one.kept, one.matrix.outliers().unwrap().inputs()), (1, &[17][..]));
+                assert!(one.ratio <= 0.2, "{per}: {}", one.ratio);
             }
         }
     }
@@ -324,7 +333,7 @@ mod tests {
             keep: None,
             index: Index::Full,
         };
-        assert_eq!(ranked(&rows, &plain), [3, 0, 2]);
+        assert_eq!(rankings(&rows, &plain), [[3, 0, 2], [2, 0, 3]]);
     }
 
     #[test]

@@ -5,11 +5,12 @@
 use nlpress_core::event::Quiet;
 use nlpress_core::{Backend, BackendKind, Seed};
 use nlpress_model::dataset::accuracy;
-use nlpress_model::{Model, Network, SiteId, Weight};
-use nlpress_quant::integers::INT8;
+use nlpress_model::{Dataset, MlpSpec, Model, Network, SiteId, Spec, Weight};
+use nlpress_quant::integers::{INT2, INT4, INT8};
 use nlpress_quant::{KINDS, gradients};
 use nlpress_technique::contract::Bench;
 use nlpress_technique::{Cx, Kind, StepError};
+use nlpress_text::Rows;
 
 fn benches() -> Vec<Bench> {
     BackendKind::compiled()
@@ -139,4 +140,84 @@ fn integer_gradients_train_as_well_as_floats_in_a_quarter_of_the_bytes() {
     .unwrap();
     assert_eq!(value(&measured, "gradient_bytes"), 2.0 * (404.0 * 4.0 + 9.0 + 4.0));
     assert_ne!(&whole, bench.model());
+}
+
+/// Cases beside the examples: outliers with each grid that has them, and with fixed scales of the activations.
+#[test]
+fn outliers_keep_the_contract() {
+    let with_all = "outliers = 8\nactivations = { calibrator = 'minmax', samples = 40 }";
+    for bench in benches() {
+        for (kind, example) in [
+            (INT8, "outliers = 3"),
+            (INT8, with_all),
+            (INT4, "per = 'tensor'\noutliers = 2"),
+            (INT2, with_all),
+        ] {
+            bench.check(&Kind { example, ..kind }).unwrap();
+        }
+    }
+    let backend = ndarray();
+    let attention = Bench::attention(&backend).unwrap();
+    for example in ["outliers = 4", with_all] {
+        attention.check(&Kind { example, ..INT4 }).unwrap();
+    }
+}
+
+/// The bench's network and rows with one input so many times as large, and its weights as much smaller.
+fn lopsided(bench: &Bench, input: u32, times: f32) -> (Model, Dataset) {
+    let data = bench.valid();
+    let rows = data.rows().clone().map_rows(|columns, values| {
+        values.iter_mut().zip(columns).filter(|(_, c)| **c == input).for_each(|(x, _)| *x *= times);
+    });
+    let data = Dataset::new(rows, data.labels().to_vec(), data.classes()).unwrap();
+    let layer = &bench.model().layers()[0];
+    let mut values = layer.weight.values().into_owned();
+    let outputs = layer.shape.outputs;
+    values[input as usize * outputs..][..outputs].iter_mut().for_each(|w| *w /= times);
+    (bench.model().clone().with_weight(&layer.id, Weight::Dense(values)).unwrap(), data)
+}
+
+/// Rows of numbers that are all alike.
+fn alike(count: usize, width: usize) -> Dataset {
+    let mut rng = Seed(8).stream(0);
+    let dense: Vec<f32> = (0..count * width).map(|_| rng.uniform()).collect();
+    let labels = (0..count as u32).map(|row| row % 2).collect();
+    Dataset::new(Rows::from_dense(count, width, &dense).unwrap(), labels, 2).unwrap()
+}
+
+#[test]
+fn an_input_that_is_a_hundred_times_the_others_is_kept_and_others_are_not() {
+    let (backend, site) = (ndarray(), SiteId::hidden(0));
+    let bench = Bench::new(&backend).unwrap();
+    let (model, data) = lopsided(&bench, 7, 100.0);
+    let logits = |model: &Model, data| Network::bind(model, &backend).logits_of(data).unwrap();
+    let made = |with: &str, model: &Model, data: &Dataset| {
+        let technique = (INT8.parse)(&with.parse().unwrap()).unwrap();
+        let mut cx = Cx::new(Seed(4), &backend, (data, data), &Quiet);
+        let model = technique.apply(model.clone(), std::slice::from_ref(&site), &mut cx).unwrap();
+        (model, cx.measured.into_iter().map(|m| (m.name, m.value)).collect::<Vec<_>>())
+    };
+    for fixed in ["", "\nactivations = { calibrator = 'minmax' }"] {
+        let error = |with: &str| -> f64 {
+            let (after, exact) = (logits(&made(with, &model, &data).0, &data), logits(&model, &data));
+            after.iter().zip(exact).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>().sqrt()
+        };
+        let (without, with) = (error(&fixed[fixed.len().min(1)..]), error(&format!("outliers = 8{fixed}")));
+        assert!(5.0 * with <= without, "{with} {without}");
+
+        let (after, measured) = made(&format!("outliers = 8{fixed}"), &model, &data);
+        let Weight::Packed { matrix, .. } = &after.layers()[0].weight else { panic!("it was packed") };
+        assert!(matrix.outliers().unwrap().inputs().contains(&7));
+        let kept = matrix.outliers().unwrap().inputs().len();
+        assert_eq!(value(&measured, "outliers.hidden.0"), kept as f64);
+        assert!(value(&measured, "outlier_error_ratio.hidden.0") < 0.04, "{measured:?}");
+        let bytes = 24 * 12 + 4 * 12 + kept * (4 + 2 * 12) + if fixed.is_empty() { 0 } else { 4 };
+        assert_eq!(value(&measured, "site_bytes"), bytes as f64);
+
+        // A network in whose rows nothing stands out: none, and the same model as without the setting.
+        let even = Model::init(&Spec::Mlp(MlpSpec::new(200, &[16], 1, 0.0)), Seed(3)).unwrap();
+        let (plain, measured) = made(&format!("outliers = 4{fixed}"), &even, &alike(64, 200));
+        assert_eq!(value(&measured, "outliers.hidden.0"), 0.0);
+        assert_eq!(plain, made(&fixed[fixed.len().min(1)..], &even, &alike(64, 200)).0);
+    }
 }
