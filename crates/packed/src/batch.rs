@@ -20,7 +20,7 @@ const FEWEST_ROWS: usize = 8;
 /// Columns that are laid out as tiles at a time.
 const COLUMNS: usize = 4 * LANES;
 /// Of so many activations, one more is not zero where a row's zeros are not worth skipping: measured by
-/// `benches/batch.rs`.
+/// `benches/chain.rs`.
 const DENSE_SHARE: (usize, usize) = (2, 3);
 
 /// Rows of activations.
