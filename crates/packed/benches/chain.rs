@@ -63,11 +63,17 @@ impl Rows {
         let mut next = random(2);
         let mut rows = Self { offsets: vec![0], columns: vec![], values: vec![] };
         for _ in 0..256 {
-            let mut taken = vec![nonzeros == WIDTHS[0]; WIDTHS[0]];
-            while taken.iter().filter(|taken| **taken).count() < nonzeros {
-                taken[(next() * WIDTHS[0] as f32) as usize] = true;
-            }
-            rows.columns.extend((0..WIDTHS[0] as u32).filter(|&i| taken[i as usize]));
+            // Each column with the chance that fills up what is still missing.
+            let mut missing = nonzeros;
+            rows.columns.extend(
+                (0..WIDTHS[0])
+                    .filter(|i| {
+                        let taken = next() * ((WIDTHS[0] - i) as f32) < missing as f32;
+                        missing -= usize::from(taken);
+                        taken
+                    })
+                    .map(|i| i as u32),
+            );
             rows.values.resize_with(rows.columns.len(), || 0.05 + next());
             rows.offsets.push(rows.columns.len());
         }
@@ -95,15 +101,21 @@ struct Memory {
 fn logits(layers: &[Layer], (batch, count): (Batch<'_>, usize), memory: &mut Memory) -> f32 {
     let Memory { before, after, scratch } = memory;
     for (n, Layer { matrix, bias }) in layers.iter().enumerate() {
-        let batch = if n == 0 { batch } else { Batch::Dense(before) };
-        after.resize(count * bias.len(), 0.0);
-        matrix.multiply_rows(batch, bias, after, scratch);
+        let batch = if n == 0 { batch } else { Batch::Dense(&before[..count * WIDTHS[n]]) };
+        let out = room(after, count * bias.len());
+        matrix.multiply_rows(batch, bias, out, scratch);
         if n + 1 < layers.len() {
-            after.iter_mut().for_each(|x| *x = x.max(0.0));
+            out.iter_mut().for_each(|x| *x = x.max(0.0));
         }
         std::mem::swap(before, after);
     }
     before[0]
+}
+
+/// The first of at least so many numbers, which may be anything.
+fn room(numbers: &mut Vec<f32>, count: usize) -> &mut [f32] {
+    numbers.resize(numbers.len().max(count), 0.0);
+    &mut numbers[..count]
 }
 
 fn chain(c: &mut Criterion) {

@@ -20,7 +20,7 @@ const FEWEST_ROWS: usize = 8;
 /// Columns that are laid out as tiles at a time.
 const COLUMNS: usize = 4 * LANES;
 /// Of so many activations, one more is not zero where a row's zeros are not worth skipping: measured by
-/// `benches/batch.rs`.
+/// `benches/chain.rs`.
 const DENSE_SHARE: (usize, usize) = (2, 3);
 
 /// Rows of activations.
@@ -126,6 +126,7 @@ impl Matrix {
         scratch: &mut Scratch,
     ) {
         let Quantities { levels, stride, scales, tiles } = quantized;
+        let levels = &levels[..scales.len() * *stride];
         let (width, size) = (self.outputs.next_multiple_of(LANES), self.inputs.div_ceil(QUAD) * TILE);
         let sums = room(&mut scratch.sums_i32, scales.len() * width);
         let block = Block { weights: &[], size, rows: levels, stride: *stride, narrow: means.narrow() };
@@ -176,7 +177,7 @@ impl<'a> Batch<'a> {
 /// Rows as integers, without gaps.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Quantities {
-    /// `[rows, stride]`; zeros beyond the inputs.
+    /// `[rows, stride]`, zeros beyond the inputs; and what is left of larger blocks.
     levels: Vec<i8>,
     /// A multiple of [`GROUP`].
     stride: usize,
@@ -196,18 +197,22 @@ impl Quantities {
         scratch: &mut Scratch,
     ) {
         self.stride = inputs.next_multiple_of(GROUP);
-        self.levels.clear();
-        self.levels.resize(rows.len() * self.stride, 0);
+        let levels = room(&mut self.levels, rows.len() * self.stride);
         self.scales.clear();
-        for (row, levels) in rows.zip(self.levels.chunks_exact_mut(self.stride)) {
+        for (row, levels) in rows.zip(levels.chunks_exact_mut(self.stride)) {
             let s = match row {
                 Input::Dense(row) => {
                     let row = means.weighted_row(row, &mut scratch.weighted);
                     means.bytes_into(kernels, row, levels)
                 }
+                Input::Sparse { columns, values } if is_whole(columns, inputs) => {
+                    let values = means.weighted_row(values, &mut scratch.weighted);
+                    means.bytes_into(kernels, values, levels)
+                }
                 Input::Sparse { columns, values } => {
                     let values = means.weighted(columns, values, &mut scratch.weighted);
                     let (bytes, s) = means.bytes(kernels, values, &mut scratch.bytes);
+                    levels.fill(0);
                     for (&column, &level) in columns.iter().zip(bytes) {
                         levels[..inputs][column as usize] = level;
                     }
@@ -217,4 +222,11 @@ impl Quantities {
             self.scales.push(s);
         }
     }
+}
+
+/// Whether these are all columns in their order.
+fn is_whole(columns: &[u32], inputs: usize) -> bool {
+    // Looks at all of them, which is faster than to stop at the first.
+    columns.len() == inputs
+        && columns.iter().zip(0..).fold(true, |whole, (&column, at)| whole & (column == at))
 }

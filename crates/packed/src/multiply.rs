@@ -144,7 +144,7 @@ impl Matrix {
                 let sums = room(&mut scratch.sums_i32, body.width(self.outputs));
                 if let Body::Rows { values: weights, stride, .. } = body {
                     let (levels, s) = means.bytes(kernels, values, &mut scratch.bytes);
-                    let rows = Touched { weights, stride: *stride, columns, levels };
+                    let rows = Touched { weights, stride: *stride, columns, levels, narrow: means.narrow() };
                     if let Scales::Group { size, .. } = &means.scales {
                         return means.add_groups(kernels, (rows, s), usize::from(*size), (bias, sums), out);
                     }
@@ -169,7 +169,7 @@ impl Matrix {
                     }
                     Body::Tiles(tiles) => {
                         let row = spread(&mut scratch.bytes, row, levels, |x| x as i8, self.inputs);
-                        kernels.tiles_i8(tiles, row, sums);
+                        kernels.tiles_i8(tiles, row, means.narrow(), sums);
                     }
                 }
                 let taken = means.taken(columns.iter().zip(&*levels).map(|(&c, &q)| (c as usize, q)));
@@ -233,7 +233,7 @@ impl Matrix {
                 let sums = room(&mut scratch.sums_i32, self.outputs.next_multiple_of(LANES));
                 match body {
                     Body::Panels(panels) => kernels.panels_i8(panels, bytes, sums),
-                    Body::Tiles(tiles) => kernels.tiles_i8(tiles, bytes, sums),
+                    Body::Tiles(tiles) => kernels.tiles_i8(tiles, bytes, means.narrow(), sums),
                     _ => unreachable!("{WHOLE}"),
                 }
                 let taken = means.taken(whole(&bytes[..row.len()]));

@@ -4,7 +4,11 @@
 //! for, where the closure returns a slice. In the innermost loops such a call would cost more than the loops
 //! themselves, so there are none here.
 
-use crate::body::{QUAD, TILE};
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+use crate::body::QUAD;
+use crate::body::TILE;
+#[cfg(target_arch = "x86_64")]
+use crate::body::Tiles;
 
 /// The rows of `stride` weights that a row of activations touches: `columns` say which, `levels` by what each is
 /// multiplied; there may be more levels than columns, zeros that fill up groups.
@@ -14,6 +18,8 @@ pub(crate) struct Touched<'a> {
     pub(crate) stride: usize,
     pub(crate) columns: &'a [u32],
     pub(crate) levels: &'a [i8],
+    /// Whether no weight is larger than [`NARROW`](super::NARROW).
+    pub(crate) narrow: bool,
 }
 
 impl<'a> Touched<'a> {
@@ -59,6 +65,14 @@ pub(crate) struct Block<'a> {
     pub(crate) stride: usize,
     /// Whether no weight is larger than [`NARROW`](super::NARROW).
     pub(crate) narrow: bool,
+}
+
+impl<'a> Block<'a> {
+    /// One row and a whole matrix.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn of(tiles: &'a Tiles<i8>, row: &'a [i8], narrow: bool) -> Self {
+        Self { weights: &tiles.values, size: tiles.panel(), rows: row, stride: row.len(), narrow }
+    }
 }
 
 /// `R` rows of a block, of as many fours as its panels have tiles.

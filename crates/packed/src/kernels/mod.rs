@@ -65,7 +65,7 @@ pub(crate) trait Kernels: Copy {
 
     /// As `rows_f32`, in integers: `levels` and weights are within `±127`.
     fn rows_i8(self, rows: Touched<'_>, sums: &mut [i32]) {
-        let Touched { weights, stride, columns, levels } = rows;
+        let Touched { weights, stride, columns, levels, .. } = rows;
         sums.fill(0);
         portable::rows(weights, stride, columns, levels, sums, |x, w| i32::from(x) * i32::from(w));
     }
@@ -134,8 +134,9 @@ pub(crate) trait Kernels: Copy {
         portable::tiles(tiles, row, sums, |x, w| x * w);
     }
 
-    /// As `tiles_f32`, in integers: `row` and weights are within `±127`.
-    fn tiles_i8(self, tiles: &Tiles<i8>, row: &[i8], sums: &mut [i32]) {
+    /// As `tiles_f32`, in integers: `row` is within `±127`, and so are weights, or `narrow`: within `±`[`NARROW`].
+    fn tiles_i8(self, tiles: &Tiles<i8>, row: &[i8], narrow: bool, sums: &mut [i32]) {
+        let _ = narrow;
         portable::tiles(tiles, row, sums, |x, w| i32::from(x) * i32::from(w));
     }
 

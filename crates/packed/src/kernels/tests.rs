@@ -46,13 +46,15 @@ fn check_integers_are_the_same(kernels: impl Kernels, set: &str) {
             let seed = (case * 100 + nonzeros) as u64;
             let levels: Vec<i8> = numbers(seed, nonzeros, 127).iter().map(|&x| x as i8).collect();
             let columns: Vec<u32> = (0..nonzeros as u32).map(|i| i * 3 % 64).collect();
-            let weights = numbers(seed + 1, 64 * stride, 127);
-            let bytes: Vec<i8> = weights.iter().map(|&w| w as i8).collect();
-            let (mut a, mut b) = (vec![1; stride], vec![2; stride]);
-            let rows = Touched { weights: &bytes, stride, columns: &columns, levels: &levels };
-            kernels.rows_i8(rows, &mut a);
-            Portable.rows_i8(rows, &mut b);
-            assert_eq!(a, b, "{set}: stride {stride}, {nonzeros} non-zeros");
+            for (largest, narrow) in [(127, false), (NARROW, true)] {
+                let weights = numbers(seed + 1, 64 * stride, largest);
+                let bytes: Vec<i8> = weights.iter().map(|&w| w as i8).collect();
+                let (mut a, mut b) = (vec![1; stride], vec![2; stride]);
+                let rows = Touched { weights: &bytes, stride, columns: &columns, levels: &levels, narrow };
+                kernels.rows_i8(rows, &mut a);
+                Portable.rows_i8(rows, &mut b);
+                assert_eq!(a, b, "{set}: stride {stride}, {nonzeros} non-zeros, up to {largest}");
+            }
 
             let levels = numbers(seed, nonzeros, 32_767);
             let weights = numbers(seed + 2, 64 * stride, i32::MAX - 1);
@@ -70,14 +72,17 @@ fn the_largest_integers_do_not_saturate() {
 }
 
 fn check_the_largest_integers_do_not_saturate(kernels: impl Kernels, set: &str) {
-    for (x, w) in [(127, 127), (-127, 127), (127, -127), (-127, -127)] {
-        for stride in [8, 32] {
-            let mut sums = vec![0; stride];
-            let weights = vec![w as i8; 9 * stride];
-            let (columns, levels) = ([0, 1, 2, 3, 4, 5, 6, 7, 8], [x as i8; 9]);
-            let rows = Touched { weights: &weights, stride, columns: &columns, levels: &levels };
-            kernels.rows_i8(rows, &mut sums);
-            assert_eq!(sums, vec![9 * x * w; stride], "{set}");
+    for (largest, narrow) in [(127, false), (NARROW, true)] {
+        for (x, w) in [(127, largest), (-127, largest), (127, -largest), (-127, -largest)] {
+            for (stride, count) in [8, 32, 64, 128, 224].into_iter().flat_map(|s| [(s, 9), (s, 64), (s, 71)])
+            {
+                let mut sums = vec![0; stride];
+                let weights = vec![w as i8; count * stride];
+                let (columns, levels): (Vec<u32>, _) = ((0..count as u32).collect(), vec![x as i8; count]);
+                let rows = Touched { weights: &weights, stride, columns: &columns, levels: &levels, narrow };
+                kernels.rows_i8(rows, &mut sums);
+                assert_eq!(sums, vec![count as i32 * x * w; stride], "{set}: {stride}, {count}");
+            }
         }
     }
 }
@@ -282,8 +287,8 @@ fn check_sparse_integers_are_the_same(kernels: impl Kernels, set: &str) {
             };
             let tiles = Tiles::new(&values, stride, mask, 50, outputs);
             let (mut a, mut b) = (vec![1; width], vec![2; width]);
-            kernels.tiles_i8(&tiles, &row, &mut a);
-            Portable.tiles_i8(&tiles, &row, &mut b);
+            kernels.tiles_i8(&tiles, &row, false, &mut a);
+            Portable.tiles_i8(&tiles, &row, false, &mut b);
             assert_eq!((&a, &a[..outputs]), (&b, expected), "{set}: tiles, {outputs} outputs, {percent} %");
         }
     }
@@ -338,7 +343,7 @@ fn check_the_largest_integers_do_not_saturate_in_any_form(kernels: impl Kernels,
             assert_eq!(sums, vec![64 * x * w; outputs], "{set}");
         }
         let tiles = Tiles::new(&lists.values, outputs, None, inputs, outputs);
-        kernels.tiles_i8(&tiles, &row, &mut sums);
+        kernels.tiles_i8(&tiles, &row, false, &mut sums);
         assert_eq!(sums, vec![64 * x * w; outputs], "{set}");
         let columns: Vec<u32> = (0..64).collect();
         kernels.strips_i8(&Strips::new(&lists), &columns, &[x; 64], &mut sums);

@@ -208,6 +208,16 @@ macro_rules! byte_loops {
             while panel < panels {
                 let weights = &block.weights[panel * block.size..];
                 let two = panels - panel > 1;
+                // A row by itself has enough independent sums with four panels.
+                if count == 1 && panels - panel > 3 {
+                    let (block, sums) = (Block { weights, ..block }, &mut sums[panel * LANES..]);
+                    match signed {
+                        false => few_rows::<1, 4, false, NARROW>(block, sums, width),
+                        true => few_rows::<1, 4, true, NARROW>(block, sums, width),
+                    };
+                    panel += 4;
+                    continue;
+                }
                 let mut row = 0;
                 while row < count {
                     let block = Block { weights, rows: &block.rows[row * block.stride..], ..block };

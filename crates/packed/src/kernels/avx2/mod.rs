@@ -5,6 +5,7 @@
 //! `±127`, two products are within `±32258` and never saturate (-128 is refused when a matrix is made).
 
 mod forms;
+mod narrow;
 mod quantize;
 mod rows;
 pub(super) mod steps;
@@ -17,8 +18,8 @@ use crate::body::{Chunks, Panels, QUAD, Strips, TILE, Tiles, UNROLL};
 use bytemuck::must_cast;
 use std::arch::x86_64::*;
 use steps::{
-    PAIRS, add_pairs, add_two, four_narrow_rows, four_rows, load, look_up, none_negative, pack_fours, store,
-    store_in_order,
+    PAIRS, add_pairs, add_two, four_narrow_rows, four_rows, load, look_up, none_negative, pack_fours,
+    products, store, store_in_order,
 };
 
 /// The proof that this processor has AVX2, FMA and POPCNT: only [`Avx2::detect`] makes one.
@@ -73,7 +74,7 @@ impl Kernels for Avx2 {
 
     fn rows_i8(self, rows: Touched<'_>, sums: &mut [i32]) {
         // SAFETY: as in `rows_f32`.
-        unsafe { rows_i8(rows, sums) }
+        unsafe { if rows.narrow { narrow::rows_i8(rows, sums) } else { rows_i8(rows, sums) } }
     }
 
     fn rows_i32(self, weights: &[i32], stride: usize, columns: &[u32], levels: &[i32], sums: &mut [i64]) {
@@ -111,7 +112,10 @@ impl Kernels for Avx2 {
         unsafe { lists_i8(lists, columns, levels, sums) }
     }
 
-    fn tiles_i8(self, tiles: &Tiles<i8>, row: &[i8], sums: &mut [i32]) {
+    fn tiles_i8(self, tiles: &Tiles<i8>, row: &[i8], narrow: bool, sums: &mut [i32]) {
+        if narrow {
+            return self.block_i8(Block::of(tiles, row, narrow), sums, sums.len());
+        }
         // SAFETY: as in `rows_f32`.
         unsafe { tiles_i8(tiles, row, sums) }
     }
@@ -172,12 +176,7 @@ impl Kernels for Avx2 {
 #[inline]
 #[target_feature(enable = "avx2,fma,popcnt")]
 fn add_fours<const SIGNED: bool>(acc: __m256i, levels: __m256i, weights: __m256i) -> __m256i {
-    let pairs = if SIGNED {
-        _mm256_maddubs_epi16(_mm256_abs_epi8(levels), _mm256_sign_epi8(weights, levels))
-    } else {
-        _mm256_maddubs_epi16(levels, weights)
-    };
-    _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
+    add_two(acc, products::<SIGNED>(levels, weights))
 }
 
 /// Two blocks of rows, which is as many sums as there are registers.

@@ -95,6 +95,17 @@ pub(in crate::kernels) fn look_up<const G: usize>(tables: &[[i8; 16]; G], picks:
 /// Tiles whose products with narrow weights fit into 16 bits: each adds up to `2 · 127 · 8`.
 pub(in crate::kernels) const PAIRS: usize = 16;
 
+/// The sums of two products each.
+#[inline]
+#[target_feature(enable = "avx2,fma,popcnt")]
+pub(in crate::kernels) fn products<const SIGNED: bool>(levels: __m256i, weights: __m256i) -> __m256i {
+    if SIGNED {
+        _mm256_maddubs_epi16(_mm256_abs_epi8(levels), _mm256_sign_epi8(weights, levels))
+    } else {
+        _mm256_maddubs_epi16(levels, weights)
+    }
+}
+
 /// Adds the products of two narrow weights and two activations to each of sixteen sums of 16 bits.
 #[inline]
 #[target_feature(enable = "avx2,fma,popcnt")]
@@ -103,12 +114,7 @@ pub(in crate::kernels) fn add_pairs<const SIGNED: bool>(
     levels: __m256i,
     weights: __m256i,
 ) -> __m256i {
-    let products = if SIGNED {
-        _mm256_maddubs_epi16(_mm256_abs_epi8(levels), _mm256_sign_epi8(weights, levels))
-    } else {
-        _mm256_maddubs_epi16(levels, weights)
-    };
-    _mm256_add_epi16(pairs, products)
+    _mm256_add_epi16(pairs, products::<SIGNED>(levels, weights))
 }
 
 /// Adds two neighbours of 16 bits to each of eight sums.
