@@ -23,6 +23,8 @@ pub struct Outliers {
     /// `[inputs, outputs]`, exact as 16-bit floats.
     values: Vec<f32>,
     outputs: usize,
+    /// One bit for each input up to the last of them, so that all others are told from them in one look.
+    marks: Vec<u64>,
 }
 
 impl Outliers {
@@ -55,9 +57,19 @@ impl Outliers {
             return Ok(None);
         }
         let values = values.iter().map(|v| round_to_half(*v)).collect();
-        let outliers = Self { inputs, values, outputs: shape.1 };
+        Self::checked(inputs, values, shape).map(Some)
+    }
+
+    fn checked(inputs: Vec<u32>, values: Vec<f32>, shape: (usize, usize)) -> Result<Self, PackError> {
+        let mut outliers = Self { inputs, values, outputs: shape.1, marks: vec![] };
         outliers.check(shape.0, shape.1)?;
-        Ok(Some(outliers))
+        // The last is the largest; a matrix of integers has few enough inputs for a bit each.
+        let last = outliers.inputs.last().map_or(0, |last| *last as usize);
+        outliers.marks.resize(last / 64 + 1, 0);
+        for input in &outliers.inputs {
+            outliers.marks[*input as usize / 64] |= 1 << (input % 64);
+        }
+        Ok(outliers)
     }
 
     /// How many there are.
@@ -67,6 +79,9 @@ impl Outliers {
 
     /// Checks which inputs they are, and that their weights are finite.
     pub(crate) fn check(&self, inputs: usize, outputs: usize) -> Result<(), PackError> {
+        if inputs > crate::MOST_QUANTIZED_INPUTS {
+            return Err(PackError::Inputs { inputs, most: crate::MOST_QUANTIZED_INPUTS });
+        }
         if self.inputs.len() > usize::from(u16::MAX) {
             return Err(PackError::Outliers { found: self.inputs.len(), most: u16::MAX });
         }
@@ -122,7 +137,7 @@ impl Outliers {
     }
 
     pub(crate) fn resident_bytes(&self) -> usize {
-        size_of_val(&self.inputs[..]) + size_of_val(&self.values[..])
+        size_of_val(&self.inputs[..]) + size_of_val(&self.values[..]) + size_of_val(&self.marks[..])
     }
 
     /// A row times a matrix with these outliers, by the rules of [`multiply`](crate::multiply).
@@ -142,8 +157,11 @@ impl Outliers {
             Input::Sparse { columns, values } => {
                 rest.extend_from_slice(values);
                 found.fill(0.0);
-                for (x, column) in rest.iter_mut().zip(columns) {
-                    if let Ok(place) = self.inputs.binary_search(column) {
+                for (x, &column) in rest.iter_mut().zip(columns) {
+                    let marks = self.marks.get(column as usize / 64).copied().unwrap_or(0);
+                    if marks >> (column % 64) & 1 == 1
+                        && let Some(place) = self.place(column as usize)
+                    {
                         found[place] = std::mem::take(x);
                     }
                 }
@@ -226,7 +244,7 @@ impl Outliers {
         ]
     }
 
-    /// Reads so many; what they are is checked with the rest of what integers mean.
+    /// Reads so many.
     pub(crate) fn read<'a>(
         count: u16,
         shape: Shape,
@@ -247,6 +265,6 @@ impl Outliers {
         let part = Part::take("outliers", lookup)?;
         part.expect(Dtype::F16, &[count, shape.outputs])?;
         let values = read_halves(&part.bytes, count * shape.outputs)?;
-        Ok(Some(Self { inputs, values, outputs: shape.outputs }))
+        Self::checked(inputs, values, (shape.inputs, shape.outputs)).map(Some)
     }
 }
