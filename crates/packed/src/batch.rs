@@ -1,17 +1,18 @@
 //! Several rows of activations at once times a matrix, plus a bias.
 //!
-//! Each row comes to what [`Matrix::multiply`] makes of it alone, bit for bit. Where weights are bytes and the rows have
-//! few zeros, weights are read once for several rows, as in Goto and van de Geijn (2008): of a matrix that lies in rows, so
-//! many columns at a time are laid out as tiles that stay in the nearest cache. Everywhere else rows are multiplied one
-//! by one.
+//! Each row comes to what [`Matrix::multiply`] makes of it alone, bit for bit. Where rows have few zeros and weights are
+//! bytes, or floats that are added up in one order whatever the form, weights are read once for several rows, as in Goto
+//! and van de Geijn (2008): of a matrix of bytes that lies in rows, so many columns at a time are laid out as tiles that
+//! stay in the nearest cache. Everywhere else rows are multiplied one by one.
 
 use crate::body::{Body, QUAD, TILE};
 use crate::finish::whole;
 use crate::kernels::{Block, GROUP, Kernels, LANES, Set, with_kernels};
 use crate::matrix::Store;
-use crate::multiply::room;
+use crate::multiply::{add_bias, room};
 use crate::quantized::Quantized;
 use crate::{Input, Matrix, Scales, Scratch};
+use std::ops::Range;
 
 /// Rows that are multiplied together at most.
 const MOST_ROWS: usize = 32;
@@ -19,9 +20,12 @@ const MOST_ROWS: usize = 32;
 const FEWEST_ROWS: usize = 8;
 /// Columns that are laid out as tiles at a time.
 const COLUMNS: usize = 4 * LANES;
-/// Of so many activations, one more is not zero where a row's zeros are not worth skipping: measured by
+/// Share of activations that are not zero from which on the zeros of a row are not worth skipping: measured by
 /// `benches/chain.rs`.
-const DENSE_SHARE: (usize, usize) = (2, 3);
+const DENSE_SHARE: f64 = 0.65;
+/// The same for floats, and the fewest rows.
+const DENSE_FLOAT_SHARE: f64 = 0.35;
+const FEWEST_FLOAT_ROWS: usize = 4;
 
 /// Rows of activations.
 #[derive(Clone, Copy, Debug)]
@@ -78,22 +82,35 @@ impl Matrix {
         out: &mut [f32],
         scratch: &mut Scratch,
     ) {
-        let blocked = match &self.store {
-            Store::Bytes(body, means) if self.is_worth_blocks(body, means, batch) => Some((body, means)),
-            _ => None,
-        };
-        let Some((body, means)) = blocked else {
-            for (row, out) in out.chunks_exact_mut(self.outputs).enumerate() {
-                self.multiply_with(kernels, batch.row(row, self.inputs), bias, out, scratch);
+        match &self.store {
+            Store::Bytes(body, means) if self.is_worth_blocks(body, means, batch) => {
+                for (n, out) in out.chunks_mut(MOST_ROWS * self.outputs).enumerate() {
+                    let rows = n * MOST_ROWS..n * MOST_ROWS + out.len() / self.outputs;
+                    let rows = rows.map(|row| batch.row(row, self.inputs));
+                    let mut quantized = std::mem::take(&mut scratch.block);
+                    quantized.fill(self.inputs, rows, means, kernels, scratch);
+                    self.multiply_block(kernels, (body, means), &mut quantized, (bias, out), scratch);
+                    scratch.block = quantized;
+                }
             }
-            return;
-        };
-        for (n, out) in out.chunks_mut(MOST_ROWS * self.outputs).enumerate() {
-            let rows = n * MOST_ROWS..n * MOST_ROWS + out.len() / self.outputs;
-            let mut quantized = std::mem::take(&mut scratch.block);
-            quantized.fill(self.inputs, rows.map(|row| batch.row(row, self.inputs)), means, kernels, scratch);
-            self.multiply_block(kernels, (body, means), &mut quantized, (bias, out), scratch);
-            scratch.block = quantized;
+            Store::Floats(Body::Rows { values, stride, .. }, _)
+                if self.is_worth_float_blocks(kernels, *stride, batch) =>
+            {
+                for (n, out) in out.chunks_mut(MOST_ROWS * self.outputs).enumerate() {
+                    let rows = n * MOST_ROWS..n * MOST_ROWS + out.len() / self.outputs;
+                    let rows = batch.dense(rows, self.inputs, &mut scratch.row);
+                    let sums = room(&mut scratch.sums_f32, rows.len() / self.inputs * stride);
+                    kernels.block_f32(values, *stride, rows, sums);
+                    for (out, sums) in out.chunks_exact_mut(self.outputs).zip(sums.chunks_exact(*stride)) {
+                        add_bias(sums, bias, out);
+                    }
+                }
+            }
+            _ => {
+                for (row, out) in out.chunks_exact_mut(self.outputs).enumerate() {
+                    self.multiply_with(kernels, batch.row(row, self.inputs), bias, out, scratch);
+                }
+            }
         }
     }
 
@@ -109,10 +126,22 @@ impl Matrix {
         }
         match batch {
             Batch::Dense(_) => true,
-            Batch::Sparse { offsets, .. } => {
-                let nonzeros = offsets[rows] - offsets[0];
-                nonzeros * DENSE_SHARE.1 > rows * self.inputs * DENSE_SHARE.0
+            Batch::Sparse { offsets, .. } => fill(offsets, self.inputs) > DENSE_SHARE,
+        }
+    }
+
+    /// Floats have blocks where a row by itself is added up in the same order.
+    fn is_worth_float_blocks(&self, kernels: impl Kernels, stride: usize, batch: Batch<'_>) -> bool {
+        let rows = batch.rows(self.inputs);
+        if rows < FEWEST_FLOAT_ROWS || !kernels.has_float_blocks(stride) {
+            return false;
+        }
+        match batch {
+            Batch::Dense(rows) => {
+                let nonzeros = rows.iter().map(|x| usize::from(*x != 0.0)).sum::<usize>();
+                nonzeros as f64 > rows.len() as f64 * DENSE_FLOAT_SHARE
             }
+            Batch::Sparse { offsets, .. } => fill(offsets, self.inputs) > DENSE_FLOAT_SHARE,
         }
     }
 
@@ -172,6 +201,34 @@ impl<'a> Batch<'a> {
             Self::Dense(rows) => Input::Dense(&rows[row * inputs..][..inputs]),
         }
     }
+
+    /// Some rows with their zeros, `[rows, inputs]`.
+    fn dense(self, range: Range<usize>, inputs: usize, filled: &'a mut Vec<f32>) -> &'a [f32] {
+        let (offsets, columns, values) = match self {
+            Self::Dense(rows) => return &rows[range.start * inputs..range.end * inputs],
+            Self::Sparse { offsets, columns, values } => (offsets, columns, values),
+        };
+        let filled = room(filled, range.len() * inputs);
+        for (row, filled) in range.zip(filled.chunks_exact_mut(inputs)) {
+            let range = offsets[row]..offsets[row + 1];
+            let (columns, values) = (&columns[range.clone()], &values[range]);
+            if is_whole(columns, inputs) {
+                filled.copy_from_slice(values);
+                continue;
+            }
+            filled.fill(0.0);
+            for (&column, &x) in columns.iter().zip(values) {
+                filled[column as usize] = x;
+            }
+        }
+        filled
+    }
+}
+
+/// Share of the entries of sparse rows that are not zero.
+fn fill(offsets: &[usize], inputs: usize) -> f64 {
+    let rows = offsets.len() - 1;
+    (offsets[rows] - offsets[0]) as f64 / (rows * inputs) as f64
 }
 
 /// Rows as integers, without gaps.

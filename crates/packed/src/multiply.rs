@@ -51,10 +51,10 @@ pub struct Scratch {
     values: Vec<f32>,
     pub(crate) levels: Vec<i32>,
     pub(crate) weighted: Vec<f32>,
-    row: Vec<f32>,
+    pub(crate) row: Vec<f32>,
     pub(crate) bytes: Vec<i8>,
     words: Vec<i32>,
-    sums_f32: Vec<f32>,
+    pub(crate) sums_f32: Vec<f32>,
     pub(crate) sums_i32: Vec<i32>,
     sums_i64: Vec<i64>,
     pub(crate) block: Quantities,
@@ -278,7 +278,7 @@ fn spread<'a, X: Copy, Y: Copy + Default>(
     spread
 }
 
-fn add_bias(sums: &[f32], bias: &[f32], out: &mut [f32]) {
+pub(crate) fn add_bias(sums: &[f32], bias: &[f32], out: &mut [f32]) {
     for ((out, sum), b) in out.iter_mut().zip(sums).zip(bias) {
         *out = *sum + b;
     }

@@ -193,7 +193,7 @@ impl Session {
 
     /// The logits of some consecutive rows, `[rows, outputs]`, row-major, written into `out`: for each row what
     /// [`logits_row`](Session::logits_row) gives, bit for bit. Weights are read once for several rows where that is
-    /// faster: where they are integers and rows or layers have few zeros. Allocates nothing once `scratch` has grown.
+    /// faster: where rows have few zeros. Allocates nothing once `scratch` has grown.
     ///
     /// # Errors
     /// [`RuntimeError::Rows`] when the rows are not as wide as the network's inputs, [`RuntimeError::Length`] when

@@ -63,6 +63,25 @@ pub(crate) trait Kernels: Copy {
         portable::rows(weights, stride, columns, values, sums, |x, w| x * w);
     }
 
+    /// Whether rows of `stride` weights have a fast [`block_f32`](Kernels::block_f32).
+    fn has_float_blocks(self, stride: usize) -> bool {
+        let _ = stride;
+        false
+    }
+
+    /// As `rows_f32`, for several rows of activations with their zeros, one after the other; as many rows of `stride`
+    /// sums, each to the bit what `rows_f32` makes of the non-zeros (but for the sign of a zero). Only where there
+    /// [are](Kernels::has_float_blocks) such blocks.
+    fn block_f32(self, weights: &[f32], stride: usize, rows: &[f32], sums: &mut [f32]) {
+        let inputs = weights.len() / stride;
+        for (row, sums) in rows.chunks_exact(inputs).zip(sums.chunks_exact_mut(stride)) {
+            sums.fill(0.0);
+            for (weights, &x) in weights.chunks_exact(stride).zip(row) {
+                sums.iter_mut().zip(weights).for_each(|(sum, &w)| *sum += x * w);
+            }
+        }
+    }
+
     /// As `rows_f32`, in integers: `levels` and weights are within `±127`.
     fn rows_i8(self, rows: Touched<'_>, sums: &mut [i32]) {
         let Touched { weights, stride, columns, levels, .. } = rows;

@@ -42,6 +42,8 @@ macro_rules! forward_to_avx2 {
     () => {
         forward_to_avx2! {
             rows_f32(weights: &[f32], stride: usize, columns: &[u32], values: &[f32], sums: &mut [f32]) -> ();
+            has_float_blocks(stride: usize) -> bool;
+            block_f32(weights: &[f32], stride: usize, rows: &[f32], sums: &mut [f32]) -> ();
             rows_i32(weights: &[i32], stride: usize, columns: &[u32], levels: &[i32], sums: &mut [i64]) -> ();
             lists_f32(lists: &Chunks<f32>, columns: &[u32], values: &[f32], sums: &mut [f32]) -> ();
             lists_i8(lists: &Chunks<i8>, columns: &[u32], levels: &[i32], sums: &mut [i32]) -> ();
@@ -70,6 +72,15 @@ impl Kernels for Avx2 {
     fn rows_f32(self, weights: &[f32], stride: usize, columns: &[u32], values: &[f32], sums: &mut [f32]) {
         // SAFETY: `self` exists only if the processor has AVX2, FMA and POPCNT, which is all that the call asks for.
         unsafe { rows::rows_f32(weights, stride, columns, values, sums) }
+    }
+
+    fn has_float_blocks(self, stride: usize) -> bool {
+        stride.is_multiple_of(rows::IN_ORDER)
+    }
+
+    fn block_f32(self, weights: &[f32], stride: usize, rows: &[f32], sums: &mut [f32]) {
+        // SAFETY: as in `rows_f32`.
+        unsafe { rows::block_f32(weights, stride, rows, sums) }
     }
 
     fn rows_i8(self, rows: Touched<'_>, sums: &mut [i32]) {

@@ -4,6 +4,9 @@ use super::LANES;
 use bytemuck::must_cast;
 use std::arch::x86_64::*;
 
+/// So many columns at a time are added up in the order of the rows.
+pub(super) const IN_ORDER: usize = 8 * LANES;
+
 #[target_feature(enable = "avx2,fma,popcnt")]
 pub(super) fn rows_f32(weights: &[f32], stride: usize, columns: &[u32], values: &[f32], sums: &mut [f32]) {
     let mut at = 0;
@@ -11,10 +14,10 @@ pub(super) fn rows_f32(weights: &[f32], stride: usize, columns: &[u32], values: 
         // Sums of as many columns as fill half the registers; for fewer columns, several rows at a time, so
         // that there are always eight independent sums to hide the latency of each.
         at += match stride - at {
-            64.. => block_f32::<8, 1>(weights, stride, at, columns, values, sums),
-            32.. => block_f32::<4, 2>(weights, stride, at, columns, values, sums),
-            16.. => block_f32::<2, 4>(weights, stride, at, columns, values, sums),
-            _ => block_f32::<1, 8>(weights, stride, at, columns, values, sums),
+            IN_ORDER.. => columns_f32::<8, 1>(weights, stride, at, columns, values, sums),
+            32.. => columns_f32::<4, 2>(weights, stride, at, columns, values, sums),
+            16.. => columns_f32::<2, 4>(weights, stride, at, columns, values, sums),
+            _ => columns_f32::<1, 8>(weights, stride, at, columns, values, sums),
         };
     }
 }
@@ -22,7 +25,7 @@ pub(super) fn rows_f32(weights: &[f32], stride: usize, columns: &[u32], values: 
 /// `N` vectors of columns from column `at` on, `R` rows at a time; returns the columns done.
 #[inline]
 #[target_feature(enable = "avx2,fma,popcnt")]
-fn block_f32<const N: usize, const R: usize>(
+fn columns_f32<const N: usize, const R: usize>(
     weights: &[f32],
     stride: usize,
     at: usize,
@@ -57,4 +60,49 @@ fn add_row<const N: usize>(weights: &[f32], start: usize, x: f32, acc: &mut [__m
     for n in 0..N {
         acc[n] = _mm256_fmadd_ps(x, must_cast(row[n]), acc[n]);
     }
+}
+
+/// Rows of activations with their zeros times all rows of weights: sixteen columns, six rows of activations at a time.
+#[target_feature(enable = "avx2,fma,popcnt")]
+pub(super) fn block_f32(weights: &[f32], stride: usize, rows: &[f32], sums: &mut [f32]) {
+    let inputs = weights.len() / stride;
+    let count = rows.len() / inputs;
+    for at in (0..stride).step_by(2 * LANES) {
+        let mut row = 0;
+        while row < count {
+            let (rows, sums) = (&rows[row * inputs..], &mut sums[row * stride + at..]);
+            row += match count - row {
+                6.. => few_rows::<6>(&weights[at..], stride, rows, sums),
+                2.. => few_rows::<2>(&weights[at..], stride, rows, sums),
+                _ => few_rows::<1>(&weights[at..], stride, rows, sums),
+            };
+        }
+    }
+}
+
+/// The first `R` rows of activations times the first sixteen columns; returns `R`.
+#[inline]
+#[target_feature(enable = "avx2,fma,popcnt")]
+fn few_rows<const R: usize>(weights: &[f32], stride: usize, rows: &[f32], sums: &mut [f32]) -> usize {
+    // The last row of weights is cut short, which leaves it sixteen columns.
+    let inputs = weights.len().div_ceil(stride);
+    let mut each = [&rows[..0]; R];
+    for (r, row) in each.iter_mut().enumerate() {
+        *row = &rows[r * inputs..][..inputs];
+    }
+    let mut acc = [[_mm256_setzero_ps(); 2]; R];
+    for i in 0..inputs {
+        let (w, _) = weights[i * stride..][..2 * LANES].as_chunks::<LANES>();
+        let (w0, w1) = (must_cast(w[0]), must_cast(w[1]));
+        for r in 0..R {
+            let x = _mm256_set1_ps(each[r][i]);
+            acc[r][0] = _mm256_fmadd_ps(x, w0, acc[r][0]);
+            acc[r][1] = _mm256_fmadd_ps(x, w1, acc[r][1]);
+        }
+    }
+    for (r, [a, b]) in acc.into_iter().enumerate() {
+        let (sums, _) = sums[r * stride..][..2 * LANES].as_chunks_mut::<LANES>();
+        (sums[0], sums[1]) = (must_cast(a), must_cast(b));
+    }
+    R
 }

@@ -186,3 +186,29 @@ fn check_batches(kernels: impl Kernels, set: &str) {
         }
     }
 }
+
+#[test]
+fn floats_together_are_floats_alone() {
+    on_every_set!(check_float_batches);
+}
+
+fn check_float_batches(kernels: impl Kernels, set: &str) {
+    let mut scratch = Scratch::default();
+    for (inputs, outputs) in [(1, 64), (5, 60), (33, 128), (100, 96), (64, 200), (40, 7)] {
+        let weights =
+            numbers(inputs as u64, inputs * outputs, 999).iter().map(|&w| w as f32 / 999.0).collect();
+        let matrix = Matrix::dense(inputs, outputs, weights).unwrap();
+        let bias = vec![0.5; outputs];
+        for (rows, zeros) in [(1, 2), (4, 2), (6, 9), (7, 3), (15, 4), (33, 5), (40, 2)] {
+            let random = numbers(rows as u64, rows * inputs, 999);
+            let dense: Vec<f32> =
+                random.iter().map(|&x| if x % zeros == 0 { 0.0 } else { x as f32 / 77.0 }).collect();
+            let (mut together, mut alone) = (vec![9.0; rows * outputs], vec![8.0; rows * outputs]);
+            matrix.multiply_rows_with(kernels, Batch::Dense(&dense), &bias, &mut together, &mut scratch);
+            for (row, out) in dense.chunks_exact(inputs).zip(alone.chunks_exact_mut(outputs)) {
+                matrix.multiply_with(kernels, Input::Dense(row), &bias, out, &mut scratch);
+            }
+            assert_eq!(together, alone, "{set}: {inputs}x{outputs}, {rows} rows");
+        }
+    }
+}
