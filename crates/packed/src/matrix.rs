@@ -317,7 +317,7 @@ impl Matrix {
                 }
             }
         }
-        quantized.outliers = Outliers::new(rows, &values, (inputs, outputs))?;
+        quantized.outliers = Outliers::new(rows, &values, (inputs, outputs))?.map(Box::new);
         let matrix = Self::integers_of((inputs, outputs), &q, quantized, Some(&keep), index)?;
         Ok(matrix.held_as(held))
     }
@@ -383,7 +383,7 @@ impl Matrix {
         let scales = self.integers_mean().map_or(lists, |quantized| {
             4 * quantized.scales.all().len()
                 + quantized.zero_points.as_ref().map_or(0, Vec::len)
-                + quantized.outliers.as_ref().map_or(0, Outliers::resident_bytes)
+                + quantized.outliers.as_ref().map_or(0, |outliers| outliers.resident_bytes())
         });
         scales + each!(&self.store, body => body.resident_bytes())
     }
@@ -483,7 +483,7 @@ impl Matrix {
 
     /// The inputs of a quantized matrix whose weights are floats, where it has any.
     pub fn outliers(&self) -> Option<&Outliers> {
-        self.integers_mean()?.outliers.as_ref()
+        self.integers_mean()?.outliers.as_deref()
     }
 
     pub(crate) fn integers_mean(&self) -> Option<&Quantized> {

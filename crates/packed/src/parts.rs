@@ -299,7 +299,7 @@ fn read_meaning<'a>(shape: Shape, int: Int, lookup: &mut impl Lookup<'a>) -> Res
     } else {
         None
     };
-    let outliers = Outliers::read(int.outliers, shape, lookup)?;
+    let outliers = Outliers::read(int.outliers, shape, lookup)?.map(Box::new);
     let means = Quantized { grid: int.grid, scales, zero_points, activations, outliers };
     means.check(shape.inputs, shape.outputs)?;
     Ok(means)

@@ -31,7 +31,7 @@ pub(crate) struct Quantized {
     /// The scale of the activations, where it is static.
     pub(crate) activations: Option<f32>,
     /// The inputs whose weights are floats, where there are any.
-    pub(crate) outliers: Option<Outliers>,
+    pub(crate) outliers: Option<Box<Outliers>>,
 }
 
 impl Quantized {
@@ -46,7 +46,7 @@ impl Quantized {
             per: self.scales.per(),
             zero_points: self.zero_points.is_some(),
             activations: if self.activations.is_some() { Activations::Static } else { Activations::Dynamic },
-            outliers: self.outliers.as_ref().map_or(0, Outliers::count),
+            outliers: self.outliers.as_ref().map_or(0, |outliers| outliers.count()),
         }
     }
 
