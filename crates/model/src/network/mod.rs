@@ -125,10 +125,11 @@ impl Network {
     /// Bound sites whose packed integers are integers on the device too.
     ///
     /// They take fewer bytes there than floats would, on the `wgpu` backend: every site but the first of an attention
-    /// network, with integers that, less their zero points, are within `±127` and have no outliers, in all but groups of inputs that are
-    /// no multiple of 4 (of 8, for integers within `±7`). A pass without gradients multiplies integers of 8 bits as
-    /// they lie; smaller ones, held in 4 bits, it unpacks on the device for each product, because there burn 0.22.1
-    /// multiplies wrongly from 16,000 inputs on, if not before. A pass with gradients unpacks all but the first site.
+    /// network, with integers that, less their zero points, are within `±127` and have no outliers, in all but groups of
+    /// inputs that are no multiple of 4 (of 8, for integers within `±7`). A pass without gradients multiplies integers of
+    /// 8 bits as they lie; smaller ones, held in 4 bits, it unpacks on the device for each product, because there burn
+    /// 0.22.1 multiplies wrongly from 16,000 inputs on, if not before. A pass with gradients unpacks all but the first
+    /// site.
     ///
     /// Zero on the CPU, where burn has no use for integers.
     pub fn held_as_integers(&self) -> usize {
