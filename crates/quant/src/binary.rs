@@ -14,6 +14,7 @@ use crate::lesson::DISTILL;
 use crate::qat::TRAIN;
 use crate::ruled::{Fixed, OR_NONE, Ruled};
 use crate::shadow::{Rounded, Rule};
+use crate::words::WORDS;
 
 /// The technique's entry.
 pub const KIND: Kind = Kind {
@@ -28,6 +29,7 @@ pub const KIND: Kind = Kind {
         ("per", "\"channel\" (default): the scale of each output; \"tensor\": of each site"),
         (TRAIN.0, OR_NONE),
         DISTILL,
+        WORDS,
         ACTIVATIONS,
     ],
     parse: parse::<Ruled<Signs>>,

@@ -22,7 +22,7 @@ use crate::candidates::{Choice, Task};
 use crate::lattice::{Coded, Lattice, Plain, Span};
 use crate::moments::Moments;
 use crate::rounding::Clip;
-use crate::samples::{self, CORRECT, Calibrated, GRID, PER, SAMPLES, Solver};
+use crate::samples::{CORRECT, Calibrated, GRID, PER, SAMPLES, Solver};
 
 /// The technique's entry.
 pub const KIND: Kind = Kind {
@@ -92,7 +92,7 @@ impl TryFrom<Raw> for Gptq {
             let bound = "between 1e-8 and 1";
             return Err(QuantError::Setting { key: "damping", value: damping.to_string(), bound });
         }
-        Ok(Self { order: raw.order, damping, clip: samples::read_clip(raw.clip.as_deref())? })
+        Ok(Self { order: raw.order, damping, clip: raw.clip.as_deref().map_or(Ok(Clip::Mse), Clip::read)? })
     }
 }
 

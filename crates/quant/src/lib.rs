@@ -48,6 +48,7 @@ mod shadow;
 mod sites;
 pub mod smooth;
 pub mod ternary;
+mod words;
 
 pub use calibration::{Calibration, Calibrator};
 pub use error::{BadBytes, QuantError};

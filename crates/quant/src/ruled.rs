@@ -11,6 +11,7 @@ use crate::calibration::Calibration;
 use crate::lesson::Lesson;
 use crate::qat::{read_per, training};
 use crate::shadow::{Course, Rule};
+use crate::words::WordDropout;
 use crate::{QuantError, sites};
 
 /// The setting of a training that may be left out.
@@ -31,6 +32,7 @@ pub(crate) struct Ruled<R> {
     per: Per,
     train: Option<Tuning>,
     distill: Option<Lesson>,
+    words: WordDropout,
     activations: Option<Calibration>,
     rule: std::marker::PhantomData<R>,
 }
@@ -41,6 +43,8 @@ struct Raw {
     per: Option<String>,
     train: Option<toml::Value>,
     distill: Option<Lesson>,
+    #[serde(default)]
+    word_dropout: WordDropout,
     activations: Option<Calibration>,
 }
 
@@ -60,8 +64,13 @@ impl<R> TryFrom<Raw> for Ruled<R> {
             let bound = "a training table where distill is set: nothing is learnt without";
             return Err(bad("false".into(), bound));
         }
+        let words = raw.word_dropout;
+        if train.is_none() && !words.is_off() {
+            let bound = "a training table where word_dropout is set: nothing is left out without";
+            return Err(bad("false".into(), bound));
+        }
         let rule = std::marker::PhantomData;
-        Ok(Self { per, train, distill: raw.distill, activations: raw.activations, rule })
+        Ok(Self { per, train, distill: raw.distill, words, activations: raw.activations, rule })
     }
 }
 
@@ -81,11 +90,13 @@ impl<R: Fixed> Technique for Ruled<R> {
         let course = Course {
             tuning: self.train.as_ref(),
             lesson: self.distill.as_ref(),
+            grid: R::GRID,
             tensor: self.per == Per::Tensor,
+            words: self.words,
             activations: self.activations.as_ref(),
             start: &|_| Box::new(R::default()),
         };
-        course.pack(model, on, R::GRID, cx)
+        course.pack(model, on, cx)
     }
 }
 

@@ -83,11 +83,6 @@ struct Shared {
     activations: Option<Calibration>,
 }
 
-/// Reads the setting of a range.
-pub(crate) fn read_clip(word: Option<&str>) -> Result<Clip, QuantError> {
-    word.map_or(Ok(Clip::Mse), Clip::read)
-}
-
 fn read_per(per: Option<Per>) -> Result<Span, QuantError> {
     match per {
         None | Some(Per::Channel) => Ok(Span::Channel),
@@ -288,8 +283,6 @@ impl<S: Solver> Calibrated<S> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
     #[test]
     fn settings_are_checked_by_name() {
         for kind in [crate::gptq::KIND, crate::awq::KIND, crate::adaround::KIND] {

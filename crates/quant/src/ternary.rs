@@ -15,6 +15,7 @@ use crate::lesson::DISTILL;
 use crate::qat::TRAIN;
 use crate::ruled::{Fixed, OR_NONE, Ruled};
 use crate::shadow::{Rounded, Rule};
+use crate::words::WORDS;
 
 /// Share of the mean magnitude below which a weight becomes zero (Li, Zhang and Liu 2016, equation 6).
 pub const THRESHOLD: f32 = 0.7;
@@ -31,6 +32,7 @@ pub const KIND: Kind = Kind {
         ("per", "\"channel\" (default): threshold and scale of each output; \"tensor\": of each site"),
         (TRAIN.0, OR_NONE),
         DISTILL,
+        WORDS,
         ACTIVATIONS,
     ],
     parse: parse::<Ruled<Thresholds>>,

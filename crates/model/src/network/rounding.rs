@@ -27,6 +27,11 @@ impl Rounding {
         Some(Self { levels: int.grid.activation_levels() as f32, step: matrix.activations(), factors })
     }
 
+    /// Each row to so many levels to either side of zero, the largest magnitude having all of them.
+    pub(super) fn dynamic(levels: i32) -> Self {
+        Self { levels: levels as f32, step: None, factors: Vec::new() }
+    }
+
     /// Rounds feature rows.
     pub(super) fn rows(&self, rows: Rows) -> Rows {
         rows.map_rows(|columns, values| {

@@ -9,19 +9,23 @@
 //! The error of each output counts in parts of what plain rounding makes of it, times its entries: then one weight of
 //! the deciding term fits every site. Outputs are independent, given their scales, so each keeps the learned integers
 //! only where they are better than the nearest.
+//!
+//! Only the two neighbours of a weight are ever tried, so the range decides what can be learned, and with two bits or
+//! less it decides most of it. There the range that the outputs feel least ([`awq::clip`]) is tried beside the one of
+//! least squared error, and each output takes what is off least on rows that were held back.
 
 mod lanes;
 
 use nlpress_technique::{Family, Kind, StepError, parse};
 use serde::Deserialize;
 
-use crate::QuantError;
 use crate::calibration::ACTIVATIONS;
 use crate::candidates::{Choice, Task};
 use crate::lattice::{Coded, Lattice, Plain};
 use crate::moments::{Moments, off};
 use crate::rounding::Clip;
-use crate::samples::{self, CORRECT, Calibrated, GRID, PER, SAMPLES, Solver};
+use crate::samples::{CORRECT, Calibrated, GRID, PER, SAMPLES, Solver};
+use crate::{QuantError, awq, sites};
 use lanes::{LANES, Lanes};
 
 /// The technique's entry.
@@ -35,7 +39,11 @@ pub const KIND: Kind = Kind {
     settings: &[
         GRID,
         PER,
-        ("clip", "\"mse\" (default): the range of least squared error; \"max\": the range of all entries"),
+        (
+            "clip",
+            "\"mse\": the range of least squared error, the default from 3 bits up; \"output\": the range that outputs feel \
+             least; \"max\": the range of all entries; by default, below 3 bits, \"mse\" and \"output\" are both tried",
+        ),
         ("iterations", "steps of learning, from 1 to 100000; 1000 by default"),
         ("rate", "learning rate, from 1e-6 to 1; 0.01 by default"),
         ("decide", "weight of the term that makes each variable decide, from 0 to 1000; 30 by default"),
@@ -50,8 +58,24 @@ pub const KIND: Kind = Kind {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(try_from = "Raw")]
 struct AdaRound {
-    clip: Clip,
+    /// The one to learn in; by the grid where there is none.
+    range: Option<Range>,
     learning: Learning,
+}
+
+/// The range that the scales of a weight cover.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Range {
+    /// By the entries alone.
+    Entries(Clip),
+    /// By how far off the outputs are.
+    Output,
+}
+
+fn read_range(word: &str) -> Result<Range, QuantError> {
+    let mse = ("mse", Range::Entries(Clip::Mse));
+    let ranges = [mse, ("output", Range::Output), ("max", Range::Entries(Clip::Max))];
+    sites::choose("clip", word, "\"mse\", \"output\" or \"max\"", &ranges)
 }
 
 #[derive(Deserialize)]
@@ -68,7 +92,7 @@ impl TryFrom<Raw> for AdaRound {
 
     fn try_from(raw: Raw) -> Result<Self, QuantError> {
         Ok(Self {
-            clip: samples::read_clip(raw.clip.as_deref())?,
+            range: raw.clip.as_deref().map(read_range).transpose()?,
             learning: Learning::new(
                 raw.iterations.unwrap_or(1000),
                 raw.rate.unwrap_or(0.01),
@@ -150,17 +174,31 @@ impl Solver for AdaRound {
     fn choose(&self, lattice: Lattice, task: &Task<'_>) -> Result<Choice, StepError> {
         let plain = &task.plain;
         let whole = lattice.fit(plain, Clip::Max);
-        let mut best = task.best(lattice.nearest(plain, whole), "the nearest in the whole range");
-        let scales = lattice.fit(plain, self.clip);
-        if self.clip == Clip::Mse {
-            best.offer(lattice.nearest(plain, scales.clone()), "the nearest");
-        }
+        let mut best = task.best(lattice.nearest(plain, whole.clone()), "the nearest in the whole range");
+        let ranges = match self.range {
+            Some(range) => vec![range],
+            None if lattice.grid.bits() <= 2 => vec![Range::Entries(Clip::Mse), Range::Output],
+            None => vec![Range::Entries(Clip::Mse)],
+        };
         let mut tick = || task.progress("learning to round");
-        let sides = (lattice, scales);
-        best.offer(
-            learn((plain, task.moments), sides, self.learning, task.cx.threads, &mut tick)?,
-            "learned rounding",
-        );
+        for range in ranges {
+            let (scales, nearest, learned) = match range {
+                Range::Entries(Clip::Max) => (whole.clone(), None, "learned rounding in the whole range"),
+                Range::Entries(Clip::Mse) => {
+                    (lattice.fit(plain, Clip::Mse), Some("the nearest"), "learned rounding")
+                }
+                Range::Output => {
+                    let scales = awq::clip(plain, lattice, task.moments);
+                    (scales, Some("the nearest in the best range"), "learned rounding in the best range")
+                }
+            };
+            if let Some(nearest) = nearest {
+                best.offer(lattice.nearest(plain, scales.clone()), nearest);
+            }
+            let sides = (plain, task.moments);
+            let coded = learn(sides, (lattice, scales), self.learning, task.cx.threads, &mut tick)?;
+            best.offer(coded, learned);
+        }
         Ok(best.into())
     }
 }
