@@ -1,17 +1,19 @@
 //! A whole network of the kind that texts are classified by: 1000 inputs of which few are not zero, hidden layers
-//! of 128 and 64, one output; one row at a time, and 32 rows one after the other.
+//! of 128 and 64, one output; one row at a time, and 32 rows at once.
 //!
 //! Criterion names a measurement `chain/values, non-zeros, rows`. The layers are measured by themselves too, so
 //! that their sum tells what lies between them. What a row is made of (its features) is not in here.
 #![allow(missing_docs)] // made by criterion's macros
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use nlpress_packed::{Grid, Index, Input, Matrix, Scales, Scratch};
+use nlpress_packed::{Batch, Grid, Index, Input, Matrix, Scales, Scratch};
 use std::hint::black_box;
 use std::time::Duration;
 
 const WIDTHS: [usize; 4] = [1000, 128, 64, 1];
-const NONZEROS: [usize; 3] = [16, 40, 100];
+const NONZEROS: [usize; 6] = [16, 40, 100, 500, 750, 1000];
+const FORMS: [(&str, Option<Grid>); 3] =
+    [("f32", None), ("int8", Some(Grid::Int8)), ("int4", Some(Grid::Int4))];
 const ROWS: usize = 32;
 
 /// Numbers in `0..1`, always the same.
@@ -29,15 +31,16 @@ struct Layer {
 }
 
 /// The network, held in memory as an artifact's is: the first layer for sparse rows, the others for dense ones.
-fn layers(int8: bool) -> Vec<Layer> {
+fn layers(grid: Option<Grid>) -> Vec<Layer> {
     let mut next = random(1);
     let layer = |(n, ends): (usize, &[usize])| {
         let (inputs, outputs) = (ends[0], ends[1]);
         let floats: Vec<f32> = (0..inputs * outputs).map(|_| next() - 0.5).collect();
-        let matrix = if int8 {
-            let q: Vec<i32> = floats.iter().map(|v| (v * 254.0) as i32).collect();
-            let scales = Scales::Channel(vec![0.004; outputs]);
-            Matrix::quantized((inputs, outputs), Grid::Int8, &q, scales, None, Index::Full)
+        let matrix = if let Some(grid) = grid {
+            let levels = grid.levels() as f32;
+            let q: Vec<i32> = floats.iter().map(|v| (v * 2.0 * levels) as i32).collect();
+            let scales = Scales::Channel(vec![0.5 / levels; outputs]);
+            Matrix::quantized((inputs, outputs), grid, &q, scales, None, Index::Full)
         } else {
             Matrix::dense(inputs, outputs, floats)
         };
@@ -49,21 +52,41 @@ fn layers(int8: bool) -> Vec<Layer> {
 }
 
 /// Rows of so many non-zeros, none negative, as frequencies of words are.
-fn rows(nonzeros: usize) -> Vec<(Vec<u32>, Vec<f32>)> {
-    let mut next = random(2);
-    let row = |_| {
-        let mut columns: Vec<u32> = Vec::new();
-        while columns.len() < nonzeros {
-            let column = (next() * WIDTHS[0] as f32) as u32;
-            if !columns.contains(&column) {
-                columns.push(column);
-            }
+struct Rows {
+    offsets: Vec<usize>,
+    columns: Vec<u32>,
+    values: Vec<f32>,
+}
+
+impl Rows {
+    fn new(nonzeros: usize) -> Self {
+        let mut next = random(2);
+        let mut rows = Self { offsets: vec![0], columns: vec![], values: vec![] };
+        for _ in 0..256 {
+            // Each column with the chance that fills up what is still missing.
+            let mut missing = nonzeros;
+            rows.columns.extend(
+                (0..WIDTHS[0])
+                    .filter(|i| {
+                        let taken = next() * ((WIDTHS[0] - i) as f32) < missing as f32;
+                        missing -= usize::from(taken);
+                        taken
+                    })
+                    .map(|i| i as u32),
+            );
+            rows.values.resize_with(rows.columns.len(), || 0.05 + next());
+            rows.offsets.push(rows.columns.len());
         }
-        columns.sort_unstable();
-        let values = columns.iter().map(|_| 0.05 + next()).collect();
-        (columns, values)
-    };
-    (0..256).map(row).collect()
+        rows
+    }
+
+    fn batch(&self, first: usize, count: usize) -> Batch<'_> {
+        Batch::Sparse {
+            offsets: &self.offsets[first..=first + count],
+            columns: &self.columns,
+            values: &self.values,
+        }
+    }
 }
 
 /// What lies between layers, to be used again.
@@ -75,35 +98,41 @@ struct Memory {
 }
 
 /// As the runtime does it.
-fn logit(layers: &[Layer], (columns, values): &(Vec<u32>, Vec<f32>), memory: &mut Memory) -> f32 {
+fn logits(layers: &[Layer], (batch, count): (Batch<'_>, usize), memory: &mut Memory) -> f32 {
     let Memory { before, after, scratch } = memory;
     for (n, Layer { matrix, bias }) in layers.iter().enumerate() {
-        let input = if n == 0 { Input::Sparse { columns, values } } else { Input::Dense(before) };
-        after.resize(bias.len(), 0.0);
-        matrix.multiply(input, bias, after, scratch);
+        let batch = if n == 0 { batch } else { Batch::Dense(&before[..count * WIDTHS[n]]) };
+        let out = room(after, count * bias.len());
+        matrix.multiply_rows(batch, bias, out, scratch);
         if n + 1 < layers.len() {
-            after.iter_mut().for_each(|x| *x = x.max(0.0));
+            out.iter_mut().for_each(|x| *x = x.max(0.0));
         }
         std::mem::swap(before, after);
     }
     before[0]
 }
 
+/// The first of at least so many numbers, which may be anything.
+fn room(numbers: &mut Vec<f32>, count: usize) -> &mut [f32] {
+    numbers.resize(numbers.len().max(count), 0.0);
+    &mut numbers[..count]
+}
+
 fn chain(c: &mut Criterion) {
     let mut group = c.benchmark_group("chain");
     let mut memory = Memory::default();
-    for (name, int8) in [("f32", false), ("int8", true)] {
-        let layers = layers(int8);
+    for (name, grid) in FORMS {
+        let layers = layers(grid);
         for nonzeros in NONZEROS {
-            let rows = rows(nonzeros);
+            let rows = Rows::new(nonzeros);
             for batch in [1, ROWS] {
                 group.throughput(Throughput::Elements(batch as u64));
-                let mut rows = rows.chunks_exact(batch).cycle();
+                let mut first = (0..256).step_by(batch).cycle();
                 let id = BenchmarkId::from_parameter(format!("{name}, {nonzeros} non-zeros, {batch} rows"));
                 group.bench_function(id, |b| {
                     b.iter(|| {
-                        let rows = rows.next().expect("a cycle has no end");
-                        rows.iter().map(|row| logit(&layers, black_box(row), &mut memory)).sum::<f32>()
+                        let first = first.next().expect("a cycle has no end");
+                        logits(&layers, black_box((rows.batch(first, batch), batch)), &mut memory)
                     });
                 });
             }
@@ -115,21 +144,18 @@ fn chain(c: &mut Criterion) {
 fn layers_alone(c: &mut Criterion) {
     let mut group = c.benchmark_group("layer");
     let mut scratch = Scratch::default();
-    for (name, int8) in [("f32", false), ("int8", true)] {
-        let layers = layers(int8);
-        let first = rows(40);
+    for (name, grid) in FORMS {
+        let layers = layers(grid);
+        let first = Rows::new(40);
         let mut before: Vec<Vec<f32>> = Vec::new();
         for (n, Layer { matrix, bias }) in layers.iter().enumerate() {
             let mut out = vec![0.0; bias.len()];
             let input = |before: &[Vec<f32>], i: usize, out: &mut [f32], scratch: &mut Scratch| match n {
-                0 => {
-                    let (columns, values) = &first[i];
-                    matrix.multiply(Input::Sparse { columns, values }, bias, out, scratch);
-                }
+                0 => matrix.multiply_rows(first.batch(i, 1), bias, out, scratch),
                 _ => matrix.multiply(Input::Dense(&before[i]), bias, out, scratch),
             };
             let id = BenchmarkId::from_parameter(format!("{name}, {}x{}", WIDTHS[n], WIDTHS[n + 1]));
-            let mut at = (0..first.len()).cycle();
+            let mut at = (0..256).cycle();
             group.bench_function(id, |b| {
                 b.iter(|| {
                     let i = at.next().expect("a cycle has no end");
@@ -137,7 +163,7 @@ fn layers_alone(c: &mut Criterion) {
                     black_box(&mut out);
                 });
             });
-            let after = (0..first.len()).map(|i| {
+            let after = (0..256).map(|i| {
                 input(&before, i, &mut out, &mut scratch);
                 out.iter().map(|x| x.max(0.0)).collect()
             });

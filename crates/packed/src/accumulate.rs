@@ -84,12 +84,16 @@ impl Matrix {
             Body::Rows { values: weights, stride, .. } => {
                 let row = room(bytes, levels.len());
                 row.iter_mut().zip(levels).for_each(|(byte, level)| *byte = *level as i8);
-                rows_of(kernels, Touched { weights, stride: *stride, columns, levels: row }, found);
+                rows_of(
+                    kernels,
+                    Touched { weights, stride: *stride, columns, levels: row, narrow: means.narrow() },
+                    found,
+                );
             }
             Body::Lists(lists) => kernels.lists_i8(lists, columns, levels, found),
             Body::Strips(strips) => kernels.strips_i8(strips, columns, levels, found),
             Body::Panels(panels) => kernels.panels_i8(panels, bytes, found),
-            Body::Tiles(tiles) => kernels.tiles_i8(tiles, bytes, found),
+            Body::Tiles(tiles) => kernels.tiles_i8(tiles, bytes, means.narrow(), found),
         }
         sums.iter_mut().zip(&*found).for_each(|(sum, &found)| *sum = i64::from(found));
         match means.taken(columns.iter().zip(levels).map(|(&column, &level)| (column as usize, level))) {

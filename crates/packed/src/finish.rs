@@ -4,7 +4,7 @@
 use crate::Scales;
 use crate::kernels::{GROUP, Kernels, Rescale, Touched};
 use crate::multiply::room;
-use crate::quantize::{quantize_at, quantize_bytes_at};
+
 use crate::quantized::Quantized;
 
 /// What zero points take off every sum: the same of each, or each output's own zero point times a total.
@@ -41,7 +41,7 @@ impl Quantized {
         match self.activations {
             None => kernels.quantize(values, most, levels),
             Some(scale) => {
-                quantize_at(values, scale, most, levels);
+                kernels.quantize_at(values, scale, most, levels);
                 scale
             }
         }
@@ -56,14 +56,20 @@ impl Quantized {
         bytes: &'a mut Vec<i8>,
     ) -> (&'a [i8], f32) {
         let bytes = room(bytes, row.len().next_multiple_of(GROUP));
-        let s = match self.activations {
+        let s = self.bytes_into(kernels, row, bytes);
+        (bytes, s)
+    }
+
+    /// The same, into as many bytes as whole groups have; returns the scale.
+    #[inline]
+    pub(crate) fn bytes_into(&self, kernels: impl Kernels, row: &[f32], bytes: &mut [i8]) -> f32 {
+        match self.activations {
             None => kernels.quantize_bytes(row, bytes.as_chunks_mut().0),
             Some(scale) => {
-                quantize_bytes_at(row, scale, bytes);
+                kernels.quantize_bytes_at(row, scale, bytes.as_chunks_mut().0);
                 scale
             }
-        };
-        (bytes, s)
+        }
     }
 
     /// The activations of these columns times the scales of the weight's rows, where rows have them.

@@ -3,13 +3,14 @@
 //! A weight matrix is `[inputs, outputs]`, one row for each input, so that a sparse feature row touches only
 //! the weight rows of its non-zeros. A layout is a [`Scheme`]: what each value is, times which values are kept.
 //! A [`Matrix`] is numbers in one layout: made from slices, written as [`Part`]s,
-//! read back with every count checked, and multiplied by one [`Input`] row at a time.
+//! read back with every count checked, and multiplied by one [`Input`] row or a [`Batch`] of them.
 //!
 //! This crate refuses to know what a network, a file or a thread is. It is the only crate with `unsafe` code,
 //! and that only to call kernels compiled for instructions which were found on this processor first, for the loads of
 //! their vectors from arrays of that size, and for one instruction that the standard library does not name yet.
 
 mod accumulate;
+mod batch;
 mod body;
 mod check;
 mod codebook;
@@ -29,6 +30,7 @@ mod quantized;
 pub mod scheme;
 
 pub use accumulate::Levels;
+pub use batch::Batch;
 pub use body::Held;
 pub use codebook::Codebook;
 pub use error::PackError;

@@ -382,9 +382,14 @@ impl Matrix {
         }
         let Self { inputs, outputs, index, store } = self;
         let store = match store {
-            Store::Floats(body, precision) => Store::Floats(body.for_dense_rows(inputs, outputs), precision),
-            Store::Words(body, quantized) => Store::Words(body.for_dense_rows(inputs, outputs), quantized),
-            Store::Bytes(body, quantized) => Store::Bytes(body.for_dense_rows(inputs, outputs), quantized),
+            Store::Floats(body, precision) => {
+                Store::Floats(body.for_dense_rows(inputs, outputs, false), precision)
+            }
+            Store::Words(body, means) => Store::Words(body.for_dense_rows(inputs, outputs, false), means),
+            Store::Bytes(body, means) => {
+                let narrow = means.narrow();
+                Store::Bytes(body.for_dense_rows(inputs, outputs, narrow), means)
+            }
         };
         Self { inputs, outputs, index, store }
     }

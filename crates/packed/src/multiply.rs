@@ -17,6 +17,7 @@
 //! A row of zeros gives the bias. Integer results are the same on every path. The values of a row that is given
 //! as sparse are quantized as they are; entries that it leaves out are zeros, so both forms agree.
 
+use crate::batch::Quantities;
 use crate::body::{Body, Element, Held, SPARE};
 use crate::finish::{rows_of, touched, whole};
 use crate::kernels::{GROUP, Kernels, LANES, Rescale, Set, Touched, rescale, with_kernels};
@@ -46,13 +47,14 @@ pub struct Scratch {
     pub(crate) columns: Vec<u32>,
     values: Vec<f32>,
     pub(crate) levels: Vec<i32>,
-    weighted: Vec<f32>,
+    pub(crate) weighted: Vec<f32>,
     row: Vec<f32>,
     pub(crate) bytes: Vec<i8>,
     words: Vec<i32>,
     sums_f32: Vec<f32>,
     pub(crate) sums_i32: Vec<i32>,
     sums_i64: Vec<i64>,
+    pub(crate) block: Quantities,
 }
 
 impl Matrix {
@@ -123,7 +125,7 @@ impl Matrix {
                 let sums = room(&mut scratch.sums_i32, body.width(self.outputs));
                 if let Body::Rows { values: weights, stride, .. } = body {
                     let (levels, s) = means.bytes(kernels, values, &mut scratch.bytes);
-                    let rows = Touched { weights, stride: *stride, columns, levels };
+                    let rows = Touched { weights, stride: *stride, columns, levels, narrow: means.narrow() };
                     if let Scales::Group { size, .. } = &means.scales {
                         return means.add_groups(kernels, (rows, s), usize::from(*size), (bias, sums), out);
                     }
@@ -148,7 +150,7 @@ impl Matrix {
                     }
                     Body::Tiles(tiles) => {
                         let row = spread(&mut scratch.bytes, row, levels, |x| x as i8, self.inputs);
-                        kernels.tiles_i8(tiles, row, sums);
+                        kernels.tiles_i8(tiles, row, means.narrow(), sums);
                     }
                 }
                 let taken = means.taken(columns.iter().zip(&*levels).map(|(&c, &q)| (c as usize, q)));
@@ -212,7 +214,7 @@ impl Matrix {
                 let sums = room(&mut scratch.sums_i32, self.outputs.next_multiple_of(LANES));
                 match body {
                     Body::Panels(panels) => kernels.panels_i8(panels, bytes, sums),
-                    Body::Tiles(tiles) => kernels.tiles_i8(tiles, bytes, sums),
+                    Body::Tiles(tiles) => kernels.tiles_i8(tiles, bytes, means.narrow(), sums),
                     _ => unreachable!("{WHOLE}"),
                 }
                 let taken = means.taken(whole(&bytes[..row.len()]));

@@ -1,5 +1,6 @@
 //! What integers stand for: their scales, zero points, and the scale of the activations.
 
+use crate::kernels::NARROW;
 use crate::{Activations, Grid, Int, PackError, Per, check};
 
 /// The scales of a quantized matrix: an entry is its integer, less its zero point, times its scale.
@@ -87,6 +88,12 @@ impl Quantized {
             Some(_) => self.grid.with_zero_point().unwrap_or(symmetric),
             None => symmetric,
         }
+    }
+
+    /// Whether all integers are small enough for [`Block::narrow`](crate::kernels::Block).
+    pub(crate) fn narrow(&self) -> bool {
+        let (least, most) = self.range();
+        most.max(-least) <= NARROW
     }
 
     /// What an integer at that place stands for, in single precision.

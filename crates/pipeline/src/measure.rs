@@ -36,7 +36,8 @@ impl<'a> Served<'a> {
 
     fn row(&mut self, n: usize) -> Outcome {
         let row = self.rows.row(n % self.rows.len());
-        self.session.logits_row(row.columns, row.values, &mut self.logits, &mut self.scratch)?;
+        let outputs = self.session.outline().spec.outputs();
+        self.session.logits_row(row.columns, row.values, &mut self.logits[..outputs], &mut self.scratch)?;
         Ok(self.logits[0])
     }
 }
@@ -47,11 +48,18 @@ impl Subject for Served<'_> {
     }
 
     fn batch(&mut self, call: usize) -> Outcome {
-        let mut last = 0.0;
-        for n in 0..BATCH {
-            last = self.row(call * BATCH + n)?;
+        // So many rows in their order, and from the first again after the last.
+        let outputs = self.session.outline().spec.outputs();
+        self.logits.resize(BATCH * outputs, 0.0);
+        let (mut first, mut done) = (call * BATCH % self.rows.len(), 0);
+        while done < BATCH {
+            let range = first..self.rows.len().min(first + BATCH - done);
+            let out = &mut self.logits[done * outputs..][..range.len() * outputs];
+            done += range.len();
+            self.session.logits_rows(self.rows, range, out, &mut self.scratch)?;
+            first = 0;
         }
-        Ok(last)
+        Ok(self.logits[0])
     }
 
     fn text(&mut self, call: usize) -> Option<Outcome> {

@@ -4,7 +4,7 @@ use nlpress_artifact::Artifact;
 use nlpress_core::event::{Event, Sink, Stopped};
 use nlpress_core::{Backend, Seed, files};
 use nlpress_eval::{Bootstrap, EvalError, Machine, Pace, Quality, Scores, Timing};
-use nlpress_model::{Form, Network, Outline, Site, Spec};
+use nlpress_model::{Form, Network, Outline, Spec};
 use nlpress_packed::Values;
 use nlpress_runtime::Session;
 use nlpress_technique::StepError;
@@ -299,7 +299,7 @@ fn measured(
         };
         finished.notes.extend(report::below_crossover(session));
         if !options.backend.kind().is_cpu() {
-            finished.notes.extend(dequantized(&first.model.outline()));
+            finished.notes.extend(on_device(&Network::bind(&first.model, &options.backend)));
         }
         if let Some(integers) = whole.get(row.id.as_str()) {
             Integers::report(integers, &mut finished);
@@ -335,17 +335,24 @@ fn speedups(row: &Timing, parent: &Timing) -> Result<(nlpress_eval::Ratio, nlpre
     Ok((row.one.speedup_over(&parent.one)?, row.batch.speedup_over(&parent.batch)?))
 }
 
-/// What a reader must know of integers on a device: burn's products there are of floats.
-fn dequantized(outline: &Outline) -> Option<String> {
-    let integers = |site: &&Site| matches!(site.form, Form::Packed(scheme) if scheme.values.grid().is_some());
-    let names: Vec<&str> = outline.sites.iter().filter(integers).map(|site| site.id.as_str()).collect();
-    (!names.is_empty()).then(|| {
-        format!(
-            "on the device that trained, the integers of {} were dequantized and multiplied as floats; what is timed is \
-             the session, which multiplies integers on the processor",
-            names.join(", ")
-        )
-    })
+/// What a reader must know of integers on a device: what it held of them is not what is timed.
+fn on_device(network: &Network) -> Option<String> {
+    let sites = |count| format!("{count} {}", if count == 1 { "site" } else { "sites" });
+    let how = match (network.held_as_integers(), network.dequantized()) {
+        (0, 0) => return None,
+        (0, floats) => format!("the integers of {} were dequantized", sites(floats)),
+        (held, 0) => format!("the integers of {} stayed integers", sites(held)),
+        (held, floats) => {
+            format!(
+                "the integers of {} stayed integers, those of {} were dequantized",
+                sites(held),
+                sites(floats)
+            )
+        }
+    };
+    Some(format!(
+        "on the device that trained, {how}; what is timed is the session, which multiplies integers on the processor"
+    ))
 }
 
 fn multiplies_integers(outline: &Outline) -> bool {
@@ -380,17 +387,20 @@ fn relative(folder: &Path, path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nlpress_model::MlpSpec;
-    use nlpress_packed::{Grid, Per, Scheme};
+    use nlpress_core::BackendKind;
+    use nlpress_model::{MlpSpec, Model, SiteId, Weight};
+    use nlpress_packed::{Grid, Index, Matrix, Per, Scales, Scheme};
 
     #[test]
-    fn integers_on_a_device_are_named() {
-        let mut outline = Outline::dense(&Spec::Mlp(MlpSpec::new(4, &[3], 1, 0.0)));
-        assert_eq!(dequantized(&outline), None);
-        outline.sites[0].form = Form::Packed(Scheme::F32);
-        assert_eq!(dequantized(&outline), None);
-        let values = Values::int(Grid::Int4, Per::Channel);
-        outline.sites[1].form = Form::Packed(Scheme { values, ..Scheme::F32 });
-        assert!(dequantized(&outline).unwrap().contains("the integers of output were dequantized"));
+    fn integers_on_a_device_are_counted() {
+        let backend = BackendKind::compiled().into_iter().find(|k| k.is_cpu()).unwrap().open().unwrap();
+        let model = Model::init(&Spec::Mlp(MlpSpec::new(4, &[3], 1, 0.0)), Seed(1)).unwrap();
+        assert_eq!(on_device(&Network::bind(&model, &backend)), None);
+        let scheme = Scheme { values: Values::int(Grid::Int4, Per::Channel), index: Index::Full };
+        let scales = Scales::Channel(vec![0.5]);
+        let matrix = Matrix::quantized((3, 1), Grid::Int4, &[1, -7, 7], scales, None, Index::Full).unwrap();
+        let model = model.with_weight(&SiteId::output(), Weight::Packed { scheme, matrix }).unwrap();
+        let note = on_device(&Network::bind(&model, &backend)).unwrap();
+        assert!(note.contains("the integers of 1 site were dequantized"), "{note}");
     }
 }

@@ -5,7 +5,7 @@
 
 use crate::network::{Activations, Network, relu};
 use nlpress_outline::AttentionSpec;
-use nlpress_packed::{Input, Scratch as Products};
+use nlpress_packed::{Batch, Input, Scratch as Products};
 use nlpress_text::Row;
 
 /// Memory for the words of a row.
@@ -102,9 +102,7 @@ impl Sites<'_> {
         self.next += 1;
         out.clear();
         out.resize(inputs.len() / width * layer.bias.len(), 0.0);
-        for (out, row) in out.chunks_exact_mut(layer.bias.len()).zip(inputs.chunks_exact(width)) {
-            layer.matrix.multiply(Input::Dense(row), &layer.bias, out, self.products);
-        }
+        layer.matrix.multiply_rows(Batch::Dense(inputs), &layer.bias, out, self.products);
     }
 }
 

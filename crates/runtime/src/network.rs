@@ -3,7 +3,9 @@
 use crate::attention;
 use nlpress_artifact::Layer;
 use nlpress_outline::Spec;
-use nlpress_packed::{Input, Scratch as Products};
+use nlpress_packed::{Batch, Input, Scratch as Products};
+use nlpress_text::Rows;
+use std::ops::Range;
 
 /// A network that answers. The layers are those of an artifact, so their shapes fit the specification.
 #[derive(Debug)]
@@ -14,7 +16,7 @@ pub(crate) struct Network {
     follows_factor: Vec<bool>,
 }
 
-/// Memory for what lies between layers.
+/// Memory for what lies between layers; it grows and never shrinks.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Activations {
     before: Vec<f32>,
@@ -36,16 +38,54 @@ impl Network {
             return attention::logits(self, spec, columns, values, out, scratch);
         }
         let Activations { before, after, products, .. } = scratch;
+        let mut width = 0;
         for (n, layer) in self.layers.iter().enumerate() {
-            let input = if n == 0 { Input::Sparse { columns, values } } else { Input::Dense(before) };
+            let input =
+                if n == 0 { Input::Sparse { columns, values } } else { Input::Dense(&before[..width]) };
             if n + 1 == self.layers.len() {
                 layer.matrix.multiply(input, &layer.bias, out, products);
                 return;
             }
-            after.resize(layer.bias.len(), 0.0);
-            layer.matrix.multiply(input, &layer.bias, after, products);
+            width = layer.bias.len();
+            let out = room(after, width);
+            layer.matrix.multiply(input, &layer.bias, out, products);
             if !self.follows_factor[n + 1] {
-                relu(after);
+                relu(out);
+            }
+            std::mem::swap(before, after);
+        }
+    }
+
+    /// The logits of consecutive rows, `[rows, outputs]`: what [`logits`](Network::logits) makes of each.
+    pub(crate) fn logits_of(
+        &self,
+        rows: &Rows,
+        range: Range<usize>,
+        out: &mut [f32],
+        scratch: &mut Activations,
+    ) {
+        if let Spec::Attention(_) = self.spec {
+            for (row, out) in range.zip(out.chunks_exact_mut(self.spec.outputs())) {
+                let row = rows.row(row);
+                self.logits(row.columns, row.values, out, scratch);
+            }
+            return;
+        }
+        let offsets = &rows.offsets()[range.start..=range.end];
+        let first = Batch::Sparse { offsets, columns: rows.columns(), values: rows.values() };
+        let Activations { before, after, products, .. } = scratch;
+        let mut width = 0;
+        for (n, layer) in self.layers.iter().enumerate() {
+            let batch = if n == 0 { first } else { Batch::Dense(&before[..range.len() * width]) };
+            if n + 1 == self.layers.len() {
+                layer.matrix.multiply_rows(batch, &layer.bias, out, products);
+                return;
+            }
+            width = layer.bias.len();
+            let out = room(after, range.len() * width);
+            layer.matrix.multiply_rows(batch, &layer.bias, out, products);
+            if !self.follows_factor[n + 1] {
+                relu(out);
             }
             std::mem::swap(before, after);
         }
@@ -61,4 +101,12 @@ pub(crate) fn relu(values: &mut [f32]) {
     for x in values {
         *x = x.max(0.0);
     }
+}
+
+/// The first of at least so many numbers, which may be anything.
+fn room(numbers: &mut Vec<f32>, count: usize) -> &mut [f32] {
+    if numbers.len() < count {
+        numbers.resize(count, 0.0);
+    }
+    &mut numbers[..count]
 }

@@ -107,15 +107,27 @@ fn every_layout_computes_its_definition() {
 }
 
 #[test]
-fn one_row_at_a_time_is_the_same() {
-    let session = Session::from_artifact(artifact(Form::Dense, 300, &[128, 64], 3, 100)).unwrap();
-    let rows = rows(session.encoder(), 20, 40);
-    let all = session.logits(&rows).unwrap();
-    let mut scratch = Scratch::default();
-    for (row, expected) in rows.iter().zip(all.chunks(3)) {
-        let mut out = [0.0; 3];
-        session.logits_row(row.columns, row.values, &mut out, &mut scratch).unwrap();
-        assert_eq!(out, expected);
+fn rows_together_are_rows_alone() {
+    let mut next = random(4);
+    let (count, inputs) = (37, 60);
+    let mut rows_of = |zeros: f32| -> Vec<f32> {
+        (0..count * inputs).map(|_| if next() < zeros { 0.0 } else { next() }).collect()
+    };
+    let all_rows = [0.0, 0.1, 0.9].map(|zeros| Rows::from_dense(count, inputs, &rows_of(zeros)).unwrap());
+    for form in forms() {
+        let session = Session::from_artifact(artifact(form, inputs, &[40, 24], 3, 60)).unwrap();
+        let mut scratch = Scratch::default();
+        for rows in &all_rows {
+            let all = session.logits(rows).unwrap();
+            let mut some = vec![0.0; 11 * 3];
+            session.logits_rows(rows, 5..16, &mut some, &mut scratch).unwrap();
+            assert_eq!(some, all[5 * 3..16 * 3], "{form}");
+            for (row, expected) in rows.iter().zip(all.chunks(3)) {
+                let mut out = [0.0; 3];
+                session.logits_row(row.columns, row.values, &mut out, &mut scratch).unwrap();
+                assert_eq!(out, expected, "{form}");
+            }
+        }
     }
 }
 
@@ -148,4 +160,10 @@ fn rows_that_do_not_fit_are_refused() {
     assert!(matches!(row(&[1], &[1.0], 3), Err(RuntimeError::Length { what: "out", .. })));
     let wide = Rows::from_dense(1, 51, &[0.0; 51]).unwrap();
     assert!(matches!(session.logits(&wide), Err(RuntimeError::Rows { found: 51, expected: 50 })));
+    let two = Rows::from_dense(2, 50, &[1.0; 100]).unwrap();
+    let mut some = |range, out: usize| session.logits_rows(&two, range, &mut vec![0.0; out], &mut scratch);
+    assert!(some(0..2, 4).is_ok());
+    assert!(some(2..2, 0).is_ok());
+    assert!(matches!(some(1..3, 4), Err(RuntimeError::Length { what: "rows", found: 2, expected: 3 })));
+    assert!(matches!(some(0..2, 5), Err(RuntimeError::Length { what: "out", .. })));
 }

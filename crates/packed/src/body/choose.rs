@@ -34,6 +34,9 @@ const FEW_PANELS: usize = 4096;
 
 /// Kept entries of a vector from which on it is faster than as many entries of a list.
 const FILLED: usize = 3;
+/// What a step costs with narrow values beside what it does with others: their panels are no faster, and the form with
+/// all zeros is.
+const NARROW_COST: (usize, usize) = (3, 2);
 /// Bytes that stay in a cache near enough for its speed not to matter.
 const CACHED: usize = 1 << 20;
 
@@ -65,8 +68,9 @@ impl<T: Element> Body<T> {
         lists.expand(outputs)
     }
 
-    /// The form that is the fastest for rows of activations that are mostly not zero.
-    pub(crate) fn for_dense_rows(self, inputs: usize, outputs: usize) -> Self {
+    /// The form that is the fastest for rows of activations that are mostly not zero. With `narrow`, values are
+    /// integers of up to 4 bits.
+    pub(crate) fn for_dense_rows(self, inputs: usize, outputs: usize, narrow: bool) -> Self {
         if !has_panels() || outputs == 1 || T::GROUPS[0].cost == [0, 0] {
             return self;
         }
@@ -76,6 +80,7 @@ impl<T: Element> Body<T> {
         }
         if kept < entries {
             let (panels, cost) = Panels::cheapest(&self.to_lists(inputs, outputs), outputs);
+            let cost = if narrow { cost * NARROW_COST.0 / NARROW_COST.1 } else { cost };
             if cost < inputs * outputs.div_ceil(LANES) * 16 {
                 return Body::Panels(panels);
             }

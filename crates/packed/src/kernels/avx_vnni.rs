@@ -4,9 +4,12 @@
 //! It multiplies unsigned by signed bytes and adds them in 32 bits, so nothing saturates. As in AVX2, activations go
 //! in as magnitudes and their signs move to the weights.
 
-use super::avx2::steps::{four_narrow_rows, four_rows, load, look_up, none_negative, store, store_in_order};
+use super::avx2::steps::{
+    PAIRS, add_pairs, add_two, four_narrow_rows, four_rows, load, look_up, none_negative, store,
+    store_in_order,
+};
 use super::avx2::{Avx2, forward_to_avx2};
-use super::cuts::{self, Touched};
+use super::cuts::{self, Block, Touched};
 use super::x86_bytes::byte_loops;
 use super::{GROUP, Kernels, LANES, Rescale, portable};
 use crate::body::{Chunks, Panels, QUAD, Strips, TILE, Tiles, UNROLL};
@@ -36,9 +39,14 @@ impl Kernels for AvxVnni {
         unsafe { panels_i8(panels, row, sums) }
     }
 
-    fn tiles_i8(self, tiles: &Tiles<i8>, row: &[i8], sums: &mut [i32]) {
+    fn tiles_i8(self, tiles: &Tiles<i8>, row: &[i8], _narrow: bool, sums: &mut [i32]) {
         // SAFETY: as in `rows_i8`.
         unsafe { tiles_i8(tiles, row, sums) }
+    }
+
+    fn block_i8(self, block: Block<'_>, sums: &mut [i32], width: usize) {
+        // SAFETY: as in `rows_i8`.
+        unsafe { all_block_i8::<false>(block, sums, width) }
     }
 
     fn dot_i8(self, levels: &[i8], weights: &[i8]) -> i32 {

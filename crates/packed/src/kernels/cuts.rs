@@ -4,7 +4,11 @@
 //! for, where the closure returns a slice. In the innermost loops such a call would cost more than the loops
 //! themselves, so there are none here.
 
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+use crate::body::QUAD;
 use crate::body::TILE;
+#[cfg(target_arch = "x86_64")]
+use crate::body::Tiles;
 
 /// The rows of `stride` weights that a row of activations touches: `columns` say which, `levels` by what each is
 /// multiplied; there may be more levels than columns, zeros that fill up groups.
@@ -14,6 +18,8 @@ pub(crate) struct Touched<'a> {
     pub(crate) stride: usize,
     pub(crate) columns: &'a [u32],
     pub(crate) levels: &'a [i8],
+    /// Whether no weight is larger than [`NARROW`](super::NARROW).
+    pub(crate) narrow: bool,
 }
 
 impl<'a> Touched<'a> {
@@ -45,6 +51,39 @@ impl<'a> Touched<'a> {
     fn row(self, column: u32, at: usize, count: usize) -> &'a [i8] {
         &self.weights[column as usize * self.stride + at..][..count]
     }
+}
+
+/// Several rows of activations and the panels of tiles that each is multiplied with.
+#[derive(Clone, Copy)]
+pub(crate) struct Block<'a> {
+    /// Panels, one after the other.
+    pub(crate) weights: &'a [i8],
+    /// Weights of a panel: for all inputs and eight outputs.
+    pub(crate) size: usize,
+    /// Rows of `stride` activations, one after the other.
+    pub(crate) rows: &'a [i8],
+    pub(crate) stride: usize,
+    /// Whether no weight is larger than [`NARROW`](super::NARROW).
+    pub(crate) narrow: bool,
+}
+
+impl<'a> Block<'a> {
+    /// One row and a whole matrix.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn of(tiles: &'a Tiles<i8>, row: &'a [i8], narrow: bool) -> Self {
+        Self { weights: &tiles.values, size: tiles.panel(), rows: row, stride: row.len(), narrow }
+    }
+}
+
+/// `R` rows of a block, of as many fours as its panels have tiles.
+#[inline(always)]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+pub(super) fn rows<const R: usize>(rows: &[i8], stride: usize, count: usize) -> [&[[i8; QUAD]]; R] {
+    let mut all = [&[] as &[[i8; QUAD]]; R];
+    for (r, row) in all.iter_mut().enumerate() {
+        *row = &rows[r * stride..][..stride].as_chunks::<QUAD>().0[..count];
+    }
+    all
 }
 
 /// Four rows and their activations.

@@ -20,14 +20,14 @@ mod x86_bytes;
 
 use crate::Scales;
 use crate::body::{Chunks, Panels, Strips, Tiles};
-use crate::quantize::quantize;
+use crate::quantize::{quantize, quantize_at, quantize_bytes_at};
 
 #[cfg(target_arch = "aarch64")]
 use neon::{Neon, NeonDot};
 #[cfg(target_arch = "x86_64")]
 use {avx_vnni::AvxVnni, avx2::Avx2, avx512_vnni::Avx512Vnni};
 
-pub(crate) use cuts::Touched;
+pub(crate) use cuts::{Block, Touched};
 pub(crate) use portable::rescale;
 pub use sets::instruction_sets;
 pub(crate) use sets::{Set, with_kernels};
@@ -42,6 +42,9 @@ pub(crate) fn has_panels() -> bool {
 
 /// Rows of bytes are filled up to a multiple of so many: what all types of panels have for a group.
 pub(crate) const GROUP: usize = 32;
+
+/// The largest magnitude of narrow integers: 32 products with activations fit into 16 bits.
+pub(crate) const NARROW: i32 = 8;
 
 /// What makes outputs of sums: the scale of the activations, those of the weights, and biases.
 #[derive(Clone, Copy)]
@@ -62,7 +65,7 @@ pub(crate) trait Kernels: Copy {
 
     /// As `rows_f32`, in integers: `levels` and weights are within `±127`.
     fn rows_i8(self, rows: Touched<'_>, sums: &mut [i32]) {
-        let Touched { weights, stride, columns, levels } = rows;
+        let Touched { weights, stride, columns, levels, .. } = rows;
         sums.fill(0);
         portable::rows(weights, stride, columns, levels, sums, |x, w| i32::from(x) * i32::from(w));
     }
@@ -131,9 +134,21 @@ pub(crate) trait Kernels: Copy {
         portable::tiles(tiles, row, sums, |x, w| x * w);
     }
 
-    /// As `tiles_f32`, in integers: `row` and weights are within `±127`.
-    fn tiles_i8(self, tiles: &Tiles<i8>, row: &[i8], sums: &mut [i32]) {
+    /// As `tiles_f32`, in integers: `row` is within `±127`, and so are weights, or `narrow`: within `±`[`NARROW`].
+    fn tiles_i8(self, tiles: &Tiles<i8>, row: &[i8], narrow: bool, sums: &mut [i32]) {
+        let _ = narrow;
         portable::tiles(tiles, row, sums, |x, w| i32::from(x) * i32::from(w));
+    }
+
+    /// As `tiles_i8`, for each row of a block: the sums of row `r` are at `sums[r · width..]`, as many as the block
+    /// has outputs.
+    fn block_i8(self, block: Block<'_>, sums: &mut [i32], width: usize) {
+        portable::block_i8(block, sums, width);
+    }
+
+    /// Lays out the first columns of rows of `stride` weights, up to where the tiles are full, as panels of `size`.
+    fn pack_i8(self, rows: &[i8], stride: usize, tiles: &mut [i8], size: usize) {
+        portable::pack_i8(rows, stride, 0, tiles, size);
     }
 
     /// As `tiles_f32`, in long integers.
@@ -166,6 +181,16 @@ pub(crate) trait Kernels: Copy {
     /// nothing in it is undefined).
     fn quantize_bytes(self, row: &[f32], bytes: &mut [[i8; GROUP]]) -> f32 {
         portable::quantize_bytes(row, bytes.as_flattened_mut())
+    }
+
+    /// See [`quantize_row_at`](crate::quantize_row_at).
+    fn quantize_at(self, row: &[f32], scale: f32, levels: i32, out: &mut [i32]) {
+        quantize_at(row, scale, levels, out);
+    }
+
+    /// As `quantize_at` at 127 levels, in bytes: as many groups as the row takes, filled with zeros.
+    fn quantize_bytes_at(self, row: &[f32], scale: f32, bytes: &mut [[i8; GROUP]]) {
+        quantize_bytes_at(row, scale, bytes.as_flattened_mut());
     }
 
     /// `out_j = sum_j · (s · scale_j) + b_j`, each operation rounded to single precision, nothing fused.

@@ -3,7 +3,7 @@
 mod shapes;
 
 use super::*;
-use crate::body::{Body, Lists, SPARE, Strips, Tiles};
+use crate::body::{Body, Lists, QUAD, SPARE, Strips, TILE, Tiles};
 
 /// Integers within `±largest`, some of them zero.
 fn numbers(seed: u64, count: usize, largest: i32) -> Vec<i32> {
@@ -46,13 +46,15 @@ fn check_integers_are_the_same(kernels: impl Kernels, set: &str) {
             let seed = (case * 100 + nonzeros) as u64;
             let levels: Vec<i8> = numbers(seed, nonzeros, 127).iter().map(|&x| x as i8).collect();
             let columns: Vec<u32> = (0..nonzeros as u32).map(|i| i * 3 % 64).collect();
-            let weights = numbers(seed + 1, 64 * stride, 127);
-            let bytes: Vec<i8> = weights.iter().map(|&w| w as i8).collect();
-            let (mut a, mut b) = (vec![1; stride], vec![2; stride]);
-            let rows = Touched { weights: &bytes, stride, columns: &columns, levels: &levels };
-            kernels.rows_i8(rows, &mut a);
-            Portable.rows_i8(rows, &mut b);
-            assert_eq!(a, b, "{set}: stride {stride}, {nonzeros} non-zeros");
+            for (largest, narrow) in [(127, false), (NARROW, true)] {
+                let weights = numbers(seed + 1, 64 * stride, largest);
+                let bytes: Vec<i8> = weights.iter().map(|&w| w as i8).collect();
+                let (mut a, mut b) = (vec![1; stride], vec![2; stride]);
+                let rows = Touched { weights: &bytes, stride, columns: &columns, levels: &levels, narrow };
+                kernels.rows_i8(rows, &mut a);
+                Portable.rows_i8(rows, &mut b);
+                assert_eq!(a, b, "{set}: stride {stride}, {nonzeros} non-zeros, up to {largest}");
+            }
 
             let levels = numbers(seed, nonzeros, 32_767);
             let weights = numbers(seed + 2, 64 * stride, i32::MAX - 1);
@@ -70,14 +72,17 @@ fn the_largest_integers_do_not_saturate() {
 }
 
 fn check_the_largest_integers_do_not_saturate(kernels: impl Kernels, set: &str) {
-    for (x, w) in [(127, 127), (-127, 127), (127, -127), (-127, -127)] {
-        for stride in [8, 32] {
-            let mut sums = vec![0; stride];
-            let weights = vec![w as i8; 9 * stride];
-            let (columns, levels) = ([0, 1, 2, 3, 4, 5, 6, 7, 8], [x as i8; 9]);
-            let rows = Touched { weights: &weights, stride, columns: &columns, levels: &levels };
-            kernels.rows_i8(rows, &mut sums);
-            assert_eq!(sums, vec![9 * x * w; stride], "{set}");
+    for (largest, narrow) in [(127, false), (NARROW, true)] {
+        for (x, w) in [(127, largest), (-127, largest), (127, -largest), (-127, -largest)] {
+            for (stride, count) in [8, 32, 64, 128, 224].into_iter().flat_map(|s| [(s, 9), (s, 64), (s, 71)])
+            {
+                let mut sums = vec![0; stride];
+                let weights = vec![w as i8; count * stride];
+                let (columns, levels): (Vec<u32>, _) = ((0..count as u32).collect(), vec![x as i8; count]);
+                let rows = Touched { weights: &weights, stride, columns: &columns, levels: &levels, narrow };
+                kernels.rows_i8(rows, &mut sums);
+                assert_eq!(sums, vec![count as i32 * x * w; stride], "{set}: {stride}, {count}");
+            }
         }
     }
 }
@@ -112,14 +117,27 @@ fn rows_are_quantized_and_compressed_alike() {
 fn check_rows_are_quantized_and_compressed_alike(kernels: impl Kernels, set: &str) {
     for count in [0, 1, 7, 8, 9, 31, 64, 100] {
         let row: Vec<f32> = numbers(count as u64, count, 999).iter().map(|&w| w as f32 / 77.0).collect();
-        let (mut a, mut b) = (vec![1; count], vec![2; count]);
+        let (mut a, mut b, mut b2) = (vec![1; count], vec![2; count], vec![2; count]);
         for levels in [127, 32_767] {
             assert_eq!(kernels.quantize(&row, levels, &mut a), Portable.quantize(&row, levels, &mut b));
             assert_eq!(a, b, "{set}");
         }
         let mut bytes = vec![[3; GROUP]; count.div_ceil(GROUP)];
         assert_eq!(kernels.quantize_bytes(&row, &mut bytes), Portable.quantize(&row, 127, &mut b), "{set}");
-        let (bytes, beyond) = bytes.as_flattened().split_at(count);
+        let (given, scale) = (bytes.clone(), 0.31 * 999.0 / 77.0 / 127.0);
+        kernels.quantize_bytes_at(&row, scale, &mut bytes);
+        kernels.quantize_at(&row, scale, 127, &mut a);
+        crate::quantize_row_at(&row, scale, 127, &mut b2);
+        assert_eq!(a, b2, "{set}");
+        assert!(
+            bytes
+                .as_flattened()
+                .iter()
+                .zip(b2.iter().chain([0; GROUP].iter()))
+                .all(|(a, b)| i32::from(*a) == *b),
+            "{set}"
+        );
+        let (bytes, beyond) = given.as_flattened().split_at(count);
         assert!(bytes.iter().zip(&b).all(|(a, b)| i32::from(*a) == *b), "{set}: {bytes:?} {b:?}");
         assert!(beyond.iter().all(|b| *b == 0), "{set}");
         let expected: Vec<u32> = (0..count as u32).filter(|&i| row[i as usize] != 0.0).collect();
@@ -132,6 +150,30 @@ fn check_rows_are_quantized_and_compressed_alike(kernels: impl Kernels, set: &st
             assert_eq!(columns[..n], expected, "{set}");
             assert!(expected.iter().zip(&values).all(|(&i, v)| *v == row[i as usize]));
             columns.fill(9);
+        }
+    }
+}
+
+#[test]
+fn blocks_hold_the_largest_integers() {
+    on_every_set!(check_the_largest_integers_of_blocks);
+}
+
+fn check_the_largest_integers_of_blocks(kernels: impl Kernels, set: &str) {
+    let (rows, tiles, panels) = (5, 35, 3);
+    let (size, stride) = (tiles * TILE, (tiles * QUAD).next_multiple_of(GROUP));
+    for (largest, narrow) in [(127, false), (NARROW, true)] {
+        for (x, w) in [(127, largest), (-127, largest), (127, -largest), (-127, -largest)] {
+            let (weights, levels) = (vec![w as i8; panels * size], vec![x as i8; rows * stride]);
+            let block = Block { weights: &weights, size, rows: &levels, stride, narrow };
+            let width = panels * LANES + 8;
+            let mut sums = vec![7; rows * width];
+            kernels.block_i8(block, &mut sums, width);
+            for row in sums.chunks_exact(width) {
+                let (sums, beyond) = row.split_at(panels * LANES);
+                assert_eq!(sums, vec![(tiles * QUAD) as i32 * x * w; panels * LANES], "{set}");
+                assert_eq!(beyond, [7; 8], "{set}");
+            }
         }
     }
 }
@@ -245,8 +287,8 @@ fn check_sparse_integers_are_the_same(kernels: impl Kernels, set: &str) {
             };
             let tiles = Tiles::new(&values, stride, mask, 50, outputs);
             let (mut a, mut b) = (vec![1; width], vec![2; width]);
-            kernels.tiles_i8(&tiles, &row, &mut a);
-            Portable.tiles_i8(&tiles, &row, &mut b);
+            kernels.tiles_i8(&tiles, &row, false, &mut a);
+            Portable.tiles_i8(&tiles, &row, false, &mut b);
             assert_eq!((&a, &a[..outputs]), (&b, expected), "{set}: tiles, {outputs} outputs, {percent} %");
         }
     }
@@ -301,7 +343,7 @@ fn check_the_largest_integers_do_not_saturate_in_any_form(kernels: impl Kernels,
             assert_eq!(sums, vec![64 * x * w; outputs], "{set}");
         }
         let tiles = Tiles::new(&lists.values, outputs, None, inputs, outputs);
-        kernels.tiles_i8(&tiles, &row, &mut sums);
+        kernels.tiles_i8(&tiles, &row, false, &mut sums);
         assert_eq!(sums, vec![64 * x * w; outputs], "{set}");
         let columns: Vec<u32> = (0..64).collect();
         kernels.strips_i8(&Strips::new(&lists), &columns, &[x; 64], &mut sums);

@@ -5,18 +5,22 @@
 //! `±127`, two products are within `±32258` and never saturate (-128 is refused when a matrix is made).
 
 mod forms;
+mod narrow;
 mod quantize;
 mod rows;
 pub(super) mod steps;
 
 use super::Rescale;
-use super::cuts::{self, Touched};
+use super::cuts::{self, Block, Touched};
 use super::x86_bytes::byte_loops;
 use super::{GROUP, Kernels, LANES, portable};
 use crate::body::{Chunks, Panels, QUAD, Strips, TILE, Tiles, UNROLL};
 use bytemuck::must_cast;
 use std::arch::x86_64::*;
-use steps::{four_narrow_rows, four_rows, load, look_up, none_negative, store, store_in_order};
+use steps::{
+    PAIRS, add_pairs, add_two, four_narrow_rows, four_rows, load, look_up, none_negative, pack_fours,
+    products, store, store_in_order,
+};
 
 /// The proof that this processor has AVX2, FMA and POPCNT: only [`Avx2::detect`] makes one.
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +52,9 @@ macro_rules! forward_to_avx2 {
             compress(row: &[f32], columns: &mut [u32], values: &mut [f32]) -> usize;
             quantize(row: &[f32], levels: i32, out: &mut [i32]) -> f32;
             quantize_bytes(row: &[f32], bytes: &mut [[i8; GROUP]]) -> f32;
+            quantize_at(row: &[f32], scale: f32, levels: i32, out: &mut [i32]) -> ();
+            quantize_bytes_at(row: &[f32], scale: f32, bytes: &mut [[i8; GROUP]]) -> ();
+            pack_i8(rows: &[i8], stride: usize, tiles: &mut [i8], size: usize) -> ();
             rescale(sums: &[i32], rescale: Rescale<'_>, out: &mut [f32]) -> ();
         }
     };
@@ -67,7 +74,7 @@ impl Kernels for Avx2 {
 
     fn rows_i8(self, rows: Touched<'_>, sums: &mut [i32]) {
         // SAFETY: as in `rows_f32`.
-        unsafe { rows_i8(rows, sums) }
+        unsafe { if rows.narrow { narrow::rows_i8(rows, sums) } else { rows_i8(rows, sums) } }
     }
 
     fn rows_i32(self, weights: &[i32], stride: usize, columns: &[u32], levels: &[i32], sums: &mut [i64]) {
@@ -105,9 +112,23 @@ impl Kernels for Avx2 {
         unsafe { lists_i8(lists, columns, levels, sums) }
     }
 
-    fn tiles_i8(self, tiles: &Tiles<i8>, row: &[i8], sums: &mut [i32]) {
+    fn tiles_i8(self, tiles: &Tiles<i8>, row: &[i8], narrow: bool, sums: &mut [i32]) {
+        if narrow {
+            return self.block_i8(Block::of(tiles, row, narrow), sums, sums.len());
+        }
         // SAFETY: as in `rows_f32`.
         unsafe { tiles_i8(tiles, row, sums) }
+    }
+
+    fn block_i8(self, block: Block<'_>, sums: &mut [i32], width: usize) {
+        // SAFETY: as in `rows_f32`.
+        unsafe { block_i8(block, sums, width) }
+    }
+
+    fn pack_i8(self, rows: &[i8], stride: usize, tiles: &mut [i8], size: usize) {
+        // SAFETY: as in `rows_f32`.
+        let done = unsafe { pack_fours(rows, stride, tiles, size) };
+        portable::pack_i8(rows, stride, done, tiles, size);
     }
 
     fn dot(self, a: &[f32], b: &[f32]) -> f32 {
@@ -135,6 +156,16 @@ impl Kernels for Avx2 {
         unsafe { quantize::quantize_bytes(row, bytes) }
     }
 
+    fn quantize_at(self, row: &[f32], scale: f32, levels: i32, out: &mut [i32]) {
+        // SAFETY: as in `rows_f32`.
+        unsafe { quantize_at_avx2(row, scale, levels, out) }
+    }
+
+    fn quantize_bytes_at(self, row: &[f32], scale: f32, bytes: &mut [[i8; GROUP]]) {
+        // SAFETY: as in `rows_f32`.
+        unsafe { quantize::quantize_bytes_at(row, scale, bytes) }
+    }
+
     fn rescale(self, sums: &[i32], rescale: Rescale<'_>, out: &mut [f32]) {
         // SAFETY: as in `rows_f32`.
         unsafe { rescale_avx2(sums, rescale, out) }
@@ -145,12 +176,7 @@ impl Kernels for Avx2 {
 #[inline]
 #[target_feature(enable = "avx2,fma,popcnt")]
 fn add_fours<const SIGNED: bool>(acc: __m256i, levels: __m256i, weights: __m256i) -> __m256i {
-    let pairs = if SIGNED {
-        _mm256_maddubs_epi16(_mm256_abs_epi8(levels), _mm256_sign_epi8(weights, levels))
-    } else {
-        _mm256_maddubs_epi16(levels, weights)
-    };
-    _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
+    add_two(acc, products::<SIGNED>(levels, weights))
 }
 
 /// Two blocks of rows, which is as many sums as there are registers.
@@ -167,6 +193,15 @@ fn widest_tiles<const SIGNED: bool>(weights: &[i8], size: usize, row: &[i8], sum
 }
 
 byte_loops!("avx2,fma,popcnt");
+
+#[target_feature(enable = "avx2,fma,popcnt")]
+fn block_i8(block: Block<'_>, sums: &mut [i32], width: usize) {
+    if block.narrow {
+        all_block_i8::<true>(block, sums, width);
+    } else {
+        all_block_i8::<false>(block, sums, width);
+    }
+}
 
 #[target_feature(enable = "avx2,fma,popcnt")]
 fn rows_i32(weights: &[i32], stride: usize, columns: &[u32], levels: &[i32], sums: &mut [i64]) {
@@ -195,6 +230,11 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
 #[target_feature(enable = "avx2,fma,popcnt")]
 fn quantize_avx2(row: &[f32], levels: i32, out: &mut [i32]) -> f32 {
     crate::quantize::quantize(row, levels, out)
+}
+
+#[target_feature(enable = "avx2,fma,popcnt")]
+fn quantize_at_avx2(row: &[f32], scale: f32, levels: i32, out: &mut [i32]) {
+    crate::quantize::quantize_at(row, scale, levels, out);
 }
 
 #[target_feature(enable = "avx2,fma,popcnt")]

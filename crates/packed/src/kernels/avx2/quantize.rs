@@ -32,12 +32,25 @@ pub(super) fn quantize_bytes(row: &[f32], bytes: &mut [[i8; GROUP]]) -> f32 {
     }
     let scales = _mm256_set1_ps(scale);
     for (out, x) in bytes.iter_mut().zip(full) {
-        *out = must_cast(quantize_group(must_cast(*x), scales));
+        *out = must_cast(quantize_group::<false>(must_cast(*x), scales));
     }
     if let Some(out) = bytes.get_mut(full.len()) {
-        *out = must_cast(quantize_group(last, scales));
+        *out = must_cast(quantize_group::<false>(last, scales));
     }
     scale
+}
+
+/// With a scale that is given: larger numbers are held within the levels before they are rounded.
+#[target_feature(enable = "avx2,fma,popcnt")]
+pub(super) fn quantize_bytes_at(row: &[f32], scale: f32, bytes: &mut [[i8; GROUP]]) {
+    let (full, rest) = row.as_chunks::<GROUP>();
+    let scales = _mm256_set1_ps(scale);
+    for (out, x) in bytes.iter_mut().zip(full) {
+        *out = must_cast(quantize_group::<true>(must_cast(*x), scales));
+    }
+    if let Some(out) = bytes.get_mut(full.len()) {
+        *out = must_cast(quantize_group::<true>(load_rest(rest), scales));
+    }
 }
 
 /// Fewer floats than a group has, and zeros.
@@ -66,19 +79,24 @@ fn keep_larger(largest: &mut [__m256i; VECTORS], x: [__m256; VECTORS]) {
 
 #[inline]
 #[target_feature(enable = "avx2,fma,popcnt")]
-fn quantize_group([a, b, c, d]: [__m256; VECTORS], scales: __m256) -> __m256i {
-    let ab = _mm256_packs_epi32(round(a, scales), round(b, scales));
-    let cd = _mm256_packs_epi32(round(c, scales), round(d, scales));
+fn quantize_group<const CLIP: bool>([a, b, c, d]: [__m256; VECTORS], scales: __m256) -> __m256i {
+    let ab = _mm256_packs_epi32(round::<CLIP>(a, scales), round::<CLIP>(b, scales));
+    let cd = _mm256_packs_epi32(round::<CLIP>(c, scales), round::<CLIP>(d, scales));
     // Packed within halves: fours of all four vectors, then those of the upper halves.
     let bytes = _mm256_packs_epi16(ab, cd);
     let bytes = _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
     _mm256_max_epi8(bytes, _mm256_set1_epi8(-INT8_LEVELS as i8))
 }
 
-/// As integers, ties to even; packing holds them within the levels.
+/// As integers, ties to even; packing holds them within the levels. With `CLIP`, so does this.
 #[inline]
 #[target_feature(enable = "avx2,fma,popcnt")]
-fn round(x: __m256, scales: __m256) -> __m256i {
-    let rounded = _mm256_add_ps(_mm256_div_ps(x, scales), _mm256_set1_ps(ROUNDER));
+fn round<const CLIP: bool>(x: __m256, scales: __m256) -> __m256i {
+    let mut x = _mm256_div_ps(x, scales);
+    if CLIP {
+        let most = _mm256_set1_ps(INT8_LEVELS as f32);
+        x = _mm256_min_ps(_mm256_max_ps(x, _mm256_set1_ps(-(INT8_LEVELS as f32))), most);
+    }
+    let rounded = _mm256_add_ps(x, _mm256_set1_ps(ROUNDER));
     _mm256_sub_epi32(_mm256_castps_si256(rounded), _mm256_castps_si256(_mm256_set1_ps(ROUNDER)))
 }

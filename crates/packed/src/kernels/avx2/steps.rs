@@ -1,5 +1,6 @@
 //! What the loops over bytes are made of, beside the products themselves.
 
+use crate::body::{QUAD, TILE};
 use crate::kernels::{GROUP, LANES};
 use bytemuck::{cast_slice, must_cast, pod_read_unaligned};
 use std::arch::x86_64::*;
@@ -89,4 +90,61 @@ pub(in crate::kernels) fn look_up<const G: usize>(tables: &[[i8; 16]; G], picks:
     let in_first = _mm256_adds_epu8(picks, _mm256_set1_epi8(0x70));
     let in_second = _mm256_sub_epi8(picks, _mm256_set1_epi8(16));
     _mm256_or_si256(_mm256_shuffle_epi8(first, in_first), _mm256_shuffle_epi8(second, in_second))
+}
+
+/// Tiles whose products with narrow weights fit into 16 bits: each adds up to `2 · 127 · 8`.
+pub(in crate::kernels) const PAIRS: usize = 16;
+
+/// The sums of two products each.
+#[inline]
+#[target_feature(enable = "avx2,fma,popcnt")]
+pub(in crate::kernels) fn products<const SIGNED: bool>(levels: __m256i, weights: __m256i) -> __m256i {
+    if SIGNED {
+        _mm256_maddubs_epi16(_mm256_abs_epi8(levels), _mm256_sign_epi8(weights, levels))
+    } else {
+        _mm256_maddubs_epi16(levels, weights)
+    }
+}
+
+/// Adds the products of two narrow weights and two activations to each of sixteen sums of 16 bits.
+#[inline]
+#[target_feature(enable = "avx2,fma,popcnt")]
+pub(in crate::kernels) fn add_pairs<const SIGNED: bool>(
+    pairs: __m256i,
+    levels: __m256i,
+    weights: __m256i,
+) -> __m256i {
+    _mm256_add_epi16(pairs, products::<SIGNED>(levels, weights))
+}
+
+/// Adds two neighbours of 16 bits to each of eight sums.
+#[inline]
+#[target_feature(enable = "avx2,fma,popcnt")]
+pub(in crate::kernels) fn add_two(acc: __m256i, pairs: __m256i) -> __m256i {
+    _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
+}
+
+/// The first columns of rows of `stride` weights as panels of `size`, four at a time; returns how many panels those are.
+#[target_feature(enable = "avx2,fma,popcnt")]
+pub(in crate::kernels) fn pack_fours(rows: &[i8], stride: usize, tiles: &mut [i8], size: usize) -> usize {
+    let panels = tiles.len() / size / 4 * 4;
+    for (four, tiles) in tiles.chunks_exact_mut(4 * size).enumerate() {
+        let (first, rest) = tiles.split_at_mut(2 * size);
+        let ((p0, p1), (p2, p3)) = (first.split_at_mut(size), rest.split_at_mut(size));
+        let panels = [p0, p1, p2, p3].map(|panel| panel.as_chunks_mut::<TILE>().0);
+        let [p0, p1, p2, p3] = panels;
+        for (i, rows) in rows.chunks(QUAD * stride).enumerate() {
+            // What is missing of the last four rows is zero.
+            let row = |r: usize| match rows.get(r * stride + 32 * four..) {
+                Some(row @ [_, ..]) => load(row, 0),
+                _ => _mm256_setzero_si256(),
+            };
+            let [a0, a1, a2, a3] = four_rows([row(0), row(1), row(2), row(3)]);
+            p0[i] = must_cast(_mm256_permute2x128_si256::<0x20>(a0, a1));
+            p1[i] = must_cast(_mm256_permute2x128_si256::<0x20>(a2, a3));
+            p2[i] = must_cast(_mm256_permute2x128_si256::<0x31>(a0, a1));
+            p3[i] = must_cast(_mm256_permute2x128_si256::<0x31>(a2, a3));
+        }
+    }
+    panels
 }

@@ -2,7 +2,7 @@
 
 use super::{Neon, byte_loops, load, load_eight, store};
 use crate::body::{Panels, QUAD, TILE, Tiles, UNROLL};
-use crate::kernels::cuts::{self, Touched};
+use crate::kernels::cuts::{self, Block, Touched};
 use crate::kernels::{Kernels, LANES, portable};
 use bytemuck::must_cast;
 use std::arch::aarch64::*;
@@ -40,9 +40,14 @@ impl Kernels for NeonDot {
         unsafe { panels_i8(panels, row, sums) }
     }
 
-    fn tiles_i8(self, tiles: &Tiles<i8>, row: &[i8], sums: &mut [i32]) {
+    fn tiles_i8(self, tiles: &Tiles<i8>, row: &[i8], _narrow: bool, sums: &mut [i32]) {
         // SAFETY: as in `rows_i8`.
         unsafe { tiles_i8(tiles, row, sums) }
+    }
+
+    fn block_i8(self, block: Block<'_>, sums: &mut [i32], width: usize) {
+        // SAFETY: as in `rows_i8`.
+        unsafe { block_i8(block, sums, width) }
     }
 
     fn dot_i8(self, levels: &[i8], weights: &[i8]) -> i32 {

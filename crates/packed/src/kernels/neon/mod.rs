@@ -9,8 +9,8 @@ mod dot;
 mod floats;
 mod rows;
 
-use super::cuts::{self, Touched};
-use super::{Kernels, portable};
+use super::cuts::{self, Block, Touched};
+use super::{Kernels, LANES, portable};
 use crate::body::{Panels, QUAD, TILE, Tiles, UNROLL};
 use bytemuck::must_cast;
 use bytes::byte_loops;
@@ -51,9 +51,14 @@ impl Kernels for Neon {
         unsafe { panels_i8(panels, row, sums) }
     }
 
-    fn tiles_i8(self, tiles: &Tiles<i8>, row: &[i8], sums: &mut [i32]) {
+    fn tiles_i8(self, tiles: &Tiles<i8>, row: &[i8], _narrow: bool, sums: &mut [i32]) {
         // SAFETY: as in `rows_f32`.
         unsafe { tiles_i8(tiles, row, sums) }
+    }
+
+    fn block_i8(self, block: Block<'_>, sums: &mut [i32], width: usize) {
+        // SAFETY: as in `rows_f32`.
+        unsafe { block_i8(block, sums, width) }
     }
 
     fn dot_i8(self, levels: &[i8], weights: &[i8]) -> i32 {

@@ -2,7 +2,7 @@
 //! instructions are those that are made one product at a time, bit for bit.
 
 use super::*;
-use crate::{Grid, Held, Index, Input, Matrix, Scales, Scratch, quantize_row};
+use crate::{Batch, Grid, Held, Index, Input, Matrix, Scales, Scratch, quantize_row};
 
 const SHAPES: [(usize, usize); 19] = [
     (1, 1),
@@ -115,6 +115,72 @@ fn check_sums(kernels: impl Kernels, set: &str) {
                     matrix.multiply_with(kernels, input, &vec![0.0; outputs], &mut out, &mut scratch);
                     let held = matrix.held();
                     assert_eq!(out, sums, "{set}: {inputs}x{outputs}, {held}, {like:?}, {absolute}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn rows_together_are_rows_alone() {
+    on_every_set!(check_batches);
+}
+
+/// Rows that are dense and sparse enough to be taken together, and others, in numbers that fill blocks and do not.
+fn check_batches(kernels: impl Kernels, set: &str) {
+    let mut scratch = Scratch::default();
+    let shapes = SHAPES.iter().filter(|(inputs, outputs)| inputs * outputs <= 200 * 200);
+    for ((n, &(inputs, outputs)), grid) in shapes.enumerate().flat_map(|s| [(s, Grid::Int8), (s, Grid::Int4)])
+    {
+        let seed = (inputs * 31 + outputs) as u64;
+        let largest = grid.levels();
+        let weights = match n % 3 {
+            0 => vec![-largest; inputs * outputs],
+            _ => numbers(seed, inputs * outputs, largest),
+        };
+        let scales = Scales::Channel(vec![0.25; outputs]);
+        let held = [Held::Rows, Held::Tiles, Held::Lists];
+        let matrix = Matrix::quantized((inputs, outputs), grid, &weights, scales, None, Index::Full).unwrap();
+        let points = vec![grid.with_zero_point().unwrap().0 as i8; outputs];
+        let scales = Scales::Channel(vec![0.5; outputs]);
+        let affine = Matrix::affine((inputs, outputs), grid, &weights, scales, points).unwrap();
+        let fixed = matrix.clone().with_activations(0.7).unwrap();
+        let row_scales = Scales::Row((0..inputs).map(|i| 0.1 + i as f32).collect());
+        let by_row =
+            Matrix::quantized((inputs, outputs), grid, &weights, row_scales, None, Index::Full).unwrap();
+        let bias: Vec<f32> = (0..outputs).map(|j| j as f32).collect();
+        for matrix in
+            [matrix, affine, fixed, by_row].into_iter().flat_map(|m| held.map(|h| m.clone().held_as(h)))
+        {
+            for (rows, percent) in [(1, 100), (2, 100), (4, 100), (7, 60), (9, 90), (33, 100), (41, 20)] {
+                let mut dense: Vec<f32> =
+                    numbers(seed + rows, rows as usize * inputs, 99).iter().map(|&x| x as f32).collect();
+                let zeros = numbers(seed + 5, dense.len(), 99);
+                dense.iter_mut().zip(zeros).filter(|(_, n)| n.abs() >= percent).for_each(|(x, _)| *x = 0.0);
+                if rows % 2 == 1 {
+                    dense.iter_mut().for_each(|x| *x = x.abs());
+                }
+                let (mut offsets, mut columns, mut values) = (vec![0], vec![], vec![]);
+                for row in dense.chunks_exact(inputs) {
+                    let nonzeros = (0..inputs as u32).filter(|&i| row[i as usize] != 0.0);
+                    columns.extend(nonzeros.clone());
+                    values.extend(nonzeros.map(|i| row[i as usize]));
+                    offsets.push(columns.len());
+                }
+                let mut expected = vec![f32::INFINITY; rows as usize * outputs];
+                for (row, out) in dense.chunks_exact(inputs).zip(expected.chunks_exact_mut(outputs)) {
+                    matrix.multiply_with(Portable, Input::Dense(row), &bias, out, &mut scratch);
+                }
+                let sparse = Batch::Sparse { offsets: &offsets, columns: &columns, values: &values };
+                for batch in [Batch::Dense(&dense), sparse] {
+                    let mut out = vec![f32::INFINITY; expected.len()];
+                    matrix.multiply_rows_with(kernels, batch, &bias, &mut out, &mut scratch);
+                    assert_eq!(
+                        out,
+                        expected,
+                        "{set}: {inputs}x{outputs} {grid} {}, {rows} rows",
+                        matrix.held()
+                    );
                 }
             }
         }
