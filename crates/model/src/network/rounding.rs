@@ -33,7 +33,7 @@ impl Rounding {
 
     /// Each row to so many levels to either side of zero, the largest magnitude having all of them.
     pub(super) fn dynamic(levels: i32) -> Self {
-        Self { levels: levels as f32, step: None, factors: Vec::new() }
+        Self { levels: levels as f32, step: None, factors: Vec::new(), outliers: Vec::new() }
     }
 
     /// Rounds feature rows.

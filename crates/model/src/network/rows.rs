@@ -15,8 +15,8 @@ const SPARSE_BELOW: f64 = 0.25;
 const TILED_OUTPUTS: usize = 16;
 
 impl Network {
-    /// Pre-activation of the first site, `[indices, outputs]`, of rows that fit and are as it takes them. Rows with gaps that it needs
-    /// without are left in `dense`.
+    /// Pre-activation of the first site, `[indices, outputs]`, of rows that fit and are as it takes them. Rows with gaps
+    /// that it needs without are left in `dense`.
     pub(super) fn first_site(
         &self,
         rows: &Rows,
