@@ -56,23 +56,13 @@ pub(crate) fn each_input(
     take: &mut dyn FnMut(&[f32]) -> Result<(), PruneError>,
 ) -> Result<(), StepError> {
     let network = Network::bind(model, cx.backend);
-    let drawn = draw(cx.train.len(), rows, cx);
+    let drawn = cx.draw_ascending(rows);
     for (chunk, indices) in drawn.chunks(ROWS).enumerate() {
         cx.progress(what, chunk * ROWS, drawn.len())?;
         let inputs = inputs(&network, site, cx.train, indices)?;
         take(&inputs).map_err(|e| StepError::Failed(e.to_string()))?;
     }
     Ok(())
-}
-
-/// Numbers of up to `most` of `rows` training rows, each set as likely as any other, ascending: the same for all
-/// sites of a step.
-pub(crate) fn draw(rows: usize, most: usize, cx: &Cx<'_>) -> Vec<usize> {
-    let mut all: Vec<usize> = (0..rows).collect();
-    cx.seed.derive("calibration").stream(0).shuffle(&mut all);
-    all.truncate(most);
-    all.sort_unstable();
-    all
 }
 
 /// Negative numbers become zero.

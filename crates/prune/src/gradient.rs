@@ -11,7 +11,6 @@ use nlpress_train::{Labels, Objective};
 use serde::Deserialize;
 
 use crate::PruneError;
-use crate::activations::draw;
 use crate::cut::{self, Cut, SCOPE, Scope};
 use crate::magnitude::keep_largest;
 use crate::schedule::{SCHEDULE, STEPS, Schedule, Stages};
@@ -124,7 +123,7 @@ fn scores(
 ) -> Result<Vec<f32>, StepError> {
     let network = Network::bind(model, cx.backend);
     let labels = Labels::of(cx.train);
-    let (flat, drawn) = (model.flat(), draw(cx.train.len(), rows, cx));
+    let (flat, drawn) = (model.flat(), cx.draw_ascending(rows));
     let mut sums = vec![0.0_f64; flat.len()];
     for (at, indices) in drawn.chunks(batch).enumerate() {
         if at % 16 == 0 {

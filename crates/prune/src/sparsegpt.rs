@@ -21,7 +21,7 @@ use nlpress_train::{Labels, Objective};
 use serde::{Deserialize, Serialize};
 
 use crate::PruneError;
-use crate::activations::{CALIBRATION, calibration_rows, draw, each_input};
+use crate::activations::{CALIBRATION, calibration_rows, each_input};
 use crate::cut::{self, At, Cut, Scope, keep_each_output, keep_in_outputs, kept_by_output};
 use crate::magnitude::keep_largest;
 use crate::pattern::NOfM;
@@ -335,7 +335,7 @@ impl SparseGpt {
         let mut sums: Vec<Vec<f64>> = model.layers().iter().map(|l| vec![0.0; l.shape.outputs]).collect();
         if self.weigh == Weigh::Loss {
             let (network, labels) = (Network::bind(model, cx.backend), Labels::of(cx.train));
-            let drawn = draw(cx.train.len(), self.rows, cx);
+            let drawn = cx.draw_ascending(self.rows);
             for (at, row) in drawn.chunks(1).enumerate() {
                 if at % 64 == 0 {
                     cx.progress("weighing outputs", at, drawn.len())?;

@@ -10,18 +10,16 @@
 //! (whose outputs are weighted sums of values) and behind the first factor of a product that is exact. Elsewhere, as at
 //! the first site or behind a normalisation, only ranges are searched, and a note says so.
 
-use nlpress_model::{Model, Outline, SiteId};
-use nlpress_packed::Per;
-use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
+use nlpress_technique::{Family, Kind, StepError, parse};
 use serde::Deserialize;
 
-use crate::calibration::{ACTIVATIONS, Calibration};
-use crate::correct::Correct;
+use crate::QuantError;
+use crate::calibration::ACTIVATIONS;
+use crate::candidates::{Choice, Errors, Task};
 use crate::lattice::{Lattice, Plain, Span};
 use crate::moments::{Moments, off};
 use crate::rounding::Clip;
-use crate::samples::{CORRECT, Calibrated, Choice, Errors, GRID, PER, SAMPLES, Task};
-use crate::{QuantError, settings};
+use crate::samples::{CORRECT, Calibrated, GRID, PER, SAMPLES, Solver};
 
 /// The exponents that are tried, in twentieths.
 const EXPONENTS: std::ops::Range<u32> = 0..20;
@@ -37,38 +35,12 @@ pub const KIND: Kind = Kind {
     example: "grid = \"int4\"\nsamples = 64",
     on: &["**"],
     settings: &[GRID, PER, SAMPLES, CORRECT, ACTIVATIONS],
-    parse: parse::<Awq>,
+    parse: parse::<Calibrated<Awq>>,
 };
 
-/// The technique's configuration.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(try_from = "Raw")]
-pub struct Awq {
-    calibrated: Calibrated,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Raw {
-    grid: Option<String>,
-    #[serde(default, deserialize_with = "settings::per")]
-    per: Option<Per>,
-    samples: Option<usize>,
-    #[serde(default)]
-    correct: Correct,
-    activations: Option<Calibration>,
-}
-
-impl TryFrom<Raw> for Awq {
-    type Error = QuantError;
-
-    fn try_from(raw: Raw) -> Result<Self, QuantError> {
-        Ok(Self {
-            calibrated: Calibrated::read(raw.grid.as_deref(), raw.per, raw.samples, raw.correct)?
-                .fixing(raw.activations),
-        })
-    }
-}
+/// How it chooses: there is nothing to set.
+#[derive(Clone, Debug, Deserialize)]
+struct Awq {}
 
 /// The factor of each input, `(mean |x|)^exponent`, scaled so that the largest and the smallest multiply to 1; 1 for
 /// inputs that never occur.
@@ -168,9 +140,11 @@ pub fn clip(plain: &Plain<'_>, lattice: Lattice, moments: &Moments) -> Vec<f32> 
     best
 }
 
-impl Awq {
-    fn choose(&self, task: &Task<'_>) -> Result<Choice, StepError> {
-        let (plain, lattice) = (&task.plain, self.calibrated.lattice);
+impl Solver for Awq {
+    const KIND: Kind = KIND;
+
+    fn choose(&self, lattice: Lattice, task: &Task<'_>) -> Result<Choice, StepError> {
+        let plain = &task.plain;
         let failed = |e| task.failed(e);
         task.progress("searching ranges")?;
         let mut choice: Choice = task.nearest(lattice).into();
@@ -194,20 +168,6 @@ impl Awq {
             choice = Choice { coded, errors, factors: Some(factors), note };
         }
         Ok(choice)
-    }
-}
-
-impl Technique for Awq {
-    fn needs(&self) -> Needs {
-        Needs { training: true, ..Needs::default() }
-    }
-
-    fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
-        self.calibrated.plan(before, on, problems)
-    }
-
-    fn apply(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
-        self.calibrated.pack(model, on, cx, &mut |task| self.choose(task))
     }
 }
 

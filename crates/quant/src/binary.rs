@@ -5,47 +5,16 @@
 //! rounded (see the module `shadow`), after BinaryConnect (Courbariaux et al. 2015, arXiv:1511.00363): a weight
 //! that is already far out gets no gradient that would move it further, because its sign cannot change for that.
 
-use nlpress_model::{Model, Outline, SiteId};
-use nlpress_packed::{Grid, Per, Values};
-use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, Tuning, parse};
-use serde::Deserialize;
+use nlpress_packed::Grid;
+use nlpress_technique::{Family, Kind, parse};
 
-use crate::calibration::{ACTIVATIONS, Calibration};
+use crate::calibration::ACTIVATIONS;
 use crate::ladder::{Kept, hold};
-use crate::lesson::{DISTILL, Lesson};
-use crate::qat::{TRAIN, read_per};
-use crate::shadow::{Course, Rounded, Rule};
-use crate::ternary::{OR_NONE, course};
-use crate::{QuantError, sites};
-
-/// The technique's configuration.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(try_from = "Raw")]
-pub struct Binary {
-    per: Per,
-    train: Option<Tuning>,
-    distill: Option<Lesson>,
-    activations: Option<Calibration>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Raw {
-    per: Option<String>,
-    train: Option<toml::Value>,
-    distill: Option<Lesson>,
-    activations: Option<Calibration>,
-}
-
-impl TryFrom<Raw> for Binary {
-    type Error = QuantError;
-
-    fn try_from(raw: Raw) -> Result<Self, QuantError> {
-        let per = read_per(raw.per.as_deref())?;
-        let (train, distill) = course(raw.train, raw.distill)?;
-        Ok(Self { per, train, distill, activations: raw.activations })
-    }
-}
+use crate::lesson::DISTILL;
+use crate::qat::TRAIN;
+use crate::ruled::{Fixed, OR_NONE, Ruled};
+use crate::shadow::{Rounded, Rule};
+use crate::words::WORDS;
 
 /// The technique's entry.
 pub const KIND: Kind = Kind {
@@ -60,9 +29,10 @@ pub const KIND: Kind = Kind {
         ("per", "\"channel\" (default): the scale of each output; \"tensor\": of each site"),
         (TRAIN.0, OR_NONE),
         DISTILL,
+        WORDS,
         ACTIVATIONS,
     ],
-    parse: parse::<Binary>,
+    parse: parse::<Ruled<Signs>>,
 };
 
 /// The mean magnitude of each output's living weights; 1 where all are zero.
@@ -78,8 +48,12 @@ pub fn scales(entries: Kept<'_>) -> Vec<f32> {
 const CLIP: f32 = 4.0;
 
 /// Rounds to signs.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Signs;
+
+impl Fixed for Signs {
+    const GRID: Grid = Grid::Binary;
+}
 
 impl Rule for Signs {
     fn round(&self, entries: Kept<'_>, into: &mut Rounded) {
@@ -90,30 +64,6 @@ impl Rule for Signs {
 
     fn learn(&mut self, entries: Kept<'_>, rounded: &Rounded, gradient: &mut [f32], _: f64) {
         hold(entries, &rounded.scales, CLIP, gradient);
-    }
-}
-
-impl Technique for Binary {
-    fn needs(&self) -> Needs {
-        let teacher = self.distill.as_ref().is_some_and(Lesson::needs_teacher);
-        let trains = self.train.is_some();
-        Needs { training: trains, validation: trains, teacher }
-    }
-
-    fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
-        let after = sites::plan(before, on, Values::int(Grid::Binary, self.per), problems);
-        Calibration::plan_if(self.activations.as_ref(), after, on)
-    }
-
-    fn apply(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
-        let course = Course {
-            tuning: self.train.as_ref(),
-            lesson: self.distill.as_ref(),
-            tensor: self.per == Per::Tensor,
-            activations: self.activations.as_ref(),
-            start: &|_| Box::new(Signs),
-        };
-        course.pack(model, on, Grid::Binary, cx)
     }
 }
 

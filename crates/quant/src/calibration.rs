@@ -12,7 +12,7 @@ use nlpress_technique::{Cx, StepError};
 use nlpress_text::Rows;
 use serde::Deserialize;
 
-use crate::{QuantError, sites};
+use crate::QuantError;
 
 /// Rows of one pass, and of one step of the moving average.
 const BATCH: usize = 32;
@@ -234,7 +234,7 @@ impl Calibration {
     /// # Errors
     /// [`StepError`] when asked to stop, or the network cannot run.
     fn apply(&self, mut model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
-        let rows = sites::draw(self.samples, cx);
+        let rows = cx.draw(self.samples);
         let names: Vec<SiteId> = model.layers().iter().map(|l| l.id.clone()).collect();
         let selected: Vec<usize> = (0..names.len()).filter(|s| on.contains(&names[*s])).collect();
         for (done, &site) in selected.iter().enumerate() {

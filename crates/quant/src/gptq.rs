@@ -11,20 +11,18 @@
 //! sometimes beats it. So that is tried as well, and more damping, and each output keeps the integers with which it is
 //! off least on rows that were held back (all outputs together where they share one scale).
 
-use nlpress_model::{Model, Outline, SiteId};
-use nlpress_packed::Per;
 use nlpress_technique::solve::inverse_factor;
-use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
+use nlpress_technique::{Family, Kind, StepError, parse};
 use serde::Deserialize;
 
+use crate::QuantError;
 use crate::awq;
-use crate::calibration::{ACTIVATIONS, Calibration};
-use crate::correct::Correct;
+use crate::calibration::ACTIVATIONS;
+use crate::candidates::{Choice, Task};
 use crate::lattice::{Coded, Lattice, Plain, Span};
 use crate::moments::Moments;
 use crate::rounding::Clip;
-use crate::samples::{self, Best, CORRECT, Calibrated, GRID, PER, SAMPLES, Task};
-use crate::{QuantError, settings};
+use crate::samples::{CORRECT, Calibrated, GRID, PER, SAMPLES, Solver};
 
 /// The technique's entry.
 pub const KIND: Kind = Kind {
@@ -51,13 +49,13 @@ pub const KIND: Kind = Kind {
         CORRECT,
         ACTIVATIONS,
     ],
-    parse: parse::<Gptq>,
+    parse: parse::<Calibrated<Gptq>>,
 };
 
 /// In which order inputs are rounded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Order {
+enum Order {
     /// The largest on the average first.
     Activation,
     /// As they lie.
@@ -67,11 +65,10 @@ pub enum Order {
     Best,
 }
 
-/// The technique's configuration.
+/// How it chooses.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(try_from = "Raw")]
-pub struct Gptq {
-    calibrated: Calibrated,
+struct Gptq {
     order: Order,
     damping: f64,
     clip: Clip,
@@ -80,13 +77,6 @@ pub struct Gptq {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Raw {
-    grid: Option<String>,
-    #[serde(default, deserialize_with = "settings::per")]
-    per: Option<Per>,
-    samples: Option<usize>,
-    #[serde(default)]
-    correct: Correct,
-    activations: Option<Calibration>,
     #[serde(default)]
     order: Order,
     damping: Option<f64>,
@@ -102,13 +92,7 @@ impl TryFrom<Raw> for Gptq {
             let bound = "between 1e-8 and 1";
             return Err(QuantError::Setting { key: "damping", value: damping.to_string(), bound });
         }
-        Ok(Self {
-            calibrated: Calibrated::read(raw.grid.as_deref(), raw.per, raw.samples, raw.correct)?
-                .fixing(raw.activations),
-            order: raw.order,
-            damping,
-            clip: samples::read_clip(raw.clip.as_deref())?,
-        })
+        Ok(Self { order: raw.order, damping, clip: raw.clip.as_deref().map_or(Ok(Clip::Mse), Clip::read)? })
     }
 }
 
@@ -211,9 +195,11 @@ pub fn compensate(
     Coded { lattice, shape, integers, scales }
 }
 
-impl Gptq {
-    fn choose<'a>(&self, task: &Task<'a>) -> Result<Best<'a>, StepError> {
-        let (plain, lattice) = (&task.plain, self.calibrated.lattice);
+impl Solver for Gptq {
+    const KIND: Kind = KIND;
+
+    fn choose(&self, lattice: Lattice, task: &Task<'_>) -> Result<Choice, StepError> {
+        let plain = &task.plain;
         let own = lattice.fit(plain, self.clip);
         let output = awq::clip(plain, lattice, task.moments);
         let mut best = task.nearest(lattice);
@@ -238,21 +224,7 @@ impl Gptq {
                 best.offer(compensate(plain, lattice, (scales.clone(), self.clip), &inverse), name);
             }
         }
-        Ok(best)
-    }
-}
-
-impl Technique for Gptq {
-    fn needs(&self) -> Needs {
-        Needs { training: true, ..Needs::default() }
-    }
-
-    fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
-        self.calibrated.plan(before, on, problems)
-    }
-
-    fn apply(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
-        self.calibrated.pack(model, on, cx, &mut |task| Ok(self.choose(task)?.into()))
+        Ok(best.into())
     }
 }
 

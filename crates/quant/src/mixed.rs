@@ -228,18 +228,20 @@ impl Technique for Mixed {
         let total = layers.len() * self.precisions.len();
         cx.progress("measuring sensitivity", 0, total)?;
         let before = answers(&model, cx)?;
-        let mut choices = Vec::new();
+        let (mut choices, mut packed) = (Vec::new(), Vec::new());
         for (n, layer) in layers.iter().enumerate() {
-            let mut of_site = Vec::new();
+            let (mut of_site, mut weights) = (Vec::new(), Vec::new());
             for (i, values) in self.precisions.iter().enumerate() {
                 cx.progress("measuring sensitivity", n * self.precisions.len() + i, total)?;
                 let weight = self.pack(layer, *values)?;
                 let cost = self.cost(&weight, *values);
-                let rise = divergence(&before, &model.clone().with_weight(&layer.id, weight)?, cx)?;
+                let rise = divergence(&before, &model.clone().with_weight(&layer.id, weight.clone())?, cx)?;
                 cx.measure(Measurement::lower(&format!("sensitivity.{}.{values}", layer.id), rise, "nats"));
                 of_site.push(Choice { cost, rise });
+                weights.push(weight);
             }
             choices.push(of_site);
+            packed.push(weights);
         }
         let budget = self.budget(&layers.iter().collect::<Vec<_>>());
         let chosen = match self.method {
@@ -249,10 +251,9 @@ impl Technique for Mixed {
         let chosen = chosen.ok_or_else(|| self.too_small())?;
         let expected: f64 = choices.iter().zip(&chosen).map(|(site, at)| site[*at].rise).sum();
         let mut names = Vec::new();
-        for (layer, at) in layers.iter().zip(&chosen) {
-            let values = self.precisions[*at];
-            names.push(format!("{} {values}", layer.id));
-            model = model.with_weight(&layer.id, self.pack(layer, values)?)?;
+        for ((layer, at), mut weights) in layers.iter().zip(&chosen).zip(packed) {
+            names.push(format!("{} {}", layer.id, self.precisions[*at]));
+            model = model.with_weight(&layer.id, weights.swap_remove(*at))?;
         }
         let after = divergence(&before, &model, cx)?;
         cx.note(format!(

@@ -87,7 +87,7 @@ impl Search<'_> {
     /// # Errors
     /// [`StepError`] when asked to stop, a site cannot be packed, or there are not two training rows.
     pub(crate) fn apply(&self, mut model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
-        let drawn = sites::draw(SAMPLES, cx);
+        let drawn = cx.draw(SAMPLES);
         let (choosing, judging) = drawn.split_at(drawn.len().div_ceil(2));
         if judging.is_empty() {
             return Err(StepError::Failed(format!(

@@ -13,8 +13,8 @@
 //! Both start at the least squared error. An entry that is out of range gets no gradient, as in both papers: the
 //! scale may reach for it, the weights of the range's middle are not pushed out by it.
 //!
-//! Activations are left alone: the runtime quantizes them to 8 bits row by row, whose noise is far below that of the
-//! weights.
+//! Activations have no scale of their own to learn: they are rounded as the runtime rounds them, to 8 bits row by row,
+//! whose noise is far below that of the weights.
 
 use nlpress_model::{Model, Outline, SiteId};
 use nlpress_packed::{Grid, Per, Values};
@@ -26,6 +26,7 @@ use crate::calibration::{ACTIVATIONS, Calibration};
 use crate::ladder::{Kept, Ladder};
 use crate::lesson::{DISTILL, Lesson};
 use crate::shadow::{Course, Rounded, Rule};
+use crate::words::{WORDS, WordDropout};
 use crate::{QuantError, settings, sites};
 
 /// The technique's configuration.
@@ -37,6 +38,7 @@ pub struct Qat {
     step: Step,
     train: Tuning,
     distill: Option<Lesson>,
+    words: WordDropout,
     activations: Option<Calibration>,
 }
 
@@ -61,6 +63,8 @@ struct Raw {
     #[serde(default)]
     train: toml::Table,
     distill: Option<Lesson>,
+    #[serde(default)]
+    word_dropout: WordDropout,
     activations: Option<Calibration>,
 }
 
@@ -74,6 +78,7 @@ impl TryFrom<Raw> for Qat {
             step: raw.step,
             train: training(raw.train)?,
             distill: raw.distill,
+            words: raw.word_dropout,
             activations: raw.activations,
         })
     }
@@ -100,6 +105,7 @@ pub const KIND: Kind = Kind {
         ),
         TRAIN,
         DISTILL,
+        WORDS,
         ACTIVATIONS,
     ],
     parse: parse::<Qat>,
@@ -215,11 +221,13 @@ impl Technique for Qat {
         let course = Course {
             tuning: Some(&self.train),
             lesson: self.distill.as_ref(),
+            grid: self.ladder.grid(),
             tensor: self.per == Per::Tensor,
+            words: self.words,
             activations: self.activations.as_ref(),
             start: &start,
         };
-        course.pack(model, on, self.ladder.grid(), cx)
+        course.pack(model, on, cx)
     }
 }
 

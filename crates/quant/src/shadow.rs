@@ -6,9 +6,11 @@
 //! rounded and what it lets through is a [`Rule`].
 //!
 //! Sites that were not selected, and all biases, are trained as the floats they are. The result is read off the
-//! rounded weights themselves: what was trained is what ships.
+//! rounded weights themselves: what was trained is what ships. So are the inputs of the selected sites: every row is
+//! rounded to 8 bits in training and validation, as the runtime's kernels round it, and the gradient passes straight
+//! through that as well. Scales that are fixed afterwards (`activations`) take the place of those of each row then.
 
-use nlpress_core::{Backend, Measurement};
+use nlpress_core::{Backend, Measurement, Seed};
 use nlpress_model::dataset::accuracy;
 use nlpress_model::{Gradients, Layer, Model, Network, SiteId, Weight};
 use nlpress_packed::{Grid, Matrix, Per, Scales, Values};
@@ -22,6 +24,7 @@ use crate::calibration::Calibration;
 use crate::ladder::Kept;
 use crate::lesson::Lesson;
 use crate::sites;
+use crate::words::{Renumbered, WordDropout};
 
 /// Integers and a scale for each output.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -92,9 +95,23 @@ struct Shadow<'a> {
     tuning: &'a Tuning,
     step: u64,
     steps: u64,
+    words: WordDropout,
+    seed: Seed,
 }
 
 impl Shadow<'_> {
+    /// Loss and gradient at the rounded parameters, on rows without some of their words.
+    fn at_rounded(&mut self, batch: &Batch<'_>) -> Result<Gradients, TrainError> {
+        if self.words.is_off() {
+            return self.serial.gradients(&self.used, batch);
+        }
+        let rows = self.words.thinned(batch.rows, batch.indices, self.seed, self.step);
+        let indices: Vec<usize> = (0..rows.len()).collect();
+        let objective = Renumbered { objective: batch.objective, indices: batch.indices };
+        let batch = Batch { rows: &rows, indices: &indices, dropout: batch.dropout, objective: &objective };
+        self.serial.gradients(&self.used, &batch)
+    }
+
     /// The parameters with the selected sites rounded.
     fn rounded(&self, flat: &[f32]) -> Vec<f32> {
         let mut used = flat.to_vec();
@@ -119,7 +136,7 @@ impl Engine for Shadow<'_> {
             place.round(flat);
             place.rounded.write(place.keep.as_deref(), &mut self.used[place.range.clone()]);
         }
-        let mut gradients = self.serial.gradients(&self.used, batch)?;
+        let mut gradients = self.at_rounded(batch)?;
         let rate = self.tuning.fit().learning_rate(self.step, self.steps);
         for place in &mut self.places {
             let gradient = &mut gradients.flat[place.range.clone()];
@@ -129,6 +146,10 @@ impl Engine for Shadow<'_> {
         }
         self.step += 1;
         Ok(gradients)
+    }
+
+    fn prepare(&self, network: &mut Network) -> Result<(), TrainError> {
+        self.serial.prepare(network)
     }
 
     fn used<'f>(&self, flat: &'f [f32]) -> Cow<'f, [f32]> {
@@ -157,8 +178,12 @@ pub(crate) struct Course<'a> {
     pub tuning: Option<&'a Tuning>,
     /// What to learn from besides labels.
     pub lesson: Option<&'a Lesson>,
+    /// The integers.
+    pub grid: Grid,
     /// Whether one scale serves a whole site.
     pub tensor: bool,
+    /// Which share of words each step leaves out.
+    pub words: WordDropout,
     /// How the activations of the sites are fixed afterwards.
     pub activations: Option<&'a Calibration>,
     /// The rule of each site.
@@ -184,8 +209,12 @@ impl Course<'_> {
             return Ok((model, places.into_iter().map(|p| p.kept).collect()));
         };
         let steps = u64::from(tuning.fit().epochs()) * cx.train.len().div_ceil(tuning.fit().batch()) as u64;
-        let mut shadow =
-            Shadow { serial: Serial::default(), places, used: Vec::new(), tuning, step: 0, steps };
+        let number = |id: &SiteId| model.layers().iter().position(|l| &l.id == id);
+        let levels = self.grid.activation_levels();
+        let rounded = on.iter().filter_map(number).map(|site| (site, levels)).collect();
+        let serial = Serial::rounding(rounded);
+        let (words, seed) = (self.words, cx.seed.derive("words"));
+        let mut shadow = Shadow { serial, places, used: Vec::new(), tuning, step: 0, steps, words, seed };
         let as_floats = score(&model, cx)?;
         let rounded = score(&model.clone().with_flat(&shadow.rounded(&flat))?, cx)?;
         cx.measure(Measurement::higher("valid_accuracy_as_floats", as_floats, "1"));
@@ -206,13 +235,8 @@ impl Course<'_> {
     }
 
     /// [`run`](Course::run), and then the selected sites packed as integers of `grid`.
-    pub(crate) fn pack(
-        &self,
-        model: Model,
-        on: &[SiteId],
-        grid: Grid,
-        cx: &mut Cx<'_>,
-    ) -> Result<Model, StepError> {
+    pub(crate) fn pack(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
+        let grid = self.grid;
         let (model, rounded) = self.run(model, on, cx)?;
         let per = if self.tensor { Per::Tensor } else { Per::Channel };
         let model = sites::pack(model, on, cx, Values::int(grid, per), &|layer, keep, index| {

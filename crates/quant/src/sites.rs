@@ -135,15 +135,6 @@ pub(crate) fn index(form: Form) -> Option<Index> {
     }
 }
 
-/// Numbers of up to `most` training rows, drawn by the seed, in the order in which they were drawn: the same rows for
-/// every technique of a step that looks at as many.
-pub(crate) fn draw(most: usize, cx: &Cx<'_>) -> Vec<usize> {
-    let mut rows: Vec<usize> = (0..cx.train.len()).collect();
-    cx.seed.derive("calibration").stream(0).shuffle(&mut rows);
-    rows.truncate(most);
-    rows
-}
-
 /// Reads a word among a few.
 pub(crate) fn choose<T: Copy>(
     key: &'static str,

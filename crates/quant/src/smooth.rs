@@ -16,8 +16,8 @@ use nlpress_packed::{Grid, Index, quantize_row_at};
 use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
 use serde::Deserialize;
 
+use crate::fold::absorber;
 use crate::rounding::Rounding;
-use crate::samples::absorber;
 use crate::{QuantError, sites};
 
 /// Values of α that are tried: in twentieths from 0 to 1.
@@ -190,8 +190,7 @@ impl Technique for Smooth {
     }
 
     fn apply(&self, mut model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
-        let mut drawn = sites::draw(self.samples, cx);
-        drawn.sort_unstable();
+        let drawn = cx.draw_ascending(self.samples);
         let names: Vec<SiteId> = model.layers().iter().map(|l| l.id.clone()).collect();
         for (site, id) in names.iter().enumerate().filter(|(_, id)| on.contains(id)) {
             cx.progress("smoothing", site, names.len())?;

@@ -6,67 +6,19 @@
 //! worked out anew in each step of training. The network is trained with its weights rounded (see
 //! the module `shadow`), every weight with the gradient of what it was rounded to.
 
-use nlpress_model::{Model, Outline, SiteId};
-use nlpress_packed::{Grid, Per, Values};
-use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, Tuning, parse};
-use serde::Deserialize;
+use nlpress_packed::Grid;
+use nlpress_technique::{Family, Kind, parse};
 
-use crate::calibration::{ACTIVATIONS, Calibration};
+use crate::calibration::ACTIVATIONS;
 use crate::ladder::Kept;
-use crate::lesson::{DISTILL, Lesson};
-use crate::qat::{TRAIN, read_per, training};
-use crate::shadow::{Course, Rounded, Rule};
-use crate::{QuantError, sites};
+use crate::lesson::DISTILL;
+use crate::qat::TRAIN;
+use crate::ruled::{Fixed, OR_NONE, Ruled};
+use crate::shadow::{Rounded, Rule};
+use crate::words::WORDS;
 
 /// Share of the mean magnitude below which a weight becomes zero (Li, Zhang and Liu 2016, equation 6).
 pub const THRESHOLD: f32 = 0.7;
-
-/// The technique's configuration.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(try_from = "Raw")]
-pub struct Ternary {
-    per: Per,
-    train: Option<Tuning>,
-    distill: Option<Lesson>,
-    activations: Option<Calibration>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Raw {
-    per: Option<String>,
-    train: Option<toml::Value>,
-    distill: Option<Lesson>,
-    activations: Option<Calibration>,
-}
-
-impl TryFrom<Raw> for Ternary {
-    type Error = QuantError;
-
-    fn try_from(raw: Raw) -> Result<Self, QuantError> {
-        let per = read_per(raw.per.as_deref())?;
-        let (train, distill) = course(raw.train, raw.distill)?;
-        Ok(Self { per, train, distill, activations: raw.activations })
-    }
-}
-
-/// Reads the settings of a training that may be left out.
-pub(crate) fn course(
-    train: Option<toml::Value>,
-    distill: Option<Lesson>,
-) -> Result<(Option<Tuning>, Option<Lesson>), QuantError> {
-    let bad = |value: String, bound| QuantError::Setting { key: "train", value, bound };
-    let train = match train {
-        None => Some(training(toml::Table::new())?),
-        Some(toml::Value::Boolean(false)) => None,
-        Some(toml::Value::Table(table)) => Some(training(table)?),
-        Some(other) => return Err(bad(other.to_string(), "a training table, or false for none")),
-    };
-    if train.is_none() && distill.is_some() {
-        return Err(bad("false".into(), "a training table where distill is set: nothing is learnt without"));
-    }
-    Ok((train, distill))
-}
 
 /// The technique's entry.
 pub const KIND: Kind = Kind {
@@ -80,19 +32,19 @@ pub const KIND: Kind = Kind {
         ("per", "\"channel\" (default): threshold and scale of each output; \"tensor\": of each site"),
         (TRAIN.0, OR_NONE),
         DISTILL,
+        WORDS,
         ACTIVATIONS,
     ],
-    parse: parse::<Ternary>,
+    parse: parse::<Ruled<Thresholds>>,
 };
 
-/// The setting of a training that may be left out.
-pub(crate) const OR_NONE: &str = "training with rounded weights, as a training table; by default its learning rate is \
-    1e-2, its schedule \"linear\" and its clip_norm 1; its `dropout` replaces the network's. Sites that are not selected \
-    are trained as floats. `false`: no training";
-
 /// Rounds by threshold.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Thresholds;
+
+impl Fixed for Thresholds {
+    const GRID: Grid = Grid::Ternary;
+}
 
 /// Threshold and scale of each output, from its living weights: `0.7 · mean|w|`, and the mean magnitude of those
 /// above it. The scale is 1 where every weight is zero.
@@ -121,30 +73,6 @@ impl Rule for Thresholds {
     // Every weight has the gradient of what it was rounded to, as in the paper: holding back the outermost, as
     // `quant.binary` does, was no better.
     fn learn(&mut self, _: Kept<'_>, _: &Rounded, _: &mut [f32], _: f64) {}
-}
-
-impl Technique for Ternary {
-    fn needs(&self) -> Needs {
-        let teacher = self.distill.as_ref().is_some_and(Lesson::needs_teacher);
-        let trains = self.train.is_some();
-        Needs { training: trains, validation: trains, teacher }
-    }
-
-    fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
-        let after = sites::plan(before, on, Values::int(Grid::Ternary, self.per), problems);
-        Calibration::plan_if(self.activations.as_ref(), after, on)
-    }
-
-    fn apply(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
-        let course = Course {
-            tuning: self.train.as_ref(),
-            lesson: self.distill.as_ref(),
-            tensor: self.per == Per::Tensor,
-            activations: self.activations.as_ref(),
-            start: &|_| Box::new(Thresholds),
-        };
-        course.pack(model, on, Grid::Ternary, cx)
-    }
 }
 
 #[cfg(test)]
@@ -196,22 +124,5 @@ mod tests {
         let (bounds, scales) = thresholds(masked);
         assert!((bounds[0] - 0.7 * 3.5 / 3.0).abs() < 1e-6, "{bounds:?}");
         assert_eq!(scales[0], 1.5);
-    }
-
-    #[test]
-    fn settings_are_checked_by_name() {
-        let read = |text: &str| (KIND.parse)(&text.parse().unwrap()).map(|_| ());
-        assert_eq!(read("train = false"), Ok(()));
-        assert_eq!(read("per = 'tensor'\ntrain = { epochs = 3, dropout = 0.2 }\ndistill = {}"), Ok(()));
-        for (bad, says) in [
-            ("per = 'row'", "per is \"row\", but it must be \"channel\" or \"tensor\""),
-            ("train = true", "train is true, but it must be a training table, or false"),
-            ("train = { epochs = 0 }", "train: epochs is 0"),
-            ("train = false\ndistill = {}", "train is false, but it must be a training table where distill"),
-            ("distill = { share = 0.0 }", "share is 0"),
-        ] {
-            let message = read(bad).unwrap_err();
-            assert!(message.contains(says), "{message}");
-        }
     }
 }

@@ -115,6 +115,26 @@ fn a_wide_site_gains_much() {
 }
 
 #[test]
+fn with_two_bits_or_less_learned_rounding_also_starts_from_the_range_that_outputs_feel_least() {
+    let mut better = 0;
+    for bench in benches() {
+        for grid in ["int2", "ternary", "binary"] {
+            for site in sites(bench.model()) {
+                let unseen = |kind: &Kind, more: &str| {
+                    let with = format!("grid = \"{grid}\"\n{more}");
+                    let made = apply(kind, &with, bench.model(), std::slice::from_ref(&site), &bench);
+                    made.value(&format!("unseen_mse.{site}"))
+                };
+                let (both, mse) = (unseen(&adaround::KIND, ""), unseen(&adaround::KIND, "clip = \"mse\""));
+                assert!(both <= mse, "{site} {grid}: {both} {mse}");
+                better += usize::from(both < 0.99 * mse);
+            }
+        }
+    }
+    assert!(better >= 3, "the other range is of use on {better} sites and grids");
+}
+
+#[test]
 fn the_measured_error_is_the_one_of_the_logits() {
     // The last site's outputs are the logits, and with it alone quantized nothing else is off.
     for bench in benches() {

@@ -2,16 +2,18 @@
 
 #![allow(clippy::unwrap_used)] // clippy.toml allows it in test functions, but not in the functions they share
 
+use nlpress_artifact::{Artifact, EncoderParts, Provenance};
 use nlpress_core::event::Quiet;
 use nlpress_core::{Backend, BackendKind, Seed};
 use nlpress_model::dataset::accuracy;
 use nlpress_model::{Dataset, Form, MlpSpec, Model, Network, SiteId, Spec, Weight};
 use nlpress_packed::{Grid, Per, Values};
 use nlpress_quant::{binary, qat, ternary};
+use nlpress_runtime::Session;
 use nlpress_technique::contract::Bench;
 use nlpress_technique::{Cx, Kind, StepError, Teacher};
-use nlpress_text::Rows;
-use nlpress_train::{Fit, FitConfig, fit};
+use nlpress_text::{Encoder, EncoderConfig, Rows};
+use nlpress_train::{Engine, Fit, FitConfig, Serial, fit};
 
 const KINDS: [Kind; 3] = [qat::KIND, ternary::KIND, binary::KIND];
 const ALL: [&str; 3] = ["hidden.0", "hidden.1", "output"];
@@ -199,4 +201,87 @@ fn attention_networks_are_trained_so_too() {
     for kind in KINDS {
         bench.check(&kind).unwrap();
     }
+}
+
+/// The engine's own view of a model: real weights that stand for `model`'s packed ones, and inputs rounded as they are
+/// in training.
+fn as_trained(model: &Model, backend: &Backend) -> Network {
+    let mut floats = model.clone();
+    for layer in model.layers() {
+        let weight = Weight::Dense(layer.weight.values().into_owned());
+        floats = floats.with_weight(&layer.id, weight).unwrap();
+    }
+    let mut network = Network::bind(&floats, backend);
+    let selected: Vec<(usize, i32)> =
+        (0..ALL.len()).map(|site| (site, Grid::Int4.activation_levels())).collect();
+    Serial::rounding(selected).prepare(&mut network).unwrap();
+    network
+}
+
+#[test]
+fn the_network_that_is_trained_gives_the_logits_of_the_session() {
+    let world = World::new();
+    let words: Vec<String> =
+        (0..40).map(|i| format!("w{}", (0..=i).map(|_| 'a').collect::<String>())).collect();
+    let encoder = Encoder::fit(
+        &EncoderConfig { vocabulary: 40, min_documents: 1, ..EncoderConfig::default() },
+        [words.join(" ").as_str()],
+    )
+    .unwrap();
+    for (kind, with) in [
+        (&qat::KIND, "grid = 'int2'"),
+        (&qat::KIND, "grid = 'int4'\nword_dropout = 0.2"),
+        (&ternary::KIND, ""),
+        (&binary::KIND, ""),
+    ] {
+        let with = format!("{with}\ntrain = {{ epochs = 2 }}");
+        let model = world.apply(kind, &with, world.model.clone(), &ALL).unwrap();
+        let trained = as_trained(&model, &world.backend).logits_of(&world.test).unwrap();
+
+        let layers = model.layers().iter().map(|layer| {
+            let Weight::Packed { matrix, .. } = &layer.weight else { panic!("{} is not packed", layer.id) };
+            nlpress_artifact::Layer { id: layer.id.clone(), matrix: matrix.clone(), bias: layer.bias.clone() }
+        });
+        let (config, blob) = encoder.to_parts();
+        let labels = (0..6).map(|n| n.to_string()).collect();
+        let parts = EncoderParts { config, blob };
+        let made = Artifact::new(model.outline(), layers.collect(), labels, parts, Provenance::default());
+        let served = Session::from_artifact(made.unwrap()).unwrap().logits(world.test.rows()).unwrap();
+        let plain = Network::bind(&world.model, &world.backend).logits_of(&world.test).unwrap();
+        let off = |a: &[f32]| a.iter().zip(&served).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(off(&trained) < 1e-4, "{} {with:?}: {}", kind.name, off(&trained));
+        assert!(off(&plain) > 1e-2, "{}: rounding changes nothing", kind.name);
+    }
+}
+
+/// The gradient is that of what the rounded numbers were multiplied with: the first site's is a sum of products of its
+/// rounded inputs and what comes back.
+#[test]
+fn a_rounded_input_is_in_the_gradient_too() {
+    let world = World::new();
+    let linear = Model::init(&Spec::Mlp(MlpSpec::new(40, &[], 6, 0.0)), Seed(3)).unwrap();
+    let (rows, indices) = (world.train.rows(), [3, 5, 8]);
+    let mut network = Network::bind(&linear, &world.backend);
+    let mut ones = |_: &[f32], gradient: &mut [f32]| {
+        gradient.fill(1.0);
+        0.0
+    };
+    let plain = network.gradients((rows, &indices), None, 0, &mut ones).unwrap().flat;
+    network.round_input(0, 2).unwrap();
+    let rounded = network.gradients((rows, &indices), None, 0, &mut ones).unwrap().flat;
+    let mut expected = vec![0.0_f32; 40];
+    for i in indices {
+        let row = rows.row(i);
+        let step = row.values.iter().fold(0.0_f32, |m, x| m.max(x.abs())) / 2.0;
+        for (column, x) in row.columns.iter().zip(row.values) {
+            expected[*column as usize] += (x / step).round_ties_even() * step;
+        }
+    }
+    assert_ne!(plain, rounded);
+    for (column, expected) in expected.into_iter().enumerate() {
+        assert!((rounded[column * 6] - expected).abs() < 1e-5, "{column}");
+    }
+    let refused = network.round_input(1, 127).unwrap_err().to_string();
+    assert!(refused.contains("no site number 1"), "{refused}");
+    assert!(network.round_input(0, 0).unwrap_err().to_string().contains("0 levels"));
 }

@@ -83,6 +83,22 @@ impl<'a> Cx<'a> {
         }
     }
 
+    /// Numbers of up to `most` training rows, each set of them as likely as any other, in the order in which they were
+    /// drawn by the step's seed: the same rows for all that look at as many in a step.
+    pub fn draw(&self, most: usize) -> Vec<usize> {
+        let mut rows: Vec<usize> = (0..self.train.len()).collect();
+        self.seed.derive("calibration").stream(0).shuffle(&mut rows);
+        rows.truncate(most);
+        rows
+    }
+
+    /// The same rows as of [`draw`](Cx::draw), ascending.
+    pub fn draw_ascending(&self, most: usize) -> Vec<usize> {
+        let mut rows = self.draw(most);
+        rows.sort_unstable();
+        rows
+    }
+
     /// Says that the model to be returned reads these of the current features only: their positions, ascending, one
     /// for each input of the model.
     ///

@@ -40,6 +40,16 @@ pub trait Engine: Send {
     /// [`TrainError`] when the device or a worker fails.
     fn gradients(&mut self, flat: &[f32], batch: &Batch<'_>) -> Result<Gradients, TrainError>;
 
+    /// Makes a network of the model compute as it would when it is used, where its numbers alone do not say so: called
+    /// for the one that validation looks at.
+    ///
+    /// # Errors
+    /// [`TrainError`] when it is not of this model.
+    fn prepare(&self, network: &mut Network) -> Result<(), TrainError> {
+        let _ = network;
+        Ok(())
+    }
+
     /// The numbers that the model would be used with, where they are not the parameters themselves: what validation
     /// looks at.
     fn used<'f>(&self, flat: &'f [f32]) -> Cow<'f, [f32]> {
@@ -62,12 +72,27 @@ pub trait Engine: Send {
 #[derive(Debug, Default)]
 pub struct Serial {
     network: Option<Network>,
+    /// Sites whose input is rounded, and to how many levels.
+    rounded: Vec<(usize, i32)>,
+}
+
+impl Serial {
+    /// With the inputs of some sites rounded, each to so many levels; see [`Network::round_input`].
+    pub fn rounding(rounded: Vec<(usize, i32)>) -> Self {
+        Self { network: None, rounded }
+    }
 }
 
 impl Engine for Serial {
     fn begin(&mut self, model: &Model, backend: &Backend) -> Result<(), TrainError> {
-        self.network = Some(Network::bind(model, backend));
+        let mut network = Network::bind(model, backend);
+        self.prepare(&mut network)?;
+        self.network = Some(network);
         Ok(())
+    }
+
+    fn prepare(&self, network: &mut Network) -> Result<(), TrainError> {
+        Ok(self.rounded.iter().try_for_each(|(site, levels)| network.round_input(*site, *levels))?)
     }
 
     fn gradients(&mut self, flat: &[f32], batch: &Batch<'_>) -> Result<Gradients, TrainError> {

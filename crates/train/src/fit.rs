@@ -166,7 +166,7 @@ fn run(model: Model, mut fit: Fit<'_>) -> Result<(Model, History), TrainError> {
             return Err(diverged(loss));
         }
         let valid = match fit.valid {
-            Some(valid) => Some(validate(&model, &engine.used(&at.flat), fit.backend, valid)?),
+            Some(valid) => Some(validate(&model, engine, &at.flat, fit.backend, valid)?),
             None => None,
         };
         if let Some((valid_loss, _)) = valid.filter(|(loss, _)| !loss.is_finite()) {
@@ -247,12 +247,15 @@ fn start(model: &Model, fit: &Fit<'_>) -> Result<Progress, TrainError> {
 /// Loss and accuracy of a model on validation rows.
 fn validate(
     model: &Model,
+    engine: &dyn Engine,
     flat: &[f32],
     backend: &Backend,
     valid: &Dataset,
 ) -> Result<(f64, f64), TrainError> {
-    let model = model.clone().with_flat(flat)?;
-    let logits = Network::bind(&model, backend).logits_of(valid)?;
+    let model = model.clone().with_flat(&engine.used(flat))?;
+    let mut network = Network::bind(&model, backend);
+    engine.prepare(&mut network)?;
+    let logits = network.logits_of(valid)?;
     let loss = mean_loss(&Labels::of(valid), &logits, valid.len());
     Ok((loss, accuracy(&logits, valid.outputs(), valid.labels())))
 }

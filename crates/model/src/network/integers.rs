@@ -43,8 +43,9 @@ enum Width {
 
 impl Integers {
     /// Puts a matrix on the device as integers, less their zero points. `None` where that does not work, or takes
-    /// no fewer bytes than floats: for floats, for integers with outliers (weights that are floats), for integers (less their zero points) beyond `±127`, and for groups of
-    /// inputs that share a scale but do not fill whole words of 4 or 8 inputs.
+    /// no fewer bytes than floats: for floats, for integers with outliers (weights that are floats), for integers (less
+    /// their zero points) beyond `±127`, and for groups of inputs that share a scale but do not fill whole words of 4 or
+    /// 8 inputs.
     pub(super) fn place(matrix: &Matrix, device: &Device) -> Option<Self> {
         if matrix.outliers().is_some() {
             return None;

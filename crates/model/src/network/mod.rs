@@ -70,12 +70,23 @@ pub struct Gradients {
 #[derive(Debug)]
 pub struct Trace {
     sites: Range<usize>,
-    /// The feature rows without gaps, where the first site needed them so.
-    dense: Vec<f32>,
-    /// The words of the rows, where the network looks at them.
-    tokens: Option<Tokens>,
+    start: Start,
     leaf: Tensor<2>,
     output: Option<Tensor<2>>,
+}
+
+/// What the first site made of rows, and how it saw them.
+#[derive(Debug, Default)]
+struct Start {
+    /// A pre-activation for each row, or a start for each word: of this shape.
+    values: Vec<f32>,
+    shape: [usize; 2],
+    /// The words of the rows, where the network looks at them.
+    tokens: Option<Tokens>,
+    /// The rows with their numbers rounded, and the numbers of all of them, where the site's input is rounded.
+    rounded: Option<(Rows, Vec<usize>)>,
+    /// The rows without gaps, where the site needed them so.
+    dense: Vec<f32>,
 }
 
 /// What a range of sites starts from.
@@ -125,10 +136,11 @@ impl Network {
     /// Bound sites whose packed integers are integers on the device too.
     ///
     /// They take fewer bytes there than floats would, on the `wgpu` backend: every site but the first of an attention
-    /// network, with integers that, less their zero points, are within `±127` and have no outliers, in all but groups of inputs that are
-    /// no multiple of 4 (of 8, for integers within `±7`). A pass without gradients multiplies integers of 8 bits as
-    /// they lie; smaller ones, held in 4 bits, it unpacks on the device for each product, because there burn 0.22.1
-    /// multiplies wrongly from 16,000 inputs on, if not before. A pass with gradients unpacks all but the first site.
+    /// network, with integers that, less their zero points, are within `±127` and have no outliers, in all but groups of
+    /// inputs that are no multiple of 4 (of 8, for integers within `±7`). A pass without gradients multiplies integers of
+    /// 8 bits as they lie; smaller ones, held in 4 bits, it unpacks on the device for each product, because there burn
+    /// 0.22.1 multiplies wrongly from 16,000 inputs on, if not before. A pass with gradients unpacks all but the first
+    /// site.
     ///
     /// Zero on the CPU, where burn has no use for integers.
     pub fn held_as_integers(&self) -> usize {
@@ -173,6 +185,28 @@ impl Network {
         }
     }
 
+    /// Rounds what goes into a site as the kernels would if its weight were integers: every row to `levels` steps to
+    /// either side of zero, the largest magnitude having all of them. The gradient passes straight through. The words
+    /// that an attention network starts from are not numbers, and stay as they are.
+    ///
+    /// # Errors
+    /// [`ModelError::Data`] when there is no such site, it is packed, so that its matrix says how its input is
+    /// rounded, or there is no level.
+    pub fn round_input(&mut self, site: usize, levels: i32) -> Result<(), ModelError> {
+        let bad = |why: String| Err(ModelError::Data(why));
+        match self.sites.get_mut(site) {
+            None => bad(format!("there is no site number {site}")),
+            Some(site) if !site.trainable => bad("the input of a packed site is rounded as it says".into()),
+            Some(_) if levels < 1 => {
+                bad(format!("an input is to have {levels} levels, but needs at least 1"))
+            }
+            Some(site) => {
+                site.rounding = Some(Rounding::dynamic(levels));
+                Ok(())
+            }
+        }
+    }
+
     /// Logits `[rows, outputs]` of all rows, without dropout.
     ///
     /// # Errors
@@ -181,10 +215,10 @@ impl Network {
         let mut logits = Vec::with_capacity(rows.len() * self.spec.outputs());
         let all: Vec<usize> = (0..rows.len()).collect();
         for indices in all.chunks(EVALUATION_BATCH) {
-            let (start, tokens) = self.start(rows, indices, &mut Vec::new())?;
-            let start = self.tensor(start.0, start.1, &self.device);
-            let mut pass = Pass::evaluating(self, tokens.as_ref());
-            logits.extend(host(pass.run(start, 1..self.sites.len()))?);
+            let start = self.start(rows, indices)?;
+            let values = self.tensor(start.values, start.shape, &self.device);
+            let mut pass = Pass::evaluating(self, start.tokens.as_ref());
+            logits.extend(host(pass.run(values, 1..self.sites.len()))?);
         }
         Ok(logits)
     }
@@ -232,33 +266,25 @@ impl Network {
         first: usize,
     ) -> Result<Trace, ModelError> {
         self.check(&sites, input)?;
-        let mut dense = Vec::new();
-        let (start, tokens, rest) = match input {
-            Input::Rows(rows, indices) => {
-                let (start, tokens) = self.start(rows, indices, &mut dense)?;
-                (start, tokens, 1..sites.end)
-            }
+        let (mut start, rest) = match input {
+            Input::Rows(rows, indices) => (self.start(rows, indices)?, 1..sites.end),
             Input::Activations(pre) => {
                 let width = self.sites[sites.start].shape.inputs;
-                ((pre.to_vec(), [pre.len() / width, width]), None, sites.clone())
+                let shape = [pre.len() / width, width];
+                (Start { values: pre.to_vec(), shape, ..Start::default() }, sites.clone())
             }
         };
-        let leaf = self.tensor(start.0, start.1, &self.tracked).require_grad();
+        let values = std::mem::take(&mut start.values);
+        let leaf = self.tensor(values, start.shape, &self.tracked).require_grad();
         let output = (!rest.is_empty()).then(|| {
-            let mut pass = Pass::training(self, tokens.as_ref(), dropout.map(|d| (d, first)));
+            let mut pass = Pass::training(self, start.tokens.as_ref(), dropout.map(|d| (d, first)));
             pass.run(leaf.clone(), rest)
         });
-        Ok(Trace { sites, dense, tokens, leaf, output })
+        Ok(Trace { sites, start, leaf, output })
     }
 
-    /// What the first site makes of rows, with its shape: a pre-activation for each row, or a start for each word.
-    #[allow(clippy::type_complexity)] // numbers with their shape need no name of their own
-    fn start(
-        &self,
-        rows: &Rows,
-        indices: &[usize],
-        dense: &mut Vec<f32>,
-    ) -> Result<((Vec<f32>, [usize; 2]), Option<Tokens>), ModelError> {
+    /// Runs the first site on rows.
+    fn start(&self, rows: &Rows, indices: &[usize]) -> Result<Start, ModelError> {
         let Shape { inputs, outputs } = self.sites[0].shape;
         if rows.width() != inputs {
             let have = rows.width();
@@ -269,10 +295,18 @@ impl Network {
         }
         if let Spec::Attention(attention) = &self.spec {
             let tokens = Tokens::of(rows, indices, attention.tokens);
-            let start = tokens.embed(&self.sites[0].weight, &self.sites[0].bias);
-            return Ok(((start, [tokens.places(), outputs]), Some(tokens)));
+            let values = tokens.embed(&self.sites[0].weight, &self.sites[0].bias);
+            let shape = [tokens.places(), outputs];
+            return Ok(Start { values, shape, tokens: Some(tokens), ..Start::default() });
         }
-        Ok(((self.first_site(rows, indices, dense)?, [indices.len(), outputs]), None))
+        let mut start = Start { shape: [indices.len(), outputs], ..Start::default() };
+        start.rounded = self.sites[0].rounding.as_ref().map(|rounding| {
+            let rounded = rounding.rows(rows.select(indices));
+            (rounded, (0..indices.len()).collect())
+        });
+        let (rows, indices) = start.rounded.as_ref().map_or((rows, indices), |(rows, all)| (rows, all));
+        start.values = self.first_site(rows, indices, &mut start.dense)?;
+        Ok(start)
     }
 
     /// Carries the derivative `upstream` by a trace's output back through its sites: returns the derivative by
@@ -303,9 +337,12 @@ impl Network {
         };
         let mut flat = Vec::with_capacity(self.trainable(trace.sites));
         if let (Input::Rows(rows, indices), true) = (input, self.sites[0].trainable) {
-            match &trace.tokens {
+            let Start { tokens, rounded, dense, .. } = &trace.start;
+            // The weight's gradient is by what it was multiplied with.
+            let (rows, indices) = rounded.as_ref().map_or((rows, indices), |(rows, all)| (rows, all));
+            match tokens {
                 Some(tokens) => tokens.gradient(&into_leaf, self.sites[0].shape, &mut flat),
-                None => self.first_site_gradient((rows, indices, &trace.dense), &into_leaf, &mut flat)?,
+                None => self.first_site_gradient((rows, indices, dense), &into_leaf, &mut flat)?,
             }
         }
         for site in &self.sites[rest] {

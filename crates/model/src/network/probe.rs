@@ -6,7 +6,7 @@ use nlpress_text::Rows;
 
 use super::body::Pass;
 use super::tokens::Tokens;
-use super::{Network, host, lost};
+use super::{Network, Start, host, lost};
 use crate::ModelError;
 
 /// What to look at during a pass.
@@ -58,8 +58,8 @@ impl Network {
         if indices.is_empty() {
             return Err(ModelError::Data("there is no row".into()));
         }
-        let (start, tokens) = self.start(rows, indices, &mut Vec::new())?;
-        let start = self.tensor(start.0, start.1, &self.device);
+        let Start { values, shape, tokens, .. } = self.start(rows, indices)?;
+        let start = self.tensor(values, shape, &self.device);
         let mut probe = Probe { between: Some(block), ..Probe::default() };
         let mut pass = Pass::evaluating(self, tokens.as_ref());
         pass.probe = Some(&mut probe);
@@ -80,14 +80,14 @@ impl Network {
             return Err(ModelError::Data(format!("there is no site number {site}")));
         };
         let width = bound.shape.inputs;
-        let (start, tokens) = self.start(rows, indices, &mut Vec::new())?;
+        let Start { values, shape, tokens, .. } = self.start(rows, indices)?;
         if site == 0 {
             let Some(tokens) = tokens else { return Ok(rows.select(indices)) };
             let words: Vec<u32> = tokens.words().collect();
             let (offsets, ones) = ((0..=words.len()).collect(), vec![1.0; words.len()]);
             return Rows::new(width, offsets, words, ones).map_err(|e| ModelError::Data(e.to_string()));
         }
-        let start = self.tensor(start.0, start.1, &self.device);
+        let start = self.tensor(values, shape, &self.device);
         let mut probe = Probe { capture: Some(site), ..Probe::default() };
         let mut pass = Pass::evaluating(self, tokens.as_ref());
         pass.probe = Some(&mut probe);
@@ -119,14 +119,14 @@ impl Network {
         if let Some(bad) = sites.iter().find(|s| **s == 0 || **s >= self.sites.len()) {
             return Err(ModelError::Data(format!("site number {bad} has no inputs that units make")));
         }
-        let (start, tokens) = self.start(rows, indices, &mut Vec::new())?;
+        let Start { values, shape, tokens, .. } = self.start(rows, indices)?;
         let ones = |site: &usize| {
             let shape = [indices.len(), self.sites[*site].shape.inputs];
             let ones = TensorData::new(vec![1.0_f32; shape[0] * shape[1]], shape);
             (*site, Tensor::<2>::from_data(ones, &self.tracked).require_grad())
         };
         let mut probe = Probe { factors: sites.iter().map(ones).collect(), ..Probe::default() };
-        let start = self.tensor(start.0, start.1, &self.tracked);
+        let start = self.tensor(values, shape, &self.tracked);
         let mut pass = Pass::training(self, tokens.as_ref(), None);
         pass.probe = Some(&mut probe);
         let output = pass.run(start, 1..self.sites.len());

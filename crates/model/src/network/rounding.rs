@@ -31,6 +31,11 @@ impl Rounding {
         Some(Self { levels, step: matrix.activations(), factors, outliers })
     }
 
+    /// Each row to so many levels to either side of zero, the largest magnitude having all of them.
+    pub(super) fn dynamic(levels: i32) -> Self {
+        Self { levels: levels as f32, step: None, factors: Vec::new(), outliers: Vec::new() }
+    }
+
     /// Rounds feature rows.
     pub(super) fn rows(&self, rows: Rows) -> Rows {
         let mut outliers = Vec::new();

@@ -15,8 +15,8 @@ const SPARSE_BELOW: f64 = 0.25;
 const TILED_OUTPUTS: usize = 16;
 
 impl Network {
-    /// Pre-activation of the first site, `[indices, outputs]`, of rows that fit. Rows with gaps that it needs
-    /// without are left in `dense`.
+    /// Pre-activation of the first site, `[indices, outputs]`, of rows that fit and are as it takes them. Rows with gaps
+    /// that it needs without are left in `dense`.
     pub(super) fn first_site(
         &self,
         rows: &Rows,
@@ -24,16 +24,6 @@ impl Network {
         dense: &mut Vec<f32>,
     ) -> Result<Vec<f32>, ModelError> {
         let site = &self.sites[0];
-        let rounded;
-        let all: Vec<usize>;
-        let (rows, indices) = match &site.rounding {
-            Some(rounding) => {
-                rounded = rounding.rows(rows.select(indices));
-                all = (0..indices.len()).collect();
-                (&rounded, &all[..])
-            }
-            None => (rows, indices),
-        };
         if let Some(placed) = &site.on_device {
             rows.densify(indices.iter().copied(), dense);
             let input = self.tensor(dense.clone(), [indices.len(), rows.width()], &self.device);

@@ -9,29 +9,24 @@
 //! The error of each output counts in parts of what plain rounding makes of it, times its entries: then one weight of
 //! the deciding term fits every site. Outputs are independent, given their scales, so each keeps the learned integers
 //! only where they are better than the nearest.
+//!
+//! Only the two neighbours of a weight are ever tried, so the range decides what can be learned, and with two bits or
+//! less it decides most of it. There the range that the outputs feel least ([`awq::clip`]) is tried beside the one of
+//! least squared error, and each output takes what is off least on rows that were held back.
 
-use nlpress_model::{Model, Outline, SiteId};
-use nlpress_packed::Per;
-use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
+mod lanes;
+
+use nlpress_technique::{Family, Kind, StepError, parse};
 use serde::Deserialize;
 
-use crate::calibration::{ACTIVATIONS, Calibration};
-use crate::correct::Correct;
+use crate::calibration::ACTIVATIONS;
+use crate::candidates::{Choice, Task};
 use crate::lattice::{Coded, Lattice, Plain};
 use crate::moments::{Moments, off};
 use crate::rounding::Clip;
-use crate::samples::{self, Best, CORRECT, Calibrated, GRID, PER, SAMPLES, Task};
-use crate::{QuantError, settings};
-
-/// Where the sigmoid is stretched to, so that it reaches 0 and 1.
-const LOW: f32 = -0.1;
-const HIGH: f32 = 1.1;
-/// The share of the iterations in which nothing has to decide yet.
-const WARM: f64 = 0.2;
-/// The exponent of the deciding term after them, and at the end.
-const EXPONENTS: (f32, f32) = (20.0, 2.0);
-/// Outputs that are learned side by side.
-const LANES: usize = 32;
+use crate::samples::{CORRECT, Calibrated, GRID, PER, SAMPLES, Solver};
+use crate::{QuantError, awq, sites};
+use lanes::{LANES, Lanes};
 
 /// The technique's entry.
 pub const KIND: Kind = Kind {
@@ -44,7 +39,11 @@ pub const KIND: Kind = Kind {
     settings: &[
         GRID,
         PER,
-        ("clip", "\"mse\" (default): the range of least squared error; \"max\": the range of all entries"),
+        (
+            "clip",
+            "\"mse\": the range of least squared error, the default from 3 bits up; \"output\": the range that outputs feel \
+             least; \"max\": the range of all entries; by default, below 3 bits, \"mse\" and \"output\" are both tried",
+        ),
         ("iterations", "steps of learning, from 1 to 100000; 1000 by default"),
         ("rate", "learning rate, from 1e-6 to 1; 0.01 by default"),
         ("decide", "weight of the term that makes each variable decide, from 0 to 1000; 30 by default"),
@@ -52,28 +51,36 @@ pub const KIND: Kind = Kind {
         CORRECT,
         ACTIVATIONS,
     ],
-    parse: parse::<AdaRound>,
+    parse: parse::<Calibrated<AdaRound>>,
 };
 
-/// The technique's configuration.
+/// How it chooses.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(try_from = "Raw")]
-pub struct AdaRound {
-    calibrated: Calibrated,
-    clip: Clip,
+struct AdaRound {
+    /// The one to learn in; by the grid where there is none.
+    range: Option<Range>,
     learning: Learning,
+}
+
+/// The range that the scales of a weight cover.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Range {
+    /// By the entries alone.
+    Entries(Clip),
+    /// By how far off the outputs are.
+    Output,
+}
+
+fn read_range(word: &str) -> Result<Range, QuantError> {
+    let mse = ("mse", Range::Entries(Clip::Mse));
+    let ranges = [mse, ("output", Range::Output), ("max", Range::Entries(Clip::Max))];
+    sites::choose("clip", word, "\"mse\", \"output\" or \"max\"", &ranges)
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Raw {
-    grid: Option<String>,
-    #[serde(default, deserialize_with = "settings::per")]
-    per: Option<Per>,
-    samples: Option<usize>,
-    #[serde(default)]
-    correct: Correct,
-    activations: Option<Calibration>,
     clip: Option<String>,
     iterations: Option<u32>,
     rate: Option<f64>,
@@ -85,9 +92,7 @@ impl TryFrom<Raw> for AdaRound {
 
     fn try_from(raw: Raw) -> Result<Self, QuantError> {
         Ok(Self {
-            calibrated: Calibrated::read(raw.grid.as_deref(), raw.per, raw.samples, raw.correct)?
-                .fixing(raw.activations),
-            clip: samples::read_clip(raw.clip.as_deref())?,
+            range: raw.clip.as_deref().map(read_range).transpose()?,
             learning: Learning::new(
                 raw.iterations.unwrap_or(1000),
                 raw.rate.unwrap_or(0.01),
@@ -163,167 +168,38 @@ pub fn learn<E>(
     Ok(coded)
 }
 
-/// Some outputs of a weight, side by side.
-struct Lanes {
-    start: usize,
-    outputs: usize,
-    /// For each entry: whether it may move at all, the lower neighbour, and how far the next is, in weights.
-    live: Vec<[bool; LANES]>,
-    below: Vec<[i32; LANES]>,
-    step: Vec<[f32; LANES]>,
-    /// How far the lower neighbour is off the weight, in weights.
-    off: Vec<[f32; LANES]>,
-    /// The variables.
-    up: Vec<[f32; LANES]>,
-    /// What an error of each output counts.
-    counts: [f32; LANES],
-    /// Neighbours' distance in integers.
-    apart: i32,
-}
+impl Solver for AdaRound {
+    const KIND: Kind = KIND;
 
-impl Lanes {
-    fn new(plain: &Plain<'_>, coded: &Coded, errors: &[f64], start: usize) -> Self {
-        let (inputs, outputs) = plain.shape();
-        let mut this = Self {
-            start,
-            outputs: LANES.min(outputs - start),
-            live: vec![[false; LANES]; inputs],
-            below: vec![[0; LANES]; inputs],
-            step: vec![[0.0; LANES]; inputs],
-            off: vec![[0.0; LANES]; inputs],
-            up: vec![[0.0; LANES]; inputs],
-            counts: [0.0; LANES],
-            apart: 1,
-        };
-        for lane in 0..this.outputs {
-            let mut kept = 0.0;
-            for i in 0..inputs {
-                let at = i * outputs + start + lane;
-                let scale = f64::from(coded.scales[coded.lattice.scale_of(plain.shape(), at)]);
-                if !plain.kept(at) {
-                    continue;
-                }
-                kept += 1.0;
-                let value = f64::from(plain.values()[at]);
-                let (below, above) = coded.lattice.around(value / scale);
-                let apart = f64::from(above - below);
-                let part = ((value / scale - f64::from(below)) / apart).clamp(0.0, 1.0) as f32;
-                this.apart = above - below;
-                this.live[i][lane] = true;
-                this.below[i][lane] = below;
-                this.step[i][lane] = (apart * scale) as f32;
-                this.off[i][lane] = (f64::from(below) * scale - value) as f32;
-                this.up[i][lane] = -((HIGH - LOW) / (part - LOW) - 1.0).ln();
-            }
-            let error = errors[start + lane];
-            this.counts[lane] = if error > 0.0 { (kept / error) as f32 } else { 0.0 };
-        }
-        this
-    }
-
-    /// Learns the variables, given the inputs' mean products `[inputs, inputs]`.
-    fn learn(&mut self, square: &[f32], learning: Learning) {
-        let n = self.up.len();
-        let mut now = vec![[0.0_f32; LANES]; n];
-        let (mut first, mut second) = (vec![[0.0_f32; LANES]; n], vec![[0.0_f32; LANES]; n]);
-        let warm = f64::from(learning.iterations) * WARM;
-        let (mut decay1, mut decay2) = (1.0_f32, 1.0_f32);
-        for iteration in 0..learning.iterations {
-            for (i, now) in now.iter_mut().enumerate() {
-                let (off, step) = (&self.off[i], &self.step[i]);
-                for (lane, now) in now.iter_mut().enumerate() {
-                    *now = off[lane] + step[lane] * stretched(self.up[i][lane]);
-                }
-            }
-            let done = (f64::from(iteration) - warm) / (f64::from(learning.iterations) - warm);
-            let exponent = EXPONENTS.1 + (EXPONENTS.0 - EXPONENTS.1) * (1.0 - done.max(0.0)) as f32;
-            let decide = if done < 0.0 { 0.0 } else { learning.decide };
-            (decay1, decay2) = (decay1 * 0.9, decay2 * 0.999);
-            let rate = learning.rate * (1.0 - decay2).sqrt() / (1.0 - decay1);
-            for i in 0..n {
-                let mut pull = [0.0_f32; LANES];
-                for (square, now) in square[i * n..(i + 1) * n].iter().zip(&now) {
-                    for lane in 0..LANES {
-                        pull[lane] += square * now[lane];
-                    }
-                }
-                for lane in 0..LANES {
-                    let (sigmoid, up) = (sigmoid(self.up[i][lane]), &mut self.up[i][lane]);
-                    let raw = (HIGH - LOW) * sigmoid + LOW;
-                    let slope = if (0.0..=1.0).contains(&raw) {
-                        (HIGH - LOW) * sigmoid * (1.0 - sigmoid)
-                    } else {
-                        0.0
-                    };
-                    let side = 2.0 * raw.clamp(0.0, 1.0) - 1.0;
-                    // Of 1 - |side|^exponent.
-                    let term = if decide > 0.0 && side != 0.0 {
-                        -decide * 2.0 * exponent * side.abs().powf(exponent - 1.0) * side.signum()
-                    } else {
-                        0.0
-                    };
-                    let error = 2.0 * pull[lane] * self.counts[lane] * self.step[i][lane];
-                    let gradient = (error + term) * slope;
-                    let (m, v) = (&mut first[i][lane], &mut second[i][lane]);
-                    *m = 0.9 * *m + 0.1 * gradient;
-                    *v = 0.999 * *v + 0.001 * gradient * gradient;
-                    if self.live[i][lane] {
-                        *up -= rate * *m / (v.sqrt() + 1e-8);
-                    }
-                }
-            }
-        }
-    }
-
-    fn write(&self, coded: &mut Coded) {
-        let outputs = coded.shape.1;
-        for (i, live) in self.live.iter().enumerate() {
-            for lane in (0..self.outputs).filter(|lane| live[*lane]) {
-                let up = i32::from(stretched(self.up[i][lane]) >= 0.5) * self.apart;
-                coded.integers[i * outputs + self.start + lane] = self.below[i][lane] + up;
-            }
-        }
-    }
-}
-
-fn sigmoid(x: f32) -> f32 {
-    1.0 / (1.0 + (-x).exp())
-}
-
-fn stretched(x: f32) -> f32 {
-    ((HIGH - LOW) * sigmoid(x) + LOW).clamp(0.0, 1.0)
-}
-
-impl AdaRound {
-    fn choose<'a>(&self, task: &Task<'a>) -> Result<Best<'a>, StepError> {
-        let (plain, lattice) = (&task.plain, self.calibrated.lattice);
+    fn choose(&self, lattice: Lattice, task: &Task<'_>) -> Result<Choice, StepError> {
+        let plain = &task.plain;
         let whole = lattice.fit(plain, Clip::Max);
-        let mut best = task.best(lattice.nearest(plain, whole), "the nearest in the whole range");
-        let scales = lattice.fit(plain, self.clip);
-        if self.clip == Clip::Mse {
-            best.offer(lattice.nearest(plain, scales.clone()), "the nearest");
-        }
+        let mut best = task.best(lattice.nearest(plain, whole.clone()), "the nearest in the whole range");
+        let ranges = match self.range {
+            Some(range) => vec![range],
+            None if lattice.grid.bits() <= 2 => vec![Range::Entries(Clip::Mse), Range::Output],
+            None => vec![Range::Entries(Clip::Mse)],
+        };
         let mut tick = || task.progress("learning to round");
-        let sides = (lattice, scales);
-        best.offer(
-            learn((plain, task.moments), sides, self.learning, task.cx.threads, &mut tick)?,
-            "learned rounding",
-        );
-        Ok(best)
-    }
-}
-
-impl Technique for AdaRound {
-    fn needs(&self) -> Needs {
-        Needs { training: true, ..Needs::default() }
-    }
-
-    fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
-        self.calibrated.plan(before, on, problems)
-    }
-
-    fn apply(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
-        self.calibrated.pack(model, on, cx, &mut |task| Ok(self.choose(task)?.into()))
+        for range in ranges {
+            let (scales, nearest, learned) = match range {
+                Range::Entries(Clip::Max) => (whole.clone(), None, "learned rounding in the whole range"),
+                Range::Entries(Clip::Mse) => {
+                    (lattice.fit(plain, Clip::Mse), Some("the nearest"), "learned rounding")
+                }
+                Range::Output => {
+                    let scales = awq::clip(plain, lattice, task.moments);
+                    (scales, Some("the nearest in the best range"), "learned rounding in the best range")
+                }
+            };
+            if let Some(nearest) = nearest {
+                best.offer(lattice.nearest(plain, scales.clone()), nearest);
+            }
+            let sides = (plain, task.moments);
+            let coded = learn(sides, (lattice, scales), self.learning, task.cx.threads, &mut tick)?;
+            best.offer(coded, learned);
+        }
+        Ok(best.into())
     }
 }
 

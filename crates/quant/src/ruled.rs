@@ -1,0 +1,126 @@
+//! Techniques whose threshold and scale follow from the weights by a rule, step by step: one technique, and what sets
+//! them apart is the [`Fixed`] rule.
+
+use nlpress_model::{Model, Outline, SiteId};
+use nlpress_packed::{Grid, Per, Values};
+use nlpress_technique::{Cx, Needs, Problem, StepError, Technique, Tuning};
+use serde::Deserialize;
+use std::fmt::Debug;
+
+use crate::calibration::Calibration;
+use crate::lesson::Lesson;
+use crate::qat::{read_per, training};
+use crate::shadow::{Course, Rule};
+use crate::words::WordDropout;
+use crate::{QuantError, sites};
+
+/// The setting of a training that may be left out.
+pub(crate) const OR_NONE: &str = "training with rounded weights, as a training table; by default its learning rate is \
+    1e-2, its schedule \"linear\" and its clip_norm 1; its `dropout` replaces the network's. Sites that are not selected \
+    are trained as floats. `false`: no training";
+
+/// A rule without numbers of its own.
+pub(crate) trait Fixed: Rule + Copy + Default + Sync + 'static {
+    /// What it rounds to.
+    const GRID: Grid;
+}
+
+/// A technique that rounds by the rule `R`, and trains the network so.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "Raw", bound = "")]
+pub(crate) struct Ruled<R> {
+    per: Per,
+    train: Option<Tuning>,
+    distill: Option<Lesson>,
+    words: WordDropout,
+    activations: Option<Calibration>,
+    rule: std::marker::PhantomData<R>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    per: Option<String>,
+    train: Option<toml::Value>,
+    distill: Option<Lesson>,
+    #[serde(default)]
+    word_dropout: WordDropout,
+    activations: Option<Calibration>,
+}
+
+impl<R> TryFrom<Raw> for Ruled<R> {
+    type Error = QuantError;
+
+    fn try_from(raw: Raw) -> Result<Self, QuantError> {
+        let per = read_per(raw.per.as_deref())?;
+        let bad = |value: String, bound| QuantError::Setting { key: "train", value, bound };
+        let train = match raw.train {
+            None => Some(training(toml::Table::new())?),
+            Some(toml::Value::Boolean(false)) => None,
+            Some(toml::Value::Table(table)) => Some(training(table)?),
+            Some(other) => return Err(bad(other.to_string(), "a training table, or false for none")),
+        };
+        if train.is_none() && raw.distill.is_some() {
+            let bound = "a training table where distill is set: nothing is learnt without";
+            return Err(bad("false".into(), bound));
+        }
+        let words = raw.word_dropout;
+        if train.is_none() && !words.is_off() {
+            let bound = "a training table where word_dropout is set: nothing is left out without";
+            return Err(bad("false".into(), bound));
+        }
+        let rule = std::marker::PhantomData;
+        Ok(Self { per, train, distill: raw.distill, words, activations: raw.activations, rule })
+    }
+}
+
+impl<R: Fixed> Technique for Ruled<R> {
+    fn needs(&self) -> Needs {
+        let teacher = self.distill.as_ref().is_some_and(Lesson::needs_teacher);
+        let trains = self.train.is_some();
+        Needs { training: trains, validation: trains, teacher }
+    }
+
+    fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
+        let after = sites::plan(before, on, Values::int(R::GRID, self.per), problems);
+        Calibration::plan_if(self.activations.as_ref(), after, on)
+    }
+
+    fn apply(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
+        let course = Course {
+            tuning: self.train.as_ref(),
+            lesson: self.distill.as_ref(),
+            grid: R::GRID,
+            tensor: self.per == Per::Tensor,
+            words: self.words,
+            activations: self.activations.as_ref(),
+            start: &|_| Box::new(R::default()),
+        };
+        course.pack(model, on, cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn settings_are_checked_by_name() {
+        for kind in [crate::ternary::KIND, crate::binary::KIND] {
+            let read = |text: &str| (kind.parse)(&text.parse().unwrap()).map(|_| ());
+            assert_eq!(read("train = false"), Ok(()));
+            assert_eq!(read("per = 'tensor'\ntrain = { epochs = 3, dropout = 0.2 }\ndistill = {}"), Ok(()));
+            for (bad, says) in [
+                ("per = 'row'", "per is \"row\", but it must be \"channel\" or \"tensor\""),
+                ("train = true", "train is true, but it must be a training table, or false"),
+                ("train = { epochs = 0 }", "train: epochs is 0"),
+                (
+                    "train = false\ndistill = {}",
+                    "train is false, but it must be a training table where distill",
+                ),
+                ("distill = { share = 0.0 }", "share is 0"),
+            ] {
+                let message = read(bad).unwrap_err();
+                assert!(message.contains(says), "{message}");
+            }
+        }
+    }
+}

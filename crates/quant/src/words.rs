@@ -1,0 +1,131 @@
+//! Words that a step of training leaves out.
+//!
+//! Coarse weights overfit the words of their training rows: what keeps units from leaning on one another, dropout
+//! between the sites, does nothing for the first one, which has most of the weights and reads the words themselves. So
+//! each step leaves out some words of each row (Iyyer et al. 2015, "Deep Unordered Composition Rivals Syntactic
+//! Methods for Text Classification", section 3.2: word dropout).
+
+use nlpress_core::Seed;
+use nlpress_text::Rows;
+use nlpress_train::Objective;
+use serde::Deserialize;
+
+use crate::QuantError;
+
+/// What the setting is.
+pub(crate) const WORDS: (&str, &str) = (
+    "word_dropout",
+    "share of each text's words that a step of training leaves out, at least 0 and less than 1; 0 by default",
+);
+
+/// The share of words that are left out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
+#[serde(try_from = "f64")]
+pub(crate) struct WordDropout(f32);
+
+impl TryFrom<f64> for WordDropout {
+    type Error = QuantError;
+
+    fn try_from(share: f64) -> Result<Self, QuantError> {
+        if !(0.0..1.0).contains(&share) {
+            let bound = "at least 0 and less than 1";
+            return Err(QuantError::Setting { key: WORDS.0, value: share.to_string(), bound });
+        }
+        Ok(Self(share as f32))
+    }
+}
+
+impl WordDropout {
+    /// Whether every word stays.
+    pub(crate) fn is_off(self) -> bool {
+        self.0 == 0.0
+    }
+
+    /// Some rows without some of their words, each as long as it was; a row of which nothing would stay is left as it
+    /// is. Which words go depends on `seed` and `step` alone.
+    pub(crate) fn thinned(self, rows: &Rows, indices: &[usize], seed: Seed, step: u64) -> Rows {
+        let mut rng = seed.stream(step);
+        let (mut offsets, mut columns, mut values) = (vec![0], Vec::new(), Vec::new());
+        for i in indices {
+            let (row, start) = (rows.row(*i), values.len());
+            for (column, value) in row.columns.iter().zip(row.values) {
+                if rng.uniform() >= self.0 {
+                    columns.push(*column);
+                    values.push(*value);
+                }
+            }
+            let (was, is) = (length(row.values), length(&values[start..]));
+            if is > 0.0 {
+                values[start..].iter_mut().for_each(|x| *x *= was / is);
+            } else {
+                columns.truncate(start);
+                values.truncate(start);
+                columns.extend_from_slice(row.columns);
+                values.extend_from_slice(row.values);
+            }
+            offsets.push(values.len());
+        }
+        Rows::new(rows.width(), offsets, columns, values).expect("a part of rows is rows")
+    }
+}
+
+fn length(values: &[f32]) -> f32 {
+    values.iter().map(|x| x * x).sum::<f32>().sqrt()
+}
+
+/// An objective of rows that were taken out of others: `indices` are their numbers there.
+pub(crate) struct Renumbered<'a> {
+    pub(crate) objective: &'a dyn Objective,
+    pub(crate) indices: &'a [usize],
+}
+
+impl Objective for Renumbered<'_> {
+    fn loss(&self, rows: &[usize], n: usize, logits: &[f32], gradient: &mut [f32]) -> f64 {
+        let indices: Vec<usize> = rows.iter().map(|row| self.indices[*row]).collect();
+        self.objective.loss(&indices, n, logits, gradient)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_keep_their_length_and_lose_the_share() {
+        let values: Vec<f32> = (0..200 * 50).map(|i| (i % 7) as f32 * 0.1).collect();
+        let rows = Rows::from_dense(200, 50, &values).unwrap();
+        let all: Vec<usize> = (0..200).rev().collect();
+        let words = WordDropout::try_from(0.3).unwrap();
+        let thinned = words.thinned(&rows, &all, Seed(1), 4);
+        assert_eq!(thinned, words.thinned(&rows, &all, Seed(1), 4));
+        assert_ne!(thinned, words.thinned(&rows, &all, Seed(1), 5));
+        let left = thinned.nonzeros() as f64 / rows.nonzeros() as f64;
+        assert!((left - 0.7).abs() < 0.02, "{left}");
+        for (at, i) in all.iter().enumerate() {
+            let (was, is) = (rows.row(*i), thinned.row(at));
+            assert!((length(was.values) - length(is.values)).abs() < 1e-5);
+            assert!(is.columns.iter().all(|c| was.columns.contains(c)));
+        }
+    }
+
+    #[test]
+    fn a_row_never_loses_its_last_word() {
+        let rows = Rows::from_dense(3, 2, &[0.0, 2.0, 0.0, 0.0, 1.0, 0.0]).unwrap();
+        let words = WordDropout::try_from(0.99).unwrap();
+        for step in 0..20 {
+            assert_eq!(words.thinned(&rows, &[0, 1, 2], Seed(3), step), rows);
+        }
+        assert!(!words.is_off() && WordDropout::default().is_off());
+    }
+
+    #[test]
+    fn the_share_is_checked() {
+        for bad in ["1.0", "-0.1"] {
+            for kind in [crate::qat::KIND, crate::ternary::KIND, crate::binary::KIND] {
+                let read = (kind.parse)(&format!("word_dropout = {bad}").parse().unwrap());
+                let message = read.map(|_| ()).unwrap_err();
+                assert!(message.contains("word_dropout is"), "{message}");
+            }
+        }
+    }
+}
