@@ -5,7 +5,7 @@
 //! `max|x_i| · ‖w_i‖`, the most that they add to the outputs, and by `max|x_i|`, the step that they force upon the others
 //! (a large input of small weights is first in one and last in the other). On other training rows the site's outputs are
 //! computed as they ship, with 0, 1, 2, 4, … of either kept. None is kept unless the best of these lowers the
-//! mean squared error by a tenth; then the fewest whose error is within a twentieth of the best. The scales are fitted
+//! mean squared error by a tenth; then the fewest that bring nine tenths of what the best brings. The scales are fitted
 //! without the inputs that are kept, those of the weights and, where it is fixed, that of the activations.
 
 use nlpress_core::Measurement;
@@ -37,8 +37,8 @@ const INPUTS: usize = 2048;
 const BATCH: usize = 32;
 /// The error that keeping any must come down to, as a share of that of keeping none.
 const WORTH: f64 = 0.9;
-/// How much more than the least error is as good.
-const ENOUGH: f64 = 1.05;
+/// The share of the best gain that is as good as all of it.
+const ENOUGH: f64 = 0.9;
 
 /// How sites are packed, with up to `most` outliers each.
 #[derive(Clone, Copy, Debug)]
@@ -158,7 +158,8 @@ impl Search<'_> {
         let none = tried[0].0;
         let least = tried.iter().fold(f64::INFINITY, |least, (error, ..)| least.min(*error));
         let share = |error: f64| if none > 0.0 { error / none } else { 1.0 };
-        let enough = if least <= WORTH * none && none > 0.0 { ENOUGH * least } else { f64::INFINITY };
+        let pays = least <= WORTH * none && none > 0.0;
+        let enough = if pays { none - ENOUGH * (none - least) } else { f64::INFINITY };
         let place = tried.iter().position(|(error, ..)| *error <= enough).unwrap_or(0);
         let (error, kept, matrix) = tried.swap_remove(place);
         Ok(Found { matrix, kept, ratio: share(error), best: share(least) })
