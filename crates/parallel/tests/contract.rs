@@ -110,8 +110,13 @@ fn coded_gradients_are_fewer_bytes_and_threads_change_nothing() {
 fn stages_train_as_the_whole_network_does() {
     for (backend, bench) in benches() {
         let serial = train(&bench, &backend, &mut Serial::default(), true);
-        for stages in [1, 2, 3, 64] {
-            for micro_batches in [1, 2, 3, 10, 64] {
+        // How a batch is cut is the same everywhere; a device, which may be a slow driver in software, does a few.
+        let (all_stages, all_batches): (&[usize], &[usize]) = match backend.kind().is_cpu() {
+            true => (&[1, 2, 3, 64], &[1, 2, 3, 10, 64]),
+            false => (&[2, 64], &[1, 3, 64]),
+        };
+        for &stages in all_stages {
+            for &micro_batches in all_batches {
                 let run = || train(&bench, &backend, &mut ModelParallel::new(stages, micro_batches), true);
                 let model = run();
                 let distance = apart(&model, &serial, bench.valid(), &backend);
