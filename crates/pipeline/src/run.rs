@@ -299,7 +299,7 @@ fn measured(
         };
         finished.notes.extend(report::below_crossover(session));
         if !options.backend.kind().is_cpu() {
-            finished.notes.extend(on_device(&Network::bind(&first.model, &options.backend)));
+            finished.notes.extend(on_device(&Network::bind(&first.model, options.backend)));
         }
         if let Some(integers) = whole.get(row.id.as_str()) {
             Integers::report(integers, &mut finished);

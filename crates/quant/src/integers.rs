@@ -8,7 +8,7 @@
 //! wide as floats, win nothing in size: their use is arithmetic without floating point, and the comparison.
 //!
 //! A masked site keeps its sparsity: only the kept entries are stored, and only they count for the scales. A few inputs
-//! may stay 16-bit floats (`outliers`), which is chosen in [`outliers`](crate::outliers).
+//! may stay 16-bit floats (`outliers`), chosen as Dettmers et al. 2022 do, within a budget.
 
 use nlpress_model::{Model, Outline, SiteId};
 use nlpress_packed::{Grid, Per};
