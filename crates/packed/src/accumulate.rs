@@ -7,7 +7,7 @@ use crate::body::Body;
 use crate::finish::{Taken, rows_of};
 use crate::kernels::{GROUP, Kernels, Set, Touched, with_kernels};
 use crate::matrix::Store;
-use crate::multiply::room;
+use crate::multiply::{room, scatter};
 use crate::{Matrix, Scales, Scratch};
 
 /// One row of activations that are integers within `±127`.
@@ -77,10 +77,7 @@ impl Matrix {
         let found = room(sums_i32, body.width(self.outputs));
         if matches!(body, Body::Panels(_) | Body::Tiles(_)) {
             let row = room(bytes, self.inputs.next_multiple_of(GROUP));
-            row.fill(0);
-            for (&column, &level) in columns.iter().zip(levels) {
-                row[..self.inputs][column as usize] = level as i8;
-            }
+            scatter(columns, levels, |level| level as i8, self.inputs, row);
         }
         match body {
             Body::Rows { values: weights, stride, .. } => {

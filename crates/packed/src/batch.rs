@@ -9,7 +9,7 @@ use crate::body::{Body, QUAD, TILE};
 use crate::finish::whole;
 use crate::kernels::{Block, GROUP, Kernels, LANES, Set, with_kernels};
 use crate::matrix::Store;
-use crate::multiply::{add_bias, room};
+use crate::multiply::{add_bias, room, scatter};
 use crate::quantized::Quantized;
 use crate::{Input, Matrix, Scales, Scratch};
 use std::ops::Range;
@@ -216,10 +216,7 @@ impl<'a> Batch<'a> {
                 filled.copy_from_slice(values);
                 continue;
             }
-            filled.fill(0.0);
-            for (&column, &x) in columns.iter().zip(values) {
-                filled[column as usize] = x;
-            }
+            scatter(columns, values, |x| x, inputs, filled);
         }
         filled
     }
@@ -269,10 +266,7 @@ impl Quantities {
                 Input::Sparse { columns, values } => {
                     let values = means.weighted(columns, values, &mut scratch.weighted);
                     let (bytes, s) = means.bytes(kernels, values, &mut scratch.bytes);
-                    levels.fill(0);
-                    for (&column, &level) in columns.iter().zip(bytes) {
-                        levels[..inputs][column as usize] = level;
-                    }
+                    scatter(columns, bytes, |level| level, inputs, levels);
                     s
                 }
             };

@@ -271,11 +271,23 @@ fn spread<'a, X: Copy, Y: Copy + Default>(
     inputs: usize,
 ) -> &'a [Y] {
     let spread = room(room_for, inputs.next_multiple_of(GROUP));
-    spread.fill(Y::default());
-    for (&column, &x) in row.columns.iter().zip(numbers) {
-        spread[..inputs][column as usize] = as_number(x);
-    }
+    scatter(row.columns, numbers, as_number, inputs, spread);
     spread
+}
+
+/// Numbers at their columns, of which there are `inputs`, and zeros everywhere else; `numbers` stand for the values.
+pub(crate) fn scatter<X: Copy, Y: Copy + Default>(
+    columns: &[u32],
+    numbers: &[X],
+    as_number: impl Fn(X) -> Y,
+    inputs: usize,
+    row: &mut [Y],
+) {
+    row.fill(Y::default());
+    let row = &mut row[..inputs];
+    for (&column, &x) in columns.iter().zip(numbers) {
+        row[column as usize] = as_number(x);
+    }
 }
 
 pub(crate) fn add_bias(sums: &[f32], bias: &[f32], out: &mut [f32]) {

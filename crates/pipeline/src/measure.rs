@@ -30,7 +30,7 @@ pub struct Served<'a> {
 impl<'a> Served<'a> {
     /// Serves encoded documents from a session.
     pub fn new(session: &'a Session, rows: &'a Rows, documents: &'a [Document]) -> Self {
-        let logits = vec![0.0; session.outline().spec.outputs()];
+        let logits = vec![0.0; BATCH * session.outline().spec.outputs()];
         Self { session, rows, documents, scratch: Scratch::default(), logits }
     }
 
@@ -50,7 +50,6 @@ impl Subject for Served<'_> {
     fn batch(&mut self, call: usize) -> Outcome {
         // So many rows in their order, and from the first again after the last.
         let outputs = self.session.outline().spec.outputs();
-        self.logits.resize(BATCH * outputs, 0.0);
         let (mut first, mut done) = (call * BATCH % self.rows.len(), 0);
         while done < BATCH {
             let range = first..self.rows.len().min(first + BATCH - done);

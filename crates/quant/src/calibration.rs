@@ -12,7 +12,7 @@ use nlpress_technique::{Cx, StepError};
 use nlpress_text::Rows;
 use serde::Deserialize;
 
-use crate::QuantError;
+use crate::{QuantError, sites};
 
 /// Rows of one pass, and of one step of the moving average.
 const BATCH: usize = 32;
@@ -235,12 +235,11 @@ impl Calibration {
     /// [`StepError`] when asked to stop, or the network cannot run.
     fn apply(&self, mut model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
         let rows = cx.draw(self.samples);
-        let names: Vec<SiteId> = model.layers().iter().map(|l| l.id.clone()).collect();
-        let selected: Vec<usize> = (0..names.len()).filter(|s| on.contains(&names[*s])).collect();
+        let selected = sites::selected(&model, on)?;
         for (done, &site) in selected.iter().enumerate() {
             cx.progress("calibrating", done, selected.len())?;
-            let id = &names[site];
-            let Some(layer) = model.layer(id) else { continue };
+            let layer = &model.layers()[site];
+            let id = &layer.id.clone();
             let Weight::Packed { scheme, matrix } = &layer.weight else { continue };
             let Some(grid) = scheme.values.grid() else { continue };
             let levels = grid.activation_levels();

@@ -95,16 +95,12 @@ impl Search<'_> {
                 drawn.len()
             )));
         }
-        let names: Vec<SiteId> = model.layers().iter().map(|l| l.id.clone()).collect();
-        if let Some(id) = on.iter().find(|id| !names.contains(id)) {
-            return Err(StepError::Failed(format!("site {id}: there is no such site")));
-        }
-        let selected: Vec<usize> = (0..names.len()).filter(|s| on.contains(&names[*s])).collect();
+        let selected = sites::selected(&model, on)?;
         let mut totals = sites::Totals::default();
         for (done, &site) in selected.iter().enumerate() {
             cx.progress("choosing outliers", done, selected.len())?;
-            let id = &names[site];
             let layer = &model.layers()[site];
+            let id = &layer.id.clone();
             let form = layer.weight.form();
             let failed = |why: String| StepError::Failed(format!("site {id}: {why}"));
             let index = sites::index(form).ok_or_else(|| failed(format!("it is already {form}")))?;

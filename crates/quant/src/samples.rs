@@ -155,13 +155,9 @@ impl<S: Solver> Calibrated<S> {
     /// Packs the selected sites in the order of the forward pass, each with what the solver makes of it and of the
     /// inputs that the sites before it now give.
     fn pack(&self, mut model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
-        if let Some(id) = on.iter().find(|id| model.layer(id).is_none()) {
-            return Err(StepError::Failed(format!("site {id}: there is no such site")));
-        }
+        let selected = sites::selected(&model, on)?;
         let mut done: BTreeMap<SiteId, Coded> = BTreeMap::new();
         let mut totals = sites::Totals::default();
-        let selected: Vec<usize> =
-            (0..model.layers().len()).filter(|i| on.contains(&model.layers()[*i].id)).collect();
         for (count, &site) in selected.iter().enumerate() {
             let [solved, unseen, moments] = self.look(&model, site, cx)?;
             let layer = &model.layers()[site];

@@ -43,6 +43,18 @@ pub(crate) fn missing(before: &Outline, id: &SiteId) -> Problem {
 /// Makes a matrix of a layer, its mask where it has one, and the index to pack it with.
 pub(crate) type Make<'a> = dyn Fn(&Layer, Option<&[bool]>, Index) -> Result<Matrix, QuantError> + 'a;
 
+/// The numbers of the selected sites, in the order of the network.
+///
+/// # Errors
+/// [`StepError::Failed`] for a site that is not there.
+pub(crate) fn selected(model: &Model, on: &[SiteId]) -> Result<Vec<usize>, StepError> {
+    if let Some(id) = on.iter().find(|id| model.layer(id).is_none()) {
+        return Err(StepError::Failed(format!("site {id}: there is no such site")));
+    }
+    let layers = model.layers().iter().enumerate();
+    Ok(layers.filter(|(_, layer)| on.contains(&layer.id)).map(|(site, _)| site).collect())
+}
+
 /// Packs the selected sites with `make`.
 pub(crate) fn pack(
     model: Model,

@@ -3,7 +3,7 @@
 use crate::attention;
 use nlpress_artifact::Layer;
 use nlpress_outline::Spec;
-use nlpress_packed::{Batch, Input, Scratch as Products};
+use nlpress_packed::{Batch, Scratch as Products};
 use nlpress_text::Rows;
 use std::ops::Range;
 
@@ -37,23 +37,8 @@ impl Network {
         if let Spec::Attention(spec) = &self.spec {
             return attention::logits(self, spec, columns, values, out, scratch);
         }
-        let Activations { before, after, products, .. } = scratch;
-        let mut width = 0;
-        for (n, layer) in self.layers.iter().enumerate() {
-            let input =
-                if n == 0 { Input::Sparse { columns, values } } else { Input::Dense(&before[..width]) };
-            if n + 1 == self.layers.len() {
-                layer.matrix.multiply(input, &layer.bias, out, products);
-                return;
-            }
-            width = layer.bias.len();
-            let out = room(after, width);
-            layer.matrix.multiply(input, &layer.bias, out, products);
-            if !self.follows_factor[n + 1] {
-                relu(out);
-            }
-            std::mem::swap(before, after);
-        }
+        let offsets = &[0, columns.len()];
+        self.forward(Batch::Sparse { offsets, columns, values }, 1, out, scratch);
     }
 
     /// The logits of consecutive rows, `[rows, outputs]`: what [`logits`](Network::logits) makes of each.
@@ -72,17 +57,22 @@ impl Network {
             return;
         }
         let offsets = &rows.offsets()[range.start..=range.end];
-        let first = Batch::Sparse { offsets, columns: rows.columns(), values: rows.values() };
+        let batch = Batch::Sparse { offsets, columns: rows.columns(), values: rows.values() };
+        self.forward(batch, range.len(), out, scratch);
+    }
+
+    /// The logits of so many rows, by a chain of sites.
+    fn forward(&self, first: Batch<'_>, rows: usize, out: &mut [f32], scratch: &mut Activations) {
         let Activations { before, after, products, .. } = scratch;
         let mut width = 0;
         for (n, layer) in self.layers.iter().enumerate() {
-            let batch = if n == 0 { first } else { Batch::Dense(&before[..range.len() * width]) };
+            let batch = if n == 0 { first } else { Batch::Dense(&before[..rows * width]) };
             if n + 1 == self.layers.len() {
                 layer.matrix.multiply_rows(batch, &layer.bias, out, products);
                 return;
             }
             width = layer.bias.len();
-            let out = room(after, range.len() * width);
+            let out = room(after, rows * width);
             layer.matrix.multiply_rows(batch, &layer.bias, out, products);
             if !self.follows_factor[n + 1] {
                 relu(out);

@@ -17,7 +17,7 @@ pub(crate) use panels::Panels;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 pub(crate) use panels::UNROLL;
 pub(crate) use strips::Strips;
-pub(crate) use tiles::{QUAD, TILE, Tiles};
+pub(crate) use tiles::{QUAD, TILE, Tiles, lay_out};
 
 use crate::kernels::LANES;
 use std::fmt;

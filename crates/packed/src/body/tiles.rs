@@ -23,16 +23,12 @@ pub(crate) struct Tiles<T> {
 }
 
 impl<T: Element> Tiles<T> {
-    /// From rows of `stride` values.
+    /// From rows of `stride` values, those beyond the outputs zeros.
     pub(crate) fn new(rows: &[T], stride: usize, mask: Option<Mask>, inputs: usize, outputs: usize) -> Self {
         let tiles = inputs.div_ceil(QUAD) * outputs.div_ceil(LANES);
         let mut all = Self { values: vec![T::default(); tiles * TILE], mask, inputs, outputs };
-        for (row, values) in rows.chunks_exact(stride).enumerate() {
-            for (column, &value) in values[..outputs].iter().enumerate() {
-                let at = all.place(row, column);
-                all.values[at] = value;
-            }
-        }
+        let size = all.panel();
+        lay_out(rows, stride, 0, &mut all.values, size);
         all
     }
 
@@ -64,5 +60,19 @@ impl<T: Element> Tiles<T> {
         let mut rows = vec![T::default(); self.inputs * stride];
         self.visit(|row, column, value| rows[row * stride + column] = value);
         rows
+    }
+}
+
+/// Lays out the columns of rows of `stride` values as panels of `size`, of which there are as many as `tiles` has room
+/// for, from panel `from` on.
+pub(crate) fn lay_out<T: Element>(rows: &[T], stride: usize, from: usize, tiles: &mut [T], size: usize) {
+    for (panel, tiles) in tiles.chunks_exact_mut(size).enumerate().skip(from) {
+        tiles.fill(T::default());
+        for (input, row) in rows.chunks(stride).enumerate() {
+            let tile = &mut tiles[input / QUAD * TILE..][..TILE];
+            for (column, &value) in row.iter().skip(panel * LANES).take(LANES).enumerate() {
+                tile[column * QUAD + input % QUAD] = value;
+            }
+        }
     }
 }

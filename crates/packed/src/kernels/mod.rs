@@ -19,7 +19,7 @@ mod sets;
 mod x86_bytes;
 
 use crate::Scales;
-use crate::body::{Chunks, Panels, Strips, Tiles};
+use crate::body::{Chunks, Panels, Strips, Tiles, lay_out};
 use crate::quantize::{quantize, quantize_at, quantize_bytes_at};
 
 #[cfg(target_arch = "aarch64")]
@@ -73,13 +73,8 @@ pub(crate) trait Kernels: Copy {
     /// sums, each to the bit what `rows_f32` makes of the non-zeros (but for the sign of a zero). Only where there
     /// [are](Kernels::has_float_blocks) such blocks.
     fn block_f32(self, weights: &[f32], stride: usize, rows: &[f32], sums: &mut [f32]) {
-        let inputs = weights.len() / stride;
-        for (row, sums) in rows.chunks_exact(inputs).zip(sums.chunks_exact_mut(stride)) {
-            sums.fill(0.0);
-            for (weights, &x) in weights.chunks_exact(stride).zip(row) {
-                sums.iter_mut().zip(weights).for_each(|(sum, &w)| *sum += x * w);
-            }
-        }
+        let _ = (weights, stride, rows, sums);
+        unreachable!("only called where there are such blocks");
     }
 
     /// As `rows_f32`, in integers: `levels` and weights are within `±127`.
@@ -150,29 +145,32 @@ pub(crate) trait Kernels: Copy {
 
     /// As `panels_f32`, where all weights are there.
     fn tiles_f32(self, tiles: &Tiles<f32>, row: &[f32], sums: &mut [f32]) {
-        portable::tiles(tiles, row, sums, |x, w| x * w);
+        portable::tiles(&tiles.values, tiles.panel(), row, sums, |x, w| x * w);
     }
 
     /// As `tiles_f32`, in integers: `row` is within `±127`, and so are weights, or `narrow`: within `±`[`NARROW`].
     fn tiles_i8(self, tiles: &Tiles<i8>, row: &[i8], narrow: bool, sums: &mut [i32]) {
         let _ = narrow;
-        portable::tiles(tiles, row, sums, |x, w| i32::from(x) * i32::from(w));
+        portable::tiles(&tiles.values, tiles.panel(), row, sums, |x, w| i32::from(x) * i32::from(w));
     }
 
     /// As `tiles_i8`, for each row of a block: the sums of row `r` are at `sums[r · width..]`, as many as the block
     /// has outputs.
     fn block_i8(self, block: Block<'_>, sums: &mut [i32], width: usize) {
-        portable::block_i8(block, sums, width);
+        let Block { weights, size, rows, stride, .. } = block;
+        for (row, sums) in rows.chunks_exact(stride).zip(sums.chunks_mut(width)) {
+            portable::tiles(weights, size, row, sums, |x, w| i32::from(x) * i32::from(w));
+        }
     }
 
     /// Lays out the first columns of rows of `stride` weights, up to where the tiles are full, as panels of `size`.
     fn pack_i8(self, rows: &[i8], stride: usize, tiles: &mut [i8], size: usize) {
-        portable::pack_i8(rows, stride, 0, tiles, size);
+        lay_out(rows, stride, 0, tiles, size);
     }
 
     /// As `tiles_f32`, in long integers.
     fn tiles_i32(self, tiles: &Tiles<i32>, row: &[i32], sums: &mut [i64]) {
-        portable::tiles(tiles, row, sums, |x, w| i64::from(x) * i64::from(w));
+        portable::tiles(&tiles.values, tiles.panel(), row, sums, |x, w| i64::from(x) * i64::from(w));
     }
 
     /// The product of two vectors of the same length.

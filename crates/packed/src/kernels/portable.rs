@@ -1,8 +1,8 @@
 //! Loops in plain safe code, for any processor; compilers turn them into whatever vectors there are.
 
-use super::{Block, LANES, Rescale};
+use super::{LANES, Rescale};
 use crate::Scales;
-use crate::body::{CHUNK, Chunks, Element, Panels, QUAD, Strips, TILE, Tiles};
+use crate::body::{CHUNK, Chunks, Element, Panels, QUAD, Strips, TILE};
 use crate::quantize::{INT8_LEVELS, ROUNDER};
 use std::ops::AddAssign;
 
@@ -124,59 +124,22 @@ pub(crate) fn panels<W: Element, X: Copy, S: AddAssign + Default>(
     }
 }
 
-/// As [`panels`], where all weights are there.
+/// As [`panels`], where all weights are there, in panels of `size`.
 #[inline(always)]
 pub(crate) fn tiles<W: Element, X: Copy, S: AddAssign + Default>(
-    tiles: &Tiles<W>,
+    weights: &[W],
+    size: usize,
     row: &[X],
     sums: &mut [S],
     product: impl Fn(X, W) -> S,
 ) {
-    let panels = tiles.values.chunks_exact(tiles.panel());
-    for (panel, sums) in panels.zip(sums.chunks_exact_mut(LANES)) {
+    for (panel, sums) in weights.chunks_exact(size).zip(sums.chunks_exact_mut(LANES)) {
         sums.iter_mut().for_each(|sum| *sum = S::default());
         for (tile, row) in panel.chunks_exact(TILE).zip(row.chunks_exact(QUAD)) {
             for (sum, weights) in sums.iter_mut().zip(tile.chunks_exact(QUAD)) {
                 for (&x, &w) in row.iter().zip(weights) {
                     *sum += product(x, w);
                 }
-            }
-        }
-    }
-}
-
-/// Each row of a block times all its panels.
-#[inline(always)]
-pub(crate) fn block_i8(block: Block<'_>, sums: &mut [i32], width: usize) {
-    let Block { weights, size, rows, stride, .. } = block;
-    for (row, sums) in rows.chunks_exact(stride).zip(sums.chunks_mut(width)) {
-        for (panel, sums) in weights.chunks_exact(size).zip(sums.as_chunks_mut::<LANES>().0) {
-            *sums = panel_i8(panel, row);
-        }
-    }
-}
-
-/// A row times the eight outputs of a panel.
-#[inline(always)]
-pub(crate) fn panel_i8(panel: &[i8], row: &[i8]) -> [i32; LANES] {
-    let mut sums = [0; LANES];
-    for (tile, row) in panel.as_chunks::<TILE>().0.iter().zip(row.as_chunks::<QUAD>().0) {
-        for (sum, weights) in sums.iter_mut().zip(tile.as_chunks::<QUAD>().0) {
-            *sum += dot_i8(row, weights);
-        }
-    }
-    sums
-}
-
-/// Lays out columns of rows of `stride` weights as panels of `size`, from panel `from` on.
-#[inline(always)]
-pub(crate) fn pack_i8(rows: &[i8], stride: usize, from: usize, tiles: &mut [i8], size: usize) {
-    for (panel, tiles) in tiles.chunks_exact_mut(size).enumerate().skip(from) {
-        tiles.fill(0);
-        for (input, row) in rows.chunks(stride).enumerate() {
-            let tile = &mut tiles[input / QUAD * TILE..][..TILE];
-            for (column, &weight) in row[panel * LANES..][..LANES].iter().enumerate() {
-                tile[column * QUAD + input % QUAD] = weight;
             }
         }
     }

@@ -14,7 +14,7 @@ use super::Rescale;
 use super::cuts::{self, Block, Touched};
 use super::x86_bytes::byte_loops;
 use super::{GROUP, Kernels, LANES, portable};
-use crate::body::{Chunks, Panels, QUAD, Strips, TILE, Tiles, UNROLL};
+use crate::body::{Chunks, Panels, QUAD, Strips, TILE, Tiles, UNROLL, lay_out};
 use bytemuck::must_cast;
 use std::arch::x86_64::*;
 use steps::{
@@ -139,7 +139,7 @@ impl Kernels for Avx2 {
     fn pack_i8(self, rows: &[i8], stride: usize, tiles: &mut [i8], size: usize) {
         // SAFETY: as in `rows_f32`.
         let done = unsafe { pack_fours(rows, stride, tiles, size) };
-        portable::pack_i8(rows, stride, done, tiles, size);
+        lay_out(rows, stride, done, tiles, size);
     }
 
     fn dot(self, a: &[f32], b: &[f32]) -> f32 {
