@@ -51,12 +51,12 @@ impl Matrix {
     /// other, dense rows not as many entries as the matrix has inputs, or sparse ones a column beyond them: mistakes of
     /// the caller.
     pub fn multiply_rows(&self, batch: Batch<'_>, bias: &[f32], out: &mut [f32], scratch: &mut Scratch) {
+        let rows = batch.rows(self.inputs);
+        if rows == 1 {
+            return self.multiply(batch.row(0, self.inputs), bias, out, scratch);
+        }
         assert_eq!(bias.len(), self.outputs, "one bias for each output");
-        assert_eq!(
-            out.len(),
-            batch.rows(self.inputs) * self.outputs,
-            "one place for each output of each row"
-        );
+        assert_eq!(out.len(), rows * self.outputs, "one place for each output of each row");
         if let Some(outliers) = self.outliers() {
             return outliers.multiply_rows(self, batch, (bias, out), scratch);
         }
@@ -186,8 +186,9 @@ impl<'a> Batch<'a> {
         match self {
             Self::Sparse { offsets, .. } => offsets.len().saturating_sub(1),
             Self::Dense(rows) => {
-                assert!(rows.len().is_multiple_of(inputs), "one activation for each input of each row");
-                rows.len() / inputs
+                let count = rows.len() / inputs;
+                assert_eq!(rows.len(), count * inputs, "one activation for each input of each row");
+                count
             }
         }
     }
