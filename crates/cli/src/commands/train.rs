@@ -42,6 +42,7 @@ pub(crate) fn train(arguments: Train) -> anyhow::Result<()> {
 
     let provenance = Provenance {
         recipe_sha256: files::sha256_hex(serde_json::json!([config, spec]).to_string().as_bytes()),
+        start_sha256: None,
         data_sha256: prepared.corpus.sha256.clone(),
         seed: seed.0,
         technique: "train".into(),

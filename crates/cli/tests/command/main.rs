@@ -5,6 +5,12 @@
 mod artifacts;
 mod happy;
 mod hostile;
+#[cfg(target_os = "linux")]
+mod outputs;
+mod recipes;
+mod resume;
+#[cfg(target_os = "linux")]
+mod signals;
 #[cfg(unix)]
 mod stopped;
 mod world;
