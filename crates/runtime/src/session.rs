@@ -1,5 +1,6 @@
 //! An artifact that answers.
 
+use crate::decision::Decision;
 use crate::network::{Activations, Network};
 use crate::{RuntimeError, scores};
 use nlpress_artifact::{Artifact, Layer, Provenance};
@@ -25,6 +26,7 @@ pub struct Session {
     outline: Outline,
     network: Network,
     labels: Vec<String>,
+    threshold: Option<f64>,
     encoder: Encoder,
     provenance: Provenance,
     idle: Mutex<Vec<Scratch>>,
@@ -40,10 +42,17 @@ pub struct Scratch {
     scores: Vec<f32>,
 }
 
+impl Scratch {
+    pub(crate) fn text(&mut self) -> &mut nlpress_text::Scratch {
+        &mut self.text
+    }
+}
+
 /// The answer to a text.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Prediction<'s> {
-    /// The class with the highest score, counted from 0.
+    /// The class, counted from 0: the one with the highest score; of an artifact with a threshold, the second
+    /// where its score is above that.
     pub class: usize,
     /// Its label.
     pub label: &'s str,
@@ -76,6 +85,7 @@ impl Session {
             network: Network::new(artifact.outline.spec.clone(), artifact.layers),
             outline: artifact.outline,
             labels: artifact.labels,
+            threshold: artifact.threshold,
             encoder,
             provenance: artifact.provenance,
             idle: Mutex::default(),
@@ -86,6 +96,16 @@ impl Session {
     /// Names of the classes.
     pub fn labels(&self) -> &[String] {
         &self.labels
+    }
+
+    /// The score above which the second of two classes is the answer, where it is not one half.
+    pub fn threshold(&self) -> Option<f64> {
+        self.threshold
+    }
+
+    /// The class that one row of logits names, counted from 0; the same rule as in [`predict`](Session::predict).
+    pub fn class(&self, logits: &[f32]) -> usize {
+        self.decision().class(logits)
     }
 
     /// The network and the form of its sites.
@@ -221,13 +241,17 @@ impl Session {
         Ok(())
     }
 
+    pub(crate) fn decision(&self) -> Decision {
+        Decision::by(self.threshold)
+    }
+
     pub(crate) fn network(&self) -> &Network {
         &self.network
     }
 
     fn predict_with(&self, text: &str, scratch: &mut Scratch) -> Prediction<'_> {
         let scores = self.score(text, scratch).to_vec();
-        let class = scores::best(&scores);
+        let class = self.class(&scratch.logits);
         Prediction { class, label: &self.labels[class], scores }
     }
 
