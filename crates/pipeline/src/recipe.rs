@@ -260,7 +260,7 @@ impl Recipe {
     pub fn open(path: &Path) -> Result<Self, RecipeError> {
         let file = path.display().to_string();
         let refuse = |why: String| RecipeError { file: file.clone(), line: None, why };
-        let bytes = files::read_bounded(path, LARGEST).map_err(|e| refuse(e.to_string()))?;
+        let bytes = files::read_stream_bounded(path, LARGEST).map_err(|e| refuse(e.to_string()))?;
         let text = String::from_utf8(bytes).map_err(|e| {
             let before = &e.as_bytes()[..e.utf8_error().valid_up_to()];
             let line = 1 + before.iter().filter(|b| **b == b'\n').count();
