@@ -180,6 +180,14 @@ pub(crate) struct Train {
     /// End after this many epochs without a better validation loss, and keep the best.
     #[arg(long, value_name = "EPOCHS")]
     pub(crate) patience: Option<u32>,
+    /// Weights of the classes in the loss: `balanced` for the inverse of their frequency, or `LABEL=WEIGHT,…`, where a
+    /// label that is not named weighs 1.
+    #[arg(long, value_name = "WEIGHTS")]
+    pub(crate) class_weights: Option<String>,
+    /// Where a model of two classes decides for the second: a score such as 0.3, or chosen on the validation documents
+    /// for `f1` (of the second class, in byte order), `macro-f1` or `balanced-accuracy`. The artifact keeps it.
+    #[arg(long, value_name = "AIM")]
+    pub(crate) threshold: Option<String>,
     /// Scale gradients down to this Euclidean norm.
     #[arg(long, value_name = "NORM", value_parser = finite)]
     pub(crate) clip_norm: Option<f64>,
@@ -214,16 +222,46 @@ pub(crate) enum Shape {
 pub(crate) struct Predict {
     /// The artifact.
     pub(crate) artifact: PathBuf,
-    /// Texts; without any, every line of standard input is one.
+    /// Texts; without any, every line of standard input is one, and is answered as it comes.
     pub(crate) texts: Vec<String>,
+    #[command(flatten)]
+    pub(crate) rows: Rows,
+    /// Print so many classes a text, with their scores: the answer first, then by score.
+    #[arg(long, value_name = "K", value_parser = at_least_one, conflicts_with = "integers")]
+    pub(crate) top: Option<usize>,
+    /// Name no class whose score is below this: `-` stands in its place, null in JSON.
+    #[arg(long, value_name = "SCORE", value_parser = share, conflicts_with = "integers")]
+    pub(crate) threshold: Option<f32>,
+    /// Print how many tokens of the text the artifact knows. JSON always has it.
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) known: bool,
+    /// Print the N words that decided (5 when not given), with what each added to the logit of the class. Exact for
+    /// linear models, value times slope for hidden layers.
+    #[arg(
+        long,
+        value_name = "N",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "5",
+        value_parser = at_least_one,
+        conflicts_with = "integers"
+    )]
+    pub(crate) explain: Option<usize>,
+    /// Print the text, on one line, after its answer.
+    #[arg(long)]
+    pub(crate) with_text: bool,
+    /// Stop at the first line that is no text, in place of answering the others.
+    #[arg(long, conflicts_with_all = ["texts", "data"])]
+    pub(crate) strict: bool,
     /// Answer in integers alone, from counts of words to logits; every site needs integers of up to 8 bits and a
     /// fixed scale of its activations. What is printed beside the label is then the winning logit.
     #[arg(long)]
     pub(crate) integers: bool,
-    /// Print one JSON object a text, with all scores, or with all logits in integers.
+    /// Print one JSON object a text, with all scores (or with all logits in integers), the tokens and how many of them
+    /// are known.
     #[arg(long)]
     pub(crate) json: bool,
-    /// Threads to use.
+    /// Threads to use. Answers and their order do not depend on it.
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = threads)]
     pub(crate) threads: usize,
 }
@@ -234,16 +272,35 @@ pub(crate) struct Eval {
     pub(crate) artifact: PathBuf,
     #[command(flatten)]
     pub(crate) labelled: Labelled,
+    /// What happens to documents whose label the artifact does not know.
+    #[arg(long, default_value = "skip", value_name = "HOW")]
+    pub(crate) unknown_labels: UnknownLabels,
     /// Another artifact, to say how often the two agree.
     #[arg(long, value_name = "ARTIFACT")]
     pub(crate) against: Option<PathBuf>,
+    /// Write the documents that were classified wrongly into this file (.jsonl, .csv or .tsv): text, label, prediction,
+    /// its score, and where the document stands.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) errors: Option<PathBuf>,
     /// Answer in integers alone, from counts of words to logits; every site needs integers of up to 8 bits and a
     /// fixed scale of its activations.
     #[arg(long)]
     pub(crate) integers: bool,
-    /// Print `{"quality": …}` as in report.json.
+    /// Print `{"quality": …}` as in report.json, and everything else that is found, as JSON.
     #[arg(long)]
     pub(crate) json: bool,
+    /// Threads to use; all processors when not given. Results do not depend on it.
+    #[arg(long, value_name = "N", value_parser = threads)]
+    pub(crate) threads: Option<usize>,
+}
+
+/// What happens to documents whose label the artifact does not know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum UnknownLabels {
+    /// They are counted and left out.
+    Skip,
+    /// They are counted as wrong.
+    Wrong,
 }
 
 #[derive(Debug, Args)]
@@ -297,6 +354,15 @@ pub(crate) struct Techniques {
 pub(crate) struct Rss {
     /// The artifact.
     pub(crate) artifact: PathBuf,
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|n| *n > 0).ok_or_else(|| "it must be a number of 1 or more".into())
+}
+
+/// A number from 0 to 1.
+fn share(text: &str) -> Result<f32, String> {
+    text.parse().ok().filter(|x| (0.0..=1.0).contains(x)).ok_or_else(|| "it must be a number from 0 to 1".into())
 }
 
 /// A number that JSON can carry.

@@ -3,6 +3,7 @@
 //! Logits are `[rows, outputs]`, row after row. One output is a binary classifier: class 1 when its logit is
 //! greater than 0. More outputs are one class each: the greatest wins, the first among equals.
 
+use crate::calibration::probabilities;
 use crate::error::{EvalError, check_length};
 
 /// How well logits match labels.
@@ -104,6 +105,13 @@ fn check_logits(logits: &[f32], outputs: usize) -> Result<(), EvalError> {
         Some(at) => Err(EvalError::NotFinite { row: at / outputs, value: f64::from(logits[at]) }),
         None => Ok(()),
     }
+}
+
+/// The probability that one row of logits gives a class; 0 for one that it does not have.
+pub fn probability(logits: &[f32], class: u32) -> f64 {
+    let mut all = Vec::new();
+    probabilities(logits, &mut all);
+    all.get(class as usize).copied().unwrap_or(0.0)
 }
 
 /// 1 where `a` and `b` name the same class, 0 elsewhere: correctness when one of them is the labels.

@@ -22,4 +22,4 @@ mod session;
 pub use error::RuntimeError;
 pub use explain::{Contribution, Explainer};
 pub use integer::{IntegerScratch, IntegerSession, NotIntegers};
-pub use session::{Prediction, Scratch, Session};
+pub use session::{Answer, Prediction, Scratch, Session};

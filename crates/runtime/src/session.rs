@@ -6,7 +6,7 @@ use crate::{RuntimeError, scores};
 use nlpress_artifact::{Artifact, Layer, Provenance};
 use nlpress_outline::{Outline, SiteId};
 use nlpress_packed::Index;
-use nlpress_text::{Encoder, Rows};
+use nlpress_text::{Encoder, Rows, Seen};
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::collections::BTreeMap;
@@ -43,9 +43,23 @@ pub struct Scratch {
 }
 
 impl Scratch {
+    /// What the encoder saw of the text that was answered last.
+    pub fn seen(&self) -> Seen {
+        self.text.seen()
+    }
+
     pub(crate) fn text(&mut self) -> &mut nlpress_text::Scratch {
         &mut self.text
     }
+}
+
+/// The answer to a text, in memory that is used again.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Answer<'a> {
+    /// As [`Prediction::class`].
+    pub class: usize,
+    /// As [`Prediction::scores`].
+    pub scores: &'a [f32],
 }
 
 /// The answer to a text.
@@ -154,6 +168,12 @@ impl Session {
         scores
     }
 
+    /// What [`predict`](Session::predict) answers. Allocates nothing once `scratch` has grown.
+    pub fn classify<'a>(&self, text: &str, scratch: &'a mut Scratch) -> Answer<'a> {
+        self.score(text, scratch);
+        Answer { class: self.class(&scratch.logits), scores: &scratch.scores }
+    }
+
     /// [`predict`](Session::predict) for every text, on so many threads: in the order of the texts, and the same
     /// for every number of threads.
     ///
@@ -250,8 +270,8 @@ impl Session {
     }
 
     fn predict_with(&self, text: &str, scratch: &mut Scratch) -> Prediction<'_> {
-        let scores = self.score(text, scratch).to_vec();
-        let class = self.class(&scratch.logits);
+        let Answer { class, scores } = self.classify(text, scratch);
+        let scores = scores.to_vec();
         Prediction { class, label: &self.labels[class], scores }
     }
 

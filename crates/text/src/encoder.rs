@@ -85,6 +85,25 @@ pub struct Scratch {
     columns: Vec<u32>,
     counts: Vec<u32>,
     values: Vec<f32>,
+    seen: Seen,
+}
+
+/// What an encoder saw of a text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Tokens that the analyzer made.
+    pub tokens: usize,
+    /// Those that the vocabulary has.
+    pub known: usize,
+    /// What the analyzer dropped.
+    pub dropped: usize,
+}
+
+impl Scratch {
+    /// What the encoder saw of the text that it encoded last.
+    pub fn seen(&self) -> Seen {
+        self.seen
+    }
 }
 
 /// Which words of the vocabulary a text has, and how often: `columns[i]` occurs `counts[i]` times.
@@ -217,16 +236,19 @@ impl Encoder {
     }
 
     fn tally(&self, text: &str, scratch: &mut Scratch) {
-        let Scratch { buffer, tally, columns, counts, .. } = scratch;
+        let Scratch { buffer, tally, columns, counts, seen, .. } = scratch;
+        *seen = Seen::default();
         if tally.len() < self.width() {
             tally.resize(self.width(), 0);
         }
         columns.clear();
         self.config.analyzer.tokens(text, buffer, |token| {
+            seen.tokens += 1;
             if let Some(i) = self.position(token) {
                 if tally[i] == 0 {
                     columns.push(i as u32);
                 }
+                seen.known += 1;
                 tally[i] = tally[i].saturating_add(1);
             }
         });

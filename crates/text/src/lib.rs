@@ -20,6 +20,6 @@ pub mod rows;
 pub use analyzer::Analyzer;
 pub use corpus::{Column, Corpus, CorpusOptions, Document, Format, Source, SplitRule};
 pub use embedded::embed;
-pub use encoder::{Counts, Encoder, EncoderConfig, Scratch, Weighting};
+pub use encoder::{Seen, Counts, Encoder, EncoderConfig, Scratch, Weighting};
 pub use error::{Place, TextError};
 pub use rows::{Row, Rows};

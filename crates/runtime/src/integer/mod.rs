@@ -24,7 +24,7 @@ use crate::{Session, decision};
 use features::Features;
 use network::{Between, Network};
 use nlpress_outline::SiteId;
-use nlpress_text::Counts;
+use nlpress_text::{Counts, Seen};
 
 /// What stands for 1 in a logit.
 pub const ONE: i64 = fixed::ONE;
@@ -46,6 +46,13 @@ pub struct IntegerScratch {
     values: Vec<i64>,
     between: Between,
     logits: Vec<i64>,
+}
+
+impl IntegerScratch {
+    /// What the encoder saw of the text that was answered last.
+    pub fn seen(&self) -> Seen {
+        self.text.seen()
+    }
 }
 
 /// Why a network cannot run in integers.
