@@ -23,8 +23,8 @@ fn answers_do_not_depend_on_threads() {
         }
         let mut scratch = Scratch::default();
         for (text, expected) in texts.iter().zip(&one) {
-            assert_eq!(&session.predict(text), expected);
-            assert_eq!(session.score(text, &mut scratch), expected.scores);
+            assert_eq!(&session.predict(text).unwrap(), expected);
+            assert_eq!(session.score(text, &mut scratch).unwrap(), expected.scores);
             assert_eq!(expected.label, session.labels()[expected.class]);
             assert!((expected.scores.iter().sum::<f32>() - 1.0).abs() < 1e-5);
         }
@@ -43,7 +43,7 @@ fn two_threads_may_ask_at_once() {
         for _ in 0..4 {
             scope.spawn(|| {
                 for (text, expected) in texts.iter().zip(&expected) {
-                    assert_eq!(&session.predict(text), expected);
+                    assert_eq!(&session.predict(text).unwrap(), expected);
                 }
             });
         }
@@ -55,7 +55,7 @@ fn one_output_scores_two_labels() {
     let session = Session::from_artifact(artifact(Form::Dense, 60, &[16], 1, 100)).unwrap();
     assert_eq!(session.labels().len(), 2);
     let text = &texts(1, 60, 20)[0];
-    let prediction = session.predict(text);
+    let prediction = session.predict(text).unwrap();
     let logits = session.logits(&session.encoder().encode_all(&[text])).unwrap();
     let p = 1.0 / (1.0 + (-logits[0]).exp());
     assert!((prediction.scores[1] - p).abs() < 1e-6);
