@@ -63,7 +63,8 @@ impl Subject for Served<'_> {
 
     fn text(&mut self, call: usize) -> Option<Outcome> {
         let document = &self.documents[call % self.documents.len()];
-        Some(Ok(self.session.score(&document.text, &mut self.scratch)[0]))
+        let scores = self.session.score(&document.text, &mut self.scratch);
+        Some(scores.map(|scores| scores[0]).map_err(Into::into))
     }
 }
 

@@ -248,8 +248,7 @@ impl Search {
         }
         let logits = Network::bind(model, cx.backend).logits_of(cx.train)?;
         let labels = draw(&logits, model.spec().outputs(), cx.seed.derive("labels"));
-        let data = Dataset::new(cx.train.rows().clone(), labels, cx.train.classes())?;
-        Ok(data.with_class_weights(cx.train.class_weights().to_vec())?)
+        Ok(Dataset::new(cx.train.rows().clone(), labels, cx.train.classes())?)
     }
 }
 

@@ -92,7 +92,7 @@ impl<'s> Answers<'s> {
                 integers.class(logits)
             }
             None => {
-                let answer = self.session.classify(asked.text, &mut room.scratch);
+                let answer = self.session.classify(asked.text, &mut room.scratch)?;
                 room.scores.clear();
                 room.scores.extend_from_slice(answer.scores);
                 answer.class
