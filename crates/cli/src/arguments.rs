@@ -9,7 +9,8 @@ use std::path::PathBuf;
 /// Start with `nlpress run recipes/article.toml`, or train on a file of your own:
 /// `nlpress train --data reviews.csv --out model.safetensors`, then `nlpress predict model.safetensors "a text"`.
 ///
-/// Exit codes: 0 done, 1 failed, 2 refused recipe or input, 130 stopped.
+/// Exit codes: 0 done; 1 failed, by training that diverges, a row that could not be made, or a machine that gives no
+/// more (a full or broken disk); 2 refused recipe, setting, input or place for output; 130 stopped.
 #[derive(Debug, Parser)]
 #[command(name = "nlpress", version, max_term_width = 100)]
 pub(crate) struct Arguments {
@@ -41,6 +42,10 @@ pub(crate) enum Command {
     Model(ModelCommand),
     /// Lists the techniques that a recipe can use, or explains one.
     Techniques(Techniques),
+    /// Prints a script that completes the command's words in a shell.
+    Completions(Completions),
+    /// Prints the manual page, or writes one page a command into a folder.
+    Man(Man),
     /// Prints the peak memory of a process that serves an artifact.
     #[command(hide = true)]
     Rss(Rss),
@@ -348,6 +353,19 @@ pub(crate) struct Techniques {
     /// Print as JSON.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// The shell.
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Man {
+    /// Folder for one page a command: nlpress.1, nlpress-run.1 and so on.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -7,16 +7,15 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::arguments::Run;
-use crate::outcome::{of_run, say};
+use crate::outcome::{of_file, of_run, say};
 use crate::progress::Progress;
-use crate::{data, outcome};
+use crate::data;
 
 pub(crate) fn run(arguments: Run) -> anyhow::Result<()> {
     let recipe = data::recipe(&arguments.recipe, &arguments.changes)?;
     let (backend, threads) = data::compute(&arguments.compute)?;
     let prepared = data::prepare(&recipe, &arguments.changes)?;
-    std::fs::create_dir_all(&arguments.out)
-        .map_err(|e| outcome::refuse(format!("{}: {e}", arguments.out.display())))?;
+    std::fs::create_dir_all(&arguments.out).map_err(|e| of_file(&arguments.out, e))?;
     let quick = arguments.changes.quick;
     let pace = if quick { Pace::new(5, 50, 5)? } else { Pace::default() };
     let memory = |artifact: &Path| peak_memory(artifact);
@@ -36,6 +35,11 @@ pub(crate) fn run(arguments: Run) -> anyhow::Result<()> {
     } else {
         print_table(&report)?;
         say!("\nartifacts and report.{{json,md,html}} are in {}", arguments.out.display());
+    }
+    if let Some(first) = report.failed.first() {
+        let (failed, made) = (report.failed.len(), report.rows.len());
+        let rows = if failed == 1 { "row" } else { "rows" };
+        anyhow::bail!("{failed} {rows} failed and {made} did not; the first: {}: {}", first.id, first.why);
     }
     Ok(())
 }

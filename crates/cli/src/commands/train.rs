@@ -12,7 +12,7 @@ use nlpress::train::{Fit, FitConfig, fit};
 
 use crate::arguments::{Shape, Train};
 use crate::data;
-use crate::outcome::{of_training, refuse, say};
+use crate::outcome::{of_training, refuse, say, sort};
 use crate::progress::Progress;
 
 pub(crate) fn train(arguments: Train) -> anyhow::Result<()> {
@@ -37,17 +37,18 @@ pub(crate) fn train(arguments: Train) -> anyhow::Result<()> {
     plan.valid = Some(&prepared.valid);
     plan.checkpoint = arguments.checkpoint.as_deref();
     plan.resume = arguments.resume;
-    let (model, history) = fit(Model::init(&spec, seed)?, plan).map_err(of_training)?;
+    let (model, history) = fit(Model::init(&spec, seed)?, plan)
+        .map_err(|e| of_training(e, arguments.checkpoint.as_deref()))?;
 
     let provenance = Provenance {
-        recipe_sha256: files::sha256_hex(format!("{config:?} {spec:?}").as_bytes()),
+        recipe_sha256: files::sha256_hex(serde_json::json!([config, spec]).to_string().as_bytes()),
         data_sha256: prepared.corpus.sha256.clone(),
         seed: seed.0,
         technique: "train".into(),
         nlpress: env!("CARGO_PKG_VERSION").into(),
     };
     let artifact = ship::pack(&model, &prepared.encoder, &prepared.corpus.labels, provenance)?;
-    artifact.write(&arguments.out).map_err(refuse)?;
+    artifact.write(&arguments.out).map_err(sort)?;
 
     let session = Session::open(&arguments.out)?;
     let logits = session.logits(prepared.test.rows())?;
