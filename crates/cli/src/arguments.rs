@@ -223,6 +223,21 @@ pub(crate) enum Shape {
     Cosine,
 }
 
+/// A file of texts to answer.
+#[derive(Clone, Debug, Args)]
+#[group(skip)]
+pub(crate) struct Rows {
+    /// A file whose rows have a text each, in the formats that `train` reads; labels are not looked at. Given several
+    /// times, the files are read as one.
+    #[arg(long, value_name = "FILE", conflicts_with = "texts")]
+    pub(crate) data: Vec<PathBuf>,
+    /// Column to print before each answer: a name, or a number from 0.
+    #[arg(long, value_name = "COLUMN", requires = "data")]
+    pub(crate) id_column: Option<String>,
+    #[command(flatten)]
+    pub(crate) layout: Layout,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Predict {
     /// The artifact.
@@ -283,7 +298,7 @@ pub(crate) struct Eval {
     /// Another artifact, to say how often the two agree.
     #[arg(long, value_name = "ARTIFACT")]
     pub(crate) against: Option<PathBuf>,
-    /// Write the documents that were classified wrongly into this file (.jsonl, .csv or .tsv): text, label, prediction,
+    /// Write the documents that were classified wrongly into this file (.jsonl or .csv): text, label, prediction,
     /// its score, and where the document stands.
     #[arg(long, value_name = "FILE")]
     pub(crate) errors: Option<PathBuf>,

@@ -3,8 +3,11 @@
 #![allow(clippy::unwrap_used)] // a test may end by a panic
 
 mod artifacts;
+mod eval;
 mod happy;
 mod hostile;
+mod predict;
+mod readme;
 #[cfg(unix)]
 mod stopped;
 mod world;

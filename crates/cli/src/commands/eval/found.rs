@@ -58,7 +58,11 @@ impl Chosen {
         let mut known: BTreeMap<String, u32> = BTreeMap::new();
         for (class, label) in (0..).zip(session.labels()) {
             // Labels of files are read in this form; an artifact may be older than the form.
-            known.entry(corpus::label(label).into_owned()).or_insert(class);
+            if let Ok(form) = corpus::label(label) {
+                known.entry(form.into_owned()).or_insert(class);
+            }
+        }
+        for (class, label) in (0..).zip(session.labels()) {
             known.insert(label.clone(), class);
         }
         let classes: Vec<Option<u32>> = data.labels.iter().map(|l| known.get(l).copied()).collect();
@@ -183,7 +187,7 @@ impl Answers {
         for (logits, predictions, coverage) in parts {
             all.logits.extend(logits);
             all.predictions.extend(predictions);
-            all.coverage.add(&coverage);
+            all.coverage.merge(&coverage);
         }
         Ok(all)
     }
@@ -277,7 +281,6 @@ pub(super) struct NamedMistake {
 impl Found {
     pub(super) fn of(
         session: &Session,
-        data: &Scoring,
         chosen: &Chosen,
         answers: &Answers,
     ) -> anyhow::Result<Self> {
@@ -297,7 +300,6 @@ impl Found {
             predicted: name(m.predicted),
             documents: m.documents,
         });
-        let texts = chosen.texts(data);
         Ok(Self {
             documents: chosen.documents.len(),
             unknown_labels: chosen.unknown.clone(),
@@ -308,8 +310,8 @@ impl Found {
             confusion: (classes as usize <= MATRIX).then(matrix),
             mistakes: mistakes.collect(),
             calibration: answers.calibration(&chosen.labels)?,
-            advice: answers.coverage.advice(session.encoder(), &texts),
-            coverage: answers.coverage.clone(),
+            advice: answers.coverage.advice(session.encoder()),
+            coverage: answers.coverage,
         })
     }
 }

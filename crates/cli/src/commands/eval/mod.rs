@@ -22,7 +22,7 @@ pub(crate) fn eval(arguments: Eval) -> anyhow::Result<()> {
     let errors = errors.transpose()?;
     check_outputs(&arguments)?;
     let session = Session::open(&arguments.artifact).map_err(refuse)?;
-    let data = data::scoring(&arguments.labelled)?;
+    let data = data::scoring(&arguments.labelled, None)?;
     data::say_notes(&data.reading);
     let chosen = Chosen::of(&session, &data, arguments.unknown_labels)?;
     let threads =
@@ -53,7 +53,7 @@ pub(crate) fn eval(arguments: Eval) -> anyhow::Result<()> {
         let bytes = errors::written(&wrong, format)?;
         files::write_atomically(path, &bytes).map_err(|e| crate::outcome::of_file(path, e))?;
     }
-    let found = Found::of(&session, &data, &chosen, &answers)?;
+    let found = Found::of(&session, &chosen, &answers)?;
     if arguments.json {
         let mut json = serde_json::to_value(&found)?;
         json["quality"] = quality;

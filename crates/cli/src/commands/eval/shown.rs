@@ -42,7 +42,7 @@ pub(super) fn show(found: &Found, quality: &Value) -> anyhow::Result<()> {
     let coverage = &found.coverage;
     say!(
         "unknown    {:.1} % of the tokens; {} of {} documents have no known word",
-        100.0 * coverage.unknown_share(),
+        100.0 * coverage.share_unknown(),
         coverage.documents_without,
         coverage.documents
     );

@@ -41,12 +41,10 @@ struct Bad {
 pub(crate) fn predict(arguments: Predict) -> anyhow::Result<()> {
     let session = Session::open(&arguments.artifact).map_err(refuse)?;
     let answers = Answers::new(&session, &arguments)?;
-    if let Some(path) = &arguments.rows.data {
-        let rows = data::unlabelled(&arguments.rows)?;
-        let asked: Vec<Asked<'_>> = rows.iter().map(|row| Asked { text: &row.text, id: row.id.as_deref() }).collect();
-        if asked.is_empty() {
-            return Err(refuse(format!("{} has no rows", path.display())));
-        }
+    if let Some(rows) = data::texts(&arguments.rows)? {
+        data::say_notes(&rows.reading);
+        let ids = rows.ids.iter().map(|id| Some(id.as_str())).chain(std::iter::repeat(None));
+        let asked: Vec<Asked<'_>> = rows.texts.iter().zip(ids).map(|(text, id)| Asked { text, id }).collect();
         return answer_all(&answers, &asked, arguments.threads);
     }
     if !arguments.texts.is_empty() {
@@ -71,7 +69,7 @@ fn answer_all(answers: &Answers<'_>, asked: &[Asked<'_>], threads: usize) -> any
     let mut pieces = asked.chunks(TOGETHER);
     let work = |piece: &[Asked<'_>], room: &mut Room| {
         let mut out = Vec::new();
-        piece.iter().try_for_each(|asked| answers.write(*asked, room, &mut out))?;
+        piece.iter().try_for_each(|asked| answers.write(*asked, room, &mut out)).map_err(refuse)?;
         Ok(out)
     };
     in_order(threads, || Ok(pieces.next()), work, |out: Vec<u8>| put(&out))
@@ -122,21 +120,17 @@ fn answer_piece(
     // As text when all of it is, for then its lines are found and checked at once.
     if let Ok(text) = std::str::from_utf8(&bytes) {
         for (line, text) in (first..).zip(text.strip_suffix('\n').unwrap_or(text).split('\n')) {
-            if text.len() > LONGEST {
-                made.refuse(answers, line, too_long(), strict)?;
-                continue;
+            made.answer(answers, (line, text), strict, room)?;
+            if strict && !made.bad.is_empty() {
+                break;
             }
-            let text = text.strip_suffix('\r').unwrap_or(text);
-            answers.write(Asked { text, id: None }, room, &mut made.out)?;
         }
         return Ok(made);
     }
     let lines = bytes.strip_suffix(b"\n").unwrap_or(&bytes).split(|b| *b == b'\n');
     for (line, bytes) in (first..).zip(lines) {
-        let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
         match std::str::from_utf8(bytes) {
-            Ok(_) if bytes.len() > LONGEST => made.refuse(answers, line, too_long(), strict)?,
-            Ok(text) => answers.write(Asked { text, id: None }, room, &mut made.out)?,
+            Ok(text) => made.answer(answers, (line, text), strict, room)?,
             Err(error) => made.refuse(answers, line, not_utf8(line, bytes, error), strict)?,
         }
         if strict && !made.bad.is_empty() {
@@ -147,6 +141,25 @@ fn answer_piece(
 }
 
 impl Answered {
+    fn answer(
+        &mut self,
+        answers: &Answers<'_>,
+        (line, text): (u64, &str),
+        strict: bool,
+        room: &mut Room,
+    ) -> anyhow::Result<()> {
+        if text.len() > LONGEST {
+            return self.refuse(answers, line, too_long(), strict);
+        }
+        let before = self.out.len();
+        let text = text.strip_suffix('\r').unwrap_or(text);
+        answers.write(Asked { text, id: None }, room, &mut self.out).or_else(|error| {
+            self.out.truncate(before);
+            self.refuse(answers, line, error.to_string(), strict)
+        })
+    }
+
+    /// Notes a line without an answer, and unless nothing is to follow it leaves its place.
     fn refuse(&mut self, answers: &Answers<'_>, line: u64, why: String, strict: bool) -> anyhow::Result<()> {
         if !strict {
             answers.write_bad(line, &why, &mut self.out)?;
