@@ -479,11 +479,11 @@ impl<'a> Reader<'a> {
         let (of_read, options) = self.located(raw.read);
         let options = options.unwrap_or_default();
         let (of_encoder, encoder) = self.located(raw.encoder);
-        let encoder = encoder.unwrap_or_default();
         lines.read = of_read;
         let refuse = |line, e: TextError| RecipeError { file: self.file.into(), line, why: e.to_string() };
         options.split.check().map_err(|e| refuse(of_read, e))?;
-        encoder.check().map_err(|e| refuse(of_encoder, e))?;
+        // It checks itself, and reads the files that it names.
+        let encoder = encoder.unwrap_or_default().read(folder).map_err(|e| refuse(of_encoder, e))?;
         let source = raw.files.map(|files| match files {
             Source::One(path) => Source::One(folder.join(path)),
             Source::Splits { train, valid, test } => Source::Splits {

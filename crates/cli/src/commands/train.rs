@@ -15,6 +15,7 @@ use crate::arguments::{Shape, Train};
 use crate::data;
 use crate::outcome::{of_training, refuse, say, sort, tell};
 use crate::progress::Progress;
+use crate::tokens;
 
 pub(crate) fn train(arguments: Train) -> anyhow::Result<()> {
     check_outputs(&arguments)?;
@@ -24,9 +25,7 @@ pub(crate) fn train(arguments: Train) -> anyhow::Result<()> {
     let threshold: Option<Threshold> =
         arguments.threshold.as_deref().map(str::parse).transpose().map_err(refuse)?;
     let mut encoder = EncoderConfig { vocabulary: arguments.vocabulary, ..EncoderConfig::default() };
-    if let Some(text) = &arguments.ngrams {
-        encoder.analyzer = data::ngrams(text)?;
-    }
+    tokens::apply(&arguments.tokens, &mut encoder)?;
     let network = NetworkRecipe {
         path: None,
         inputs: None,
