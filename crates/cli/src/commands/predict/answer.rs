@@ -213,7 +213,7 @@ impl<'s> Answers<'s> {
     }
 
     /// Known words of the text last answered, and its tokens.
-    fn seen(&self, room: &Room) -> (usize, usize) {
+    fn seen(&self, room: &Room) -> (u32, u32) {
         let seen = if self.integers.is_some() { room.integers.seen() } else { room.scratch.seen() };
         (seen.known, seen.tokens)
     }

@@ -106,6 +106,7 @@ impl<R: Read> Lines<R> {
         if self.skipping {
             return Some(Piece::TooLong { line: self.line });
         }
+        self.seen = 0;
         let bytes = std::mem::take(&mut self.held);
         (!bytes.is_empty()).then_some(Piece::Lines { first: self.line, bytes })
     }

@@ -152,14 +152,14 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
     /// Doubles the numbers below `count`, some of them slowly; `fail` fails when it is worked on.
     fn doubled(threads: usize, count: u64, fail: Option<u64>) -> (Vec<u64>, Result<(), String>) {
         let (mut from, mut out) = (0..count, Vec::new());
         let work = |n: u64, calls: &mut u64| {
             *calls += 1;
-            (0..(n * 7919) % 5000).for_each(|i| std::hint::black_box(drop(i)));
+            (0..(n * 7919) % 5000).for_each(|i| drop(std::hint::black_box(i.to_string())));
             if fail == Some(n) { Err(anyhow::anyhow!("item {n}")) } else { Ok(2 * n) }
         };
         let put = |n| {
@@ -252,16 +252,15 @@ mod tests {
     fn a_panic_is_seen() {
         let mut from = 0..1000;
         let caller = std::thread::current().id();
+        let other = AtomicBool::new(false);
         let work = |n: u64, (): &mut ()| {
-            // The caller waits for the other worker, which panics.
-            while std::thread::current().id() == caller && n > 0 {
-                std::thread::yield_now();
-                if n > 0 {
-                    break;
-                }
+            if std::thread::current().id() != caller {
+                other.store(true, Ordering::SeqCst);
+                panic!("on purpose");
             }
-            assert!(std::thread::current().id() == caller, "on purpose");
-            std::thread::sleep(std::time::Duration::from_millis(1));
+            while !other.load(Ordering::SeqCst) {
+                std::thread::yield_now();
+            }
             Ok(n)
         };
         let _ = in_order(2, || Ok(from.next()), work, |_| Ok(()));
