@@ -121,7 +121,7 @@ fn matrix(found: &Found) -> anyhow::Result<()> {
     let counts = rows.iter().flatten().map(|n| n.to_string().len()).max().unwrap_or(1);
     let widths: Vec<usize> = names.iter().map(|n| n.chars().count().max(counts)).collect();
     let cells = |cells: &mut dyn Iterator<Item = String>| {
-        cells.zip(&widths).map(|(cell, width)| format!("  {cell:>width$}")).collect::<String>()
+        cells.zip(&widths).map(|(cell, &width)| format!("  {cell:>width$}")).collect::<String>()
     };
     say!("\nlabels (rows) and predictions (columns)");
     say!("{:<first$}{}", "label", cells(&mut names.iter().cloned()));
