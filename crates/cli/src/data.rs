@@ -31,11 +31,13 @@ pub(crate) fn recipe(path: &std::path::Path, changes: &Changes) -> anyhow::Resul
         recipe.data.source = None;
         let limit = recipe.data.options.limit;
         recipe.data.options = CorpusOptions { limit, ..CorpusOptions::default() };
+        recipe.forget_data_lines();
         said.push(format!("corpus {corpus}"));
     }
     if let Some(file) = &changes.data {
         recipe.data.corpus = None;
         recipe.data.source = Some(Source::One(file.clone()));
+        recipe.forget_data_lines();
         said.push("data".to_owned());
     }
     said.extend(tokens::apply(&changes.tokens, &mut recipe.data.encoder)?);
@@ -58,7 +60,7 @@ pub(crate) fn recipe(path: &std::path::Path, changes: &Changes) -> anyhow::Resul
 
 /// A recipe's data made ready.
 pub(crate) fn prepare(recipe: &Recipe, changes: &Changes) -> anyhow::Result<Prepared> {
-    Prepared::of(&recipe.data, &changes.data_dir).map_err(|e| refuse(format!("{}: {e}", recipe.path)))
+    Prepared::of(&recipe.data, &changes.data_dir).map_err(|e| refuse(recipe.refuse_data(&e)))
 }
 
 /// Labelled text for training.

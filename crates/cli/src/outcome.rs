@@ -5,6 +5,7 @@
 //! that could not be made, and errors of the machine, such as a disk that is full or broken.
 
 use nlpress::core::event::Stopped;
+use nlpress::core::files;
 use nlpress::pipeline::RunError;
 use nlpress::train::TrainError;
 use std::error::Error;
@@ -45,7 +46,7 @@ pub(crate) fn refuse(why: impl fmt::Display) -> anyhow::Error {
 pub(crate) fn sort(error: impl Error + Send + Sync + 'static) -> anyhow::Error {
     let mut cause: Option<&(dyn Error + 'static)> = Some(&error);
     while let Some(this) = cause {
-        if this.downcast_ref::<io::Error>().is_some_and(of_machine) {
+        if this.downcast_ref::<io::Error>().is_some_and(|e| !files::is_refusal(e)) {
             return error.into();
         }
         cause = this.source();
@@ -56,30 +57,7 @@ pub(crate) fn sort(error: impl Error + Send + Sync + 'static) -> anyhow::Error {
 /// An error of a file, with its path.
 pub(crate) fn of_file(path: &Path, error: io::Error) -> anyhow::Error {
     let text = format!("{}: {error}", path.display());
-    if of_machine(&error) { anyhow::Error::new(error).context(text) } else { refuse(text) }
-}
-
-/// Whether an error of the file system is not about the path that was given.
-fn of_machine(error: &io::Error) -> bool {
-    const LOOP: Option<i32> = Some(40); // ELOOP on Linux: links that lead in a circle
-    let about_path = matches!(
-        error.kind(),
-        ErrorKind::NotFound
-            | ErrorKind::PermissionDenied
-            | ErrorKind::AlreadyExists
-            | ErrorKind::IsADirectory
-            | ErrorKind::NotADirectory
-            | ErrorKind::DirectoryNotEmpty
-            | ErrorKind::InvalidFilename
-            | ErrorKind::InvalidInput
-            | ErrorKind::InvalidData
-            | ErrorKind::UnexpectedEof
-            | ErrorKind::FileTooLarge
-            | ErrorKind::NotSeekable
-            | ErrorKind::Unsupported
-            | ErrorKind::Other // said by a library of ours
-    );
-    !about_path && error.raw_os_error() != LOOP
+    if !files::is_refusal(&error) { anyhow::Error::new(error).context(text) } else { refuse(text) }
 }
 
 /// An error of a run, sorted into refused, stopped and failed.
@@ -142,9 +120,18 @@ fn of_stdout(error: io::Error) -> io::Error {
 }
 
 /// Writes a line to standard error, if it can be written: a full disk, a closed pipe or a lost terminal must not
-/// end hours of work.
+/// end hours of work. What a terminal would obey is escaped, because messages quote files.
 pub(crate) fn tell_line(text: fmt::Arguments<'_>) {
-    let _ = io::stderr().write_all(format!("{text}\n").as_bytes());
+    let mut line = String::new();
+    for c in text.to_string().chars() {
+        match c {
+            '\n' | '\t' => line.push(c),
+            c if c.is_control() => line.extend(c.escape_default()),
+            c => line.push(c),
+        }
+    }
+    line.push('\n');
+    let _ = io::stderr().write_all(line.as_bytes());
 }
 
 /// `println!` whose failure is an error of the command.
@@ -182,11 +169,6 @@ mod tests {
     #[test]
     fn errors_of_the_machine_are_told_from_those_of_a_path() {
         let raw = io::Error::from_raw_os_error;
-        for (number, machine) in [(2, false), (13, false), (20, false), (21, false), (28, true), (30, true), (5, true)] {
-            assert_eq!(of_machine(&raw(number)), machine, "{}", raw(number));
-        }
-        assert!(!of_machine(&io::Error::new(ErrorKind::FileTooLarge, "larger than the limit")));
-        assert!(!of_machine(&io::Error::other("said by nlpress")));
         let code = |error| exit_code(Err(error));
         let path = Path::new("a/b");
         assert_eq!(code(of_file(path, raw(28))), ExitCode::from(1));

@@ -48,6 +48,13 @@ struct StepForm<'a> {
     max_drop: Option<f64>,
 }
 
+impl<'a> StepForm<'a> {
+    fn of(step: &'a Step) -> Self {
+        let Step { kind, on, settings, max_drop, .. } = step;
+        Self { technique: kind.name, on: on.source(), settings, max_drop: *max_drop }
+    }
+}
+
 /// A row of a repetition.
 #[derive(Serialize)]
 struct Identity<'a> {
@@ -75,25 +82,11 @@ impl Written {
 
     /// Adds a row whose parent and teacher are there.
     pub(crate) fn add(&mut self, variant: &Variant) {
-        let form = |step: &Step| {
-            let (on, settings) = (step.on.source().to_vec(), step.settings.clone());
-            (step.kind.name, on, settings, step.max_drop)
-        };
-        let forms: Vec<_> = variant.steps.iter().map(form).collect();
-        let steps = forms
-            .iter()
-            .map(|(technique, on, settings, max_drop)| StepForm {
-                technique,
-                on,
-                settings,
-                max_drop: *max_drop,
-            })
-            .collect();
         let later = Later {
             id: &variant.id,
             from: self.of(&variant.parent),
             teacher: self.of(&variant.teacher),
-            steps,
+            steps: variant.steps.iter().map(StepForm::of).collect(),
         };
         let hash = sha256(&later);
         self.0.insert(variant.id.clone(), hash);

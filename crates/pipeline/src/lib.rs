@@ -10,8 +10,10 @@
 
 pub mod controls;
 pub mod features;
+mod identity;
 mod integers;
 pub mod kinds;
+mod lock;
 pub mod make;
 pub mod measure;
 pub mod plan;

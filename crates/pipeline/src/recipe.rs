@@ -22,6 +22,12 @@ const LARGEST: u64 = 1 << 20;
 const MOST_SEEDS: u32 = 100;
 /// The row that every variant descends from.
 pub const TEACHER: &str = "teacher";
+/// The control that is a linear model.
+pub(crate) const LINEAR: &str = "control.linear";
+/// The control that goes on training.
+pub(crate) const MORE: &str = "control.more";
+/// The control that is a student without a teacher.
+pub(crate) const STUDENT: &str = "control.student";
 
 /// A recipe that cannot be run.
 #[derive(Debug, thiserror::Error)]
@@ -141,6 +147,8 @@ pub struct Step {
     pub technique: Box<dyn Technique>,
     /// The settings in a canonical form, in which a file that they name is its content's hash.
     pub settings: String,
+    /// A file that the settings name, and that was read with them.
+    pub file: Option<PathBuf>,
     /// Largest drop of validation accuracy, in points, with which the step is kept.
     pub max_drop: Option<f64>,
     /// Line of the recipe.
@@ -325,6 +333,35 @@ impl Recipe {
             _ => None,
         };
         self.refuse(line.or(self.lines.data), error)
+    }
+
+    /// The files that the recipe names and that a run reads, each with what names it.
+    pub fn reads(&self) -> Vec<(&'static str, &Path)> {
+        let mut all: Vec<(&'static str, &Path)> = Vec::new();
+        all.extend(self.network.path.as_deref().map(|path| ("the artifact that the recipe starts from", path)));
+        match &self.data.source {
+            None => {}
+            Some(Source::One(path)) => all.push(("the data", path)),
+            Some(Source::Splits { train, valid, test }) => {
+                let files = [Some(train), valid.as_ref(), test.as_ref()];
+                all.extend(files.into_iter().flatten().map(|path| ("the data", path.as_path())));
+            }
+        }
+        let files = self.variants.iter().flat_map(|v| &v.steps).filter_map(|s| s.file.as_deref());
+        all.extend(files.map(|file| ("a file of a step", file)));
+        all
+    }
+
+    /// The names of the rows that a run makes, controls included.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = &str> {
+        let Controls { linear, more_epochs, student } = &self.controls;
+        let controls = [
+            (*linear, LINEAR),
+            (*more_epochs > 0, MORE),
+            (!student.is_empty(), STUDENT),
+        ];
+        let controls = controls.into_iter().filter_map(|(is, id)| is.then_some(id));
+        std::iter::once(TEACHER).chain(controls).chain(self.variants.iter().map(|v| v.id.as_str()))
     }
 
     /// Takes the data from elsewhere: what is wrong with them is then not in the recipe's text.
@@ -601,8 +638,9 @@ impl<'a> Reader<'a> {
             read = Some(file.clone());
         }
         let technique = (kind.parse)(&with).map_err(refuse)?;
-        if let Some(file) = read {
-            let bytes = std::fs::read(&file).map_err(|e| refuse(format!("{file}: {e}")))?;
+        let file = read.map(PathBuf::from);
+        if let Some(file) = &file {
+            let bytes = std::fs::read(file).map_err(|e| refuse(format!("{}: {e}", file.display())))?;
             with.insert("file".into(), files::sha256_hex(&bytes).into());
         }
         let settings = toml::to_string(&with).map_err(|e| refuse(e.to_string()))?;
@@ -612,7 +650,7 @@ impl<'a> Reader<'a> {
                 self.refuse(Some(at), format!("max_drop is {drop}, but it must be at least 0 points"))
             );
         }
-        Ok(Step { kind, on, technique, settings, max_drop, line: self.line(at) })
+        Ok(Step { kind, on, technique, settings, file, max_drop, line: self.line(at) })
     }
 
     /// Every row has its own name, and parents and teachers come first.

@@ -49,8 +49,10 @@ pub(crate) fn train(arguments: Train) -> anyhow::Result<()> {
     let (model, history) = fit(Model::init(&spec, seed)?, plan)
         .map_err(|e| of_training(e, arguments.checkpoint.as_deref()))?;
 
+    let made_by = serde_json::json!([config, spec, class_weights, threshold]);
     let provenance = Provenance {
-        recipe_sha256: files::sha256_hex(serde_json::json!([config, spec, class_weights, threshold]).to_string().as_bytes()),
+        recipe_sha256: files::sha256_hex(made_by.to_string().as_bytes()),
+        start_sha256: None,
         data_sha256: prepared.corpus.sha256.clone(),
         seed: seed.0,
         technique: "train".into(),

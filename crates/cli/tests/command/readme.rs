@@ -12,7 +12,6 @@ fn blocks<'a>(section: &'a str, language: &str) -> Vec<&'a str> {
     section.split(&open).skip(1).map(|rest| rest.split("```").next().unwrap()).collect()
 }
 
-#[cfg(unix)]
 #[test]
 fn the_example_works_on_the_files_that_it_shows() {
     let (_, section) = README.split_once("\n## On a file of your own\n").unwrap();

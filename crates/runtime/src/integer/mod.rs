@@ -73,7 +73,7 @@ impl Session {
     /// no fixed scale, or whose numbers are beyond fixed point.
     pub fn in_integers(&self) -> Result<IntegerSession<'_>, NotIntegers> {
         let network = prepare::network(self.network())?;
-        let (features, cut) = (prepare::features(self.encoder()), self.decision().integer_cut());
+        let (features, cut) = (prepare::features(self.encoder()), prepare::cut(self));
         Ok(IntegerSession { session: self, features, network, cut })
     }
 }
