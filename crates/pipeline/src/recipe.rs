@@ -391,14 +391,7 @@ impl Reader<'_> {
             }
             None => EncoderConfig::default(),
         };
-        let source = raw.files.map(|files| match files {
-            Source::One(path) => Source::One(folder.join(path)),
-            Source::Splits { train, valid, test } => Source::Splits {
-                train: folder.join(train),
-                valid: valid.map(|p| folder.join(p)),
-                test: test.map(|p| folder.join(p)),
-            },
-        });
+        let source = raw.files.map(|files| files.below(folder));
         Ok(DataRecipe { corpus: raw.corpus, source, options, encoder })
     }
 

@@ -327,7 +327,10 @@ fn measured(
             "latency is of the network on encoded rows, all artifacts taking turns in one run; text1_us includes \
              the encoding of the text"
                 .into(),
-        ],
+        ]
+        .into_iter()
+        .chain(prepared.corpus.reading.report())
+        .collect(),
     })
 }
 

@@ -18,7 +18,9 @@ pub mod error;
 pub mod rows;
 
 pub use analyzer::Analyzer;
-pub use corpus::{Column, Corpus, CorpusOptions, Document, Format, Source, SplitRule};
+pub use corpus::{
+    Column, Corpus, CorpusOptions, Document, Files, Format, Scoring, Source, SplitRule, TextEncoding, Texts,
+};
 pub use embedded::embed;
 pub use encoder::{Counts, Encoder, EncoderConfig, Scratch, Weighting};
 pub use error::{Place, TextError};

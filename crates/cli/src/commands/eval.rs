@@ -11,13 +11,14 @@ use crate::outcome::{refuse, say};
 
 pub(crate) fn eval(arguments: Eval) -> anyhow::Result<()> {
     let session = Session::open(&arguments.artifact).map_err(refuse)?;
-    let corpus = data::documents(&arguments.labelled, None)?;
-    let labels = measure::labels_for(&session, &corpus.labels, &corpus.test)
-        .map_err(|e| refuse(format!("{}: {e}", corpus.name)))?;
+    let data = data::scoring(&arguments.labelled, None)?;
+    data::say_notes(&data.reading);
+    let labels = measure::labels_for(&session, &data.labels, &data.documents)
+        .map_err(|e| refuse(format!("{}: {e}", data.name)))?;
     let scores = if arguments.integers {
-        measure::score_integers(&session, &corpus.test, &labels)
+        measure::score_integers(&session, &data.documents, &labels)
     } else {
-        measure::score(&session, &measure::encode(&session, &corpus.test), &labels).map(|(_, scores)| scores)
+        measure::score(&session, &measure::encode(&session, &data.documents), &labels).map(|(_, scores)| scores)
     };
     let scores = scores.map_err(|e| refuse(format!("{}: {e}", arguments.artifact.display())))?;
     let reference = match &arguments.against {
@@ -27,7 +28,7 @@ pub(crate) fn eval(arguments: Eval) -> anyhow::Result<()> {
             if other.labels() != session.labels() {
                 return Err(refuse(format!("{}: its labels are others", path.display())));
             }
-            let rows = measure::encode(&other, &corpus.test);
+            let rows = measure::encode(&other, &data.documents);
             let scored = measure::score(&other, &rows, &labels);
             Some(scored.map_err(|e| refuse(format!("{}: {e}", path.display())))?.1.predictions)
         }

@@ -27,7 +27,7 @@ pub(crate) fn train(arguments: Train) -> anyhow::Result<()> {
         outputs: None,
         template: Spec::Mlp(MlpSpec::new(1, &widths(&arguments.hidden)?, 1, arguments.dropout)),
     };
-    let prepared = data::labelled(&arguments.labelled, encoder)?;
+    let prepared = data::labelled(&arguments.labelled, &arguments.splits, encoder)?;
     let spec = prepared.spec(&network).map_err(refuse)?;
     let (backend, _) = data::compute(&arguments.compute)?;
     let progress = Progress::start(None)?;
