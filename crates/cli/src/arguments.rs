@@ -2,6 +2,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use nlpress::core::BackendKind;
+use nlpress::text::{Format, SplitRule, TextEncoding};
 use std::path::PathBuf;
 
 /// Makes text classifiers smaller and faster, and proves it.
@@ -107,9 +108,10 @@ pub(crate) struct Changes {
     /// Corpus in place of the recipe's: `embedded`, or one fetched by `cargo xtask data fetch`.
     #[arg(long, value_name = "NAME")]
     pub(crate) corpus: Option<String>,
-    /// File in place of the recipe's corpus (.jsonl, .csv or .tsv with the columns `text` and `label`).
+    /// File in place of the recipe's corpus, read as the recipe says (columns `text` and `label` unless it names
+    /// others). Given several times, the files are read as one.
     #[arg(long, value_name = "FILE", conflicts_with = "corpus")]
-    pub(crate) data: Option<PathBuf>,
+    pub(crate) data: Vec<PathBuf>,
     /// Folder with fetched corpora.
     #[arg(long, default_value = "data", value_name = "DIR")]
     pub(crate) data_dir: PathBuf,
@@ -160,33 +162,69 @@ pub(crate) struct Plan {
 #[derive(Clone, Debug, Args)]
 #[group(skip)]
 pub(crate) struct Labelled {
-    /// A file of labelled text: .jsonl, .csv or .tsv.
+    /// A file of labelled text: .csv, .tsv, .jsonl, .json or fastText's .ft, perhaps compressed (.gz, .zst), or `-` for
+    /// standard input. Given several times, the files are read as one.
     #[arg(long, value_name = "FILE", conflicts_with = "corpus")]
-    pub(crate) data: Option<PathBuf>,
+    pub(crate) data: Vec<PathBuf>,
     /// `embedded`, or the name of a corpus fetched by `cargo xtask data fetch`.
     #[arg(long, value_name = "NAME")]
     pub(crate) corpus: Option<String>,
     /// Folder with fetched corpora.
     #[arg(long, default_value = "data", value_name = "DIR")]
     pub(crate) data_dir: PathBuf,
-    /// Column of the text: a name, or a number from 0.
-    #[arg(long, default_value = "text", value_name = "COLUMN")]
-    pub(crate) text_column: String,
     /// Column of the label: a name, or a number from 0.
     #[arg(long, default_value = "label", value_name = "COLUMN")]
     pub(crate) label_column: String,
+    #[command(flatten)]
+    pub(crate) layout: Layout,
+}
+
+/// How the files of a command are written.
+#[derive(Clone, Debug, Args)]
+#[group(skip)]
+pub(crate) struct Layout {
+    /// Column of the text: a name, or a number from 0.
+    #[arg(long, default_value = "text", value_name = "COLUMN")]
+    pub(crate) text_column: String,
+    /// How the files are written, when their names do not tell: csv, tsv, jsonl, json, fasttext or parquet.
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) format: Option<Format>,
+    /// Encoding of the files: utf-8, utf-16le, utf-16be, latin-1, windows-1252, gbk, shift_jis, …; UTF-8, or what the
+    /// byte order mark says, when not given.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) encoding: Option<TextEncoding>,
     /// The CSV or TSV file has no header line; give columns by number.
     #[arg(long)]
     pub(crate) no_header: bool,
-    /// Character between fields, when it is not the usual one.
-    #[arg(long, value_name = "CHAR")]
+    /// Character between fields, when it is not the usual one; `\\t` is a tab.
+    #[arg(long, value_name = "CHAR", value_parser = delimiter)]
     pub(crate) delimiter: Option<char>,
+    /// Leave out up to this many rows that cannot be used (no text, no label, a wrong number of fields, …).
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(crate) skip_bad_rows: u64,
+}
+
+/// Which documents train, choose and score.
+#[derive(Clone, Debug, Args)]
+#[group(skip)]
+pub(crate) struct Splits {
+    /// A file of documents to choose between epochs by; taken from --data when not given.
+    #[arg(long, value_name = "FILE", requires = "data")]
+    pub(crate) valid: Vec<PathBuf>,
+    /// A file of documents to score on; taken from --data when not given.
+    #[arg(long, value_name = "FILE", requires = "data")]
+    pub(crate) test: Vec<PathBuf>,
+    /// Percentages of --data that train, validate and test.
+    #[arg(long, default_value = "80/10/10", value_name = "TRAIN/VALID/TEST", requires = "data")]
+    pub(crate) split: SplitRule,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Train {
     #[command(flatten)]
     pub(crate) labelled: Labelled,
+    #[command(flatten)]
+    pub(crate) splits: Splits,
     /// Where to write the artifact.
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
@@ -432,6 +470,16 @@ fn share(text: &str) -> Result<f32, String> {
 /// A number that JSON can carry.
 fn finite(text: &str) -> Result<f64, String> {
     text.parse().ok().filter(|x: &f64| x.is_finite()).ok_or_else(|| "it must be a finite number".into())
+}
+
+/// One character, or the name of the tab, which is hard to type.
+fn delimiter(text: &str) -> Result<char, String> {
+    let mut characters = text.chars();
+    match (text, characters.next(), characters.next()) {
+        ("\\t" | "tab", ..) => Ok('\t'),
+        (_, Some(one), None) => Ok(one),
+        _ => Err("it must be one character, or \\t".into()),
+    }
 }
 
 fn threads(text: &str) -> Result<usize, String> {

@@ -1,8 +1,8 @@
 //! Data made ready: a corpus, the encoder fitted on its training documents, and encoded splits.
 
 use nlpress_model::{Dataset, ModelError, Spec};
+use nlpress_text::{Corpus, CorpusOptions, Document, Encoder, Files, Source, TextError};
 use nlpress_train::BadConfig;
-use nlpress_text::{Corpus, CorpusOptions, Document, Encoder, Source, TextError};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -71,7 +71,7 @@ impl Prepared {
         let corpus = match (&data.corpus, &data.source) {
             (Some(name), _) if name == "embedded" => embedded(&data.options)?,
             (Some(name), _) => fetched(name, folder, &data.options)?,
-            (None, Some(source)) => Corpus::read(source, &data.options)?,
+            (None, Some(source)) => Corpus::read_for_training(source, &data.options)?,
             (None, None) => return Err(DataError::Misfit("data names no corpus and no file".into())),
         };
         let texts: Vec<&str> = corpus.train.iter().map(|d| d.text.as_str()).collect();
@@ -164,9 +164,9 @@ fn fetched(name: &str, folder: &Path, options: &CorpusOptions) -> Result<Corpus,
     if name.is_empty() || !name.chars().all(plain) || !home.join("train.jsonl").is_file() {
         return Err(DataError::NotFetched { name: name.into(), folder: home.display().to_string() });
     }
-    let at = |split: &str| Some(home.join(format!("{split}.jsonl"))).filter(|p| p.is_file());
-    let source = Source::Splits { train: home.join("train.jsonl"), valid: at("valid"), test: at("test") };
-    let mut corpus = Corpus::read(&source, options)?;
+    let at = |split: &str| Some(home.join(format!("{split}.jsonl"))).filter(|p| p.is_file()).map(Files::from);
+    let source = Source::Splits { train: home.join("train.jsonl").into(), valid: at("valid"), test: at("test") };
+    let mut corpus = Corpus::read_for_training(&source, options)?;
     corpus.name = name.into();
     Ok(corpus)
 }

@@ -339,14 +339,8 @@ impl Recipe {
     pub fn reads(&self) -> Vec<(&'static str, &Path)> {
         let mut all: Vec<(&'static str, &Path)> = Vec::new();
         all.extend(self.network.path.as_deref().map(|path| ("the artifact that the recipe starts from", path)));
-        match &self.data.source {
-            None => {}
-            Some(Source::One(path)) => all.push(("the data", path)),
-            Some(Source::Splits { train, valid, test }) => {
-                let files = [Some(train), valid.as_ref(), test.as_ref()];
-                all.extend(files.into_iter().flatten().map(|path| ("the data", path.as_path())));
-            }
-        }
+        let data = self.data.source.iter().flat_map(Source::paths);
+        all.extend(data.map(|path| ("the data", path)));
         let files = self.variants.iter().flat_map(|v| &v.steps).filter_map(|s| s.file.as_deref());
         all.extend(files.map(|file| ("a file of a step", file)));
         all
@@ -521,14 +515,7 @@ impl<'a> Reader<'a> {
         options.split.check().map_err(|e| refuse(of_read, e))?;
         // It checks itself, and reads the files that it names.
         let encoder = encoder.unwrap_or_default().read(folder).map_err(|e| refuse(of_encoder, e))?;
-        let source = raw.files.map(|files| match files {
-            Source::One(path) => Source::One(folder.join(path)),
-            Source::Splits { train, valid, test } => Source::Splits {
-                train: folder.join(train),
-                valid: valid.map(|p| folder.join(p)),
-                test: test.map(|p| folder.join(p)),
-            },
-        });
+        let source = raw.files.map(|files| files.below(folder));
         Ok(DataRecipe { corpus: raw.corpus, source, options, encoder, class_weights: None })
     }
 
