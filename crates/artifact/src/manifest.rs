@@ -22,6 +22,9 @@ pub struct Manifest {
     pub layouts: Vec<Layout>,
     /// Names of the classes, in the order of the scores.
     pub labels: Vec<String>,
+    /// The score above which the second of two classes is the answer, where it is not one half.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<f64>,
     /// How texts become feature rows.
     pub encoder: EncoderEntry,
     /// Where the model came from.

@@ -10,6 +10,7 @@ mod data;
 mod outcome;
 mod progress;
 mod signals;
+mod tokens;
 
 use clap::Parser;
 use std::io::{self, IsTerminal};

@@ -67,6 +67,7 @@ pub(crate) fn of_run(error: RunError) -> anyhow::Error {
         RunError::Recipe(_)
         | RunError::Data(_)
         | RunError::Ship(_)
+        | RunError::Threshold(_)
         | RunError::Measure(_)
         | RunError::Busy(_)
         | RunError::File(..) => sort(error),
@@ -115,7 +116,7 @@ pub(crate) fn print(text: fmt::Arguments<'_>) -> io::Result<()> {
     io::stdout().write_fmt(text).map_err(of_stdout)
 }
 
-fn of_stdout(error: io::Error) -> io::Error {
+pub(crate) fn of_stdout(error: io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("standard output: {error}"))
 }
 

@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 
 use crate::prepared::Prepared;
 use crate::recipe::{Step, TEACHER, Variant};
+use crate::threshold::Threshold;
 
 /// What a recipe says of each row, as a hash over the row's own part and the hashes of the rows it is made from.
 #[derive(Debug, Default)]
@@ -24,9 +25,9 @@ pub(crate) struct Written(BTreeMap<String, String>);
 #[derive(Serialize)]
 enum First<'a> {
     /// Trained by the recipe.
-    Trained { network: &'a Spec, train: &'a FitConfig },
+    Trained { network: &'a Spec, train: &'a FitConfig, threshold: Option<Threshold> },
     /// The artifact with this SHA-256.
-    Opened { sha256: &'a str },
+    Opened { sha256: &'a str, threshold: Option<Threshold> },
 }
 
 /// A row made from others.
@@ -67,10 +68,14 @@ struct Identity<'a> {
 
 impl Written {
     /// The first row: trained, or opened from the artifact with the hash.
-    pub(crate) fn new(network: &Spec, train: &FitConfig, start: Option<&str>) -> Self {
+    pub(crate) fn new(
+        network: &Spec,
+        (train, threshold): (&FitConfig, Option<Threshold>),
+        start: Option<&str>,
+    ) -> Self {
         let first = match start {
-            Some(sha256) => First::Opened { sha256 },
-            None => First::Trained { network, train },
+            Some(sha256) => First::Opened { sha256, threshold },
+            None => First::Trained { network, train, threshold },
         };
         Self(BTreeMap::from([(TEACHER.to_owned(), sha256(&first))]))
     }
@@ -100,10 +105,11 @@ impl Written {
     }
 }
 
-/// A hash of prepared data: the documents with their labels and splits, and the encoder as it was fitted.
+/// A hash of prepared data: the documents with their labels and splits, the encoder as it was fitted, and the weights
+/// of the classes.
 pub(crate) fn of_data(prepared: &Prepared) -> String {
     let (config, blob) = prepared.encoder.to_parts();
-    sha256(&(&prepared.corpus.sha256, config, files::sha256_hex(&blob)))
+    sha256(&(&prepared.corpus.sha256, config, files::sha256_hex(&blob), prepared.train.class_weights()))
 }
 
 fn sha256(form: &impl Serialize) -> String {
@@ -123,7 +129,7 @@ mod tests {
 
     fn written(text: &str, start: Option<&str>) -> Vec<String> {
         let recipe = Recipe::parse(text, "r.toml").unwrap();
-        let mut written = Written::new(&recipe.network.template, &recipe.train, start);
+        let mut written = Written::new(&recipe.network.template, (&recipe.train, recipe.threshold), start);
         recipe.variants.iter().for_each(|variant| written.add(variant));
         [TEACHER, "a", "b", "c"].map(|id| written.of(id).to_owned()).to_vec()
     }
@@ -139,6 +145,7 @@ mod tests {
     fn a_row_changes_with_what_it_is_made_of_and_with_nothing_else() {
         assert_eq!(changed("hidden = [8]", "hidden = [9]"), [true; 4]);
         assert_eq!(changed("[[variants]]", "train = { epochs = 3 }\n[[variants]]"), [true; 4]);
+        assert_eq!(changed("[[variants]]", "train = { threshold = 'f1' }\n[[variants]]"), [true; 4]);
         assert_eq!(changed("'mse'", "'max'"), [false, true, true, true]);
         assert_eq!(changed("from = 'a'", "from = 'teacher'"), [false, false, true, false]);
         assert_eq!(changed("teacher = 'a'", ""), [false, false, false, true]);
@@ -176,7 +183,7 @@ mod tests {
     #[test]
     fn an_identity_is_of_a_row_of_a_repetition_on_its_data() {
         let recipe = Recipe::parse(HEAD, "r.toml").unwrap();
-        let written = Written::new(&recipe.network.template, &recipe.train, None);
+        let written = Written::new(&recipe.network.template, (&recipe.train, recipe.threshold), None);
         let one = written.identity(TEACHER, "data", "ndarray", 1);
         assert_eq!(one, written.identity(TEACHER, "data", "ndarray", 1));
         for other in [

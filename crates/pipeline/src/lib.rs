@@ -22,9 +22,11 @@ pub mod recipe;
 pub mod report;
 pub mod run;
 pub mod ship;
+pub mod threshold;
 
 pub use plan::Plan;
 pub use prepared::{DataError, Prepared};
 pub use recipe::{Recipe, RecipeError};
 pub use report::Report;
+pub use threshold::{Threshold, ThresholdError};
 pub use run::{RunError, RunOptions, plan_of, run};

@@ -29,6 +29,7 @@ use crate::recipe::{self, LINEAR, Recipe, STUDENT, Step, TEACHER, Variant};
 use crate::report::{FailedRow, Family};
 use crate::run::{RunError, RunOptions};
 use crate::ship;
+use crate::threshold::Threshold;
 
 /// The files of the report.
 pub(crate) const REPORTS: [&str; 3] = ["report.json", "report.md", "report.html"];
@@ -105,6 +106,8 @@ pub(crate) struct Start {
     pub(crate) work: Work,
     /// Hash of the artifact's file.
     pub(crate) sha256: String,
+    /// Where the artifact decides between two classes, if not at one half.
+    pub(crate) threshold: Option<f64>,
 }
 
 /// The world in which rows are made.
@@ -125,7 +128,7 @@ impl Workshop<'_> {
     /// out with the reason, and the others are made.
     pub(crate) fn rows(&self) -> Result<Rows, RunError> {
         let start = self.start.map(|start| start.sha256.as_str());
-        let mut written = Written::new(self.spec, &self.recipe.train, start);
+        let mut written = Written::new(self.spec, (&self.recipe.train, self.threshold()), start);
         let mut rows = Rows::default();
         rows.made.push(self.teacher(&written)?);
         let mut places = BTreeMap::from([(TEACHER.to_owned(), 0)]);
@@ -149,6 +152,12 @@ impl Workshop<'_> {
             rows.failed.push(self.failed(&variant.id, why)?);
         }
         Ok(rows)
+    }
+
+    /// Where every row decides: as the recipe says, or else as the artifact that the run starts from.
+    fn threshold(&self) -> Option<Threshold> {
+        let of_start = self.start.and_then(|start| start.threshold).map(Threshold::Fixed);
+        self.recipe.threshold.or(of_start)
     }
 
     fn failed(&self, id: &str, why: String) -> Result<FailedRow, RunError> {
@@ -358,7 +367,12 @@ impl Workshop<'_> {
             nlpress: env!("CARGO_PKG_VERSION").into(),
         };
         let data = self.views.of(&features)?;
-        let artifact = ship::pack(&model, &data.encoder, &self.prepared.corpus.labels, provenance)?;
+        let mut artifact = ship::pack(&model, &data.encoder, &self.prepared.corpus.labels, provenance)?;
+        if let Some(threshold) = self.threshold() {
+            let (decided, note) = threshold.set(artifact, &data.valid)?;
+            artifact = decided;
+            journal.notes.push(note);
+        }
         let path = artifact_path(self.options.out, id, n);
         artifact.write(&path).map_err(ship::ShipError::from)?;
         let bytes = std::fs::read(&path).map_err(|e| RunError::File(path.clone(), e))?;

@@ -63,7 +63,8 @@ impl Subject for Served<'_> {
 
     fn text(&mut self, call: usize) -> Option<Outcome> {
         let document = &self.documents[call % self.documents.len()];
-        Some(Ok(self.session.score(&document.text, &mut self.scratch)[0]))
+        let scores = self.session.score(&document.text, &mut self.scratch);
+        Some(scores.map(|scores| scores[0]).map_err(Into::into))
     }
 }
 
@@ -79,7 +80,9 @@ pub fn encode(session: &Session, documents: &[Document]) -> Rows {
 /// [`RuntimeError`] when the rows do not fit, [`EvalError`] when a logit is no number.
 pub fn score(session: &Session, rows: &Rows, labels: &[u32]) -> Result<(Vec<f32>, Scores), MeasureError> {
     let logits = session.logits(rows)?;
-    let scores = Scores::of(&logits, session.outline().spec.outputs(), labels)?;
+    let outputs = session.outline().spec.outputs();
+    let predictions = logits.chunks_exact(outputs).map(|row| session.class(row) as u32).collect();
+    let scores = Scores::decided(predictions, &logits, outputs, labels)?;
     Ok((logits, scores))
 }
 
@@ -94,12 +97,13 @@ pub fn score_integers(
 ) -> Result<Scores, MeasureError> {
     let integers = session.in_integers()?;
     let mut scratch = IntegerScratch::default();
-    let mut logits = Vec::new();
+    let (mut logits, mut predictions) = (Vec::new(), Vec::new());
     for document in documents {
         let found = integers.logits(&document.text, &mut scratch);
+        predictions.push(integers.class(found) as u32);
         logits.extend(found.iter().map(|logit| *logit as f32 / integer::ONE as f32));
     }
-    Ok(Scores::of(&logits, session.outline().spec.outputs(), labels)?)
+    Ok(Scores::decided(predictions, &logits, session.outline().spec.outputs(), labels)?)
 }
 
 /// Whether any site's activations have a fixed scale, as they must have for inference in integers.
@@ -157,29 +161,6 @@ pub fn rates(
     Ok(rates)
 }
 
-/// Labels as the session's own classes.
-///
-/// # Errors
-/// [`MeasureError::Label`] when the data has a label that the session does not know.
-pub fn labels_for(
-    session: &Session,
-    data: &[String],
-    documents: &[Document],
-) -> Result<Vec<u32>, MeasureError> {
-    let place = |label: &String| session.labels().iter().position(|l| l == label);
-    let map: Vec<Option<usize>> = data.iter().map(place).collect();
-    documents
-        .iter()
-        .map(|d| match map.get(d.label as usize).copied().flatten() {
-            Some(class) => Ok(class as u32),
-            None => {
-                let label = data.get(d.label as usize).cloned().unwrap_or_default();
-                Err(MeasureError::Label { label, known: session.labels().join(", ") })
-            }
-        })
-        .collect()
-}
-
 /// A session that cannot be measured.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -193,14 +174,6 @@ pub enum MeasureError {
     /// The numbers cannot be scored.
     #[error(transparent)]
     Eval(#[from] EvalError),
-    /// The data has a class that the artifact does not know.
-    #[error("the data has the label {label:?}, but the artifact knows only: {known}")]
-    Label {
-        /// The label.
-        label: String,
-        /// What the artifact knows.
-        known: String,
-    },
 }
 
 /// Largest difference of two rows of logits (not a number, when one is none), and the largest magnitude of the first.

@@ -5,7 +5,7 @@ use nlpress_core::{Selectors, files};
 use nlpress_model::{AttentionSpec, BlockSpec, MlpSpec, Ranks, Spec};
 use nlpress_technique::{Kind, Technique};
 use nlpress_text::{CorpusOptions, EncoderConfig, Source, TextError};
-use nlpress_train::FitConfig;
+use nlpress_train::{ClassWeights, FitConfig};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -14,6 +14,7 @@ use toml::Spanned;
 use crate::kinds;
 use crate::prepared::DataError;
 use crate::report::Family;
+use crate::threshold::Threshold;
 
 /// Largest recipe file.
 const LARGEST: u64 = 1 << 20;
@@ -59,6 +60,8 @@ pub struct Recipe {
     pub data: DataRecipe,
     /// How the first model is trained.
     pub train: FitConfig,
+    /// Where models of two classes decide, when it is not at one half.
+    pub threshold: Option<Threshold>,
     /// The rows to make, in an order in which every parent comes before its children.
     pub variants: Vec<Variant>,
     /// What is reported beside them.
@@ -82,6 +85,10 @@ pub struct Lines {
     pub read: Option<usize>,
     /// The controls.
     pub controls: Option<usize>,
+    /// The weights of classes.
+    pub class_weights: Option<usize>,
+    /// The threshold.
+    pub threshold: Option<usize>,
 }
 
 /// The network of a recipe.
@@ -108,6 +115,8 @@ pub struct DataRecipe {
     pub options: CorpusOptions,
     /// How texts become rows.
     pub encoder: EncoderConfig,
+    /// How much the documents of each class weigh in training.
+    pub class_weights: Option<ClassWeights>,
 }
 
 /// One row of the report to make.
@@ -177,13 +186,24 @@ struct Raw {
     model: Spanned<RawModel>,
     data: Spanned<RawData>,
     #[serde(default)]
-    train: FitConfig,
+    train: Option<Spanned<TrainTable>>,
     #[serde(default)]
     controls: Option<Spanned<Controls>>,
     #[serde(default)]
     steps: Vec<Spanned<RawStep>>,
     #[serde(default)]
     variants: Vec<Spanned<RawVariant>>,
+}
+
+/// The table of training; each value with its place.
+type TrainTable = BTreeMap<String, Spanned<toml::Value>>;
+
+/// What the table of training says.
+#[derive(Default)]
+struct Train {
+    fit: FitConfig,
+    class_weights: Option<ClassWeights>,
+    threshold: Option<Threshold>,
 }
 
 #[derive(Deserialize)]
@@ -309,6 +329,7 @@ impl Recipe {
     pub fn refuse_data(&self, error: &DataError) -> RecipeError {
         let line = match error {
             DataError::Text(TextError::Setting { .. }) => self.lines.read,
+            DataError::ClassWeights(_) => self.lines.class_weights,
             _ => None,
         };
         self.refuse(line.or(self.lines.data), error)
@@ -318,14 +339,8 @@ impl Recipe {
     pub fn reads(&self) -> Vec<(&'static str, &Path)> {
         let mut all: Vec<(&'static str, &Path)> = Vec::new();
         all.extend(self.network.path.as_deref().map(|path| ("the artifact that the recipe starts from", path)));
-        match &self.data.source {
-            None => {}
-            Some(Source::One(path)) => all.push(("the data", path)),
-            Some(Source::Splits { train, valid, test }) => {
-                let files = [Some(train), valid.as_ref(), test.as_ref()];
-                all.extend(files.into_iter().flatten().map(|path| ("the data", path.as_path())));
-            }
-        }
+        let data = self.data.source.iter().flat_map(Source::paths);
+        all.extend(data.map(|path| ("the data", path)));
         let files = self.variants.iter().flat_map(|v| &v.steps).filter_map(|s| s.file.as_deref());
         all.extend(files.map(|file| ("a file of a step", file)));
         all
@@ -361,12 +376,16 @@ impl Recipe {
         let folder = Path::new(file).parent().unwrap_or(Path::new(""));
         let mut lines = Lines::default();
         let network = reader.network(raw.model, folder, &mut lines)?;
-        let data = reader.data(raw.data, folder, &mut lines)?;
+        let train = reader.train(raw.train, &mut lines)?;
+        let data = DataRecipe {
+            class_weights: train.class_weights,
+            ..reader.data(raw.data, folder, &mut lines)?
+        };
         let mut variants = reader.chain(raw.steps)?;
         for variant in raw.variants {
             variants.push(reader.variant(variant)?);
         }
-        let controls = reader.controls(raw.controls, &raw.train, &mut lines)?;
+        let controls = reader.controls(raw.controls, &train.fit, &mut lines)?;
         let stem = Path::new(file).file_stem().map_or("recipe".into(), |s| s.to_string_lossy().into_owned());
         let recipe = Self {
             name: raw.name.unwrap_or(stem),
@@ -376,7 +395,8 @@ impl Recipe {
             seeds,
             network,
             data,
-            train: raw.train,
+            train: train.fit,
+            threshold: train.threshold,
             variants,
             controls,
             lines,
@@ -490,20 +510,35 @@ impl<'a> Reader<'a> {
         let (of_read, options) = self.located(raw.read);
         let options = options.unwrap_or_default();
         let (of_encoder, encoder) = self.located(raw.encoder);
-        let encoder = encoder.unwrap_or_default();
         lines.read = of_read;
         let refuse = |line, e: TextError| RecipeError { file: self.file.into(), line, why: e.to_string() };
         options.split.check().map_err(|e| refuse(of_read, e))?;
-        encoder.check().map_err(|e| refuse(of_encoder, e))?;
-        let source = raw.files.map(|files| match files {
-            Source::One(path) => Source::One(folder.join(path)),
-            Source::Splits { train, valid, test } => Source::Splits {
-                train: folder.join(train),
-                valid: valid.map(|p| folder.join(p)),
-                test: test.map(|p| folder.join(p)),
-            },
-        });
-        Ok(DataRecipe { corpus: raw.corpus, source, options, encoder })
+        // It checks itself, and reads the files that it names.
+        let encoder = encoder.unwrap_or_default().read(folder).map_err(|e| refuse(of_encoder, e))?;
+        let source = raw.files.map(|files| files.below(folder));
+        Ok(DataRecipe { corpus: raw.corpus, source, options, encoder, class_weights: None })
+    }
+
+    /// The table of training: how the first model is trained, and what beside it every model is told.
+    fn train(&self, raw: Option<Spanned<TrainTable>>, lines: &mut Lines) -> Result<Train, RecipeError> {
+        let Some(raw) = raw else { return Ok(Train::default()) };
+        let at = raw.span().start;
+        let mut table = raw.into_inner();
+        let (weights, threshold) = (table.remove("class_weights"), table.remove("threshold"));
+        let (of_weights, weights) = self.located(weights);
+        let (of_threshold, threshold) = self.located(threshold);
+        (lines.class_weights, lines.threshold) = (of_weights, of_threshold);
+        let refuse = |line: Option<usize>, e: toml::de::Error| RecipeError {
+            file: self.file.into(),
+            line: line.or(Some(self.line(at))),
+            why: e.message().into(),
+        };
+        let fit: toml::Table = table.into_iter().map(|(key, value)| (key, value.into_inner())).collect();
+        Ok(Train {
+            fit: toml::Value::Table(fit).try_into().map_err(|e| refuse(None, e))?,
+            class_weights: weights.map(toml::Value::try_into).transpose().map_err(|e| refuse(of_weights, e))?,
+            threshold: threshold.map(toml::Value::try_into).transpose().map_err(|e| refuse(of_threshold, e))?,
+        })
     }
 
     fn controls(
@@ -653,6 +688,22 @@ mod tests {
         assert!(e.to_string().contains("sparsty"), "{e}");
         let e = refused("sed = 3\n");
         assert!(e.to_string().contains("sed"), "{e}");
+    }
+
+    #[test]
+    fn weights_and_threshold_stand_in_the_table_of_training() {
+        let parse = |tail: &str| Recipe::parse(&format!("{HEAD}{tail}"), "r.toml").unwrap();
+        let recipe = parse("[train]\nepochs = 3\nclass_weights = 'balanced'\nthreshold = 0.3\n");
+        assert_eq!((recipe.train.epochs(), recipe.threshold), (3, Some(Threshold::Fixed(0.3))));
+        assert_eq!(recipe.data.class_weights, Some(ClassWeights::Balanced));
+        let plain = parse("[train]\nepochs = 3\n");
+        assert_eq!((plain.threshold, plain.data.class_weights), (None, None));
+        let e = refused("[train]\nepochs = 3\nclass_weights = 'even'\n");
+        assert!(e.line == Some(7) && e.why.contains("balanced"), "{e}");
+        let e = refused("[train]\nepochs = 3\nthreshold = 'f3'\n");
+        assert!(e.line == Some(7) && e.why.contains("macro-f1"), "{e}");
+        let e = refused("[train]\nclass_weight = 'balanced'\n");
+        assert!(e.why.contains("class_weight"), "{e}");
     }
 
     #[test]

@@ -24,6 +24,7 @@ use crate::prepared::{DataError, Prepared};
 use crate::recipe::{Recipe, RecipeError, TEACHER};
 use crate::report::{self, CorpusInfo, FailedRow, RecipeInfo, Report, Row, SeedArtifact, Speed, Versus};
 use crate::ship::{self, ShipError};
+use crate::threshold::ThresholdError;
 
 /// Measures the peak memory in bytes of a process that serves an artifact, where that can be done.
 pub type MemoryProbe<'a> = dyn Fn(&Path) -> Option<u64> + 'a;
@@ -78,6 +79,9 @@ pub enum RunError {
         /// Why.
         source: Box<StepError>,
     },
+    /// The threshold of a model of two classes.
+    #[error(transparent)]
+    Threshold(#[from] ThresholdError),
     /// Writing or opening an artifact.
     #[error(transparent)]
     Ship(#[from] ShipError),
@@ -171,7 +175,8 @@ fn start(recipe: &Recipe, prepared: &Prepared) -> Result<Option<Start>, RecipeEr
     }
     let features = (places.len() < prepared.encoder.width()).then_some(places);
     let model = ship::unpack(&artifact).map_err(|e| misfit(e.to_string()))?;
-    Ok(Some(Start { work: Work { model, features }, sha256: files::sha256_hex(&bytes) }))
+    let (sha256, threshold) = (files::sha256_hex(&bytes), artifact.threshold);
+    Ok(Some(Start { work: Work { model, features }, sha256, threshold }))
 }
 
 /// Plans a recipe on prepared data, training nothing.
@@ -215,6 +220,9 @@ pub fn run(
         Some(start) => start.work.model.spec().clone(),
         None => spec_of(recipe, prepared)?,
     };
+    if let Some(threshold) = recipe.threshold {
+        threshold.check(&prepared.valid).map_err(|e| recipe.refuse(recipe.lines.threshold, e))?;
+    }
     let base = start.as_ref().map_or_else(|| Outline::dense(&spec), |start| start.work.model.outline());
     Plan::of(recipe, &base)?;
     let _alone = Lock::take(options.out)?;
@@ -388,6 +396,7 @@ fn measured(
          the encoding of the text"
             .into(),
     ]);
+    notes.extend(prepared.corpus.reading.report());
     Ok(Report {
         schema: report::SCHEMA,
         machine: Machine::detect(),

@@ -294,6 +294,7 @@ fn identity(model: &Model, fit: &Fit<'_>, start: &[f32]) -> String {
         let rows = data.rows();
         hash.update(format!("{} × {} of {}", data.len(), rows.width(), data.classes()));
         data.labels().iter().for_each(|x| hash.update(x.to_le_bytes()));
+        data.class_weights().iter().for_each(|x| hash.update(x.to_le_bytes()));
         rows.offsets().iter().for_each(|x| hash.update((*x as u64).to_le_bytes()));
         rows.columns().iter().for_each(|x| hash.update(x.to_le_bytes()));
         rows.values().iter().for_each(|x| hash.update(x.to_le_bytes()));
