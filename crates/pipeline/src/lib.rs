@@ -9,6 +9,7 @@
 //! Reported numbers come from a session that was opened on the written artifact, never from the model in memory.
 
 pub mod controls;
+pub mod draft;
 pub mod features;
 mod identity;
 mod integers;
