@@ -8,7 +8,7 @@ use nlpress_distill::{KINDS, outputs, student, validation};
 use nlpress_model::dataset::accuracy;
 use nlpress_model::{Dataset, Model, Network, SiteId, Weight};
 use nlpress_packed::{Index, Matrix, Scheme, Values};
-use nlpress_technique::contract::Bench;
+use nlpress_testkit::Bench;
 use nlpress_technique::{Cx, Kind, StepError, Teacher};
 use nlpress_train::{Fit, FitConfig, fit};
 

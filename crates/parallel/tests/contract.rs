@@ -8,7 +8,7 @@ use nlpress_core::{Backend, BackendKind, Seed};
 use nlpress_model::{Dataset, Dropout, Gradients, Model, Network};
 use nlpress_parallel::{Coding, DataParallel, KINDS, ModelParallel, tasks};
 use nlpress_technique::StepError;
-use nlpress_technique::contract::Bench;
+use nlpress_testkit::Bench;
 use nlpress_train::{Batch, Engine, Fit, FitConfig, Labels, Objective, Serial, TrainError, fit};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -9,7 +9,7 @@ use nlpress_model::{Form, Model, Network};
 use nlpress_packed::Values;
 use nlpress_pipeline::{kinds, ship};
 use nlpress_runtime::Session;
-use nlpress_technique::contract::Bench;
+use nlpress_testkit::Bench;
 use nlpress_text::{Encoder, EncoderConfig};
 
 /// An encoder of the bench's 24 made-up words: as many features as its rows have.

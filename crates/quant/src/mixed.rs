@@ -278,7 +278,7 @@ fn site_bytes(layer: &Layer) -> usize {
 mod tests {
     use super::*;
     use nlpress_core::{BackendKind, Seed};
-    use nlpress_technique::contract::Bench;
+    use nlpress_testkit::Bench;
 
     #[test]
     fn settings_are_checked() {

@@ -247,7 +247,7 @@ fn scale(layer: &mut Layer, factor: impl Fn(usize, usize) -> f32) {
 mod tests {
     use super::*;
     use nlpress_core::{BackendKind, Seed, event::Quiet};
-    use nlpress_technique::contract::Bench;
+    use nlpress_testkit::Bench;
 
     /// Inputs of which one is fifty times the others.
     fn lopsided() -> (Vec<f32>, Vec<f32>) {

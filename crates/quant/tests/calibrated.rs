@@ -6,7 +6,7 @@ use nlpress_core::event::Quiet;
 use nlpress_core::{Backend, BackendKind, Seed};
 use nlpress_model::{Model, Network, SiteId, Weight};
 use nlpress_quant::{adaround, awq, gptq};
-use nlpress_technique::contract::Bench;
+use nlpress_testkit::Bench;
 use nlpress_technique::{Cx, Kind};
 
 fn ndarray() -> Backend {

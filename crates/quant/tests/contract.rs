@@ -8,7 +8,7 @@ use nlpress_model::dataset::accuracy;
 use nlpress_model::{Dataset, MlpSpec, Model, Network, SiteId, Spec, Weight};
 use nlpress_quant::integers::{INT2, INT4, INT8};
 use nlpress_quant::{KINDS, gradients};
-use nlpress_technique::contract::Bench;
+use nlpress_testkit::Bench;
 use nlpress_technique::{Cx, Kind, StepError};
 use nlpress_text::Rows;
 

@@ -8,7 +8,7 @@ use nlpress_model::dataset::accuracy;
 use nlpress_model::{Dataset, Dropout, MlpSpec, Model, Network, SiteId, Spec, Weight};
 use nlpress_quant::gradient::{Layout, Sender};
 use nlpress_quant::{Coding, GradientWire};
-use nlpress_technique::contract::Bench;
+use nlpress_testkit::Bench;
 use nlpress_text::Rows;
 use nlpress_train::{Batch, Engine, Fit, FitConfig, Labels, Serial, TrainError, Wire, fit};
 

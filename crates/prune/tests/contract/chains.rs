@@ -4,7 +4,7 @@ use nlpress_core::event::Quiet;
 use nlpress_core::{Backend, BackendKind, Seed, Selectors};
 use nlpress_model::{Form, Model, Network, SiteId};
 use nlpress_prune::KINDS;
-use nlpress_technique::contract::Bench;
+use nlpress_testkit::Bench;
 use nlpress_technique::{Cx, Technique};
 use nlpress_train::{Labels, mean_loss};
 

@@ -5,7 +5,7 @@ use nlpress_core::{BackendKind, Seed};
 use nlpress_model::{AttentionSpec, Layer, Model, Network, SiteId, Spec, Weight};
 use nlpress_prune::depth::{distances, without};
 use nlpress_prune::{KINDS, depth};
-use nlpress_technique::contract::Bench;
+use nlpress_testkit::Bench;
 use nlpress_technique::{Cx, Technique};
 
 /// The bench's network with a block that says nothing put in at `at`.

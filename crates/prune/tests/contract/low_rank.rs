@@ -5,7 +5,7 @@ use nlpress_core::{Backend, BackendKind, Seed};
 use nlpress_model::{Layer, Model, Network, Shape, SiteId, Weight};
 use nlpress_prune::low_rank::{KIND, factor};
 use nlpress_technique::Cx;
-use nlpress_technique::contract::Bench;
+use nlpress_testkit::Bench;
 
 fn factored(bench: &Bench, backend: &Backend, model: &Model, site: &str, text: &str) -> Model {
     let technique = (KIND.parse)(&text.parse().unwrap()).unwrap();

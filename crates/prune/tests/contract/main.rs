@@ -14,7 +14,7 @@ mod units;
 use nlpress_core::{Backend, BackendKind};
 use nlpress_prune::KINDS;
 use nlpress_technique::Kind;
-use nlpress_technique::contract::Bench;
+use nlpress_testkit::Bench;
 
 fn hold(backend: BackendKind) {
     let backend: Backend = match backend.open() {
