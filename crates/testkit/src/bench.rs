@@ -169,6 +169,36 @@ impl Bench {
         technique.apply(model, &on, &mut self.cx(&Quiet))
     }
 
+    /// A kind's example after something else: on what that made, with the rows that it reads. Nothing where the plan
+    /// refuses.
+    ///
+    /// # Errors
+    /// A sentence on what failed although it was planned, or was not made as planned.
+    pub fn then(&self, first: &Made, kind: &Kind) -> Result<Option<Made>, String> {
+        let (technique, before) = (example(kind)?, first.model.outline());
+        let Ok(on) = self.selected(kind, &before) else { return Ok(None) };
+        let mut problems = Vec::new();
+        let planned = technique.plan(&before, &on, &mut problems);
+        if !problems.is_empty() {
+            return Ok(None);
+        }
+        let whole = self.cx(&Quiet);
+        let narrow = |data: &Dataset| match &first.features {
+            Some(kept) => whole.narrowed(data, kept).map_err(|e| e.to_string()),
+            None => Ok(data.clone()),
+        };
+        let (train, valid) = (narrow(&self.train)?, narrow(&self.valid)?);
+        let words: Vec<Box<str>> = match &first.features {
+            Some(kept) => kept.iter().map(|k| self.words[*k as usize].clone()).collect(),
+            None => self.words.clone(),
+        };
+        let mut cx = Cx { train: &train, valid: &valid, words: &words, ..whole.clone() };
+        let model = technique.apply(first.model.clone(), &on, &mut cx).map_err(|e| format!("apply: {e}"))?;
+        let made = Made { model, features: cx.kept_features };
+        self.check_made(&*technique, &planned, before.spec.inputs(), &made, &valid)?;
+        Ok(Some(made))
+    }
+
     /// The validation rows as a model reads them.
     ///
     /// # Errors

@@ -7,8 +7,8 @@
 //! planned to stay; a stop is obeyed wherever it is asked for; an unknown setting is refused.
 
 use nlpress_core::Backend;
-use nlpress_core::event::{Event, Flow, Sink};
-use nlpress_model::{Network, Outline, SiteId};
+use nlpress_core::event::{Event, Flow, Quiet, Sink};
+use nlpress_model::{Dataset, Network, Outline, SiteId};
 use nlpress_technique::{Kind, Technique};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -51,7 +51,8 @@ impl Bench {
         if made != self.run(kind, 1)? || made != self.run(kind, 2)? {
             return Err(named("the same seed gives other numbers, or threads change them".into()));
         }
-        self.check_made(technique, &planned, &made).map_err(named)?;
+        let inputs = self.model().spec().inputs();
+        self.check_made(technique, &planned, inputs, &made, self.valid()).map_err(named)?;
         self.check_sites(technique, &on).map_err(named)?;
         for site in [on.first(), on.last()].into_iter().flatten().filter(|_| on.len() > 1) {
             let alone = std::slice::from_ref(site);
@@ -82,16 +83,26 @@ impl Bench {
         Ok(())
     }
 
-    /// Checks a model that was made against what was planned.
-    fn check_made(&self, technique: &dyn Technique, planned: &Outline, made: &Made) -> Result<(), String> {
-        check_features(made, self.model().spec().inputs())?;
+    /// Checks a model that was made against what was planned: of `inputs` features before, on rows of those.
+    pub(crate) fn check_made(
+        &self,
+        technique: &dyn Technique,
+        planned: &Outline,
+        inputs: usize,
+        made: &Made,
+        valid: &Dataset,
+    ) -> Result<(), String> {
+        check_features(made, inputs)?;
         let outline = made.model.outline();
         if outline != *planned && (technique.exact() || !outline.fits_within(planned)) {
             return Err(format!("planned {planned:?}, made {outline:?}"));
         }
-        let valid = self.valid_for(made)?;
+        let narrowed = match &made.features {
+            Some(kept) => self.cx(&Quiet).narrowed(valid, kept).map_err(|e| e.to_string())?,
+            None => valid.clone(),
+        };
         let network = Network::bind(&made.model, self.backend());
-        let logits = network.logits_of(&valid).map_err(|e| e.to_string())?;
+        let logits = network.logits_of(&narrowed).map_err(|e| e.to_string())?;
         match logits.iter().find(|x| !x.is_finite()) {
             Some(bad) => Err(format!("a logit is {bad}")),
             None => Ok(()),
@@ -104,7 +115,7 @@ impl Bench {
         let planned = self.plan(technique, on)?;
         let trained = Trained(AtomicBool::new(false));
         let made = self.apply(technique, on, self.cx(&trained)).map_err(|e| format!("apply: {e}"))?;
-        self.check_made(technique, &planned, &made)?;
+        self.check_made(technique, &planned, self.model().spec().inputs(), &made, self.valid())?;
         if trained.0.into_inner() {
             return Ok(());
         }

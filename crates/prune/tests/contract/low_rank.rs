@@ -12,7 +12,7 @@ fn factored(bench: &Bench, backend: &Backend, model: &Model, site: &str, text: &
     let (on, mut problems) = ([SiteId::new(site)], Vec::new());
     let planned = technique.plan(&model.outline(), &on, &mut problems);
     assert!(problems.is_empty(), "{site}: {problems:?}");
-    let mut cx = Cx::new(Seed(5), backend, (bench.valid(), bench.valid()), &Quiet);
+    let mut cx = Cx::new(Seed(5), backend, (bench.train(), bench.valid()), &Quiet);
     let made = technique.apply(model.clone(), &on, &mut cx).unwrap();
     assert_eq!(made.outline(), planned);
     made
