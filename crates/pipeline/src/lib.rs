@@ -8,6 +8,7 @@
 //!
 //! Reported numbers come from a session that was opened on the written artifact, never from the model in memory.
 
+mod assemble;
 pub mod controls;
 pub mod features;
 mod integers;
@@ -17,6 +18,7 @@ pub mod measure;
 pub mod plan;
 pub mod prepared;
 pub mod recipe;
+mod recorder;
 pub mod report;
 pub mod run;
 pub mod ship;

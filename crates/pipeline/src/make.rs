@@ -23,6 +23,8 @@ use crate::features::{Features, Views, kept_of};
 use crate::plan::{Plan, selected};
 use crate::prepared::Prepared;
 use crate::recipe::{Recipe, Step, TEACHER, Variant};
+use crate::recorder::Recorder;
+use crate::report::Curve;
 use crate::run::{RunError, RunOptions};
 use crate::ship;
 
@@ -71,6 +73,12 @@ pub struct Journal {
     pub notes: Vec<String>,
     /// Numbers for the report.
     pub measured: Vec<Measurement>,
+    /// Techniques that their gates rolled back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rolled_back: Vec<String>,
+    /// How its trainings went.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub curves: Vec<Curve>,
     /// The features that the row reads, where they are not all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub features: Features,
@@ -93,6 +101,8 @@ pub(crate) struct Workshop<'a> {
     pub start: Option<&'a Work>,
     pub options: &'a RunOptions<'a>,
     pub sink: &'a dyn Sink,
+    /// The sink's ear for learning curves.
+    pub recorder: &'a Recorder<'a>,
 }
 
 impl Workshop<'_> {
@@ -225,6 +235,7 @@ impl Workshop<'_> {
         if let (Some(bound), Some(before)) = (step.max_drop, start) {
             let drop = 100.0 * (self.valid_accuracy(&before)? - self.valid_accuracy(&after)?);
             if drop > bound {
+                journal.rolled_back.push(step.kind.name.into());
                 journal.notes.push(format!(
                     "{} was rolled back: validation accuracy fell by {drop:.2} points, its gate allows {bound}",
                     step.kind.name
@@ -264,7 +275,9 @@ impl Workshop<'_> {
                 Some(copy) => copy,
                 None => {
                     let mut journal = Journal { identity: self.identity(id, seed), ..Journal::default() };
+                    self.recorder.take();
                     let work = make(seed, &mut journal)?;
+                    journal.curves = self.recorder.take();
                     journal.seconds = start.elapsed().as_secs_f64();
                     self.write(id, technique, seed, n, work, journal)?
                 }

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 
 use crate::kinds;
+use crate::report::ALIKE_POINTS;
 
 /// Largest recipe file.
 const LARGEST: u64 = 1 << 20;
@@ -55,6 +56,22 @@ pub struct Recipe {
     pub variants: Vec<Variant>,
     /// What is reported beside them.
     pub controls: Controls,
+    /// How the report judges.
+    pub report: ReportRecipe,
+}
+
+/// How the report judges.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ReportRecipe {
+    /// Points of accuracy within which two rows are alike, more than 0 and at most 100.
+    pub alike_points: f64,
+}
+
+impl Default for ReportRecipe {
+    fn default() -> Self {
+        Self { alike_points: ALIKE_POINTS }
+    }
 }
 
 /// The network of a recipe.
@@ -149,6 +166,8 @@ struct Raw {
     train: FitConfig,
     #[serde(default)]
     controls: Option<Spanned<Controls>>,
+    #[serde(default)]
+    report: Option<Spanned<ReportRecipe>>,
     #[serde(default)]
     steps: Vec<Spanned<RawStep>>,
     #[serde(default)]
@@ -302,6 +321,7 @@ impl Recipe {
             variants.push(reader.variant(variant)?);
         }
         let controls = reader.controls(raw.controls, &raw.train)?;
+        let report = reader.report(raw.report)?;
         let stem = Path::new(file).file_stem().map_or("recipe".into(), |s| s.to_string_lossy().into_owned());
         let recipe = Self {
             name: raw.name.unwrap_or(stem),
@@ -314,6 +334,7 @@ impl Recipe {
             train: raw.train,
             variants,
             controls,
+            report,
         };
         reader.names(&recipe)?;
         Ok(recipe)
@@ -327,6 +348,16 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    fn report(&self, raw: Option<Spanned<ReportRecipe>>) -> Result<ReportRecipe, RecipeError> {
+        let Some(raw) = raw else { return Ok(ReportRecipe::default()) };
+        let points = raw.get_ref().alike_points;
+        if points > 0.0 && points <= 100.0 {
+            return Ok(raw.into_inner());
+        }
+        let why = format!("alike_points is {points}, but it must be more than 0 and at most 100");
+        Err(self.refuse(Some(raw.span().start), why))
+    }
+
     fn refuse(&self, at: Option<usize>, why: impl Into<String>) -> RecipeError {
         RecipeError { file: self.file.into(), line: at.map(|at| self.line(at)), why: why.into() }
     }

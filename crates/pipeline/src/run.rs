@@ -3,25 +3,26 @@
 use nlpress_artifact::Artifact;
 use nlpress_core::event::{Event, Sink, Stopped};
 use nlpress_core::{Backend, Seed, files};
-use nlpress_eval::{Bootstrap, EvalError, Machine, Pace, Quality, Scores, Timing};
+use nlpress_eval::{Bootstrap, Machine, Pace};
 use nlpress_model::{Form, Network, Outline, Spec};
 use nlpress_packed::Values;
 use nlpress_runtime::Session;
 use nlpress_technique::StepError;
 use nlpress_text::Encoder;
 use nlpress_train::TrainError;
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use crate::assemble::{self, Assembly, Scored};
 use crate::features::Views;
 use crate::integers::Integers;
 use crate::make::{Made, Work, Workshop};
-use crate::measure::{self, MeasureError, Served};
+use crate::measure::{self, MeasureError};
 use crate::plan::Plan;
 use crate::prepared::{DataError, Prepared};
 use crate::recipe::{Recipe, RecipeError};
-use crate::report::{self, CorpusInfo, Family, RecipeInfo, Report, Row, SeedArtifact, Speed, Versus};
+use crate::recorder::Recorder;
+use crate::report::{self, CorpusInfo, RecipeInfo, Report};
 use crate::ship::{self, ShipError};
 
 /// Measures the peak memory in bytes of a process that serves an artifact, where that can be done.
@@ -39,8 +40,6 @@ pub struct RunOptions<'a> {
     pub resume: bool,
     /// How thoroughly speed is measured.
     pub pace: Pace,
-    /// How long each throughput is measured.
-    pub throughput: Duration,
     /// Measures the peak memory of a process that serves an artifact, where that can be done.
     pub memory: Option<&'a MemoryProbe<'a>>,
 }
@@ -106,12 +105,6 @@ impl From<TrainError> for RunError {
             TrainError::Stopped(stopped) => Self::Stopped(stopped),
             other => Self::Train(other),
         }
-    }
-}
-
-impl From<EvalError> for RunError {
-    fn from(error: EvalError) -> Self {
-        Self::Measure(error.into())
     }
 }
 
@@ -181,8 +174,18 @@ pub fn run(
     let plan = Plan::of(recipe, &base)?;
     let views = Views::new(prepared);
     let start = start.as_ref();
-    let workshop =
-        Workshop { recipe, prepared, views: &views, plan: &plan, spec: &spec, start, options, sink };
+    let recorder = &Recorder::new(sink);
+    let workshop = Workshop {
+        recipe,
+        prepared,
+        views: &views,
+        plan: &plan,
+        spec: &spec,
+        start,
+        options,
+        sink: recorder,
+        recorder,
+    };
     sink.say(&Event::RunStarted { name: recipe.name.clone(), total: workshop.total() })?;
     let made = workshop.rows()?;
     let report = measured(recipe, (prepared, &views), options, sink, &made)?;
@@ -198,7 +201,7 @@ pub fn run(
     Ok(report)
 }
 
-/// Opens every artifact and measures it.
+/// Opens every artifact, holds it against the model that it was written from, and measures it.
 fn measured(
     recipe: &Recipe,
     (prepared, views): (&Prepared, &Views<'_>),
@@ -207,15 +210,12 @@ fn measured(
     made: &[Made],
 ) -> Result<Report, RunError> {
     let total = made.len() as u64;
-    let bootstrap = Bootstrap::new(Seed(recipe.seed));
     let labels = prepared.test.labels();
-    let mut scores: BTreeMap<&str, Vec<Scores>> = BTreeMap::new();
-    let mut whole: BTreeMap<&str, Vec<Integers>> = BTreeMap::new();
-    let mut sessions = Vec::new();
+    let mut scored: Vec<Scored<'_>> = Vec::new();
     for (done, row) in (1..).zip(made) {
         sink.say(&Event::Progress { what: "scoring artifacts".into(), done, total })?;
-        let mut of_row = Vec::new();
-        for (n, copy) in row.copies.iter().enumerate() {
+        let (mut scores, mut integers, mut first) = (Vec::new(), Vec::new(), None);
+        for copy in &row.copies {
             let session = Session::open(&copy.path).map_err(MeasureError::from)?;
             let rows = measure::encode(&session, &prepared.corpus.test);
             let (logits, found) = measure::score(&session, &rows, labels)?;
@@ -224,94 +224,29 @@ fn measured(
                 .map_err(TrainError::from)?;
             measure::agree(&memory, &logits, multiplies_integers(&copy.model.outline()))
                 .map_err(|why| RunError::Internal(format!("{}: {why}", row.id)))?;
-            if let Some(integers) = Integers::of(&session, prepared, &found)? {
-                whole.entry(&row.id).or_default().push(integers);
-            }
-            of_row.push(found);
-            if n == 0 {
-                sessions.push((session, rows));
-            }
+            integers.extend(Integers::of(&session, prepared, &found)?);
+            scores.push(found);
+            first.get_or_insert(session);
         }
-        scores.insert(&row.id, of_row);
+        let session =
+            first.ok_or_else(|| RunError::Internal(format!("row {} was made for no seed", row.id)))?;
+        scored.push(Scored { made: row, scores, integers, session });
     }
-    sink.say(&Event::Progress { what: "timing artifacts side by side".into(), done: 0, total: 1 })?;
-    let documents = &prepared.corpus.test;
-    let mut subjects: Vec<(String, Served<'_>)> = made
-        .iter()
-        .zip(&sessions)
-        .map(|(row, (session, rows))| (row.id.clone(), Served::new(session, rows, documents)))
-        .collect();
-    let timings = measure::time(&mut subjects, options.pace)?;
-    let teacher: Vec<Vec<u32>> = scores[made[0].id.as_str()].iter().map(|s| s.predictions.clone()).collect();
-    let mut rows: Vec<Row> = Vec::new();
-    let mut threads = vec![1];
-    if options.threads > 1 {
-        threads.push(options.threads);
-    }
-    for (i, row) in made.iter().enumerate() {
-        sink.say(&Event::Progress { what: "measuring throughput".into(), done: i as u64, total })?;
-        let quality = Quality::of(&scores[row.id.as_str()], labels, &teacher, &bootstrap)?;
-        let size = measure::size(&row.copies[0].path)?;
-        let (session, _) = &sessions[i];
-        let speed = Speed {
-            batch1_us: timings[i].one.percentiles,
-            batch32_us: timings[i].batch.percentiles,
-            text1_us: timings[i].text.as_ref().map(|t| t.percentiles),
-            rows_per_s: measure::rates(session, documents, &threads, options.throughput)?,
-            rss_bytes: options.memory.and_then(|probe| probe(&row.copies[0].path)),
-        };
-        let parent = made.iter().position(|m| Some(&m.id) == row.parent.as_ref());
-        let versus = match parent {
-            None => None,
-            Some(p) => {
-                let correct = |id: &str| scores[id].iter().map(|s| s.correct.clone()).collect::<Vec<_>>();
-                let difference = bootstrap.difference(&correct(&row.id), &correct(&made[p].id))?;
-                let ratio = size.file_bytes as f64 / rows[p].size.file_bytes as f64;
-                let (one, many) = speedups(&timings[i], &timings[p])?;
-                Some(Versus::new(difference, ratio, one, many))
-            }
-        };
-        let first = &row.copies[0];
-        let mut finished = Row {
-            id: row.id.clone(),
-            family: family(&row.family),
-            parent: row.parent.clone(),
-            technique: row.technique.clone(),
-            seeds: row.copies.len(),
-            quality,
-            size,
-            speed,
-            versus_parent: versus,
-            measured: first.journal.measured.clone(),
-            cost_s: row.copies.iter().map(|c| c.journal.seconds).sum::<f64>() / row.copies.len() as f64,
-            artifact: relative(options.out, &first.path),
-            sha256: first.sha256.clone(),
-            artifacts: row
-                .copies
-                .iter()
-                .map(|c| SeedArtifact {
-                    seed: c.seed,
-                    path: relative(options.out, &c.path),
-                    sha256: c.sha256.clone(),
-                })
-                .collect(),
-            notes: first.journal.notes.clone(),
-        };
-        finished.notes.extend(report::below_crossover(session));
-        if !options.backend.kind().is_cpu() {
-            finished.notes.extend(on_device(&Network::bind(&first.model, options.backend)));
+    let bootstrap = Bootstrap::new(Seed(recipe.seed));
+    let assembly = Assembly { prepared, options, sink, bootstrap, alike_points: recipe.report.alike_points };
+    let (mut rows, floors) = assembly.rows(&scored)?;
+    if !options.backend.kind().is_cpu() {
+        for (row, made) in rows.iter_mut().zip(made) {
+            row.notes.extend(on_device(&Network::bind(&made.copies[0].model, options.backend)));
         }
-        if let Some(integers) = whole.get(row.id.as_str()) {
-            Integers::report(integers, &mut finished);
-        }
-        let verdict = report::verdict(&finished, parent.map(|p| &rows[p]));
-        finished.notes.extend(verdict);
-        rows.push(finished);
     }
-    Ok(Report {
+    let corpus = corpus_info(recipe, prepared);
+    let mut notes = assemble::warnings(&rows, corpus.majority.as_ref(), prepared.corpus.test.len());
+    notes.push("quality, size and speed come from sessions opened on the written artifact".into());
+    let mut report = Report {
         schema: report::SCHEMA,
         machine: Machine::detect(),
-        corpus: corpus_info(recipe, prepared),
+        corpus,
         recipe: RecipeInfo {
             path: Path::new(&recipe.path).file_name().map_or_else(String::new, |n| n.to_string_lossy().into()),
             sha256: recipe.sha256.clone(),
@@ -322,17 +257,13 @@ fn measured(
         backend: options.backend.kind().to_string(),
         threads: options.threads,
         rows,
-        notes: vec![
-            "quality, size and speed come from a session opened on the written artifact".into(),
-            "latency is of the network on encoded rows, all artifacts taking turns in one run; text1_us includes \
-             the encoding of the text"
-                .into(),
-        ],
-    })
-}
-
-fn speedups(row: &Timing, parent: &Timing) -> Result<(nlpress_eval::Ratio, nlpress_eval::Ratio), EvalError> {
-    Ok((row.one.speedup_over(&parent.one)?, row.batch.speedup_over(&parent.batch)?))
+        alike_points: recipe.report.alike_points,
+        floors,
+        advice: String::new(),
+        notes,
+    };
+    report.advice = report::advice(&report);
+    Ok(report)
 }
 
 /// What a reader must know of integers on a device: what it held of them is not what is timed.
@@ -373,15 +304,8 @@ fn corpus_info(recipe: &Recipe, prepared: &Prepared) -> CorpusInfo {
             Some(_) => "fetched by `cargo xtask data fetch`; see docs/data.md".into(),
             None => "files of the user".into(),
         },
+        majority: assemble::majority(prepared),
     }
-}
-
-fn family(name: &str) -> Family {
-    Family::ALL.into_iter().find(|f| f.name() == name).unwrap_or(Family::Chain)
-}
-
-fn relative(folder: &Path, path: &Path) -> String {
-    path.strip_prefix(folder).unwrap_or(path).to_string_lossy().replace('\\', "/")
 }
 
 #[cfg(test)]
