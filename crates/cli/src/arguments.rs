@@ -253,7 +253,7 @@ pub(crate) struct Bench {
     pub(crate) artifacts: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) labelled: Labelled,
-    /// Rounds in which the artifacts take turns, 5 to 10000; when not given, as many as fit into 10 seconds for each
+    /// Rounds in which the artifacts take turns, 5 to 10000; when not given, as many as fit into 5 seconds for each
     /// kind of call, and at most 150.
     #[arg(long, value_name = "N")]
     pub(crate) rounds: Option<usize>,

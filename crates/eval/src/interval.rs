@@ -314,7 +314,11 @@ mod tests {
                     (0..documents)
                         .map(|_| {
                             let (u, v) = (rng.uniform(), rng.uniform());
-                            if v < apart { (one(rng.uniform()), one(rng.uniform())) } else { (one(u), one(u)) }
+                            if v < apart {
+                                (one(rng.uniform()), one(rng.uniform()))
+                            } else {
+                                (one(u), one(u))
+                            }
                         })
                         .unzip::<f64, f64, Vec<_>, Vec<_>>()
                 };

@@ -233,13 +233,20 @@ mod tests {
         assert_eq!(seen, [Call::Text, Call::Row, Call::Batch, Call::Pass(1), Call::Pass(2)]);
         assert_eq!(speeds.kinds(), 5);
         let ratio = |call| speeds.speedup(call, 1, 0, 1).unwrap().median;
-        for (call, expected) in
-            [(Call::Text, 1.5), (Call::Row, 4.0), (Call::Batch, 4.0), (Call::Pass(1), 1.5), (Call::Pass(2), 1.5)]
-        {
+        for (call, expected) in [
+            (Call::Text, 1.5),
+            (Call::Row, 4.0),
+            (Call::Batch, 4.0),
+            (Call::Pass(1), 1.5),
+            (Call::Pass(2), 1.5),
+        ] {
             assert!((ratio(call) - expected).abs() < 0.01, "{call:?}: {}", ratio(call));
         }
         let rates = speeds.rates(1);
-        assert!((rates["1"] - 1e6 / 12.0).abs() < 10.0 && (rates["2"] - 2e6 / 12.0).abs() < 10.0, "{rates:?}");
+        assert!(
+            (rates["1"] - 1e6 / 12.0).abs() < 10.0 && (rates["2"] - 2e6 / 12.0).abs() < 10.0,
+            "{rates:?}"
+        );
         assert!((speeds.percentiles(0, Call::Batch).unwrap().p90 - 160.0).abs() < 0.1);
         assert!(speeds.floor(Call::Row).unwrap().reopened < 1.001);
         assert_eq!(speeds.rate_speedups(1, 0, 1).len(), 2);

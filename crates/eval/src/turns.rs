@@ -112,10 +112,10 @@ pub struct Pace {
 }
 
 impl Default for Pace {
-    /// 150 rounds of at least 6 calls, or as many rounds from 9 on as fit into 10 seconds for each kind of call;
+    /// 150 rounds of at least 6 calls, or as many rounds from 9 on as fit into 5 seconds for each kind of call;
     /// 5 sessions of each artifact.
     fn default() -> Self {
-        let budget = Duration::from_secs(10);
+        let budget = Duration::from_secs(5);
         Self { most_rounds: 150, least_rounds: 9, calls: 6, budget, sessions: 5 }
     }
 }
@@ -296,7 +296,8 @@ impl Plan {
             Reading::One => (1, false),
         };
         let turns: f64 = took.iter().zip(contenders.iter()).map(|(t, c)| t * c.sessions.len() as f64).sum();
-        let one_round = Duration::try_from_secs_f64(turns * (group * blocks * (1 + usize::from(warm))) as f64);
+        let one_round =
+            Duration::try_from_secs_f64(turns * (group * blocks * (1 + usize::from(warm))) as f64);
         let rounds = pace.rounds(one_round.unwrap_or(Duration::MAX));
         let one_by_one = took.iter().map(|t| *t >= short.as_secs_f64()).collect();
         Ok(Self { group, blocks, warm, rounds, one_by_one })
@@ -435,7 +436,7 @@ mod tests {
     fn rounds_are_as_many_as_fit() {
         let pace = Pace::default();
         assert_eq!(pace.rounds(Duration::from_millis(1)), 150);
-        assert_eq!(pace.rounds(Duration::from_secs(1)), 10);
+        assert_eq!(pace.rounds(Duration::from_millis(250)), 20);
         assert_eq!(pace.rounds(Duration::from_secs(100)), 9);
         assert_eq!(pace.rounds(Duration::ZERO), 150);
         assert_eq!(pace.with_rounds(8).unwrap().rounds(Duration::from_secs(100)), 8);

@@ -44,7 +44,10 @@ pub(crate) struct Assembly<'a> {
 
 impl Assembly<'_> {
     /// Times all artifacts side by side and makes the rows; how far artifacts differ from themselves comes with them.
-    pub(crate) fn rows(&self, scored: &[Scored<'_>]) -> Result<(Vec<Row>, BTreeMap<String, Floor>), RunError> {
+    pub(crate) fn rows(
+        &self,
+        scored: &[Scored<'_>],
+    ) -> Result<(Vec<Row>, BTreeMap<String, Floor>), RunError> {
         let speeds = self.speeds(scored)?;
         let parents: Vec<Option<usize>> = (scored.iter())
             .map(|s| scored.iter().position(|p| Some(&p.made.id) == s.made.parent.as_ref()))
@@ -95,7 +98,13 @@ impl Assembly<'_> {
     }
 
     /// A row without its comparisons.
-    fn row(&self, of: &Scored<'_>, baseline: &Scored<'_>, speeds: &Speeds, n: usize) -> Result<Row, RunError> {
+    fn row(
+        &self,
+        of: &Scored<'_>,
+        baseline: &Scored<'_>,
+        speeds: &Speeds,
+        n: usize,
+    ) -> Result<Row, RunError> {
         let Scored { made, scores, integers, session } = of;
         let first = &made.copies[0];
         let teacher: Vec<Vec<u32>> = baseline.scores.iter().map(|s| s.predictions.clone()).collect();
@@ -241,13 +250,15 @@ fn training(made: &Made) -> Training {
         let of = |m: &&Measurement| names.contains(&m.name.as_str());
         made.copies.iter().filter_map(|c| c.journal.measured.iter().find(of).map(|m| m.value)).collect()
     };
-    let mean = |values: Vec<f64>| {
-        (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
-    };
+    let mean =
+        |values: Vec<f64>| (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64);
     Training {
         seconds: mean(values(&["training_seconds"])),
         serial_seconds: mean(values(&["serial_training_seconds"])),
-        speedup: Ratio::over_runs(&values(&["speedup_over_plain_training", "speedup_over_one_after_another"])),
+        speedup: Ratio::over_runs(&values(&[
+            "speedup_over_plain_training",
+            "speedup_over_one_after_another",
+        ])),
         exchanged_bytes: mean(values(&["exchanged_bytes"])).map(|bytes| bytes as u64),
     }
 }

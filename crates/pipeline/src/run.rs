@@ -248,7 +248,9 @@ fn measured(
         machine: Machine::detect(),
         corpus,
         recipe: RecipeInfo {
-            path: Path::new(&recipe.path).file_name().map_or_else(String::new, |n| n.to_string_lossy().into()),
+            path: Path::new(&recipe.path)
+                .file_name()
+                .map_or_else(String::new, |n| n.to_string_lossy().into()),
             sha256: recipe.sha256.clone(),
             name: recipe.name.clone(),
             seed: recipe.seed,

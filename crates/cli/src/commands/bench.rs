@@ -120,8 +120,9 @@ fn print_json(
     documents: usize,
 ) -> anyhow::Result<()> {
     let result = |n: usize| {
-        let Versus { text1_speedup, rows_per_s_speedup, batch1_speedup, batch32_speedup, faster, slower, .. } =
-            versus(speeds, n, names.len().max(2));
+        let Versus {
+            text1_speedup, rows_per_s_speedup, batch1_speedup, batch32_speedup, faster, slower, ..
+        } = versus(speeds, n, names.len().max(2));
         serde_json::json!({
             "artifact": names[n], "speed": speed(speeds, n), "batch1_speedup": batch1_speedup,
             "batch32_speedup": batch32_speedup, "text1_speedup": text1_speedup,

@@ -54,7 +54,23 @@ fn print_table(report: &Report) -> anyhow::Result<()> {
     for row in &report.rows {
         let cells = report::markdown::cells(report, row);
         // As in report.md, where every column has its name.
-        let [id, _, _, accuracy, points, bytes, _, text, text_ratio, _, network, network_ratio, _, _, verdict] = cells;
+        let [
+            id,
+            _,
+            _,
+            accuracy,
+            points,
+            bytes,
+            _,
+            text,
+            text_ratio,
+            _,
+            network,
+            network_ratio,
+            _,
+            _,
+            verdict,
+        ] = cells;
         say!(
             "{id:<30} {accuracy:>19} {points:>24} {bytes:>9} {text:>10} {text_ratio:>19} {network:>11} {network_ratio:>19}  \
              {verdict}"
@@ -62,7 +78,11 @@ fn print_table(report: &Report) -> anyhow::Result<()> {
     }
     if let Some(majority) = &report.corpus.majority {
         let label = format!("always {:?}", majority.label);
-        say!("{label:<30} {:>19}  (macro-F1 {:.1} %)", format!("{:.1}", 100.0 * majority.accuracy), 100.0 * majority.macro_f1);
+        say!(
+            "{label:<30} {:>19}  (macro-F1 {:.1} %)",
+            format!("{:.1}", 100.0 * majority.accuracy),
+            100.0 * majority.macro_f1
+        );
     }
     if !report.advice.is_empty() {
         say!("\n{}", report.advice);

@@ -62,13 +62,11 @@ fn none(report: &Report, baseline: &Row, smaller: &[(&Row, &Versus)]) -> String 
     let unknown =
         smaller.iter().filter(|(_, versus)| versus.accuracy_is == Likeness::CannotBeTold).collect::<Vec<_>>();
     if unknown.is_empty() {
-        return format!(
-            "Ship {}: every smaller file is less accurate, or slower, and so says what it costs.",
-            baseline.id
-        );
+        return format!("Ship {}: every smaller file is less accurate, or slower.", baseline.id);
     }
     let documents = report.corpus.documents.get("test").copied().unwrap_or(0);
-    let enough = unknown.iter().filter_map(|(_, versus)| enough(versus, documents, report.alike_points)).min();
+    let enough =
+        unknown.iter().filter_map(|(_, versus)| enough(versus, documents, report.alike_points)).min();
     let enough = match enough {
         Some(n) => format!(" About {} would tell, if the differences stay as they are.", grouped(n)),
         None => String::new(),

@@ -25,11 +25,13 @@ pub(super) fn causes(report: &Report) -> Vec<Cause> {
     let mut found: BTreeMap<String, Vec<(&str, &Unshrunk)>> = BTreeMap::new();
     for row in &report.rows {
         for part in &row.size.unshrunk {
-            let key: String = pieces(&part.why).into_iter().map(|p| if number(p) { "#" } else { p }).collect();
+            let key: String =
+                pieces(&part.why).into_iter().map(|p| if number(p) { "#" } else { p }).collect();
             found.entry(key).or_default().push((&row.id, part));
         }
     }
-    let mut folded: Vec<(u64, Cause)> = found.values().map(|of| (of.iter().map(|p| p.1.bytes).sum(), fold(of))).collect();
+    let mut folded: Vec<(u64, Cause)> =
+        found.values().map(|of| (of.iter().map(|p| p.1.bytes).sum(), fold(of))).collect();
     folded.sort_by(|a, b| b.0.cmp(&a.0));
     folded.into_iter().map(|(_, cause)| cause).collect()
 }
@@ -37,7 +39,8 @@ pub(super) fn causes(report: &Report) -> Vec<Cause> {
 fn fold(of: &[(&str, &Unshrunk)]) -> Cause {
     let mut in_row: BTreeMap<&str, u64> = BTreeMap::new();
     of.iter().for_each(|(row, part)| *in_row.entry(row).or_default() += part.bytes);
-    let (least, most) = (in_row.values().min().copied().unwrap_or(0), in_row.values().max().copied().unwrap_or(0));
+    let (least, most) =
+        (in_row.values().min().copied().unwrap_or(0), in_row.values().max().copied().unwrap_or(0));
     let size = if least == most { bytes(least) } else { format!("{} to {}", bytes(least), bytes(most)) };
     Cause {
         why: ranges(&of.iter().map(|(_, part)| part.why.as_str()).collect::<Vec<_>>()),

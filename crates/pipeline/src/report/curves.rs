@@ -45,7 +45,13 @@ fn picture(row: &Row) -> String {
     let loss = epochs().next().zip(loss_ends.last()).map(|(f, l)| format!("loss {:.3} → {l:.3}", f.loss));
     out += &text("tick", "start", LEFT, TALL - 4.0, &loss.unwrap_or_default());
     if let Some(last) = accuracy_ends.last() {
-        out += &text(&format!("tick {}", row.family), "end", RIGHT, TALL - 4.0, &format!("valid {:.1} %", 100.0 * last));
+        out += &text(
+            &format!("tick {}", row.family),
+            "end",
+            RIGHT,
+            TALL - 4.0,
+            &format!("valid {:.1} %", 100.0 * last),
+        );
     }
     out + "</svg>\n"
 }
@@ -79,9 +85,7 @@ struct Span {
 impl Span {
     fn of(values: impl Iterator<Item = f64>) -> Self {
         let start = Self { low: f64::INFINITY, high: f64::NEG_INFINITY };
-        values
-            .filter(|v| v.is_finite())
-            .fold(start, |s, v| Self { low: s.low.min(v), high: s.high.max(v) })
+        values.filter(|v| v.is_finite()).fold(start, |s, v| Self { low: s.low.min(v), high: s.high.max(v) })
     }
 
     fn at(&self, value: f64) -> f64 {
@@ -93,7 +97,11 @@ impl Span {
 
 fn shorten(name: &str) -> String {
     const MOST: usize = 34;
-    if name.chars().count() <= MOST { name.into() } else { name.chars().take(MOST - 1).chain(['…']).collect() }
+    if name.chars().count() <= MOST {
+        name.into()
+    } else {
+        name.chars().take(MOST - 1).chain(['…']).collect()
+    }
 }
 
 #[cfg(test)]

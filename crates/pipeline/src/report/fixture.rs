@@ -150,7 +150,11 @@ fn row(made: &Made) -> Row {
         rolled_back: BTreeMap::new(),
         curves: vec![Curve {
             epochs: (1..=5)
-                .map(|epoch| Epoch { epoch, loss: 1.0 / f64::from(1 << epoch), valid_accuracy: Some(accuracy) })
+                .map(|epoch| Epoch {
+                    epoch,
+                    loss: 1.0 / f64::from(1 << epoch),
+                    valid_accuracy: Some(accuracy),
+                })
                 .collect(),
         }],
         measured: vec![Measurement::higher("sparsity", 0.9, "1"), Measurement::lower("error", 0.004, "rms")],

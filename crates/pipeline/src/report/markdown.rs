@@ -68,8 +68,8 @@ pub(super) fn facts(report: &Report) -> Vec<(&'static str, String)> {
             format!("{call} {:.3}× (control {:.3}×, {} rounds)", floor.reopened, floor.control, floor.rounds)
         })
         .collect();
-    let floor = (!floors.is_empty())
-        .then(|| ("A file opened again differs from itself by up to", floors.join("; ")));
+    let floor =
+        (!floors.is_empty()).then(|| ("A file opened again differs from itself by up to", floors.join("; ")));
     let mut facts = vec![
         ("Machine", format!("{}, {} cores, {}{features}{memory}; {}", m.cpu, m.cores, m.architecture, m.os)),
         (

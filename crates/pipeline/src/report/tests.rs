@@ -45,7 +45,10 @@ fn field_names_are_the_promised_ones() {
         ]
     );
     assert_eq!(keys(&value["recipe"]), ["name", "path", "seed", "seeds", "sha256"]);
-    assert_eq!(keys(&value["corpus"]), ["classes", "documents", "features", "majority", "name", "sha256", "source"]);
+    assert_eq!(
+        keys(&value["corpus"]),
+        ["classes", "documents", "features", "majority", "name", "sha256", "source"]
+    );
     assert_eq!(keys(&value["floors"]["text1"]), ["control", "reopened", "rounds"]);
     let row = &value["rows"][5];
     assert_eq!(
@@ -134,14 +137,20 @@ fn a_row_says_in_words_what_it_is_not() {
     assert!(words.contains("cannot be told apart from that of teacher, nor called alike"), "{words}");
     let (brief, words) = says("prune.l2");
     assert_eq!(brief, "not smaller, not faster, accuracy alike");
-    assert!(words.contains("not faster from text to answer: 1.00× the speed of teacher (0.97 to 1.03)"), "{words}");
+    assert!(
+        words.contains("not faster from text to answer: 1.00× the speed of teacher (0.97 to 1.03)"),
+        "{words}"
+    );
 }
 
 #[test]
 fn parallel_rows_speak_of_training() {
     let mut report = fixture::report();
     let row = report.row("parallel.data").unwrap();
-    assert_eq!(brief(row), "not smaller, training 1.60× of serial (faster), 1.2 MB on the wire, accuracy alike");
+    assert_eq!(
+        brief(row),
+        "not smaller, training 1.60× of serial (faster), 1.2 MB on the wire, accuracy alike"
+    );
     let words = verdict(row, report.parent(row)).join("; ");
     let expected = "training is 1.60× as fast as the serial one (1.55 to 1.65) (faster): 1.25 s against 2.00 s; 1.2 MB \
                     on the wire";
@@ -186,7 +195,11 @@ fn words_are_claims() {
     assert_eq!(Pace::of(&r(1.4, 0.9, 2.0)), Pace::Same);
     assert_eq!(Pace::of(&r(0.9, 0.85, 0.95)), Pace::Slower);
     assert_eq!(Pace::of(&r(0.9, 0.5, 1.3)), Pace::Same);
-    assert_eq!(Pace::of(&Ratio { interval: None, ..r(2.0, 1.9, 2.1) }), Pace::Same, "nothing is claimed without one");
+    assert_eq!(
+        Pace::of(&Ratio { interval: None, ..r(2.0, 1.9, 2.1) }),
+        Pace::Same,
+        "nothing is claimed without one"
+    );
     let (fast, slow, even) = (r(2.0, 1.9, 2.1), r(0.5, 0.4, 0.6), r(1.0, 0.99, 1.01));
     let v = |file_ratio, text1, batch1_speedup, batch32_speedup| {
         let text1_speedup = Some(text1);
@@ -194,7 +207,11 @@ fn words_are_claims() {
     };
     assert!(v(0.98, even, fast, even).smaller && v(0.98, even, fast, even).faster);
     assert!(!v(0.981, fast, fast, even).smaller && !v(0.5, even, even, even).faster);
-    assert!(!v(0.5, fast, fast, slow).faster && v(0.5, fast, fast, slow).slower && !v(0.5, fast, fast, fast).slower);
+    assert!(
+        !v(0.5, fast, fast, slow).faster
+            && v(0.5, fast, fast, slow).slower
+            && !v(0.5, fast, fast, fast).slower
+    );
     let likeness = |low, high, points| {
         verdict::likeness(&Estimate { mean: (low + high) / 2.0, ci95: [low, high] }, points)
     };

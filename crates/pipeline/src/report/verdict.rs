@@ -106,13 +106,20 @@ pub fn verdict(row: &Row, parent: Option<&Row>) -> Vec<String> {
 /// Where a row is not faster.
 fn speeds(versus: &Versus, name: &str) -> Vec<String> {
     let mut says = Vec::new();
-    let alone = [("the network alone, on one row", &versus.batch1_speedup), ("the network alone, on 32 rows", &versus.batch32_speedup)];
+    let alone = [
+        ("the network alone, on one row", &versus.batch1_speedup),
+        ("the network alone, on 32 rows", &versus.batch32_speedup),
+    ];
     for (what, speedup) in versus.text1_speedup.iter().map(|s| ("from text to answer", s)).chain(alone) {
         let Ratio { median, interval: found, .. } = *speedup;
         match Pace::of(speedup) {
             Pace::Faster => {}
             Pace::Same => {
-                says.push(format!("not faster {what}: {} the speed of {name}{}", times(median), interval(found)));
+                says.push(format!(
+                    "not faster {what}: {} the speed of {name}{}",
+                    times(median),
+                    interval(found)
+                ));
             }
             Pace::Slower => says.push(format!(
                 "slower {what}: takes {} as long as {name}{}",

@@ -26,7 +26,10 @@ pub(crate) fn accuracy_points(e: &Estimate, is: Likeness, name: &str) -> String 
         }
         Likeness::Alike => format!("its accuracy is alike to that of {name}: {} points", points(e)),
         Likeness::CannotBeTold => {
-            format!("its accuracy cannot be told apart from that of {name}, nor called alike: {} points", points(e))
+            format!(
+                "its accuracy cannot be told apart from that of {name}, nor called alike: {} points",
+                points(e)
+            )
         }
     }
 }
