@@ -1,6 +1,9 @@
 //! Scores anything that predicts.
 //!
 //! - [`quality`]: accuracy, macro-F1, negative log-likelihood and agreement from logits and labels.
+//! - [`classes`]: precision, recall and F1 by class, the confusion matrix, the majority class.
+//! - [`calibration`]: whether scores are probabilities.
+//! - [`threshold`]: where a binary model should decide.
 //! - [`interval`]: 95 % intervals of those numbers, and of the difference between two variants.
 //! - [`turns`], [`speedup`], [`speed`]: latencies and throughput of several artifacts side by side, each opened
 //!   several times, and ratios with intervals that can be believed.
@@ -9,6 +12,8 @@
 //! This crate refuses to know what it scores: logits and closures come in, numbers go out. It never prints,
 //! and it never turns a failed call or a logit that is no number into a score.
 
+pub mod calibration;
+pub mod classes;
 pub mod error;
 pub mod interval;
 pub mod machine;
@@ -17,12 +22,16 @@ pub mod quality;
 mod simulated;
 pub mod speed;
 pub mod speedup;
+pub mod threshold;
 pub mod turns;
 
+pub use calibration::Calibration;
+pub use classes::{ClassScore, Confusion, Mistake};
 pub use error::EvalError;
 pub use interval::{Bootstrap, Estimate, Quality};
 pub use machine::{Machine, peak_rss};
 pub use quality::Scores;
 pub use speed::{Call, Speeds, Subject};
 pub use speedup::{Floor, Race, Ratio};
+pub use threshold::{Aim, Threshold};
 pub use turns::{Clock, Contender, Outcome, Pace, Percentiles, SystemClock, Times};

@@ -6,6 +6,7 @@ use nlpress_eval::interval::difference;
 use nlpress_eval::quality::macro_f1;
 use nlpress_eval::{Bootstrap, Call, EvalError, Quality, Ratio, Scores, Speeds};
 use nlpress_runtime::Session;
+use nlpress_text::Coverage;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -13,7 +14,9 @@ use crate::integers::Integers;
 use crate::make::Made;
 use crate::measure;
 use crate::prepared::Prepared;
-use crate::report::{self, Family, Floor, Likeness, Majority, Row, SeedArtifact, Speed, Training, Versus};
+use crate::report::{
+    self, CorpusInfo, Family, Floor, Known, Likeness, Majority, Row, SeedArtifact, Speed, Training, Versus,
+};
 use crate::run::{RunError, RunOptions};
 
 /// A row that was made, with what its artifacts answered on the test documents.
@@ -114,7 +117,7 @@ impl Assembly<'_> {
         };
         let mut row = Row {
             id: made.id.clone(),
-            family: family(&made.family),
+            family: made.family,
             parent: made.parent.clone(),
             technique: made.technique.clone(),
             seeds: made.copies.len(),
@@ -169,7 +172,7 @@ impl Assembly<'_> {
             ..Versus::default()
         };
         let judged = versus.judged(self.alike_points);
-        Ok(match family(&of.made.family) {
+        Ok(match of.made.family {
             Family::Parallel => Versus { faster: false, slower: false, ..judged },
             _ => judged,
         })
@@ -207,9 +210,10 @@ pub(crate) fn majority(prepared: &Prepared) -> Option<Majority> {
 }
 
 /// What a reader must know of the test documents and the baseline.
-pub(crate) fn warnings(rows: &[Row], majority: Option<&Majority>, documents: usize) -> Vec<String> {
+pub(crate) fn warnings(rows: &[Row], corpus: &CorpusInfo) -> Vec<String> {
     let mut notes = Vec::new();
-    if let (Some(baseline), Some(majority)) = (rows.first(), majority)
+    let documents = corpus.documents.get("test").copied().unwrap_or(0);
+    if let (Some(baseline), Some(majority)) = (rows.first(), &corpus.majority)
         && baseline.quality.accuracy.ci95[0] <= majority.accuracy
     {
         notes.push(format!(
@@ -230,6 +234,21 @@ pub(crate) fn warnings(rows: &[Row], majority: Option<&Majority>, documents: usi
         ));
     }
     notes
+}
+
+/// How much of the test documents the encoder of the first model knows.
+pub(crate) fn known(prepared: &Prepared) -> Known {
+    let Coverage { documents, documents_without, tokens, tokens_unknown, .. } = coverage(prepared);
+    Known { documents, documents_without, tokens, tokens_unknown }
+}
+
+/// What to try, where the encoder misses much of the test documents.
+pub(crate) fn unknown_text(prepared: &Prepared) -> Option<String> {
+    coverage(prepared).advice(&prepared.encoder)
+}
+
+fn coverage(prepared: &Prepared) -> Coverage {
+    Coverage::of(&prepared.encoder, prepared.corpus.test.iter().map(|d| &d.text))
 }
 
 /// The steps that were rolled back, with the number of repetitions for which they were.
@@ -273,10 +292,6 @@ fn one_class(scores: &[Scores], labels: &[String]) -> Option<String> {
         (some, all) => format!(", for {some} of {all} seeds"),
     };
     Some(format!("predicts one class only: {label:?} for every test document{seeds}"))
-}
-
-fn family(name: &str) -> Family {
-    Family::ALL.into_iter().find(|f| f.name() == name).unwrap_or(Family::Chain)
 }
 
 impl From<EvalError> for RunError {

@@ -11,12 +11,14 @@ use crate::data;
 use crate::outcome::{refuse, say};
 
 pub(crate) fn bench(arguments: Bench) -> anyhow::Result<()> {
-    if arguments.labelled.data.is_none() && arguments.labelled.corpus.is_none() {
+    if arguments.labelled.data.is_empty() && arguments.labelled.corpus.is_none() {
         return Err(refuse(
             "speed depends on the texts: give --data FILE or --corpus NAME (`--corpus embedded` is built in)",
         ));
     }
-    let corpus = data::documents(&arguments.labelled, None)?;
+    let data = data::scoring(&arguments.labelled, None)?;
+    data::say_notes(&data.reading);
+    let documents = &data.documents;
     let pace = match arguments.rounds {
         Some(rounds) => Pace::default().with_rounds(rounds).map_err(refuse)?,
         None => Pace::default(),
@@ -25,22 +27,19 @@ pub(crate) fn bench(arguments: Bench) -> anyhow::Result<()> {
     let artifacts: Vec<(&str, &Path)> =
         names.iter().zip(&arguments.artifacts).map(|(name, path)| (name.as_str(), path.as_path())).collect();
     let mut nonzeros = Vec::new();
-    for (name, path) in &artifacts {
+    for (_, path) in &artifacts {
         let session = Session::open(path).map_err(refuse)?;
-        let rows = measure::encode(&session, &corpus.test);
-        if rows.is_empty() {
-            return Err(refuse(format!("{name}: {} has no documents", corpus.name)));
-        }
+        let rows = measure::encode(&session, documents);
         nonzeros.push(rows.nonzeros() as f64 / rows.len() as f64);
     }
     let threads =
         arguments.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     let threads: Vec<usize> = if threads > 1 { vec![1, threads] } else { vec![1] };
-    let speeds = measure::speeds::<MeasureError>(&artifacts, &corpus.test, &threads, pace, |_| Ok(()));
+    let speeds = measure::speeds::<MeasureError>(&artifacts, documents, &threads, pace, |_| Ok(()));
     let speeds = speeds.map_err(refuse)?;
-    let texts = format!("{}: {} documents", corpus.name, corpus.test.len());
+    let texts = format!("{}: {} documents", data.name, documents.len());
     if arguments.json {
-        return print_json(&names, &speeds, &nonzeros, &corpus.name, corpus.test.len());
+        return print_json(&names, &speeds, &nonzeros, &data.name, documents.len());
     }
     say!("texts of {texts}; {}", floors(&speeds));
     for (n, name) in names.iter().enumerate() {
@@ -145,7 +144,7 @@ pub(crate) fn rss(arguments: Rss) -> anyhow::Result<()> {
     let words: Vec<&str> = session.encoder().words().iter().take(64).map(|w| &**w).collect();
     let text = words.join(" ");
     for _ in 0..100 {
-        session.score(&text, &mut scratch);
+        session.score(&text, &mut scratch)?;
     }
     if let Some(bytes) = peak_rss() {
         say!("{bytes}");

@@ -51,6 +51,7 @@ pub(super) fn report() -> Report {
             features: 1000,
             source: "film reviews, built in".into(),
             majority: Some(Majority { label: "neg".into(), accuracy: 0.5, macro_f1: 1.0 / 3.0 }),
+            known: Some(Known { documents: 2000, documents_without: 3, tokens: 36_000, tokens_unknown: 9_000 }),
         },
         recipe: RecipeInfo {
             path: "recipes/article.toml".into(),
@@ -67,6 +68,7 @@ pub(super) fn report() -> Report {
             .map(|call| (call.into(), Floor { reopened: 1.031, control: 1.004, rounds: 150 }))
             .into(),
         advice: String::new(),
+        failed: Vec::new(),
         notes: vec!["2000 test documents; a difference below about one point cannot be seen.".into()],
     }
 }

@@ -63,6 +63,15 @@ pub(super) fn facts(report: &Report) -> Vec<(&'static str, String)> {
         );
         ("Majority class", says)
     });
+    let known = c.known.map(|k| {
+        let share = 100.0 * k.tokens_unknown as f64 / k.tokens.max(1) as f64;
+        let says = format!(
+            "{share:.1} % of the tokens of the test documents; {} of {} documents have no known feature",
+            grouped(k.documents_without),
+            grouped(k.documents)
+        );
+        ("Unknown text", says)
+    });
     let floors: Vec<String> = (report.floors.iter())
         .map(|(call, floor)| {
             format!("{call} {:.3}× (control {:.3}×, {} rounds)", floor.reopened, floor.control, floor.rounds)
@@ -97,6 +106,7 @@ pub(super) fn facts(report: &Report) -> Vec<(&'static str, String)> {
         ("Training", format!("{} backend, {} threads", report.backend, report.threads)),
     ];
     facts.extend(majority);
+    facts.extend(known);
     facts.extend(floor);
     facts
 }

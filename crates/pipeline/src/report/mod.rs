@@ -65,6 +65,9 @@ pub struct Report {
     /// Which row to ship, and why ([`advice()`]).
     #[serde(default)]
     pub advice: String,
+    /// The rows that could not be made or measured.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failed: Vec<FailedRow>,
     /// What a reader of the numbers must know.
     pub notes: Vec<String>,
 }
@@ -75,6 +78,20 @@ fn one_point() -> f64 {
 
 /// Points of accuracy within which two rows are alike, where a recipe does not say otherwise.
 pub const ALIKE_POINTS: f64 = 1.0;
+/// A row that could not be made or measured.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedRow {
+    /// Its name.
+    pub id: String,
+    /// What went wrong.
+    pub why: String,
+}
+
+impl fmt::Display for FailedRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the row {} failed: {}", self.id, self.why)
+    }
+}
 
 /// The corpus of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -94,6 +111,22 @@ pub struct CorpusInfo {
     /// How well the answer that is most frequent in training does on the test documents, given always.
     #[serde(default)]
     pub majority: Option<Majority>,
+    /// How much of the test documents is known.
+    #[serde(default)]
+    pub known: Option<Known>,
+}
+
+/// How much of the test documents the encoder of the first model knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Known {
+    /// Documents.
+    pub documents: u64,
+    /// Documents without any known feature: all of them get the same answer.
+    pub documents_without: u64,
+    /// Tokens.
+    pub tokens: u64,
+    /// Tokens that are no features.
+    pub tokens_unknown: u64,
 }
 
 /// The model that always gives the same answer.

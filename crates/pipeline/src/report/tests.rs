@@ -47,7 +47,7 @@ fn field_names_are_the_promised_ones() {
     assert_eq!(keys(&value["recipe"]), ["name", "path", "seed", "seeds", "sha256"]);
     assert_eq!(
         keys(&value["corpus"]),
-        ["classes", "documents", "features", "majority", "name", "sha256", "source"]
+        ["classes", "documents", "features", "known", "majority", "name", "sha256", "source"]
     );
     assert_eq!(keys(&value["floors"]["text1"]), ["control", "reopened", "rounds"]);
     let row = &value["rows"][5];
@@ -255,7 +255,7 @@ fn a_report_from_before_is_read_and_claims_nothing() {
         keys.iter().for_each(|key| drop(value.as_object_mut().unwrap().remove(*key).unwrap()));
     };
     remove(&mut value, &["advice", "alike_points", "floors"]);
-    remove(&mut value["corpus"], &["majority"]);
+    remove(&mut value["corpus"], &["known", "majority"]);
     for row in value["rows"].as_array_mut().unwrap() {
         remove(row, &["curves", "rolled_back", "training", "versus_baseline"]);
         if row["versus_parent"].is_object() {
