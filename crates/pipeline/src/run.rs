@@ -223,7 +223,17 @@ pub fn run(
     let views = Views::new(prepared);
     let (start, data) = (start.as_ref(), identity::of_data(prepared));
     let recorder = &Recorder::new(sink);
-    let workshop = Workshop { recipe, prepared, views: &views, spec: &spec, start, data, options, sink: recorder, recorder };
+    let workshop = Workshop {
+        recipe,
+        prepared,
+        views: &views,
+        spec: &spec,
+        start,
+        data,
+        options,
+        sink: recorder,
+        recorder,
+    };
     sink.say(&Event::RunStarted { name: recipe.name.clone(), total: workshop.total() })?;
     let rows = workshop.rows()?;
     let report = measured(recipe, (prepared, &views), options, sink, &rows)?;
@@ -305,7 +315,9 @@ fn measured(
         machine: Machine::detect(),
         corpus,
         recipe: RecipeInfo {
-            path: Path::new(&recipe.path).file_name().map_or_else(String::new, |n| n.to_string_lossy().into()),
+            path: Path::new(&recipe.path)
+                .file_name()
+                .map_or_else(String::new, |n| n.to_string_lossy().into()),
             sha256: recipe.sha256.clone(),
             name: recipe.name.clone(),
             seed: recipe.seed,

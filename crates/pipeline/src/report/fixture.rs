@@ -51,7 +51,12 @@ pub(super) fn report() -> Report {
             features: 1000,
             source: "film reviews, built in".into(),
             majority: Some(Majority { label: "neg".into(), accuracy: 0.5, macro_f1: 1.0 / 3.0 }),
-            known: Some(Known { documents: 2000, documents_without: 3, tokens: 36_000, tokens_unknown: 9_000 }),
+            known: Some(Known {
+                documents: 2000,
+                documents_without: 3,
+                tokens: 36_000,
+                tokens_unknown: 9_000,
+            }),
         },
         recipe: RecipeInfo {
             path: "recipes/article.toml".into(),
