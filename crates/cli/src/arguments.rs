@@ -34,7 +34,7 @@ pub(crate) enum Command {
     Predict(Predict),
     /// Scores an artifact on labelled text.
     Eval(Eval),
-    /// Measures latency and throughput of artifacts, side by side.
+    /// Measures latency and throughput of artifacts on texts, side by side.
     Bench(Bench),
     /// Shows what is in an artifact: network, layouts, sizes, origin.
     Inspect(Inspect),
@@ -401,9 +401,10 @@ pub(crate) struct Bench {
     pub(crate) artifacts: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) labelled: Labelled,
-    /// Rounds in which the artifacts take turns, 5 or more.
-    #[arg(long, default_value_t = 15, value_name = "N")]
-    pub(crate) rounds: usize,
+    /// Rounds in which the artifacts take turns, 5 to 10000; when not given, as many as fit into 5 seconds for each
+    /// kind of call, and at most 150.
+    #[arg(long, value_name = "N")]
+    pub(crate) rounds: Option<usize>,
     /// Threads for the throughput, beside one.
     #[arg(long, value_name = "N", value_parser = threads)]
     pub(crate) threads: Option<usize>,
@@ -497,7 +498,10 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 
 /// A number from 0 to 1.
 fn share(text: &str) -> Result<f32, String> {
-    text.parse().ok().filter(|x| (0.0..=1.0).contains(x)).ok_or_else(|| "it must be a number from 0 to 1".into())
+    text.parse()
+        .ok()
+        .filter(|x| (0.0..=1.0).contains(x))
+        .ok_or_else(|| "it must be a number from 0 to 1".into())
 }
 
 /// A number that JSON can carry.

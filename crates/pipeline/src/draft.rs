@@ -18,13 +18,39 @@ use crate::{Prepared, Recipe, plan_of};
 
 /// Names that columns of texts have, in lower case.
 const TEXTS: [&str; 15] = [
-    "text", "body", "content", "review", "comment", "message", "sentence", "document", "description", "tweet",
-    "question", "headline", "title", "summary", "abstract",
+    "text",
+    "body",
+    "content",
+    "review",
+    "comment",
+    "message",
+    "sentence",
+    "document",
+    "description",
+    "tweet",
+    "question",
+    "headline",
+    "title",
+    "summary",
+    "abstract",
 ];
 /// Names that columns of labels have, in lower case.
 const LABELS: [&str; 15] = [
-    "label", "labels", "class", "category", "target", "sentiment", "topic", "intent", "stars", "rating", "score",
-    "polarity", "tag", "language", "y",
+    "label",
+    "labels",
+    "class",
+    "category",
+    "target",
+    "sentiment",
+    "topic",
+    "intent",
+    "stars",
+    "rating",
+    "score",
+    "polarity",
+    "tag",
+    "language",
+    "y",
 ];
 /// Largest vocabulary that is proposed.
 const MOST_WORDS: usize = 20_000;
@@ -88,7 +114,8 @@ pub fn draft(data: &Path, recipe: &Path, hints: &Hints) -> Result<Draft, DraftEr
     let options = columns_of(data, hints, &mut notes)?;
     let corpus = Corpus::read_for_training(&Source::One(data.into()), &options)?;
     let facts = Facts::of(&corpus, &mut notes)?;
-    let text = Page { data: &named_from(data, recipe)?, options: &options, corpus: &corpus, facts: &facts }.text();
+    let text =
+        Page { data: &named_from(data, recipe)?, options: &options, corpus: &corpus, facts: &facts }.text();
     let written = Recipe::parse(&text, &recipe.display().to_string())?;
     plan_of(&written, &Prepared::of(&written.data, Path::new(""))?)?;
     Ok(Draft { text, notes })
@@ -133,7 +160,10 @@ fn columns_of(data: &Path, hints: &Hints, notes: &mut Vec<String>) -> Result<Cor
         None => {
             let found = guess_text(&table, &label).ok_or_else(|| unknown(&table, "text"))?;
             let length = found.length();
-            notes.push(format!("the text is taken to be the column {}: {length:.0} characters on average", found.column));
+            notes.push(format!(
+                "the text is taken to be the column {}: {length:.0} characters on average",
+                found.column
+            ));
             found.column.clone()
         }
     };
@@ -142,7 +172,8 @@ fn columns_of(data: &Path, hints: &Hints, notes: &mut Vec<String>) -> Result<Cor
 }
 
 fn unknown(table: &Table, what: &str) -> DraftError {
-    let columns: Vec<String> = table.columns.iter().take(20).map(|p| shown(&p.column.to_string()).to_string()).collect();
+    let columns: Vec<String> =
+        table.columns.iter().take(20).map(|p| shown(&p.column.to_string()).to_string()).collect();
     DraftError::Columns(format!(
         "which column is the {what} cannot be guessed: give --{what}-column; there are: {}",
         columns.join(", ")
@@ -344,10 +375,13 @@ impl Page<'_> {
         if most < UNEVEN * least {
             return String::new();
         }
-        let mut lines = String::from("# The classes are uneven. Weights make rare ones count as much, at some cost in accuracy.\n");
+        let mut lines = String::from(
+            "# The classes are uneven. Weights make rare ones count as much, at some cost in accuracy.\n",
+        );
         let named = self.corpus.labels.iter().zip(classes).take(LISTED);
         for (label, documents) in named {
-            writeln!(lines, "#   {}: {documents} training documents", shown(label)).expect("a String takes every write");
+            writeln!(lines, "#   {}: {documents} training documents", shown(label))
+                .expect("a String takes every write");
         }
         if classes.len() > LISTED {
             writeln!(lines, "#   and {} more", classes.len() - LISTED).expect("a String takes every write");
@@ -431,7 +465,11 @@ mod tests {
         // A name decides where the values leave it open.
         let two = vec![profile("split", 100, 400, 0, 2), profile("Class", 100, 400, 0, 5), text()];
         assert_eq!(guessed(two), named("words", "Class"));
-        let title = vec![profile("title", 100, 4000, 0, 98), profile("body", 100, 9000, 0, 99), profile("y", 100, 100, 100, 2)];
+        let title = vec![
+            profile("title", 100, 4000, 0, 98),
+            profile("body", 100, 9000, 0, 99),
+            profile("y", 100, 100, 100, 2),
+        ];
         assert_eq!(guessed(title), named("body", "y"));
         // Short texts beside a long one are no texts, whatever they are called.
         let short = vec![profile("title", 100, 900, 0, 90), text(), profile("stars", 100, 100, 100, 5)];

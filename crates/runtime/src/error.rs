@@ -47,7 +47,9 @@ pub enum RuntimeError {
         inputs: usize,
     },
     /// The words that decided cannot be told.
-    #[error("which words decided cannot be told of an attention network, only of a linear one or of hidden layers")]
+    #[error(
+        "which words decided cannot be told of an attention network, only of a linear one or of hidden layers"
+    )]
     NotExplained,
     /// A slice has the wrong length.
     #[error("{what} has {found} entries, expected {expected}")]

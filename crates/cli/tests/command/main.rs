@@ -17,4 +17,5 @@ mod resume;
 mod signals;
 #[cfg(unix)]
 mod stopped;
+mod verdicts;
 mod world;

@@ -73,10 +73,15 @@ pub fn columns(path: &Path, options: &CorpusOptions) -> Result<Table, TextError>
 }
 
 fn read(path: &Path, format: Format, options: &CorpusOptions) -> Result<Table, TextError> {
-    let mut counts = Counts { header: options.header && format != Format::Jsonl && format != Format::Json, ..Counts::default() };
+    let mut counts = Counts {
+        header: options.header && format != Format::Jsonl && format != Format::Json,
+        ..Counts::default()
+    };
     let input = Input::open(path, options)?;
     match format {
-        Format::Csv | Format::Tsv => delimited::each_row(input, options, &mut |fields| counts.fields(fields))?,
+        Format::Csv | Format::Tsv => {
+            delimited::each_row(input, options, &mut |fields| counts.fields(fields))?
+        }
         Format::Jsonl | Format::Json => json::each_object(input, options, &mut |pairs| counts.pairs(pairs))?,
         Format::FastText | Format::Parquet => {}
     }
@@ -199,7 +204,8 @@ mod tests {
 
     #[test]
     fn columns_are_counted_in_every_format() {
-        let expected = vec![("\"body\"".to_owned(), 2, 0, 2), ("\"id\"".into(), 3, 3, 3), ("\"y\"".into(), 3, 0, 2)];
+        let expected =
+            vec![("\"body\"".to_owned(), 2, 0, 2), ("\"id\"".into(), 3, 3, 3), ("\"y\"".into(), 3, 0, 2)];
         assert_eq!(shown(&of("a.csv", "id,body,y\n1,\"a, b\",x\n2,c d,z\n3,,x\n")), expected);
         assert_eq!(shown(&of("a.tsv", "id\tbody\ty\n1\ta, b\tx\n2\tc d\tz\n3\t\tx\n")), expected);
         let objects = ["{\"id\":1,\"body\":\"a, b\",\"y\":\"x\"}", "{\"id\":2,\"body\":\"c d\",\"y\":\"z\"}"];
