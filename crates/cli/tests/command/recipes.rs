@@ -80,7 +80,9 @@ fn written(world: &World, more: &[&str]) -> (String, String) {
 fn a_recipe_is_written_for_a_file_and_runs_as_it_stands() {
     let world = World::new();
     let (recipe, _) = written(&world, &["--data", "rows.csv"]);
-    for part in ["text = \"text\"", "label = \"label\"", "files = \"rows.csv\"", "# ", "[controls]", "[[variants]]"] {
+    for part in
+        ["text = \"text\"", "label = \"label\"", "files = \"rows.csv\"", "# ", "[controls]", "[[variants]]"]
+    {
         assert!(recipe.contains(part), "{part}: {recipe}");
     }
     let rows = runs(&world, "recipe.toml");
@@ -104,18 +106,28 @@ fn columns_and_delimiters_are_guessed() {
     let rows = String::from_utf8(World::new().read("rows.csv")).unwrap();
     let parts: Vec<(&str, &str)> = rows.lines().skip(1).map(|line| line.rsplit_once(',').unwrap()).collect();
     let table = |name: &str, header: &str, row: &dyn Fn(usize, &str, &str) -> String| {
-        let body: Vec<String> = parts.iter().enumerate().map(|(n, (text, label))| row(n, text, label)).collect();
+        let body: Vec<String> =
+            parts.iter().enumerate().map(|(n, (text, label))| row(n, text, label)).collect();
         (name.to_owned(), format!("{header}{}\n", body.join("\n")))
     };
     let files = [
-        table("a.csv", "id;review;stars\n", &|n, t, l| format!("{n};{t}, and more;{}", if l == "dim" { 1 } else { 5 })),
+        table("a.csv", "id;review;stars\n", &|n, t, l| {
+            format!("{n};{t}, and more;{}", if l == "dim" { 1 } else { 5 })
+        }),
         table("b.csv", "sentiment\tsource\tcomment\n", &|n, t, l| format!("{l}\ts{}\t{t}", n % 2)),
         table("c.tsv", "when\tbody\tclass\n", &|n, t, l| format!("2020-01-{n}\t{t}\t{l}")),
         table("d.jsonl", "", &|n, t, l| format!("{{\"n\":{n},\"message\":\"{t}\",\"target\":\"{l}\"}}")),
         table("e.ft", "", &|_, t, l| format!("__label__{l} {t}")),
         table("f.csv", "\"the text\",\"what it is\"\n", &|_, t, l| format!("\"{t}\",{l}")),
     ];
-    let expected = [("review", "stars"), ("comment", "sentiment"), ("body", "class"), ("message", "target"), ("text", "label"), ("the text", "what it is")];
+    let expected = [
+        ("review", "stars"),
+        ("comment", "sentiment"),
+        ("body", "class"),
+        ("message", "target"),
+        ("text", "label"),
+        ("the text", "what it is"),
+    ];
     let world = World::new();
     for ((name, content), (text, label)) in files.iter().zip(expected) {
         world.write(name, content);
@@ -132,7 +144,11 @@ fn columns_and_delimiters_are_guessed() {
     let (name, content) = table("h.csv", "one,two\n", &|_, t, l| format!("{t},{t} {l}"));
     world.write(&name, content);
     world.write("free.toml", "");
-    world.refuses(&["new-recipe", "--data", "h.csv", "--out", "o.toml"], b"", &["--label-column", "one", "two"]);
+    world.refuses(
+        &["new-recipe", "--data", "h.csv", "--out", "o.toml"],
+        b"",
+        &["--label-column", "one", "two"],
+    );
     for (bad, says) in [("none.csv", "none.csv"), ("-", "standard input"), ("words.bin", "words.bin")] {
         world.refuses(&["new-recipe", "--data", bad, "--out", "o.toml"], b"", &[says]);
     }
@@ -145,11 +161,19 @@ fn a_recipe_fits_the_script_of_its_texts() {
     let mut rows = String::from("text,label\n");
     for n in 0..120 {
         let (own, label) = if n % 2 == 0 { (signs[0], "good") } else { (signs[1], "bad") };
-        rows += &format!("{}{}{own}{own}{},{label}\n", signs[2 + n % 4], signs[2 + n / 4 % 4], signs[2 + n / 16 % 4]);
+        rows += &format!(
+            "{}{}{own}{own}{},{label}\n",
+            signs[2 + n % 4],
+            signs[2 + n / 4 % 4],
+            signs[2 + n / 16 % 4]
+        );
     }
     world.write("chinese.csv", rows);
     let (recipe, said) = written(&world, &["--data", "chinese.csv"]);
-    assert!(recipe.contains("characters = { min = 1, max = 2 }") && said.contains("without spaces"), "{said}{recipe}");
+    assert!(
+        recipe.contains("characters = { min = 1, max = 2 }") && said.contains("without spaces"),
+        "{said}{recipe}"
+    );
     runs(&world, "recipe.toml");
     // One class with nine tenths of the rows: what to do about it stands in the recipe, and can be switched on.
     let mut rows = String::from("text,label\n");
