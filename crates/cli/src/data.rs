@@ -4,12 +4,13 @@ use nlpress::core::{Backend, files};
 use nlpress::pipeline::recipe::DataRecipe;
 use nlpress::pipeline::{Prepared, Recipe};
 use nlpress::text::corpus::{Column, Reading};
-use nlpress::text::{Analyzer, Corpus, CorpusOptions, EncoderConfig, Files, Scoring, Source};
-use std::io::Write;
+use nlpress::text::{Corpus, CorpusOptions, EncoderConfig, Files, Scoring, Source, Texts};
+use nlpress::train::ClassWeights;
 use std::path::PathBuf;
 
-use crate::arguments::{Changes, Compute, Labelled, Layout, Splits};
-use crate::outcome::refuse;
+use crate::arguments::{Changes, Compute, Labelled, Layout, Rows, Splits};
+use crate::outcome::{refuse, tell};
+use crate::tokens;
 
 /// Documents a split of a quick run.
 const QUICK: usize = 300;
@@ -32,17 +33,16 @@ pub(crate) fn recipe(path: &std::path::Path, changes: &Changes) -> anyhow::Resul
         recipe.data.source = None;
         let limit = recipe.data.options.limit;
         recipe.data.options = CorpusOptions { limit, ..CorpusOptions::default() };
+        recipe.forget_data_lines();
         said.push(format!("corpus {corpus}"));
     }
     if let Some(files) = Files::several(changes.data.clone()) {
         recipe.data.corpus = None;
         recipe.data.source = Some(Source::One(files));
+        recipe.forget_data_lines();
         said.push("data".to_owned());
     }
-    if let Some(text) = &changes.ngrams {
-        recipe.data.encoder.analyzer = ngrams(text)?;
-        said.push(format!("ngrams {text}"));
-    }
+    said.extend(tokens::apply(&changes.tokens, &mut recipe.data.encoder)?);
     if let Some(seeds) = changes.seeds {
         if !(1..=100).contains(&seeds) {
             return Err(refuse(format!("--seeds is {seeds}, but it must be between 1 and 100")));
@@ -63,7 +63,7 @@ pub(crate) fn recipe(path: &std::path::Path, changes: &Changes) -> anyhow::Resul
 /// A recipe's data made ready.
 pub(crate) fn prepare(recipe: &Recipe, changes: &Changes) -> anyhow::Result<Prepared> {
     let prepared = Prepared::of(&recipe.data, &changes.data_dir);
-    let prepared = prepared.map_err(|e| refuse(format!("{}: {e}", recipe.path)))?;
+    let prepared = prepared.map_err(|e| refuse(recipe.refuse_data(&e)))?;
     say_read(&prepared.corpus);
     Ok(prepared)
 }
@@ -73,6 +73,7 @@ pub(crate) fn labelled(
     from: &Labelled,
     splits: &Splits,
     encoder: EncoderConfig,
+    class_weights: Option<ClassWeights>,
 ) -> anyhow::Result<Prepared> {
     let several = |paths: &[PathBuf]| Files::several(paths.to_vec());
     let source = several(&from.data).map(|train| match (several(&splits.valid), several(&splits.test)) {
@@ -80,7 +81,7 @@ pub(crate) fn labelled(
         (valid, test) => Source::Splits { train, valid, test },
     });
     let options = CorpusOptions { split: splits.split, ..options(from)? };
-    let data = DataRecipe { corpus: from.corpus.clone(), source, options, encoder };
+    let data = DataRecipe { corpus: from.corpus.clone(), source, options, encoder, class_weights };
     if data.corpus.is_none() && data.source.is_none() {
         return Err(refuse("give --data FILE or --corpus NAME"));
     }
@@ -107,29 +108,27 @@ pub(crate) fn scoring(from: &Labelled, otherwise: Option<&str>) -> anyhow::Resul
     }
 }
 
+/// Texts to answer, where files were given.
+pub(crate) fn texts(from: &Rows) -> anyhow::Result<Option<Texts>> {
+    let options = layout(&from.layout);
+    let id = from.id_column.as_deref().map(column);
+    match Files::several(from.data.clone()) {
+        Some(files) => Ok(Some(Texts::read(&files, &options, id.as_ref()).map_err(refuse)?)),
+        None if options != CorpusOptions::default() => Err(refuse(
+            "--text-column, --format, --encoding, --no-header, --delimiter and --skip-bad-rows need --data FILE",
+        )),
+        None => Ok(None),
+    }
+}
+
 /// Says on standard error what was read for training.
 fn say_read(corpus: &Corpus) {
-    corpus.told().iter().for_each(|line| note(line));
+    corpus.told().iter().for_each(|line| tell!("{line}"));
 }
 
 /// Says on standard error what reading found beside the documents.
 pub(crate) fn say_notes(reading: &Reading) {
-    reading.notes.iter().for_each(|text| note(&format!("note: {text}")));
-}
-
-/// A line on standard error. That nobody can read it stops nothing.
-fn note(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
-}
-
-/// `1-2` as an analyzer of character n-grams.
-pub(crate) fn ngrams(text: &str) -> anyhow::Result<Analyzer> {
-    let bad = || refuse(format!("--ngrams is {text:?}, but it must be two lengths such as 1-2"));
-    let (min, max) = text.split_once('-').ok_or_else(bad)?;
-    let analyzer =
-        Analyzer::Characters { min: min.parse().map_err(|_| bad())?, max: max.parse().map_err(|_| bad())? };
-    analyzer.check().map_err(refuse)?;
-    Ok(analyzer)
+    reading.notes.iter().for_each(|text| tell!("note: {text}"));
 }
 
 fn options(from: &Labelled) -> anyhow::Result<CorpusOptions> {

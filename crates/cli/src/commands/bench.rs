@@ -75,7 +75,7 @@ pub(crate) fn rss(arguments: Rss) -> anyhow::Result<()> {
     let words: Vec<&str> = session.encoder().words().iter().take(64).map(|w| &**w).collect();
     let text = words.join(" ");
     for _ in 0..100 {
-        session.score(&text, &mut scratch);
+        session.score(&text, &mut scratch)?;
     }
     if let Some(bytes) = peak_rss() {
         say!("{bytes}");

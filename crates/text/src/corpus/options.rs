@@ -159,6 +159,11 @@ impl Source {
         if stem == "train" { part(folder).unwrap_or(stem) } else { stem }
     }
 
+    /// The paths of all files.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.all().into_iter().flat_map(|files| files.paths()).map(PathBuf::as_path)
+    }
+
     /// The same source with relative paths below `folder`.
     pub fn below(self, folder: &Path) -> Self {
         match self {
