@@ -16,6 +16,7 @@ mod check;
 mod codebook;
 mod codes;
 mod error;
+mod expand;
 mod finish;
 mod grid;
 mod index;

@@ -14,7 +14,6 @@ mod tiles;
 pub(crate) use chunks::{CHUNK, Chunks, SPARE};
 pub(crate) use lists::Lists;
 pub(crate) use panels::Panels;
-#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 pub(crate) use panels::UNROLL;
 pub(crate) use strips::Strips;
 pub(crate) use tiles::{QUAD, TILE, Tiles, lay_out};
