@@ -110,7 +110,11 @@ pub(crate) fn check_sites(outline: &Outline) -> Result<(), ArtifactError> {
         if (id, shape) != (&site.id, &site.shape) {
             return Err(ArtifactError::Sites(format!(
                 "found {} [{}, {}], expected {id} [{}, {}]",
-                shown(site.id.as_str()), site.shape.inputs, site.shape.outputs, shape.inputs, shape.outputs
+                shown(site.id.as_str()),
+                site.shape.inputs,
+                site.shape.outputs,
+                shape.inputs,
+                shape.outputs
             )));
         }
     }

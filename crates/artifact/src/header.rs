@@ -50,7 +50,9 @@ pub(crate) struct Entry {
 pub(crate) fn range(start: &[u8], size: u64) -> Result<Range<usize>, ArtifactError> {
     let odd = |why: String| Err(ArtifactError::NotSafetensors(why));
     let Some((length, rest)) = start.split_first_chunk::<LENGTH_BYTES>() else {
-        return odd(format!("it has {size} bytes, and not even the {LENGTH_BYTES} that say how long the header is"));
+        return odd(format!(
+            "it has {size} bytes, and not even the {LENGTH_BYTES} that say how long the header is"
+        ));
     };
     let found = u64::from_le_bytes(*length);
     let room = size - LENGTH_BYTES as u64;
@@ -88,7 +90,11 @@ impl Header {
         if checked.data_len() != data {
             let end = checked.data_len();
             let why = format!("the tensors have {end} bytes, but {data} follow the header");
-            return Err(ArtifactError::Format(if data < end { why + ": the file is cut short" } else { why }));
+            return Err(ArtifactError::Format(if data < end {
+                why + ": the file is cut short"
+            } else {
+                why
+            }));
         }
         let entry = |(name, info): (String, TensorInfo)| Entry {
             name,
@@ -151,9 +157,9 @@ impl<'de> Deserialize<'de> for Raw {
                     if !names.insert(name.clone()) {
                         return Err(A::Error::custom(format!("tensor {} is there twice", shown(&name))));
                     }
-                    let tensor: RawTensor = entries.next_value().map_err(|e| {
-                        A::Error::custom(format!("tensor {}: {}", shown(&name), message(e)))
-                    })?;
+                    let tensor: RawTensor = entries
+                        .next_value()
+                        .map_err(|e| A::Error::custom(format!("tensor {}: {}", shown(&name), message(e))))?;
                     let RawTensor { dtype, shape, data_offsets } = tensor;
                     tensors.push((name, TensorInfo { dtype, shape, data_offsets }));
                 }

@@ -178,7 +178,8 @@ impl<'a> Tensors<'a> {
         let mut layers = Vec::new();
         for (site, layout) in manifest.outline.sites.iter().zip(&manifest.layouts) {
             let matrix = self.take_matrix(site, layout.scheme)?;
-            let bias = self.take_vector(&format!("{}.bias", site.id), Dtype::F32, Some(site.shape.outputs))?;
+            let bias =
+                self.take_vector(&format!("{}.bias", site.id), Dtype::F32, Some(site.shape.outputs))?;
             let bias = bias.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
             layers.push(Layer { id: site.id.clone(), matrix, bias });
         }

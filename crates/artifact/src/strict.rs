@@ -99,7 +99,13 @@ mod tests {
 
     #[test]
     fn values_are_what_they_are_elsewhere() {
-        for text in ["null", "[]", "{}", "[1, -2, 3.5, true, \"ä\\n\", {\"a\": [null], \"b\": {}}]", "18446744073709551615"] {
+        for text in [
+            "null",
+            "[]",
+            "{}",
+            "[1, -2, 3.5, true, \"ä\\n\", {\"a\": [null], \"b\": {}}]",
+            "18446744073709551615",
+        ] {
             assert_eq!(read(text).unwrap(), serde_json::from_str::<Value>(text).unwrap(), "{text}");
         }
     }

@@ -101,7 +101,9 @@ fn damage_anywhere_is_found_and_its_place_is_named() {
             refused += 1;
             // Where nothing moved, the first tensor with another byte is the one that is named.
             let first = bytes.iter().zip(&copy).position(|(a, b)| a != b);
-            if copy.len() == bytes.len() && let Some(at) = first.filter(|at| *at >= header) {
+            if copy.len() == bytes.len()
+                && let Some(at) = first.filter(|at| *at >= header)
+            {
                 let (name, _) = places.iter().find(|(_, range)| range.contains(&at)).unwrap();
                 let expected = format!("memory: damaged: the checksum of tensor {name} does not agree");
                 assert_eq!(text, expected, "{form}, {what}");
@@ -231,7 +233,8 @@ fn lies_in_every_field_of_the_manifest_are_refused_or_harmless() {
     for form in forms().into_iter().step_by(9) {
         let honest = artifact(form, 2);
         let (header, data) = take_apart(&honest.to_bytes().unwrap());
-        let manifest: Value = serde_json::from_str(header["__metadata__"]["nlpress"].as_str().unwrap()).unwrap();
+        let manifest: Value =
+            serde_json::from_str(header["__metadata__"]["nlpress"].as_str().unwrap()).unwrap();
         let mut all = Vec::new();
         places(&manifest, "", &mut all);
         for place in &all {
@@ -270,13 +273,18 @@ fn lies_in_every_field_of_the_header_are_refused() {
                 // Sealed as far as it can be.
                 let file = put_together(&header, &data);
                 outcomes.see(place, &sealed(&file), &honest);
-                outcomes.refused += usize::from(matches!(fault(read(&cut(&file))), E::NotSafetensors(_) | E::Format(_) | E::Damaged(_)));
+                outcomes.refused += usize::from(matches!(
+                    fault(read(&cut(&file))),
+                    E::NotSafetensors(_) | E::Format(_) | E::Damaged(_)
+                ));
             }
         }
     }
     assert!(outcomes.refused > 2000, "{}", outcomes.refused);
     // The number that is there already.
-    assert!(outcomes.accepted.keys().all(|place| place.contains("/data_offsets/") || place.contains("/shape/")));
+    assert!(
+        outcomes.accepted.keys().all(|place| place.contains("/data_offsets/") || place.contains("/shape/"))
+    );
 }
 
 /// The file without its last byte.
@@ -298,7 +306,8 @@ fn hostile_files_take_little_memory() {
     ];
     let before = peak();
     for (place, bomb) in bombs {
-        let mut manifest: Value = serde_json::from_str(header["__metadata__"]["nlpress"].as_str().unwrap()).unwrap();
+        let mut manifest: Value =
+            serde_json::from_str(header["__metadata__"]["nlpress"].as_str().unwrap()).unwrap();
         *manifest.pointer_mut(place).unwrap() = json!("BOMB");
         let mut header = header.clone();
         header["__metadata__"]["nlpress"] = manifest.to_string().replace("\"BOMB\"", &bomb).into();

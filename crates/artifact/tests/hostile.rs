@@ -4,8 +4,8 @@
 
 mod common;
 
-use common::{artifact, fault, forms};
 use common::file::{put_together, sealed, take_apart, with_manifest as change_manifest};
+use common::{artifact, fault, forms};
 use nlpress_artifact::manifest::SCHEMA;
 use nlpress_artifact::{Artifact, ArtifactError as E, LARGEST_MANIFEST, Layer, OpenOptions};
 use nlpress_outline::{Form, MlpSpec, Outline, Spec};
@@ -249,16 +249,24 @@ fn nothing_is_there_twice_or_unknown() {
     let key = with_text(&|text| text.replacen("\"nlpress\":", "\"nlpress\":\"{}\",\"nlpress\":", 1));
     assert!(matches!(&key, E::Format(why) if why.contains("duplicate field `nlpress`")), "{key}");
     let metadata = with_text(&|text| text.replacen('{', "{\"__metadata__\":{},", 1));
-    assert!(matches!(&metadata, E::Format(why) if why.contains("duplicate field `__metadata__`")), "{metadata}");
+    assert!(
+        matches!(&metadata, E::Format(why) if why.contains("duplicate field `__metadata__`")),
+        "{metadata}"
+    );
     let seed = with_text(&|text| text.replacen("\\\"seed\\\":", "\\\"seed\\\":1,\\\"seed\\\":", 1));
     assert!(matches!(&seed, E::Manifest(why) if why.contains("duplicate field `seed`")), "{seed}");
     let config = with_text(&|text| text.replacen("\\\"limit\\\":", "\\\"limit\\\":1,\\\"limit\\\":", 1));
     assert!(matches!(&config, E::Manifest(why) if why.contains("`limit` is there twice")), "{config}");
     let field = with_header(CSR8, |h| h["output.bias"]["more"] = json!(1));
-    assert!(matches!(&field, E::Format(why) if why.contains("output.bias") && why.contains("`more`")), "{field}");
+    assert!(
+        matches!(&field, E::Format(why) if why.contains("output.bias") && why.contains("`more`")),
+        "{field}"
+    );
     let beside = with_header(CSR8, |h| h["__metadata__"]["format"] = json!("pt"));
     assert!(matches!(&beside, E::UnknownKey(key) if key == "format"), "{beside}");
-    for place in ["/outline", "/outline/sites/0", "/outline/sites/0/shape", "/layouts/0", "/encoder", "/provenance"] {
+    for place in
+        ["/outline", "/outline/sites/0", "/outline/sites/0/shape", "/layouts/0", "/encoder", "/provenance"]
+    {
         let error = with_manifest(|m| m.pointer_mut(place).unwrap()["more"] = json!(1));
         assert!(matches!(&error, E::Manifest(why) if why.contains("`more`")), "{place}: {error}");
     }
@@ -272,11 +280,17 @@ fn long_lists_and_names_are_refused_in_few_words() {
         assert!(text.contains(why) && text.chars().count() < 1000, "{} characters: {text:.300}", text.len());
     };
     few(with_header(CSR8, |h| h["output.bias"]["shape"] = json!(vec![1; 500_000])), "more than 8 entries");
-    few(with_header(CSR8, |h| h[&long] = json!({"dtype": "U8", "shape": [0], "data_offsets": [0, 0]})), "xxx");
+    few(
+        with_header(CSR8, |h| h[&long] = json!({"dtype": "U8", "shape": [0], "data_offsets": [0, 0]})),
+        "xxx",
+    );
     few(with_header(CSR8, |h| h["__metadata__"][&long] = json!("")), "unknown key `xxx");
     few(with_header(CSR8, |h| h["output.bias"]["dtype"] = json!(long)), "unknown variant `xxx");
     few(with_header(CSR8, |h| h["output.bias"][&long] = json!(1)), "unknown field `xxx");
-    few(with_manifest(|m| m["outline"]["spec"]["mlp"]["hidden"] = json!(vec![1; 500_000])), "more than 4096 entries");
+    few(
+        with_manifest(|m| m["outline"]["spec"]["mlp"]["hidden"] = json!(vec![1; 500_000])),
+        "more than 4096 entries",
+    );
     few(with_manifest(|m| m["outline"]["spec"]["mlp"]["hidden"] = json!(vec![1; 4000])), "at most 64 layers");
     few(with_manifest(|m| m["outline"]["spec"]["mlp"]["ranks"] = json!({&long: 1})), "ranks.xxx");
     few(with_manifest(|m| m["encoder"]["config"] = json!(vec![0; 500_000])), "more than 262144 values");
@@ -340,7 +354,9 @@ fn files_of_the_schema_before_are_opened_as_they_were() {
         change_manifest(&mut header, |m| m["schema"] = json!(3));
         assert!(matches!(fault(read(&put_together(&header, &data))), E::NoChecksums(3)));
     }
-    for labels in [json!(["", "b"]), json!([" ", "b"]), json!(["a\u{1b}[31m", "b"]), json!(["\u{e9}", "e\u{301}"])] {
+    for labels in
+        [json!(["", "b"]), json!([" ", "b"]), json!(["a\u{1b}[31m", "b"]), json!(["\u{e9}", "e\u{301}"])]
+    {
         let error = with_manifest(|m| m["labels"] = labels.clone());
         assert!(matches!(error, E::Label { .. }), "{labels}: {error}");
     }

@@ -75,7 +75,10 @@ where
             }
             if map.contains_key(&key) {
                 let key = key.to_string();
-                return Err(A::Error::custom(format!("the key `{}` is there twice", crate::shown::shown(&key))));
+                return Err(A::Error::custom(format!(
+                    "the key `{}` is there twice",
+                    crate::shown::shown(&key)
+                )));
             }
             map.insert(key, entries.next_value()?);
         }

@@ -19,4 +19,5 @@ mod session;
 
 pub use error::RuntimeError;
 pub use integer::{IntegerScratch, IntegerSession, NotIntegers};
+pub use nlpress_artifact::OpenOptions;
 pub use session::{Prediction, Scratch, Session};

@@ -31,7 +31,8 @@ pub(crate) fn tensors(bytes: &[u8]) -> Vec<(String, std::ops::Range<usize>)> {
         .unwrap()
         .iter()
         .filter_map(|(name, tensor)| {
-            let at = |n: usize| tensor["data_offsets"][n].as_u64().map(|at| at.min(data.len() as u64) as usize);
+            let at =
+                |n: usize| tensor["data_offsets"][n].as_u64().map(|at| at.min(data.len() as u64) as usize);
             let (from, to) = (at(0)?, at(1)?);
             Some((name.clone(), start + from..start + from.max(to)))
         })

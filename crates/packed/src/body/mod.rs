@@ -18,6 +18,7 @@ pub(crate) use panels::UNROLL;
 pub(crate) use strips::Strips;
 pub(crate) use tiles::{QUAD, TILE, Tiles, lay_out};
 
+use crate::Aligned;
 use crate::kernels::LANES;
 use std::fmt;
 
@@ -49,7 +50,7 @@ pub(crate) struct Group {
 /// and those outside the mask, are zero.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Body<T> {
-    Rows { values: Vec<T>, stride: usize, mask: Option<Mask> },
+    Rows { values: Aligned<T>, stride: usize, mask: Option<Mask> },
     Lists(Chunks<T>),
     Strips(Strips<T>),
     Panels(Panels<T>),
@@ -125,9 +126,9 @@ impl<T: Element> Body<T> {
     pub(crate) fn full(dense: Vec<T>, outputs: usize) -> Self {
         let stride = stride(outputs);
         let values = if stride == outputs {
-            dense
+            Aligned::from(&dense[..])
         } else {
-            let mut values = vec![T::default(); dense.len() / outputs * stride];
+            let mut values = Aligned::zeroed(dense.len() / outputs * stride);
             for (to, from) in values.chunks_exact_mut(stride).zip(dense.chunks_exact(outputs)) {
                 to[..outputs].copy_from_slice(from);
             }

@@ -1,6 +1,7 @@
 //! For each row, the vectors of eight outputs in which anything is kept.
 
 use super::{Element, Lists};
+use crate::Aligned;
 use crate::kernels::LANES;
 
 /// Invariants: `starts` ascends from 0 to the length of `columns` and `keep`, one more than there are rows; there
@@ -11,12 +12,12 @@ pub(crate) struct Strips<T> {
     pub(crate) starts: Vec<u32>,
     pub(crate) columns: Vec<u32>,
     pub(crate) keep: Vec<u8>,
-    pub(crate) values: Vec<T>,
+    pub(crate) values: Aligned<T>,
 }
 
 impl<T: Element> Strips<T> {
     pub(crate) fn new(lists: &Lists<T>) -> Self {
-        let mut strips = Self { starts: vec![0], columns: vec![], keep: vec![], values: vec![] };
+        let mut strips = Self { starts: vec![0], columns: vec![], keep: vec![], values: Aligned::new() };
         for row in 0..lists.inputs() {
             let first = strips.columns.len();
             let (columns, values) = lists.row(row);
@@ -25,7 +26,7 @@ impl<T: Element> Strips<T> {
                 if strips.columns[first..].last() != Some(&column) {
                     strips.columns.push(column);
                     strips.keep.push(0);
-                    strips.values.resize(strips.values.len() + LANES, T::default());
+                    strips.values.resize(strips.values.len() + LANES);
                 }
                 let last = strips.columns.len() - 1;
                 strips.keep[last] |= 1 << lane;
