@@ -44,11 +44,11 @@ pub(crate) fn tensors(bytes: &[u8]) -> Vec<(String, std::ops::Range<usize>)> {
 /// The file with checksums that fit its bytes, by the words of the documentation: of each part the first sixteen digits
 /// of its BLAKE3 hash, that of the header with zeros in their place. As it is, where it has no place for them.
 pub(crate) fn sealed(bytes: &[u8]) -> Vec<u8> {
-    let mut sealed = bytes.to_vec();
+    let mut copy = bytes.to_vec();
     let tensors = tensors(bytes);
     let end = 8 + u64::from_le_bytes(*bytes.first_chunk().unwrap()) as usize;
     let key = b"\"nlpress.blake3\":\"";
-    let Some(at) = bytes[..end].windows(key.len()).position(|found| found == key) else { return sealed };
+    let Some(at) = bytes[..end].windows(key.len()).position(|found| found == key) else { return copy };
     let from = at + key.len();
     let digits = bytes[from..].iter().position(|byte| *byte == b'"').unwrap();
     // As many digits as there are parts, so that a tensor more or less is no damage.
@@ -56,13 +56,13 @@ pub(crate) fn sealed(bytes: &[u8]) -> Vec<u8> {
     if digits != needed {
         let grown = [&bytes[..from], &vec![b'0'; needed], &bytes[from + digits..]].concat();
         let length = (end - 8 + needed - digits) as u64;
-        return super::file::sealed(&[&length.to_le_bytes()[..], &grown[8..]].concat());
+        return sealed(&[&length.to_le_bytes()[..], &grown[8..]].concat());
     }
-    sealed[from..from + digits].fill(b'0');
-    let mut sums = blake3::hash(&sealed[..end]).to_hex()[..16].to_owned();
+    copy[from..from + digits].fill(b'0');
+    let mut sums = blake3::hash(&copy[..end]).to_hex()[..16].to_owned();
     for (_, range) in tensors {
-        sums.push_str(&blake3::hash(&sealed[range]).to_hex()[..16]);
+        sums.push_str(&blake3::hash(&copy[range]).to_hex()[..16]);
     }
-    sealed[from..from + digits].copy_from_slice(sums.as_bytes());
-    sealed
+    copy[from..from + digits].copy_from_slice(sums.as_bytes());
+    copy
 }

@@ -15,7 +15,7 @@ pub(crate) const SPARE: usize = 32;
 /// columns and values in each. Kept columns ascend strictly within a row; those from `outputs` on, up to `outputs +
 /// SPARE`, are not kept and have a value of zero.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Chunks<T> {
+pub(crate) struct Chunks<T: Element> {
     pub(crate) starts: Vec<u32>,
     pub(crate) columns: Vec<u32>,
     pub(crate) values: Aligned<T>,

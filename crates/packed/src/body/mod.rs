@@ -49,7 +49,7 @@ pub(crate) struct Group {
 /// Kept values in memory. `Rows` holds `inputs` rows of `stride` values, of which those at and beyond `outputs`,
 /// and those outside the mask, are zero.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Body<T> {
+pub(crate) enum Body<T: Element> {
     Rows { values: Aligned<T>, stride: usize, mask: Option<Mask> },
     Lists(Chunks<T>),
     Strips(Strips<T>),

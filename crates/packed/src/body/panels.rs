@@ -21,7 +21,7 @@ pub(crate) const UNROLL: usize = 4;
 /// times `size` is less than the matrix's inputs; a pick without [`EMPTY`] is less than `size`, and stays within
 /// the inputs; a slot that is empty has a value of zero.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Panels<T> {
+pub(crate) struct Panels<T: Element> {
     /// Inputs of a group: of the sizes that the type of values has.
     pub(crate) size: usize,
     pub(crate) starts: Vec<u32>,

@@ -8,7 +8,7 @@ use crate::kernels::LANES;
 /// are eight times as many `values`. Columns are multiples of eight, ascend strictly within a row and are less
 /// than the matrix's outputs. `keep` marks the kept ones of eight values; the others are zero.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Strips<T> {
+pub(crate) struct Strips<T: Element> {
     pub(crate) starts: Vec<u32>,
     pub(crate) columns: Vec<u32>,
     pub(crate) keep: Vec<u8>,

@@ -16,7 +16,7 @@ pub(crate) const TILE: usize = QUAD * LANES;
 /// Invariants: there are [`TILE`] values for every four inputs (rounded up) and eight outputs (rounded up); those
 /// beyond the matrix, and those outside the mask, are zero.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Tiles<T> {
+pub(crate) struct Tiles<T: Element> {
     pub(crate) values: Aligned<T>,
     pub(crate) mask: Option<Mask>,
     inputs: usize,

@@ -26,7 +26,7 @@ pub(crate) fn rows<W: Copy, X: Copy, S: AddAssign>(
 
 /// As [`rows`], where only some weights of each row are there; `add` adds a product to a sum.
 #[inline(always)]
-pub(crate) fn lists<W: Copy, X: Copy + Default, S: Copy>(
+pub(crate) fn lists<W: Element, X: Copy + Default, S: Copy>(
     lists: &Chunks<W>,
     columns: &[u32],
     values: &[X],
@@ -45,7 +45,7 @@ pub(crate) fn lists<W: Copy, X: Copy + Default, S: Copy>(
 
 /// As [`lists`], eight weights at a time.
 #[inline(always)]
-pub(crate) fn strips<W: Copy, X: Copy + Default, S: AddAssign>(
+pub(crate) fn strips<W: Element, X: Copy + Default, S: AddAssign>(
     strips: &Strips<W>,
     columns: &[u32],
     values: &[X],
