@@ -1,7 +1,7 @@
 //! How much memory a matrix takes once it is read, told before it is: from its sides, its layout, and how many bytes its
 //! values have in the file.
 
-use crate::body::{Element, QUAD, UNROLL};
+use crate::body::{Element, FEW_PANELS, QUAD, UNROLL};
 use crate::kernels::LANES;
 use crate::{Index, Scheme, Values};
 
@@ -28,11 +28,14 @@ impl Scheme {
         let kept = self.values.most(value_bytes).min(entries);
         let with_mask = dense.saturating_add(entries / 8 + 1);
         if kept >= entries / rows_from {
-            return with_mask / PANELS.1 * PANELS.0;
+            return (with_mask / PANELS.1).saturating_mul(PANELS.0);
         }
-        let panels = outputs.div_ceil(LANES).saturating_mul(UNROLL * LONELY);
-        let few = kept.saturating_mul(LONELY).saturating_add(inputs.saturating_mul(4)).saturating_add(panels);
-        few.min(with_mask / PANELS.1 * PANELS.0)
+        // Where panels are made, each with an entry is filled up to whole rounds of its loop, and each has its end.
+        let panels = outputs.div_ceil(LANES).min(kept.max(FEW_PANELS));
+        let padding = panels.min(kept).saturating_mul(UNROLL * LONELY).saturating_add(panels * 4);
+        let rows = inputs.saturating_add(1).saturating_mul(4);
+        let few = kept.saturating_mul(LONELY).saturating_add(rows).saturating_add(padding);
+        few.min((with_mask / PANELS.1).saturating_mul(PANELS.0))
     }
 }
 

@@ -3,8 +3,11 @@
 #![allow(clippy::unwrap_used)] // a test may end by a panic
 
 mod artifacts;
+mod damaged;
 mod happy;
 mod hostile;
 #[cfg(unix)]
 mod stopped;
 mod world;
+#[cfg(unix)]
+mod written;

@@ -11,6 +11,7 @@ mod panels;
 mod strips;
 mod tiles;
 
+pub(crate) use choose::FEW_PANELS;
 pub(crate) use chunks::{CHUNK, Chunks, SPARE};
 pub(crate) use lists::Lists;
 pub(crate) use panels::Panels;
