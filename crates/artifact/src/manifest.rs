@@ -37,6 +37,9 @@ pub struct Manifest {
     /// Names of the classes, in the order of the scores.
     #[serde(deserialize_with = "nlpress_core::bounded::list::<_, _, MOST_LABELS>")]
     pub labels: Vec<String>,
+    /// The score above which the second of two classes is the answer, where it is not one half.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<f64>,
     /// How texts become feature rows.
     pub encoder: EncoderEntry,
     /// Where the model came from.
@@ -66,8 +69,12 @@ pub struct EncoderEntry {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Provenance {
-    /// SHA-256 of the recipe, in hexadecimal; empty when there was none.
+    /// SHA-256, in hexadecimal, of what the recipe says of this model and of those it was made from, in a canonical
+    /// form; empty when there was none.
     pub recipe_sha256: String,
+    /// SHA-256 of the artifact that the recipe started from, where there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_sha256: Option<String>,
     /// SHA-256 of the training data; empty when there was none.
     pub data_sha256: String,
     /// Seed of the run.
@@ -83,6 +90,7 @@ impl Default for Provenance {
     fn default() -> Self {
         Self {
             recipe_sha256: String::new(),
+            start_sha256: None,
             data_sha256: String::new(),
             seed: 0,
             technique: String::new(),

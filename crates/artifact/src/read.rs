@@ -98,7 +98,8 @@ pub(crate) fn read(bytes: &[u8], options: &OpenOptions) -> Result<Opened, Artifa
     }
     let tensors = Tensors::new(header.tensors, data);
     let weight_bytes = tensors.check_memory(&manifest, options.most_expanded(bytes.len() as u64))?;
-    let artifact = tensors.unpack(manifest)?;
+    let threshold = manifest.threshold;
+    let artifact = tensors.unpack(manifest)?.with_threshold(threshold)?;
     Ok(Opened { artifact, schema, has_checksums: sums.is_some(), weight_bytes })
 }
 

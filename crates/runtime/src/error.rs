@@ -46,6 +46,11 @@ pub enum RuntimeError {
         /// Inputs of the network.
         inputs: usize,
     },
+    /// The words that decided cannot be told.
+    #[error(
+        "which words decided cannot be told of an attention network, only of a linear one or of hidden layers"
+    )]
+    NotExplained,
     /// A slice has the wrong length.
     #[error("{what} has {found} entries, expected {expected}")]
     Length {

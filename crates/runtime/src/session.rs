@@ -1,11 +1,12 @@
 //! An artifact that answers.
 
+use crate::decision::Decision;
 use crate::network::{Activations, Network};
 use crate::{RuntimeError, scores};
 use nlpress_artifact::{Artifact, Layer, OpenOptions, Provenance};
 use nlpress_outline::{Outline, SiteId};
 use nlpress_packed::Index;
-use nlpress_text::{Encoder, Rows};
+use nlpress_text::{Encoder, Rows, Seen};
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::collections::BTreeMap;
@@ -25,6 +26,7 @@ pub struct Session {
     outline: Outline,
     network: Network,
     labels: Vec<String>,
+    threshold: Option<f64>,
     encoder: Encoder,
     provenance: Provenance,
     idle: Mutex<Vec<Scratch>>,
@@ -40,10 +42,31 @@ pub struct Scratch {
     scores: Vec<f32>,
 }
 
+impl Scratch {
+    /// What the encoder saw of the text that was answered last.
+    pub fn seen(&self) -> Seen {
+        self.text.seen()
+    }
+
+    pub(crate) fn text(&mut self) -> &mut nlpress_text::Scratch {
+        &mut self.text
+    }
+}
+
+/// The answer to a text, in memory that is used again.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Answer<'a> {
+    /// As [`Prediction::class`].
+    pub class: usize,
+    /// As [`Prediction::scores`].
+    pub scores: &'a [f32],
+}
+
 /// The answer to a text.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Prediction<'s> {
-    /// The class with the highest score, counted from 0.
+    /// The class, counted from 0: the one with the highest score; of an artifact with a threshold, the second
+    /// where its score is above that.
     pub class: usize,
     /// Its label.
     pub label: &'s str,
@@ -84,6 +107,7 @@ impl Session {
             network: Network::new(artifact.outline.spec.clone(), artifact.layers),
             outline: artifact.outline,
             labels: artifact.labels,
+            threshold: artifact.threshold,
             encoder,
             provenance: artifact.provenance,
             idle: Mutex::default(),
@@ -94,6 +118,16 @@ impl Session {
     /// Names of the classes.
     pub fn labels(&self) -> &[String] {
         &self.labels
+    }
+
+    /// The score above which the second of two classes is the answer, where it is not one half.
+    pub fn threshold(&self) -> Option<f64> {
+        self.threshold
+    }
+
+    /// The class that one row of logits names, counted from 0; the same rule as in [`predict`](Session::predict).
+    pub fn class(&self, logits: &[f32]) -> usize {
+        self.decision().class(logits)
     }
 
     /// The network and the form of its sites.
@@ -147,6 +181,15 @@ impl Session {
         finite(logits, 0, logits.len())?;
         scores::from_logits(logits, scores);
         Ok(scores)
+    }
+
+    /// What [`predict`](Session::predict) answers. Allocates nothing once `scratch` has grown.
+    ///
+    /// # Errors
+    /// As [`score`](Session::score).
+    pub fn classify<'a>(&self, text: &str, scratch: &'a mut Scratch) -> Result<Answer<'a>, RuntimeError> {
+        self.score(text, scratch)?;
+        Ok(Answer { class: self.class(&scratch.logits), scores: &scratch.scores })
     }
 
     /// [`predict`](Session::predict) for every text, on so many threads: in the order of the texts, and the same
@@ -245,13 +288,17 @@ impl Session {
         Ok(())
     }
 
+    pub(crate) fn decision(&self) -> Decision {
+        Decision::by(self.threshold)
+    }
+
     pub(crate) fn network(&self) -> &Network {
         &self.network
     }
 
     fn predict_with(&self, text: &str, scratch: &mut Scratch) -> Result<Prediction<'_>, RuntimeError> {
-        let scores = self.score(text, scratch)?.to_vec();
-        let class = scores::best(&scores);
+        let Answer { class, scores } = self.classify(text, scratch)?;
+        let scores = scores.to_vec();
         Ok(Prediction { class, label: &self.labels[class], scores })
     }
 

@@ -107,7 +107,7 @@ fn integers_answer_nearly_what_floats_answer() {
                 let class = session.predict(text).unwrap().class;
                 assert_eq!(
                     integers.classify(text, &mut scratch),
-                    integer::class(integers.logits(text, &mut scratch))
+                    integers.class(integers.logits(text, &mut scratch))
                 );
                 same += usize::from(integers.classify(text, &mut scratch) == class);
                 count += 1;

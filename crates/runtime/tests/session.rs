@@ -89,3 +89,42 @@ fn refuses_what_does_not_fit() {
         assert!(matches!(session.predict_many(&["a"], threads), Err(RuntimeError::Threads(_))));
     }
 }
+
+#[test]
+fn a_threshold_moves_the_class_and_not_the_scores() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.nlpress");
+    let plain = artifact(Form::Dense, 60, &[16], 1, 100);
+    let texts = texts(40, 60, 20);
+    let before = Session::from_artifact(plain.clone()).unwrap();
+    let scores: Vec<f32> = texts.iter().map(|t| before.predict(t).unwrap().scores[1]).collect();
+    let mut sorted = scores.clone();
+    sorted.sort_by(f32::total_cmp);
+    // As far from one half as can be, so that it changes something.
+    let threshold = f64::from(f32::midpoint(sorted[3], sorted[4]));
+    let moved = scores.iter().filter(|s| (**s > 0.5) != (f64::from(**s) > threshold)).count();
+    assert!(moved > 0, "the threshold {threshold} changes nothing");
+    plain.with_threshold(Some(threshold)).unwrap().write(&path).unwrap();
+    let session = Session::open(&path).unwrap();
+    assert_eq!(session.threshold(), Some(threshold));
+    let rows = session.encoder().encode_all(&texts);
+    let logits = session.logits(&rows).unwrap();
+    for (n, text) in texts.iter().enumerate() {
+        let answer = session.predict(text).unwrap();
+        assert_eq!(answer.scores[1], scores[n]);
+        assert_eq!(answer.class, usize::from(f64::from(scores[n]) > threshold));
+        assert_eq!(answer.class, session.class(&logits[n..=n]));
+    }
+    assert_eq!(texts.iter().filter(|t| session.predict(t).unwrap().class == 1).count(), 36);
+}
+
+#[test]
+fn a_threshold_needs_two_classes_of_one_output() {
+    let two = artifact(Form::Dense, 60, &[16], 1, 100);
+    for bad in [0.0, 1.0, -0.5, f64::NAN] {
+        assert!(two.clone().with_threshold(Some(bad)).is_err(), "{bad}");
+    }
+    let three = artifact(Form::Dense, 60, &[16], 3, 100);
+    assert!(three.clone().with_threshold(Some(0.3)).is_err());
+    assert!(three.with_threshold(None).is_ok());
+}

@@ -4,8 +4,18 @@
 
 mod artifacts;
 mod damaged;
+mod eval;
 mod happy;
 mod hostile;
+#[cfg(target_os = "linux")]
+mod outputs;
+mod predict;
+#[cfg(unix)]
+mod readme;
+mod recipes;
+mod resume;
+#[cfg(target_os = "linux")]
+mod signals;
 #[cfg(unix)]
 mod stopped;
 mod world;
