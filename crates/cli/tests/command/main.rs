@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // a test may end by a panic
 
 mod artifacts;
+mod damaged;
 mod eval;
 mod happy;
 mod hostile;
@@ -19,3 +20,5 @@ mod signals;
 mod stopped;
 mod verdicts;
 mod world;
+#[cfg(unix)]
+mod written;
