@@ -11,6 +11,7 @@
 //! The loop is deterministic: data order, dropout and initial numbers come from named streams of the seed.
 
 pub mod adam;
+mod by_feature;
 pub mod checkpoint;
 pub mod config;
 pub mod engine;
@@ -18,9 +19,10 @@ pub mod error;
 pub mod fit;
 pub mod imitation;
 pub mod objective;
+mod steps;
 
 pub use checkpoint::Progress;
-pub use config::{BadConfig, FitConfig, Schedule};
+pub use config::{BadConfig, FitConfig, Loss, Schedule};
 pub use engine::{Batch, Engine, Serial, Wire};
 pub use error::TrainError;
 pub use fit::{Epoch, Fit, History, fit};
