@@ -63,6 +63,39 @@ pub(crate) struct Compute {
     pub(crate) threads: Option<usize>,
 }
 
+/// How texts are cut into tokens.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Tokens")]
+pub(crate) struct Tokens {
+    /// Character n-grams of these lengths in place of words, for example `1-2` for Chinese.
+    #[arg(long, value_name = "MIN-MAX", conflicts_with_all = ["word_ngrams", "symbols", "stop_words", "boundaries"])]
+    pub(crate) ngrams: Option<String>,
+    /// Character n-grams begin and end within a word, with a space at either end.
+    #[arg(long, requires = "ngrams")]
+    pub(crate) within_words: bool,
+    /// Runs of so many neighbouring words, for example `1-2` for words and pairs of words.
+    #[arg(long, value_name = "MIN-MAX")]
+    pub(crate) word_ngrams: Option<String>,
+    /// Runs of symbols and punctuation marks such as `:)` are tokens, too; emoji always are.
+    #[arg(long)]
+    pub(crate) symbols: bool,
+    /// File of words that are no features, one a line.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) stop_words: Option<PathBuf>,
+    /// Where words end; `unicode` when neither this nor a recipe says anything.
+    #[arg(long, value_name = "WHERE")]
+    pub(crate) boundaries: Option<WordEnds>,
+}
+
+/// Where words end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum WordEnds {
+    /// Where Unicode says (UAX 29).
+    Unicode,
+    /// At white space alone, for text that was cut into words before.
+    Spaces,
+}
+
 /// Changes to a recipe.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Changes {
@@ -75,9 +108,8 @@ pub(crate) struct Changes {
     /// Folder with fetched corpora.
     #[arg(long, default_value = "data", value_name = "DIR")]
     pub(crate) data_dir: PathBuf,
-    /// Character n-grams of these lengths in place of words, for example `1-2` for Chinese.
-    #[arg(long, value_name = "MIN-MAX")]
-    pub(crate) ngrams: Option<String>,
+    #[command(flatten)]
+    pub(crate) tokens: Tokens,
     /// Repetitions with different seeds, in place of the recipe's.
     #[arg(long, value_name = "N")]
     pub(crate) seeds: Option<u32>,
@@ -162,9 +194,8 @@ pub(crate) struct Train {
     /// Largest vocabulary.
     #[arg(long, default_value_t = 1000, value_name = "N")]
     pub(crate) vocabulary: usize,
-    /// Character n-grams of these lengths in place of words, for example `1-2` for Chinese.
-    #[arg(long, value_name = "MIN-MAX")]
-    pub(crate) ngrams: Option<String>,
+    #[command(flatten)]
+    pub(crate) tokens: Tokens,
     /// Passes over the training rows.
     #[arg(long, default_value_t = 10, value_name = "N")]
     pub(crate) epochs: u32,

@@ -4,10 +4,11 @@ use nlpress::core::{Backend, files};
 use nlpress::pipeline::recipe::DataRecipe;
 use nlpress::pipeline::{Prepared, Recipe};
 use nlpress::text::corpus::Column;
-use nlpress::text::{Analyzer, Corpus, CorpusOptions, EncoderConfig, Source, SplitRule};
+use nlpress::text::{Corpus, CorpusOptions, EncoderConfig, Source, SplitRule};
 
 use crate::arguments::{Changes, Compute, Labelled};
 use crate::outcome::refuse;
+use crate::tokens;
 
 /// Documents a split of a quick run.
 const QUICK: usize = 300;
@@ -37,10 +38,7 @@ pub(crate) fn recipe(path: &std::path::Path, changes: &Changes) -> anyhow::Resul
         recipe.data.source = Some(Source::One(file.clone()));
         said.push("data".to_owned());
     }
-    if let Some(text) = &changes.ngrams {
-        recipe.data.encoder.analyzer = ngrams(text)?;
-        said.push(format!("ngrams {text}"));
-    }
+    said.extend(tokens::apply(&changes.tokens, &mut recipe.data.encoder)?);
     if let Some(seeds) = changes.seeds {
         if !(1..=100).contains(&seeds) {
             return Err(refuse(format!("--seeds is {seeds}, but it must be between 1 and 100")));
@@ -98,16 +96,6 @@ pub(crate) fn documents(from: &Labelled, otherwise: Option<&str>) -> anyhow::Res
         }
         (None, None) => Err(refuse("give --data FILE or --corpus NAME")),
     }
-}
-
-/// `1-2` as an analyzer of character n-grams.
-pub(crate) fn ngrams(text: &str) -> anyhow::Result<Analyzer> {
-    let bad = || refuse(format!("--ngrams is {text:?}, but it must be two lengths such as 1-2"));
-    let (min, max) = text.split_once('-').ok_or_else(bad)?;
-    let analyzer =
-        Analyzer::Characters { min: min.parse().map_err(|_| bad())?, max: max.parse().map_err(|_| bad())? };
-    analyzer.check().map_err(refuse)?;
-    Ok(analyzer)
 }
 
 fn options(from: &Labelled) -> anyhow::Result<CorpusOptions> {

@@ -8,6 +8,7 @@ mod commands;
 mod data;
 mod outcome;
 mod progress;
+mod tokens;
 
 use clap::Parser;
 use std::process::ExitCode;

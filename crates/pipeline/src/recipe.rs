@@ -385,9 +385,9 @@ impl Reader<'_> {
         };
         let encoder = match raw.encoder {
             Some(encoder) => {
-                let checked = encoder.get_ref().check();
-                checked.map_err(|e| self.refuse(Some(encoder.span().start), e.to_string()))?;
-                encoder.into_inner()
+                let at = encoder.span().start;
+                let read = encoder.into_inner().read(folder);
+                read.map_err(|e| self.refuse(Some(at), e.to_string()))?
             }
             None => EncoderConfig::default(),
         };

@@ -164,13 +164,23 @@ pub enum TextError {
     },
     /// No token is frequent enough to be a feature.
     #[error(
-        "the vocabulary is empty: no token occurs in at least {min_documents} of the {documents} training documents"
+        "the vocabulary is empty: no token occurs in at least {min_documents} of the {documents} training documents{hint}"
     )]
     EmptyVocabulary {
         /// The minimum.
         min_documents: u32,
         /// Number of documents.
         documents: u32,
+        /// What may help.
+        hint: &'static str,
+    },
+    /// Stop words that cannot be read, or that are no words.
+    #[error("{place}: {problem}")]
+    StopWords {
+        /// The file, with its line where there is one, or the number of the word in a list.
+        place: String,
+        /// What is wrong.
+        problem: String,
     },
     /// More distinct tokens, or documents, than an encoder counts.
     #[error("more than {limit} {what} while fitting the encoder")]

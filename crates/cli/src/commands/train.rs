@@ -14,13 +14,12 @@ use crate::arguments::{Shape, Train};
 use crate::data;
 use crate::outcome::{of_training, refuse, say};
 use crate::progress::Progress;
+use crate::tokens;
 
 pub(crate) fn train(arguments: Train) -> anyhow::Result<()> {
     let config = config(&arguments)?;
     let mut encoder = EncoderConfig { vocabulary: arguments.vocabulary, ..EncoderConfig::default() };
-    if let Some(text) = &arguments.ngrams {
-        encoder.analyzer = data::ngrams(text)?;
-    }
+    tokens::apply(&arguments.tokens, &mut encoder)?;
     let network = NetworkRecipe {
         path: None,
         inputs: None,
