@@ -16,17 +16,20 @@ pub trait Objective: Sync {
     fn loss(&self, rows: &[usize], batch: usize, logits: &[f32], gradient: &mut [f32]) -> f64;
 }
 
-/// A loss against the true labels: binary for a single output, over classes otherwise.
+/// A loss against the true labels: binary for a single output, over classes otherwise; each row times the weight of its
+/// class, where the data set has weights.
 #[derive(Clone, Copy, Debug)]
 pub struct Labels<'a> {
     labels: &'a [u32],
+    /// One for each class; none where all are 1.
+    weights: &'a [f64],
     loss: Loss,
 }
 
 impl<'a> Labels<'a> {
     /// Cross-entropy against the labels of a data set.
     pub fn of(data: &'a Dataset) -> Self {
-        Self { labels: data.labels(), loss: Loss::CrossEntropy }
+        Self { labels: data.labels(), weights: data.class_weights(), loss: Loss::CrossEntropy }
     }
 
     /// Another loss against the same labels.
@@ -39,7 +42,7 @@ impl<'a> Labels<'a> {
 impl Objective for Labels<'_> {
     fn loss(&self, rows: &[usize], batch: usize, logits: &[f32], gradient: &mut [f32]) -> f64 {
         let outputs = logits.len() / rows.len().max(1);
-        let scale = 1.0 / batch as f32;
+        let plain = 1.0 / batch as f32;
         let of_row = match self.loss {
             Loss::CrossEntropy => cross_entropy,
             Loss::SquaredHinge => squared_hinge,
@@ -48,7 +51,13 @@ impl Objective for Labels<'_> {
         for ((&row, logits), gradient) in
             rows.iter().zip(logits.chunks_exact(outputs)).zip(gradient.chunks_exact_mut(outputs))
         {
-            total += of_row(logits, self.labels[row], gradient);
+            let label = self.labels[row];
+            let loss = of_row(logits, label, gradient);
+            let (loss, scale) = match self.weights.get(label as usize) {
+                Some(weight) => (weight * loss, (weight / batch as f64) as f32),
+                None => (loss, plain),
+            };
+            total += loss;
             gradient.iter_mut().for_each(|g| *g *= scale);
         }
         total / batch as f64
@@ -112,8 +121,15 @@ mod tests {
 
     const LOSSES: [Loss; 2] = [Loss::CrossEntropy, Loss::SquaredHinge];
 
-    fn difference(loss: Loss, labels: &[u32], logits: &[f32], rows: &[usize]) {
-        let objective = Labels { labels, loss };
+    fn difference(labels: &[u32], logits: &[f32], rows: &[usize]) {
+        for loss in LOSSES {
+            for weights in [&[][..], &[0.25, 3.0, 1.5]] {
+                compare(Labels { labels, weights, loss }, logits, rows);
+            }
+        }
+    }
+
+    fn compare(objective: Labels<'_>, logits: &[f32], rows: &[usize]) {
         let mut gradient = vec![0.0; logits.len()];
         objective.loss(rows, rows.len(), logits, &mut gradient);
         for i in 0..logits.len() {
@@ -125,7 +141,7 @@ mod tests {
             let numeric = (at(1e-2) - at(-1e-2)) / 2e-2;
             assert!(
                 (numeric - f64::from(gradient[i])).abs() < 2e-4,
-                "{loss:?} {i}: {numeric} {}",
+                "{objective:?} {i}: {numeric} {}",
                 gradient[i]
             );
         }
@@ -133,10 +149,8 @@ mod tests {
 
     #[test]
     fn derivatives_agree_with_finite_differences() {
-        for loss in LOSSES {
-            difference(loss, &[1, 0, 1], &[0.3, -2.0, 1.5], &[0, 1, 2]);
-            difference(loss, &[2, 0], &[0.3, -2.0, 1.5, 0.0, 0.1, 0.2], &[0, 1]);
-        }
+        difference(&[1, 0, 1], &[0.3, -2.0, 1.5], &[0, 1, 2]);
+        difference(&[2, 0], &[0.3, -2.0, 1.5, 0.0, 0.1, 0.2], &[0, 1]);
     }
 
     #[test]
@@ -149,10 +163,21 @@ mod tests {
     }
 
     #[test]
+    fn a_weight_counts_a_row_as_so_many() {
+        let (logits, mut once, mut twice) = ([0.3, -1.0], [0.0; 2], [0.0; 2]);
+        let of = |weights| Labels { labels: &[1, 0], weights, loss: Loss::CrossEntropy };
+        let plain = of(&[]).loss(&[0, 1], 2, &logits, &mut once);
+        let only = of(&[]).loss(&[0], 2, &logits[..1], &mut [0.0]);
+        let weighted = of(&[1.0, 2.0]).loss(&[0, 1], 2, &logits, &mut twice);
+        assert!((weighted - plain - only).abs() < 1e-12);
+        assert_eq!(twice, [2.0 * once[0], once[1]]);
+    }
+
+    #[test]
     fn extreme_logits_stay_finite() {
         for loss in LOSSES {
             let mut gradient = [0.0; 2];
-            let objective = Labels { labels: &[1, 0], loss };
+            let objective = Labels { labels: &[1, 0], weights: &[], loss };
             let loss = objective.loss(&[0, 1], 2, &[-1e4, 1e4], &mut gradient);
             assert!(loss.is_finite() && gradient.iter().all(|g| g.is_finite()));
             assert!(gradient[0] <= -0.5 && gradient[1] >= 0.5, "{gradient:?}");
