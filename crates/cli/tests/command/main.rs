@@ -7,4 +7,5 @@ mod happy;
 mod hostile;
 #[cfg(unix)]
 mod stopped;
+mod unicode;
 mod world;
