@@ -4,20 +4,20 @@
 #![allow(clippy::unwrap_used)] // clippy.toml allows it in test functions, but not in the functions they share
 
 use nlpress_core::event::Quiet;
-use nlpress_core::{Backend, BackendKind, Seed};
+use nlpress_core::{Backend, Seed};
 use nlpress_model::{Dataset, Dropout, Gradients, Model, Network};
 use nlpress_parallel::{Coding, DataParallel, KINDS, ModelParallel, tasks};
 use nlpress_technique::StepError;
-use nlpress_technique::contract::Bench;
+use nlpress_testkit::contract::check_all;
+use nlpress_testkit::{Bench, backends};
 use nlpress_train::{Batch, Engine, Fit, FitConfig, Labels, Objective, Serial, TrainError, fit};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
+use std::sync::{Condvar, Mutex, mpsc};
 use std::time::Duration;
 
 fn benches() -> Vec<(Backend, Bench)> {
-    let backends = BackendKind::compiled().into_iter().filter_map(|kind| kind.open().ok());
-    backends.map(|backend| (backend.clone(), Bench::new(&backend).unwrap())).collect()
+    backends().into_iter().map(|backend| (backend.clone(), Bench::new(&backend).unwrap())).collect()
 }
 
 fn train(bench: &Bench, backend: &Backend, engine: &mut dyn Engine, patience: bool) -> Model {
@@ -36,10 +36,8 @@ fn apart(a: &Model, b: &Model, data: &Dataset, backend: &Backend) -> f32 {
 
 #[test]
 fn every_kind_keeps_the_contract() {
-    for (_, bench) in benches() {
-        for kind in KINDS {
-            bench.check(kind).unwrap();
-        }
+    for backend in backends() {
+        check_all(KINDS, &backend).unwrap_or_else(|broken| panic!("{broken}"));
     }
 }
 
@@ -205,21 +203,43 @@ fn coded_gradients_go_into_no_checkpoint() {
     assert!(!DataParallel::new(2, 1).unwrap().keeps_state());
 }
 
+/// Lets work through when as many tasks as there are threads were at it at the same time.
+#[derive(Default)]
+struct Meeting {
+    running: usize,
+    most: usize,
+    done: usize,
+}
+
 #[test]
 fn tasks_come_in_their_order_on_so_many_threads_and_the_first_failure_counts() {
     let numbers: Vec<u64> = (0..20).collect();
-    let (running, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let work = |n: &u64| {
-        most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-        std::thread::sleep(Duration::from_millis(20 - n));
-        running.fetch_sub(1, Ordering::SeqCst);
-        Ok(n * n)
-    };
     for threads in [1, 2, 4] {
-        most.store(0, Ordering::SeqCst);
+        let (meeting, changed) = (Mutex::new(Meeting::default()), Condvar::new());
+        let wait = |until: &dyn Fn(&Meeting) -> bool| {
+            let held = meeting.lock().unwrap();
+            // Long enough for any machine; it is reached only where tasks do not run side by side.
+            let limit = Duration::from_secs(60);
+            let (held, waited) = changed.wait_timeout_while(held, limit, |m| !until(m)).unwrap();
+            assert!(!waited.timed_out(), "waited in vain, {} threads", threads);
+            held
+        };
+        let work = |n: &u64| {
+            let mut held = meeting.lock().unwrap();
+            held.running += 1;
+            held.most = held.most.max(held.running);
+            changed.notify_all();
+            drop(held);
+            // As many as there are threads must be at work at once, and the first task is not the first to end.
+            let mut held = wait(&|m| m.most >= threads && (*n > 0 || threads == 1 || m.done > 0));
+            held.running -= 1;
+            held.done += 1;
+            changed.notify_all();
+            Ok(n * n)
+        };
         let squares = tasks::run(&numbers, threads, work).unwrap();
         assert_eq!(squares, numbers.iter().map(|n| n * n).collect::<Vec<_>>());
-        assert!((1..=threads).contains(&most.load(Ordering::SeqCst)));
+        assert_eq!(meeting.into_inner().unwrap().most, threads);
     }
     let failing = |n: &u64| if *n % 7 == 5 { Err(StepError::Failed(n.to_string())) } else { Ok(*n) };
     assert_eq!(tasks::run(&numbers, 3, failing).unwrap_err().to_string(), "5");

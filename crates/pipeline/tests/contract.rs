@@ -4,12 +4,11 @@
 #![allow(clippy::unwrap_used)] // a test may end by a panic
 
 use nlpress_artifact::{Artifact, Provenance};
-use nlpress_core::BackendKind;
 use nlpress_model::{Form, Model, Network};
 use nlpress_packed::Values;
 use nlpress_pipeline::{kinds, ship};
 use nlpress_runtime::Session;
-use nlpress_technique::contract::Bench;
+use nlpress_testkit::{Bench, cpu};
 use nlpress_text::{Encoder, EncoderConfig};
 
 /// An encoder of the bench's 24 made-up words: as many features as its rows have.
@@ -28,13 +27,16 @@ fn has_integers(model: &Model) -> bool {
 
 #[test]
 fn every_artifact_answers_as_its_model_does_and_gives_it_back() {
-    let backend = BackendKind::Ndarray.open().unwrap();
-    let benches = [Bench::new(&backend).unwrap(), Bench::attention(&backend).unwrap()];
+    let backend = cpu();
+    let benches = Bench::families(&backend).unwrap();
     let whole = encoder(&benches[0]);
     let labels = ["no".to_owned(), "yes".to_owned()];
     let (mut integers, mut narrowed) = (0, 0);
-    for (kind, bench) in kinds::all().filter_map(|k| Some((k, benches.iter().find(|b| b.selects(k))?))) {
-        let name = kind.name;
+    for (kind, bench) in kinds::all().flat_map(|kind| benches.iter().map(move |bench| (kind, bench))) {
+        if !bench.selects(kind) {
+            continue;
+        }
+        let name = &format!("{} on {}", kind.name, bench.name());
         let made = bench.run(kind, 1).unwrap();
         let encoder = match &made.features {
             Some(kept) => whole.narrow(kept).unwrap(),
@@ -43,7 +45,7 @@ fn every_artifact_answers_as_its_model_does_and_gives_it_back() {
         narrowed += usize::from(made.features.is_some());
         let valid = bench.valid_for(&made).unwrap();
         let model = made.model;
-        let provenance = Provenance { technique: name.into(), ..Provenance::default() };
+        let provenance = Provenance { technique: kind.name.into(), ..Provenance::default() };
         let packed = ship::pack(&model, &encoder, &labels, provenance).unwrap();
         let bytes = packed.to_bytes().unwrap();
         let opened = Artifact::from_bytes(&bytes, name).unwrap();
@@ -74,7 +76,7 @@ fn then(bench: &Bench, name: &str, with: &str, model: Model) -> Model {
 
 #[test]
 fn zeros_stay_zero_through_training_and_the_quantizer() {
-    let bench = Bench::new(&BackendKind::Ndarray.open().unwrap()).unwrap();
+    let bench = Bench::new(&cpu()).unwrap();
     let mut masks = 0;
     for kind in kinds::all().filter(|k| bench.selects(k)) {
         let name = kind.name;

@@ -281,29 +281,36 @@ pub(crate) fn weighted(inputs: &Rows, matrix: &Matrix) -> Vec<f32> {
 mod tests {
     use super::*;
 
-    /// Many numbers near zero, and one far away.
+    /// Exponential magnitudes with alternating signs, and one number far away: those of
+    /// `tests/reference/calibrators.py`.
     fn batches() -> Vec<Vec<f32>> {
-        let mut rng = nlpress_core::Seed(2).stream(0);
-        let mut batches: Vec<Vec<f32>> = (0..8).map(|_| (0..4000).map(|_| rng.normal()).collect()).collect();
+        let golden = (5.0_f64.sqrt() - 1.0) / 2.0;
+        let number = |n: usize| {
+            let magnitude = -(1.0 - ((n + 1) as f64 * golden) % 1.0).ln();
+            if n.is_multiple_of(2) { magnitude as f32 } else { -magnitude as f32 }
+        };
+        let mut batches: Vec<Vec<f32>> =
+            (0..8).map(|batch| (500 * batch..500 * (batch + 1)).map(number).collect()).collect();
         batches[3][7] = -40.0;
         batches
     }
 
+    /// Against a program that was written from the papers: `tests/reference/calibrators.py` prints these.
     #[test]
-    fn every_calibrator_but_the_largest_clips_an_outlier() {
+    fn every_calibrator_finds_the_reference_range() {
         let batches = batches();
-        let range = |calibrator: Calibrator| calibrator.range(&batches, 127);
-        assert_eq!(range(Calibrator::MinMax), 40.0);
-        let average = range(Calibrator::MovingAverage { momentum: 0.9 });
-        assert!(average > 4.0 && average < 10.0, "{average}");
-        let percentile = range(Calibrator::Percentile { percent: 99.9 });
-        assert!((percentile - 3.29).abs() < 0.3, "{percentile}");
-        assert!(range(Calibrator::Percentile { percent: 100.0 }) == 40.0);
-        let entropy = range(Calibrator::Entropy);
-        assert!(entropy > 2.5 && entropy < 16.0, "{entropy}");
-        // Clipping the outlier by a little costs less than it gains, by much more.
-        let squares = range(Calibrator::Mse);
-        assert!(squares > 20.0 && squares < 40.0, "{squares}");
+        for (calibrator, levels, expected) in [
+            (Calibrator::MinMax, 127, 40.0),
+            (Calibrator::MovingAverage { momentum: 0.9 }, 127, 9.061108),
+            (Calibrator::Percentile { percent: 99.9 }, 127, 7.375882),
+            (Calibrator::Percentile { percent: 100.0 }, 127, 40.0),
+            (Calibrator::Entropy, 127, 8.671875),
+            (Calibrator::Mse, 127, 39.2),
+            (Calibrator::Mse, 7, 6.4),
+        ] {
+            let found = calibrator.range(&batches, levels);
+            assert!((found - expected).abs() < 1e-5, "{calibrator:?}, {levels} levels: {found} {expected}");
+        }
     }
 
     #[test]

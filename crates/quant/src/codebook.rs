@@ -14,6 +14,7 @@ use nlpress_model::{Layer, Model, Outline, SiteId};
 use nlpress_packed::{Codebook, Index, Matrix, Values};
 use nlpress_technique::{Cx, Family, Kind, Problem, StepError, Technique};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::{QuantError, rounding, sites};
 
@@ -29,7 +30,7 @@ pub const KMEANS: Kind = Kind {
     example: "bits = 4",
     on: &["**"],
     settings: &[("bits", "bits of a code, from 4 to 8; 4 by default")],
-    parse: |with| read(false, with),
+    parse: |with| read::<RawNumbers>(with),
 };
 
 /// Several outputs at a time.
@@ -52,46 +53,66 @@ pub const PRODUCT: Kind = Kind {
             "\"one\" (default): one list for the site; \"each\": one for each group of outputs, for tables of many rows",
         ),
     ],
-    parse: |with| read(true, with),
+    parse: |with| read::<RawVectors>(with),
 };
 
 /// The technique, whatever it clusters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Clusters(Codebook);
 
+/// The settings of `quant.kmeans`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Raw {
+struct RawNumbers {
+    bits: Option<u8>,
+}
+
+/// The settings of `quant.product`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawVectors {
     width: Option<u8>,
     bits: Option<u8>,
     lists: Option<String>,
 }
 
-fn read(several: bool, with: &toml::Table) -> Result<Box<dyn Technique>, String> {
-    let raw: Raw = toml::Value::Table(with.clone()).try_into().map_err(|e| e.message().to_owned())?;
-    Ok(Box::new(raw.check(several).map_err(|e| e.to_string())?))
+fn read<R>(with: &toml::Table) -> Result<Box<dyn Technique>, String>
+where
+    R: DeserializeOwned + TryInto<Clusters, Error = QuantError>,
+{
+    let raw: R = toml::Value::Table(with.clone()).try_into().map_err(|e| e.message().to_owned())?;
+    Ok(Box::new(raw.try_into().map_err(|e| e.to_string())?))
 }
 
-impl Raw {
-    fn check(self, several: bool) -> Result<Clusters, QuantError> {
-        let bad = |key, value: String, bound| Err(QuantError::Setting { key, value, bound });
-        let given = (self.width.is_some(), self.lists.is_some());
-        if !several && given != (false, false) {
-            let key = if given.0 { "width" } else { "lists" };
-            return bad(key, "given".into(), "left out: quant.product clusters several outputs");
-        }
-        let width = if several { self.width.unwrap_or(4) } else { 1 };
-        if several && !(2..=8).contains(&width) {
-            return bad("width", width.to_string(), "between 2 and 8");
-        }
-        let bits = self.bits.unwrap_or(if several { 8 } else { 4 });
-        if !(4..=8).contains(&bits) {
-            return bad("bits", bits.to_string(), "between 4 and 8");
+impl TryFrom<RawNumbers> for Clusters {
+    type Error = QuantError;
+
+    fn try_from(raw: RawNumbers) -> Result<Self, QuantError> {
+        Ok(Self(Codebook { width: 1, bits: bits(raw.bits.unwrap_or(4))?, product: false }))
+    }
+}
+
+impl TryFrom<RawVectors> for Clusters {
+    type Error = QuantError;
+
+    fn try_from(raw: RawVectors) -> Result<Self, QuantError> {
+        let width = raw.width.unwrap_or(4);
+        if !(2..=8).contains(&width) {
+            let value = width.to_string();
+            return Err(QuantError::Setting { key: "width", value, bound: "between 2 and 8" });
         }
         let lists = [("one", false), ("each", true)];
-        let word = self.lists.as_deref().unwrap_or("one");
+        let word = raw.lists.as_deref().unwrap_or("one");
         let product = sites::choose("lists", word, "\"one\" or \"each\"", &lists)?;
-        Ok(Clusters(Codebook { width, bits, product }))
+        Ok(Self(Codebook { width, bits: bits(raw.bits.unwrap_or(8))?, product }))
+    }
+}
+
+/// Checks the bits of a code.
+fn bits(bits: u8) -> Result<u8, QuantError> {
+    match bits {
+        4..=8 => Ok(bits),
+        _ => Err(QuantError::Setting { key: "bits", value: bits.to_string(), bound: "between 4 and 8" }),
     }
 }
 
@@ -323,7 +344,7 @@ mod tests {
         assert!(read(&KMEANS, "").is_ok() && read(&PRODUCT, "").is_ok());
         for (kind, with, says) in [
             (KMEANS, "bits = 3", "bits is 3"),
-            (KMEANS, "width = 2", "width is given, but it must be left out"),
+            (KMEANS, "width = 2", "unknown field `width`, expected `bits`"),
             (PRODUCT, "width = 1", "width is 1"),
             (PRODUCT, "lists = 'two'", "lists is \"two\""),
             (PRODUCT, "size = 2", "unknown field `size`"),

@@ -117,28 +117,44 @@ struct Raw {
     outliers: Option<i64>,
 }
 
+/// The settings of integers of more than 8 bits: so wide, they have no use for the others.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawWide {
+    #[serde(default, deserialize_with = "settings::per")]
+    per: Option<Per>,
+    activations: Option<Calibration>,
+}
+
 fn read(grid: Grid, with: &toml::Table) -> Result<Box<dyn Technique>, String> {
-    let raw: Raw = toml::Value::Table(with.clone()).try_into().map_err(|e| e.message().to_owned())?;
-    Ok(Box::new(raw.check(grid).map_err(|e| e.to_string())?))
+    let with = toml::Value::Table(with.clone());
+    let message = |e: toml::de::Error| e.message().to_owned();
+    let read = match grid.levels() > 127 {
+        true => with.try_into().map_err(message).map(|raw: RawWide| raw.check(grid))?,
+        false => with.try_into().map_err(message).map(|raw: Raw| raw.check(grid))?,
+    };
+    Ok(Box::new(read.map_err(|e| e.to_string())?))
+}
+
+impl RawWide {
+    fn check(self, grid: Grid) -> Result<Integers, QuantError> {
+        let per = self.per.unwrap_or(Per::Channel);
+        if !matches!(per, Per::Channel | Per::Tensor) {
+            let value = match per {
+                Per::Group(inputs) => inputs.to_string(),
+                _ => "\"row\"".into(),
+            };
+            return Err(QuantError::Setting { key: "per", value, bound: "\"channel\" or \"tensor\"" });
+        }
+        let rounding = Rounding { per, ..Rounding::new(grid) };
+        Ok(Integers { rounding, activations: self.activations, outliers: 0 })
+    }
 }
 
 impl Raw {
     fn check(self, grid: Grid) -> Result<Integers, QuantError> {
         let usual = Rounding::new(grid);
         let per = self.per.unwrap_or(Per::Channel);
-        let wide = grid.levels() > 127;
-        let wide_ok = matches!(per, Per::Channel | Per::Tensor)
-            && self.clip.is_none()
-            && !self.zero_points
-            && !self.power_of_two
-            && self.outliers.is_none();
-        if wide && !wide_ok {
-            return Err(QuantError::Setting {
-                key: "with",
-                value: "more than per".into(),
-                bound: "per = \"channel\" or \"tensor\" and activations: so wide integers have no use for the rest",
-            });
-        }
         let clip = self.clip.as_deref().map_or(Ok(usual.clip), Clip::read)?;
         let rounding =
             Rounding { grid, per, clip, zero_points: self.zero_points, power_of_two: self.power_of_two };

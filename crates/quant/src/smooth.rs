@@ -246,8 +246,8 @@ fn scale(layer: &mut Layer, factor: impl Fn(usize, usize) -> f32) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nlpress_core::{BackendKind, Seed, event::Quiet};
-    use nlpress_technique::contract::Bench;
+    use nlpress_core::{Seed, event::Quiet};
+    use nlpress_testkit::{Bench, cpu};
 
     /// Inputs of which one is fifty times the others.
     fn lopsided() -> (Vec<f32>, Vec<f32>) {
@@ -280,14 +280,13 @@ mod tests {
 
     #[test]
     fn answers_stay_what_they_were() {
-        let backend = BackendKind::compiled()[0].open().unwrap();
-        for bench in [Bench::new(&backend).unwrap(), Bench::attention(&backend).unwrap()] {
+        for bench in Bench::families(&cpu()).unwrap() {
             let on: Vec<SiteId> = bench.model().layers().iter().map(|l| l.id.clone()).collect();
-            let mut cx = Cx::new(Seed(1), &backend, (bench.valid(), bench.valid()), &Quiet);
+            let mut cx = bench.cx(&Quiet);
             let technique = Smooth { alpha: Some(0.5), samples: 40 };
             let after = technique.apply(bench.model().clone(), &on, &mut cx).unwrap();
             assert_ne!(&after, bench.model());
-            let logits = |model: &Model| Network::bind(model, &backend).logits_of(bench.valid()).unwrap();
+            let logits = |model: &Model| Network::bind(model, &cpu()).logits_of(bench.valid()).unwrap();
             for (a, b) in logits(&after).iter().zip(logits(bench.model())) {
                 assert!((a - b).abs() < 1e-3 * b.abs().max(1.0), "{a} {b}");
             }

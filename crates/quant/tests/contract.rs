@@ -3,34 +3,22 @@
 #![allow(clippy::unwrap_used)] // clippy.toml allows it in test functions, but not in the functions they share
 
 use nlpress_core::event::Quiet;
-use nlpress_core::{Backend, BackendKind, Seed};
+use nlpress_core::Seed;
 use nlpress_model::dataset::accuracy;
 use nlpress_model::{Dataset, MlpSpec, Model, Network, SiteId, Spec, Weight};
 use nlpress_quant::integers::{INT2, INT4, INT8};
 use nlpress_quant::{KINDS, gradients};
-use nlpress_technique::contract::Bench;
 use nlpress_technique::{Cx, Kind, StepError};
+use nlpress_testkit::contract::check_all;
+use nlpress_testkit::{Bench, backends, cpu, rows};
 use nlpress_text::Rows;
-
-fn benches() -> Vec<Bench> {
-    BackendKind::compiled()
-        .into_iter()
-        .filter_map(|kind| kind.open().ok())
-        .map(|backend| Bench::new(&backend).unwrap())
-        .collect()
-}
+use nlpress_train::{Fit, FitConfig, fit};
 
 #[test]
 fn every_kind_keeps_the_contract() {
-    for bench in benches() {
-        for kind in KINDS {
-            bench.check(kind).unwrap();
-        }
+    for backend in backends() {
+        check_all(KINDS, &backend).unwrap_or_else(|broken| panic!("{broken}"));
     }
-}
-
-fn ndarray() -> Backend {
-    BackendKind::Ndarray.open().unwrap()
 }
 
 /// Applies `kind` with `with` to `model`, and returns the model with everything that was reported.
@@ -41,7 +29,7 @@ fn apply(
     on: &[&str],
     bench: &Bench,
 ) -> Result<(Model, Vec<(String, f64)>), StepError> {
-    let backend = ndarray();
+    let backend = cpu();
     let technique = (kind.parse)(&with.parse().unwrap()).unwrap();
     let on: Vec<SiteId> = on.iter().map(|s| SiteId::new(*s)).collect();
     let mut problems = Vec::new();
@@ -49,7 +37,7 @@ fn apply(
     if let Some(problem) = problems.first() {
         return Err(StepError::Failed(problem.to_string()));
     }
-    let mut cx = Cx::new(Seed(4), &backend, (bench.valid(), bench.valid()), &Quiet);
+    let mut cx = Cx::new(Seed(4), &backend, (bench.train(), bench.valid()), &Quiet);
     let model = technique.apply(model, &on, &mut cx)?;
     assert!(model.outline() == planned || !technique.exact() && model.outline().fits_within(&planned));
     Ok((model, cx.measured.into_iter().map(|m| (m.name, m.value)).collect()))
@@ -64,9 +52,11 @@ fn least(kind: &Kind) -> &'static str {
     }
 }
 
-fn score(model: &Model, bench: &Bench) -> f64 {
-    let logits = Network::bind(model, &ndarray()).logits_of(bench.valid()).unwrap();
-    accuracy(&logits, 1, bench.valid().labels())
+/// Accuracy on rows that were neither trained nor validated on.
+fn score(model: &Model) -> f64 {
+    let unseen = rows(400, 17).unwrap();
+    let logits = Network::bind(model, &cpu()).logits_of(&unseen).unwrap();
+    accuracy(&logits, 1, unseen.labels())
 }
 
 fn value(measured: &[(String, f64)], name: &str) -> f64 {
@@ -83,17 +73,18 @@ fn masked(bench: &Bench) -> Model {
 
 #[test]
 fn eight_bits_take_a_quarter_and_cost_next_to_nothing() {
-    let bench = Bench::new(&ndarray()).unwrap();
+    let bench = Bench::new(&cpu()).unwrap();
     let (model, measured) = apply(&INT8, "", bench.model().clone(), &["hidden.0"], &bench).unwrap();
     assert!(value(&measured, "sqnr.hidden.0") > 35.0, "{measured:?}");
     assert_eq!(value(&measured, "site_bytes"), (24 * 12 + 4 * 12) as f64);
     assert_eq!(value(&measured, "site_bytes_as_f32"), (4 * 24 * 12) as f64);
-    assert!((score(&model, &bench) - score(bench.model(), &bench)).abs() <= 2.0 / 48.0 + 1e-9);
+    let (coded, exact) = (score(&model), score(bench.model()));
+    assert!((coded - exact).abs() <= 0.02, "{coded} {exact}");
 }
 
 #[test]
 fn a_masked_site_keeps_its_mask_through_every_kind() {
-    let bench = Bench::new(&ndarray()).unwrap();
+    let bench = Bench::new(&cpu()).unwrap();
     // One code for several outputs cannot leave one of them out, and nothing takes factors for the first site: planning
     // refuses both.
     let refused = ["quant.product", "quant.smooth"];
@@ -108,7 +99,7 @@ fn a_masked_site_keeps_its_mask_through_every_kind() {
 
 #[test]
 fn packed_sites_are_refused() {
-    let bench = Bench::new(&ndarray()).unwrap();
+    let bench = Bench::new(&cpu()).unwrap();
     let (packed, _) = apply(&INT8, "", bench.model().clone(), &["hidden.0"], &bench).unwrap();
     for kind in KINDS {
         let error = apply(kind, least(kind), packed.clone(), &["hidden.0"], &bench).unwrap_err();
@@ -121,15 +112,19 @@ fn packed_sites_are_refused() {
 
 #[test]
 fn integer_gradients_train_as_well_as_floats_in_a_quarter_of_the_bytes() {
-    let bench = Bench::new(&ndarray()).unwrap();
+    let bench = Bench::new(&cpu()).unwrap();
     let with = "compare = false\nfit = { epochs = 60, learning_rate = 0.01 }";
     let all = ["hidden.0", "hidden.1", "output"];
     let (model, measured) = apply(&gradients::KIND, with, bench.model().clone(), &all, &bench).unwrap();
-    let steps = 60.0 * 2.0;
+    let steps = 60.0 * 3.0;
     assert_eq!(value(&measured, "gradient_bytes_as_f32"), steps * 4.0 * 413.0);
     // 300 numbers in two blocks, 104 in one, 9 in one.
     assert_eq!(value(&measured, "gradient_bytes"), steps * (413.0 + 4.0 * 4.0));
-    assert!(score(&model, &bench) > 0.9, "{}", score(&model, &bench));
+    let config: FitConfig = toml::from_str("epochs = 60\nlearning_rate = 0.01").unwrap();
+    let fresh = Model::init(bench.model().spec(), Seed(5)).unwrap();
+    let floats = fit(fresh, Fit::new(&config, &cpu(), bench.train(), Seed(4), &Quiet)).unwrap().0;
+    let (coded, whole) = (score(&model), score(&floats));
+    assert!(coded > 0.8 && coded > whole - 0.03, "{coded} {whole}");
     let (whole, measured) = apply(
         &gradients::KIND,
         "block = 'site'\nfit = { epochs = 1 }",
@@ -138,7 +133,7 @@ fn integer_gradients_train_as_well_as_floats_in_a_quarter_of_the_bytes() {
         &bench,
     )
     .unwrap();
-    assert_eq!(value(&measured, "gradient_bytes"), 2.0 * (404.0 * 4.0 + 9.0 + 4.0));
+    assert_eq!(value(&measured, "gradient_bytes"), 3.0 * (404.0 * 4.0 + 9.0 + 4.0));
     assert_ne!(&whole, bench.model());
 }
 
@@ -146,7 +141,7 @@ fn integer_gradients_train_as_well_as_floats_in_a_quarter_of_the_bytes() {
 #[test]
 fn outliers_keep_the_contract() {
     let with_all = "outliers = 8\nactivations = { calibrator = 'minmax', samples = 40 }";
-    for bench in benches() {
+    for bench in backends().iter().map(|backend| Bench::new(backend).unwrap()) {
         for (kind, example) in [
             (INT8, "outliers = 3"),
             (INT8, with_all),
@@ -156,8 +151,7 @@ fn outliers_keep_the_contract() {
             bench.check(&Kind { example, ..kind }).unwrap();
         }
     }
-    let backend = ndarray();
-    let attention = Bench::attention(&backend).unwrap();
+    let attention = Bench::attention(&cpu()).unwrap();
     for example in ["outliers = 4", with_all] {
         attention.check(&Kind { example, ..INT4 }).unwrap();
     }
@@ -187,7 +181,7 @@ fn alike(count: usize, width: usize) -> Dataset {
 
 #[test]
 fn an_input_that_is_a_hundred_times_the_others_is_kept_and_others_are_not() {
-    let (backend, site) = (ndarray(), SiteId::hidden(0));
+    let (backend, site) = (cpu(), SiteId::hidden(0));
     let bench = Bench::new(&backend).unwrap();
     let (model, data) = lopsided(&bench, 7, 100.0);
     let logits = |model: &Model, data| Network::bind(model, &backend).logits_of(data).unwrap();

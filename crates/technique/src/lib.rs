@@ -4,9 +4,9 @@
 //! predicts the outline that it will make, and reports what stands in its way. Then it *applies*: it makes
 //! exactly the planned outline. A [`Kind`] is its entry in the list of all techniques, beside its code.
 //!
-//! [`contract::check`] holds any kind against the contract, on any backend.
+//! The suite that holds any kind against the contract, on any network and backend, is in the crate `testkit`, which only
+//! tests depend on.
 
-pub mod contract;
 pub mod cx;
 pub mod kind;
 pub mod solve;

@@ -24,7 +24,9 @@ pub mod rows;
 pub mod stop_words;
 
 pub use analyzer::{Analyzer, Boundaries};
-pub use corpus::{Column, Corpus, CorpusOptions, Document, Format, Source, SplitRule};
+pub use corpus::{
+    Column, Corpus, CorpusOptions, Document, Files, Format, Scoring, Source, SplitRule, TextEncoding, Texts,
+};
 pub use coverage::Coverage;
 pub use embedded::embed;
 pub use encoder::{Counts, Encoder, EncoderConfig, Scratch, Seen, Weighting};

@@ -19,6 +19,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("model", &["core", "outline", "packed", "text"]),
     ("train", &["core", "model", "text"]),
     ("technique", &["core", "model", "text", "train"]),
+    ("testkit", &["core", "model", "packed", "technique", "text", "train"]), // and no crate on it, but for tests
     ("prune", BELOW_A_FAMILY),
     ("quant", BELOW_A_FAMILY),
     ("distill", BELOW_A_FAMILY),

@@ -41,49 +41,73 @@ enum Width {
     Eight,
 }
 
-impl Integers {
-    /// Puts a matrix on the device as integers, less their zero points. `None` where that does not work, or takes
-    /// no fewer bytes than floats: for floats, for integers with outliers (weights that are floats), for integers (less
-    /// their zero points) beyond `±127`, and for groups of inputs that share a scale but do not fill whole words of 4 or
-    /// 8 inputs.
-    pub(super) fn place(matrix: &Matrix, device: &Device) -> Option<Self> {
+/// How a matrix's integers would lie on the device.
+#[derive(Clone, Debug, PartialEq)]
+struct Layout {
+    width: Width,
+    /// Each output's integers in whole words, the first in the lowest bits.
+    words: Vec<u8>,
+    /// The scales that the device multiplies in: one for all, or one for each group of inputs, an output's together.
+    held: Vec<f32>,
+    /// Inputs of a group; none where there is one scale.
+    group: Option<u8>,
+}
+
+impl Layout {
+    /// The layout; `None` where it does not work or takes no fewer bytes than floats (see [`Integers::place`]).
+    fn of(matrix: &Matrix) -> Option<Self> {
         if matrix.outliers().is_some() {
             return None;
         }
         let (inputs, outputs) = (matrix.inputs(), matrix.outputs());
         let (integers, scales) = (offsets(matrix)?, matrix.scales()?);
         let width = Width::of(&integers)?;
-        let padded = inputs.next_multiple_of(width.per_word());
-        let scheme = QuantScheme::default()
-            .with_value(width.value())
-            // Counted from the innermost dimension: along the inputs.
-            .with_store(QuantStore::PackedU32(1));
-        let (scheme, held): (_, Vec<f32>) = match scales {
-            Scales::Tensor(scale) => (scheme.per_tensor(ScaleDtype::F32), vec![*scale]),
-            Scales::Channel(_) | Scales::Row(_) => (scheme.per_tensor(ScaleDtype::F32), vec![1.0]),
+        let (held, group) = match scales {
+            Scales::Tensor(scale) => (vec![*scale], None),
+            Scales::Channel(_) | Scales::Row(_) => (vec![1.0], None),
             Scales::Group { size, scales } => {
                 if *size == 0 || !usize::from(*size).is_multiple_of(width.per_word()) {
                     return None;
                 }
                 let groups = scales.len() / outputs.max(1);
                 let of_output = |j| (0..groups).map(move |g| scales[g * outputs + j]);
-                (scheme.per_block([*size, 1], ScaleDtype::F32), (0..outputs).flat_map(of_output).collect())
+                ((0..outputs).flat_map(of_output).collect(), Some(*size))
             }
         };
-        let mut bytes = width.pack(&integers, (inputs, outputs));
-        held.iter().for_each(|scale| bytes.extend(scale.to_ne_bytes()));
         let apart = match scales {
-            Scales::Channel(scales) | Scales::Row(scales) => scales.len() * size_of::<f32>(),
+            Scales::Channel(scales) | Scales::Row(scales) => scales.len(),
             _ => 0,
         };
-        if bytes.len() + apart >= inputs * outputs * size_of::<f32>() {
-            return None;
-        }
+        let words = width.pack(&integers, (inputs, outputs));
+        let bytes = words.len() + (held.len() + apart) * size_of::<f32>();
+        (bytes < inputs * outputs * size_of::<f32>()).then_some(Self { width, words, held, group })
+    }
+}
+
+impl Integers {
+    /// Puts a matrix on the device as integers, less their zero points. `None` where that does not work, or takes
+    /// no fewer bytes than floats: for floats, for integers with outliers (weights that are floats), for integers (less
+    /// their zero points) beyond `±127`, and for groups of inputs that share a scale but do not fill whole words of 4 or
+    /// 8 inputs.
+    pub(super) fn place(matrix: &Matrix, device: &Device) -> Option<Self> {
+        let Layout { width, words: mut bytes, held, group } = Layout::of(matrix)?;
+        let (inputs, outputs) = (matrix.inputs(), matrix.outputs());
+        let scheme = QuantScheme::default()
+            .with_value(width.value())
+            // Counted from the innermost dimension: along the inputs.
+            .with_store(QuantStore::PackedU32(1));
+        let scheme = match group {
+            None => scheme.per_tensor(ScaleDtype::F32),
+            Some(size) => scheme.per_block([size, 1], ScaleDtype::F32),
+        };
+        held.iter().for_each(|scale| bytes.extend(scale.to_ne_bytes()));
+        let padded = inputs.next_multiple_of(width.per_word());
         let data =
             TensorData::from_bytes(Bytes::from_bytes_vec(bytes), [padded, outputs], DType::QFloat(scheme));
         let line = |scales: &Vec<f32>| -> Tensor<2> {
             Tensor::from_data(TensorData::new(scales.clone(), [1, scales.len()]), device)
         };
+        let scales = matrix.scales()?;
         let rows = if let Scales::Row(scales) = scales { Some(line(scales)) } else { None };
         let columns = if let Scales::Channel(scales) = scales { Some(line(scales)) } else { None };
         Some(Self { words: Tensor::from_data(data, device), inputs, width, rows, columns })
@@ -189,4 +213,91 @@ fn offsets(matrix: &Matrix) -> Option<Vec<i32>> {
         }
     }
     Some(integers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nlpress_core::Seed;
+    use nlpress_packed::{Grid, Index, Per};
+
+    /// Random integers of a grid up to `most`, both ends among them, with zero points of `point` where there is one.
+    fn matrix((inputs, outputs): (usize, usize), grid: Grid, per: Per, most: i32, point: Option<i8>) -> Matrix {
+        let mut rng = Seed(8).stream(inputs as u64);
+        let mut number = || f64::from(2.0 * rng.uniform() - 1.0);
+        let mut q: Vec<i32> = (0..inputs * outputs)
+            .map(|_| grid.nearest(f64::from(most) * number()).clamp(-most, most))
+            .collect();
+        (q[0], q[1]) = (most, -most);
+        let count = per.scales(inputs, outputs);
+        let scales = Scales::of(per, (0..count).map(|n| 0.01 + n as f32 * 0.003).collect());
+        match point {
+            Some(point) => Matrix::affine((inputs, outputs), grid, &q, scales, vec![point; count]),
+            None => Matrix::quantized((inputs, outputs), grid, &q, scales, None, Index::Full),
+        }
+        .unwrap()
+    }
+
+    /// What the words of a layout say, times the scales: `[inputs, outputs]`.
+    fn read(layout: &Layout, of: &Matrix) -> Vec<f32> {
+        let (inputs, outputs) = (of.inputs(), of.outputs());
+        let (per_word, bits) = (layout.width.per_word(), 32 / layout.width.per_word());
+        let words_of_an_output = inputs.div_ceil(per_word);
+        let mut all = vec![0.0; inputs * outputs];
+        for (at, x) in all.iter_mut().enumerate() {
+            let (i, j) = (at / outputs, at % outputs);
+            let word = 4 * (j * words_of_an_output + i / per_word);
+            let word = i32::from_ne_bytes(layout.words[word..word + 4].try_into().unwrap());
+            let first = (i % per_word * bits) as u32;
+            let integer = word << (32 - bits as u32 - first) >> (32 - bits);
+            let held = match layout.group {
+                None => layout.held[0],
+                Some(size) => layout.held[j * inputs.div_ceil(size.into()) + i / usize::from(size)],
+            };
+            *x = integer as f32 * held;
+            match of.scales() {
+                Some(Scales::Channel(scales)) => *x *= scales[j],
+                Some(Scales::Row(scales)) => *x *= scales[i],
+                _ => {}
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn words_hold_the_matrix_where_a_device_can_multiply_them() {
+        for (grid, per, most, point, held) in [
+            (Grid::Int8, Per::Tensor, 127, None, Some(Width::Eight)),
+            (Grid::Int8, Per::Channel, 127, None, Some(Width::Eight)),
+            (Grid::Int8, Per::Row, 127, None, Some(Width::Eight)),
+            (Grid::Int8, Per::Group(4), 127, None, Some(Width::Eight)),
+            (Grid::Int8, Per::Group(16), 127, None, Some(Width::Eight)),
+            (Grid::Int8, Per::Group(6), 127, None, None),
+            (Grid::Int8, Per::Channel, 100, Some(-27), Some(Width::Eight)),
+            (Grid::Int8, Per::Channel, 100, Some(28), None),
+            (Grid::Int4, Per::Tensor, 7, None, Some(Width::Four)),
+            (Grid::Int4, Per::Row, 7, None, Some(Width::Four)),
+            (Grid::Int4, Per::Group(8), 7, None, Some(Width::Four)),
+            (Grid::Int4, Per::Group(4), 7, None, None),
+            (Grid::Int4, Per::Group(4), 7, Some(-8), Some(Width::Eight)),
+            (Grid::Int3, Per::Channel, 3, Some(1), Some(Width::Four)),
+            (Grid::Ternary, Per::Channel, 1, None, Some(Width::Four)),
+            (Grid::Binary, Per::Tensor, 1, None, Some(Width::Four)),
+            (Grid::Int16, Per::Channel, 32767, None, None),
+        ] {
+            for shape in [(11, 24), (24, 16), (16, 3)] {
+                let matrix = matrix(shape, grid, per, most, point);
+                let layout = Layout::of(&matrix);
+                let case = format!("{shape:?} {grid:?} {per:?} ±{most} {point:?}");
+                assert_eq!(layout.as_ref().map(|l| l.width), held, "{case}");
+                if let Some(layout) = layout {
+                    for (a, b) in read(&layout, &matrix).iter().zip(matrix.unpack()) {
+                        assert!((a - b).abs() <= 1e-6 * b.abs(), "{case}: {a} {b}");
+                    }
+                }
+            }
+        }
+        // Three integers and a scale for their output take as many bytes as three floats.
+        assert_eq!(Layout::of(&matrix((3, 1), Grid::Int8, Per::Channel, 127, None)), None);
+    }
 }

@@ -1,8 +1,9 @@
 //! Attention networks and factored sites: gradients, what goes into sites, what units are worth.
 
-use super::{INPUTS, backends, check_gradient, loss, rows, spec};
-use nlpress_core::{BackendKind, Seed};
+use super::{INPUTS, assert_near, check_gradient, distance, loss, rows, spec, with_biases};
+use nlpress_core::Seed;
 use nlpress_model::{AttentionSpec, BlockSpec, Dataset, Layer, Model, Network, Ranks, SiteId, Spec, Weight};
+use nlpress_testkit::{backends, cpu, reference};
 use nlpress_text::Rows;
 
 fn attention(blocks: usize, factored: &[&str]) -> Spec {
@@ -30,46 +31,82 @@ fn batch() -> Rows {
     Rows::from_dense(6, INPUTS, &dense).unwrap()
 }
 
-#[test]
-fn gradients_are_the_slope_of_the_loss() {
-    let backend = BackendKind::Ndarray.open().unwrap();
-    let specs = [
+/// Networks of every kind of this file: no block, several, and factored sites.
+fn specs() -> Vec<Spec> {
+    vec![
         attention(0, &[]),
         attention(2, &[]),
         attention(1, &["embedding", "encoder.0.attention.value", "encoder.0.ffn.down", "output"]),
-    ];
-    for spec in specs {
-        check_gradient(&Model::init(&spec, Seed(2)).unwrap(), &batch(), &backend);
-    }
-    let mut factored = spec(&[20, 6], 2, 0.3);
-    *factored.ranks_mut() = [(SiteId::hidden(0), 4), (SiteId::hidden(1), 3)].into();
-    for density in [1.0, 0.2] {
-        check_gradient(&Model::init(&factored, Seed(2)).unwrap(), &rows(7, density), &backend);
+    ]
+}
+
+#[test]
+fn gradients_are_the_slope_of_the_loss() {
+    for backend in backends().iter().filter(|b| b.kind().is_cpu()) {
+        for spec in specs() {
+            check_gradient(&Model::init(&spec, Seed(2)).unwrap(), &batch(), backend);
+        }
+        let mut factored = spec(&[20, 6], 2, 0.3);
+        *factored.ranks_mut() = [(SiteId::hidden(0), 4), (SiteId::hidden(1), 3)].into();
+        for density in [1.0, 0.2] {
+            check_gradient(&Model::init(&factored, Seed(2)).unwrap(), &rows(7, density), backend);
+        }
     }
 }
 
 #[test]
-fn backends_agree() {
+fn logits_are_those_of_plain_loops() {
+    for backend in backends() {
+        for spec in specs() {
+            for seed in [3, 4] {
+                let model = with_biases(&Model::init(&spec, Seed(seed)).unwrap());
+                let found = Network::bind(&model, &backend).logits(&batch()).unwrap();
+                let expected = reference::logits(&model, &batch());
+                assert_near(&found, &expected, 1e-5);
+                // A network in which a block said nothing would agree with any other arithmetic of blocks.
+                let without = reference::logits(&silenced(&model), &batch());
+                assert!(spec.sites().len() < 5 || distance(&found, &without) > 1e-2, "{spec:?}");
+            }
+        }
+    }
+}
+
+/// The model with attention and feed-forward layers that bring nothing.
+fn silenced(model: &Model) -> Model {
+    super::with_layers(model, |_, layer| {
+        let brings = layer.id.as_str().ends_with(".output") || layer.id.as_str().ends_with(".down");
+        let zeros = |values: &[f32]| vec![0.0; values.len()];
+        match brings {
+            true => Layer {
+                weight: Weight::Dense(zeros(&layer.weight.values())),
+                bias: zeros(&layer.bias),
+                ..layer
+            },
+            false => layer,
+        }
+    })
+}
+
+#[test]
+fn gradients_are_the_same_on_every_device() {
     let model = Model::init(&attention(2, &["embedding"]), Seed(3)).unwrap();
     let all: Vec<usize> = (0..6).collect();
-    let on = |backend| {
-        let network = Network::bind(&model, &backend);
-        let gradients = network.gradients((&batch(), &all), None, 0, &mut loss).unwrap();
-        (network.logits(&batch()).unwrap(), gradients.flat)
+    let on = |backend: &_| {
+        let network = Network::bind(&model, backend);
+        network.gradients((&batch(), &all), None, 0, &mut loss).unwrap().flat
     };
-    let found: Vec<_> = backends().into_iter().map(on).collect();
-    for other in &found[1..] {
-        let close = |a: &[f32], b: &[f32]| {
-            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() <= 1e-3 * (1.0 + a.abs()))
-        };
-        assert!(close(&found[0].0, &other.0) && close(&found[0].1, &other.1));
+    let expected = on(&cpu());
+    for backend in backends().iter().filter(|b| !b.kind().is_cpu()) {
+        let found = on(backend);
+        let apart = found.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(apart < 1e-3, "{apart}");
     }
 }
 
 #[test]
 fn a_row_does_not_depend_on_its_neighbours_and_an_empty_one_gives_the_bias() {
     let model = Model::init(&attention(2, &[]), Seed(4)).unwrap();
-    let network = Network::bind(&model, &BackendKind::Ndarray.open().unwrap());
+    let network = Network::bind(&model, &cpu());
     let together = network.logits(&batch()).unwrap();
     for i in 0..6 {
         let alone = network.logits(&batch().select(&[i])).unwrap();
@@ -82,7 +119,7 @@ fn a_row_does_not_depend_on_its_neighbours_and_an_empty_one_gives_the_bias() {
 
 #[test]
 fn what_goes_into_a_site_explains_what_comes_out() {
-    let backend = BackendKind::Ndarray.open().unwrap();
+    let backend = cpu();
     for model in [
         Model::init(&attention(1, &[]), Seed(5)).unwrap(),
         Model::init(&spec(&[7, 5], 3, 0.0), Seed(5)).unwrap(),
@@ -111,7 +148,7 @@ fn what_goes_into_a_site_explains_what_comes_out() {
 
 #[test]
 fn words_between_blocks_start_as_the_embedding_and_change_by_what_a_block_says() {
-    let backend = BackendKind::Ndarray.open().unwrap();
+    let backend = cpu();
     let all: Vec<usize> = (0..6).collect();
     for factored in [&[][..], &["embedding"]] {
         let (spec, mut layers) = Model::init(&attention(2, factored), Seed(8)).unwrap().into_parts();
@@ -167,7 +204,7 @@ fn words_between_blocks_start_as_the_embedding_and_change_by_what_a_block_says()
 
 #[test]
 fn the_worth_of_a_unit_is_the_slope_of_the_loss_by_its_factor() {
-    let backend = BackendKind::Ndarray.open().unwrap();
+    let backend = cpu();
     let model = Model::init(&attention(1, &[]), Seed(6)).unwrap();
     let site = model.layers().iter().position(|l| l.id.as_str() == "encoder.0.ffn.down").unwrap();
     let all: Vec<usize> = (0..6).collect();
@@ -202,7 +239,7 @@ fn it_learns() {
     let data = Dataset::new(rows, labels, 2).unwrap();
     let spec = attention(1, &[]).with_outputs(1);
     let model = Model::init(&spec, Seed(7)).unwrap();
-    let backend = BackendKind::Ndarray.open().unwrap();
+    let backend = cpu();
     let mut network = Network::bind(&model, &backend);
     let mut flat = model.flat();
     let all: Vec<usize> = (0..data.len()).collect();

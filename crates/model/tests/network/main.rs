@@ -6,17 +6,14 @@
 mod attention;
 mod integers;
 
-use nlpress_core::{Backend, BackendKind, Seed};
+use nlpress_core::{Backend, Seed};
 use nlpress_model::network::Input;
-use nlpress_model::{Dropout, Layer, MlpSpec, Model, ModelError, Network, Spec, Weight};
+use nlpress_model::{Dropout, Layer, MlpSpec, Model, ModelError, Network, SiteId, Spec, Weight};
 use nlpress_packed::{Grid, Index, Matrix, Per, Scales, Scheme, Scratch, Values};
+use nlpress_testkit::{backends, reference};
 use nlpress_text::Rows;
 
 const INPUTS: usize = 11;
-
-fn backends() -> Vec<Backend> {
-    BackendKind::compiled().into_iter().filter_map(|kind| kind.open().ok()).collect()
-}
 
 fn spec(hidden: &[usize], outputs: usize, dropout: f64) -> Spec {
     Spec::Mlp(MlpSpec::new(INPUTS, hidden, outputs, dropout))
@@ -38,6 +35,28 @@ fn loss(logits: &[f32], gradient: &mut [f32]) -> f64 {
         sum += f64::from(c * z) + 0.5 * f64::from(*z).powi(2);
     }
     sum
+}
+
+/// The model with biases that are not zero, as fresh ones are.
+fn with_biases(model: &Model) -> Model {
+    let mut rng = Seed(31).stream(0);
+    let (spec, mut layers) = model.clone().into_parts();
+    layers.iter_mut().for_each(|layer| layer.bias.iter_mut().for_each(|b| *b = rng.uniform() - 0.5));
+    Model::new(spec, layers).unwrap()
+}
+
+/// The largest difference.
+fn distance(found: &[f32], expected: &[f64]) -> f64 {
+    assert_eq!(found.len(), expected.len());
+    found.iter().zip(expected).map(|(a, b)| (f64::from(*a) - b).abs()).fold(0.0, f64::max)
+}
+
+/// Holds numbers against those of plain loops, relative to the largest of them.
+fn assert_near(found: &[f32], expected: &[f64], within: f64) {
+    let largest = expected.iter().fold(0.0_f64, |most, x| most.max(x.abs()));
+    assert!(largest > 0.1, "logits as small as {largest} say nothing");
+    let apart = distance(found, expected) / largest;
+    assert!(apart <= within, "{apart:e} apart");
 }
 
 /// Holds every entry of the gradient against the slope of the loss.
@@ -143,12 +162,7 @@ fn gradients_are_the_slope_of_the_loss() {
 #[test]
 fn gradients_pass_masks_and_frozen_sites() {
     let model = Model::init(&spec(&[18, 6], 2, 0.2), Seed(2)).unwrap();
-    let masked = with_layers(&model, |_, layer| {
-        let keep: Vec<bool> = (0..layer.shape.weights()).map(|i| i % 3 != 0).collect();
-        let values =
-            layer.weight.values().iter().zip(&keep).map(|(v, k)| if *k { *v } else { 0.0 }).collect();
-        Layer { weight: Weight::Masked { values, keep }, ..layer }
-    });
+    let masked = with_layers(&model, |_, layer| masked(&layer));
     for backend in backends() {
         for site in 0..3 {
             let model = with_layers(&model, |i, layer| if i == site { frozen(&layer) } else { layer });
@@ -253,6 +267,45 @@ fn ranges_of_sites_and_shares_of_a_batch_give_the_whole() {
         assert!((loss(&logits, &mut vec![0.0; logits.len()]) - whole.loss).abs() < 1e-5);
         let apart = sum.iter().zip(&whole.flat).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(apart < 1e-4, "{apart}");
+    }
+}
+
+/// A site with every third entry held at zero.
+fn masked(layer: &Layer) -> Layer {
+    let keep: Vec<bool> = (0..layer.shape.weights()).map(|i| i % 3 != 0).collect();
+    let values = layer.weight.values().iter().zip(&keep).map(|(v, k)| if *k { *v } else { 0.0 }).collect();
+    Layer { weight: Weight::Masked { values, keep }, ..layer.clone() }
+}
+
+fn with_outliers_where_they_fit(layer: &Layer) -> Layer {
+    if layer.shape.inputs > 3 { frozen_with_outliers(layer, Per::Row, None) } else { frozen(layer) }
+}
+
+#[test]
+fn logits_are_those_of_plain_loops() {
+    let mut factored = spec(&[20, 6], 2, 0.3);
+    *factored.ranks_mut() = [(SiteId::hidden(0), 4), (SiteId::output(), 1)].into();
+    let specs = [spec(&[20, 6], 2, 0.5), spec(&[33], 1, 0.3), spec(&[], 3, 0.0), spec(&[70, 9, 4], 5, 0.0), factored];
+    let forms: [(&str, fn(&Layer) -> Layer, f64); 5] = [
+        ("dense", Layer::clone, 1e-5),
+        ("masked", masked, 1e-5),
+        ("frozen", frozen, 1e-5),
+        ("8 bits", |layer| frozen_integers(layer, 127.0), 1e-4),
+        ("outliers", with_outliers_where_they_fit, 1e-4),
+    ];
+    for backend in backends() {
+        for spec in &specs {
+            let model = with_biases(&Model::init(spec, Seed(12)).unwrap());
+            for (name, form, within) in forms {
+                let model = with_layers(&model, |_, layer| form(&layer));
+                for density in [1.0, 0.2] {
+                    let rows = rows(9, density);
+                    let found = Network::bind(&model, &backend).logits(&rows).unwrap();
+                    println!("{name} {spec:?} on {}", backend.kind());
+                    assert_near(&found, &reference::logits(&model, &rows), within);
+                }
+            }
+        }
     }
 }
 

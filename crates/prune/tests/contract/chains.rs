@@ -1,11 +1,11 @@
 //! Techniques one after another: what is made is what was planned, or the plan refuses.
 
 use nlpress_core::event::Quiet;
-use nlpress_core::{Backend, BackendKind, Seed, Selectors};
+use nlpress_core::{Backend, Seed, Selectors};
 use nlpress_model::{Form, Model, Network, SiteId};
 use nlpress_prune::KINDS;
-use nlpress_technique::contract::Bench;
 use nlpress_technique::{Cx, Technique};
+use nlpress_testkit::{Bench, cpu};
 use nlpress_train::{Labels, mean_loss};
 
 /// A step of a chain: a technique, its selectors, its table.
@@ -18,14 +18,12 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new() -> Self {
-        let kind = BackendKind::compiled()[0];
-        let backend = kind.open().unwrap();
+        let backend = cpu();
         Self { bench: Bench::new(&backend).unwrap(), backend }
     }
 
     pub(crate) fn cx(&self) -> Cx<'_> {
-        let data = self.bench.valid();
-        Cx::new(Seed(5), &self.backend, (data, data), &Quiet)
+        Cx::new(Seed(5), &self.backend, (self.bench.train(), self.bench.valid()), &Quiet)
     }
 
     pub(crate) fn loss(&self, model: &Model) -> f64 {

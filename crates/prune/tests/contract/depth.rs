@@ -5,7 +5,7 @@ use nlpress_core::{BackendKind, Seed};
 use nlpress_model::{AttentionSpec, Layer, Model, Network, SiteId, Spec, Weight};
 use nlpress_prune::depth::{distances, without};
 use nlpress_prune::{KINDS, depth};
-use nlpress_technique::contract::Bench;
+use nlpress_testkit::Bench;
 use nlpress_technique::{Cx, Technique};
 
 /// The bench's network with a block that says nothing put in at `at`.
@@ -33,7 +33,7 @@ fn the_block_that_says_nothing_goes_and_the_others_stay_as_they_are() {
     let bench = Bench::attention(&backend).unwrap();
     for at in 0..3 {
         let model = with_idle(bench.model(), at);
-        let cx = Cx::new(Seed(5), &backend, (bench.valid(), bench.valid()), &Quiet);
+        let cx = Cx::new(Seed(5), &backend, (bench.train(), bench.valid()), &Quiet);
         let found = distances(&model, &cx).unwrap();
         assert_eq!(found.len(), 3);
         for (block, distance) in found.iter().enumerate() {
@@ -76,7 +76,7 @@ fn only_selected_blocks_go() {
     let mut problems = Vec::new();
     let planned = technique.plan(&model.outline(), &on, &mut problems);
     assert_eq!(problems, []);
-    let mut cx = Cx::new(Seed(5), &backend, (bench.valid(), bench.valid()), &Quiet);
+    let mut cx = Cx::new(Seed(5), &backend, (bench.train(), bench.valid()), &Quiet);
     let made = technique.apply(model.clone(), &on, &mut cx).unwrap();
     assert_eq!(made.outline(), planned);
     assert_eq!(made.layers()[..7], model.layers()[..7]);

@@ -5,14 +5,14 @@ use nlpress_core::{Backend, BackendKind, Seed};
 use nlpress_model::{Layer, Model, Network, Shape, SiteId, Weight};
 use nlpress_prune::low_rank::{KIND, factor};
 use nlpress_technique::Cx;
-use nlpress_technique::contract::Bench;
+use nlpress_testkit::Bench;
 
 fn factored(bench: &Bench, backend: &Backend, model: &Model, site: &str, text: &str) -> Model {
     let technique = (KIND.parse)(&text.parse().unwrap()).unwrap();
     let (on, mut problems) = ([SiteId::new(site)], Vec::new());
     let planned = technique.plan(&model.outline(), &on, &mut problems);
     assert!(problems.is_empty(), "{site}: {problems:?}");
-    let mut cx = Cx::new(Seed(5), backend, (bench.valid(), bench.valid()), &Quiet);
+    let mut cx = Cx::new(Seed(5), backend, (bench.train(), bench.valid()), &Quiet);
     let made = technique.apply(model.clone(), &on, &mut cx).unwrap();
     assert_eq!(made.outline(), planned);
     made

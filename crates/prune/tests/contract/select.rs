@@ -3,7 +3,7 @@
 use nlpress_core::Selectors;
 use nlpress_model::{Dataset, Form, Model, Network, SiteId};
 use nlpress_prune::KINDS;
-use nlpress_technique::contract::{Made, check_features};
+use nlpress_testkit::{Made, check_features};
 use nlpress_train::{Labels, mean_loss};
 
 use crate::chains::World;

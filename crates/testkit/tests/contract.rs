@@ -4,8 +4,8 @@
 
 use nlpress_core::BackendKind;
 use nlpress_model::{Form, Model, Outline, SiteId, Weight};
-use nlpress_technique::contract::Bench;
 use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
+use nlpress_testkit::Bench;
 use serde::Deserialize;
 
 /// Halves the weights of the selected sites, and breaks what it is told to break.
@@ -13,6 +13,22 @@ use serde::Deserialize;
 #[serde(deny_unknown_fields)]
 struct Halve {
     breaks: Break,
+    #[serde(default = "half")]
+    factor: f32,
+    #[serde(default)]
+    more: More,
+}
+
+/// A table of settings within.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct More {
+    #[serde(default)]
+    rounds: usize,
+}
+
+fn half() -> f32 {
+    0.5
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
@@ -21,12 +37,16 @@ enum Break {
     Nothing,
     PlanningAtAll,
     FindingMissingSites,
+    NamingMissingSites,
     ThePlannedForm,
     TheSameSeed,
     TheThreadCount,
     FiniteLogits,
     OtherSites,
+    Speaking,
     Stopping,
+    StoppingLate,
+    StoppingInTime,
     StoppingCleanly,
     Applying,
     NamingFeatures,
@@ -48,6 +68,9 @@ impl Technique for Halve {
         for id in on {
             match after.site_mut(id) {
                 Some(site) if self.breaks == Break::ThePlannedForm => site.form = Form::Masked,
+                None if self.breaks == Break::NamingMissingSites => {
+                    problems.push(Problem::of_step("something is wrong"));
+                }
                 None if self.breaks != Break::FindingMissingSites => {
                     problems.push(Problem::at(id, "there is no such site"));
                 }
@@ -58,11 +81,15 @@ impl Technique for Halve {
     }
 
     fn apply(&self, mut model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
-        let heard = cx.progress("halving", 0, 1);
-        match self.breaks {
-            Break::Stopping => {}
-            Break::StoppingCleanly => heard.map_err(|e| StepError::Failed(format!("cannot go on: {e}")))?,
-            _ => heard?,
+        for n in 0..if self.breaks == Break::Speaking { 0 } else { 2 + self.more.rounds } {
+            let heard = cx.progress("halving", n, 2);
+            match self.breaks {
+                Break::Stopping => {}
+                Break::StoppingLate if n > 0 => {}
+                Break::StoppingInTime if heard.is_err() => return Ok(cx.progress("ending", 1, 1).map(|()| model)?),
+                Break::StoppingCleanly => heard.map_err(|e| StepError::Failed(format!("cannot go on: {e}")))?,
+                _ => heard?,
+            }
         }
         if self.breaks == Break::Applying {
             return Err(StepError::Failed("it never works".into()));
@@ -72,7 +99,7 @@ impl Technique for Halve {
             Break::TheThreadCount => 1.0 / (1.0 + cx.threads as f32),
             // Each number is finite, their products are not.
             Break::FiniteLogits => 1e30,
-            _ => 0.5,
+            _ => self.factor,
         };
         let all: Vec<SiteId> = model.layers().iter().map(|l| l.id.clone()).collect();
         for id in if self.breaks == Break::OtherSites { &all } else { on } {
@@ -113,6 +140,10 @@ fn counted() -> usize {
     CALLS.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
 }
 
+const BREAKS: (&str, &str) = ("breaks", "the clause to break");
+const FACTOR: (&str, &str) = ("factor", "what weights are multiplied by; 0.5 by default");
+const MORE: (&str, &str) = ("more", "a table of rounds");
+
 fn kind(example: &'static str) -> Kind {
     Kind {
         name: "test.halve",
@@ -121,7 +152,7 @@ fn kind(example: &'static str) -> Kind {
         source: "this test",
         example,
         on: &["hidden.*"],
-        settings: &[("breaks", "the clause to break")],
+        settings: &[BREAKS, FACTOR, MORE],
         parse: parse::<Halve>,
     }
 }
@@ -142,13 +173,17 @@ fn each_broken_clause_is_named() {
         ("breaks = ", "its example is not TOML"),
         ("breaks = 'no-such-clause'", "its example does not parse"),
         ("breaks = 'planning-at-all'", "its example does not plan"),
-        ("breaks = 'finding-missing-sites'", "finds no problem"),
+        ("breaks = 'finding-missing-sites'", "finds no problem there: []"),
+        ("breaks = 'naming-missing-sites'", "finds no problem there: [Problem"),
         ("breaks = 'the-planned-form'", "planned"),
         ("breaks = 'the-same-seed'", "the same seed gives other numbers"),
         ("breaks = 'the-thread-count'", "the same seed gives other numbers, or threads change them"),
         ("breaks = 'finite-logits'", "a logit is"),
         ("breaks = 'other-sites'", "was not selected and changed"),
-        ("breaks = 'stopping'", "it went on although it was asked to stop"),
+        ("breaks = 'speaking'", "it never says how far it is, so it cannot be stopped"),
+        ("breaks = 'stopping'", "it went on although it was asked to stop at event 1 of 2"),
+        ("breaks = 'stopping-late'", "it went on although it was asked to stop at event 2 of 2"),
+        ("breaks = 'stopping-in-time'", "asked to stop at event 1 of 2, it said 1 more"),
         ("breaks = 'stopping-cleanly'", "asked to stop, it failed instead"),
         ("breaks = 'applying'", "apply: it never works"),
         ("breaks = 'naming-features'", "24 inputs became 23, but it does not say which features"),
@@ -181,7 +216,28 @@ fn entries_that_mislead_a_reader_are_named() {
     let good = kind("breaks = 'nothing'");
     for (bad, complaint) in [
         (Kind { parse: parse::<Lax>, ..good }, "an unknown setting is not refused"),
-        (Kind { settings: &[], ..good }, "setting breaks of its example is not described"),
+        (Kind { settings: &[], ..good }, "it reads the setting breaks, which is not described"),
+        (Kind { settings: &[BREAKS, FACTOR], ..good }, "it reads the setting more, which is not described"),
+        (
+            Kind { settings: &[BREAKS, FACTOR, MORE, ("rate", "a rate")], ..good },
+            "it describes the setting rate, but does not read it",
+        ),
+        (
+            Kind { settings: &[BREAKS, FACTOR, ("more", "a table")], ..good },
+            "it reads more.rounds, which its description does not name",
+        ),
+        (
+            Kind { settings: &[BREAKS, ("factor", "a factor; 0.25 by default"), MORE], ..good },
+            "factor is not 0.25 by default",
+        ),
+        (
+            Kind { settings: &[BREAKS, ("factor", "a factor, \"half\" (default)"), MORE], ..good },
+            "factor is \"half\" by default, which is refused",
+        ),
+        (
+            Kind { settings: &[("breaks", "which; default \"nothing\""), FACTOR, MORE], ..good },
+            "it cannot be left out",
+        ),
         (Kind { settings: &[("breaks", "")], ..good }, "setting breaks is not described"),
         (Kind { summary: "", ..good }, "it has no summary"),
         (Kind { source: "", ..good }, "it has no source"),

@@ -1,0 +1,135 @@
+//! Dependency groups against numbers: a unit whose outgoing weights are zero can be taken away and nothing changes, in
+//! any network; and taking one away touches the sites of its group and no other.
+
+use nlpress_core::Seed;
+use nlpress_model::{AttentionSpec, BlockSpec, Group, MlpSpec, Model, Network, Ranks, Spec, Units, Weight};
+use nlpress_prune::units;
+use nlpress_testkit::{cpu, reference};
+use nlpress_text::Rows;
+use proptest::prelude::*;
+
+fn mlp() -> impl Strategy<Value = Spec> {
+    (2..9_usize, proptest::collection::vec(2..7_usize, 1..4), 1..4_usize)
+        .prop_map(|(inputs, hidden, outputs)| Spec::Mlp(MlpSpec::new(inputs, &hidden, outputs, 0.0)))
+}
+
+fn attention() -> impl Strategy<Value = Spec> {
+    let block = (2..4_usize, 2..6_usize).prop_map(|(heads, neurons)| BlockSpec { heads, neurons });
+    let blocks = proptest::collection::vec(block, 0..3);
+    (2..9_usize, 2..7_usize, 1..4_usize, blocks, 1..4_usize, 2..9_usize).prop_map(
+        |(inputs, width, head_width, layers, outputs, tokens)| {
+            Spec::Attention(AttentionSpec {
+                inputs,
+                width,
+                head_width,
+                layers,
+                outputs,
+                dropout: 0.0,
+                tokens,
+                ranks: Ranks::new(),
+            })
+        },
+    )
+}
+
+/// Networks of every kind, with some of their sites factored.
+fn spec() -> impl Strategy<Value = Spec> {
+    (prop_oneof![mlp(), attention()], any::<u16>()).prop_map(|(mut spec, factored)| {
+        for (n, (id, shape)) in spec.plain_sites().into_iter().enumerate() {
+            let most = shape.inputs.min(shape.outputs);
+            if factored >> (n % 16) & 3 == 3 {
+                spec.ranks_mut().insert(id, 1 + most / 2);
+            }
+        }
+        spec.check().unwrap();
+        spec
+    })
+}
+
+/// Random weights, and biases as large.
+fn model(spec: &Spec, seed: u64) -> Model {
+    let mut rng = Seed(seed).stream(1);
+    let (spec, mut layers) = Model::init(spec, Seed(seed)).unwrap().into_parts();
+    layers.iter_mut().for_each(|layer| layer.bias.iter_mut().for_each(|b| *b = rng.uniform() - 0.5));
+    Model::new(spec, layers).unwrap()
+}
+
+/// A few rows, one of them without any word.
+fn rows(width: usize, seed: u64) -> Rows {
+    let mut rng = Seed(seed).stream(2);
+    let mut dense: Vec<f32> =
+        (0..5 * width).map(|_| if rng.uniform() < 0.6 { 0.2 + rng.uniform() } else { 0.0 }).collect();
+    dense[width..2 * width].fill(0.0);
+    Rows::from_dense(5, width, &dense).unwrap()
+}
+
+/// The model with nothing going out of a unit.
+fn silenced(model: &Model, group: &Group, unit: usize) -> Model {
+    let (spec, mut layers) = model.clone().into_parts();
+    for layer in layers.iter_mut().filter(|layer| group.rows.contains(&layer.id)) {
+        let outputs = layer.shape.outputs;
+        let mut values = layer.weight.values().into_owned();
+        values[unit * group.block * outputs..(unit + 1) * group.block * outputs].fill(0.0);
+        layer.weight = Weight::Dense(values);
+    }
+    Model::new(spec, layers).unwrap()
+}
+
+fn logits(model: &Model, rows: &Rows) -> Vec<f64> {
+    let found = Network::bind(model, &cpu()).logits(rows).unwrap();
+    found.into_iter().map(f64::from).collect()
+}
+
+fn near(a: &[f64], b: &[f64]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-4 * (1.0 + b.abs()))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_unit_that_nothing_goes_out_of_can_go(spec in spec(), seed in 0..1000_u64) {
+        let (model, rows) = (model(&spec, seed), rows(spec.inputs(), seed));
+        for group in spec.groups() {
+            for unit in 0..group.units {
+                let silent = silenced(&model, &group, unit);
+                let made = match units::remove(silent.clone(), &group, &[unit], None) {
+                    Ok(made) => made,
+                    Err(why) => {
+                        prop_assert!(why.to_string().contains("narrower than its rank"), "{}", why);
+                        prop_assert_ne!(spec.clone().with_units(&group, group.units - 1).ranks(), spec.ranks());
+                        continue;
+                    }
+                };
+                // A token's mean and variance count every number it has, so a number that nobody reads still moves the
+                // others: taken away, it is in neither.
+                let expected = match group.what {
+                    Units::Width => reference::logits_without(&silent, &rows, Some(unit)),
+                    _ => logits(&silent, &rows),
+                };
+                let found = logits(&made, &rows);
+                prop_assert!(near(&found, &expected), "{:?} unit {}: {:?} {:?}", group, unit, found, expected);
+                for (before, after) in model.layers().iter().zip(made.layers()) {
+                    let touched = group.columns.contains(&before.id) || group.rows.contains(&before.id);
+                    prop_assert_eq!(before.shape != after.shape, touched, "{}", &before.id);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_unit_that_something_goes_out_of_is_missed(spec in spec(), seed in 0..1000_u64) {
+        // The test above could not fail if a unit's weights moved nothing.
+        let (model, rows) = (model(&spec, seed), rows(spec.inputs(), seed));
+        let whole = logits(&model, &rows);
+        let mut missed = 0;
+        let mut tried = 0;
+        for group in spec.groups() {
+            for unit in 0..group.units {
+                tried += 1;
+                missed += usize::from(!near(&logits(&silenced(&model, &group, unit), &rows), &whole));
+            }
+        }
+        prop_assert!(2 * missed >= tried, "{} of {}", missed, tried);
+    }
+}

@@ -1,0 +1,255 @@
+//! Small trained networks and the rows that they tell apart: the world that techniques are tried in.
+
+use nlpress_core::event::{Quiet, Sink};
+use nlpress_core::{Backend, Seed, Selectors};
+use nlpress_model::{AttentionSpec, BlockSpec, Dataset, MlpSpec, Model, Outline, Ranks, SiteId, Spec};
+use nlpress_technique::{Cx, Kind, StepError, Teacher, Technique};
+use nlpress_text::Rows;
+use nlpress_train::{Fit, FitConfig, fit};
+
+/// Features of a row.
+pub const FEATURES: usize = 24;
+
+/// A trained network, the rows it was trained on, and others of the same kind that it has not seen.
+#[derive(Debug)]
+pub struct Bench {
+    name: &'static str,
+    backend: Backend,
+    train: Dataset,
+    valid: Dataset,
+    model: Model,
+    words: Vec<Box<str>>,
+}
+
+/// What a technique made of a bench's network.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Made {
+    /// The model.
+    pub model: Model,
+    /// The features it reads, where they are not all.
+    pub features: Option<Vec<u32>>,
+}
+
+impl Bench {
+    /// A multi-layer perceptron of 24 → 12 → 8 → 1.
+    ///
+    /// # Errors
+    /// When the training itself fails.
+    pub fn new(backend: &Backend) -> Result<Self, String> {
+        Self::of("mlp", &Spec::Mlp(MlpSpec::new(FEATURES, &[12, 8], 1, 0.2)), backend)
+    }
+
+    /// An attention network of two blocks.
+    ///
+    /// # Errors
+    /// When the training itself fails.
+    pub fn attention(backend: &Backend) -> Result<Self, String> {
+        let spec = AttentionSpec {
+            inputs: FEATURES,
+            width: 12,
+            head_width: 4,
+            layers: vec![BlockSpec { heads: 3, neurons: 10 }; 2],
+            outputs: 1,
+            dropout: 0.1,
+            tokens: 16,
+            ranks: Ranks::new(),
+        };
+        Self::of("attention", &Spec::Attention(spec), backend)
+    }
+
+    /// Every family of networks.
+    ///
+    /// # Errors
+    /// When the training itself fails.
+    pub fn families(backend: &Backend) -> Result<[Self; 2], String> {
+        Ok([Self::new(backend)?, Self::attention(backend)?])
+    }
+
+    /// A network of any specification on 24 features, trained for three epochs.
+    ///
+    /// # Errors
+    /// When the specification does not fit the rows, or the training itself fails.
+    pub fn of(name: &'static str, spec: &Spec, backend: &Backend) -> Result<Self, String> {
+        let (train, valid) = (rows(96, 1)?, rows(48, 2)?);
+        let config = FitConfig::default().with_epochs(3).map_err(|e| e.to_string())?;
+        let model = Model::init(spec, Seed(3)).map_err(|e| e.to_string())?;
+        let (model, _) =
+            fit(model, Fit::new(&config, backend, &train, Seed(3), &Quiet)).map_err(|e| e.to_string())?;
+        Ok(Self { name, backend: backend.clone(), train, valid, model, words: words() })
+    }
+
+    /// What the network is called in messages.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The trained network.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// The rows that it was trained on.
+    pub fn train(&self) -> &Dataset {
+        &self.train
+    }
+
+    /// Rows that it was not trained on.
+    pub fn valid(&self) -> &Dataset {
+        &self.valid
+    }
+
+    /// Where it computes.
+    pub fn backend(&self) -> &Backend {
+        &self.backend
+    }
+
+    /// Names of the features: twenty of Latin letters, then four Chinese ones.
+    pub fn words(&self) -> &[Box<str>] {
+        &self.words
+    }
+
+    /// A step's world: the training and validation rows, and the network itself as the teacher.
+    pub fn cx<'a>(&'a self, sink: &'a dyn Sink) -> Cx<'a> {
+        let teacher = Teacher { model: &self.model, train: &self.train, valid: &self.valid };
+        Cx {
+            teacher: Some(teacher),
+            words: &self.words,
+            ..Cx::new(Seed(11), &self.backend, (&self.train, &self.valid), sink)
+        }
+    }
+
+    /// Whether a kind's example finds sites to act on in this network.
+    pub fn selects(&self, kind: &Kind) -> bool {
+        self.selected(kind, &self.model.outline()).is_ok()
+    }
+
+    /// The sites of a network that a kind's example acts on.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn selected(&self, kind: &Kind, of: &Outline) -> Result<Vec<SiteId>, String> {
+        let bad = |why: String| format!("{}: its selectors {:?} {why}", kind.name, kind.on);
+        let selectors = Selectors::parse(kind.on).map_err(|e| bad(format!("do not select: {e}")))?;
+        let sites = of.sites.iter().map(|site| site.id.clone());
+        let on: Vec<SiteId> = sites.filter(|id| selectors.matches(id.as_str())).collect();
+        if on.is_empty() { Err(bad("select no site".into())) } else { Ok(on) }
+    }
+
+    /// Runs a kind's example on the trained network.
+    ///
+    /// # Errors
+    /// A sentence on what failed.
+    pub fn run(&self, kind: &Kind, threads: usize) -> Result<Made, String> {
+        let technique = example(kind)?;
+        let on = self.selected(kind, &self.model.outline())?;
+        let made = self.apply(&*technique, &on, Cx { threads, ..self.cx(&Quiet) });
+        made.map_err(|e| format!("{}: apply: {e}", kind.name))
+    }
+
+    /// Runs a technique on the trained network, in a world as given.
+    ///
+    /// # Errors
+    /// [`StepError`] as the technique gives it.
+    pub fn apply(
+        &self,
+        technique: &dyn Technique,
+        on: &[SiteId],
+        mut cx: Cx<'_>,
+    ) -> Result<Made, StepError> {
+        let model = technique.apply(self.model.clone(), on, &mut cx)?;
+        Ok(Made { model, features: cx.kept_features })
+    }
+
+    /// Runs a technique on all sites of a model that reads the bench's rows, for instance on what another has made.
+    ///
+    /// # Errors
+    /// [`StepError`] as the technique gives it.
+    pub fn apply_to(&self, technique: &dyn Technique, model: Model) -> Result<Model, StepError> {
+        let on: Vec<SiteId> = model.layers().iter().map(|l| l.id.clone()).collect();
+        technique.apply(model, &on, &mut self.cx(&Quiet))
+    }
+
+    /// A kind's example after something else: on what that made, with the rows that it reads. Nothing where the plan
+    /// refuses.
+    ///
+    /// # Errors
+    /// A sentence on what failed although it was planned, or was not made as planned.
+    pub fn then(&self, first: &Made, kind: &Kind) -> Result<Option<Made>, String> {
+        let (technique, before) = (example(kind)?, first.model.outline());
+        let Ok(on) = self.selected(kind, &before) else { return Ok(None) };
+        let mut problems = Vec::new();
+        let planned = technique.plan(&before, &on, &mut problems);
+        if !problems.is_empty() {
+            return Ok(None);
+        }
+        let whole = self.cx(&Quiet);
+        let narrow = |data: &Dataset| match &first.features {
+            Some(kept) => whole.narrowed(data, kept).map_err(|e| e.to_string()),
+            None => Ok(data.clone()),
+        };
+        let (train, valid) = (narrow(&self.train)?, narrow(&self.valid)?);
+        let words: Vec<Box<str>> = match &first.features {
+            Some(kept) => kept.iter().map(|k| self.words[*k as usize].clone()).collect(),
+            None => self.words.clone(),
+        };
+        let mut cx = Cx { train: &train, valid: &valid, words: &words, ..whole.clone() };
+        let model = technique.apply(first.model.clone(), &on, &mut cx).map_err(|e| format!("apply: {e}"))?;
+        let made = Made { model, features: cx.kept_features };
+        self.check_made(&*technique, &planned, before.spec.inputs(), &made, &valid)?;
+        Ok(Some(made))
+    }
+
+    /// The validation rows as a model reads them.
+    ///
+    /// # Errors
+    /// When its features do not ascend or are not there.
+    pub fn valid_for(&self, made: &Made) -> Result<Dataset, String> {
+        let Some(kept) = &made.features else { return Ok(self.valid.clone()) };
+        self.cx(&Quiet).narrowed(&self.valid, kept).map_err(|e| e.to_string())
+    }
+}
+
+/// A kind's example, parsed.
+///
+/// # Errors
+/// When it is no TOML or the kind refuses it.
+pub fn example(kind: &Kind) -> Result<Box<dyn Technique>, String> {
+    (kind.parse)(&table(kind)?).map_err(|e| format!("{}: its example does not parse: {e}", kind.name))
+}
+
+/// A kind's example as a table.
+///
+/// # Errors
+/// When it is no TOML.
+pub(crate) fn table(kind: &Kind) -> Result<toml::Table, String> {
+    kind.example.parse().map_err(|e| format!("{}: its example is not TOML: {e}", kind.name))
+}
+
+/// Names of the 24 features, in byte order.
+fn words() -> Vec<Box<str>> {
+    let latin = (0..FEATURES - 4).map(|n| format!("w{n:02}"));
+    let han = ["七", "三", "二", "五"].map(str::to_owned);
+    latin.chain(han).map(String::into_boxed_str).collect()
+}
+
+/// Rows of 24 features in two classes, about a third of the features not zero; the class shifts the values of the first
+/// six.
+///
+/// # Errors
+/// Never, unless a dataset of 24 features and two classes became impossible.
+pub fn rows(count: usize, seed: u64) -> Result<Dataset, String> {
+    let mut rng = Seed(seed).stream(0);
+    let (mut values, mut labels) = (Vec::new(), Vec::new());
+    for _ in 0..count {
+        let label = rng.below(2) as u32;
+        labels.push(label);
+        for feature in 0..FEATURES {
+            let there = rng.uniform() < 0.35;
+            let shift = if feature < 6 && label == 1 { 0.8 } else { 0.0 };
+            let value = rng.uniform() + shift;
+            values.push(if there { value } else { 0.0 });
+        }
+    }
+    let rows = Rows::from_dense(count, FEATURES, &values).map_err(|e| e.to_string())?;
+    Dataset::new(rows, labels, 2).map_err(|e| e.to_string())
+}
