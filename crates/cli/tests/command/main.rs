@@ -19,6 +19,7 @@ mod signals;
 #[cfg(unix)]
 mod stopped;
 mod verdicts;
+mod unicode;
 mod world;
 #[cfg(unix)]
 mod written;
