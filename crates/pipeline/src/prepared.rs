@@ -1,8 +1,8 @@
 //! Data made ready: a corpus, the encoder fitted on its training documents, and encoded splits.
 
 use nlpress_model::{Dataset, ModelError, Spec};
-use nlpress_text::{Corpus, CorpusOptions, Document, Encoder, Files, Source, TextError};
 use nlpress_text::corpus::label;
+use nlpress_text::{Corpus, CorpusOptions, Document, Encoder, Files, Source, TextError};
 use nlpress_train::BadConfig;
 use std::borrow::Cow;
 use std::path::Path;

@@ -140,7 +140,9 @@ fn wrong_documents_are_written_with_their_places() {
     let csv = String::from_utf8(world.read("wrong.csv")).unwrap();
     assert!(csv.starts_with("text,label,predicted,score,place\n") && csv.lines().count() == 3, "{csv}");
 
-    for (file, says) in [("wrong.txt", ".jsonl or .csv"), ("t.csv", "--data"), ("t.csv/wrong.csv", "t.csv/wrong.csv")] {
+    for (file, says) in
+        [("wrong.txt", ".jsonl or .csv"), ("t.csv", "--data"), ("t.csv/wrong.csv", "t.csv/wrong.csv")]
+    {
         world.refuses(&["eval", "a.safetensors", "--data", "t.csv", "--errors", file], b"", &[says]);
     }
     assert_eq!(world.read("t.csv"), rows.as_bytes());

@@ -18,8 +18,8 @@ mod resume;
 mod signals;
 #[cfg(unix)]
 mod stopped;
-mod verdicts;
 mod unicode;
+mod verdicts;
 mod world;
 #[cfg(unix)]
 mod written;

@@ -61,7 +61,11 @@ impl World {
         let program = env!("CARGO_BIN_EXE_nlpress");
         let mut command = Command::new("sh");
         // What is mapped and never touched (stacks of threads, the program itself) counts too: some 100 MB.
-        let limit = if cfg!(target_os = "linux") { format!("ulimit -v {};", kilobytes + 200_000) } else { String::new() };
+        let limit = if cfg!(target_os = "linux") {
+            format!("ulimit -v {};", kilobytes + 200_000)
+        } else {
+            String::new()
+        };
         command.args(["-c", &format!("{limit} exec \"$0\" \"$@\""), program]);
         command.args(arguments).current_dir(self.folder.path()).env_remove("RUST_LOG");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
