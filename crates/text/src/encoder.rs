@@ -4,14 +4,13 @@
 //! ([`Encoder::to_parts`]). An encoder that was written and read back gives the same bits.
 
 use hashbrown::HashTable;
-use rustc_hash::FxHasher;
 use serde::{Deserialize, Serialize};
-use std::hash::Hasher;
 use std::path::Path;
 
 use crate::analyzer::{Analysis, Analyzer, Boundaries, Buffer, Cut, MAX_WORDS, StopSet, VERSION};
 use crate::blob::{self, Reader};
 use crate::error::TextError;
+use crate::index::{Index, Token};
 use crate::rows::{Row, Rows, check_kept};
 use crate::stop_words::StopWords;
 
@@ -102,7 +101,7 @@ pub struct Encoder {
     frequencies: Vec<u32>,
     /// Weight of each word; empty unless the weighting is tf-idf.
     idf: Vec<f32>,
-    index: HashTable<u32>,
+    index: Index,
 }
 
 /// Buffers that [`Encoder::encode`] reuses from text to text. One serves any number of encoders.
@@ -110,6 +109,7 @@ pub struct Encoder {
 pub struct Scratch {
     buffer: Buffer,
     tally: Vec<u32>, // all zero between calls
+    bits: Vec<u64>,  // likewise
     columns: Vec<u32>,
     counts: Vec<u32>,
     values: Vec<f32>,
@@ -317,8 +317,7 @@ impl Encoder {
 
     /// The feature of a token.
     pub fn position(&self, token: &str) -> Option<usize> {
-        let found = self.index.find(hash(token), |&i| *self.words[i as usize] == *token);
-        found.map(|&i| i as usize)
+        self.index.find(Token::of(token), &self.words)
     }
 
     /// Turns a text into a feature row, which lies in `scratch` until the next call. A text without any word of
@@ -349,14 +348,14 @@ impl Encoder {
     }
 
     fn tally(&self, text: &str, scratch: &mut Scratch) {
-        let Scratch { buffer, tally, columns, counts, seen, .. } = scratch;
+        let Scratch { buffer, tally, bits, columns, counts, seen, .. } = scratch;
         if tally.len() < self.width() {
             tally.resize(self.width(), 0);
         }
         columns.clear();
         let mut known = 0;
         self.config.analysis(&self.stop).tokens(text, buffer, |token| {
-            if let Some(i) = self.position(token) {
+            if let Some(i) = self.index.find(token, &self.words) {
                 known += 1;
                 if tally[i] == 0 {
                     columns.push(i as u32);
@@ -364,7 +363,7 @@ impl Encoder {
                 tally[i] = tally[i].saturating_add(1);
             }
         });
-        columns.sort_unstable();
+        sort(columns, self.width(), bits);
         counts.clear();
         counts.extend(columns.iter().map(|&column| std::mem::take(&mut tally[column as usize])));
         let Cut { tokens, dropped, symbols, singles, single_runs } = buffer.cut;
@@ -492,10 +491,7 @@ impl Encoder {
         }
         let n = 1.0 + f64::from(documents);
         let idf = frequencies.iter().map(|&f| ((n / (1.0 + f64::from(f))).ln() + 1.0) as f32).collect();
-        let mut index = HashTable::with_capacity(words.len());
-        for (i, word) in words.iter().enumerate() {
-            index.insert_unique(hash(word), i as u32, |&j| hash(&words[j as usize]));
-        }
+        let index = Index::of(&words);
         Self { config, stop, documents, words, frequencies, idf, index }
     }
 
@@ -513,10 +509,25 @@ impl Encoder {
     }
 }
 
-fn hash(token: &str) -> u64 {
-    let mut hasher = FxHasher::default();
-    hasher.write(token.as_bytes());
-    hasher.finish()
+/// Sorts different numbers below `width`: through a bit for each number where there are enough of them, which takes no
+/// comparison that a processor could not foresee.
+fn sort(columns: &mut Vec<u32>, width: usize, bits: &mut Vec<u64>) {
+    let words = width.div_ceil(64);
+    if words > 4 * columns.len() {
+        return columns.sort_unstable();
+    }
+    if bits.len() < words {
+        bits.resize(words, 0);
+    }
+    for column in columns.drain(..) {
+        bits[column as usize / 64] |= 1 << (column % 64);
+    }
+    for (word, base) in bits[..words].iter_mut().zip((0..).step_by(64)) {
+        while *word != 0 {
+            columns.push(base + word.trailing_zeros());
+            *word &= *word - 1;
+        }
+    }
 }
 
 /// Number of documents, and every distinct token with the number of documents that have it; in no order.
@@ -541,8 +552,8 @@ fn count<'a>(
         documents += 1;
         let mut full = false;
         analysis.tokens(text, &mut buffer, |token| {
-            let key = hash(token);
-            match index.find(key, |&i| *seen[i as usize].token == *token) {
+            let key = token.hash();
+            match index.find(key, |&i| *seen[i as usize].token == *token.text) {
                 Some(&i) => {
                     let s = &mut seen[i as usize];
                     s.documents += u32::from(s.last != documents);
@@ -551,8 +562,8 @@ fn count<'a>(
                 None if seen.len() == MAX_DISTINCT => full = true,
                 None => {
                     let at = seen.len() as u32;
-                    seen.push(Seen { token: token.into(), documents: 1, last: documents });
-                    index.insert_unique(key, at, |&i| hash(&seen[i as usize].token));
+                    seen.push(Seen { token: token.text.into(), documents: 1, last: documents });
+                    index.insert_unique(key, at, |&i| Token::of(&seen[i as usize].token).hash());
                 }
             }
         });

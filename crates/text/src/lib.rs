@@ -19,6 +19,7 @@ pub mod coverage;
 mod embedded;
 pub mod encoder;
 pub mod error;
+mod index;
 pub mod normalize;
 pub mod rows;
 pub mod stop_words;
