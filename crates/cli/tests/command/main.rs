@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // a test may end by a panic
 
 mod artifacts;
+mod data;
 mod eval;
 mod happy;
 mod hostile;
