@@ -9,7 +9,6 @@ use nlpress_runtime::Session;
 use nlpress_technique::StepError;
 use nlpress_text::Encoder;
 use nlpress_train::TrainError;
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 

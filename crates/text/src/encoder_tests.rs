@@ -305,6 +305,22 @@ fn a_damaged_blob_is_refused_or_read_and_never_panics() {
 
 proptest! {
     #[test]
+    fn columns_are_sorted_either_way(
+        columns in prop::collection::hash_set(0u32..3000, 0..200),
+        width in 3000usize..200_000,
+    ) {
+        let mut bits = Vec::new();
+        let mut want: Vec<u32> = columns.iter().copied().collect();
+        want.sort_unstable();
+        for width in [3000, width] {
+            let mut sorted: Vec<u32> = columns.iter().copied().collect();
+            sort(&mut sorted, width, &mut bits);
+            prop_assert_eq!(&sorted, &want);
+            prop_assert!(bits.iter().all(|b| *b == 0));
+        }
+    }
+
+    #[test]
     fn what_was_written_encodes_to_the_same_bits(
         texts in prop::collection::vec("[a-eé好 ']{0,30}", 1..12),
         weighting in prop_oneof![Just(Weighting::Binary), Just(Weighting::Count), Just(Weighting::TfIdf)],
