@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // a test may end by a panic
 
 mod artifacts;
+mod damaged;
 mod data;
 mod eval;
 mod happy;
@@ -18,4 +19,8 @@ mod resume;
 mod signals;
 #[cfg(unix)]
 mod stopped;
+mod unicode;
+mod verdicts;
 mod world;
+#[cfg(unix)]
+mod written;

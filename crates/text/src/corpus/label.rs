@@ -1,7 +1,6 @@
 //! The one written form of a label: what makes two labels the same class.
 
 use std::borrow::Cow;
-use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 use std::fmt::Write as _;
 
 /// Longest piece of a label that a message repeats, in characters.
@@ -14,7 +13,7 @@ const SHOWN: usize = 60;
 /// # Errors
 /// The name of a control character in it: a label is one line of text, and prints as such.
 pub fn label(raw: &str) -> Result<Cow<'_, str>, String> {
-    let label = composed(raw.trim());
+    let label = crate::normalize::label(raw);
     if let Some(control) = label.chars().find(|c| c.is_control()) {
         return Err(named(control));
     }
@@ -22,14 +21,6 @@ pub fn label(raw: &str) -> Result<Cow<'_, str>, String> {
         Some(whole) => Cow::Owned(whole.to_owned()),
         None => label,
     })
-}
-
-/// The canonical composition (NFC) of a text.
-pub(super) fn composed(text: &str) -> Cow<'_, str> {
-    if text.is_ascii() || is_nfc_quick(text.chars()) == IsNormalized::Yes {
-        return Cow::Borrowed(text);
-    }
-    Cow::Owned(text.nfc().collect())
 }
 
 /// Whether the label is a whole number with a fraction of zeros.
@@ -88,9 +79,24 @@ mod tests {
     #[test]
     fn whole_floats_are_integers_and_nothing_else_changes() {
         for (raw, want) in [
-            ("0.0", "0"), ("1.0", "1"), (" 12.000 ", "12"), ("-3.0", "-3"), ("-0.0", "0"), ("0", "0"),
-            ("01", "01"), ("01.0", "01.0"), ("1.5", "1.5"), ("1.", "1."), (".0", ".0"), ("1.0.0", "1.0.0"),
-            ("v1.0", "v1.0"), ("1e0", "1e0"), ("NA", "NA"), ("--1.0", "--1.0"), ("+1.0", "+1.0"), ("", ""),
+            ("0.0", "0"),
+            ("1.0", "1"),
+            (" 12.000 ", "12"),
+            ("-3.0", "-3"),
+            ("-0.0", "0"),
+            ("0", "0"),
+            ("01", "01"),
+            ("01.0", "01.0"),
+            ("1.5", "1.5"),
+            ("1.", "1."),
+            (".0", ".0"),
+            ("1.0.0", "1.0.0"),
+            ("v1.0", "v1.0"),
+            ("1e0", "1e0"),
+            ("NA", "NA"),
+            ("--1.0", "--1.0"),
+            ("+1.0", "+1.0"),
+            ("", ""),
         ] {
             assert_eq!(label(raw).unwrap(), want, "{raw:?}");
         }
@@ -99,8 +105,13 @@ mod tests {
     #[test]
     fn control_characters_have_names() {
         for (raw, what) in [
-            ("top\tshelf", "a tab"), ("two\nlines", "a line end"), ("a\rb", "a carriage return"),
-            ("\u{1b}[31mred", "an escape character"), ("a\u{0}b", "U+0000"), ("a\u{9b}b", "U+009B"), ("a\u{7f}", "U+007F"),
+            ("top\tshelf", "a tab"),
+            ("two\nlines", "a line end"),
+            ("a\rb", "a carriage return"),
+            ("\u{1b}[31mred", "an escape character"),
+            ("a\u{0}b", "U+0000"),
+            ("a\u{9b}b", "U+009B"),
+            ("a\u{7f}", "U+007F"),
         ] {
             assert!(label(raw).unwrap_err().contains(what), "{raw:?}");
         }
