@@ -4,7 +4,7 @@ use nlpress_core::select::BadSelector;
 use nlpress_core::{Selectors, files};
 use nlpress_model::{AttentionSpec, BlockSpec, MlpSpec, Ranks, Spec};
 use nlpress_technique::{Kind, Technique};
-use nlpress_text::{CorpusOptions, EncoderConfig, Source, TextError};
+use nlpress_text::{CorpusOptions, EncoderConfig, Source, StopWords, TextError};
 use nlpress_train::{ClassWeights, FitConfig};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -361,6 +361,9 @@ impl Recipe {
         );
         let data = self.data.source.iter().flat_map(Source::paths);
         all.extend(data.map(|path| ("the data", path)));
+        if let StopWords::Lines { path, .. } = &self.data.encoder.stop_words {
+            all.push(("the stop words", path));
+        }
         let files = self.variants.iter().flat_map(|v| &v.steps).filter_map(|s| s.file.as_deref());
         all.extend(files.map(|file| ("a file of a step", file)));
         all

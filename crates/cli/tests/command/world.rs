@@ -167,7 +167,9 @@ fn gather(root: &Path, folder: &Path, files: &mut BTreeMap<String, Vec<u8>>) {
             gather(root, &path, files);
         } else {
             let name = path.strip_prefix(root).unwrap().display().to_string();
-            files.insert(name, std::fs::read(&path).unwrap());
+            // Reading a pipe would wait for a writer.
+            let bytes = if path.is_file() { std::fs::read(&path).unwrap() } else { Vec::new() };
+            files.insert(name, bytes);
         }
     }
 }
