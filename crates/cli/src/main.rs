@@ -18,6 +18,10 @@ use std::process::ExitCode;
 
 use arguments::{Arguments, Command, ModelCommand};
 
+/// Large buffers begin at cache lines, so that a training takes the same time wherever the heap puts them.
+#[global_allocator]
+static HEAP: nlpress::packed::heap::CacheLines = nlpress::packed::heap::CacheLines;
+
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,

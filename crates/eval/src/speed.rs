@@ -11,6 +11,10 @@ use nlpress_core::Seed;
 use std::collections::BTreeMap;
 use std::error::Error;
 
+/// Sessions of an artifact that make passes; the first artifact has twice as many. A session keeps the threads that it
+/// started, so that many sessions would keep many.
+const PASSING: usize = 2;
+
 /// How many rows [`Subject::batch`] is asked for.
 pub const BATCH: usize = 32;
 
@@ -151,10 +155,15 @@ fn times<S: Subject>(
             return Err(EvalError::Empty("texts"));
         }
     }
-    let mut callers: Vec<Contender<_>> = contenders
-        .iter_mut()
-        .map(|Contender { name, sessions }| {
-            let sessions = sessions.iter_mut().map(|s| move |n| answer(s, call, n, texts)).collect();
+    let many = |who| match call {
+        Call::Pass(_) if who == 0 => 2 * PASSING,
+        Call::Pass(_) => PASSING,
+        _ => usize::MAX,
+    };
+    let mut callers: Vec<Contender<_>> = (contenders.iter_mut().enumerate())
+        .map(|(who, Contender { name, sessions })| {
+            let some = sessions.iter_mut().take(many(who));
+            let sessions = some.map(|s| move |n| answer(s, call, n, texts)).collect();
             Contender { name: name.clone(), sessions }
         })
         .collect();

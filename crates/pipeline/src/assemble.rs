@@ -4,7 +4,7 @@ use nlpress_core::Measurement;
 use nlpress_core::event::{Event, Sink};
 use nlpress_eval::interval::difference;
 use nlpress_eval::quality::macro_f1;
-use nlpress_eval::{Bootstrap, Call, EvalError, Quality, Ratio, Scores, Speeds};
+use nlpress_eval::{Bootstrap, Call, Confusion, EvalError, Quality, Ratio, Scores, Speeds};
 use nlpress_runtime::Session;
 use nlpress_text::Coverage;
 use std::collections::BTreeMap;
@@ -146,7 +146,7 @@ impl Assembly<'_> {
         };
         row.training = (row.family == Family::Parallel).then(|| training(made));
         row.notes.extend(report::below_crossover(session));
-        row.notes.extend(one_class(scores, &self.prepared.corpus.labels));
+        row.notes.extend(one_class(scores, self.prepared));
         if !integers.is_empty() {
             Integers::report(integers, &mut row);
         }
@@ -282,11 +282,11 @@ fn training(made: &Made) -> Training {
     }
 }
 
-/// Says where a row gives one answer only.
-fn one_class(scores: &[Scores], labels: &[String]) -> Option<String> {
-    let only = |s: &Scores| s.predictions.first().copied().filter(|c| s.predictions.iter().all(|p| p == c));
+/// Says where a row gives one answer only, though the test documents have several.
+fn one_class(scores: &[Scores], prepared: &Prepared) -> Option<String> {
+    let only = |s: &Scores| Confusion::of(&s.predictions, prepared.test.labels()).ok()?.only_prediction();
     let classes: Vec<u32> = scores.iter().filter_map(only).collect();
-    let label = labels.get(*classes.first()? as usize)?;
+    let label = prepared.corpus.labels.get(*classes.first()? as usize)?;
     let seeds = match (classes.len(), scores.len()) {
         (one, all) if one == all => String::new(),
         (some, all) => format!(", for {some} of {all} seeds"),

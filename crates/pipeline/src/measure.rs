@@ -292,4 +292,17 @@ mod tests {
         assert!(agree(&memory, &[f32::NAN, -1.0], Rounding::Integers).is_err());
         assert!(agree(&memory, &memory[..1], Rounding::Floats).is_err());
     }
+
+    #[test]
+    fn timed_texts_are_spread_over_all_documents() {
+        let documents = |many: usize| -> Vec<Document> {
+            (0..many).map(|n| Document { text: n.to_string(), label: 0 }).collect()
+        };
+        assert!(timed_texts(&[]).is_empty());
+        let (three, many) = (documents(3), documents(5120));
+        assert_eq!(timed_texts(&three)[..4], ["0", "1", "2", "0"]);
+        assert_eq!((timed_texts(&three).len(), timed_texts(&many).len()), (512, 512));
+        assert_eq!(timed_texts(&many)[..3], ["0", "10", "20"]);
+        assert_eq!(timed_texts(&many)[511], "5110");
+    }
 }

@@ -93,4 +93,14 @@ impl RuntimeError {
             other => other,
         }
     }
+
+    /// Whether the system failed, rather than that the file or the question is one that nobody could accept.
+    pub fn is_failure(&self) -> bool {
+        match self {
+            Self::In { error, .. } => error.is_failure(),
+            Self::Artifact(error) => error.is_failure(),
+            Self::Pool { .. } => true,
+            _ => false,
+        }
+    }
 }

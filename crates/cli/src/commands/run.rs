@@ -111,6 +111,13 @@ fn print_table(report: &Report) -> anyhow::Result<()> {
             100.0 * majority.macro_f1
         );
     }
+    if let Some(known) = &report.corpus.known {
+        let share = 100.0 * known.tokens_unknown as f64 / known.tokens.max(1) as f64;
+        let (without, all) = (known.documents_without, known.documents);
+        say!(
+            "unknown: {share:.1} % of the tokens of the test documents; {without} of {all} have no known feature"
+        );
+    }
     if !report.advice.is_empty() {
         say!("\n{}", report.advice);
     }

@@ -141,7 +141,7 @@ fn wrong_documents_are_written_with_their_places() {
     assert!(csv.starts_with("text,label,predicted,score,place\n") && csv.lines().count() == 3, "{csv}");
 
     for (file, says) in
-        [("wrong.txt", ".jsonl or .csv"), ("t.csv", "--data"), ("no/such/folder.csv", "folder")]
+        [("wrong.txt", ".jsonl or .csv"), ("t.csv", "--data"), ("t.csv/wrong.csv", "t.csv/wrong.csv")]
     {
         world.refuses(&["eval", "a.safetensors", "--data", "t.csv", "--errors", file], b"", &[says]);
     }
@@ -250,7 +250,7 @@ fn weights_and_thresholds_that_do_not_fit_are_refused_before_training() {
         (["--threshold", "f2"], "macro-f1"),
         (["--threshold", "1.5"], "1.5"),
         (["--out", "."], "."),
-        (["--out", "no/such/a.safetensors"], "no/such"),
+        (["--out", "rows.csv/a.safetensors"], "rows.csv/a.safetensors"),
         (["--out", "rows.csv"], "rows.csv"),
     ] {
         let arguments = match more[0] {

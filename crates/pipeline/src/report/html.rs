@@ -139,8 +139,11 @@ fn table(report: &Report, out: &mut String) {
 fn verdict_class(row: &Row) -> &'static str {
     match &row.versus_parent {
         Some(v) if v.accuracy_is == Likeness::LessAccurate => "words",
-        Some(v) if v.smaller || v.faster => "words good",
-        Some(_) if row.family != Family::Parallel => "words bad",
+        Some(v) if (v.smaller || v.faster) && !v.slower => match v.accuracy_is {
+            Likeness::CannotBeTold => "words",
+            _ => "words good",
+        },
+        Some(v) if !v.smaller && row.family != Family::Parallel => "words bad",
         _ => "words",
     }
 }
