@@ -237,8 +237,14 @@ pub(crate) struct Train {
     /// Largest vocabulary.
     #[arg(long, default_value_t = 1000, value_name = "N")]
     pub(crate) vocabulary: usize,
+    /// Count a word that a text repeats by the logarithm of its count: 1 + ln(count).
+    #[arg(long)]
+    pub(crate) sublinear: bool,
     #[command(flatten)]
     pub(crate) tokens: Tokens,
+    /// What training reduces.
+    #[arg(long, default_value = "cross-entropy", value_name = "LOSS")]
+    pub(crate) loss: TrainLoss,
     /// Passes over the training rows.
     #[arg(long, default_value_t = 10, value_name = "N")]
     pub(crate) epochs: u32,
@@ -265,6 +271,9 @@ pub(crate) struct Train {
     /// Scale gradients down to this Euclidean norm.
     #[arg(long, value_name = "NORM", value_parser = finite)]
     pub(crate) clip_norm: Option<f64>,
+    /// Take this share, times the learning rate, from every weight in each step (AdamW).
+    #[arg(long, default_value_t = 0.0, value_name = "SHARE", value_parser = finite)]
+    pub(crate) weight_decay: f64,
     /// Root of all random choices.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub(crate) seed: u64,
@@ -279,6 +288,16 @@ pub(crate) struct Train {
     pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) compute: Compute,
+}
+
+/// What a training reduces.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum TrainLoss {
+    /// The negative logarithm of the label's probability.
+    CrossEntropy,
+    /// The squared hinge loss of each class against the rest, as linear support vector machines have it: often more
+    /// accurate for a linear model of many words, but the scores are no probabilities.
+    SquaredHinge,
 }
 
 /// How a learning rate moves over training.
@@ -464,7 +483,10 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 
 /// A number from 0 to 1.
 fn share(text: &str) -> Result<f32, String> {
-    text.parse().ok().filter(|x| (0.0..=1.0).contains(x)).ok_or_else(|| "it must be a number from 0 to 1".into())
+    text.parse()
+        .ok()
+        .filter(|x| (0.0..=1.0).contains(x))
+        .ok_or_else(|| "it must be a number from 0 to 1".into())
 }
 
 /// A number that JSON can carry.

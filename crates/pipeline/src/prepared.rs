@@ -1,7 +1,7 @@
 //! Data made ready: a corpus, the encoder fitted on its training documents, and encoded splits.
 
 use nlpress_model::{Dataset, ModelError, Spec};
-use nlpress_text::{Corpus, CorpusOptions, Document, Encoder, Files, Source, TextError};
+use nlpress_text::{Corpus, CorpusOptions, Coverage, Document, Encoder, Files, Source, TextError};
 use nlpress_train::BadConfig;
 use std::path::Path;
 use std::sync::Arc;
@@ -21,6 +21,8 @@ pub struct Prepared {
     pub valid: Dataset,
     /// Rows to score on.
     pub test: Dataset,
+    /// What the encoder knows of the documents that were held back from training.
+    pub held_back: Coverage,
 }
 
 /// Data that cannot be made ready.
@@ -101,14 +103,16 @@ impl Prepared {
             if documents.is_empty() {
                 return Err(DataError::Empty { corpus: corpus.name.clone(), split, why });
             }
-            Ok(dataset(&encoder, documents, corpus.labels.len())?)
+            Ok(dataset_seen(&encoder, documents, corpus.labels.len())?)
         };
         // What is chosen on validation is chosen by the loss that is trained.
         let weighted = |data: Dataset| data.with_class_weights(weights.to_vec());
-        let train = weighted(split(&corpus.train, "train", "to train")?)?;
-        let valid = weighted(split(&corpus.valid, "valid", "to choose between models")?)?;
-        let test = split(&corpus.test, "test", "to score models")?;
-        Ok(Self { train, valid, test, encoder, corpus })
+        let (train, _) = split(&corpus.train, "train", "to train")?;
+        let (valid, mut held_back) = split(&corpus.valid, "valid", "to choose between models")?;
+        let (test, of_test) = split(&corpus.test, "test", "to score models")?;
+        held_back.merge(&of_test);
+        let (train, valid) = (weighted(train)?, weighted(valid)?);
+        Ok(Self { train, valid, test, held_back, encoder, corpus })
     }
 
     /// The network of a recipe on this data.
@@ -136,13 +140,23 @@ impl Prepared {
     }
 }
 
-/// Encodes documents.
+/// Encodes documents, on the threads of the current pool.
 ///
 /// # Errors
 /// [`ModelError::Data`] when there is none.
 pub fn dataset(encoder: &Encoder, documents: &[Document], classes: usize) -> Result<Dataset, ModelError> {
+    dataset_seen(encoder, documents, classes).map(|(data, _)| data)
+}
+
+/// The same, with what the encoder knows of the documents.
+fn dataset_seen(
+    encoder: &Encoder,
+    documents: &[Document],
+    classes: usize,
+) -> Result<(Dataset, Coverage), ModelError> {
     let texts: Vec<&str> = documents.iter().map(|d| d.text.as_str()).collect();
-    Dataset::new(encoder.encode_all(&texts), documents.iter().map(|d| d.label).collect(), classes)
+    let (rows, coverage) = encoder.encode_all_seen(&texts);
+    Ok((Dataset::new(rows, documents.iter().map(|d| d.label).collect(), classes)?, coverage))
 }
 
 /// The corpus that is built in, whose options but one are settled.
@@ -165,7 +179,8 @@ fn fetched(name: &str, folder: &Path, options: &CorpusOptions) -> Result<Corpus,
         return Err(DataError::NotFetched { name: name.into(), folder: home.display().to_string() });
     }
     let at = |split: &str| Some(home.join(format!("{split}.jsonl"))).filter(|p| p.is_file()).map(Files::from);
-    let source = Source::Splits { train: home.join("train.jsonl").into(), valid: at("valid"), test: at("test") };
+    let source =
+        Source::Splits { train: home.join("train.jsonl").into(), valid: at("valid"), test: at("test") };
     let mut corpus = Corpus::read_for_training(&source, options)?;
     corpus.name = name.into();
     Ok(corpus)

@@ -226,10 +226,17 @@ mod tests {
     fn reads_and_refuses() {
         let config: FitConfig = toml::from_str("epochs = 3\nclip_norm = 1.0").unwrap();
         assert_eq!((config.epochs(), config.batch(), config.clip_norm()), (3, 32, Some(1.0)));
-        for bad in
-            ["epochs = 0", "learning_rate = -1.0", "l1 = nan", "beta1 = 1.0", "epoch = 3", "patience = 0",
-            "weight_decay = -0.1", "weight_decay = 1000.0", "loss = 'hinge'"]
-        {
+        for bad in [
+            "epochs = 0",
+            "learning_rate = -1.0",
+            "l1 = nan",
+            "beta1 = 1.0",
+            "epoch = 3",
+            "patience = 0",
+            "weight_decay = -0.1",
+            "weight_decay = 1000.0",
+            "loss = 'hinge'",
+        ] {
             assert!(toml::from_str::<FitConfig>(bad).is_err(), "{bad}");
         }
     }

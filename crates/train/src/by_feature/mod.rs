@@ -124,16 +124,20 @@ impl<'a> ByFeature<'a> {
         };
         let count = threads.min(outputs / OUTPUTS_A_THREAD).max(1);
         let bounds: Vec<usize> = (0..=count).map(|n| outputs * n / count / 8 * 8).collect();
-        let ends = bounds.windows(2).enumerate().map(|(n, w)| (w[0], if n + 1 == count { outputs } else { w[1] }));
+        let ends =
+            bounds.windows(2).enumerate().map(|(n, w)| (w[0], if n + 1 == count { outputs } else { w[1] }));
         let weight = &at.flat[..first.weights()];
         let parts = ends.map(|(a, b)| Part::new(a..b, outputs, weight, &mut at.adam, keep)).collect();
-        let pool = match count {
-            1 => None,
-            count => {
-                let pool = rayon::ThreadPoolBuilder::new().num_threads(count).build();
-                Some(pool.map_err(|e| TrainError::Engine(format!("{count} threads could not be started: {e}")))?)
-            }
-        };
+        let pool =
+            match count {
+                1 => None,
+                count => {
+                    let pool = rayon::ThreadPoolBuilder::new().num_threads(count).build();
+                    Some(pool.map_err(|e| {
+                        TrainError::Engine(format!("{count} threads could not be started: {e}"))
+                    })?)
+                }
+            };
         let rest = first.weights()..;
         let frozen = model.flat_keep().split_off(rest.start);
         let frozen = frozen.into_iter().enumerate().filter(|(_, keep)| !*keep).map(|(i, _)| i);
@@ -163,7 +167,12 @@ impl<'a> ByFeature<'a> {
     ///
     /// # Errors
     /// [`TrainError`] when the rows are not as wide as the network, or the device fails.
-    pub(crate) fn step(&mut self, at: &mut Progress, batch: &Batch<'_>, rate: f64) -> Result<f64, TrainError> {
+    pub(crate) fn step(
+        &mut self,
+        at: &mut Progress,
+        batch: &Batch<'_>,
+        rate: f64,
+    ) -> Result<f64, TrainError> {
         if batch.rows.width() != self.first.inputs {
             let (have, takes) = (batch.rows.width(), self.first.inputs);
             let why = format!("rows have {have} features, the network takes {takes}");
@@ -294,3 +303,6 @@ impl Batched {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -50,7 +50,8 @@ impl Part {
         keep: Option<&[bool]>,
     ) -> Self {
         // Few outputs are not worth zeros beside them.
-        let stride = if outputs.len() < LANES / 2 { outputs.len() } else { outputs.len().next_multiple_of(LANES) };
+        let stride =
+            if outputs.len() < LANES / 2 { outputs.len() } else { outputs.len().next_multiple_of(LANES) };
         let (first, second) = adam.moments(0..weight.len());
         let all = Numbers {
             weight: spread(weight, width, &outputs, stride),
