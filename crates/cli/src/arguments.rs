@@ -464,7 +464,10 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 
 /// A number from 0 to 1.
 fn share(text: &str) -> Result<f32, String> {
-    text.parse().ok().filter(|x| (0.0..=1.0).contains(x)).ok_or_else(|| "it must be a number from 0 to 1".into())
+    text.parse()
+        .ok()
+        .filter(|x| (0.0..=1.0).contains(x))
+        .ok_or_else(|| "it must be a number from 0 to 1".into())
 }
 
 /// A number that JSON can carry.

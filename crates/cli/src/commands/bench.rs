@@ -24,7 +24,9 @@ pub(crate) fn bench(arguments: Bench) -> anyhow::Result<()> {
         .artifacts
         .iter()
         .zip(&sessions)
-        .map(|(path, (session, rows))| (path.display().to_string(), Served::new(session, rows, &data.documents)))
+        .map(|(path, (session, rows))| {
+            (path.display().to_string(), Served::new(session, rows, &data.documents))
+        })
         .collect();
     let timings = measure::time(&mut subjects, pace).map_err(refuse)?;
     let threads =

@@ -8,9 +8,9 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::arguments::Run;
+use crate::data;
 use crate::outcome::{of_file, of_run, say, sort};
 use crate::progress::Progress;
-use crate::data;
 
 pub(crate) fn run(arguments: Run) -> anyhow::Result<()> {
     let recipe = data::recipe(&arguments.recipe, &arguments.changes)?;
@@ -54,7 +54,8 @@ fn check_files(recipe: &Recipe, arguments: &Run) -> Result<(), OutputError> {
     }
     if let Some(corpus) = &recipe.data.corpus {
         for split in ["train", "valid", "test"] {
-            all = all.input("the data", arguments.changes.data_dir.join(corpus).join(format!("{split}.jsonl")));
+            all =
+                all.input("the data", arguments.changes.data_dir.join(corpus).join(format!("{split}.jsonl")));
         }
     }
     for path in make::writes(recipe, &arguments.out) {

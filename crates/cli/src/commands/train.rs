@@ -46,8 +46,8 @@ pub(crate) fn train(arguments: Train) -> anyhow::Result<()> {
     plan.valid = Some(&prepared.valid);
     plan.checkpoint = arguments.checkpoint.as_deref();
     plan.resume = arguments.resume;
-    let (model, history) = fit(Model::init(&spec, seed)?, plan)
-        .map_err(|e| of_training(e, arguments.checkpoint.as_deref()))?;
+    let (model, history) =
+        fit(Model::init(&spec, seed)?, plan).map_err(|e| of_training(e, arguments.checkpoint.as_deref()))?;
 
     let made_by = serde_json::json!([config, spec, class_weights, threshold]);
     let provenance = Provenance {

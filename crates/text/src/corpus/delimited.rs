@@ -327,9 +327,10 @@ fn hint(column: &Column, first: &[u8], delimiter: u8) -> String {
         let mut fields = first.split(|&b| b == by).map(|field| field.trim_ascii());
         match column {
             Column::Index(i) => first.split(|&b| b == by).count() > *i,
-            Column::Name(name) => {
-                fields.any(|field| field.strip_prefix(b"\"").and_then(|f| f.strip_suffix(b"\"")).unwrap_or(field) == name.as_bytes())
-            }
+            Column::Name(name) => fields.any(|field| {
+                field.strip_prefix(b"\"").and_then(|f| f.strip_suffix(b"\"")).unwrap_or(field)
+                    == name.as_bytes()
+            }),
         }
     };
     let others = [(b';', ";"), (b'\t', "\\t"), (b'|', "|"), (b',', ",")];
