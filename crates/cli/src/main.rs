@@ -41,6 +41,7 @@ fn main() -> ExitCode {
         Command::Inspect(inspect) => commands::inspect::inspect(inspect),
         Command::Model(ModelCommand::Summary(summary)) => commands::inspect::summary(summary),
         Command::Techniques(techniques) => commands::techniques::techniques(techniques),
+        Command::NewRecipe(new) => commands::new_recipe::new_recipe(&new),
         Command::Completions(completions) => commands::generated::completions(&completions),
         Command::Man(man) => commands::generated::man(&man),
         Command::Rss(rss) => commands::bench::rss(rss),

@@ -32,13 +32,13 @@ pub(crate) fn train(arguments: Train) -> anyhow::Result<()> {
         outputs: None,
         template: Spec::Mlp(MlpSpec::new(1, &widths(&arguments.hidden)?, 1, arguments.dropout)),
     };
+    let (backend, _) = data::compute(&arguments.compute)?;
     let prepared = data::labelled(&arguments.labelled, &arguments.splits, encoder, class_weights.clone())?;
     if let Some(threshold) = threshold {
         threshold.check(&prepared.valid).map_err(refuse)?;
     }
     let seen = say_coverage(&prepared);
     let spec = prepared.spec(&network).map_err(refuse)?;
-    let (backend, _) = data::compute(&arguments.compute)?;
     let progress = Progress::start(None)?;
 
     let seed = Seed(arguments.seed);

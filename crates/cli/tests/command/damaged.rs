@@ -89,7 +89,8 @@ fn nothing_of_a_file_reaches_the_terminal_as_it_is() {
 fn answers_are_numbers_or_there_are_none() {
     let (world, parts) = trained();
     let huge = 3.3e38_f32.to_le_bytes().repeat(8);
-    let bad = parts.over("output.weight.values", &huge).over("hidden.0.bias", &9e30_f32.to_le_bytes().repeat(8));
+    let bad =
+        parts.over("output.weight.values", &huge).over("hidden.0.bias", &9e30_f32.to_le_bytes().repeat(8));
     world.write("bad.safetensors", bad.bytes());
     for ask in [&ASK[..], &["predict", "bad.safetensors", "--json", "bru1"]] {
         let done = world.run(ask, b"");
@@ -133,7 +134,8 @@ fn small_files_take_little_memory() {
 fn a_file_that_grows_a_hundredfold_is_refused() {
     let (world, mut parts) = trained();
     // A code of four bits for eight outputs: 32 bytes in memory for half a byte, of 1,061,158,912 in all.
-    let (inputs, hidden) = (parts.header["hidden.0.weight.values"]["shape"][0].as_u64().unwrap(), 1_u64 << 20);
+    let (inputs, hidden) =
+        (parts.header["hidden.0.weight.values"]["shape"][0].as_u64().unwrap(), 1_u64 << 20);
     assert!((20..256).contains(&inputs), "{inputs}");
     let scheme = json!({"values": {"codebook": {"width": 8, "bits": 4}}, "index": "full"});
     let tensors: [(&str, &str, Value, u64); 6] = [

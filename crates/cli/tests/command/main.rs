@@ -18,6 +18,8 @@ mod resume;
 mod signals;
 #[cfg(unix)]
 mod stopped;
+mod unicode;
+mod verdicts;
 mod world;
 #[cfg(unix)]
 mod written;

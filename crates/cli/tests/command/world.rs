@@ -61,7 +61,11 @@ impl World {
         let program = env!("CARGO_BIN_EXE_nlpress");
         let mut command = Command::new("sh");
         // What is mapped and never touched (stacks of threads, the program itself) counts too: some 100 MB.
-        let limit = if cfg!(target_os = "linux") { format!("ulimit -v {};", kilobytes + 200_000) } else { String::new() };
+        let limit = if cfg!(target_os = "linux") {
+            format!("ulimit -v {};", kilobytes + 200_000)
+        } else {
+            String::new()
+        };
         command.args(["-c", &format!("{limit} exec \"$0\" \"$@\""), program]);
         command.args(arguments).current_dir(self.folder.path()).env_remove("RUST_LOG");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -179,7 +183,9 @@ fn gather(root: &Path, folder: &Path, files: &mut BTreeMap<String, Vec<u8>>) {
             gather(root, &path, files);
         } else {
             let name = path.strip_prefix(root).unwrap().display().to_string();
-            files.insert(name, std::fs::read(&path).unwrap());
+            // Reading a pipe would wait for a writer.
+            let bytes = if path.is_file() { std::fs::read(&path).unwrap() } else { Vec::new() };
+            files.insert(name, bytes);
         }
     }
 }

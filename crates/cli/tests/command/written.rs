@@ -59,7 +59,12 @@ fn what_is_no_regular_file_is_never_replaced() {
     symlink("fifo", world.path("to-fifo")).unwrap();
     let mut targets = vec!["fifo", "socket", "to-fifo"];
     // A device of our own, where we may make one: never that of the machine.
-    if Command::new("mknod").arg(world.path("null")).args(["c", "1", "3"]).output().is_ok_and(|o| o.status.success()) {
+    if Command::new("mknod")
+        .arg(world.path("null"))
+        .args(["c", "1", "3"])
+        .output()
+        .is_ok_and(|o| o.status.success())
+    {
         targets.push("null");
     }
     for target in targets {
