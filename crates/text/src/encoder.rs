@@ -437,7 +437,8 @@ impl Encoder {
     /// stranger, and nothing in them is believed unchecked.
     pub fn from_parts(description: &serde_json::Value, blob: &[u8]) -> Result<Self, TextError> {
         let Description { version, mut config, documents, stop_words } =
-            Description::deserialize(description).map_err(|e| TextError::Description(e.to_string()))?;
+            Description::deserialize(description)
+                .map_err(|e| TextError::Description(nlpress_core::shown::message(e)))?;
         if !(1..=VERSION).contains(&version) {
             return Err(TextError::Description(format!(
                 "version {version}, this build reads 1 to {VERSION}"
