@@ -17,6 +17,9 @@ use crate::outcome::{of_training, refuse, say, sort, tell};
 use crate::progress::Progress;
 use crate::tokens;
 
+/// From this share of the most frequent class on, weights of classes are worth a hint.
+const IMBALANCED: f64 = 0.7;
+
 pub(crate) fn train(arguments: Train) -> anyhow::Result<()> {
     check_outputs(&arguments)?;
     let config = config(&arguments)?;
@@ -113,7 +116,8 @@ pub(crate) fn train(arguments: Train) -> anyhow::Result<()> {
         let majority = escaped(&labels[majority as usize]);
         say!("always saying \"{majority}\" would have an accuracy of {:.2} %", 100.0 * share);
         if let Some(label) = only {
-            say!("it predicts one class only: \"{}\"; --class-weights balanced may help", escaped(label));
+            let remedy = if share >= IMBALANCED { "; --class-weights balanced may help" } else { "" };
+            say!("it predicts one class only: \"{}\"{remedy}", escaped(label));
         }
     }
     Ok(())
