@@ -184,19 +184,9 @@ fn a_rare_class_is_told_weighed_and_cut_for() {
     let world = World::new();
     world.write("t.csv", imbalanced());
     let train = |more: &[&str]| {
-        let plain = [
-            "train",
-            "--data",
-            "t.csv",
-            "--out",
-            "a.safetensors",
-            "--hidden",
-            "8",
-            "--epochs",
-            "6",
-            "--json",
-        ];
-        world.json(&[&plain[..], more].concat())
+        let plain = ["train", "--data", "t.csv", "--out", "a.safetensors", "--json", "--hidden", "none"];
+        let how = ["--epochs", "20", "--learning-rate", "0.01", "--vocabulary", "60"];
+        world.json(&[&plain[..], &how, more].concat())
     };
     let spam = |found: &Value| found["classes"][1]["recall"].as_f64().unwrap();
     let trained = train(&[]);
@@ -259,7 +249,8 @@ fn weights_and_thresholds_that_do_not_fit_are_refused_before_training() {
         };
         world.refuses(&arguments, b"", &[says]);
     }
-    world.write("three.csv", "text,label\n".to_owned() + &"a b,x\nc d,y\ne f,z\n".repeat(30));
+    let rows = (0..90).map(|n| format!("a{n} b,{}\n", ["x", "y", "z"][n % 3]));
+    world.write("three.csv", "text,label\n".to_owned() + &rows.collect::<String>());
     world.refuses(
         &["train", "--data", "three.csv", "--out", "b.safetensors", "--threshold", "0.3"],
         b"",
