@@ -228,6 +228,54 @@ fn a_rare_class_is_told_weighed_and_cut_for() {
 }
 
 #[test]
+fn a_recipe_weighs_classes_and_every_row_has_a_threshold_of_its_own() {
+    let world = World::new();
+    world.write("t.csv", imbalanced());
+    let recipe = |train: &str| {
+        format!(
+            "schema = 1\nmodel = {{ network = {{ mlp = {{}} }} }}\n\
+             data = {{ files = 't.csv', encoder = {{ vocabulary = 60 }} }}\n\
+             controls = {{ linear = false, more_epochs = 0, student = [] }}\n\
+             train = {{ epochs = 20, learning_rate = 0.01{train} }}\n\
+             [[variants]]\nid = 'int4'\nsteps = [{{ use = 'quant.int4' }}]\n"
+        )
+    };
+    let run = |out: &str| world.does(&["run", "r.toml", "--out", out]);
+    let manifest = |file: &str| world.json(&["inspect", file, "--json"])["manifest"].clone();
+    let spam = |file: &str| {
+        world.json(&["eval", file, "--data", "t.csv", "--json"])["classes"][1]["recall"].as_f64().unwrap()
+    };
+    let row = |out: &str, row: &str| format!("{out}/artifacts/{row}.0.safetensors");
+    world.write("r.toml", recipe(""));
+    run("plain");
+    assert!(manifest(&row("plain", "teacher")).get("threshold").is_none());
+    assert_eq!(spam(&row("plain", "teacher")), 0.0);
+    world.write("r.toml", recipe(", class_weights = { spam = 49 }"));
+    run("weighed");
+    assert!(spam(&row("weighed", "teacher")) > 0.5 && spam(&row("weighed", "int4")) > 0.5);
+    world.write("r.toml", recipe(", threshold = 'balanced-accuracy'"));
+    run("cut");
+    for id in ["teacher", "int4"] {
+        let threshold = manifest(&row("cut", id))["threshold"].as_f64().unwrap();
+        assert!(threshold > 0.0 && threshold < 0.5 && spam(&row("cut", id)) > 0.5, "{id}: {threshold}");
+    }
+    let report: Value = serde_json::from_slice(&world.read("cut/report.json")).unwrap();
+    assert!(report["rows"][0]["notes"].to_string().contains("balanced-accuracy"), "{report}");
+    // A run that starts from an artifact with a threshold decides where that does.
+    let start =
+        recipe("").replace("{ network = { mlp = {} } }", "{ path = 'cut/artifacts/teacher.0.safetensors' }");
+    world.write("r.toml", start);
+    run("started");
+    let threshold = |file: &str| manifest(file)["threshold"].clone();
+    assert_eq!(threshold(&row("started", "int4")), threshold(&row("cut", "teacher")));
+
+    for (bad, says) in [(", threshold = 'f0'", "r.toml:5"), (", class_weights = { other = 2 }", "other")] {
+        world.write("r.toml", recipe(bad));
+        world.refuses(&["run", "r.toml", "--out", "bad"], b"", &["r.toml", says]);
+    }
+}
+
+#[test]
 fn weights_and_thresholds_that_do_not_fit_are_refused_before_training() {
     let world = World::new();
     let train = |more: &[&'static str]| {
