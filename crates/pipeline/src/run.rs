@@ -379,7 +379,7 @@ mod tests {
     use super::*;
     use nlpress_core::BackendKind;
     use nlpress_model::{MlpSpec, Model, SiteId, Weight};
-    use nlpress_packed::{Grid, Index, Matrix, Per, Scales, Scheme};
+    use nlpress_packed::{Grid, Index, Matrix, Per, Scales, Scheme, Values};
 
     #[test]
     fn a_row_fails_alone_unless_the_machine_or_the_user_says_stop() {
