@@ -28,5 +28,5 @@ pub use plan::Plan;
 pub use prepared::{DataError, Prepared};
 pub use recipe::{Recipe, RecipeError};
 pub use report::Report;
-pub use threshold::{Threshold, ThresholdError};
 pub use run::{RunError, RunOptions, plan_of, run};
+pub use threshold::{Threshold, ThresholdError};

@@ -183,7 +183,8 @@ impl Workshop<'_> {
             let (model, _) = fit(fresh, plan)?;
             Ok(Work { model, features: None })
         };
-        let row = RowToMake { id: TEACHER, family: Family::Baseline, parent: None, technique: "train", written };
+        let row =
+            RowToMake { id: TEACHER, family: Family::Baseline, parent: None, technique: "train", written };
         self.row(&row, &make)
     }
 
@@ -191,9 +192,10 @@ impl Workshop<'_> {
     fn controls(&self) -> Result<Vec<Variant>, RunError> {
         let controls = &self.recipe.controls;
         let mut variants = Vec::new();
-        let mut add = |id: &str, kind: &'static Kind, technique: Box<dyn Technique>, settings: &dyn ToString| {
-            variants.push(control(id, kind, technique, settings.to_string()));
-        };
+        let mut add =
+            |id: &str, kind: &'static Kind, technique: Box<dyn Technique>, settings: &dyn ToString| {
+                variants.push(control(id, kind, technique, settings.to_string()));
+            };
         let train = &self.recipe.train;
         if controls.linear {
             let technique = Alone::new(Vec::new(), train.clone());
@@ -435,7 +437,8 @@ impl Copy {
 
 /// A control as a variant of one step.
 fn control(id: &str, kind: &'static Kind, technique: Box<dyn Technique>, settings: String) -> Variant {
-    let step = Step { kind, on: Selectors::everything(), technique, settings, file: None, max_drop: None, line: 0 };
+    let step =
+        Step { kind, on: Selectors::everything(), technique, settings, file: None, max_drop: None, line: 0 };
     Variant {
         id: id.into(),
         family: kind.family.into(),

@@ -196,8 +196,7 @@ pub(crate) enum Rounding {
 
 impl Rounding {
     pub(crate) fn of(outline: &Outline) -> Self {
-        let integers =
-            |form: Form| matches!(form, Form::Packed(Scheme { values: Values::Int(_), .. }));
+        let integers = |form: Form| matches!(form, Form::Packed(Scheme { values: Values::Int(_), .. }));
         if outline.sites.iter().any(|site| integers(site.form)) { Self::Integers } else { Self::Floats }
     }
 

@@ -165,7 +165,8 @@ fn fetched(name: &str, folder: &Path, options: &CorpusOptions) -> Result<Corpus,
         return Err(DataError::NotFetched { name: name.into(), folder: home.display().to_string() });
     }
     let at = |split: &str| Some(home.join(format!("{split}.jsonl"))).filter(|p| p.is_file()).map(Files::from);
-    let source = Source::Splits { train: home.join("train.jsonl").into(), valid: at("valid"), test: at("test") };
+    let source =
+        Source::Splits { train: home.join("train.jsonl").into(), valid: at("valid"), test: at("test") };
     let mut corpus = Corpus::read_for_training(&source, options)?;
     corpus.name = name.into();
     Ok(corpus)

@@ -338,7 +338,9 @@ impl Recipe {
     /// The files that the recipe names and that a run reads, each with what names it.
     pub fn reads(&self) -> Vec<(&'static str, &Path)> {
         let mut all: Vec<(&'static str, &Path)> = Vec::new();
-        all.extend(self.network.path.as_deref().map(|path| ("the artifact that the recipe starts from", path)));
+        all.extend(
+            self.network.path.as_deref().map(|path| ("the artifact that the recipe starts from", path)),
+        );
         let data = self.data.source.iter().flat_map(Source::paths);
         all.extend(data.map(|path| ("the data", path)));
         let files = self.variants.iter().flat_map(|v| &v.steps).filter_map(|s| s.file.as_deref());
@@ -349,11 +351,7 @@ impl Recipe {
     /// The names of the rows that a run makes, controls included.
     pub(crate) fn rows(&self) -> impl Iterator<Item = &str> {
         let Controls { linear, more_epochs, student } = &self.controls;
-        let controls = [
-            (*linear, LINEAR),
-            (*more_epochs > 0, MORE),
-            (!student.is_empty(), STUDENT),
-        ];
+        let controls = [(*linear, LINEAR), (*more_epochs > 0, MORE), (!student.is_empty(), STUDENT)];
         let controls = controls.into_iter().filter_map(|(is, id)| is.then_some(id));
         std::iter::once(TEACHER).chain(controls).chain(self.variants.iter().map(|v| v.id.as_str()))
     }
@@ -377,10 +375,8 @@ impl Recipe {
         let mut lines = Lines::default();
         let network = reader.network(raw.model, folder, &mut lines)?;
         let train = reader.train(raw.train, &mut lines)?;
-        let data = DataRecipe {
-            class_weights: train.class_weights,
-            ..reader.data(raw.data, folder, &mut lines)?
-        };
+        let data =
+            DataRecipe { class_weights: train.class_weights, ..reader.data(raw.data, folder, &mut lines)? };
         let mut variants = reader.chain(raw.steps)?;
         for variant in raw.variants {
             variants.push(reader.variant(variant)?);
@@ -536,8 +532,14 @@ impl<'a> Reader<'a> {
         let fit: toml::Table = table.into_iter().map(|(key, value)| (key, value.into_inner())).collect();
         Ok(Train {
             fit: toml::Value::Table(fit).try_into().map_err(|e| refuse(None, e))?,
-            class_weights: weights.map(toml::Value::try_into).transpose().map_err(|e| refuse(of_weights, e))?,
-            threshold: threshold.map(toml::Value::try_into).transpose().map_err(|e| refuse(of_threshold, e))?,
+            class_weights: weights
+                .map(toml::Value::try_into)
+                .transpose()
+                .map_err(|e| refuse(of_weights, e))?,
+            threshold: threshold
+                .map(toml::Value::try_into)
+                .transpose()
+                .map_err(|e| refuse(of_threshold, e))?,
         })
     }
 

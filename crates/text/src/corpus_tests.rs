@@ -89,8 +89,16 @@ fn every_fault_names_its_line() {
         ("jsonl", after(b"{\"text\":[],\"label\":2}"), "jsonl:2: column \"text\" holds an array"),
         ("jsonl", after(b"{\"text\":\" \",\"label\":2}"), "jsonl:2: empty text"),
         ("jsonl", after(b"{\"text\":\"a\",\"label\":\"\"}"), "jsonl:2: empty label"),
-        ("jsonl", after(b"{\"text\":\"a\",\"label\":1,\"text\":\"a\"}"), "jsonl:2: the object has the key \"text\" twice"),
-        ("jsonl", after(b"{\"text\":\"a\",\"l\\u0061bel\":1,\"label\":2}"), "jsonl:2: the object has the key \"label\" twice"),
+        (
+            "jsonl",
+            after(b"{\"text\":\"a\",\"label\":1,\"text\":\"a\"}"),
+            "jsonl:2: the object has the key \"text\" twice",
+        ),
+        (
+            "jsonl",
+            after(b"{\"text\":\"a\",\"l\\u0061bel\":1,\"label\":2}"),
+            "jsonl:2: the object has the key \"label\" twice",
+        ),
         ("jsonl", after(b"{\"text\":\"a\",\"label\":\"a\\tb\"}"), "jsonl:2: label \"a\\tb\" holds a tab"),
         ("jsonl", b"[{\"text\":\"a\",\n\"label\":null}]".into(), "jsonl:1: column \"label\" holds null"),
         ("csv", b"text,label\na,1\nb\n".into(), "csv:3: 1 fields where the first row has 2"),
@@ -98,11 +106,31 @@ fn every_fault_names_its_line() {
         ("csv", b"text,kind\na,1\n".into(), "csv:1: no column \"label\"; there are: text, kind"),
         ("csv", b"text,label\n\"a\nb\",1\n\xff,2\n".into(), "csv:4: not valid UTF-8"),
         ("csv", b"text,label\na,\n".into(), "csv:2: empty label"),
-        ("csv", b"label,text\na,b\nc,\"open\nd,e\n".into(), "csv:3: a quotation mark opens here and is not closed before"),
-        ("csv", b"label,text\na,b\nc,\"shut\"up\nd,e\n".into(), "csv:3: text after the closing quotation mark of a field:"),
-        ("csv", b"label,text\na,b\nc,\"open\nd,\"e\n".into(), "csv:4: text after the closing quotation mark of a field that opened on line 3"),
-        ("csv", b"text,label,label\na,1,2\n".into(), "csv:1: two columns are called label: give one by number (`--label-column 1`"),
-        ("csv", b"text,label\na,\"b\x1b[0m\"\n".into(), "csv:2: label \"b\\u{1b}[0m\" holds an escape character"),
+        (
+            "csv",
+            b"label,text\na,b\nc,\"open\nd,e\n".into(),
+            "csv:3: a quotation mark opens here and is not closed before",
+        ),
+        (
+            "csv",
+            b"label,text\na,b\nc,\"shut\"up\nd,e\n".into(),
+            "csv:3: text after the closing quotation mark of a field:",
+        ),
+        (
+            "csv",
+            b"label,text\na,b\nc,\"open\nd,\"e\n".into(),
+            "csv:4: text after the closing quotation mark of a field that opened on line 3",
+        ),
+        (
+            "csv",
+            b"text,label,label\na,1,2\n".into(),
+            "csv:1: two columns are called label: give one by number (`--label-column 1`",
+        ),
+        (
+            "csv",
+            b"text,label\na,\"b\x1b[0m\"\n".into(),
+            "csv:2: label \"b\\u{1b}[0m\" holds an escape character",
+        ),
         ("tsv", b"text\tlabel\n\t1\n".into(), "tsv:2: empty text"),
         ("ft", b"__label__a x\ny z\n".into(), "ft:2: no `__label__`"),
         ("ft", b"__label__a x\n__label__a __label__b y z\n".into(), "ft:2: 2 labels on one line"),
@@ -122,7 +150,9 @@ fn every_bad_row_is_counted_and_may_be_left_out() {
     };
     let jsonl: String = (1..=60).map(rows).collect();
     let said = read("jsonl", &jsonl).unwrap_err().to_string();
-    for part in ["3 of 60 rows", "jsonl:3:", "jsonl:7:", "jsonl:50:", "--skip-bad-rows 3", "skip_bad_rows = 3"] {
+    for part in
+        ["3 of 60 rows", "jsonl:3:", "jsonl:7:", "jsonl:50:", "--skip-bad-rows 3", "skip_bad_rows = 3"]
+    {
         assert!(said.contains(part), "{part:?} is not in {said:?}");
     }
     let skip = |n| CorpusOptions { skip_bad_rows: n, ..CorpusOptions::default() };
@@ -146,8 +176,14 @@ fn whole_numbers_are_one_label_in_every_format() {
     let hashes = [
         same("csv", "text,label\na,0.0\nb,1.0\nc,0\n"),
         same("tsv", "text\tlabel\na\t0\nb\t1.00\nc\t0.0\n"),
-        same("jsonl", "{\"text\":\"a\",\"label\":0.0}\n{\"text\":\"b\",\"label\":1}\n{\"text\":\"c\",\"label\":\"0.0\"}\n"),
-        same("json", "[{\"text\":\"a\",\"label\":-0.0},{\"text\":\"b\",\"label\":1.0},{\"text\":\"c\",\"label\":\"0\"}]"),
+        same(
+            "jsonl",
+            "{\"text\":\"a\",\"label\":0.0}\n{\"text\":\"b\",\"label\":1}\n{\"text\":\"c\",\"label\":\"0.0\"}\n",
+        ),
+        same(
+            "json",
+            "[{\"text\":\"a\",\"label\":-0.0},{\"text\":\"b\",\"label\":1.0},{\"text\":\"c\",\"label\":\"0\"}]",
+        ),
         same("ft", "__label__0.0 a\n__label__1 b\n__label__0 c\n"),
     ];
     assert!(hashes.iter().all(|hash| *hash == hashes[0]));
@@ -168,7 +204,12 @@ fn labels_are_composed() {
 #[test]
 fn line_ends_are_what_the_format_says() {
     let two = [("a b", "1"), ("c", "2")];
-    for csv in ["text,label\na b,1\nc,2", "text,label\r\na b,1\r\nc,2\r\n", "text,label\ra b,1\rc,2\r", "\r\n\r\ntext,label\r\n\r\na b,1\r\nc,2\r\n\r\n"] {
+    for csv in [
+        "text,label\na b,1\nc,2",
+        "text,label\r\na b,1\r\nc,2\r\n",
+        "text,label\ra b,1\rc,2\r",
+        "\r\n\r\ntext,label\r\n\r\na b,1\r\nc,2\r\n\r\n",
+    ] {
         assert_eq!(pairs(&read("csv", csv).unwrap()), two, "{csv:?}");
     }
     let quoted = read("csv", "text,label\r\n\"a\rb\",1\r\n\"c\r\nd\",2\r\n").unwrap();
@@ -191,20 +232,33 @@ fn quoted_fields_that_swallow_rows_are_told_and_texts_of_many_lines_are_not() {
     };
     // A stray quotation mark that another one closes: many rows, one row, columns in either order.
     for lost in [1, 2, 30] {
-        let csv = format!("label,text\n{}good,\"open\n{}bad,shut\"\n{}", rows(0, 20), rows(1, lost), rows(0, 20));
+        let csv =
+            format!("label,text\n{}good,\"open\n{}bad,shut\"\n{}", rows(0, 20), rows(1, lost), rows(0, 20));
         let told = notes(&csv);
         let range = format!(":22-{} ", 22 + lost);
-        assert!(told.len() == 1 && told[0].contains(&range) && told[0].contains("read like rows"), "{lost}: {told:?}");
+        assert!(
+            told.len() == 1 && told[0].contains(&range) && told[0].contains("read like rows"),
+            "{lost}: {told:?}"
+        );
     }
-    let turned: String = (0..20).map(|i| format!("word w{i},{}\n", if i % 2 == 0 { "good" } else { "bad" })).collect();
+    let turned: String =
+        (0..20).map(|i| format!("word w{i},{}\n", if i % 2 == 0 { "good" } else { "bad" })).collect();
     let told = notes(&format!("text,label\n{turned}\"open,good\nnext,bad\nthird\",good\n{turned}"));
     assert!(told.len() == 1 && told[0].contains(":22-24 "), "{told:?}");
     // One field of two lines among many of one.
     let told = notes(&format!("label,text\n{}good,\"two\nlines\"\n{}", rows(0, 100), rows(0, 100)));
-    assert!(told.len() == 1 && told[0].contains("hardly any other") && told[0].contains(":102-103 "), "{told:?}");
+    assert!(
+        told.len() == 1 && told[0].contains("hardly any other") && told[0].contains(":102-103 "),
+        "{told:?}"
+    );
     // Texts of several lines are ordinary in some files, whatever their commas.
     let many: String = (0..200)
-        .map(|i| format!("{},\"a line, with a comma\nand another, too\n\nw{i}\"\n", if i % 2 == 0 { "good" } else { "bad" }))
+        .map(|i| {
+            format!(
+                "{},\"a line, with a comma\nand another, too\n\nw{i}\"\n",
+                if i % 2 == 0 { "good" } else { "bad" }
+            )
+        })
         .collect();
     assert_eq!(notes(&format!("label,text\n{many}")), [""; 0]);
     assert_eq!(notes("label,text\ngood,\"one\ntwo\"\nbad,three\n"), [""; 0]);
@@ -214,21 +268,27 @@ fn quoted_fields_that_swallow_rows_are_told_and_texts_of_many_lines_are_not() {
 fn blank_lines_are_skipped_and_counted_as_lines() {
     let csv = read("csv", "\n\ntext,label\n\na,1\n   \nb\n").unwrap_err().to_string();
     assert!(csv.contains("csv:7: 1 fields"), "{csv}");
-    let json = read("json", "\n[\n\n{\"text\":\n\"a\",\"label\":1}\n,\n{\"text\":\"b\"}]\n\n").unwrap_err().to_string();
+    let json = read("json", "\n[\n\n{\"text\":\n\"a\",\"label\":1}\n,\n{\"text\":\"b\"}]\n\n")
+        .unwrap_err()
+        .to_string();
     assert!(json.contains("json:7: no column \"label\""), "{json}");
 }
 
 #[test]
 fn json_comes_in_arrays_lines_and_one_after_the_other() {
     let want = [("a, [b] \"c\" \\", "x"), ("d", "y")];
-    let (one, two) = (r#"{"text":"a, [b] \"c\" \\","label":"x","more":[{"text":"n"}]}"#, r#"{"label":"y","text":"d"}"#);
+    let (one, two) =
+        (r#"{"text":"a, [b] \"c\" \\","label":"x","more":[{"text":"n"}]}"#, r#"{"label":"y","text":"d"}"#);
     for (extension, content) in [
         ("jsonl", format!("{one}\n{two}")),
         ("json", format!("{one}\n{two}\n")),
         ("json", format!("[{one},{two}]")),
         ("jsonl", format!(" [\n{one} ,\n\n{two}\n]\n")),
         ("json", format!("{one}{two}")),
-        ("json", format!("\u{feff}[{}\n]", [one, two].join(",").replace(',', " ,\n ").replace("a ,\n ", "a,"))),
+        (
+            "json",
+            format!("\u{feff}[{}\n]", [one, two].join(",").replace(',', " ,\n ").replace("a ,\n ", "a,")),
+        ),
     ] {
         assert_eq!(pairs(&read(extension, &content).unwrap()), want, "{content}");
     }
@@ -237,7 +297,10 @@ fn json_comes_in_arrays_lines_and_one_after_the_other() {
         (format!("[{one}\n{two}]"), ":2: not a JSON object: in an array of objects: a comma is missing"),
         (format!("[{one},\n]"), ":2: not a JSON object: in an array of objects: a value is missing"),
         (format!("[,{one}]"), "a comma is missing, or one is too many"),
-        (format!("[{one},{two}]\n[{one}]"), ":2: not a JSON object: in an array of objects: text after the end"),
+        (
+            format!("[{one},{two}]\n[{one}]"),
+            ":2: not a JSON object: in an array of objects: text after the end",
+        ),
         ("[1,\"a\",null,[2]]".to_owned(), "4 of 4 rows"),
         ("{\"data\": []}".to_owned(), "no column \"text\"; there are: data"),
         ("}".to_owned(), "not a JSON object"),
@@ -250,7 +313,9 @@ fn json_comes_in_arrays_lines_and_one_after_the_other() {
 
 #[test]
 fn fasttext_lines_have_one_label() {
-    let corpus = read("ft", "__label__pos a  good film\n\nbad \t__label__neg film\r\n__label__pos x__label__y\n").unwrap();
+    let corpus =
+        read("ft", "__label__pos a  good film\n\nbad \t__label__neg film\r\n__label__pos x__label__y\n")
+            .unwrap();
     assert_eq!(pairs(&corpus), [("a  good film", "pos"), ("bad film", "neg"), ("x__label__y", "pos")]);
 }
 
@@ -263,7 +328,9 @@ fn compressed_files_are_read_and_bombs_are_not() {
         writer.write_all(content).unwrap();
         writer.finish().unwrap()
     };
-    let zst = |content: &[u8]| ruzstd::encoding::compress_to_vec(content, ruzstd::encoding::CompressionLevel::Fastest);
+    let zst = |content: &[u8]| {
+        ruzstd::encoding::compress_to_vec(content, ruzstd::encoding::CompressionLevel::Fastest)
+    };
     let skippable = b"\x50\x2a\x4d\x18\x03\x00\x00\x00abc";
     let halves = content.as_bytes().split_at(7);
     for (name, bytes) in [
@@ -300,10 +367,14 @@ fn other_encodings_are_read_when_named_and_named_when_not() {
     let latin: Vec<u8> = text.chars().map(|c| c as u8).collect();
     let wide: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
     let want = [("café très délicieux", "1"), ("naïve", "2")];
-    let with = |name: &str| CorpusOptions { encoding: Some(name.parse().unwrap()), ..CorpusOptions::default() };
+    let with =
+        |name: &str| CorpusOptions { encoding: Some(name.parse().unwrap()), ..CorpusOptions::default() };
     assert_eq!(pairs(&read_with("csv", &latin, &with("latin-1")).unwrap()), want);
     assert_eq!(pairs(&read_with("csv", &wide, &with("utf-16le")).unwrap()), want);
-    assert_eq!(pairs(&read_with("csv", &[b"\xff\xfe", &wide[..]].concat(), &CorpusOptions::default()).unwrap()), want);
+    assert_eq!(
+        pairs(&read_with("csv", &[b"\xff\xfe", &wide[..]].concat(), &CorpusOptions::default()).unwrap()),
+        want
+    );
     let said = message("csv", &latin, |_| {});
     assert!(said.contains("--encoding windows-1252"), "{said}");
     let said = message("csv", &wide, |_| {});
@@ -361,11 +432,19 @@ fn several_files_are_one() {
     assert_eq!(pairs(&corpus), [("a", "1"), ("b", "2"), ("c", "1")]);
     assert!(corpus.reading.notes[0].contains("none.csv has no documents"), "{:?}", corpus.reading.notes);
     let json = |text: &str| serde_json::from_str::<Source>(text);
-    assert_eq!(json("[\"a\", \"b\"]").unwrap(), Source::One(Files::several(vec!["a".into(), "b".into()]).unwrap()));
+    assert_eq!(
+        json("[\"a\", \"b\"]").unwrap(),
+        Source::One(Files::several(vec!["a".into(), "b".into()]).unwrap())
+    );
     assert!(json("{\"train\": [\"a\"], \"test\": \"b\"}").is_ok());
-    assert!(json("[]").is_err() && json("{\"train\": [\"a\"], \"tset\": \"b\"}").is_err() && json("7").is_err());
+    assert!(
+        json("[]").is_err() && json("{\"train\": [\"a\"], \"tset\": \"b\"}").is_err() && json("7").is_err()
+    );
     let twice = Source::Splits { train: "-".into(), valid: Some("-".into()), test: None };
-    assert!(matches!(Corpus::read(&twice, &CorpusOptions::default()), Err(TextError::Setting { setting: "files", .. })));
+    assert!(matches!(
+        Corpus::read(&twice, &CorpusOptions::default()),
+        Err(TextError::Setting { setting: "files", .. })
+    ));
 }
 
 #[test]
@@ -381,7 +460,11 @@ fn a_split_without_a_file_is_taken_from_training() {
     let source = Source::Splits { train, valid: None, test: Some(test) };
     let corpus = Corpus::read_for_training(&source, &CorpusOptions::default()).unwrap();
     assert_eq!((corpus.train.len(), corpus.valid.len(), corpus.test.len()), (160, 20, 20));
-    assert!(corpus.reading.notes[0].contains("no file was given for valid (20 documents)"), "{:?}", corpus.reading.notes);
+    assert!(
+        corpus.reading.notes[0].contains("no file was given for valid (20 documents)"),
+        "{:?}",
+        corpus.reading.notes
+    );
     assert!(Corpus::read(&source, &CorpusOptions::default()).unwrap().valid.is_empty());
 }
 
@@ -399,7 +482,8 @@ fn documents_in_two_splits_are_counted() {
         test: Some(csv("test.csv", "a film,1\nA FILM ,2\ncafe\u{301},1\nC,1\ne,2\n")),
     };
     let corpus = Corpus::read(&source, &CorpusOptions::default()).unwrap();
-    let overlap = |with| Overlap { split: "test", with, documents: if with == "train" { 3 } else { 1 }, of: 5 };
+    let overlap =
+        |with| Overlap { split: "test", with, documents: if with == "train" { 3 } else { 1 }, of: 5 };
     assert_eq!(corpus.reading.overlap, [overlap("train"), overlap("valid")]);
     assert!(corpus.reading.notes[0].contains("3 of 5 test documents"), "{:?}", corpus.reading.notes);
 }
@@ -413,7 +497,10 @@ fn scoring_takes_what_there_is() {
     let scoring = Scoring::read(&files, &CorpusOptions::default()).unwrap();
     assert_eq!((scoring.labels.len(), scoring.documents.len(), scoring.places[1].line), (1, 2, 3));
     let texts = Texts::read(&files, &CorpusOptions::default(), Some(&Column::Name("id".into()))).unwrap();
-    assert_eq!((texts.texts, texts.ids), (vec!["b".to_owned(), "a".into()], vec!["7".to_owned(), "8".into()]));
+    assert_eq!(
+        (texts.texts, texts.ids),
+        (vec!["b".to_owned(), "a".into()], vec!["7".to_owned(), "8".into()])
+    );
     fs::write(&path, "text\n").unwrap();
     assert!(matches!(Scoring::read(&files, &CorpusOptions::default()), Err(TextError::MissingColumn { .. })));
     fs::write(&path, "text,label\n").unwrap();
@@ -433,7 +520,10 @@ fn limits_hold() {
     assert_eq!(message("csv", csv.as_bytes(), line), "csv:3: line longer than the limit of 50 bytes");
     let open = format!("text,label\n\"{}", "x,\n".repeat(100_000));
     let said = message("csv", open.as_bytes(), line);
-    assert!(said.starts_with("csv:2: a quotation mark opens here and is not closed within 50 bytes"), "{said}");
+    assert!(
+        said.starts_with("csv:2: a quotation mark opens here and is not closed within 50 bytes"),
+        "{said}"
+    );
     let file = |o: &mut CorpusOptions| o.max_file_bytes = 20;
     assert_eq!(message("csv", csv.as_bytes(), file), "csv: larger than the limit of 20 bytes");
     let ids: String = (0..=MAX_CLASSES).map(|i| format!("x,{i}\n")).collect();
@@ -446,7 +536,9 @@ fn the_whole_is_checked() {
     assert!(
         matches!(read("csv", "text,label\na,1\nb,1\n"), Err(TextError::OneClass { label, .. }) if label == "1")
     );
-    for (extension, content) in [("csv", "text,label\n"), ("csv", ""), ("jsonl", "\n\n"), ("json", "[]"), ("ft", " \n")] {
+    for (extension, content) in
+        [("csv", "text,label\n"), ("csv", ""), ("jsonl", "\n\n"), ("json", "[]"), ("ft", " \n")]
+    {
         assert!(matches!(read(extension, content), Err(TextError::NoDocuments { .. })), "{extension}");
     }
     assert!(matches!(read("txt", "x"), Err(TextError::UnknownFormat { .. })));
@@ -459,7 +551,8 @@ fn the_whole_is_checked() {
     );
     let many: Vec<(String, String)> = (0..30).map(|i| (format!("t{i}"), format!("l{i:02}"))).collect();
     let unseen = Corpus::from_splits("m", &many[..2], &many[2..10], &many[10..]).unwrap_err().to_string();
-    for part in ["28 labels never occur", "valid:1: \"l02\" (valid)", "test:1: \"l10\" (test)", "and 8 more"] {
+    for part in ["28 labels never occur", "valid:1: \"l02\" (valid)", "test:1: \"l10\" (test)", "and 8 more"]
+    {
         assert!(unseen.contains(part), "{part:?} is not in {unseen:?}");
     }
     let missing = Source::One("nowhere.csv".into());
@@ -516,7 +609,10 @@ fn small_classes_train_and_too_small_corpora_say_what_they_need() {
     let corpus = Corpus::from_documents("m", &documents, SplitRule::default()).unwrap();
     assert_eq!((corpus.labels.len(), corpus.train.len()), (14, 492));
     let note = &corpus.reading.notes[0];
-    assert!(note.contains("12 classes have too few") && note.contains("rare00") && note.contains("rare11"), "{note}");
+    assert!(
+        note.contains("12 classes have too few") && note.contains("rare00") && note.contains("rare11"),
+        "{note}"
+    );
     let twenty = Corpus::from_documents("m", &documents[..20], SplitRule::default()).unwrap();
     assert_eq!((twenty.train.len(), twenty.valid.len(), twenty.test.len()), (16, 2, 2));
     let two = Corpus::from_documents("m", &documents[..2], SplitRule::default()).unwrap_err().to_string();
