@@ -18,11 +18,7 @@ use crate::error::{Place, TextError};
 /// Whole numbers up to here are exact in a double.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
-pub(super) fn read(
-    mut input: Input,
-    options: &CorpusOptions,
-    sink: &mut Sink<'_>,
-) -> Result<(), TextError> {
+pub(super) fn read(mut input: Input, options: &CorpusOptions, sink: &mut Sink<'_>) -> Result<(), TextError> {
     let mut bytes = Vec::new();
     if let Err(error) = input.bytes.read_to_end(&mut bytes) {
         return Err(input.failed(error));
@@ -32,7 +28,8 @@ pub(super) fn read(
     let reader = SerializedFileReader::new(bytes::Bytes::from(bytes)).map_err(|e| bad(e.to_string()))?;
     let schema = reader.metadata().file_metadata().schema();
     let text = find(schema, &options.text, Place::new(&file, 1))?;
-    let other = sink.other.column().map(|(column, _)| find(schema, column, Place::new(&file, 1))).transpose()?;
+    let other =
+        sink.other.column().map(|(column, _)| find(schema, column, Place::new(&file, 1))).transpose()?;
     let fields: Vec<TypePtr> = [Some(&text), other.as_ref()].into_iter().flatten().cloned().collect();
     let projection = Type::group_type_builder(schema.name()).with_fields(fields).build();
     let projection = projection.map_err(|e| bad(e.to_string()))?;
@@ -44,7 +41,8 @@ pub(super) fn read(
         let place = || Place::new(&file, line);
         let cell = |name: &str| row.get_column_iter().find(|(n, _)| *n == name).map(|(_, field)| field);
         let found = written(cell(text.name()), text.name(), true, false, place()).and_then(|text| {
-            let other = other.as_ref().map(|other| written(cell(other.name()), other.name(), false, id, place()));
+            let other =
+                other.as_ref().map(|other| written(cell(other.name()), other.name(), false, id, place()));
             Ok((text, other.transpose()?.unwrap_or_default()))
         });
         let (text, other) = match found {
@@ -91,7 +89,9 @@ fn written<'f>(
     match field {
         Field::Str(text) => return Ok(Cow::Borrowed(text)),
         Field::Bytes(bytes) => {
-            return std::str::from_utf8(bytes.data()).map(Cow::Borrowed).map_err(|_| TextError::NotUtf8(place));
+            return std::str::from_utf8(bytes.data())
+                .map(Cow::Borrowed)
+                .map_err(|_| TextError::NotUtf8(place));
         }
         _ if text => {}
         Field::Bool(truth) => return number(truth),
@@ -129,7 +129,8 @@ mod tests {
 
     /// A file of texts, labels that may be null, and a column that is not asked for.
     fn file(texts: &[&str], labels: &[Option<f64>]) -> Vec<u8> {
-        let schema = "message schema { required int32 id; optional double label; required binary text (UTF8); }";
+        let schema =
+            "message schema { required int32 id; optional double label; required binary text (UTF8); }";
         let schema = Arc::new(parse_message_type(schema).unwrap());
         let mut bytes = Vec::new();
         let mut writer = SerializedFileWriter::new(&mut bytes, schema, Default::default()).unwrap();
@@ -169,7 +170,10 @@ mod tests {
     fn two_columns_are_read_and_null_rows_counted() {
         let bytes = file(&["a", "b", "c", "d"], &[Some(0.0), Some(1.0), None, Some(0.5)]);
         let said = read(&bytes, &CorpusOptions::default()).unwrap_err().to_string();
-        assert!(said.contains("2 of 4 rows") && said.contains("t.parquet:3: column \"label\" holds null"), "{said}");
+        assert!(
+            said.contains("2 of 4 rows") && said.contains("t.parquet:3: column \"label\" holds null"),
+            "{said}"
+        );
         let skip = CorpusOptions { skip_bad_rows: 2, ..CorpusOptions::default() };
         let corpus = read(&bytes, &skip).unwrap();
         assert_eq!((corpus.labels, corpus.train.len()), (vec!["0".to_owned(), "1".into()], 2));
