@@ -15,6 +15,9 @@ pub struct Artifact {
     pub layers: Vec<Layer>,
     /// Names of the classes: two for one output (the second is what the output speaks for), else one an output.
     pub labels: Vec<String>,
+    /// For a network of one output, the score above which the second class is the answer; one half where there is
+    /// none. Scores do not depend on it.
+    pub threshold: Option<f64>,
     /// How texts become feature rows.
     pub encoder: EncoderParts,
     /// Where the model came from.
@@ -81,7 +84,20 @@ impl Artifact {
                 Layer { id, matrix, bias }
             })
             .collect();
-        Ok(Self { outline, layers, labels, encoder, provenance })
+        Ok(Self { outline, layers, labels, threshold: None, encoder, provenance })
+    }
+
+    /// The same model, answering its second class where the score of it is greater than `threshold`.
+    ///
+    /// # Errors
+    /// [`ArtifactError::Threshold`] when it is not above 0 and below 1, or the network has not one output.
+    pub fn with_threshold(mut self, threshold: Option<f64>) -> Result<Self, ArtifactError> {
+        let outputs = self.outline.spec.outputs();
+        if let Some(value) = threshold.filter(|t| outputs != 1 || !(*t > 0.0 && *t < 1.0)) {
+            return Err(ArtifactError::Threshold { value, outputs });
+        }
+        self.threshold = threshold;
+        Ok(self)
     }
 }
 

@@ -122,6 +122,14 @@ pub enum ArtifactError {
         /// Labels needed.
         expected: usize,
     },
+    /// A threshold is not between 0 and 1, or there are not two classes of one output to decide between.
+    #[error("the threshold is {value} on {outputs} outputs, but it must be above 0 and below 1, on one output")]
+    Threshold {
+        /// The threshold.
+        value: f64,
+        /// Logits of the network.
+        outputs: usize,
+    },
     /// Two classes have the same label.
     #[error("label {0:?} is there twice")]
     LabelTwice(String),

@@ -22,6 +22,9 @@ pub struct Manifest {
     pub layouts: Vec<Layout>,
     /// Names of the classes, in the order of the scores.
     pub labels: Vec<String>,
+    /// The score above which the second of two classes is the answer, where it is not one half.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<f64>,
     /// How texts become feature rows.
     pub encoder: EncoderEntry,
     /// Where the model came from.
@@ -50,8 +53,12 @@ pub struct EncoderEntry {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Provenance {
-    /// SHA-256 of the recipe, in hexadecimal; empty when there was none.
+    /// SHA-256, in hexadecimal, of what the recipe says of this model and of those it was made from, in a canonical
+    /// form; empty when there was none.
     pub recipe_sha256: String,
+    /// SHA-256 of the artifact that the recipe started from, where there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_sha256: Option<String>,
     /// SHA-256 of the training data; empty when there was none.
     pub data_sha256: String,
     /// Seed of the run.
@@ -67,6 +74,7 @@ impl Default for Provenance {
     fn default() -> Self {
         Self {
             recipe_sha256: String::new(),
+            start_sha256: None,
             data_sha256: String::new(),
             seed: 0,
             technique: String::new(),

@@ -66,7 +66,8 @@ fn read(bytes: &[u8]) -> Result<Artifact, ArtifactError> {
         return Err(ArtifactError::Unknown(name.clone()));
     }
     let encoder = EncoderParts { config: manifest.encoder.config, blob };
-    Artifact::new(manifest.outline, layers, manifest.labels, encoder, manifest.provenance)
+    let artifact = Artifact::new(manifest.outline, layers, manifest.labels, encoder, manifest.provenance)?;
+    artifact.with_threshold(manifest.threshold)
 }
 
 /// The manifest and the tensors by name, their places checked against the bytes.

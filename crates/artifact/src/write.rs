@@ -65,6 +65,7 @@ impl Artifact {
             outline: self.outline.clone(),
             layouts: layouts.map(|l| Layout { site: l.id.clone(), scheme: l.matrix.scheme() }).collect(),
             labels: self.labels.clone(),
+            threshold: self.threshold,
             encoder: EncoderEntry { config: self.encoder.config.clone() },
             provenance: self.provenance.clone(),
         }

@@ -2,6 +2,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use nlpress::core::BackendKind;
+use nlpress::text::{Format, SplitRule, TextEncoding};
 use std::path::PathBuf;
 
 /// Makes text classifiers smaller and faster, and proves it.
@@ -9,7 +10,8 @@ use std::path::PathBuf;
 /// Start with `nlpress run recipes/article.toml`, or train on a file of your own:
 /// `nlpress train --data reviews.csv --out model.safetensors`, then `nlpress predict model.safetensors "a text"`.
 ///
-/// Exit codes: 0 done, 1 failed, 2 refused recipe or input, 130 stopped.
+/// Exit codes: 0 done; 1 failed, by training that diverges, a row that could not be made, or a machine that gives no
+/// more (a full or broken disk); 2 refused recipe, setting, input or place for output; 130 stopped.
 #[derive(Debug, Parser)]
 #[command(name = "nlpress", version, max_term_width = 100)]
 pub(crate) struct Arguments {
@@ -41,6 +43,10 @@ pub(crate) enum Command {
     Model(ModelCommand),
     /// Lists the techniques that a recipe can use, or explains one.
     Techniques(Techniques),
+    /// Prints a script that completes the command's words in a shell.
+    Completions(Completions),
+    /// Prints the manual page, or writes one page a command into a folder.
+    Man(Man),
     /// Prints the peak memory of a process that serves an artifact.
     #[command(hide = true)]
     Rss(Rss),
@@ -63,21 +69,54 @@ pub(crate) struct Compute {
     pub(crate) threads: Option<usize>,
 }
 
+/// How texts are cut into tokens.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Tokens")]
+pub(crate) struct Tokens {
+    /// Character n-grams of these lengths in place of words, for example `1-2` for Chinese.
+    #[arg(long, value_name = "MIN-MAX", conflicts_with_all = ["word_ngrams", "symbols", "stop_words", "boundaries"])]
+    pub(crate) ngrams: Option<String>,
+    /// Character n-grams begin and end within a word, with a space at either end.
+    #[arg(long, requires = "ngrams")]
+    pub(crate) within_words: bool,
+    /// Runs of so many neighbouring words, for example `1-2` for words and pairs of words.
+    #[arg(long, value_name = "MIN-MAX")]
+    pub(crate) word_ngrams: Option<String>,
+    /// Runs of symbols and punctuation marks such as `:)` are tokens, too; emoji always are.
+    #[arg(long)]
+    pub(crate) symbols: bool,
+    /// File of words that are no features, one a line.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) stop_words: Option<PathBuf>,
+    /// Where words end; `unicode` when neither this nor a recipe says anything.
+    #[arg(long, value_name = "WHERE")]
+    pub(crate) boundaries: Option<WordEnds>,
+}
+
+/// Where words end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum WordEnds {
+    /// Where Unicode says (UAX 29).
+    Unicode,
+    /// At white space alone, for text that was cut into words before.
+    Spaces,
+}
+
 /// Changes to a recipe.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Changes {
     /// Corpus in place of the recipe's: `embedded`, or one fetched by `cargo xtask data fetch`.
     #[arg(long, value_name = "NAME")]
     pub(crate) corpus: Option<String>,
-    /// File in place of the recipe's corpus (.jsonl, .csv or .tsv with the columns `text` and `label`).
+    /// File in place of the recipe's corpus, read as the recipe says (columns `text` and `label` unless it names
+    /// others). Given several times, the files are read as one.
     #[arg(long, value_name = "FILE", conflicts_with = "corpus")]
-    pub(crate) data: Option<PathBuf>,
+    pub(crate) data: Vec<PathBuf>,
     /// Folder with fetched corpora.
     #[arg(long, default_value = "data", value_name = "DIR")]
     pub(crate) data_dir: PathBuf,
-    /// Character n-grams of these lengths in place of words, for example `1-2` for Chinese.
-    #[arg(long, value_name = "MIN-MAX")]
-    pub(crate) ngrams: Option<String>,
+    #[command(flatten)]
+    pub(crate) tokens: Tokens,
     /// Repetitions with different seeds, in place of the recipe's.
     #[arg(long, value_name = "N")]
     pub(crate) seeds: Option<u32>,
@@ -123,33 +162,69 @@ pub(crate) struct Plan {
 #[derive(Clone, Debug, Args)]
 #[group(skip)]
 pub(crate) struct Labelled {
-    /// A file of labelled text: .jsonl, .csv or .tsv.
+    /// A file of labelled text: .csv, .tsv, .jsonl, .json or fastText's .ft, perhaps compressed (.gz, .zst), or `-` for
+    /// standard input. Given several times, the files are read as one.
     #[arg(long, value_name = "FILE", conflicts_with = "corpus")]
-    pub(crate) data: Option<PathBuf>,
+    pub(crate) data: Vec<PathBuf>,
     /// `embedded`, or the name of a corpus fetched by `cargo xtask data fetch`.
     #[arg(long, value_name = "NAME")]
     pub(crate) corpus: Option<String>,
     /// Folder with fetched corpora.
     #[arg(long, default_value = "data", value_name = "DIR")]
     pub(crate) data_dir: PathBuf,
-    /// Column of the text: a name, or a number from 0.
-    #[arg(long, default_value = "text", value_name = "COLUMN")]
-    pub(crate) text_column: String,
     /// Column of the label: a name, or a number from 0.
     #[arg(long, default_value = "label", value_name = "COLUMN")]
     pub(crate) label_column: String,
+    #[command(flatten)]
+    pub(crate) layout: Layout,
+}
+
+/// How the files of a command are written.
+#[derive(Clone, Debug, Args)]
+#[group(skip)]
+pub(crate) struct Layout {
+    /// Column of the text: a name, or a number from 0.
+    #[arg(long, default_value = "text", value_name = "COLUMN")]
+    pub(crate) text_column: String,
+    /// How the files are written, when their names do not tell: csv, tsv, jsonl, json, fasttext or parquet.
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) format: Option<Format>,
+    /// Encoding of the files: utf-8, utf-16le, utf-16be, latin-1, windows-1252, gbk, shift_jis, …; UTF-8, or what the
+    /// byte order mark says, when not given.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) encoding: Option<TextEncoding>,
     /// The CSV or TSV file has no header line; give columns by number.
     #[arg(long)]
     pub(crate) no_header: bool,
-    /// Character between fields, when it is not the usual one.
-    #[arg(long, value_name = "CHAR")]
+    /// Character between fields, when it is not the usual one; `\\t` is a tab.
+    #[arg(long, value_name = "CHAR", value_parser = delimiter)]
     pub(crate) delimiter: Option<char>,
+    /// Leave out up to this many rows that cannot be used (no text, no label, a wrong number of fields, …).
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(crate) skip_bad_rows: u64,
+}
+
+/// Which documents train, choose and score.
+#[derive(Clone, Debug, Args)]
+#[group(skip)]
+pub(crate) struct Splits {
+    /// A file of documents to choose between epochs by; taken from --data when not given.
+    #[arg(long, value_name = "FILE", requires = "data")]
+    pub(crate) valid: Vec<PathBuf>,
+    /// A file of documents to score on; taken from --data when not given.
+    #[arg(long, value_name = "FILE", requires = "data")]
+    pub(crate) test: Vec<PathBuf>,
+    /// Percentages of --data that train, validate and test.
+    #[arg(long, default_value = "80/10/10", value_name = "TRAIN/VALID/TEST", requires = "data")]
+    pub(crate) split: SplitRule,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Train {
     #[command(flatten)]
     pub(crate) labelled: Labelled,
+    #[command(flatten)]
+    pub(crate) splits: Splits,
     /// Where to write the artifact.
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
@@ -162,9 +237,8 @@ pub(crate) struct Train {
     /// Largest vocabulary.
     #[arg(long, default_value_t = 1000, value_name = "N")]
     pub(crate) vocabulary: usize,
-    /// Character n-grams of these lengths in place of words, for example `1-2` for Chinese.
-    #[arg(long, value_name = "MIN-MAX")]
-    pub(crate) ngrams: Option<String>,
+    #[command(flatten)]
+    pub(crate) tokens: Tokens,
     /// Passes over the training rows.
     #[arg(long, default_value_t = 10, value_name = "N")]
     pub(crate) epochs: u32,
@@ -180,6 +254,14 @@ pub(crate) struct Train {
     /// End after this many epochs without a better validation loss, and keep the best.
     #[arg(long, value_name = "EPOCHS")]
     pub(crate) patience: Option<u32>,
+    /// Weights of the classes in the loss: `balanced` for the inverse of their frequency, or `LABEL=WEIGHT,…`, where a
+    /// label that is not named weighs 1.
+    #[arg(long, value_name = "WEIGHTS")]
+    pub(crate) class_weights: Option<String>,
+    /// Where a model of two classes decides for the second: a score such as 0.3, or chosen on the validation documents
+    /// for `f1` (of the second class, in byte order), `macro-f1` or `balanced-accuracy`. The artifact keeps it.
+    #[arg(long, value_name = "AIM")]
+    pub(crate) threshold: Option<String>,
     /// Scale gradients down to this Euclidean norm.
     #[arg(long, value_name = "NORM", value_parser = finite)]
     pub(crate) clip_norm: Option<f64>,
@@ -210,20 +292,65 @@ pub(crate) enum Shape {
     Cosine,
 }
 
+/// A file of texts to answer.
+#[derive(Clone, Debug, Args)]
+#[group(skip)]
+pub(crate) struct Rows {
+    /// A file whose rows have a text each, in the formats that `train` reads; labels are not looked at. Given several
+    /// times, the files are read as one.
+    #[arg(long, value_name = "FILE", conflicts_with = "texts")]
+    pub(crate) data: Vec<PathBuf>,
+    /// Column to print before each answer: a name, or a number from 0.
+    #[arg(long, value_name = "COLUMN", requires = "data")]
+    pub(crate) id_column: Option<String>,
+    #[command(flatten)]
+    pub(crate) layout: Layout,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Predict {
     /// The artifact.
     pub(crate) artifact: PathBuf,
-    /// Texts; without any, every line of standard input is one.
+    /// Texts; without any, every line of standard input is one, and is answered as it comes.
     pub(crate) texts: Vec<String>,
+    #[command(flatten)]
+    pub(crate) rows: Rows,
+    /// Print so many classes a text, with their scores: the answer first, then by score.
+    #[arg(long, value_name = "K", value_parser = at_least_one, conflicts_with = "integers")]
+    pub(crate) top: Option<usize>,
+    /// Name no class whose score is below this: `-` stands in its place, null in JSON.
+    #[arg(long, value_name = "SCORE", value_parser = share, conflicts_with = "integers")]
+    pub(crate) threshold: Option<f32>,
+    /// Print how many tokens of the text the artifact knows. JSON always has it.
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) known: bool,
+    /// Print the N words that decided (5 when not given), with what each added to the logit of the class. Exact for
+    /// linear models, value times slope for hidden layers.
+    #[arg(
+        long,
+        value_name = "N",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "5",
+        value_parser = at_least_one,
+        conflicts_with = "integers"
+    )]
+    pub(crate) explain: Option<usize>,
+    /// Print the text, on one line, after its answer.
+    #[arg(long)]
+    pub(crate) with_text: bool,
+    /// Stop at the first line that is no text, in place of answering the others.
+    #[arg(long, conflicts_with_all = ["texts", "data"])]
+    pub(crate) strict: bool,
     /// Answer in integers alone, from counts of words to logits; every site needs integers of up to 8 bits and a
     /// fixed scale of its activations. What is printed beside the label is then the winning logit.
     #[arg(long)]
     pub(crate) integers: bool,
-    /// Print one JSON object a text, with all scores, or with all logits in integers.
+    /// Print one JSON object a text, with all scores (or with all logits in integers), the tokens and how many of them
+    /// are known.
     #[arg(long)]
     pub(crate) json: bool,
-    /// Threads to use.
+    /// Threads to use. Answers and their order do not depend on it.
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = threads)]
     pub(crate) threads: usize,
 }
@@ -234,16 +361,35 @@ pub(crate) struct Eval {
     pub(crate) artifact: PathBuf,
     #[command(flatten)]
     pub(crate) labelled: Labelled,
+    /// What happens to documents whose label the artifact does not know.
+    #[arg(long, default_value = "skip", value_name = "HOW")]
+    pub(crate) unknown_labels: UnknownLabels,
     /// Another artifact, to say how often the two agree.
     #[arg(long, value_name = "ARTIFACT")]
     pub(crate) against: Option<PathBuf>,
+    /// Write the documents that were classified wrongly into this file (.jsonl or .csv): text, label, prediction,
+    /// its score, and where the document stands.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) errors: Option<PathBuf>,
     /// Answer in integers alone, from counts of words to logits; every site needs integers of up to 8 bits and a
     /// fixed scale of its activations.
     #[arg(long)]
     pub(crate) integers: bool,
-    /// Print `{"quality": …}` as in report.json.
+    /// Print `{"quality": …}` as in report.json, and everything else that is found, as JSON.
     #[arg(long)]
     pub(crate) json: bool,
+    /// Threads to use; all processors when not given. Results do not depend on it.
+    #[arg(long, value_name = "N", value_parser = threads)]
+    pub(crate) threads: Option<usize>,
+}
+
+/// What happens to documents whose label the artifact does not know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum UnknownLabels {
+    /// They are counted and left out.
+    Skip,
+    /// They are counted as wrong.
+    Wrong,
 }
 
 #[derive(Debug, Args)]
@@ -294,14 +440,46 @@ pub(crate) struct Techniques {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// The shell.
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Man {
+    /// Folder for one page a command: nlpress.1, nlpress-run.1 and so on.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Rss {
     /// The artifact.
     pub(crate) artifact: PathBuf,
 }
 
+fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|n| *n > 0).ok_or_else(|| "it must be a number of 1 or more".into())
+}
+
+/// A number from 0 to 1.
+fn share(text: &str) -> Result<f32, String> {
+    text.parse().ok().filter(|x| (0.0..=1.0).contains(x)).ok_or_else(|| "it must be a number from 0 to 1".into())
+}
+
 /// A number that JSON can carry.
 fn finite(text: &str) -> Result<f64, String> {
     text.parse().ok().filter(|x: &f64| x.is_finite()).ok_or_else(|| "it must be a finite number".into())
+}
+
+/// One character, or the name of the tab, which is hard to type.
+fn delimiter(text: &str) -> Result<char, String> {
+    let mut characters = text.chars();
+    match (text, characters.next(), characters.next()) {
+        ("\\t" | "tab", ..) => Ok('\t'),
+        (_, Some(one), None) => Ok(one),
+        _ => Err("it must be one character, or \\t".into()),
+    }
 }
 
 fn threads(text: &str) -> Result<usize, String> {

@@ -3,11 +3,14 @@
 use nlpress::core::{Backend, files};
 use nlpress::pipeline::recipe::DataRecipe;
 use nlpress::pipeline::{Prepared, Recipe};
-use nlpress::text::corpus::Column;
-use nlpress::text::{Analyzer, Corpus, CorpusOptions, EncoderConfig, Source, SplitRule};
+use nlpress::text::corpus::{Column, Reading};
+use nlpress::text::{Corpus, CorpusOptions, EncoderConfig, Files, Scoring, Source, Texts};
+use nlpress::train::ClassWeights;
+use std::path::PathBuf;
 
-use crate::arguments::{Changes, Compute, Labelled};
-use crate::outcome::refuse;
+use crate::arguments::{Changes, Compute, Labelled, Layout, Rows, Splits};
+use crate::outcome::{refuse, tell};
+use crate::tokens;
 
 /// Documents a split of a quick run.
 const QUICK: usize = 300;
@@ -30,17 +33,16 @@ pub(crate) fn recipe(path: &std::path::Path, changes: &Changes) -> anyhow::Resul
         recipe.data.source = None;
         let limit = recipe.data.options.limit;
         recipe.data.options = CorpusOptions { limit, ..CorpusOptions::default() };
+        recipe.forget_data_lines();
         said.push(format!("corpus {corpus}"));
     }
-    if let Some(file) = &changes.data {
+    if let Some(files) = Files::several(changes.data.clone()) {
         recipe.data.corpus = None;
-        recipe.data.source = Some(Source::One(file.clone()));
+        recipe.data.source = Some(Source::One(files));
+        recipe.forget_data_lines();
         said.push("data".to_owned());
     }
-    if let Some(text) = &changes.ngrams {
-        recipe.data.encoder.analyzer = ngrams(text)?;
-        said.push(format!("ngrams {text}"));
-    }
+    said.extend(tokens::apply(&changes.tokens, &mut recipe.data.encoder)?);
     if let Some(seeds) = changes.seeds {
         if !(1..=100).contains(&seeds) {
             return Err(refuse(format!("--seeds is {seeds}, but it must be between 1 and 100")));
@@ -60,70 +62,100 @@ pub(crate) fn recipe(path: &std::path::Path, changes: &Changes) -> anyhow::Resul
 
 /// A recipe's data made ready.
 pub(crate) fn prepare(recipe: &Recipe, changes: &Changes) -> anyhow::Result<Prepared> {
-    Prepared::of(&recipe.data, &changes.data_dir).map_err(|e| refuse(format!("{}: {e}", recipe.path)))
+    let prepared = Prepared::of(&recipe.data, &changes.data_dir);
+    let prepared = prepared.map_err(|e| refuse(recipe.refuse_data(&e)))?;
+    say_read(&prepared.corpus);
+    Ok(prepared)
 }
 
 /// Labelled text for training.
-pub(crate) fn labelled(from: &Labelled, encoder: EncoderConfig) -> anyhow::Result<Prepared> {
-    let data = DataRecipe {
-        corpus: from.corpus.clone(),
-        source: from.data.clone().map(Source::One),
-        options: options(from)?,
-        encoder,
-    };
+pub(crate) fn labelled(
+    from: &Labelled,
+    splits: &Splits,
+    encoder: EncoderConfig,
+    class_weights: Option<ClassWeights>,
+) -> anyhow::Result<Prepared> {
+    let several = |paths: &[PathBuf]| Files::several(paths.to_vec());
+    let source = several(&from.data).map(|train| match (several(&splits.valid), several(&splits.test)) {
+        (None, None) => Source::One(train),
+        (valid, test) => Source::Splits { train, valid, test },
+    });
+    let options = CorpusOptions { split: splits.split, ..options(from)? };
+    let data = DataRecipe { corpus: from.corpus.clone(), source, options, encoder, class_weights };
     if data.corpus.is_none() && data.source.is_none() {
         return Err(refuse("give --data FILE or --corpus NAME"));
     }
-    Prepared::of(&data, &from.data_dir).map_err(refuse)
+    let prepared = Prepared::of(&data, &from.data_dir).map_err(refuse)?;
+    say_read(&prepared.corpus);
+    Ok(prepared)
 }
 
-/// Labelled text for scoring and timing: every document of a file, or the test split of a named corpus.
-pub(crate) fn documents(from: &Labelled, otherwise: Option<&str>) -> anyhow::Result<Corpus> {
-    let name = from.corpus.as_deref().or(if from.data.is_none() { otherwise } else { None });
+/// Labelled text for scoring and timing: every document of the files, or the test split of a named corpus.
+pub(crate) fn scoring(from: &Labelled, otherwise: Option<&str>) -> anyhow::Result<Scoring> {
     let options = options(from)?;
-    match (&from.data, name) {
-        (Some(path), _) => {
-            let split = SplitRule { train: 100, valid: 0, test: 0 };
-            let options = CorpusOptions { split, ..options };
-            let mut corpus = Corpus::read(&Source::One(path.clone()), &options).map_err(refuse)?;
-            corpus.test = std::mem::take(&mut corpus.train);
-            Ok(corpus)
+    if let Some(files) = Files::several(from.data.clone()) {
+        return Scoring::read(&files, &options).map_err(refuse);
+    }
+    match from.corpus.as_deref().or(otherwise) {
+        Some("embedded") => Scoring::of_test(Corpus::embedded().map_err(refuse)?).map_err(refuse),
+        Some(name) => {
+            let file = from.data_dir.join(name).join("test.jsonl");
+            let mut scoring = Scoring::read(&file.into(), &options).map_err(refuse)?;
+            scoring.name = name.into();
+            Ok(scoring)
         }
-        (None, Some("embedded")) => Corpus::embedded().map_err(refuse),
-        (None, Some(name)) => {
-            let home = from.data_dir.join(name);
-            let file = |split: &str| home.join(format!("{split}.jsonl"));
-            let source = Source::Splits { train: file("train"), valid: None, test: Some(file("test")) };
-            Corpus::read(&source, &CorpusOptions::default()).map_err(refuse)
-        }
-        (None, None) => Err(refuse("give --data FILE or --corpus NAME")),
+        None => Err(refuse("give --data FILE or --corpus NAME")),
     }
 }
 
-/// `1-2` as an analyzer of character n-grams.
-pub(crate) fn ngrams(text: &str) -> anyhow::Result<Analyzer> {
-    let bad = || refuse(format!("--ngrams is {text:?}, but it must be two lengths such as 1-2"));
-    let (min, max) = text.split_once('-').ok_or_else(bad)?;
-    let analyzer =
-        Analyzer::Characters { min: min.parse().map_err(|_| bad())?, max: max.parse().map_err(|_| bad())? };
-    analyzer.check().map_err(refuse)?;
-    Ok(analyzer)
+/// Texts to answer, where files were given.
+pub(crate) fn texts(from: &Rows) -> anyhow::Result<Option<Texts>> {
+    let options = layout(&from.layout);
+    let id = from.id_column.as_deref().map(column);
+    match Files::several(from.data.clone()) {
+        Some(files) => Ok(Some(Texts::read(&files, &options, id.as_ref()).map_err(refuse)?)),
+        None if options != CorpusOptions::default() => Err(refuse(
+            "--text-column, --format, --encoding, --no-header, --delimiter and --skip-bad-rows need --data FILE",
+        )),
+        None => Ok(None),
+    }
+}
+
+/// Says on standard error what was read for training.
+fn say_read(corpus: &Corpus) {
+    corpus.told().iter().for_each(|line| tell!("{line}"));
+}
+
+/// Says on standard error what reading found beside the documents.
+pub(crate) fn say_notes(reading: &Reading) {
+    reading.notes.iter().for_each(|text| tell!("note: {text}"));
 }
 
 fn options(from: &Labelled) -> anyhow::Result<CorpusOptions> {
-    let options = CorpusOptions {
-        text: column(&from.text_column),
-        label: column(&from.label_column),
-        header: !from.no_header,
-        delimiter: from.delimiter,
-        ..CorpusOptions::default()
-    };
-    if from.data.is_none() && options != CorpusOptions::default() {
-        return Err(refuse("--text-column, --label-column, --no-header and --delimiter need --data FILE"));
+    let options = CorpusOptions { label: column(&from.label_column), ..layout(&from.layout) };
+    if from.data.is_empty() && options != CorpusOptions::default() {
+        return Err(refuse(
+            "--text-column, --label-column, --format, --encoding, --no-header, --delimiter and --skip-bad-rows need \
+             --data FILE",
+        ));
     }
     Ok(options)
 }
 
-fn column(text: &str) -> Column {
+/// How files are read; the label's column is the usual one.
+pub(crate) fn layout(layout: &Layout) -> CorpusOptions {
+    CorpusOptions {
+        format: layout.format,
+        encoding: layout.encoding,
+        text: column(&layout.text_column),
+        header: !layout.no_header,
+        delimiter: layout.delimiter,
+        skip_bad_rows: layout.skip_bad_rows,
+        ..CorpusOptions::default()
+    }
+}
+
+/// A column by number, or else by name.
+pub(crate) fn column(text: &str) -> Column {
     text.parse().map_or_else(|_| Column::Name(text.into()), Column::Index)
 }

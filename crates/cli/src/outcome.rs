@@ -1,15 +1,26 @@
 //! Exit codes: 0 done, 1 failed, 2 refused recipe or input, 130 stopped.
+//!
+//! *Refused* is what the user can put right by giving something else: a recipe, a setting, a file that is not
+//! there or may not be read or written. *Failed* is what went wrong with the work: training that diverges, a row
+//! that could not be made, and errors of the machine, such as a disk that is full or broken.
 
 use nlpress::core::event::Stopped;
+use nlpress::core::files;
 use nlpress::pipeline::RunError;
 use nlpress::train::TrainError;
+use std::error::Error;
 use std::fmt;
-use std::io::{self, ErrorKind::BrokenPipe, Write};
+use std::io::{self, ErrorKind, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 /// Input that is refused: exit code 2.
 #[derive(Debug)]
 pub(crate) struct Refused(String);
+
+/// A command that was asked to stop, with what is left of its work: exit code 130.
+#[derive(Debug)]
+struct Halted(String);
 
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -17,52 +28,111 @@ impl fmt::Display for Refused {
     }
 }
 
-impl std::error::Error for Refused {}
+impl fmt::Display for Halted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "stopped on request; {}", self.0)
+    }
+}
+
+impl Error for Refused {}
+impl Error for Halted {}
 
 /// An error of the user's input.
 pub(crate) fn refuse(why: impl fmt::Display) -> anyhow::Error {
     Refused(why.to_string()).into()
 }
 
+/// An error that may be the user's or the machine's: refused, unless a cause of it is the machine's.
+pub(crate) fn sort(error: impl Error + Send + Sync + 'static) -> anyhow::Error {
+    let mut cause: Option<&(dyn Error + 'static)> = Some(&error);
+    while let Some(this) = cause {
+        if this.downcast_ref::<io::Error>().is_some_and(|e| !files::is_refusal(e)) {
+            return error.into();
+        }
+        cause = this.source();
+    }
+    refuse(error)
+}
+
+/// An error of a file, with its path.
+pub(crate) fn of_file(path: &Path, error: io::Error) -> anyhow::Error {
+    let text = format!("{}: {error}", path.display());
+    if !files::is_refusal(&error) { anyhow::Error::new(error).context(text) } else { refuse(text) }
+}
+
 /// An error of a run, sorted into refused, stopped and failed.
 pub(crate) fn of_run(error: RunError) -> anyhow::Error {
     match error {
+        RunError::Stopped(_) => Halted("what was written is whole, and --resume goes on from it".into()).into(),
         RunError::Recipe(_)
         | RunError::Data(_)
         | RunError::Ship(_)
+        | RunError::Threshold(_)
         | RunError::Measure(_)
-        | RunError::File(..) => refuse(error),
-        RunError::Stopped(stopped) => stopped.into(),
+        | RunError::Busy(_)
+        | RunError::File(..) => sort(error),
         other => other.into(),
     }
 }
 
-/// An error of training, sorted likewise.
-pub(crate) fn of_training(error: TrainError) -> anyhow::Error {
+/// An error of training, sorted likewise. A training that is stopped leaves its checkpoint, if it has one.
+pub(crate) fn of_training(error: TrainError, checkpoint: Option<&Path>) -> anyhow::Error {
     match error {
-        TrainError::Stopped(stopped) => stopped.into(),
-        TrainError::Checkpoint(..) | TrainError::Config(_) => refuse(error),
+        TrainError::Stopped(_) => Halted(match checkpoint {
+            Some(path) if path.exists() => {
+                format!("no artifact was written; --resume goes on from {}", path.display())
+            }
+            Some(path) => format!("nothing was written: no epoch had ended, so {} is not there", path.display()),
+            None => "nothing was written: with --checkpoint FILE, --resume can go on from the last epoch".into(),
+        })
+        .into(),
+        TrainError::Checkpoint(..) | TrainError::Write(..) | TrainError::Config(_) => sort(error),
         other => other.into(),
     }
 }
 
 /// Says what went wrong, and how the program ends.
 pub(crate) fn exit_code(done: anyhow::Result<()>) -> ExitCode {
-    let Err(error) = done else { return ExitCode::SUCCESS };
-    if error.downcast_ref::<Stopped>().is_some() {
-        eprintln!("stopped on request; what was written is whole, and --resume goes on from it");
+    // What standard output still holds would be lost in silence at the end of the process.
+    let flush = || Ok(io::stdout().flush().map_err(of_stdout)?);
+    let Err(error) = done.and_then(|()| flush()) else { return ExitCode::SUCCESS };
+    if let Some(halted) = error.downcast_ref::<Halted>() {
+        tell!("{halted}");
         return ExitCode::from(130);
     }
-    if error.chain().any(|e| e.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == BrokenPipe)) {
+    if error.downcast_ref::<Stopped>().is_some() {
+        tell!("stopped on request");
+        return ExitCode::from(130);
+    }
+    if error.chain().any(|e| e.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == ErrorKind::BrokenPipe)) {
         return ExitCode::SUCCESS; // whoever reads standard output has read enough
     }
-    eprintln!("error: {}", told(&error));
+    tell!("error: {}", told(&error));
     ExitCode::from(if error.downcast_ref::<Refused>().is_some() { 2 } else { 1 })
 }
 
 /// Writes to standard output, without the panic of `print!` when nobody reads it any more.
 pub(crate) fn print(text: fmt::Arguments<'_>) -> io::Result<()> {
-    io::stdout().write_fmt(text)
+    io::stdout().write_fmt(text).map_err(of_stdout)
+}
+
+pub(crate) fn of_stdout(error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("standard output: {error}"))
+}
+
+/// Writes a line to standard error, if it can be written: a full disk, a closed pipe or a lost terminal must not
+/// end hours of work. What a terminal would obey is escaped, because messages quote files.
+pub(crate) fn tell_line(text: fmt::Arguments<'_>) {
+    let mut line = String::new();
+    for c in text.to_string().chars() {
+        match c {
+            '\n' | '\t' => line.push(c),
+            c if c.is_control() => line.extend(c.escape_default()),
+            c => line.push(c),
+        }
+    }
+    line.push('\n');
+    let _ = io::stderr().write_all(line.as_bytes());
 }
 
 /// `println!` whose failure is an error of the command.
@@ -73,6 +143,12 @@ macro_rules! say {
     }};
 }
 pub(crate) use say;
+
+/// `eprintln!` whose failure is none.
+macro_rules! tell {
+    ($($text:tt)*) => { $crate::outcome::tell_line(format_args!($($text)*)) };
+}
+pub(crate) use tell;
 
 /// An error and its causes, each said once: many messages already hold their cause.
 fn told(error: &anyhow::Error) -> String {
@@ -85,4 +161,20 @@ fn told(error: &anyhow::Error) -> String {
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_of_the_machine_are_told_from_those_of_a_path() {
+        let raw = io::Error::from_raw_os_error;
+        let code = |error| exit_code(Err(error));
+        let path = Path::new("a/b");
+        assert_eq!(code(of_file(path, raw(28))), ExitCode::from(1));
+        assert_eq!(code(of_file(path, raw(13))), ExitCode::from(2));
+        assert_eq!(code(sort(RunError::File(path.into(), raw(5)))), ExitCode::from(1));
+        assert_eq!(code(sort(RunError::File(path.into(), raw(2)))), ExitCode::from(2));
+    }
 }

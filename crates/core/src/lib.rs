@@ -6,7 +6,8 @@
 //! - [`select`]: glob selectors over site names.
 //! - [`seed`]: named, independent streams of random numbers, so that results do not depend on scheduling.
 //! - [`fraction`]: a number proven to lie in `[0, 1]`.
-//! - [`files`]: files written beside and renamed, and their hashes.
+//! - [`files`]: files written beside and renamed, read within a limit, told apart before a command works; their hashes.
+//! - [`shown`]: text from files as it may be shown.
 //!
 //! This crate refuses to know what a network, a technique or an artifact is. It reaches burn only when a
 //! backend feature is on; the runtime that serves artifacts uses it with none.
@@ -18,6 +19,7 @@ pub mod fraction;
 pub mod measure;
 pub mod seed;
 pub mod select;
+pub mod shown;
 
 #[cfg(any(feature = "ndarray", feature = "flex", feature = "wgpu"))]
 pub use backend::Backend;

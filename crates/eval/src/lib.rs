@@ -1,6 +1,9 @@
 //! Scores anything that predicts.
 //!
 //! - [`quality`]: accuracy, macro-F1, negative log-likelihood and agreement from logits and labels.
+//! - [`classes`]: precision, recall and F1 by class, the confusion matrix, the majority class.
+//! - [`calibration`]: whether scores are probabilities.
+//! - [`threshold`]: where a binary model should decide.
 //! - [`interval`]: 95 % intervals of those numbers, and of the difference between two variants, by bootstrap.
 //! - [`speed`]: latencies and throughput of several subjects side by side, so that their ratio can be believed.
 //! - [`machine`]: the machine that the numbers were measured on.
@@ -8,14 +11,20 @@
 //! This crate refuses to know what it scores: logits and closures come in, numbers go out. It never prints,
 //! and it never turns a failed call or a logit that is no number into a score.
 
+pub mod calibration;
+pub mod classes;
 pub mod error;
 pub mod interval;
 pub mod machine;
 pub mod quality;
 pub mod speed;
+pub mod threshold;
 
+pub use calibration::Calibration;
+pub use classes::{ClassScore, Confusion, Mistake};
 pub use error::EvalError;
 pub use interval::{Bootstrap, Estimate, Quality};
 pub use machine::{Machine, peak_rss};
 pub use quality::Scores;
 pub use speed::{Outcome, Pace, Percentiles, Ratio, Subject, Times, Timing};
+pub use threshold::{Aim, Threshold};

@@ -3,6 +3,7 @@
 //! Logits are `[rows, outputs]`, row after row. One output is a binary classifier: class 1 when its logit is
 //! greater than 0. More outputs are one class each: the greatest wins, the first among equals.
 
+use crate::calibration::probabilities;
 use crate::error::{EvalError, check_length};
 
 /// How well logits match labels.
@@ -18,7 +19,7 @@ pub struct Scores {
     pub predictions: Vec<u32>,
     /// 1 for every row whose prediction is the label, 0 for the others.
     pub correct: Vec<f64>,
-    /// Negative log-likelihood of every row's label, in nats.
+    /// Negative log-likelihood of every row's label, in nats; rows whose label is no class are left out.
     pub row_nll: Vec<f64>,
 }
 
@@ -28,15 +29,51 @@ impl Scores {
     /// # Errors
     /// Nothing to score, lengths that do not match, a label outside the classes, a logit that is not finite.
     pub fn of(logits: &[f32], outputs: usize, labels: &[u32]) -> Result<Self, EvalError> {
-        let predictions = predict(logits, outputs)?;
-        check_length("labels", predictions.len(), labels.len())?;
+        Self::decided(predict(logits, outputs)?, logits, outputs, labels)
+    }
+
+    /// The same for a model that decides in a way of its own, such as by a threshold: `predictions` has the class
+    /// of every row.
+    ///
+    /// # Errors
+    /// As [`Scores::of`].
+    pub fn decided(
+        predictions: Vec<u32>,
+        logits: &[f32],
+        outputs: usize,
+        labels: &[u32],
+    ) -> Result<Self, EvalError> {
         let classes = outputs.max(2);
         let bad = |&(_, &label): &(usize, &u32)| label as usize >= classes;
         if let Some((row, &label)) = labels.iter().enumerate().find(bad) {
             return Err(EvalError::Label { row, label, classes });
         }
-        let row_nll: Vec<f64> =
-            logits.chunks_exact(outputs).zip(labels).map(|(row, &label)| negative_log(row, label)).collect();
+        Self::with_unknown(predictions, logits, outputs, labels)
+    }
+
+    /// The same where labels may lie outside the classes: a document of such a label is wrong, whatever was
+    /// predicted. No probability was given to its label, so [`row_nll`](Self::row_nll) has the other rows only.
+    ///
+    /// # Errors
+    /// Nothing to score, no label that is a class, lengths that do not match, a logit that is not finite.
+    pub fn with_unknown(
+        predictions: Vec<u32>,
+        logits: &[f32],
+        outputs: usize,
+        labels: &[u32],
+    ) -> Result<Self, EvalError> {
+        check_logits(logits, outputs)?;
+        check_length("labels", logits.len() / outputs, labels.len())?;
+        let classes = outputs.max(2);
+        let row_nll: Vec<f64> = logits
+            .chunks_exact(outputs)
+            .zip(labels)
+            .filter(|(_, label)| (**label as usize) < classes)
+            .map(|(row, &label)| negative_log(row, label))
+            .collect();
+        if row_nll.is_empty() {
+            return Err(EvalError::Empty("documents whose label is a class"));
+        }
         let correct = matches(&predictions, labels)?;
         Ok(Self {
             accuracy: mean(&correct),
@@ -54,14 +91,27 @@ impl Scores {
 /// # Errors
 /// No logits or no outputs, a broken last row, a logit that is not finite.
 pub fn predict(logits: &[f32], outputs: usize) -> Result<Vec<u32>, EvalError> {
+    check_logits(logits, outputs)?;
+    Ok(logits.chunks_exact(outputs).map(choose).collect())
+}
+
+/// Proves that there are whole rows of logits, all finite.
+fn check_logits(logits: &[f32], outputs: usize) -> Result<(), EvalError> {
     if outputs == 0 || logits.is_empty() {
         return Err(EvalError::Empty(if outputs == 0 { "outputs" } else { "logits" }));
     }
     check_length("logits", logits.len().next_multiple_of(outputs), logits.len())?;
-    if let Some(at) = logits.iter().position(|x| !x.is_finite()) {
-        return Err(EvalError::NotFinite { row: at / outputs, value: f64::from(logits[at]) });
+    match logits.iter().position(|x| !x.is_finite()) {
+        Some(at) => Err(EvalError::NotFinite { row: at / outputs, value: f64::from(logits[at]) }),
+        None => Ok(()),
     }
-    Ok(logits.chunks_exact(outputs).map(choose).collect())
+}
+
+/// The probability that one row of logits gives a class; 0 for one that it does not have.
+pub fn probability(logits: &[f32], class: u32) -> f64 {
+    let mut all = Vec::new();
+    probabilities(logits, &mut all);
+    all.get(class as usize).copied().unwrap_or(0.0)
 }
 
 /// 1 where `a` and `b` name the same class, 0 elsewhere: correctness when one of them is the labels.
@@ -222,6 +272,25 @@ mod tests {
         assert!(one.nll.is_finite() && one.nll > 1e38);
         let two = Scores::of(&[-3e38, 3e38], 2, &[1]).unwrap();
         assert_eq!(two.nll, 0.0);
+    }
+
+    #[test]
+    fn labels_that_are_no_class_are_wrong_and_have_no_likelihood() {
+        let (logits, labels) = ([2.0, -1.0, 0.5], [1, 7, 0]);
+        let s = Scores::with_unknown(vec![1, 0, 1], &logits, 1, &labels).unwrap();
+        assert_eq!((s.correct, s.row_nll.len()), (vec![1.0, 0.0, 0.0], 2));
+        // Class 1: 2·1/(2+1); classes 0 and 7 are never right.
+        assert!(near(s.macro_f1, (2.0 / 3.0) / 3.0), "{}", s.macro_f1);
+        assert!(Scores::decided(vec![1, 0, 1], &logits, 1, &labels).is_err());
+        let none = Scores::with_unknown(vec![1], &[2.0], 1, &[5]).unwrap_err().to_string();
+        assert_eq!(none, "no documents whose label is a class to score");
+    }
+
+    #[test]
+    fn a_threshold_changes_what_is_right_and_not_how_likely_it_is() {
+        let by_half = Scores::of(&[-0.5, -2.0], 1, &[1, 0]).unwrap();
+        let lower = Scores::decided(vec![1, 0], &[-0.5, -2.0], 1, &[1, 0]).unwrap();
+        assert_eq!((by_half.accuracy, lower.accuracy, by_half.nll), (0.5, 1.0, lower.nll));
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub struct Dataset {
     rows: Rows,
     labels: Vec<u32>,
     classes: usize,
+    class_weights: Vec<f64>,
 }
 
 impl Dataset {
@@ -32,7 +33,26 @@ impl Dataset {
         if let Some((row, label)) = labels.iter().enumerate().find(|(_, l)| **l as usize >= classes) {
             return bad(format!("row {row} has label {label}, but there are {classes} classes"));
         }
-        Ok(Self { rows, labels, classes })
+        Ok(Self { rows, labels, classes, class_weights: Vec::new() })
+    }
+
+    /// The same rows, each of which counts in a loss by the weight of its class. None at all: every class weighs 1.
+    ///
+    /// # Errors
+    /// [`ModelError::Data`] when there is not one positive number a class.
+    pub fn with_class_weights(mut self, weights: Vec<f64>) -> Result<Self, ModelError> {
+        let positive = |w: &f64| w.is_finite() && *w > 0.0;
+        if !weights.is_empty() && (weights.len() != self.classes || !weights.iter().all(positive)) {
+            let why = format!("the class weights are {weights:?}, but {} positive ones are needed", self.classes);
+            return Err(ModelError::Data(why));
+        }
+        self.class_weights = weights;
+        Ok(self)
+    }
+
+    /// The weight of each class; empty where all are 1.
+    pub fn class_weights(&self) -> &[f64] {
+        &self.class_weights
     }
 
     /// The feature rows.
@@ -74,7 +94,8 @@ impl Dataset {
             return Err(ModelError::Data(format!("row {i} does not exist: there are {} rows", self.len())));
         }
         let labels = indices.iter().map(|&i| self.labels[i]).collect();
-        Self::new(self.rows.select(indices), labels, self.classes)
+        let data = Self::new(self.rows.select(indices), labels, self.classes)?;
+        data.with_class_weights(self.class_weights.clone())
     }
 }
 
@@ -127,6 +148,17 @@ mod tests {
         assert!(data.select(&[3]).is_err());
         assert!(data.select(&[]).is_err());
         assert_eq!(Dataset::new(rows(1), vec![1], 2).unwrap().outputs(), 1);
+    }
+
+    #[test]
+    fn class_weights_are_one_a_class_and_go_with_the_rows() {
+        let data = Dataset::new(rows(3), vec![0, 1, 1], 2).unwrap();
+        assert!(data.class_weights().is_empty());
+        for bad in [vec![1.0], vec![1.0, 0.0], vec![1.0, f64::NAN], vec![1.0; 3]] {
+            assert!(data.clone().with_class_weights(bad).is_err());
+        }
+        let data = data.with_class_weights(vec![2.0, 0.5]).unwrap();
+        assert_eq!(data.select(&[1]).unwrap().class_weights(), [2.0, 0.5]);
     }
 
     #[test]

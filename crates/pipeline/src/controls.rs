@@ -97,7 +97,7 @@ fn whole(before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) {
     }
 }
 
-const MORE: Kind = Kind {
+pub(crate) const MORE: Kind = Kind {
     name: "train.more",
     family: Family::Train,
     summary: "goes on training without any compression: what the extra epochs alone would have given",
@@ -108,7 +108,7 @@ const MORE: Kind = Kind {
     parse: parse::<More>,
 };
 
-const ALONE: Kind = Kind {
+pub(crate) const ALONE: Kind = Kind {
     name: "train.alone",
     family: Family::Train,
     summary: "trains a fresh network of other hidden widths on the labels alone: the student without a teacher",

@@ -3,6 +3,22 @@
 use nlpress_technique::Kind;
 
 use crate::controls;
+use crate::report;
+
+/// The family that a row made by a technique is reported under.
+impl From<nlpress_technique::Family> for report::Family {
+    fn from(family: nlpress_technique::Family) -> Self {
+        use nlpress_technique::Family;
+        match family {
+            Family::Simplify => Self::Simplify,
+            Family::Clip => Self::Clip,
+            Family::Quantize => Self::Quantize,
+            Family::Distill => Self::Distill,
+            Family::Parallel => Self::Parallel,
+            Family::Train => Self::Control,
+        }
+    }
+}
 
 /// The kinds of all crates, in the order of the article's sections; controls last.
 pub fn all() -> impl Iterator<Item = &'static Kind> {
@@ -25,6 +41,13 @@ pub fn find(name: &str) -> Option<&'static Kind> {
 mod tests {
     use super::*;
     use std::collections::BTreeSet;
+
+    #[test]
+    fn a_family_is_reported_under_its_own_name() {
+        for kind in all() {
+            assert_eq!(report::Family::from(kind.family).name(), kind.family.to_string(), "{}", kind.name);
+        }
+    }
 
     #[test]
     fn names_are_unique_and_of_the_form_family_dot_method() {

@@ -10,8 +10,10 @@
 
 pub mod controls;
 pub mod features;
+mod identity;
 mod integers;
 pub mod kinds;
+mod lock;
 pub mod make;
 pub mod measure;
 pub mod plan;
@@ -20,9 +22,11 @@ pub mod recipe;
 pub mod report;
 pub mod run;
 pub mod ship;
+pub mod threshold;
 
 pub use plan::Plan;
 pub use prepared::{DataError, Prepared};
 pub use recipe::{Recipe, RecipeError};
 pub use report::Report;
+pub use threshold::{Threshold, ThresholdError};
 pub use run::{RunError, RunOptions, plan_of, run};

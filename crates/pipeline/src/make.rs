@@ -15,16 +15,24 @@ use nlpress_model::{Model, Network, Spec};
 use nlpress_technique::{Cx, Kind, StepError, Teacher, Technique};
 use nlpress_train::{Fit, TrainError, fit};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use crate::controls::{Alone, More};
+use crate::controls::{ALONE, Alone, MORE, More};
 use crate::features::{Features, Views, kept_of};
-use crate::plan::{Plan, selected};
+use crate::identity::Written;
+use crate::plan::selected;
 use crate::prepared::Prepared;
-use crate::recipe::{Recipe, Step, TEACHER, Variant};
+use crate::recipe::{self, LINEAR, Recipe, STUDENT, Step, TEACHER, Variant};
+use crate::report::{FailedRow, Family};
 use crate::run::{RunError, RunOptions};
 use crate::ship;
+use crate::threshold::Threshold;
+
+/// The files of the report.
+pub(crate) const REPORTS: [&str; 3] = ["report.json", "report.md", "report.html"];
 
 /// A row, made once for every repetition.
 #[derive(Debug)]
@@ -32,13 +40,22 @@ pub struct Made {
     /// Its name.
     pub id: String,
     /// Its family.
-    pub family: String,
+    pub family: Family,
     /// The row it started from.
     pub parent: Option<String>,
     /// Its steps, as text.
     pub technique: String,
     /// One for each repetition.
     pub copies: Vec<Copy>,
+}
+
+/// The rows of a run: those that were made, and those that were not.
+#[derive(Debug, Default)]
+pub(crate) struct Rows {
+    /// In the order of the plan; the teacher is always there.
+    pub(crate) made: Vec<Made>,
+    /// With the reason.
+    pub(crate) failed: Vec<FailedRow>,
 }
 
 /// A row of one repetition.
@@ -83,42 +100,81 @@ pub(crate) struct Work {
     pub(crate) features: Features,
 }
 
+/// What a run starts from in place of training.
+#[derive(Debug)]
+pub(crate) struct Start {
+    pub(crate) work: Work,
+    /// Hash of the artifact's file.
+    pub(crate) sha256: String,
+    /// Where the artifact decides between two classes, if not at one half.
+    pub(crate) threshold: Option<f64>,
+}
+
 /// The world in which rows are made.
 pub(crate) struct Workshop<'a> {
     pub recipe: &'a Recipe,
     pub prepared: &'a Prepared,
     pub views: &'a Views<'a>,
-    pub plan: &'a Plan,
     pub spec: &'a Spec,
-    pub start: Option<&'a Work>,
+    pub start: Option<&'a Start>,
+    /// Hash of the data.
+    pub data: String,
     pub options: &'a RunOptions<'a>,
     pub sink: &'a dyn Sink,
 }
 
 impl Workshop<'_> {
-    /// All rows: the teacher, the controls, the variants.
-    pub(crate) fn rows(&self) -> Result<Vec<Made>, RunError> {
-        let mut made: Vec<Made> = vec![self.teacher()?];
+    /// All rows: the teacher, the controls, the variants. A row that fails, or whose parent or teacher did, is left
+    /// out with the reason, and the others are made.
+    pub(crate) fn rows(&self) -> Result<Rows, RunError> {
+        let start = self.start.map(|start| start.sha256.as_str());
+        let mut written = Written::new(self.spec, (&self.recipe.train, self.threshold()), start);
+        let mut rows = Rows::default();
+        rows.made.push(self.teacher(&written)?);
+        let mut places = BTreeMap::from([(TEACHER.to_owned(), 0)]);
         for variant in self.controls()?.iter().chain(&self.recipe.variants) {
-            let row = self.variant(variant, &made)?;
-            made.push(row);
+            written.add(variant);
+            let place = |id: &String| places.get(id).copied();
+            let why = match (place(&variant.parent), place(&variant.teacher)) {
+                (Some(parent), Some(teacher)) => {
+                    match self.variant(variant, &rows.made[parent], &rows.made[teacher], &written) {
+                        Ok(row) => {
+                            places.insert(variant.id.clone(), rows.made.len());
+                            rows.made.push(row);
+                            continue;
+                        }
+                        Err(error) => error.of_one_row()?,
+                    }
+                }
+                (None, _) => format!("skipped: it starts from {}, which failed", variant.parent),
+                (_, None) => format!("skipped: it learns from {}, which failed", variant.teacher),
+            };
+            rows.failed.push(self.failed(&variant.id, why)?);
         }
-        Ok(made)
+        Ok(rows)
+    }
+
+    /// Where every row decides: as the recipe says, or else as the artifact that the run starts from.
+    fn threshold(&self) -> Option<Threshold> {
+        let of_start = self.start.and_then(|start| start.threshold).map(Threshold::Fixed);
+        self.recipe.threshold.or(of_start)
+    }
+
+    fn failed(&self, id: &str, why: String) -> Result<FailedRow, RunError> {
+        let failed = FailedRow { id: id.into(), why };
+        self.sink.say(&Event::Note { text: failed.to_string() })?;
+        Ok(failed)
     }
 
     /// How many rows times repetitions there are to make.
     pub(crate) fn total(&self) -> u64 {
-        let controls = &self.recipe.controls;
-        let extra = u64::from(controls.linear)
-            + u64::from(controls.more_epochs > 0)
-            + u64::from(!controls.student.is_empty());
-        (1 + extra + self.recipe.variants.len() as u64) * u64::from(self.recipe.seeds)
+        self.recipe.rows().count() as u64 * u64::from(self.recipe.seeds)
     }
 
-    fn teacher(&self) -> Result<Made, RunError> {
+    fn teacher(&self, written: &Written) -> Result<Made, RunError> {
         let make = |seed: Seed, _: &mut Journal| {
             if let Some(start) = self.start {
-                return Ok(start.clone());
+                return Ok(start.work.clone());
             }
             let fresh = Model::init(self.spec, seed).map_err(TrainError::from)?;
             let mut plan =
@@ -127,53 +183,59 @@ impl Workshop<'_> {
             let (model, _) = fit(fresh, plan)?;
             Ok(Work { model, features: None })
         };
-        self.row(TEACHER, "baseline", None, "train", &make)
+        let row = RowToMake { id: TEACHER, family: Family::Baseline, parent: None, technique: "train", written };
+        self.row(&row, &make)
     }
 
     /// The rows that keep everyone honest.
     fn controls(&self) -> Result<Vec<Variant>, RunError> {
         let controls = &self.recipe.controls;
         let mut variants = Vec::new();
-        let mut add = |name: &str, kind: &'static str, technique: Box<dyn Technique>| {
-            let Some(kind) = crate::kinds::find(kind) else { return };
-            variants.push(control(name, kind, technique));
+        let mut add = |id: &str, kind: &'static Kind, technique: Box<dyn Technique>, settings: &dyn ToString| {
+            variants.push(control(id, kind, technique, settings.to_string()));
         };
         let train = &self.recipe.train;
         if controls.linear {
-            add("control.linear", "train.alone", Box::new(Alone::new(Vec::new(), train.clone())));
+            let technique = Alone::new(Vec::new(), train.clone());
+            add(LINEAR, &ALONE, Box::new(technique), &json!({ "hidden": [], "fit": train }));
         }
         if controls.more_epochs > 0 {
             let more = train.clone().with_epochs(controls.more_epochs).map_err(TrainError::from)?;
-            add("control.more", "train.more", Box::new(More::new(more)));
+            let settings = json!({ "fit": &more });
+            add(recipe::MORE, &MORE, Box::new(More::new(more)), &settings);
         }
         if !controls.student.is_empty() {
-            add(
-                "control.student",
-                "train.alone",
-                Box::new(Alone::new(controls.student.clone(), train.clone())),
-            );
+            let settings = json!({ "hidden": &controls.student, "fit": train });
+            let technique = Alone::new(controls.student.clone(), train.clone());
+            add(STUDENT, &ALONE, Box::new(technique), &settings);
         }
         Ok(variants)
     }
 
-    fn variant(&self, variant: &Variant, made: &[Made]) -> Result<Made, RunError> {
-        let find = |id: &str| {
-            made.iter()
-                .find(|m| m.id == id)
-                .ok_or_else(|| RunError::Internal(format!("row {id} was not made")))
-        };
-        let (parent, teacher) = (find(&variant.parent)?, find(&variant.teacher)?);
+    fn variant(
+        &self,
+        variant: &Variant,
+        parent: &Made,
+        teacher: &Made,
+        written: &Written,
+    ) -> Result<Made, RunError> {
         let make = |seed: Seed, journal: &mut Journal| {
-            let nth = parent.copies.iter().position(|c| c.seed == seed.0).unwrap_or(0);
-            let mut work = parent.copies[nth].work();
+            let mut work = parent.copy(seed)?.work();
             for (i, step) in variant.steps.iter().enumerate() {
-                let seed = seed.derive(&variant.id).derive(&i.to_string());
-                work = self.step(variant, step, work, &teacher.copies[nth], seed, journal)?;
+                let derived = seed.derive(&variant.id).derive(&i.to_string());
+                work = self.step(variant, step, work, teacher.copy(seed)?, derived, journal)?;
             }
             Ok(work)
         };
         let technique = variant.steps.iter().map(|s| s.kind.name).collect::<Vec<_>>().join(" → ");
-        self.row(&variant.id, &variant.family, Some(&variant.parent), &technique, &make)
+        let row = RowToMake {
+            id: &variant.id,
+            family: variant.family,
+            parent: Some(&variant.parent),
+            technique: &technique,
+            written,
+        };
+        self.row(&row, &make)
     }
 
     /// One step, rolled back when it misses its gate.
@@ -245,12 +307,10 @@ impl Workshop<'_> {
     /// Makes and writes a row for every repetition, or opens what an earlier run wrote.
     fn row(
         &self,
-        id: &str,
-        family: &str,
-        parent: Option<&str>,
-        technique: &str,
+        row: &RowToMake<'_>,
         make: &dyn Fn(Seed, &mut Journal) -> Result<Work, RunError>,
     ) -> Result<Made, RunError> {
+        let RowToMake { id, technique, .. } = *row;
         let mut copies = Vec::new();
         for n in 0..self.recipe.seeds {
             let seed = Seed(self.recipe.seed).derive(&format!("repetition {n}"));
@@ -260,13 +320,14 @@ impl Workshop<'_> {
                 seed: seed.0,
             })?;
             let start = Instant::now();
-            let copy = match self.kept(id, seed, n)? {
+            let identity = row.written.identity(id, &self.data, self.options.backend.kind(), seed.0);
+            let copy = match self.kept(id, seed, n, &identity)? {
                 Some(copy) => copy,
                 None => {
-                    let mut journal = Journal { identity: self.identity(id, seed), ..Journal::default() };
+                    let mut journal = Journal { identity, ..Journal::default() };
                     let work = make(seed, &mut journal)?;
                     journal.seconds = start.elapsed().as_secs_f64();
-                    self.write(id, technique, seed, n, work, journal)?
+                    self.write(row, seed, n, work, journal)?
                 }
             };
             copies.push(copy);
@@ -280,8 +341,8 @@ impl Workshop<'_> {
         }
         Ok(Made {
             id: id.into(),
-            family: family.into(),
-            parent: parent.map(Into::into),
+            family: row.family,
+            parent: row.parent.map(Into::into),
             technique: technique.into(),
             copies,
         })
@@ -289,23 +350,29 @@ impl Workshop<'_> {
 
     fn write(
         &self,
-        id: &str,
-        technique: &str,
+        row: &RowToMake<'_>,
         seed: Seed,
         n: u32,
         work: Work,
         mut journal: Journal,
     ) -> Result<Copy, RunError> {
+        let RowToMake { id, technique, .. } = *row;
         let Work { model, features } = work;
         let provenance = Provenance {
-            recipe_sha256: self.recipe.sha256.clone(),
+            recipe_sha256: row.written.of(id).to_owned(),
+            start_sha256: self.start.map(|start| start.sha256.clone()),
             data_sha256: self.prepared.corpus.sha256.clone(),
             seed: seed.0,
             technique: technique.into(),
             nlpress: env!("CARGO_PKG_VERSION").into(),
         };
         let data = self.views.of(&features)?;
-        let artifact = ship::pack(&model, &data.encoder, &self.prepared.corpus.labels, provenance)?;
+        let mut artifact = ship::pack(&model, &data.encoder, &self.prepared.corpus.labels, provenance)?;
+        if let Some(threshold) = self.threshold() {
+            let (decided, note) = threshold.set(artifact, &data.valid)?;
+            artifact = decided;
+            journal.notes.push(note);
+        }
         let path = artifact_path(self.options.out, id, n);
         artifact.write(&path).map_err(ship::ShipError::from)?;
         let bytes = std::fs::read(&path).map_err(|e| RunError::File(path.clone(), e))?;
@@ -318,7 +385,7 @@ impl Workshop<'_> {
     }
 
     /// What an earlier run wrote of this row, if it is the same row.
-    fn kept(&self, id: &str, seed: Seed, n: u32) -> Result<Option<Copy>, RunError> {
+    fn kept(&self, id: &str, seed: Seed, n: u32, identity: &str) -> Result<Option<Copy>, RunError> {
         if !self.options.resume {
             return Ok(None);
         }
@@ -326,7 +393,7 @@ impl Workshop<'_> {
         let Ok(text) = std::fs::read(journal_path(self.options.out, id, n)) else { return Ok(None) };
         let Ok(journal) = serde_json::from_slice::<Journal>(&text) else { return Ok(None) };
         let Ok(bytes) = std::fs::read(&path) else { return Ok(None) };
-        if journal.identity != self.identity(id, seed) || journal.sha256 != files::sha256_hex(&bytes) {
+        if journal.identity != identity || journal.sha256 != files::sha256_hex(&bytes) {
             return Ok(None);
         }
         let Ok(artifact) = Artifact::from_bytes(&bytes, &path.display().to_string()) else { return Ok(None) };
@@ -341,18 +408,22 @@ impl Workshop<'_> {
         let features = journal.features.clone();
         Ok(Some(Copy { seed: seed.0, model, features, path, sha256: journal.sha256.clone(), journal }))
     }
+}
 
-    fn identity(&self, id: &str, seed: Seed) -> String {
-        let (recipe, data) = (&self.recipe.sha256, &self.prepared.corpus.sha256);
-        let backend = self.options.backend.kind();
-        let planned = self.plan.row(id).map(|r| serde_json::to_string(&r.outline).unwrap_or_default());
-        // What the steps read from other files is in their settings, but not in the recipe's text.
-        let steps = self.recipe.variants.iter().flat_map(|v| &v.steps);
-        let steps =
-            files::sha256_hex(format!("{:?}", steps.map(|s| &s.technique).collect::<Vec<_>>()).as_bytes());
-        let version = env!("CARGO_PKG_VERSION");
-        let text = format!("{recipe} {data} {backend} {id} {} {version} {steps} {planned:?}", seed.0);
-        files::sha256_hex(text.as_bytes())
+/// A row on its way to be made.
+struct RowToMake<'a> {
+    id: &'a str,
+    family: Family,
+    parent: Option<&'a str>,
+    technique: &'a str,
+    written: &'a Written,
+}
+
+impl Made {
+    /// The copy of a repetition.
+    fn copy(&self, seed: Seed) -> Result<&Copy, RunError> {
+        let missing = || RunError::Internal(format!("row {} was not made with seed {}", self.id, seed.0));
+        self.copies.iter().find(|copy| copy.seed == seed.0).ok_or_else(missing)
     }
 }
 
@@ -363,16 +434,23 @@ impl Copy {
 }
 
 /// A control as a variant of one step.
-fn control(id: &str, kind: &'static Kind, technique: Box<dyn Technique>) -> Variant {
-    let step = Step { kind, on: Selectors::everything(), technique, max_drop: None, line: 0 };
+fn control(id: &str, kind: &'static Kind, technique: Box<dyn Technique>, settings: String) -> Variant {
+    let step = Step { kind, on: Selectors::everything(), technique, settings, file: None, max_drop: None, line: 0 };
     Variant {
         id: id.into(),
-        family: "control".into(),
+        family: kind.family.into(),
         parent: TEACHER.into(),
         teacher: TEACHER.into(),
         steps: vec![step],
         line: 0,
     }
+}
+
+/// The files that a run of a recipe writes into a folder.
+pub fn writes<'a>(recipe: &'a Recipe, out: &'a Path) -> impl Iterator<Item = PathBuf> + 'a {
+    let rows = recipe.rows().flat_map(|id| (0..recipe.seeds).map(move |n| (id, n)));
+    let of_row = rows.flat_map(|(id, n)| [artifact_path(out, id, n), journal_path(out, id, n)]);
+    REPORTS.iter().map(|name| out.join(name)).chain(of_row)
 }
 
 /// Where a row of a repetition is written.

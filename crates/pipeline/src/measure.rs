@@ -3,7 +3,7 @@
 use nlpress_artifact::{Artifact, Sizes};
 use nlpress_eval::speed::{BATCH, Outcome, compare, throughput};
 use nlpress_eval::{EvalError, Pace, Scores, Subject, Timing};
-use nlpress_outline::Form;
+use nlpress_outline::{Form, Outline};
 use nlpress_packed::{Activations, Scheme, Values};
 use nlpress_runtime::{IntegerScratch, NotIntegers, RuntimeError, Scratch, Session, integer};
 use nlpress_text::{Document, Rows};
@@ -63,7 +63,8 @@ impl Subject for Served<'_> {
 
     fn text(&mut self, call: usize) -> Option<Outcome> {
         let document = &self.documents[call % self.documents.len()];
-        Some(Ok(self.session.score(&document.text, &mut self.scratch)[0]))
+        let scores = self.session.score(&document.text, &mut self.scratch);
+        Some(scores.map(|scores| scores[0]).map_err(Into::into))
     }
 }
 
@@ -79,7 +80,9 @@ pub fn encode(session: &Session, documents: &[Document]) -> Rows {
 /// [`RuntimeError`] when the rows do not fit, [`EvalError`] when a logit is no number.
 pub fn score(session: &Session, rows: &Rows, labels: &[u32]) -> Result<(Vec<f32>, Scores), MeasureError> {
     let logits = session.logits(rows)?;
-    let scores = Scores::of(&logits, session.outline().spec.outputs(), labels)?;
+    let outputs = session.outline().spec.outputs();
+    let predictions = logits.chunks_exact(outputs).map(|row| session.class(row) as u32).collect();
+    let scores = Scores::decided(predictions, &logits, outputs, labels)?;
     Ok((logits, scores))
 }
 
@@ -94,12 +97,13 @@ pub fn score_integers(
 ) -> Result<Scores, MeasureError> {
     let integers = session.in_integers()?;
     let mut scratch = IntegerScratch::default();
-    let mut logits = Vec::new();
+    let (mut logits, mut predictions) = (Vec::new(), Vec::new());
     for document in documents {
         let found = integers.logits(&document.text, &mut scratch);
+        predictions.push(integers.class(found) as u32);
         logits.extend(found.iter().map(|logit| *logit as f32 / integer::ONE as f32));
     }
-    Ok(Scores::of(&logits, session.outline().spec.outputs(), labels)?)
+    Ok(Scores::decided(predictions, &logits, session.outline().spec.outputs(), labels)?)
 }
 
 /// Whether any site's activations have a fixed scale, as they must have for inference in integers.
@@ -157,29 +161,6 @@ pub fn rates(
     Ok(rates)
 }
 
-/// Labels as the session's own classes.
-///
-/// # Errors
-/// [`MeasureError::Label`] when the data has a label that the session does not know.
-pub fn labels_for(
-    session: &Session,
-    data: &[String],
-    documents: &[Document],
-) -> Result<Vec<u32>, MeasureError> {
-    let place = |label: &String| session.labels().iter().position(|l| l == label);
-    let map: Vec<Option<usize>> = data.iter().map(place).collect();
-    documents
-        .iter()
-        .map(|d| match map.get(d.label as usize).copied().flatten() {
-            Some(class) => Ok(class as u32),
-            None => {
-                let label = data.get(d.label as usize).cloned().unwrap_or_default();
-                Err(MeasureError::Label { label, known: session.labels().join(", ") })
-            }
-        })
-        .collect()
-}
-
 /// A session that cannot be measured.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -193,29 +174,83 @@ pub enum MeasureError {
     /// The numbers cannot be scored.
     #[error(transparent)]
     Eval(#[from] EvalError),
-    /// The data has a class that the artifact does not know.
-    #[error("the data has the label {label:?}, but the artifact knows only: {known}")]
-    Label {
-        /// The label.
-        label: String,
-        /// What the artifact knows.
-        known: String,
-    },
 }
 
-/// Largest difference of two rows of logits, and the largest magnitude of the first.
+/// Largest difference of two rows of logits (not a number, when one is none), and the largest magnitude of the first.
 pub(crate) fn apart(a: &[f32], b: &[f32]) -> (f32, f32) {
-    let difference = a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    let larger = |most: f32, x: f32| if x.is_nan() || x > most { x } else { most };
+    let difference = a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, larger);
     (difference, a.iter().fold(0.0, |m, x| x.abs().max(m)))
 }
 
-/// Whether logits of memory and file agree: to float rounding, or, where integers are multiplied, to a step of
-/// the activations' rounding (a tie may fall either way when the sum before it differs in the last bit).
-pub(crate) fn agree(memory: &[f32], file: &[f32], integer: bool) -> Result<f32, String> {
+/// How far the logits of a model in memory and of its written artifact may lie apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rounding {
+    /// Both add the same floats, in another order. Half floats and codebooks are floats too: what the file holds is
+    /// widened to exactly the numbers of the model.
+    Floats,
+    /// Activations are rounded to integers before they are multiplied. Where the sum before the rounding differs in its
+    /// last bit, a tie falls the other way, and one activation differs by a whole step.
+    Integers,
+}
+
+impl Rounding {
+    pub(crate) fn of(outline: &Outline) -> Self {
+        let integers =
+            |form: Form| matches!(form, Form::Packed(Scheme { values: Values::Int(_), .. }));
+        if outline.sites.iter().any(|site| integers(site.form)) { Self::Integers } else { Self::Floats }
+    }
+
+    /// As a share of the largest logit, or of 1 where that is larger.
+    pub(crate) fn tolerance(self) -> f32 {
+        match self {
+            Self::Floats => 1e-4,
+            Self::Integers => 0.05,
+        }
+    }
+}
+
+/// Whether logits of memory and file agree, each with each.
+pub(crate) fn agree(memory: &[f32], file: &[f32], rounding: Rounding) -> Result<f32, String> {
+    if memory.len() != file.len() {
+        return Err(format!("the artifact gives {} logits, the model {}", file.len(), memory.len()));
+    }
     let (difference, largest) = apart(memory, file);
-    let bound = largest.max(1.0) * if integer { 0.05 } else { 1e-3 };
-    if memory.len() == file.len() && difference <= bound {
+    let bound = largest.max(1.0) * rounding.tolerance();
+    if difference <= bound {
         return Ok(difference);
     }
     Err(format!("the artifact's logits differ from the model's by {difference:e}, more than {bound:e}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nlpress_model::{MlpSpec, Spec};
+    use nlpress_packed::{Grid, Index, Per};
+
+    #[test]
+    fn only_integers_are_rounded_on_their_way() {
+        let mut outline = Outline::dense(&Spec::Mlp(MlpSpec::new(4, &[3], 2, 0.0)));
+        assert_eq!(Rounding::of(&outline), Rounding::Floats);
+        for (values, rounding) in [
+            (Values::F16, Rounding::Floats),
+            (Values::Bf16, Rounding::Floats),
+            (Values::int(Grid::Int4, Per::Channel), Rounding::Integers),
+        ] {
+            outline.sites[1].form = Form::Packed(Scheme { values, index: Index::Full });
+            assert_eq!(Rounding::of(&outline), rounding, "{values:?}");
+        }
+    }
+
+    #[test]
+    fn logits_agree_within_what_their_numbers_excuse() {
+        let memory = [2.0, -1.0];
+        assert!(agree(&memory, &[2.0001, -1.0], Rounding::Floats).is_ok());
+        assert!(agree(&memory, &[2.001, -1.0], Rounding::Floats).unwrap_err().contains("differ"));
+        assert!(agree(&memory, &[2.09, -1.0], Rounding::Integers).is_ok());
+        assert!(agree(&memory, &[2.11, -1.0], Rounding::Integers).is_err());
+        assert!(agree(&memory, &[f32::NAN, -1.0], Rounding::Integers).is_err());
+        assert!(agree(&memory, &memory[..1], Rounding::Floats).is_err());
+    }
 }

@@ -5,6 +5,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 
 use crate::recipe::{Recipe, RecipeError, Step, TEACHER};
+use crate::report::Family;
 
 /// A recipe laid over an outline.
 #[derive(Clone, Debug, Serialize)]
@@ -19,7 +20,7 @@ pub struct PlannedRow {
     /// Its name.
     pub id: String,
     /// Its family.
-    pub family: String,
+    pub family: Family,
     /// The row it starts from.
     pub parent: Option<String>,
     /// The outline after every step.
@@ -50,9 +51,9 @@ impl Plan {
     pub fn of(recipe: &Recipe, base: &Outline) -> Result<Self, RecipeError> {
         let (inputs, outputs) = (base.spec.inputs(), base.spec.outputs());
         let student = MlpSpec::new(inputs, &recipe.controls.student, outputs, base.spec.dropout());
-        Spec::Mlp(student).check().map_err(|e| recipe.refuse(format!("controls: student: {e}")))?;
+        Spec::Mlp(student).check().map_err(|e| recipe.refuse(recipe.lines.controls, format!("controls: student: {e}")))?;
         let mut outlines: BTreeMap<&str, Outline> = BTreeMap::from([(TEACHER, base.clone())]);
-        let mut rows = vec![PlannedRow::new(TEACHER, "baseline", None, Vec::new(), base.clone())];
+        let mut rows = vec![PlannedRow::new(TEACHER, Family::Baseline, None, Vec::new(), base.clone())];
         for variant in &recipe.variants {
             let mut outline = outlines[variant.parent.as_str()].clone();
             let mut steps = Vec::new();
@@ -62,23 +63,24 @@ impl Plan {
                 steps.push(PlannedStep { technique: step.kind.name.into(), on, outline: outline.clone() });
             }
             outlines.insert(&variant.id, outline.clone());
-            rows.push(PlannedRow::new(&variant.id, &variant.family, Some(&variant.parent), steps, outline));
+            rows.push(PlannedRow::new(&variant.id, variant.family, Some(&variant.parent), steps, outline));
         }
         Ok(Self { rows })
-    }
-
-    /// The row of that name.
-    pub fn row(&self, id: &str) -> Option<&PlannedRow> {
-        self.rows.iter().find(|r| r.id == id)
     }
 }
 
 impl PlannedRow {
-    fn new(id: &str, family: &str, parent: Option<&str>, steps: Vec<PlannedStep>, outline: Outline) -> Self {
+    fn new(
+        id: &str,
+        family: Family,
+        parent: Option<&str>,
+        steps: Vec<PlannedStep>,
+        outline: Outline,
+    ) -> Self {
         let predicted_bytes = outline.predicted_bytes();
         Self {
             id: id.into(),
-            family: family.into(),
+            family,
             parent: parent.map(Into::into),
             steps,
             outline,

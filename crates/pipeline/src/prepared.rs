@@ -1,7 +1,8 @@
 //! Data made ready: a corpus, the encoder fitted on its training documents, and encoded splits.
 
 use nlpress_model::{Dataset, ModelError, Spec};
-use nlpress_text::{Corpus, CorpusOptions, Document, Encoder, Source, TextError};
+use nlpress_text::{Corpus, CorpusOptions, Document, Encoder, Files, Source, TextError};
+use nlpress_train::BadConfig;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -50,6 +51,9 @@ pub enum DataError {
         /// Where it was looked for.
         folder: String,
     },
+    /// The weights of the classes do not fit the labels.
+    #[error(transparent)]
+    ClassWeights(#[from] BadConfig),
     /// Rows and network do not fit.
     #[error("{0}")]
     Misfit(String),
@@ -67,12 +71,20 @@ impl Prepared {
         let corpus = match (&data.corpus, &data.source) {
             (Some(name), _) if name == "embedded" => embedded(&data.options)?,
             (Some(name), _) => fetched(name, folder, &data.options)?,
-            (None, Some(source)) => Corpus::read(source, &data.options)?,
+            (None, Some(source)) => Corpus::read_for_training(source, &data.options)?,
             (None, None) => return Err(DataError::Misfit("data names no corpus and no file".into())),
         };
         let texts: Vec<&str> = corpus.train.iter().map(|d| d.text.as_str()).collect();
         let encoder = Encoder::fit(&data.encoder, texts.iter().copied())?;
-        Self::encode(Arc::new(corpus), encoder)
+        let weights = match &data.class_weights {
+            None => Vec::new(),
+            Some(weights) => {
+                let mut counts = vec![0; corpus.labels.len()];
+                corpus.train.iter().for_each(|d| counts[d.label as usize] += 1);
+                weights.resolve(&corpus.labels, &counts)?
+            }
+        };
+        Self::encode(Arc::new(corpus), encoder, &weights)
     }
 
     /// The same documents in some of the features only.
@@ -80,18 +92,21 @@ impl Prepared {
     /// # Errors
     /// [`DataError::Text`] when the positions do not strictly ascend or are not there.
     pub fn narrow(&self, keep: &[u32]) -> Result<Self, DataError> {
-        Self::encode(Arc::clone(&self.corpus), self.encoder.narrow(keep)?)
+        let weights = self.train.class_weights();
+        Self::encode(Arc::clone(&self.corpus), self.encoder.narrow(keep)?, weights)
     }
 
-    fn encode(corpus: Arc<Corpus>, encoder: Encoder) -> Result<Self, DataError> {
+    fn encode(corpus: Arc<Corpus>, encoder: Encoder, weights: &[f64]) -> Result<Self, DataError> {
         let split = |documents: &[Document], split, why| {
             if documents.is_empty() {
                 return Err(DataError::Empty { corpus: corpus.name.clone(), split, why });
             }
             Ok(dataset(&encoder, documents, corpus.labels.len())?)
         };
-        let train = split(&corpus.train, "train", "to train")?;
-        let valid = split(&corpus.valid, "valid", "to choose between models")?;
+        // What is chosen on validation is chosen by the loss that is trained.
+        let weighted = |data: Dataset| data.with_class_weights(weights.to_vec());
+        let train = weighted(split(&corpus.train, "train", "to train")?)?;
+        let valid = weighted(split(&corpus.valid, "valid", "to choose between models")?)?;
         let test = split(&corpus.test, "test", "to score models")?;
         Ok(Self { train, valid, test, encoder, corpus })
     }
@@ -149,9 +164,9 @@ fn fetched(name: &str, folder: &Path, options: &CorpusOptions) -> Result<Corpus,
     if name.is_empty() || !name.chars().all(plain) || !home.join("train.jsonl").is_file() {
         return Err(DataError::NotFetched { name: name.into(), folder: home.display().to_string() });
     }
-    let at = |split: &str| Some(home.join(format!("{split}.jsonl"))).filter(|p| p.is_file());
-    let source = Source::Splits { train: home.join("train.jsonl"), valid: at("valid"), test: at("test") };
-    let mut corpus = Corpus::read(&source, options)?;
+    let at = |split: &str| Some(home.join(format!("{split}.jsonl"))).filter(|p| p.is_file()).map(Files::from);
+    let source = Source::Splits { train: home.join("train.jsonl").into(), valid: at("valid"), test: at("test") };
+    let mut corpus = Corpus::read_for_training(&source, options)?;
     corpus.name = name.into();
     Ok(corpus)
 }

@@ -1,28 +1,30 @@
 //! Runs a recipe: makes every row, then measures what was written.
 
-use nlpress_artifact::Artifact;
+use nlpress_artifact::{Artifact, LARGEST_FILE};
 use nlpress_core::event::{Event, Sink, Stopped};
 use nlpress_core::{Backend, Seed, files};
 use nlpress_eval::{Bootstrap, EvalError, Machine, Pace, Quality, Scores, Timing};
-use nlpress_model::{Form, Network, Outline, Spec};
-use nlpress_packed::Values;
+use nlpress_model::{Network, Outline, Spec};
 use nlpress_runtime::Session;
 use nlpress_technique::StepError;
-use nlpress_text::Encoder;
+use nlpress_text::{Encoder, Rows};
 use nlpress_train::TrainError;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::features::Views;
+use crate::identity;
 use crate::integers::Integers;
-use crate::make::{Made, Work, Workshop};
-use crate::measure::{self, MeasureError, Served};
+use crate::lock::Lock;
+use crate::make::{self, Made, Start, Work, Workshop};
+use crate::measure::{self, MeasureError, Rounding, Served};
 use crate::plan::Plan;
 use crate::prepared::{DataError, Prepared};
-use crate::recipe::{Recipe, RecipeError};
-use crate::report::{self, CorpusInfo, Family, RecipeInfo, Report, Row, SeedArtifact, Speed, Versus};
+use crate::recipe::{Recipe, RecipeError, TEACHER};
+use crate::report::{self, CorpusInfo, FailedRow, RecipeInfo, Report, Row, SeedArtifact, Speed, Versus};
 use crate::ship::{self, ShipError};
+use crate::threshold::ThresholdError;
 
 /// Measures the peak memory in bytes of a process that serves an artifact, where that can be done.
 pub type MemoryProbe<'a> = dyn Fn(&Path) -> Option<u64> + 'a;
@@ -77,6 +79,9 @@ pub enum RunError {
         /// Why.
         source: Box<StepError>,
     },
+    /// The threshold of a model of two classes.
+    #[error(transparent)]
+    Threshold(#[from] ThresholdError),
     /// Writing or opening an artifact.
     #[error(transparent)]
     Ship(#[from] ShipError),
@@ -85,7 +90,13 @@ pub enum RunError {
     Measure(#[from] MeasureError),
     /// A file.
     #[error("{}: {}", .0.display(), .1)]
-    File(PathBuf, std::io::Error),
+    File(PathBuf, #[source] std::io::Error),
+    /// Another run writes into the folder.
+    #[error("{}: another run is at work in this folder; wait for it to end, or give another folder", .0.display())]
+    Busy(PathBuf),
+    /// An artifact that was written cannot be measured.
+    #[error("{}: {}", .0.display(), .1)]
+    Artifact(PathBuf, #[source] Box<MeasureError>),
     /// A promise of nlpress itself was broken.
     #[error("{0}; this is a bug in nlpress")]
     Internal(String),
@@ -96,6 +107,24 @@ impl RunError {
         match source {
             StepError::Stopped(stopped) => Self::Stopped(stopped),
             source => Self::Step { variant: variant.into(), technique, source: Box::new(source) },
+        }
+    }
+
+    /// The reason why a row failed, if the other rows can go on without it: not when the run was asked to stop, and
+    /// not when the machine gives no more.
+    pub(crate) fn of_one_row(self) -> Result<String, Self> {
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&self);
+        while let Some(this) = cause {
+            if this.is::<std::io::Error>() || this.is::<Stopped>() {
+                return Err(self);
+            }
+            cause = this.source();
+        }
+        match self {
+            Self::Stopped(_) | Self::File(..) | Self::Busy(_) | Self::Recipe(_) => Err(self),
+            // The row is named already.
+            Self::Step { technique, source, .. } => Ok(format!("{technique}: {source}")),
+            other => Ok(other.to_string()),
         }
     }
 }
@@ -118,11 +147,15 @@ impl From<EvalError> for RunError {
 /// The first model of a recipe, where it starts from an artifact, with the features that it reads.
 ///
 /// # Errors
-/// [`RunError::Ship`] when the file cannot be opened, [`RunError::Data`] when it does not fit the data.
-fn start(recipe: &Recipe, prepared: &Prepared) -> Result<Option<Work>, RunError> {
+/// [`RecipeError`] when the file cannot be opened or does not fit the data.
+fn start(recipe: &Recipe, prepared: &Prepared) -> Result<Option<Start>, RecipeError> {
     let Some(path) = &recipe.network.path else { return Ok(None) };
-    let artifact = Artifact::open(path).map_err(ShipError::from)?;
-    let misfit = |why: String| RunError::Data(DataError::Misfit(format!("{}: {why}", path.display())));
+    let refuse = |why: String| recipe.refuse(recipe.lines.model, why);
+    let misfit = |why: String| refuse(format!("{}: {why}", path.display()));
+    // The bytes that are hashed are the bytes that are opened.
+    let bytes = files::read_bounded(path, LARGEST_FILE).map_err(|e| misfit(e.to_string()))?;
+    let artifact =
+        Artifact::from_bytes(&bytes, &path.display().to_string()).map_err(|e| refuse(e.to_string()))?;
     if artifact.labels != prepared.corpus.labels {
         let (have, want) = (artifact.labels.join(", "), prepared.corpus.labels.join(", "));
         return Err(misfit(format!("its labels are {have}, the data's are {want}")));
@@ -141,7 +174,9 @@ fn start(recipe: &Recipe, prepared: &Prepared) -> Result<Option<Work>, RunError>
         return Err(unknown());
     }
     let features = (places.len() < prepared.encoder.width()).then_some(places);
-    Ok(Some(Work { model: ship::unpack(&artifact)?, features }))
+    let model = ship::unpack(&artifact).map_err(|e| misfit(e.to_string()))?;
+    let (sha256, threshold) = (files::sha256_hex(&bytes), artifact.threshold);
+    Ok(Some(Start { work: Work { model, features }, sha256, threshold }))
 }
 
 /// Plans a recipe on prepared data, training nothing.
@@ -150,7 +185,7 @@ fn start(recipe: &Recipe, prepared: &Prepared) -> Result<Option<Work>, RunError>
 /// [`RunError`] for a network that does not fit the data, and for steps that cannot run.
 pub fn plan_of(recipe: &Recipe, prepared: &Prepared) -> Result<Plan, RunError> {
     let base = match start(recipe, prepared)? {
-        Some(work) => work.model.outline(),
+        Some(start) => start.work.model.outline(),
         None => Outline::dense(&spec_of(recipe, prepared)?),
     };
     Ok(Plan::of(recipe, &base)?)
@@ -158,7 +193,15 @@ pub fn plan_of(recipe: &Recipe, prepared: &Prepared) -> Result<Plan, RunError> {
 
 /// The network that a recipe trains first.
 fn spec_of(recipe: &Recipe, prepared: &Prepared) -> Result<Spec, RecipeError> {
-    prepared.spec(&recipe.network).map_err(|e| recipe.refuse(e))
+    prepared.spec(&recipe.network).map_err(|e| {
+        let (network, lines) = (&recipe.network, &recipe.lines);
+        let line = match (network.inputs, network.outputs) {
+            (Some(inputs), _) if inputs != prepared.encoder.width() => lines.inputs,
+            (_, Some(outputs)) if outputs != prepared.train.outputs() => lines.outputs,
+            _ => lines.model,
+        };
+        recipe.refuse(line, e)
+    })
 }
 
 /// Runs a recipe and writes artifacts, `report.json`, `report.md` and `report.html`.
@@ -174,23 +217,23 @@ pub fn run(
     let began = Instant::now();
     let start = start(recipe, prepared)?;
     let spec: Spec = match &start {
-        Some(work) => work.model.spec().clone(),
+        Some(start) => start.work.model.spec().clone(),
         None => spec_of(recipe, prepared)?,
     };
-    let base = start.as_ref().map_or_else(|| Outline::dense(&spec), |work| work.model.outline());
-    let plan = Plan::of(recipe, &base)?;
+    if let Some(threshold) = recipe.threshold {
+        threshold.check(&prepared.valid).map_err(|e| recipe.refuse(recipe.lines.threshold, e))?;
+    }
+    let base = start.as_ref().map_or_else(|| Outline::dense(&spec), |start| start.work.model.outline());
+    Plan::of(recipe, &base)?;
+    let _alone = Lock::take(options.out)?;
     let views = Views::new(prepared);
-    let start = start.as_ref();
-    let workshop =
-        Workshop { recipe, prepared, views: &views, plan: &plan, spec: &spec, start, options, sink };
+    let (start, data) = (start.as_ref(), identity::of_data(prepared));
+    let workshop = Workshop { recipe, prepared, views: &views, spec: &spec, start, data, options, sink };
     sink.say(&Event::RunStarted { name: recipe.name.clone(), total: workshop.total() })?;
-    let made = workshop.rows()?;
-    let report = measured(recipe, (prepared, &views), options, sink, &made)?;
-    for (name, text) in [
-        ("report.json", report.json()),
-        ("report.md", report::markdown(&report)),
-        ("report.html", report::html(&report)),
-    ] {
+    let rows = workshop.rows()?;
+    let report = measured(recipe, (prepared, &views), options, sink, &rows)?;
+    let texts = [report.json(), report::markdown(&report), report::html(&report)];
+    for (name, text) in make::REPORTS.into_iter().zip(texts) {
         let path = options.out.join(name);
         files::write_atomically(&path, text.as_bytes()).map_err(|e| RunError::File(path, e))?;
     }
@@ -198,42 +241,80 @@ pub fn run(
     Ok(report)
 }
 
-/// Opens every artifact and measures it.
+/// What a row's artifacts answer on the test documents.
+struct Answers {
+    /// Of each repetition.
+    scores: Vec<Scores>,
+    /// Of each repetition that answers in integers.
+    integers: Vec<Integers>,
+    /// The first repetition's, with the documents as it encodes them.
+    session: Session,
+    rows: Rows,
+}
+
+/// Opens a row's artifacts, scores them, and holds them against the models that they were written from.
+fn answers(
+    row: &Made,
+    (prepared, views): (&Prepared, &Views<'_>),
+    backend: &Backend,
+) -> Result<Answers, RunError> {
+    let (mut scores, mut integers, mut first) = (Vec::new(), Vec::new(), None);
+    for copy in &row.copies {
+        let of_file = |e: MeasureError| RunError::Artifact(copy.path.clone(), Box::new(e));
+        let session = Session::open(&copy.path).map_err(MeasureError::from)?;
+        let rows = measure::encode(&session, &prepared.corpus.test);
+        let (logits, found) = measure::score(&session, &rows, prepared.test.labels()).map_err(of_file)?;
+        let memory = Network::bind(&copy.model, backend)
+            .logits_of(&views.of(&copy.features)?.test)
+            .map_err(TrainError::from)?;
+        measure::agree(&memory, &logits, Rounding::of(&copy.model.outline()))
+            .map_err(|why| RunError::Internal(format!("{}: {why}", copy.path.display())))?;
+        integers.extend(Integers::of(&session, prepared, &found).map_err(of_file)?);
+        scores.push(found);
+        first.get_or_insert((session, rows));
+    }
+    let Some((session, rows)) = first else {
+        return Err(RunError::Internal(format!("row {} was made for no seed", row.id)));
+    };
+    Ok(Answers { scores, integers, session, rows })
+}
+
+/// Opens every artifact and measures it. A row whose artifact cannot be measured is left out with the reason.
 fn measured(
     recipe: &Recipe,
     (prepared, views): (&Prepared, &Views<'_>),
     options: &RunOptions<'_>,
     sink: &dyn Sink,
-    made: &[Made],
+    all: &make::Rows,
 ) -> Result<Report, RunError> {
-    let total = made.len() as u64;
+    let total = all.made.len() as u64;
     let bootstrap = Bootstrap::new(Seed(recipe.seed));
     let labels = prepared.test.labels();
+    let (mut made, mut failed): (Vec<&Made>, _) = (Vec::new(), all.failed.clone());
     let mut scores: BTreeMap<&str, Vec<Scores>> = BTreeMap::new();
     let mut whole: BTreeMap<&str, Vec<Integers>> = BTreeMap::new();
     let mut sessions = Vec::new();
-    for (done, row) in (1..).zip(made) {
+    for (done, row) in (1..).zip(&all.made) {
         sink.say(&Event::Progress { what: "scoring artifacts".into(), done, total })?;
-        let mut of_row = Vec::new();
-        for (n, copy) in row.copies.iter().enumerate() {
-            let session = Session::open(&copy.path).map_err(MeasureError::from)?;
-            let rows = measure::encode(&session, &prepared.corpus.test);
-            let (logits, found) = measure::score(&session, &rows, labels)?;
-            let memory = Network::bind(&copy.model, options.backend)
-                .logits_of(&views.of(&copy.features)?.test)
-                .map_err(TrainError::from)?;
-            measure::agree(&memory, &logits, multiplies_integers(&copy.model.outline()))
-                .map_err(|why| RunError::Internal(format!("{}: {why}", row.id)))?;
-            if let Some(integers) = Integers::of(&session, prepared, &found)? {
-                whole.entry(&row.id).or_default().push(integers);
+        match answers(row, (prepared, views), options.backend) {
+            Ok(found) => {
+                scores.insert(&row.id, found.scores);
+                if !found.integers.is_empty() {
+                    whole.insert(&row.id, found.integers);
+                }
+                sessions.push((found.session, found.rows));
+                made.push(row);
             }
-            of_row.push(found);
-            if n == 0 {
-                sessions.push((session, rows));
+            // All others are compared with it.
+            Err(error) if row.id == TEACHER => return Err(error),
+            Err(error) => {
+                let row = FailedRow { id: row.id.clone(), why: error.of_one_row()? };
+                sink.say(&Event::Note { text: row.to_string() })?;
+                failed.push(row);
             }
         }
-        scores.insert(&row.id, of_row);
     }
+    let places: BTreeMap<&str, usize> = made.iter().enumerate().map(|(i, m)| (m.id.as_str(), i)).collect();
     sink.say(&Event::Progress { what: "timing artifacts side by side".into(), done: 0, total: 1 })?;
     let documents = &prepared.corpus.test;
     let mut subjects: Vec<(String, Served<'_>)> = made
@@ -260,7 +341,7 @@ fn measured(
             rows_per_s: measure::rates(session, documents, &threads, options.throughput)?,
             rss_bytes: options.memory.and_then(|probe| probe(&row.copies[0].path)),
         };
-        let parent = made.iter().position(|m| Some(&m.id) == row.parent.as_ref());
+        let parent = row.parent.as_deref().and_then(|id| places.get(id).copied());
         let versus = match parent {
             None => None,
             Some(p) => {
@@ -274,7 +355,7 @@ fn measured(
         let first = &row.copies[0];
         let mut finished = Row {
             id: row.id.clone(),
-            family: family(&row.family),
+            family: row.family,
             parent: row.parent.clone(),
             technique: row.technique.clone(),
             seeds: row.copies.len(),
@@ -308,6 +389,14 @@ fn measured(
         finished.notes.extend(verdict);
         rows.push(finished);
     }
+    let mut notes: Vec<String> = failed.iter().map(ToString::to_string).collect();
+    notes.extend([
+        "quality, size and speed come from a session opened on the written artifact".into(),
+        "latency is of the network on encoded rows, all artifacts taking turns in one run; text1_us includes \
+         the encoding of the text"
+            .into(),
+    ]);
+    notes.extend(prepared.corpus.reading.report());
     Ok(Report {
         schema: report::SCHEMA,
         machine: Machine::detect(),
@@ -322,12 +411,8 @@ fn measured(
         backend: options.backend.kind().to_string(),
         threads: options.threads,
         rows,
-        notes: vec![
-            "quality, size and speed come from a session opened on the written artifact".into(),
-            "latency is of the network on encoded rows, all artifacts taking turns in one run; text1_us includes \
-             the encoding of the text"
-                .into(),
-        ],
+        failed,
+        notes,
     })
 }
 
@@ -355,10 +440,6 @@ fn on_device(network: &Network) -> Option<String> {
     ))
 }
 
-fn multiplies_integers(outline: &Outline) -> bool {
-    outline.sites.iter().any(|s| matches!(s.form, Form::Packed(scheme) if scheme.values != Values::F32))
-}
-
 fn corpus_info(recipe: &Recipe, prepared: &Prepared) -> CorpusInfo {
     let corpus = &prepared.corpus;
     let documents = [("train", &corpus.train), ("validation", &corpus.valid), ("test", &corpus.test)];
@@ -374,10 +455,6 @@ fn corpus_info(recipe: &Recipe, prepared: &Prepared) -> CorpusInfo {
             None => "files of the user".into(),
         },
     }
-}
-
-fn family(name: &str) -> Family {
-    Family::ALL.into_iter().find(|f| f.name() == name).unwrap_or(Family::Chain)
 }
 
 fn relative(folder: &Path, path: &Path) -> String {

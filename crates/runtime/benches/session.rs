@@ -55,7 +55,7 @@ fn serve(c: &mut Criterion) {
         group.bench_function(BenchmarkId::from_parameter(name), |b| {
             b.iter(|| {
                 let text = texts.next().expect("a cycle has no end");
-                black_box(session.score(text, &mut scratch));
+                black_box(session.score(text, &mut scratch).expect(FITS));
             });
         });
     }

@@ -46,6 +46,9 @@ pub enum RuntimeError {
         /// Inputs of the network.
         inputs: usize,
     },
+    /// The words that decided cannot be told.
+    #[error("which words decided cannot be told of an attention network, only of a linear one or of hidden layers")]
+    NotExplained,
     /// A slice has the wrong length.
     #[error("{what} has {found} entries, expected {expected}")]
     Length {
@@ -55,6 +58,17 @@ pub enum RuntimeError {
         found: usize,
         /// The length that fits.
         expected: usize,
+    },
+    /// A logit is infinite or undefined: the numbers of the model are too large to be computed with in single
+    /// precision. Nothing is said in its place.
+    #[error("logit {class} of row {row} is {value}: the model's numbers are too large to compute with")]
+    NotFinite {
+        /// Which of the rows or texts, counted from 0.
+        row: usize,
+        /// Which logit, counted from 0.
+        class: usize,
+        /// What it came to.
+        value: f32,
     },
     /// Nobody can work with so many threads.
     #[error("{0} threads asked for, expected 1 to {most}", most = crate::session::MOST_THREADS)]
@@ -67,4 +81,14 @@ pub enum RuntimeError {
         /// What the system said.
         reason: String,
     },
+}
+
+impl RuntimeError {
+    /// The same for a row that was looked at by itself and is one of several.
+    pub(crate) fn in_row(self, row: usize) -> Self {
+        match self {
+            Self::NotFinite { class, value, .. } => Self::NotFinite { row, class, value },
+            other => other,
+        }
+    }
 }

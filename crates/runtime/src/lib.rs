@@ -11,12 +11,15 @@
 //! This crate refuses to train, to change weights, and to know which technique made them.
 
 mod attention;
+mod decision;
 mod error;
+mod explain;
 pub mod integer;
 mod network;
 mod scores;
 mod session;
 
 pub use error::RuntimeError;
+pub use explain::{Contribution, Explainer};
 pub use integer::{IntegerScratch, IntegerSession, NotIntegers};
-pub use session::{Prediction, Scratch, Session};
+pub use session::{Answer, Prediction, Scratch, Session};

@@ -19,13 +19,6 @@ pub(crate) fn from_logits(logits: &[f32], scores: &mut Vec<f32>) {
     }
 }
 
-/// The class with the highest score, the first of equals.
-pub(crate) fn best(scores: &[f32]) -> usize {
-    let better =
-        |best: usize, (class, score): (usize, &f32)| if *score > scores[best] { class } else { best };
-    scores.iter().enumerate().fold(0, better)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,7 +48,5 @@ mod tests {
             assert!((z.exp() / sum - f64::from(*s)).abs() < 1e-7);
         }
         assert_eq!(scores(&[3e38, 0.0, -3e38]), [1.0, 0.0, 0.0]);
-        assert_eq!(best(&s), 2);
-        assert_eq!(best(&[0.4, 0.4, 0.2]), 0);
     }
 }

@@ -1,11 +1,12 @@
 //! An artifact that answers.
 
+use crate::decision::Decision;
 use crate::network::{Activations, Network};
 use crate::{RuntimeError, scores};
 use nlpress_artifact::{Artifact, Layer, Provenance};
 use nlpress_outline::{Outline, SiteId};
 use nlpress_packed::Index;
-use nlpress_text::{Encoder, Rows};
+use nlpress_text::{Encoder, Rows, Seen};
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::collections::BTreeMap;
@@ -25,6 +26,7 @@ pub struct Session {
     outline: Outline,
     network: Network,
     labels: Vec<String>,
+    threshold: Option<f64>,
     encoder: Encoder,
     provenance: Provenance,
     idle: Mutex<Vec<Scratch>>,
@@ -40,10 +42,31 @@ pub struct Scratch {
     scores: Vec<f32>,
 }
 
+impl Scratch {
+    /// What the encoder saw of the text that was answered last.
+    pub fn seen(&self) -> Seen {
+        self.text.seen()
+    }
+
+    pub(crate) fn text(&mut self) -> &mut nlpress_text::Scratch {
+        &mut self.text
+    }
+}
+
+/// The answer to a text, in memory that is used again.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Answer<'a> {
+    /// As [`Prediction::class`].
+    pub class: usize,
+    /// As [`Prediction::scores`].
+    pub scores: &'a [f32],
+}
+
 /// The answer to a text.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Prediction<'s> {
-    /// The class with the highest score, counted from 0.
+    /// The class, counted from 0: the one with the highest score; of an artifact with a threshold, the second
+    /// where its score is above that.
     pub class: usize,
     /// Its label.
     pub label: &'s str,
@@ -76,6 +99,7 @@ impl Session {
             network: Network::new(artifact.outline.spec.clone(), artifact.layers),
             outline: artifact.outline,
             labels: artifact.labels,
+            threshold: artifact.threshold,
             encoder,
             provenance: artifact.provenance,
             idle: Mutex::default(),
@@ -86,6 +110,16 @@ impl Session {
     /// Names of the classes.
     pub fn labels(&self) -> &[String] {
         &self.labels
+    }
+
+    /// The score above which the second of two classes is the answer, where it is not one half.
+    pub fn threshold(&self) -> Option<f64> {
+        self.threshold
+    }
+
+    /// The class that one row of logits names, counted from 0; the same rule as in [`predict`](Session::predict).
+    pub fn class(&self, logits: &[f32]) -> usize {
+        self.decision().class(logits)
     }
 
     /// The network and the form of its sites.
@@ -116,7 +150,10 @@ impl Session {
     }
 
     /// Which class a text is in, and how likely each class is.
-    pub fn predict(&self, text: &str) -> Prediction<'_> {
+    ///
+    /// # Errors
+    /// [`RuntimeError::NotFinite`].
+    pub fn predict(&self, text: &str) -> Result<Prediction<'_>, RuntimeError> {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut scratch = idle.unwrap_or_default();
         let prediction = self.predict_with(text, &mut scratch);
@@ -125,13 +162,26 @@ impl Session {
     }
 
     /// The scores of a text, in the order of the labels. Allocates nothing once `scratch` has grown.
-    pub fn score<'a>(&self, text: &str, scratch: &'a mut Scratch) -> &'a [f32] {
+    ///
+    /// # Errors
+    /// [`RuntimeError::NotFinite`] when the numbers of the model are so large that a logit is infinite or undefined.
+    pub fn score<'a>(&self, text: &str, scratch: &'a mut Scratch) -> Result<&'a [f32], RuntimeError> {
         let Scratch { text: words, activations, logits, scores } = scratch;
         let row = self.encoder.encode(text, words);
         logits.resize(self.outline.spec.outputs(), 0.0);
         self.network.logits(row.columns, row.values, logits, activations);
+        finite(logits, 0, logits.len())?;
         scores::from_logits(logits, scores);
-        scores
+        Ok(scores)
+    }
+
+    /// What [`predict`](Session::predict) answers. Allocates nothing once `scratch` has grown.
+    ///
+    /// # Errors
+    /// As [`score`](Session::score).
+    pub fn classify<'a>(&self, text: &str, scratch: &'a mut Scratch) -> Result<Answer<'a>, RuntimeError> {
+        self.score(text, scratch)?;
+        Ok(Answer { class: self.class(&scratch.logits), scores: &scratch.scores })
     }
 
     /// [`predict`](Session::predict) for every text, on so many threads: in the order of the texts, and the same
@@ -141,28 +191,34 @@ impl Session {
     /// text is never worked on by two.
     ///
     /// # Errors
-    /// [`RuntimeError::Threads`] for none or more than 1024, [`RuntimeError::Pool`] when they cannot be started.
+    /// [`RuntimeError::Threads`] for none or more than 1024, [`RuntimeError::Pool`] when they cannot be started, and
+    /// [`RuntimeError::NotFinite`] with the number of the first text that has no answer.
     pub fn predict_many<S: AsRef<str> + Sync>(
         &self,
         texts: &[S],
         threads: usize,
     ) -> Result<Vec<Prediction<'_>>, RuntimeError> {
-        let one = |scratch: &mut Scratch, text: &S| self.predict_with(text.as_ref(), scratch);
+        let one = |scratch: &mut Scratch, (row, text): (usize, &S)| {
+            self.predict_with(text.as_ref(), scratch).map_err(|e| e.in_row(row))
+        };
         if threads == 1 {
             let mut scratch = Scratch::default();
-            return Ok(texts.iter().map(|text| one(&mut scratch, text)).collect());
+            return texts.iter().enumerate().map(|text| one(&mut scratch, text)).collect();
         }
         let pool = self.pool(threads)?;
         // A few pieces for each thread: enough to even out long and short texts.
         let piece = texts.len().div_ceil(4 * threads).max(1);
-        Ok(pool.install(|| texts.par_iter().with_min_len(piece).map_init(Scratch::default, one).collect()))
+        let texts = texts.par_iter().enumerate().with_min_len(piece);
+        let answers: Vec<_> = pool.install(|| texts.map_init(Scratch::default, one).collect());
+        // In order, so that the error is that of the first text whatever the threads.
+        answers.into_iter().collect()
     }
 
     /// The logits of one sparse row, written into `out`. Allocates nothing once `scratch` has grown.
     ///
     /// # Errors
     /// [`RuntimeError`] when there are not as many values as columns or not as many places in `out` as outputs,
-    /// and for a column that the network does not have.
+    /// for a column that the network does not have, and [`RuntimeError::NotFinite`] as in [`score`](Session::score).
     pub fn logits_row(
         &self,
         columns: &[u32],
@@ -178,13 +234,14 @@ impl Session {
             return Err(RuntimeError::Column { column: largest, inputs });
         }
         self.network.logits(columns, values, out, &mut scratch.activations);
-        Ok(())
+        finite(out, 0, out.len())
     }
 
     /// The logits of rows, `[rows, outputs]`, row-major.
     ///
     /// # Errors
-    /// [`RuntimeError::Rows`] when the rows are not as wide as the network's inputs.
+    /// [`RuntimeError::Rows`] when the rows are not as wide as the network's inputs, and
+    /// [`RuntimeError::NotFinite`] with the number of the row.
     pub fn logits(&self, rows: &Rows) -> Result<Vec<f32>, RuntimeError> {
         let mut logits = vec![0.0; rows.len() * self.outline.spec.outputs()];
         self.logits_rows(rows, 0..rows.len(), &mut logits, &mut Scratch::default())?;
@@ -197,7 +254,8 @@ impl Session {
     ///
     /// # Errors
     /// [`RuntimeError::Rows`] when the rows are not as wide as the network's inputs, [`RuntimeError::Length`] when
-    /// there are not as many places in `out` as those rows have logits, or not as many rows as the range ends with.
+    /// there are not as many places in `out` as those rows have logits, or not as many rows as the range ends with,
+    /// [`RuntimeError::NotFinite`] with the number of the row.
     pub fn logits_rows(
         &self,
         rows: &Rows,
@@ -217,18 +275,23 @@ impl Session {
         for (n, out) in out.chunks_mut(ROWS * outputs).enumerate() {
             let first = range.start + n * ROWS;
             self.network.logits_of(rows, first..first + out.len() / outputs, out, &mut scratch.activations);
+            finite(out, first, outputs)?;
         }
         Ok(())
+    }
+
+    pub(crate) fn decision(&self) -> Decision {
+        Decision::by(self.threshold)
     }
 
     pub(crate) fn network(&self) -> &Network {
         &self.network
     }
 
-    fn predict_with(&self, text: &str, scratch: &mut Scratch) -> Prediction<'_> {
-        let scores = self.score(text, scratch).to_vec();
-        let class = scores::best(&scores);
-        Prediction { class, label: &self.labels[class], scores }
+    fn predict_with(&self, text: &str, scratch: &mut Scratch) -> Result<Prediction<'_>, RuntimeError> {
+        let Answer { class, scores } = self.classify(text, scratch)?;
+        let scores = scores.to_vec();
+        Ok(Prediction { class, label: &self.labels[class], scores })
     }
 
     /// The pool of that size, started when it is first asked for.
@@ -247,6 +310,17 @@ impl Session {
         let pool = Arc::new(pool);
         pools.insert(threads, Arc::clone(&pool));
         Ok(pool)
+    }
+}
+
+/// Checks logits, so many a row, of which the first is of row `first`.
+fn finite(logits: &[f32], first: usize, outputs: usize) -> Result<(), RuntimeError> {
+    match logits.iter().position(|logit| !logit.is_finite()) {
+        None => Ok(()),
+        Some(at) => {
+            let (row, class) = (first + at / outputs, at % outputs);
+            Err(RuntimeError::NotFinite { row, class, value: logits[at] })
+        }
     }
 }
 

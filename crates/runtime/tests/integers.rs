@@ -104,10 +104,10 @@ fn integers_answer_nearly_what_floats_answer() {
                     apart += (a - b).abs();
                     assert!((a - b).abs() <= most, "{per} {zero_points} {config:?}: {found:?} {floats:?}");
                 }
-                let class = session.predict(text).class;
+                let class = session.predict(text).unwrap().class;
                 assert_eq!(
                     integers.classify(text, &mut scratch),
-                    integer::class(integers.logits(text, &mut scratch))
+                    integers.class(integers.logits(text, &mut scratch))
                 );
                 same += usize::from(integers.classify(text, &mut scratch) == class);
                 count += 1;

@@ -23,8 +23,8 @@ fn answers_do_not_depend_on_threads() {
         }
         let mut scratch = Scratch::default();
         for (text, expected) in texts.iter().zip(&one) {
-            assert_eq!(&session.predict(text), expected);
-            assert_eq!(session.score(text, &mut scratch), expected.scores);
+            assert_eq!(&session.predict(text).unwrap(), expected);
+            assert_eq!(session.score(text, &mut scratch).unwrap(), expected.scores);
             assert_eq!(expected.label, session.labels()[expected.class]);
             assert!((expected.scores.iter().sum::<f32>() - 1.0).abs() < 1e-5);
         }
@@ -43,7 +43,7 @@ fn two_threads_may_ask_at_once() {
         for _ in 0..4 {
             scope.spawn(|| {
                 for (text, expected) in texts.iter().zip(&expected) {
-                    assert_eq!(&session.predict(text), expected);
+                    assert_eq!(&session.predict(text).unwrap(), expected);
                 }
             });
         }
@@ -55,7 +55,7 @@ fn one_output_scores_two_labels() {
     let session = Session::from_artifact(artifact(Form::Dense, 60, &[16], 1, 100)).unwrap();
     assert_eq!(session.labels().len(), 2);
     let text = &texts(1, 60, 20)[0];
-    let prediction = session.predict(text);
+    let prediction = session.predict(text).unwrap();
     let logits = session.logits(&session.encoder().encode_all(&[text])).unwrap();
     let p = 1.0 / (1.0 + (-logits[0]).exp());
     assert!((prediction.scores[1] - p).abs() < 1e-6);
@@ -88,4 +88,43 @@ fn refuses_what_does_not_fit() {
     for threads in [0, 1025] {
         assert!(matches!(session.predict_many(&["a"], threads), Err(RuntimeError::Threads(_))));
     }
+}
+
+#[test]
+fn a_threshold_moves_the_class_and_not_the_scores() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.nlpress");
+    let plain = artifact(Form::Dense, 60, &[16], 1, 100);
+    let texts = texts(40, 60, 20);
+    let before = Session::from_artifact(plain.clone()).unwrap();
+    let scores: Vec<f32> = texts.iter().map(|t| before.predict(t).unwrap().scores[1]).collect();
+    let mut sorted = scores.clone();
+    sorted.sort_by(f32::total_cmp);
+    // As far from one half as can be, so that it changes something.
+    let threshold = f64::from(f32::midpoint(sorted[3], sorted[4]));
+    let moved = scores.iter().filter(|s| (**s > 0.5) != (f64::from(**s) > threshold)).count();
+    assert!(moved > 0, "the threshold {threshold} changes nothing");
+    plain.with_threshold(Some(threshold)).unwrap().write(&path).unwrap();
+    let session = Session::open(&path).unwrap();
+    assert_eq!(session.threshold(), Some(threshold));
+    let rows = session.encoder().encode_all(&texts);
+    let logits = session.logits(&rows).unwrap();
+    for (n, text) in texts.iter().enumerate() {
+        let answer = session.predict(text).unwrap();
+        assert_eq!(answer.scores[1], scores[n]);
+        assert_eq!(answer.class, usize::from(f64::from(scores[n]) > threshold));
+        assert_eq!(answer.class, session.class(&logits[n..=n]));
+    }
+    assert_eq!(texts.iter().filter(|t| session.predict(t).unwrap().class == 1).count(), 36);
+}
+
+#[test]
+fn a_threshold_needs_two_classes_of_one_output() {
+    let two = artifact(Form::Dense, 60, &[16], 1, 100);
+    for bad in [0.0, 1.0, -0.5, f64::NAN] {
+        assert!(two.clone().with_threshold(Some(bad)).is_err(), "{bad}");
+    }
+    let three = artifact(Form::Dense, 60, &[16], 3, 100);
+    assert!(three.clone().with_threshold(Some(0.3)).is_err());
+    assert!(three.with_threshold(None).is_ok());
 }

@@ -114,7 +114,8 @@ impl<'a> Cx<'a> {
     pub fn narrowed(&self, data: &Dataset, kept: &[u32]) -> Result<Dataset, StepError> {
         let failed = |e: TextError| StepError::Failed(e.to_string());
         let rows = data.rows().keep_columns(kept, self.unit_rows).map_err(failed)?;
-        Ok(Dataset::new(rows, data.labels().to_vec(), data.classes())?)
+        let narrowed = Dataset::new(rows, data.labels().to_vec(), data.classes())?;
+        Ok(narrowed.with_class_weights(data.class_weights().to_vec())?)
     }
 
     /// Puts a sentence into the report.

@@ -1,8 +1,10 @@
 //! Rebuilds the embedded corpus: `embed IN.tsv OUT.bin [VOCABULARY]`.
 //!
-//! IN.tsv has a header with the columns `text` and `label`; it is split by the hash rule 70/10/20.
+//! IN.tsv has a header with the columns `text` and `label`; it is split 70/10/20 by the hash of each text, as this
+//! corpus always was (version 1 of the split rule; see `docs/data.md`).
 
-use nlpress_text::{Corpus, CorpusOptions, Source, SplitRule, embed};
+use nlpress_text::{Corpus, CorpusOptions, Scoring, embed};
+use sha2::{Digest, Sha256};
 use std::error::Error;
 use std::path::Path;
 
@@ -15,9 +17,24 @@ fn main() -> Result<(), Box<dyn Error>> {
         [input, output, vocabulary] => (input, output, vocabulary.parse()?),
         _ => return Err("usage: embed IN.tsv OUT.bin [VOCABULARY]".into()),
     };
-    let split = SplitRule { train: 70, valid: 10, test: 20 };
-    let corpus =
-        Corpus::read(&Source::One(input.into()), &CorpusOptions { split, ..CorpusOptions::default() })?;
+    let read = Scoring::read(&input.as_str().into(), &CorpusOptions::default())?;
+    let mut splits = [Vec::new(), Vec::new(), Vec::new()];
+    for document in &read.documents {
+        let split = match bucket(&document.text) {
+            0..70 => 0,
+            70..80 => 1,
+            _ => 2,
+        };
+        splits[split].push((document.text.as_str(), read.labels[document.label as usize].as_str()));
+    }
+    let [train, valid, test] = &splits;
+    let corpus = Corpus::from_splits(&read.name, train, valid, test)?;
     nlpress_core::files::write_atomically(Path::new(output), &embed(&corpus, vocabulary)?)?;
     Ok(())
+}
+
+/// The first 8 bytes of SHA-256 of the text with its ends trimmed, as a big-endian number, modulo 100.
+fn bucket(text: &str) -> u64 {
+    let digest = Sha256::digest(text.trim().as_bytes());
+    digest[..8].iter().fold(0, |n, &b| (n << 8) | u64::from(b)) % 100
 }

@@ -1,51 +1,88 @@
 //! What counts as a token of a text.
 //!
 //! Words suit languages that put spaces between them; character n-grams suit those that do not (Chinese) and
-//! text with many misspellings. Nothing is stemmed and no stop word is removed: the vocabulary limit and the
-//! weights do that work with fewer rules.
+//! text with many misspellings. Nothing is stemmed, and no word is left out that the caller does not name: the
+//! vocabulary limit and the weights do that work with fewer rules.
+//!
+//! A text is normalized first ([`crate::normalize`]) and cut then. What is cut off without being a token is
+//! counted, so that nobody has to find out by a poor accuracy.
 
+mod characters;
+mod first;
+mod pieces;
+
+use hashbrown::HashSet;
+use rustc_hash::FxBuildHasher;
 use serde::{Deserialize, Serialize};
 
+use crate::classes::{Kind, classes};
 use crate::error::TextError;
+use crate::normalize::Folded;
+use pieces::{Piece, pieces};
 
 /// Tokens longer than this many bytes are no features; a word of a language is never that long.
 pub const MAX_TOKEN_BYTES: usize = 255;
+/// Most words of a word n-gram.
+pub const MAX_WORDS: usize = 5;
+/// Most characters of a character n-gram.
+pub const MAX_CHARACTERS: usize = 8;
 
 /// A rule that cuts text into tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Analyzer {
-    /// Lower-cased words: maximal runs of alphanumeric characters (Unicode), where an apostrophe (`'` or `’`,
-    /// both become `'`) between two of them belongs to the word (`don't`).
+    /// Words, and emoji beside them.
     Words {
-        /// Shorter words are left out; in characters.
+        /// Shorter words are left out; in characters. Emoji and characters of scripts without spaces stay.
         #[serde(default = "one")]
         min_length: usize,
+        /// Where words end.
+        #[serde(default, skip_serializing_if = "Boundaries::is_default")]
+        boundaries: Boundaries,
     },
-    /// Every run of `min` to `max` characters of the lower-cased text, whose white space is first collapsed
-    /// to single spaces and trimmed.
+    /// Every run of `min` to `max` characters of the text, whose white space is first collapsed to single spaces
+    /// and trimmed.
     Characters {
         /// Length of the shortest n-gram, at least 1.
         min: usize,
-        /// Length of the longest n-gram, at most 8.
+        /// Length of the longest n-gram, at most [`MAX_CHARACTERS`].
         max: usize,
+        /// Runs begin and end within a word (anything between white space), which has a space at either end.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        within_words: bool,
     },
+}
+
+/// Where words end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Boundaries {
+    /// Where UAX 29 says, with apostrophes between letters or digits inside (`don't`), and with the plus and
+    /// number signs of names (`C++`). Scripts without spaces between words give a word for every character.
+    #[default]
+    Unicode,
+    /// At white space alone, for text that was cut into words before; signs stay where they are.
+    Spaces,
+}
+
+impl Boundaries {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl Default for Analyzer {
     fn default() -> Self {
-        Self::Words { min_length: 1 }
+        Self::Words { min_length: 1, boundaries: Boundaries::Unicode }
     }
 }
 
-/// Buffers that an analyzer reuses from text to text.
-#[derive(Clone, Debug, Default)]
-pub struct Buffer {
-    token: String,
-    starts: Vec<usize>,
-}
-
 impl Analyzer {
+    /// Character n-grams of `min` to `max` characters, across words.
+    pub fn characters(min: usize, max: usize) -> Self {
+        Self::Characters { min, max, within_words: false }
+    }
+
     /// Checks the bounds of its settings.
     ///
     /// # Errors
@@ -55,25 +92,26 @@ impl Analyzer {
             Err(TextError::Setting { setting, value: value.to_string(), bound: bound.into() })
         };
         match self {
-            Self::Words { min_length } if !(1..=64).contains(&min_length) => {
+            Self::Words { min_length, .. } if !(1..=64).contains(&min_length) => {
                 fail("words.min_length", min_length, "must lie between 1 and 64")
             }
-            Self::Characters { min, .. } if min == 0 => fail("characters.min", min, "must be at least 1"),
-            Self::Characters { max, .. } if max > 8 => fail("characters.max", max, "must be at most 8"),
-            Self::Characters { min, max } if min > max => {
+            Self::Characters { min: 0, .. } => fail("characters.min", 0, "must be at least 1"),
+            Self::Characters { max, .. } if max > MAX_CHARACTERS => {
+                fail("characters.max", max, &format!("must be at most {MAX_CHARACTERS}"))
+            }
+            Self::Characters { min, max, .. } if min > max => {
                 fail("characters.min", min, &format!("must not be above characters.max = {max}"))
             }
             _ => Ok(()),
         }
     }
 
-    /// Calls `each` with every token of `text`, from left to right. One pass; allocates nothing once `buffer`
-    /// has grown.
+    /// Calls `each` with every token of `text`, from left to right. Allocates nothing once `buffer` has grown, but
+    /// for text that is not composed.
     pub fn tokens(self, text: &str, buffer: &mut Buffer, each: impl FnMut(&str)) {
-        match self {
-            Self::Words { min_length } => words(text, min_length, &mut buffer.token, each),
-            Self::Characters { min, max } => characters(text, min, max, buffer, each),
-        }
+        let stop = StopSet::default();
+        Analysis { version: VERSION, analyzer: self, symbols: false, words: [1, 1], stop: &stop }
+            .tokens(text, buffer, each);
     }
 }
 
@@ -81,160 +119,158 @@ fn one() -> usize {
     1
 }
 
-/// For every ASCII byte: its lower case when it may be part of a word, else zero.
-const WORD_BYTE: [u8; 128] = {
-    let mut table = [0; 128];
-    let mut b = 0;
-    while b < 128 {
-        if (b as u8).is_ascii_alphanumeric() {
-            table[b] = (b as u8).to_ascii_lowercase();
-        }
-        b += 1;
-    }
-    table
-};
-
-fn words(text: &str, min_length: usize, word: &mut String, mut each: impl FnMut(&str)) {
-    word.clear();
-    let mut length = 0; // characters of the source text in `word`
-    let mut rest = text;
-    let mut flush = |word: &mut String, length: &mut usize| {
-        if *length >= min_length && !word.is_empty() && word.len() <= MAX_TOKEN_BYTES {
-            each(word);
-        }
-        word.clear();
-        *length = 0;
-    };
-    while let Some(c) = rest.chars().next() {
-        rest = &rest[c.len_utf8()..];
-        if let Some(&lower) = WORD_BYTE.get(c as usize) {
-            if lower != 0 {
-                word.push(lower as char);
-                length += 1;
-                continue;
-            }
-        } else if c.is_alphanumeric() {
-            word.extend(c.to_lowercase());
-            length += 1;
-            continue;
-        }
-        let inner = matches!(c, '\'' | '’') && length > 0;
-        if inner && rest.chars().next().is_some_and(char::is_alphanumeric) {
-            word.push('\'');
-            length += 1;
-        } else {
-            flush(word, &mut length);
-        }
-    }
-    flush(word, &mut length);
+/// Buffers that an analyzer reuses from text to text.
+#[derive(Clone, Debug, Default)]
+pub struct Buffer {
+    folded: Folded,
+    token: String,
+    starts: Vec<usize>,
+    pub(crate) cut: Cut,
 }
 
-fn characters(text: &str, min: usize, max: usize, buffer: &mut Buffer, mut each: impl FnMut(&str)) {
-    let Buffer { token: whole, starts } = buffer;
-    whole.clear();
-    starts.clear();
-    let mut gap = false;
-    for c in text.chars() {
-        if c.is_whitespace() {
-            gap = true;
-            continue;
+/// What became of a text when it was cut.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Cut {
+    /// Tokens.
+    pub(crate) tokens: u32,
+    /// Runs of signs, and words too short or too long, that became none.
+    pub(crate) dropped: u32,
+    /// Those of them that look as if they meant something.
+    pub(crate) symbols: u32,
+    /// Tokens that are a character of a script without spaces.
+    pub(crate) singles: u32,
+    /// Runs of neighbouring ones.
+    pub(crate) single_runs: u32,
+}
+
+/// Words that are left out, as tokens.
+pub(crate) type StopSet = HashSet<Box<str>, FxBuildHasher>;
+
+/// The newest version of the analysis.
+pub(crate) const VERSION: u32 = 2;
+
+/// All that decides which tokens a text has.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Analysis<'a> {
+    /// 1 for encoders that were written before texts were normalized.
+    pub(crate) version: u32,
+    pub(crate) analyzer: Analyzer,
+    /// Whether runs of signs are tokens.
+    pub(crate) symbols: bool,
+    /// Fewest and most words of a token.
+    pub(crate) words: [usize; 2],
+    pub(crate) stop: &'a StopSet,
+}
+
+impl Analysis<'_> {
+    /// Calls `each` with every token of `text`, from left to right; `buffer.cut` then says what became of it.
+    pub(crate) fn tokens(self, text: &str, buffer: &mut Buffer, mut each: impl FnMut(&str)) {
+        buffer.cut = Cut::default();
+        if self.version == 1 {
+            return self.tokens_of_first(text, buffer, each);
         }
-        if gap && !whole.is_empty() {
-            starts.push(whole.len());
-            whole.push(' ');
-        }
-        gap = false;
-        for lower in c.to_lowercase() {
-            starts.push(whole.len());
-            whole.push(lower);
+        let Buffer { folded, token, starts, cut } = buffer;
+        let folded = folded.fold(text);
+        let counted = |token: &str| {
+            cut.tokens += 1;
+            each(token);
+        };
+        match self.analyzer {
+            Analyzer::Characters { min, max, within_words: false } => {
+                characters::across(folded, [min, max], token, starts, counted);
+            }
+            Analyzer::Characters { min, max, within_words: true } => {
+                characters::within(folded, [min, max], token, starts, counted);
+            }
+            Analyzer::Words { .. } if self.words == [1, 1] => self.words(folded, cut, each),
+            Analyzer::Words { .. } => {
+                token.clear();
+                starts.clear();
+                self.words(folded, cut, |word| {
+                    starts.push(token.len());
+                    token.push_str(word);
+                    token.push(' ');
+                });
+                cut.tokens = 0;
+                ngrams(token, starts, self.words, |ngram| {
+                    cut.tokens += 1;
+                    each(ngram);
+                });
+            }
         }
     }
-    starts.push(whole.len());
-    for first in 0..starts.len() - 1 {
-        for length in min..=max {
-            let Some(&end) = starts.get(first + length) else { break };
-            each(&whole[starts[first]..end]);
+
+    /// Calls `each` with every word of a folded text.
+    fn words(self, folded: &str, cut: &mut Cut, mut each: impl FnMut(&str)) {
+        let Analyzer::Words { min_length, boundaries } = self.analyzer else { return };
+        let mut word = |piece, token: &str| {
+            let too_short = || min_length > 1 && token.chars().nth(min_length - 1).is_none();
+            match piece {
+                Piece::Signs { telling } if !self.symbols => {
+                    cut.dropped += 1;
+                    cut.symbols += u32::from(telling);
+                    return;
+                }
+                Piece::Word if too_short() => {
+                    cut.dropped += 1;
+                    return;
+                }
+                Piece::Single { first } => {
+                    cut.singles += 1;
+                    cut.single_runs += u32::from(first);
+                }
+                _ => {}
+            }
+            if token.len() > MAX_TOKEN_BYTES {
+                cut.dropped += 1;
+            } else if self.stop.is_empty() || !self.stop.contains(token) {
+                cut.tokens += 1;
+                each(token);
+            }
+        };
+        match boundaries {
+            Boundaries::Unicode => pieces(folded, word),
+            Boundaries::Spaces => folded.split_whitespace().for_each(|token| word(Piece::Word, token)),
+        }
+    }
+
+    fn tokens_of_first(self, text: &str, buffer: &mut Buffer, mut each: impl FnMut(&str)) {
+        let mut cut = Cut::default();
+        match self.analyzer {
+            Analyzer::Words { min_length, .. } => {
+                first::words(text, min_length, &mut buffer.token, |token| {
+                    let single = |c: char| classes().get(c).kind == Kind::Single;
+                    let single = !token.is_ascii() && token.starts_with(single);
+                    cut.singles += u32::from(single);
+                    cut.single_runs += u32::from(single);
+                    cut.tokens += 1;
+                    each(token);
+                })
+            }
+            Analyzer::Characters { min, max, .. } => {
+                first::characters(text, min, max, &mut buffer.token, &mut buffer.starts, |token| {
+                    cut.tokens += 1;
+                    each(token);
+                });
+            }
+        }
+        buffer.cut = cut;
+    }
+}
+
+/// Calls `each` with every run of `min` to `max` words, which lie one behind the other in `line`, each with a
+/// space after it; runs that are too long to be features are left out.
+fn ngrams(line: &str, starts: &[usize], [min, max]: [usize; 2], mut each: impl FnMut(&str)) {
+    for (first, &from) in starts.iter().enumerate() {
+        for length in min..=max.min(starts.len() - first) {
+            let end = starts.get(first + length).copied().unwrap_or(line.len()) - 1;
+            if end - from <= MAX_TOKEN_BYTES {
+                each(&line[from..end]);
+            }
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn tokens(analyzer: Analyzer, text: &str) -> Vec<String> {
-        let mut out = Vec::new();
-        analyzer.tokens(text, &mut Buffer::default(), |t| out.push(t.to_owned()));
-        out
-    }
-
-    fn words(text: &str) -> Vec<String> {
-        tokens(Analyzer::default(), text)
-    }
-
-    #[test]
-    fn words_are_lower_cased_runs_of_letters_and_digits() {
-        assert_eq!(words("Hello, World-wide 3D!"), ["hello", "world", "wide", "3d"]);
-        assert_eq!(words("ÉCOLE Straße ПРИВЕТ"), ["école", "straße", "привет"]);
-        assert!(words(" ...!? ").is_empty());
-        assert!(words("").is_empty());
-    }
-
-    #[test]
-    fn apostrophes_belong_to_a_word_only_between_letters() {
-        assert_eq!(
-            words("don't 'quote' it’s rock'n'roll dogs' x''y"),
-            ["don't", "quote", "it's", "rock'n'roll", "dogs", "x", "y"]
-        );
-    }
-
-    #[test]
-    fn short_and_overlong_words_are_left_out() {
-        let two = Analyzer::Words { min_length: 2 };
-        assert_eq!(tokens(two, "a I am é éa"), ["am", "éa"]);
-        assert!(words(&"x".repeat(MAX_TOKEN_BYTES + 1)).is_empty());
-        assert_eq!(words(&"x".repeat(MAX_TOKEN_BYTES)).len(), 1);
-    }
-
-    #[test]
-    fn character_ngrams_count_characters_and_collapse_white_space() {
-        let a = Analyzer::Characters { min: 1, max: 2 };
-        assert_eq!(tokens(a, " 质量\n\t好 "), ["质", "质量", "量", "量 ", " ", " 好", "好"]);
-        assert!(tokens(a, " \n ").is_empty());
-        let three = Analyzer::Characters { min: 3, max: 3 };
-        assert_eq!(tokens(three, "ABCD"), ["abc", "bcd"]);
-        assert!(tokens(three, "ab").is_empty());
-    }
-
-    #[test]
-    fn settings_are_bounded() {
-        for bad in [
-            Analyzer::Words { min_length: 0 },
-            Analyzer::Words { min_length: 65 },
-            Analyzer::Characters { min: 0, max: 2 },
-            Analyzer::Characters { min: 3, max: 2 },
-            Analyzer::Characters { min: 1, max: 9 },
-        ] {
-            assert!(matches!(bad.check(), Err(TextError::Setting { .. })), "{bad:?}");
-        }
-        assert!(Analyzer::Characters { min: 1, max: 8 }.check().is_ok());
-    }
-
-    proptest! {
-        #[test]
-        fn words_of_words_are_the_same_words(text in ".{0,80}") {
-            let once = words(&text);
-            // Lower-casing twice is the same as once except for letters whose lower case has a combining mark.
-            prop_assume!(!text.contains('İ'));
-            prop_assert_eq!(words(&once.join(" ")), once);
-        }
-
-        #[test]
-        fn any_text_has_tokens_of_the_asked_lengths(text in any::<String>(), min in 1usize..4, more in 0usize..4) {
-            for token in tokens(Analyzer::Characters { min, max: min + more }, &text) {
-                prop_assert!((min..=min + more).contains(&token.chars().count()));
-            }
-        }
-    }
-}
+#[path = "analyzer/tests.rs"]
+mod tests;

@@ -5,18 +5,38 @@
 
 mod assemble;
 mod delimited;
-mod json_lines;
+mod elements;
+mod encoding;
+mod fasttext;
+mod frames;
+mod input;
+mod json;
+mod label;
+mod lines;
 mod options;
+mod overlap;
+mod quotes;
+mod reading;
+mod scoring;
 mod source;
+mod split;
 
 use nlpress_core::Seed;
 use sha2::{Digest, Sha256};
-use std::path::Path;
+use std::cell::Cell;
+use std::sync::Arc;
 
-use crate::error::{Place, TextError};
+use crate::error::TextError;
 use assemble::{Draft, SPLITS};
+use source::{Other, Row, Sink};
 
-pub use options::{Column, CorpusOptions, Format, Source, SplitRule};
+pub use assemble::{UnseenLabel, UnseenLabels};
+pub use encoding::TextEncoding;
+pub use label::label;
+pub use options::{Column, CorpusOptions, Files, Format, Source};
+pub use reading::{BadRows, Overlap, Reading};
+pub use scoring::{Scoring, Texts};
+pub use split::{SPLIT_RULE_VERSION, SplitRule};
 
 /// Most classes of a corpus.
 pub const MAX_CLASSES: usize = 65_536;
@@ -45,44 +65,55 @@ pub struct Corpus {
     pub test: Vec<Document>,
     /// SHA-256 of labels, splits, classes and texts in order, in lower-case hexadecimal.
     pub sha256: String,
+    /// What was found beside the documents, and is to be said.
+    pub reading: Reading,
 }
 
 impl Corpus {
-    /// Reads a corpus from files.
+    /// Reads a corpus from files. One corpus is split by [`CorpusOptions::split`]; of files for the splits, those that
+    /// are not given stay empty.
     ///
     /// # Errors
-    /// Everything that [`TextError`] lists for files, lines, labels and settings; nothing is skipped silently,
-    /// except blank lines of JSONL and CSV.
+    /// Everything that [`TextError`] lists for files, rows, labels and settings; nothing is skipped silently, except
+    /// blank lines.
     pub fn read(source: &Source, options: &CorpusOptions) -> Result<Self, TextError> {
+        let (corpus, one) = Self::read_files(source, options)?;
+        let corpus = if one { corpus.filled(options.split, true)? } else { corpus };
+        corpus.finished(options.limit)
+    }
+
+    /// As [`read`](Self::read), but a split that has no file takes its share of the training documents.
+    ///
+    /// # Errors
+    /// As for [`read`](Self::read).
+    pub fn read_for_training(source: &Source, options: &CorpusOptions) -> Result<Self, TextError> {
+        let (corpus, one) = Self::read_files(source, options)?;
+        corpus.filled(options.split, one)?.finished(options.limit)
+    }
+
+    /// The documents of every file; and whether they are one corpus, all of it in `train` for now.
+    fn read_files(source: &Source, options: &CorpusOptions) -> Result<(Self, bool), TextError> {
         options.check(source)?;
         let mut draft = Draft::default();
-        match source {
-            Source::One(path) => {
-                let rule = options.split;
-                source::read(path, options, &mut |text, label, place| {
-                    draft.add(rule.split_of(text), text, label, place)
-                })?;
-            }
-            Source::Splits { train, valid, test } => {
-                for (split, path) in [Some(train), valid.as_ref(), test.as_ref()].into_iter().enumerate() {
-                    let Some(path) = path else { continue };
-                    source::read(path, options, &mut |text, label, place| {
-                        draft.add(split, text, label, place)
-                    })?;
-                }
+        let split = Cell::new(0);
+        let mut take = |row: Row<'_>, file: &Arc<str>| draft.add(split.get(), row, file);
+        let mut sink = Sink::new(Other::Label(&options.label), &mut take);
+        let (files, one) = match source {
+            Source::One(files) => ([Some(files), None, None], true),
+            Source::Splits { train, valid, test } => ([Some(train), valid.as_ref(), test.as_ref()], false),
+        };
+        for (i, files) in files.iter().enumerate() {
+            split.set(i);
+            if let Some(files) = files {
+                sink.read(files, options)?;
             }
         }
-        let wanted = match source {
-            Source::One(_) => options.split.wanted(),
-            Source::Splits { valid, test, .. } => [true, valid.is_some(), test.is_some()],
-        };
-        let hint = match source {
-            Source::One(_) => {
-                "; the split rule left nothing for it: give a file for each split, or other percentages"
-            }
-            Source::Splits { .. } => "",
-        };
-        draft.finish(source.name(), wanted, hint, options.limit)
+        let reading = sink.tally.finish(options.skip_bad_rows)?;
+        let mut corpus = draft.finish(source.name(), files.map(|files| files.is_some()), reading)?;
+        if !one {
+            overlap::find(&mut corpus);
+        }
+        Ok((corpus, one))
     }
 
     /// The corpus that is compiled in: 10,000 movie-review snippets as word counts (see `docs/data.md`).
@@ -108,12 +139,10 @@ impl Corpus {
     ) -> Result<Self, TextError> {
         let mut draft = Draft::default();
         for (split, documents) in [train, valid, test].into_iter().enumerate() {
-            let file = Path::new(SPLITS[split]);
-            for (line, (text, label)) in (1..).zip(documents) {
-                draft.add(split, text.as_ref(), label.as_ref(), Place::new(file, line))?;
-            }
+            add_all(&mut draft, split, SPLITS[split], documents)?;
         }
-        draft.finish(name.into(), [true, !valid.is_empty(), !test.is_empty()], "", None)
+        let wanted = [true, !valid.is_empty(), !test.is_empty()];
+        draft.finish(name.into(), wanted, Reading::default())?.finished(None)
     }
 
     /// A corpus from documents in memory, split by `rule`.
@@ -127,11 +156,63 @@ impl Corpus {
     ) -> Result<Self, TextError> {
         rule.check()?;
         let mut draft = Draft::default();
-        for (line, (text, label)) in (1..).zip(documents) {
-            let place = Place::new(Path::new("document"), line);
-            draft.add(rule.split_of(text.as_ref()), text.as_ref(), label.as_ref(), place)?;
+        add_all(&mut draft, 0, "document", documents)?;
+        let corpus = draft.finish(name.into(), [true, false, false], Reading::default())?;
+        corpus.filled(rule, true)?.finished(None)
+    }
+
+    /// Gives `valid` and `test`, where they are empty, their share of the training documents, by the split rule.
+    /// `one` says that the documents are one corpus: then that is no news.
+    fn filled(mut self, rule: SplitRule, one: bool) -> Result<Self, TextError> {
+        let mut parts = rule.parts();
+        for (part, given) in parts[1..].iter_mut().zip([&self.valid, &self.test]) {
+            if !given.is_empty() {
+                *part = 0;
+            }
         }
-        draft.finish(name.into(), rule.wanted(), "; the split rule left nothing for it", None)
+        if parts[1] + parts[2] == 0 {
+            return Ok(self);
+        }
+        let mut buffer = String::new();
+        let keys: Vec<_> = self.train.iter().map(|d| split::key(&d.text, &mut buffer)).collect();
+        let classes: Vec<u32> = self.train.iter().map(|d| d.label).collect();
+        let rank: Vec<u32> = (0..self.labels.len() as u32).collect(); // labels are sorted by name
+        let splits = split::assign(&keys, &classes, &rank, parts);
+        let before = self.train.len();
+        let mut taken = [Vec::new(), Vec::new(), Vec::new()];
+        for (document, split) in std::mem::take(&mut self.train).into_iter().zip(splits) {
+            taken[usize::from(split)].push(document);
+        }
+        let [train, valid, test] = taken;
+        if (parts[1] > 0 && valid.is_empty()) || (parts[2] > 0 && test.is_empty()) {
+            let all = [train, valid, test].concat();
+            let classes = reading::class_counts(&self.labels, &all);
+            return Err(TextError::TooFewDocuments { corpus: self.name, documents: all.len(), classes });
+        }
+        reading::note_split(&mut self.reading, parts, one, before, [valid.len(), test.len()]);
+        self.train = train;
+        if parts[1] > 0 {
+            self.valid = valid;
+        }
+        if parts[2] > 0 {
+            self.test = test;
+        }
+        reading::note_small_classes(&mut self, parts);
+        Ok(self)
+    }
+
+    /// Cuts to the limit, and names the content.
+    fn finished(mut self, limit: Option<usize>) -> Result<Self, TextError> {
+        if let Some(limit) = limit {
+            return self.limited(limit);
+        }
+        self.sha256 = self.hash();
+        Ok(self)
+    }
+
+    /// What to say of the corpus when it was read: documents, by split and by class, and the notes.
+    pub fn told(&self) -> Vec<String> {
+        reading::told(self)
     }
 
     /// The same corpus with at most `limit` documents in each split, as [`CorpusOptions::limit`] takes them.
@@ -181,6 +262,19 @@ impl Corpus {
         }
         hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
     }
+}
+
+fn add_all<T: AsRef<str>, L: AsRef<str>>(
+    draft: &mut Draft,
+    split: usize,
+    name: &str,
+    documents: &[(T, L)],
+) -> Result<(), TextError> {
+    let name = Arc::from(name);
+    for (line, (text, label)) in (1..).zip(documents) {
+        draft.add(split, Row { text: text.as_ref(), other: label.as_ref(), line }, &name)?;
+    }
+    Ok(())
 }
 
 /// The texts of documents, as [`Encoder::fit`](crate::Encoder::fit) takes them.

@@ -37,6 +37,8 @@ pub fn embed(corpus: &Corpus, vocabulary: usize) -> Result<Vec<u8>, TextError> {
         weighting: Weighting::Count,
         l2: false,
         vocabulary,
+        // The corpus was made with it, and the same package must give the same bytes.
+        version: 1,
         ..EncoderConfig::default()
     };
     let encoder = Encoder::fit(&config, texts(&corpus.train))?;

@@ -7,11 +7,13 @@ use hashbrown::HashTable;
 use rustc_hash::FxHasher;
 use serde::{Deserialize, Serialize};
 use std::hash::Hasher;
+use std::path::Path;
 
-use crate::analyzer::{Analyzer, Buffer};
+use crate::analyzer::{Analysis, Analyzer, Boundaries, Buffer, Cut, MAX_WORDS, StopSet, VERSION};
 use crate::blob::{self, Reader};
 use crate::error::TextError;
 use crate::rows::{Row, Rows, check_kept};
+use crate::stop_words::StopWords;
 
 /// Largest vocabulary.
 pub const MAX_VOCABULARY: usize = 1 << 24;
@@ -24,6 +26,15 @@ pub const MAX_DISTINCT: usize = 1 << 25;
 pub struct EncoderConfig {
     /// What a token is.
     pub analyzer: Analyzer,
+    /// Runs of symbols and punctuation marks (`:)`, `!!!`, `->`) are tokens, too; for words. Emoji always are.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub symbols: bool,
+    /// Fewest and most neighbouring words of a token; for words.
+    #[serde(skip_serializing_if = "is_single")]
+    pub word_ngrams: [usize; 2],
+    /// Words that are left out before n-grams are made; for words.
+    #[serde(skip_serializing_if = "StopWords::is_empty")]
+    pub stop_words: StopWords,
     /// What the value of a token is.
     pub weighting: Weighting,
     /// Uses `1 + ln(count)` in place of the count; not for [`Weighting::Binary`], which has no counts.
@@ -35,6 +46,17 @@ pub struct EncoderConfig {
     pub vocabulary: usize,
     /// Tokens in fewer training documents are no features.
     pub min_documents: u32,
+    /// Version of the analysis: 2, or 1 for what nlpress did before texts were normalized.
+    #[serde(skip_serializing_if = "is_newest")]
+    pub version: u32,
+}
+
+fn is_single(words: &[usize; 2]) -> bool {
+    *words == [1, 1]
+}
+
+fn is_newest(version: &u32) -> bool {
+    *version == VERSION
 }
 
 impl Default for EncoderConfig {
@@ -42,11 +64,15 @@ impl Default for EncoderConfig {
     fn default() -> Self {
         Self {
             analyzer: Analyzer::default(),
+            symbols: false,
+            word_ngrams: [1, 1],
+            stop_words: StopWords::default(),
             weighting: Weighting::TfIdf,
             sublinear: false,
             l2: true,
             vocabulary: 1000,
             min_documents: 1,
+            version: VERSION,
         }
     }
 }
@@ -67,7 +93,9 @@ pub enum Weighting {
 /// A fitted bag of words.
 #[derive(Clone, Debug)]
 pub struct Encoder {
+    /// Its stop words are in `stop`.
     config: EncoderConfig,
+    stop: StopSet,
     documents: u32,
     words: Vec<Box<str>>,
     /// Documents with each word; empty unless the weighting is tf-idf.
@@ -85,6 +113,25 @@ pub struct Scratch {
     columns: Vec<u32>,
     counts: Vec<u32>,
     values: Vec<f32>,
+    seen: Seen,
+}
+
+/// What an encoder saw of a text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Tokens that the analyzer found.
+    pub tokens: u32,
+    /// Those that are features.
+    pub known: u32,
+    /// What the analyzer left out: runs of symbols and punctuation marks that are no tokens, words that are too
+    /// short or too long. Not counted by encoders of version 1.
+    pub dropped: u32,
+    /// Those of the runs that look as if they meant something: with a symbol (`<3`, `->`), or an emoticon.
+    pub symbols: u32,
+    /// Tokens that are one character of a script without spaces between words (Chinese, Thai).
+    pub singles: u32,
+    /// Runs of such characters without anything between them.
+    pub single_runs: u32,
 }
 
 /// Which words of the vocabulary a text has, and how often: `columns[i]` occurs `counts[i]` times.
@@ -100,12 +147,21 @@ pub struct Counts<'a> {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Description {
+    /// Of the analysis; the same as in the configuration, where it is not written.
     version: u32,
     config: EncoderConfig,
     documents: u32,
+    /// Whether stop words follow the vocabulary.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    stop_words: bool,
 }
 
-const VERSION: u32 = 1;
+impl Scratch {
+    /// What the encoder saw of the text that was encoded or counted last.
+    pub fn seen(&self) -> Seen {
+        self.seen
+    }
+}
 
 impl EncoderConfig {
     /// Checks the bounds of its settings.
@@ -114,6 +170,7 @@ impl EncoderConfig {
     /// [`TextError::Setting`] naming the setting, its value and the bound.
     pub fn check(&self) -> Result<(), TextError> {
         self.analyzer.check()?;
+        self.check_words()?;
         if !(1..=MAX_VOCABULARY).contains(&self.vocabulary) {
             return Err(TextError::Setting {
                 setting: "vocabulary",
@@ -137,6 +194,78 @@ impl EncoderConfig {
         }
         Ok(())
     }
+
+    /// Checks the settings and reads the files that they name, which lie relative to `folder`.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check), and those of [`StopWords::read`].
+    pub fn read(self, folder: &Path) -> Result<Self, TextError> {
+        self.check()?;
+        Ok(Self { stop_words: self.stop_words.read(folder)?, ..self })
+    }
+
+    /// Checks the settings of words, and those that version 1 does not have.
+    fn check_words(&self) -> Result<(), TextError> {
+        let fail = |setting, value: String, bound: String| Err(TextError::Setting { setting, value, bound });
+        let [fewest, most] = self.word_ngrams;
+        if fewest == 0 || fewest > most || most > MAX_WORDS {
+            let bound = format!("must be two numbers from 1 to {MAX_WORDS}, the first not above the second");
+            return fail("word_ngrams", format!("[{fewest}, {most}]"), bound);
+        }
+        if !(1..=VERSION).contains(&self.version) {
+            return fail("version", self.version.to_string(), format!("must be 1 or {VERSION}"));
+        }
+        let ngrams = format!("[{fewest}, {most}]");
+        let of_words = [
+            ("symbols", self.symbols, "true".to_owned()),
+            ("word_ngrams", !is_single(&self.word_ngrams), ngrams),
+            ("stop_words", !self.stop_words.is_empty(), "given".to_owned()),
+        ];
+        let characters = matches!(self.analyzer, Analyzer::Characters { .. });
+        let spaces = self.analyzer == Analyzer::Words { min_length: 1, boundaries: Boundaries::Spaces };
+        for (setting, given, value) in of_words.into_iter().filter(|(_, given, _)| *given) {
+            debug_assert!(given);
+            if characters {
+                return fail(setting, value, "is for the analyzer `words`, not for `characters`".into());
+            }
+            if self.version == 1 {
+                return fail(setting, value, "needs version 2 of the analysis".into());
+            }
+            if spaces && setting == "symbols" {
+                return fail(
+                    setting,
+                    value,
+                    "does nothing where words end at spaces: signs stay in them".into(),
+                );
+            }
+        }
+        let newer = match self.analyzer {
+            Analyzer::Words { boundaries, .. } => boundaries != Boundaries::Unicode,
+            Analyzer::Characters { within_words, .. } => within_words,
+        };
+        match self.version == 1 && newer {
+            true => fail("version", "1".into(), "does not know this analyzer; leave it out".into()),
+            false => Ok(()),
+        }
+    }
+
+    /// Which tokens a text has, but for stop words.
+    fn analysis<'a>(&self, stop: &'a StopSet) -> Analysis<'a> {
+        let Self { version, analyzer, symbols, word_ngrams, .. } = *self;
+        Analysis { version, analyzer, symbols, words: word_ngrams, stop }
+    }
+
+    /// What may help when no token is frequent enough.
+    fn hint(&self) -> &'static str {
+        match self.analyzer {
+            Analyzer::Words { .. } if self.min_documents > 1 => "; min_documents may be too high",
+            Analyzer::Words { .. } if !self.symbols => {
+                "; to make features of symbols and punctuation marks use symbols = true (--symbols), of any \
+                 characters --ngrams 1-2"
+            }
+            _ => "",
+        }
+    }
 }
 
 impl Encoder {
@@ -150,17 +279,20 @@ impl Encoder {
         texts: impl IntoIterator<Item = &'a str>,
     ) -> Result<Self, TextError> {
         config.check()?;
-        let (documents, mut tokens) = count(config.analyzer, texts)?;
+        let none = StopSet::default();
+        let stop = config.stop_words.tokens(Analysis { words: [1, 1], ..config.analysis(&none) })?;
+        let (documents, mut tokens) = count(config.analysis(&stop), texts)?;
         tokens.retain(|(_, frequency)| *frequency >= config.min_documents);
         // Frequent first; equally frequent in byte order.
         tokens.sort_unstable_by(|(a, fa), (b, fb)| fb.cmp(fa).then_with(|| a.cmp(b)));
         tokens.truncate(config.vocabulary);
         if tokens.is_empty() {
-            return Err(TextError::EmptyVocabulary { min_documents: config.min_documents, documents });
+            let hint = config.hint();
+            return Err(TextError::EmptyVocabulary { min_documents: config.min_documents, documents, hint });
         }
         tokens.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
         let (words, frequencies) = tokens.into_iter().unzip();
-        Ok(Self::assemble(config.clone(), documents, words, frequencies))
+        Ok(Self::assemble(config.clone(), stop, documents, words, frequencies))
     }
 
     /// The configuration it was fitted with.
@@ -217,13 +349,15 @@ impl Encoder {
     }
 
     fn tally(&self, text: &str, scratch: &mut Scratch) {
-        let Scratch { buffer, tally, columns, counts, .. } = scratch;
+        let Scratch { buffer, tally, columns, counts, seen, .. } = scratch;
         if tally.len() < self.width() {
             tally.resize(self.width(), 0);
         }
         columns.clear();
-        self.config.analyzer.tokens(text, buffer, |token| {
+        let mut known = 0;
+        self.config.analysis(&self.stop).tokens(text, buffer, |token| {
             if let Some(i) = self.position(token) {
+                known += 1;
                 if tally[i] == 0 {
                     columns.push(i as u32);
                 }
@@ -233,6 +367,8 @@ impl Encoder {
         columns.sort_unstable();
         counts.clear();
         counts.extend(columns.iter().map(|&column| std::mem::take(&mut tally[column as usize])));
+        let Cut { tokens, dropped, symbols, singles, single_runs } = buffer.cut;
+        *seen = Seen { tokens, known, dropped, symbols, singles, single_runs };
     }
 
     /// Turns every text into a row: `[texts, width]`.
@@ -261,13 +397,16 @@ impl Encoder {
             true => Vec::new(),
             false => keep.iter().map(|&i| self.frequencies[i as usize]).collect(),
         };
-        Ok(Self::assemble(self.config.clone(), self.documents, words, frequencies))
+        Ok(Self::assemble(self.config.clone(), self.stop.clone(), self.documents, words, frequencies))
     }
 
     /// Its written form: a JSON description (a few settings) and the vocabulary as bytes.
     pub fn to_parts(&self) -> (serde_json::Value, Vec<u8>) {
-        let description =
-            Description { version: VERSION, config: self.config.clone(), documents: self.documents };
+        let config =
+            EncoderConfig { version: VERSION, stop_words: StopWords::default(), ..self.config.clone() };
+        let Self { documents, ref stop, .. } = *self;
+        let version = self.config.version;
+        let description = Description { version, config, documents, stop_words: !stop.is_empty() };
         let json = serde_json::to_value(description).expect("a struct of plain fields is always JSON");
         (json, self.blob())
     }
@@ -278,11 +417,17 @@ impl Encoder {
     /// [`TextError::Description`], [`TextError::Setting`] or [`TextError::Blob`]: the parts may come from a
     /// stranger, and nothing in them is believed unchecked.
     pub fn from_parts(description: &serde_json::Value, blob: &[u8]) -> Result<Self, TextError> {
-        let Description { version, config, documents } =
+        let Description { version, mut config, documents, stop_words } =
             Description::deserialize(description).map_err(|e| TextError::Description(e.to_string()))?;
-        if version != VERSION {
-            return Err(TextError::Description(format!("version {version}, this build reads {VERSION}")));
+        if !(1..=VERSION).contains(&version) {
+            return Err(TextError::Description(format!(
+                "version {version}, this build reads 1 to {VERSION}"
+            )));
         }
+        if config.version != VERSION || !config.stop_words.is_empty() {
+            return Err(TextError::Description("version or stop_words in the configuration".into()));
+        }
+        config.version = version;
         config.check()?;
         let mut reader = Reader::new("vocabulary", blob);
         let words = reader.words()?;
@@ -300,8 +445,17 @@ impl Encoder {
                 frequencies.push(least + reader.varint(documents - least)?);
             }
         }
+        let mut stop = StopSet::default();
+        if stop_words {
+            let words = reader.words()?;
+            if words.is_empty() || version == 1 || matches!(config.analyzer, Analyzer::Characters { .. }) {
+                return reader.fail("stop words where none can be");
+            }
+            config.stop_words = StopWords::Words(words.iter().map(|w| w.to_string()).collect());
+            stop = words.into_iter().collect();
+        }
         reader.end()?;
-        Ok(Self::assemble(config, documents, words, frequencies))
+        Ok(Self::assemble(config, stop, documents, words, frequencies))
     }
 
     /// Bytes that the vocabulary takes in the artifact.
@@ -318,11 +472,17 @@ impl Encoder {
                 blob::push_varint(&mut out, frequency - least);
             }
         }
+        if !self.stop.is_empty() {
+            let mut stop: Vec<&str> = self.stop.iter().map(|w| &**w).collect();
+            stop.sort_unstable();
+            blob::push_words(&mut out, stop.into_iter());
+        }
         out
     }
 
     fn assemble(
         config: EncoderConfig,
+        stop: StopSet,
         documents: u32,
         words: Vec<Box<str>>,
         mut frequencies: Vec<u32>,
@@ -336,7 +496,7 @@ impl Encoder {
         for (i, word) in words.iter().enumerate() {
             index.insert_unique(hash(word), i as u32, |&j| hash(&words[j as usize]));
         }
-        Self { config, documents, words, frequencies, idf, index }
+        Self { config, stop, documents, words, frequencies, idf, index }
     }
 
     /// The value of word number `word` in a text that has it so often, before the row is scaled.
@@ -362,7 +522,7 @@ fn hash(token: &str) -> u64 {
 /// Number of documents, and every distinct token with the number of documents that have it; in no order.
 #[allow(clippy::type_complexity)] // a pair of a number and a list of pairs needs no name of its own
 fn count<'a>(
-    analyzer: Analyzer,
+    analysis: Analysis<'_>,
     texts: impl IntoIterator<Item = &'a str>,
 ) -> Result<(u32, Vec<(Box<str>, u32)>), TextError> {
     struct Seen {
@@ -380,7 +540,7 @@ fn count<'a>(
         }
         documents += 1;
         let mut full = false;
-        analyzer.tokens(text, &mut buffer, |token| {
+        analysis.tokens(text, &mut buffer, |token| {
             let key = hash(token);
             match index.find(key, |&i| *seen[i as usize].token == *token) {
                 Some(&i) => {

@@ -11,6 +11,10 @@ fn with(change: impl FnOnce(&mut EncoderConfig)) -> EncoderConfig {
     config
 }
 
+fn words(min_length: usize) -> Analyzer {
+    Analyzer::Words { min_length, boundaries: Boundaries::Unicode }
+}
+
 fn row(encoder: &Encoder, text: &str) -> Vec<(String, f32)> {
     let mut scratch = Scratch::default();
     let row = encoder.encode(text, &mut scratch);
@@ -75,7 +79,12 @@ fn refuses_bad_settings_and_texts_without_words() {
         with(|c| c.vocabulary = MAX_VOCABULARY + 1),
         with(|c| c.min_documents = 0),
         with(|c| (c.sublinear, c.weighting) = (true, Weighting::Binary)),
-        with(|c| c.analyzer = Analyzer::Words { min_length: 0 }),
+        with(|c| c.analyzer = words(0)),
+        with(|c| c.word_ngrams = [2, 1]),
+        with(|c| c.word_ngrams = [0, 1]),
+        with(|c| c.word_ngrams = [1, 6]),
+        with(|c| c.version = 0),
+        with(|c| c.version = 3),
     ] {
         assert!(matches!(Encoder::fit(&bad, TEXTS), Err(TextError::Setting { .. })), "{bad:?}");
     }
@@ -88,10 +97,124 @@ fn refuses_bad_settings_and_texts_without_words() {
 fn settings_are_read_strictly() {
     let read = serde_json::from_str::<EncoderConfig>;
     let some = read(r#"{"analyzer": {"characters": {"min": 1, "max": 2}}, "weighting": "tf_idf"}"#).unwrap();
-    assert_eq!(some.analyzer, Analyzer::Characters { min: 1, max: 2 });
+    assert_eq!(some.analyzer, Analyzer::characters(1, 2));
     assert_eq!(some.vocabulary, 1000);
     assert!(read(r#"{"vocab": 3}"#).is_err());
     assert!(read(r#"{"analyzer": {"words": {"min": 1}}}"#).is_err());
+}
+
+#[test]
+fn settings_of_words_are_refused_where_they_mean_nothing() {
+    let characters = with(|c| c.analyzer = Analyzer::characters(1, 2));
+    let first = with(|c| c.version = 1);
+    let stop = StopWords::Words(vec!["the".into()]);
+    let spaces = Analyzer::Words { min_length: 1, boundaries: Boundaries::Spaces };
+    for (bad, says) in [
+        (
+            EncoderConfig { symbols: true, ..characters.clone() },
+            "symbols = true: is for the analyzer `words`",
+        ),
+        (EncoderConfig { word_ngrams: [1, 2], ..characters.clone() }, "word_ngrams = [1, 2]: is for"),
+        (EncoderConfig { stop_words: stop.clone(), ..characters }, "stop_words = given: is for"),
+        (EncoderConfig { symbols: true, ..first.clone() }, "symbols = true: needs version 2"),
+        (EncoderConfig { stop_words: stop, ..first.clone() }, "stop_words = given: needs version 2"),
+        (EncoderConfig { analyzer: spaces, ..first.clone() }, "version = 1: does not know this analyzer"),
+        (
+            EncoderConfig { analyzer: Analyzer::Characters { min: 1, max: 2, within_words: true }, ..first },
+            "version = 1: does not know this analyzer",
+        ),
+        (
+            EncoderConfig { symbols: true, analyzer: spaces, ..EncoderConfig::default() },
+            "symbols = true: does nothing",
+        ),
+    ] {
+        let error = bad.check().unwrap_err().to_string();
+        assert!(error.starts_with(says), "{error}");
+    }
+}
+
+#[test]
+fn an_empty_vocabulary_says_what_may_help() {
+    let says =
+        |config: &EncoderConfig, texts: [&str; 2]| Encoder::fit(config, texts).unwrap_err().to_string();
+    let error = says(&EncoderConfig::default(), [":)", ":("]);
+    assert!(error.contains("--symbols") && error.contains("--ngrams 1-2"), "{error}");
+    let error = says(&with(|c| c.min_documents = 2), ["a", "b"]);
+    assert!(error.contains("min_documents may be too high") && !error.contains("--symbols"), "{error}");
+    let emoji = Encoder::fit(&EncoderConfig::default(), ["😡 !", "😀 😀"]).unwrap();
+    assert_eq!(emoji.width(), 2);
+    let signs = Encoder::fit(&with(|c| c.symbols = true), [":)", ":("]).unwrap();
+    assert_eq!(signs.words().iter().map(|w| &**w).collect::<Vec<_>>(), [":(", ":)"]);
+}
+
+#[test]
+fn what_was_seen_of_a_text_is_counted() {
+    let encoder = Encoder::fit(&EncoderConfig::default(), TEXTS).unwrap();
+    let mut scratch = Scratch::default();
+    encoder.encode("A good GOOD unknown film :) .", &mut scratch);
+    let seen = Seen { tokens: 5, known: 4, dropped: 2, symbols: 1, singles: 0, single_runs: 0 };
+    assert_eq!(scratch.seen(), seen);
+    encoder.count("привет 质量", &mut scratch);
+    assert_eq!(scratch.seen(), Seen { tokens: 3, singles: 2, single_runs: 1, ..Seen::default() });
+    encoder.encode("", &mut scratch);
+    assert_eq!(scratch.seen(), Seen::default());
+    let pairs = Encoder::fit(&with(|c| c.word_ngrams = [1, 2]), TEXTS).unwrap();
+    pairs.encode("good film unknown", &mut scratch);
+    assert_eq!(scratch.seen(), Seen { tokens: 5, known: 3, ..Seen::default() });
+}
+
+#[test]
+fn stop_words_are_no_features_and_travel_with_the_encoder() {
+    let stop = StopWords::Words(vec!["A".into(), "the".into(), "don’t".into()]);
+    for ngrams in [[1, 1], [1, 2]] {
+        let config =
+            EncoderConfig { stop_words: stop.clone(), word_ngrams: ngrams, ..EncoderConfig::default() };
+        let encoder = Encoder::fit(&config, TEXTS).unwrap();
+        assert_eq!((encoder.position("a"), encoder.position("the")), (None, None));
+        let (json, blob) = encoder.to_parts();
+        assert_eq!((&json["version"], &json["stop_words"]), (&2.into(), &true.into()));
+        let back = Encoder::from_parts(&json, &blob).unwrap();
+        assert_eq!(back.to_parts(), (json.clone(), blob.clone()));
+        let text = "good the film, don't a acting";
+        assert_eq!(row(&back, text), row(&encoder, text));
+        assert_eq!(row(&back, text), row(&encoder, "good film acting"));
+        let mut scratch = Scratch::default();
+        back.encode(text, &mut scratch);
+        assert_eq!(scratch.seen().tokens, if ngrams == [1, 2] { 5 } else { 3 });
+        let narrow = back.narrow(&[0, 1]).unwrap();
+        assert_eq!(Encoder::from_parts(&narrow.to_parts().0, &narrow.to_parts().1).unwrap().width(), 2);
+        for n in 0..blob.len() {
+            assert!(Encoder::from_parts(&json, &blob[..n]).is_err(), "cut at {n}");
+        }
+        let mut lie = json.clone();
+        lie["version"] = 1.into();
+        assert!(Encoder::from_parts(&lie, &blob).is_err());
+        lie["version"] = 2.into();
+        lie["config"]["analyzer"] = serde_json::json!({"characters": {"min": 1, "max": 2}});
+        assert!(Encoder::from_parts(&lie, &blob).is_err());
+    }
+    let read = serde_json::from_str::<EncoderConfig>;
+    assert_eq!(read(r#"{"stop_words": "s.txt"}"#).unwrap().stop_words, StopWords::File("s.txt".into()));
+    assert_eq!(read(r#"{"stop_words": ["a"]}"#).unwrap().stop_words, StopWords::Words(vec!["a".into()]));
+}
+
+#[test]
+fn texts_written_in_two_ways_are_encoded_alike() {
+    let texts =
+        ["C’est re\u{301}ussi, tre\u{300}s fin", "Tiê\u{301}ng Việt", "मैं हिन्दी क़लम", "ไม่ดี น้ำ", "한국어"];
+    let nfc = icu_normalizer::ComposingNormalizer::new_nfc();
+    let nfd = icu_normalizer::DecomposingNormalizer::new_nfd();
+    for analyzer in [Analyzer::default(), Analyzer::characters(1, 3)] {
+        let config = with(|c| c.analyzer = analyzer);
+        let composed: Vec<String> = texts.iter().map(|t| nfc.normalize(t).into_owned()).collect();
+        let apart: Vec<String> = texts.iter().map(|t| nfd.normalize(t).into_owned()).collect();
+        assert_ne!(composed, apart);
+        let one = Encoder::fit(&config, composed.iter().map(String::as_str)).unwrap();
+        let other = Encoder::fit(&config, apart.iter().map(String::as_str)).unwrap();
+        assert_eq!(one.to_parts(), other.to_parts());
+        assert_eq!(one.encode_all(&composed), one.encode_all(&apart));
+        assert!(one.encode_all(&apart).iter().all(|row| !row.columns.is_empty()));
+    }
 }
 
 #[test]
@@ -152,7 +275,10 @@ fn a_description_is_checked() {
         json[key] = value;
         Encoder::from_parts(&json, &blob)
     };
-    assert!(matches!(with("version", 2.into()), Err(TextError::Description(_))));
+    assert!(with("version", 1.into()).is_ok());
+    assert!(matches!(with("version", 0.into()), Err(TextError::Description(_))));
+    assert!(matches!(with("version", 3.into()), Err(TextError::Description(_))));
+    assert!(matches!(with("stop_words", true.into()), Err(TextError::Blob { .. })));
     assert!(matches!(with("documents", 1.into()), Err(TextError::Blob { .. })));
     assert!(matches!(with("documents", (-1).into()), Err(TextError::Description(_))));
     assert!(matches!(with("extra", 1.into()), Err(TextError::Description(_))));
@@ -186,7 +312,7 @@ proptest! {
         l2 in any::<bool>(),
         vocabulary in 1usize..40,
     ) {
-        let analyzer = if characters { Analyzer::Characters { min: 1, max: 3 } } else { Analyzer::default() };
+        let analyzer = if characters { Analyzer::characters(1, 3) } else { Analyzer::default() };
         let config = EncoderConfig { analyzer, weighting, l2, vocabulary, ..EncoderConfig::default() };
         let Ok(encoder) = Encoder::fit(&config, texts.iter().map(String::as_str)) else { return Ok(()) };
         let (json, blob) = encoder.to_parts();

@@ -1,20 +1,21 @@
 //! Everything that can be wrong with a corpus, an encoder or their bytes, in one list.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 /// A line of a file, or a document of a list in memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// The file, or the name of the list.
-    pub file: String,
+    /// The file, or the name of the list; shared by all places of a file.
+    pub file: Arc<str>,
     /// The line, or the number of the document; from 1.
     pub line: u64,
 }
 
 impl Place {
-    pub(crate) fn new(path: &Path, line: u64) -> Self {
-        Self { file: path.display().to_string(), line }
+    pub(crate) fn new(file: &Arc<str>, line: u64) -> Self {
+        Self { file: Arc::clone(file), line }
     }
 }
 
@@ -36,9 +37,65 @@ pub enum TextError {
         /// Why.
         source: std::io::Error,
     },
-    /// No format was given and the extension names none.
-    #[error("{}: cannot tell the format from the extension: expected .jsonl, .csv or .tsv", .0.display())]
-    UnknownFormat(PathBuf),
+    /// No format was given and the name of the file tells none.
+    #[error(
+        "{file}: its name does not tell the format (.jsonl, .json, .csv, .tsv, .ft or .parquet do); \
+         give `--format`{}",
+        guess.map_or_else(String::new, |g| format!("; it looks like `--format {g}`"))
+    )]
+    UnknownFormat {
+        /// The file.
+        file: String,
+        /// The format that its first bytes look like.
+        guess: Option<&'static str>,
+    },
+    /// This build has no reader for the format.
+    #[error("{file}: this build cannot read Parquet: build nlpress with `--features parquet`, or convert the file to CSV or JSONL")]
+    NoParquet {
+        /// The file.
+        file: String,
+    },
+    /// A Parquet file that is damaged, or whose columns cannot be read.
+    #[error("{file}: bad Parquet: {problem}")]
+    Parquet {
+        /// The file.
+        file: String,
+        /// The problem.
+        problem: String,
+    },
+    /// A compressed file whose content is far larger than itself.
+    #[error("{file}: expands to more than {ratio} times its size, as a decompression bomb does; decompress it first if it is what you want")]
+    Bomb {
+        /// The file.
+        file: String,
+        /// The limit.
+        ratio: u64,
+    },
+    /// The whole file is in an encoding that was not asked for, or in another than was.
+    #[error("{file}: {problem}")]
+    Encoding {
+        /// The file.
+        file: String,
+        /// What it looks like and what to do.
+        problem: String,
+    },
+    /// Bytes that the encoding which was asked for does not have.
+    #[error("{place}: not valid {encoding}; is `--encoding {encoding}` right?")]
+    Malformed {
+        /// The line.
+        place: Place,
+        /// The encoding.
+        encoding: &'static str,
+    },
+    /// A file without a document.
+    #[error("{file} has no documents")]
+    NoDocuments {
+        /// The file.
+        file: String,
+    },
+    /// Rows that cannot be used, more than may be left out.
+    #[error("{0}")]
+    BadRows(crate::corpus::BadRows),
     /// The file is larger than the limit.
     #[error("{}: larger than the limit of {limit} bytes", path.display())]
     FileTooLarge {
@@ -66,16 +123,24 @@ pub enum TextError {
         /// What the parser says.
         problem: String,
     },
-    /// A record that is not CSV.
-    #[error("{place}: bad CSV: {problem}")]
-    Csv {
-        /// The line.
+    /// A quotation mark that begins a field and is never closed.
+    #[error("{place}: a quotation mark opens here and {what}: close it, write it twice (\"\") if it is text, or read the file as `--format tsv` with its delimiter if it has no quoting")]
+    OpenQuote {
+        /// Where the quotation mark stands.
         place: Place,
-        /// What the parser says.
-        problem: String,
+        /// How far it was looked for.
+        what: String,
+    },
+    /// Something between a closing quotation mark and the end of its field.
+    #[error("{place}: text after the closing quotation mark of a field{}: a quotation mark in a quoted text is written twice (\"\")", if *opened < place.line { format!(" that opened on line {opened}") } else { String::new() })]
+    AfterQuote {
+        /// Where the quotation mark stands.
+        place: Place,
+        /// The line on which the field began.
+        opened: u64,
     },
     /// A row has more or fewer fields than the first.
-    #[error("{place}: {found} fields where the first row has {expected}")]
+    #[error("{place}: {found} fields where the first row has {expected}{hint}")]
     Ragged {
         /// The line.
         place: Place,
@@ -83,9 +148,11 @@ pub enum TextError {
         expected: u64,
         /// Fields of this row.
         found: u64,
+        /// What may be the cause.
+        hint: &'static str,
     },
     /// A column that a row or the header does not have.
-    #[error("{place}: no column {column}; there are: {found}")]
+    #[error("{place}: no column {column}; there are: {found}{hint}")]
     MissingColumn {
         /// The line.
         place: Place,
@@ -93,6 +160,49 @@ pub enum TextError {
         column: String,
         /// The columns that exist.
         found: String,
+        /// What may be the cause.
+        hint: String,
+    },
+    /// A name of a column that two columns have.
+    #[error("{place}: two columns are called {name}: give one by number (`{option} {}` or `{option} {}`)", numbers[0], numbers[1])]
+    TwoColumns {
+        /// The header's line.
+        place: Place,
+        /// The name.
+        name: String,
+        /// The setting that names the column.
+        option: &'static str,
+        /// Their numbers, from 0.
+        numbers: [usize; 2],
+    },
+    /// A key that a JSON object has twice.
+    #[error("{place}: the object has the key {key:?} twice: which one is meant?")]
+    TwoKeys {
+        /// The line.
+        place: Place,
+        /// The key.
+        key: String,
+    },
+    /// A line of fastText without a label.
+    #[error("{0}: no `__label__`: every line of a fastText file has one")]
+    NoLabel(Place),
+    /// A line of fastText with several labels.
+    #[error("{place}: {count} labels on one line: nlpress gives a text one label; keep one of them, or train a model for each label")]
+    SeveralLabels {
+        /// The line.
+        place: Place,
+        /// How many.
+        count: usize,
+    },
+    /// A label with a tab, a line end or another control character.
+    #[error("{place}: label {label:?} holds {what}: labels are one line of plain text; is this column the label, and the delimiter the right one?")]
+    ControlInLabel {
+        /// The line.
+        place: Place,
+        /// The label, cut to a readable length.
+        label: String,
+        /// The character's name.
+        what: String,
     },
     /// A JSON value of a type that cannot be a text or a label.
     #[error("{place}: column {column} holds {found}, expected {expected}")]
@@ -133,24 +243,29 @@ pub enum TextError {
         label: String,
     },
     /// A split without documents.
-    #[error("the {split} split of {corpus} is empty{hint}")]
+    #[error("the {split} split of {corpus} is empty")]
     EmptySplit {
         /// Name of the corpus.
         corpus: String,
         /// `train`, `valid` or `test`.
         split: &'static str,
-        /// What may help.
-        hint: &'static str,
     },
-    /// A label in `valid` or `test` that no training document has.
-    #[error("{place}: label {label:?} of the {split} split never occurs in the training split")]
-    UnseenLabel {
-        /// The first document with it.
-        place: Place,
-        /// The label.
-        label: String,
-        /// `valid` or `test`.
-        split: &'static str,
+    /// Labels in `valid` or `test` that no training document has.
+    #[error("{0}")]
+    UnseenLabels(crate::corpus::UnseenLabels),
+    /// Too few documents to train, to choose and to score.
+    #[error(
+        "{corpus}: {documents} documents were read ({classes}), too few to train, to choose between models and to \
+         score them: some class needs a second and a third document (better are ten or more of each); or give files \
+         of their own: `--valid FILE`, `--test FILE`"
+    )]
+    TooFewDocuments {
+        /// Name of the corpus.
+        corpus: String,
+        /// Documents in all.
+        documents: usize,
+        /// Documents of each class.
+        classes: String,
     },
     /// A setting outside its bounds.
     #[error("{setting} = {value}: {bound}")]
@@ -164,13 +279,23 @@ pub enum TextError {
     },
     /// No token is frequent enough to be a feature.
     #[error(
-        "the vocabulary is empty: no token occurs in at least {min_documents} of the {documents} training documents"
+        "the vocabulary is empty: no token occurs in at least {min_documents} of the {documents} training documents{hint}"
     )]
     EmptyVocabulary {
         /// The minimum.
         min_documents: u32,
         /// Number of documents.
         documents: u32,
+        /// What may help.
+        hint: &'static str,
+    },
+    /// Stop words that cannot be read, or that are no words.
+    #[error("{place}: {problem}")]
+    StopWords {
+        /// The file, with its line where there is one, or the number of the word in a list.
+        place: String,
+        /// What is wrong.
+        problem: String,
     },
     /// More distinct tokens, or documents, than an encoder counts.
     #[error("more than {limit} {what} while fitting the encoder")]
@@ -199,4 +324,25 @@ pub enum TextError {
     /// A feature matrix whose parts contradict each other.
     #[error("bad rows: {0}")]
     Rows(String),
+}
+
+impl TextError {
+    /// Whether one row is to blame, so that the rest of its file can be read.
+    pub(crate) fn is_of_a_row(&self) -> bool {
+        matches!(
+            self,
+            Self::NotUtf8(_)
+                | Self::Json { .. }
+                | Self::AfterQuote { .. }
+                | Self::Ragged { .. }
+                | Self::MissingColumn { .. }
+                | Self::TwoKeys { .. }
+                | Self::WrongType { .. }
+                | Self::EmptyText(_)
+                | Self::EmptyLabel(_)
+                | Self::NoLabel(_)
+                | Self::SeveralLabels { .. }
+                | Self::ControlInLabel { .. }
+        )
+    }
 }

@@ -1,8 +1,10 @@
 //! Labelled text in, feature rows out.
 //!
 //! - [`corpus`]: documents with labels in three splits, read from JSONL, CSV or TSV, from memory, or built in.
-//! - [`analyzer`]: what counts as a token of a text: lower-cased words or character n-grams.
+//! - [`analyzer`]: what counts as a token of a text: words or character n-grams.
+//! - [`normalize`]: one form for texts that mean the same characters.
 //! - [`encoder`]: a vocabulary with weights, fitted on training text, that turns text into feature rows.
+//! - [`coverage`]: how much of some texts an encoder knows.
 //! - [`rows`]: the feature rows, sparse, in plain memory.
 //!
 //! This crate refuses to know what a tensor or a model is, and it downloads nothing. Everything that it reads
@@ -11,15 +13,23 @@
 
 pub mod analyzer;
 mod blob;
+mod classes;
 pub mod corpus;
+pub mod coverage;
 mod embedded;
 pub mod encoder;
 pub mod error;
+pub mod normalize;
 pub mod rows;
+pub mod stop_words;
 
-pub use analyzer::Analyzer;
-pub use corpus::{Column, Corpus, CorpusOptions, Document, Format, Source, SplitRule};
+pub use analyzer::{Analyzer, Boundaries};
+pub use corpus::{
+    Column, Corpus, CorpusOptions, Document, Files, Format, Scoring, Source, SplitRule, TextEncoding, Texts,
+};
+pub use coverage::Coverage;
 pub use embedded::embed;
-pub use encoder::{Counts, Encoder, EncoderConfig, Scratch, Weighting};
+pub use encoder::{Counts, Encoder, EncoderConfig, Scratch, Seen, Weighting};
 pub use error::{Place, TextError};
 pub use rows::{Row, Rows};
+pub use stop_words::StopWords;

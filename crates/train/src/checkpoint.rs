@@ -41,7 +41,7 @@ impl Progress {
     /// Writes the file, beside and renamed.
     ///
     /// # Errors
-    /// [`TrainError::Checkpoint`].
+    /// [`TrainError::Write`].
     pub fn save(&self, path: &Path) -> Result<(), TrainError> {
         let body = bincode::serde::encode_to_vec(self, config())
             .map_err(|e| TrainError::Checkpoint(path.into(), e.to_string()))?;
@@ -50,7 +50,7 @@ impl Progress {
         bytes.extend_from_slice(&(body.len() as u64).to_le_bytes());
         bytes.extend_from_slice(&Sha256::digest(&body));
         bytes.extend_from_slice(&body);
-        files::write_atomically(path, &bytes).map_err(|e| TrainError::Checkpoint(path.into(), e.to_string()))
+        files::write_atomically(path, &bytes).map_err(|e| TrainError::Write(path.into(), e))
     }
 
     /// Reads the file.

@@ -36,4 +36,7 @@ pub enum TrainError {
     /// A checkpoint.
     #[error("checkpoint {}: {}", .0.display(), .1)]
     Checkpoint(PathBuf, String),
+    /// A checkpoint cannot be written.
+    #[error("checkpoint {}: {}", .0.display(), .1)]
+    Write(PathBuf, #[source] std::io::Error),
 }

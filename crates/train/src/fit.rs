@@ -281,10 +281,11 @@ fn clip(gradient: &mut [f32], bound: Option<f64>) {
 }
 
 /// A hash over all that decides what a training gives: network, first numbers, configuration, seed, and both
-/// data sets with their rows.
+/// data sets with their rows. What has fields is hashed in its serialized form, in which none can be left out.
 fn identity(model: &Model, fit: &Fit<'_>, start: &[f32]) -> String {
     let mut hash = Sha256::new();
-    hash.update(format!("{:?} {:?} {:?}", model.outline(), fit.config, fit.seed));
+    let form = serde_json::to_vec(&(model.outline(), fit.config, fit.seed));
+    hash.update(form.expect("numbers, texts and text keys are JSON"));
     start.iter().for_each(|x| hash.update(x.to_le_bytes()));
     for keep in model.flat_keep() {
         hash.update([u8::from(keep)]);
@@ -293,6 +294,7 @@ fn identity(model: &Model, fit: &Fit<'_>, start: &[f32]) -> String {
         let rows = data.rows();
         hash.update(format!("{} × {} of {}", data.len(), rows.width(), data.classes()));
         data.labels().iter().for_each(|x| hash.update(x.to_le_bytes()));
+        data.class_weights().iter().for_each(|x| hash.update(x.to_le_bytes()));
         rows.offsets().iter().for_each(|x| hash.update((*x as u64).to_le_bytes()));
         rows.columns().iter().for_each(|x| hash.update(x.to_le_bytes()));
         rows.values().iter().for_each(|x| hash.update(x.to_le_bytes()));

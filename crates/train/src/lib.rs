@@ -3,6 +3,7 @@
 //! - [`fit()`]: the loop: shuffled batches, schedule, penalty, clipping, Adam, validation, early stopping,
 //!   checkpoint and resume.
 //! - [`Objective`]: a loss as a plain function of logits that returns its own derivative.
+//! - [`ClassWeights`]: how much the documents of each class weigh in it.
 //! - [`Imitation`]: the loss of one who learns from another network's logits.
 //! - [`Engine`]: how the gradient of a batch is computed; serial here, spread over threads in
 //!   `nlpress-parallel`.
@@ -12,6 +13,7 @@
 
 pub mod adam;
 pub mod checkpoint;
+pub mod class_weights;
 pub mod config;
 pub mod engine;
 pub mod error;
@@ -20,6 +22,7 @@ pub mod imitation;
 pub mod objective;
 
 pub use checkpoint::Progress;
+pub use class_weights::ClassWeights;
 pub use config::{BadConfig, FitConfig, Schedule};
 pub use engine::{Batch, Engine, Serial, Wire};
 pub use error::TrainError;

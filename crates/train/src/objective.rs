@@ -14,28 +14,37 @@ pub trait Objective: Sync {
     fn loss(&self, rows: &[usize], batch: usize, logits: &[f32], gradient: &mut [f32]) -> f64;
 }
 
-/// Cross-entropy against the true labels: binary for a single output, over classes otherwise.
+/// Cross-entropy against the true labels: binary for a single output, over classes otherwise; each row times the weight
+/// of its class, where the data set has weights.
 #[derive(Clone, Copy, Debug)]
 pub struct Labels<'a> {
     labels: &'a [u32],
+    /// One for each class; none where all are 1.
+    weights: &'a [f64],
 }
 
 impl<'a> Labels<'a> {
     /// The labels of a data set.
     pub fn of(data: &'a Dataset) -> Self {
-        Self { labels: data.labels() }
+        Self { labels: data.labels(), weights: data.class_weights() }
     }
 }
 
 impl Objective for Labels<'_> {
     fn loss(&self, rows: &[usize], batch: usize, logits: &[f32], gradient: &mut [f32]) -> f64 {
         let outputs = logits.len() / rows.len().max(1);
-        let scale = 1.0 / batch as f32;
+        let plain = 1.0 / batch as f32;
         let mut total = 0.0;
         for ((&row, logits), gradient) in
             rows.iter().zip(logits.chunks_exact(outputs)).zip(gradient.chunks_exact_mut(outputs))
         {
-            total += cross_entropy(logits, self.labels[row], gradient);
+            let label = self.labels[row];
+            let loss = cross_entropy(logits, label, gradient);
+            let (loss, scale) = match self.weights.get(label as usize) {
+                Some(weight) => (weight * loss, (weight / batch as f64) as f32),
+                None => (loss, plain),
+            };
+            total += loss;
             gradient.iter_mut().for_each(|g| *g *= scale);
         }
         total / batch as f64
@@ -84,7 +93,12 @@ mod tests {
     use super::*;
 
     fn difference(labels: &[u32], logits: &[f32], rows: &[usize]) {
-        let objective = Labels { labels };
+        for weights in [&[][..], &[0.25, 3.0, 1.5]] {
+            compare(Labels { labels, weights }, logits, rows);
+        }
+    }
+
+    fn compare(objective: Labels<'_>, logits: &[f32], rows: &[usize]) {
         let mut gradient = vec![0.0; logits.len()];
         objective.loss(rows, rows.len(), logits, &mut gradient);
         for i in 0..logits.len() {
@@ -105,9 +119,19 @@ mod tests {
     }
 
     #[test]
+    fn a_weight_counts_a_row_as_so_many() {
+        let (logits, mut once, mut twice) = ([0.3, -1.0], [0.0; 2], [0.0; 2]);
+        let plain = Labels { labels: &[1, 0], weights: &[] }.loss(&[0, 1], 2, &logits, &mut once);
+        let only = Labels { labels: &[1, 0], weights: &[] }.loss(&[0], 2, &logits[..1], &mut [0.0]);
+        let weighted = Labels { labels: &[1, 0], weights: &[1.0, 2.0] }.loss(&[0, 1], 2, &logits, &mut twice);
+        assert!((weighted - plain - only).abs() < 1e-12);
+        assert_eq!(twice, [2.0 * once[0], once[1]]);
+    }
+
+    #[test]
     fn extreme_logits_stay_finite() {
         let mut gradient = [0.0; 2];
-        let loss = Labels { labels: &[1, 0] }.loss(&[0, 1], 2, &[-1e4, 1e4], &mut gradient);
+        let loss = Labels { labels: &[1, 0], weights: &[] }.loss(&[0, 1], 2, &[-1e4, 1e4], &mut gradient);
         assert!(loss.is_finite() && gradient.iter().all(|g| g.is_finite()));
         assert_eq!(gradient, [-0.5, 0.5]);
     }

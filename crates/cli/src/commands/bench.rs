@@ -11,11 +11,12 @@ use crate::data;
 use crate::outcome::{refuse, say};
 
 pub(crate) fn bench(arguments: Bench) -> anyhow::Result<()> {
-    let corpus = data::documents(&arguments.labelled, Some("embedded"))?;
+    let data = data::scoring(&arguments.labelled, Some("embedded"))?;
+    data::say_notes(&data.reading);
     let pace = Pace::new(arguments.rounds, 200, 20).map_err(refuse)?;
     let open = |path: &std::path::PathBuf| {
         let session = Session::open(path).map_err(refuse)?;
-        let rows = measure::encode(&session, &corpus.test);
+        let rows = measure::encode(&session, &data.documents);
         anyhow::Ok((session, rows))
     };
     let sessions = arguments.artifacts.iter().map(open).collect::<Result<Vec<_>, _>>()?;
@@ -23,7 +24,7 @@ pub(crate) fn bench(arguments: Bench) -> anyhow::Result<()> {
         .artifacts
         .iter()
         .zip(&sessions)
-        .map(|(path, (session, rows))| (path.display().to_string(), Served::new(session, rows, &corpus.test)))
+        .map(|(path, (session, rows))| (path.display().to_string(), Served::new(session, rows, &data.documents)))
         .collect();
     let timings = measure::time(&mut subjects, pace).map_err(refuse)?;
     let threads =
@@ -36,7 +37,7 @@ pub(crate) fn bench(arguments: Bench) -> anyhow::Result<()> {
             batch1_us: timing.one.percentiles,
             batch32_us: timing.batch.percentiles,
             text1_us: timing.text.as_ref().map(|t| t.percentiles),
-            rows_per_s: measure::rates(session, &corpus.test, &threads, Duration::from_millis(300))
+            rows_per_s: measure::rates(session, &data.documents, &threads, Duration::from_millis(300))
                 .map_err(refuse)?,
             rss_bytes: None,
         };
@@ -74,7 +75,7 @@ pub(crate) fn rss(arguments: Rss) -> anyhow::Result<()> {
     let words: Vec<&str> = session.encoder().words().iter().take(64).map(|w| &**w).collect();
     let text = words.join(" ");
     for _ in 0..100 {
-        session.score(&text, &mut scratch);
+        session.score(&text, &mut scratch)?;
     }
     if let Some(bytes) = peak_rss() {
         say!("{bytes}");

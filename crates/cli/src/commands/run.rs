@@ -1,22 +1,23 @@
 //! `nlpress run`.
 
+use nlpress::core::files::{OutputError, Outputs};
 use nlpress::eval::Pace;
-use nlpress::pipeline::{Report, RunOptions, report, run as run_recipe};
+use nlpress::pipeline::{Recipe, Report, RunOptions, make, report, run as run_recipe};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::arguments::Run;
-use crate::outcome::{of_run, say};
+use crate::outcome::{of_file, of_run, say, sort};
 use crate::progress::Progress;
-use crate::{data, outcome};
+use crate::data;
 
 pub(crate) fn run(arguments: Run) -> anyhow::Result<()> {
     let recipe = data::recipe(&arguments.recipe, &arguments.changes)?;
+    check_files(&recipe, &arguments).map_err(sort)?;
     let (backend, threads) = data::compute(&arguments.compute)?;
     let prepared = data::prepare(&recipe, &arguments.changes)?;
-    std::fs::create_dir_all(&arguments.out)
-        .map_err(|e| outcome::refuse(format!("{}: {e}", arguments.out.display())))?;
+    std::fs::create_dir_all(&arguments.out).map_err(|e| of_file(&arguments.out, e))?;
     let quick = arguments.changes.quick;
     let pace = if quick { Pace::new(5, 50, 5)? } else { Pace::default() };
     let memory = |artifact: &Path| peak_memory(artifact);
@@ -37,7 +38,32 @@ pub(crate) fn run(arguments: Run) -> anyhow::Result<()> {
         print_table(&report)?;
         say!("\nartifacts and report.{{json,md,html}} are in {}", arguments.out.display());
     }
+    if let Some(first) = report.failed.first() {
+        let (failed, made) = (report.failed.len(), report.rows.len());
+        let rows = if failed == 1 { "row" } else { "rows" };
+        anyhow::bail!("{failed} {rows} failed and {made} did not; the first: {}: {}", first.id, first.why);
+    }
     Ok(())
+}
+
+/// Nothing that the run writes is something that it reads, and all of it can be written.
+fn check_files(recipe: &Recipe, arguments: &Run) -> Result<(), OutputError> {
+    let mut all = Outputs::new().input("the recipe", &arguments.recipe);
+    for (name, path) in recipe.reads() {
+        all = all.input(name, path);
+    }
+    if let Some(corpus) = &recipe.data.corpus {
+        for split in ["train", "valid", "test"] {
+            all = all.input("the data", arguments.changes.data_dir.join(corpus).join(format!("{split}.jsonl")));
+        }
+    }
+    for path in make::writes(recipe, &arguments.out) {
+        all = all.output("the file", path);
+    }
+    if let Some(path) = &arguments.events {
+        all = all.appended("--events", path);
+    }
+    all.check()
 }
 
 fn print_table(report: &Report) -> anyhow::Result<()> {

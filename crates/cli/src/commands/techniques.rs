@@ -7,7 +7,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use crate::arguments::Techniques;
-use crate::outcome::{self, refuse, say};
+use crate::outcome::{self, of_file, refuse, say};
 
 pub(crate) fn techniques(arguments: Techniques) -> anyhow::Result<()> {
     if let Some(folder) = &arguments.markdown {
@@ -78,8 +78,7 @@ fn pages(folder: &Path) -> anyhow::Result<()> {
     );
     let write = |file: &str, text: &str| {
         let path = folder.join(file);
-        files::write_atomically(&path, text.as_bytes())
-            .map_err(|e| refuse(format!("{}: {e}", path.display())))
+        files::write_atomically(&path, text.as_bytes()).map_err(|e| of_file(&path, e))
     };
     for kind in kinds::all() {
         let file = format!("{}.md", kind.name);

@@ -1,33 +1,42 @@
 //! `nlpress train`.
 
 use nlpress::artifact::Provenance;
+use nlpress::core::shown::escaped;
 use nlpress::core::{Seed, files};
-use nlpress::eval::Scores;
+use nlpress::eval::{Confusion, Scores};
 use nlpress::model::{MlpSpec, Model, Network, Spec};
 use nlpress::pipeline::recipe::NetworkRecipe;
-use nlpress::pipeline::ship;
+use nlpress::pipeline::{Prepared, Threshold, ship};
 use nlpress::runtime::Session;
-use nlpress::text::EncoderConfig;
-use nlpress::train::{Fit, FitConfig, fit};
+use nlpress::text::{Coverage, EncoderConfig};
+use nlpress::train::{ClassWeights, Fit, FitConfig, fit};
 
 use crate::arguments::{Shape, Train};
 use crate::data;
-use crate::outcome::{of_training, refuse, say};
+use crate::outcome::{of_training, refuse, say, sort, tell};
 use crate::progress::Progress;
+use crate::tokens;
 
 pub(crate) fn train(arguments: Train) -> anyhow::Result<()> {
+    check_outputs(&arguments)?;
     let config = config(&arguments)?;
+    let class_weights: Option<ClassWeights> =
+        arguments.class_weights.as_deref().map(str::parse).transpose().map_err(refuse)?;
+    let threshold: Option<Threshold> =
+        arguments.threshold.as_deref().map(str::parse).transpose().map_err(refuse)?;
     let mut encoder = EncoderConfig { vocabulary: arguments.vocabulary, ..EncoderConfig::default() };
-    if let Some(text) = &arguments.ngrams {
-        encoder.analyzer = data::ngrams(text)?;
-    }
+    tokens::apply(&arguments.tokens, &mut encoder)?;
     let network = NetworkRecipe {
         path: None,
         inputs: None,
         outputs: None,
         template: Spec::Mlp(MlpSpec::new(1, &widths(&arguments.hidden)?, 1, arguments.dropout)),
     };
-    let prepared = data::labelled(&arguments.labelled, encoder)?;
+    let prepared = data::labelled(&arguments.labelled, &arguments.splits, encoder, class_weights.clone())?;
+    if let Some(threshold) = threshold {
+        threshold.check(&prepared.valid).map_err(refuse)?;
+    }
+    let seen = say_coverage(&prepared);
     let spec = prepared.spec(&network).map_err(refuse)?;
     let (backend, _) = data::compute(&arguments.compute)?;
     let progress = Progress::start(None)?;
@@ -37,29 +46,53 @@ pub(crate) fn train(arguments: Train) -> anyhow::Result<()> {
     plan.valid = Some(&prepared.valid);
     plan.checkpoint = arguments.checkpoint.as_deref();
     plan.resume = arguments.resume;
-    let (model, history) = fit(Model::init(&spec, seed)?, plan).map_err(of_training)?;
+    let (model, history) = fit(Model::init(&spec, seed)?, plan)
+        .map_err(|e| of_training(e, arguments.checkpoint.as_deref()))?;
 
+    let made_by = serde_json::json!([config, spec, class_weights, threshold]);
     let provenance = Provenance {
-        recipe_sha256: files::sha256_hex(format!("{config:?} {spec:?}").as_bytes()),
+        recipe_sha256: files::sha256_hex(made_by.to_string().as_bytes()),
+        start_sha256: None,
         data_sha256: prepared.corpus.sha256.clone(),
         seed: seed.0,
         technique: "train".into(),
         nlpress: env!("CARGO_PKG_VERSION").into(),
     };
-    let artifact = ship::pack(&model, &prepared.encoder, &prepared.corpus.labels, provenance)?;
-    artifact.write(&arguments.out).map_err(refuse)?;
+    let mut artifact = ship::pack(&model, &prepared.encoder, &prepared.corpus.labels, provenance)?;
+    if let Some(threshold) = threshold {
+        let (decided, note) = threshold.set(artifact, &prepared.valid)?;
+        artifact = decided;
+        tell!("{note}");
+    }
+    artifact.write(&arguments.out).map_err(sort)?;
 
     let session = Session::open(&arguments.out)?;
     let logits = session.logits(prepared.test.rows())?;
-    let scores = Scores::of(&logits, prepared.test.outputs(), prepared.test.labels())?;
+    let outputs = prepared.test.outputs();
+    let predictions: Vec<u32> = logits.chunks_exact(outputs).map(|row| session.class(row) as u32).collect();
+    let confusion = Confusion::of(&predictions, prepared.test.labels())?;
+    let scores = Scores::decided(predictions, &logits, outputs, prepared.test.labels())?;
     let memory = Network::bind(&model, &backend).logits_of(&prepared.test)?;
     let same = Scores::of(&memory, prepared.test.outputs(), prepared.test.labels())?;
     tracing::info!("accuracy in memory {:.4}, from the artifact {:.4}", same.accuracy, scores.accuracy);
     let bytes = artifact.sizes()?.file_bytes;
+    let (majority, share) = confusion.majority();
+    let labels = &prepared.corpus.labels;
+    let only = confusion.only_prediction().map(|class| &labels[class as usize]);
     if arguments.json {
+        let corpus = &prepared.corpus;
         let result = serde_json::json!({
-            "artifact": arguments.out, "file_bytes": bytes, "epochs": history.epochs.len(), "kept_epoch": history.kept,
-            "test": { "accuracy": scores.accuracy, "macro_f1": scores.macro_f1, "nll": scores.nll },
+            // A path that is not Unicode cannot stand in JSON as it is.
+            "artifact": arguments.out.to_string_lossy(), "file_bytes": bytes,
+            "epochs": history.epochs.len(), "kept_epoch": history.kept,
+            "documents": {
+                "train": corpus.train.len(), "valid": corpus.valid.len(), "test": corpus.test.len(),
+            },
+            "coverage": seen.coverage, "advice": seen.advice, "threshold": session.threshold(),
+            "test": {
+                "accuracy": scores.accuracy, "macro_f1": scores.macro_f1, "nll": scores.nll,
+                "majority": { "label": labels[majority as usize], "accuracy": share }, "predicts_only": only,
+            },
         });
         say!("{result}");
     } else {
@@ -72,8 +105,55 @@ pub(crate) fn train(arguments: Train) -> anyhow::Result<()> {
             100.0 * scores.accuracy,
             scores.macro_f1
         );
+        let majority = escaped(&labels[majority as usize]);
+        say!("always saying \"{majority}\" would have an accuracy of {:.2} %", 100.0 * share);
+        if let Some(label) = only {
+            say!("it predicts one class only: \"{}\"; --class-weights balanced may help", escaped(label));
+        }
     }
     Ok(())
+}
+
+/// What is known of the words of the documents that were not trained on.
+struct Seen {
+    coverage: Coverage,
+    advice: Option<String>,
+}
+
+/// Says how much of the documents held back the vocabulary knows.
+fn say_coverage(prepared: &Prepared) -> Seen {
+    let corpus = &prepared.corpus;
+    let texts = corpus.valid.iter().chain(&corpus.test).map(|d| d.text.as_str());
+    let coverage = Coverage::of(&prepared.encoder, texts);
+    tell!(
+        "{} features know {:.1} % of the tokens of the documents held back; {} of those {} have no known feature",
+        prepared.encoder.width(),
+        100.0 * (1.0 - coverage.share_unknown()),
+        coverage.documents_without,
+        coverage.documents
+    );
+    let advice = coverage.advice(&prepared.encoder);
+    if let Some(advice) = &advice {
+        tell!("note: {advice}");
+    }
+    Seen { coverage, advice }
+}
+
+/// What is written must not be what is read, and it must be possible to write it: training takes long.
+fn check_outputs(arguments: &Train) -> anyhow::Result<()> {
+    let mut outputs = files::Outputs::new().output("--out", &arguments.out);
+    let splits = [
+        ("--data", &arguments.labelled.data),
+        ("--valid", &arguments.splits.valid),
+        ("--test", &arguments.splits.test),
+    ];
+    for (name, files) in splits {
+        outputs = files.iter().fold(outputs, |outputs, file| outputs.input(name, file));
+    }
+    if let Some(checkpoint) = &arguments.checkpoint {
+        outputs = outputs.output("--checkpoint", checkpoint);
+    }
+    outputs.check().map_err(sort)
 }
 
 /// The training settings, checked by the library.

@@ -3,8 +3,18 @@
 #![allow(clippy::unwrap_used)] // a test may end by a panic
 
 mod artifacts;
+mod eval;
 mod happy;
 mod hostile;
+#[cfg(target_os = "linux")]
+mod outputs;
+mod predict;
+#[cfg(unix)]
+mod readme;
+mod recipes;
+mod resume;
+#[cfg(target_os = "linux")]
+mod signals;
 #[cfg(unix)]
 mod stopped;
 mod world;

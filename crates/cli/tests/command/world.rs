@@ -89,19 +89,35 @@ impl World {
 
     /// Starts a command, on Linux with little memory.
     pub(crate) fn start(&self, arguments: &[&str]) -> Child {
+        let mut command = self.command("exec \"$0\" \"$@\"", arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    }
+
+    /// A command that a shell starts: `"$0" "$@"` in its script, or on systems other than Linux the command alone.
+    pub(crate) fn command(&self, script: &str, arguments: &[&str]) -> Command {
         let program = env!("CARGO_BIN_EXE_nlpress");
         #[cfg(target_os = "linux")]
         let mut command = {
             let mut command = Command::new("sh");
-            let script = format!("ulimit -v {MOST_MEMORY}; exec \"$0\" \"$@\"");
-            command.args(["-c", script.as_str(), program]);
+            command.args(["-c", &format!("ulimit -v {MOST_MEMORY}; {script}"), program]);
             command
         };
         #[cfg(not(target_os = "linux"))]
-        let mut command = Command::new(program);
-        command.args(arguments).current_dir(self.folder.path()).env_remove("RUST_LOG");
+        let mut command = {
+            let _ = script;
+            Command::new(program)
+        };
+        command.args(arguments).current_dir(self.folder.path()).env_remove("RUST_LOG").env_remove("NO_COLOR");
+        command
+    }
+
+    /// Runs a command from a script of the shell, with nothing on standard input.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn shell(&self, script: &str, arguments: &[&str]) -> Done {
+        let mut command = self.command(script, arguments);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command.spawn().unwrap()
+        finish(command.spawn().unwrap(), b"", arguments)
     }
 
     /// Every file below a folder, by its path there, with its bytes.

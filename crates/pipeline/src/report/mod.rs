@@ -51,8 +51,26 @@ pub struct Report {
     pub threads: usize,
     /// One row a variant, in the order in which they were made.
     pub rows: Vec<Row>,
+    /// The rows that could not be made or measured.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failed: Vec<FailedRow>,
     /// What a reader of the numbers must know.
     pub notes: Vec<String>,
+}
+
+/// A row that could not be made or measured.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedRow {
+    /// Its name.
+    pub id: String,
+    /// What went wrong.
+    pub why: String,
+}
+
+impl fmt::Display for FailedRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the row {} failed: {}", self.id, self.why)
+    }
 }
 
 /// The corpus of a run.

@@ -83,7 +83,7 @@ impl TryFrom<Raw> for Words {
 /// The words of a file, one a line.
 fn read(path: &Path) -> Result<BTreeSet<String>, PruneError> {
     let refuse = |why: String| PruneError::List { path: path.to_owned(), why };
-    let bytes = files::read_bounded(path, LARGEST).map_err(|e| refuse(e.to_string()))?;
+    let bytes = files::read_stream_bounded(path, LARGEST).map_err(|e| refuse(e.to_string()))?;
     let text = std::str::from_utf8(&bytes).map_err(|e| {
         let line = 1 + bytes[..e.valid_up_to()].iter().filter(|b| **b == b'\n').count();
         refuse(format!("line {line} is not UTF-8"))

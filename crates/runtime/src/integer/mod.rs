@@ -20,11 +20,11 @@ mod prepare;
 #[deny(clippy::float_arithmetic)]
 mod site;
 
-use crate::Session;
+use crate::{Session, decision};
 use features::Features;
 use network::{Between, Network};
 use nlpress_outline::SiteId;
-use nlpress_text::Counts;
+use nlpress_text::{Counts, Seen};
 
 /// What stands for 1 in a logit.
 pub const ONE: i64 = fixed::ONE;
@@ -35,6 +35,8 @@ pub struct IntegerSession<'s> {
     session: &'s Session,
     features: Features,
     network: Network<'s>,
+    /// The logit above which one output means the second class.
+    cut: i64,
 }
 
 /// Memory for intermediate results, to be used again: once it has grown, answering allocates next to nothing.
@@ -44,6 +46,13 @@ pub struct IntegerScratch {
     values: Vec<i64>,
     between: Between,
     logits: Vec<i64>,
+}
+
+impl IntegerScratch {
+    /// What the encoder saw of the text that was answered last.
+    pub fn seen(&self) -> Seen {
+        self.text.seen()
+    }
 }
 
 /// Why a network cannot run in integers.
@@ -64,7 +73,8 @@ impl Session {
     /// no fixed scale, or whose numbers are beyond fixed point.
     pub fn in_integers(&self) -> Result<IntegerSession<'_>, NotIntegers> {
         let network = prepare::network(self.network())?;
-        Ok(IntegerSession { session: self, features: prepare::features(self.encoder()), network })
+        let (features, cut) = (prepare::features(self.encoder()), prepare::cut(self));
+        Ok(IntegerSession { session: self, features, network, cut })
     }
 }
 
@@ -95,24 +105,19 @@ impl<'s> IntegerSession<'s> {
         self.run(counts, values, out, between);
     }
 
-    /// The class of a text, counted from 0: the first of the highest logit, or of one logit whether it is positive.
+    /// The class of a text, counted from 0.
     pub fn classify(&self, text: &str, scratch: &mut IntegerScratch) -> usize {
-        class(self.logits(text, scratch))
+        self.class(self.logits(text, scratch))
+    }
+
+    /// The class that logits name, counted from 0: the first of the highest, or of one logit whether its score is
+    /// above the artifact's threshold.
+    pub fn class(&self, logits: &[i64]) -> usize {
+        decision::class_of_integers(logits, self.cut)
     }
 
     fn run(&self, counts: Counts<'_>, values: &mut Vec<i64>, out: &mut [i64], between: &mut Between) {
         self.features.values(counts, values);
         self.network.logits(counts.columns, values, out, between);
-    }
-}
-
-/// The class that logits name.
-pub fn class(logits: &[i64]) -> usize {
-    match logits {
-        [logit] => usize::from(*logit > 0),
-        all => {
-            let better = |best: usize, at: usize| if all[at] > all[best] { at } else { best };
-            (0..all.len()).fold(0, better)
-        }
     }
 }

@@ -6,6 +6,7 @@ use super::features::{Features, Terms};
 use super::fixed::{Factor, MANTISSA_BITS, MOST_BITS, MOST_SHIFT, ONE};
 use super::network::{Attention, Kind, Network};
 use super::site::Site;
+use crate::Session;
 use crate::network::Network as Floats;
 use nlpress_artifact::Layer;
 use nlpress_outline::{AttentionSpec, Spec};
@@ -16,6 +17,12 @@ use nlpress_text::{Encoder, Weighting};
 const TERMS: u32 = 1024;
 /// The finest step of activations, for numbers of 16 fraction bits to resolve it sixteen times.
 const FINEST: f64 = 16.0 / ONE as f64;
+
+/// The logit above which one output means the second class.
+#[inline(never)] // a test looks for floats in the machine code around it
+pub(super) fn cut(session: &Session) -> i64 {
+    session.decision().integer_cut()
+}
 
 /// What words are worth to an encoder.
 pub(super) fn features(encoder: &Encoder) -> Features {

@@ -1,99 +1,186 @@
 //! Gathers documents, then checks them as a whole and makes the corpus.
 
+use rustc_hash::FxHashMap;
 use sha2::{Digest, Sha256};
-use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
 
+use super::label;
+use super::reading::Reading;
+use super::source::Row;
 use super::{Corpus, Document, MAX_CLASSES};
 use crate::error::{Place, TextError};
 
 /// Names of the splits, in order.
 pub(super) const SPLITS: [&str; 3] = ["train", "valid", "test"];
 
-/// A corpus that is being read. Labels are numbered as they come.
+/// Unseen labels that a message shows.
+const SHOWN: usize = 20;
+
+/// Labels that are numbered as they come.
+#[derive(Debug, Default)]
+pub(super) struct Labels {
+    /// Every written form that occurred, and its class.
+    written: FxHashMap<String, u32>,
+    /// The names of the classes.
+    names: FxHashMap<String, u32>,
+    /// Whole numbers with a fraction, and what they were read as.
+    reformed: Vec<(String, String)>,
+}
+
+impl Labels {
+    /// The class of a label.
+    pub(super) fn class(&mut self, raw: &str, place: impl Fn() -> Place) -> Result<u32, TextError> {
+        if let Some(&class) = self.written.get(raw) {
+            return Ok(class);
+        }
+        let name = label::label(raw).map_err(|what| TextError::ControlInLabel {
+            place: place(),
+            label: label::shown(raw.trim()),
+            what,
+        })?;
+        if name.is_empty() {
+            return Err(TextError::EmptyLabel(place()));
+        }
+        let next = self.names.len();
+        let class = match self.names.get(&*name) {
+            Some(&class) => class,
+            None if next == MAX_CLASSES => {
+                return Err(TextError::TooManyClasses {
+                    place: place(),
+                    label: label::shown(&name),
+                    limit: MAX_CLASSES,
+                });
+            }
+            None => next as u32,
+        };
+        if label::is_whole_float(raw.trim()) {
+            self.reformed.push((raw.trim().into(), name.to_string()));
+        }
+        self.written.insert(raw.into(), class);
+        self.names.insert(name.into_owned(), class);
+        Ok(class)
+    }
+
+    /// The names in byte order, and the new number of each old one.
+    pub(super) fn sorted(self) -> (Vec<String>, Vec<u32>) {
+        let mut sorted: Vec<(String, u32)> = self.names.into_iter().collect();
+        sorted.sort_unstable();
+        let mut renumbered = vec![0; sorted.len()];
+        for (new, (_, old)) in sorted.iter().enumerate() {
+            renumbered[*old as usize] = new as u32;
+        }
+        (sorted.into_iter().map(|(label, _)| label).collect(), renumbered)
+    }
+
+    /// That whole numbers were written with a fraction.
+    pub(super) fn note(&self) -> Option<String> {
+        let mut pairs = self.reformed.clone();
+        pairs.sort_unstable();
+        let shown: Vec<String> =
+            pairs.iter().take(3).map(|(raw, name)| format!("{raw} as {name}")).collect();
+        let more = if pairs.len() > 3 { ", …" } else { "" };
+        let shown = shown.join(", ");
+        (!pairs.is_empty())
+            .then(|| format!("labels that are whole numbers were read without their fraction: {shown}{more}"))
+    }
+}
+
+/// A corpus that is being read.
 #[derive(Debug, Default)]
 pub(super) struct Draft {
-    labels: HashMap<String, u32>,
+    labels: Labels,
     /// The first document of each label in each split.
     first: Vec<[Option<Place>; 3]>,
     splits: [Vec<Document>; 3],
 }
 
 impl Draft {
-    /// Adds a document to split 0, 1 or 2. White space around a label does not count.
-    pub(super) fn add(
-        &mut self,
-        split: usize,
-        text: &str,
-        label: &str,
-        place: Place,
-    ) -> Result<(), TextError> {
-        let label = label.trim();
-        if text.trim().is_empty() {
-            return Err(TextError::EmptyText(place));
+    /// Adds a document to split 0, 1 or 2.
+    pub(super) fn add(&mut self, split: usize, row: Row<'_>, file: &Arc<str>) -> Result<(), TextError> {
+        let place = || Place::new(file, row.line);
+        if row.text.trim().is_empty() {
+            return Err(TextError::EmptyText(place()));
         }
-        if label.is_empty() {
-            return Err(TextError::EmptyLabel(place));
+        let class = self.labels.class(row.other, place)?;
+        if class as usize == self.first.len() {
+            self.first.push([None, None, None]);
         }
-        let number = match self.labels.get(label) {
-            Some(&number) => number,
-            None if self.labels.len() == MAX_CLASSES => {
-                return Err(TextError::TooManyClasses { place, label: label.into(), limit: MAX_CLASSES });
-            }
-            None => {
-                let number = self.labels.len() as u32;
-                self.labels.insert(label.into(), number);
-                self.first.push([None, None, None]);
-                number
-            }
-        };
-        self.first[number as usize][split].get_or_insert(place);
-        self.splits[split].push(Document { text: text.into(), label: number });
+        self.first[class as usize][split].get_or_insert_with(place);
+        self.splits[split].push(Document { text: row.text.into(), label: class });
         Ok(())
     }
 
-    /// Checks the whole. Splits that are `wanted` must have documents; `hint` ends the message when not.
+    /// Checks the whole. Splits that are `wanted` must have documents. The corpus has no hash yet.
     pub(super) fn finish(
         self,
         name: String,
         wanted: [bool; 3],
-        hint: &'static str,
-        limit: Option<usize>,
+        mut reading: Reading,
     ) -> Result<Corpus, TextError> {
         let Self { labels, first, mut splits } = self;
         for split in 0..3 {
             if wanted[split] && splits[split].is_empty() {
-                return Err(TextError::EmptySplit { corpus: name, split: SPLITS[split], hint });
+                return Err(TextError::EmptySplit { corpus: name, split: SPLITS[split] });
             }
         }
-        let mut sorted: Vec<(String, u32)> = labels.into_iter().collect();
-        sorted.sort_unstable();
-        for split in [1, 2] {
-            for (label, number) in &sorted {
-                let places = &first[*number as usize];
-                if let (None, Some(place)) = (&places[0], &places[split]) {
-                    let (place, label) = (place.clone(), label.clone());
-                    return Err(TextError::UnseenLabel { place, label, split: SPLITS[split] });
-                }
+        reading.notes.extend(labels.note());
+        let (labels, renumbered) = labels.sorted();
+        let mut unseen = Vec::new();
+        for (old, places) in first.iter().enumerate() {
+            let elsewhere = [1, 2].into_iter().find_map(|split| Some((split, places[split].clone()?)));
+            if let (None, Some((split, place))) = (&places[0], elsewhere) {
+                let label = labels[renumbered[old] as usize].clone();
+                unseen.push(UnseenLabel { place, label, split: SPLITS[split] });
             }
         }
-        if let [(label, _)] = &sorted[..] {
+        if !unseen.is_empty() {
+            unseen.sort_unstable_by(|a, b| a.label.cmp(&b.label));
+            return Err(TextError::UnseenLabels(UnseenLabels(unseen)));
+        }
+        if let [label] = &labels[..] {
             return Err(TextError::OneClass { corpus: name, label: label.clone() });
-        }
-        let mut renumbered = vec![0; sorted.len()];
-        for (new, (_, old)) in sorted.iter().enumerate() {
-            renumbered[*old as usize] = new as u32;
         }
         for document in splits.iter_mut().flatten() {
             document.label = renumbered[document.label as usize];
         }
         let [train, valid, test] = splits;
-        let labels = sorted.into_iter().map(|(label, _)| label).collect();
-        let mut corpus = Corpus { name, labels, train, valid, test, sha256: String::new() };
-        if let Some(limit) = limit {
-            return corpus.limited(limit);
+        Ok(Corpus { name, labels, train, valid, test, sha256: String::new(), reading })
+    }
+}
+
+/// A label of valid or test documents that no training document has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnseenLabel {
+    /// The first document with it.
+    pub place: Place,
+    /// The label.
+    pub label: String,
+    /// `valid` or `test`.
+    pub split: &'static str,
+}
+
+/// All such labels of a corpus, in byte order; never none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnseenLabels(pub Vec<UnseenLabel>);
+
+impl fmt::Display for UnseenLabels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let labels = &self.0;
+        if let [UnseenLabel { place, label, split }] = &labels[..] {
+            let label = label::shown(label);
+            write!(f, "{place}: label {label:?} of the {split} split never occurs in the training split")?;
+        } else {
+            write!(f, "{} labels never occur in the training split:", labels.len())?;
+            for UnseenLabel { place, label, split } in labels.iter().take(SHOWN) {
+                write!(f, "\n  {place}: {:?} ({split})", label::shown(label))?;
+            }
+            if labels.len() > SHOWN {
+                write!(f, "\n  and {} more", labels.len() - SHOWN)?;
+            }
         }
-        corpus.sha256 = corpus.hash();
-        Ok(corpus)
+        let (them, rows) = if labels.len() == 1 { ("it", "its rows") } else { ("them", "their rows") };
+        write!(f, "; no model could ever give {them}: add training documents, or leave {rows} out")
     }
 }
 

@@ -1,148 +1,344 @@
-//! CSV and TSV, parsed by the crate `csv`; the limits and the messages are ours.
+//! CSV and TSV.
+//!
+//! CSV is RFC 4180, read strictly where leniency hides damage: a quotation mark that is never closed and text after a
+//! closing one are errors, and quoted fields that swallowed rows are told (see [`quotes`](super::quotes)). A quotation
+//! mark within an unquoted field is text. TSV has no quotes. (The crate `csv` reads all of this without a word; see
+//! `docs/decisions/text-crates.md`.)
 
-use csv::{ByteRecord, ErrorKind, ReaderBuilder};
-use std::cell::Cell;
-use std::io::{self, Read};
-use std::path::Path;
-use std::rc::Rc;
+use memchr::{memchr, memchr_iter};
 
+use super::input::Input;
+use super::lines::Lines;
 use super::options::{Column, CorpusOptions, Format};
-use super::source::Each;
+use super::quotes::{Quotes, Span};
+use super::source::{Other, Row, Sink};
 use crate::error::{Place, TextError};
 
-pub(super) fn read(
-    path: &Path,
-    file: impl Read,
-    format: Format,
-    options: &CorpusOptions,
-    each: &mut Each<'_>,
-) -> Result<(), TextError> {
-    let meter = Meter::default();
-    let metered = Metered {
-        inner: file,
-        meter: meter.clone(),
-        // The parser reads ahead by its buffer, so a record is caught at the latest one buffer after the limit.
-        record_limit: options.max_line_bytes.saturating_add(BUFFER as u64),
-        file_limit: options.max_file_bytes,
-    };
-    let mut reader = ReaderBuilder::new()
-        .has_headers(false)
-        .delimiter(options.delimiter_byte(format))
-        .quoting(format == Format::Csv)
-        .buffer_capacity(BUFFER)
-        .from_reader(metered);
-    let mut record = ByteRecord::new();
-    let mut columns = None;
-    loop {
-        meter.record.set(0);
-        let begins = reader.position().line();
-        let more = reader.read_byte_record(&mut record).map_err(|e| explain(e, path, begins, options))?;
-        if !more {
-            break;
-        }
-        let place = || Place::new(path, record.position().map_or(begins, csv::Position::line));
-        if record.as_slice().len() as u64 > options.max_line_bytes {
-            return Err(TextError::LineTooLong { place: place(), limit: options.max_line_bytes });
-        }
-        let field = |i: usize| {
-            std::str::from_utf8(record.get(i).unwrap_or_default()).map_err(|_| TextError::NotUtf8(place()))
-        };
-        let Some((text, label)) = columns else {
-            let names = (0..record.len()).map(field).collect::<Result<Vec<_>, _>>()?;
-            let at = |column| find(column, &names, options.header, place());
-            let found = (at(&options.text)?, at(&options.label)?);
-            columns = Some(found);
-            if !options.header {
-                each(field(found.0)?, field(found.1)?, place())?;
+pub(super) fn read(input: Input, options: &CorpusOptions, sink: &mut Sink<'_>) -> Result<(), TextError> {
+    let quoting = input.format == Format::Csv;
+    let delimiter = options.delimiter_byte(input.format);
+    let mut lines = Lines::new(input, options.max_line_bytes);
+    if quoting {
+        lines.detect_carriage_returns()?;
+    }
+    let mut table = Table { lines, quoting, delimiter, record: Record::default() };
+    let mut columns: Option<Columns> = None;
+    let mut quotes = Quotes::default();
+    while table.next()? {
+        let record = &table.record;
+        let place = || table.lines.place(record.line);
+        let Some(columns) = &columns else {
+            if let Some((line, opened)) = record.after_quote {
+                return Err(TextError::AfterQuote { place: table.lines.place(line), opened });
             }
+            let found = Columns::find(record, delimiter, options, sink.other, place())?;
+            if !options.header {
+                take(record, &found, &table.lines, sink)?;
+            }
+            columns = Some(found);
             continue;
         };
-        each(field(text)?, field(label)?, place())?;
+        if let Some((line, opened)) = record.after_quote {
+            let problem = TextError::AfterQuote { place: table.lines.place(line), opened };
+            if line > record.line {
+                // The field swallowed line ends, so where rows begin is unknown from here.
+                return Err(problem);
+            }
+            sink.tally.bad(&problem);
+            continue;
+        }
+        if record.fields.len() != columns.count {
+            sink.tally.bad(&columns.ragged(record, quoting, place()));
+            continue;
+        }
+        if let Some(label) = take(record, columns, &table.lines, sink)?
+            && quoting
+            && sink.other != Other::Nothing
+        {
+            quotes.label(label);
+        }
+        for field in record.fields.iter().filter(|field| field.lines > 0) {
+            let last = record.line + record.lines;
+            let span = Span { first: record.line, last, lines: field.lines + 1 };
+            quotes.field(span, record.bytes_of(field), |line| columns.label_in(line, delimiter));
+        }
+        quotes.row();
     }
+    sink.tally.notes.extend(quotes.finish(table.lines.name()));
     Ok(())
 }
 
-const BUFFER: usize = 1 << 16;
-
-/// Bytes handed out since the current record began, and since the file did.
-#[derive(Clone, Default)]
-struct Meter {
-    record: Rc<Cell<u64>>,
-    file: Rc<Cell<u64>>,
+/// Hands a row on; its label, when it could be read.
+fn take<'r>(
+    record: &'r Record,
+    columns: &Columns,
+    lines: &Lines,
+    sink: &mut Sink<'_>,
+) -> Result<Option<&'r str>, TextError> {
+    let place = || lines.place(record.line);
+    let Some(text) = sink.utf8(record.field(columns.text), place) else { return Ok(None) };
+    let other = match columns.other {
+        None => "",
+        Some(i) => match sink.utf8(record.field(i), place) {
+            Some(other) => other,
+            None => return Ok(None),
+        },
+    };
+    sink.row(Row { text, other, line: record.line })?;
+    Ok(Some(other))
 }
 
-/// A reader that stops a quote which is never closed from taking the whole file into memory.
-struct Metered<R> {
-    inner: R,
-    meter: Meter,
-    record_limit: u64,
-    file_limit: u64,
+/// A table that is read row by row.
+struct Table {
+    lines: Lines,
+    quoting: bool,
+    delimiter: u8,
+    record: Record,
 }
 
-#[derive(Clone, Copy, Debug, thiserror::Error)]
-enum Exceeded {
-    #[error("record too long")]
-    Record,
-    #[error("file too large")]
-    File,
+/// A row.
+#[derive(Default)]
+struct Record {
+    /// Its lines as they are, with their ends.
+    bytes: Vec<u8>,
+    /// What quoted fields mean, where it is not what stands in `bytes`.
+    unquoted: Vec<u8>,
+    fields: Vec<Field>,
+    /// The line on which it begins.
+    line: u64,
+    /// Line ends within it.
+    lines: u64,
+    /// The line of a quotation mark that closes a field and is followed by text, and the line where the field began.
+    after_quote: Option<(u64, u64)>,
 }
 
-impl<R: Read> Read for Metered<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let n = self.inner.read(buffer)?;
-        for (count, limit, exceeded) in [
-            (&self.meter.record, self.record_limit, Exceeded::Record),
-            (&self.meter.file, self.file_limit, Exceeded::File),
-        ] {
-            count.set(count.get() + n as u64);
-            if count.get() > limit {
-                return Err(io::Error::other(exceeded));
+/// A field: a range of [`Record::bytes`], or of [`Record::unquoted`].
+#[derive(Clone, Copy)]
+struct Field {
+    from: usize,
+    to: usize,
+    doubled: bool,
+    /// Line ends within it.
+    lines: u64,
+}
+
+impl Record {
+    fn bytes_of(&self, field: &Field) -> &[u8] {
+        let bytes = if field.doubled { &self.unquoted } else { &self.bytes };
+        &bytes[field.from..field.to]
+    }
+
+    fn field(&self, i: usize) -> &[u8] {
+        self.fields.get(i).map_or(&[], |field| self.bytes_of(field))
+    }
+}
+
+impl Table {
+    /// Reads the next row that is not blank; false at the end of the file.
+    fn next(&mut self) -> Result<bool, TextError> {
+        loop {
+            let record = &mut self.record;
+            record.bytes.clear();
+            record.unquoted.clear();
+            record.fields.clear();
+            record.lines = 0;
+            record.after_quote = None;
+            record.line = self.lines.next();
+            if !self.lines.append(&mut record.bytes, record.line)? {
+                return Ok(false);
+            }
+            let content = self.lines.content(&record.bytes);
+            let blank = content.iter().all(|b| b.is_ascii_whitespace()) && !content.contains(&self.delimiter);
+            if !blank {
+                self.fields()?;
+                return Ok(true);
             }
         }
-        Ok(n)
+    }
+
+    /// Cuts the row into fields, and reads more lines where a quoted field goes on.
+    fn fields(&mut self) -> Result<(), TextError> {
+        let mut at = 0;
+        loop {
+            let quoted = self.quoting && self.record.bytes.get(at) == Some(&b'"');
+            let end = if quoted { self.quoted(at)? } else { self.plain(at) };
+            if self.record.bytes.get(end) != Some(&self.delimiter) || end >= self.content_end() {
+                return Ok(());
+            }
+            at = end + 1;
+        }
+    }
+
+    /// Where the last line's content ends. Other line ends stand in quoted fields.
+    fn content_end(&self) -> usize {
+        self.lines.content(&self.record.bytes).len()
+    }
+
+    /// A field without quotation marks, from `at`; where it ends.
+    fn plain(&mut self, at: usize) -> usize {
+        let content = self.content_end();
+        let end = memchr(self.delimiter, &self.record.bytes[at..content]).map_or(content, |n| at + n);
+        self.record.fields.push(Field { from: at, to: end, doubled: false, lines: 0 });
+        end
+    }
+
+    /// A field that begins with a quotation mark at `at`; where the next delimiter or the row's end is.
+    fn quoted(&mut self, at: usize) -> Result<usize, TextError> {
+        let opened = self.record.line + self.record.lines;
+        let (mut from, mut search) = (at + 1, at + 1);
+        let start = self.record.unquoted.len();
+        let (mut doubled, mut lines) = (false, 0);
+        let close = loop {
+            let Some(n) = memchr(b'"', &self.record.bytes[search..]) else {
+                search = self.record.bytes.len();
+                self.more(opened)?;
+                lines += 1;
+                continue;
+            };
+            let quote = search + n;
+            if self.record.bytes.get(quote + 1) != Some(&b'"') {
+                break quote;
+            }
+            doubled = true;
+            self.record.unquoted.extend_from_slice(&self.record.bytes[from..=quote]);
+            (from, search) = (quote + 2, quote + 2);
+        };
+        self.record.fields.push(if doubled {
+            self.record.unquoted.extend_from_slice(&self.record.bytes[from..close]);
+            Field { from: start, to: self.record.unquoted.len(), doubled, lines }
+        } else {
+            Field { from, to: close, doubled, lines }
+        });
+        let content = self.content_end();
+        let after = close + 1;
+        let end = memchr(self.delimiter, &self.record.bytes[after..content]).map_or(content, |n| after + n);
+        if end > after {
+            self.record.after_quote.get_or_insert((self.record.line + self.record.lines, opened));
+        }
+        Ok(end)
+    }
+
+    /// Reads another line into the row, whose quoted field, opened on line `opened`, goes on.
+    fn more(&mut self, opened: u64) -> Result<(), TextError> {
+        let what = match self.lines.append(&mut self.record.bytes, self.record.line) {
+            Ok(true) => {
+                self.record.lines += 1;
+                return Ok(());
+            }
+            Ok(false) => "is not closed before the end of the file".to_owned(),
+            Err(TextError::LineTooLong { limit, .. }) => format!("is not closed within {limit} bytes"),
+            Err(other) => return Err(other),
+        };
+        Err(TextError::OpenQuote { place: self.lines.place(opened), what })
     }
 }
 
-fn explain(error: csv::Error, path: &Path, begins: u64, options: &CorpusOptions) -> TextError {
-    let place = |position: &Option<csv::Position>| {
-        Place::new(path, position.as_ref().map_or(begins, csv::Position::line))
-    };
-    match error.kind() {
-        ErrorKind::UnequalLengths { pos, expected_len, len } => {
-            return TextError::Ragged { place: place(pos), expected: *expected_len, found: *len };
+/// Where the wanted columns are.
+struct Columns {
+    text: usize,
+    other: Option<usize>,
+    count: usize,
+}
+
+impl Columns {
+    /// Looks them up in the first row.
+    fn find(
+        first: &Record,
+        delimiter: u8,
+        options: &CorpusOptions,
+        other: Other<'_>,
+        place: Place,
+    ) -> Result<Self, TextError> {
+        let names: Vec<_> = first.fields.iter().map(|f| String::from_utf8_lossy(first.bytes_of(f))).collect();
+        let at = |column: &Column, option| {
+            let missing = || TextError::MissingColumn {
+                place: place.clone(),
+                column: column.to_string(),
+                found: existing(&names, options.header),
+                hint: hint(column, &first.bytes, delimiter),
+            };
+            match column {
+                Column::Index(i) => Some(*i).filter(|&i| i < names.len()).ok_or_else(missing),
+                Column::Name(name) => {
+                    let mut same = (0..names.len()).filter(|&i| names[i].trim() == name);
+                    let found = same.next().ok_or_else(missing)?;
+                    match same.next() {
+                        None => Ok(found),
+                        Some(second) => Err(TextError::TwoColumns {
+                            place: place.clone(),
+                            name: name.clone(),
+                            option,
+                            numbers: [found, second],
+                        }),
+                    }
+                }
+            }
+        };
+        let text = at(&options.text, "--text-column")?;
+        let other = other.column().map(|(column, option)| at(column, option)).transpose()?;
+        if other == Some(text) {
+            return Err(TextError::Setting {
+                setting: "label",
+                value: options.label.to_string(),
+                bound: format!("is column {text}, which is the text as well"),
+            });
         }
-        ErrorKind::Io(inner) => {
-            let exceeded = inner.get_ref().and_then(|e| e.downcast_ref::<Exceeded>());
-            match exceeded {
-                Some(Exceeded::Record) => {
-                    return TextError::LineTooLong {
-                        place: Place::new(path, begins),
-                        limit: options.max_line_bytes,
-                    };
-                }
-                Some(Exceeded::File) => {
-                    return TextError::FileTooLarge { path: path.into(), limit: options.max_file_bytes };
-                }
-                None => {}
+        Ok(Self { text, other, count: names.len() })
+    }
+
+    /// The label in a line taken as a row without quotes; none when it has another number of fields.
+    fn label_in<'l>(&self, line: &'l [u8], delimiter: u8) -> Option<&'l [u8]> {
+        let mut ends = memchr_iter(delimiter, line).chain(std::iter::once(line.len()));
+        let (mut from, mut label, mut count) = (0, None, 0);
+        for end in &mut ends {
+            if Some(count) == self.other {
+                label = Some(&line[from..end]);
+            }
+            (from, count) = (end + 1, count + 1);
+        }
+        label.filter(|_| count == self.count)
+    }
+
+    fn ragged(&self, record: &Record, quoting: bool, place: Place) -> TextError {
+        let (found, expected) = (record.fields.len() as u64, self.count as u64);
+        let hint = match (found > expected, quoting) {
+            (true, true) if record.bytes.contains(&b'"') => {
+                ": a quotation mark counts only as the first character of a field"
+            }
+            (true, true) => ": a text that holds the delimiter must stand in quotation marks",
+            (true, false) => ": a field of TSV cannot hold the delimiter",
+            (false, _) => "",
+        };
+        TextError::Ragged { place, expected, found, hint }
+    }
+}
+
+/// Columns for a message.
+fn existing(names: &[std::borrow::Cow<'_, str>], header: bool) -> String {
+    if !header {
+        return format!("0 to {}", names.len().saturating_sub(1));
+    }
+    super::label::list(names.iter().map(|name| name.trim()), 20)
+}
+
+/// The delimiter that would make the column exist.
+fn hint(column: &Column, first: &[u8], delimiter: u8) -> String {
+    let exists = |by: u8| {
+        let mut fields = first.split(|&b| b == by).map(|field| field.trim_ascii());
+        match column {
+            Column::Index(i) => first.split(|&b| b == by).count() > *i,
+            Column::Name(name) => {
+                fields.any(|field| field.strip_prefix(b"\"").and_then(|f| f.strip_suffix(b"\"")).unwrap_or(field) == name.as_bytes())
             }
         }
-        _ => return TextError::Csv { place: place(&None), problem: error.to_string() },
-    }
-    match error.into_kind() {
-        ErrorKind::Io(source) => TextError::Io { path: path.into(), source },
-        other => TextError::Csv { place: place(&None), problem: format!("{other:?}") },
-    }
-}
-
-/// The index of a column in the first row.
-fn find(column: &Column, first: &[&str], header: bool, place: Place) -> Result<usize, TextError> {
-    let found = match column {
-        Column::Index(i) => Some(*i).filter(|&i| i < first.len()),
-        Column::Name(name) => first.iter().position(|f| f.trim() == name),
     };
-    found.ok_or_else(|| TextError::MissingColumn {
-        place,
-        column: column.to_string(),
-        found: if header { first.join(", ") } else { format!("0 to {}", first.len().saturating_sub(1)) },
-    })
+    let others = [(b';', ";"), (b'\t', "\\t"), (b'|', "|"), (b',', ",")];
+    if let Some((_, name)) = others.into_iter().find(|&(by, _)| by != delimiter && exists(by)) {
+        return format!("; fields seem to be separated otherwise: `--delimiter \"{name}\"`");
+    }
+    let line = first.trim_ascii_end();
+    if line.contains(&b'\r') {
+        return "; the lines of the file seem to end with carriage returns, which are text here".into();
+    }
+    String::new()
 }

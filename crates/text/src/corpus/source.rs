@@ -1,34 +1,108 @@
-//! Opens a file, checks its size and hands it to the reader of its format.
+//! Hands each file of a source to the reader of its format, and the rows to whoever wants them.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::sync::Arc;
 
-use super::options::{CorpusOptions, Format};
-use super::{delimited, json_lines};
+use super::input::Input;
+use super::lines::Lines;
+use super::options::{Column, CorpusOptions, Files, Format};
+use super::reading::Tally;
+use super::{delimited, fasttext, json};
 use crate::error::{Place, TextError};
 
-/// Takes one document: text, label and where it stands.
-pub(super) type Each<'a> = dyn FnMut(&str, &str, Place) -> Result<(), TextError> + 'a;
+/// One row of a file.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Row<'a> {
+    pub(super) text: &'a str,
+    /// The label or the identifier; empty when none is wanted.
+    pub(super) other: &'a str,
+    pub(super) line: u64,
+}
 
-/// Reads every document of a file.
-pub(super) fn read(path: &Path, options: &CorpusOptions, each: &mut Each<'_>) -> Result<(), TextError> {
-    let failed = |source| TextError::Io { path: path.into(), source };
-    let format = match options.format {
-        Some(format) => format,
-        None => Format::of(path)?,
-    };
-    let file = File::open(path).map_err(failed)?;
-    let size = file.metadata().map_err(failed)?.len();
-    if size > options.max_file_bytes {
-        return Err(TextError::FileTooLarge { path: path.into(), limit: options.max_file_bytes });
+/// What is wanted of a row beside its text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Other<'a> {
+    Label(&'a Column),
+    /// Anything that names the row: a string or a number.
+    Id(&'a Column),
+    Nothing,
+}
+
+impl<'a> Other<'a> {
+    /// Its column and the setting that names it.
+    pub(super) fn column(self) -> Option<(&'a Column, &'static str)> {
+        match self {
+            Self::Label(column) => Some((column, "--label-column")),
+            Self::Id(column) => Some((column, "--id-column")),
+            Self::Nothing => None,
+        }
     }
-    let mut file = BufReader::with_capacity(1 << 16, file);
-    if file.fill_buf().map_err(failed)?.starts_with(b"\xef\xbb\xbf") {
-        file.consume(3);
+}
+
+/// Takes a row. An error that [is one of the row](TextError::is_of_a_row) is counted; any other ends the reading.
+pub(super) type Take<'a> = dyn FnMut(Row<'_>, &Arc<str>) -> Result<(), TextError> + 'a;
+
+/// Where rows go.
+pub(super) struct Sink<'a> {
+    pub(super) tally: Tally,
+    pub(super) other: Other<'a>,
+    take: &'a mut Take<'a>,
+    file: Arc<str>,
+}
+
+impl<'a> Sink<'a> {
+    pub(super) fn new(other: Other<'a>, take: &'a mut Take<'a>) -> Self {
+        Self { tally: Tally::default(), other, take, file: "".into() }
     }
-    match format {
-        Format::Jsonl => json_lines::read(path, file, options, each),
-        Format::Csv | Format::Tsv => delimited::read(path, file, format, options, each),
+
+    /// Reads every row of some files.
+    ///
+    /// # Errors
+    /// What ends a file early, [`TextError::NoDocuments`] when no file has a row.
+    pub(super) fn read(&mut self, files: &Files, options: &CorpusOptions) -> Result<(), TextError> {
+        let before = self.tally.bad.rows;
+        for path in files.paths() {
+            let of_file = self.tally.bad.rows;
+            let input = Input::open(path, options)?;
+            self.file = Arc::clone(&input.name);
+            match input.format {
+                Format::Jsonl | Format::Json => json::read(input, options, self)?,
+                Format::Csv | Format::Tsv => delimited::read(input, options, self)?,
+                Format::FastText => fasttext::read(Lines::new(input, options.max_line_bytes), self)?,
+                #[cfg(feature = "parquet")]
+                Format::Parquet => super::parquet::read(input, options, self)?,
+                #[cfg(not(feature = "parquet"))]
+                Format::Parquet => return Err(TextError::NoParquet { file: input.name.to_string() }),
+            }
+            if self.tally.bad.rows == of_file && files.paths().len() > 1 {
+                self.tally.notes.push(format!("{} has no documents", self.file));
+            }
+        }
+        if self.tally.bad.rows == before {
+            let names: Vec<String> = files.paths().iter().map(|path| path.display().to_string()).collect();
+            return Err(TextError::NoDocuments { file: names.join(", ") });
+        }
+        Ok(())
+    }
+
+    /// Takes a row that was read.
+    pub(super) fn row(&mut self, row: Row<'_>) -> Result<(), TextError> {
+        match (self.take)(row, &self.file) {
+            Ok(()) => self.tally.good(),
+            Err(problem) if problem.is_of_a_row() => self.tally.bad(&problem),
+            Err(problem) => return Err(problem),
+        }
+        Ok(())
+    }
+
+    /// A text of bytes; a row with bytes that are not UTF-8 is a bad one.
+    pub(super) fn utf8<'t>(&mut self, bytes: &'t [u8], place: impl FnOnce() -> Place) -> Option<&'t str> {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => Some(text),
+            Err(_) => {
+                self.tally.unreadable(bytes);
+                self.tally.bad(&TextError::NotUtf8(place()));
+                None
+            }
+        }
     }
 }

@@ -1,0 +1,78 @@
+//! `nlpress eval`: how good an artifact's answers to labelled text are, and where they are wrong.
+//!
+//! It scores what it is given. A label that the artifact does not know is counted, with the places of the first few
+//! documents that have it; only where no label is known is there nothing to score.
+
+mod errors;
+mod found;
+mod shown;
+
+use nlpress::core::{Seed, files};
+use nlpress::eval::{Bootstrap, Quality};
+use nlpress::runtime::Session;
+use std::path::Path;
+
+use crate::arguments::Eval;
+use crate::data;
+use crate::outcome::{refuse, say, sort};
+use found::{Answers, Chosen, Found};
+
+pub(crate) fn eval(arguments: Eval) -> anyhow::Result<()> {
+    let errors = arguments.errors.as_deref().map(|path| Ok::<_, anyhow::Error>((path, errors::Format::of(path)?)));
+    let errors = errors.transpose()?;
+    check_outputs(&arguments)?;
+    let session = Session::open(&arguments.artifact).map_err(refuse)?;
+    let data = data::scoring(&arguments.labelled, None)?;
+    data::say_notes(&data.reading);
+    let chosen = Chosen::of(&session, &data, arguments.unknown_labels)?;
+    let threads =
+        arguments.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    let texts = chosen.texts(&data);
+    let named = |path: &Path, e: anyhow::Error| refuse(format!("{}: {e}", path.display()));
+    let answers = Answers::of(&session, &texts, arguments.integers, threads)
+        .map_err(|e| named(&arguments.artifact, e))?;
+    let scores = answers.scores(&chosen.labels).map_err(|e| named(&arguments.artifact, e))?;
+    let reference = match &arguments.against {
+        None => scores.predictions.clone(),
+        Some(path) => {
+            let other = Session::open(path).map_err(refuse)?;
+            if other.labels() != session.labels() {
+                return Err(refuse(format!("{}: its labels are others", path.display())));
+            }
+            Answers::of(&other, &texts, false, threads).map_err(|e| named(path, e))?.predictions
+        }
+    };
+    let bootstrap = Bootstrap::new(Seed(0));
+    let quality = Quality::of(std::slice::from_ref(&scores), &chosen.labels, &[reference], &bootstrap)?;
+    let mut quality = serde_json::to_value(quality)?;
+    if let (None, Some(object)) = (&arguments.against, quality.as_object_mut()) {
+        object.remove("agreement");
+    }
+    if let Some((path, format)) = errors {
+        let wrong = errors::wrong(&session, &data, &chosen, &answers);
+        let bytes = errors::written(&wrong, format)?;
+        files::write_atomically(path, &bytes).map_err(|e| crate::outcome::of_file(path, e))?;
+    }
+    let found = Found::of(&session, &chosen, &answers)?;
+    if arguments.json {
+        let mut json = serde_json::to_value(&found)?;
+        json["quality"] = quality;
+        say!("{json}");
+    } else {
+        shown::show(&found, &quality)?;
+    }
+    Ok(())
+}
+
+/// The file of errors must not replace what is read.
+fn check_outputs(arguments: &Eval) -> anyhow::Result<()> {
+    let Some(errors) = &arguments.errors else { return Ok(()) };
+    let mut outputs = files::Outputs::new().input("ARTIFACT", &arguments.artifact).output("--errors", errors);
+    for data in &arguments.labelled.data {
+        outputs = outputs.input("--data", data);
+    }
+    if let Some(against) = &arguments.against {
+        outputs = outputs.input("--against", against);
+    }
+    outputs.check().map_err(sort)
+}

@@ -1,0 +1,226 @@
+//! One answer, as a line of text or of JSON.
+
+use nlpress::core::shown::escaped;
+use nlpress::runtime::{Explainer, IntegerScratch, IntegerSession, Scratch, Session, integer};
+use serde::Serialize;
+use std::io::Write;
+
+use crate::arguments::Predict;
+use crate::outcome::refuse;
+
+/// What stands in a column of text that has no answer.
+const NONE: &str = "-";
+
+/// Answers texts in the form that was asked for.
+pub(super) struct Answers<'s> {
+    session: &'s Session,
+    integers: Option<IntegerSession<'s>>,
+    explainer: Option<Explainer<'s>>,
+    form: Form,
+    /// The labels on one line each, and as JSON.
+    labels: Vec<(String, String)>,
+}
+
+/// What is printed of an answer.
+struct Form {
+    json: bool,
+    top: Option<usize>,
+    /// Classes of a lower score are not said.
+    threshold: Option<f32>,
+    known: bool,
+    explain: usize,
+    with_text: bool,
+    with_id: bool,
+}
+
+/// A text with what stands beside it.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'t> {
+    pub(super) text: &'t str,
+    pub(super) id: Option<&'t str>,
+}
+
+/// Memory that is used again.
+#[derive(Default)]
+pub(super) struct Room {
+    scratch: Scratch,
+    integers: IntegerScratch,
+    scores: Vec<f32>,
+    order: Vec<usize>,
+}
+
+#[derive(Serialize)]
+struct Share<'a> {
+    word: &'a str,
+    amount: f32,
+}
+
+impl<'s> Answers<'s> {
+    pub(super) fn new(session: &'s Session, arguments: &Predict) -> anyhow::Result<Self> {
+        let named = |e: &dyn std::fmt::Display| refuse(format!("{}: {e}", arguments.artifact.display()));
+        let integers = match arguments.integers {
+            false => None,
+            true => {
+                Some(session.in_integers().map_err(|e| named(&format!("it cannot answer in integers: {e}")))?)
+            }
+        };
+        let explainer = match arguments.explain {
+            None => None,
+            Some(_) => Some(session.explainer().map_err(|e| named(&e))?),
+        };
+        let form = Form {
+            json: arguments.json,
+            top: arguments.top.map(|k| k.min(session.labels().len())),
+            threshold: arguments.threshold,
+            known: arguments.known,
+            explain: arguments.explain.unwrap_or(0),
+            with_text: arguments.with_text,
+            with_id: arguments.rows.id_column.is_some(),
+        };
+        let labels = session.labels().iter();
+        let labels = labels.map(|l| (escaped(l).to_string(), serde_json::Value::from(l.as_str()).to_string()));
+        Ok(Self { session, integers, explainer, form, labels: labels.collect() })
+    }
+
+    /// Appends the answer to a text and a line end.
+    pub(super) fn write(&self, asked: Asked<'_>, room: &mut Room, out: &mut Vec<u8>) -> anyhow::Result<()> {
+        let class = match &self.integers {
+            Some(integers) => {
+                let logits = integers.logits(asked.text, &mut room.integers);
+                room.scores.clear();
+                room.scores.extend(logits.iter().map(|logit| *logit as f32 / integer::ONE as f32));
+                integers.class(logits)
+            }
+            None => {
+                let answer = self.session.classify(asked.text, &mut room.scratch)?;
+                room.scores.clear();
+                room.scores.extend_from_slice(answer.scores);
+                answer.class
+            }
+        };
+        if self.form.json { self.json(asked, class, room, out)? } else { self.text(asked, class, room, out)? }
+        out.push(b'\n');
+        Ok(())
+    }
+
+    /// Appends what stands in place of the answer to a line that is no text, and a line end.
+    pub(super) fn write_bad(&self, line: u64, why: &str, out: &mut Vec<u8>) -> anyhow::Result<()> {
+        if self.form.json {
+            writeln!(out, "{}", serde_json::json!({ "line": line, "error": why }))?;
+            return Ok(());
+        }
+        let form = &self.form;
+        let columns = 2 * form.top.unwrap_or(1)
+            + usize::from(form.with_id)
+            + usize::from(form.known)
+            + usize::from(form.explain > 0)
+            + usize::from(form.with_text);
+        writeln!(out, "{}", vec![NONE; columns].join("\t"))?;
+        Ok(())
+    }
+
+    fn text(&self, asked: Asked<'_>, class: usize, room: &mut Room, out: &mut Vec<u8>) -> anyhow::Result<()> {
+        if let Some(id) = asked.id {
+            write!(out, "{}\t", escaped(id))?;
+        }
+        for (n, class) in self.said(class, room).into_iter().enumerate() {
+            let tab = if n > 0 { "\t" } else { "" };
+            let score = self.score(class, &room.scores);
+            let label = if self.is_sure(score) { self.labels[class].0.as_str() } else { NONE };
+            write!(out, "{tab}{label}\t{score:.4}")?;
+        }
+        if self.form.known {
+            write!(out, "\t{}", self.seen(room).0)?;
+        }
+        if self.form.explain > 0 {
+            out.push(b'\t');
+            for (n, share) in self.shares(asked.text, class, room)?.iter().enumerate() {
+                let comma = if n > 0 { ", " } else { "" };
+                write!(out, "{comma}\"{}\" {:+.4}", escaped(share.word), share.amount)?;
+            }
+        }
+        if self.form.with_text {
+            write!(out, "\t{}", escaped(asked.text))?;
+        }
+        Ok(())
+    }
+
+    fn json(&self, asked: Asked<'_>, class: usize, room: &mut Room, out: &mut Vec<u8>) -> anyhow::Result<()> {
+        out.push(b'{');
+        if let Some(id) = asked.id {
+            out.extend(b"\"id\":");
+            serde_json::to_writer(&mut *out, id)?;
+            out.push(b',');
+        }
+        let sure = self.is_sure(self.score(class, &room.scores));
+        let label = if sure { self.labels[class].1.as_str() } else { "null" };
+        write!(out, "\"label\":{label}")?;
+        if self.integers.is_some() {
+            out.extend(b",\"logits\":[");
+            for (n, logit) in room.scores.iter().enumerate() {
+                write!(out, "{}{}", if n > 0 { "," } else { "" }, f64::from(*logit))?;
+            }
+            out.push(b']');
+        } else {
+            out.extend(b",\"scores\":{");
+            for (n, ((_, label), score)) in self.labels.iter().zip(&room.scores).enumerate() {
+                write!(out, "{}{label}:{}", if n > 0 { "," } else { "" }, f64::from(*score))?;
+            }
+            out.push(b'}');
+        }
+        if self.form.top.is_some() {
+            out.extend(b",\"top\":[");
+            for (n, class) in self.said(class, room).into_iter().enumerate() {
+                let score = self.score(class, &room.scores);
+                if self.is_sure(score) {
+                    let (comma, label) = (if n > 0 { "," } else { "" }, &self.labels[class].1);
+                    write!(out, "{comma}{{\"label\":{label},\"score\":{}}}", f64::from(score))?;
+                }
+            }
+            out.push(b']');
+        }
+        let (known, tokens) = self.seen(room);
+        write!(out, ",\"known\":{known},\"tokens\":{tokens}")?;
+        if self.form.explain > 0 {
+            out.extend(b",\"explain\":");
+            serde_json::to_writer(&mut *out, &self.shares(asked.text, class, room)?)?;
+        }
+        if self.form.with_text {
+            out.extend(b",\"text\":");
+            serde_json::to_writer(&mut *out, asked.text)?;
+        }
+        out.push(b'}');
+        Ok(())
+    }
+
+    /// The classes to print: the answer, or with `--top` the answer and then the others by their scores.
+    fn said(&self, class: usize, room: &mut Room) -> Vec<usize> {
+        let Some(most) = self.form.top else { return vec![class] };
+        let Room { scores, order, .. } = room;
+        order.clear();
+        order.extend((0..scores.len()).filter(|other| *other != class));
+        order.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]));
+        std::iter::once(class).chain(order.iter().copied()).take(most).collect()
+    }
+
+    /// The score of a class, or the logit that speaks for it.
+    fn score(&self, class: usize, scores: &[f32]) -> f32 {
+        scores[class.min(scores.len() - 1)]
+    }
+
+    fn is_sure(&self, score: f32) -> bool {
+        self.form.threshold.is_none_or(|threshold| score >= threshold)
+    }
+
+    /// Known words of the text last answered, and its tokens.
+    fn seen(&self, room: &Room) -> (u32, u32) {
+        let seen = if self.integers.is_some() { room.integers.seen() } else { room.scratch.seen() };
+        (seen.known, seen.tokens)
+    }
+
+    fn shares(&self, text: &str, class: usize, room: &mut Room) -> anyhow::Result<Vec<Share<'s>>> {
+        let Some(explainer) = &self.explainer else { return Ok(Vec::new()) };
+        let all = explainer.explain(text, class, &mut room.scratch)?;
+        Ok(all.into_iter().take(self.form.explain).map(|c| Share { word: c.word, amount: c.amount }).collect())
+    }
+}

@@ -1,0 +1,196 @@
+//! `nlpress predict`: texts from the command line, the lines of standard input, or the rows of a file.
+//!
+//! Standard input is answered as it comes: whatever whole lines are there are answered and flushed, so another program
+//! can write a line and wait for its answer, and a large file is answered in large pieces by every thread. Each line
+//! of input has one line of output. A line that is no text does not cost the answers of others: its place holds no
+//! answer, standard error says why, and the exit code is 2 in the end.
+
+mod answer;
+mod lines;
+mod ordered;
+
+use nlpress::runtime::Session;
+use std::io::{self, ErrorKind, Write};
+use std::path::Path;
+
+use crate::arguments::Predict;
+use crate::data;
+use crate::outcome::{of_stdout, refuse, tell};
+use answer::{Answers, Asked, Room};
+use lines::{LONGEST, Lines, Piece};
+use ordered::in_order;
+
+/// Texts that a thread answers together.
+const TOGETHER: usize = 256;
+/// Bad lines that are described on standard error; the others are counted.
+const DESCRIBED: u64 = 20;
+
+/// Some answers, and what could not be answered.
+#[derive(Default)]
+struct Answered {
+    out: Vec<u8>,
+    bad: Vec<Bad>,
+}
+
+/// A line without an answer.
+struct Bad {
+    line: u64,
+    why: String,
+}
+
+pub(crate) fn predict(arguments: Predict) -> anyhow::Result<()> {
+    let session = Session::open(&arguments.artifact).map_err(refuse)?;
+    let answers = Answers::new(&session, &arguments)?;
+    if let Some(rows) = data::texts(&arguments.rows)? {
+        data::say_notes(&rows.reading);
+        let ids = rows.ids.iter().map(|id| Some(id.as_str())).chain(std::iter::repeat(None));
+        let asked: Vec<Asked<'_>> = rows.texts.iter().zip(ids).map(|(text, id)| Asked { text, id }).collect();
+        return answer_all(&answers, &asked, arguments.threads);
+    }
+    if !arguments.texts.is_empty() {
+        arguments.texts.iter().for_each(|text| hint(text));
+        let asked: Vec<Asked<'_>> = arguments.texts.iter().map(|text| Asked { text, id: None }).collect();
+        return answer_all(&answers, &asked, arguments.threads);
+    }
+    answer_lines(&answers, &arguments)
+}
+
+/// A text that is the name of a file was probably meant to be read.
+fn hint(text: &str) {
+    if !text.contains(['\n', '\0']) && text.len() < 4096 && Path::new(text).is_file() {
+        tell!(
+            "note: there is a file {text}, but its name was taken as the text; \
+             its rows are classified by --data {text}, its lines by < {text}"
+        );
+    }
+}
+
+fn answer_all(answers: &Answers<'_>, asked: &[Asked<'_>], threads: usize) -> anyhow::Result<()> {
+    let mut pieces = asked.chunks(TOGETHER);
+    let work = |piece: &[Asked<'_>], room: &mut Room| {
+        let mut out = Vec::new();
+        piece.iter().try_for_each(|asked| answers.write(*asked, room, &mut out)).map_err(refuse)?;
+        Ok(out)
+    };
+    in_order(threads, || Ok(pieces.next()), work, |out: Vec<u8>| put(&out))
+}
+
+fn answer_lines(answers: &Answers<'_>, arguments: &Predict) -> anyhow::Result<()> {
+    let mut lines = Lines::new(io::stdin());
+    let strict = arguments.strict;
+    let next = || lines.next().map_err(of_stdin);
+    let work = |piece, room: &mut Room| answer_piece(answers, piece, strict, room);
+    let mut bad = 0;
+    let put_in_order = |answered: Answered| {
+        put(&answered.out)?;
+        for Bad { line, why } in answered.bad {
+            bad += 1;
+            if strict {
+                return Err(refuse(format!("standard input:{line}: {why}")));
+            }
+            if bad <= DESCRIBED {
+                tell!("error: standard input:{line}: {why}");
+            }
+        }
+        Ok(())
+    };
+    in_order(arguments.threads, next, work, put_in_order)?;
+    match bad {
+        0 => Ok(()),
+        1 => Err(refuse("1 line of standard input has no answer")),
+        n => Err(refuse(format!("{n} lines of standard input have no answer"))),
+    }
+}
+
+/// Answers the lines of a piece; strictly, only those before the first bad one.
+fn answer_piece(
+    answers: &Answers<'_>,
+    piece: Piece,
+    strict: bool,
+    room: &mut Room,
+) -> anyhow::Result<Answered> {
+    let mut made = Answered::default();
+    let (first, bytes) = match piece {
+        Piece::Lines { first, bytes } => (first, bytes),
+        Piece::TooLong { line } => {
+            made.refuse(answers, line, too_long(), strict)?;
+            return Ok(made);
+        }
+    };
+    // As text when all of it is, for then its lines are found and checked at once.
+    if let Ok(text) = std::str::from_utf8(&bytes) {
+        for (line, text) in (first..).zip(text.strip_suffix('\n').unwrap_or(text).split('\n')) {
+            made.answer(answers, (line, text), strict, room)?;
+            if strict && !made.bad.is_empty() {
+                break;
+            }
+        }
+        return Ok(made);
+    }
+    let lines = bytes.strip_suffix(b"\n").unwrap_or(&bytes).split(|b| *b == b'\n');
+    for (line, bytes) in (first..).zip(lines) {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => made.answer(answers, (line, text), strict, room)?,
+            Err(error) => made.refuse(answers, line, not_utf8(line, bytes, error), strict)?,
+        }
+        if strict && !made.bad.is_empty() {
+            break;
+        }
+    }
+    Ok(made)
+}
+
+impl Answered {
+    fn answer(
+        &mut self,
+        answers: &Answers<'_>,
+        (line, text): (u64, &str),
+        strict: bool,
+        room: &mut Room,
+    ) -> anyhow::Result<()> {
+        if text.len() > LONGEST {
+            return self.refuse(answers, line, too_long(), strict);
+        }
+        let before = self.out.len();
+        let text = text.strip_suffix('\r').unwrap_or(text);
+        answers.write(Asked { text, id: None }, room, &mut self.out).or_else(|error| {
+            self.out.truncate(before);
+            self.refuse(answers, line, error.to_string(), strict)
+        })
+    }
+
+    /// Notes a line without an answer, and unless nothing is to follow it leaves its place.
+    fn refuse(&mut self, answers: &Answers<'_>, line: u64, why: String, strict: bool) -> anyhow::Result<()> {
+        if !strict {
+            answers.write_bad(line, &why, &mut self.out)?;
+        }
+        self.bad.push(Bad { line, why });
+        Ok(())
+    }
+}
+
+fn too_long() -> String {
+    format!("the line is longer than {LONGEST} bytes")
+}
+
+fn not_utf8(line: u64, bytes: &[u8], error: std::str::Utf8Error) -> String {
+    let hint = match bytes {
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] if line == 1 => "; it looks like UTF-16: convert it with iconv -f UTF-16",
+        _ => "",
+    };
+    format!("it is not UTF-8: {error}{hint}")
+}
+
+/// Writes whole lines, and leaves nothing in a buffer: somebody may be waiting for them.
+fn put(lines: &[u8]) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(lines).and_then(|()| out.flush()).map_err(of_stdout)?;
+    Ok(())
+}
+
+fn of_stdin(error: io::Error) -> anyhow::Error {
+    if error.kind() == ErrorKind::IsADirectory {
+        return refuse("standard input is a folder: give a file, or --data FILE");
+    }
+    anyhow::Error::new(error).context("standard input cannot be read")
+}

@@ -1,0 +1,153 @@
+//! Where the command writes: never over what it reads, never over what is no file, and on when nobody reads it.
+
+use std::os::unix::fs::{FileTypeExt, symlink};
+use std::process::Stdio;
+
+use crate::happy::{RECIPE, hashes};
+use crate::world::World;
+
+const RUN: [&str; 7] = ["run", "r.toml", "--data", "rows.csv", "--quick", "--out", "out"];
+const TRAIN: [&str; 9] = ["train", "--data", "rows.csv", "--hidden", "8", "--epochs", "2", "--out", "a.safetensors"];
+
+#[test]
+fn a_lost_standard_error_stops_nothing() {
+    let world = World::new();
+    world.write("r.toml", RECIPE);
+    world.does(&RUN);
+    let expected = hashes(&world, "out");
+    for lost in ["2>/dev/full", "2>&-"] {
+        std::fs::remove_dir_all(world.path("out")).unwrap();
+        let done = world.shell(&format!("exec \"$0\" \"$@\" {lost}"), &RUN);
+        assert_eq!(done.code, Some(0), "{lost}");
+        assert_eq!(hashes(&world, "out"), expected, "{lost}");
+    }
+    // A reader that leaves before the first line.
+    std::fs::remove_dir_all(world.path("out")).unwrap();
+    let mut command = world.command("exec \"$0\" \"$@\"", &[&RUN[..], &["--log", "debug"]].concat());
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stderr.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(hashes(&world, "out"), expected);
+
+    // What is refused, failed or asked for keeps its code.
+    let cases: [(&[&str], i32); 6] = [
+        (&["predict", "none.safetensors", "x"], 2),
+        (&["run", "none.toml"], 2),
+        (&["squeeze"], 2),
+        (&["train", "--data", "rows.csv", "--out", "o", "--epochs", "x"], 2),
+        (&["--help"], 0),
+        (&TRAIN, 0),
+    ];
+    for (arguments, code) in cases {
+        let arguments = [arguments, if arguments[0] == "train" { &["--log", "trace"][..] } else { &[] }].concat();
+        let done = world.shell("exec \"$0\" \"$@\" 2>/dev/full", &arguments);
+        assert_eq!(done.code, Some(code), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_full_standard_output_is_a_failure() {
+    let world = World::new();
+    world.train("a.safetensors");
+    let cases: [&[&str]; 8] = [
+        &["techniques"],
+        &["techniques", "quant.int8"],
+        &["inspect", "a.safetensors"],
+        &["model", "summary", "a.safetensors"],
+        &["--help"],
+        &["completions", "bash"],
+        &["man"],
+        &["predict", "a.safetensors", "bru1"],
+    ];
+    for arguments in cases {
+        let done = world.shell("exec \"$0\" \"$@\" >/dev/full", arguments);
+        assert_eq!(done.code, Some(1), "{arguments:?}: {}", done.err);
+        assert!(done.err.contains("No space left"), "{arguments:?}: {}", done.err);
+    }
+}
+
+#[test]
+fn no_output_is_an_input_or_another_output() {
+    let world = World::new();
+    world.write("r.toml", RECIPE);
+    let words = "steps = [{ use = \"select.words\", with = { file = \"words.txt\" } }";
+    world.write("words.toml", RECIPE.replacen("steps = [{ use = \"prune.magnitude\"", &format!("{words}, {{ use = \"prune.magnitude\""), 1));
+    world.write("words.txt", "bru1\nzel1\n");
+    std::fs::hard_link(world.path("rows.csv"), world.path("hard.csv")).unwrap();
+    symlink("rows.csv", world.path("soft.csv")).unwrap();
+    world.train("start.safetensors");
+    std::fs::create_dir_all(world.path("full/artifacts")).unwrap();
+    std::fs::copy(world.path("start.safetensors"), world.path("full/artifacts/teacher.0.safetensors")).unwrap();
+    let opened = RECIPE.replace("network = {", "path = \"full/artifacts/teacher.0.safetensors\" #");
+    world.write("opened.toml", opened);
+    std::fs::create_dir(world.path("data-out")).unwrap();
+    std::fs::copy(world.path("rows.csv"), world.path("data-out/report.json")).unwrap();
+    let data = RECIPE.replace("corpus = \"embedded\"", "files = \"data-out/report.json\"").replace("read = {", "read = { format = \"csv\",");
+    world.write("data.toml", data);
+
+    let cases: [(&[&str], &[&str]); 9] = [
+        (&["run", "r.toml", "--events", "r.toml"], &["--events r.toml", "recipe"]),
+        (&["run", "r.toml", "--events", "./../@/r.toml"], &["--events", "recipe"]),
+        (&["run", "r.toml", "--data", "rows.csv", "--events", "rows.csv"], &["--events rows.csv", "data"]),
+        (&["run", "r.toml", "--data", "rows.csv", "--events", "hard.csv"], &["--events hard.csv", "data"]),
+        (&["run", "r.toml", "--data", "soft.csv", "--events", "rows.csv"], &["--events rows.csv", "data"]),
+        (&["run", "words.toml", "--data", "rows.csv", "--events", "words.txt"], &["--events words.txt"]),
+        (&["run", "r.toml", "--data", "rows.csv", "--out", "o", "--events", "o/report.json"], &["--events", "report.json"]),
+        (&["run", "opened.toml", "--data", "rows.csv", "--out", "full"], &["full/artifacts/teacher.0.safetensors"]),
+        (&["run", "data.toml", "--out", "data-out"], &["data-out/report.json"]),
+    ];
+    let name = world.path("").file_name().unwrap().to_str().unwrap().to_owned();
+    for (arguments, says) in cases {
+        let before = world.files("");
+        let arguments: Vec<String> = arguments.iter().map(|a| a.replace('@', &name)).collect();
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        world.refuses(&arguments, b"", says);
+        assert!(world.files("") == before, "{arguments:?} changed a file");
+    }
+}
+
+#[test]
+fn what_is_no_file_is_not_replaced() {
+    let world = World::new();
+    world.write("r.toml", RECIPE);
+    let status = std::process::Command::new("mkfifo").arg(world.path("pipe")).status().unwrap();
+    assert!(status.success());
+    std::fs::create_dir_all(world.path("out/report.md")).unwrap();
+    std::fs::create_dir_all(world.path("folder.1")).unwrap();
+    world.refuses(&RUN, b"", &["out/report.md", "folder"]);
+    world.refuses(&["run", "r.toml", "--data", "rows.csv", "--out", "rows.csv"], b"", &["rows.csv"]);
+    world.refuses(&["run", "r.toml", "--data", "rows.csv", "--events", "folder.1"], b"", &["--events folder.1"]);
+    symlink("../pipe", world.path("out/report.html")).unwrap();
+    std::fs::remove_dir(world.path("out/report.md")).unwrap();
+    world.refuses(&RUN, b"", &["out/report.html", "pipe"]);
+    assert!(std::fs::metadata(world.path("pipe")).unwrap().file_type().is_fifo());
+    std::fs::create_dir_all(world.path("pages/nlpress-run.1")).unwrap();
+    world.refuses(&["man", "--out", "pages"], b"", &["nlpress-run.1"]);
+}
+
+#[test]
+fn a_log_in_a_file_has_no_colours() {
+    let world = World::new();
+    let done = world.run(&[&TRAIN[..], &["--log", "debug"]].concat(), b"");
+    assert_eq!(done.code, Some(0), "{}", done.err);
+    assert!(done.err.contains("epoch 2/2") && !done.err.contains('\u{1b}'), "{}", done.err);
+}
+
+#[test]
+fn completions_and_manual_pages_are_made_of_the_command_line() {
+    let world = World::new();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = world.does(&["completions", shell]);
+        assert!(script.contains("nlpress") && script.contains("checkpoint"), "{shell}");
+    }
+    world.refuses(&["completions", "command.com"], b"", &["command.com", "zsh"]);
+    assert!(world.does(&["man"]).starts_with(".ie"));
+    world.does(&["man", "--out", "pages"]);
+    let pages: Vec<String> = world.files("pages").into_keys().collect();
+    for page in ["nlpress.1", "nlpress-run.1", "nlpress-train.1", "nlpress-model-summary.1", "nlpress-completions.1"] {
+        assert!(pages.iter().any(|p| p == page), "{page} is not in {pages:?}");
+    }
+    assert!(!pages.iter().any(|p| p.contains("rss") || p.contains("help")), "{pages:?}");
+    let train = String::from_utf8(world.read("pages/nlpress-train.1")).unwrap();
+    assert!(train.contains("checkpoint"), "{train}");
+}

@@ -1,0 +1,269 @@
+//! Which files a command reads and writes, checked against each other before it works.
+
+use super::write::Target;
+use super::{folder_of, odd_kind, resolve};
+use std::collections::{BTreeSet, HashMap};
+use std::io;
+use std::path::{Component, Path, PathBuf};
+
+/// The files that a command is going to read and write.
+///
+/// [`check`](Outputs::check) proves that no output is an input or another output, whatever paths, links or names lead
+/// to it, and that every output can be written. Files are told apart by device and inode where they exist, else by the
+/// real path of the folder and the name.
+///
+/// ```no_run
+/// use nlpress_core::files::Outputs;
+/// use std::path::Path;
+///
+/// Outputs::new().input("--data", Path::new("rows.csv")).output("--out", Path::new("model.safetensors")).check()?;
+/// # Ok::<(), nlpress_core::files::OutputError>(())
+/// ```
+#[derive(Debug, Default)]
+pub struct Outputs {
+    files: Vec<Named>,
+}
+
+#[derive(Debug)]
+struct Named {
+    /// What the user calls it, `--out`.
+    name: String,
+    path: PathBuf,
+    purpose: Purpose,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    Read,
+    Replace,
+    Append,
+}
+
+/// An output that would do harm, or cannot be written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OutputError {
+    /// An output is an input.
+    #[error("{output} is the same file as {input}, which it would destroy: give it another name")]
+    Input {
+        /// Name and path of the output.
+        output: String,
+        /// Name and path of the input.
+        input: String,
+    },
+    /// Two outputs are one file.
+    #[error("{output} is the same file as {other}: give one of them another name")]
+    Output {
+        /// Name and path of an output.
+        output: String,
+        /// Name and path of the other.
+        other: String,
+    },
+    /// Nothing can be written there.
+    #[error("{output} cannot be written: {error}")]
+    Unwritable {
+        /// Name and path of the output.
+        output: String,
+        /// Why.
+        #[source]
+        error: io::Error,
+    },
+}
+
+impl Outputs {
+    /// No file.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a file that is read; `name` is what the user calls it, for example `--data`. The path `-` is standard
+    /// input. A file that does not exist is no trouble here.
+    #[must_use]
+    pub fn input(self, name: impl Into<String>, path: impl Into<PathBuf>) -> Self {
+        self.with(name, path, Purpose::Read)
+    }
+
+    /// Adds a file that is written by [`write_atomically`](super::write_atomically).
+    #[must_use]
+    pub fn output(self, name: impl Into<String>, path: impl Into<PathBuf>) -> Self {
+        self.with(name, path, Purpose::Replace)
+    }
+
+    /// Adds a file that is written to its end; this may also be a pipe or a device.
+    #[must_use]
+    pub fn appended(self, name: impl Into<String>, path: impl Into<PathBuf>) -> Self {
+        self.with(name, path, Purpose::Append)
+    }
+
+    fn with(mut self, name: impl Into<String>, path: impl Into<PathBuf>, purpose: Purpose) -> Self {
+        self.files.push(Named { name: name.into(), path: path.into(), purpose });
+        self
+    }
+
+    /// Checks everything; nothing is left on disk.
+    ///
+    /// # Errors
+    /// [`OutputError`] naming the output, and the file that it is at odds with.
+    pub fn check(&self) -> Result<(), OutputError> {
+        let mut known: HashMap<Identity, &Named> = HashMap::new();
+        let (inputs, outputs): (Vec<_>, Vec<_>) = self.files.iter().partition(|f| f.purpose == Purpose::Read);
+        for input in inputs {
+            if let Some(identity) = Identity::of_input(&input.path) {
+                known.insert(identity, input);
+            }
+        }
+        for output in &outputs {
+            let identity = Identity::of(&output.path).map_err(|e| output.unwritable(e))?;
+            let Some(other) = known.insert(identity, output) else { continue };
+            return Err(match other.purpose {
+                Purpose::Read => OutputError::Input { output: output.shown(), input: other.shown() },
+                _ => OutputError::Output { output: output.shown(), other: other.shown() },
+            });
+        }
+        let mut tried = BTreeSet::new();
+        outputs.into_iter().try_for_each(|output| {
+            is_writable(output, &mut tried).map_err(|e| output.unwritable(e))
+        })
+    }
+}
+
+impl Named {
+    fn shown(&self) -> String {
+        format!("{} {}", self.name, self.path.display())
+    }
+
+    fn unwritable(&self, error: io::Error) -> OutputError {
+        OutputError::Unwritable { output: self.shown(), error }
+    }
+}
+
+/// Whether the file can be written, tried by a file without a name in its folder, or in the one in which folders would
+/// be made; each folder is tried once.
+fn is_writable(output: &Named, tried: &mut BTreeSet<PathBuf>) -> io::Result<()> {
+    let path = match output.purpose {
+        Purpose::Append => {
+            match std::fs::metadata(&output.path) {
+                // Opening a pipe would wait for a reader.
+                Ok(metadata) if !metadata.is_dir() && odd_kind(&metadata).is_some() => return Ok(()),
+                Ok(_) => return std::fs::OpenOptions::new().append(true).open(&output.path).map(drop),
+                Err(_) => resolve(&output.path)?,
+            }
+        }
+        _ => Target::of(&output.path)?.path,
+    };
+    let mut folder = folder_of(&path);
+    while !folder.exists() {
+        folder = folder_of(folder);
+    }
+    if !folder.is_dir() {
+        let why = format!("{} is not a folder", folder.display());
+        return Err(io::Error::new(io::ErrorKind::NotADirectory, why));
+    }
+    if tried.insert(folder.to_owned()) {
+        tempfile::tempfile_in(folder)?;
+    }
+    Ok(())
+}
+
+/// What makes two paths the same file.
+#[derive(Debug, PartialEq, Eq, Hash)]
+enum Identity {
+    #[cfg(unix)]
+    Inode(u64, u64),
+    Path(PathBuf),
+}
+
+impl Identity {
+    /// The identity of a file that is there.
+    fn of_input(path: &Path) -> Option<Self> {
+        let path = if path == Path::new("-") { Path::new("/dev/stdin") } else { path };
+        std::fs::metadata(path).ok()?;
+        Self::of(path).ok()
+    }
+
+    fn of(path: &Path) -> io::Result<Self> {
+        #[cfg(unix)]
+        if let Ok(metadata) = std::fs::metadata(path) {
+            use std::os::unix::fs::MetadataExt;
+            return Ok(Self::Inode(metadata.dev(), metadata.ino()));
+        }
+        let path = resolve(path)?;
+        // The longest part that is there, by its real path, and the rest by its names.
+        for there in path.ancestors().map(|f| if f.as_os_str().is_empty() { Path::new(".") } else { f }) {
+            let Ok(mut real) = there.canonicalize() else { continue };
+            let rest = path.strip_prefix(there).unwrap_or(&path);
+            for part in rest.components() {
+                match part {
+                    Component::ParentDir => drop(real.pop()),
+                    Component::Normal(name) => real.push(name),
+                    _ => {}
+                }
+            }
+            return Ok(Self::Path(real));
+        }
+        Ok(Self::Path(path))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outputs_stay_away_from_inputs_and_from_each_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::write(at("rows.csv"), b"text,label\n").unwrap();
+        std::fs::create_dir(at("below")).unwrap();
+        let check = |data: &str, out: &str, more: &str| {
+            let all = Outputs::new().input("--data", at(data)).output("--out", at(out));
+            all.output("--checkpoint", at(more)).check().map_err(|e| e.to_string())
+        };
+        check("rows.csv", "model", "checkpoint").unwrap();
+        check("rows.csv", "new/er/model", "new/model").unwrap();
+        check("none.csv", "none.csv", "checkpoint").unwrap();
+        for (out, more) in [("rows.csv", "c"), ("below/../rows.csv", "c"), ("m", "./rows.csv")] {
+            let error = check("rows.csv", out, more).unwrap_err();
+            assert!(error.contains("--data") && error.contains("would destroy"), "{error}");
+        }
+        for (out, more) in [("m", "m"), ("m", "below/../m"), ("new/m", "new/./m"), ("new/a/../m", "new/m")] {
+            let error = check("rows.csv", out, more).unwrap_err();
+            assert!(error.contains("--out") && error.contains("--checkpoint"), "{error}");
+        }
+        for out in ["below", ".", "rows.csv/m"] {
+            let error = check("none.csv", out, "c").unwrap_err();
+            assert!(error.contains("--out") && error.contains("cannot be written"), "{error}");
+        }
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_looked_through() {
+        use std::os::unix::fs::symlink;
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::write(at("rows.csv"), b"text,label\n").unwrap();
+        std::fs::hard_link(at("rows.csv"), at("hard")).unwrap();
+        symlink("rows.csv", at("soft")).unwrap();
+        symlink(".", at("here")).unwrap();
+        symlink("made", at("dangling")).unwrap();
+        for out in ["hard", "soft", "here/rows.csv", "here/here/soft"] {
+            let error = Outputs::new().input("--data", at("rows.csv")).output("--out", at(out)).check();
+            assert!(matches!(error, Err(OutputError::Input { .. })), "{out}");
+            let error = Outputs::new().input("recipe", at(out)).appended("--events", at("rows.csv")).check();
+            assert!(matches!(error, Err(OutputError::Input { .. })), "{out}");
+        }
+        let error = Outputs::new().output("--out", at("dangling")).output("--checkpoint", at("here/made"));
+        assert!(matches!(error.check(), Err(OutputError::Output { .. })));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn only_what_is_appended_may_go_to_a_device() {
+        let null = Path::new("/dev/null");
+        let error = Outputs::new().output("--out", null).check().unwrap_err();
+        assert!(error.to_string().contains("--out /dev/null cannot be written: is a device"), "{error}");
+        Outputs::new().appended("--events", null).check().unwrap();
+    }
+}

@@ -1,0 +1,284 @@
+//! JSON objects: one a line (JSONL), or in an array, or one after the other over any number of lines.
+
+use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::Deserialize;
+use std::borrow::Cow;
+use std::fmt;
+
+use super::elements::Elements;
+use super::input::Input;
+use super::lines::Lines;
+use super::options::{Column, CorpusOptions, Format};
+use super::source::{Other, Row, Sink};
+use crate::error::{Place, TextError};
+
+/// Whole numbers up to here are exact in JSON's floats.
+const EXACT: f64 = 9_007_199_254_740_992.0;
+
+pub(super) fn read(mut input: Input, options: &CorpusOptions, sink: &mut Sink<'_>) -> Result<(), TextError> {
+    let keys = Keys {
+        text: key(&options.text)?,
+        other: sink.other.column().map(|(column, _)| key(column)).transpose()?,
+        id: matches!(sink.other, Other::Id(_)),
+    };
+    // An array that is called .jsonl is an array; JSONL that is called .json has an object first and reads as such.
+    let array = input.fill()?.trim_ascii_start().first() == Some(&b'[');
+    if array || input.format == Format::Json {
+        let mut elements = Elements::new(input, options.max_line_bytes)?;
+        let file = elements.file();
+        while let Some((element, line)) = elements.next()? {
+            object(element, &keys, &|| Place::new(&file, line), line, sink)?;
+        }
+        return Ok(());
+    }
+    let mut lines = Lines::new(input, options.max_line_bytes);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        let number = lines.next();
+        if !lines.append(&mut line, number)? {
+            return Ok(());
+        }
+        if !line.iter().all(u8::is_ascii_whitespace) {
+            object(&line, &keys, &|| lines.place(number), number, sink)?;
+        }
+    }
+}
+
+/// The keys that are wanted of every object.
+#[derive(Clone, Copy)]
+struct Keys<'a> {
+    text: &'a str,
+    other: Option<&'a str>,
+    /// Any number may be an identifier, but only a whole one a label.
+    id: bool,
+}
+
+fn key(column: &Column) -> Result<&str, TextError> {
+    match column {
+        Column::Name(name) => Ok(name),
+        Column::Index(i) => Err(TextError::Setting {
+            setting: "column",
+            value: i.to_string(),
+            bound: "JSON has named columns only".into(),
+        }),
+    }
+}
+
+/// Reads one object, which begins on `line`.
+fn object(
+    bytes: &[u8],
+    keys: &Keys<'_>,
+    place: &dyn Fn() -> Place,
+    line: u64,
+    sink: &mut Sink<'_>,
+) -> Result<(), TextError> {
+    let Some(json) = sink.utf8(bytes, place) else { return Ok(()) };
+    let row = parse(json, *keys).map_err(|e| not_an_object(&e, place())).and_then(|found| {
+        if let Some(key) = found.twice {
+            return Err(TextError::TwoKeys { place: place(), key: key.into() });
+        }
+        let text = match found.text.ok_or_else(|| missing(keys.text, json, place()))? {
+            Cell::Text(text) => text,
+            other => return Err(wrong(keys.text, &other, "a string", place())),
+        };
+        let Some(key) = keys.other else { return Ok((text, Cow::Borrowed(""))) };
+        let other = found.other.ok_or_else(|| missing(key, json, place()))?;
+        Ok((text, label(key, other, keys.id, place)?))
+    });
+    match row {
+        Ok((text, other)) => sink.row(Row { text: &text, other: &other, line }),
+        Err(problem) => {
+            sink.tally.bad(&problem);
+            Ok(())
+        }
+    }
+}
+
+/// The written form of a label or an identifier.
+fn label<'j>(
+    key: &str,
+    cell: Cell<'j>,
+    id: bool,
+    place: &dyn Fn() -> Place,
+) -> Result<Cow<'j, str>, TextError> {
+    match cell {
+        Cell::Text(text) => Ok(text),
+        Cell::Truth(truth) => Ok(if truth { "true" } else { "false" }.into()),
+        Cell::Integer(number) => Ok(number.into()),
+        // pandas writes the integers of a column with a gap as 0.0, 1.0, ...
+        Cell::Float(number) if number.fract() == 0.0 && number.abs() < EXACT => {
+            Ok((number as i64).to_string().into())
+        }
+        Cell::Float(number) if id => Ok(number.to_string().into()),
+        other => Err(wrong(key, &other, "a string, a whole number, true or false", place())),
+    }
+}
+
+fn wrong(key: &str, cell: &Cell<'_>, expected: &'static str, place: Place) -> TextError {
+    TextError::WrongType { place, column: format!("{key:?}"), found: cell.to_string(), expected }
+}
+
+/// Says which keys there are; the object is known to be one.
+fn missing(key: &str, json: &str, place: Place) -> TextError {
+    let keys: Vec<String> = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(json)
+        .map(|object| object.into_iter().map(|(key, _)| key).collect())
+        .unwrap_or_default();
+    TextError::MissingColumn {
+        place,
+        column: format!("{key:?}"),
+        found: super::label::list(keys.iter().map(String::as_str), 20),
+        hint: String::new(),
+    }
+}
+
+/// The parser counts lines within what it was given.
+fn not_an_object(error: &serde_json::Error, mut place: Place) -> TextError {
+    let text = error.to_string();
+    let position = format!(" at line {} column {}", error.line(), error.column());
+    place.line += (error.line() as u64).saturating_sub(1);
+    let problem = match text.strip_suffix(&position) {
+        Some(plain) => format!("{plain} at column {}", error.column()),
+        None => text,
+    };
+    TextError::Json { place, problem }
+}
+
+/// What of an object is used.
+#[derive(Default)]
+struct Found<'j> {
+    text: Option<Cell<'j>>,
+    other: Option<Cell<'j>>,
+    /// A key that it has twice.
+    twice: Option<&'j str>,
+}
+
+/// A value.
+enum Cell<'j> {
+    Text(Cow<'j, str>),
+    Truth(bool),
+    Integer(String),
+    Float(f64),
+    Null,
+    Array,
+    Object,
+}
+
+impl fmt::Display for Cell<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(_) => f.write_str("a string"),
+            Self::Truth(truth) => write!(f, "{truth}"),
+            Self::Integer(number) => write!(f, "the number {number}"),
+            Self::Float(number) => write!(f, "the number {number}"),
+            Self::Null => f.write_str("null"),
+            Self::Array => f.write_str("an array"),
+            Self::Object => f.write_str("an object"),
+        }
+    }
+}
+
+fn parse<'j>(json: &'j str, keys: Keys<'j>) -> Result<Found<'j>, serde_json::Error> {
+    let mut parser = serde_json::Deserializer::from_str(json);
+    let found = keys.deserialize(&mut parser)?;
+    parser.end()?;
+    Ok(found)
+}
+
+impl<'j> DeserializeSeed<'j> for Keys<'j> {
+    type Value = Found<'j>;
+
+    fn deserialize<D: serde::Deserializer<'j>>(self, parser: D) -> Result<Found<'j>, D::Error> {
+        parser.deserialize_map(self)
+    }
+}
+
+#[derive(Deserialize)]
+struct Key<'j>(#[serde(borrow)] Cow<'j, str>);
+
+impl<'j> Visitor<'j> for Keys<'j> {
+    type Value = Found<'j>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'j>>(self, mut map: A) -> Result<Found<'j>, A::Error> {
+        let mut found = Found::default();
+        while let Some(Key(key)) = map.next_key()? {
+            let (cell, name) = if key == self.text {
+                (&mut found.text, self.text)
+            } else if let Some(other) = self.other.filter(|other| key == *other) {
+                (&mut found.other, other)
+            } else {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            };
+            if cell.is_some() {
+                found.twice = Some(name);
+            }
+            *cell = Some(map.next_value_seed(CellVisitor)?);
+        }
+        Ok(found)
+    }
+}
+
+struct CellVisitor;
+
+impl<'j> DeserializeSeed<'j> for CellVisitor {
+    type Value = Cell<'j>;
+
+    fn deserialize<D: serde::Deserializer<'j>>(self, parser: D) -> Result<Cell<'j>, D::Error> {
+        parser.deserialize_any(self)
+    }
+}
+
+impl<'j> Visitor<'j> for CellVisitor {
+    type Value = Cell<'j>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'j str) -> Result<Cell<'j>, E> {
+        Ok(Cell::Text(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Cell<'j>, E> {
+        Ok(Cell::Text(Cow::Owned(text.to_owned())))
+    }
+
+    fn visit_string<E>(self, text: String) -> Result<Cell<'j>, E> {
+        Ok(Cell::Text(Cow::Owned(text)))
+    }
+
+    fn visit_bool<E>(self, truth: bool) -> Result<Cell<'j>, E> {
+        Ok(Cell::Truth(truth))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Cell<'j>, E> {
+        Ok(Cell::Integer(number.to_string()))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Cell<'j>, E> {
+        Ok(Cell::Integer(number.to_string()))
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<Cell<'j>, E> {
+        Ok(Cell::Float(number))
+    }
+
+    fn visit_unit<E>(self) -> Result<Cell<'j>, E> {
+        Ok(Cell::Null)
+    }
+
+    fn visit_seq<A: SeqAccess<'j>>(self, mut items: A) -> Result<Cell<'j>, A::Error> {
+        while items.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Cell::Array)
+    }
+
+    fn visit_map<A: MapAccess<'j>>(self, mut map: A) -> Result<Cell<'j>, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Cell::Object)
+    }
+}
