@@ -123,6 +123,15 @@ impl Bench {
         self.selected(kind, &self.model.outline()).is_ok()
     }
 
+    /// Whether a kind's example can run on this network: it finds sites, and its plan has no problem.
+    pub fn runs(&self, kind: &Kind) -> bool {
+        let before = self.model.outline();
+        let (Ok(technique), Ok(on)) = (example(kind), self.selected(kind, &before)) else { return false };
+        let mut problems = Vec::new();
+        technique.plan(&before, &on, &mut problems);
+        problems.is_empty()
+    }
+
     /// The sites of a network that a kind's example acts on.
     ///
     /// # Errors
