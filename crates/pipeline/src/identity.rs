@@ -122,7 +122,8 @@ mod tests {
     use super::*;
     use crate::Recipe;
 
-    const HEAD: &str = "schema = 1\nmodel = { network = { mlp = { hidden = [8] } } }\ndata = { corpus = 'embedded' }\n";
+    const HEAD: &str =
+        "schema = 1\nmodel = { network = { mlp = { hidden = [8] } } }\ndata = { corpus = 'embedded' }\n";
     const ROWS: &str = "[[variants]]\nid = 'a'\nsteps = [{ use = 'quant.int8', with = { clip = 'mse' } }]\n\
                         [[variants]]\nid = 'b'\nfrom = 'a'\nsteps = [{ use = 'train.more' }]\n\
                         [[variants]]\nid = 'c'\nteacher = 'a'\nsteps = [{ use = 'train.more' }]\n";

@@ -8,7 +8,9 @@
 //!
 //! Reported numbers come from a session that was opened on the written artifact, never from the model in memory.
 
+mod assemble;
 pub mod controls;
+pub mod draft;
 pub mod features;
 mod identity;
 mod integers;
@@ -19,6 +21,7 @@ pub mod measure;
 pub mod plan;
 pub mod prepared;
 pub mod recipe;
+mod recorder;
 pub mod report;
 pub mod run;
 pub mod ship;
@@ -28,5 +31,5 @@ pub use plan::Plan;
 pub use prepared::{DataError, Prepared};
 pub use recipe::{Recipe, RecipeError};
 pub use report::Report;
-pub use threshold::{Threshold, ThresholdError};
 pub use run::{RunError, RunOptions, plan_of, run};
+pub use threshold::{Threshold, ThresholdError};

@@ -26,7 +26,8 @@ use crate::identity::Written;
 use crate::plan::selected;
 use crate::prepared::Prepared;
 use crate::recipe::{self, LINEAR, Recipe, STUDENT, Step, TEACHER, Variant};
-use crate::report::{FailedRow, Family};
+use crate::recorder::Recorder;
+use crate::report::{Curve, FailedRow, Family};
 use crate::run::{RunError, RunOptions};
 use crate::ship;
 use crate::threshold::Threshold;
@@ -88,6 +89,12 @@ pub struct Journal {
     pub notes: Vec<String>,
     /// Numbers for the report.
     pub measured: Vec<Measurement>,
+    /// Techniques that their gates rolled back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rolled_back: Vec<String>,
+    /// How its trainings went.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub curves: Vec<Curve>,
     /// The features that the row reads, where they are not all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub features: Features,
@@ -121,6 +128,8 @@ pub(crate) struct Workshop<'a> {
     pub data: String,
     pub options: &'a RunOptions<'a>,
     pub sink: &'a dyn Sink,
+    /// The sink's ear for learning curves.
+    pub recorder: &'a Recorder<'a>,
 }
 
 impl Workshop<'_> {
@@ -183,7 +192,8 @@ impl Workshop<'_> {
             let (model, _) = fit(fresh, plan)?;
             Ok(Work { model, features: None })
         };
-        let row = RowToMake { id: TEACHER, family: Family::Baseline, parent: None, technique: "train", written };
+        let row =
+            RowToMake { id: TEACHER, family: Family::Baseline, parent: None, technique: "train", written };
         self.row(&row, &make)
     }
 
@@ -191,9 +201,10 @@ impl Workshop<'_> {
     fn controls(&self) -> Result<Vec<Variant>, RunError> {
         let controls = &self.recipe.controls;
         let mut variants = Vec::new();
-        let mut add = |id: &str, kind: &'static Kind, technique: Box<dyn Technique>, settings: &dyn ToString| {
-            variants.push(control(id, kind, technique, settings.to_string()));
-        };
+        let mut add =
+            |id: &str, kind: &'static Kind, technique: Box<dyn Technique>, settings: &dyn ToString| {
+                variants.push(control(id, kind, technique, settings.to_string()));
+            };
         let train = &self.recipe.train;
         if controls.linear {
             let technique = Alone::new(Vec::new(), train.clone());
@@ -287,6 +298,7 @@ impl Workshop<'_> {
         if let (Some(bound), Some(before)) = (step.max_drop, start) {
             let drop = 100.0 * (self.valid_accuracy(&before)? - self.valid_accuracy(&after)?);
             if drop > bound {
+                journal.rolled_back.push(step.kind.name.into());
                 journal.notes.push(format!(
                     "{} was rolled back: validation accuracy fell by {drop:.2} points, its gate allows {bound}",
                     step.kind.name
@@ -325,7 +337,9 @@ impl Workshop<'_> {
                 Some(copy) => copy,
                 None => {
                     let mut journal = Journal { identity, ..Journal::default() };
+                    self.recorder.take();
                     let work = make(seed, &mut journal)?;
+                    journal.curves = self.recorder.take();
                     journal.seconds = start.elapsed().as_secs_f64();
                     self.write(row, seed, n, work, journal)?
                 }
@@ -435,7 +449,8 @@ impl Copy {
 
 /// A control as a variant of one step.
 fn control(id: &str, kind: &'static Kind, technique: Box<dyn Technique>, settings: String) -> Variant {
-    let step = Step { kind, on: Selectors::everything(), technique, settings, file: None, max_drop: None, line: 0 };
+    let step =
+        Step { kind, on: Selectors::everything(), technique, settings, file: None, max_drop: None, line: 0 };
     Variant {
         id: id.into(),
         family: kind.family.into(),

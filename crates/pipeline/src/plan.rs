@@ -51,7 +51,9 @@ impl Plan {
     pub fn of(recipe: &Recipe, base: &Outline) -> Result<Self, RecipeError> {
         let (inputs, outputs) = (base.spec.inputs(), base.spec.outputs());
         let student = MlpSpec::new(inputs, &recipe.controls.student, outputs, base.spec.dropout());
-        Spec::Mlp(student).check().map_err(|e| recipe.refuse(recipe.lines.controls, format!("controls: student: {e}")))?;
+        Spec::Mlp(student)
+            .check()
+            .map_err(|e| recipe.refuse(recipe.lines.controls, format!("controls: student: {e}")))?;
         let mut outlines: BTreeMap<&str, Outline> = BTreeMap::from([(TEACHER, base.clone())]);
         let mut rows = vec![PlannedRow::new(TEACHER, Family::Baseline, None, Vec::new(), base.clone())];
         for variant in &recipe.variants {
@@ -78,14 +80,7 @@ impl PlannedRow {
         outline: Outline,
     ) -> Self {
         let predicted_bytes = outline.predicted_bytes();
-        Self {
-            id: id.into(),
-            family,
-            parent: parent.map(Into::into),
-            steps,
-            outline,
-            predicted_bytes,
-        }
+        Self { id: id.into(), family, parent: parent.map(Into::into), steps, outline, predicted_bytes }
     }
 }
 

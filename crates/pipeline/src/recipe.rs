@@ -4,7 +4,7 @@ use nlpress_core::select::BadSelector;
 use nlpress_core::{Selectors, files};
 use nlpress_model::{AttentionSpec, BlockSpec, MlpSpec, Ranks, Spec};
 use nlpress_technique::{Kind, Technique};
-use nlpress_text::{CorpusOptions, EncoderConfig, Source, TextError};
+use nlpress_text::{CorpusOptions, EncoderConfig, Source, StopWords, TextError};
 use nlpress_train::{ClassWeights, FitConfig};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +13,7 @@ use toml::Spanned;
 
 use crate::kinds;
 use crate::prepared::DataError;
-use crate::report::Family;
+use crate::report::{ALIKE_POINTS, Family};
 use crate::threshold::Threshold;
 
 /// Largest recipe file.
@@ -66,8 +66,24 @@ pub struct Recipe {
     pub variants: Vec<Variant>,
     /// What is reported beside them.
     pub controls: Controls,
+    /// How the report judges.
+    pub report: ReportRecipe,
     /// Where its parts stand.
     pub lines: Lines,
+}
+
+/// How the report judges.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ReportRecipe {
+    /// Points of accuracy within which two rows are alike, more than 0 and at most 100.
+    pub alike_points: f64,
+}
+
+impl Default for ReportRecipe {
+    fn default() -> Self {
+        Self { alike_points: ALIKE_POINTS }
+    }
 }
 
 /// Lines of the parts of a recipe, from 1, where they are written in it: for what is found wrong with them later.
@@ -189,6 +205,8 @@ struct Raw {
     train: Option<Spanned<TrainTable>>,
     #[serde(default)]
     controls: Option<Spanned<Controls>>,
+    #[serde(default)]
+    report: Option<Spanned<ReportRecipe>>,
     #[serde(default)]
     steps: Vec<Spanned<RawStep>>,
     #[serde(default)]
@@ -338,9 +356,14 @@ impl Recipe {
     /// The files that the recipe names and that a run reads, each with what names it.
     pub fn reads(&self) -> Vec<(&'static str, &Path)> {
         let mut all: Vec<(&'static str, &Path)> = Vec::new();
-        all.extend(self.network.path.as_deref().map(|path| ("the artifact that the recipe starts from", path)));
+        all.extend(
+            self.network.path.as_deref().map(|path| ("the artifact that the recipe starts from", path)),
+        );
         let data = self.data.source.iter().flat_map(Source::paths);
         all.extend(data.map(|path| ("the data", path)));
+        if let StopWords::Lines { path, .. } = &self.data.encoder.stop_words {
+            all.push(("the stop words", path));
+        }
         let files = self.variants.iter().flat_map(|v| &v.steps).filter_map(|s| s.file.as_deref());
         all.extend(files.map(|file| ("a file of a step", file)));
         all
@@ -349,11 +372,7 @@ impl Recipe {
     /// The names of the rows that a run makes, controls included.
     pub(crate) fn rows(&self) -> impl Iterator<Item = &str> {
         let Controls { linear, more_epochs, student } = &self.controls;
-        let controls = [
-            (*linear, LINEAR),
-            (*more_epochs > 0, MORE),
-            (!student.is_empty(), STUDENT),
-        ];
+        let controls = [(*linear, LINEAR), (*more_epochs > 0, MORE), (!student.is_empty(), STUDENT)];
         let controls = controls.into_iter().filter_map(|(is, id)| is.then_some(id));
         std::iter::once(TEACHER).chain(controls).chain(self.variants.iter().map(|v| v.id.as_str()))
     }
@@ -377,15 +396,14 @@ impl Recipe {
         let mut lines = Lines::default();
         let network = reader.network(raw.model, folder, &mut lines)?;
         let train = reader.train(raw.train, &mut lines)?;
-        let data = DataRecipe {
-            class_weights: train.class_weights,
-            ..reader.data(raw.data, folder, &mut lines)?
-        };
+        let data =
+            DataRecipe { class_weights: train.class_weights, ..reader.data(raw.data, folder, &mut lines)? };
         let mut variants = reader.chain(raw.steps)?;
         for variant in raw.variants {
             variants.push(reader.variant(variant)?);
         }
         let controls = reader.controls(raw.controls, &train.fit, &mut lines)?;
+        let report = reader.report(raw.report)?;
         let stem = Path::new(file).file_stem().map_or("recipe".into(), |s| s.to_string_lossy().into_owned());
         let recipe = Self {
             name: raw.name.unwrap_or(stem),
@@ -399,6 +417,7 @@ impl Recipe {
             threshold: train.threshold,
             variants,
             controls,
+            report,
             lines,
         };
         reader.names(&recipe)?;
@@ -417,6 +436,16 @@ impl<'a> Reader<'a> {
     fn new(text: &str, file: &'a str) -> Self {
         let ends = text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(at, _)| at).collect();
         Self { file, ends }
+    }
+
+    fn report(&self, raw: Option<Spanned<ReportRecipe>>) -> Result<ReportRecipe, RecipeError> {
+        let Some(raw) = raw else { return Ok(ReportRecipe::default()) };
+        let points = raw.get_ref().alike_points;
+        if points > 0.0 && points <= 100.0 {
+            return Ok(raw.into_inner());
+        }
+        let why = format!("alike_points is {points}, but it must be more than 0 and at most 100");
+        Err(self.refuse(Some(raw.span().start), why))
     }
 
     fn refuse(&self, at: Option<usize>, why: impl Into<String>) -> RecipeError {
@@ -536,8 +565,14 @@ impl<'a> Reader<'a> {
         let fit: toml::Table = table.into_iter().map(|(key, value)| (key, value.into_inner())).collect();
         Ok(Train {
             fit: toml::Value::Table(fit).try_into().map_err(|e| refuse(None, e))?,
-            class_weights: weights.map(toml::Value::try_into).transpose().map_err(|e| refuse(of_weights, e))?,
-            threshold: threshold.map(toml::Value::try_into).transpose().map_err(|e| refuse(of_threshold, e))?,
+            class_weights: weights
+                .map(toml::Value::try_into)
+                .transpose()
+                .map_err(|e| refuse(of_weights, e))?,
+            threshold: threshold
+                .map(toml::Value::try_into)
+                .transpose()
+                .map_err(|e| refuse(of_threshold, e))?,
         })
     }
 

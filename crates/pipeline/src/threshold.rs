@@ -74,9 +74,10 @@ impl Threshold {
         let label = artifact.labels.get(1).cloned().unwrap_or_default();
         let label = nlpress_core::shown::shown(&label).to_string();
         match self {
-            Self::Fixed(value) => {
-                Ok((artifact.with_threshold(Some(value))?, format!("\"{label}\" is predicted above a score of {value}")))
-            }
+            Self::Fixed(value) => Ok((
+                artifact.with_threshold(Some(value))?,
+                format!("\"{label}\" is predicted above a score of {value}"),
+            )),
             Self::Chosen(aim) => {
                 let session = Session::from_artifact(artifact.clone())?;
                 let found = aim.choose(&session.logits(valid.rows())?, valid.labels())?;

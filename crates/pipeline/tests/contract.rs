@@ -5,7 +5,7 @@
 
 use nlpress_artifact::{Artifact, Provenance};
 use nlpress_model::{Form, Model, Network};
-use nlpress_packed::{Scheme, Values};
+use nlpress_packed::Values;
 use nlpress_pipeline::{kinds, ship};
 use nlpress_runtime::Session;
 use nlpress_testkit::{Bench, cpu};
@@ -20,9 +20,10 @@ fn encoder(bench: &Bench) -> Encoder {
     encoder
 }
 
-/// Whether activations are rounded on the way: that of 16-bit floats and codebooks are not.
+/// Half floats and entries of codebooks are multiplied as floats, so they have no rounding to be excused by.
 fn has_integers(model: &Model) -> bool {
-    let integer = |form: Form| matches!(form, Form::Packed(Scheme { values: Values::Int(_), .. }));
+    let integer =
+        |form: Form| matches!(form, Form::Packed(scheme) if matches!(scheme.values, Values::Int(_)));
     model.outline().sites.iter().any(|site| integer(site.form))
 }
 

@@ -13,7 +13,6 @@ use nlpress_pipeline::{Plan, Prepared, Recipe, Report, RunError, RunOptions, run
 use nlpress_runtime::Session;
 use std::path::Path;
 use std::sync::Mutex;
-use std::time::Duration;
 
 const HEAD: &str = r#"
 schema = 1
@@ -70,8 +69,7 @@ impl World {
             threads: 1,
             out: &out,
             resume,
-            pace: Pace::new(5, 1, 1).unwrap(),
-            throughput: Duration::from_millis(1),
+            pace: Pace::quick(),
             memory: None,
         };
         run::run(&recipe, &prepared, &options, heard)
@@ -151,7 +149,8 @@ fn chosen_words_are_what_is_written_served_and_gone_on_from() {
     let valid = world.prepared(&text).corpus.valid.clone();
     let classes = |row: &Row| -> Vec<u32> {
         let session = Session::open(&world.artifact(row)).unwrap();
-        let label = |text: &str| session.labels().iter().position(|l| *l == session.predict(text).label).unwrap();
+        let label =
+            |text: &str| session.labels().iter().position(|l| *l == session.predict(text).label).unwrap();
         valid.iter().map(|document| label(&document.text) as u32).collect()
     };
     let share = |pairs: Vec<bool>| pairs.iter().filter(|same| **same).count() as f64 / pairs.len() as f64;
@@ -163,7 +162,11 @@ fn chosen_words_are_what_is_written_served_and_gone_on_from() {
         ("agreement_before", same(&asked, &before)),
         ("agreement_after", same(&asked, &after)),
     ] {
-        assert!((measured(taught, name) - expected).abs() < 1e-9, "{name}: {} {expected}", measured(taught, name));
+        assert!(
+            (measured(taught, name) - expected).abs() < 1e-9,
+            "{name}: {} {expected}",
+            measured(taught, name)
+        );
     }
     assert!(right > 0.55 && same(&asked, &after) > 0.75, "{right} {}", same(&asked, &after));
 

@@ -50,7 +50,9 @@ pub enum TextError {
         guess: Option<&'static str>,
     },
     /// This build has no reader for the format.
-    #[error("{file}: this build cannot read Parquet: build nlpress with `--features parquet`, or convert the file to CSV or JSONL")]
+    #[error(
+        "{file}: this build cannot read Parquet: build nlpress with `--features parquet`, or convert the file to CSV or JSONL"
+    )]
     NoParquet {
         /// The file.
         file: String,
@@ -64,7 +66,9 @@ pub enum TextError {
         problem: String,
     },
     /// A compressed file whose content is far larger than itself.
-    #[error("{file}: expands to more than {ratio} times its size, as a decompression bomb does; decompress it first if it is what you want")]
+    #[error(
+        "{file}: expands to more than {ratio} times its size, as a decompression bomb does; decompress it first if it is what you want"
+    )]
     Bomb {
         /// The file.
         file: String,
@@ -124,7 +128,9 @@ pub enum TextError {
         problem: String,
     },
     /// A quotation mark that begins a field and is never closed.
-    #[error("{place}: a quotation mark opens here and {what}: close it, write it twice (\"\") if it is text, or read the file as `--format tsv` with its delimiter if it has no quoting")]
+    #[error(
+        "{place}: a quotation mark opens here and {what}: close it, write it twice (\"\") if it is text, or read the file as `--format tsv` with its delimiter if it has no quoting"
+    )]
     OpenQuote {
         /// Where the quotation mark stands.
         place: Place,
@@ -187,7 +193,9 @@ pub enum TextError {
     #[error("{0}: no `__label__`: every line of a fastText file has one")]
     NoLabel(Place),
     /// A line of fastText with several labels.
-    #[error("{place}: {count} labels on one line: nlpress gives a text one label; keep one of them, or train a model for each label")]
+    #[error(
+        "{place}: {count} labels on one line: nlpress gives a text one label; keep one of them, or train a model for each label"
+    )]
     SeveralLabels {
         /// The line.
         place: Place,
@@ -195,7 +203,9 @@ pub enum TextError {
         count: usize,
     },
     /// A label with a tab, a line end or another control character.
-    #[error("{place}: label {label:?} holds {what}: labels are one line of plain text; is this column the label, and the delimiter the right one?")]
+    #[error(
+        "{place}: label {label:?} holds {what}: labels are one line of plain text; is this column the label, and the delimiter the right one?"
+    )]
     ControlInLabel {
         /// The line.
         place: Place,

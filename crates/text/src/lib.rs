@@ -15,6 +15,7 @@ pub mod analyzer;
 mod blob;
 mod classes;
 pub mod corpus;
+mod counting;
 pub mod coverage;
 mod embedded;
 pub mod encoder;
@@ -22,6 +23,7 @@ pub mod error;
 pub mod normalize;
 pub mod rows;
 pub mod stop_words;
+mod word_table;
 
 pub use analyzer::{Analyzer, Boundaries};
 pub use corpus::{

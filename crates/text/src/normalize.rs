@@ -16,7 +16,7 @@ use icu_properties::props::DefaultIgnorableCodePoint;
 use rustc_hash::FxBuildHasher;
 use std::borrow::Cow;
 
-use crate::classes::{APOSTROPHES, Classes, DOTTED_CAPITAL_I, Fold, Kind, classes};
+use crate::classes::{APOSTROPHES, Classes, DOTTED_CAPITAL_I, Fold, Kind, YPOGEGRAMMENI, classes};
 
 const NFC: ComposingNormalizerBorrowed<'static> = ComposingNormalizer::new_nfc();
 const NFKC: ComposingNormalizerBorrowed<'static> = ComposingNormalizer::new_nfkc();
@@ -93,7 +93,7 @@ impl Folded {
                 }
                 Fold::Map => {
                     push_lower(&mut self.text, &text[kept..at]);
-                    marks |= self.map(c, classes);
+                    marks |= self.map(c, classes) || c == YPOGEGRAMMENI;
                 }
                 Fold::Drop => {
                     push_lower(&mut self.text, &text[kept..at]);
@@ -153,9 +153,6 @@ fn in_emoji(c: char, before: &str, after: &str, classes: &Classes) -> bool {
 
 /// What a character becomes: `NFKC_Casefold` (Unicode, section 5.18), but one apostrophe for all and one dot on an i.
 fn mapping(c: char) -> String {
-    if APOSTROPHES.contains(&c) {
-        return "'".into();
-    }
     if c == DOTTED_CAPITAL_I {
         return "i".into();
     }
@@ -166,7 +163,7 @@ fn mapping(c: char) -> String {
         let mut next = NFKC.normalize(&folded).into_owned();
         next.retain(|c| !unseen.contains(c));
         if next == now {
-            return next;
+            return next.replace(APOSTROPHES, "'");
         }
         now = next;
     }

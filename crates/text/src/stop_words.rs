@@ -55,7 +55,7 @@ impl StopWords {
         let bytes = files::read_bounded(&path, MAX_FILE).map_err(|e| refuse(e.to_string()))?;
         let text = std::str::from_utf8(&bytes).map_err(|e| {
             let line = 1 + bytes[..e.valid_up_to()].iter().filter(|b| **b == b'\n').count();
-            TextError::NotUtf8(Place { file: path.display().to_string(), line: line as u64 })
+            TextError::NotUtf8(Place { file: path.display().to_string().into(), line: line as u64 })
         })?;
         let lines = text.trim_start_matches('\u{feff}').lines().map(str::trim);
         let lines: Vec<String> = lines.map(str::to_owned).collect();

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // a test may end by a panic
 
 mod artifacts;
+mod damaged;
 mod eval;
 mod happy;
 mod hostile;
@@ -17,4 +18,8 @@ mod resume;
 mod signals;
 #[cfg(unix)]
 mod stopped;
+mod unicode;
+mod verdicts;
 mod world;
+#[cfg(unix)]
+mod written;

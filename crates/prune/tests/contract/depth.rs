@@ -5,8 +5,8 @@ use nlpress_core::{BackendKind, Seed};
 use nlpress_model::{AttentionSpec, Layer, Model, Network, SiteId, Spec, Weight};
 use nlpress_prune::depth::{distances, without};
 use nlpress_prune::{KINDS, depth};
-use nlpress_testkit::Bench;
 use nlpress_technique::{Cx, Technique};
+use nlpress_testkit::Bench;
 
 /// The bench's network with a block that says nothing put in at `at`.
 fn with_idle(model: &Model, at: usize) -> Model {

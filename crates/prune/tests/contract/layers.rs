@@ -64,7 +64,10 @@ fn the_layer_that_turns_what_follows_least_goes_and_both_go_when_asked() {
     let (chosen, notes) = merge(&world, &[0, 1], "count = 1");
     assert_eq!(chosen, each[best], "{turns:?}");
     let said = format!("of 2 candidates it turns what follows by {:.4}", turns[best]);
-    assert!(notes[0].contains(&format!("hidden.{best} went")) && notes[0].contains(&said), "{notes:?} {said}");
+    assert!(
+        notes[0].contains(&format!("hidden.{best} went")) && notes[0].contains(&said),
+        "{notes:?} {said}"
+    );
     let (both, notes) = merge(&world, &[0, 1], "count = 2\ncriterion = 'validation'");
     assert_eq!((both.layers().len(), notes.len()), (1, 2));
     assert!(world.loss(&both).is_finite());

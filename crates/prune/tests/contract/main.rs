@@ -4,8 +4,8 @@
 mod chains;
 mod connections;
 mod depth;
-mod groups;
 mod group_lasso;
+mod groups;
 mod layers;
 mod low_rank;
 mod own_module;

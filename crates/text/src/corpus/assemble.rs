@@ -77,8 +77,7 @@ impl Labels {
     pub(super) fn note(&self) -> Option<String> {
         let mut pairs = self.reformed.clone();
         pairs.sort_unstable();
-        let shown: Vec<String> =
-            pairs.iter().take(3).map(|(raw, name)| format!("{raw} as {name}")).collect();
+        let shown: Vec<String> = pairs.iter().take(3).map(|(raw, name)| format!("{raw} as {name}")).collect();
         let more = if pairs.len() > 3 { ", …" } else { "" };
         let shown = shown.join(", ");
         (!pairs.is_empty())

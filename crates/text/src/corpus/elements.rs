@@ -144,6 +144,9 @@ impl Elements {
     }
 
     fn wrong(&self, problem: &str) -> TextError {
-        TextError::Json { place: self.input.place(self.line), problem: format!("in an array of objects: {problem}") }
+        TextError::Json {
+            place: self.input.place(self.line),
+            problem: format!("in an array of objects: {problem}"),
+        }
     }
 }

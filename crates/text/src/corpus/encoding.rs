@@ -79,7 +79,9 @@ pub(super) struct Start {
 /// What the file looks like and what to do, when that is not what was asked for.
 pub(super) fn start(head: &[u8], asked: Option<TextEncoding>) -> Result<Start, String> {
     if head.starts_with(b"\xff\xfe\0\0") || head.starts_with(b"\0\0\xfe\xff") {
-        return Err("the file is UTF-32, which is not read: convert it, for example with `iconv -t utf-8`".into());
+        return Err(
+            "the file is UTF-32, which is not read: convert it, for example with `iconv -t utf-8`".into()
+        );
     }
     let marked = Encoding::for_bom(head);
     match (marked, asked) {

@@ -74,9 +74,7 @@ impl Input {
             io::copy(&mut bytes.by_ref().take(start.mark as u64), &mut io::sink()).map_err(explain)?;
             match start.decode {
                 None => bytes,
-                Some(encoding) => {
-                    Box::new(BufReader::with_capacity(BUFFER, Decoding::new(bytes, encoding)))
-                }
+                Some(encoding) => Box::new(BufReader::with_capacity(BUFFER, Decoding::new(bytes, encoding))),
             }
         };
         Ok(Self { name, format, bytes, limit })

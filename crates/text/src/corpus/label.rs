@@ -1,8 +1,8 @@
 //! The one written form of a label: what makes two labels the same class.
 
 use std::borrow::Cow;
-use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 use std::fmt::Write as _;
+use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 
 /// Longest piece of a label that a message repeats, in characters.
 const SHOWN: usize = 60;
@@ -88,9 +88,24 @@ mod tests {
     #[test]
     fn whole_floats_are_integers_and_nothing_else_changes() {
         for (raw, want) in [
-            ("0.0", "0"), ("1.0", "1"), (" 12.000 ", "12"), ("-3.0", "-3"), ("-0.0", "0"), ("0", "0"),
-            ("01", "01"), ("01.0", "01.0"), ("1.5", "1.5"), ("1.", "1."), (".0", ".0"), ("1.0.0", "1.0.0"),
-            ("v1.0", "v1.0"), ("1e0", "1e0"), ("NA", "NA"), ("--1.0", "--1.0"), ("+1.0", "+1.0"), ("", ""),
+            ("0.0", "0"),
+            ("1.0", "1"),
+            (" 12.000 ", "12"),
+            ("-3.0", "-3"),
+            ("-0.0", "0"),
+            ("0", "0"),
+            ("01", "01"),
+            ("01.0", "01.0"),
+            ("1.5", "1.5"),
+            ("1.", "1."),
+            (".0", ".0"),
+            ("1.0.0", "1.0.0"),
+            ("v1.0", "v1.0"),
+            ("1e0", "1e0"),
+            ("NA", "NA"),
+            ("--1.0", "--1.0"),
+            ("+1.0", "+1.0"),
+            ("", ""),
         ] {
             assert_eq!(label(raw).unwrap(), want, "{raw:?}");
         }
@@ -99,8 +114,13 @@ mod tests {
     #[test]
     fn control_characters_have_names() {
         for (raw, what) in [
-            ("top\tshelf", "a tab"), ("two\nlines", "a line end"), ("a\rb", "a carriage return"),
-            ("\u{1b}[31mred", "an escape character"), ("a\u{0}b", "U+0000"), ("a\u{9b}b", "U+009B"), ("a\u{7f}", "U+007F"),
+            ("top\tshelf", "a tab"),
+            ("two\nlines", "a line end"),
+            ("a\rb", "a carriage return"),
+            ("\u{1b}[31mred", "an escape character"),
+            ("a\u{0}b", "U+0000"),
+            ("a\u{9b}b", "U+009B"),
+            ("a\u{7f}", "U+007F"),
         ] {
             assert!(label(raw).unwrap_err().contains(what), "{raw:?}");
         }

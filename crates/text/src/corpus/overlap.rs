@@ -22,7 +22,11 @@ pub(super) fn find(corpus: &mut Corpus) {
         }
     }
     for Overlap { split, with, documents, of } in &found {
-        let why = if *with == "train" { "what was learnt by heart makes its scores too good" } else { "they are not independent" };
+        let why = if *with == "train" {
+            "what was learnt by heart makes its scores too good"
+        } else {
+            "they are not independent"
+        };
         corpus.reading.notes.push(format!(
             "{documents} of {of} {split} documents stand in the {with} split too (case and white space aside): {why}"
         ));

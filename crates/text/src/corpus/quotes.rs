@@ -93,7 +93,11 @@ impl Quotes {
             .take(SHOWN)
             .map(|span| format!("{file}:{}-{} ({} lines)", span.first, span.last, span.lines))
             .collect();
-        let more = if count > shown.len() as u64 { format!(" and {} more", count - shown.len() as u64) } else { String::new() };
+        let more = if count > shown.len() as u64 {
+            format!(" and {} more", count - shown.len() as u64)
+        } else {
+            String::new()
+        };
         let noun = if count == 1 { "a quoted field spans" } else { "quoted fields span" };
         vec![format!(
             "{}{more}: {noun} several lines, {what}: is a quotation mark alone, so that rows were taken for text?",

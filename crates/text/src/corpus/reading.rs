@@ -262,7 +262,11 @@ mod tests {
         assert!(tally(0).finish(0).unwrap().notes.is_empty());
         let reading = tally(7).finish(7).unwrap();
         assert_eq!(reading.skipped, 7);
-        assert!(reading.notes[0].contains("7 of 8") && reading.notes[0].contains("f.csv:5"), "{:?}", reading.notes);
+        assert!(
+            reading.notes[0].contains("7 of 8") && reading.notes[0].contains("f.csv:5"),
+            "{:?}",
+            reading.notes
+        );
         assert!(tally(7).finish(6).is_err());
     }
 

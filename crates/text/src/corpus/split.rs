@@ -249,17 +249,15 @@ mod tests {
     }
 
     fn of(sizes: &[usize]) -> Vec<(String, u32)> {
-        let class = |(class, &n): (usize, &usize)| (0..n).map(move |i| (format!("c{class} t{i}"), class as u32));
+        let class =
+            |(class, &n): (usize, &usize)| (0..n).map(move |i| (format!("c{class} t{i}"), class as u32));
         sizes.iter().enumerate().flat_map(class).collect()
     }
 
     #[test]
     fn every_class_has_its_share() {
         let (_, counts) = count(&of(&[1000, 100, 10, 5, 3, 1]), [80, 10, 10]);
-        assert_eq!(
-            counts,
-            [[800, 100, 100], [80, 10, 10], [8, 1, 1], [3, 1, 1], [1, 1, 1], [1, 0, 0]]
-        );
+        assert_eq!(counts, [[800, 100, 100], [80, 10, 10], [8, 1, 1], [3, 1, 1], [1, 1, 1], [1, 0, 0]]);
         let (_, counts) = count(&of(&[50, 7]), [90, 0, 10]);
         assert_eq!(counts, [[45, 0, 5], [6, 0, 1]]);
         assert_eq!(count(&of(&[4]), [2, 49, 49]).1, [[1, 1, 2]]);
@@ -287,8 +285,16 @@ mod tests {
         for class in [&mut even, &mut odd] {
             class.sort_by_key(|i| Sha256::digest(format!("text {i}")).to_vec());
         }
-        assert_eq!(at(2), { let mut v = vec![even[0], odd[0]]; v.sort_unstable(); v });
-        assert_eq!(at(1), { let mut v = vec![even[1], odd[1]]; v.sort_unstable(); v });
+        assert_eq!(at(2), {
+            let mut v = vec![even[0], odd[0]];
+            v.sort_unstable();
+            v
+        });
+        assert_eq!(at(1), {
+            let mut v = vec![even[1], odd[1]];
+            v.sort_unstable();
+            v
+        });
     }
 
     #[test]
