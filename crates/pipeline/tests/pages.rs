@@ -119,7 +119,8 @@ fn largest(accepts: &dyn Fn(usize) -> bool) -> usize {
 
 #[test]
 fn the_limits_are_those_that_hold() {
-    let mlp = |inputs: usize, hidden: Vec<usize>| Spec::Mlp(MlpSpec::new(inputs, &hidden, 1, 0.0)).check().is_ok();
+    let mlp =
+        |inputs: usize, hidden: Vec<usize>| Spec::Mlp(MlpSpec::new(inputs, &hidden, 1, 0.0)).check().is_ok();
     let attention = |tokens: usize| {
         let (width, head_width, outputs, dropout) = (1, 1, 1, 0.0);
         let (inputs, layers, ranks) = (1, vec![], Ranks::new());

@@ -185,8 +185,10 @@ impl Technique for Smooth {
         let absorbers: Vec<SiteId> = on.iter().filter_map(|id| absorber(&before.spec, id)).collect();
         if !on.is_empty() && absorbers.is_empty() {
             problems.push(Problem::of_step("nothing before any of the selected sites can take a factor"));
-        } else if let Some(first) = absorbers.first().filter(|_| absorbers.iter().all(|id| !on.contains(id))) {
-            problems.push(Problem::at(first, "it would take factors of the site after it, and is not selected"));
+        } else if let Some(first) = absorbers.first().filter(|_| absorbers.iter().all(|id| !on.contains(id)))
+        {
+            problems
+                .push(Problem::at(first, "it would take factors of the site after it, and is not selected"));
         }
         before.clone()
     }

@@ -111,8 +111,14 @@ fn check_defaults(kind: &Kind, example: &toml::Table, bench: &Bench) -> Result<(
 /// the others that are needed, and its refusal says to leave it out.
 ///
 /// What the others are is tried: the example's, those that are required, none.
-fn pair(kind: &Kind, example: &toml::Table, setting: &str, default: &toml::Value) -> Result<Option<Pair>, String> {
-    let required = |name: &str| kind.settings.iter().any(|(n, meaning)| *n == name && meaning.contains("required"));
+fn pair(
+    kind: &Kind,
+    example: &toml::Table,
+    setting: &str,
+    default: &toml::Value,
+) -> Result<Option<Pair>, String> {
+    let required =
+        |name: &str| kind.settings.iter().any(|(n, meaning)| *n == name && meaning.contains("required"));
     let needed: toml::Table =
         example.iter().filter(|(name, _)| required(name)).map(|(n, v)| (n.clone(), v.clone())).collect();
     let mut refusal = None;

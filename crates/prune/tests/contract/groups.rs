@@ -126,7 +126,8 @@ fn a_unit_that_something_goes_out_of_is_missed() {
         let (model, rows) = (bench.model(), bench.valid().rows());
         let whole = logits(model, rows);
         for group in model.spec().groups() {
-            let missed = (0..group.units).filter(|unit| !near(&logits(&silenced(model, &group, *unit), rows), &whole));
+            let missed =
+                (0..group.units).filter(|unit| !near(&logits(&silenced(model, &group, *unit), rows), &whole));
             let missed = missed.count();
             assert!(2 * missed >= group.units, "{group:?}: only {missed} are missed");
         }
