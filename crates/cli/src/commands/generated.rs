@@ -3,9 +3,10 @@
 use clap::CommandFactory;
 use nlpress::core::files;
 use std::io::{self, Write};
+use std::path::PathBuf;
 
 use crate::arguments::{Arguments, Completions, Man};
-use crate::outcome::of_file;
+use crate::outcome::{of_file, sort};
 
 pub(crate) fn completions(arguments: &Completions) -> anyhow::Result<()> {
     let mut script = Vec::new(); // clap panics where it cannot write
@@ -19,12 +20,21 @@ pub(crate) fn man(arguments: &Man) -> anyhow::Result<()> {
     let Some(folder) = &arguments.out else {
         return Ok(io::stdout().write_all(&page(command)?)?);
     };
-    let mut all = vec![command];
+    let (mut all, mut pages) = (vec![command], Vec::new());
     while let Some(command) = all.pop() {
         all.extend(command.get_subcommands().filter(|c| !c.is_hide_set() && c.get_name() != "help").cloned());
         let name = command.get_display_name().unwrap_or(command.get_name()).to_owned();
-        let path = folder.join(format!("{name}.1"));
-        files::write_atomically(&path, &page(command)?).map_err(|e| of_file(&path, e))?;
+        pages.push((folder.join(format!("{name}.1")), page(command)?));
+    }
+    write(&pages)
+}
+
+/// Writes all of these files, or none where one cannot be written.
+pub(crate) fn write(pages: &[(PathBuf, Vec<u8>)]) -> anyhow::Result<()> {
+    let all = pages.iter().fold(files::Outputs::new(), |all, (path, _)| all.output("the page", path));
+    all.check().map_err(sort)?;
+    for (path, text) in pages {
+        files::write_atomically(path, text).map_err(|e| of_file(path, e))?;
     }
     Ok(())
 }

@@ -1,13 +1,13 @@
 //! `nlpress techniques`: the list, one technique explained, or pages for the documentation.
 
-use nlpress::core::files;
 use nlpress::pipeline::kinds;
 use nlpress::technique::Kind;
 use std::fmt::Write;
 use std::path::Path;
 
 use crate::arguments::Techniques;
-use crate::outcome::{self, of_file, refuse, say};
+use crate::commands::generated;
+use crate::outcome::{self, refuse, say};
 
 pub(crate) fn techniques(arguments: Techniques) -> anyhow::Result<()> {
     if let Some(folder) = &arguments.markdown {
@@ -76,14 +76,12 @@ fn pages(folder: &Path) -> anyhow::Result<()> {
     let mut index = String::from(
         "# Techniques\n\nMade by `cargo xtask docs`; do not edit.\n\n| technique | family | what it does |\n|---|---|---|\n",
     );
-    let write = |file: &str, text: &str| {
-        let path = folder.join(file);
-        files::write_atomically(&path, text.as_bytes()).map_err(|e| of_file(&path, e))
-    };
+    let mut pages = Vec::new();
     for kind in kinds::all() {
         let file = format!("{}.md", kind.name);
-        write(&file, &page(kind))?;
+        pages.push((folder.join(&file), page(kind).into_bytes()));
         writeln!(index, "| [{}]({file}) | {} | {} |", kind.name, kind.family, sentence(kind.summary))?;
     }
-    write("README.md", &index)
+    pages.push((folder.join("README.md"), index.into_bytes()));
+    generated::write(&pages)
 }

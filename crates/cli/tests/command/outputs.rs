@@ -136,7 +136,7 @@ fn what_is_no_file_is_not_replaced() {
     world.refuses(&RUN, b"", &["out/report.md", "folder"]);
     world.refuses(&["run", "r.toml", "--data", "rows.csv", "--out", "rows.csv"], b"", &["rows.csv"]);
     world.refuses(
-        &["run", "r.toml", "--data", "rows.csv", "--events", "folder.1"],
+        &["run", "r.toml", "--data", "rows.csv", "--out", "o", "--events", "folder.1"],
         b"",
         &["--events folder.1"],
     );
