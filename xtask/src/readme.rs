@@ -12,8 +12,8 @@ const END: &str = "<!-- results:end -->";
 
 /// Puts the table of a finished run into README.md.
 ///
-/// It takes the table of `report.md` in the output folder of `cargo xtask pipeline` as it stands, so that no
-/// number is copied by hand.
+/// It takes the advice, the line of the majority class and the table of `report.md` in the output folder of
+/// `cargo xtask pipeline` as they stand, so that no number is copied by hand.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Arguments {
     /// Output folder of the run.
@@ -34,11 +34,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     fs::write(readme, text).context("README.md")
 }
 
-/// The first table of a Markdown text.
+/// The first table of a Markdown text, with the advice above it and the majority class below.
 fn table(report: &str) -> Option<String> {
     let is_row = |line: &&str| line.starts_with('|');
     let rows: Vec<&str> = report.lines().skip_while(|l| !is_row(l)).take_while(is_row).collect();
-    (!rows.is_empty()).then(|| rows.join("\n"))
+    let head = || report.lines().take_while(|l| !is_row(l));
+    let advice = head().find(|line| line.starts_with("**")).map(|line| format!("{line}\n\n"));
+    let majority = head().find_map(|line| line.strip_prefix("- **Majority class:** "));
+    let majority = majority.map(|says| format!("\n\nMajority class: {says}."));
+    (!rows.is_empty())
+        .then(|| format!("{}{}{}", advice.unwrap_or_default(), rows.join("\n"), majority.unwrap_or_default()))
 }
 
 fn replaced(text: &str, table: &str) -> Option<String> {
@@ -63,5 +68,8 @@ mod tests {
     fn the_first_table_is_taken_whole() {
         assert_eq!(table("# x\n\n| a |\n| - |\n| 1 |\n\n| other |\n").unwrap(), "| a |\n| - |\n| 1 |");
         assert!(table("no table").is_none());
+        let report = "# x\n\n**Ship y.**\n\n- **Machine:** m\n- **Majority class:** always 'n' has 50 %\n\nRead.\n\n| a |\n| - |\n";
+        let expected = "**Ship y.**\n\n| a |\n| - |\n\nMajority class: always 'n' has 50 %.";
+        assert_eq!(table(report).unwrap(), expected);
     }
 }

@@ -1,9 +1,9 @@
 //! A model as it ships, in memory: proven to be consistent when it is made.
 
-use crate::{ArtifactError, Provenance};
+use crate::{ArtifactError, Provenance, label};
+use nlpress_core::shown::shown;
 use nlpress_outline::{Form, Outline, Site, SiteId};
 use nlpress_packed::{Index, Matrix, Scheme, Values};
-use std::collections::BTreeSet;
 
 /// A model as it ships. The fields are readable everywhere, but only [`Artifact::new`] and the readers make one.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,17 +55,30 @@ impl Artifact {
     /// [`Matrix::for_dense_rows`].
     ///
     /// # Errors
-    /// [`ArtifactError`] for a bad specification, and for layers, biases or labels that do not match the outline.
+    /// [`ArtifactError`] for a bad specification, for layers, biases or labels that do not match the outline, and for a
+    /// label that cannot be read on one line or told from the others.
     pub fn new(
         outline: Outline,
-        mut layers: Vec<Layer>,
+        layers: Vec<Layer>,
         labels: Vec<String>,
         encoder: EncoderParts,
         provenance: Provenance,
     ) -> Result<Self, ArtifactError> {
         check_sites(&outline)?;
         check_labels(&outline, &labels)?;
-        let name = |id: Option<&SiteId>| id.map_or("none".to_owned(), ToString::to_string);
+        label::check_readable(&labels)?;
+        Self::assemble(outline, layers, labels, encoder, provenance)
+    }
+
+    /// Puts a model together whose sites and labels have been looked at.
+    pub(crate) fn assemble(
+        outline: Outline,
+        mut layers: Vec<Layer>,
+        labels: Vec<String>,
+        encoder: EncoderParts,
+        provenance: Provenance,
+    ) -> Result<Self, ArtifactError> {
+        let name = |id: Option<&SiteId>| id.map_or("none".to_owned(), |id| shown(id.as_str()).to_string());
         for i in 0..outline.sites.len().max(layers.len()) {
             let (expected, found) = (outline.sites.get(i).map(|s| &s.id), layers.get(i).map(|l| &l.id));
             if expected != found {
@@ -113,7 +126,11 @@ pub(crate) fn check_sites(outline: &Outline) -> Result<(), ArtifactError> {
         if (id, shape) != (&site.id, &site.shape) {
             return Err(ArtifactError::Sites(format!(
                 "found {} [{}, {}], expected {id} [{}, {}]",
-                site.id, site.shape.inputs, site.shape.outputs, shape.inputs, shape.outputs
+                shown(site.id.as_str()),
+                site.shape.inputs,
+                site.shape.outputs,
+                shape.inputs,
+                shape.outputs
             )));
         }
     }
@@ -126,11 +143,7 @@ pub(crate) fn check_labels(outline: &Outline, labels: &[String]) -> Result<(), A
     if labels.len() != expected {
         return Err(ArtifactError::Labels { found: labels.len(), outputs, expected });
     }
-    let mut seen = BTreeSet::new();
-    match labels.iter().find(|label| !seen.insert(*label)) {
-        Some(label) => Err(ArtifactError::LabelTwice(label.clone())),
-        None => Ok(()),
-    }
+    label::check_distinct(labels)
 }
 
 /// Checks that a site of that form may ship in that layout, as far as the layout alone tells.

@@ -1,5 +1,8 @@
 //! Why something is not an artifact.
 
+use crate::manifest::OLDEST_SCHEMA;
+use nlpress_core::files;
+use nlpress_core::shown::shown;
 use nlpress_outline::{BadSpec, SiteId};
 use nlpress_packed::{PackError, Scheme};
 use std::io;
@@ -23,9 +26,32 @@ pub enum ArtifactError {
     /// The file cannot be written.
     #[error("cannot be written: {0}")]
     Write(#[source] io::Error),
-    /// The bytes are no safetensors file.
+    /// The bytes do not begin as a safetensors file does.
     #[error("not a safetensors file: {0}")]
-    Format(#[source] safetensors::SafeTensorError),
+    NotSafetensors(String),
+    /// The header is damaged, or does not fit the bytes that follow it.
+    #[error("the header cannot be understood: {0}")]
+    Format(String),
+    /// The metadata has something that no artifact has.
+    #[error("the metadata has the unknown key `{0}`")]
+    UnknownKey(String),
+    /// A part of the file is not as it was written.
+    #[error("damaged: the checksum of {0} does not agree")]
+    Damaged(String),
+    /// The checksums that every file of this schema has are not there.
+    #[error("damaged: a file of schema {0} has checksums, and this one has none")]
+    NoChecksums(u64),
+    /// Opened, the weights would take more memory than they may.
+    #[error("the weights would take {needed} bytes in memory, but at most {most} are accepted for this file")]
+    Expanded {
+        /// Bytes that they would take.
+        needed: u64,
+        /// The limit of the [`OpenOptions`](crate::OpenOptions).
+        most: u64,
+    },
+    /// The system does not have the memory.
+    #[error("the weights take {0} bytes in memory, which the system does not give")]
+    Memory(u64),
     /// The header is larger than any artifact's.
     #[error("the header has {found} bytes, but at most {most} are accepted")]
     Header {
@@ -39,9 +65,9 @@ pub enum ArtifactError {
     NoManifest,
     /// The manifest is not what this version understands.
     #[error("the manifest cannot be understood: {0}")]
-    Manifest(#[source] serde_json::Error),
+    Manifest(String),
     /// The manifest is of a later version.
-    #[error("the manifest has schema {found}, but this version of nlpress knows {known}")]
+    #[error("the manifest has schema {found}, but this version of nlpress knows {OLDEST_SCHEMA} to {known}")]
     Schema {
         /// The schema of the file.
         found: u64,
@@ -123,7 +149,9 @@ pub enum ArtifactError {
         expected: usize,
     },
     /// A threshold is not between 0 and 1, or there are not two classes of one output to decide between.
-    #[error("the threshold is {value} on {outputs} outputs, but it must be above 0 and below 1, on one output")]
+    #[error(
+        "the threshold is {value} on {outputs} outputs, but it must be above 0 and below 1, on one output"
+    )]
     Threshold {
         /// The threshold.
         value: f64,
@@ -131,8 +159,18 @@ pub enum ArtifactError {
         outputs: usize,
     },
     /// Two classes have the same label.
-    #[error("label {0:?} is there twice")]
+    #[error("label `{}` is there twice", shown(.0))]
     LabelTwice(String),
+    /// The name of a class is none that can be read on one line and told from the others.
+    #[error("label {position} is `{}`: {why}", shown(.label))]
+    Label {
+        /// Which label, counted from 0.
+        position: usize,
+        /// The label.
+        label: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
     /// The weight of a site is damaged.
     #[error("tensors {site}.weight: {error}")]
     Weight {
@@ -161,6 +199,21 @@ pub enum ArtifactError {
 }
 
 impl ArtifactError {
+    /// Whether the system failed (a full disk, a device with errors, no memory), rather than that the file, or the path,
+    /// is one that nobody could accept.
+    pub fn is_failure(&self) -> bool {
+        match self {
+            Self::In { error, .. } => error.is_failure(),
+            Self::Read(error) => !files::is_refusal(error),
+            // Unlike a file that may not be read, one that may not be written is no fault of what is in it.
+            Self::Write(error) => {
+                !files::is_refusal(error) || error.kind() == io::ErrorKind::PermissionDenied
+            }
+            Self::Memory(_) => true,
+            _ => false,
+        }
+    }
+
     pub(crate) fn of(self, file: &str) -> Self {
         Self::In { file: file.into(), error: Box::new(self) }
     }

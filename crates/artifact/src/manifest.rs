@@ -4,11 +4,24 @@ use nlpress_outline::{Outline, SiteId};
 use nlpress_packed::Scheme;
 use serde::{Deserialize, Serialize};
 
-/// The schema that this version writes, and the only one that it reads. Before 2, a layout's values were named in
-/// another way.
-pub const SCHEMA: u64 = 2;
+/// The schema that this version writes. Since 3, a file has checksums, and labels are what [can be
+/// read](crate::ArtifactError::Label).
+pub const SCHEMA: u64 = 3;
+/// The oldest schema that this version reads. Before 2, a layout's values were named in another way.
+pub const OLDEST_SCHEMA: u64 = 2;
 /// The metadata key of the manifest.
 pub const KEY: &str = "nlpress";
+/// The metadata key of the checksums.
+pub const CHECKSUMS: &str = "nlpress.blake3";
+
+/// Most labels: as many as a layer can have outputs, and two for one output.
+pub(crate) const MOST_LABELS: usize = nlpress_outline::WIDEST;
+/// Longest other list of a manifest.
+pub(crate) const MOST_LISTED: usize = 1 << 12;
+/// The tensor that holds the encoder's vocabulary.
+pub(crate) const VOCABULARY: &str = "encoder.vocabulary";
+/// The largest header, which holds the manifest: 16 MiB.
+pub const LARGEST_MANIFEST: u64 = 1 << 24;
 
 /// The manifest: everything but the numbers. Fields are written in this order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,8 +32,10 @@ pub struct Manifest {
     /// The network: its specification, the form of every site, entries kept.
     pub outline: Outline,
     /// How each site's weight lies in the file, in the order of the outline.
+    #[serde(deserialize_with = "nlpress_core::bounded::list::<_, _, MOST_LISTED>")]
     pub layouts: Vec<Layout>,
     /// Names of the classes, in the order of the scores.
+    #[serde(deserialize_with = "nlpress_core::bounded::list::<_, _, MOST_LABELS>")]
     pub labels: Vec<String>,
     /// The score above which the second of two classes is the answer, where it is not one half.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -46,6 +61,7 @@ pub struct Layout {
 #[serde(deny_unknown_fields)]
 pub struct EncoderEntry {
     /// Its settings, which only the encoder understands.
+    #[serde(deserialize_with = "crate::strict::value")]
     pub config: serde_json::Value,
 }
 

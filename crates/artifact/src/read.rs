@@ -1,91 +1,116 @@
 //! Opening artifacts that anyone may have written.
 
 use crate::artifact::{check_labels, check_layout, check_sites};
-use crate::manifest::{KEY, Manifest, SCHEMA};
-use crate::write::VOCABULARY;
-use crate::{Artifact, ArtifactError, EncoderParts, Layer};
+use crate::header::{self, Entry, Header, LENGTH_BYTES};
+use crate::manifest::{Manifest, OLDEST_SCHEMA, SCHEMA, VOCABULARY};
+use crate::{Artifact, ArtifactError, EncoderParts, Layer, OpenOptions, checksum, label};
 use nlpress_core::files;
+use nlpress_core::shown::{message, shown};
 use nlpress_outline::{Site, SiteId};
 use nlpress_packed::{Dtype, Matrix, PackError, Part, Scheme};
-use safetensors::SafeTensors;
-use safetensors::tensor::TensorView;
 use serde::Deserialize;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::path::Path;
 
-/// The largest file that is opened: 1 GiB.
-pub const LARGEST_FILE: u64 = 1 << 30;
-/// The largest header, which holds the manifest: 16 MiB.
-pub const LARGEST_MANIFEST: u64 = 1 << 24;
+/// The first schema whose files have checksums and labels that can be read.
+const CHECKED_SCHEMA: u64 = 3;
 
 impl Artifact {
-    /// Opens the file, which may have up to [`LARGEST_FILE`] bytes.
+    /// Opens the file, within the default [`OpenOptions`].
     ///
     /// # Errors
     /// [`ArtifactError`] naming the file, and the tensor where one is at fault.
     pub fn open(path: &Path) -> Result<Self, ArtifactError> {
-        let name = path.display().to_string();
-        let bytes = files::read_bounded(path, LARGEST_FILE).map_err(|e| ArtifactError::Read(e).of(&name))?;
-        Self::from_bytes(&bytes, &name)
+        Self::open_with(path, &OpenOptions::default())
     }
 
-    /// Reads an artifact from bytes; `name` is what errors call them.
+    /// Opens the file, within limits. What it is, how large it is, and how its first bytes look is known before the rest
+    /// is read.
+    ///
+    /// # Errors
+    /// As [`Artifact::open`].
+    pub fn open_with(path: &Path, options: &OpenOptions) -> Result<Self, ArtifactError> {
+        let name = path.display().to_string();
+        let opened = read_file(path, options).and_then(|bytes| Ok(read(&bytes, options)?.artifact));
+        opened.map_err(|e| e.of(&name))
+    }
+
+    /// Reads an artifact from bytes, within the default [`OpenOptions`]; `name` is what errors call them.
     ///
     /// # Errors
     /// As [`Artifact::open`].
     pub fn from_bytes(bytes: &[u8], name: &str) -> Result<Self, ArtifactError> {
-        read(bytes).map_err(|e| e.of(name))
+        Self::from_bytes_with(bytes, name, &OpenOptions::default())
+    }
+
+    /// Reads an artifact from bytes, within limits; `name` is what errors call them.
+    ///
+    /// # Errors
+    /// As [`Artifact::open`].
+    pub fn from_bytes_with(bytes: &[u8], name: &str, options: &OpenOptions) -> Result<Self, ArtifactError> {
+        read(bytes, options).map(|opened| opened.artifact).map_err(|e| e.of(name))
     }
 }
 
-fn read(bytes: &[u8]) -> Result<Artifact, ArtifactError> {
-    let (manifest, tensors) = open_header(bytes)?;
+/// An artifact that was read, and what its file said besides.
+pub(crate) struct Opened {
+    pub(crate) artifact: Artifact,
+    pub(crate) schema: u64,
+    pub(crate) has_checksums: bool,
+    /// Bytes of each layer's weight in the file.
+    pub(crate) weight_bytes: Vec<u64>,
+}
+
+/// The bytes of a file, read when its kind, its size and its first bytes are those of an artifact.
+pub(crate) fn read_file(path: &Path, options: &OpenOptions) -> Result<Vec<u8>, ArtifactError> {
+    let (mut file, size) = files::open_regular(path).map_err(ArtifactError::Read)?;
+    let mut start = Vec::new();
+    // One more than the length of the header: the first byte of the header itself.
+    let most = LENGTH_BYTES as u64 + 1;
+    (&mut file).take(most).read_to_end(&mut start).map_err(ArtifactError::Read)?;
+    header::range(&start, size.max(start.len() as u64))?;
+    files::read_rest(file, start, size, options.largest_file_bytes).map_err(ArtifactError::Read)
+}
+
+pub(crate) fn read(bytes: &[u8], options: &OpenOptions) -> Result<Opened, ArtifactError> {
+    let header = header::range(bytes, bytes.len() as u64)?;
+    let (start, data) = bytes.split_at(header.end);
+    let sums = checksum::check_header(start)?;
+    let header = Header::parse(&start[header.start..], data.len())?;
+    // The digits were looked for in the bytes; where JSON sees them otherwise, the key was damaged.
+    if sums.is_some() != header.checksums.is_some() {
+        return Err(ArtifactError::Damaged("the header".into()));
+    }
+    if let Some(sums) = sums {
+        checksum::check_tensors(sums, &header.tensors, data)?;
+    }
+    let manifest = understand(&header.manifest)?;
+    let schema = manifest.schema;
+    if schema >= CHECKED_SCHEMA && sums.is_none() {
+        return Err(ArtifactError::NoChecksums(schema));
+    }
     check_sites(&manifest.outline)?;
     check_labels(&manifest.outline, &manifest.labels)?;
-    let mut tensors = Tensors(tensors);
-    let mut layers = Vec::new();
-    let sites = &manifest.outline.sites;
-    if manifest.layouts.len() != sites.len() {
-        let (found, expected) = (manifest.layouts.len(), sites.len());
-        return Err(ArtifactError::Sites(format!("{found} layouts for {expected} sites")));
+    if schema >= CHECKED_SCHEMA {
+        label::check_readable(&manifest.labels)?;
     }
-    for (site, layout) in sites.iter().zip(&manifest.layouts) {
-        if site.id != layout.site {
-            let (expected, found) = (site.id.to_string(), layout.site.to_string());
-            return Err(ArtifactError::Layer { expected, found });
-        }
-        check_layout(site, layout.scheme)?;
-        let matrix = tensors.take_matrix(site, layout.scheme)?;
-        let bias = tensors.take_vector(&format!("{}.bias", site.id), Dtype::F32, Some(site.shape.outputs))?;
-        let bias = bias.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
-        layers.push(Layer { id: site.id.clone(), matrix, bias });
-    }
-    let blob = tensors.take_vector(VOCABULARY, Dtype::U8, None)?.to_vec();
-    if let Some(name) = tensors.0.keys().next() {
-        return Err(ArtifactError::Unknown(name.clone()));
-    }
-    let encoder = EncoderParts { config: manifest.encoder.config, blob };
-    let artifact = Artifact::new(manifest.outline, layers, manifest.labels, encoder, manifest.provenance)?;
-    artifact.with_threshold(manifest.threshold)
+    let tensors = Tensors::new(header.tensors, data);
+    let weight_bytes = tensors.check_memory(&manifest, options.most_expanded(bytes.len() as u64))?;
+    let threshold = manifest.threshold;
+    let artifact = tensors.unpack(manifest)?.with_threshold(threshold)?;
+    Ok(Opened { artifact, schema, has_checksums: sums.is_some(), weight_bytes })
 }
 
-/// The manifest and the tensors by name, their places checked against the bytes.
-fn open_header(bytes: &[u8]) -> Result<(Manifest, BTreeMap<String, TensorView<'_>>), ArtifactError> {
-    let found = bytes.first_chunk().map_or(0, |n| u64::from_le_bytes(*n));
-    // A claim beyond the end of the file is an error of the format, below; this bounds what is parsed.
-    if found > LARGEST_MANIFEST {
-        return Err(ArtifactError::Header { found, most: LARGEST_MANIFEST });
-    }
-    let (_, header) = SafeTensors::read_metadata(bytes).map_err(ArtifactError::Format)?;
-    let text = header.metadata().as_ref().and_then(|m| m.get(KEY)).ok_or(ArtifactError::NoManifest)?;
-    let Version { schema } = serde_json::from_str(text).map_err(ArtifactError::Manifest)?;
-    if schema != SCHEMA {
+/// Reads a manifest.
+fn understand(text: &str) -> Result<Manifest, ArtifactError> {
+    let odd = |e| ArtifactError::Manifest(message(e));
+    let Version { schema } = serde_json::from_str(text).map_err(odd)?;
+    if !(OLDEST_SCHEMA..=SCHEMA).contains(&schema) {
         return Err(ArtifactError::Schema { found: schema, known: SCHEMA });
     }
-    let manifest = serde_json::from_str(text).map_err(ArtifactError::Manifest)?;
-    let tensors = SafeTensors::deserialize(bytes).map_err(ArtifactError::Format)?;
-    Ok((manifest, tensors.tensors().into_iter().collect()))
+    serde_json::from_str(text).map_err(odd)
 }
 
 /// The schema alone, so that a later manifest is told from a broken one.
@@ -95,25 +120,90 @@ struct Version {
 }
 
 /// The tensors that nothing has taken yet.
-struct Tensors<'a>(BTreeMap<String, TensorView<'a>>);
+struct Tensors<'a>(BTreeMap<String, View<'a>>);
+
+/// A tensor of the file.
+struct View<'a> {
+    dtype: safetensors::Dtype,
+    shape: Vec<usize>,
+    bytes: &'a [u8],
+}
 
 impl<'a> Tensors<'a> {
+    fn new(entries: Vec<Entry>, data: &'a [u8]) -> Self {
+        let view = |entry: Entry| {
+            let Entry { name, dtype, shape, bytes } = entry;
+            (name, View { dtype, shape, bytes: &data[bytes] })
+        };
+        Self(entries.into_iter().map(view).collect())
+    }
+
+    /// Checks the layouts against the sites, and what all weights will take in memory against the limit, before any is
+    /// unpacked. The bytes of each weight in the file.
+    fn check_memory(&self, manifest: &Manifest, most: u64) -> Result<Vec<u64>, ArtifactError> {
+        let sites = &manifest.outline.sites;
+        if manifest.layouts.len() != sites.len() {
+            let (found, expected) = (manifest.layouts.len(), sites.len());
+            return Err(ArtifactError::Sites(format!("{found} layouts for {expected} sites")));
+        }
+        let mut weight_bytes = Vec::new();
+        let mut needed = 0_u64;
+        for (site, layout) in sites.iter().zip(&manifest.layouts) {
+            if site.id != layout.site {
+                let (expected, found) = (site.id.to_string(), shown(layout.site.as_str()).to_string());
+                return Err(ArtifactError::Layer { expected, found });
+            }
+            check_layout(site, layout.scheme)?;
+            layout.scheme.check().map_err(|error| weight_error(&site.id, error))?;
+            let weight = format!("{}.weight.", site.id);
+            let parts = self.0.range(weight.clone()..).take_while(|(name, _)| name.starts_with(&weight));
+            let bytes: usize = parts.map(|(_, view)| view.bytes.len()).sum();
+            let values = self.0.get(&format!("{weight}values")).map_or(0, |view| view.bytes.len());
+            let shape = site.shape;
+            let expanded = layout.scheme.expanded_bytes(shape.inputs, shape.outputs, values);
+            // What is not values stays about as large as it is.
+            let beside = 2 * (bytes - values) as u64;
+            needed = needed.saturating_add(expanded as u64).saturating_add(beside);
+            weight_bytes.push(bytes as u64);
+        }
+        if needed > most {
+            return Err(ArtifactError::Expanded { needed, most });
+        }
+        // Asked for as a whole and given back, so that a system that cannot give it says so here: what is allocated
+        // piece by piece would end the process.
+        let asked = usize::try_from(needed).ok().and_then(|n| Vec::<u8>::new().try_reserve_exact(n).ok());
+        asked.map(|()| weight_bytes).ok_or(ArtifactError::Memory(needed))
+    }
+
+    fn unpack(mut self, manifest: Manifest) -> Result<Artifact, ArtifactError> {
+        let mut layers = Vec::new();
+        for (site, layout) in manifest.outline.sites.iter().zip(&manifest.layouts) {
+            let matrix = self.take_matrix(site, layout.scheme)?;
+            let bias =
+                self.take_vector(&format!("{}.bias", site.id), Dtype::F32, Some(site.shape.outputs))?;
+            let bias = bias.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+            layers.push(Layer { id: site.id.clone(), matrix, bias });
+        }
+        let blob = self.take_vector(VOCABULARY, Dtype::U8, None)?.to_vec();
+        if let Some(name) = self.0.keys().next() {
+            return Err(ArtifactError::Unknown(shown(name).to_string()));
+        }
+        let encoder = EncoderParts { config: manifest.encoder.config, blob };
+        Artifact::assemble(manifest.outline, layers, manifest.labels, encoder, manifest.provenance)
+    }
+
     fn take_matrix(&mut self, site: &Site, scheme: Scheme) -> Result<Matrix, ArtifactError> {
         let mut odd = None;
         let shape = site.shape;
         let matrix = Matrix::from_parts(shape.inputs, shape.outputs, scheme, |part| {
             let name = format!("{}.weight.{part}", site.id);
             let view = self.0.remove(&name)?;
-            let Some(dtype) = dtype(view.dtype()) else {
-                odd = Some(ArtifactError::Tensor {
-                    name,
-                    found: describe(&view),
-                    expected: "of a type that a layout has".into(),
-                });
+            let Some(dtype) = dtype(view.dtype) else {
+                let (found, expected) = (view.describe(), "of a type that a layout has".into());
+                odd = Some(ArtifactError::Tensor { name, found, expected });
                 return None;
             };
-            let bytes = Cow::Borrowed(view.data());
-            Some(Part { name: part, dtype, shape: view.shape().to_vec(), bytes })
+            Some(Part { name: part, dtype, shape: view.shape, bytes: Cow::Borrowed(view.bytes) })
         });
         matrix.map_err(|error| odd.unwrap_or_else(|| weight_error(&site.id, error)))
     }
@@ -125,18 +215,27 @@ impl<'a> Tensors<'a> {
         length: Option<usize>,
     ) -> Result<&'a [u8], ArtifactError> {
         let view = self.0.remove(name).ok_or_else(|| ArtifactError::Missing(name.into()))?;
-        let fits = match (view.shape(), length) {
+        let fits = match (&view.shape[..], length) {
             ([found], Some(expected)) => *found == expected,
             (shape, _) => shape.len() == 1,
         };
-        if fits && dtype(view.dtype()) == Some(expected) {
-            return Ok(view.data());
+        if fits && dtype(view.dtype) == Some(expected) {
+            return Ok(view.bytes);
         }
         let expected = match length {
             Some(length) => format!("{expected} [{length}]"),
             None => format!("{expected} [any]"),
         };
-        Err(ArtifactError::Tensor { name: name.into(), found: describe(&view), expected })
+        Err(ArtifactError::Tensor { name: name.into(), found: view.describe(), expected })
+    }
+}
+
+impl View<'_> {
+    fn describe(&self) -> String {
+        match dtype(self.dtype) {
+            Some(dtype) => format!("{dtype} {:?}", self.shape),
+            None => format!("{:?} {:?}", self.dtype, self.shape),
+        }
     }
 }
 
@@ -157,12 +256,5 @@ fn dtype(dtype: safetensors::Dtype) -> Option<Dtype> {
         safetensors::Dtype::I8 => Some(Dtype::I8),
         safetensors::Dtype::U8 => Some(Dtype::U8),
         _ => None,
-    }
-}
-
-fn describe(view: &TensorView<'_>) -> String {
-    match dtype(view.dtype()) {
-        Some(dtype) => format!("{dtype} {:?}", view.shape()),
-        None => format!("{:?} {:?}", view.dtype(), view.shape()),
     }
 }

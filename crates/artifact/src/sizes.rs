@@ -33,33 +33,26 @@ pub struct Unshrunk {
     pub why: String,
 }
 
-impl Sizes {
-    /// Measures a file that is given as bytes; `name` is what errors call it.
-    ///
-    /// # Errors
-    /// [`ArtifactError`] when the bytes are not an artifact.
-    pub fn measure(bytes: &[u8], name: &str) -> Result<Self, ArtifactError> {
-        let artifact = Artifact::from_bytes(bytes, name)?;
-        Ok(artifact.count(bytes.len() as u64))
-    }
-}
-
 impl Artifact {
     /// The sizes of the file that [`write`](Artifact::write) makes.
     ///
     /// # Errors
     /// As [`to_bytes`](Artifact::to_bytes).
     pub fn sizes(&self) -> Result<Sizes, ArtifactError> {
-        Ok(self.count(self.to_bytes()?.len() as u64))
+        let weight_bytes: Vec<u64> = self.layers.iter().map(|l| l.matrix.bytes() as u64).collect();
+        Ok(Sizes::of(self, self.to_bytes()?.len() as u64, &weight_bytes))
     }
+}
 
-    fn count(&self, file_bytes: u64) -> Sizes {
-        let weight_bytes = self.layers.iter().map(|l| l.matrix.bytes() as u64).sum();
-        let bias_bytes = self.layers.iter().map(|l| 4 * l.bias.len() as u64).sum();
-        let vocabulary_bytes = self.encoder.blob.len() as u64;
+impl Sizes {
+    /// The sizes of an artifact's file; `weights` are the bytes of each layer's weight in it.
+    pub(crate) fn of(artifact: &Artifact, file_bytes: u64, weights: &[u64]) -> Self {
+        let weight_bytes = weights.iter().sum::<u64>();
+        let bias_bytes = artifact.layers.iter().map(|l| 4 * l.bias.len() as u64).sum::<u64>();
+        let vocabulary_bytes = artifact.encoder.blob.len() as u64;
         let manifest_bytes = file_bytes - weight_bytes - bias_bytes - vocabulary_bytes;
         let entry = |what: &str, bytes, why: &str| Unshrunk { what: what.into(), bytes, why: why.into() };
-        let mut unshrunk = self.unshrunk_weights();
+        let mut unshrunk = unshrunk_weights(artifact, weights);
         unshrunk.push(entry("biases", bias_bytes, "biases stay 32-bit floats"));
         if vocabulary_bytes > 0 {
             unshrunk.push(entry(
@@ -75,34 +68,34 @@ impl Artifact {
         ));
         Sizes { file_bytes, weight_bytes, bias_bytes, vocabulary_bytes, manifest_bytes, unshrunk }
     }
+}
 
-    /// Weights that take at least as many bytes as 32-bit floats would.
-    fn unshrunk_weights(&self) -> Vec<Unshrunk> {
-        let all: usize = self.outline.sites.iter().map(|s| s.shape.weights()).sum();
-        let mut unshrunk = Vec::new();
-        for (site, layer) in self.outline.sites.iter().zip(&self.layers) {
-            let (bytes, weights) = (layer.matrix.bytes(), site.shape.weights());
-            if bytes < 4 * weights {
-                continue;
-            }
-            let scheme = layer.matrix.scheme();
-            let why = match (site.form, scheme.values, scheme.index) {
-                (Form::Dense, ..) => {
-                    let share = 100.0 * weights as f64 / all as f64;
-                    format!("left dense: 32-bit floats, {share:.2} % of all weights")
-                }
-                (Form::Masked, ..) => {
-                    "too many entries are kept: an index would take more than the zeros do".into()
-                }
-                (_, Values::Int(Int { grid: Grid::Int32, .. }), Index::Full) => {
-                    "32-bit integers are as wide as the floats they replace, and have scales besides".into()
-                }
-                (_, Values::Int(_), _) => "too few entries for the scales and the index to pay off".into(),
-                (_, _, Index::Full) => "32-bit floats, all stored".into(),
-                _ => format!("{} entries kept: the index takes more than the zeros do", layer.matrix.kept()),
-            };
-            unshrunk.push(Unshrunk { what: format!("{}.weight", site.id), bytes: bytes as u64, why });
+/// Weights that take at least as many bytes as 32-bit floats would.
+fn unshrunk_weights(artifact: &Artifact, weight_bytes: &[u64]) -> Vec<Unshrunk> {
+    let all: usize = artifact.outline.sites.iter().map(|s| s.shape.weights()).sum();
+    let mut unshrunk = Vec::new();
+    for ((site, layer), &bytes) in artifact.outline.sites.iter().zip(&artifact.layers).zip(weight_bytes) {
+        let weights = site.shape.weights();
+        if bytes < 4 * weights as u64 {
+            continue;
         }
-        unshrunk
+        let scheme = layer.matrix.scheme();
+        let why = match (site.form, scheme.values, scheme.index) {
+            (Form::Dense, ..) => {
+                let share = 100.0 * weights as f64 / all as f64;
+                format!("left dense: 32-bit floats, {share:.2} % of all weights")
+            }
+            (Form::Masked, ..) => {
+                "too many entries are kept: an index would take more than the zeros do".into()
+            }
+            (_, Values::Int(Int { grid: Grid::Int32, .. }), Index::Full) => {
+                "32-bit integers are as wide as the floats they replace, and have scales besides".into()
+            }
+            (_, Values::Int(_), _) => "too few entries for the scales and the index to pay off".into(),
+            (_, _, Index::Full) => "32-bit floats, all stored".into(),
+            _ => format!("{} entries kept: the index takes more than the zeros do", layer.matrix.kept()),
+        };
+        unshrunk.push(Unshrunk { what: format!("{}.weight", site.id), bytes, why });
     }
+    unshrunk
 }

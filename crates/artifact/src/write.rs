@@ -1,16 +1,18 @@
 //! Artifacts as bytes and files.
 
-use crate::manifest::{EncoderEntry, KEY, Layout, Manifest, SCHEMA};
-use crate::read::LARGEST_MANIFEST;
-use crate::{Artifact, ArtifactError};
+use crate::manifest::{CHECKSUMS, EncoderEntry, KEY, LARGEST_MANIFEST, Layout, Manifest, SCHEMA, VOCABULARY};
+use crate::{Artifact, ArtifactError, checksum};
 use nlpress_core::files;
+use nlpress_core::shown::message;
 use nlpress_packed::{Dtype, Part};
+use safetensors::tensor::TensorInfo;
+use serde::ser::{Serialize, SerializeMap, Serializer};
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::path::Path;
 
-/// The tensor that holds the encoder's vocabulary.
-pub(crate) const VOCABULARY: &str = "encoder.vocabulary";
+/// Headers are filled up with spaces to a multiple of so many bytes, so that numbers are aligned as `safetensors` has it.
+const ALIGNMENT: usize = 8;
 
 impl Artifact {
     /// The file, in bytes; the same artifact always has the same.
@@ -18,23 +20,32 @@ impl Artifact {
     /// # Errors
     /// [`ArtifactError::Header`] for a manifest that would be too large to be read back.
     pub fn to_bytes(&self) -> Result<Vec<u8>, ArtifactError> {
-        let manifest = serde_json::to_string(&self.manifest()).map_err(ArtifactError::Manifest)?;
-        let metadata = HashMap::from([(KEY.to_owned(), manifest)]);
-        let mut tensors = Vec::new();
-        for layer in &self.layers {
-            for part in layer.matrix.parts() {
-                tensors.push((format!("{}.weight.{}", layer.id, part.name), Tensor(part)));
-            }
-            let bias: Vec<u8> = layer.bias.iter().flat_map(|b| b.to_le_bytes()).collect();
-            tensors.push((format!("{}.bias", layer.id), tensor(Dtype::F32, layer.bias.len(), bias.into())));
+        let json = |e: serde_json::Error| ArtifactError::Manifest(message(e));
+        let manifest = serde_json::to_string(&self.manifest()).map_err(json)?;
+        let tensors = self.tensors();
+        let digits = checksum::blank(tensors.len());
+        let mut header = HeaderText {
+            metadata: BTreeMap::from([(KEY, manifest.as_str()), (CHECKSUMS, digits.as_str())]),
+            tensors: Vec::new(),
+        };
+        let mut end = 0;
+        for (name, dtype, part) in &tensors {
+            let start = end;
+            end += part.bytes.len();
+            let info = TensorInfo { dtype: *dtype, shape: part.shape.clone(), data_offsets: (start, end) };
+            header.tensors.push((name, info));
         }
-        let blob = &self.encoder.blob;
-        tensors.push((VOCABULARY.to_owned(), tensor(Dtype::U8, blob.len(), blob.into())));
-        let bytes = safetensors::serialize(tensors, Some(metadata)).map_err(ArtifactError::Format)?;
-        let header = bytes.first_chunk().map_or(0, |n| u64::from_le_bytes(*n));
-        if header > LARGEST_MANIFEST {
-            return Err(ArtifactError::Header { found: header, most: LARGEST_MANIFEST });
+        let mut header = serde_json::to_vec(&header).map_err(json)?;
+        header.resize(header.len().next_multiple_of(ALIGNMENT), b' ');
+        if header.len() as u64 > LARGEST_MANIFEST {
+            return Err(ArtifactError::Header { found: header.len() as u64, most: LARGEST_MANIFEST });
         }
+        let mut bytes = Vec::with_capacity(8 + header.len() + end);
+        bytes.extend_from_slice(&(header.len() as u64).to_le_bytes());
+        bytes.append(&mut header);
+        let start = bytes.len();
+        tensors.iter().for_each(|(.., part)| bytes.extend_from_slice(&part.bytes));
+        checksum::fill_in(&mut bytes, start, tensors.iter().map(|(.., part)| part.bytes.len()));
         Ok(bytes)
     }
 
@@ -70,36 +81,52 @@ impl Artifact {
             provenance: self.provenance.clone(),
         }
     }
-}
 
-struct Tensor<'a>(Part<'a>);
-
-fn tensor(dtype: Dtype, length: usize, bytes: Cow<'_, [u8]>) -> Tensor<'_> {
-    Tensor(Part { name: "", dtype, shape: vec![length], bytes })
-}
-
-impl safetensors::View for Tensor<'_> {
-    fn dtype(&self) -> safetensors::Dtype {
-        match self.0.dtype {
-            Dtype::F32 => safetensors::Dtype::F32,
-            Dtype::F16 => safetensors::Dtype::F16,
-            Dtype::Bf16 => safetensors::Dtype::BF16,
-            Dtype::I32 => safetensors::Dtype::I32,
-            Dtype::I16 => safetensors::Dtype::I16,
-            Dtype::I8 => safetensors::Dtype::I8,
-            Dtype::U8 => safetensors::Dtype::U8,
+    /// All tensors in the order of the file: by type, the widest first, so that all are aligned, then by name.
+    fn tensors(&self) -> Vec<(String, safetensors::Dtype, Part<'_>)> {
+        let vector = |dtype, length, bytes| Part { name: "", dtype, shape: vec![length], bytes };
+        let mut tensors = Vec::new();
+        for layer in &self.layers {
+            for part in layer.matrix.parts() {
+                tensors.push((format!("{}.weight.{}", layer.id, part.name), dtype(part.dtype), part));
+            }
+            let bias: Vec<u8> = layer.bias.iter().flat_map(|b| b.to_le_bytes()).collect();
+            let part = vector(Dtype::F32, layer.bias.len(), bias.into());
+            tensors.push((format!("{}.bias", layer.id), dtype(part.dtype), part));
         }
+        let blob = &self.encoder.blob;
+        let part = vector(Dtype::U8, blob.len(), Cow::Borrowed(&blob[..]));
+        tensors.push((VOCABULARY.to_owned(), dtype(part.dtype), part));
+        tensors.sort_by(|(a, wide, _), (b, narrow, _)| narrow.cmp(wide).then_with(|| a.cmp(b)));
+        tensors
     }
+}
 
-    fn shape(&self) -> &[usize] {
-        &self.0.shape
+/// A header as it is written: keys of the metadata in byte order, tensors in the order of their bytes.
+struct HeaderText<'a> {
+    metadata: BTreeMap<&'a str, &'a str>,
+    tensors: Vec<(&'a str, TensorInfo)>,
+}
+
+impl Serialize for HeaderText<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(1 + self.tensors.len()))?;
+        map.serialize_entry("__metadata__", &self.metadata)?;
+        for (name, info) in &self.tensors {
+            map.serialize_entry(name, info)?;
+        }
+        map.end()
     }
+}
 
-    fn data(&self) -> Cow<'_, [u8]> {
-        Cow::Borrowed(&self.0.bytes)
-    }
-
-    fn data_len(&self) -> usize {
-        self.0.bytes.len()
+fn dtype(dtype: Dtype) -> safetensors::Dtype {
+    match dtype {
+        Dtype::F32 => safetensors::Dtype::F32,
+        Dtype::F16 => safetensors::Dtype::F16,
+        Dtype::Bf16 => safetensors::Dtype::BF16,
+        Dtype::I32 => safetensors::Dtype::I32,
+        Dtype::I16 => safetensors::Dtype::I16,
+        Dtype::I8 => safetensors::Dtype::I8,
+        Dtype::U8 => safetensors::Dtype::U8,
     }
 }

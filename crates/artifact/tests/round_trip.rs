@@ -5,7 +5,7 @@
 mod common;
 
 use common::{artifact, assemble, fault, forms, parts};
-use nlpress_artifact::{Artifact, ArtifactError, Sizes};
+use nlpress_artifact::{Artifact, ArtifactError, Inspection, OpenOptions};
 use nlpress_outline::{Form, SiteId};
 use nlpress_packed::{Grid, Index, Matrix, Per, Scheme, Values};
 
@@ -22,7 +22,7 @@ fn every_form_survives_the_file() {
             assert_eq!(read.to_bytes().unwrap(), bytes, "{form}");
             assert_eq!(read.outline.sites[0].form, form);
 
-            let sizes = Sizes::measure(&bytes, "memory").unwrap();
+            let sizes = Inspection::from_bytes(&bytes, "memory", &OpenOptions::default()).unwrap().sizes;
             assert_eq!(sizes, written.sizes().unwrap());
             let weights: usize = written.layers.iter().map(|l| l.matrix.bytes()).sum();
             assert_eq!(sizes.weight_bytes, weights as u64);

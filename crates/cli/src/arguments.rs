@@ -34,7 +34,7 @@ pub(crate) enum Command {
     Predict(Predict),
     /// Scores an artifact on labelled text.
     Eval(Eval),
-    /// Measures latency and throughput of artifacts, side by side.
+    /// Measures latency and throughput of artifacts on texts, side by side.
     Bench(Bench),
     /// Shows what is in an artifact: network, layouts, sizes, origin.
     Inspect(Inspect),
@@ -43,6 +43,8 @@ pub(crate) enum Command {
     Model(ModelCommand),
     /// Lists the techniques that a recipe can use, or explains one.
     Techniques(Techniques),
+    /// Writes a commented recipe that fits a file of labelled text, to start from.
+    NewRecipe(NewRecipe),
     /// Prints a script that completes the command's words in a shell.
     Completions(Completions),
     /// Prints the manual page, or writes one page a command into a folder.
@@ -399,9 +401,10 @@ pub(crate) struct Bench {
     pub(crate) artifacts: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) labelled: Labelled,
-    /// Rounds in which the artifacts take turns, 5 or more.
-    #[arg(long, default_value_t = 15, value_name = "N")]
-    pub(crate) rounds: usize,
+    /// Rounds in which the artifacts take turns, 5 to 10000; when not given, as many as fit into 5 seconds for each
+    /// kind of call, and at most 150.
+    #[arg(long, value_name = "N")]
+    pub(crate) rounds: Option<usize>,
     /// Threads for the throughput, beside one.
     #[arg(long, value_name = "N", value_parser = threads)]
     pub(crate) threads: Option<usize>,
@@ -440,6 +443,37 @@ pub(crate) struct Techniques {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct NewRecipe {
+    /// A file of labelled text, as `train` reads it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) data: PathBuf,
+    /// Where to write the recipe; a file that is there is left alone.
+    #[arg(long, default_value = "recipe.toml", value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    /// Column of the text: a name, or a number from 0; guessed when not given.
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) text_column: Option<String>,
+    /// Column of the label: a name, or a number from 0; guessed when not given.
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) label_column: Option<String>,
+    /// How the file is written, when its name does not tell: csv, tsv, jsonl, json, fasttext or parquet.
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) format: Option<Format>,
+    /// Encoding of the file; UTF-8, or what the byte order mark says, when not given.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) encoding: Option<TextEncoding>,
+    /// The CSV or TSV file has no header line.
+    #[arg(long)]
+    pub(crate) no_header: bool,
+    /// Character between fields; guessed for CSV when not given.
+    #[arg(long, value_name = "CHAR", value_parser = delimiter)]
+    pub(crate) delimiter: Option<char>,
+    /// Leave out up to this many rows that cannot be used.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(crate) skip_bad_rows: u64,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Completions {
     /// The shell.
     pub(crate) shell: clap_complete::Shell,
@@ -464,7 +498,10 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 
 /// A number from 0 to 1.
 fn share(text: &str) -> Result<f32, String> {
-    text.parse().ok().filter(|x| (0.0..=1.0).contains(x)).ok_or_else(|| "it must be a number from 0 to 1".into())
+    text.parse()
+        .ok()
+        .filter(|x| (0.0..=1.0).contains(x))
+        .ok_or_else(|| "it must be a number from 0 to 1".into())
 }
 
 /// A number that JSON can carry.

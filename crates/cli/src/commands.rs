@@ -4,6 +4,7 @@ pub(crate) mod bench;
 pub(crate) mod eval;
 pub(crate) mod generated;
 pub(crate) mod inspect;
+pub(crate) mod new_recipe;
 pub(crate) mod plan;
 pub(crate) mod predict;
 pub(crate) mod run;

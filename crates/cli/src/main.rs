@@ -18,6 +18,10 @@ use std::process::ExitCode;
 
 use arguments::{Arguments, Command, ModelCommand};
 
+/// Large buffers begin at cache lines, so that a training takes the same time wherever the heap puts them.
+#[global_allocator]
+static HEAP: nlpress::packed::heap::CacheLines = nlpress::packed::heap::CacheLines;
+
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
@@ -37,6 +41,7 @@ fn main() -> ExitCode {
         Command::Inspect(inspect) => commands::inspect::inspect(inspect),
         Command::Model(ModelCommand::Summary(summary)) => commands::inspect::summary(summary),
         Command::Techniques(techniques) => commands::techniques::techniques(techniques),
+        Command::NewRecipe(new) => commands::new_recipe::new_recipe(&new),
         Command::Completions(completions) => commands::generated::completions(&completions),
         Command::Man(man) => commands::generated::man(&man),
         Command::Rss(rss) => commands::bench::rss(rss),

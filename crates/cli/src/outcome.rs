@@ -63,7 +63,9 @@ pub(crate) fn of_file(path: &Path, error: io::Error) -> anyhow::Error {
 /// An error of a run, sorted into refused, stopped and failed.
 pub(crate) fn of_run(error: RunError) -> anyhow::Error {
     match error {
-        RunError::Stopped(_) => Halted("what was written is whole, and --resume goes on from it".into()).into(),
+        RunError::Stopped(_) => {
+            Halted("what was written is whole, and --resume goes on from it".into()).into()
+        }
         RunError::Recipe(_)
         | RunError::Data(_)
         | RunError::Ship(_)
@@ -82,8 +84,12 @@ pub(crate) fn of_training(error: TrainError, checkpoint: Option<&Path>) -> anyho
             Some(path) if path.exists() => {
                 format!("no artifact was written; --resume goes on from {}", path.display())
             }
-            Some(path) => format!("nothing was written: no epoch had ended, so {} is not there", path.display()),
-            None => "nothing was written: with --checkpoint FILE, --resume can go on from the last epoch".into(),
+            Some(path) => {
+                format!("nothing was written: no epoch had ended, so {} is not there", path.display())
+            }
+            None => {
+                "nothing was written: with --checkpoint FILE, --resume can go on from the last epoch".into()
+            }
         })
         .into(),
         TrainError::Checkpoint(..) | TrainError::Write(..) | TrainError::Config(_) => sort(error),
@@ -104,7 +110,8 @@ pub(crate) fn exit_code(done: anyhow::Result<()>) -> ExitCode {
         tell!("stopped on request");
         return ExitCode::from(130);
     }
-    if error.chain().any(|e| e.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == ErrorKind::BrokenPipe)) {
+    if error.chain().any(|e| e.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == ErrorKind::BrokenPipe))
+    {
         return ExitCode::SUCCESS; // whoever reads standard output has read enough
     }
     tell!("error: {}", told(&error));

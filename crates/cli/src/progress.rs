@@ -15,7 +15,8 @@ use crate::signals;
 #[derive(Debug)]
 pub(crate) struct Progress {
     bar: Option<ProgressBar>,
-    events: Option<Mutex<File>>,
+    /// Until it cannot be written any more.
+    events: Mutex<Option<File>>,
     /// Set by a signal.
     stop: Arc<AtomicBool>,
 }
@@ -27,7 +28,7 @@ impl Progress {
             None => None,
             Some(path) => {
                 let file = File::options().create(true).append(true).open(path);
-                Some(Mutex::new(file.map_err(|e| of_file(path, e))?))
+                Some(file.map_err(|e| of_file(path, e))?)
             }
         };
         let stop = Arc::new(AtomicBool::new(false));
@@ -38,7 +39,7 @@ impl Progress {
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
             bar
         });
-        Ok(Self { bar, events, stop })
+        Ok(Self { bar, events: Mutex::new(events), stop })
     }
 
     fn show(&self, event: &Event) {
@@ -79,11 +80,12 @@ impl Sink for Progress {
     fn push(&self, event: &Event) -> Flow {
         tracing::debug!(?event);
         self.show(event);
-        if let (Some(file), Ok(line)) = (&self.events, serde_json::to_string(event))
-            && let Ok(mut file) = file.lock()
-            && let Err(error) = writeln!(file, "{line}")
+        if let Ok(mut events) = self.events.lock()
+            && let (Some(file), Ok(line)) = (events.as_mut(), serde_json::to_string(event))
+            && let Err(error) = file.write_all(format!("{line}\n").as_bytes())
         {
-            tracing::warn!("the event log could not be written: {error}");
+            tell!("note: the event log ends here, for it cannot be written any more: {error}");
+            *events = None;
         }
         if self.stop.load(Ordering::Relaxed) { Flow::Stop } else { Flow::Continue }
     }

@@ -6,6 +6,7 @@
 //! - [`select`]: glob selectors over site names.
 //! - [`seed`]: named, independent streams of random numbers, so that results do not depend on scheduling.
 //! - [`fraction`]: a number proven to lie in `[0, 1]`.
+//! - [`bounded`]: lists and maps from files that are refused when they are too long.
 //! - [`files`]: files written beside and renamed, read within a limit, told apart before a command works; their hashes.
 //! - [`shown`]: text from files as it may be shown.
 //!
@@ -13,6 +14,7 @@
 //! backend feature is on; the runtime that serves artifacts uses it with none.
 
 pub mod backend;
+pub mod bounded;
 pub mod event;
 pub mod files;
 pub mod fraction;

@@ -2,8 +2,8 @@
 
 #![allow(clippy::unwrap_used)] // clippy.toml allows it in test functions, but not in the functions they share
 
-use nlpress_core::event::Quiet;
 use nlpress_core::Seed;
+use nlpress_core::event::Quiet;
 use nlpress_distill::{KINDS, outputs, student, validation};
 use nlpress_model::dataset::accuracy;
 use nlpress_model::{Dataset, Model, Network, SiteId, Weight};

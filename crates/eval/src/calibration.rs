@@ -50,9 +50,8 @@ impl Calibration {
             *documents += 1;
             *right += f64::from(u8::from(predicted == label));
             *sum += score;
-            let distance = |(class, p): (usize, &f64)| {
-                (p - f64::from(u8::from(class == label as usize))).powi(2)
-            };
+            let distance =
+                |(class, p): (usize, &f64)| (p - f64::from(u8::from(class == label as usize))).powi(2);
             brier += scores.iter().enumerate().map(distance).sum::<f64>();
         }
         let n = labels.len() as f64;

@@ -90,9 +90,8 @@ impl Confusion {
     /// The most frequent mistakes, at most `most`; equally frequent ones by label, then by prediction.
     pub fn mistakes(&self, most: usize) -> Vec<Mistake> {
         let wrong = self.pairs.iter().filter(|((label, predicted), _)| label != predicted);
-        let mut all: Vec<Mistake> = wrong
-            .map(|(&(label, predicted), &documents)| Mistake { label, predicted, documents })
-            .collect();
+        let mut all: Vec<Mistake> =
+            wrong.map(|(&(label, predicted), &documents)| Mistake { label, predicted, documents }).collect();
         all.sort_by_key(|m| (std::cmp::Reverse(m.documents), m.label, m.predicted));
         all.truncate(most);
         all
@@ -132,7 +131,10 @@ mod tests {
         assert_eq!((c.class(1).precision, c.class(1).f1), (Some(0.5), Some(0.5)));
         assert_eq!((c.class(2).precision, c.class(2).recall, c.class(2).f1), (None, Some(0.0), Some(0.0)));
         assert_eq!((c.class(3).recall, c.class(3).f1), (None, Some(0.0)));
-        assert_eq!(c.class(9), ClassScore { precision: None, recall: None, f1: None, support: 0, predicted: 0 });
+        assert_eq!(
+            c.class(9),
+            ClassScore { precision: None, recall: None, f1: None, support: 0, predicted: 0 }
+        );
         let mean = (0..4).filter_map(|k| c.class(k).f1).sum::<f64>() / 4.0;
         assert!((mean - macro_f1(&predictions, &labels).unwrap()).abs() < 1e-12);
         assert_eq!(c.last_class(), 3);

@@ -47,8 +47,21 @@ pub enum EvalError {
         /// The bound.
         least: usize,
     },
+    /// A setting is above its bound.
+    #[error("{name} is {value}, must be at most {most}")]
+    TooMany {
+        /// The setting.
+        name: &'static str,
+        /// Its value.
+        value: usize,
+        /// The bound.
+        most: usize,
+    },
+    /// Whoever watched a measurement ended it.
+    #[error("the measurement was stopped")]
+    Stopped,
     /// A call that was timed failed, so its time says nothing.
-    #[error("{subject}: call {call} failed")]
+    #[error("{subject}: call {call} failed: {source}")]
     Call {
         /// The subject's name.
         subject: String,

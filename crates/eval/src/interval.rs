@@ -1,20 +1,27 @@
-//! 95 % intervals over documents, by the percentile bootstrap (Efron, 1979).
+//! 95 % intervals over documents.
 //!
-//! What is resampled is documents, because the question is how far a number would move on other texts of the
-//! same kind. Seeds are averaged first: an interval is about the mean over the seeds that ran, and it does not
-//! tell how much a seed that did not run would differ.
+//! The question is how far a number would move on other texts of the same kind. Seeds are averaged first: an
+//! interval is about the mean over the seeds that ran, and it does not tell how much a seed that did not run would
+//! differ.
+//!
+//! Shares and differences of shares have intervals that stay honest with few documents, where a bootstrap
+//! collapses: if no document was wrong, no resample has a wrong one. Some documents that were not seen are added:
+//! two right and two wrong ones to a share (Agresti and Coull, 1998), one gained and one lost to a difference
+//! (Bonett and Price, 2012); the interval is Student's on what that gives. Macro-F1 and the negative
+//! log-likelihood have intervals by the percentile bootstrap (Efron, 1979).
 
 use crate::error::{EvalError, check_length};
 use crate::quality::{Classes, Scores, macro_f1, matches, mean};
 use nlpress_core::Seed;
 use serde::{Deserialize, Serialize};
+use statrs::distribution::{ContinuousCDF, StudentsT};
 
-/// A mean and the interval that holds it in 95 of 100 resamples of the documents.
+/// A mean and its 95 % interval over documents.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Estimate {
     /// The value on the documents as they are.
     pub mean: f64,
-    /// The 2.5 % and the 97.5 % quantile of the value on resampled documents.
+    /// Where it lies on other documents of the same kind, in 95 of 100 sets of them.
     pub ci95: [f64; 2],
 }
 
@@ -67,12 +74,53 @@ impl Quality {
             .map(|(run, other)| matches(&run.predictions, other))
             .collect::<Result<Vec<_>, _>>()?;
         Ok(Self {
-            accuracy: bootstrap.mean(&correct)?,
+            accuracy: share(&correct)?,
             macro_f1: bootstrap.macro_f1(&predictions, labels)?,
             nll: bootstrap.mean(&nll)?,
-            agreement: bootstrap.mean(&agree)?,
+            agreement: share(&agree)?,
         })
     }
+}
+
+/// The mean over seeds and documents of a number from 0 to 1 per document: `per_seed[s][document]`.
+///
+/// # Errors
+/// No seeds, no documents, seeds with different numbers of documents, a value that is not finite.
+pub fn share<V: AsRef<[f64]>>(per_seed: &[V]) -> Result<Estimate, EvalError> {
+    Ok(with_unseen(&average(per_seed)?, &[1.0, 1.0, 0.0, 0.0], [0.0, 1.0]))
+}
+
+/// The mean of `variant` minus the mean of `parent`, both numbers from 0 to 1 per document, paired by document.
+/// The numbers of seeds may differ.
+///
+/// # Errors
+/// As for [`share`], and when the two have different numbers of documents.
+pub fn difference<V: AsRef<[f64]>, P: AsRef<[f64]>>(
+    variant: &[V],
+    parent: &[P],
+) -> Result<Estimate, EvalError> {
+    let (mut difference, parent) = (average(variant)?, average(parent)?);
+    check_length("documents", parent.len(), difference.len())?;
+    difference.iter_mut().zip(&parent).for_each(|(d, p)| *d -= p);
+    Ok(with_unseen(&difference, &[1.0, -1.0], [-1.0, 1.0]))
+}
+
+/// Student's interval of the values and of some that were not seen, within bounds.
+fn with_unseen(values: &[f64], unseen: &[f64], bounds: [f64; 2]) -> Estimate {
+    let all = || values.iter().chain(unseen);
+    let count = (values.len() + unseen.len()) as f64;
+    let middle = all().sum::<f64>() / count;
+    let variance = all().map(|x| (x - middle).powi(2)).sum::<f64>() / count;
+    let half = student(0.975, count - 1.0) * (variance / count).sqrt();
+    let mean = mean(values);
+    let low = (middle - half).clamp(bounds[0], bounds[1]).min(mean);
+    Estimate { mean, ci95: [low, (middle + half).clamp(bounds[0], bounds[1]).max(mean)] }
+}
+
+/// The quantile of Student's distribution with so many degrees of freedom, at least 1.
+pub(crate) fn student(quantile: f64, freedom: f64) -> f64 {
+    let t = StudentsT::new(0.0, 1.0, freedom.max(1.0)).expect("scale and freedom are positive");
+    t.inverse_cdf(quantile)
 }
 
 /// Draws resamples of documents. Resample `r` is the same for every statistic and every variant of a run.
@@ -106,21 +154,6 @@ impl Bootstrap {
     /// No seeds, no documents, seeds with different numbers of documents, a value that is not finite.
     pub fn mean<V: AsRef<[f64]>>(&self, per_seed: &[V]) -> Result<Estimate, EvalError> {
         Ok(self.estimate(&average(per_seed)?))
-    }
-
-    /// The mean of `variant` minus the mean of `parent`, paired by document. The numbers of seeds may differ.
-    ///
-    /// # Errors
-    /// As for [`Bootstrap::mean`], and when the two have different numbers of documents.
-    pub fn difference<V: AsRef<[f64]>, P: AsRef<[f64]>>(
-        &self,
-        variant: &[V],
-        parent: &[P],
-    ) -> Result<Estimate, EvalError> {
-        let (mut difference, parent) = (average(variant)?, average(parent)?);
-        check_length("documents", parent.len(), difference.len())?;
-        difference.iter_mut().zip(&parent).for_each(|(d, p)| *d -= p);
-        Ok(self.estimate(&difference))
     }
 
     /// The mean over seeds of the macro-F1 of `predictions[s][document]`.
@@ -219,11 +252,13 @@ mod tests {
 
     #[test]
     fn the_interval_of_a_share_is_as_wide_as_theory_says() {
-        let e = Bootstrap::new(Seed(7)).mean(&[wrong_every(5, 2000)]).unwrap();
-        assert_eq!(e.mean, 0.8);
         let half = 1.96 * (0.8_f64 * 0.2 / 2000.0).sqrt();
-        assert!((e.ci95[0] - (0.8 - half)).abs() < 0.003, "{e:?}");
-        assert!((e.ci95[1] - (0.8 + half)).abs() < 0.003, "{e:?}");
+        let values = [wrong_every(5, 2000)];
+        for e in [share(&values).unwrap(), Bootstrap::new(Seed(7)).mean(&values).unwrap()] {
+            assert_eq!(e.mean, 0.8);
+            assert!((e.ci95[0] - (0.8 - half)).abs() < 0.003, "{e:?}");
+            assert!((e.ci95[1] - (0.8 + half)).abs() < 0.003, "{e:?}");
+        }
     }
 
     #[test]
@@ -239,12 +274,84 @@ mod tests {
         let parent = wrong_every(4, 1000);
         let mut variant = parent.clone();
         (1..13).for_each(|i| variant[4 * i + 1] = 0.0);
-        let b = Bootstrap::new(Seed(1));
-        let (p, v) = (b.mean(&[&parent]).unwrap(), b.mean(&[&variant]).unwrap());
+        let (p, v) = (share(&[&parent]).unwrap(), share(&[&variant]).unwrap());
         assert!(v.ci95[1] > p.ci95[0], "the plain intervals overlap");
-        let d = b.difference(&[&variant], &[&parent, &parent]).unwrap();
+        let d = difference(&[&variant], &[&parent, &parent]).unwrap();
         assert!((d.mean + 0.012).abs() < 1e-12 && d.excludes_zero() && d.ci95[1] < 0.0, "{d:?}");
-        assert!(!b.difference(&[&parent], &[&parent]).unwrap().excludes_zero());
+        assert!(!difference(&[&parent], &[&parent]).unwrap().excludes_zero());
+    }
+
+    #[test]
+    fn few_documents_tell_little() {
+        // All 16 right, and no document decided otherwise: what a bootstrap takes for certain.
+        let right = vec![1.0; 16];
+        let e = share(&[&right]).unwrap();
+        assert!(e.mean == 1.0 && e.ci95[0] > 0.7 && e.ci95[0] < 0.82 && e.ci95[1] == 1.0, "{e:?}");
+        let d = difference(&[&right], &[&right]).unwrap();
+        assert!(d.mean == 0.0 && d.ci95[1] > 0.1 && d.ci95[0] < -0.1, "{d:?}");
+        // Three of 16 lost: McNemar's exact test gives 0.25.
+        let mut worse = right.clone();
+        worse[..3].fill(0.0);
+        assert!(!difference(&[&worse], &[&right]).unwrap().excludes_zero());
+        worse[..8].fill(0.0);
+        assert!(difference(&[&worse], &[&right]).unwrap().excludes_zero());
+        // With 2000 that all agree, the two are alike within a fifth of a point.
+        let many = vec![1.0; 2000];
+        let d = difference(&[&many], &[&many]).unwrap();
+        assert!(d.ci95[1] < 0.002 && d.ci95[1] > 0.001, "{d:?}");
+        let one = share(&[vec![0.0]]).unwrap();
+        assert!(one.ci95[0] == 0.0 && one.ci95[1] > 0.9, "{one:?}");
+    }
+
+    /// Draws sets of documents on which two equal variants are each right where the other is not in `apart` of
+    /// all cases, and counts the sets that say that they differ.
+    fn wrongly_told_apart(documents: usize, apart: f32, seeds: usize) -> usize {
+        (0..2000)
+            .filter(|set| {
+                let mut rng = Seed(*set).derive("coverage").stream(0);
+                let mut draw = || {
+                    let one = |u: f32| f64::from(u8::from(u < 0.9));
+                    (0..documents)
+                        .map(|_| {
+                            let (u, v) = (rng.uniform(), rng.uniform());
+                            if v < apart {
+                                (one(rng.uniform()), one(rng.uniform()))
+                            } else {
+                                (one(u), one(u))
+                            }
+                        })
+                        .unzip::<f64, f64, Vec<_>, Vec<_>>()
+                };
+                let (a, b): (Vec<_>, Vec<_>) = (0..seeds).map(|_| draw()).unzip();
+                difference(&a, &b).unwrap().excludes_zero()
+            })
+            .count()
+    }
+
+    #[test]
+    fn equal_variants_are_told_apart_in_at_most_one_set_in_twenty() {
+        for documents in [16, 60, 203] {
+            for apart in [0.05, 0.3, 1.0] {
+                for seeds in [1, 3] {
+                    let wrong = wrongly_told_apart(documents, apart, seeds);
+                    assert!(wrong <= 115, "{wrong} of 2000: {documents} documents, {apart}, {seeds} seeds");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn students_quantiles_are_those_of_the_tables() {
+        for (freedom, quantile, expected) in [
+            (1.0, 0.975, 12.7062),
+            (4.0, 0.975, 2.7764),
+            (4.0, 0.9995, 8.6103),
+            (13.0, 0.999, 3.8520),
+            (120.0, 0.975, 1.9799),
+        ] {
+            let found = student(quantile, freedom);
+            assert!((found - expected).abs() < 2e-4, "{found} for {quantile} of {freedom}");
+        }
     }
 
     #[test]
@@ -291,7 +398,8 @@ mod tests {
         assert_eq!(b.mean(&[Vec::new()]).unwrap_err().to_string(), "no documents to score");
         assert!(b.mean(&[vec![1.0], vec![1.0, 2.0]]).is_err());
         assert!(b.mean(&[vec![1.0, f64::INFINITY]]).is_err());
-        assert!(b.difference(&[vec![1.0]], &[vec![1.0, 2.0]]).is_err());
+        assert!(difference(&[vec![1.0]], &[vec![1.0, 2.0]]).is_err());
+        assert!(share(&none).is_err() && share(&[vec![f64::NAN]]).is_err());
         assert!(b.macro_f1(&[vec![1]], &[1, 2]).is_err());
         assert!(b.with_resamples(39).is_err() && b.with_resamples(40).is_ok());
     }

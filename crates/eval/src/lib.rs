@@ -4,8 +4,9 @@
 //! - [`classes`]: precision, recall and F1 by class, the confusion matrix, the majority class.
 //! - [`calibration`]: whether scores are probabilities.
 //! - [`threshold`]: where a binary model should decide.
-//! - [`interval`]: 95 % intervals of those numbers, and of the difference between two variants, by bootstrap.
-//! - [`speed`]: latencies and throughput of several subjects side by side, so that their ratio can be believed.
+//! - [`interval`]: 95 % intervals of those numbers, and of the difference between two variants.
+//! - [`turns`], [`speedup`], [`speed`]: latencies and throughput of several artifacts side by side, each opened
+//!   several times, and ratios with intervals that can be believed.
 //! - [`machine`]: the machine that the numbers were measured on.
 //!
 //! This crate refuses to know what it scores: logits and closures come in, numbers go out. It never prints,
@@ -17,8 +18,12 @@ pub mod error;
 pub mod interval;
 pub mod machine;
 pub mod quality;
+#[cfg(test)]
+mod simulated;
 pub mod speed;
+pub mod speedup;
 pub mod threshold;
+pub mod turns;
 
 pub use calibration::Calibration;
 pub use classes::{ClassScore, Confusion, Mistake};
@@ -26,5 +31,7 @@ pub use error::EvalError;
 pub use interval::{Bootstrap, Estimate, Quality};
 pub use machine::{Machine, peak_rss};
 pub use quality::Scores;
-pub use speed::{Outcome, Pace, Percentiles, Ratio, Subject, Times, Timing};
+pub use speed::{Call, Speeds, Subject};
+pub use speedup::{Floor, Race, Ratio};
 pub use threshold::{Aim, Threshold};
+pub use turns::{Clock, Contender, Outcome, Pace, Percentiles, SystemClock, Times};

@@ -1,24 +1,24 @@
-//! Latencies and throughput of several subjects, side by side.
+//! Latency and throughput of several artifacts, side by side.
 //!
-//! A machine's speed drifts while it is measured, so two subjects that are timed one after the other cannot be
-//! compared. Here all subjects take turns in many short rounds, in an order that rotates, and the ratio of two
-//! subjects is taken within each round, where both saw the same machine; what is reported is the median of
-//! these ratios and their quartiles.
+//! Everything that is measured takes turns ([`crate::turns`]): one text, a row of features, [`BATCH`] rows, and a
+//! pass over many texts on one thread and on several. What the times say about two artifacts is
+//! [`crate::speedup`]'s affair.
 
-use crate::error::{EvalError, check_length};
-use crate::interval::quantile;
-use serde::{Deserialize, Serialize};
+use crate::error::EvalError;
+use crate::speedup::{Floor, Race, Ratio};
+use crate::turns::{Clock, Contender, Outcome, Pace, Percentiles, Reading, Times, take_turns};
+use nlpress_core::Seed;
+use std::collections::BTreeMap;
 use std::error::Error;
-use std::hint::black_box;
-use std::time::{Duration, Instant};
 
-/// What a timed call returns: any number out of its result, so that the work cannot be optimised away.
-pub type Outcome = Result<f32, Box<dyn Error + Send + Sync>>;
+/// Sessions of an artifact that make passes; the first artifact has twice as many. A session keeps the threads that it
+/// started, so that many sessions would keep many.
+const PASSING: usize = 2;
 
 /// How many rows [`Subject::batch`] is asked for.
 pub const BATCH: usize = 32;
 
-/// Something whose speed is measured. Calls are numbered from 0; which document a number means is the subject's
+/// A session whose speed is measured. Calls are numbered from 0; which document a number means is the subject's
 /// affair, but it should be the same one for every subject.
 pub trait Subject {
     /// Predicts one row of features.
@@ -33,353 +33,244 @@ pub trait Subject {
     /// As [`Subject::one`].
     fn batch(&mut self, call: usize) -> Outcome;
 
-    /// Predicts one raw text, from characters to logits; `None` (the default) where the subject reads no text.
-    fn text(&mut self, call: usize) -> Option<Outcome> {
-        let _ = call;
-        None
-    }
-}
-
-/// Latencies in microseconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Percentiles {
-    /// Half of the calls take no longer.
-    pub p50: f64,
-    /// Nine in ten calls take no longer.
-    pub p90: f64,
-    /// 99 in a hundred calls take no longer.
-    pub p99: f64,
-}
-
-impl Percentiles {
-    /// Percentiles of latencies in microseconds, in any order.
+    /// Predicts one raw text, from characters to its class.
     ///
     /// # Errors
-    /// No latencies.
-    pub fn of(mut latencies: Vec<f64>) -> Result<Self, EvalError> {
-        if latencies.is_empty() {
-            return Err(EvalError::Empty("latencies"));
-        }
-        latencies.sort_unstable_by(f64::total_cmp);
-        let at = |q| quantile(&latencies, q);
-        Ok(Self { p50: at(0.5), p90: at(0.9), p99: at(0.99) })
-    }
-}
+    /// As [`Subject::one`].
+    fn text(&mut self, call: usize) -> Outcome;
 
-/// A ratio that was taken once a round: its median over the rounds, and its quartiles.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Ratio {
-    /// Half of the rounds lie below.
-    pub median: f64,
-    /// A quarter of the rounds lies below.
-    pub q1: f64,
-    /// A quarter of the rounds lies above.
-    pub q3: f64,
-}
-
-/// How long to measure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pace {
-    rounds: usize,
-    singles: usize,
-    batches: usize,
-}
-
-impl Default for Pace {
-    /// 15 rounds of 200 single calls and 20 batches.
-    fn default() -> Self {
-        Self { rounds: 15, singles: 200, batches: 20 }
-    }
-}
-
-impl Pace {
-    /// `rounds` rounds, in each of which every subject makes `singles` single calls and `batches` batches.
+    /// Predicts many raw texts on so many threads; how many they were.
     ///
     /// # Errors
-    /// Fewer than 5 rounds (quartiles would mean nothing), or no calls.
-    pub fn new(rounds: usize, singles: usize, batches: usize) -> Result<Self, EvalError> {
-        for (name, value, least) in [("rounds", rounds, 5), ("singles", singles, 1), ("batches", batches, 1)]
-        {
-            if value < least {
-                return Err(EvalError::Setting { name, value, least });
-            }
-        }
-        Ok(Self { rounds, singles, batches })
-    }
+    /// As [`Subject::one`].
+    fn pass(&mut self, threads: usize) -> Result<usize, Box<dyn Error + Send + Sync>>;
 }
 
-/// The latencies of one subject in one kind of call.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Times {
-    /// Over all calls of all rounds.
-    pub percentiles: Percentiles,
-    /// The median latency of every round, in microseconds.
-    pub round_medians: Vec<f64>,
+/// One kind of call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Call {
+    /// One raw text, from characters to its class.
+    Text,
+    /// One row of features.
+    Row,
+    /// [`BATCH`] rows of features.
+    Batch,
+    /// Many raw texts on so many threads.
+    Pass(usize),
 }
 
-impl Times {
-    /// How many times faster this is than `other`, which must have run in the same rounds.
+/// What was measured of several artifacts.
+#[derive(Debug)]
+pub struct Speeds {
+    races: BTreeMap<Call, Race>,
+}
+
+impl Speeds {
+    /// Times all contenders side by side in every kind of call; passes on each of these numbers of threads. The
+    /// first contender should have twice as many sessions as the others.
     ///
     /// # Errors
-    /// Numbers of rounds that differ, or no rounds.
-    pub fn speedup_over(&self, other: &Times) -> Result<Ratio, EvalError> {
-        check_length("rounds", other.round_medians.len(), self.round_medians.len())?;
-        if self.round_medians.is_empty() {
-            return Err(EvalError::Empty("rounds"));
+    /// No contenders, one without sessions, or a call that fails.
+    pub fn measure<S: Subject>(
+        contenders: &mut [Contender<S>],
+        threads: &[usize],
+        pace: Pace,
+        clock: &dyn Clock,
+        mut watch: impl FnMut(Call) -> Result<(), EvalError>,
+    ) -> Result<Self, EvalError> {
+        let mut races = BTreeMap::new();
+        let passes = threads.iter().map(|n| Call::Pass(*n));
+        for call in [Call::Text, Call::Row, Call::Batch].into_iter().chain(passes) {
+            watch(call)?;
+            races.insert(call, Race::new(times(contenders, call, pace, clock)?)?);
         }
-        let mut ratios: Vec<f64> =
-            other.round_medians.iter().zip(&self.round_medians).map(|(theirs, ours)| theirs / ours).collect();
-        ratios.sort_unstable_by(f64::total_cmp);
-        let at = |q| quantile(&ratios, q);
-        Ok(Ratio { median: at(0.5), q1: at(0.25), q3: at(0.75) })
+        Ok(Self { races })
+    }
+
+    /// Microseconds of a call of this kind; of a pass, of one text of it.
+    #[must_use]
+    pub fn percentiles(&self, who: usize, call: Call) -> Option<Percentiles> {
+        self.races.get(&call).map(|race| race.times(who).percentiles)
+    }
+
+    /// Texts a second, by the number of threads.
+    #[must_use]
+    pub fn rates(&self, who: usize) -> BTreeMap<String, f64> {
+        let rate = |(call, race): (&Call, &Race)| match call {
+            Call::Pass(threads) => Some((threads.to_string(), 1e6 / race.times(who).percentiles.p50)),
+            _ => None,
+        };
+        self.races.iter().filter_map(rate).collect()
+    }
+
+    /// How many times faster `who` is than `over` in this kind of call, as one of `among` ratios of a report.
+    #[must_use]
+    pub fn speedup(&self, call: Call, who: usize, over: usize, among: usize) -> Option<Ratio> {
+        self.races.get(&call).map(|race| race.speedup(who, over, among))
+    }
+
+    /// [`Speeds::speedup`] of the passes, by the number of threads.
+    #[must_use]
+    pub fn rate_speedups(&self, who: usize, over: usize, among: usize) -> BTreeMap<String, Ratio> {
+        let ratio = |(call, race): (&Call, &Race)| match call {
+            Call::Pass(threads) => Some((threads.to_string(), race.speedup(who, over, among))),
+            _ => None,
+        };
+        self.races.iter().filter_map(ratio).collect()
+    }
+
+    /// How far an artifact, opened again, differed from itself in this kind of call.
+    #[must_use]
+    pub fn floor(&self, call: Call) -> Option<Floor> {
+        self.races.get(&call)?.floor()
+    }
+
+    /// The kinds of call that were measured.
+    #[must_use]
+    pub fn calls(&self) -> Vec<Call> {
+        self.races.keys().copied().collect()
+    }
+
+    /// How many kinds of call there are.
+    #[must_use]
+    pub fn kinds(&self) -> usize {
+        self.races.len()
     }
 }
 
-/// Everything that was timed for one subject.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Timing {
-    /// The subject's name.
-    pub name: String,
-    /// One row of features a call.
-    pub one: Times,
-    /// [`BATCH`] rows of features a call.
-    pub batch: Times,
-    /// One raw text a call, where the subject reads text.
-    pub text: Option<Times>,
-}
-
-/// Times all subjects side by side; the answer is in their order.
-///
-/// # Errors
-/// No subjects, or a call that fails.
-pub fn compare(subjects: &mut [(String, &mut dyn Subject)], pace: Pace) -> Result<Vec<Timing>, EvalError> {
-    let names: Vec<String> = subjects.iter().map(|(name, _)| name.clone()).collect();
-    let one = {
-        let calls = subjects.iter_mut().map(|(_, s)| move |i| s.one(i));
-        race(&names, &mut calls.collect::<Vec<_>>(), pace.rounds, pace.singles)?
-    };
-    let batch = {
-        let calls = subjects.iter_mut().map(|(_, s)| move |i| s.batch(i));
-        race(&names, &mut calls.collect::<Vec<_>>(), pace.rounds, pace.batches)?
-    };
-    let reads: Vec<bool> = subjects.iter_mut().map(|(_, s)| s.text(0).is_some()).collect();
-    let mut text = if reads.contains(&true) {
-        let readers = subjects.iter_mut().zip(&reads).filter(|(_, reads)| **reads).map(|(s, _)| s);
-        let names: Vec<String> =
-            names.iter().zip(&reads).filter(|(_, r)| **r).map(|(n, _)| n.clone()).collect();
-        let calls = readers
-            .map(|(_, s)| move |i| s.text(i).unwrap_or_else(|| Err("reads text in some calls only".into())));
-        race(&names, &mut calls.collect::<Vec<_>>(), pace.rounds, pace.singles)?
-    } else {
-        Vec::new()
-    }
-    .into_iter();
-    let timings = names.into_iter().zip(one).zip(batch).zip(reads).map(|(((name, one), batch), reads)| {
-        Timing { name, one, batch, text: if reads { text.next() } else { None } }
-    });
-    Ok(timings.collect())
-}
-
-/// Times closures side by side: `calls` calls of each in every one of `rounds` rounds, after one round of
-/// warm-up that is not counted. The answer is in the closures' order.
-///
-/// # Errors
-/// No closures, as many names as closures not given, no rounds or calls, or a call that fails.
-pub fn race<F: FnMut(usize) -> Outcome>(
-    names: &[String],
-    subjects: &mut [F],
-    rounds: usize,
-    calls: usize,
+fn times<S: Subject>(
+    contenders: &mut [Contender<S>],
+    call: Call,
+    pace: Pace,
+    clock: &dyn Clock,
 ) -> Result<Vec<Times>, EvalError> {
-    if subjects.is_empty() {
-        return Err(EvalError::Empty("subjects"));
-    }
-    check_length("names", subjects.len(), names.len())?;
-    for (name, value) in [("rounds", rounds), ("calls", calls)] {
-        if value == 0 {
-            return Err(EvalError::Setting { name, value, least: 1 });
+    let seed = Seed(0).derive(&format!("turns of {call:?}"));
+    let mut texts = 1;
+    if let (Call::Pass(threads), Some(Contender { name, sessions })) = (call, contenders.first_mut())
+        && let Some(session) = sessions.first_mut()
+    {
+        let failed = |source| EvalError::Call { subject: name.clone(), call: 0, source };
+        texts = session.pass(threads).map_err(failed)?;
+        if texts == 0 {
+            return Err(EvalError::Empty("texts"));
         }
     }
-    let many = subjects.len();
-    let mut latencies = vec![Vec::new(); many];
-    let mut medians = vec![Vec::new(); many];
-    for (name, subject) in names.iter().zip(subjects.iter_mut()) {
-        run(name, subject, 0, calls, &mut Vec::new())?;
-    }
-    for round in 0..rounds {
-        for turn in 0..many {
-            let who = (round + turn) % many;
-            let mut times = Vec::with_capacity(calls.min(1 << 16));
-            run(&names[who], &mut subjects[who], round * calls, calls, &mut times)?;
-            latencies[who].extend_from_slice(&times);
-            times.sort_unstable_by(f64::total_cmp);
-            medians[who].push(quantile(&times, 0.5));
-        }
-    }
-    let all = latencies.into_iter().zip(medians);
-    all.map(|(l, round_medians)| Ok(Times { percentiles: Percentiles::of(l)?, round_medians })).collect()
-}
-
-/// Rows a second on `threads` threads. `pass(threads)` does a whole pass on so many threads and says how many
-/// rows it did; passes are repeated, after one that is not counted, until there were three and `at_least` has
-/// gone by, and the median of their rates is the answer.
-///
-/// # Errors
-/// No threads, a pass that fails, or one that does no rows.
-pub fn throughput(
-    name: &str,
-    threads: usize,
-    at_least: Duration,
-    mut pass: impl FnMut(usize) -> Result<usize, Box<dyn Error + Send + Sync>>,
-) -> Result<f64, EvalError> {
-    if threads == 0 {
-        return Err(EvalError::Setting { name: "threads", value: 0, least: 1 });
-    }
-    let mut rates = Vec::new();
-    let mut run = |call| {
-        let start = Instant::now();
-        let rows = pass(threads).map_err(|source| EvalError::Call { subject: name.into(), call, source })?;
-        let time = start.elapsed().max(Duration::from_nanos(1));
-        if rows == 0 { Err(EvalError::Empty("rows")) } else { Ok(rows as f64 / time.as_secs_f64()) }
+    let many = |who| match call {
+        Call::Pass(_) if who == 0 => 2 * PASSING,
+        Call::Pass(_) => PASSING,
+        _ => usize::MAX,
     };
-    run(0)?;
-    let start = Instant::now();
-    while rates.len() < 3 || start.elapsed() < at_least {
-        rates.push(run(rates.len() + 1)?);
+    let mut callers: Vec<Contender<_>> = (contenders.iter_mut().enumerate())
+        .map(|(who, Contender { name, sessions })| {
+            let some = sessions.iter_mut().take(many(who));
+            let sessions = some.map(|s| move |n| answer(s, call, n, texts)).collect();
+            Contender { name: name.clone(), sessions }
+        })
+        .collect();
+    let reading = if matches!(call, Call::Pass(_)) { Reading::One } else { Reading::Calls };
+    let mut times = take_turns(&mut callers, reading, pace, clock, seed)?;
+    for time in &mut times {
+        time.divide(texts as f64);
     }
-    rates.sort_unstable_by(f64::total_cmp);
-    Ok(quantile(&rates, 0.5))
+    Ok(times)
 }
 
-fn run(
-    name: &str,
-    subject: &mut impl FnMut(usize) -> Outcome,
-    first: usize,
-    calls: usize,
-    times: &mut Vec<f64>,
-) -> Result<(), EvalError> {
-    for call in first..first + calls {
-        let start = Instant::now();
-        let outcome = black_box(subject(black_box(call)));
-        // A clock too coarse to see the call must not make a ratio infinite.
-        let time = start.elapsed().max(Duration::from_nanos(1));
-        outcome.map_err(|source| EvalError::Call { subject: name.into(), call, source })?;
-        times.push(time.as_secs_f64() * 1e6);
+/// One call; a pass must be over as many texts as everyone's.
+fn answer<S: Subject>(session: &mut S, call: Call, n: usize, texts: usize) -> Outcome {
+    match call {
+        Call::Text => session.text(n),
+        Call::Row => session.one(n),
+        Call::Batch => session.batch(n),
+        Call::Pass(threads) => match session.pass(threads)? {
+            found if found == texts => Ok(found as f32),
+            found => Err(format!("a pass was over {found} texts, the first over {texts}").into()),
+        },
     }
-    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::cell::RefCell;
+    use crate::simulated::StandingClock;
 
-    struct Sleeper {
-        micros: u64,
-        reads: bool,
+    struct Steady<'a> {
+        clock: &'a StandingClock,
+        micros: f64,
+        texts: usize,
     }
 
-    impl Subject for Sleeper {
+    impl Subject for Steady<'_> {
         fn one(&mut self, _: usize) -> Outcome {
-            spin(self.micros)
+            self.clock.pass(self.micros);
+            Ok(1.0)
         }
 
         fn batch(&mut self, _: usize) -> Outcome {
-            spin(4 * self.micros)
+            self.clock.pass(20.0 * self.micros);
+            Ok(1.0)
         }
 
-        fn text(&mut self, _: usize) -> Option<Outcome> {
-            self.reads.then(|| spin(2 * self.micros))
+        fn text(&mut self, _: usize) -> Outcome {
+            self.clock.pass(10.0 + self.micros);
+            Ok(1.0)
+        }
+
+        fn pass(&mut self, threads: usize) -> Result<usize, Box<dyn Error + Send + Sync>> {
+            self.clock.pass(self.texts as f64 * (10.0 + self.micros) / threads as f64);
+            Ok(self.texts)
         }
     }
 
-    fn spin(micros: u64) -> Outcome {
-        let start = Instant::now();
-        while start.elapsed() < Duration::from_micros(micros) {
-            std::hint::spin_loop();
-        }
-        Ok(1.0)
-    }
-
-    #[test]
-    fn finds_the_ratio_of_two_speeds() {
-        let mut slow = Sleeper { micros: 80, reads: true };
-        let mut fast = Sleeper { micros: 20, reads: false };
-        let mut subjects: Vec<(String, &mut dyn Subject)> =
-            vec![("slow".into(), &mut slow), ("fast".into(), &mut fast)];
-        let t = compare(&mut subjects, Pace::new(5, 40, 10).unwrap()).unwrap();
-        assert_eq!((t[0].name.as_str(), t[1].name.as_str()), ("slow", "fast"));
-        for (slow, fast) in [(&t[0].one, &t[1].one), (&t[0].batch, &t[1].batch)] {
-            let r = fast.speedup_over(slow).unwrap();
-            assert!((2.5..6.0).contains(&r.median) && r.q1 <= r.median && r.median <= r.q3, "{r:?}");
-        }
-        assert!(t[0].one.percentiles.p50 >= 80.0 && t[0].batch.percentiles.p50 >= 320.0);
-        assert!(t[0].text.as_ref().unwrap().percentiles.p50 >= 160.0 && t[1].text.is_none());
-        assert_eq!(t[0].one.round_medians.len(), 5);
-    }
-
-    #[test]
-    fn takes_turns_and_nobody_is_always_first() {
-        let order = RefCell::new(Vec::new());
-        let note = |who: char| {
-            let order = &order;
-            move |call: usize| {
-                order.borrow_mut().push((who, call));
-                Ok(0.0)
-            }
+    fn contenders<'a>(clock: &'a StandingClock, all: &[(f64, usize)]) -> Vec<Contender<Steady<'a>>> {
+        let contender = |(who, (micros, texts)): (usize, &(f64, usize))| {
+            let open = |_| Steady { clock, micros: *micros, texts: *texts };
+            Contender { name: who.to_string(), sessions: (0..3).map(open).collect() }
         };
-        let mut subjects: Vec<Box<dyn FnMut(usize) -> Outcome + '_>> =
-            vec![Box::new(note('a')), Box::new(note('b')), Box::new(note('c'))];
-        let names = ["a", "b", "c"].map(String::from);
-        race(&names, &mut subjects, 3, 1).unwrap();
-        drop(subjects);
-        let turns: String = order.borrow().iter().map(|(who, _)| *who).collect();
-        assert_eq!(turns, "abcabcbcacab");
-        let calls: Vec<usize> = order.borrow().iter().skip(3).map(|(_, call)| *call).collect();
-        assert_eq!(calls, [0, 0, 0, 1, 1, 1, 2, 2, 2]);
+        all.iter().enumerate().map(contender).collect()
     }
 
     #[test]
-    fn ratios_are_taken_within_rounds() {
-        let times = |m: &[f64]| Times { percentiles: Percentiles::default(), round_medians: m.to_vec() };
-        // The machine slows down tenfold half-way; the ratio does not notice.
-        let parent = times(&[2.0, 2.0, 20.0, 20.0]);
-        let variant = times(&[1.0, 1.0, 10.0, 10.0]);
-        assert_eq!(variant.speedup_over(&parent).unwrap(), Ratio { median: 2.0, q1: 2.0, q3: 2.0 });
+    fn every_kind_of_call_has_its_own_ratio() {
+        let clock = StandingClock::default();
+        let mut two = contenders(&clock, &[(8.0, 100), (2.0, 100)]);
+        let mut seen = Vec::new();
+        let watch = |call| {
+            seen.push(call);
+            Ok(())
+        };
+        let speeds = Speeds::measure(&mut two, &[1, 2], Pace::quick(), &clock, watch).unwrap();
+        assert_eq!(seen, [Call::Text, Call::Row, Call::Batch, Call::Pass(1), Call::Pass(2)]);
+        assert_eq!(speeds.kinds(), 5);
+        let ratio = |call| speeds.speedup(call, 1, 0, 1).unwrap().median;
+        for (call, expected) in [
+            (Call::Text, 1.5),
+            (Call::Row, 4.0),
+            (Call::Batch, 4.0),
+            (Call::Pass(1), 1.5),
+            (Call::Pass(2), 1.5),
+        ] {
+            assert!((ratio(call) - expected).abs() < 0.01, "{call:?}: {}", ratio(call));
+        }
+        let rates = speeds.rates(1);
         assert!(
-            variant.speedup_over(&times(&[1.0])).is_err() && times(&[]).speedup_over(&times(&[])).is_err()
+            (rates["1"] - 1e6 / 12.0).abs() < 10.0 && (rates["2"] - 2e6 / 12.0).abs() < 10.0,
+            "{rates:?}"
         );
+        assert!((speeds.percentiles(0, Call::Batch).unwrap().p90 - 160.0).abs() < 0.1);
+        assert!(speeds.floor(Call::Row).unwrap().reopened < 1.001);
+        assert_eq!(speeds.rate_speedups(1, 0, 1).len(), 2);
     }
 
     #[test]
-    fn a_failed_call_is_no_measurement() {
-        let mut calls = [|i: usize| if i < 3 { Ok(0.0) } else { Err("out of rows".into()) }];
-        let error = race(&["x".to_owned()], &mut calls, 5, 2).unwrap_err();
-        assert_eq!(error.to_string(), "x: call 3 failed");
-        assert_eq!(error.source().unwrap().to_string(), "out of rows");
-        assert!(throughput("x", 2, Duration::ZERO, |_| Err("no".into())).is_err());
-        assert!(throughput("x", 2, Duration::ZERO, |_| Ok(0)).is_err());
-        assert!(throughput("x", 0, Duration::ZERO, |_| Ok(1)).is_err());
-    }
-
-    #[test]
-    fn throughput_counts_rows_in_a_second() {
-        let rate = throughput("x", 2, Duration::from_millis(5), |threads| {
-            spin(500)?;
-            Ok(50 * threads)
-        })
-        .unwrap();
-        assert!((50_000.0..=200_000.0).contains(&rate), "{rate}");
-    }
-
-    #[test]
-    fn percentiles_and_settings_are_checked() {
-        let p = Percentiles::of((0..=100).rev().map(f64::from).collect()).unwrap();
-        assert_eq!((p.p50, p.p90, p.p99), (50.0, 90.0, 99.0));
-        assert!(Percentiles::of(Vec::new()).is_err());
-        assert_eq!(Pace::new(4, 1, 1).unwrap_err().to_string(), "rounds is 4, must be at least 5");
-        assert!(Pace::new(5, 0, 1).is_err() && Pace::new(5, 1, 0).is_err());
-        let none: &mut [fn(usize) -> Outcome] = &mut [];
-        assert!(race(&[], none, 5, 1).is_err());
+    fn passes_over_other_texts_or_none_are_refused() {
+        let clock = StandingClock::default();
+        let mut watch = |_| Ok(());
+        let mut other = contenders(&clock, &[(8.0, 100), (2.0, 90)]);
+        let error = Speeds::measure(&mut other, &[1], Pace::quick(), &clock, &mut watch).unwrap_err();
+        assert_eq!(error.to_string(), "1: call 0 failed: a pass was over 90 texts, the first over 100");
+        let mut none = contenders(&clock, &[(8.0, 0)]);
+        assert!(Speeds::measure(&mut none, &[1], Pace::quick(), &clock, &mut watch).is_err());
+        let mut stop = |_| Err(EvalError::Empty("patience"));
+        assert!(Speeds::measure(&mut none, &[1], Pace::quick(), &clock, &mut stop).is_err());
     }
 }

@@ -43,7 +43,8 @@ impl Dataset {
     pub fn with_class_weights(mut self, weights: Vec<f64>) -> Result<Self, ModelError> {
         let positive = |w: &f64| w.is_finite() && *w > 0.0;
         if !weights.is_empty() && (weights.len() != self.classes || !weights.iter().all(positive)) {
-            let why = format!("the class weights are {weights:?}, but {} positive ones are needed", self.classes);
+            let why =
+                format!("the class weights are {weights:?}, but {} positive ones are needed", self.classes);
             return Err(ModelError::Data(why));
         }
         self.class_weights = weights;

@@ -9,7 +9,7 @@
 //! So sparse and dense loops give the same bits, and so does every thread count. `pulp` picks the instruction
 //! set at run time; those with fused multiply-add agree to the bit, whatever their width.
 
-use nlpress_text::Rows;
+use nlpress_text::rows::Row;
 use pulp::{Arch, Simd, WithSimd};
 
 /// Rows (or features, in a gradient) of a tile. With [`WIDE`] vectors each, eight sums are in flight, which is
@@ -20,31 +20,31 @@ const WIDE: usize = 2;
 /// Features that a product takes at a time, so that their weights stay in the nearest cache.
 const DEPTH: usize = 32;
 
-/// `out[i] = rows[indices[i]] · weight + bias` through the non-zeros, with `weight` `[width, outputs]` and `out`
-/// `[indices, outputs]`.
+/// `out[i] = rows[i] · weight + bias` through the non-zeros, with `weight` `[features, outputs]` and `out`
+/// `[rows, outputs]`. A row's columns count rows of `weight`, in any order.
 ///
 /// # Panics
-/// When a length does not fit; lengths are proven by the caller.
-pub fn rows_times_weight(rows: &Rows, indices: &[usize], weight: &[f32], bias: &[f32], out: &mut [f32]) {
-    assert_eq!(out.len(), indices.len() * bias.len());
-    assert_eq!(weight.len(), rows.width() * bias.len());
-    Arch::new().dispatch(SparseProduct { rows, indices, weight, bias, out });
+/// When there are more rows than `out` has, or a column has no row of `weight`; both are proven by the caller.
+pub fn rows_times_weight<'r>(
+    rows: impl Iterator<Item = Row<'r>>,
+    weight: &[f32],
+    bias: &[f32],
+    out: &mut [f32],
+) {
+    Arch::new().dispatch(SparseProduct { rows, weight, bias, out });
 }
 
-/// Adds `rows[indices]ᵀ · upstream` to `gradient` `[width, outputs]` through the non-zeros.
+/// Adds `rowsᵀ · upstream` to `gradient` `[features, outputs]` through the non-zeros.
 ///
 /// # Panics
-/// When a length does not fit.
-pub fn add_weight_gradient(
-    rows: &Rows,
-    indices: &[usize],
+/// When a column has no row of `gradient`.
+pub fn add_weight_gradient<'r>(
+    rows: impl Iterator<Item = Row<'r>>,
     upstream: &[f32],
     outputs: usize,
     gradient: &mut [f32],
 ) {
-    assert_eq!(upstream.len(), indices.len() * outputs);
-    assert_eq!(gradient.len(), rows.width() * outputs);
-    Arch::new().dispatch(SparseGradient { rows, indices, upstream, outputs, gradient });
+    Arch::new().dispatch(SparseGradient { rows, upstream, outputs, gradient });
 }
 
 /// [`rows_times_weight`] for rows given in full, each as long as `weight` has rows.
@@ -68,23 +68,30 @@ pub fn add_full_weight_gradient(rows: &[&[f32]], upstream: &[f32], outputs: usiz
     Arch::new().dispatch(Gradient { rows, upstream, outputs, gradient });
 }
 
-struct SparseProduct<'a> {
-    rows: &'a Rows,
-    indices: &'a [usize],
+struct SparseProduct<'a, R> {
+    rows: R,
     weight: &'a [f32],
     bias: &'a [f32],
     out: &'a mut [f32],
 }
 
-impl WithSimd for SparseProduct<'_> {
+impl<'r, R: Iterator<Item = Row<'r>>> WithSimd for SparseProduct<'_, R> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let outputs = self.bias.len();
-        for (&i, out) in self.indices.iter().zip(self.out.chunks_exact_mut(outputs)) {
+        let mut left = self.out.chunks_exact_mut(outputs);
+        for row in self.rows {
+            let out = left.next().expect("there is room for every row");
+            if let [bias] = *self.bias {
+                // A sum that stays in a register: through memory, each addition would wait for the one before.
+                out[0] = row.columns.iter().zip(row.values).fold(bias, |sum, (&column, &value)| {
+                    scalar_multiply_add::<S>(value, self.weight[column as usize], sum)
+                });
+                continue;
+            }
             out.copy_from_slice(self.bias);
-            let row = self.rows.row(i);
             for (&column, &value) in row.columns.iter().zip(row.values) {
                 let start = column as usize * outputs;
                 axpy(simd, value, &self.weight[start..start + outputs], out);
@@ -93,28 +100,37 @@ impl WithSimd for SparseProduct<'_> {
     }
 }
 
-struct SparseGradient<'a> {
-    rows: &'a Rows,
-    indices: &'a [usize],
+struct SparseGradient<'a, R> {
+    rows: R,
     upstream: &'a [f32],
     outputs: usize,
     gradient: &'a mut [f32],
 }
 
-impl WithSimd for SparseGradient<'_> {
+impl<'r, R: Iterator<Item = Row<'r>>> WithSimd for SparseGradient<'_, R> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let outputs = self.outputs;
-        for (&i, upstream) in self.indices.iter().zip(self.upstream.chunks_exact(outputs)) {
-            let row = self.rows.row(i);
+        for (row, upstream) in self.rows.zip(self.upstream.chunks_exact(outputs)) {
             for (&column, &value) in row.columns.iter().zip(row.values) {
                 let start = column as usize * outputs;
-                axpy(simd, value, upstream, &mut self.gradient[start..start + outputs]);
+                if let [upstream] = *upstream {
+                    let sum = &mut self.gradient[start];
+                    *sum = scalar_multiply_add::<S>(value, upstream, *sum);
+                } else {
+                    axpy(simd, value, upstream, &mut self.gradient[start..start + outputs]);
+                }
             }
         }
     }
+}
+
+/// `a · b + c`, rounded as the vectors of `S` round it.
+#[inline(always)]
+fn scalar_multiply_add<S: Simd>(a: f32, b: f32, c: f32) -> f32 {
+    if S::IS_SCALAR { a * b + c } else { a.mul_add(b, c) }
 }
 
 struct Product<'a> {

@@ -1,4 +1,4 @@
-//! Networks made of sites and weights, and the one place where a training pass is written.
+//! Networks made of sites and weights, and their passes through burn, with gradients.
 //!
 //! - [`Model`]: a network's numbers at rest, in plain memory: what techniques rewrite, checkpoints hold and
 //!   threads share.
@@ -6,8 +6,8 @@
 //!   [`Network::gradients`].
 //! - [`Dataset`]: encoded rows with their labels.
 //!
-//! A network is written once, out of sites. A technique changes the [`Weight`] at a site and never network
-//! code: there is no `QuantizedMlp` and no `PrunedMlp`.
+//! A technique changes the [`Weight`] at a site and never network code: there is no `QuantizedMlp` and no
+//! `PrunedMlp`. Serving does not go through here; `nlpress-runtime` has passes of its own, without burn.
 
 pub mod dataset;
 pub mod dropout;

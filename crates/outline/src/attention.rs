@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::spec::MOST_LISTED;
 use crate::{BadSpec, Group, Ranks, Shape, SiteId, Units};
 
 /// Most words of a row that attention may look at.
@@ -28,6 +29,7 @@ pub struct AttentionSpec {
     /// Numbers of a token in one head.
     pub head_width: usize,
     /// The blocks.
+    #[serde(deserialize_with = "nlpress_core::bounded::list::<_, _, MOST_LISTED>")]
     pub layers: Vec<BlockSpec>,
     /// Logits.
     pub outputs: usize,
@@ -37,7 +39,11 @@ pub struct AttentionSpec {
     /// Words of a row that are looked at, at most: those of the largest value.
     pub tokens: usize,
     /// Sites that are the product of two.
-    #[serde(default, skip_serializing_if = "Ranks::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "Ranks::is_empty",
+        deserialize_with = "nlpress_core::bounded::map::<_, _, _, MOST_LISTED>"
+    )]
     pub ranks: Ranks,
 }
 

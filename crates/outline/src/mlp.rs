@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::spec::MOST_LISTED;
 use crate::{Group, Ranks, Shape, SiteId, Units};
 
 /// A multi-layer perceptron: `inputs → hidden… (ReLU, dropout) → outputs` logits.
@@ -14,6 +15,7 @@ pub struct MlpSpec {
     /// Features of a row.
     pub inputs: usize,
     /// Widths of the hidden layers.
+    #[serde(deserialize_with = "nlpress_core::bounded::list::<_, _, MOST_LISTED>")]
     pub hidden: Vec<usize>,
     /// Logits.
     pub outputs: usize,
@@ -21,7 +23,11 @@ pub struct MlpSpec {
     #[serde(default)]
     pub dropout: f64,
     /// Sites that are the product of two.
-    #[serde(default, skip_serializing_if = "Ranks::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "Ranks::is_empty",
+        deserialize_with = "nlpress_core::bounded::map::<_, _, _, MOST_LISTED>"
+    )]
     pub ranks: Ranks,
 }
 

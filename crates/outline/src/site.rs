@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 use crate::Spec;
+use crate::spec::MOST_LISTED;
 
 /// The name of an addressable place in a network: `hidden.0`, `output`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -47,6 +48,7 @@ impl fmt::Display for SiteId {
 
 /// The shape of a site's weight, `[inputs, outputs]`, with a bias of `outputs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Shape {
     /// Rows of the weight.
     pub inputs: usize,
@@ -90,6 +92,7 @@ impl fmt::Display for Form {
 
 /// A site of an outline.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Site {
     /// Its name.
     pub id: SiteId,
@@ -101,10 +104,12 @@ pub struct Site {
 
 /// A model without its numbers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Outline {
     /// The network.
     pub spec: Spec,
     /// Its sites, in the order of the forward pass.
+    #[serde(deserialize_with = "nlpress_core::bounded::list::<_, _, MOST_LISTED>")]
     pub sites: Vec<Site>,
     /// Weight entries that are kept (not held at zero), over all sites; biases are not counted.
     pub kept: usize,

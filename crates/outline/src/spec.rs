@@ -1,5 +1,6 @@
 //! What a network is.
 
+use nlpress_core::shown::shown;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -22,6 +23,9 @@ pub type Ranks = BTreeMap<SiteId, usize>;
 /// Widest layer that a specification may ask for.
 pub const WIDEST: usize = 1 << 20;
 const MOST_LAYERS: usize = 64;
+/// Longest list that is read from a file: far more than any network has of anything, so that the checks of
+/// [`Spec::check`] say what is wrong, and little enough to be held.
+pub(crate) const MOST_LISTED: usize = 1 << 12;
 const MOST_PARAMETERS: usize = 1 << 28;
 
 /// A specification that no network can have.
@@ -48,14 +52,18 @@ impl Spec {
     /// # Errors
     /// [`BadSpec`] naming the field, its value and the bound.
     pub fn check(&self) -> Result<(), BadSpec> {
-        let (widths, layers) = match self {
-            Spec::Mlp(mlp) => (mlp.widths(), mlp.hidden.len()),
-            Spec::Attention(attention) => (attention.widths(), attention.layers.len()),
+        // Counted before anything is built that has an entry for each.
+        let (what, layers) = match self {
+            Spec::Mlp(mlp) => ("hidden", mlp.hidden.len()),
+            Spec::Attention(attention) => ("layers", attention.layers.len()),
         };
         if layers > MOST_LAYERS {
-            let what = if matches!(self, Spec::Mlp(_)) { "hidden" } else { "layers" };
             return Err(BadSpec::new(what, format!("{layers} layers"), "at most 64 layers"));
         }
+        let widths = match self {
+            Spec::Mlp(mlp) => mlp.widths(),
+            Spec::Attention(attention) => attention.widths(),
+        };
         for (what, width) in widths {
             if !(1..=WIDEST).contains(&width) {
                 return Err(BadSpec::new(what, width, "between 1 and 1048576"));
@@ -71,7 +79,8 @@ impl Spec {
         let plain = self.plain_sites();
         for (id, &rank) in self.ranks() {
             let Some((_, shape)) = plain.iter().find(|(site, _)| site == id) else {
-                return Err(BadSpec::new(format!("ranks.{id}"), rank, "of a site that the network has"));
+                let what = format!("ranks.{}", shown(id.as_str()));
+                return Err(BadSpec::new(what, rank, "of a site that the network has"));
             };
             if rank == 0 || rank > shape.inputs.min(shape.outputs) {
                 let bound = format!("between 1 and {}", shape.inputs.min(shape.outputs));

@@ -65,13 +65,14 @@ impl Matrix {
             }
             Levels::Dense(row) => {
                 assert_eq!(row.len(), self.inputs, "one activation for each input");
-                all_columns.clear();
-                all_levels.clear();
+                let (columns, levels) = (room(all_columns, row.len()), room(all_levels, row.len()));
+                let mut count = 0;
                 for (column, &level) in row.iter().enumerate().filter(|(_, level)| **level != 0) {
-                    all_columns.push(column as u32);
-                    all_levels.push(level);
+                    columns[count] = column as u32;
+                    levels[count] = level;
+                    count += 1;
                 }
-                (&all_columns[..], &all_levels[..])
+                (&columns[..count], &levels[..count])
             }
         };
         let found = room(sums_i32, body.width(self.outputs));

@@ -11,7 +11,7 @@ use crate::kernels::{Block, GROUP, Kernels, LANES, Set, with_kernels};
 use crate::matrix::Store;
 use crate::multiply::{add_bias, room, scatter};
 use crate::quantized::Quantized;
-use crate::{Input, Matrix, Scales, Scratch};
+use crate::{Aligned, Input, Matrix, Scales, Scratch};
 use std::ops::Range;
 
 /// Rows that are multiplied together at most.
@@ -204,7 +204,7 @@ impl<'a> Batch<'a> {
     }
 
     /// Some rows with their zeros, `[rows, inputs]`.
-    fn dense(self, range: Range<usize>, inputs: usize, filled: &'a mut Vec<f32>) -> &'a [f32] {
+    fn dense(self, range: Range<usize>, inputs: usize, filled: &'a mut Aligned<f32>) -> &'a [f32] {
         let (offsets, columns, values) = match self {
             Self::Dense(rows) => return &rows[range.start * inputs..range.end * inputs],
             Self::Sparse { offsets, columns, values } => (offsets, columns, values),
@@ -233,13 +233,13 @@ fn fill(offsets: &[usize], inputs: usize) -> f64 {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Quantities {
     /// `[rows, stride]`, zeros beyond the inputs; and what is left of larger blocks.
-    levels: Vec<i8>,
+    levels: Aligned<i8>,
     /// A multiple of [`GROUP`].
     stride: usize,
     /// The scale of each row.
     scales: Vec<f32>,
     /// Room for tiles of the matrix.
-    tiles: Vec<i8>,
+    tiles: Aligned<i8>,
 }
 
 impl Quantities {

@@ -104,11 +104,12 @@ impl Codebook {
     pub(crate) fn values(self, numbers: &[f32], codes: &[u8], outputs: usize) -> Vec<f32> {
         let width = usize::from(self.width);
         let groups = if self.product { outputs / width } else { 1 };
-        let entry = |(at, code): (usize, &u8)| {
+        let mut values = Vec::with_capacity(codes.len() * width);
+        for (at, code) in codes.iter().enumerate() {
             let from = ((at % groups) * self.entries() + usize::from(*code)) * width;
-            &numbers[from..from + width]
-        };
-        codes.iter().enumerate().flat_map(entry).copied().collect()
+            values.extend_from_slice(&numbers[from..from + width]);
+        }
+        values
     }
 
     /// Checks that a matrix may have the shape.

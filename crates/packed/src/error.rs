@@ -54,6 +54,14 @@ pub enum PackError {
         /// The largest scale whose products stay finite.
         most: f32,
     },
+    /// The step of the activations is none that anything could be divided by.
+    #[error("the step of the activations is {value}, expected a number above 0 and at most {most:e}")]
+    Step {
+        /// The value.
+        value: f32,
+        /// The largest step whose products stay finite.
+        most: f32,
+    },
     /// An integer has too large a magnitude; so has the smallest of its type, which has no opposite.
     #[error("values at position {position} is {value}, expected a number between {least} and {most}")]
     Level {

@@ -1,11 +1,10 @@
 //! What surrounds a product of integers: activations become integers before it, and sums outputs after it, by the rules
 //! of [`multiply`](crate::multiply).
 
-use crate::Scales;
 use crate::kernels::{GROUP, Kernels, Rescale, Touched};
 use crate::multiply::room;
-
 use crate::quantized::Quantized;
+use crate::{Aligned, Scales};
 
 /// What zero points take off every sum: the same of each, or each output's own zero point times a total.
 #[derive(Clone, Copy)]
@@ -53,7 +52,7 @@ impl Quantized {
         &self,
         kernels: impl Kernels,
         row: &[f32],
-        bytes: &'a mut Vec<i8>,
+        bytes: &'a mut Aligned<i8>,
     ) -> (&'a [i8], f32) {
         let bytes = room(bytes, row.len().next_multiple_of(GROUP));
         let s = self.bytes_into(kernels, row, bytes);

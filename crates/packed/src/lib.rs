@@ -7,17 +7,21 @@
 //!
 //! This crate refuses to know what a network, a file or a thread is. It is the only crate with `unsafe` code,
 //! and that only to call kernels compiled for instructions which were found on this processor first, for the loads of
-//! their vectors from arrays of that size, and for one instruction that the standard library does not name yet.
+//! their vectors from arrays of that size, for one instruction that the standard library does not name yet, to say that
+//! a cache line is bytes ([`Aligned`]), and for a [`heap`] that begins allocations at one.
 
 mod accumulate;
+mod aligned;
 mod batch;
 mod body;
 mod check;
 mod codebook;
 mod codes;
 mod error;
+mod expand;
 mod finish;
 mod grid;
+pub mod heap;
 mod index;
 mod kernels;
 mod matrix;
@@ -31,6 +35,7 @@ mod quantized;
 pub mod scheme;
 
 pub use accumulate::Levels;
+pub use aligned::Aligned;
 pub use batch::Batch;
 pub use body::Held;
 pub use codebook::Codebook;

@@ -25,7 +25,8 @@ use crate::body::{Body, Element, Held, SPARE};
 use crate::finish::{rows_of, touched, whole};
 use crate::kernels::{GROUP, Kernels, LANES, Rescale, Set, Touched, rescale, with_kernels};
 use crate::matrix::Store;
-use crate::{Matrix, Scales};
+use crate::{Aligned, Matrix, Scales};
+use bytemuck::Pod;
 
 /// Why a form of another kind is a bug.
 const WHOLE: &str = "only called for panels and tiles";
@@ -47,19 +48,19 @@ pub enum Input<'a> {
 /// Memory for intermediate results, to be used again: after the first row of a kind nothing is allocated.
 #[derive(Clone, Debug, Default)]
 pub struct Scratch {
-    pub(crate) columns: Vec<u32>,
-    values: Vec<f32>,
-    pub(crate) levels: Vec<i32>,
+    pub(crate) columns: Aligned<u32>,
+    values: Aligned<f32>,
+    pub(crate) levels: Aligned<i32>,
     pub(crate) weighted: Vec<f32>,
-    pub(crate) row: Vec<f32>,
-    pub(crate) bytes: Vec<i8>,
-    words: Vec<i32>,
-    pub(crate) sums_f32: Vec<f32>,
-    pub(crate) sums_i32: Vec<i32>,
-    sums_i64: Vec<i64>,
+    pub(crate) row: Aligned<f32>,
+    pub(crate) bytes: Aligned<i8>,
+    words: Aligned<i32>,
+    pub(crate) sums_f32: Aligned<f32>,
+    pub(crate) sums_i32: Aligned<i32>,
+    sums_i64: Aligned<i64>,
     pub(crate) block: Quantities,
     pub(crate) without_outliers: Vec<f32>,
-    pub(crate) outliers: Vec<f32>,
+    pub(crate) outliers: Aligned<f32>,
 }
 
 impl Matrix {
@@ -263,8 +264,8 @@ struct Row<'a> {
 }
 
 /// A row with its zeros, filled up to whole groups of panels; `numbers` stand for its values.
-fn spread<'a, X: Copy, Y: Copy + Default>(
-    room_for: &'a mut Vec<Y>,
+fn spread<'a, X: Copy, Y: Pod + Default>(
+    room_for: &'a mut Aligned<Y>,
     row: Row<'_>,
     numbers: &[X],
     as_number: impl Fn(X) -> Y,
@@ -346,9 +347,6 @@ fn gather<X: Copy, W: Copy, S: std::iter::Sum>(
 
 /// Room for `count` numbers, which may be anything.
 #[inline]
-pub(crate) fn room<T: Copy + Default>(numbers: &mut Vec<T>, count: usize) -> &mut [T] {
-    if numbers.len() < count {
-        numbers.resize(count, T::default());
-    }
-    &mut numbers[..count]
+pub(crate) fn room<T: Pod>(numbers: &mut Aligned<T>, count: usize) -> &mut [T] {
+    numbers.room(count)
 }

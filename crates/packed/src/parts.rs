@@ -150,7 +150,7 @@ impl Matrix {
         let Self { inputs, outputs, .. } = *self;
         let (values, places): (Cow<'_, [T]>, _) = match (self.index, body) {
             (Index::Full, Body::Rows { values, stride, .. }) if *stride == outputs => {
-                (Cow::Borrowed(values), vec![])
+                (Cow::Borrowed(&values[..]), vec![])
             }
             (Index::Full, body) => {
                 let mut values = Vec::with_capacity(inputs * outputs);

@@ -66,11 +66,8 @@ impl Quantized {
         for (position, &value) in self.scales.all().iter().enumerate() {
             scale(position, value)?;
         }
-        if let Some(value) = self.activations {
-            scale(0, value)?;
-            if value == 0.0 {
-                return Err(PackError::Scale { position: 0, value, most: f32::MAX / most });
-            }
+        if let Some(value) = self.activations.filter(|step| !(*step > 0.0 && (step * most).is_finite())) {
+            return Err(PackError::Step { value, most: f32::MAX / most });
         }
         if let Some(outliers) = &self.outliers {
             outliers.check(inputs, outputs)?;

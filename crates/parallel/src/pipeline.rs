@@ -5,7 +5,7 @@
 //! derivative by it. A stage adds its gradients in the order of the micro-batches, so the trained numbers do
 //! not depend on scheduling.
 
-use nlpress_core::Backend;
+use nlpress_core::{Backend, Measurement};
 use nlpress_model::network::Input;
 use nlpress_model::{Gradients, Model, ModelError, Network, Outline, SiteId, Spec};
 use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
@@ -31,12 +31,19 @@ struct Stage {
     network: Network,
     sites: Range<usize>,
     flat: Range<usize>,
+    /// Bytes that it sent to its neighbours.
+    sent: u64,
 }
 
 impl ModelParallel {
     /// An engine of at most `stages` stages that splits each batch into `micro_batches`.
     pub fn new(stages: usize, micro_batches: usize) -> Self {
         Self { stages, micro_batches, placed: Vec::new() }
+    }
+
+    /// Bytes that its stages sent to each other so far: pre-activations forward, derivatives back.
+    pub fn bytes(&self) -> u64 {
+        self.placed.iter().map(|stage| stage.sent).sum()
     }
 }
 
@@ -49,7 +56,7 @@ impl Engine for ModelParallel {
             .map(|sites| {
                 let network = Network::bind_sites(model, backend, sites.clone());
                 let end = start + network.trainable(sites.clone());
-                let stage = Stage { network, sites, flat: start..end };
+                let stage = Stage { network, sites, flat: start..end, sent: 0 };
                 start = end;
                 stage
             })
@@ -119,6 +126,9 @@ impl Stage {
             let input = self.input(batch, indices, &arrived);
             let trace = self.network.forward(self.sites.clone(), input, Some(batch.dropout), i * size)?;
             let output = trace.output()?;
+            let floats = |numbers: &[f32]| 4 * numbers.len() as u64;
+            // What comes back to the stage before is as much as what came from it.
+            self.sent += floats(&arrived) + if after.is_some() { floats(&output) } else { 0 };
             match &after {
                 Some(link) => {
                     link.send(output)?;
@@ -282,7 +292,9 @@ impl Technique for ByModel {
         let mut engine = ModelParallel::new(self.0.stages, self.0.micro_batches);
         let mut serial = ModelParallel::new(1, self.0.micro_batches);
         let reference = self.0.compare.then_some((&mut serial as &mut dyn Engine, self.0.tolerance));
-        retrain::run(&model, &self.0.fit, &mut engine, reference, cx)
+        let model = retrain::run(&model, &self.0.fit, &mut engine, reference, cx)?;
+        cx.measure(Measurement::lower("exchanged_bytes", engine.bytes() as f64, "bytes"));
+        Ok(model)
     }
 }
 

@@ -52,6 +52,8 @@ pub fn run(
     let alike = agreement(&plain, &parallel, cx)?;
     let (parallel_score, plain_score) = (score(&parallel, cx)?, score(&plain, cx)?);
     let (over_serial, over_plain) = (serial_seconds / seconds, plain_seconds / seconds);
+    cx.measure(Measurement::lower("training_seconds", seconds, "s"));
+    cx.measure(Measurement::lower("serial_training_seconds", plain_seconds, "s"));
     cx.measure(Measurement::higher("speedup_over_same_parts_on_one_thread", over_serial, "1"));
     cx.measure(Measurement::higher("speedup_over_plain_training", over_plain, "1"));
     cx.measure(Measurement::lower("largest_logit_difference", apart, "1"));

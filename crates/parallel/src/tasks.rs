@@ -88,10 +88,13 @@ impl Technique for Tasks {
         if self.compare {
             let start = Instant::now();
             let serial = run(&self.fits, 1, task)?;
-            let ratio = start.elapsed().as_secs_f64() / seconds;
+            let serial_seconds = start.elapsed().as_secs_f64();
+            let ratio = serial_seconds / seconds;
             if serial != trained {
                 return Err(StepError::Failed("the tasks gave other numbers one after another".into()));
             }
+            cx.measure(Measurement::lower("training_seconds", seconds, "s"));
+            cx.measure(Measurement::lower("serial_training_seconds", serial_seconds, "s"));
             cx.measure(Measurement::higher("speedup_over_one_after_another", ratio, "1"));
             cx.measure(Measurement::lower("largest_logit_difference", 0.0, "1"));
             cx.note(format!(

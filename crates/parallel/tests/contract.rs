@@ -9,7 +9,7 @@ use nlpress_model::{Dataset, Dropout, Gradients, Model, Network};
 use nlpress_parallel::{Coding, DataParallel, KINDS, ModelParallel, tasks};
 use nlpress_technique::StepError;
 use nlpress_testkit::contract::check_all;
-use nlpress_testkit::{Bench, backends};
+use nlpress_testkit::{Bench, backends, cpu};
 use nlpress_train::{Batch, Engine, Fit, FitConfig, Labels, Objective, Serial, TrainError, fit};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -146,7 +146,7 @@ fn one_batch(
 ) -> std::thread::Result<Result<Gradients, TrainError>> {
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || {
-        let backend = BackendKind::Ndarray.open().unwrap();
+        let backend = cpu();
         let bench = Bench::new(&backend).unwrap();
         let data = bench.valid();
         let model = bench.model();

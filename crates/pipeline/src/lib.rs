@@ -8,7 +8,9 @@
 //!
 //! Reported numbers come from a session that was opened on the written artifact, never from the model in memory.
 
+mod assemble;
 pub mod controls;
+pub mod draft;
 pub mod features;
 mod identity;
 mod integers;
@@ -19,6 +21,7 @@ pub mod measure;
 pub mod plan;
 pub mod prepared;
 pub mod recipe;
+mod recorder;
 pub mod report;
 pub mod run;
 pub mod ship;

@@ -26,7 +26,8 @@ use crate::identity::Written;
 use crate::plan::selected;
 use crate::prepared::Prepared;
 use crate::recipe::{self, LINEAR, Recipe, STUDENT, Step, TEACHER, Variant};
-use crate::report::{FailedRow, Family};
+use crate::recorder::Recorder;
+use crate::report::{Curve, FailedRow, Family};
 use crate::run::{RunError, RunOptions};
 use crate::ship;
 use crate::threshold::Threshold;
@@ -88,6 +89,12 @@ pub struct Journal {
     pub notes: Vec<String>,
     /// Numbers for the report.
     pub measured: Vec<Measurement>,
+    /// Techniques that their gates rolled back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rolled_back: Vec<String>,
+    /// How its trainings went.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub curves: Vec<Curve>,
     /// The features that the row reads, where they are not all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub features: Features,
@@ -121,6 +128,8 @@ pub(crate) struct Workshop<'a> {
     pub data: String,
     pub options: &'a RunOptions<'a>,
     pub sink: &'a dyn Sink,
+    /// The sink's ear for learning curves.
+    pub recorder: &'a Recorder<'a>,
 }
 
 impl Workshop<'_> {
@@ -289,6 +298,7 @@ impl Workshop<'_> {
         if let (Some(bound), Some(before)) = (step.max_drop, start) {
             let drop = 100.0 * (self.valid_accuracy(&before)? - self.valid_accuracy(&after)?);
             if drop > bound {
+                journal.rolled_back.push(step.kind.name.into());
                 journal.notes.push(format!(
                     "{} was rolled back: validation accuracy fell by {drop:.2} points, its gate allows {bound}",
                     step.kind.name
@@ -327,7 +337,9 @@ impl Workshop<'_> {
                 Some(copy) => copy,
                 None => {
                     let mut journal = Journal { identity, ..Journal::default() };
+                    self.recorder.take();
                     let work = make(seed, &mut journal)?;
+                    journal.curves = self.recorder.take();
                     journal.seconds = start.elapsed().as_secs_f64();
                     self.write(row, seed, n, work, journal)?
                 }

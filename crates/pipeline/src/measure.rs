@@ -1,50 +1,56 @@
 //! Measures artifacts: quality, size and speed of a session opened on the file.
 
 use nlpress_artifact::{Artifact, Sizes};
-use nlpress_eval::speed::{BATCH, Outcome, compare, throughput};
-use nlpress_eval::{EvalError, Pace, Scores, Subject, Timing};
+use nlpress_core::Seed;
+use nlpress_eval::speed::BATCH;
+use nlpress_eval::{Call, Contender, EvalError, Outcome, Pace, Scores, Speeds, Subject, SystemClock};
 use nlpress_outline::{Form, Outline};
 use nlpress_packed::{Activations, Scheme, Values};
 use nlpress_runtime::{IntegerScratch, NotIntegers, RuntimeError, Scratch, Session, integer};
 use nlpress_text::{Document, Rows};
-use std::collections::BTreeMap;
+use std::error::Error;
 use std::path::Path;
-use std::time::Duration;
 
 use crate::report::Size;
 use crate::ship::ShipError;
 
-/// Texts that throughput is measured on.
-const THROUGHPUT_TEXTS: usize = 512;
+/// Texts that speed is measured on.
+const TIMED_TEXTS: usize = 512;
+/// Bytes of weights that all sessions may hold together while speed is measured, as long as each artifact has two.
+const MOST_RESIDENT: usize = 1 << 30;
 
-/// An artifact that is open, with the documents it is measured on, encoded by itself.
+/// An artifact, opened once, with texts and the same texts encoded by itself.
 #[derive(Debug)]
 pub struct Served<'a> {
-    session: &'a Session,
-    rows: &'a Rows,
-    documents: &'a [Document],
+    session: Session,
+    rows: Rows,
+    texts: &'a [&'a str],
     scratch: Scratch,
     logits: Vec<f32>,
 }
 
 impl<'a> Served<'a> {
-    /// Serves encoded documents from a session.
-    pub fn new(session: &'a Session, rows: &'a Rows, documents: &'a [Document]) -> Self {
+    /// Opens an artifact and encodes the texts.
+    ///
+    /// # Errors
+    /// [`RuntimeError`] when it cannot be opened, [`EvalError`] when there are no texts.
+    pub fn open(path: &Path, texts: &'a [&'a str]) -> Result<Self, MeasureError> {
+        if texts.is_empty() {
+            return Err(EvalError::Empty("texts").into());
+        }
+        let session = Session::open(path)?;
+        let rows = session.encoder().encode_all(texts);
         let logits = vec![0.0; BATCH * session.outline().spec.outputs()];
-        Self { session, rows, documents, scratch: Scratch::default(), logits }
-    }
-
-    fn row(&mut self, n: usize) -> Outcome {
-        let row = self.rows.row(n % self.rows.len());
-        let outputs = self.session.outline().spec.outputs();
-        self.session.logits_row(row.columns, row.values, &mut self.logits[..outputs], &mut self.scratch)?;
-        Ok(self.logits[0])
+        Ok(Self { session, rows, texts, scratch: Scratch::default(), logits })
     }
 }
 
 impl Subject for Served<'_> {
     fn one(&mut self, call: usize) -> Outcome {
-        self.row(call)
+        let row = self.rows.row(call % self.rows.len());
+        let outputs = self.session.outline().spec.outputs();
+        self.session.logits_row(row.columns, row.values, &mut self.logits[..outputs], &mut self.scratch)?;
+        Ok(self.logits[0])
     }
 
     fn batch(&mut self, call: usize) -> Outcome {
@@ -55,17 +61,80 @@ impl Subject for Served<'_> {
             let range = first..self.rows.len().min(first + BATCH - done);
             let out = &mut self.logits[done * outputs..][..range.len() * outputs];
             done += range.len();
-            self.session.logits_rows(self.rows, range, out, &mut self.scratch)?;
+            self.session.logits_rows(&self.rows, range, out, &mut self.scratch)?;
             first = 0;
         }
         Ok(self.logits[0])
     }
 
-    fn text(&mut self, call: usize) -> Option<Outcome> {
-        let document = &self.documents[call % self.documents.len()];
-        let scores = self.session.score(&document.text, &mut self.scratch);
-        Some(scores.map(|scores| scores[0]).map_err(Into::into))
+    fn text(&mut self, call: usize) -> Outcome {
+        let text = self.texts[call % self.texts.len()];
+        Ok(self.session.score(text, &mut self.scratch)?[0])
     }
+
+    fn pass(&mut self, threads: usize) -> Result<usize, Box<dyn Error + Send + Sync>> {
+        Ok(self.session.predict_many(self.texts, threads)?.len())
+    }
+}
+
+/// The texts that speed is measured on: so many, spread evenly over the documents, and from the first again where
+/// there are fewer.
+fn timed_texts(documents: &[Document]) -> Vec<&str> {
+    let many = documents.len();
+    let place = |i| if many < TIMED_TEXTS { i % many } else { i * many / TIMED_TEXTS };
+    let texts = if many == 0 { 0 } else { TIMED_TEXTS };
+    (0..texts).map(|i| documents[place(i)].text.as_str()).collect()
+}
+
+/// Times artifacts, given by name and path, side by side: from text to answer, and the network alone. Each is opened
+/// several times, the first twice as often; large ones less often. `watch` hears what is timed next, and may stop it.
+///
+/// # Errors
+/// [`RuntimeError`] when an artifact cannot be opened, [`EvalError`] when a call fails or there are no documents, and
+/// whatever `watch` answers.
+pub fn speeds<E: From<MeasureError>>(
+    artifacts: &[(&str, &Path)],
+    documents: &[Document],
+    threads: &[usize],
+    pace: Pace,
+    mut watch: impl FnMut(Call) -> Result<(), E>,
+) -> Result<Speeds, E> {
+    let texts = timed_texts(documents);
+    let mut contenders = open_all(artifacts, &texts, pace)?;
+    let mut stopped = None;
+    let heard = |call| {
+        watch(call).map_err(|error| {
+            stopped = Some(error);
+            EvalError::Stopped
+        })
+    };
+    let speeds = Speeds::measure(&mut contenders, threads, pace, &SystemClock::start(), heard);
+    match stopped {
+        Some(error) => Err(error),
+        None => speeds.map_err(|e| MeasureError::from(e).into()),
+    }
+}
+
+/// Opens every artifact several times, in an order in which none has a place in memory to itself.
+fn open_all<'a>(
+    artifacts: &[(&str, &Path)],
+    texts: &'a [&'a str],
+    pace: Pace,
+) -> Result<Vec<Contender<Served<'a>>>, MeasureError> {
+    let mut contenders = Vec::new();
+    for (name, path) in artifacts {
+        contenders.push(Contender { name: (*name).to_owned(), sessions: vec![Served::open(path, texts)?] });
+    }
+    let resident = |c: &Contender<Served<'_>>| c.sessions[0].session.resident_bytes();
+    let once: usize = contenders.iter().map(resident).sum();
+    let sessions = pace.with_sessions_up_to(MOST_RESIDENT / once.max(1)).sessions();
+    let mut order: Vec<usize> = (0..artifacts.len()).flat_map(|who| vec![who; sessions - 1]).collect();
+    order.extend(vec![0; sessions]);
+    Seed(0).derive("openings").stream(0).shuffle(&mut order);
+    for who in order {
+        contenders[who].sessions.push(Served::open(artifacts[who].1, texts)?);
+    }
+    Ok(contenders)
 }
 
 /// Encodes documents with a session's own encoder.
@@ -130,35 +199,6 @@ pub fn size(path: &Path) -> Result<Size, ShipError> {
         nonzeros: nonzeros as u64,
         macs: artifact.outline.macs() as u64,
     })
-}
-
-/// Times sessions side by side.
-///
-/// # Errors
-/// [`EvalError`] when a call fails.
-pub fn time(subjects: &mut [(String, Served<'_>)], pace: Pace) -> Result<Vec<Timing>, EvalError> {
-    let mut all: Vec<(String, &mut dyn Subject)> =
-        subjects.iter_mut().map(|(name, s)| (name.clone(), s as &mut dyn Subject)).collect();
-    compare(&mut all, pace)
-}
-
-/// Texts a second through a session, by the number of threads.
-///
-/// # Errors
-/// [`EvalError`] when a call fails.
-pub fn rates(
-    session: &Session,
-    documents: &[Document],
-    threads: &[usize],
-    each: Duration,
-) -> Result<BTreeMap<String, f64>, EvalError> {
-    let texts: Vec<&str> = documents.iter().take(THROUGHPUT_TEXTS).map(|d| d.text.as_str()).collect();
-    let mut rates = BTreeMap::new();
-    for &n in threads {
-        let pass = |threads: usize| Ok(session.predict_many(&texts, threads)?.len());
-        rates.insert(n.to_string(), throughput("session", n, each, pass)?);
-    }
-    Ok(rates)
 }
 
 /// A session that cannot be measured.
@@ -251,5 +291,18 @@ mod tests {
         assert!(agree(&memory, &[2.11, -1.0], Rounding::Integers).is_err());
         assert!(agree(&memory, &[f32::NAN, -1.0], Rounding::Integers).is_err());
         assert!(agree(&memory, &memory[..1], Rounding::Floats).is_err());
+    }
+
+    #[test]
+    fn timed_texts_are_spread_over_all_documents() {
+        let documents = |many: usize| -> Vec<Document> {
+            (0..many).map(|n| Document { text: n.to_string(), label: 0 }).collect()
+        };
+        assert!(timed_texts(&[]).is_empty());
+        let (three, many) = (documents(3), documents(5120));
+        assert_eq!(timed_texts(&three)[..4], ["0", "1", "2", "0"]);
+        assert_eq!((timed_texts(&three).len(), timed_texts(&many).len()), (512, 512));
+        assert_eq!(timed_texts(&many)[..3], ["0", "10", "20"]);
+        assert_eq!(timed_texts(&many)[511], "5110");
     }
 }

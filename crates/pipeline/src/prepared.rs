@@ -1,8 +1,10 @@
 //! Data made ready: a corpus, the encoder fitted on its training documents, and encoded splits.
 
 use nlpress_model::{Dataset, ModelError, Spec};
+use nlpress_text::corpus::label;
 use nlpress_text::{Corpus, CorpusOptions, Document, Encoder, Files, Source, TextError};
 use nlpress_train::BadConfig;
+use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -81,7 +83,9 @@ impl Prepared {
             Some(weights) => {
                 let mut counts = vec![0; corpus.labels.len()];
                 corpus.train.iter().for_each(|d| counts[d.label as usize] += 1);
-                weights.resolve(&corpus.labels, &counts)?
+                // Labels of files are read in this form.
+                let form = |l: &str| label(l).map_or_else(|_| l.to_owned(), Cow::into_owned);
+                weights.clone().with_labels(form).resolve(&corpus.labels, &counts)?
             }
         };
         Self::encode(Arc::new(corpus), encoder, &weights)

@@ -4,7 +4,7 @@ use nlpress_core::select::BadSelector;
 use nlpress_core::{Selectors, files};
 use nlpress_model::{AttentionSpec, BlockSpec, MlpSpec, Ranks, Spec};
 use nlpress_technique::{Kind, Technique};
-use nlpress_text::{CorpusOptions, EncoderConfig, Source, TextError};
+use nlpress_text::{CorpusOptions, EncoderConfig, Source, StopWords, TextError};
 use nlpress_train::{ClassWeights, FitConfig};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +13,7 @@ use toml::Spanned;
 
 use crate::kinds;
 use crate::prepared::DataError;
-use crate::report::Family;
+use crate::report::{ALIKE_POINTS, Family};
 use crate::threshold::Threshold;
 
 /// Largest recipe file.
@@ -66,8 +66,24 @@ pub struct Recipe {
     pub variants: Vec<Variant>,
     /// What is reported beside them.
     pub controls: Controls,
+    /// How the report judges.
+    pub report: ReportRecipe,
     /// Where its parts stand.
     pub lines: Lines,
+}
+
+/// How the report judges.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ReportRecipe {
+    /// Points of accuracy within which two rows are alike, more than 0 and at most 100.
+    pub alike_points: f64,
+}
+
+impl Default for ReportRecipe {
+    fn default() -> Self {
+        Self { alike_points: ALIKE_POINTS }
+    }
 }
 
 /// Lines of the parts of a recipe, from 1, where they are written in it: for what is found wrong with them later.
@@ -189,6 +205,8 @@ struct Raw {
     train: Option<Spanned<TrainTable>>,
     #[serde(default)]
     controls: Option<Spanned<Controls>>,
+    #[serde(default)]
+    report: Option<Spanned<ReportRecipe>>,
     #[serde(default)]
     steps: Vec<Spanned<RawStep>>,
     #[serde(default)]
@@ -343,6 +361,9 @@ impl Recipe {
         );
         let data = self.data.source.iter().flat_map(Source::paths);
         all.extend(data.map(|path| ("the data", path)));
+        if let StopWords::Lines { path, .. } = &self.data.encoder.stop_words {
+            all.push(("the stop words", path));
+        }
         let files = self.variants.iter().flat_map(|v| &v.steps).filter_map(|s| s.file.as_deref());
         all.extend(files.map(|file| ("a file of a step", file)));
         all
@@ -382,6 +403,7 @@ impl Recipe {
             variants.push(reader.variant(variant)?);
         }
         let controls = reader.controls(raw.controls, &train.fit, &mut lines)?;
+        let report = reader.report(raw.report)?;
         let stem = Path::new(file).file_stem().map_or("recipe".into(), |s| s.to_string_lossy().into_owned());
         let recipe = Self {
             name: raw.name.unwrap_or(stem),
@@ -395,6 +417,7 @@ impl Recipe {
             threshold: train.threshold,
             variants,
             controls,
+            report,
             lines,
         };
         reader.names(&recipe)?;
@@ -413,6 +436,16 @@ impl<'a> Reader<'a> {
     fn new(text: &str, file: &'a str) -> Self {
         let ends = text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(at, _)| at).collect();
         Self { file, ends }
+    }
+
+    fn report(&self, raw: Option<Spanned<ReportRecipe>>) -> Result<ReportRecipe, RecipeError> {
+        let Some(raw) = raw else { return Ok(ReportRecipe::default()) };
+        let points = raw.get_ref().alike_points;
+        if points > 0.0 && points <= 100.0 {
+            return Ok(raw.into_inner());
+        }
+        let why = format!("alike_points is {points}, but it must be more than 0 and at most 100");
+        Err(self.refuse(Some(raw.span().start), why))
     }
 
     fn refuse(&self, at: Option<usize>, why: impl Into<String>) -> RecipeError {

@@ -3,26 +3,28 @@
 use nlpress_artifact::{Artifact, LARGEST_FILE};
 use nlpress_core::event::{Event, Sink, Stopped};
 use nlpress_core::{Backend, Seed, files};
-use nlpress_eval::{Bootstrap, EvalError, Machine, Pace, Quality, Scores, Timing};
+use nlpress_eval::{Bootstrap, Machine, Pace};
 use nlpress_model::{Network, Outline, Spec};
 use nlpress_runtime::Session;
 use nlpress_technique::StepError;
-use nlpress_text::{Encoder, Rows};
+use nlpress_text::Encoder;
 use nlpress_train::TrainError;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use crate::assemble::{self, Assembly, Scored};
 use crate::features::Views;
 use crate::identity;
 use crate::integers::Integers;
 use crate::lock::Lock;
 use crate::make::{self, Made, Start, Work, Workshop};
-use crate::measure::{self, MeasureError, Rounding, Served};
+use crate::measure::{self, MeasureError, Rounding};
 use crate::plan::Plan;
 use crate::prepared::{DataError, Prepared};
 use crate::recipe::{Recipe, RecipeError, TEACHER};
-use crate::report::{self, CorpusInfo, FailedRow, RecipeInfo, Report, Row, SeedArtifact, Speed, Versus};
+use crate::recorder::Recorder;
+use crate::report::{self, CorpusInfo, FailedRow, RecipeInfo, Report};
 use crate::ship::{self, ShipError};
 use crate::threshold::ThresholdError;
 
@@ -41,8 +43,6 @@ pub struct RunOptions<'a> {
     pub resume: bool,
     /// How thoroughly speed is measured.
     pub pace: Pace,
-    /// How long each throughput is measured.
-    pub throughput: Duration,
     /// Measures the peak memory of a process that serves an artifact, where that can be done.
     pub memory: Option<&'a MemoryProbe<'a>>,
 }
@@ -138,12 +138,6 @@ impl From<TrainError> for RunError {
     }
 }
 
-impl From<EvalError> for RunError {
-    fn from(error: EvalError) -> Self {
-        Self::Measure(error.into())
-    }
-}
-
 /// The first model of a recipe, where it starts from an artifact, with the features that it reads.
 ///
 /// # Errors
@@ -234,7 +228,18 @@ pub fn run(
     let _alone = Lock::take(options.out)?;
     let views = Views::new(prepared);
     let (start, data) = (start.as_ref(), identity::of_data(prepared));
-    let workshop = Workshop { recipe, prepared, views: &views, spec: &spec, start, data, options, sink };
+    let recorder = &Recorder::new(sink);
+    let workshop = Workshop {
+        recipe,
+        prepared,
+        views: &views,
+        spec: &spec,
+        start,
+        data,
+        options,
+        sink: recorder,
+        recorder,
+    };
     sink.say(&Event::RunStarted { name: recipe.name.clone(), total: workshop.total() })?;
     let rows = workshop.rows()?;
     let report = measured(recipe, (prepared, &views), options, sink, &rows)?;
@@ -247,23 +252,12 @@ pub fn run(
     Ok(report)
 }
 
-/// What a row's artifacts answer on the test documents.
-struct Answers {
-    /// Of each repetition.
-    scores: Vec<Scores>,
-    /// Of each repetition that answers in integers.
-    integers: Vec<Integers>,
-    /// The first repetition's, with the documents as it encodes them.
-    session: Session,
-    rows: Rows,
-}
-
 /// Opens a row's artifacts, scores them, and holds them against the models that they were written from.
-fn answers(
-    row: &Made,
+fn scored<'a>(
+    row: &'a Made,
     (prepared, views): (&Prepared, &Views<'_>),
     backend: &Backend,
-) -> Result<Answers, RunError> {
+) -> Result<Scored<'a>, RunError> {
     let (mut scores, mut integers, mut first) = (Vec::new(), Vec::new(), None);
     for copy in &row.copies {
         let of_file = |e: MeasureError| RunError::Artifact(copy.path.clone(), Box::new(e));
@@ -277,12 +271,12 @@ fn answers(
             .map_err(|why| RunError::Internal(format!("{}: {why}", copy.path.display())))?;
         integers.extend(Integers::of(&session, prepared, &found).map_err(of_file)?);
         scores.push(found);
-        first.get_or_insert((session, rows));
+        first.get_or_insert(session);
     }
-    let Some((session, rows)) = first else {
+    let Some(session) = first else {
         return Err(RunError::Internal(format!("row {} was made for no seed", row.id)));
     };
-    Ok(Answers { scores, integers, session, rows })
+    Ok(Scored { made: row, scores, integers, session })
 }
 
 /// Opens every artifact and measures it. A row whose artifact cannot be measured is left out with the reason.
@@ -294,23 +288,11 @@ fn measured(
     all: &make::Rows,
 ) -> Result<Report, RunError> {
     let total = all.made.len() as u64;
-    let bootstrap = Bootstrap::new(Seed(recipe.seed));
-    let labels = prepared.test.labels();
-    let (mut made, mut failed): (Vec<&Made>, _) = (Vec::new(), all.failed.clone());
-    let mut scores: BTreeMap<&str, Vec<Scores>> = BTreeMap::new();
-    let mut whole: BTreeMap<&str, Vec<Integers>> = BTreeMap::new();
-    let mut sessions = Vec::new();
+    let (mut found, mut failed): (Vec<Scored<'_>>, _) = (Vec::new(), all.failed.clone());
     for (done, row) in (1..).zip(&all.made) {
         sink.say(&Event::Progress { what: "scoring artifacts".into(), done, total })?;
-        match answers(row, (prepared, views), options.backend) {
-            Ok(found) => {
-                scores.insert(&row.id, found.scores);
-                if !found.integers.is_empty() {
-                    whole.insert(&row.id, found.integers);
-                }
-                sessions.push((found.session, found.rows));
-                made.push(row);
-            }
+        match scored(row, (prepared, views), options.backend) {
+            Ok(of_row) => found.push(of_row),
             // All others are compared with it.
             Err(error) if row.id == TEACHER => return Err(error),
             Err(error) => {
@@ -320,93 +302,24 @@ fn measured(
             }
         }
     }
-    let places: BTreeMap<&str, usize> = made.iter().enumerate().map(|(i, m)| (m.id.as_str(), i)).collect();
-    sink.say(&Event::Progress { what: "timing artifacts side by side".into(), done: 0, total: 1 })?;
-    let documents = &prepared.corpus.test;
-    let mut subjects: Vec<(String, Served<'_>)> = made
-        .iter()
-        .zip(&sessions)
-        .map(|(row, (session, rows))| (row.id.clone(), Served::new(session, rows, documents)))
-        .collect();
-    let timings = measure::time(&mut subjects, options.pace)?;
-    let teacher: Vec<Vec<u32>> = scores[made[0].id.as_str()].iter().map(|s| s.predictions.clone()).collect();
-    let mut rows: Vec<Row> = Vec::new();
-    let mut threads = vec![1];
-    if options.threads > 1 {
-        threads.push(options.threads);
-    }
-    for (i, row) in made.iter().enumerate() {
-        sink.say(&Event::Progress { what: "measuring throughput".into(), done: i as u64, total })?;
-        let quality = Quality::of(&scores[row.id.as_str()], labels, &teacher, &bootstrap)?;
-        let size = measure::size(&row.copies[0].path)?;
-        let (session, _) = &sessions[i];
-        let speed = Speed {
-            batch1_us: timings[i].one.percentiles,
-            batch32_us: timings[i].batch.percentiles,
-            text1_us: timings[i].text.as_ref().map(|t| t.percentiles),
-            rows_per_s: measure::rates(session, documents, &threads, options.throughput)?,
-            rss_bytes: options.memory.and_then(|probe| probe(&row.copies[0].path)),
-        };
-        let parent = row.parent.as_deref().and_then(|id| places.get(id).copied());
-        let versus = match parent {
-            None => None,
-            Some(p) => {
-                let correct = |id: &str| scores[id].iter().map(|s| s.correct.clone()).collect::<Vec<_>>();
-                let difference = bootstrap.difference(&correct(&row.id), &correct(&made[p].id))?;
-                let ratio = size.file_bytes as f64 / rows[p].size.file_bytes as f64;
-                let (one, many) = speedups(&timings[i], &timings[p])?;
-                Some(Versus::new(difference, ratio, one, many))
-            }
-        };
-        let first = &row.copies[0];
-        let mut finished = Row {
-            id: row.id.clone(),
-            family: row.family,
-            parent: row.parent.clone(),
-            technique: row.technique.clone(),
-            seeds: row.copies.len(),
-            quality,
-            size,
-            speed,
-            versus_parent: versus,
-            measured: first.journal.measured.clone(),
-            cost_s: row.copies.iter().map(|c| c.journal.seconds).sum::<f64>() / row.copies.len() as f64,
-            artifact: relative(options.out, &first.path),
-            sha256: first.sha256.clone(),
-            artifacts: row
-                .copies
-                .iter()
-                .map(|c| SeedArtifact {
-                    seed: c.seed,
-                    path: relative(options.out, &c.path),
-                    sha256: c.sha256.clone(),
-                })
-                .collect(),
-            notes: first.journal.notes.clone(),
-        };
-        finished.notes.extend(report::below_crossover(session));
-        if !options.backend.kind().is_cpu() {
-            finished.notes.extend(on_device(&Network::bind(&first.model, options.backend)));
+    let bootstrap = Bootstrap::new(Seed(recipe.seed));
+    let assembly = Assembly { prepared, options, sink, bootstrap, alike_points: recipe.report.alike_points };
+    let (mut rows, floors) = assembly.rows(&found)?;
+    if !options.backend.kind().is_cpu() {
+        for (row, of) in rows.iter_mut().zip(&found) {
+            row.notes.extend(on_device(&Network::bind(&of.made.copies[0].model, options.backend)));
         }
-        if let Some(integers) = whole.get(row.id.as_str()) {
-            Integers::report(integers, &mut finished);
-        }
-        let verdict = report::verdict(&finished, parent.map(|p| &rows[p]));
-        finished.notes.extend(verdict);
-        rows.push(finished);
     }
+    let corpus = corpus_info(recipe, prepared);
     let mut notes: Vec<String> = failed.iter().map(ToString::to_string).collect();
-    notes.extend([
-        "quality, size and speed come from a session opened on the written artifact".into(),
-        "latency is of the network on encoded rows, all artifacts taking turns in one run; text1_us includes \
-         the encoding of the text"
-            .into(),
-    ]);
+    notes.extend(assemble::warnings(&rows, &corpus));
+    notes.extend(assemble::unknown_text(prepared));
+    notes.push("quality, size and speed come from sessions opened on the written artifact".into());
     notes.extend(prepared.corpus.reading.report());
-    Ok(Report {
+    let mut report = Report {
         schema: report::SCHEMA,
         machine: Machine::detect(),
-        corpus: corpus_info(recipe, prepared),
+        corpus,
         recipe: RecipeInfo {
             path: Path::new(&recipe.path)
                 .file_name()
@@ -419,13 +332,14 @@ fn measured(
         backend: options.backend.kind().to_string(),
         threads: options.threads,
         rows,
+        alike_points: recipe.report.alike_points,
+        floors,
+        advice: String::new(),
         failed,
         notes,
-    })
-}
-
-fn speedups(row: &Timing, parent: &Timing) -> Result<(nlpress_eval::Ratio, nlpress_eval::Ratio), EvalError> {
-    Ok((row.one.speedup_over(&parent.one)?, row.batch.speedup_over(&parent.batch)?))
+    };
+    report.advice = report::advice(&report);
+    Ok(report)
 }
 
 /// What a reader must know of integers on a device: what it held of them is not what is timed.
@@ -462,11 +376,9 @@ fn corpus_info(recipe: &Recipe, prepared: &Prepared) -> CorpusInfo {
             Some(_) => "fetched by `cargo xtask data fetch`; see docs/data.md".into(),
             None => "files of the user".into(),
         },
+        majority: assemble::majority(prepared),
+        known: Some(assemble::known(prepared)),
     }
-}
-
-fn relative(folder: &Path, path: &Path) -> String {
-    path.strip_prefix(folder).unwrap_or(path).to_string_lossy().replace('\\', "/")
 }
 
 #[cfg(test)]
@@ -475,6 +387,19 @@ mod tests {
     use nlpress_core::BackendKind;
     use nlpress_model::{MlpSpec, Model, SiteId, Weight};
     use nlpress_packed::{Grid, Index, Matrix, Per, Scales, Scheme};
+
+    #[test]
+    fn a_row_fails_alone_unless_the_machine_or_the_user_says_stop() {
+        let step = |why: &str| RunError::step("row", "quant.f16", StepError::Failed(why.into()));
+        assert_eq!(step("too large").of_one_row().unwrap(), "quant.f16: too large");
+        assert!(RunError::Internal("a promise".into()).of_one_row().unwrap().contains("a bug in nlpress"));
+        let full = || std::io::Error::from(std::io::ErrorKind::StorageFull);
+        let path = PathBuf::from("row.safetensors");
+        let write = nlpress_artifact::ArtifactError::Write(full());
+        for error in [RunError::File(path, full()), ShipError::from(write).into(), Stopped.into()] {
+            assert!(error.of_one_row().is_err());
+        }
+    }
 
     #[test]
     fn integers_on_a_device_are_counted() {

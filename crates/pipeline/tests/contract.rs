@@ -20,8 +20,10 @@ fn encoder(bench: &Bench) -> Encoder {
     encoder
 }
 
+/// Half floats and entries of codebooks are multiplied as floats, so they have no rounding to be excused by.
 fn has_integers(model: &Model) -> bool {
-    let integer = |form: Form| matches!(form, Form::Packed(scheme) if scheme.values != Values::F32);
+    let integer =
+        |form: Form| matches!(form, Form::Packed(scheme) if matches!(scheme.values, Values::Int(_)));
     model.outline().sites.iter().any(|site| integer(site.form))
 }
 

@@ -13,7 +13,6 @@ use nlpress_pipeline::{Plan, Prepared, Recipe, Report, RunError, RunOptions, run
 use nlpress_runtime::Session;
 use std::path::Path;
 use std::sync::Mutex;
-use std::time::Duration;
 
 const HEAD: &str = r#"
 schema = 1
@@ -70,8 +69,7 @@ impl World {
             threads: 1,
             out: &out,
             resume,
-            pace: Pace::new(5, 1, 1).unwrap(),
-            throughput: Duration::from_millis(1),
+            pace: Pace::quick(),
             memory: None,
         };
         run::run(&recipe, &prepared, &options, heard)

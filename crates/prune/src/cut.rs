@@ -115,7 +115,7 @@ pub(crate) fn plan(
     after
 }
 
-/// A point of a curve: step so many of so many.
+/// A point of a schedule: step `k` of `n`.
 pub(crate) type At = (Curve, u64, u64);
 
 /// The entries that compete with each other, and how many of them stay in the end.

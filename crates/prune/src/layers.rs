@@ -5,7 +5,7 @@
 //! ever off; so the map starts as the least-squares fit, on the training rows, of what the next site used to
 //! compute, and as the product where the layer before is too wide to solve for. Then it is trained, where asked.
 //!
-//! Either all selected layers go, or, with `count`, so many of them as matter least, one by one: each candidate is
+//! Either all selected layers are removed, or, with `count`, that number of them, the least important first: each candidate is
 //! merged on trial, and the trial is judged by the angle by which it turns what the next site computes on the
 //! training rows (as Gromov et al. 2024 judge blocks), or by the validation loss. The data then decide how wide the
 //! network is that is left, so the plan is a bound. A network with factored sites is refused: merge first.

@@ -12,10 +12,10 @@
 //! | [`magnitude`] | the smallest connections | masked |
 //! | [`lottery`] | the smallest, in rounds that rewind | masked |
 //! | [`budget`] | the smallest, where the measured sensitivity allows it | masked |
-//! | [`random`] | connections by lot, as the control | masked |
+//! | [`random`] | connections at random, as the control | masked |
 //! | [`penalty`] | the smallest after training under L1 or L2 | masked |
 //! | [`elastic`] | the smallest after training under both | masked |
-//! | [`gradient`] | what the loss feels least (SNIP, Taylor) | masked |
+//! | [`gradient`] | the connections of the least effect on the loss, to first order (SNIP, Taylor) | masked |
 //! | [`wanda`] | the smallest magnitude times input norm | masked |
 //! | [`sparsegpt`] | what second derivatives find cheapest, made up for by the others | masked |
 //! | [`pattern`] | n of m inputs, blocks, whole rows or columns | masked |

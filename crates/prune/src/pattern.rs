@@ -53,7 +53,7 @@ pub const KIND: Kind = Kind {
     parse: parse::<Pattern>,
 };
 
-/// So many of so many consecutive inputs of each output.
+/// N of every M consecutive inputs of each output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct NOfM {

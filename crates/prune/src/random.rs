@@ -1,4 +1,4 @@
-//! `prune.random`: the control. Connections go by lot.
+//! `prune.random`: the control. Connections are removed at random.
 //!
 //! Whatever rule for dropping connections is no better than this one, at the same sparsity and with the same
 //! training afterwards, has found nothing.
@@ -19,7 +19,7 @@ use crate::tune::{FINETUNE, Tuning};
 pub const KIND: Kind = Kind {
     name: "prune.random",
     family: Family::Simplify,
-    summary: "Drops connections by lot: the control for every other rule.",
+    summary: "Drops connections at random: the control for every other rule.",
     source: "Blalock et al. 2020, arXiv:2003.03033 (random pruning as the control that papers leave out)",
     example: "sparsity = 0.8",
     on: &["**"],
@@ -60,7 +60,7 @@ impl TryFrom<Raw> for Random {
     }
 }
 
-/// Of the entries that live, `count` live on, each set of so many being as likely as any other.
+/// A uniformly random mask: of the entries that are kept, `count` stay, every set of that size being equally likely.
 ///
 /// As [`keep_largest`](crate::magnitude::keep_largest) otherwise; the values do not matter.
 ///

@@ -1,7 +1,7 @@
 //! Putting right what a removal of units broke: every site that reads fewer units is fitted anew, by linear least
 //! squares on the training rows, to what it put out before.
 //!
-//! Layer by layer in the order of the forward pass, each from the inputs that the network as it then is gives it, so
+//! Layers are repaired in the order of the forward pass, each from the inputs that it gets once those before it are repaired, so
 //! that a later site also repairs what an earlier one could not. No label and no training is needed.
 
 use nlpress_model::{Form, Group, Model, Network, Outline, SiteId, Weight};

@@ -48,7 +48,7 @@ pub const KIND: Kind = Kind {
         BYTES,
         (
             "n_m",
-            "\"2:4\" and so on: so many of so many consecutive inputs of each output, in place of sparsity",
+            "\"2:4\" and so on: keep N of every M consecutive inputs of each output, in place of sparsity",
         ),
         (
             "scope",
@@ -94,7 +94,7 @@ enum What {
 pub enum Weigh {
     /// As much as at any other.
     Even,
-    /// As much as the loss feels it: times the mean squared derivative of the loss by that output's pre-activation.
+    /// Each output weighted by the mean squared derivative of the loss by its pre-activation.
     #[default]
     Loss,
 }

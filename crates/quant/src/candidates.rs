@@ -69,7 +69,7 @@ impl Errors {
         Self { unseen: of(judges[0]), all: of(judges[1]) }
     }
 
-    /// Whether all outputs together are off less than in another case on the rows not solved for, and no more on all.
+    /// Whether the summed output error is smaller than another's on the held-out rows, and no larger on all rows.
     pub(crate) fn less_than(&self, other: &Self) -> bool {
         let sum = |of: &[f64]| of.iter().sum::<f64>();
         sum(&self.unseen) < sum(&other.unseen) && sum(&self.all) <= sum(&other.all)

@@ -120,7 +120,7 @@ impl Ladder {
         }
     }
 
-    /// Takes the gradient of every entry that is out of range.
+    /// Sets the gradient of every entry that is out of range to zero.
     pub fn pass(self, entries: Kept<'_>, scales: &[f32], gradient: &mut [f32]) {
         let reach = self.reach();
         let bounds: Vec<f32> = scales.iter().map(|s| s * reach).collect();

@@ -340,8 +340,7 @@ mod tests {
                 fitting.map(|a| sum(a).0).fold(f64::INFINITY, f64::min)
             };
             for (n, method, expected) in [(0, "knapsack", least(false)), (1, "uniform", least(true))] {
-                let text =
-                    format!("bytes = {bytes}\nmethod = '{method}'\nprecisions = {precisions:?}");
+                let text = format!("bytes = {bytes}\nmethod = '{method}'\nprecisions = {precisions:?}");
                 let technique: Mixed = toml::from_str(&text).unwrap();
                 let mut cx = bench.cx(&Quiet);
                 let model = technique.apply(bench.model().clone(), &on, &mut cx).unwrap();

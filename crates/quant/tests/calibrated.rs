@@ -2,8 +2,8 @@
 
 #![allow(clippy::unwrap_used)] // clippy.toml allows it in test functions, but not in the functions they share
 
-use nlpress_core::event::Quiet;
 use nlpress_core::Seed;
+use nlpress_core::event::Quiet;
 use nlpress_model::{Model, Network, SiteId, Weight};
 use nlpress_quant::{adaround, awq, gptq};
 use nlpress_technique::{Cx, Kind};
@@ -73,8 +73,7 @@ fn output_error(bench: &Bench, site: &SiteId, weight: &[f32]) -> f64 {
     for output in 0..outputs {
         let off = |at: usize| f64::from(weight[at]) - f64::from(was[at]);
         error += inputs.iter().map(|row| product(row, &off, output).powi(2)).sum::<f64>();
-        let all: Vec<f64> =
-            inputs.iter().map(|row| product(row, &|at| f64::from(was[at]), output)).collect();
+        let all: Vec<f64> = inputs.iter().map(|row| product(row, &|at| f64::from(was[at]), output)).collect();
         let mean = all.iter().sum::<f64>() / all.len() as f64;
         variance += all.iter().map(|z| (z - mean).powi(2)).sum::<f64>();
     }
@@ -113,16 +112,24 @@ fn compensation_beats_ranges_and_ranges_beat_rounding_on_every_site() {
                     let plain = output_error(&bench, site, &plain);
                     let [gptq, awq, adaround] = [gptq::KIND, awq::KIND, adaround::KIND].map(|kind| {
                         let made = apply(&kind, &with, bench.model(), std::slice::from_ref(site), &bench);
-                        let found = output_error(&bench, site, &made.model.layer(site).unwrap().weight.values());
+                        let found =
+                            output_error(&bench, site, &made.model.layer(site).unwrap().weight.values());
                         for (name, measured) in [("output_mse", found), ("nearest_mse", plain)] {
                             let said = made.value(&format!("{name}.{site}"));
                             let near = (said - measured).abs() <= 0.01 * measured + 1e-7;
-                            assert!(near, "{} {site} {with}: {name} is {said}, measured {measured}", kind.name);
+                            assert!(
+                                near,
+                                "{} {site} {with}: {name} is {said}, measured {measured}",
+                                kind.name
+                            );
                         }
                         found
                     });
                     let slack = 1.0 + 1e-6;
-                    assert!(gptq <= awq * slack && awq <= plain * slack, "{site} {with}: {gptq} {awq} {plain}");
+                    assert!(
+                        gptq <= awq * slack && awq <= plain * slack,
+                        "{site} {with}: {gptq} {awq} {plain}"
+                    );
                     assert!(adaround <= plain * slack, "{site} {with}: {adaround} {plain}");
                 }
                 // And in a row, where each has the inputs that its own earlier sites give.

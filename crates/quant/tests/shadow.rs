@@ -10,8 +10,8 @@ use nlpress_model::{Dataset, Form, MlpSpec, Model, Network, SiteId, Spec, Weight
 use nlpress_packed::{Grid, Per, Values};
 use nlpress_quant::{binary, qat, ternary};
 use nlpress_runtime::Session;
-use nlpress_testkit::Bench;
 use nlpress_technique::{Cx, Kind, StepError, Teacher};
+use nlpress_testkit::Bench;
 use nlpress_text::{Encoder, EncoderConfig, Rows};
 use nlpress_train::{Engine, Fit, FitConfig, Serial, fit};
 

@@ -5,7 +5,7 @@
 
 use crate::network::{Activations, Network, relu};
 use nlpress_outline::AttentionSpec;
-use nlpress_packed::{Batch, Input, Scratch as Products};
+use nlpress_packed::{Aligned, Batch, Input, Scratch as Products};
 use nlpress_text::Row;
 
 /// Memory for the words of a row.
@@ -14,14 +14,14 @@ pub(crate) struct Room {
     columns: Vec<u32>,
     values: Vec<f32>,
     /// Every word between blocks, `[words, width]`.
-    words: Vec<f32>,
-    normed: Vec<f32>,
-    query: Vec<f32>,
-    key: Vec<f32>,
-    value: Vec<f32>,
-    mixed: Vec<f32>,
+    words: Aligned<f32>,
+    normed: Aligned<f32>,
+    query: Aligned<f32>,
+    key: Aligned<f32>,
+    value: Aligned<f32>,
+    mixed: Aligned<f32>,
     /// First factors' outputs.
-    factor: Vec<f32>,
+    factor: Aligned<f32>,
     /// How much a word attends to each, `[words]`.
     shares: Vec<f32>,
 }
@@ -53,8 +53,8 @@ pub(crate) fn logits(
         sites.each(&room.mixed, block.neurons, &mut room.normed, &mut room.factor);
         add(&mut room.words, &room.normed);
     }
-    room.mixed.clear();
-    room.mixed.resize(spec.width, 0.0);
+    room.mixed.resize(spec.width);
+    room.mixed.fill(0.0);
     for (word, value) in room.words.chunks_exact(spec.width).zip(&room.values) {
         room.mixed.iter_mut().zip(word).for_each(|(sum, x)| *sum += value * x);
     }
@@ -71,13 +71,12 @@ struct Sites<'a> {
 
 impl Sites<'_> {
     /// The first site: a row of the table for each word.
-    fn embed(&mut self, columns: &[u32], out: &mut Vec<f32>, factor: &mut Vec<f32>) {
+    fn embed(&mut self, columns: &[u32], out: &mut Aligned<f32>, factor: &mut Aligned<f32>) {
         let layer = &self.network.layers[0];
         self.next = 1;
         let two = self.network.is_second_factor(1);
         let into = if two { &mut *factor } else { &mut *out };
-        into.clear();
-        into.resize(columns.len() * layer.bias.len(), 0.0);
+        into.resize(columns.len() * layer.bias.len());
         for (into, column) in into.chunks_exact_mut(layer.bias.len()).zip(columns) {
             let input = Input::Sparse { columns: std::slice::from_ref(column), values: &[1.0] };
             layer.matrix.multiply(input, &layer.bias, into, self.products);
@@ -88,7 +87,7 @@ impl Sites<'_> {
     }
 
     /// The next site, both factors of it where it is factored, for each of `inputs`, `[rows, width]`.
-    fn each(&mut self, inputs: &[f32], width: usize, out: &mut Vec<f32>, factor: &mut Vec<f32>) {
+    fn each(&mut self, inputs: &[f32], width: usize, out: &mut Aligned<f32>, factor: &mut Aligned<f32>) {
         if !self.network.is_second_factor(self.next + 1) {
             return self.multiply(inputs, width, out);
         }
@@ -97,11 +96,10 @@ impl Sites<'_> {
         self.multiply(factor, rank, out);
     }
 
-    fn multiply(&mut self, inputs: &[f32], width: usize, out: &mut Vec<f32>) {
+    fn multiply(&mut self, inputs: &[f32], width: usize, out: &mut Aligned<f32>) {
         let layer = &self.network.layers[self.next];
         self.next += 1;
-        out.clear();
-        out.resize(inputs.len() / width * layer.bias.len(), 0.0);
+        out.resize(inputs.len() / width * layer.bias.len());
         layer.matrix.multiply_rows(Batch::Dense(inputs), &layer.bias, out, self.products);
     }
 }
@@ -111,8 +109,8 @@ fn attend(room: &mut Room, heads: usize, width: usize) {
     let Room { query, key, value, mixed, shares, .. } = room;
     let stride = heads * width;
     let scale = 1.0 / (width as f32).sqrt();
-    mixed.clear();
-    mixed.resize(query.len(), 0.0);
+    mixed.resize(query.len());
+    mixed.fill(0.0);
     for head in 0..heads {
         let part = head * width..(head + 1) * width;
         for (query, mixed) in query.chunks_exact(stride).zip(mixed.chunks_exact_mut(stride)) {
@@ -135,13 +133,13 @@ fn attend(room: &mut Room, heads: usize, width: usize) {
 }
 
 /// Every word to mean 0 and variance 1.
-fn norm(words: &[f32], width: usize, out: &mut Vec<f32>) {
-    out.clear();
-    for word in words.chunks_exact(width) {
+fn norm(words: &[f32], width: usize, out: &mut Aligned<f32>) {
+    out.resize(words.len());
+    for (word, out) in words.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
         let mean = word.iter().sum::<f32>() / width as f32;
         let variance = word.iter().map(|x| (x - mean) * (x - mean)).sum::<f32>() / width as f32;
         let scale = 1.0 / (variance + AttentionSpec::NORM_EPSILON).sqrt();
-        out.extend(word.iter().map(|x| (x - mean) * scale));
+        out.iter_mut().zip(word).for_each(|(out, x)| *out = (x - mean) * scale);
     }
 }
 

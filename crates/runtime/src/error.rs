@@ -47,7 +47,9 @@ pub enum RuntimeError {
         inputs: usize,
     },
     /// The words that decided cannot be told.
-    #[error("which words decided cannot be told of an attention network, only of a linear one or of hidden layers")]
+    #[error(
+        "which words decided cannot be told of an attention network, only of a linear one or of hidden layers"
+    )]
     NotExplained,
     /// A slice has the wrong length.
     #[error("{what} has {found} entries, expected {expected}")]
@@ -89,6 +91,16 @@ impl RuntimeError {
         match self {
             Self::NotFinite { class, value, .. } => Self::NotFinite { row, class, value },
             other => other,
+        }
+    }
+
+    /// Whether the system failed, rather than that the file or the question is one that nobody could accept.
+    pub fn is_failure(&self) -> bool {
+        match self {
+            Self::In { error, .. } => error.is_failure(),
+            Self::Artifact(error) => error.is_failure(),
+            Self::Pool { .. } => true,
+            _ => false,
         }
     }
 }

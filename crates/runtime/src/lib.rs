@@ -22,4 +22,5 @@ mod session;
 pub use error::RuntimeError;
 pub use explain::{Contribution, Explainer};
 pub use integer::{IntegerScratch, IntegerSession, NotIntegers};
+pub use nlpress_artifact::OpenOptions;
 pub use session::{Answer, Prediction, Scratch, Session};

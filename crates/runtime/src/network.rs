@@ -3,7 +3,7 @@
 use crate::attention;
 use nlpress_artifact::Layer;
 use nlpress_outline::Spec;
-use nlpress_packed::{Batch, Scratch as Products};
+use nlpress_packed::{Aligned, Batch, Scratch as Products};
 use nlpress_text::Rows;
 use std::ops::Range;
 
@@ -19,8 +19,8 @@ pub(crate) struct Network {
 /// Memory for what lies between layers; it grows and never shrinks.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Activations {
-    before: Vec<f32>,
-    after: Vec<f32>,
+    before: Aligned<f32>,
+    after: Aligned<f32>,
     pub(crate) products: Products,
     pub(crate) attention: attention::Room,
 }
@@ -72,7 +72,7 @@ impl Network {
                 return;
             }
             width = layer.bias.len();
-            let out = room(after, rows * width);
+            let out = after.room(rows * width);
             layer.matrix.multiply_rows(batch, &layer.bias, out, products);
             if !self.follows_factor[n + 1] {
                 relu(out);
@@ -91,12 +91,4 @@ pub(crate) fn relu(values: &mut [f32]) {
     for x in values {
         *x = x.max(0.0);
     }
-}
-
-/// The first of at least so many numbers, which may be anything.
-fn room(numbers: &mut Vec<f32>, count: usize) -> &mut [f32] {
-    if numbers.len() < count {
-        numbers.resize(count, 0.0);
-    }
-    &mut numbers[..count]
 }

@@ -3,7 +3,7 @@
 use crate::decision::Decision;
 use crate::network::{Activations, Network};
 use crate::{RuntimeError, scores};
-use nlpress_artifact::{Artifact, Layer, Provenance};
+use nlpress_artifact::{Artifact, Layer, OpenOptions, Provenance};
 use nlpress_outline::{Outline, SiteId};
 use nlpress_packed::Index;
 use nlpress_text::{Encoder, Rows, Seen};
@@ -75,12 +75,20 @@ pub struct Prediction<'s> {
 }
 
 impl Session {
-    /// Opens the file.
+    /// Opens the file, within the default [`OpenOptions`].
     ///
     /// # Errors
     /// [`RuntimeError`] naming the file, when it is not an artifact, or its encoder does not fit its network.
     pub fn open(path: &Path) -> Result<Self, RuntimeError> {
-        let artifact = Artifact::open(path)?;
+        Self::open_with(path, &OpenOptions::default())
+    }
+
+    /// Opens the file, within limits on its bytes and on the memory that its weights take.
+    ///
+    /// # Errors
+    /// As [`open`](Session::open), and for a file beyond the limits.
+    pub fn open_with(path: &Path, options: &OpenOptions) -> Result<Self, RuntimeError> {
+        let artifact = Artifact::open_with(path, options)?;
         Self::from_artifact(artifact)
             .map_err(|e| RuntimeError::In { file: path.display().to_string(), error: Box::new(e) })
     }

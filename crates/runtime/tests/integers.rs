@@ -119,6 +119,99 @@ fn integers_answer_nearly_what_floats_answer() {
     }
 }
 
+/// A network whose scales and steps are powers of two, so that nothing is ever rounded: what an activation of a site
+/// stands for is a multiple of the next site's step. What is beyond the levels is clipped, here and there alike.
+fn exact_session(spec: &Spec, per: Per, zero_points: bool) -> Session {
+    let mut next = random(3);
+    let mut outline = Outline::dense(spec);
+    let mut layers = Vec::new();
+    // What all numbers that come into a site are multiples of: counts are whole.
+    let mut grain = 1.0_f32;
+    for site in &mut outline.sites {
+        let shape = (site.shape.inputs, site.shape.outputs);
+        let int = Int { zero_points, activations: Activations::Static, ..Int::new(Grid::Int8, per) };
+        site.form = Form::Packed(Scheme { values: Values::Int(int), index: Index::Full });
+        let q: Vec<i32> = (0..shape.0 * shape.1).map(|_| (next() * 9.0) as i32 - 4).collect();
+        // 1/8 or 1/4 for what is multiplied after the sum; 1 or 1/2 for what is before it.
+        let (step, scales, finest) = match per {
+            Per::Row => (
+                grain / 2.0,
+                (0..shape.0).map(|_| if next() < 0.5 { 1.0 } else { 0.5 }).collect(),
+                grain / 2.0,
+            ),
+            _ => {
+                let count = per.scales(shape.0, shape.1);
+                let scales = (0..count).map(|_| if next() < 0.5 { 0.25 } else { 0.125 }).collect();
+                (grain, scales, grain / 8.0)
+            }
+        };
+        let scales = Scales::of(per, scales);
+        let matrix = match zero_points {
+            true => {
+                let points = (0..per.scales(shape.0, shape.1)).map(|n| (n % 5) as i8 - 2).collect();
+                Matrix::affine(shape, Grid::Int8, &q, scales, points).unwrap()
+            }
+            false => Matrix::quantized(shape, Grid::Int8, &q, scales, None, Index::Full).unwrap(),
+        };
+        let matrix = matrix.with_activations(step).unwrap();
+        let bias = (0..shape.1).map(|_| ((next() * 9.0) as i32 - 4) as f32 * finest).collect();
+        layers.push(Layer { id: site.id.clone(), matrix, bias });
+        grain = finest;
+    }
+    assert!(grain >= 1.0 / ONE as f32);
+    let config = EncoderConfig { weighting: Weighting::Count, l2: false, ..EncoderConfig::default() };
+    let all: Vec<String> = texts(40, VOCABULARY, 30).into_iter().chain([common_words()]).collect();
+    let (config, blob) = Encoder::fit(&config, all.iter().map(String::as_str)).unwrap().to_parts();
+    let labels = (0..spec.outputs().max(2)).map(|n| format!("class {n}")).collect();
+    let parts = EncoderParts { config, blob };
+    let artifact = Artifact::new(outline, layers, labels, parts, Provenance::default()).unwrap();
+    Session::from_artifact(artifact).unwrap()
+}
+
+#[test]
+fn where_nothing_is_rounded_integers_and_floats_are_the_same() {
+    let bottleneck = |ranks: Ranks| {
+        Spec::Attention(AttentionSpec {
+            inputs: VOCABULARY,
+            width: 24,
+            head_width: 8,
+            layers: vec![],
+            outputs: 3,
+            dropout: 0.0,
+            tokens: 64,
+            ranks,
+        })
+    };
+    let mlp = |hidden: &[usize], outputs| Spec::Mlp(MlpSpec::new(VOCABULARY, hidden, outputs, 0.0));
+    let specs = [
+        mlp(&[], 1),
+        mlp(&[], 5),
+        mlp(&[16], 3),
+        mlp(&[24, 9], 2),
+        bottleneck(Ranks::new()),
+        bottleneck(Ranks::from([(SiteId::new("embedding"), 6)])),
+    ];
+    for (spec, per) in specs.iter().flat_map(|spec| [Per::Tensor, Per::Channel, Per::Row].map(|p| (spec, p)))
+    {
+        for zero_points in [false, true] {
+            let session = exact_session(spec, per, zero_points);
+            let integers = session.in_integers().unwrap();
+            let mut scratch = IntegerScratch::default();
+            let mut seen = std::collections::BTreeSet::new();
+            for length in [0, 1, 2, 5, 12, 40] {
+                for text in texts(6, VOCABULARY, length) {
+                    let floats = session.logits(&session.encoder().encode_all(&[&text])).unwrap();
+                    let found = integers.logits(&text, &mut scratch);
+                    let exact: Vec<f32> = found.iter().map(|x| *x as f32 / ONE as f32).collect();
+                    assert_eq!(exact, floats, "{spec:?} {per} {zero_points} {length} words");
+                    seen.extend(found.iter().copied());
+                }
+            }
+            assert!(seen.len() > 10, "{spec:?} {per}: nothing was tested");
+        }
+    }
+}
+
 /// The bits of the answers, as a number that was found on one processor and has to be found on all.
 #[test]
 fn every_processor_answers_the_same_bits() {

@@ -4,12 +4,12 @@
 
 mod common;
 
-use common::{artifact, forms, random, rows};
+use common::{artifact, forms, network, random, rows};
 use nlpress_artifact::{Artifact, Layer};
-use nlpress_outline::Form;
-use nlpress_packed::{Index, Matrix, Outliers, Scales, Scheme, Values};
+use nlpress_outline::{AttentionSpec, BlockSpec, Form, SiteId, Spec};
+use nlpress_packed::{Activations, Grid, Index, Int, Matrix, Outliers, Per, Scales, Scheme, Values};
 use nlpress_runtime::{RuntimeError, Scratch, Session};
-use nlpress_text::Rows;
+use nlpress_text::{Row, Rows};
 
 /// The widths that go through every kernel: whole blocks, remainders, one column.
 const NETWORKS: [(usize, &[usize], usize); 4] =
@@ -154,6 +154,114 @@ fn rows_together_are_rows_alone() {
     }
 }
 
+/// A network of self-attention in the plainest loops (Vaswani et al. 2017): every word looks at every word, one number
+/// after the other, as [`AttentionSpec`] says it in words.
+fn reference_attention(artifact: &Artifact, row: Row<'_>) -> Vec<f32> {
+    let Spec::Attention(spec) = &artifact.outline.spec else { panic!("it is one") };
+    let layer = |name: &str| artifact.layers.iter().find(|l| l.id.as_str() == name).unwrap();
+    let site = |name: &str, x: &[f32]| match spec.ranks.contains_key(&SiteId::new(name)) {
+        true => reference_layer(layer(name), &reference_layer(layer(&format!("{name}.reduce")), x)),
+        false => reference_layer(layer(name), x),
+    };
+    let norm = |x: &[f32]| -> Vec<f32> {
+        let mean = x.iter().map(|v| f64::from(*v)).sum::<f64>() / x.len() as f64;
+        let variance = x.iter().map(|v| (f64::from(*v) - mean).powi(2)).sum::<f64>() / x.len() as f64;
+        x.iter().map(|v| ((f64::from(*v) - mean) / (variance + 1e-5).sqrt()) as f32).collect()
+    };
+    // The words of the largest values, the first among equals, in their order.
+    let mut ranked: Vec<usize> = (0..row.columns.len()).collect();
+    ranked.sort_by(|a, b| row.values[*b].total_cmp(&row.values[*a]).then(a.cmp(b)));
+    ranked.truncate(spec.tokens);
+    ranked.sort_unstable();
+    let mut words: Vec<Vec<f32>> = Vec::new();
+    for i in &ranked {
+        let mut one = vec![0.0; spec.inputs];
+        one[row.columns[*i] as usize] = 1.0;
+        words.push(site("embedding", &one));
+    }
+    for (n, block) in spec.layers.iter().enumerate() {
+        let name = |part: &str| format!("encoder.{n}.{part}");
+        let all = |part: &str| words.iter().map(|w| site(&name(part), &norm(w))).collect::<Vec<_>>();
+        let (query, key, value) = (all("attention.query"), all("attention.key"), all("attention.value"));
+        let mut sums = words.clone();
+        for (at, sum) in sums.iter_mut().enumerate() {
+            let mut mixed = vec![0.0_f32; block.heads * spec.head_width];
+            for head in 0..block.heads {
+                let of = |x: &[f32], i: usize| f64::from(x[head * spec.head_width + i]);
+                let score = |other: &[f32]| {
+                    let dot: f64 = (0..spec.head_width).map(|i| of(&query[at], i) * of(other, i)).sum();
+                    (dot / (spec.head_width as f64).sqrt()).exp()
+                };
+                let scores: Vec<f64> = key.iter().map(|other| score(other)).collect();
+                let total: f64 = scores.iter().sum();
+                for i in 0..spec.head_width {
+                    let sum: f64 = scores.iter().zip(&value).map(|(s, v)| s / total * of(v, i)).sum();
+                    mixed[head * spec.head_width + i] = sum as f32;
+                }
+            }
+            let made = site(&name("attention.output"), &mixed);
+            sum.iter_mut().zip(made).for_each(|(sum, x)| *sum += x);
+        }
+        words = sums;
+        for word in &mut words {
+            let up: Vec<f32> = site(&name("ffn.up"), &norm(word)).iter().map(|x| x.max(0.0)).collect();
+            word.iter_mut().zip(site(&name("ffn.down"), &up)).for_each(|(sum, x)| *sum += x);
+        }
+    }
+    let mut pooled = vec![0.0; spec.width];
+    for (word, i) in words.iter().zip(&ranked) {
+        pooled.iter_mut().zip(word).for_each(|(sum, x)| *sum += row.values[*i] * x);
+    }
+    site("output", &pooled)
+}
+
+#[test]
+fn attention_computes_its_definition() {
+    let spec = |layers: &[(usize, usize)], tokens, ranks: &[(&str, usize)]| {
+        Spec::Attention(AttentionSpec {
+            inputs: 120,
+            width: 12,
+            head_width: 5,
+            layers: layers.iter().map(|&(heads, neurons)| BlockSpec { heads, neurons }).collect(),
+            outputs: 3,
+            dropout: 0.0,
+            tokens,
+            ranks: ranks.iter().map(|&(name, rank)| (SiteId::new(name), rank)).collect(),
+        })
+    };
+    let specs = [
+        spec(&[], 64, &[]),
+        spec(&[(1, 9)], 64, &[]),
+        spec(&[(3, 20), (2, 7)], 64, &[("encoder.1.ffn.up", 4), ("embedding", 6)]),
+        // Fewer than most rows have, so that some words are left out.
+        spec(&[(2, 16)], 8, &[("encoder.0.attention.output", 3)]),
+    ];
+    let fixed = Int { activations: Activations::Static, ..Int::new(Grid::Int8, Per::Channel) };
+    let forms = [
+        (Form::Dense, 1e-4),
+        (Form::Masked, 1e-4),
+        (Form::Packed(Scheme { values: Values::F16, index: Index::Csr }), 1e-4),
+        // A number that is nearly halfway between two integers may become either, which is a step of 1/127.
+        (Form::Packed(Scheme { values: Values::int(Grid::Int8, Per::Channel), index: Index::Full }), 0.02),
+        (Form::Packed(Scheme { values: Values::Int(fixed), index: Index::Full }), 0.02),
+    ];
+    for (spec, (form, most)) in specs.iter().flat_map(|spec| forms.map(|form| (spec, form))) {
+        let artifact = network(spec, form, 70);
+        let session = Session::from_artifact(artifact.clone()).unwrap();
+        let rows = rows(session.encoder(), 8, 30);
+        let found = session.logits(&rows).unwrap();
+        let expected: Vec<f32> = rows.iter().flat_map(|row| reference_attention(&artifact, row)).collect();
+        let largest = expected.iter().fold(1.0_f32, |m, x| m.max(x.abs()));
+        for (a, b) in found.iter().zip(&expected) {
+            assert!((a - b).abs() <= most * largest, "{form} {spec:?}: {a} {b}");
+        }
+        assert!(
+            expected.windows(2).any(|pair| (pair[0] - pair[1]).abs() > 0.01),
+            "{form}: nothing was tested"
+        );
+    }
+}
+
 #[test]
 fn negative_features_are_multiplied_too() {
     let mut next = random(3);
@@ -189,4 +297,39 @@ fn rows_that_do_not_fit_are_refused() {
     assert!(some(2..2, 0).is_ok());
     assert!(matches!(some(1..3, 4), Err(RuntimeError::Length { what: "rows", found: 2, expected: 3 })));
     assert!(matches!(some(0..2, 5), Err(RuntimeError::Length { what: "out", .. })));
+}
+
+#[test]
+fn logits_that_are_not_finite_are_no_answer() {
+    let huge = |form: Form| {
+        let mut artifact = artifact(form, 50, &[8], 2, 100);
+        let values = vec![3e38; 8 * 2];
+        artifact.layers[1].matrix = match form {
+            Form::Dense => Matrix::dense(8, 2, values).unwrap(),
+            _ => {
+                let scales = Scales::Channel(vec![1e36; 2]);
+                Matrix::quantized((8, 2), Grid::Int8, &[127; 16], scales, None, Index::Full).unwrap()
+            }
+        };
+        artifact.layers[0].bias = vec![1000.0; 8];
+        Session::from_artifact(artifact).unwrap()
+    };
+    let int8 = Form::Packed(Scheme { values: Values::int(Grid::Int8, Per::Channel), index: Index::Full });
+    for form in [Form::Dense, int8] {
+        let session = huge(form);
+        let mut scratch = Scratch::default();
+        let is_it = |error: RuntimeError, number: usize| {
+            assert!(matches!(error, RuntimeError::NotFinite { row, .. } if row == number), "{form}: {error}");
+            assert!(error.to_string().contains("too large to compute with"), "{error}");
+        };
+        is_it(session.predict("worda").unwrap_err(), 0);
+        is_it(session.score("worda", &mut scratch).unwrap_err(), 0);
+        for threads in [1, 3] {
+            is_it(session.predict_many(&["worda", "wordb", "wordc"], threads).unwrap_err(), 0);
+        }
+        is_it(session.logits_row(&[1], &[1.0], &mut [0.0; 2], &mut scratch).unwrap_err(), 0);
+        let rows = Rows::from_dense(3, 50, &[0.5; 150]).unwrap();
+        is_it(session.logits(&rows).unwrap_err(), 0);
+        is_it(session.logits_rows(&rows, 2..3, &mut [0.0; 2], &mut scratch).unwrap_err(), 2);
+    }
 }

@@ -150,12 +150,7 @@ impl Bench {
     ///
     /// # Errors
     /// [`StepError`] as the technique gives it.
-    pub fn apply(
-        &self,
-        technique: &dyn Technique,
-        on: &[SiteId],
-        mut cx: Cx<'_>,
-    ) -> Result<Made, StepError> {
+    pub fn apply(&self, technique: &dyn Technique, on: &[SiteId], mut cx: Cx<'_>) -> Result<Made, StepError> {
         let model = technique.apply(self.model.clone(), on, &mut cx)?;
         Ok(Made { model, features: cx.kept_features })
     }

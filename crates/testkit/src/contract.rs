@@ -46,7 +46,8 @@ impl Bench {
         let named = |why: String| format!("{} on {}: {why}", kind.name, self.name());
         let on = self.selected(kind, &self.model().outline())?;
         self.check_missing(technique, &on).map_err(named)?;
-        let planned = self.plan(technique, &on).map_err(|why| named(format!("its example does not plan: {why}")))?;
+        let planned =
+            self.plan(technique, &on).map_err(|why| named(format!("its example does not plan: {why}")))?;
         let made = self.run(kind, 1)?;
         if made != self.run(kind, 1)? || made != self.run(kind, 2)? {
             return Err(named("the same seed gives other numbers, or threads change them".into()));
@@ -77,7 +78,9 @@ impl Bench {
             let mut found = Vec::new();
             technique.plan(&before, &on, &mut found);
             if !found.iter().any(|problem| problem.site.as_ref() == Some(&nowhere)) {
-                return Err(format!("planning on a site that does not exist finds no problem there: {found:?}"));
+                return Err(format!(
+                    "planning on a site that does not exist finds no problem there: {found:?}"
+                ));
             }
         }
         Ok(())

@@ -70,7 +70,8 @@ fn rounded(layer: &Layer, input: &[f64]) -> Vec<f64> {
         input.iter().enumerate().map(|(i, x)| if is_outlier(i) { 0.0 } else { x * scale(i) }).collect();
     let largest = scaled.iter().fold(0.0_f64, |most, x| most.max(x.abs()));
     let step = matrix.activations().map_or(largest / levels, f64::from);
-    let level = |x: f64| if step > 0.0 { (x / step).clamp(-levels, levels).round_ties_even() * step } else { 0.0 };
+    let level =
+        |x: f64| if step > 0.0 { (x / step).clamp(-levels, levels).round_ties_even() * step } else { 0.0 };
     let back = |(i, x): (usize, &f64)| if is_outlier(i) { input[i] } else { level(*x) / scale(i) };
     scaled.iter().enumerate().map(back).collect()
 }
@@ -105,7 +106,8 @@ impl Attention<'_> {
         let mut states: Vec<Vec<f64>> = words.iter().map(|(word, _)| self.embedded(*word)).collect();
         for block in 0..self.spec.layers.len() {
             let heads = self.attended(block, &states);
-            let output = |heads: &Vec<f64>| linear(self.model, &AttentionSpec::site(block, "attention.output"), heads);
+            let output =
+                |heads: &Vec<f64>| linear(self.model, &AttentionSpec::site(block, "attention.output"), heads);
             self.add(&mut states, &heads.iter().map(output).collect::<Vec<_>>());
             let fed: Vec<Vec<f64>> = states.iter().map(|state| self.fed(block, state)).collect();
             self.add(&mut states, &fed);

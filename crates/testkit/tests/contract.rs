@@ -86,8 +86,12 @@ impl Technique for Halve {
             match self.breaks {
                 Break::Stopping => {}
                 Break::StoppingLate if n > 0 => {}
-                Break::StoppingInTime if heard.is_err() => return Ok(cx.progress("ending", 1, 1).map(|()| model)?),
-                Break::StoppingCleanly => heard.map_err(|e| StepError::Failed(format!("cannot go on: {e}")))?,
+                Break::StoppingInTime if heard.is_err() => {
+                    return Ok(cx.progress("ending", 1, 1).map(|()| model)?);
+                }
+                Break::StoppingCleanly => {
+                    heard.map_err(|e| StepError::Failed(format!("cannot go on: {e}")))?
+                }
                 _ => heard?,
             }
         }

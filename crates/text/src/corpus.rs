@@ -4,6 +4,7 @@
 //! their bytes, so the class numbers do not depend on the order of the documents.
 
 mod assemble;
+pub mod columns;
 mod delimited;
 mod elements;
 mod encoding;

@@ -3,16 +3,18 @@
 //! Feature `i` is word `i` of the vocabulary in byte order, so the words can be stored by their shared prefixes
 //! ([`Encoder::to_parts`]). An encoder that was written and read back gives the same bits.
 
-use hashbrown::HashTable;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 use crate::analyzer::{Analysis, Analyzer, Boundaries, Buffer, Cut, MAX_WORDS, StopSet, VERSION};
 use crate::blob::{self, Reader};
+use crate::counting::{count, parts};
+use crate::coverage::Coverage;
 use crate::error::TextError;
-use crate::index::{Index, Token};
 use crate::rows::{Row, Rows, check_kept};
 use crate::stop_words::StopWords;
+use crate::word_table::{Token, WordTable};
 
 /// Largest vocabulary.
 pub const MAX_VOCABULARY: usize = 1 << 24;
@@ -101,7 +103,7 @@ pub struct Encoder {
     frequencies: Vec<u32>,
     /// Weight of each word; empty unless the weighting is tf-idf.
     idf: Vec<f32>,
-    index: Index,
+    index: WordTable<()>,
 }
 
 /// Buffers that [`Encoder::encode`] reuses from text to text. One serves any number of encoders.
@@ -285,7 +287,9 @@ impl Encoder {
         };
         let stop =
             config.stop_words.tokens(Analysis { analyzer, words: [1, 1], ..config.analysis(&none) })?;
-        let (documents, mut tokens) = count(config.analysis(&stop), texts)?;
+        let texts: Vec<&str> = texts.into_iter().collect();
+        let mut tokens = count(config.analysis(&stop), &texts)?;
+        let documents = texts.len() as u32;
         tokens.retain(|(_, frequency)| *frequency >= config.min_documents);
         // Frequent first; equally frequent in byte order.
         tokens.sort_unstable_by(|(a, fa), (b, fb)| fb.cmp(fa).then_with(|| a.cmp(b)));
@@ -321,7 +325,12 @@ impl Encoder {
 
     /// The feature of a token.
     pub fn position(&self, token: &str) -> Option<usize> {
-        self.index.find(Token::of(token), &self.words)
+        self.feature(Token::of(token))
+    }
+
+    #[inline(always)]
+    fn feature(&self, token: Token<'_>) -> Option<usize> {
+        self.index.find(token, |i| &self.words[i as usize]).map(|entry| entry.number as usize)
     }
 
     /// Turns a text into a feature row, which lies in `scratch` until the next call. A text without any word of
@@ -359,7 +368,7 @@ impl Encoder {
         columns.clear();
         let mut known = 0;
         self.config.analysis(&self.stop).tokens(text, buffer, |token| {
-            if let Some(i) = self.index.find(token, &self.words) {
+            if let Some(i) = self.feature(token) {
                 known += 1;
                 if tally[i] == 0 {
                     columns.push(i as u32);
@@ -374,14 +383,30 @@ impl Encoder {
         *seen = Seen { tokens, known, dropped, symbols, singles, single_runs };
     }
 
-    /// Turns every text into a row: `[texts, width]`.
-    pub fn encode_all<S: AsRef<str>>(&self, texts: &[S]) -> Rows {
-        let mut rows = Rows::empty(self.width());
-        let mut scratch = Scratch::default();
-        for text in texts {
-            rows.push(self.encode(text.as_ref(), &mut scratch));
+    /// Turns every text into a row: `[texts, width]`. The threads of the current pool share the texts out.
+    pub fn encode_all<S: AsRef<str> + Sync>(&self, texts: &[S]) -> Rows {
+        self.encode_all_seen(texts).0
+    }
+
+    /// The same, with what was seen of the texts.
+    pub fn encode_all_seen<S: AsRef<str> + Sync>(&self, texts: &[S]) -> (Rows, Coverage) {
+        let part = |part: std::ops::Range<usize>| {
+            let (mut rows, mut coverage) = (Rows::empty(self.width()), Coverage::default());
+            let mut scratch = Scratch::default();
+            for text in &texts[part] {
+                rows.push(self.encode(text.as_ref(), &mut scratch));
+                coverage.add(scratch.seen());
+            }
+            (rows, coverage)
+        };
+        let parts: Vec<(Rows, Coverage)> = parts(texts).into_par_iter().map(part).collect();
+        let mut parts = parts.into_iter();
+        let (mut rows, mut coverage) = parts.next().expect("there is a part, if of no text");
+        for (more, seen) in parts {
+            rows.append(&more);
+            coverage.merge(&seen);
         }
-        rows
+        (rows, coverage)
     }
 
     /// The same encoder with some of its features only: those at the positions `keep`, which get new positions in
@@ -495,7 +520,10 @@ impl Encoder {
         }
         let n = 1.0 + f64::from(documents);
         let idf = frequencies.iter().map(|&f| ((n / (1.0 + f64::from(f))).ln() + 1.0) as f32).collect();
-        let index = Index::of(&words);
+        let mut index = WordTable::with_capacity(words.len());
+        for (i, word) in words.iter().enumerate() {
+            index.insert(Token::of(word), i as u32, (), |j| &words[j as usize]);
+        }
         Self { config, stop, documents, words, frequencies, idf, index }
     }
 
@@ -532,50 +560,6 @@ fn sort(columns: &mut Vec<u32>, width: usize, bits: &mut Vec<u64>) {
             *word &= *word - 1;
         }
     }
-}
-
-/// Number of documents, and every distinct token with the number of documents that have it; in no order.
-#[allow(clippy::type_complexity)] // a pair of a number and a list of pairs needs no name of its own
-fn count<'a>(
-    analysis: Analysis<'_>,
-    texts: impl IntoIterator<Item = &'a str>,
-) -> Result<(u32, Vec<(Box<str>, u32)>), TextError> {
-    struct Seen {
-        token: Box<str>,
-        documents: u32,
-        last: u32,
-    }
-    let mut seen: Vec<Seen> = Vec::new();
-    let mut index: HashTable<u32> = HashTable::new();
-    let mut buffer = Buffer::default();
-    let mut documents = 0u32;
-    for text in texts {
-        if documents == u32::MAX - 1 {
-            return Err(TextError::TooMany { what: "documents", limit: documents as usize });
-        }
-        documents += 1;
-        let mut full = false;
-        analysis.tokens(text, &mut buffer, |token| {
-            let key = token.hash();
-            match index.find(key, |&i| *seen[i as usize].token == *token.text) {
-                Some(&i) => {
-                    let s = &mut seen[i as usize];
-                    s.documents += u32::from(s.last != documents);
-                    s.last = documents;
-                }
-                None if seen.len() == MAX_DISTINCT => full = true,
-                None => {
-                    let at = seen.len() as u32;
-                    seen.push(Seen { token: token.text.into(), documents: 1, last: documents });
-                    index.insert_unique(key, at, |&i| Token::of(&seen[i as usize].token).hash());
-                }
-            }
-        });
-        if full {
-            return Err(TextError::TooMany { what: "distinct tokens", limit: MAX_DISTINCT });
-        }
-    }
-    Ok((documents, seen.into_iter().map(|s| (s.token, s.documents)).collect()))
 }
 
 #[cfg(test)]

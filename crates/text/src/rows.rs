@@ -94,6 +94,14 @@ impl Rows {
         self.offsets.push(self.values.len());
     }
 
+    /// Appends all rows of another matrix of the same width.
+    pub(crate) fn append(&mut self, other: &Self) {
+        let start = self.values.len();
+        self.columns.extend_from_slice(&other.columns);
+        self.values.extend_from_slice(&other.values);
+        self.offsets.extend(other.offsets[1..].iter().map(|offset| start + offset));
+    }
+
     /// Number of columns.
     pub fn width(&self) -> usize {
         self.width

@@ -1,10 +1,12 @@
-//! Adam in one pass over the flat parameters (Kingma and Ba 2015).
+//! Adam in one pass over the flat parameters (Kingma and Ba 2015), with decoupled weight decay (Loshchilov and
+//! Hutter 2019).
 //!
 //! burn's own optimiser makes a tensor for every term; here each parameter is read and written once. That is
 //! most of the difference in training time on a network this small.
 
 use pulp::Arch;
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 
 /// Moments of every parameter and the count of steps.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -16,6 +18,16 @@ pub struct Adam {
 
 /// Decay rates of the moments, and the number that keeps the division finite.
 pub type Betas = (f64, f64, f64);
+
+/// One step of Adam for any of its parameters.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Update {
+    rate: f32,
+    root: f32,
+    b1: f32,
+    b2: f32,
+    epsilon: f32,
+}
 
 impl Adam {
     /// Fresh state for `n` parameters.
@@ -37,14 +49,51 @@ impl Adam {
     ///
     /// # Panics
     /// When the lengths differ.
-    pub fn step(&mut self, parameters: &mut [f32], gradient: &[f32], rate: f64, (b1, b2, epsilon): Betas) {
-        assert!(parameters.len() == gradient.len() && self.first.len() == gradient.len());
+    pub fn step(&mut self, parameters: &mut [f32], gradient: &[f32], rate: f64, betas: Betas) {
+        let update = self.next(rate, betas);
+        update.apply(parameters, gradient, &mut self.first, &mut self.second);
+    }
+
+    /// Counts a step and says what it does to a parameter; it is for the caller to do it to all of them.
+    pub(crate) fn next(&mut self, rate: f64, (b1, b2, epsilon): Betas) -> Update {
         self.step += 1;
-        let t = self.step.min(i32::MAX as u64) as i32;
-        let rate = (rate / (1.0 - b1.powi(t))) as f32;
-        let root = (1.0 / (1.0 - b2.powi(t)).sqrt()) as f32;
-        let (b1, b2, epsilon) = (b1 as f32, b2 as f32, epsilon as f32);
-        let (first, second) = (&mut self.first, &mut self.second);
+        let (first, second) = corrections(self.step, (b1, b2, epsilon));
+        Update {
+            rate: (rate / first) as f32,
+            root: (1.0 / second.sqrt()) as f32,
+            b1: b1 as f32,
+            b2: b2 as f32,
+            epsilon: epsilon as f32,
+        }
+    }
+
+    /// The first and second moments of some parameters.
+    pub(crate) fn moments(&mut self, of: Range<usize>) -> (&mut [f32], &mut [f32]) {
+        (&mut self.first[of.clone()], &mut self.second[of])
+    }
+}
+
+/// `1 − β₁ᵗ` and `1 − β₂ᵗ`: what the moments at step `t` are too small by, since they began at zero.
+pub(crate) fn corrections(step: u64, (b1, b2, _): Betas) -> (f64, f64) {
+    let t = step.min(i32::MAX as u64) as i32;
+    (1.0 - b1.powi(t), 1.0 - b2.powi(t))
+}
+
+impl Update {
+    /// Moves `parameters` against `gradient` and their moments with it.
+    ///
+    /// # Panics
+    /// When the lengths differ.
+    pub(crate) fn apply(
+        self,
+        parameters: &mut [f32],
+        gradient: &[f32],
+        first: &mut [f32],
+        second: &mut [f32],
+    ) {
+        assert!(parameters.len() == gradient.len() && first.len() == gradient.len());
+        assert_eq!(first.len(), second.len());
+        let Self { rate, root, b1, b2, epsilon } = self;
         Arch::new().dispatch(|| {
             for (((p, g), m), v) in parameters.iter_mut().zip(gradient).zip(first).zip(second) {
                 *m = b1 * *m + (1.0 - b1) * g;

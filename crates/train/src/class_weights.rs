@@ -46,7 +46,11 @@ impl ClassWeights {
                 for (label, &weight) in given {
                     let Some(class) = labels.iter().position(|l| l == label) else {
                         let value = format!("{label:?} = {weight}");
-                        return Err(BadConfig { field: FIELD, value, bound: "of a label that the training data have" });
+                        return Err(BadConfig {
+                            field: FIELD,
+                            value,
+                            bound: "of a label that the training data have",
+                        });
                     };
                     if !(weight > 0.0 && weight <= LARGEST) {
                         let value = format!("{label:?} = {weight}");

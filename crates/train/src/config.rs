@@ -32,9 +32,24 @@ pub enum Schedule {
     Cosine,
 }
 
+/// What a training on labels reduces, where no technique brings a loss of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum Loss {
+    /// The negative logarithm of the label's probability: softmax over classes, sigmoid for two.
+    #[default]
+    CrossEntropy,
+    /// The sum of `max(0, 1 − s·x)²` over the logits `x`, with `s = 1` for the label and `−1` for every other class:
+    /// support vector machines of one class against the rest, as LIBLINEAR trains them (Fan et al. 2008, "LIBLINEAR: A
+    /// Library for Large Linear Classification"). It often names the right class more often than cross-entropy where
+    /// there are more words than documents; what its logits give by softmax is no probability.
+    SquaredHinge,
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Raw {
+    loss: Loss,
     epochs: u32,
     batch: usize,
     learning_rate: f64,
@@ -47,11 +62,13 @@ struct Raw {
     patience: Option<u32>,
     l1: f64,
     l2: f64,
+    weight_decay: f64,
 }
 
 impl Default for Raw {
     fn default() -> Self {
         Self {
+            loss: Loss::CrossEntropy,
             epochs: 10,
             batch: 32,
             learning_rate: 1e-3,
@@ -64,6 +81,7 @@ impl Default for Raw {
             patience: None,
             l1: 0.0,
             l2: 0.0,
+            weight_decay: 0.0,
         }
     }
 }
@@ -86,6 +104,9 @@ impl TryFrom<Raw> for FitConfig {
         check(positive(raw.epsilon), "epsilon", n(raw.epsilon), "positive")?;
         check(not_negative(raw.l1), "l1", n(raw.l1), "at least 0")?;
         check(not_negative(raw.l2), "l2", n(raw.l2), "at least 0")?;
+        let kept = (0.0..1.0).contains(&(raw.weight_decay * raw.learning_rate));
+        let bound = "at least 0, and less than 1 / learning_rate";
+        check(kept, "weight_decay", n(raw.weight_decay), bound)?;
         if let Some(norm) = raw.clip_norm {
             check(positive(norm), "clip_norm", n(norm), "positive")?;
         }
@@ -103,6 +124,11 @@ impl From<FitConfig> for Raw {
 }
 
 impl FitConfig {
+    /// What a training on labels reduces.
+    pub fn loss(&self) -> Loss {
+        self.0.loss
+    }
+
     /// Passes over the training rows.
     pub fn epochs(&self) -> u32 {
         self.0.epochs
@@ -131,6 +157,17 @@ impl FitConfig {
     /// Weight of the sum of squares of all weights in the loss.
     pub fn l2(&self) -> f64 {
         self.0.l2
+    }
+
+    /// Share of every weight, not of biases, that each step takes away, per unit of the learning rate: decoupled
+    /// weight decay (Loshchilov and Hutter 2019).
+    pub fn weight_decay(&self) -> f64 {
+        self.0.weight_decay
+    }
+
+    /// The learning rate at its highest.
+    pub fn peak_rate(&self) -> f64 {
+        self.0.learning_rate
     }
 
     /// Adam's decay rates of the first and second moment, and the number that keeps its division finite.
@@ -189,9 +226,17 @@ mod tests {
     fn reads_and_refuses() {
         let config: FitConfig = toml::from_str("epochs = 3\nclip_norm = 1.0").unwrap();
         assert_eq!((config.epochs(), config.batch(), config.clip_norm()), (3, 32, Some(1.0)));
-        for bad in
-            ["epochs = 0", "learning_rate = -1.0", "l1 = nan", "beta1 = 1.0", "epoch = 3", "patience = 0"]
-        {
+        for bad in [
+            "epochs = 0",
+            "learning_rate = -1.0",
+            "l1 = nan",
+            "beta1 = 1.0",
+            "epoch = 3",
+            "patience = 0",
+            "weight_decay = -0.1",
+            "weight_decay = 1000.0",
+            "loss = 'hinge'",
+        ] {
             assert!(toml::from_str::<FitConfig>(bad).is_err(), "{bad}");
         }
     }

@@ -4,7 +4,7 @@ use nlpress_core::event::Stopped;
 use nlpress_model::ModelError;
 use std::path::PathBuf;
 
-use crate::config::BadConfig;
+use crate::config::{BadConfig, Loss};
 
 /// Training failed.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +30,9 @@ pub enum TrainError {
         /// The loss.
         loss: f64,
     },
+    /// The training has a loss of its own, beside the one that is set.
+    #[error("loss is {0:?}, but this training has a loss of its own: leave `loss` out")]
+    LossGiven(Loss),
     /// Early stopping has nothing to look at.
     #[error("patience is {0}, but there are no validation rows to judge an epoch by")]
     NoValidation(u32),

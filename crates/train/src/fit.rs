@@ -11,9 +11,10 @@ use std::path::Path;
 use crate::TrainError;
 use crate::adam::Adam;
 use crate::checkpoint::Progress;
-use crate::config::FitConfig;
+use crate::config::{FitConfig, Loss};
 use crate::engine::{Batch, Engine, Serial, Wire};
 use crate::objective::{Labels, Objective, mean_loss};
+use crate::steps::{Steps, Way};
 
 /// Steps between two looks at whether the run should stop.
 const STEPS_A_LOOK: u64 = 20;
@@ -105,83 +106,74 @@ pub struct History {
 /// # Errors
 /// [`TrainError`]; the checkpoint, where there is one, then holds the last whole epoch.
 pub fn fit(model: Model, fit: Fit<'_>) -> Result<(Model, History), TrainError> {
+    fit_by(model, fit, Way::Cheaper)
+}
+
+/// [`fit()`], whose steps go one way.
+fn fit_by(model: Model, fit: Fit<'_>, way: Way) -> Result<(Model, History), TrainError> {
     if rayon::current_thread_index().is_some() {
-        return run(model, fit);
+        return run(model, fit, 1, way);
     }
+    let threads = rayon::current_num_threads();
     // burn hands each of its operations to a thread of the current pool and waits. On a pool's own thread there
     // is nothing to hand over, and one thread is all that a batch of a few rows can use.
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
     let pool = pool.map_err(|e| TrainError::Engine(format!("its thread could not be started: {e}")))?;
-    pool.install(|| run(model, fit))
+    pool.install(|| run(model, fit, threads, way))
 }
 
-fn run(model: Model, mut fit: Fit<'_>) -> Result<(Model, History), TrainError> {
+fn run(model: Model, mut fit: Fit<'_>, threads: usize, way: Way) -> Result<(Model, History), TrainError> {
     let (config, seed) = (fit.config, fit.seed);
-    let labels = Labels::of(fit.train);
+    let labels = Labels::of(fit.train).with_loss(config.loss());
     let objective: &dyn Objective = fit.objective.unwrap_or(&labels);
     let mut serial = Serial::default();
-    let engine: &mut dyn Engine = match fit.engine.take() {
-        Some(engine) => engine,
-        None => &mut serial,
+    let (engine, given): (&mut dyn Engine, bool) = match fit.engine.take() {
+        Some(engine) => (engine, true),
+        None => (&mut serial, false),
     };
     check(&model, &fit, engine)?;
-    engine.begin(&model, fit.backend)?;
     let mut at = start(&model, &fit)?;
-    let frozen: Vec<usize> =
-        model.flat_keep().iter().enumerate().filter(|(_, k)| !**k).map(|(i, _)| i).collect();
-    let is_weight = if config.l1() + config.l2() > 0.0 { model.flat_is_weight() } else { Vec::new() };
+    let mut steps = Steps::of(&model, &mut fit, (&mut *engine, given), &mut at, threads, way)?;
     let mut dropout = Dropout::new(model.spec(), seed, 0);
-    let steps = u64::from(config.epochs()) * fit.train.len().div_ceil(config.batch()) as u64;
+    let in_epoch = fit.train.len().div_ceil(config.batch());
+    let total = u64::from(config.epochs()) * in_epoch as u64;
     let mut order: Vec<usize> = Vec::new();
 
     while at.epoch < config.epochs() && config.patience().is_none_or(|p| at.stale < p) {
-        let diverged = |loss: f64| TrainError::Diverged { epoch: at.epoch + 1, loss };
+        let epoch = at.epoch + 1;
+        let diverged = |loss: f64| TrainError::Diverged { epoch, loss };
         order.clear();
         order.extend(0..fit.train.len());
         seed.derive("order").stream(u64::from(at.epoch)).shuffle(&mut order);
         let mut loss = 0.0;
+        steps.begin_epoch(at.step, in_epoch, total);
         for indices in order.chunks(config.batch()) {
             dropout = dropout.at(at.step);
             let batch = Batch { rows: fit.train.rows(), indices, dropout: &dropout, objective };
-            let mut gradients = engine.gradients(&at.flat, &batch)?;
-            if !gradients.loss.is_finite() {
-                return Err(diverged(gradients.loss));
+            let rate = config.learning_rate(at.step, total);
+            let of_batch = steps.step(engine, &mut at, &batch, rate)?;
+            if !of_batch.is_finite() {
+                return Err(diverged(of_batch));
             }
-            loss += gradients.loss * indices.len() as f64;
-            if let Some(wire) = fit.wire.as_mut() {
-                wire.send(&mut gradients.flat);
-            }
-            penalise(&mut gradients.flat, &at.flat, &is_weight, config);
-            frozen.iter().for_each(|&i| gradients.flat[i] = 0.0);
-            clip(&mut gradients.flat, config.clip_norm());
-            let rate = config.learning_rate(at.step, steps);
-            at.adam.step(&mut at.flat, &gradients.flat, rate, config.adam());
+            loss += of_batch * indices.len() as f64;
             at.step += 1;
             if at.step.is_multiple_of(STEPS_A_LOOK) {
-                fit.sink.say(&Event::Progress { what: "training".into(), done: at.step, total: steps })?;
+                fit.sink.say(&Event::Progress { what: "training".into(), done: at.step, total })?;
             }
         }
+        steps.end_epoch(&mut at);
         let loss = loss / fit.train.len() as f64;
         if at.flat.iter().any(|x| !x.is_finite()) {
             return Err(diverged(loss));
         }
         let valid = match fit.valid {
-            Some(valid) => Some(validate(&model, engine, &at.flat, fit.backend, valid)?),
+            Some(valid) => Some(validate(&model, engine, &at.flat, &fit, valid)?),
             None => None,
         };
         if let Some((valid_loss, _)) = valid.filter(|(loss, _)| !loss.is_finite()) {
             return Err(diverged(valid_loss));
         }
-        at.epoch += 1;
-        at.epochs.push(Epoch { loss, valid_loss: valid.map(|v| v.0), valid_accuracy: valid.map(|v| v.1) });
-        if let (Some(_), Some((valid_loss, _))) = (config.patience(), valid) {
-            if at.best.as_ref().is_none_or(|(best, _)| valid_loss < *best) {
-                at.best = Some((valid_loss, at.flat.clone()));
-                at.stale = 0;
-            } else {
-                at.stale += 1;
-            }
-        }
+        close_epoch(&mut at, loss, valid, config.patience().is_some());
         if at.stale == 0 {
             engine.keep(&at.flat);
         }
@@ -200,6 +192,20 @@ fn run(model: Model, mut fit: Fit<'_>) -> Result<(Model, History), TrainError> {
     Ok((model.with_flat(&flat)?, History { epochs: at.epochs, kept, steps: at.step }))
 }
 
+/// Notes a finished epoch, with loss and accuracy on the validation rows, and whether it is the best so far where
+/// training may end early.
+fn close_epoch(at: &mut Progress, loss: f64, valid: Option<(f64, f64)>, patient: bool) {
+    at.epoch += 1;
+    at.epochs.push(Epoch { loss, valid_loss: valid.map(|v| v.0), valid_accuracy: valid.map(|v| v.1) });
+    let Some((valid_loss, _)) = valid.filter(|_| patient) else { return };
+    if at.best.as_ref().is_none_or(|(best, _)| valid_loss < *best) {
+        at.best = Some((valid_loss, at.flat.clone()));
+        at.stale = 0;
+    } else {
+        at.stale += 1;
+    }
+}
+
 /// Refuses what cannot be trained, before anything is.
 fn check(model: &Model, fit: &Fit<'_>, engine: &dyn Engine) -> Result<(), TrainError> {
     let outputs = model.spec().outputs();
@@ -212,6 +218,9 @@ fn check(model: &Model, fit: &Fit<'_>, engine: &dyn Engine) -> Result<(), TrainE
     }
     if !model.layers().iter().any(|l| l.weight.is_trainable()) {
         return Err(TrainError::Engine("no site of the model can be trained: all are packed".into()));
+    }
+    if fit.objective.is_some() && fit.config.loss() != Loss::CrossEntropy {
+        return Err(TrainError::LossGiven(fit.config.loss()));
     }
     if let (Some(patience), None) = (fit.config.patience(), fit.valid) {
         return Err(TrainError::NoValidation(patience));
@@ -244,40 +253,21 @@ fn start(model: &Model, fit: &Fit<'_>) -> Result<Progress, TrainError> {
     }
 }
 
-/// Loss and accuracy of a model on validation rows.
+/// Loss and accuracy of a model on validation rows: the loss on labels, also where training reduces another.
 fn validate(
     model: &Model,
     engine: &dyn Engine,
     flat: &[f32],
-    backend: &Backend,
+    fit: &Fit<'_>,
     valid: &Dataset,
 ) -> Result<(f64, f64), TrainError> {
     let model = model.clone().with_flat(&engine.used(flat))?;
-    let mut network = Network::bind(&model, backend);
+    let mut network = Network::bind(&model, fit.backend);
     engine.prepare(&mut network)?;
     let logits = network.logits_of(valid)?;
-    let loss = mean_loss(&Labels::of(valid), &logits, valid.len());
+    let labels = Labels::of(valid).with_loss(fit.config.loss());
+    let loss = mean_loss(&labels, &logits, valid.len());
     Ok((loss, accuracy(&logits, valid.outputs(), valid.labels())))
-}
-
-/// Adds the derivative of `l1 · Σ|w| + l2 · Σw²` over the weights.
-fn penalise(gradient: &mut [f32], flat: &[f32], is_weight: &[bool], config: &FitConfig) {
-    let (l1, l2) = (config.l1() as f32, 2.0 * config.l2() as f32);
-    for ((g, w), is_weight) in gradient.iter_mut().zip(flat).zip(is_weight) {
-        if *is_weight && *w != 0.0 {
-            *g += l1 * w.signum() + l2 * w;
-        }
-    }
-}
-
-/// Scales a gradient down to the norm it may have (Pascanu et al. 2013).
-fn clip(gradient: &mut [f32], bound: Option<f64>) {
-    let Some(bound) = bound else { return };
-    let norm = gradient.iter().map(|g| f64::from(*g).powi(2)).sum::<f64>().sqrt();
-    if norm > bound {
-        let scale = (bound / norm) as f32;
-        gradient.iter_mut().for_each(|g| *g *= scale);
-    }
 }
 
 /// A hash over all that decides what a training gives: network, first numbers, configuration, seed, and both

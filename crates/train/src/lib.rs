@@ -12,6 +12,7 @@
 //! The loop is deterministic: data order, dropout and initial numbers come from named streams of the seed.
 
 pub mod adam;
+mod by_feature;
 pub mod checkpoint;
 pub mod class_weights;
 pub mod config;
@@ -20,10 +21,11 @@ pub mod error;
 pub mod fit;
 pub mod imitation;
 pub mod objective;
+mod steps;
 
 pub use checkpoint::Progress;
 pub use class_weights::ClassWeights;
-pub use config::{BadConfig, FitConfig, Schedule};
+pub use config::{BadConfig, FitConfig, Loss, Schedule};
 pub use engine::{Batch, Engine, Serial, Wire};
 pub use error::TrainError;
 pub use fit::{Epoch, Fit, History, fit};

@@ -5,6 +5,8 @@
 
 use nlpress_model::Dataset;
 
+use crate::Loss;
+
 /// A loss over rows of logits.
 pub trait Objective: Sync {
     /// The loss summed over `rows` (numbers of rows in the training set), divided by `batch`; its derivative by
@@ -14,19 +16,26 @@ pub trait Objective: Sync {
     fn loss(&self, rows: &[usize], batch: usize, logits: &[f32], gradient: &mut [f32]) -> f64;
 }
 
-/// Cross-entropy against the true labels: binary for a single output, over classes otherwise; each row times the weight
-/// of its class, where the data set has weights.
+/// A loss against the true labels: binary for a single output, over classes otherwise; each row times the weight of its
+/// class, where the data set has weights.
 #[derive(Clone, Copy, Debug)]
 pub struct Labels<'a> {
     labels: &'a [u32],
     /// One for each class; none where all are 1.
     weights: &'a [f64],
+    loss: Loss,
 }
 
 impl<'a> Labels<'a> {
-    /// The labels of a data set.
+    /// Cross-entropy against the labels of a data set.
     pub fn of(data: &'a Dataset) -> Self {
-        Self { labels: data.labels(), weights: data.class_weights() }
+        Self { labels: data.labels(), weights: data.class_weights(), loss: Loss::CrossEntropy }
+    }
+
+    /// Another loss against the same labels.
+    #[must_use]
+    pub fn with_loss(self, loss: Loss) -> Self {
+        Self { loss, ..self }
     }
 }
 
@@ -34,12 +43,16 @@ impl Objective for Labels<'_> {
     fn loss(&self, rows: &[usize], batch: usize, logits: &[f32], gradient: &mut [f32]) -> f64 {
         let outputs = logits.len() / rows.len().max(1);
         let plain = 1.0 / batch as f32;
+        let of_row = match self.loss {
+            Loss::CrossEntropy => cross_entropy,
+            Loss::SquaredHinge => squared_hinge,
+        };
         let mut total = 0.0;
         for ((&row, logits), gradient) in
             rows.iter().zip(logits.chunks_exact(outputs)).zip(gradient.chunks_exact_mut(outputs))
         {
             let label = self.labels[row];
-            let loss = cross_entropy(logits, label, gradient);
+            let loss = of_row(logits, label, gradient);
             let (loss, scale) = match self.weights.get(label as usize) {
                 Some(weight) => (weight * loss, (weight / batch as f64) as f32),
                 None => (loss, plain),
@@ -64,6 +77,20 @@ fn cross_entropy(logits: &[f32], label: u32, gradient: &mut [f32]) -> f64 {
     let sum: f64 = logits.iter().map(|x| f64::from(x - top).exp()).sum();
     gradient[label] -= 1.0;
     sum.ln() + f64::from(top - logits[label])
+}
+
+/// The squared hinge losses of one row, each class against the rest; the derivative goes into `gradient`. A single logit
+/// is the second class against the first.
+fn squared_hinge(logits: &[f32], label: u32, gradient: &mut [f32]) -> f64 {
+    let right = if logits.len() == 1 { label.wrapping_sub(1) } else { label };
+    let mut total = 0.0;
+    for ((class, x), gradient) in (0..).zip(logits).zip(gradient) {
+        let side = if class == right { 1.0 } else { -1.0 };
+        let short = (1.0 - side * x).max(0.0);
+        total += f64::from(short).powi(2);
+        *gradient = -2.0 * side * short;
+    }
+    total
 }
 
 /// The logistic function, exact at both ends.
@@ -92,9 +119,13 @@ pub fn mean_loss(objective: &dyn Objective, logits: &[f32], rows: usize) -> f64 
 mod tests {
     use super::*;
 
+    const LOSSES: [Loss; 2] = [Loss::CrossEntropy, Loss::SquaredHinge];
+
     fn difference(labels: &[u32], logits: &[f32], rows: &[usize]) {
-        for weights in [&[][..], &[0.25, 3.0, 1.5]] {
-            compare(Labels { labels, weights }, logits, rows);
+        for loss in LOSSES {
+            for weights in [&[][..], &[0.25, 3.0, 1.5]] {
+                compare(Labels { labels, weights, loss }, logits, rows);
+            }
         }
     }
 
@@ -108,7 +139,11 @@ mod tests {
                 objective.loss(rows, rows.len(), &moved, &mut vec![0.0; logits.len()])
             };
             let numeric = (at(1e-2) - at(-1e-2)) / 2e-2;
-            assert!((numeric - f64::from(gradient[i])).abs() < 1e-4, "{i}: {numeric} {}", gradient[i]);
+            assert!(
+                (numeric - f64::from(gradient[i])).abs() < 2e-4,
+                "{objective:?} {i}: {numeric} {}",
+                gradient[i]
+            );
         }
     }
 
@@ -119,20 +154,33 @@ mod tests {
     }
 
     #[test]
+    fn the_squared_hinge_is_that_of_one_class_against_the_rest() {
+        let of = |label, logits: &[f32]| squared_hinge(logits, label, &mut vec![0.0; logits.len()]);
+        assert_eq!(of(1, &[1.5]), 0.0);
+        assert_eq!(of(0, &[1.5]), 6.25);
+        assert_eq!(of(1, &[-2.0, 3.0, -1.0]), 0.0);
+        assert_eq!(of(0, &[-2.0, 3.0, -0.5]), 9.0 + 16.0 + 0.25);
+    }
+
+    #[test]
     fn a_weight_counts_a_row_as_so_many() {
         let (logits, mut once, mut twice) = ([0.3, -1.0], [0.0; 2], [0.0; 2]);
-        let plain = Labels { labels: &[1, 0], weights: &[] }.loss(&[0, 1], 2, &logits, &mut once);
-        let only = Labels { labels: &[1, 0], weights: &[] }.loss(&[0], 2, &logits[..1], &mut [0.0]);
-        let weighted = Labels { labels: &[1, 0], weights: &[1.0, 2.0] }.loss(&[0, 1], 2, &logits, &mut twice);
+        let of = |weights| Labels { labels: &[1, 0], weights, loss: Loss::CrossEntropy };
+        let plain = of(&[]).loss(&[0, 1], 2, &logits, &mut once);
+        let only = of(&[]).loss(&[0], 2, &logits[..1], &mut [0.0]);
+        let weighted = of(&[1.0, 2.0]).loss(&[0, 1], 2, &logits, &mut twice);
         assert!((weighted - plain - only).abs() < 1e-12);
         assert_eq!(twice, [2.0 * once[0], once[1]]);
     }
 
     #[test]
     fn extreme_logits_stay_finite() {
-        let mut gradient = [0.0; 2];
-        let loss = Labels { labels: &[1, 0], weights: &[] }.loss(&[0, 1], 2, &[-1e4, 1e4], &mut gradient);
-        assert!(loss.is_finite() && gradient.iter().all(|g| g.is_finite()));
-        assert_eq!(gradient, [-0.5, 0.5]);
+        for loss in LOSSES {
+            let mut gradient = [0.0; 2];
+            let objective = Labels { labels: &[1, 0], weights: &[], loss };
+            let loss = objective.loss(&[0, 1], 2, &[-1e4, 1e4], &mut gradient);
+            assert!(loss.is_finite() && gradient.iter().all(|g| g.is_finite()));
+            assert!(gradient[0] <= -0.5 && gradient[1] >= 0.5, "{gradient:?}");
+        }
     }
 }

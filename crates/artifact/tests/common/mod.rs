@@ -1,6 +1,8 @@
 //! A made-up model in every layout.
 #![allow(dead_code)] // each test file uses a part
 
+pub(crate) mod file;
+
 use nlpress_artifact::{Artifact, ArtifactError, EncoderParts, Layer, Provenance};
 use nlpress_outline::{Form, MlpSpec, Outline, Spec};
 use nlpress_packed::{Activations, Codebook, Grid, Index, Int, Matrix, Per, Scales, Scheme, Values};

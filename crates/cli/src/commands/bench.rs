@@ -1,69 +1,138 @@
 //! `nlpress bench`, and the hidden `nlpress rss`.
 
-use nlpress::eval::{Pace, peak_rss};
-use nlpress::pipeline::measure::{self, Served};
-use nlpress::pipeline::report::Speed;
+use nlpress::eval::{Call, Floor, Pace, Speeds, peak_rss};
+use nlpress::pipeline::measure::{self, MeasureError};
+use nlpress::pipeline::report::{Speed, Versus, verdict};
 use nlpress::runtime::{Scratch, Session};
-use std::time::Duration;
+use std::path::Path;
 
 use crate::arguments::{Bench, Rss};
 use crate::data;
 use crate::outcome::{refuse, say};
 
 pub(crate) fn bench(arguments: Bench) -> anyhow::Result<()> {
-    let data = data::scoring(&arguments.labelled, Some("embedded"))?;
+    if arguments.labelled.data.is_empty() && arguments.labelled.corpus.is_none() {
+        return Err(refuse(
+            "speed depends on the texts: give --data FILE or --corpus NAME (`--corpus embedded` is built in)",
+        ));
+    }
+    let data = data::scoring(&arguments.labelled, None)?;
     data::say_notes(&data.reading);
-    let pace = Pace::new(arguments.rounds, 200, 20).map_err(refuse)?;
-    let open = |path: &std::path::PathBuf| {
-        let session = Session::open(path).map_err(refuse)?;
-        let rows = measure::encode(&session, &data.documents);
-        anyhow::Ok((session, rows))
+    let documents = &data.documents;
+    let pace = match arguments.rounds {
+        Some(rounds) => Pace::default().with_rounds(rounds).map_err(refuse)?,
+        None => Pace::default(),
     };
-    let sessions = arguments.artifacts.iter().map(open).collect::<Result<Vec<_>, _>>()?;
-    let mut subjects: Vec<(String, Served<'_>)> = arguments
-        .artifacts
-        .iter()
-        .zip(&sessions)
-        .map(|(path, (session, rows))| (path.display().to_string(), Served::new(session, rows, &data.documents)))
-        .collect();
-    let timings = measure::time(&mut subjects, pace).map_err(refuse)?;
+    let names: Vec<String> = arguments.artifacts.iter().map(|path| path.display().to_string()).collect();
+    let artifacts: Vec<(&str, &Path)> =
+        names.iter().zip(&arguments.artifacts).map(|(name, path)| (name.as_str(), path.as_path())).collect();
+    let mut nonzeros = Vec::new();
+    for (_, path) in &artifacts {
+        let session = Session::open(path).map_err(refuse)?;
+        let rows = measure::encode(&session, documents);
+        nonzeros.push(rows.nonzeros() as f64 / rows.len() as f64);
+    }
     let threads =
         arguments.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     let threads: Vec<usize> = if threads > 1 { vec![1, threads] } else { vec![1] };
-    let mut results = Vec::new();
-    for (i, timing) in timings.iter().enumerate() {
-        let (session, rows) = &sessions[i];
-        let speed = Speed {
-            batch1_us: timing.one.percentiles,
-            batch32_us: timing.batch.percentiles,
-            text1_us: timing.text.as_ref().map(|t| t.percentiles),
-            rows_per_s: measure::rates(session, &data.documents, &threads, Duration::from_millis(300))
-                .map_err(refuse)?,
-            rss_bytes: None,
-        };
-        let (one, many) =
-            (timing.one.speedup_over(&timings[0].one)?, timing.batch.speedup_over(&timings[0].batch)?);
-        let nonzeros = rows.nonzeros() as f64 / rows.len() as f64;
-        results.push(serde_json::json!({
-            "artifact": timing.name, "speed": speed, "batch1_speedup": one, "batch32_speedup": many,
-            "nonzeros_per_row": nonzeros,
-        }));
-        if !arguments.json {
-            say!(
-                "{}: batch 1 {:.2} µs (p90 {:.2}, p99 {:.2}), batch 32 {:.1} µs, {:.2}x the first's speed; {nonzeros:.0} non-zeros a row",
-                timing.name,
-                speed.batch1_us.p50,
-                speed.batch1_us.p90,
-                speed.batch1_us.p99,
-                speed.batch32_us.p50,
-                one.median
-            );
+    let speeds = measure::speeds::<MeasureError>(&artifacts, documents, &threads, pace, |_| Ok(()));
+    let speeds = speeds.map_err(refuse)?;
+    let texts = format!("{}: {} documents", data.name, documents.len());
+    if arguments.json {
+        return print_json(&names, &speeds, &nonzeros, &data.name, documents.len());
+    }
+    say!("texts of {texts}; {}", floors(&speeds));
+    for (n, name) in names.iter().enumerate() {
+        let Speed { text1_us, batch1_us, batch32_us, rows_per_s, .. } = speed(&speeds, n);
+        let text = text1_us.unwrap_or_default();
+        let rates: Vec<String> = rows_per_s.iter().map(|(n, rate)| format!("{rate:.0} on {n}")).collect();
+        say!(
+            "{name}: from text to answer {:.2} µs (p90 {:.2}, p99 {:.2}), texts a second by threads: {}; network alone: \
+             batch 1 {:.2} µs, batch 32 {:.1} µs; {:.1} non-zeros a row",
+            text.p50,
+            text.p90,
+            text.p99,
+            rates.join(", "),
+            batch1_us.p50,
+            batch32_us.p50,
+            nonzeros[n]
+        );
+        if nonzeros[n] == 0.0 {
+            say!("  it knows no feature of these texts, so what is timed are empty rows");
+        }
+        if n > 0 {
+            say!("  beside {}: {}", names[0], beside(&versus(&speeds, n, names.len())));
         }
     }
-    match (arguments.json, results.as_slice()) {
-        (true, [only]) => say!("{only}"),
-        (true, many) => say!("{}", serde_json::Value::from(many.to_vec())),
-        (false, _) => {}
+    Ok(())
+}
+
+fn speed(speeds: &Speeds, n: usize) -> Speed {
+    let percentiles = |call| speeds.percentiles(n, call);
+    Speed {
+        batch1_us: percentiles(Call::Row).unwrap_or_default(),
+        batch32_us: percentiles(Call::Batch).unwrap_or_default(),
+        text1_us: percentiles(Call::Text),
+        rows_per_s: speeds.rates(n),
+        rss_bytes: None,
+    }
+}
+
+/// An artifact beside the first, as far as speed goes.
+fn versus(speeds: &Speeds, n: usize, artifacts: usize) -> Versus {
+    let among = speeds.kinds() * (artifacts - 1);
+    let ratio = |call| speeds.speedup(call, n, 0, among);
+    let versus = Versus {
+        text1_speedup: ratio(Call::Text),
+        rows_per_s_speedup: speeds.rate_speedups(n, 0, among),
+        batch1_speedup: ratio(Call::Row).unwrap_or_default(),
+        batch32_speedup: ratio(Call::Batch).unwrap_or_default(),
+        ..Versus::default()
+    };
+    versus.judged(0.0)
+}
+
+/// The ratios with their intervals, and what they allow to say.
+fn beside(versus: &Versus) -> String {
+    let named = [("batch 1", &versus.batch1_speedup), ("batch 32", &versus.batch32_speedup)];
+    let ratios = versus.text1_speedup.iter().map(|r| ("text", r)).chain(named).map(|(name, ratio)| {
+        let interval = ratio.interval.map(|[low, high]| format!(" ({low:.2}–{high:.2})")).unwrap_or_default();
+        format!("{name} {:.2}×{interval}", ratio.median)
+    });
+    format!("{}: {}", ratios.collect::<Vec<_>>().join(", "), verdict::speed(versus))
+}
+
+/// How far a file, opened again, differed from itself.
+fn floors(speeds: &Speeds) -> String {
+    let floor = |call| speeds.floor(call).map(|Floor { reopened, .. }| format!("{reopened:.3}×"));
+    let named = [("text", Call::Text), ("batch 1", Call::Row), ("batch 32", Call::Batch)];
+    let said: Vec<String> =
+        named.into_iter().filter_map(|(name, call)| Some(format!("{name} {}", floor(call)?))).collect();
+    format!("a file opened again differs from itself by up to {}", said.join(", "))
+}
+
+fn print_json(
+    names: &[String],
+    speeds: &Speeds,
+    nonzeros: &[f64],
+    corpus: &str,
+    documents: usize,
+) -> anyhow::Result<()> {
+    let result = |n: usize| {
+        let Versus {
+            text1_speedup, rows_per_s_speedup, batch1_speedup, batch32_speedup, faster, slower, ..
+        } = versus(speeds, n, names.len().max(2));
+        serde_json::json!({
+            "artifact": names[n], "speed": speed(speeds, n), "batch1_speedup": batch1_speedup,
+            "batch32_speedup": batch32_speedup, "text1_speedup": text1_speedup,
+            "rows_per_s_speedup": rows_per_s_speedup, "faster": n > 0 && faster, "slower": n > 0 && slower,
+            "nonzeros_per_row": nonzeros[n], "corpus": corpus, "documents": documents,
+        })
+    };
+    let mut results: Vec<serde_json::Value> = (0..names.len()).map(result).collect();
+    match results.len() {
+        1 => say!("{}", results.remove(0)),
+        _ => say!("{}", serde_json::Value::from(results)),
     }
     Ok(())
 }

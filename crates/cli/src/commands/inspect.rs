@@ -1,46 +1,77 @@
 //! `nlpress inspect` and `nlpress model summary`.
+//!
+//! Everything that is printed of a file was written by anyone, so nothing of it reaches the terminal but as
+//! [`shown`](nlpress::core::shown).
 
-use nlpress::artifact::Artifact;
+use nlpress::artifact::{Artifact, ArtifactError, Inspection, OpenOptions, Sizes};
+use nlpress::core::shown::shown;
 use nlpress::model::summary::summarise;
 use nlpress::pipeline::plan_of;
+use nlpress::text::Encoder;
+use std::path::Path;
 
 use crate::arguments::{Inspect, Summary};
 use crate::outcome::{of_run, refuse, say};
 use crate::{data, outcome};
 
+/// Labels that are listed; a file may have a million.
+const MOST_LABELS: usize = 100;
+
 pub(crate) fn inspect(arguments: Inspect) -> anyhow::Result<()> {
-    let artifact = Artifact::open(&arguments.artifact).map_err(refuse)?;
-    let sizes = artifact.sizes().map_err(refuse)?;
-    if arguments.json {
-        let json = serde_json::json!({
-            "manifest": artifact.manifest(),
-            "sha256": artifact.sha256().map_err(refuse)?,
-            "sizes": {
-                "file_bytes": sizes.file_bytes, "weight_bytes": sizes.weight_bytes, "bias_bytes": sizes.bias_bytes,
-                "vocabulary_bytes": sizes.vocabulary_bytes, "manifest_bytes": sizes.manifest_bytes,
-                "unshrunk": sizes.unshrunk,
-            },
-        });
-        say!("{}", serde_json::to_string_pretty(&json)?);
-        return Ok(());
-    }
+    let path = &arguments.artifact;
+    let found = Inspection::open(path, &OpenOptions::default()).map_err(of_artifact)?;
+    let parts = &found.artifact.encoder;
+    let encoder = Encoder::from_parts(&parts.config, &parts.blob);
+    encoder.map_err(|e| refuse(format!("{}: the artifact's encoder is damaged: {e}", path.display())))?;
+    if arguments.json { json(&found) } else { text(&found) }
+}
+
+fn json(found: &Inspection) -> anyhow::Result<()> {
+    let Inspection { artifact, schema, has_checksums, sha256, sizes, .. } = found;
+    let mut manifest = serde_json::to_value(artifact.manifest())?;
+    manifest["schema"] = (*schema).into();
+    let json = serde_json::json!({
+        "manifest": manifest,
+        "sha256": sha256,
+        "checksums": has_checksums,
+        "sizes": {
+            "file_bytes": sizes.file_bytes, "weight_bytes": sizes.weight_bytes, "bias_bytes": sizes.bias_bytes,
+            "vocabulary_bytes": sizes.vocabulary_bytes, "manifest_bytes": sizes.manifest_bytes,
+            "unshrunk": sizes.unshrunk,
+        },
+    });
+    say!("{}", serde_json::to_string_pretty(&json)?);
+    Ok(())
+}
+
+fn text(found: &Inspection) -> anyhow::Result<()> {
+    let Inspection { artifact, schema, has_checksums, sha256, sizes, weight_bytes, .. } = found;
     outcome::print(format_args!("{}", summarise(&artifact.outline)))?;
     say!("");
-    for layer in &artifact.layers {
+    for (layer, bytes) in artifact.layers.iter().zip(weight_bytes) {
         let matrix = &layer.matrix;
-        say!(
-            "{:<12} {}: {} bytes, {} of {} entries kept",
-            layer.id,
-            matrix.scheme(),
-            matrix.bytes(),
-            matrix.kept(),
-            matrix.inputs() * matrix.outputs()
-        );
+        let (kept, entries) = (matrix.kept(), matrix.inputs() * matrix.outputs());
+        say!("{:<12} {}: {bytes} bytes, {kept} of {entries} entries kept", layer.id, matrix.scheme());
     }
-    say!("\nlabels: {}", artifact.labels.join(", "));
+    let labels: Vec<String> =
+        artifact.labels.iter().take(MOST_LABELS).map(|label| shown(label).to_string()).collect();
+    let more = match artifact.labels.len() - labels.len() {
+        0 => String::new(),
+        more => format!(", and {more} more"),
+    };
+    say!("\nlabels: {}{more}", labels.join(", "));
     let p = &artifact.provenance;
-    say!("made by: {} (nlpress {}, seed {})", p.technique, p.nlpress, p.seed);
-    say!("recipe sha256: {}\ndata sha256:   {}", p.recipe_sha256, p.data_sha256);
+    say!("made by: {} (nlpress {}, seed {})", shown(&p.technique), shown(&p.nlpress), p.seed);
+    say!("recipe sha256: {}\ndata sha256:   {}", shown(&p.recipe_sha256), shown(&p.data_sha256));
+    say!("file sha256:   {sha256}");
+    match has_checksums {
+        true => say!("checksums: those of the header and of every tensor agree (schema {schema})"),
+        false => say!("checksums: none, the file was written before there were any (schema {schema})"),
+    }
+    bytes(sizes)
+}
+
+fn bytes(sizes: &Sizes) -> anyhow::Result<()> {
     say!(
         "\nfile {} bytes: weights {}, biases {}, vocabulary {}, manifest {}",
         sizes.file_bytes,
@@ -55,6 +86,15 @@ pub(crate) fn inspect(arguments: Inspect) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// An error of an artifact: refused, unless the system failed.
+fn of_artifact(error: ArtifactError) -> anyhow::Error {
+    if error.is_failure() { error.into() } else { refuse(error) }
+}
+
+fn outline_of(path: &Path) -> anyhow::Result<nlpress::model::Outline> {
+    Ok(Artifact::open(path).map_err(of_artifact)?.outline)
+}
+
 pub(crate) fn summary(arguments: Summary) -> anyhow::Result<()> {
     let outline = if arguments.path.extension().is_some_and(|e| e == "toml") {
         let recipe = data::recipe(&arguments.path, &arguments.changes)?;
@@ -62,7 +102,7 @@ pub(crate) fn summary(arguments: Summary) -> anyhow::Result<()> {
         let plan = plan_of(&recipe, &prepared).map_err(of_run)?;
         plan.rows.into_iter().next().map(|row| row.outline).ok_or_else(|| refuse("the plan has no row"))?
     } else {
-        Artifact::open(&arguments.path).map_err(refuse)?.outline
+        outline_of(&arguments.path)?
     };
     outcome::print(format_args!("{}", summarise(&outline)))?;
     Ok(())

@@ -5,12 +5,11 @@ use nlpress::eval::Pace;
 use nlpress::pipeline::{Recipe, Report, RunOptions, make, report, run as run_recipe};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use crate::arguments::Run;
+use crate::data;
 use crate::outcome::{of_file, of_run, say, sort};
 use crate::progress::Progress;
-use crate::data;
 
 pub(crate) fn run(arguments: Run) -> anyhow::Result<()> {
     let recipe = data::recipe(&arguments.recipe, &arguments.changes)?;
@@ -19,7 +18,7 @@ pub(crate) fn run(arguments: Run) -> anyhow::Result<()> {
     let prepared = data::prepare(&recipe, &arguments.changes)?;
     std::fs::create_dir_all(&arguments.out).map_err(|e| of_file(&arguments.out, e))?;
     let quick = arguments.changes.quick;
-    let pace = if quick { Pace::new(5, 50, 5)? } else { Pace::default() };
+    let pace = if quick { Pace::quick() } else { Pace::default() };
     let memory = |artifact: &Path| peak_memory(artifact);
     let options = RunOptions {
         backend: &backend,
@@ -27,7 +26,6 @@ pub(crate) fn run(arguments: Run) -> anyhow::Result<()> {
         out: &arguments.out,
         resume: arguments.resume,
         pace,
-        throughput: Duration::from_millis(if quick { 20 } else { 200 }),
         memory: Some(&memory),
     };
     let progress = Progress::start(arguments.events.as_deref())?;
@@ -54,7 +52,8 @@ fn check_files(recipe: &Recipe, arguments: &Run) -> Result<(), OutputError> {
     }
     if let Some(corpus) = &recipe.data.corpus {
         for split in ["train", "valid", "test"] {
-            all = all.input("the data", arguments.changes.data_dir.join(corpus).join(format!("{split}.jsonl")));
+            all =
+                all.input("the data", arguments.changes.data_dir.join(corpus).join(format!("{split}.jsonl")));
         }
     }
     for path in make::writes(recipe, &arguments.out) {
@@ -66,26 +65,61 @@ fn check_files(recipe: &Recipe, arguments: &Run) -> Result<(), OutputError> {
     all.check()
 }
 
+/// One line a row: accuracy with its interval, bytes, what a user waits for, the network alone, and the verdict.
 fn print_table(report: &Report) -> anyhow::Result<()> {
     say!(
-        "{:<30} {:>9} {:>10} {:>12} {:>8}  verdict",
+        "{:<30} {:>19} {:>24} {:>9} {:>10} {:>19} {:>11} {:>19}  verdict",
         "row",
-        "accuracy",
-        "file KB",
-        "batch 1, µs",
+        "accuracy, %",
+        "to parent, points",
+        "file, KB",
+        "text, µs",
+        "× parent",
+        "network, µs",
         "× parent"
     );
     for row in &report.rows {
-        let speedup = row.versus_parent.as_ref().map(|v| format!("{:.2}", v.batch1_speedup.median));
+        let cells = report::markdown::cells(report, row);
+        // As in report.md, where every column has its name.
+        let [
+            id,
+            _,
+            _,
+            accuracy,
+            points,
+            bytes,
+            _,
+            text,
+            text_ratio,
+            _,
+            network,
+            network_ratio,
+            _,
+            _,
+            verdict,
+        ] = cells;
         say!(
-            "{:<30} {:>8.2}% {:>10.1} {:>12.2} {:>8}  {}",
-            row.id,
-            100.0 * row.quality.accuracy.mean,
-            row.size.file_bytes as f64 / 1000.0,
-            row.speed.batch1_us.p50,
-            speedup.unwrap_or_default(),
-            report::brief(row),
+            "{id:<30} {accuracy:>19} {points:>24} {bytes:>9} {text:>10} {text_ratio:>19} {network:>11} {network_ratio:>19}  \
+             {verdict}"
         );
+    }
+    if let Some(majority) = &report.corpus.majority {
+        let label = format!("always {:?}", majority.label);
+        say!(
+            "{label:<30} {:>19}  (macro-F1 {:.1} %)",
+            format!("{:.1}", 100.0 * majority.accuracy),
+            100.0 * majority.macro_f1
+        );
+    }
+    if let Some(known) = &report.corpus.known {
+        let share = 100.0 * known.tokens_unknown as f64 / known.tokens.max(1) as f64;
+        let (without, all) = (known.documents_without, known.documents);
+        say!(
+            "unknown: {share:.1} % of the tokens of the test documents; {without} of {all} have no known feature"
+        );
+    }
+    if !report.advice.is_empty() {
+        say!("\n{}", report.advice);
     }
     Ok(())
 }

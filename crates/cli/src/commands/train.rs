@@ -32,13 +32,13 @@ pub(crate) fn train(arguments: Train) -> anyhow::Result<()> {
         outputs: None,
         template: Spec::Mlp(MlpSpec::new(1, &widths(&arguments.hidden)?, 1, arguments.dropout)),
     };
+    let (backend, _) = data::compute(&arguments.compute)?;
     let prepared = data::labelled(&arguments.labelled, &arguments.splits, encoder, class_weights.clone())?;
     if let Some(threshold) = threshold {
         threshold.check(&prepared.valid).map_err(refuse)?;
     }
     let seen = say_coverage(&prepared);
     let spec = prepared.spec(&network).map_err(refuse)?;
-    let (backend, _) = data::compute(&arguments.compute)?;
     let progress = Progress::start(None)?;
 
     let seed = Seed(arguments.seed);
@@ -46,8 +46,8 @@ pub(crate) fn train(arguments: Train) -> anyhow::Result<()> {
     plan.valid = Some(&prepared.valid);
     plan.checkpoint = arguments.checkpoint.as_deref();
     plan.resume = arguments.resume;
-    let (model, history) = fit(Model::init(&spec, seed)?, plan)
-        .map_err(|e| of_training(e, arguments.checkpoint.as_deref()))?;
+    let (model, history) =
+        fit(Model::init(&spec, seed)?, plan).map_err(|e| of_training(e, arguments.checkpoint.as_deref()))?;
 
     let made_by = serde_json::json!([config, spec, class_weights, threshold]);
     let provenance = Provenance {

@@ -1,5 +1,9 @@
 //! Artifacts taken apart, to be put together wrong.
 
+#[path = "../../../artifact/tests/common/file.rs"]
+#[allow(dead_code)] // shared with the tests of the artifacts
+pub(crate) mod sealing;
+
 use serde_json::{Map, Value};
 
 /// A safetensors file: its header, and the bytes after it.
@@ -16,9 +20,16 @@ impl Parts {
         Self { header, data: bytes[8 + length..].to_vec() }
     }
 
+    /// The file, with checksums that fit it.
     pub(crate) fn bytes(&self) -> Vec<u8> {
         let header = serde_json::to_vec(&self.header).unwrap();
-        file(header.len() as u64, &header, &self.data)
+        sealing::sealed(&file(header.len() as u64, &header, &self.data))
+    }
+
+    /// The file as it was before there were checksums.
+    pub(crate) fn of_schema_2(mut self) -> Self {
+        self.header["__metadata__"].as_object_mut().unwrap().remove("nlpress.blake3").unwrap();
+        self.manifest(|m| m["schema"] = 2.into())
     }
 
     /// Changes the manifest.

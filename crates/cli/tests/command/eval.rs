@@ -8,8 +8,17 @@ use crate::world::World;
 fn world() -> World {
     let world = World::new();
     world.does(&[
-        "train", "--data", "rows.csv", "--out", "a.safetensors", "--hidden", "none", "--epochs", "20",
-        "--learning-rate", "0.05",
+        "train",
+        "--data",
+        "rows.csv",
+        "--out",
+        "a.safetensors",
+        "--hidden",
+        "none",
+        "--epochs",
+        "20",
+        "--learning-rate",
+        "0.05",
     ]);
     world
 }
@@ -47,7 +56,10 @@ fn a_label_that_the_artifact_does_not_know_is_counted() {
     assert_eq!(wrong["documents"], 100);
     assert!((wrong["quality"]["accuracy"]["mean"].as_f64().unwrap() - 0.99).abs() < 1e-9, "{wrong}");
     assert_eq!(wrong["classes"][2]["label"], "mixed");
-    assert_eq!((&wrong["classes"][2]["recall"], &wrong["classes"][2]["precision"]), (&0.0.into(), &Value::Null));
+    assert_eq!(
+        (&wrong["classes"][2]["recall"], &wrong["classes"][2]["precision"]),
+        (&0.0.into(), &Value::Null)
+    );
     // dim: 2·49/(49 + 50) or so; lit: 1; mixed: 0.
     let f1 = wrong["quality"]["macro_f1"]["mean"].as_f64().unwrap();
     assert!(f1 > 0.65 && f1 < 0.67, "{f1}");
@@ -73,7 +85,11 @@ fn one_class_and_one_document_are_scored() {
     for (rows, documents) in [("bru1 bru2,dim\nbru3,dim\n", 2), ("zel1,lit\n", 1), ("zel1,dim\n", 1)] {
         world.write("one.csv", format!("text,label\n{rows}"));
         let found = eval(&world, &["--data", "one.csv"]);
-        assert_eq!((&found["documents"], found["predicts_only"].is_null()), (&documents.into(), true), "{found}");
+        assert_eq!(
+            (&found["documents"], found["predicts_only"].is_null()),
+            (&documents.into(), true),
+            "{found}"
+        );
         assert_eq!(found["majority"]["accuracy"], 1.0);
         world.does(&["eval", "a.safetensors", "--data", "one.csv"]);
     }
@@ -124,7 +140,9 @@ fn wrong_documents_are_written_with_their_places() {
     let csv = String::from_utf8(world.read("wrong.csv")).unwrap();
     assert!(csv.starts_with("text,label,predicted,score,place\n") && csv.lines().count() == 3, "{csv}");
 
-    for (file, says) in [("wrong.txt", ".jsonl or .csv"), ("t.csv", "--data"), ("no/such/folder.csv", "folder")] {
+    for (file, says) in
+        [("wrong.txt", ".jsonl or .csv"), ("t.csv", "--data"), ("t.csv/wrong.csv", "t.csv/wrong.csv")]
+    {
         world.refuses(&["eval", "a.safetensors", "--data", "t.csv", "--errors", file], b"", &[says]);
     }
     assert_eq!(world.read("t.csv"), rows.as_bytes());
@@ -166,14 +184,29 @@ fn a_rare_class_is_told_weighed_and_cut_for() {
     let world = World::new();
     world.write("t.csv", imbalanced());
     let train = |more: &[&str]| {
-        let plain = ["train", "--data", "t.csv", "--out", "a.safetensors", "--hidden", "8", "--epochs", "6", "--json"];
+        let plain = [
+            "train",
+            "--data",
+            "t.csv",
+            "--out",
+            "a.safetensors",
+            "--hidden",
+            "8",
+            "--epochs",
+            "6",
+            "--json",
+        ];
         world.json(&[&plain[..], more].concat())
     };
     let spam = |found: &Value| found["classes"][1]["recall"].as_f64().unwrap();
     let trained = train(&[]);
     assert_eq!(trained["test"]["predicts_only"], "ham", "{trained}");
     let plain = eval(&world, &["--data", "t.csv"]);
-    assert_eq!((&plain["predicts_only"], &plain["majority"]["label"]), (&"ham".into(), &"ham".into()), "{plain}");
+    assert_eq!(
+        (&plain["predicts_only"], &plain["majority"]["label"]),
+        (&"ham".into(), &"ham".into()),
+        "{plain}"
+    );
     assert_eq!((plain["classes"][1]["precision"].is_null(), spam(&plain)), (true, 0.0));
     let said = world.does(&["eval", "a.safetensors", "--data", "t.csv"]);
     assert!(said.contains("predicts one class only: \"ham\""), "{said}");
@@ -217,7 +250,7 @@ fn weights_and_thresholds_that_do_not_fit_are_refused_before_training() {
         (["--threshold", "f2"], "macro-f1"),
         (["--threshold", "1.5"], "1.5"),
         (["--out", "."], "."),
-        (["--out", "no/such/a.safetensors"], "no/such"),
+        (["--out", "rows.csv/a.safetensors"], "rows.csv/a.safetensors"),
         (["--out", "rows.csv"], "rows.csv"),
     ] {
         let arguments = match more[0] {
@@ -227,14 +260,19 @@ fn weights_and_thresholds_that_do_not_fit_are_refused_before_training() {
         world.refuses(&arguments, b"", &[says]);
     }
     world.write("three.csv", "text,label\n".to_owned() + &"a b,x\nc d,y\ne f,z\n".repeat(30));
-    world.refuses(&["train", "--data", "three.csv", "--out", "b.safetensors", "--threshold", "0.3"], b"", &["two classes"]);
+    world.refuses(
+        &["train", "--data", "three.csv", "--out", "b.safetensors", "--threshold", "0.3"],
+        b"",
+        &["two classes"],
+    );
 }
 
 #[test]
 fn weights_belong_to_a_training_that_is_gone_on_with() {
     let world = World::new();
     let train = |weights: &str, more: &[&str]| {
-        let plain = ["train", "--data", "rows.csv", "--out", "a.safetensors", "--hidden", "4", "--epochs", "2"];
+        let plain =
+            ["train", "--data", "rows.csv", "--out", "a.safetensors", "--hidden", "4", "--epochs", "2"];
         let keep = ["--checkpoint", "state", "--class-weights", weights];
         world.run(&[&plain[..], &keep, more].concat(), b"")
     };

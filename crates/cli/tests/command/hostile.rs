@@ -41,21 +41,11 @@ fn artifacts_that_are_cut_short_or_changed() {
     }
     refuse_artifact(&world, &[&whole[..], b"more"].concat(), &[]);
 
-    let (mut refused, mut taken) = (0, 0);
-    for at in (0..whole.len()).step_by(13) {
+    for at in (0..whole.len()).step_by(29) {
         let mut changed = whole.clone();
         changed[at] ^= 1 << (at % 8);
-        world.write("bad.safetensors", &changed);
-        let done = world.run(&ASK, b"");
-        match done.code {
-            Some(0) => taken += 1, // another valid artifact: a weight, or a letter of a label
-            _ => {
-                world.refuses(&ASK, b"", &["bad.safetensors"]);
-                refused += 1;
-            }
-        }
+        refuse_artifact(&world, &changed, &[]);
     }
-    assert!(refused > 20 && taken > 20, "{refused} refused, {taken} taken");
 }
 
 #[test]
@@ -78,10 +68,10 @@ fn artifacts_whose_header_lies() {
     let cases: Vec<(Vec<u8>, &[&str])> = vec![
         (Vec::new(), &[]),
         (vec![0; 4096], &[]),
-        (b"text,label\na,b\n".to_vec(), &[]),
+        (b"text,label\na,b\n".to_vec(), &["not a safetensors file"]),
         (file(header.len() as u64 + 1_000_000, &header, &good.data), &[]),
-        (file(u64::MAX, &header, &good.data), &["18446744073709551615", "16777216"]),
-        (file(1 << 40, &header, &good.data), &["1099511627776", "16777216"]),
+        (file(u64::MAX, &header, &good.data), &["not a safetensors file", "18446744073709551615"]),
+        (file(1 << 40, &header, &good.data), &["not a safetensors file", "1099511627776"]),
         (file(header.len() as u64 - 1, &header, &good.data), &[]),
         (file(deep.len() as u64, &deep, b""), &[]),
         (raw(&huge), &[]),
@@ -103,10 +93,10 @@ fn artifacts_whose_manifest_lies() {
     let width = good.header["hidden.0.weight.values"]["shape"][0].as_u64().unwrap();
     type Change = fn(&mut Value);
     let cases: Vec<(Change, &[&str])> = vec![
-        (|m| m["schema"] = 3.into(), &["schema 3"]),
+        (|m| m["schema"] = 4.into(), &["schema 4"]),
         (|m| m["schema"] = "1".into(), &["manifest"]),
         (|m| m["surprise"] = 1.into(), &["surprise"]),
-        (|m| m["labels"] = json!(["dim", "dim"]), &["\"dim\"", "twice"]),
+        (|m| m["labels"] = json!(["dim", "dim"]), &["`dim`", "twice"]),
         (|m| m["labels"] = json!(["dim"]), &["1 labels"]),
         (|m| m["labels"] = json!(7), &["manifest"]),
         (|m| m["outline"]["kept"] = 1.into(), &["keeps 1"]),
@@ -350,25 +340,11 @@ fn recipes_that_cannot_be_run() {
         ("seed = 3", "seed = 3\nseed = 3", &["duplicate key"]),
     ];
     assert!(cases.len() > 50);
-    // What is about the whole recipe, or shows only with the data, has no line.
-    let whole = [
-        "inputs = 7",
-        "outputs = 3",
-        "dropout = ",
-        "hidden = [",
-        "path = ",
-        "train = 90",
-        "student = ",
-        "header = false",
-    ];
     for (from, to, says) in cases {
         let at = RECIPE.find(from).unwrap_or_else(|| panic!("{from:?} is not in the recipe"));
         world.write("bad.toml", RECIPE.replacen(from, to, 1));
         let says = [&["bad.toml:"][..], says].concat();
         let said = world.refuses(&["run", "bad.toml", "--quick", "--out", "out"], b"", &says);
-        if whole.iter().any(|w| to.contains(w)) {
-            continue;
-        }
         // The line of the key, or of the table that is wrong as a whole.
         let line = 1 + RECIPE[..at].matches('\n').count();
         let table = RECIPE[..at].rfind("\n[").map_or(1, |n| 2 + RECIPE[..n].matches('\n').count());

@@ -4,6 +4,7 @@
 
 mod artifacts;
 mod data;
+mod damaged;
 mod eval;
 mod happy;
 mod hostile;
@@ -19,4 +20,7 @@ mod signals;
 #[cfg(unix)]
 mod stopped;
 mod unicode;
+mod verdicts;
 mod world;
+#[cfg(unix)]
+mod written;

@@ -7,7 +7,8 @@ use crate::happy::{RECIPE, hashes};
 use crate::world::World;
 
 const RUN: [&str; 7] = ["run", "r.toml", "--data", "rows.csv", "--quick", "--out", "out"];
-const TRAIN: [&str; 9] = ["train", "--data", "rows.csv", "--hidden", "8", "--epochs", "2", "--out", "a.safetensors"];
+const TRAIN: [&str; 9] =
+    ["train", "--data", "rows.csv", "--hidden", "8", "--epochs", "2", "--out", "a.safetensors"];
 
 #[test]
 fn a_lost_standard_error_stops_nothing() {
@@ -24,7 +25,8 @@ fn a_lost_standard_error_stops_nothing() {
     // A reader that leaves before the first line.
     std::fs::remove_dir_all(world.path("out")).unwrap();
     let mut command = world.command("exec \"$0\" \"$@\"", &[&RUN[..], &["--log", "debug"]].concat());
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     drop(child.stderr.take());
     assert_eq!(child.wait().unwrap().code(), Some(0));
     assert_eq!(hashes(&world, "out"), expected);
@@ -39,7 +41,8 @@ fn a_lost_standard_error_stops_nothing() {
         (&TRAIN, 0),
     ];
     for (arguments, code) in cases {
-        let arguments = [arguments, if arguments[0] == "train" { &["--log", "trace"][..] } else { &[] }].concat();
+        let arguments =
+            [arguments, if arguments[0] == "train" { &["--log", "trace"][..] } else { &[] }].concat();
         let done = world.shell("exec \"$0\" \"$@\" 2>/dev/full", &arguments);
         assert_eq!(done.code, Some(code), "{arguments:?}");
     }
@@ -71,18 +74,28 @@ fn no_output_is_an_input_or_another_output() {
     let world = World::new();
     world.write("r.toml", RECIPE);
     let words = "steps = [{ use = \"select.words\", with = { file = \"words.txt\" } }";
-    world.write("words.toml", RECIPE.replacen("steps = [{ use = \"prune.magnitude\"", &format!("{words}, {{ use = \"prune.magnitude\""), 1));
+    world.write(
+        "words.toml",
+        RECIPE.replacen(
+            "steps = [{ use = \"prune.magnitude\"",
+            &format!("{words}, {{ use = \"prune.magnitude\""),
+            1,
+        ),
+    );
     world.write("words.txt", "bru1\nzel1\n");
     std::fs::hard_link(world.path("rows.csv"), world.path("hard.csv")).unwrap();
     symlink("rows.csv", world.path("soft.csv")).unwrap();
     world.train("start.safetensors");
     std::fs::create_dir_all(world.path("full/artifacts")).unwrap();
-    std::fs::copy(world.path("start.safetensors"), world.path("full/artifacts/teacher.0.safetensors")).unwrap();
+    std::fs::copy(world.path("start.safetensors"), world.path("full/artifacts/teacher.0.safetensors"))
+        .unwrap();
     let opened = RECIPE.replace("network = {", "path = \"full/artifacts/teacher.0.safetensors\" #");
     world.write("opened.toml", opened);
     std::fs::create_dir(world.path("data-out")).unwrap();
     std::fs::copy(world.path("rows.csv"), world.path("data-out/report.json")).unwrap();
-    let data = RECIPE.replace("corpus = \"embedded\"", "files = \"data-out/report.json\"").replace("read = {", "read = { format = \"csv\",");
+    let data = RECIPE
+        .replace("corpus = \"embedded\"", "files = \"data-out/report.json\"")
+        .replace("read = {", "read = { format = \"csv\",");
     world.write("data.toml", data);
 
     let cases: [(&[&str], &[&str]); 9] = [
@@ -92,8 +105,14 @@ fn no_output_is_an_input_or_another_output() {
         (&["run", "r.toml", "--data", "rows.csv", "--events", "hard.csv"], &["--events hard.csv", "data"]),
         (&["run", "r.toml", "--data", "soft.csv", "--events", "rows.csv"], &["--events rows.csv", "data"]),
         (&["run", "words.toml", "--data", "rows.csv", "--events", "words.txt"], &["--events words.txt"]),
-        (&["run", "r.toml", "--data", "rows.csv", "--out", "o", "--events", "o/report.json"], &["--events", "report.json"]),
-        (&["run", "opened.toml", "--data", "rows.csv", "--out", "full"], &["full/artifacts/teacher.0.safetensors"]),
+        (
+            &["run", "r.toml", "--data", "rows.csv", "--out", "o", "--events", "o/report.json"],
+            &["--events", "report.json"],
+        ),
+        (
+            &["run", "opened.toml", "--data", "rows.csv", "--out", "full"],
+            &["full/artifacts/teacher.0.safetensors"],
+        ),
         (&["run", "data.toml", "--out", "data-out"], &["data-out/report.json"]),
     ];
     let name = world.path("").file_name().unwrap().to_str().unwrap().to_owned();
@@ -116,7 +135,11 @@ fn what_is_no_file_is_not_replaced() {
     std::fs::create_dir_all(world.path("folder.1")).unwrap();
     world.refuses(&RUN, b"", &["out/report.md", "folder"]);
     world.refuses(&["run", "r.toml", "--data", "rows.csv", "--out", "rows.csv"], b"", &["rows.csv"]);
-    world.refuses(&["run", "r.toml", "--data", "rows.csv", "--events", "folder.1"], b"", &["--events folder.1"]);
+    world.refuses(
+        &["run", "r.toml", "--data", "rows.csv", "--events", "folder.1"],
+        b"",
+        &["--events folder.1"],
+    );
     symlink("../pipe", world.path("out/report.html")).unwrap();
     std::fs::remove_dir(world.path("out/report.md")).unwrap();
     world.refuses(&RUN, b"", &["out/report.html", "pipe"]);
@@ -144,7 +167,9 @@ fn completions_and_manual_pages_are_made_of_the_command_line() {
     assert!(world.does(&["man"]).starts_with(".ie"));
     world.does(&["man", "--out", "pages"]);
     let pages: Vec<String> = world.files("pages").into_keys().collect();
-    for page in ["nlpress.1", "nlpress-run.1", "nlpress-train.1", "nlpress-model-summary.1", "nlpress-completions.1"] {
+    for page in
+        ["nlpress.1", "nlpress-run.1", "nlpress-train.1", "nlpress-model-summary.1", "nlpress-completions.1"]
+    {
         assert!(pages.iter().any(|p| p == page), "{page} is not in {pages:?}");
     }
     assert!(!pages.iter().any(|p| p.contains("rss") || p.contains("help")), "{pages:?}");

@@ -15,8 +15,17 @@ const PATIENCE: Duration = Duration::from_secs(60);
 fn world() -> World {
     let world = World::new();
     world.does(&[
-        "train", "--data", "rows.csv", "--out", "a.safetensors", "--hidden", "none", "--epochs", "20",
-        "--learning-rate", "0.05",
+        "train",
+        "--data",
+        "rows.csv",
+        "--out",
+        "a.safetensors",
+        "--hidden",
+        "none",
+        "--epochs",
+        "20",
+        "--learning-rate",
+        "0.05",
     ]);
     world
 }
@@ -107,7 +116,10 @@ fn a_line_that_is_no_text_costs_no_other_its_answer() {
     let json = world.run(&["predict", "a.safetensors", "--json"], input);
     let rows: Vec<Value> = json.out.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
     assert_eq!((json.code, rows.len()), (Some(2), 6));
-    assert_eq!((&rows[0]["label"], &rows[1]["line"], &rows[3]["line"]), (&"dim".into(), &2.into(), &4.into()));
+    assert_eq!(
+        (&rows[0]["label"], &rows[1]["line"], &rows[3]["line"]),
+        (&"dim".into(), &2.into(), &4.into())
+    );
     assert!(rows[1]["error"].as_str().unwrap().contains("UTF-8") && rows[1].get("label").is_none());
 
     let strict = world.run(&["predict", "a.safetensors", "--strict"], input);
@@ -119,8 +131,15 @@ fn a_line_that_is_no_text_costs_no_other_its_answer() {
 fn lines_of_every_kind_have_their_place_whatever_the_threads() {
     let world = world();
     let mut input = b"\xef\xbb\xbf".to_vec();
-    let kinds: [&[u8]; 7] =
-        [b"bru1 bru2", b"zel1\r", b"", b"\xff", b"a\xc3\xa9 bru4", b"\t zel2 \0", "质量 bru5 zel6".as_bytes()];
+    let kinds: [&[u8]; 7] = [
+        b"bru1 bru2",
+        b"zel1\r",
+        b"",
+        b"\xff",
+        b"a\xc3\xa9 bru4",
+        b"\t zel2 \0",
+        "质量 bru5 zel6".as_bytes(),
+    ];
     let mut state = 1_u64;
     for n in 0..30_000 {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -188,7 +207,8 @@ fn texts_without_a_known_word_can_be_told() {
 #[test]
 fn what_stands_beside_an_answer() {
     let world = world();
-    let ask = |more: &[&str]| world.does(&[&["predict", "a.safetensors"][..], more, &["bru1 bru2 zel3"]].concat());
+    let ask =
+        |more: &[&str]| world.does(&[&["predict", "a.safetensors"][..], more, &["bru1 bru2 zel3"]].concat());
     let columns = |out: String| out.trim_end().split('\t').map(str::to_owned).collect::<Vec<_>>();
     let plain = columns(ask(&[]));
     assert_eq!((plain.len(), plain[0].as_str()), (2, "dim"));
@@ -215,8 +235,13 @@ fn what_stands_beside_an_answer() {
     };
     assert!(share("bru1") > 0.0 && share("bru2") > 0.0 && share("zel3") < 0.0, "{json}");
     assert_eq!(json["text"], "bru1 bru2 zel3");
-    for (option, bad) in [("--top", "0"), ("--threshold", "1.5"), ("--threshold", "x"), ("--explain=0", "x")] {
-        assert_eq!(world.run(&["predict", "a.safetensors", option, bad], b"").code, Some(2), "{option} {bad}");
+    for (option, bad) in [("--top", "0"), ("--threshold", "1.5"), ("--threshold", "x"), ("--explain=0", "x")]
+    {
+        assert_eq!(
+            world.run(&["predict", "a.safetensors", option, bad], b"").code,
+            Some(2),
+            "{option} {bad}"
+        );
     }
 }
 

@@ -37,7 +37,8 @@ fn the_example_works_on_the_files_that_it_shows() {
     }
     // The answers are those that a reader expects.
     assert!(said.contains("accuracy   1.0000") && said.contains("3 documents"), "{said}");
-    let labels: Vec<&str> = said.lines().filter_map(|l| l.split_once("\t0.")).map(|(label, _)| label).collect();
+    let labels: Vec<&str> =
+        said.lines().filter_map(|l| l.split_once("\t0.")).map(|(label, _)| label).collect();
     assert_eq!(labels, ["good", "bad", "good", "bad", "bad"], "{said}");
     assert!(said.contains("{\"label\":\"good\"") && said.contains("{\"label\":\"bad\""), "{said}");
 }

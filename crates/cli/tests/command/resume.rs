@@ -12,7 +12,8 @@ const RUN: [&str; 7] = ["run", "r.toml", "--data", "rows.csv", "--quick", "--out
 fn made_again(world: &World) -> BTreeSet<String> {
     let rows = || {
         let journals = world.files("out/journal").into_keys();
-        let changed = |name: &String| std::fs::metadata(world.path(&format!("out/journal/{name}"))).unwrap().modified();
+        let changed =
+            |name: &String| std::fs::metadata(world.path(&format!("out/journal/{name}"))).unwrap().modified();
         journals.map(|name| (name.clone(), changed(&name).unwrap())).collect::<BTreeSet<_>>()
     };
     let before = rows();
@@ -116,7 +117,10 @@ fn a_change_makes_anew_what_depends_on_it() {
         world.does(&[&RUN[..], &["--resume"]].concat());
     }
     // A new row costs the others nothing.
-    world.write("r.toml", format!("{base}\n[[variants]]\nid = \"half\"\nsteps = [{{ use = \"quant.f16\" }}]\n"));
+    world.write(
+        "r.toml",
+        format!("{base}\n[[variants]]\nid = \"half\"\nsteps = [{{ use = \"quant.f16\" }}]\n"),
+    );
     assert_eq!(made_again(&world), set(&["half"]));
     // One word of one document.
     let data = String::from_utf8(world.read("rows.csv")).unwrap();
@@ -141,7 +145,9 @@ fn words_of_a_file_belong_to_the_rows_that_read_them() {
 fn a_row_that_fails_costs_only_those_that_are_made_of_it() {
     let world = World::new();
     // Steps of Adam as long as this make weights that half floats cannot hold.
-    let large = RECIPE.replace("hidden = [8], dropout = 0.1", "hidden = []").replace("learning_rate = 0.01", "learning_rate = 1e6");
+    let large = RECIPE
+        .replace("hidden = [8], dropout = 0.1", "hidden = []")
+        .replace("learning_rate = 0.01", "learning_rate = 1e6");
     let rows = "\n[[variants]]\nid = \"half\"\nsteps = [{ use = \"quant.f16\" }]\n\
                 [[variants]]\nid = \"below\"\nfrom = \"half\"\nsteps = [{ use = \"train.alone\" }]\n\
                 [[variants]]\nid = \"taught\"\nteacher = \"half\"\nsteps = [{ use = \"train.alone\" }]\n\
@@ -159,7 +165,12 @@ fn a_row_that_fails_costs_only_those_that_are_made_of_it() {
         assert_eq!(ids("failed"), ["half", "below", "taught"]);
         let why = |n: usize| report["failed"][n]["why"].as_str().unwrap().to_owned();
         assert!(why(0).contains("quant.f16"), "{}", why(0));
-        assert!(why(1).contains("starts from half") && why(2).contains("learns from half"), "{} {}", why(1), why(2));
+        assert!(
+            why(1).contains("starts from half") && why(2).contains("learns from half"),
+            "{} {}",
+            why(1),
+            why(2)
+        );
         let markdown = String::from_utf8(world.read("out/report.md")).unwrap();
         assert!(markdown.contains("the row half failed"), "{markdown}");
     }

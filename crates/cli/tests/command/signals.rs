@@ -7,13 +7,35 @@ use crate::world::{Done, World, finish};
 
 /// A training of many epochs, each of which writes a checkpoint.
 const LONG: [&str; 12] = [
-    "train", "--data", "rows.csv", "--hidden", "8", "--batch", "1", "--epochs", "10000", "--out", "a.safetensors",
+    "train",
+    "--data",
+    "rows.csv",
+    "--hidden",
+    "8",
+    "--batch",
+    "1",
+    "--epochs",
+    "10000",
+    "--out",
+    "a.safetensors",
     "--dropout=0.5",
 ];
 /// The same that ends soon.
 const SHORT: [&str; 14] = [
-    "train", "--data", "rows.csv", "--hidden", "8", "--batch", "1", "--epochs", "40", "--out", "a.safetensors",
-    "--checkpoint", "state", "--dropout=0.5",
+    "train",
+    "--data",
+    "rows.csv",
+    "--hidden",
+    "8",
+    "--batch",
+    "1",
+    "--epochs",
+    "40",
+    "--out",
+    "a.safetensors",
+    "--checkpoint",
+    "state",
+    "--dropout=0.5",
 ];
 
 /// Starts a command with these signals ignored, or with none.
@@ -55,7 +77,11 @@ fn a_signal_stops_and_says_what_is_left() {
         send(&child, signal);
         let done = finish(child, b"", &arguments);
         assert_eq!(done.code, Some(130), "{signal}: {}", done.err);
-        assert!(done.err.contains("stopped on request") && done.err.contains("--resume goes on from state"), "{}", done.err);
+        assert!(
+            done.err.contains("stopped on request") && done.err.contains("--resume goes on from state"),
+            "{}",
+            done.err
+        );
         assert!(!world.path("a.safetensors").exists());
     }
 }
@@ -106,7 +132,16 @@ fn the_second_signal_ends_at_once() {
     let world = World::new();
     // One epoch without a point to stop at, as good as: the batch is all rows and the network is wide.
     let arguments = [
-        "train", "--data", "rows.csv", "--hidden", "4096,4096", "--batch", "1", "--epochs", "10000", "--out",
+        "train",
+        "--data",
+        "rows.csv",
+        "--hidden",
+        "4096,4096",
+        "--batch",
+        "1",
+        "--epochs",
+        "10000",
+        "--out",
         "a.safetensors",
     ];
     let mut child = start(&world, "", &arguments);

@@ -56,6 +56,22 @@ impl World {
         finish(self.start(arguments), input, arguments)
     }
 
+    /// Runs a command that needs no input, with so many kilobytes of memory on top of what starting it takes.
+    pub(crate) fn run_within(&self, kilobytes: u64, arguments: &[&str]) -> Done {
+        let program = env!("CARGO_BIN_EXE_nlpress");
+        let mut command = Command::new("sh");
+        // What is mapped and never touched (stacks of threads, the program itself) counts too: some 100 MB.
+        let limit = if cfg!(target_os = "linux") {
+            format!("ulimit -v {};", kilobytes + 200_000)
+        } else {
+            String::new()
+        };
+        command.args(["-c", &format!("{limit} exec \"$0\" \"$@\""), program]);
+        command.args(arguments).current_dir(self.folder.path()).env_remove("RUST_LOG");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        finish(command.spawn().unwrap(), b"", arguments)
+    }
+
     /// Runs a command that must do what it is asked; its standard output.
     pub(crate) fn does(&self, arguments: &[&str]) -> String {
         let done = self.run(arguments, b"");
@@ -167,7 +183,9 @@ fn gather(root: &Path, folder: &Path, files: &mut BTreeMap<String, Vec<u8>>) {
             gather(root, &path, files);
         } else {
             let name = path.strip_prefix(root).unwrap().display().to_string();
-            files.insert(name, std::fs::read(&path).unwrap());
+            // Reading a pipe would wait for a writer.
+            let bytes = if path.is_file() { std::fs::read(&path).unwrap() } else { Vec::new() };
+            files.insert(name, bytes);
         }
     }
 }

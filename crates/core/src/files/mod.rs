@@ -12,7 +12,7 @@ mod read;
 mod write;
 
 pub use outputs::{OutputError, Outputs};
-pub use read::{read_bounded, read_stream_bounded};
+pub use read::{open_regular, read_bounded, read_rest, read_stream_bounded};
 pub use write::{is_refusal, remove_abandoned, write_atomically};
 
 use sha2::{Digest, Sha256};

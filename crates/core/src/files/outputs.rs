@@ -121,9 +121,9 @@ impl Outputs {
             });
         }
         let mut tried = BTreeSet::new();
-        outputs.into_iter().try_for_each(|output| {
-            is_writable(output, &mut tried).map_err(|e| output.unwritable(e))
-        })
+        outputs
+            .into_iter()
+            .try_for_each(|output| is_writable(output, &mut tried).map_err(|e| output.unwritable(e)))
     }
 }
 

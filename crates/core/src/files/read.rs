@@ -5,28 +5,45 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+/// Opens a regular file, and says how many bytes it has.
+///
+/// # Errors
+/// Any error of the file system; [`io::ErrorKind::InvalidInput`] for what is not a regular file,
+/// [`io::ErrorKind::IsADirectory`] for a folder.
+pub fn open_regular(path: &Path) -> io::Result<(File, u64)> {
+    // Looked at before it is opened: opening a named pipe waits for a writer.
+    regular(&std::fs::metadata(path)?)?;
+    let file = File::open(path)?;
+    let metadata = file.metadata()?;
+    regular(&metadata)?;
+    Ok((file, metadata.len()))
+}
+
 /// Reads a whole regular file that may not be larger than `limit` bytes.
 ///
 /// Kind and size come from the file system first, so that a device, a named pipe or a file that is too large costs
 /// nothing.
 ///
 /// # Errors
-/// Any error of the file system; [`io::ErrorKind::InvalidInput`] for what is not a regular file,
-/// [`io::ErrorKind::IsADirectory`] for a folder, [`io::ErrorKind::FileTooLarge`] past the limit,
-/// [`io::ErrorKind::OutOfMemory`] where the system does not give the memory.
+/// As [`open_regular`] and [`read_rest`].
 pub fn read_bounded(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-    // Looked at before it is opened: opening a named pipe waits for a writer.
-    regular(&std::fs::metadata(path)?)?;
-    let file = File::open(path)?;
-    let metadata = file.metadata()?;
-    regular(&metadata)?;
-    if metadata.len() > limit {
-        return Err(too_large(Some(metadata.len()), limit));
+    let (file, size) = open_regular(path)?;
+    read_rest(file, Vec::new(), size, limit)
+}
+
+/// Reads what is left of a file of `size` bytes, of which `bytes` have been read, and gives it all.
+///
+/// # Errors
+/// Any error of the file system; [`io::ErrorKind::FileTooLarge`] when all together is more than `limit`,
+/// [`io::ErrorKind::OutOfMemory`] where the system does not give the memory.
+pub fn read_rest(file: File, mut bytes: Vec<u8>, size: u64, limit: u64) -> io::Result<Vec<u8>> {
+    if size > limit {
+        return Err(too_large(Some(size), limit));
     }
-    let mut bytes = Vec::new();
-    // The length is the file system's own, and within the limit.
-    bytes.try_reserve_exact(metadata.len() as usize + 1).map_err(|_| io::ErrorKind::OutOfMemory)?;
-    read_rest(file, bytes, limit)
+    // The file system's own figure, and within the limit.
+    let more = usize::try_from(size).map_or(usize::MAX, |size| size.saturating_sub(bytes.len()));
+    bytes.try_reserve_exact(more.saturating_add(1)).map_err(|_| io::ErrorKind::OutOfMemory)?;
+    finish(file, bytes, limit)
 }
 
 /// Reads to the end what may also be a pipe or a device, at most `limit` bytes; a folder is refused. It waits for the
@@ -43,12 +60,13 @@ pub fn read_stream_bounded(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     if metadata.is_file() && metadata.len() > limit {
         return Err(too_large(Some(metadata.len()), limit));
     }
-    read_rest(File::open(path)?, Vec::new(), limit)
+    finish(File::open(path)?, Vec::new(), limit)
 }
 
-fn read_rest(file: File, mut bytes: Vec<u8>, limit: u64) -> io::Result<Vec<u8>> {
+fn finish(file: File, mut bytes: Vec<u8>, limit: u64) -> io::Result<Vec<u8>> {
     // One byte more than is accepted, so that a file that grows meanwhile is noticed.
-    file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    let left = limit.saturating_add(1).saturating_sub(bytes.len() as u64);
+    file.take(left).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit { Err(too_large(None, limit)) } else { Ok(bytes) }
 }
 

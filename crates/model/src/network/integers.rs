@@ -222,7 +222,13 @@ mod tests {
     use nlpress_packed::{Grid, Index, Per};
 
     /// Random integers of a grid up to `most`, both ends among them, with zero points of `point` where there is one.
-    fn matrix((inputs, outputs): (usize, usize), grid: Grid, per: Per, most: i32, point: Option<i8>) -> Matrix {
+    fn matrix(
+        (inputs, outputs): (usize, usize),
+        grid: Grid,
+        per: Per,
+        most: i32,
+        point: Option<i8>,
+    ) -> Matrix {
         let mut rng = Seed(8).stream(inputs as u64);
         let mut number = || f64::from(2.0 * rng.uniform() - 1.0);
         let mut q: Vec<i32> = (0..inputs * outputs)

@@ -14,7 +14,7 @@ use crate::ModelError;
 pub(super) struct Probe {
     capture: Option<usize>,
     captured: Option<Tensor<2>>,
-    /// A place between blocks: after so many.
+    /// A place between blocks, by the number of blocks before it.
     between: Option<usize>,
     /// Sites with a factor for each row and input, `[rows, inputs]`.
     factors: Vec<(usize, Tensor<2>)>,

@@ -31,7 +31,7 @@ impl Rounding {
         Some(Self { levels, step: matrix.activations(), factors, outliers })
     }
 
-    /// Each row to so many levels to either side of zero, the largest magnitude having all of them.
+    /// Rounds each row to `levels` steps to either side of zero; the row's largest magnitude is the last step.
     pub(super) fn dynamic(levels: i32) -> Self {
         Self { levels: levels as f32, step: None, factors: Vec::new(), outliers: Vec::new() }
     }

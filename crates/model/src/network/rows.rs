@@ -31,7 +31,8 @@ impl Network {
         }
         let mut out = vec![0.0; indices.len() * site.shape.outputs];
         if self.is_sparse(rows) {
-            kernel::rows_times_weight(rows, indices, &site.weight, &site.bias, &mut out);
+            let rows = indices.iter().map(|i| rows.row(*i));
+            kernel::rows_times_weight(rows, &site.weight, &site.bias, &mut out);
         } else {
             if !is_full(rows) {
                 rows.densify(indices.iter().copied(), dense);
@@ -63,7 +64,8 @@ impl Network {
             let start = flat.len();
             flat.resize(start + inputs * outputs, 0.0);
             if self.is_sparse(rows) {
-                kernel::add_weight_gradient(rows, indices, upstream, outputs, &mut flat[start..]);
+                let rows = indices.iter().map(|i| rows.row(*i));
+                kernel::add_weight_gradient(rows, upstream, outputs, &mut flat[start..]);
             } else {
                 let rows = full_rows(rows, indices, dense);
                 kernel::add_full_weight_gradient(&rows, upstream, outputs, &mut flat[start..]);

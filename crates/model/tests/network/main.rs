@@ -285,7 +285,8 @@ fn with_outliers_where_they_fit(layer: &Layer) -> Layer {
 fn logits_are_those_of_plain_loops() {
     let mut factored = spec(&[20, 6], 2, 0.3);
     *factored.ranks_mut() = [(SiteId::hidden(0), 4), (SiteId::output(), 1)].into();
-    let specs = [spec(&[20, 6], 2, 0.5), spec(&[33], 1, 0.3), spec(&[], 3, 0.0), spec(&[70, 9, 4], 5, 0.0), factored];
+    let specs =
+        [spec(&[20, 6], 2, 0.5), spec(&[33], 1, 0.3), spec(&[], 3, 0.0), spec(&[70, 9, 4], 5, 0.0), factored];
     let forms: [(&str, fn(&Layer) -> Layer, f64); 5] = [
         ("dense", Layer::clone, 1e-5),
         ("masked", masked, 1e-5),

@@ -30,7 +30,7 @@ impl Element for i32 {
 
 /// So many panels are made for any matrix; more only for at least as many kept entries, so that memory is never
 /// taken for what outputs merely claim.
-const FEW_PANELS: usize = 4096;
+pub(crate) const FEW_PANELS: usize = 4096;
 
 /// Kept entries of a vector from which on it is faster than as many entries of a list.
 const FILLED: usize = 3;

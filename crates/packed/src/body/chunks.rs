@@ -4,6 +4,7 @@
 //! one size and not through lists of lengths that no processor can guess.
 
 use super::{Element, Lists};
+use crate::Aligned;
 
 /// Entries of a chunk.
 pub(crate) const CHUNK: usize = 4;
@@ -14,30 +15,30 @@ pub(crate) const SPARE: usize = 32;
 /// columns and values in each. Kept columns ascend strictly within a row; those from `outputs` on, up to `outputs +
 /// SPARE`, are not kept and have a value of zero.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Chunks<T> {
+pub(crate) struct Chunks<T: Element> {
     pub(crate) starts: Vec<u32>,
     pub(crate) columns: Vec<u32>,
-    pub(crate) values: Vec<T>,
+    pub(crate) values: Aligned<T>,
     outputs: u32,
 }
 
 impl<T: Element> Chunks<T> {
     pub(crate) fn new(lists: &Lists<T>, outputs: usize) -> Self {
         let outputs = outputs as u32;
-        let mut chunks = Self { starts: vec![0], columns: vec![], values: vec![], outputs };
+        let (mut starts, mut all_columns, mut all_values) = (vec![0], vec![], vec![]);
         let mut spare = 0;
         for row in 0..lists.inputs() {
             let (columns, values) = lists.row(row);
-            chunks.columns.extend_from_slice(columns);
-            chunks.values.extend_from_slice(values);
-            while !chunks.values.len().is_multiple_of(CHUNK) {
-                chunks.columns.push(outputs + spare % SPARE as u32);
-                chunks.values.push(T::default());
+            all_columns.extend_from_slice(columns);
+            all_values.extend_from_slice(values);
+            while !all_values.len().is_multiple_of(CHUNK) {
+                all_columns.push(outputs + spare % SPARE as u32);
+                all_values.push(T::default());
                 spare = spare.wrapping_add(1);
             }
-            chunks.starts.push((chunks.values.len() / CHUNK) as u32);
+            starts.push((all_values.len() / CHUNK) as u32);
         }
-        chunks
+        Self { starts, columns: all_columns, values: Aligned::from(&all_values[..]), outputs }
     }
 
     pub(crate) fn kept(&self) -> usize {

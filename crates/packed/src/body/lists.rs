@@ -1,6 +1,7 @@
 //! The kept values of each row, with their columns.
 
 use super::{Body, Element, Mask, stride};
+use crate::Aligned;
 use crate::kernels::LANES;
 
 /// Invariants: `starts` ascends from 0 to the length of `columns` and `values`, one more than there are rows;
@@ -33,7 +34,7 @@ impl<T: Element> Lists<T> {
     pub(crate) fn expand(&self, outputs: usize) -> Body<T> {
         let inputs = self.inputs();
         let stride = stride(outputs);
-        let mut values = vec![T::default(); inputs * stride];
+        let mut values = Aligned::zeroed(inputs * stride);
         let mut mask = Mask::empty(inputs * outputs);
         self.visit(|row, column, value| {
             values[row * stride + column] = value;

@@ -11,14 +11,15 @@ mod panels;
 mod strips;
 mod tiles;
 
+pub(crate) use choose::FEW_PANELS;
 pub(crate) use chunks::{CHUNK, Chunks, SPARE};
 pub(crate) use lists::Lists;
 pub(crate) use panels::Panels;
-#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 pub(crate) use panels::UNROLL;
 pub(crate) use strips::Strips;
 pub(crate) use tiles::{QUAD, TILE, Tiles, lay_out};
 
+use crate::Aligned;
 use crate::kernels::LANES;
 use std::fmt;
 
@@ -49,8 +50,8 @@ pub(crate) struct Group {
 /// Kept values in memory. `Rows` holds `inputs` rows of `stride` values, of which those at and beyond `outputs`,
 /// and those outside the mask, are zero.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Body<T> {
-    Rows { values: Vec<T>, stride: usize, mask: Option<Mask> },
+pub(crate) enum Body<T: Element> {
+    Rows { values: Aligned<T>, stride: usize, mask: Option<Mask> },
     Lists(Chunks<T>),
     Strips(Strips<T>),
     Panels(Panels<T>),
@@ -126,9 +127,9 @@ impl<T: Element> Body<T> {
     pub(crate) fn full(dense: Vec<T>, outputs: usize) -> Self {
         let stride = stride(outputs);
         let values = if stride == outputs {
-            dense
+            Aligned::from(&dense[..])
         } else {
-            let mut values = vec![T::default(); dense.len() / outputs * stride];
+            let mut values = Aligned::zeroed(dense.len() / outputs * stride);
             for (to, from) in values.chunks_exact_mut(stride).zip(dense.chunks_exact(outputs)) {
                 to[..outputs].copy_from_slice(from);
             }

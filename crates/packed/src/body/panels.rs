@@ -8,6 +8,7 @@
 //! The form is a sliced ELLPACK (Monakov et al. 2010) with slices cut along the inputs as well.
 
 use super::{Element, Lists};
+use crate::Aligned;
 use crate::kernels::LANES;
 
 /// In a pick: there is no value in this slot.
@@ -20,13 +21,13 @@ pub(crate) const UNROLL: usize = 4;
 /// times `size` is less than the matrix's inputs; a pick without [`EMPTY`] is less than `size`, and stays within
 /// the inputs; a slot that is empty has a value of zero.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Panels<T> {
+pub(crate) struct Panels<T: Element> {
     /// Inputs of a group: of the sizes that the type of values has.
     pub(crate) size: usize,
     pub(crate) starts: Vec<u32>,
     pub(crate) groups: Vec<u32>,
-    pub(crate) picks: Vec<u8>,
-    pub(crate) values: Vec<T>,
+    pub(crate) picks: Aligned<u8>,
+    pub(crate) values: Aligned<T>,
 }
 
 impl<T: Element> Panels<T> {
@@ -34,7 +35,10 @@ impl<T: Element> Panels<T> {
     pub(crate) const WIDTH: usize = LANES * T::SLOTS;
 
     pub(crate) fn new(lists: &Lists<T>, outputs: usize, size: usize) -> Self {
-        let empty = || Panels { size, starts: vec![], groups: vec![], picks: vec![], values: vec![] };
+        let empty = || {
+            let (picks, values) = (Aligned::new(), Aligned::new());
+            Panels { size, starts: vec![], groups: vec![], picks, values }
+        };
         let mut panels: Vec<Self> = (0..outputs.div_ceil(LANES)).map(|_| empty()).collect();
         let mut counts = vec![0u8; outputs];
         // Where the steps of the group at hand begin in each panel.
@@ -67,8 +71,8 @@ impl<T: Element> Panels<T> {
                 panel.push_empty(0);
             }
             all.groups.append(&mut panel.groups);
-            all.picks.append(&mut panel.picks);
-            all.values.append(&mut panel.values);
+            all.picks.extend_from_slice(&panel.picks);
+            all.values.extend_from_slice(&panel.values);
             all.starts.push(all.groups.len() as u32);
         }
         all
@@ -76,8 +80,10 @@ impl<T: Element> Panels<T> {
 
     fn push_empty(&mut self, group: u32) {
         self.groups.push(group);
-        self.picks.resize(self.picks.len() + Self::WIDTH, EMPTY);
-        self.values.resize(self.values.len() + Self::WIDTH, T::default());
+        let end = self.picks.len();
+        self.picks.resize(end + Self::WIDTH);
+        self.picks[end..].fill(EMPTY);
+        self.values.resize(self.values.len() + Self::WIDTH);
     }
 
     pub(crate) fn kept(&self) -> usize {

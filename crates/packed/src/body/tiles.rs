@@ -5,6 +5,7 @@
 //! no jump in memory.
 
 use super::{Element, Mask};
+use crate::Aligned;
 use crate::kernels::LANES;
 
 /// Inputs side by side.
@@ -15,8 +16,8 @@ pub(crate) const TILE: usize = QUAD * LANES;
 /// Invariants: there are [`TILE`] values for every four inputs (rounded up) and eight outputs (rounded up); those
 /// beyond the matrix, and those outside the mask, are zero.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Tiles<T> {
-    pub(crate) values: Vec<T>,
+pub(crate) struct Tiles<T: Element> {
+    pub(crate) values: Aligned<T>,
     pub(crate) mask: Option<Mask>,
     inputs: usize,
     outputs: usize,
@@ -26,7 +27,7 @@ impl<T: Element> Tiles<T> {
     /// From rows of `stride` values, those beyond the outputs zeros.
     pub(crate) fn new(rows: &[T], stride: usize, mask: Option<Mask>, inputs: usize, outputs: usize) -> Self {
         let tiles = inputs.div_ceil(QUAD) * outputs.div_ceil(LANES);
-        let mut all = Self { values: vec![T::default(); tiles * TILE], mask, inputs, outputs };
+        let mut all = Self { values: Aligned::zeroed(tiles * TILE), mask, inputs, outputs };
         let size = all.panel();
         lay_out(rows, stride, 0, &mut all.values, size);
         all
@@ -56,8 +57,8 @@ impl<T: Element> Tiles<T> {
     }
 
     /// Rows again.
-    pub(crate) fn to_rows(&self, stride: usize) -> Vec<T> {
-        let mut rows = vec![T::default(); self.inputs * stride];
+    pub(crate) fn to_rows(&self, stride: usize) -> Aligned<T> {
+        let mut rows = Aligned::zeroed(self.inputs * stride);
         self.visit(|row, column, value| rows[row * stride + column] = value);
         rows
     }

@@ -100,13 +100,15 @@ pub(crate) trait Kernels: Copy {
     /// As `lists_f32`, in integers.
     fn lists_i8(self, lists: &Chunks<i8>, columns: &[u32], levels: &[i32], sums: &mut [i32]) {
         sums.fill(0);
-        portable::lists(lists, columns, levels, sums, |x, w, sum| sum + x * i32::from(w));
+        portable::lists(lists, columns, levels, sums, |x, w, sum| sum.wrapping_add(x.wrapping_mul(w.into())));
     }
 
     /// As `lists_f32`, in long integers.
     fn lists_i32(self, lists: &Chunks<i32>, columns: &[u32], levels: &[i32], sums: &mut [i64]) {
         sums.fill(0);
-        portable::lists(lists, columns, levels, sums, |x, w, sum| sum + i64::from(x) * i64::from(w));
+        portable::lists(lists, columns, levels, sums, |x, w, sum| {
+            sum.wrapping_add(i64::from(x) * i64::from(w))
+        });
     }
 
     /// As `lists_f32`, eight weights at a time; there are as many sums as outputs, rounded up to eights.
@@ -118,7 +120,7 @@ pub(crate) trait Kernels: Copy {
     /// As `strips_f32`, in integers.
     fn strips_i8(self, strips: &Strips<i8>, columns: &[u32], levels: &[i32], sums: &mut [i32]) {
         sums.fill(0);
-        portable::strips(strips, columns, levels, sums, |x, w| x * i32::from(w));
+        portable::strips(strips, columns, levels, sums, |x, w| x.wrapping_mul(w.into()));
     }
 
     /// As `strips_f32`, in long integers.

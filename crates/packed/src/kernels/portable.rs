@@ -4,11 +4,38 @@ use super::{LANES, Rescale};
 use crate::Scales;
 use crate::body::{CHUNK, Chunks, Element, Panels, QUAD, Strips, TILE};
 use crate::quantize::{INT8_LEVELS, ROUNDER};
-use std::ops::AddAssign;
+
+/// Numbers that products are added up in.
+pub(crate) trait Sum: Copy + Default {
+    /// This and another. Integers wrap around: no sum of a matrix [can](crate::MOST_QUANTIZED_INPUTS) become so large,
+    /// and the overflow checks that this crate is compiled with, for the sake of what it reads, would cost the vectors.
+    fn plus(self, more: Self) -> Self;
+}
+
+impl Sum for f32 {
+    #[inline(always)]
+    fn plus(self, more: f32) -> f32 {
+        self + more
+    }
+}
+
+impl Sum for i32 {
+    #[inline(always)]
+    fn plus(self, more: i32) -> i32 {
+        self.wrapping_add(more)
+    }
+}
+
+impl Sum for i64 {
+    #[inline(always)]
+    fn plus(self, more: i64) -> i64 {
+        self.wrapping_add(more)
+    }
+}
 
 /// `sums[c] += Σ product(values[i], weights[columns[i]][c])`.
 #[inline(always)]
-pub(crate) fn rows<W: Copy, X: Copy, S: AddAssign>(
+pub(crate) fn rows<W: Copy, X: Copy, S: Sum>(
     weights: &[W],
     stride: usize,
     columns: &[u32],
@@ -19,14 +46,14 @@ pub(crate) fn rows<W: Copy, X: Copy, S: AddAssign>(
     for (&row, &x) in columns.iter().zip(values) {
         let row = &weights[row as usize * stride..][..stride];
         for (sum, &w) in sums.iter_mut().zip(row) {
-            *sum += product(x, w);
+            *sum = sum.plus(product(x, w));
         }
     }
 }
 
 /// As [`rows`], where only some weights of each row are there; `add` adds a product to a sum.
 #[inline(always)]
-pub(crate) fn lists<W: Copy, X: Copy + Default, S: Copy>(
+pub(crate) fn lists<W: Element, X: Copy + Default, S: Copy>(
     lists: &Chunks<W>,
     columns: &[u32],
     values: &[X],
@@ -45,7 +72,7 @@ pub(crate) fn lists<W: Copy, X: Copy + Default, S: Copy>(
 
 /// As [`lists`], eight weights at a time.
 #[inline(always)]
-pub(crate) fn strips<W: Copy, X: Copy + Default, S: AddAssign>(
+pub(crate) fn strips<W: Element, X: Copy + Default, S: Sum>(
     strips: &Strips<W>,
     columns: &[u32],
     values: &[X],
@@ -56,7 +83,7 @@ pub(crate) fn strips<W: Copy, X: Copy + Default, S: AddAssign>(
     runs(&strips.starts, columns, values, |strip, x| {
         let sums = &mut sums[strips.columns[strip] as usize..][..LANES];
         for (sum, &w) in sums.iter_mut().zip(&weights[strip]) {
-            *sum += product(x, w);
+            *sum = sum.plus(product(x, w));
         }
     });
 }
@@ -105,7 +132,7 @@ pub(crate) fn runs<X: Copy + Default>(
 
 /// `sums[c] = Σ row[i] · weights[i][c]`.
 #[inline(always)]
-pub(crate) fn panels<W: Element, X: Copy, S: AddAssign + Default>(
+pub(crate) fn panels<W: Element, X: Copy, S: Sum>(
     panels: &Panels<W>,
     row: &[X],
     sums: &mut [S],
@@ -118,7 +145,8 @@ pub(crate) fn panels<W: Element, X: Copy, S: AddAssign + Default>(
             let range = step * Panels::<W>::WIDTH..(step + 1) * Panels::<W>::WIDTH;
             let picked = panels.picks[range.clone()].iter().zip(&panels.values[range]);
             for (slot, (&pick, &w)) in picked.enumerate() {
-                sums[slot / W::SLOTS] += product(group[usize::from(pick) % panels.size], w);
+                let sum = &mut sums[slot / W::SLOTS];
+                *sum = sum.plus(product(group[usize::from(pick) % panels.size], w));
             }
         }
     }
@@ -126,7 +154,7 @@ pub(crate) fn panels<W: Element, X: Copy, S: AddAssign + Default>(
 
 /// As [`panels`], where all weights are there, in panels of `size`.
 #[inline(always)]
-pub(crate) fn tiles<W: Element, X: Copy, S: AddAssign + Default>(
+pub(crate) fn tiles<W: Element, X: Copy, S: Sum>(
     weights: &[W],
     size: usize,
     row: &[X],
@@ -138,7 +166,7 @@ pub(crate) fn tiles<W: Element, X: Copy, S: AddAssign + Default>(
         for (tile, row) in panel.chunks_exact(TILE).zip(row.chunks_exact(QUAD)) {
             for (sum, weights) in sums.iter_mut().zip(tile.chunks_exact(QUAD)) {
                 for (&x, &w) in row.iter().zip(weights) {
-                    *sum += product(x, w);
+                    *sum = sum.plus(product(x, w));
                 }
             }
         }
@@ -148,7 +176,7 @@ pub(crate) fn tiles<W: Element, X: Copy, S: AddAssign + Default>(
 /// The product of two vectors of bytes.
 #[inline(always)]
 pub(crate) fn dot_i8(levels: &[i8], weights: &[i8]) -> i32 {
-    levels.iter().zip(weights).map(|(&x, &w)| i32::from(x) * i32::from(w)).sum()
+    levels.iter().zip(weights).map(|(&x, &w)| i32::from(x) * i32::from(w)).fold(0, i32::plus)
 }
 
 /// The sum of products, in eight running sums so that it is made of vector instructions.

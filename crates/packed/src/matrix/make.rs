@@ -218,7 +218,7 @@ impl Matrix {
     /// becomes `round(x / scale)`, within the levels. Floats have no use for it and stay as they are.
     ///
     /// # Errors
-    /// [`PackError::Scale`] when it is not a positive, finite number.
+    /// [`PackError::Step`] when it is not a positive, finite number.
     pub fn with_activations(mut self, scale: f32) -> Result<Self, PackError> {
         let (inputs, outputs) = (self.inputs, self.outputs);
         if let Store::Words(_, quantized) | Store::Bytes(_, quantized) = &mut self.store {

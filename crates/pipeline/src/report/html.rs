@@ -4,11 +4,13 @@
 //! network, follows the reader's choice of light or dark, and scrolls its wide parts on a phone. Every text
 //! that comes from outside is escaped.
 
-use super::markdown::{HEADS, cells, facts};
+use super::causes::causes;
+use super::curves::curves;
+use super::markdown::{HEADS, NUMERIC, cells, facts, how_to_read};
 use super::plot::size_quality_latency;
 use super::speedups::speedups;
 use super::words::{bytes, grouped, micros, percent};
-use super::{Estimate, Percentiles, Report, Row, verdict};
+use super::{Estimate, Family, Likeness, Percentiles, Report, Row};
 
 const STYLE: &str = include_str!("report.css");
 
@@ -19,29 +21,33 @@ pub fn html(report: &Report) -> String {
     let mut out = format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" \
          content=\"width=device-width, initial-scale=1\">\n<title>{title}</title>\n<style>\n{STYLE}</style>\n\
-         </head>\n<body>\n<h1>{title}</h1>\n<p class=\"soft\">Every number was measured on a session opened on \
-         the written artifact, on this machine. In brackets: 95 % intervals over the test documents; for \
-         speed-ups, quartiles over rounds. Latencies are medians on one thread.</p>\n"
+         </head>\n<body>\n<h1>{title}</h1>\n"
     );
+    if !report.advice.is_empty() {
+        out += &format!("<p class=\"advice\">{}</p>\n", escape(&report.advice));
+    }
+    out += &format!("<p class=\"soft\">{}</p>\n", escape(&how_to_read(report)));
     list(facts(report).into_iter().map(|(name, value)| (name.to_owned(), escape(&value))), &mut out);
     notes(report, &mut out);
     figure(
         "Size, quality, latency",
-        "Accuracy with its 95 % interval over file size; the larger a marker, the longer one row takes.",
+        "Accuracy with its 95 % interval over file size; the larger a marker, the longer one text takes.",
         &size_quality_latency(report),
         &mut out,
     );
     table(report, &mut out);
     figure(
         "Speed-ups",
-        "How many times faster than its parent: median over rounds, line from quartile to quartile.",
+        "How many times faster than its parent, with the interval of the same file opened again. Rows of the family \
+         parallel claim no speed of serving and are left out.",
         &speedups(report),
         &mut out,
     );
+    learning(report, &mut out);
     unshrunk(report, &mut out);
     out += "<h2>Row by row</h2>\n";
     for (i, row) in report.rows.iter().enumerate() {
-        details(report, i, row, &mut out);
+        details(i, row, &mut out);
     }
     out + "</body>\n</html>\n"
 }
@@ -97,7 +103,7 @@ fn figure(title: &str, caption: &str, svg: &str, out: &mut String) {
 fn table(report: &Report, out: &mut String) {
     *out += "<h2>All rows</h2>\n<div class=\"scroll\">\n<table>\n<caption>One line a row; the row's name leads to \
              its details.</caption>\n<thead><tr>";
-    let numeric = |column: usize| (3..11).contains(&column);
+    let numeric = |column: usize| NUMERIC.contains(&column);
     for (column, head) in HEADS.iter().enumerate() {
         let class = if numeric(column) { " class=\"n\"" } else { "" };
         *out += &format!("<th scope=\"col\"{class}>{head}</th>");
@@ -112,7 +118,7 @@ fn table(report: &Report, out: &mut String) {
         );
         for (column, cell) in (2..).zip(rest) {
             if !numeric(column) {
-                let class = if column == 11 { verdict_class(row) } else { "name" };
+                let class = if column == HEADS.len() - 1 { verdict_class(row) } else { "name" };
                 *out += &format!("<td class=\"{class}\">{}</td>", escape(cell));
                 continue;
             }
@@ -132,44 +138,57 @@ fn table(report: &Report, out: &mut String) {
 
 fn verdict_class(row: &Row) -> &'static str {
     match &row.versus_parent {
-        Some(v) if (v.smaller || v.faster) && v.accuracy.ci95[1] >= 0.0 => "words good",
-        Some(v) if !v.smaller && !v.faster => "words bad",
+        Some(v) if v.accuracy_is == Likeness::LessAccurate => "words",
+        Some(v) if (v.smaller || v.faster) && !v.slower => match v.accuracy_is {
+            Likeness::CannotBeTold => "words",
+            _ => "words good",
+        },
+        Some(v) if !v.smaller && row.family != Family::Parallel => "words bad",
         _ => "words",
     }
 }
 
+fn learning(report: &Report, out: &mut String) {
+    let pictures = curves(report);
+    if !pictures.is_empty() {
+        *out += &format!(
+            "<h2>Learning curves</h2>\n<figure>\n<figcaption>Training loss (grey) and validation accuracy (coloured) \
+             by epoch, of the first seed; each between its least and its greatest value.</figcaption>\n\
+             <div class=\"curves\">\n{pictures}</div>\n</figure>\n"
+        );
+    }
+}
+
 fn unshrunk(report: &Report, out: &mut String) {
-    if report.rows.iter().all(|row| row.size.unshrunk.is_empty()) {
+    let causes = causes(report);
+    if causes.is_empty() {
         return;
     }
     *out += "<h2>What did not shrink</h2>\n<div class=\"scroll\">\n<table>\n<caption>Parts of a file that are as \
-             large as in the uncompressed model, and why.</caption>\n<thead><tr><th scope=\"col\">row</th>\
-             <th scope=\"col\">part</th><th scope=\"col\" class=\"n\">size</th><th scope=\"col\">why</th></tr></thead>\n\
-             <tbody>\n";
-    for row in &report.rows {
-        for part in &row.size.unshrunk {
-            *out += &format!(
-                "<tr><th scope=\"row\">{}</th><td>{}</td><td class=\"n\">{}</td><td>{}</td></tr>\n",
-                escape(&row.id),
-                escape(&part.what),
-                bytes(part.bytes),
-                escape(&part.why)
-            );
-        }
+             large as in the uncompressed model, by cause.</caption>\n<thead><tr><th scope=\"col\">why</th>\
+             <th scope=\"col\">parts</th><th scope=\"col\" class=\"n\">in a file</th><th scope=\"col\">rows</th></tr>\
+             </thead>\n<tbody>\n";
+    for cause in causes {
+        *out += &format!(
+            "<tr><th scope=\"row\" class=\"why\">{}</th><td>{}</td><td class=\"n\">{}</td><td>{}</td></tr>\n",
+            escape(&cause.why),
+            escape(&cause.parts),
+            cause.size,
+            escape(&cause.rows)
+        );
     }
     *out += "</tbody>\n</table>\n</div>\n";
 }
 
 /// The anchor is inside the closed part: a link to it opens it, without a script.
-fn details(report: &Report, i: usize, row: &Row, out: &mut String) {
+fn details(i: usize, row: &Row, out: &mut String) {
     *out += &format!(
         "<details><summary><b>{}</b><span class=\"soft\">{}</span></summary><div id=\"row-{i}\">\n",
         escape(&row.id),
         escape(&row.technique)
     );
-    let says = verdict(row, report.parent(row));
-    if !says.is_empty() || !row.notes.is_empty() {
-        bullets(says.iter().chain(&row.notes), out);
+    if !row.notes.is_empty() {
+        bullets(&row.notes, out);
     }
     let mut pairs = vec![
         ("accuracy", format!("{} %", percent(&row.quality.accuracy))),
@@ -188,10 +207,10 @@ fn details(report: &Report, i: usize, row: &Row, out: &mut String) {
         ),
         ("parameters", format!("{}, not zero {}", grouped(row.size.parameters), grouped(row.size.nonzeros))),
         ("multiply-accumulates a row", grouped(row.size.macs)),
-        ("1 row", latency(&row.speed.batch1_us)),
-        ("32 rows", latency(&row.speed.batch32_us)),
     ];
-    pairs.extend(row.speed.text1_us.as_ref().map(|p| ("1 text, from characters", latency(p))));
+    pairs.extend(row.speed.text1_us.as_ref().map(|p| ("from text to answer", latency(p))));
+    pairs.push(("network alone, 1 row", latency(&row.speed.batch1_us)));
+    pairs.push(("network alone, 32 rows", latency(&row.speed.batch32_us)));
     let rates: Vec<String> = (row.speed.rows_per_s.iter())
         .map(|(threads, rate)| {
             let noun = if threads == "1" { "thread" } else { "threads" };
@@ -199,7 +218,7 @@ fn details(report: &Report, i: usize, row: &Row, out: &mut String) {
         })
         .collect();
     if !rates.is_empty() {
-        pairs.push(("rows a second", rates.join(", ")));
+        pairs.push(("texts a second", rates.join(", ")));
     }
     pairs.extend(row.speed.rss_bytes.map(|b| ("peak memory", bytes(b))));
     pairs.push(("made in", format!("{:.1} s", row.cost_s)));

@@ -5,6 +5,9 @@
 //! what a number alone lets a reader overlook: that a row is not smaller, not faster, or worse. This module
 //! refuses to measure anything.
 
+mod advice;
+mod causes;
+mod curves;
 pub mod html;
 mod labels;
 pub mod markdown;
@@ -18,12 +21,13 @@ mod fixture;
 mod tests;
 mod words;
 
+pub use advice::advice;
 pub use html::html;
 pub use markdown::markdown;
 pub use verdict::{below_crossover, brief, verdict};
 
 pub use nlpress_artifact::Unshrunk;
-pub use nlpress_eval::{Estimate, Machine, Percentiles, Quality, Ratio};
+pub use nlpress_eval::{Estimate, Floor, Machine, Percentiles, Quality, Ratio};
 
 use nlpress_core::Measurement;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -51,6 +55,16 @@ pub struct Report {
     pub threads: usize,
     /// One row a variant, in the order in which they were made.
     pub rows: Vec<Row>,
+    /// Points of accuracy within which two rows are alike: the whole interval of their difference lies within.
+    #[serde(default = "one_point")]
+    pub alike_points: f64,
+    /// How far an artifact, opened again, differed from itself: `text1`, `batch1`, `batch32`, and `rows_per_s.N` for
+    /// `N` threads.
+    #[serde(default)]
+    pub floors: BTreeMap<String, Floor>,
+    /// Which row to ship, and why ([`advice()`]).
+    #[serde(default)]
+    pub advice: String,
     /// The rows that could not be made or measured.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failed: Vec<FailedRow>,
@@ -58,6 +72,12 @@ pub struct Report {
     pub notes: Vec<String>,
 }
 
+fn one_point() -> f64 {
+    ALIKE_POINTS
+}
+
+/// Points of accuracy within which two rows are alike, where a recipe does not say otherwise.
+pub const ALIKE_POINTS: f64 = 1.0;
 /// A row that could not be made or measured.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailedRow {
@@ -88,6 +108,36 @@ pub struct CorpusInfo {
     pub features: usize,
     /// Where the texts come from.
     pub source: String,
+    /// How well the answer that is most frequent in training does on the test documents, given always.
+    #[serde(default)]
+    pub majority: Option<Majority>,
+    /// How much of the test documents is known.
+    #[serde(default)]
+    pub known: Option<Known>,
+}
+
+/// How much of the test documents the encoder of the first model knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Known {
+    /// Documents.
+    pub documents: u64,
+    /// Documents without any known feature: all of them get the same answer.
+    pub documents_without: u64,
+    /// Tokens.
+    pub tokens: u64,
+    /// Tokens that are no features.
+    pub tokens_unknown: u64,
+}
+
+/// The model that always gives the same answer.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Majority {
+    /// The class that is most frequent in training.
+    pub label: String,
+    /// Share of the test documents that are in it.
+    pub accuracy: f64,
+    /// Unweighted mean of the classes' F1.
+    pub macro_f1: f64,
 }
 
 /// The recipe of a run.
@@ -183,6 +233,16 @@ pub struct Row {
     pub speed: Speed,
     /// The comparison with the parent; none for a row without one.
     pub versus_parent: Option<Versus>,
+    /// The comparison with the first row of the report; none for that row.
+    #[serde(default)]
+    pub versus_baseline: Option<Versus>,
+    /// Of a row of the family `parallel`: what its training took.
+    #[serde(default)]
+    pub training: Option<Training>,
+    /// Steps that their gates rolled back, with the number of seeds for which that happened: the file does not have
+    /// them.
+    #[serde(default)]
+    pub rolled_back: BTreeMap<String, usize>,
     /// What the techniques said about themselves.
     pub measured: Vec<Measurement>,
     /// Seconds to make it, for one seed.
@@ -193,8 +253,42 @@ pub struct Row {
     pub sha256: String,
     /// The files of all seeds.
     pub artifacts: Vec<SeedArtifact>,
+    /// How the trainings of the first seed went.
+    #[serde(default)]
+    pub curves: Vec<Curve>,
     /// What a reader of this row must know.
     pub notes: Vec<String>,
+}
+
+/// What a training in parallel took, beside the same training one after another.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Training {
+    /// Seconds of it, for one seed.
+    pub seconds: Option<f64>,
+    /// Seconds of the serial training, for one seed.
+    pub serial_seconds: Option<f64>,
+    /// How many times faster it is, over the seeds; an interval where there are several.
+    pub speedup: Option<Ratio>,
+    /// Bytes that its workers or stages exchanged, for one seed.
+    pub exchanged_bytes: Option<u64>,
+}
+
+/// One training, epoch by epoch.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Curve {
+    /// Its epochs, in order.
+    pub epochs: Vec<Epoch>,
+}
+
+/// What is known at the end of an epoch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Epoch {
+    /// Its number, from 1.
+    pub epoch: u32,
+    /// Mean training loss.
+    pub loss: f64,
+    /// Accuracy on the validation split, where it was scored.
+    pub valid_accuracy: Option<f64>,
 }
 
 /// The file of one seed.
@@ -227,47 +321,80 @@ pub struct Size {
     pub macs: u64,
 }
 
-/// How fast a variant is, measured on a session that was opened on the artifact.
+/// How fast a variant is, measured on sessions that were opened on the artifact.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Speed {
-    /// Microseconds for one row of features, one thread.
+    /// Of the network alone: microseconds for one row of features, one thread.
     pub batch1_us: Percentiles,
-    /// Microseconds for 32 rows of features, one thread.
+    /// Of the network alone: microseconds for 32 rows of features, one thread.
     pub batch32_us: Percentiles,
-    /// Microseconds from one raw text to its class, where the artifact reads text.
+    /// Microseconds from one raw text to its class, one thread.
     pub text1_us: Option<Percentiles>,
-    /// Rows a second at batch 32, by the number of threads.
+    /// Texts a second, from characters to classes, by the number of threads.
     pub rows_per_s: BTreeMap<String, f64>,
     /// The most memory of a process that serves it, where the system tells.
     pub rss_bytes: Option<u64>,
 }
 
 /// A variant beside its parent, on the same documents and in the same rounds.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Versus {
     /// Accuracy of the variant minus accuracy of the parent, paired by document.
     pub accuracy: Estimate,
+    /// What that says.
+    #[serde(default)]
+    pub accuracy_is: Likeness,
     /// Bytes of the variant by bytes of the parent.
     pub file_ratio: f64,
-    /// How many times faster one row is.
+    /// How many times faster one text is, from characters to its class.
+    #[serde(default)]
+    pub text1_speedup: Option<Ratio>,
+    /// How many times more texts a second there are, by the number of threads.
+    #[serde(default)]
+    pub rows_per_s_speedup: BTreeMap<String, Ratio>,
+    /// How many times faster the network alone is on one row.
     pub batch1_speedup: Ratio,
-    /// How many times faster 32 rows are.
+    /// How many times faster the network alone is on 32 rows.
     pub batch32_speedup: Ratio,
     /// Whether the file is smaller by more than 2 %.
     pub smaller: bool,
-    /// Whether it is faster at 1 or at 32 rows, and slower at neither ([`verdict::Pace`]).
+    /// Whether it is faster from text, at 1 or at 32 rows, and slower at none of them ([`verdict::Pace`]). Never for
+    /// a row of the family `parallel`, whose speed is that of its training.
     pub faster: bool,
+    /// Whether it is slower from text, at 1 or at 32 rows.
+    #[serde(default)]
+    pub slower: bool,
+}
+
+/// What the interval of a difference of accuracy says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Likeness {
+    /// It lies below zero.
+    LessAccurate,
+    /// It lies above zero.
+    MoreAccurate,
+    /// All of it lies within the tolerance.
+    Alike,
+    /// None of these: there are too few documents to tell.
+    #[default]
+    CannotBeTold,
 }
 
 impl Versus {
-    /// Draws the two conclusions from the measurements.
+    /// Draws the conclusions from the measurements; `alike_points` is the tolerance for accuracy.
     #[must_use]
-    pub fn new(accuracy: Estimate, file_ratio: f64, batch1_speedup: Ratio, batch32_speedup: Ratio) -> Self {
+    pub fn judged(self, alike_points: f64) -> Self {
         use verdict::Pace;
-        let paces = [Pace::of(&batch1_speedup), Pace::of(&batch32_speedup)];
-        let faster = paces.contains(&Pace::Faster) && !paces.contains(&Pace::Slower);
-        let smaller = file_ratio <= verdict::SMALLER;
-        Self { accuracy, file_ratio, batch1_speedup, batch32_speedup, smaller, faster }
+        let paces = verdict::paces(&self);
+        let slower = paces.contains(&Pace::Slower);
+        Self {
+            accuracy_is: verdict::likeness(&self.accuracy, alike_points),
+            smaller: self.file_ratio <= verdict::SMALLER,
+            faster: paces.contains(&Pace::Faster) && !slower,
+            slower,
+            ..self
+        }
     }
 }
 

@@ -14,7 +14,7 @@ const TALL: f64 = 600.0;
 const PLOT: Rect = Rect { x: 64.0, y: 20.0, width: 896.0, height: 470.0 };
 
 /// An SVG element: x is the file's size (logarithmic), y the accuracy with its 95 % interval, a marker's area
-/// grows with the latency of one row, its colour is the family. Empty when the report has no rows.
+/// grows with the time from one text to its answer, its colour is the family. Empty when the report has no rows.
 #[must_use]
 pub fn size_quality_latency(report: &Report) -> String {
     let rows: Vec<&Row> = report.rows.iter().filter(|r| r.size.file_bytes > 0).collect();
@@ -25,7 +25,7 @@ pub fn size_quality_latency(report: &Report) -> String {
     let x = Log::over(sizes, PLOT.x, PLOT.x + PLOT.width);
     let all = rows.iter().flat_map(|r| r.quality.accuracy.ci95.into_iter().chain([r.quality.accuracy.mean]));
     let y = Linear::over(all.map(|v| 100.0 * v), PLOT.y + PLOT.height, PLOT.y);
-    let slowest = rows.iter().map(|r| r.speed.batch1_us.p50).fold(0.0, f64::max);
+    let slowest = rows.iter().map(|row| latency(row)).fold(0.0, f64::max);
     let radius = |us: f64| 3.0 + 8.0 * (us.max(0.0) / slowest.max(f64::MIN_POSITIVE)).sqrt();
 
     let mut out = format!(
@@ -58,7 +58,7 @@ pub fn size_quality_latency(report: &Report) -> String {
         anchors.push(Anchor {
             x: at,
             y: y.at(100.0 * row.quality.accuracy.mean),
-            radius: radius(row.speed.batch1_us.p50),
+            radius: radius(latency(row)),
             width: 6.3 * row.id.chars().count() as f64 + 4.0,
         });
     }
@@ -76,7 +76,7 @@ pub fn size_quality_latency(report: &Report) -> String {
             row.id,
             percent(&row.quality.accuracy),
             bytes(row.size.file_bytes),
-            micros(row.speed.batch1_us.p50)
+            micros(latency(row))
         );
         out += &format!(
             "<circle class=\"mark {}\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"{:.1}\"><title>{}</title></circle>\n",
@@ -94,6 +94,11 @@ pub fn size_quality_latency(report: &Report) -> String {
     }
     legend(&rows, slowest, &radius, &mut out);
     out + "</svg>\n"
+}
+
+/// Microseconds from one text to its answer; of the network alone in reports that have no more.
+fn latency(row: &Row) -> f64 {
+    row.speed.text1_us.unwrap_or(row.speed.batch1_us).p50
 }
 
 /// A thin line from a marker to a label that could not stay beside it.
@@ -118,7 +123,7 @@ fn legend(rows: &[&Row], slowest: f64, radius: &impl Fn(f64) -> f64, out: &mut S
         x += 32.0 + 6.6 * family.name().len() as f64;
     }
     x = x.max(PLOT.x + PLOT.width - 250.0);
-    *out += &text("tick", "start", x, y + 4.0, "1 row takes");
+    *out += &text("tick", "start", x, y + 4.0, "1 text takes");
     x += 82.0;
     for us in [slowest / 16.0, slowest / 4.0, slowest] {
         let r = radius(us);

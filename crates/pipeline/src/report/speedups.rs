@@ -1,9 +1,9 @@
-//! How much faster than its parent every row is, at one row and at 32, with quartiles.
+//! How much faster than its parent every row is, from text to answer and the network alone, with intervals.
 
 use super::html::escape;
 use super::plot::{Log, line, text};
 use super::words::{speedup, times};
-use super::{Ratio, Report, Row, Versus};
+use super::{Family, Ratio, Report, Row, Versus};
 
 const WIDTH: f64 = 980.0;
 const LEFT: f64 = 250.0;
@@ -15,14 +15,14 @@ const STEP: f64 = 24.0;
 /// compared with a parent.
 #[must_use]
 pub fn speedups(report: &Report) -> String {
-    let rows: Vec<(&Row, &Versus)> =
-        report.rows.iter().filter_map(|r| Some((r, r.versus_parent.as_ref()?))).collect();
+    let compared = |r: &'_ Row| r.family != Family::Parallel;
+    let rows: Vec<(&Row, &Versus)> = (report.rows.iter().filter(|r| compared(r)))
+        .filter_map(|r| Some((r, r.versus_parent.as_ref()?)))
+        .collect();
     if rows.is_empty() {
         return String::new();
     }
-    let ends = |r: &Ratio| [r.q1, r.median, r.q3];
-    let all =
-        rows.iter().flat_map(|(_, v)| ends(&v.batch1_speedup).into_iter().chain(ends(&v.batch32_speedup)));
+    let all = rows.iter().flat_map(|(_, v)| both(v)).flat_map(|r| [ends(r)[0], r.median, ends(r)[1]]);
     let x = Log::over(all.chain([1.0]), LEFT, RIGHT);
     let bottom = TOP + STEP * rows.len() as f64;
     let tall = bottom + 40.0;
@@ -43,11 +43,11 @@ pub fn speedups(report: &Report) -> String {
         "times as fast as the parent (logarithmic)",
     );
     out += &format!("<circle class=\"mark {}\" cx=\"{LEFT}\" cy=\"12\" r=\"5\"/>\n", "plain");
-    out += &text("tick", "start", LEFT + 10.0, 16.0, "1 row");
-    out += &square("open plain", LEFT + 72.0, 12.0, "");
-    out += &text("tick", "start", LEFT + 82.0, 16.0, "32 rows");
-    out += &text("tick", "end", RIGHT + 80.0, 16.0, "1 row");
-    out += &text("tick", "end", RIGHT + 145.0, 16.0, "32 rows");
+    out += &text("tick", "start", LEFT + 10.0, 16.0, "from text to answer");
+    out += &square("open plain", LEFT + 142.0, 12.0, "");
+    out += &text("tick", "start", LEFT + 152.0, 16.0, "network alone, 1 row");
+    out += &text("tick", "end", RIGHT + 80.0, 16.0, "text");
+    out += &text("tick", "end", RIGHT + 145.0, 16.0, "network");
     for (i, (row, versus)) in rows.iter().enumerate() {
         let y = TOP + STEP * (i as f64 + 0.5);
         if i % 2 == 1 {
@@ -62,14 +62,16 @@ pub fn speedups(report: &Report) -> String {
             None => row.id.clone(),
         };
         out += &text("label", "end", LEFT - 12.0, y + 4.0, &shorten(&name));
-        for (ratio, dy, open) in [(&versus.batch1_speedup, -4.5, false), (&versus.batch32_speedup, 4.5, true)]
-        {
+        let [network, text_to_answer] = [Some(&versus.batch1_speedup), versus.text1_speedup.as_ref()];
+        for (ratio, dy, open) in [(text_to_answer, -4.5, false), (network, 4.5, true)] {
+            let Some(ratio) = ratio else { continue };
+            let [low, high] = ends(ratio);
             let class = format!("bar {}", row.family);
-            out += &line(&class, x.at(ratio.q1), y + dy, x.at(ratio.q3), y + dy);
+            out += &line(&class, x.at(low), y + dy, x.at(high), y + dy);
             let title = escape(&format!(
                 "{}, {}: {}",
                 row.id,
-                if open { "32 rows" } else { "1 row" },
+                if open { "network alone, 1 row" } else { "from text to answer" },
                 speedup(ratio)
             ));
             out += &if open {
@@ -83,10 +85,21 @@ pub fn speedups(report: &Report) -> String {
                 )
             };
         }
-        out += &text("tick", "end", RIGHT + 80.0, y + 4.0, &times(versus.batch1_speedup.median));
-        out += &text("tick", "end", RIGHT + 145.0, y + 4.0, &times(versus.batch32_speedup.median));
+        let words = text_to_answer.map(|r| times(r.median)).unwrap_or_default();
+        out += &text("tick", "end", RIGHT + 80.0, y + 4.0, &words);
+        out += &text("tick", "end", RIGHT + 145.0, y + 4.0, &times(versus.batch1_speedup.median));
     }
     out + "</svg>\n"
+}
+
+/// The speed-ups that are shown.
+fn both(versus: &Versus) -> impl Iterator<Item = &Ratio> {
+    versus.text1_speedup.iter().chain([&versus.batch1_speedup])
+}
+
+/// The interval, or the point alone where there is none.
+fn ends(ratio: &Ratio) -> [f64; 2] {
+    ratio.interval.unwrap_or([ratio.median; 2])
 }
 
 fn square(class: &str, x: f64, y: f64, title: &str) -> String {

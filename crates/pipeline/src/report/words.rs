@@ -1,6 +1,6 @@
 //! Numbers as people read them, the same in Markdown and in HTML.
 
-use super::{Estimate, Ratio};
+use super::{Estimate, Likeness, Ratio};
 
 /// Per cent with its interval: `73.7 (72.0–75.0)`.
 pub(crate) fn percent(e: &Estimate) -> String {
@@ -13,16 +13,24 @@ pub(crate) fn points(e: &Estimate) -> String {
     format!("{} ({} to {})", signed(100.0 * e.mean), signed(100.0 * low), signed(100.0 * high))
 }
 
-/// The difference to the parent `name` as a sentence, read by its interval.
-pub(crate) fn accuracy_points(e: &Estimate, name: &str) -> String {
+/// The difference to the parent `name` as a sentence.
+pub(crate) fn accuracy_points(e: &Estimate, is: Likeness, name: &str) -> String {
     let [low, high] = e.ci95.map(|x| 100.0 * x);
     let mean = 100.0 * e.mean;
-    if high < 0.0 {
-        format!("loses {:.1} points ({:.1} to {:.1}) of accuracy to {name}", -mean, -high, -low)
-    } else if low > 0.0 {
-        format!("gains {mean:.1} points ({low:.1} to {high:.1}) of accuracy over {name}")
-    } else {
-        format!("its accuracy cannot be told apart from that of {name}: {} points", points(e))
+    match is {
+        Likeness::LessAccurate => {
+            format!("loses {:.1} points ({:.1} to {:.1}) of accuracy to {name}", -mean, -high, -low)
+        }
+        Likeness::MoreAccurate => {
+            format!("gains {mean:.1} points ({low:.1} to {high:.1}) of accuracy over {name}")
+        }
+        Likeness::Alike => format!("its accuracy is alike to that of {name}: {} points", points(e)),
+        Likeness::CannotBeTold => {
+            format!(
+                "its accuracy cannot be told apart from that of {name}, nor called alike: {} points",
+                points(e)
+            )
+        }
     }
 }
 
@@ -31,9 +39,17 @@ pub(crate) fn times(ratio: f64) -> String {
     if ratio >= 10.0 { format!("{ratio:.1}×") } else { format!("{ratio:.2}×") }
 }
 
-/// A speed-up with its quartiles: `1.20× (1.18–1.22)`.
+/// A speed-up with its interval: `1.20× (1.18–1.22)`.
 pub(crate) fn speedup(r: &Ratio) -> String {
-    format!("{} ({:.2}–{:.2})", times(r.median), r.q1, r.q3)
+    match r.interval {
+        Some([low, high]) => format!("{} ({low:.2}–{high:.2})", times(r.median)),
+        None => times(r.median),
+    }
+}
+
+/// An interval after a sentence: ` (1.18 to 1.22)`.
+pub(crate) fn interval(ends: Option<[f64; 2]>) -> String {
+    ends.map(|[low, high]| format!(" ({low:.2} to {high:.2})")).unwrap_or_default()
 }
 
 /// Microseconds with three digits that mean something.

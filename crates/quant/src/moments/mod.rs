@@ -1,4 +1,4 @@
-//! What a site's inputs are on the average: enough to tell how far off its outputs are, without the rows.
+//! The Gram matrix and the means of a site's inputs: enough to tell the error of its outputs without the rows.
 //!
 //! An output that is off by `x · Δ` has the mean squared error `Δᵀ · H · Δ` with `H` the mean of `xᵀx`. Where the bias
 //! is corrected it takes up the mean, and `H` is the covariance.

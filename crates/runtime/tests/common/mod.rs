@@ -86,7 +86,7 @@ pub(crate) fn encoder(vocabulary: usize) -> Encoder {
     encoder
 }
 
-/// A network of that form with `percent` of its weights kept.
+/// A perceptron of that form with `percent` of its weights kept.
 pub(crate) fn artifact(
     form: Form,
     inputs: usize,
@@ -94,8 +94,13 @@ pub(crate) fn artifact(
     outputs: usize,
     percent: u32,
 ) -> Artifact {
-    let spec = Spec::Mlp(MlpSpec::new(inputs, hidden, outputs, 0.5));
-    let mut outline = Outline::dense(&spec);
+    network(&Spec::Mlp(MlpSpec::new(inputs, hidden, outputs, 0.5)), form, percent)
+}
+
+/// A network of that form with `percent` of its weights kept.
+pub(crate) fn network(spec: &Spec, form: Form, percent: u32) -> Artifact {
+    let (inputs, outputs) = (spec.inputs(), spec.outputs());
+    let mut outline = Outline::dense(spec);
     let mut next = random(11);
     let mut layers = Vec::new();
     let mut kept = 0;

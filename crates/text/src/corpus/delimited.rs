@@ -68,6 +68,27 @@ pub(super) fn read(input: Input, options: &CorpusOptions, sink: &mut Sink<'_>) -
     Ok(())
 }
 
+/// Hands the fields of every row to `each`, the first row too; what is wrong within a row is left to the reader.
+pub(super) fn each_row(
+    input: Input,
+    options: &CorpusOptions,
+    each: &mut dyn FnMut(&[String]),
+) -> Result<(), TextError> {
+    let quoting = input.format == Format::Csv;
+    let delimiter = options.delimiter_byte(input.format);
+    let mut lines = Lines::new(input, options.max_line_bytes);
+    if quoting {
+        lines.detect_carriage_returns()?;
+    }
+    let mut table = Table { lines, quoting, delimiter, record: Record::default() };
+    while table.next()? {
+        let record = &table.record;
+        let field = |f: &Field| String::from_utf8_lossy(record.bytes_of(f)).into_owned();
+        each(&record.fields.iter().map(field).collect::<Vec<_>>());
+    }
+    Ok(())
+}
+
 /// Hands a row on; its label, when it could be read.
 fn take<'r>(
     record: &'r Record,

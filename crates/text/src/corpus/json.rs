@@ -45,6 +45,43 @@ pub(super) fn read(mut input: Input, options: &CorpusOptions, sink: &mut Sink<'_
     }
 }
 
+/// Hands the keys of every object to `each`, with the values that are texts, numbers or truth values; others are empty.
+/// What is no object is left to the reader.
+pub(super) fn each_object(
+    mut input: Input,
+    options: &CorpusOptions,
+    each: &mut dyn FnMut(&[(String, String)]),
+) -> Result<(), TextError> {
+    use serde_json::{Map, Value};
+    let mut one = |bytes: &[u8]| {
+        let Ok(object) = serde_json::from_slice::<Map<String, Value>>(bytes) else { return };
+        let text = |value: Value| match value {
+            Value::String(text) => text,
+            Value::Bool(_) | Value::Number(_) => value.to_string(),
+            _ => String::new(),
+        };
+        each(&object.into_iter().map(|(key, value)| (key, text(value))).collect::<Vec<_>>());
+    };
+    let array = input.fill()?.trim_ascii_start().first() == Some(&b'[');
+    if array || input.format == Format::Json {
+        let mut elements = Elements::new(input, options.max_line_bytes)?;
+        while let Some((element, _)) = elements.next()? {
+            one(element);
+        }
+        return Ok(());
+    }
+    let mut lines = Lines::new(input, options.max_line_bytes);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        let number = lines.next();
+        if !lines.append(&mut line, number)? {
+            return Ok(());
+        }
+        one(&line);
+    }
+}
+
 /// The keys that are wanted of every object.
 #[derive(Clone, Copy)]
 struct Keys<'a> {

@@ -3,8 +3,8 @@
 use nlpress::core::shown::shown;
 use nlpress::eval::{Calibration, ClassScore, Confusion, Scores};
 use nlpress::runtime::{IntegerScratch, Session, integer};
-use nlpress::text::corpus::{self, Scoring};
 use nlpress::text::Coverage;
+use nlpress::text::corpus::{self, Scoring};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -142,10 +142,12 @@ impl Unknown {
     }
 
     fn nothing_known(&self, session: &Session, data: &Scoring) -> String {
-        let known: Vec<String> = session.labels().iter().take(20).map(|l| format!("\"{}\"", shown(l))).collect();
+        let known: Vec<String> =
+            session.labels().iter().take(20).map(|l| format!("\"{}\"", shown(l))).collect();
         let more = if session.labels().len() > known.len() { ", …" } else { "" };
         let lower = |text: &str| text.to_lowercase();
-        let case = data.labels.iter().any(|l| session.labels().iter().any(|k| k != l && lower(k) == lower(l)));
+        let case =
+            data.labels.iter().any(|l| session.labels().iter().any(|k| k != l && lower(k) == lower(l)));
         let hint = if case { "; upper and lower case are told apart" } else { "" };
         format!(
             "{}: no document has a label that the artifact knows: it has {}, but the artifact knows {}{more}{hint}",
@@ -174,7 +176,11 @@ impl Answers {
     ) -> anyhow::Result<Self> {
         let share = texts.len().div_ceil(threads).max(1);
         let parts = std::thread::scope(|scope| {
-            let ask = |texts| scope.spawn(move || if integers { in_integers(session, texts) } else { in_floats(session, texts) });
+            let ask = |texts| {
+                scope.spawn(
+                    move || if integers { in_integers(session, texts) } else { in_floats(session, texts) },
+                )
+            };
             let threads: Vec<_> = texts.chunks(share).map(ask).collect();
             let join = |thread: std::thread::ScopedJoinHandle<'_, _>| match thread.join() {
                 Ok(part) => part,
@@ -183,7 +189,8 @@ impl Answers {
             threads.into_iter().map(join).collect::<anyhow::Result<Vec<_>>>()
         })?;
         let outputs = session.outline().spec.outputs();
-        let mut all = Self { logits: Vec::new(), outputs, predictions: Vec::new(), coverage: Coverage::default() };
+        let mut all =
+            Self { logits: Vec::new(), outputs, predictions: Vec::new(), coverage: Coverage::default() };
         for (logits, predictions, coverage) in parts {
             all.logits.extend(logits);
             all.predictions.extend(predictions);
@@ -223,8 +230,7 @@ fn in_floats(session: &Session, texts: &[&str]) -> anyhow::Result<Part> {
 }
 
 fn in_integers(session: &Session, texts: &[&str]) -> anyhow::Result<Part> {
-    let integers =
-        session.in_integers().map_err(|e| anyhow::anyhow!("it cannot answer in integers: {e}"))?;
+    let integers = session.in_integers().map_err(|e| anyhow::anyhow!("it cannot answer in integers: {e}"))?;
     let mut scratch = IntegerScratch::default();
     let (mut logits, mut predictions) = (Vec::new(), Vec::new());
     for text in texts {
@@ -279,11 +285,7 @@ pub(super) struct NamedMistake {
 }
 
 impl Found {
-    pub(super) fn of(
-        session: &Session,
-        chosen: &Chosen,
-        answers: &Answers,
-    ) -> anyhow::Result<Self> {
+    pub(super) fn of(session: &Session, chosen: &Chosen, answers: &Answers) -> anyhow::Result<Self> {
         let confusion = Confusion::of(&answers.predictions, &chosen.labels)?;
         let classes = (session.labels().len() + chosen.strangers.len()) as u32;
         let name = |class: u32| chosen.name(session, class).to_owned();

@@ -18,7 +18,8 @@ use crate::outcome::{refuse, say, sort};
 use found::{Answers, Chosen, Found};
 
 pub(crate) fn eval(arguments: Eval) -> anyhow::Result<()> {
-    let errors = arguments.errors.as_deref().map(|path| Ok::<_, anyhow::Error>((path, errors::Format::of(path)?)));
+    let errors =
+        arguments.errors.as_deref().map(|path| Ok::<_, anyhow::Error>((path, errors::Format::of(path)?)));
     let errors = errors.transpose()?;
     check_outputs(&arguments)?;
     let session = Session::open(&arguments.artifact).map_err(refuse)?;

@@ -60,9 +60,9 @@ impl<'s> Answers<'s> {
         let named = |e: &dyn std::fmt::Display| refuse(format!("{}: {e}", arguments.artifact.display()));
         let integers = match arguments.integers {
             false => None,
-            true => {
-                Some(session.in_integers().map_err(|e| named(&format!("it cannot answer in integers: {e}")))?)
-            }
+            true => Some(
+                session.in_integers().map_err(|e| named(&format!("it cannot answer in integers: {e}")))?,
+            ),
         };
         let explainer = match arguments.explain {
             None => None,
@@ -78,7 +78,8 @@ impl<'s> Answers<'s> {
             with_id: arguments.rows.id_column.is_some(),
         };
         let labels = session.labels().iter();
-        let labels = labels.map(|l| (escaped(l).to_string(), serde_json::Value::from(l.as_str()).to_string()));
+        let labels =
+            labels.map(|l| (escaped(l).to_string(), serde_json::Value::from(l.as_str()).to_string()));
         Ok(Self { session, integers, explainer, form, labels: labels.collect() })
     }
 
@@ -98,7 +99,11 @@ impl<'s> Answers<'s> {
                 answer.class
             }
         };
-        if self.form.json { self.json(asked, class, room, out)? } else { self.text(asked, class, room, out)? }
+        if self.form.json {
+            self.json(asked, class, room, out)?
+        } else {
+            self.text(asked, class, room, out)?
+        }
         out.push(b'\n');
         Ok(())
     }
@@ -221,6 +226,10 @@ impl<'s> Answers<'s> {
     fn shares(&self, text: &str, class: usize, room: &mut Room) -> anyhow::Result<Vec<Share<'s>>> {
         let Some(explainer) = &self.explainer else { return Ok(Vec::new()) };
         let all = explainer.explain(text, class, &mut room.scratch)?;
-        Ok(all.into_iter().take(self.form.explain).map(|c| Share { word: c.word, amount: c.amount }).collect())
+        Ok(all
+            .into_iter()
+            .take(self.form.explain)
+            .map(|c| Share { word: c.word, amount: c.amount })
+            .collect())
     }
 }

@@ -140,7 +140,10 @@ mod tests {
     #[test]
     fn every_read_brings_the_lines_that_it_ends() {
         assert_eq!(pieces(&[b"a\nb\n", b"c\n"], 9), [lines(1, b"a\nb\n"), lines(3, b"c\n")]);
-        assert_eq!(pieces(&[b"a", b"b\nc", b"\nd"], 9), [lines(1, b"ab\n"), lines(2, b"c\n"), lines(3, b"d")]);
+        assert_eq!(
+            pieces(&[b"a", b"b\nc", b"\nd"], 9),
+            [lines(1, b"ab\n"), lines(2, b"c\n"), lines(3, b"d")]
+        );
         assert_eq!(pieces(&[b"\n\n", b"\n"], 9), [lines(1, b"\n\n"), lines(3, b"\n")]);
         assert!(pieces(&[], 9).is_empty());
     }
@@ -155,8 +158,7 @@ mod tests {
     #[test]
     fn a_line_that_is_too_long_is_named_and_passed_over() {
         let long = [&b"a\n0123"[..], b"456789", b"012", b"3\nb\nc"];
-        let expected =
-            [lines(1, b"a\n"), Piece::TooLong { line: 2 }, lines(3, b"b\n"), lines(4, b"c")];
+        let expected = [lines(1, b"a\n"), Piece::TooLong { line: 2 }, lines(3, b"b\n"), lines(4, b"c")];
         assert_eq!(pieces(&long, 8), expected);
         assert_eq!(pieces(&[b"0123456789", b"0"], 8), [Piece::TooLong { line: 1 }]);
     }

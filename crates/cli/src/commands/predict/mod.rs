@@ -175,7 +175,9 @@ fn too_long() -> String {
 
 fn not_utf8(line: u64, bytes: &[u8], error: std::str::Utf8Error) -> String {
     let hint = match bytes {
-        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] if line == 1 => "; it looks like UTF-16: convert it with iconv -f UTF-16",
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] if line == 1 => {
+            "; it looks like UTF-16: convert it with iconv -f UTF-16"
+        }
         _ => "",
     };
     format!("it is not UTF-8: {error}{hint}")

@@ -224,7 +224,7 @@ fn rows_i32(weights: &[i32], stride: usize, columns: &[u32], levels: &[i32], sum
 #[target_feature(enable = "avx2,fma,popcnt")]
 fn lists_i8(lists: &Chunks<i8>, columns: &[u32], levels: &[i32], sums: &mut [i32]) {
     sums.fill(0);
-    portable::lists(lists, columns, levels, sums, |x, w, sum| sum + x * i32::from(w));
+    portable::lists(lists, columns, levels, sums, |x, w, sum| sum.wrapping_add(x.wrapping_mul(w.into())));
 }
 
 #[target_feature(enable = "avx2,fma,popcnt")]

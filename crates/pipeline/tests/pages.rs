@@ -1,0 +1,106 @@
+//! Pages that restate what the code knows, held against it: keys and defaults of a recipe's tables, techniques, backends,
+//! sets of instructions.
+
+#![allow(clippy::unwrap_used)] // a test may end by a panic
+
+use nlpress_core::BackendKind;
+use nlpress_pipeline::{Recipe, kinds};
+use nlpress_text::{CorpusOptions, EncoderConfig};
+use nlpress_train::FitConfig;
+use std::collections::BTreeSet;
+use std::path::Path;
+
+fn page(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(name);
+    std::fs::read_to_string(&path).unwrap_or_else(|why| panic!("{}: {why}", path.display()))
+}
+
+/// The cells of the first table after a line that begins so, its heading first.
+fn table(page: &str, after: &str) -> Vec<Vec<String>> {
+    let lines = page.lines().skip_while(|line| !line.starts_with(after)).skip(1);
+    let rows = lines.skip_while(|line| !line.starts_with('|')).take_while(|line| line.starts_with('|'));
+    let cells = |line: &str| {
+        let line = line.trim().trim_matches('|').replace("\\|", "/");
+        line.split('|').map(|cell| cell.trim().to_owned()).collect()
+    };
+    let mut rows: Vec<Vec<String>> = rows.map(cells).collect();
+    assert!(rows.len() > 2, "no table after {after:?}");
+    rows.remove(1);
+    rows
+}
+
+/// What is between backticks.
+fn quoted(cell: &str) -> Vec<String> {
+    cell.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+/// Holds a table of keys, types and defaults against what reads them: a function from TOML to what was read.
+fn hold(heading: &str, page: &str, read: &dyn Fn(&str) -> Result<String, String>) {
+    let rows = table(page, heading);
+    let documented: BTreeSet<String> = rows.iter().flat_map(|row| quoted(&row[0])).collect();
+    let refusal = read("no_such_key = 1").unwrap_err();
+    let (_, list) = refusal.split_once("`no_such_key`, expected ").unwrap_or_else(|| panic!("{refusal}"));
+    let accepted: BTreeSet<String> = quoted(list.lines().next().unwrap()).into_iter().collect();
+    assert_eq!(documented, accepted, "{heading}: the keys of the page, and those that are read");
+    let defaults = rows[0].iter().position(|cell| cell == "default").unwrap();
+    let mut held = 0;
+    for row in &rows[1..] {
+        let keys = quoted(&row[0]);
+        let written = row[defaults].replace('`', "");
+        let parts: Vec<&str> = written.split(", ").collect();
+        for (n, key) in keys.iter().enumerate() {
+            let default = if parts.len() == keys.len() { parts[n] } else { &written };
+            let line = format!("{key} = {default}");
+            if line.parse::<toml::Table>().is_err() {
+                continue; // said in words
+            }
+            held += 1;
+            assert_eq!(read(&line), read(""), "{heading}: {key} is not {default} by default");
+        }
+    }
+    assert!(held >= 2, "{heading}: only {held} defaults are values");
+}
+
+fn parsed<T: serde::de::DeserializeOwned + std::fmt::Debug>(text: &str) -> Result<String, String> {
+    toml::from_str::<T>(text).map(|read| format!("{read:?}")).map_err(|e| e.message().to_owned())
+}
+
+#[test]
+fn the_tables_of_a_recipe_have_the_keys_and_defaults_that_are_read() {
+    let page = page("docs/recipes.md");
+    hold("## Training tables", &page, &parsed::<FitConfig>);
+    hold("### `[data.read]`", &page, &parsed::<CorpusOptions>);
+    hold("### `[data.encoder]`", &page, &parsed::<EncoderConfig>);
+    hold("## `[controls]`", &page, &|controls: &str| {
+        let rest = "schema = 1\n[model]\nnetwork = { mlp = {} }\n[data]\ncorpus = 'embedded'\n[controls]\n";
+        let read = Recipe::parse(&format!("{rest}{controls}"), "recipe.toml");
+        read.map(|recipe| format!("{:?}", recipe.controls)).map_err(|e| e.to_string())
+    });
+}
+
+#[test]
+fn the_readme_names_every_technique_once() {
+    let readme = page("README.md");
+    let mut named: Vec<String> =
+        table(&readme, "`use` names a technique").iter().skip(1).flat_map(|row| quoted(&row[1])).collect();
+    named.sort();
+    let mut all: Vec<String> = kinds::all().map(|kind| kind.name.to_owned()).collect();
+    all.sort();
+    assert_eq!(named, all);
+}
+
+#[test]
+fn the_readme_names_every_backend() {
+    let named: Vec<String> =
+        table(&page("README.md"), "## Backends").iter().flat_map(|row| quoted(&row[0])).collect();
+    assert_eq!(named, BackendKind::ALL.map(|kind| kind.name().to_owned()));
+}
+
+#[test]
+fn every_set_of_instructions_is_in_the_table_in_the_order_in_which_it_is_chosen() {
+    let rows = table(&page("docs/quantization.md"), "## Instructions");
+    let named: Vec<String> = rows.iter().flat_map(|row| quoted(&row[0])).collect();
+    let here = nlpress_packed::instruction_sets();
+    let listed: Vec<&String> = named.iter().filter(|name| here.contains(&name.as_str())).collect();
+    assert_eq!(listed, here);
+}
