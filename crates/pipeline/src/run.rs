@@ -9,7 +9,6 @@ use nlpress_runtime::Session;
 use nlpress_technique::StepError;
 use nlpress_text::Encoder;
 use nlpress_train::TrainError;
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -386,7 +385,7 @@ mod tests {
     use super::*;
     use nlpress_core::BackendKind;
     use nlpress_model::{MlpSpec, Model, SiteId, Weight};
-    use nlpress_packed::{Grid, Index, Matrix, Per, Scales, Scheme};
+    use nlpress_packed::{Grid, Index, Matrix, Per, Scales, Scheme, Values};
 
     #[test]
     fn a_row_fails_alone_unless_the_machine_or_the_user_says_stop() {

@@ -17,8 +17,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::classes::{Kind, classes};
 use crate::error::TextError;
+use crate::index::Token;
 use crate::normalize::Folded;
-use crate::word_table::Token;
 use pieces::{Piece, pieces};
 
 /// Tokens longer than this many bytes are no features; a word of a language is never that long.

@@ -12,9 +12,9 @@ use crate::blob::{self, Reader};
 use crate::counting::{count, parts};
 use crate::coverage::Coverage;
 use crate::error::TextError;
+use crate::index::{Index, Token};
 use crate::rows::{Row, Rows, check_kept};
 use crate::stop_words::StopWords;
-use crate::word_table::{Token, WordTable};
 
 /// Largest vocabulary.
 pub const MAX_VOCABULARY: usize = 1 << 24;
@@ -103,7 +103,7 @@ pub struct Encoder {
     frequencies: Vec<u32>,
     /// Weight of each word; empty unless the weighting is tf-idf.
     idf: Vec<f32>,
-    index: WordTable<()>,
+    index: Index,
 }
 
 /// Buffers that [`Encoder::encode`] reuses from text to text. One serves any number of encoders.
@@ -325,12 +325,7 @@ impl Encoder {
 
     /// The feature of a token.
     pub fn position(&self, token: &str) -> Option<usize> {
-        self.feature(Token::of(token))
-    }
-
-    #[inline(always)]
-    fn feature(&self, token: Token<'_>) -> Option<usize> {
-        self.index.find(token, |i| &self.words[i as usize]).map(|entry| entry.number as usize)
+        self.index.find(Token::of(token), &self.words)
     }
 
     /// Turns a text into a feature row, which lies in `scratch` until the next call. A text without any word of
@@ -368,7 +363,7 @@ impl Encoder {
         columns.clear();
         let mut known = 0;
         self.config.analysis(&self.stop).tokens(text, buffer, |token| {
-            if let Some(i) = self.feature(token) {
+            if let Some(i) = self.index.find(token, &self.words) {
                 known += 1;
                 if tally[i] == 0 {
                     columns.push(i as u32);
@@ -446,7 +441,8 @@ impl Encoder {
     /// stranger, and nothing in them is believed unchecked.
     pub fn from_parts(description: &serde_json::Value, blob: &[u8]) -> Result<Self, TextError> {
         let Description { version, mut config, documents, stop_words } =
-            Description::deserialize(description).map_err(|e| TextError::Description(e.to_string()))?;
+            Description::deserialize(description)
+                .map_err(|e| TextError::Description(nlpress_core::shown::message(e)))?;
         if !(1..=VERSION).contains(&version) {
             return Err(TextError::Description(format!(
                 "version {version}, this build reads 1 to {VERSION}"
@@ -520,10 +516,7 @@ impl Encoder {
         }
         let n = 1.0 + f64::from(documents);
         let idf = frequencies.iter().map(|&f| ((n / (1.0 + f64::from(f))).ln() + 1.0) as f32).collect();
-        let mut index = WordTable::with_capacity(words.len());
-        for (i, word) in words.iter().enumerate() {
-            index.insert(Token::of(word), i as u32, (), |j| &words[j as usize]);
-        }
+        let index = Index::of(&words);
         Self { config, stop, documents, words, frequencies, idf, index }
     }
 

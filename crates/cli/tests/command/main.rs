@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used)] // a test may end by a panic
 
 mod artifacts;
-mod data;
 mod damaged;
+mod data;
 mod eval;
 mod happy;
 mod hostile;

@@ -1,6 +1,6 @@
 //! Character n-grams of a folded text, across words or within them.
 
-use crate::word_table::Token;
+use crate::index::Token;
 
 /// Calls `each` with every run of `min` to `max` characters of the text, whose white space counts as one space
 /// between words and as none at the ends.

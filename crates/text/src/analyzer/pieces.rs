@@ -5,7 +5,7 @@
 //! the ends of a word do not belong to it (`_so_`), and plus and number signs at its end do (`C++`, `C#`).
 
 use crate::classes::{ASCII, Classes, Kind, classes};
-use crate::word_table::Token;
+use crate::index::Token;
 
 /// What a piece of text is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
