@@ -51,7 +51,8 @@ pub enum TextError {
     },
     /// This build has no reader for the format.
     #[error(
-        "{file}: this build cannot read Parquet: build nlpress with `--features parquet`, or convert the file to CSV or JSONL"
+        "{file}: this build cannot read Parquet: build nlpress with `--features parquet`, or convert the file \
+         to CSV or JSONL"
     )]
     NoParquet {
         /// The file.
@@ -67,7 +68,8 @@ pub enum TextError {
     },
     /// A compressed file whose content is far larger than itself.
     #[error(
-        "{file}: expands to more than {ratio} times its size, as a decompression bomb does; decompress it first if it is what you want"
+        "{file}: expands to more than {ratio} times its size, as a decompression bomb does; decompress it \
+         first if it is what you want"
     )]
     Bomb {
         /// The file.
@@ -129,7 +131,8 @@ pub enum TextError {
     },
     /// A quotation mark that begins a field and is never closed.
     #[error(
-        "{place}: a quotation mark opens here and {what}: close it, write it twice (\"\") if it is text, or read the file as `--format tsv` with its delimiter if it has no quoting"
+        "{place}: a quotation mark opens here and {what}: close it, write it twice (\"\") if it is text, or \
+         read the file as `--format tsv` with its delimiter if it has no quoting"
     )]
     OpenQuote {
         /// Where the quotation mark stands.
@@ -138,7 +141,11 @@ pub enum TextError {
         what: String,
     },
     /// Something between a closing quotation mark and the end of its field.
-    #[error("{place}: text after the closing quotation mark of a field{}: a quotation mark in a quoted text is written twice (\"\")", if *opened < place.line { format!(" that opened on line {opened}") } else { String::new() })]
+    #[error(
+        "{place}: text after the closing quotation mark of a field{}: a quotation mark in a quoted text is written \
+         twice (\"\")",
+        if *opened < place.line { format!(" that opened on line {opened}") } else { String::new() }
+    )]
     AfterQuote {
         /// Where the quotation mark stands.
         place: Place,
@@ -170,7 +177,11 @@ pub enum TextError {
         hint: String,
     },
     /// A name of a column that two columns have.
-    #[error("{place}: two columns are called {name}: give one by number (`{option} {}` or `{option} {}`)", numbers[0], numbers[1])]
+    #[error(
+        "{place}: two columns are called {name}: give one by number (`{option} {}` or `{option} {}`)",
+        numbers[0],
+        numbers[1]
+    )]
     TwoColumns {
         /// The header's line.
         place: Place,
@@ -194,7 +205,8 @@ pub enum TextError {
     NoLabel(Place),
     /// A line of fastText with several labels.
     #[error(
-        "{place}: {count} labels on one line: nlpress gives a text one label; keep one of them, or train a model for each label"
+        "{place}: {count} labels on one line: nlpress gives a text one label; keep one of them, or train a \
+         model for each label"
     )]
     SeveralLabels {
         /// The line.
@@ -204,7 +216,8 @@ pub enum TextError {
     },
     /// A label with a tab, a line end or another control character.
     #[error(
-        "{place}: label {label:?} holds {what}: labels are one line of plain text; is this column the label, and the delimiter the right one?"
+        "{place}: label {label:?} holds {what}: labels are one line of plain text; is this column the label, \
+         and the delimiter the right one?"
     )]
     ControlInLabel {
         /// The line.

@@ -29,7 +29,7 @@ pub(super) fn read(input: Input, options: &CorpusOptions, sink: &mut Sink<'_>) -
         let place = || table.lines.place(record.line);
         let Some(columns) = &columns else {
             if let Some((line, opened)) = record.after_quote {
-                return Err(TextError::AfterQuote { place: table.lines.place(line), opened });
+                return Err(bad_header(record, delimiter, options, table.lines.place(line), opened));
             }
             let found = Columns::find(record, delimiter, options, sink.other, place())?;
             if !options.header {
@@ -332,6 +332,23 @@ impl Columns {
         };
         TextError::Ragged { place, expected, found, hint }
     }
+}
+
+/// A header with text after a closing quotation mark: mostly one whose delimiter is another.
+fn bad_header(
+    header: &Record,
+    delimiter: u8,
+    options: &CorpusOptions,
+    place: Place,
+    opened: u64,
+) -> TextError {
+    let hint = hint(&options.text, &header.bytes, delimiter);
+    if hint.is_empty() {
+        return TextError::AfterQuote { place, opened };
+    }
+    let line = String::from_utf8_lossy(header.bytes.trim_ascii_end());
+    let found = super::label::list([&*line].into_iter(), 1);
+    TextError::MissingColumn { place, column: options.text.to_string(), found, hint }
 }
 
 /// Columns for a message.

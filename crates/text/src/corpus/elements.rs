@@ -110,7 +110,12 @@ impl Elements {
                             over = depth == 0;
                         }
                         // A number or a word ends before what follows it.
-                        b',' | b']' | b'}' | b' ' | b'\t' | b'\r' | b'\n' if depth == 0 => break,
+                        // One that stands where a value should begin is taken as the value, for the parser to refuse.
+                        b',' | b']' | b'}' | b' ' | b'\t' | b'\r' | b'\n'
+                            if depth == 0 && (at > 0 || !self.element.is_empty()) =>
+                        {
+                            break;
+                        }
                         _ => {}
                     }
                 }

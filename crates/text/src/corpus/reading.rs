@@ -74,16 +74,18 @@ impl fmt::Display for BadRows {
                 if *count > first.len() as u64 {
                     write!(f, "\n  and {} more", count - first.len() as u64)?;
                 }
-                f.write_str("\n")?;
             }
         }
-        let joint = if *count == 1 { "; " } else { "" };
+        let joint = if *count == 1 { "; " } else { "\n" };
         if let Some(encoding) = encoding {
             return write!(
                 f,
                 "{joint}the text looks like {encoding}: give `--encoding {encoding}` (in a recipe `read = {{ encoding = \
                  \"{encoding}\" }}`), or convert it, for example with `iconv -f {encoding} -t utf-8`"
             );
+        }
+        if count == rows {
+            return Ok(()); // leaving all of them out would leave nothing
         }
         write!(
             f,
@@ -149,7 +151,7 @@ const CLASSES: usize = 12;
 /// Documents of each class, the most frequent first: `good 20, bad 3`.
 pub(super) fn class_counts(labels: &[String], documents: &[Document]) -> String {
     let counts = counted(labels, documents);
-    let mut order: Vec<usize> = (0..labels.len()).collect();
+    let mut order: Vec<usize> = (0..labels.len()).filter(|&class| counts[class] > 0).collect();
     order.sort_by_key(|&class| std::cmp::Reverse(counts[class]));
     let parts: Vec<String> =
         order.iter().map(|&class| format!("{} {}", label::shown(&labels[class]), counts[class])).collect();
