@@ -94,10 +94,7 @@ fn damaged_numbers_never_become_answers_that_are_none() {
     }
     // Without checksums that fit, nothing opens.
     assert!(others.refused > 1000 && others.silent + others.answered == 0, "{others:?}");
-    assert!(
-        sealed_ones.refused > 100 && sealed_ones.answered > 500 && sealed_ones.silent > 0,
-        "{sealed_ones:?}"
-    );
+    assert!(sealed_ones.refused > 100 && sealed_ones.answered > 500, "{sealed_ones:?}");
 }
 
 #[test]
