@@ -3,7 +3,7 @@
 
 use crate::body::{Element, FEW_PANELS, QUAD, UNROLL};
 use crate::kernels::LANES;
-use crate::{Index, Scheme, Values};
+use crate::{Index, Per, Scheme, Values};
 
 /// Bytes of a kept entry in the widest form that is made for few: a step of a panel that holds no other.
 const LONELY: usize = 68;
@@ -27,7 +27,9 @@ impl Scheme {
         let entries = inputs.saturating_mul(outputs);
         let kept = self.values.most(value_bytes).min(entries);
         let with_mask = dense.saturating_add(entries / 8 + 1);
-        if kept >= entries / rows_from {
+        // Groups of scales are multiplied by as rows with all their zeros, however few entries are kept.
+        let in_groups = matches!(self.values, Values::Int(int) if matches!(int.per, Per::Group(_)));
+        if in_groups || kept >= entries / rows_from {
             return (with_mask / PANELS.1).saturating_mul(PANELS.0);
         }
         // Where panels are made, each with an entry is filled up to whole rounds of its loop, and each has its end.

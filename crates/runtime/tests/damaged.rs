@@ -82,7 +82,7 @@ fn damaged_numbers_never_become_answers_that_are_none() {
                 0 => copy[at] ^= 1 << below(8),
                 1 => copy[at] = below(256) as u8,
                 // The sign and exponent of a float of 32 bits: numbers of any size.
-                2 => copy[(at - range.start) / 4 * 4 + range.start + 3.min(range.len() - 1)] = 0x7e,
+                2 => copy[((at - range.start) / 4 * 4 + range.start + 3).min(range.end - 1)] = 0x7e,
                 _ => copy[range.clone()].rotate_left(1 + below(range.len())),
             }
             let what = format!("{form}: {name}, {n}");
@@ -94,10 +94,7 @@ fn damaged_numbers_never_become_answers_that_are_none() {
     }
     // Without checksums that fit, nothing opens.
     assert!(others.refused > 1000 && others.silent + others.answered == 0, "{others:?}");
-    assert!(
-        sealed_ones.refused > 100 && sealed_ones.answered > 500 && sealed_ones.silent > 0,
-        "{sealed_ones:?}"
-    );
+    assert!(sealed_ones.refused > 100 && sealed_ones.answered > 500, "{sealed_ones:?}");
 }
 
 #[test]

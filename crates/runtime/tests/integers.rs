@@ -146,6 +146,12 @@ fn exact_session(spec: &Spec, per: Per, zero_points: bool) -> Session {
             }
         };
         let scales = Scales::of(per, scales);
+        // A bias is kept in units of the sums: of what an integer of them stands for.
+        let unit = |j| match &scales {
+            Scales::Row(_) => step,
+            all => step * all.all()[all.place(0, j, shape.1)],
+        };
+        let bias = (0..shape.1).map(|j| ((next() * 9.0) as i32 - 4) as f32 * unit(j)).collect();
         let matrix = match zero_points {
             true => {
                 let points = (0..per.scales(shape.0, shape.1)).map(|n| (n % 5) as i8 - 2).collect();
@@ -154,7 +160,6 @@ fn exact_session(spec: &Spec, per: Per, zero_points: bool) -> Session {
             false => Matrix::quantized(shape, Grid::Int8, &q, scales, None, Index::Full).unwrap(),
         };
         let matrix = matrix.with_activations(step).unwrap();
-        let bias = (0..shape.1).map(|_| ((next() * 9.0) as i32 - 4) as f32 * finest).collect();
         layers.push(Layer { id: site.id.clone(), matrix, bias });
         grain = finest;
     }
