@@ -224,9 +224,8 @@ impl EncoderConfig {
             ("stop_words", !self.stop_words.is_empty(), "given".to_owned()),
         ];
         let characters = matches!(self.analyzer, Analyzer::Characters { .. });
-        let spaces = self.analyzer == Analyzer::Words { min_length: 1, boundaries: Boundaries::Spaces };
-        for (setting, given, value) in of_words.into_iter().filter(|(_, given, _)| *given) {
-            debug_assert!(given);
+        let spaces = matches!(self.analyzer, Analyzer::Words { boundaries: Boundaries::Spaces, .. });
+        for (setting, _, value) in of_words.into_iter().filter(|(_, given, _)| *given) {
             if characters {
                 return fail(setting, value, "is for the analyzer `words`, not for `characters`".into());
             }
@@ -282,7 +281,12 @@ impl Encoder {
     ) -> Result<Self, TextError> {
         config.check()?;
         let none = StopSet::default();
-        let stop = config.stop_words.tokens(Analysis { words: [1, 1], ..config.analysis(&none) })?;
+        let analyzer = match config.analyzer {
+            Analyzer::Words { boundaries, .. } => Analyzer::Words { min_length: 1, boundaries },
+            characters => characters,
+        };
+        let stop =
+            config.stop_words.tokens(Analysis { analyzer, words: [1, 1], ..config.analysis(&none) })?;
         let texts: Vec<&str> = texts.into_iter().collect();
         let mut tokens = count(config.analysis(&stop), &texts)?;
         let documents = texts.len() as u32;

@@ -218,6 +218,17 @@ fn texts_written_in_two_ways_are_encoded_alike() {
 }
 
 #[test]
+fn the_embedded_corpus_has_the_same_rows_in_both_versions() {
+    let corpus = crate::Corpus::embedded().unwrap();
+    let texts: Vec<&str> = corpus.train.iter().chain(&corpus.test).map(|d| d.text.as_str()).collect();
+    let rows = |version| {
+        let encoder = Encoder::fit(&with(|c| c.version = version), texts.iter().copied()).unwrap();
+        (encoder.words().to_vec(), encoder.encode_all(&texts))
+    };
+    assert!(rows(1) == rows(2));
+}
+
+#[test]
 fn a_narrowed_encoder_is_one_fitted_on_the_kept_words() {
     for config in [
         with(|c| c.sublinear = true),

@@ -81,7 +81,7 @@ fn texts_of_many_lines_give_no_warning() {
     }
     world.write("t.csv", text);
     let said = says(&world, &train(&["--data", "t.csv"]));
-    assert!(said.contains("200 documents") && !said.contains("note:"), "{said}");
+    assert!(said.contains("200 documents") && !said.contains("quot"), "{said}");
 }
 
 #[test]
@@ -350,16 +350,6 @@ fn every_class_of_one_file_trains() {
         b"",
         &["two", "2 documents were read", "--valid FILE", "--test FILE"],
     );
-
-    // The order of the rows decides nothing.
-    let mut lines: Vec<String> = csv(20, |_, row| row).lines().map(String::from).collect();
-    lines[1..].reverse();
-    world.write("turned.csv", lines.join("\n"));
-    let test = |file: &str| {
-        let said = world.json(&train(&["--data", file, "--json"]));
-        said["test"].clone()
-    };
-    assert_eq!(test("twenty.csv")["accuracy"], test("turned.csv")["accuracy"]);
 }
 
 #[test]
