@@ -10,13 +10,13 @@ use nlpress_model::{Dataset, Model, Network, SiteId, Weight};
 use nlpress_packed::{Index, Matrix, Scheme, Values};
 use nlpress_technique::{Cx, Kind, StepError, Teacher};
 use nlpress_testkit::contract::check_all;
-use nlpress_testkit::{Bench, backends, cpu, rows};
+use nlpress_testkit::{Bench, backends, clear_rows, cpu};
 use nlpress_train::{Fit, FitConfig, fit};
 
 #[test]
 fn every_kind_keeps_the_contract() {
     for backend in backends() {
-        check_all(KINDS, &backend).unwrap_or_else(|broken| panic!("{broken}"));
+        check_all(KINDS, &[], &backend).unwrap_or_else(|broken| panic!("{broken}"));
     }
 }
 
@@ -81,7 +81,7 @@ struct World {
 impl World {
     fn new() -> Self {
         let bench = Bench::new(&cpu()).unwrap();
-        let (train, valid) = (rows(200, 21).unwrap(), rows(400, 22).unwrap());
+        let (train, valid) = (clear_rows(200, 21).unwrap(), clear_rows(400, 22).unwrap());
         let config: FitConfig = toml::from_str("epochs = 20\nlearning_rate = 0.01").unwrap();
         let fresh = bench.model().clone();
         let teacher = fit(fresh, Fit::new(&config, &cpu(), &train, Seed(9), &Quiet)).unwrap().0;

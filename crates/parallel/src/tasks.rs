@@ -9,6 +9,7 @@ use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, 
 use nlpress_train::{Fit, FitConfig, Labels, fit, mean_loss};
 use rayon::prelude::*;
 use serde::Deserialize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use crate::data::pool;
@@ -17,15 +18,28 @@ use crate::retrain;
 /// Runs independent tasks on at most `threads` threads; results come in the order of the tasks.
 ///
 /// # Errors
-/// The first error in the order of the tasks.
+/// The first error in the order of the tasks; tasks after it that had not begun are not begun.
 pub fn run<T: Sync, R: Send>(
     tasks: &[T],
     threads: usize,
     work: impl Fn(&T) -> Result<R, StepError> + Sync,
 ) -> Result<Vec<R>, StepError> {
     let pool = pool(threads.clamp(1, tasks.len().max(1)))?;
-    let results: Vec<Result<R, StepError>> = pool.install(|| tasks.par_iter().map(&work).collect());
-    results.into_iter().collect()
+    let first_failure = AtomicUsize::new(usize::MAX);
+    let one = |(number, task): (usize, &T)| {
+        // What comes after a failure would be thrown away; what comes before it may still fail first.
+        if number > first_failure.load(Ordering::SeqCst) {
+            return None;
+        }
+        let result = work(task);
+        if result.is_err() {
+            first_failure.fetch_min(number, Ordering::SeqCst);
+        }
+        Some(result)
+    };
+    let results: Vec<Option<Result<R, StepError>>> =
+        pool.install(|| tasks.par_iter().enumerate().map(one).collect());
+    results.into_iter().flatten().collect()
 }
 
 /// `parallel.tasks`: trains one fresh network for each learning rate and keeps the best.

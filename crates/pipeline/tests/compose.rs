@@ -12,7 +12,7 @@ use nlpress_testkit::{Bench, Made, cpu};
 fn firsts(bench: &Bench) -> Vec<(&'static str, Made)> {
     let mut seen: Vec<Outline> = Vec::new();
     let mut firsts = Vec::new();
-    for kind in kinds::all().filter(|kind| bench.selects(kind)) {
+    for kind in kinds::all().filter(|kind| bench.runs(kind)) {
         let made = bench.run(kind, 1).unwrap();
         let outline = made.model.outline();
         if !seen.contains(&outline) {

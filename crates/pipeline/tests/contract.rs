@@ -33,11 +33,12 @@ fn every_artifact_answers_as_its_model_does_and_gives_it_back() {
     let benches = Bench::families(&backend).unwrap();
     let whole = encoder(&benches[0]);
     let labels = ["no".to_owned(), "yes".to_owned()];
-    let (mut integers, mut narrowed) = (0, 0);
+    let (mut integers, mut narrowed, mut made_on) = (0, 0, [0, 0]);
     for (kind, bench) in kinds::all().flat_map(|kind| benches.iter().map(move |bench| (kind, bench))) {
-        if !bench.selects(kind) {
+        if !bench.runs(kind) {
             continue;
         }
+        made_on[usize::from(bench.name() == "attention")] += 1;
         let name = &format!("{} on {}", kind.name, bench.name());
         let made = bench.run(kind, 1).unwrap();
         let encoder = match &made.features {
@@ -65,6 +66,7 @@ fn every_artifact_answers_as_its_model_does_and_gives_it_back() {
         let bound = if has_integers(&model) { 0.05 * largest } else { 1e-4 * largest.max(1.0) };
         assert!(largest > 0.0 && apart <= bound, "{name}: {apart:e} apart, {bound:e} allowed");
     }
+    assert!(made_on.iter().all(|made| *made >= 40), "{made_on:?} kinds ran on a perceptron and on attention");
     assert!(integers >= 2, "only {integers} kinds made integers");
     assert!(narrowed >= 6, "only {narrowed} kinds chose features");
 }
@@ -80,7 +82,7 @@ fn then(bench: &Bench, name: &str, with: &str, model: Model) -> Model {
 fn zeros_stay_zero_through_training_and_the_quantizer() {
     let bench = Bench::new(&cpu()).unwrap();
     let mut masks = 0;
-    for kind in kinds::all().filter(|k| bench.selects(k)) {
+    for kind in kinds::all().filter(|k| bench.runs(k)) {
         let name = kind.name;
         let made = bench.run(kind, 1).unwrap();
         let pruned = made.model;

@@ -4,8 +4,9 @@
 #![allow(clippy::unwrap_used)] // a test may end by a panic
 
 use nlpress_core::BackendKind;
+use nlpress_model::{AttentionSpec, MlpSpec, Ranks, Spec};
 use nlpress_pipeline::{Recipe, kinds};
-use nlpress_text::{CorpusOptions, EncoderConfig};
+use nlpress_text::{CorpusOptions, Encoder, EncoderConfig};
 use nlpress_train::FitConfig;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -103,4 +104,67 @@ fn every_set_of_instructions_is_in_the_table_in_the_order_in_which_it_is_chosen(
     let here = nlpress_packed::instruction_sets();
     let listed: Vec<&String> = named.iter().filter(|name| here.contains(&name.as_str())).collect();
     assert_eq!(listed, here);
+}
+
+/// The largest number that is accepted, below `2^40`.
+fn largest(accepts: &dyn Fn(usize) -> bool) -> usize {
+    assert!(accepts(1));
+    let (mut good, mut bad) = (1, 1 << 40);
+    while bad - good > 1 {
+        let middle = good + (bad - good) / 2;
+        *(if accepts(middle) { &mut good } else { &mut bad }) = middle;
+    }
+    good
+}
+
+#[test]
+fn the_limits_are_those_that_hold() {
+    let mlp =
+        |inputs: usize, hidden: Vec<usize>| Spec::Mlp(MlpSpec::new(inputs, &hidden, 1, 0.0)).check().is_ok();
+    let attention = |tokens: usize| {
+        let (width, head_width, outputs, dropout) = (1, 1, 1, 0.0);
+        let (inputs, layers, ranks) = (1, vec![], Ranks::new());
+        let spec = AttentionSpec { inputs, width, head_width, layers, outputs, dropout, tokens, ranks };
+        Spec::Attention(spec).check().is_ok()
+    };
+    let encoder = |vocabulary: usize| {
+        Encoder::fit(&EncoderConfig { vocabulary, ..EncoderConfig::default() }, ["a text", "a"]).is_ok()
+    };
+    let recipe = |seeds: usize| {
+        let rest = "schema = 1\n[model]\nnetwork = { mlp = {} }\n[data]\ncorpus = 'embedded'\n";
+        Recipe::parse(&format!("seeds = {seeds}\n{rest}"), "recipe.toml").is_ok()
+    };
+    let options = CorpusOptions::default();
+    let mut limits = vec![
+        ("hidden layers of a network", largest(&|n| n < 1000 && mlp(1, vec![1; n]))),
+        ("width of a layer, and features of a row", largest(&|n| mlp(n, vec![]))),
+        // 1024 wide: a layer has its weights and 1024 biases.
+        ("weights and biases of a network, about", largest(&|n| n <= 1 << 20 && mlp(n, vec![1024])) << 10),
+        ("words of a text that attention looks at", largest(&attention)),
+        ("entries of a packed matrix", nlpress_packed::MOST_ENTRIES),
+        ("inputs of a site of integers", nlpress_packed::MOST_QUANTIZED_INPUTS),
+        ("words of a vocabulary", largest(&encoder)),
+        ("bytes of a line of data, by default", options.max_line_bytes as usize),
+        ("bytes of a data file, by default", options.max_file_bytes as usize),
+        ("repetitions of a row", largest(&recipe)),
+    ];
+    let about = limits.iter_mut().find(|(what, _)| what.ends_with("about")).unwrap();
+    about.1 = about.1.next_power_of_two();
+    let expected: Vec<[String; 2]> =
+        limits.into_iter().map(|(what, most)| [what.to_owned(), grouped(most)]).collect();
+    let rows = table(&page("docs/limits.md"), "# Limits");
+    let found: Vec<[String; 2]> = rows[1..].iter().map(|row| [row[0].clone(), row[1].clone()]).collect();
+    assert_eq!(found, expected);
+}
+
+/// A number with commas between thousands.
+fn grouped(number: usize) -> String {
+    let digits = number.to_string();
+    let first = (digits.len() + 2) % 3 + 1;
+    let mut text = digits[..first].to_owned();
+    digits.as_bytes()[first..].chunks(3).for_each(|three| {
+        text.push(',');
+        text.push_str(std::str::from_utf8(three).unwrap());
+    });
+    text
 }

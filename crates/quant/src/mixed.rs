@@ -30,7 +30,7 @@ pub const KIND: Kind = Kind {
     summary: "Measures how sensitive each site is to rounding, and gives each the precision that a budget allows.",
     source: "Dong et al. 2019, HAWQ, arXiv:1905.03696 (precision by sensitivity); Sinha and Zoltners 1979 \
              (multiple-choice knapsack)",
-    example: "bytes = 500\nprecisions = [\"f16\", \"int8\", \"int4\", \"int2\", \"binary\"]",
+    example: "bytes = 1000\nprecisions = [\"f16\", \"int8\", \"int4\", \"int2\", \"binary\"]",
     on: &["**"],
     settings: &[
         (

@@ -182,9 +182,13 @@ impl Technique for Smooth {
                 Some(_) => {}
             }
         }
-        let taken = on.iter().any(|id| absorber(&before.spec, id).is_some());
-        if !on.is_empty() && !taken {
+        let absorbers: Vec<SiteId> = on.iter().filter_map(|id| absorber(&before.spec, id)).collect();
+        if !on.is_empty() && absorbers.is_empty() {
             problems.push(Problem::of_step("nothing before any of the selected sites can take a factor"));
+        } else if let Some(first) = absorbers.first().filter(|_| absorbers.iter().all(|id| !on.contains(id)))
+        {
+            problems
+                .push(Problem::at(first, "it would take factors of the site after it, and is not selected"));
         }
         before.clone()
     }
@@ -199,6 +203,10 @@ impl Technique for Smooth {
                 cx.note(format!("{id}: nothing before it can take a factor for each input"));
                 continue;
             };
+            if !on.contains(&before) {
+                cx.note(format!("{id}: {before}, which could take its factors, is not selected"));
+                continue;
+            }
             let takes = model.layer(&before).is_some_and(|layer| layer.weight.is_trainable());
             if !takes {
                 cx.note(format!("{id}: {before}, which could take its factors, is packed already"));

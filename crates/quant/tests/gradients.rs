@@ -9,7 +9,7 @@ use nlpress_model::{Dataset, Dropout, MlpSpec, Model, Network, SiteId, Spec, Wei
 use nlpress_quant::gradient::{Layout, Sender};
 use nlpress_quant::{Coding, GradientWire};
 use nlpress_testkit::bench::FEATURES;
-use nlpress_testkit::{Bench, cpu, rows};
+use nlpress_testkit::{Bench, clear_rows, cpu};
 use nlpress_text::Rows;
 use nlpress_train::{Batch, Engine, Fit, FitConfig, Labels, Serial, TrainError, Wire, fit};
 
@@ -125,7 +125,7 @@ fn nothing_is_sent_of_masked_numbers() {
 
 #[test]
 fn every_codec_learns_and_the_same_seed_gives_the_same_numbers() {
-    let (train, unseen) = (rows(400, 15).unwrap(), rows(400, 16).unwrap());
+    let (train, unseen) = (clear_rows(400, 15).unwrap(), clear_rows(400, 16).unwrap());
     let config: FitConfig = toml::from_str("epochs = 20\nlearning_rate = 0.01").unwrap();
     let spec = Spec::Mlp(MlpSpec::new(FEATURES, &[12, 8], 1, 0.2));
     let run = |text: Option<&str>| {

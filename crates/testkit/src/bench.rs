@@ -123,6 +123,15 @@ impl Bench {
         self.selected(kind, &self.model.outline()).is_ok()
     }
 
+    /// Whether a kind's example can run on this network: it finds sites, and its plan has no problem.
+    pub fn runs(&self, kind: &Kind) -> bool {
+        let before = self.model.outline();
+        let (Ok(technique), Ok(on)) = (example(kind), self.selected(kind, &before)) else { return false };
+        let mut problems = Vec::new();
+        technique.plan(&before, &on, &mut problems);
+        problems.is_empty()
+    }
+
     /// The sites of a network that a kind's example acts on.
     ///
     /// # Errors
@@ -228,11 +237,23 @@ fn words() -> Vec<Box<str>> {
 }
 
 /// Rows of 24 features in two classes, about a third of the features not zero; the class shifts the values of the first
-/// six.
+/// six, by less than they differ among themselves: a network of a few epochs is far from sure of the class.
 ///
 /// # Errors
 /// Never, unless a dataset of 24 features and two classes became impossible.
 pub fn rows(count: usize, seed: u64) -> Result<Dataset, String> {
+    shifted(count, seed, 0.8)
+}
+
+/// [`rows`] whose class can be told from most of them, so that what was learnt shows on rows that were not seen.
+///
+/// # Errors
+/// As [`rows`].
+pub fn clear_rows(count: usize, seed: u64) -> Result<Dataset, String> {
+    shifted(count, seed, 4.0)
+}
+
+fn shifted(count: usize, seed: u64, by: f32) -> Result<Dataset, String> {
     let mut rng = Seed(seed).stream(0);
     let (mut values, mut labels) = (Vec::new(), Vec::new());
     for _ in 0..count {
@@ -240,7 +261,7 @@ pub fn rows(count: usize, seed: u64) -> Result<Dataset, String> {
         labels.push(label);
         for feature in 0..FEATURES {
             let there = rng.uniform() < 0.35;
-            let shift = if feature < 6 && label == 1 { 0.8 } else { 0.0 };
+            let shift = if feature < 6 && label == 1 { by } else { 0.0 };
             let value = rng.uniform() + shift;
             values.push(if there { value } else { 0.0 });
         }

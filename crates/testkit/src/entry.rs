@@ -1,7 +1,7 @@
 //! Whether a kind's entry tells its readers the truth: its name, its words, every setting that it reads and every
 //! default.
 
-use nlpress_technique::Kind;
+use nlpress_technique::{Kind, Technique};
 
 use crate::Bench;
 use crate::bench::table;
@@ -49,15 +49,9 @@ fn check_settings(kind: &Kind, example: &toml::Table) -> Result<(), String> {
         return Err(format!("it describes the setting {setting}, but does not read it"));
     }
     for (setting, meaning) in kind.settings {
-        let within = toml::Table::from_iter([(UNKNOWN.to_owned(), toml::Value::Boolean(true))]);
-        let mut nested = example.clone();
-        nested.insert((*setting).into(), toml::Value::Table(within));
-        let Err(refusal) = (kind.parse)(&nested) else {
-            return Err(format!("an unknown setting within {setting} is not refused"));
-        };
         // The settings of training are those of a recipe's [train], on a page of their own.
         let training = meaning.contains("how to train") || meaning.contains("training table");
-        for key in expected(&refusal).unwrap_or_default() {
+        for key in within(kind, example, setting)?.unwrap_or_default() {
             let words = meaning.split(|c: char| !c.is_alphanumeric() && c != '_');
             if !training && !words.into_iter().any(|word| word == key) {
                 return Err(format!("it reads {setting}.{key}, which its description does not name"));
@@ -65,6 +59,17 @@ fn check_settings(kind: &Kind, example: &toml::Table) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// The settings within a setting; nothing where it takes no table.
+fn within(kind: &Kind, example: &toml::Table, setting: &str) -> Result<Option<Vec<String>>, String> {
+    let unknown = toml::Table::from_iter([(UNKNOWN.to_owned(), toml::Value::Boolean(true))]);
+    let mut nested = example.clone();
+    nested.insert(setting.into(), toml::Value::Table(unknown));
+    match (kind.parse)(&nested) {
+        Ok(_) => Err(format!("an unknown setting within {setting} is not refused")),
+        Err(refusal) => Ok(expected(&refusal)),
+    }
 }
 
 /// The settings that serde lists when it refuses [`UNKNOWN`]; nothing where it lists none.
@@ -81,16 +86,12 @@ fn expected(refusal: &str) -> Option<Vec<String>> {
 /// keeps what was left out apart, by the model that it makes.
 fn check_defaults(kind: &Kind, example: &toml::Table, bench: &Bench) -> Result<(), String> {
     for (setting, meaning) in kind.settings {
+        // What is said of a table's default is said of its settings.
         let Some(default) = default_of(meaning) else { continue };
-        let mut left_out = example.clone();
-        left_out.remove(*setting);
-        let Ok(without) = (kind.parse)(&left_out) else {
-            return Err(format!("{setting} is {default} by default, but it cannot be left out"));
-        };
-        let mut written = left_out.clone();
-        written.insert((*setting).into(), default.clone());
-        let with = (kind.parse)(&written)
-            .map_err(|why| format!("{setting} is {default} by default, which is refused: {why}"))?;
+        if within(kind, example, setting)?.is_some() {
+            continue;
+        }
+        let Some((without, with)) = pair(kind, example, setting, &default)? else { continue };
         if format!("{with:?}") == format!("{without:?}") {
             continue;
         }
@@ -106,6 +107,39 @@ fn check_defaults(kind: &Kind, example: &toml::Table, bench: &Bench) -> Result<(
     Ok(())
 }
 
+/// A configuration without a setting, and the one with its default written out. Nothing where the setting has no use with
+/// the others that are needed, and its refusal says to leave it out.
+///
+/// What the others are is tried: the example's, those that are required, none.
+fn pair(
+    kind: &Kind,
+    example: &toml::Table,
+    setting: &str,
+    default: &toml::Value,
+) -> Result<Option<Pair>, String> {
+    let required =
+        |name: &str| kind.settings.iter().any(|(n, meaning)| *n == name && meaning.contains("required"));
+    let needed: toml::Table =
+        example.iter().filter(|(name, _)| required(name)).map(|(n, v)| (n.clone(), v.clone())).collect();
+    let mut refusal = None;
+    for mut table in [example.clone(), needed, toml::Table::new()] {
+        table.remove(setting);
+        let Ok(without) = (kind.parse)(&table) else { continue };
+        table.insert(setting.into(), default.clone());
+        match (kind.parse)(&table) {
+            Ok(with) => return Ok(Some((without, with))),
+            Err(why) => refusal = Some(why),
+        }
+    }
+    match refusal {
+        None => Err(format!("{setting} is {default} by default, but it cannot be left out")),
+        Some(why) if why.contains("left out") || why.contains("leave it out") => Ok(None),
+        Some(why) => Err(format!("{setting} is {default} by default, which is refused: {why}")),
+    }
+}
+
+type Pair = (Box<dyn Technique>, Box<dyn Technique>);
+
 /// The default that a description states: `1 by default`, `default 2`, `"max" (default): …`; nothing where it is said
 /// in words.
 fn default_of(meaning: &str) -> Option<toml::Value> {
@@ -115,6 +149,9 @@ fn default_of(meaning: &str) -> Option<toml::Value> {
         before.rsplit(|c: char| c.is_whitespace() || c == '(').next()?
     } else if let Some(before) = before.strip_suffix('(') {
         let clause = before.rsplit(';').next()?.trim();
+        if let Some(word) = clause.strip_suffix('"') {
+            return Some(toml::Value::String(word.rsplit_once('"')?.1.into()));
+        }
         match clause.split_once('"') {
             Some((_, quoted)) => return Some(toml::Value::String(quoted.split_once('"')?.0.into())),
             None => clause.split([' ', ':']).next()?,
@@ -146,6 +183,7 @@ mod tests {
             ("\"presence\": has the word (default); \"values\": of the rows", Some("\"presence\"")),
             ("\"a\": one; \"b\" (default)", Some("\"b\"")),
             ("true (default): train from fresh numbers", Some("true")),
+            ("what it is: \"int8\", \"int4\" (default), \"int3\"", Some("\"int4\"")),
             ("none (default): a scale for each row; or samples (300 by default)", None),
             ("training afterwards; none by default", None),
             ("share, at least 0, default 0.5", Some("0.5")),

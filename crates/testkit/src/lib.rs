@@ -9,7 +9,7 @@ mod entry;
 pub mod reference;
 mod stops;
 
-pub use bench::{Bench, Made, rows};
+pub use bench::{Bench, Made, clear_rows, rows};
 pub use contract::check_features;
 
 use nlpress_core::{Backend, BackendKind};
