@@ -465,7 +465,7 @@ mod tests {
         let mut one = vec![Contender { name: "x".into(), sessions: vec![call] }];
         let times = take_turns(&mut one, Reading::Calls, Pace::default(), &clock, Seed(1)).unwrap();
         // 12 calls of 30 ms a round, in twice 5 seconds; the first round does not count.
-        assert_eq!(times[0].turns[0].len(), 27);
+        assert_eq!(times[0].turns[0].len(), 28);
     }
 
     #[test]
