@@ -25,7 +25,7 @@ fn texts(many: usize, told: f64, positive: f64) -> String {
 fn recipe(epochs: u32, more: &str, variants: &[(&str, &str)]) -> String {
     let mut text = format!(
         "schema = 1\nname = \"words\"\n[model]\nnetwork = {{ mlp = {{ hidden = [32] }} }}\n[data]\nfiles = \"t.csv\"\n\
-         [train]\nepochs = {epochs}\n[controls]\nlinear = false\nmore_epochs = 0\nstudent = []\n{more}"
+         [train]\nepochs = {epochs}\nlearning_rate = 0.01\n[controls]\nlinear = false\nmore_epochs = 0\nstudent = []\n{more}"
     );
     for (id, steps) in variants {
         writeln!(text, "[[variants]]\nid = \"{id}\"\nsteps = [{steps}]").unwrap();
@@ -114,7 +114,7 @@ fn few_documents_make_nobody_alike() {
     assert!(table.contains("Ship same: ") && table.contains("within 100 points"), "{table}");
     for bad in ["0", "-1", "101", "nan"] {
         world.write("bad.toml", recipe(1, &format!("[report]\nalike_points = {bad}\n"), &[]));
-        world.refuses(&["plan", "bad.toml"], b"", &["bad.toml:13", "alike_points is"]);
+        world.refuses(&["plan", "bad.toml"], b"", &["bad.toml:14", "alike_points is"]);
     }
 }
 

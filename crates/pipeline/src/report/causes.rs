@@ -117,7 +117,7 @@ mod tests {
         let causes = causes(&report);
         assert_eq!(causes.len(), 2, "{causes:?}");
         assert_eq!(causes[0].why, "words are needed as they are");
-        assert!(causes[0].rows.ends_with(", … (21 rows)"), "{}", causes[0].rows);
+        assert!(causes[0].rows.ends_with(", … (20 rows)"), "{}", causes[0].rows);
         assert_eq!(causes[0].size, "9.1 KB");
         assert_eq!(causes[1].why, "left dense: 32-bit floats, 1.5 to 22.5 % of all weights");
         assert_eq!(causes[1].parts, "hidden.0.weight, hidden.1.weight");

@@ -102,7 +102,7 @@ fn field_names_are_the_promised_ones() {
         ]
     );
     assert_eq!(keys(&row["versus_parent"]["batch1_speedup"]), ["interval", "median", "q1", "q3"]);
-    assert_eq!(row["versus_parent"]["accuracy_is"], "cannot_be_told");
+    assert_eq!(row["versus_parent"]["accuracy_is"], "alike");
     assert_eq!(
         keys(&value["rows"][18]["training"]),
         ["exchanged_bytes", "seconds", "serial_seconds", "speedup"]
@@ -132,7 +132,7 @@ fn a_row_says_in_words_what_it_is_not() {
     );
     assert!(words.contains("slower from text to answer: takes 1.26× as long"), "{words}");
     assert!(words.contains("its accuracy is alike to that of teacher: 0.0 (−0.7 to +0.7) points"), "{words}");
-    let (brief, words) = says("prune.magnitude");
+    let (brief, words) = says("chain");
     assert_eq!(brief, "smaller, faster, accuracy cannot be told");
     assert!(words.contains("cannot be told apart from that of teacher, nor called alike"), "{words}");
     let (brief, words) = says("prune.l2");
@@ -170,9 +170,9 @@ fn the_network_alone_is_told_where_it_says_something_else() {
     let row = &mut report.rows[6];
     let versus = row.versus_parent.as_mut().unwrap();
     versus.text1_speedup = Some(Ratio { median: 1.01, q1: 1.0, q3: 1.02, interval: Some([0.98, 1.04]) });
-    assert_eq!(brief(row), "smaller, not faster (network alone faster), accuracy cannot be told");
+    assert_eq!(brief(row), "smaller, not faster (network alone faster), less accurate");
     row.versus_parent.as_mut().unwrap().text1_speedup = None;
-    assert_eq!(brief(row), "smaller, network faster, accuracy cannot be told");
+    assert_eq!(brief(row), "smaller, network faster, less accurate");
 }
 
 #[test]

@@ -17,7 +17,8 @@ fn data(rows: usize, classes: usize, seed: u64) -> Dataset {
     let (mut offsets, mut columns, mut values, mut labels) = (vec![0], Vec::new(), Vec::new(), Vec::new());
     for _ in 0..rows {
         let class = rng.below(classes);
-        let mut row: Vec<u32> = (0..8).map(|_| (f64::from(rng.uniform()).powi(3) * FEATURES as f64) as u32).collect();
+        let mut row: Vec<u32> =
+            (0..8).map(|_| (f64::from(rng.uniform()).powi(3) * FEATURES as f64) as u32).collect();
         row.push((2 * class + rng.below(2)) as u32);
         row.sort_unstable();
         row.dedup();
