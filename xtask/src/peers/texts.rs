@@ -92,9 +92,9 @@ pub(super) struct Found {
 
 /// The corpora to take: those named, or the usual ones that are there.
 pub(super) fn corpora(named: &[String], data: &Path) -> Vec<String> {
-    let there = |name: &&str| data.join(name).join("train.jsonl").is_file();
+    let there = |name: &str| data.join(name).join("train.jsonl").is_file();
     match named {
-        [] => USUAL.iter().filter(there).map(|name| (*name).to_owned()).collect(),
+        [] => USUAL.iter().filter(|name| there(name)).map(|name| (*name).to_owned()).collect(),
         named => named.to_vec(),
     }
 }
