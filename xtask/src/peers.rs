@@ -1,4 +1,5 @@
-//! `cargo xtask bench peers`: the article's network here and in other libraries, side by side.
+//! `cargo xtask bench peers`: nlpress and other libraries, side by side: the article's network alone, and whole
+//! classifiers from text to answers.
 //!
 //! A speed means little without one to hold it against, and the libraries that people would otherwise take are the
 //! ones to hold it against. Each runs in a process of its own, on one thread, and they take turns: the ratios are
@@ -8,9 +9,10 @@
 mod answer;
 mod ours;
 mod table;
+mod texts;
 
 use anyhow::{Context, Result, bail};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -19,19 +21,23 @@ use crate::workspace::{ALL_BACKENDS, Workspace};
 use answer::{Answer, Times};
 use ours::Ours;
 use table::{Comparison, DENSE, Side};
+use texts::Texts;
 
 /// The program that times a peer.
 const SCRIPT: &str = include_str!("peers/time.py");
 
-/// The article's network in nlpress and in TensorFlow Lite, ONNX Runtime and PyTorch, whichever are installed.
+/// nlpress beside TensorFlow Lite, ONNX Runtime and PyTorch (the article's network), and beside scikit-learn and
+/// fastText (from text to answers): whichever are installed.
 ///
-/// Makes the network (1000 to 128 to 64 to 1, ReLU) as 32-bit floats and as 8-bit integers, and the same shape in
-/// each library that the Python given has; all take turns, on one thread, one row and 32 rows at a time. What is
-/// not installed is named and left out. docs/peers.md says what the numbers mean.
+/// The network: makes the network (1000 to 128 to 64 to 1, ReLU) as 32-bit floats and as 8-bit integers, and the same shape in
+/// each library that the Python given has; all take turns, on one thread, one row and 32 rows at a time. From text:
+/// each trains on fetched corpora and answers their test documents, in processes of its own, in turns. What is not
+/// installed is named and left out. docs/peers.md says what the numbers mean.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "Examples:
   cargo xtask bench peers                                 whatever python3 has
   cargo xtask bench peers --python venv/bin/python        what a virtual environment has
+  cargo xtask bench peers --only texts --corpus r8        training and answering, on one corpus
   cargo xtask bench peers --json > peers.json")]
 pub(crate) struct Arguments {
     /// The Python whose packages are the peers.
@@ -43,12 +49,33 @@ pub(crate) struct Arguments {
     /// Keep the peers' converted models in this folder, and use those that are there [default: a passing one].
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
+    /// Compare only this.
+    #[arg(long, value_name = "WHAT")]
+    only: Option<Only>,
+    /// Corpora to train on, fetched before [default: 20ng and r8, as far as they are fetched].
+    #[arg(long, value_name = "NAME")]
+    corpus: Vec<String>,
+    /// Folder with fetched corpora.
+    #[arg(long, default_value = "data", value_name = "DIR")]
+    data_dir: PathBuf,
+    /// Threads for training and answering [default: all processors].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
     /// Print JSON instead of the table.
     #[arg(long)]
     json: bool,
     /// Build the binary with every backend, to share one build with other chores.
     #[arg(long)]
     all_backends: bool,
+}
+
+/// A part of the comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Only {
+    /// The article's network, encoded rows in, logits out.
+    Network,
+    /// Training and answering from text.
+    Texts,
 }
 
 /// A library to compare with.
@@ -66,13 +93,61 @@ const PEERS: [Peer; 3] = [
     Peer { key: "torch", name: "PyTorch" },
 ];
 
-/// Makes the models, lets all take turns, prints the comparison.
+/// Lets all take turns and prints the comparison.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let folder = tempfile::tempdir().context("cannot make a passing folder")?;
     let script = Script::new(arguments, folder.path())?;
+    for name in &arguments.corpus {
+        let file = arguments.data_dir.join(name).join("train.jsonl");
+        if !file.is_file() {
+            let why =
+                format!("--corpus {name}: {} is not there; `cargo xtask data fetch` gets it", file.display());
+            return Err(Refused(why).into());
+        }
+    }
     let binary = Workspace::read()?.build(if arguments.all_backends { ALL_BACKENDS } else { "ndarray" })?;
+    let wanted = |part| arguments.only.is_none_or(|only| only == part);
+    let (mut json, mut text, mut failed) = (serde_json::Map::new(), String::new(), Vec::new());
+    if wanted(Only::Network) {
+        let network = network(arguments, &script, &binary, folder.path())?;
+        text.push_str(&network.text());
+        // Its numbers stand at the top, where they always stood.
+        json.extend(network.json().as_object().cloned().into_iter().flatten());
+        failed.extend(network.failed);
+    }
+    if wanted(Only::Texts) {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let texts = Texts {
+            binary,
+            data: std::path::absolute(&arguments.data_dir)?,
+            corpora: texts::corpora(&arguments.corpus, &arguments.data_dir),
+            threads: arguments.threads.map_or(processors, usize::from),
+            rounds: arguments.rounds,
+            folder: folder.path().into(),
+        };
+        let found = texts.measure(&script)?;
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        text.push_str(&found.text());
+        json.insert("texts".into(), found.json());
+        failed.extend(found.failed);
+    }
+    if arguments.json {
+        println!("{}", serde_json::Value::Object(json));
+    } else {
+        print!("{text}");
+    }
+    match failed.as_slice() {
+        [] => Ok(()),
+        failed => bail!("could not time {}", names(failed)),
+    }
+}
+
+/// The article's network, here and elsewhere.
+fn network(arguments: &Arguments, script: &Script, binary: &Path, folder: &Path) -> Result<Comparison> {
     eprintln!("making the models");
-    let ours = Ours::make(&binary, folder.path())?;
+    let ours = Ours::make(binary, folder)?;
     let mut comparison = Comparison::new(ours.machine()?);
     // The first call converts and shows who is there; its times count for nothing.
     let mut present = Vec::new();
@@ -96,15 +171,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         }
         comparison.add(sides)?;
     }
-    if arguments.json {
-        println!("{}", comparison.json());
-    } else {
-        print!("{}", comparison.text());
-    }
-    match comparison.failed.as_slice() {
-        [] => Ok(()),
-        failed => bail!("could not time {}", names(failed)),
-    }
+    Ok(comparison)
 }
 
 fn names(of: &[(String, String)]) -> String {
@@ -128,6 +195,8 @@ fn sides_of(peer: Peer, version: &str, times: Times) -> Vec<(Side, [f64; 2])> {
 struct Script {
     python: PathBuf,
     path: PathBuf,
+    /// Where the one for texts goes.
+    texts: PathBuf,
     models: PathBuf,
 }
 
@@ -147,7 +216,7 @@ impl Script {
         let models = arguments.models.clone().unwrap_or_else(|| folder.join("models"));
         std::fs::create_dir_all(&models)
             .map_err(|error| Refused(format!("--models {}: cannot be made: {error}", models.display())))?;
-        Ok(Self { python, path, models })
+        Ok(Self { python, path, texts: folder.join("texts.py"), models })
     }
 
     /// Times one peer, in a process of its own.
@@ -171,7 +240,17 @@ mod tests {
     use super::*;
 
     fn arguments(python: PathBuf) -> Arguments {
-        Arguments { python, rounds: 5, models: None, json: false, all_backends: false }
+        Arguments {
+            python,
+            rounds: 5,
+            models: None,
+            only: None,
+            corpus: Vec::new(),
+            data_dir: "data".into(),
+            threads: None,
+            json: false,
+            all_backends: false,
+        }
     }
 
     #[test]

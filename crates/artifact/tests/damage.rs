@@ -176,10 +176,10 @@ fn lies() -> Vec<Value> {
         json!("full"),
         json!("dense"),
         json!("\u{1b}[31m\u{0}\n"),
-        json!("y".repeat(10_000)),
+        json!("y".repeat(2000)),
         json!([]),
         json!([0, 1]),
-        json!(vec![1; 2000]),
+        json!(vec![1; 300]),
         json!({}),
         json!({"packed": {"values": "f32", "index": "csr"}}),
         json!({"nm": {"n": 2, "m": 4}}),
@@ -230,7 +230,7 @@ impl Outcomes {
 #[test]
 fn lies_in_every_field_of_the_manifest_are_refused_or_harmless() {
     let mut outcomes = Outcomes::default();
-    for form in forms().into_iter().step_by(9) {
+    for form in forms().into_iter().step_by(30) {
         let honest = artifact(form, 2);
         let (header, data) = take_apart(&honest.to_bytes().unwrap());
         let manifest: Value =
@@ -246,7 +246,7 @@ fn lies_in_every_field_of_the_manifest_are_refused_or_harmless() {
         }
     }
     let accepted: usize = outcomes.accepted.values().sum();
-    assert!(outcomes.refused > 10_000, "{} refused, {accepted} accepted", outcomes.refused);
+    assert!(outcomes.refused > 4000, "{} refused, {accepted} accepted", outcomes.refused);
     // What no check can know: names of classes, settings of an encoder that this crate does not understand, where the
     // model is from, and what matters in training only.
     let harmless = ["/labels/", "/encoder", "/provenance/", "/outline/spec/mlp/dropout"];
@@ -261,7 +261,7 @@ fn lies_in_every_field_of_the_manifest_are_refused_or_harmless() {
 #[test]
 fn lies_in_every_field_of_the_header_are_refused() {
     let mut outcomes = Outcomes::default();
-    for form in forms().into_iter().step_by(9) {
+    for form in forms().into_iter().step_by(20) {
         let honest = artifact(form, 2);
         let (header, data) = take_apart(&honest.to_bytes().unwrap());
         let mut all = Vec::new();

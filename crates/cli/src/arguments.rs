@@ -239,8 +239,14 @@ pub(crate) struct Train {
     /// Largest vocabulary.
     #[arg(long, default_value_t = 1000, value_name = "N")]
     pub(crate) vocabulary: usize,
+    /// Count a word that a text repeats by the logarithm of its count: 1 + ln(count).
+    #[arg(long)]
+    pub(crate) sublinear: bool,
     #[command(flatten)]
     pub(crate) tokens: Tokens,
+    /// What training reduces.
+    #[arg(long, default_value = "cross-entropy", value_name = "LOSS")]
+    pub(crate) loss: TrainLoss,
     /// Passes over the training rows.
     #[arg(long, default_value_t = 10, value_name = "N")]
     pub(crate) epochs: u32,
@@ -267,6 +273,9 @@ pub(crate) struct Train {
     /// Scale gradients down to this Euclidean norm.
     #[arg(long, value_name = "NORM", value_parser = finite)]
     pub(crate) clip_norm: Option<f64>,
+    /// Take this share, times the learning rate, from every weight in each step (AdamW).
+    #[arg(long, default_value_t = 0.0, value_name = "SHARE", value_parser = finite)]
+    pub(crate) weight_decay: f64,
     /// Root of all random choices.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub(crate) seed: u64,
@@ -281,6 +290,16 @@ pub(crate) struct Train {
     pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) compute: Compute,
+}
+
+/// What a training reduces.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum TrainLoss {
+    /// The negative logarithm of the label's probability.
+    CrossEntropy,
+    /// The squared hinge loss of each class against the rest, as linear support vector machines have it: often more
+    /// accurate for a linear model of many words, but the scores are no probabilities.
+    SquaredHinge,
 }
 
 /// How a learning rate moves over training.

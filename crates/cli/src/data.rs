@@ -91,12 +91,12 @@ pub(crate) fn labelled(
 }
 
 /// Labelled text for scoring and timing: every document of the files, or the test split of a named corpus.
-pub(crate) fn scoring(from: &Labelled, otherwise: Option<&str>) -> anyhow::Result<Scoring> {
+pub(crate) fn scoring(from: &Labelled) -> anyhow::Result<Scoring> {
     let options = options(from)?;
     if let Some(files) = Files::several(from.data.clone()) {
         return Scoring::read(&files, &options).map_err(refuse);
     }
-    match from.corpus.as_deref().or(otherwise) {
+    match from.corpus.as_deref() {
         Some("embedded") => Scoring::of_test(Corpus::embedded().map_err(refuse)?).map_err(refuse),
         Some(name) => {
             let file = from.data_dir.join(name).join("test.jsonl");

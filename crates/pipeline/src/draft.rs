@@ -113,6 +113,7 @@ pub fn draft(data: &Path, recipe: &Path, hints: &Hints) -> Result<Draft, DraftEr
     let mut notes = Vec::new();
     let options = columns_of(data, hints, &mut notes)?;
     let corpus = Corpus::read_for_training(&Source::One(data.into()), &options)?;
+    notes.extend(corpus.told());
     let facts = Facts::of(&corpus, &mut notes)?;
     let text =
         Page { data: &named_from(data, recipe)?, options: &options, corpus: &corpus, facts: &facts }.text();

@@ -2,7 +2,7 @@
 
 use nlpress_model::{Dataset, ModelError, Spec};
 use nlpress_text::corpus::label;
-use nlpress_text::{Corpus, CorpusOptions, Document, Encoder, Files, Source, TextError};
+use nlpress_text::{Corpus, CorpusOptions, Coverage, Document, Encoder, Files, Source, TextError};
 use nlpress_train::BadConfig;
 use std::borrow::Cow;
 use std::path::Path;
@@ -23,6 +23,8 @@ pub struct Prepared {
     pub valid: Dataset,
     /// Rows to score on.
     pub test: Dataset,
+    /// What the encoder knows of the documents that were held back from training.
+    pub held_back: Coverage,
 }
 
 /// Data that cannot be made ready.
@@ -105,14 +107,16 @@ impl Prepared {
             if documents.is_empty() {
                 return Err(DataError::Empty { corpus: corpus.name.clone(), split, why });
             }
-            Ok(dataset(&encoder, documents, corpus.labels.len())?)
+            Ok(dataset_seen(&encoder, documents, corpus.labels.len())?)
         };
         // What is chosen on validation is chosen by the loss that is trained.
         let weighted = |data: Dataset| data.with_class_weights(weights.to_vec());
-        let train = weighted(split(&corpus.train, "train", "to train")?)?;
-        let valid = weighted(split(&corpus.valid, "valid", "to choose between models")?)?;
-        let test = split(&corpus.test, "test", "to score models")?;
-        Ok(Self { train, valid, test, encoder, corpus })
+        let (train, _) = split(&corpus.train, "train", "to train")?;
+        let (valid, mut held_back) = split(&corpus.valid, "valid", "to choose between models")?;
+        let (test, of_test) = split(&corpus.test, "test", "to score models")?;
+        held_back.merge(&of_test);
+        let (train, valid) = (weighted(train)?, weighted(valid)?);
+        Ok(Self { train, valid, test, held_back, encoder, corpus })
     }
 
     /// The network of a recipe on this data.
@@ -140,13 +144,23 @@ impl Prepared {
     }
 }
 
-/// Encodes documents.
+/// Encodes documents, on the threads of the current pool.
 ///
 /// # Errors
 /// [`ModelError::Data`] when there is none.
 pub fn dataset(encoder: &Encoder, documents: &[Document], classes: usize) -> Result<Dataset, ModelError> {
+    dataset_seen(encoder, documents, classes).map(|(data, _)| data)
+}
+
+/// The same, with what the encoder knows of the documents.
+fn dataset_seen(
+    encoder: &Encoder,
+    documents: &[Document],
+    classes: usize,
+) -> Result<(Dataset, Coverage), ModelError> {
     let texts: Vec<&str> = documents.iter().map(|d| d.text.as_str()).collect();
-    Dataset::new(encoder.encode_all(&texts), documents.iter().map(|d| d.label).collect(), classes)
+    let (rows, coverage) = encoder.encode_all_seen(&texts);
+    Ok((Dataset::new(rows, documents.iter().map(|d| d.label).collect(), classes)?, coverage))
 }
 
 /// The corpus that is built in, whose options but one are settled.

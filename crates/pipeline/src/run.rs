@@ -9,7 +9,6 @@ use nlpress_runtime::Session;
 use nlpress_technique::StepError;
 use nlpress_text::Encoder;
 use nlpress_train::TrainError;
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -157,8 +156,14 @@ fn start(recipe: &Recipe, prepared: &Prepared) -> Result<Option<Start>, RecipeEr
     let encoder = Encoder::from_parts(&artifact.encoder.config, &artifact.encoder.blob)
         .map_err(|e| misfit(e.to_string()))?;
     let unknown = || {
-        let why = "its vocabulary is neither the one that the data gives nor a part of it; use the data it was made from";
-        misfit(why.into())
+        let [its, ours] = [&encoder, &prepared.encoder].map(|e| e.config().version);
+        misfit(match its == ours {
+            true => "its vocabulary is neither the one that the data gives nor a part of it; use the data it was made from".into(),
+            false => format!(
+                "its texts are cut by version {its} of the analysis and those of the recipe by {ours}: \
+                 set encoder = {{ version = {its} }}"
+            ),
+        })
     };
     let place = |word: &str| prepared.encoder.position(word).map(|i| i as u32);
     let places: Option<Vec<u32>> = encoder.words().iter().map(|word| place(word)).collect();
@@ -380,7 +385,7 @@ mod tests {
     use super::*;
     use nlpress_core::BackendKind;
     use nlpress_model::{MlpSpec, Model, SiteId, Weight};
-    use nlpress_packed::{Grid, Index, Matrix, Per, Scales, Scheme};
+    use nlpress_packed::{Grid, Index, Matrix, Per, Scales, Scheme, Values};
 
     #[test]
     fn a_row_fails_alone_unless_the_machine_or_the_user_says_stop() {

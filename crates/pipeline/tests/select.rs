@@ -149,8 +149,9 @@ fn chosen_words_are_what_is_written_served_and_gone_on_from() {
     let valid = world.prepared(&text).corpus.valid.clone();
     let classes = |row: &Row| -> Vec<u32> {
         let session = Session::open(&world.artifact(row)).unwrap();
-        let label =
-            |text: &str| session.labels().iter().position(|l| *l == session.predict(text).label).unwrap();
+        let label = |text: &str| {
+            session.labels().iter().position(|l| *l == session.predict(text).unwrap().label).unwrap()
+        };
         valid.iter().map(|document| label(&document.text) as u32).collect()
     };
     let share = |pairs: Vec<bool>| pairs.iter().filter(|same| **same).count() as f64 / pairs.len() as f64;
@@ -206,7 +207,7 @@ fn the_recipe_that_comes_with_nlpress_plans_fewer_words() {
     let base = Outline::dense(&Spec::Mlp(MlpSpec::new(8000, &[64], 8, 0.5)));
     let plan = Plan::of(&recipe, &base).unwrap();
     for (id, inputs) in [("words-1000", 1000), ("words-600", 600), ("words-300", 300)] {
-        let row = plan.row(id).unwrap();
+        let row = plan.rows.iter().find(|row| row.id == id).unwrap();
         assert_eq!((row.outline.spec.inputs(), row.steps[0].outline.spec.inputs()), (inputs, inputs));
         assert!(row.predicted_bytes < 20_000, "{id}: {}", row.predicted_bytes);
     }

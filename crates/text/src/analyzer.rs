@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::classes::{Kind, classes};
 use crate::error::TextError;
+use crate::index::Token;
 use crate::normalize::Folded;
 use pieces::{Piece, pieces};
 
@@ -108,10 +109,11 @@ impl Analyzer {
 
     /// Calls `each` with every token of `text`, from left to right. Allocates nothing once `buffer` has grown, but
     /// for text that is not composed.
-    pub fn tokens(self, text: &str, buffer: &mut Buffer, each: impl FnMut(&str)) {
+    pub fn tokens(self, text: &str, buffer: &mut Buffer, mut each: impl FnMut(&str)) {
         let stop = StopSet::default();
-        Analysis { version: VERSION, analyzer: self, symbols: false, words: [1, 1], stop: &stop }
-            .tokens(text, buffer, each);
+        let analysis =
+            Analysis { version: VERSION, analyzer: self, symbols: false, words: [1, 1], stop: &stop };
+        analysis.tokens(text, buffer, |token| each(token.text));
     }
 }
 
@@ -164,14 +166,14 @@ pub(crate) struct Analysis<'a> {
 
 impl Analysis<'_> {
     /// Calls `each` with every token of `text`, from left to right; `buffer.cut` then says what became of it.
-    pub(crate) fn tokens(self, text: &str, buffer: &mut Buffer, mut each: impl FnMut(&str)) {
+    pub(crate) fn tokens(self, text: &str, buffer: &mut Buffer, mut each: impl FnMut(Token<'_>)) {
         buffer.cut = Cut::default();
         if self.version == 1 {
             return self.tokens_of_first(text, buffer, each);
         }
         let Buffer { folded, token, starts, cut } = buffer;
         let folded = folded.fold(text);
-        let counted = |token: &str| {
+        let counted = |token: Token<'_>| {
             cut.tokens += 1;
             each(token);
         };
@@ -188,7 +190,7 @@ impl Analysis<'_> {
                 starts.clear();
                 self.words(folded, cut, |word| {
                     starts.push(token.len());
-                    token.push_str(word);
+                    token.push_str(word.text);
                     token.push(' ');
                 });
                 cut.tokens = 0;
@@ -201,10 +203,10 @@ impl Analysis<'_> {
     }
 
     /// Calls `each` with every word of a folded text.
-    fn words(self, folded: &str, cut: &mut Cut, mut each: impl FnMut(&str)) {
+    fn words(self, folded: &str, cut: &mut Cut, mut each: impl FnMut(Token<'_>)) {
         let Analyzer::Words { min_length, boundaries } = self.analyzer else { return };
-        let mut word = |piece, token: &str| {
-            let too_short = || min_length > 1 && token.chars().nth(min_length - 1).is_none();
+        let mut word = |piece, token: Token<'_>| {
+            let too_short = || min_length > 1 && token.text.chars().nth(min_length - 1).is_none();
             match piece {
                 Piece::Signs { telling } if !self.symbols => {
                     cut.dropped += 1;
@@ -221,36 +223,39 @@ impl Analysis<'_> {
                 }
                 _ => {}
             }
-            if token.len() > MAX_TOKEN_BYTES {
+            if token.text.len() > MAX_TOKEN_BYTES {
                 cut.dropped += 1;
-            } else if self.stop.is_empty() || !self.stop.contains(token) {
+            } else if self.stop.is_empty() || !self.stop.contains(token.text) {
                 cut.tokens += 1;
                 each(token);
             }
         };
         match boundaries {
             Boundaries::Unicode => pieces(folded, word),
-            Boundaries::Spaces => folded.split_whitespace().for_each(|token| word(Piece::Word, token)),
+            Boundaries::Spaces => {
+                folded.split_whitespace().for_each(|token| word(Piece::Word, Token::of(token)))
+            }
         }
     }
 
-    fn tokens_of_first(self, text: &str, buffer: &mut Buffer, mut each: impl FnMut(&str)) {
+    fn tokens_of_first(self, text: &str, buffer: &mut Buffer, mut each: impl FnMut(Token<'_>)) {
         let mut cut = Cut::default();
         match self.analyzer {
             Analyzer::Words { min_length, .. } => {
                 first::words(text, min_length, &mut buffer.token, |token| {
                     let single = |c: char| classes().get(c).kind == Kind::Single;
-                    let single = !token.is_ascii() && token.starts_with(single);
+                    let single =
+                        token.as_bytes().first().is_some_and(|b| !b.is_ascii()) && token.starts_with(single);
                     cut.singles += u32::from(single);
                     cut.single_runs += u32::from(single);
                     cut.tokens += 1;
-                    each(token);
+                    each(Token::of(token));
                 })
             }
             Analyzer::Characters { min, max, .. } => {
                 first::characters(text, min, max, &mut buffer.token, &mut buffer.starts, |token| {
                     cut.tokens += 1;
-                    each(token);
+                    each(Token::of(token));
                 });
             }
         }
@@ -260,12 +265,12 @@ impl Analysis<'_> {
 
 /// Calls `each` with every run of `min` to `max` words, which lie one behind the other in `line`, each with a
 /// space after it; runs that are too long to be features are left out.
-fn ngrams(line: &str, starts: &[usize], [min, max]: [usize; 2], mut each: impl FnMut(&str)) {
+fn ngrams(line: &str, starts: &[usize], [min, max]: [usize; 2], mut each: impl FnMut(Token<'_>)) {
     for (first, &from) in starts.iter().enumerate() {
         for length in min..=max.min(starts.len() - first) {
             let end = starts.get(first + length).copied().unwrap_or(line.len()) - 1;
             if end - from <= MAX_TOKEN_BYTES {
-                each(&line[from..end]);
+                each(Token::within(line, from, end));
             }
         }
     }

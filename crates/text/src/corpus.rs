@@ -16,6 +16,8 @@ mod label;
 mod lines;
 mod options;
 mod overlap;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod quotes;
 mod reading;
 mod scoring;

@@ -9,13 +9,13 @@ use std::ops::Range;
 use crate::analyzer::{Analysis, Buffer};
 use crate::encoder::MAX_DISTINCT;
 use crate::error::TextError;
-use crate::word_table::WordTable;
+use crate::index::{Index, Token};
 
 /// Tokens with the number of documents that have them.
 #[derive(Debug)]
 pub(crate) struct Counted {
     tokens: Vec<Box<str>>,
-    table: WordTable<Documents>,
+    index: Index<Documents>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -62,19 +62,18 @@ pub(crate) fn parts(texts: &[impl AsRef<str>]) -> Vec<Range<usize>> {
 
 impl Counted {
     fn of(analysis: Analysis<'_>, texts: &[&str]) -> Result<Self, TextError> {
-        let mut counted = Self { tokens: Vec::new(), table: WordTable::with_capacity(0) };
+        let mut counted = Self { tokens: Vec::new(), index: Index::empty() };
         let mut buffer = Buffer::default();
         for (last, text) in (1..).zip(texts) {
             let mut fits = true;
             analysis.tokens(text, &mut buffer, |token| {
-                let Self { tokens, table } = &mut counted;
-                match table.find_mut(token, |i| &tokens[i as usize]) {
-                    Some(entry) => {
-                        let documents = &mut entry.value;
+                let Self { tokens, index } = &mut counted;
+                match index.value_mut(token, tokens) {
+                    Some(documents) => {
                         documents.count += u32::from(documents.last != last);
                         documents.last = last;
                     }
-                    None => fits &= counted.push(token.into(), Documents { count: 1, last }),
+                    None => fits &= counted.push(token.text.into(), Documents { count: 1, last }),
                 }
             });
             if !fits {
@@ -86,11 +85,11 @@ impl Counted {
 
     /// Adds a token that is not there yet, if there is room.
     fn push(&mut self, token: Box<str>, documents: Documents) -> bool {
-        let Self { tokens, table } = self;
+        let Self { tokens, index } = self;
         if tokens.len() == MAX_DISTINCT {
             return false;
         }
-        table.insert(&token, tokens.len() as u32, documents, |i| &tokens[i as usize]);
+        index.insert(Token::of(&token), tokens.len(), documents, tokens);
         tokens.push(token);
         true
     }
@@ -98,9 +97,9 @@ impl Counted {
     /// Adds the counts of other documents.
     fn add(&mut self, other: Self) -> Result<(), TextError> {
         for (token, count) in other.into_pairs() {
-            let Self { tokens, table } = self;
-            match table.find_mut(&token, |i| &tokens[i as usize]) {
-                Some(entry) => entry.value.count += count,
+            let Self { tokens, index } = self;
+            match index.value_mut(Token::of(&token), tokens) {
+                Some(documents) => documents.count += count,
                 None => {
                     if !self.push(token, Documents { count, last: 0 }) {
                         return Err(too_many());
@@ -113,8 +112,8 @@ impl Counted {
 
     fn into_pairs(self) -> Vec<(Box<str>, u32)> {
         let mut counts = vec![0; self.tokens.len()];
-        for entry in self.table.into_entries() {
-            counts[entry.number as usize] = entry.value.count;
+        for (position, documents) in self.index.into_values() {
+            counts[position] = documents.count;
         }
         self.tokens.into_iter().zip(counts).collect()
     }

@@ -12,9 +12,9 @@ use crate::blob::{self, Reader};
 use crate::counting::{count, parts};
 use crate::coverage::Coverage;
 use crate::error::TextError;
+use crate::index::{Index, Token};
 use crate::rows::{Row, Rows, check_kept};
 use crate::stop_words::StopWords;
-use crate::word_table::WordTable;
 
 /// Largest vocabulary.
 pub const MAX_VOCABULARY: usize = 1 << 24;
@@ -103,7 +103,7 @@ pub struct Encoder {
     frequencies: Vec<u32>,
     /// Weight of each word; empty unless the weighting is tf-idf.
     idf: Vec<f32>,
-    index: WordTable<()>,
+    index: Index,
 }
 
 /// Buffers that [`Encoder::encode`] reuses from text to text. One serves any number of encoders.
@@ -111,6 +111,7 @@ pub struct Encoder {
 pub struct Scratch {
     buffer: Buffer,
     tally: Vec<u32>, // all zero between calls
+    bits: Vec<u64>,  // likewise
     columns: Vec<u32>,
     counts: Vec<u32>,
     values: Vec<f32>,
@@ -223,9 +224,8 @@ impl EncoderConfig {
             ("stop_words", !self.stop_words.is_empty(), "given".to_owned()),
         ];
         let characters = matches!(self.analyzer, Analyzer::Characters { .. });
-        let spaces = self.analyzer == Analyzer::Words { min_length: 1, boundaries: Boundaries::Spaces };
-        for (setting, given, value) in of_words.into_iter().filter(|(_, given, _)| *given) {
-            debug_assert!(given);
+        let spaces = matches!(self.analyzer, Analyzer::Words { boundaries: Boundaries::Spaces, .. });
+        for (setting, _, value) in of_words.into_iter().filter(|(_, given, _)| *given) {
             if characters {
                 return fail(setting, value, "is for the analyzer `words`, not for `characters`".into());
             }
@@ -281,7 +281,12 @@ impl Encoder {
     ) -> Result<Self, TextError> {
         config.check()?;
         let none = StopSet::default();
-        let stop = config.stop_words.tokens(Analysis { words: [1, 1], ..config.analysis(&none) })?;
+        let analyzer = match config.analyzer {
+            Analyzer::Words { boundaries, .. } => Analyzer::Words { min_length: 1, boundaries },
+            characters => characters,
+        };
+        let stop =
+            config.stop_words.tokens(Analysis { analyzer, words: [1, 1], ..config.analysis(&none) })?;
         let texts: Vec<&str> = texts.into_iter().collect();
         let mut tokens = count(config.analysis(&stop), &texts)?;
         let documents = texts.len() as u32;
@@ -320,7 +325,7 @@ impl Encoder {
 
     /// The feature of a token.
     pub fn position(&self, token: &str) -> Option<usize> {
-        self.index.find(token, |i| &self.words[i as usize]).map(|entry| entry.number as usize)
+        self.index.find(Token::of(token), &self.words)
     }
 
     /// Turns a text into a feature row, which lies in `scratch` until the next call. A text without any word of
@@ -351,14 +356,14 @@ impl Encoder {
     }
 
     fn tally(&self, text: &str, scratch: &mut Scratch) {
-        let Scratch { buffer, tally, columns, counts, seen, .. } = scratch;
+        let Scratch { buffer, tally, bits, columns, counts, seen, .. } = scratch;
         if tally.len() < self.width() {
             tally.resize(self.width(), 0);
         }
         columns.clear();
         let mut known = 0;
         self.config.analysis(&self.stop).tokens(text, buffer, |token| {
-            if let Some(i) = self.position(token) {
+            if let Some(i) = self.index.find(token, &self.words) {
                 known += 1;
                 if tally[i] == 0 {
                     columns.push(i as u32);
@@ -366,7 +371,7 @@ impl Encoder {
                 tally[i] = tally[i].saturating_add(1);
             }
         });
-        columns.sort_unstable();
+        sort(columns, self.width(), bits);
         counts.clear();
         counts.extend(columns.iter().map(|&column| std::mem::take(&mut tally[column as usize])));
         let Cut { tokens, dropped, symbols, singles, single_runs } = buffer.cut;
@@ -436,7 +441,8 @@ impl Encoder {
     /// stranger, and nothing in them is believed unchecked.
     pub fn from_parts(description: &serde_json::Value, blob: &[u8]) -> Result<Self, TextError> {
         let Description { version, mut config, documents, stop_words } =
-            Description::deserialize(description).map_err(|e| TextError::Description(e.to_string()))?;
+            Description::deserialize(description)
+                .map_err(|e| TextError::Description(nlpress_core::shown::message(e)))?;
         if !(1..=VERSION).contains(&version) {
             return Err(TextError::Description(format!(
                 "version {version}, this build reads 1 to {VERSION}"
@@ -510,10 +516,7 @@ impl Encoder {
         }
         let n = 1.0 + f64::from(documents);
         let idf = frequencies.iter().map(|&f| ((n / (1.0 + f64::from(f))).ln() + 1.0) as f32).collect();
-        let mut index = WordTable::with_capacity(words.len());
-        for (i, word) in words.iter().enumerate() {
-            index.insert(word, i as u32, (), |j| &words[j as usize]);
-        }
+        let index = Index::of(&words);
         Self { config, stop, documents, words, frequencies, idf, index }
     }
 
@@ -527,6 +530,27 @@ impl Encoder {
             Weighting::Binary => 1.0,
             Weighting::Count => term,
             Weighting::TfIdf => term * self.idf[word],
+        }
+    }
+}
+
+/// Sorts different numbers below `width`: through a bit for each number where there are enough of them, which takes no
+/// comparison that a processor could not foresee.
+fn sort(columns: &mut Vec<u32>, width: usize, bits: &mut Vec<u64>) {
+    let words = width.div_ceil(64);
+    if words > 4 * columns.len() {
+        return columns.sort_unstable();
+    }
+    if bits.len() < words {
+        bits.resize(words, 0);
+    }
+    for column in columns.drain(..) {
+        bits[column as usize / 64] |= 1 << (column % 64);
+    }
+    for (word, base) in bits[..words].iter_mut().zip((0..).step_by(64)) {
+        while *word != 0 {
+            columns.push(base + word.trailing_zeros());
+            *word &= *word - 1;
         }
     }
 }

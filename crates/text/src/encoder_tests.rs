@@ -218,6 +218,17 @@ fn texts_written_in_two_ways_are_encoded_alike() {
 }
 
 #[test]
+fn the_embedded_corpus_has_the_same_rows_in_both_versions() {
+    let corpus = crate::Corpus::embedded().unwrap();
+    let texts: Vec<&str> = corpus.train.iter().chain(&corpus.test).map(|d| d.text.as_str()).collect();
+    let rows = |version| {
+        let encoder = Encoder::fit(&with(|c| c.version = version), texts.iter().copied()).unwrap();
+        (encoder.words().to_vec(), encoder.encode_all(&texts))
+    };
+    assert!(rows(1) == rows(2));
+}
+
+#[test]
 fn a_narrowed_encoder_is_one_fitted_on_the_kept_words() {
     for config in [
         with(|c| c.sublinear = true),
@@ -304,6 +315,22 @@ fn a_damaged_blob_is_refused_or_read_and_never_panics() {
 }
 
 proptest! {
+    #[test]
+    fn columns_are_sorted_either_way(
+        columns in prop::collection::hash_set(0u32..3000, 0..200),
+        width in 3000usize..200_000,
+    ) {
+        let mut bits = Vec::new();
+        let mut want: Vec<u32> = columns.iter().copied().collect();
+        want.sort_unstable();
+        for width in [3000, width] {
+            let mut sorted: Vec<u32> = columns.iter().copied().collect();
+            sort(&mut sorted, width, &mut bits);
+            prop_assert_eq!(&sorted, &want);
+            prop_assert!(bits.iter().all(|b| *b == 0));
+        }
+    }
+
     #[test]
     fn what_was_written_encodes_to_the_same_bits(
         texts in prop::collection::vec("[a-eé好 ']{0,30}", 1..12),

@@ -20,10 +20,10 @@ pub mod coverage;
 mod embedded;
 pub mod encoder;
 pub mod error;
+mod index;
 pub mod normalize;
 pub mod rows;
 pub mod stop_words;
-mod word_table;
 
 pub use analyzer::{Analyzer, Boundaries};
 pub use corpus::{

@@ -36,7 +36,12 @@ pub fn text(text: &str) -> Cow<'_, str> {
 
 /// A label as classes are told apart: composed (NFC), without white space at its ends. Letters keep their case.
 pub fn label(label: &str) -> Cow<'_, str> {
-    NFC.normalize(label.trim())
+    composed(label.trim())
+}
+
+/// The canonical composition (NFC) of a text.
+pub(crate) fn composed(text: &str) -> Cow<'_, str> {
+    NFC.normalize(text)
 }
 
 /// A folded text and what folding reuses from text to text.

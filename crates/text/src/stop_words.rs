@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
 use crate::analyzer::{Analysis, Buffer, StopSet};
-use crate::error::{Place, TextError};
+use crate::error::TextError;
 
 /// Largest file of stop words, in bytes.
 pub const MAX_FILE: u64 = 1 << 20;
@@ -55,7 +55,10 @@ impl StopWords {
         let bytes = files::read_bounded(&path, MAX_FILE).map_err(|e| refuse(e.to_string()))?;
         let text = std::str::from_utf8(&bytes).map_err(|e| {
             let line = 1 + bytes[..e.valid_up_to()].iter().filter(|b| **b == b'\n').count();
-            TextError::NotUtf8(Place { file: path.display().to_string().into(), line: line as u64 })
+            TextError::StopWords {
+                place: format!("{}:{line}", path.display()),
+                problem: "not valid UTF-8".into(),
+            }
         })?;
         let lines = text.trim_start_matches('\u{feff}').lines().map(str::trim);
         let lines: Vec<String> = lines.map(str::to_owned).collect();
@@ -82,7 +85,7 @@ impl StopWords {
         let mut buffer = Buffer::default();
         for (word, number) in words.iter().zip(1..).filter(|(word, _)| !word.is_empty()) {
             let mut found = Vec::new();
-            analysis.tokens(word, &mut buffer, |token| found.push(token.into()));
+            analysis.tokens(word, &mut buffer, |token| found.push(token.text.into()));
             match <[Box<str>; 1]>::try_from(found) {
                 Ok([token]) => set.insert(token),
                 Err(found) => {

@@ -110,7 +110,7 @@ pub fn fit(model: Model, fit: Fit<'_>) -> Result<(Model, History), TrainError> {
 }
 
 /// [`fit()`], whose steps go one way.
-fn fit_by(model: Model, fit: Fit<'_>, way: Way) -> Result<(Model, History), TrainError> {
+pub(crate) fn fit_by(model: Model, fit: Fit<'_>, way: Way) -> Result<(Model, History), TrainError> {
     if rayon::current_thread_index().is_some() {
         return run(model, fit, 1, way);
     }
@@ -122,7 +122,12 @@ fn fit_by(model: Model, fit: Fit<'_>, way: Way) -> Result<(Model, History), Trai
     pool.install(|| run(model, fit, threads, way))
 }
 
-fn run(model: Model, mut fit: Fit<'_>, threads: usize, way: Way) -> Result<(Model, History), TrainError> {
+pub(crate) fn run(
+    model: Model,
+    mut fit: Fit<'_>,
+    threads: usize,
+    way: Way,
+) -> Result<(Model, History), TrainError> {
     let (config, seed) = (fit.config, fit.seed);
     let labels = Labels::of(fit.train).with_loss(config.loss());
     let objective: &dyn Objective = fit.objective.unwrap_or(&labels);

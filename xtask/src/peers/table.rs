@@ -59,9 +59,9 @@ struct Entry {
 
 /// The middle and the quarters of some numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-struct Quartiles {
+pub(super) struct Quartiles {
     q1: f64,
-    median: f64,
+    pub(super) median: f64,
     q3: f64,
 }
 
@@ -220,7 +220,7 @@ impl Comparison {
 
 impl Quartiles {
     /// Quartiles, between two numbers where they fall there; `None` of nothing.
-    fn of(mut numbers: Vec<f64>) -> Option<Self> {
+    pub(super) fn of(mut numbers: Vec<f64>) -> Option<Self> {
         numbers.sort_by(f64::total_cmp);
         let last = numbers.len().checked_sub(1)?;
         let at = |share: f64| {
@@ -231,13 +231,13 @@ impl Quartiles {
         Some(Self { q1: at(0.25), median: at(0.5), q3: at(0.75) })
     }
 
-    fn text(self) -> String {
+    pub(super) fn text(self) -> String {
         format!("{:.2} ({:.2}–{:.2})", self.median, self.q1, self.q3)
     }
 }
 
 /// Cells in columns: the first three to the left, numbers to the right.
-fn aligned(cells: &[Vec<String>]) -> Vec<String> {
+pub(super) fn aligned(cells: &[Vec<String>]) -> Vec<String> {
     let columns = cells.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
         cells.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)

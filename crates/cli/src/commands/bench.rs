@@ -16,7 +16,7 @@ pub(crate) fn bench(arguments: Bench) -> anyhow::Result<()> {
             "speed depends on the texts: give --data FILE or --corpus NAME (`--corpus embedded` is built in)",
         ));
     }
-    let data = data::scoring(&arguments.labelled, None)?;
+    let data = data::scoring(&arguments.labelled)?;
     data::say_notes(&data.reading);
     let documents = &data.documents;
     let pace = match arguments.rounds {

@@ -3,7 +3,7 @@
 //! Everything that is printed of a file was written by anyone, so nothing of it reaches the terminal but as
 //! [`shown`](nlpress::core::shown).
 
-use nlpress::artifact::{Artifact, ArtifactError, Inspection, OpenOptions, Sizes};
+use nlpress::artifact::{Artifact, Inspection, OpenOptions, Sizes};
 use nlpress::core::shown::shown;
 use nlpress::model::summary::summarise;
 use nlpress::pipeline::plan_of;
@@ -11,7 +11,7 @@ use nlpress::text::Encoder;
 use std::path::Path;
 
 use crate::arguments::{Inspect, Summary};
-use crate::outcome::{of_run, refuse, say};
+use crate::outcome::{of_run, refuse, say, sort};
 use crate::{data, outcome};
 
 /// Labels that are listed; a file may have a million.
@@ -19,7 +19,7 @@ const MOST_LABELS: usize = 100;
 
 pub(crate) fn inspect(arguments: Inspect) -> anyhow::Result<()> {
     let path = &arguments.artifact;
-    let found = Inspection::open(path, &OpenOptions::default()).map_err(of_artifact)?;
+    let found = Inspection::open(path, &OpenOptions::default()).map_err(sort)?;
     let parts = &found.artifact.encoder;
     let encoder = Encoder::from_parts(&parts.config, &parts.blob);
     encoder.map_err(|e| refuse(format!("{}: the artifact's encoder is damaged: {e}", path.display())))?;
@@ -60,9 +60,15 @@ fn text(found: &Inspection) -> anyhow::Result<()> {
         more => format!(", and {more} more"),
     };
     say!("\nlabels: {}{more}", labels.join(", "));
+    if let Some(threshold) = artifact.threshold {
+        say!("threshold: the second label from a score of more than {threshold}");
+    }
     let p = &artifact.provenance;
     say!("made by: {} (nlpress {}, seed {})", shown(&p.technique), shown(&p.nlpress), p.seed);
     say!("recipe sha256: {}\ndata sha256:   {}", shown(&p.recipe_sha256), shown(&p.data_sha256));
+    if let Some(start) = &p.start_sha256 {
+        say!("start sha256:  {}", shown(start));
+    }
     say!("file sha256:   {sha256}");
     match has_checksums {
         true => say!("checksums: those of the header and of every tensor agree (schema {schema})"),
@@ -86,13 +92,8 @@ fn bytes(sizes: &Sizes) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// An error of an artifact: refused, unless the system failed.
-fn of_artifact(error: ArtifactError) -> anyhow::Error {
-    if error.is_failure() { error.into() } else { refuse(error) }
-}
-
 fn outline_of(path: &Path) -> anyhow::Result<nlpress::model::Outline> {
-    Ok(Artifact::open(path).map_err(of_artifact)?.outline)
+    Ok(Artifact::open(path).map_err(sort)?.outline)
 }
 
 pub(crate) fn summary(arguments: Summary) -> anyhow::Result<()> {

@@ -11,7 +11,7 @@ use nlpress::runtime::Session;
 use nlpress::text::{Coverage, EncoderConfig};
 use nlpress::train::{ClassWeights, Fit, FitConfig, fit};
 
-use crate::arguments::{Shape, Train};
+use crate::arguments::{Shape, Train, TrainLoss};
 use crate::data;
 use crate::outcome::{of_training, refuse, say, sort, tell};
 use crate::progress::Progress;
@@ -24,7 +24,11 @@ pub(crate) fn train(arguments: Train) -> anyhow::Result<()> {
         arguments.class_weights.as_deref().map(str::parse).transpose().map_err(refuse)?;
     let threshold: Option<Threshold> =
         arguments.threshold.as_deref().map(str::parse).transpose().map_err(refuse)?;
-    let mut encoder = EncoderConfig { vocabulary: arguments.vocabulary, ..EncoderConfig::default() };
+    let mut encoder = EncoderConfig {
+        vocabulary: arguments.vocabulary,
+        sublinear: arguments.sublinear,
+        ..EncoderConfig::default()
+    };
     tokens::apply(&arguments.tokens, &mut encoder)?;
     let network = NetworkRecipe {
         path: None,
@@ -32,6 +36,7 @@ pub(crate) fn train(arguments: Train) -> anyhow::Result<()> {
         outputs: None,
         template: Spec::Mlp(MlpSpec::new(1, &widths(&arguments.hidden)?, 1, arguments.dropout)),
     };
+    // Before the data are read: encoding them is done by all threads.
     let (backend, _) = data::compute(&arguments.compute)?;
     let prepared = data::labelled(&arguments.labelled, &arguments.splits, encoder, class_weights.clone())?;
     if let Some(threshold) = threshold {
@@ -122,9 +127,7 @@ struct Seen {
 
 /// Says how much of the documents held back the vocabulary knows.
 fn say_coverage(prepared: &Prepared) -> Seen {
-    let corpus = &prepared.corpus;
-    let texts = corpus.valid.iter().chain(&corpus.test).map(|d| d.text.as_str());
-    let coverage = Coverage::of(&prepared.encoder, texts);
+    let coverage = prepared.held_back;
     tell!(
         "{} features know {:.1} % of the tokens of the documents held back; {} of those {} have no known feature",
         prepared.encoder.width(),
@@ -163,8 +166,12 @@ fn config(arguments: &Train) -> anyhow::Result<FitConfig> {
         Shape::Linear => "linear",
         Shape::Cosine => "cosine",
     };
+    let loss = match arguments.loss {
+        TrainLoss::CrossEntropy => "cross_entropy",
+        TrainLoss::SquaredHinge => "squared_hinge",
+    };
     let settings = serde_json::json!({
-        "epochs": arguments.epochs, "batch": arguments.batch, "learning_rate": arguments.learning_rate,
+        "loss": loss, "weight_decay": arguments.weight_decay, "epochs": arguments.epochs, "batch": arguments.batch, "learning_rate": arguments.learning_rate,
         "schedule": schedule, "patience": arguments.patience, "clip_norm": arguments.clip_norm,
     });
     serde_json::from_value(settings).map_err(refuse)

@@ -216,7 +216,6 @@ fn text_that_is_no_corpus() {
     let world = World::new();
     world.train("a.safetensors");
     let long = format!("text,label\nshort,dim\n{},lit\n", "zel1 ".repeat(4 << 20));
-    let one = (0..100).fold("text,label\n".to_owned(), |all, n| format!("{all}bru{n},dim\n"));
     let quote = format!("text,label\nbru1,dim\n\"{}", "zel1\n".repeat(4 << 20));
     let deep = format!("{{\"text\":\"a\",\"label\":\"b\"}}\n{}", "[".repeat(100_000));
     let cases: &[(&str, &[u8], &[&str])] = &[
@@ -231,7 +230,6 @@ fn text_that_is_no_corpus() {
         ("bad.csv", b"\xef\xbb\xbf", &["bad"]),
         ("bad.jsonl", b"\n\n\n", &["bad"]),
         ("bad.csv", b"text,label\n", &["bad"]),
-        ("bad.csv", one.as_bytes(), &["bad", "dim", "two classes"]),
         ("bad.csv", b"text,label\nbru1,dim\n  ,lit\n", &["bad.csv:3", "empty text"]),
         ("bad.csv", b"text,label\nbru1,dim\nzel1,\n", &["bad.csv:3", "empty label"]),
         ("bad.csv", b"text,label\nbru1,dim\nzel1,lit,more\n", &["bad.csv:3", "3 fields"]),
@@ -244,7 +242,7 @@ fn text_that_is_no_corpus() {
         ("bad.jsonl", b"{\"text\":\"a\",\"label\":null}\n", &["bad.jsonl:1", "null"]),
         ("bad.jsonl", b"{\"label\":\"b\"}\n", &["bad.jsonl:1", "text"]),
         ("bad.jsonl", deep.as_bytes(), &["bad.jsonl:2"]),
-        ("bad.parquet", b"PAR1", &["bad.parquet", ".jsonl"]),
+        ("bad.parquet", b"PAR1", &["bad.parquet", "Parquet"]),
         ("bad", b"text,label\na,b\n", &["bad", ".csv"]),
         ("bad.csv", long.as_bytes(), &["bad.csv:3", "16777216"]),
         ("bad.csv", quote.as_bytes(), &["bad.csv:3", "16777216"]),
@@ -261,7 +259,10 @@ fn text_that_is_no_corpus() {
     ] {
         world.refuses(command, b"", &["other", "bright", "dim, lit"]);
     }
-    world.refuses(&["train", "--data", "other.csv", "--out", "o"], b"", &["other", "empty"]);
+    world.refuses(&["train", "--data", "other.csv", "--out", "o"], b"", &["other", "2 documents", "--valid"]);
+    let one = (0..100).fold("text,label\n".to_owned(), |all, n| format!("{all}bru{n},dim\n"));
+    world.write("one.csv", one);
+    world.refuses(&["train", "--data", "one.csv", "--out", "o"], b"", &["one", "dim", "two classes"]);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 mod artifacts;
 mod damaged;
+mod data;
 mod eval;
 mod happy;
 mod hostile;

@@ -15,7 +15,7 @@ fn texts(many: usize, told: f64, positive: f64) -> String {
     for row in 0..many {
         let class = if random() < positive { "pos" } else { "neg" };
         let word = if random() < told { format!("{class}word") } else { "word".into() };
-        let filler: Vec<String> = (0..12).map(|_| format!("w{}", (300.0 * random()) as usize)).collect();
+        let filler: Vec<String> = (0..4).map(|_| format!("w{}", (40.0 * random()) as usize)).collect();
         writeln!(out, "{word} {} n{row},{class}", filler.join(" ")).unwrap();
     }
     out
@@ -121,15 +121,15 @@ fn few_documents_make_nobody_alike() {
 #[test]
 fn a_teacher_at_chance_is_said_to_be_one() {
     let world = World::new();
-    // One row in fifty is positive, and no word tells which.
-    world.write("t.csv", texts(1224, 0.0, 0.02));
+    // One row in sixteen is positive, and no word tells which.
+    world.write("t.csv", texts(1224, 0.0, 0.06));
     world.write("r.toml", recipe(1, "", &[("int8", "{ use = \"quant.int8\" }")]));
     let (table, report) = run(&world, &["--quick"]);
     let majority = &report["corpus"]["majority"];
     assert_eq!(majority["label"], "neg");
     let (accuracy, macro_f1) =
         (majority["accuracy"].as_f64().unwrap(), majority["macro_f1"].as_f64().unwrap());
-    assert!(accuracy > 0.9 && macro_f1 < 0.51, "{majority}");
+    assert!(accuracy > 0.85 && accuracy < 1.0 && macro_f1 < 0.51, "{majority}");
     assert!(table.contains("always \"neg\"") && table.contains("Ship none of these yet"), "{table}");
     let notes = row(&report, "teacher")["notes"].to_string();
     assert!(notes.contains("predicts one class only: \\\"neg\\\" for every test document"), "{notes}");

@@ -35,7 +35,7 @@ pub const KIND: Kind = Kind {
         (
             "file",
             "list of the words that stay, one a line, UTF-8, at most 64 MiB; in a recipe relative to its folder; \
-             lower-cased as texts are; empty lines are skipped",
+             normalized as texts are; empty lines are skipped",
         ),
         (
             "scripts",
@@ -89,8 +89,10 @@ fn read(path: &Path) -> Result<BTreeSet<String>, PruneError> {
         refuse(format!("line {line} is not UTF-8"))
     })?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    // As the words of a vocabulary are written: normalized, or lower-cased alone in artifacts of version 1.
+    let forms = |word: &str| [nlpress_text::normalize::text(word).into_owned(), word.to_lowercase()];
     let words: BTreeSet<String> =
-        text.lines().map(str::trim).filter(|w| !w.is_empty()).map(str::to_lowercase).collect();
+        text.lines().map(str::trim).filter(|w| !w.is_empty()).flat_map(forms).collect();
     if words.is_empty() { Err(refuse("it has no word".into())) } else { Ok(words) }
 }
 
@@ -190,13 +192,14 @@ mod tests {
     }
 
     #[test]
-    fn a_list_is_read_once_and_lower_cased() {
+    fn a_list_is_read_once_and_normalized() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("list.txt");
         let table = format!("file = '{}'", path.display());
-        std::fs::write(&path, "\u{feff}Bank\r\n\n  oil \nÉCOLE\n").unwrap();
+        std::fs::write(&path, "\u{feff}Bank\r\n\n  oil \nE\u{301}COLE\nStraße\n").unwrap();
         let words = read_table(&table).unwrap();
-        assert!(words.list.iter().eq(["bank", "oil", "école"]));
+        let list = ["bank", "e\u{301}cole", "oil", "strasse", "straße", "école"];
+        assert!(words.list.iter().eq(list), "{:?}", words.list);
         std::fs::write(&path, b"good\nbad \xff\n").unwrap();
         assert!(read_table(&table).unwrap_err().contains("line 2 is not UTF-8"));
         std::fs::write(&path, " \n").unwrap();

@@ -1,5 +1,7 @@
 //! Character n-grams of a folded text, across words or within them.
 
+use crate::index::Token;
+
 /// Calls `each` with every run of `min` to `max` characters of the text, whose white space counts as one space
 /// between words and as none at the ends.
 pub(super) fn across(
@@ -7,7 +9,7 @@ pub(super) fn across(
     [min, max]: [usize; 2],
     line: &mut String,
     starts: &mut Vec<usize>,
-    each: impl FnMut(&str),
+    each: impl FnMut(Token<'_>),
 ) {
     line.clear();
     starts.clear();
@@ -29,7 +31,7 @@ pub(super) fn within(
     [min, max]: [usize; 2],
     padded: &mut String,
     starts: &mut Vec<usize>,
-    mut each: impl FnMut(&str),
+    mut each: impl FnMut(Token<'_>),
 ) {
     for word in folded.split_whitespace() {
         padded.clear();
@@ -43,7 +45,7 @@ pub(super) fn within(
         starts.push(padded.len());
         for length in min..=max {
             if length >= characters {
-                each(padded);
+                each(Token::of(padded));
                 break;
             }
             runs(padded, starts, [length; 2], &mut each);
@@ -60,11 +62,11 @@ fn push(word: &str, out: &mut String, starts: &mut Vec<usize>) {
 }
 
 /// The runs of characters that begin at `starts`, whose last entry is the end of the text.
-fn runs(text: &str, starts: &[usize], [min, max]: [usize; 2], mut each: impl FnMut(&str)) {
+fn runs(text: &str, starts: &[usize], [min, max]: [usize; 2], mut each: impl FnMut(Token<'_>)) {
     for first in 0..starts.len().saturating_sub(1) {
         for length in min..=max {
             let Some(&end) = starts.get(first + length) else { break };
-            each(&text[starts[first]..end]);
+            each(Token::within(text, starts[first], end));
         }
     }
 }

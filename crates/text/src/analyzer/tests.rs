@@ -17,7 +17,7 @@ fn words(text: &str) -> Vec<String> {
 fn cut(analysis: Analysis<'_>, text: &str) -> (Vec<String>, Cut) {
     let mut buffer = Buffer::default();
     let mut out = Vec::new();
-    analysis.tokens(text, &mut buffer, |t| out.push(t.to_owned()));
+    analysis.tokens(text, &mut buffer, |t| out.push(t.text.to_owned()));
     (out, buffer.cut)
 }
 

@@ -21,10 +21,11 @@ impl FromStr for TextEncoding {
 
     fn from_str(name: &str) -> Result<Self, String> {
         let plain = match name.trim().to_ascii_lowercase().as_str() {
-            "latin-1" => "latin1".to_owned(),
-            other => other.replace('_', "-"),
+            "latin-1" | "latin_1" => "latin1".to_owned(),
+            other => other.to_owned(),
         };
-        let known = Encoding::for_label_no_replacement(plain.as_bytes());
+        let known = Encoding::for_label_no_replacement(plain.as_bytes())
+            .or_else(|| Encoding::for_label_no_replacement(plain.replace('_', "-").as_bytes()));
         known.map(Self).ok_or_else(|| {
             format!(
                 "{name:?} is no encoding of the WHATWG standard: utf-8, utf-16le, utf-16be, latin-1, windows-1252, \
@@ -275,7 +276,7 @@ mod tests {
         let error = reader.read_to_end(&mut text).unwrap_err();
         let fault = error.get_ref().and_then(|e| e.downcast_ref::<Malformed>()).unwrap();
         assert_eq!((fault.line, &text[..]), (3, &b"a\nb\n"[..]));
-        assert!(decode(b"\xff\xfea\0b", None).unwrap_err().contains("utf-16le"), "an odd number of bytes");
+        assert!(decode(b"\xff\xfea\0b", None).unwrap_err().contains("UTF-16LE"), "an odd number of bytes");
     }
 
     #[test]

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
-use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 
 /// Longest piece of a label that a message repeats, in characters.
 const SHOWN: usize = 60;
@@ -14,7 +13,7 @@ const SHOWN: usize = 60;
 /// # Errors
 /// The name of a control character in it: a label is one line of text, and prints as such.
 pub fn label(raw: &str) -> Result<Cow<'_, str>, String> {
-    let label = composed(raw.trim());
+    let label = crate::normalize::label(raw);
     if let Some(control) = label.chars().find(|c| c.is_control()) {
         return Err(named(control));
     }
@@ -22,14 +21,6 @@ pub fn label(raw: &str) -> Result<Cow<'_, str>, String> {
         Some(whole) => Cow::Owned(whole.to_owned()),
         None => label,
     })
-}
-
-/// The canonical composition (NFC) of a text.
-pub(super) fn composed(text: &str) -> Cow<'_, str> {
-    if text.is_ascii() || is_nfc_quick(text.chars()) == IsNormalized::Yes {
-        return Cow::Borrowed(text);
-    }
-    Cow::Owned(text.nfc().collect())
 }
 
 /// Whether the label is a whole number with a fraction of zeros.

@@ -96,7 +96,7 @@ pub(super) fn normal_form(text: &str, into: &mut String) {
         }
         return;
     }
-    let composed = super::label::composed(text);
+    let composed = crate::normalize::composed(text);
     for word in composed.split_whitespace() {
         if !into.is_empty() {
             into.push(' ');

@@ -303,3 +303,6 @@ impl Batched {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -23,7 +23,7 @@ pub(crate) fn eval(arguments: Eval) -> anyhow::Result<()> {
     let errors = errors.transpose()?;
     check_outputs(&arguments)?;
     let session = Session::open(&arguments.artifact).map_err(refuse)?;
-    let data = data::scoring(&arguments.labelled, None)?;
+    let data = data::scoring(&arguments.labelled)?;
     data::say_notes(&data.reading);
     let chosen = Chosen::of(&session, &data, arguments.unknown_labels)?;
     let threads =
