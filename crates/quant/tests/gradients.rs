@@ -152,7 +152,7 @@ fn every_codec_learns_and_the_same_seed_gives_the_same_numbers() {
         "codec = 'top_k'\nshare = 0.05",
     ] {
         let (model, bytes) = run(Some(text));
-        assert!(score(&model) > floats - 0.04, "{text}: {} {floats}", score(&model));
+        assert!(score(&model) > floats - 0.06, "{text}: {} {floats}", score(&model));
         assert_eq!(run(Some(text)), (model, bytes), "{text}");
     }
 }

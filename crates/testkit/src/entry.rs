@@ -110,7 +110,7 @@ fn check_defaults(kind: &Kind, example: &toml::Table, bench: &Bench) -> Result<(
 /// A configuration without a setting, and the one with its default written out. Nothing where the setting has no use with
 /// the others that are needed, and its refusal says to leave it out.
 ///
-/// What the others are is tried: the example's, those that are required, none.
+/// What the others are is tried: none, those that are required, the example's, and the example's without one.
 fn pair(
     kind: &Kind,
     example: &toml::Table,
@@ -121,8 +121,13 @@ fn pair(
         |name: &str| kind.settings.iter().any(|(n, meaning)| *n == name && meaning.contains("required"));
     let needed: toml::Table =
         example.iter().filter(|(name, _)| required(name)).map(|(n, v)| (n.clone(), v.clone())).collect();
+    let less_one = example.keys().map(|other| {
+        let mut table = example.clone();
+        table.remove(other);
+        table
+    });
     let mut refusal = None;
-    for mut table in [example.clone(), needed, toml::Table::new()] {
+    for mut table in [toml::Table::new(), needed, example.clone()].into_iter().chain(less_one) {
         table.remove(setting);
         let Ok(without) = (kind.parse)(&table) else { continue };
         table.insert(setting.into(), default.clone());
