@@ -31,7 +31,7 @@ pub struct EncoderConfig {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub symbols: bool,
     /// Fewest and most neighbouring words of a token; for words.
-    #[serde(skip_serializing_if = "is_single")]
+    #[serde(skip_serializing_if = "is_single", deserialize_with = "two")]
     pub word_ngrams: [usize; 2],
     /// Words that are left out before n-grams are made; for words.
     #[serde(skip_serializing_if = "StopWords::is_empty")]
@@ -54,6 +54,17 @@ pub struct EncoderConfig {
 
 fn is_single(words: &[usize; 2]) -> bool {
     *words == [1, 1]
+}
+
+/// Two numbers and no more: of a longer list, an array would take the first two in silence.
+fn two<'de, D: serde::Deserializer<'de>>(from: D) -> Result<[usize; 2], D::Error> {
+    let numbers = Vec::<usize>::deserialize(from)?;
+    let length = numbers.len();
+    numbers.try_into().map_err(|_| {
+        serde::de::Error::custom(format!(
+            "word_ngrams has {length} numbers, but must have two, such as [1, 2]"
+        ))
+    })
 }
 
 fn is_newest(version: &u32) -> bool {

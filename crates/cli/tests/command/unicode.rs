@@ -30,7 +30,7 @@ const LANGUAGES: [Language; 8] = [
         name: "hindi",
         up: &["अच्छी", "बढ़िया", "सुंदर"],
         down: &["ख़राब", "बुरी", "गंदी"],
-        rest: &["फ़िल्म", "कहानी", "में", "लड़की", "क़लम"],
+        rest: &["फ़िल्म", "कहानी", "में", "दऱ्या", "क़लम"],
     },
     Language {
         name: "thai",
@@ -66,7 +66,9 @@ const LANGUAGES: [Language; 8] = [
 
 impl Language {
     /// Texts with their classes, at random but always the same.
-    fn rows(&self, count: usize, mut state: u64) -> Vec<(String, &'static str)> {
+    /// No two seeds give a row the same name.
+    fn rows(&self, count: usize, seed: u64) -> Vec<(String, &'static str)> {
+        let mut state = seed;
         let mut pick = |words: &[&'static str]| {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             words[(state >> 33) as usize % words.len()]
@@ -74,7 +76,7 @@ impl Language {
         let mut row = |n: usize| {
             let (own, label) = if n.is_multiple_of(2) { (self.up, "up") } else { (self.down, "down") };
             let words = [pick(self.rest), pick(own), pick(self.rest), pick(own), pick(self.rest)];
-            (format!("{} n{n}", words.join(" ")), label)
+            (format!("{} n{n}s{seed}", words.join(" ")), label)
         };
         (0..count).map(&mut row).collect()
     }
@@ -84,8 +86,12 @@ fn composed(text: &str) -> String {
     ComposingNormalizer::new_nfc().normalize(text).into_owned()
 }
 
+/// The other way of writing: in parts, and where a script has none, with the characters that its keyboards and fonts
+/// use beside the usual ones.
 fn apart(text: &str) -> String {
-    DecomposingNormalizer::new_nfd().normalize(text).into_owned()
+    let parts = DecomposingNormalizer::new_nfd().normalize(text).into_owned();
+    let thai = parts.replace('\u{e33}', "\u{e4d}\u{e32}");
+    thai.replace("\u{5e9}\u{5c2}", "\u{fb2b}").replace("\u{5d5}\u{5bc}", "\u{fb35}")
 }
 
 fn csv(rows: &[(String, &str)], write: impl Fn(&str) -> String) -> String {

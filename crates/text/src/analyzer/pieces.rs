@@ -358,7 +358,7 @@ mod tests {
             prop_assume!(!folded.contains('\u{2044}'));
             // There, signs with a mark may be a word.
             let mut want: Vec<&str> = folded.unicode_words().collect();
-            let begins = |c| matches!(
+            let begins = |c: char| matches!(
                 classes().get(c).kind,
                 Kind::Letter | Kind::Hebrew | Kind::Digit | Kind::Katakana | Kind::Single
             );
