@@ -4,7 +4,7 @@ use nlpress::core::{Backend, files};
 use nlpress::pipeline::recipe::DataRecipe;
 use nlpress::pipeline::{Prepared, Recipe};
 use nlpress::text::corpus::{Column, Reading};
-use nlpress::text::{Corpus, CorpusOptions, EncoderConfig, Files, Scoring, Source, Texts};
+use nlpress::text::{Corpus, CorpusOptions, EncoderConfig, Files, Scoring, Source, SplitRule, Texts};
 use nlpress::train::ClassWeights;
 use std::path::PathBuf;
 
@@ -75,6 +75,11 @@ pub(crate) fn labelled(
     encoder: EncoderConfig,
     class_weights: Option<ClassWeights>,
 ) -> anyhow::Result<Prepared> {
+    // Not left to the parser: it waives what an argument requires when that contradicts another, here --corpus.
+    let split_asked = splits.split != SplitRule::default();
+    if from.data.is_empty() && (!splits.valid.is_empty() || !splits.test.is_empty() || split_asked) {
+        return Err(refuse("--valid, --test and --split need --data FILE"));
+    }
     let several = |paths: &[PathBuf]| Files::several(paths.to_vec());
     let source = several(&from.data).map(|train| match (several(&splits.valid), several(&splits.test)) {
         (None, None) => Source::One(train),

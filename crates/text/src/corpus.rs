@@ -190,7 +190,13 @@ impl Corpus {
         if (parts[1] > 0 && valid.is_empty()) || (parts[2] > 0 && test.is_empty()) {
             let all = [train, valid, test].concat();
             let classes = reading::class_counts(&self.labels, &all);
-            return Err(TextError::TooFewDocuments { corpus: self.name, documents: all.len(), classes });
+            let different = keys.iter().collect::<std::collections::HashSet<_>>().len();
+            return Err(TextError::TooFewDocuments {
+                corpus: self.name,
+                documents: all.len(),
+                different,
+                classes,
+            });
         }
         reading::note_split(&mut self.reading, parts, one, before, [valid.len(), test.len()]);
         self.train = train;

@@ -617,6 +617,10 @@ fn small_classes_train_and_too_small_corpora_say_what_they_need() {
     assert_eq!((twenty.train.len(), twenty.valid.len(), twenty.test.len()), (16, 2, 2));
     let two = Corpus::from_documents("m", &documents[..2], SplitRule::default()).unwrap_err().to_string();
     assert!(two.contains("2 documents were read (bad 1, good 1)") && two.contains("--valid FILE"), "{two}");
+    let copies: Vec<(&str, &str)> =
+        (0..90).map(|i| (["x", "y", "z"][i % 3], ["a", "b", "c"][i % 3])).collect();
+    let said = Corpus::from_documents("m", &copies, SplitRule::default()).unwrap_err().to_string();
+    assert!(said.contains("90 documents were read (a 30, b 30, c 30) of 3 different texts"), "{said}");
 }
 
 #[test]

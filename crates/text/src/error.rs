@@ -278,15 +278,22 @@ pub enum TextError {
     UnseenLabels(crate::corpus::UnseenLabels),
     /// Too few documents to train, to choose and to score.
     #[error(
-        "{corpus}: {documents} documents were read ({classes}), too few to train, to choose between models and to \
+        "{corpus}: {documents} documents were read ({classes}){}, too few to train, to choose between models and to \
          score them: some class needs a second and a third document (better are ten or more of each); or give files \
-         of their own: `--valid FILE`, `--test FILE`"
+         of their own: `--valid FILE`, `--test FILE`",
+        if different < documents {
+            format!(" of {different} different texts, and copies stay together")
+        } else {
+            String::new()
+        }
     )]
     TooFewDocuments {
         /// Name of the corpus.
         corpus: String,
         /// Documents in all.
         documents: usize,
+        /// Texts among them that are no copies of each other.
+        different: usize,
         /// Documents of each class.
         classes: String,
     },

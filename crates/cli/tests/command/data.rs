@@ -193,7 +193,7 @@ fn names_and_keys_that_stand_twice_are_refused() {
         b"",
         &["40 of 40 rows", "keys.jsonl:1", "the key \"label\" twice"],
     );
-    world.write("keys.jsonl", keys.replace("\"label\": \"good\", ", ""));
+    world.write("keys.jsonl", keys.replace("\"label\": \"good\", \"id\"", "\"id\""));
     world.does(&train(&["--data", "keys.jsonl"]));
 }
 

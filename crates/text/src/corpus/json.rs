@@ -40,7 +40,7 @@ pub(super) fn read(mut input: Input, options: &CorpusOptions, sink: &mut Sink<'_
             return Ok(());
         }
         if !line.iter().all(u8::is_ascii_whitespace) {
-            object(&line, &keys, &|| lines.place(number), number, sink)?;
+            object(lines.content(&line), &keys, &|| lines.place(number), number, sink)?;
         }
     }
 }
