@@ -188,7 +188,7 @@ fn each_broken_clause_is_named() {
         ("breaks = 'stopping'", "it went on although it was asked to stop at event 1 of 2"),
         ("breaks = 'stopping-late'", "it went on although it was asked to stop at event 2 of 2"),
         ("breaks = 'stopping-in-time'", "asked to stop at event 1 of 2, it said 1 more"),
-        ("breaks = 'stopping-cleanly'", "asked to stop, it failed instead"),
+        ("breaks = 'stopping-cleanly'", "asked to stop at event 1 of 2, it failed instead"),
         ("breaks = 'applying'", "apply: it never works"),
         ("breaks = 'naming-features'", "24 inputs became 23, but it does not say which features"),
         ("breaks = 'order-of-features'", "do not ascend"),
