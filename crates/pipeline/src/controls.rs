@@ -1,7 +1,7 @@
 //! Ordinary training as techniques, for the rows that keep everyone honest: the same model trained for more
 //! epochs without compression, and a smaller (or linear) network trained alone, without a teacher.
 
-use nlpress_model::{MlpSpec, Model, Outline, SiteId, Spec};
+use nlpress_model::{Form, MlpSpec, Model, Outline, SiteId, Spec};
 use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
 use nlpress_train::{Fit, FitConfig, fit};
 use serde::Deserialize;
@@ -30,6 +30,9 @@ impl Technique for More {
 
     fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
         whole(before, on, problems);
+        if before.sites.iter().all(|site| matches!(site.form, Form::Packed(_))) {
+            problems.push(Problem::of_step("every site is packed, so there is nothing to train"));
+        }
         before.clone()
     }
 

@@ -734,9 +734,9 @@ mod tests {
         let plain = parse("[train]\nepochs = 3\n");
         assert_eq!((plain.threshold, plain.data.class_weights), (None, None));
         let e = refused("[train]\nepochs = 3\nclass_weights = 'even'\n");
-        assert!(e.line == Some(7) && e.why.contains("balanced"), "{e}");
+        assert!(e.line == Some(8) && e.why.contains("balanced"), "{e}");
         let e = refused("[train]\nepochs = 3\nthreshold = 'f3'\n");
-        assert!(e.line == Some(7) && e.why.contains("macro-f1"), "{e}");
+        assert!(e.line == Some(8) && e.why.contains("macro-f1"), "{e}");
         let e = refused("[train]\nclass_weight = 'balanced'\n");
         assert!(e.why.contains("class_weight"), "{e}");
     }

@@ -252,12 +252,12 @@ fn text_that_is_no_corpus() {
         world.refuses(&["eval", "a.safetensors", "--data", name], b"", says);
         world.refuses(&["train", "--data", name, "--out", "o.safetensors"], b"", says);
     }
-    world.write("other.csv", "text,label\nbru1,dim\nzel1,bright\n");
+    world.write("other.csv", "text,label\nbru1,faint\nzel1,bright\n");
     for command in [
         &["eval", "a.safetensors", "--data", "other.csv"][..],
         &["eval", "a.safetensors", "--data", "other.csv", "--against", "a.safetensors"],
     ] {
-        world.refuses(command, b"", &["other", "bright", "dim, lit"]);
+        world.refuses(command, b"", &["other.csv:2", "faint", "bright", "dim, lit"]);
     }
     world.refuses(&["train", "--data", "other.csv", "--out", "o"], b"", &["other", "2 documents", "--valid"]);
     let one = (0..100).fold("text,label\n".to_owned(), |all, n| format!("{all}bru{n},dim\n"));
@@ -367,7 +367,9 @@ fn arguments_out_of_bounds() {
     let world = World::new();
     world.train("a.safetensors");
     world.write("r.toml", RECIPE);
-    let train = |more: &[&'static str]| [&["train", "--data", "rows.csv", "--out", "o"][..], more].concat();
+    let train = |more: &[&'static str]| {
+        [&["train", "--data", "rows.csv", "--out", "o.safetensors"][..], more].concat()
+    };
     let run = |more: &[&'static str]| [&["run", "r.toml", "--out", "o"][..], more].concat();
     let cases: Vec<(Vec<&str>, &[&str])> = vec![
         (vec![], &["Usage"]),

@@ -153,7 +153,8 @@ fn the_second_signal_ends_at_once() {
     }
     send(&child, "-INT");
     // Two signals that wait to be delivered are one.
-    while mask_has_int(child.id(), "ShdPnd:") || mask_has_int(child.id(), "SigPnd:") {
+    let waits = || mask_has_int(child.id(), "ShdPnd:") || mask_has_int(child.id(), "SigPnd:");
+    while start.elapsed() < Duration::from_secs(60) && waits() {
         std::thread::sleep(Duration::from_millis(1));
     }
     send(&child, "-INT");

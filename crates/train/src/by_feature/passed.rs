@@ -146,7 +146,8 @@ mod tests {
                     let [by_steps, by_sleeps] = both(text, done, awake);
                     let moved = (by_steps - 0.5).abs();
                     let off = (by_steps - by_sleeps).abs();
-                    assert!(off <= 1e-6 + 1e-4 * moved, "{text} {done} {awake:?}: {by_steps} {by_sleeps}");
+                    // The steps round a number near 0.5 up to 400 times, by 3e-8 at most; half of them cancel.
+                    assert!(off <= 6e-6 + 1e-4 * moved, "{text} {done} {awake:?}: {by_steps} {by_sleeps}");
                     assert!(awake.is_empty() || moved > 1e-6, "{text} {done} {awake:?}: nothing moved");
                 }
             }
