@@ -45,7 +45,7 @@ pub(crate) fn count(analysis: Analysis<'_>, texts: &[&str]) -> Result<Vec<(Box<s
 pub(crate) fn parts(texts: &[impl AsRef<str>]) -> Vec<Range<usize>> {
     let threads = rayon::current_num_threads();
     if threads == 1 || texts.len() < 2 {
-        return vec![0..texts.len()];
+        return std::iter::once(0..texts.len()).collect();
     }
     let count = 2 * threads;
     let bytes: usize = texts.iter().map(|text| text.as_ref().len() + 1).sum();

@@ -257,7 +257,7 @@ fn text_that_is_no_corpus() {
         &["eval", "a.safetensors", "--data", "other.csv"][..],
         &["eval", "a.safetensors", "--data", "other.csv", "--against", "a.safetensors"],
     ] {
-        world.refuses(command, b"", &["other.csv:2", "faint", "bright", "dim, lit"]);
+        world.refuses(command, b"", &["other.csv:2", "faint", "bright", "\"dim\", \"lit\""]);
     }
     world.refuses(&["train", "--data", "other.csv", "--out", "o"], b"", &["other", "2 documents", "--valid"]);
     let one = (0..100).fold("text,label\n".to_owned(), |all, n| format!("{all}bru{n},dim\n"));
@@ -406,13 +406,13 @@ fn arguments_out_of_bounds() {
         (train(&["--text-column", "9"]), &["rows.csv:1", "9"]),
         (train(&["--delimiter", "\u{e9}"]), &["delimiter"]),
         (train(&["--no-header"]), &["index"]),
-        (vec!["train", "--out", "o"], &["--data"]),
+        (vec!["train", "--out", "o.safetensors"], &["--data"]),
         (vec!["predict", "a.safetensors", "x", "--threads", "0"], &["--threads", "0"]),
         (vec!["bench", "a.safetensors", "--data", "rows.csv", "--threads", "0"], &["--threads", "0"]),
         (vec!["bench", "a.safetensors", "--data", "rows.csv", "--rounds", "4"], &["4", "5"]),
         (vec!["eval", "a.safetensors"], &["--data"]),
         (vec!["eval", "a.safetensors", "--corpus", "embedded", "--text-column", "body"], &["--text-column"]),
-        (vec!["train", "--corpus", "embedded", "--out", "o", "--no-header"], &["--no-header"]),
+        (vec!["train", "--corpus", "embedded", "--out", "o.safetensors", "--no-header"], &["--no-header"]),
         (vec!["eval", "a.safetensors", "--corpus", "unheard-of"], &["unheard-of"]),
         (vec!["techniques", "quant.int5"], &["quant.int5"]),
     ];

@@ -45,12 +45,15 @@ pub(super) fn read(mut input: Input, options: &CorpusOptions, sink: &mut Sink<'_
     }
 }
 
+/// A key of an object and its value as text.
+pub(super) type Pair = (String, String);
+
 /// Hands the keys of every object to `each`, with the values that are texts, numbers or truth values; others are empty.
 /// What is no object is left to the reader.
 pub(super) fn each_object(
     mut input: Input,
     options: &CorpusOptions,
-    each: &mut dyn FnMut(&[(String, String)]),
+    each: &mut dyn FnMut(&[Pair]),
 ) -> Result<(), TextError> {
     use serde_json::{Map, Value};
     let mut one = |bytes: &[u8]| {
