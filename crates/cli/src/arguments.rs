@@ -29,7 +29,7 @@ pub(crate) enum Command {
     /// Shows what a recipe would make and its predicted sizes; trains nothing.
     Plan(Plan),
     /// Trains a network on labelled text and writes an artifact.
-    Train(Train),
+    Train(Box<Train>),
     /// Classifies texts with an artifact: those given, or the lines of standard input.
     Predict(Predict),
     /// Scores an artifact on labelled text.
@@ -234,7 +234,7 @@ pub(crate) struct Train {
     #[arg(long, default_value = "128,64", value_name = "WIDTHS")]
     pub(crate) hidden: String,
     /// Dropout rate after each hidden layer.
-    #[arg(long, default_value_t = 0.5, value_name = "RATE")]
+    #[arg(long, default_value_t = 0.5, value_name = "RATE", value_parser = finite, allow_negative_numbers = true)]
     pub(crate) dropout: f64,
     /// Largest vocabulary.
     #[arg(long, default_value_t = 1000, value_name = "N")]
@@ -254,7 +254,7 @@ pub(crate) struct Train {
     #[arg(long, default_value_t = 32, value_name = "N")]
     pub(crate) batch: usize,
     /// Adam's learning rate.
-    #[arg(long, default_value_t = 1e-3, value_name = "RATE", value_parser = finite)]
+    #[arg(long, default_value_t = 1e-3, value_name = "RATE", value_parser = finite, allow_negative_numbers = true)]
     pub(crate) learning_rate: f64,
     /// How the learning rate moves.
     #[arg(long, default_value = "constant", value_name = "SHAPE")]
@@ -521,6 +521,19 @@ fn share(text: &str) -> Result<f32, String> {
         .ok()
         .filter(|x| (0.0..=1.0).contains(x))
         .ok_or_else(|| "it must be a number from 0 to 1".into())
+}
+
+impl Labelled {
+    /// The files that are read, each with the option that names it.
+    pub(crate) fn files(&self) -> Vec<(&'static str, PathBuf)> {
+        let data = self.data.iter().map(|file| ("--data", file.clone()));
+        let fetched = self.corpus.iter().filter(|name| *name != "embedded");
+        let splits = fetched.flat_map(|name| {
+            let folder = self.data_dir.join(name);
+            ["train", "valid", "test"].map(|split| ("--corpus", folder.join(format!("{split}.jsonl"))))
+        });
+        data.chain(splits).collect()
+    }
 }
 
 /// A number that JSON can carry.

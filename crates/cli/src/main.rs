@@ -34,7 +34,7 @@ fn main() -> ExitCode {
     let done = start_log(arguments.log.as_deref()).and_then(|()| match arguments.command {
         Command::Run(run) => commands::run::run(run),
         Command::Plan(plan) => commands::plan::plan(plan),
-        Command::Train(train) => commands::train::train(train),
+        Command::Train(train) => commands::train::train(*train),
         Command::Predict(predict) => commands::predict::predict(predict),
         Command::Eval(eval) => commands::eval::eval(eval),
         Command::Bench(bench) => commands::bench::bench(bench),

@@ -282,7 +282,8 @@ mod tests {
     fn simulate(run: u64, sessions: f64, factors: &[f64]) -> Vec<Ratio> {
         let busy = Busy::new(Seed(run).derive("machine").stream(0), sessions);
         let pace = Pace::default().with_rounds(40).unwrap();
-        let mut contenders: Vec<Contender<Box<dyn FnMut(usize) -> Outcome + '_>>> = Vec::new();
+        type Call<'a> = Box<dyn FnMut(usize) -> Outcome + 'a>;
+        let mut contenders: Vec<Contender<Call<'_>>> = Vec::new();
         for (who, factor) in [1.0].iter().chain(factors).enumerate() {
             let open = |_| {
                 let (busy, micros) = (&busy, busy.session(30.0 / factor));

@@ -8,7 +8,7 @@ use common::{artifact, encoder, random, texts};
 use nlpress_artifact::{Artifact, EncoderParts, Layer, Provenance};
 use nlpress_outline::{AttentionSpec, BlockSpec, Form, MlpSpec, Outline, Ranks, SiteId, Spec};
 use nlpress_packed::{Activations, Grid, Index, Int, Matrix, Per, Scales, Scheme, Values};
-use nlpress_runtime::integer::{self, ONE};
+use nlpress_runtime::integer::ONE;
 use nlpress_runtime::{IntegerScratch, Session};
 use nlpress_text::{Encoder, EncoderConfig, Weighting};
 

@@ -87,7 +87,8 @@ impl Technique for Halve {
                 Break::Stopping => {}
                 Break::StoppingLate if n > 0 => {}
                 Break::StoppingInTime if heard.is_err() => {
-                    return Ok(cx.progress("ending", 1, 1).map(|()| model)?);
+                    cx.progress("ending", 1, 1)?;
+                    return Ok(model);
                 }
                 Break::StoppingCleanly => {
                     heard.map_err(|e| StepError::Failed(format!("cannot go on: {e}")))?

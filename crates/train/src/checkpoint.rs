@@ -7,6 +7,7 @@
 use nlpress_core::files;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 
 use crate::TrainError;
@@ -51,6 +52,23 @@ impl Progress {
         bytes.extend_from_slice(&Sha256::digest(&body));
         bytes.extend_from_slice(&body);
         files::write_atomically(path, &bytes).map_err(|e| TrainError::Write(path.into(), e))
+    }
+
+    /// Refuses to write over a file that is something else than a checkpoint.
+    ///
+    /// # Errors
+    /// [`TrainError::Checkpoint`] when there is such a file, or it cannot be read.
+    pub fn may_replace(path: &Path) -> Result<(), TrainError> {
+        let bad = |why: &str| TrainError::Checkpoint(path.into(), why.into());
+        let file = match std::fs::File::open(path) {
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+            opened => opened.map_err(|e| bad(&e.to_string()))?,
+        };
+        let mut start = Vec::new();
+        match file.take(MAGIC.len() as u64).read_to_end(&mut start) {
+            Ok(_) if start.is_empty() || start == MAGIC => Ok(()),
+            _ => Err(bad("it is there and not an nlpress checkpoint, so it is not replaced")),
+        }
     }
 
     /// Reads the file.

@@ -23,7 +23,9 @@ pub enum TrainError {
     #[error("the training engine failed: {0}")]
     Engine(String),
     /// The loss is no longer a number.
-    #[error("training diverged in epoch {epoch}: the loss is {loss}; lower learning_rate or set clip_norm")]
+    #[error(
+        "training diverged in epoch {epoch}: the loss is {loss}, or a weight is no finite number any more; lower learning_rate or set clip_norm"
+    )]
     Diverged {
         /// Epoch, from 1.
         epoch: u32,

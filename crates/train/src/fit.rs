@@ -245,16 +245,11 @@ fn start(model: &Model, fit: &Fit<'_>) -> Result<Progress, TrainError> {
     let identity = fit.checkpoint.map(|_| identity(model, fit, &flat)).unwrap_or_default();
     match fit.checkpoint.filter(|path| fit.resume && path.exists()) {
         Some(path) => resumed(path, &identity),
-        None => Ok(Progress {
-            identity,
-            epoch: 0,
-            step: 0,
-            adam: Adam::new(flat.len()),
-            flat,
-            best: None,
-            stale: 0,
-            epochs: Vec::new(),
-        }),
+        None => {
+            fit.checkpoint.map_or(Ok(()), Progress::may_replace)?;
+            let adam = Adam::new(flat.len());
+            Ok(Progress { identity, epoch: 0, step: 0, adam, flat, best: None, stale: 0, epochs: Vec::new() })
+        }
     }
 }
 

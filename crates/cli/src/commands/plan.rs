@@ -28,7 +28,7 @@ pub(crate) fn plan(arguments: Plan) -> anyhow::Result<()> {
         );
     }
     say!(
-        "\nbytes are of weights and biases; vocabulary and manifest come on top and are the same for all rows"
+        "\nbytes are of weights and biases; vocabulary and manifest come on top, and hardly shrink: `nlpress inspect` lists them"
     );
     Ok(())
 }

@@ -116,7 +116,11 @@ pub(crate) fn train(arguments: Train) -> anyhow::Result<()> {
         let majority = escaped(&labels[majority as usize]);
         say!("always saying \"{majority}\" would have an accuracy of {:.2} %", 100.0 * share);
         if let Some(label) = only {
-            let remedy = if share >= IMBALANCED { "; --class-weights balanced may help" } else { "" };
+            let remedy = if share >= IMBALANCED && arguments.class_weights.is_none() {
+                "; --class-weights balanced may help"
+            } else {
+                ""
+            };
             say!("it predicts one class only: \"{}\"{remedy}", escaped(label));
         }
     }
@@ -149,11 +153,13 @@ fn say_coverage(prepared: &Prepared) -> Seen {
 /// What is written must not be what is read, and it must be possible to write it: training takes long.
 fn check_outputs(arguments: &Train) -> anyhow::Result<()> {
     let mut outputs = files::Outputs::new().output("--out", &arguments.out);
-    let splits = [
-        ("--data", &arguments.labelled.data),
-        ("--valid", &arguments.splits.valid),
-        ("--test", &arguments.splits.test),
-    ];
+    for (name, file) in arguments.labelled.files() {
+        outputs = outputs.input(name, file);
+    }
+    if let Some(file) = &arguments.tokens.stop_words {
+        outputs = outputs.input("--stop-words", file);
+    }
+    let splits = [("--valid", &arguments.splits.valid), ("--test", &arguments.splits.test)];
     for (name, files) in splits {
         outputs = files.iter().fold(outputs, |outputs, file| outputs.input(name, file));
     }

@@ -12,7 +12,7 @@ fn train<'a>(more: &[&'a str]) -> Vec<&'a str> {
 
 /// Row `i` of made-up text in two classes: its text and its label.
 fn row(i: usize) -> (String, &'static str) {
-    let (stem, label) = if i % 2 == 0 { ("bru", "good") } else { ("zel", "bad") };
+    let (stem, label) = if i.is_multiple_of(2) { ("bru", "good") } else { ("zel", "bad") };
     (format!("{stem}{} und{} n{i}", i % 7, i % 5), label)
 }
 

@@ -391,7 +391,7 @@ fn arguments_out_of_bounds() {
         (train(&["--hidden", "99999999999999999999"]), &["--hidden", "99999999999999999999"]),
         (train(&["--hidden", "1000000,1000000"]), &["parameters"]),
         (train(&["--dropout", "1.0"]), &["dropout is 1"]),
-        (train(&["--dropout", "nan"]), &["dropout is NaN"]),
+        (train(&["--dropout", "nan"]), &["--dropout", "finite"]),
         (train(&["--vocabulary", "0"]), &["vocabulary = 0"]),
         (train(&["--epochs", "0"]), &["epochs is 0"]),
         (train(&["--batch", "0"]), &["batch is 0"]),

@@ -176,3 +176,34 @@ fn completions_and_manual_pages_are_made_of_the_command_line() {
     let train = String::from_utf8(world.read("pages/nlpress-train.1")).unwrap();
     assert!(train.contains("checkpoint"), "{train}");
 }
+
+#[test]
+fn nothing_that_training_or_scoring_reads_is_written_over() {
+    let world = World::new();
+    let rows = String::from_utf8(world.read("rows.csv")).unwrap();
+    world.write("stop.txt", "the\n");
+    world.write("notes", "not a checkpoint");
+    std::fs::create_dir_all(world.path("data/my")).unwrap();
+    let object = |line: &str| {
+        let (text, label) = line.split_once(',').unwrap();
+        format!("{{\"text\": \"{text}\", \"label\": \"{label}\"}}\n")
+    };
+    let lines: String = rows.lines().skip(1).map(object).collect();
+    let splits = ["train", "valid", "test"].map(|split| format!("data/my/{split}.jsonl"));
+    for split in &splits {
+        world.write(split, &lines);
+    }
+    let stop = ["train", "--data", "rows.csv", "--stop-words", "stop.txt"];
+    world.refuses(&[&stop[..], &["--out", "stop.txt"]].concat(), b"", &["--out", "--stop-words stop.txt"]);
+    let kept = ["--out", "o.safetensors", "--checkpoint", "stop.txt"];
+    world.refuses(&[&stop[..], &kept].concat(), b"", &["--checkpoint", "--stop-words stop.txt"]);
+    for split in &splits {
+        world.refuses(&["train", "--corpus", "my", "--out", split], b"", &["--out", split, "--corpus"]);
+        let eval = ["eval", "a.safetensors", "--corpus", "my", "--errors", split];
+        world.refuses(&eval, b"", &["--errors", split, "--corpus"]);
+        assert_eq!(world.read(split), lines.as_bytes());
+    }
+    let over = ["train", "--data", "rows.csv", "--out", "o.safetensors", "--checkpoint", "notes"];
+    world.refuses(&over, b"", &["notes", "not an nlpress checkpoint"]);
+    assert_eq!(world.read("notes"), b"not a checkpoint");
+}

@@ -32,7 +32,7 @@ pub(super) fn causes(report: &Report) -> Vec<Cause> {
     }
     let mut folded: Vec<(u64, Cause)> =
         found.values().map(|of| (of.iter().map(|p| p.1.bytes).sum(), fold(of))).collect();
-    folded.sort_by(|a, b| b.0.cmp(&a.0));
+    folded.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
     folded.into_iter().map(|(_, cause)| cause).collect()
 }
 

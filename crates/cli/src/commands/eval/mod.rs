@@ -69,8 +69,8 @@ pub(crate) fn eval(arguments: Eval) -> anyhow::Result<()> {
 fn check_outputs(arguments: &Eval) -> anyhow::Result<()> {
     let Some(errors) = &arguments.errors else { return Ok(()) };
     let mut outputs = files::Outputs::new().input("ARTIFACT", &arguments.artifact).output("--errors", errors);
-    for data in &arguments.labelled.data {
-        outputs = outputs.input("--data", data);
+    for (name, file) in arguments.labelled.files() {
+        outputs = outputs.input(name, file);
     }
     if let Some(against) = &arguments.against {
         outputs = outputs.input("--against", against);
