@@ -287,7 +287,8 @@ fn logits_are_those_of_plain_loops() {
     *factored.ranks_mut() = [(SiteId::hidden(0), 4), (SiteId::output(), 1)].into();
     let specs =
         [spec(&[20, 6], 2, 0.5), spec(&[33], 1, 0.3), spec(&[], 3, 0.0), spec(&[70, 9, 4], 5, 0.0), factored];
-    let forms: [(&str, fn(&Layer) -> Layer, f64); 5] = [
+    type Form = (&'static str, fn(&Layer) -> Layer, f64);
+    let forms: [Form; 5] = [
         ("dense", Layer::clone, 1e-5),
         ("masked", masked, 1e-5),
         ("frozen", frozen, 1e-5),

@@ -22,7 +22,7 @@ fn data(rows: usize, classes: usize, seed: u64) -> Dataset {
         row.push((2 * class + rng.below(2)) as u32);
         row.sort_unstable();
         row.dedup();
-        values.extend(row.iter().map(|_| 0.2 + 0.5 * rng.uniform() as f32));
+        values.extend(row.iter().map(|_| 0.2 + 0.5 * rng.uniform()));
         columns.extend(row);
         offsets.push(columns.len());
         labels.push(class as u32);
