@@ -79,7 +79,7 @@ pub struct CorpusOptions {
     /// The byte between fields of CSV and TSV, when it is not the usual one.
     pub delimiter: Option<char>,
     /// How one corpus is split. Of files for the splits it divides those for training, when `valid` or `test` is
-    /// asked for and has no file ([`Corpus::with_all_splits`](super::Corpus::with_all_splits)).
+    /// asked for and has no file.
     pub split: SplitRule,
     /// Rows that may be left out because they cannot be used (no text, no label, a wrong number of fields, …); one
     /// more is an error that counts them all.
