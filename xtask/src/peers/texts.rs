@@ -70,7 +70,8 @@ struct Line {
 #[derive(Debug, Serialize)]
 struct Entry {
     corpus: String,
-    library: String,
+    #[serde(rename = "library")]
+    peer: String,
     form: String,
     accuracy: Vec<f64>,
     bytes: u64,
@@ -228,7 +229,7 @@ impl Found {
     }
 
     fn add(&mut self, corpus: &str, library: &str, row: Row) {
-        let same = |e: &&mut Entry| (&*e.corpus, &*e.library, &e.form) == (corpus, library, &row.form);
+        let same = |e: &&mut Entry| (&*e.corpus, &*e.peer, &e.form) == (corpus, library, &row.form);
         let place = match self.entries.iter_mut().find(same) {
             Some(entry) => entry,
             None => {
@@ -236,7 +237,7 @@ impl Found {
                 let (form, bytes) = (row.form.clone(), row.bytes);
                 self.entries.push(Entry {
                     corpus,
-                    library,
+                    peer: library,
                     form,
                     bytes,
                     accuracy: vec![],
@@ -265,7 +266,7 @@ impl Found {
         let entries = self.entries.iter().map(|entry| {
             let [train, predict] = self.ratios(entry).map_or([None, None], |both| both.map(Some));
             serde_json::json!({
-                "corpus": entry.corpus, "library": entry.library, "form": entry.form,
+                "corpus": entry.corpus, "library": entry.peer, "form": entry.form,
                 "accuracy": Quartiles::of(entry.accuracy.clone()), "bytes": entry.bytes,
                 "train_s": Quartiles::of(entry.train_s.clone()),
                 "predict_s": Quartiles::of(entry.predict_s.clone()),
@@ -308,7 +309,7 @@ impl Found {
         let median = |of: &[f64]| Quartiles::of(of.to_vec()).map_or(f64::NAN, |q| q.median);
         for entry in &self.entries {
             let ratios = self.ratios(entry);
-            let mut row = vec![entry.corpus.clone(), entry.library.clone(), entry.form.clone()];
+            let mut row = vec![entry.corpus.clone(), entry.peer.clone(), entry.form.clone()];
             row.push(format!("{:.2} %", 100.0 * median(&entry.accuracy)));
             row.push(entry.bytes.to_string());
             row.push(format!("{:.2}", median(&entry.train_s)));
