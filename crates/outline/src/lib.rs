@@ -9,12 +9,14 @@
 //! together ([`Group`]): taking units away from one site means taking them from every site of the group.
 
 mod attention;
+pub mod graph;
 mod group;
 mod mlp;
 mod site;
 mod spec;
 
 pub use attention::{AttentionSpec, BlockSpec};
+pub use graph::Graph;
 pub use group::{Group, Units};
 pub use mlp::MlpSpec;
 pub use site::{Form, Outline, Shape, Site, SiteId};

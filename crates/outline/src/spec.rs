@@ -26,7 +26,7 @@ const MOST_LAYERS: usize = 64;
 /// Longest list that is read from a file: far more than any network has of anything, so that the checks of
 /// [`Spec::check`] say what is wrong, and little enough to be held.
 pub(crate) const MOST_LISTED: usize = 1 << 12;
-const MOST_PARAMETERS: usize = 1 << 28;
+pub(crate) const MOST_PARAMETERS: usize = 1 << 28;
 
 /// A specification that no network can have.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]

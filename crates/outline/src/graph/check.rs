@@ -1,0 +1,121 @@
+//! What a graph must be before anything is built from it.
+
+use nlpress_core::shown::shown;
+use std::collections::BTreeSet;
+
+use super::{Graph, Op, Per, Source, Value};
+use crate::BadSpec;
+use crate::spec::{MOST_PARAMETERS, WIDEST};
+
+/// Most tokens of an example.
+const MOST_TOKENS: usize = 1 << 12;
+/// Most nodes: more than 64 blocks of any network have.
+const MOST_NODES: usize = 2048;
+
+impl Graph {
+    /// Checks that every node reads what it can, that every value but the last is read, and every size, so that whatever
+    /// is built from this graph runs and fits in memory.
+    ///
+    /// # Errors
+    /// [`BadSpec`] naming the node or the site, its value and the bound.
+    pub fn check(&self) -> Result<(), BadSpec> {
+        if self.nodes.is_empty() || self.nodes.len() > MOST_NODES {
+            return Err(BadSpec::new("nodes", self.nodes.len(), "between 1 and 2048"));
+        }
+        width("inputs", self.inputs())?;
+        if let Source::Bag { tokens, .. } = self.source
+            && !(1..=MOST_TOKENS).contains(&tokens)
+        {
+            return Err(BadSpec::new("tokens", tokens, "between 1 and 4096"));
+        }
+        self.check_edges()?;
+        let values = self.values();
+        let mut seen = BTreeSet::new();
+        for n in 0..self.nodes.len() {
+            self.check_node(n, &values)?;
+            if let Some(site) = self.nodes[n].op.site()
+                && !seen.insert(site)
+            {
+                return Err(BadSpec::new(shown(site.as_str()).to_string(), "used twice", "used by one node"));
+            }
+        }
+        if values.last().is_some_and(|value| value.per == Per::Token) {
+            return Err(BadSpec::new("the last node", "one value for each token", "one for each example"));
+        }
+        let parameters = self.sites().iter().map(|(_, s)| s.parameters()).fold(0, usize::saturating_add);
+        if parameters > MOST_PARAMETERS {
+            return Err(BadSpec::new("parameters", "the product of the widths", "at most 2^28"));
+        }
+        Ok(())
+    }
+
+    /// Checks that nodes read earlier ones, as many as they need, and that all but the last are read.
+    fn check_edges(&self) -> Result<(), BadSpec> {
+        for (n, node) in self.nodes.iter().enumerate() {
+            let reads = node.op.reads();
+            if node.from.len() != reads {
+                return Err(BadSpec::new(
+                    format!("nodes.{n}.from"),
+                    node.from.len(),
+                    &format!("{reads} nodes long"),
+                ));
+            }
+            if let Some(from) = node.from.iter().find(|from| **from >= n) {
+                return Err(BadSpec::new(format!("nodes.{n}.from"), from, "an earlier node"));
+            }
+        }
+        let readers = self.readers();
+        match readers.iter().take(self.nodes.len() - 1).position(Vec::is_empty) {
+            Some(n) => Err(BadSpec::new(format!("nodes.{n}"), "read by none", "read by a later node")),
+            None => Ok(()),
+        }
+    }
+
+    /// Checks one node whose edges are sound.
+    fn check_node(&self, n: usize, values: &[Value]) -> Result<(), BadSpec> {
+        let node = &self.nodes[n];
+        let bad = |what: &str, value: String, bound: &str| {
+            Err(BadSpec::new(format!("nodes.{n}{what}"), value, bound))
+        };
+        let read = |i: usize| values[node.from[i]];
+        if let Some(site) = node.op.site() {
+            width(&shown(site.as_str()).to_string(), values[n].width)?;
+        }
+        match (&node.op, self.source) {
+            (Op::Features { .. }, Source::Bag { .. }) => bad("", "features".into(), "an operation on tokens"),
+            (Op::Embed { .. }, Source::Features { .. }) => {
+                bad("", "embed".into(), "an operation on feature rows")
+            }
+            (Op::Dropout { rate }, _) if !(0.0..1.0).contains(rate) => {
+                bad(".dropout", rate.to_string(), "at least 0 and less than 1")
+            }
+            (Op::Add, _) if read(0) != read(1) => {
+                bad("", format!("a sum of widths {} and {}", read(0).width, read(1).width), "of one shape")
+            }
+            (Op::Pool(_), _) if read(0).per != Per::Token => {
+                bad("", "a pool of rows".into(), "one of tokens")
+            }
+            (Op::Attend { heads, head_width }, _) => {
+                let expected = heads.saturating_mul(*head_width);
+                width(&format!("nodes.{n}.heads"), *heads)?;
+                width(&format!("nodes.{n}.head_width"), *head_width)?;
+                match (0..3).map(read).find(|v| v.width != expected || v.per != Per::Token) {
+                    Some(v) => bad(
+                        "",
+                        format!("attention over width {}", v.width),
+                        &format!("tokens of width {expected}"),
+                    ),
+                    None => Ok(()),
+                }
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn width(what: &str, width: usize) -> Result<(), BadSpec> {
+    if (1..=WIDEST).contains(&width) {
+        return Ok(());
+    }
+    Err(BadSpec::new(what, width, "between 1 and 1048576"))
+}
