@@ -6,7 +6,7 @@
 //! that the network would round are not. Of two classes with one logit, the first class has its negative.
 
 use crate::{RuntimeError, Scratch, Session};
-use nlpress_outline::Spec;
+use nlpress_outline::graph::Op;
 
 /// What one word of a text added to a logit.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -31,7 +31,11 @@ impl Session {
     /// # Errors
     /// [`RuntimeError::NotExplained`] for a network of attention.
     pub fn explainer(&self) -> Result<Explainer<'_>, RuntimeError> {
-        if !matches!(self.outline().spec, Spec::Mlp(_)) {
+        let nodes = &self.network().graph.nodes;
+        let is_chain = |op: &Op| {
+            matches!(op, Op::Features { .. } | Op::Linear { .. } | Op::Activate(_) | Op::Dropout { .. })
+        };
+        if !nodes.iter().all(|node| is_chain(&node.op)) {
             return Err(RuntimeError::NotExplained);
         }
         let weights = self.network().layers.iter().map(|l| l.matrix.unpack()).collect();
@@ -96,7 +100,7 @@ impl<'s> Explainer<'s> {
                 let weights = &self.weights[n][input * sums.len()..][..sums.len()];
                 sums.iter_mut().zip(weights).for_each(|(sum, w)| *sum += value * w);
             }
-            let linear = network.is_second_factor(n + 1);
+            let linear = network.graph.first_factor(&network.layers[n + 1].id).is_some();
             open.push(sums.iter().map(|x| linear || *x > 0.0).collect());
             inputs = sums.into_iter().enumerate().filter(|(unit, _)| open[n][*unit]).collect();
         }

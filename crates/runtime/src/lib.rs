@@ -10,12 +10,12 @@
 //!
 //! This crate refuses to train, to change weights, and to know which technique made them.
 
-mod attention;
 mod decision;
 mod error;
 mod explain;
 pub mod integer;
 mod network;
+mod program;
 mod scores;
 mod session;
 

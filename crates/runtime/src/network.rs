@@ -1,44 +1,58 @@
-//! The forward pass: the sites of an artifact in their order, on one row.
+//! The network of an artifact, served in floats.
 
-use crate::attention;
 use nlpress_artifact::Layer;
-use nlpress_outline::Spec;
-use nlpress_packed::{Aligned, Batch, Scratch as Products};
-use nlpress_text::Rows;
+use nlpress_outline::graph::{Graph, NORM_EPSILON, Source};
+use nlpress_packed::{Aligned, Batch, Input, Scratch as Products};
+use nlpress_text::{Row, Rows};
 use std::ops::Range;
 
-/// A network that answers. The layers are those of an artifact, so their shapes fit the specification.
+use crate::program::{Counts, Kernels, Program};
+
+/// A network that answers. The layers are those of an artifact, so their shapes fit the graph.
 #[derive(Debug)]
 pub(crate) struct Network {
-    pub(crate) spec: Spec,
+    pub(crate) graph: Graph,
     pub(crate) layers: Vec<Layer>,
-    /// Whether a site is the second factor of another, with nothing between them.
-    follows_factor: Vec<bool>,
+    pub(crate) program: Program,
 }
 
-/// Memory for what lies between layers; it grows and never shrinks.
+/// Memory for what lies between steps; it grows and never shrinks.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Activations {
-    before: Aligned<f32>,
-    after: Aligned<f32>,
-    pub(crate) products: Products,
-    pub(crate) attention: attention::Room,
+    buffers: Vec<Aligned<f32>>,
+    room: Room,
+    tokens: Vec<u32>,
+    weights: Vec<f32>,
+}
+
+/// What operations need besides their values.
+#[derive(Clone, Debug, Default)]
+struct Room {
+    products: Products,
+    /// How much a token attends to each.
+    shares: Vec<f32>,
 }
 
 impl Network {
     /// The network of an artifact.
-    pub(crate) fn new(spec: Spec, layers: Vec<Layer>) -> Self {
-        let follows_factor = layers.iter().map(|l| spec.ranks().contains_key(&l.id)).collect();
-        Self { spec, layers, follows_factor }
+    pub(crate) fn new(graph: Graph, layers: Vec<Layer>) -> Self {
+        let program = Program::of(&graph);
+        Self { graph, layers, program }
     }
 
-    /// The logits of one row; `out` has as many entries as the last layer has outputs.
+    /// The logits of one row; `out` has as many entries as the network has outputs.
     pub(crate) fn logits(&self, columns: &[u32], values: &[f32], out: &mut [f32], scratch: &mut Activations) {
-        if let Spec::Attention(spec) = &self.spec {
-            return attention::logits(self, spec, columns, values, out, scratch);
-        }
-        let offsets = &[0, columns.len()];
-        self.forward(Batch::Sparse { offsets, columns, values }, 1, out, scratch);
+        let Activations { buffers, room, tokens, weights } = scratch;
+        let (columns, values) = match self.graph.source {
+            Source::Features { .. } => (columns, values),
+            Source::Bag { tokens: most, .. } => {
+                Row { columns, values }.strongest(most, tokens, weights);
+                (&tokens[..], &weights[..])
+            }
+        };
+        let features = Batch::Sparse { offsets: &[0, columns.len()], columns, values };
+        let mut floats = Floats { layers: &self.layers, features, tokens: columns, weights: values, room };
+        self.program.run(&mut floats, Counts { rows: 1, tokens: columns.len() }, out, buffers);
     }
 
     /// The logits of consecutive rows, `[rows, outputs]`: what [`logits`](Network::logits) makes of each.
@@ -49,46 +63,104 @@ impl Network {
         out: &mut [f32],
         scratch: &mut Activations,
     ) {
-        if let Spec::Attention(_) = self.spec {
-            for (row, out) in range.zip(out.chunks_exact_mut(self.spec.outputs())) {
+        if let Source::Bag { .. } = self.graph.source {
+            let outputs = (out.len() / range.len().max(1)).max(1);
+            for (row, out) in range.zip(out.chunks_exact_mut(outputs)) {
                 let row = rows.row(row);
                 self.logits(row.columns, row.values, out, scratch);
             }
             return;
         }
         let offsets = &rows.offsets()[range.start..=range.end];
-        let batch = Batch::Sparse { offsets, columns: rows.columns(), values: rows.values() };
-        self.forward(batch, range.len(), out, scratch);
-    }
-
-    /// The logits of so many rows, by a chain of sites.
-    fn forward(&self, first: Batch<'_>, rows: usize, out: &mut [f32], scratch: &mut Activations) {
-        let Activations { before, after, products, .. } = scratch;
-        let mut width = 0;
-        for (n, layer) in self.layers.iter().enumerate() {
-            let batch = if n == 0 { first } else { Batch::Dense(&before[..rows * width]) };
-            if n + 1 == self.layers.len() {
-                layer.matrix.multiply_rows(batch, &layer.bias, out, products);
-                return;
-            }
-            width = layer.bias.len();
-            let out = after.room(rows * width);
-            layer.matrix.multiply_rows(batch, &layer.bias, out, products);
-            if !self.follows_factor[n + 1] {
-                relu(out);
-            }
-            std::mem::swap(before, after);
-        }
-    }
-
-    /// Whether a site is the second factor of the one before it; false beyond the last.
-    pub(crate) fn is_second_factor(&self, site: usize) -> bool {
-        self.follows_factor.get(site).copied().unwrap_or(false)
+        let features = Batch::Sparse { offsets, columns: rows.columns(), values: rows.values() };
+        let Activations { buffers, room, .. } = scratch;
+        let mut floats = Floats { layers: &self.layers, features, tokens: &[], weights: &[], room };
+        self.program.run(&mut floats, Counts { rows: range.len(), tokens: 0 }, out, buffers);
     }
 }
 
-pub(crate) fn relu(values: &mut [f32]) {
-    for x in values {
-        *x = x.max(0.0);
+/// The operations in floats, on what goes in.
+struct Floats<'a> {
+    layers: &'a [Layer],
+    features: Batch<'a>,
+    tokens: &'a [u32],
+    weights: &'a [f32],
+    room: &'a mut Room,
+}
+
+impl Kernels for Floats<'_> {
+    type Number = f32;
+
+    #[inline]
+    fn features(&mut self, site: usize, out: &mut [f32]) {
+        let layer = &self.layers[site];
+        layer.matrix.multiply_rows(self.features, &layer.bias, out, &mut self.room.products);
+    }
+
+    fn embed(&mut self, site: usize, out: &mut [f32]) {
+        let layer = &self.layers[site];
+        for (out, token) in out.chunks_exact_mut(layer.bias.len()).zip(self.tokens) {
+            let input = Input::Sparse { columns: std::slice::from_ref(token), values: &[1.0] };
+            layer.matrix.multiply(input, &layer.bias, out, &mut self.room.products);
+        }
+    }
+
+    #[inline]
+    fn linear(&mut self, site: usize, input: &[f32], out: &mut [f32]) {
+        let layer = &self.layers[site];
+        layer.matrix.multiply_rows(Batch::Dense(input), &layer.bias, out, &mut self.room.products);
+    }
+
+    fn norm(&mut self, width: usize, rows: &mut [f32]) {
+        for row in rows.chunks_exact_mut(width) {
+            let mean = row.iter().sum::<f32>() / width as f32;
+            let variance = row.iter().map(|x| (x - mean) * (x - mean)).sum::<f32>() / width as f32;
+            let scale = 1.0 / (variance + NORM_EPSILON).sqrt();
+            row.iter_mut().for_each(|x| *x = (*x - mean) * scale);
+        }
+    }
+
+    #[inline]
+    fn relu(&mut self, values: &mut [f32]) {
+        for x in values {
+            *x = x.max(0.0);
+        }
+    }
+
+    fn attend(&mut self, (heads, width): (usize, usize), [query, key, value]: [&[f32]; 3], out: &mut [f32]) {
+        let shares = &mut self.room.shares;
+        let stride = heads * width;
+        let scale = 1.0 / (width as f32).sqrt();
+        out.fill(0.0);
+        for head in 0..heads {
+            let part = head * width..(head + 1) * width;
+            for (query, out) in query.chunks_exact(stride).zip(out.chunks_exact_mut(stride)) {
+                let query = &query[part.clone()];
+                shares.clear();
+                shares.extend(key.chunks_exact(stride).map(|key| {
+                    let dot: f32 = query.iter().zip(&key[part.clone()]).map(|(q, k)| q * k).sum();
+                    dot * scale
+                }));
+                let largest = shares.iter().fold(f32::NEG_INFINITY, |m, x| m.max(*x));
+                shares.iter_mut().for_each(|x| *x = (*x - largest).exp());
+                let sum: f32 = shares.iter().sum();
+                let out = &mut out[part.clone()];
+                for (share, value) in shares.iter().zip(value.chunks_exact(stride)) {
+                    let share = share / sum;
+                    out.iter_mut().zip(&value[part.clone()]).for_each(|(m, v)| *m += share * v);
+                }
+            }
+        }
+    }
+
+    fn add(&mut self, sums: &mut [f32], more: &[f32]) {
+        sums.iter_mut().zip(more).for_each(|(sum, x)| *sum += x);
+    }
+
+    fn pool(&mut self, tokens: &[f32], out: &mut [f32]) {
+        out.fill(0.0);
+        for (token, weight) in tokens.chunks_exact(out.len()).zip(self.weights) {
+            out.iter_mut().zip(token).for_each(|(sum, x)| *sum += weight * x);
+        }
     }
 }

@@ -4,7 +4,7 @@ use crate::decision::Decision;
 use crate::network::{Activations, Network};
 use crate::{RuntimeError, scores};
 use nlpress_artifact::{Artifact, Layer, OpenOptions, Provenance};
-use nlpress_outline::{Outline, SiteId};
+use nlpress_outline::{Graph, Outline, SiteId};
 use nlpress_packed::Index;
 use nlpress_text::{Encoder, Rows, Seen};
 use rayon::prelude::*;
@@ -104,7 +104,7 @@ impl Session {
             return Err(RuntimeError::Width { encoder: encoder.width(), network: inputs });
         }
         Ok(Self {
-            network: Network::new(artifact.outline.spec.clone(), artifact.layers),
+            network: Network::new(Graph::of(&artifact.outline.spec), artifact.layers),
             outline: artifact.outline,
             labels: artifact.labels,
             threshold: artifact.threshold,

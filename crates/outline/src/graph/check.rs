@@ -3,7 +3,7 @@
 use nlpress_core::shown::shown;
 use std::collections::BTreeSet;
 
-use super::{Graph, Op, Per, Source, Value};
+use super::{Graph, Node, Op, Per, Source, Value};
 use crate::BadSpec;
 use crate::spec::{MOST_PARAMETERS, WIDEST};
 
@@ -38,6 +38,9 @@ impl Graph {
             {
                 return Err(BadSpec::new(shown(site.as_str()).to_string(), "used twice", "used by one node"));
             }
+        }
+        if let Some(Node { op: Op::Dropout { .. }, .. }) = self.nodes.last() {
+            return Err(BadSpec::new("the last node", "dropout", "an operation that makes numbers"));
         }
         if values.last().is_some_and(|value| value.per == Per::Token) {
             return Err(BadSpec::new("the last node", "one value for each token", "one for each example"));

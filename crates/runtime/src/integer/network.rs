@@ -1,163 +1,129 @@
-//! The forward passes of both networks in integers.
+//! The operations of a network in integers. All numbers have 16 fraction bits.
 
 use super::fixed::{FRACTION, Factor, divide, multiply};
 use super::functions::{layer_norm, relu, softmax};
 use super::site::{Room, Site};
+use crate::program::{Counts, Kernels, Program};
+use nlpress_packed::Aligned;
 
 /// A network whose sites are integers.
 #[derive(Debug)]
 pub(super) struct Network<'a> {
+    pub(super) program: &'a Program,
     pub(super) sites: Vec<Site<'a>>,
-    /// Whether a site is the second factor of the one before it.
-    pub(super) follows_factor: Vec<bool>,
-    pub(super) kind: Kind,
-}
-
-#[derive(Debug)]
-pub(super) enum Kind {
-    Perceptron,
-    Attention(Attention),
-}
-
-/// What an attention network does between its sites.
-#[derive(Debug)]
-pub(super) struct Attention {
-    pub(super) width: usize,
-    pub(super) head_width: usize,
-    /// Heads of each block.
-    pub(super) heads: Vec<usize>,
-    /// Words that are looked at.
-    pub(super) tokens: usize,
-    /// What a product of a query and a key, with 32 fraction bits, is multiplied by.
-    pub(super) score: Factor,
-    /// What is added to a variance, with 16 fraction bits.
+    /// Tokens that are looked at, where the network reads tokens.
+    pub(super) tokens: Option<usize>,
+    /// For each width of a head what a product of a query and a key, with 32 fraction bits, is multiplied by.
+    pub(super) scores: Vec<(usize, Factor)>,
+    /// What is added to a variance.
     pub(super) epsilon: i64,
 }
 
-/// Memory for what lies between sites, to be used again. All numbers have 16 fraction bits.
+/// Memory for what lies between steps, to be used again.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Between {
+    buffers: Vec<Aligned<i64>>,
     room: Room,
-    before: Vec<i64>,
-    after: Vec<i64>,
-    words: Vec<i64>,
-    query: Vec<i64>,
-    key: Vec<i64>,
-    value: Vec<i64>,
-    mixed: Vec<i64>,
     shares: Vec<i64>,
     columns: Vec<u32>,
     values: Vec<i64>,
 }
 
 impl Network<'_> {
-    /// The logits of a row of feature values, all with 16 fraction bits.
+    /// The logits of a row of feature values.
     pub(super) fn logits(&self, columns: &[u32], values: &[i64], out: &mut [i64], between: &mut Between) {
-        match &self.kind {
-            Kind::Perceptron => self.perceptron(columns, values, out, between),
-            Kind::Attention(attention) => self.attention(attention, (columns, values), out, between),
-        }
-    }
-
-    fn perceptron(&self, columns: &[u32], values: &[i64], out: &mut [i64], between: &mut Between) {
-        let Between { room, before, after, .. } = between;
-        let last = self.sites.len() - 1;
-        for (n, site) in self.sites.iter().enumerate() {
-            after.resize(site.outputs(), 0);
-            match n {
-                0 => site.sparse(columns, values, after, room),
-                _ => site.dense(before, after, room),
+        let Between { buffers, room, shares, columns: tokens, values: weights } = between;
+        let (columns, values) = match self.tokens {
+            None => (columns, values),
+            Some(most) => {
+                strongest((columns, values), most, tokens, weights);
+                (&tokens[..], &weights[..])
             }
-            if n < last && !self.follows_factor[n + 1] {
-                after.iter_mut().for_each(|x| *x = relu(*x));
-            }
-            std::mem::swap(before, after);
-        }
-        out.copy_from_slice(before);
-    }
-
-    fn attention(
-        &self,
-        attention: &Attention,
-        (columns, values): (&[u32], &[i64]),
-        out: &mut [i64],
-        between: &mut Between,
-    ) {
-        let Between { room, before, after, words, query, key, value, mixed, shares, .. } = between;
-        strongest((columns, values), attention.tokens, &mut between.columns, &mut between.values);
-        let mut sites = Sites { network: self, next: 1, room, factor: before };
-        let table = &self.sites[0];
-        let start = if sites.is_second_factor() { &mut *after } else { &mut *words };
-        start.clear();
-        start.resize(between.columns.len() * table.outputs(), 0);
-        for (row, column) in start.chunks_exact_mut(table.outputs()).zip(&between.columns) {
-            table.row(*column, row, sites.room);
-        }
-        if sites.is_second_factor() {
-            sites.multiply(after, words);
-        }
-        for &heads in &attention.heads {
-            norm(attention, words, after);
-            for into in [&mut *query, &mut *key, &mut *value] {
-                sites.each(after, into);
-            }
-            attend((query, key, value), (heads, attention), mixed, shares);
-            sites.each(mixed, after);
-            add(words, after);
-            norm(attention, words, after);
-            sites.each(after, mixed);
-            mixed.iter_mut().for_each(|x| *x = relu(*x));
-            sites.each(mixed, after);
-            add(words, after);
-        }
-        mixed.clear();
-        mixed.resize(attention.width, 0);
-        for (word, value) in words.chunks_exact(attention.width).zip(&between.values) {
-            mixed.iter_mut().zip(word).for_each(|(sum, x)| *sum += multiply(*value, *x));
-        }
-        sites.each(mixed, after);
-        out.copy_from_slice(after);
+        };
+        let mut integers = Integers { network: self, columns, values, room, shares };
+        self.program.run(&mut integers, Counts { rows: 1, tokens: columns.len() }, out, buffers);
     }
 }
 
-/// The sites that are still to come.
-struct Sites<'a, 'b> {
-    network: &'a Network<'b>,
-    next: usize,
+/// The operations in integers, on one row or its tokens.
+struct Integers<'a, 'n> {
+    network: &'a Network<'n>,
+    columns: &'a [u32],
+    values: &'a [i64],
     room: &'a mut Room,
-    /// First factors' outputs.
-    factor: &'a mut Vec<i64>,
+    shares: &'a mut Vec<i64>,
 }
 
-impl Sites<'_, '_> {
-    fn is_second_factor(&self) -> bool {
-        self.network.follows_factor.get(self.next).copied().unwrap_or(false)
+impl Kernels for Integers<'_, '_> {
+    type Number = i64;
+
+    fn features(&mut self, site: usize, out: &mut [i64]) {
+        self.network.sites[site].sparse(self.columns, self.values, out, self.room);
     }
 
-    /// The next site, both factors of it where it is factored, for each row of `inputs`.
-    fn each(&mut self, inputs: &[i64], out: &mut Vec<i64>) {
-        self.multiply(inputs, out);
-        if self.is_second_factor() {
-            let mut factor = std::mem::take(self.factor);
-            std::mem::swap(&mut factor, out);
-            self.multiply(&factor, out);
-            *self.factor = factor;
+    fn embed(&mut self, site: usize, out: &mut [i64]) {
+        let table = &self.network.sites[site];
+        for (out, token) in out.chunks_exact_mut(table.outputs()).zip(self.columns) {
+            table.row(*token, out, self.room);
         }
     }
 
-    fn multiply(&mut self, inputs: &[i64], out: &mut Vec<i64>) {
-        let site = &self.network.sites[self.next];
-        self.next += 1;
-        let width = site.matrix.inputs();
-        out.clear();
-        out.resize(inputs.len() / width * site.outputs(), 0);
-        for (row, out) in inputs.chunks_exact(width).zip(out.chunks_exact_mut(site.outputs())) {
+    fn linear(&mut self, site: usize, input: &[i64], out: &mut [i64]) {
+        let site = &self.network.sites[site];
+        let rows = input.chunks_exact(site.matrix.inputs());
+        for (row, out) in rows.zip(out.chunks_exact_mut(site.outputs())) {
             site.dense(row, out, self.room);
         }
     }
+
+    fn norm(&mut self, width: usize, rows: &mut [i64]) {
+        rows.chunks_exact_mut(width).for_each(|row| layer_norm(row, self.network.epsilon));
+    }
+
+    fn relu(&mut self, values: &mut [i64]) {
+        values.iter_mut().for_each(|x| *x = relu(*x));
+    }
+
+    fn attend(&mut self, (heads, width): (usize, usize), [query, key, value]: [&[i64]; 3], out: &mut [i64]) {
+        let (shares, stride) = (&mut *self.shares, heads * width);
+        let score = self.network.scores.iter().find(|(of, _)| *of == width).map(|(_, score)| *score);
+        let score = score.expect("every width of a head has a factor since the network was prepared");
+        out.fill(0);
+        for head in 0..heads {
+            let part = head * width..(head + 1) * width;
+            for (query, out) in query.chunks_exact(stride).zip(out.chunks_exact_mut(stride)) {
+                let query = &query[part.clone()];
+                shares.clear();
+                shares.extend(key.chunks_exact(stride).map(|key| {
+                    let terms =
+                        query.iter().zip(&key[part.clone()]).map(|(q, k)| i128::from(*q) * i128::from(*k));
+                    // Beyond 20 whole bits a softmax sees no difference.
+                    let dot = (terms.sum::<i128>() >> FRACTION).clamp(-(1 << 36), 1 << 36);
+                    score.times(dot as i64)
+                }));
+                softmax(shares);
+                let out = &mut out[part.clone()];
+                for (share, value) in shares.iter().zip(value.chunks_exact(stride)) {
+                    out.iter_mut().zip(&value[part.clone()]).for_each(|(m, v)| *m += share * v);
+                }
+                out.iter_mut().for_each(|m| *m = divide(*m, 1 << FRACTION));
+            }
+        }
+    }
+
+    fn add(&mut self, sums: &mut [i64], more: &[i64]) {
+        sums.iter_mut().zip(more).for_each(|(sum, x)| *sum += x);
+    }
+
+    fn pool(&mut self, tokens: &[i64], out: &mut [i64]) {
+        out.fill(0);
+        for (token, weight) in tokens.chunks_exact(out.len()).zip(self.values) {
+            out.iter_mut().zip(token).for_each(|(sum, x)| *sum += multiply(*weight, *x));
+        }
+    }
 }
 
-/// The words of the largest value, at most `most` and the first among equals, in the order of their columns.
+/// The tokens of the largest value, at most `most` and the first among equals, in the order of their columns.
 fn strongest(
     (columns, values): (&[u32], &[i64]),
     most: usize,
@@ -174,48 +140,4 @@ fn strongest(
     kept_values.clear();
     kept.extend(ranked.iter().map(|i| columns[*i]));
     kept_values.extend(ranked.iter().map(|i| values[*i]));
-}
-
-/// Scaled dot-product attention of every head.
-fn attend(
-    (query, key, value): (&[i64], &[i64], &[i64]),
-    (heads, attention): (usize, &Attention),
-    mixed: &mut Vec<i64>,
-    shares: &mut Vec<i64>,
-) {
-    let width = attention.head_width;
-    let stride = heads * width;
-    mixed.clear();
-    mixed.resize(query.len(), 0);
-    for head in 0..heads {
-        let part = head * width..(head + 1) * width;
-        for (query, mixed) in query.chunks_exact(stride).zip(mixed.chunks_exact_mut(stride)) {
-            let query = &query[part.clone()];
-            shares.clear();
-            shares.extend(key.chunks_exact(stride).map(|key| {
-                let terms =
-                    query.iter().zip(&key[part.clone()]).map(|(q, k)| i128::from(*q) * i128::from(*k));
-                // Beyond 20 whole bits a softmax sees no difference.
-                let dot = (terms.sum::<i128>() >> FRACTION).clamp(-(1 << 36), 1 << 36);
-                attention.score.times(dot as i64)
-            }));
-            softmax(shares);
-            let mixed = &mut mixed[part.clone()];
-            for (share, value) in shares.iter().zip(value.chunks_exact(stride)) {
-                mixed.iter_mut().zip(&value[part.clone()]).for_each(|(m, v)| *m += share * v);
-            }
-            mixed.iter_mut().for_each(|m| *m = divide(*m, 1 << FRACTION));
-        }
-    }
-}
-
-/// Every word to mean 0 and variance 1.
-fn norm(attention: &Attention, words: &[i64], out: &mut Vec<i64>) {
-    out.clear();
-    out.extend_from_slice(words);
-    out.chunks_exact_mut(attention.width).for_each(|word| layer_norm(word, attention.epsilon));
-}
-
-fn add(sums: &mut [i64], more: &[i64]) {
-    sums.iter_mut().zip(more).for_each(|(sum, x)| *sum += x);
 }

@@ -4,12 +4,13 @@
 use super::NotIntegers;
 use super::features::{Features, Terms};
 use super::fixed::{Factor, MANTISSA_BITS, MOST_BITS, MOST_SHIFT, ONE};
-use super::network::{Attention, Kind, Network};
+use super::network::Network;
 use super::site::Site;
 use crate::Session;
 use crate::network::Network as Floats;
 use nlpress_artifact::Layer;
-use nlpress_outline::{AttentionSpec, Spec};
+use nlpress_outline::SiteId;
+use nlpress_outline::graph::{NORM_EPSILON, Op, Source};
 use nlpress_packed::Scales;
 use nlpress_text::{Encoder, Weighting};
 
@@ -49,22 +50,24 @@ pub(super) fn network(floats: &Floats) -> Result<Network<'_>, NotIntegers> {
     for layer in &floats.layers {
         sites.push(site(layer).map_err(|why| NotIntegers { site: layer.id.clone(), why })?);
     }
-    let kind = match &floats.spec {
-        Spec::Attention(spec) => Kind::Attention(Attention {
-            width: spec.width,
-            head_width: spec.head_width,
-            heads: spec.layers.iter().map(|block| block.heads).collect(),
-            tokens: spec.tokens,
-            score: factor(1.0 / (spec.head_width as f64).sqrt()).ok_or_else(|| NotIntegers {
-                site: AttentionSpec::embedding(),
-                why: "its heads are too wide".into(),
-            })?,
-            epsilon: fixed(AttentionSpec::NORM_EPSILON.into()).max(1),
-        }),
-        _ => Kind::Perceptron,
+    let mut scores: Vec<(usize, Factor)> = Vec::new();
+    for (n, node) in floats.graph.nodes.iter().enumerate() {
+        let Op::Attend { head_width, .. } = node.op else { continue };
+        if scores.iter().all(|(of, _)| *of != head_width) {
+            let score = factor(1.0 / (head_width as f64).sqrt());
+            let reader = floats.graph.nodes[n..].iter().find_map(|node| node.op.site());
+            let site = || reader.cloned().unwrap_or_else(SiteId::output);
+            let score =
+                score.ok_or_else(|| NotIntegers { site: site(), why: "its heads are too wide".into() })?;
+            scores.push((head_width, score));
+        }
+    }
+    let tokens = match floats.graph.source {
+        Source::Bag { tokens, .. } => Some(tokens),
+        Source::Features { .. } => None,
     };
-    let follows_factor = (0..sites.len()).map(|n| floats.is_second_factor(n)).collect();
-    Ok(Network { sites, follows_factor, kind })
+    let epsilon = fixed(NORM_EPSILON.into()).max(1);
+    Ok(Network { program: &floats.program, sites, tokens, scores, epsilon })
 }
 
 fn site(layer: &Layer) -> Result<Site<'_>, String> {

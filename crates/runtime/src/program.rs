@@ -1,0 +1,237 @@
+//! A graph compiled for serving: a flat list of steps over a few buffers that are used again.
+//!
+//! What a step computes is left to [`Kernels`], floats or integers; this module decides in which order, from which
+//! buffer and into which. Nothing is allocated in a run once the buffers have grown.
+
+use bytemuck::Pod;
+use nlpress_outline::graph::{Activation, Graph, Op, Per, Pooling};
+use nlpress_packed::Aligned;
+
+/// The steps of a network.
+#[derive(Clone, Debug)]
+pub(crate) struct Program {
+    steps: Vec<Step>,
+    buffers: usize,
+}
+
+/// One step: what it does, what it reads, and where its value goes.
+#[derive(Clone, Debug)]
+struct Step {
+    act: Act,
+    from: Vec<Place>,
+    to: Place,
+    /// Whether nothing but the first value that it reads lies in its buffer, to be changed where it is.
+    in_place: bool,
+}
+
+/// What a step does. Sites are counted in the order in which the graph runs them.
+#[derive(Clone, Copy, Debug)]
+enum Act {
+    Features { site: usize },
+    Embed { site: usize },
+    Linear { site: usize },
+    Norm,
+    Relu,
+    Attend { heads: usize, head_width: usize },
+    Add,
+    PoolWeightedSum,
+}
+
+/// Where a value lies and how long it is.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    /// The buffer; none for the network's result.
+    buffer: Option<usize>,
+    width: usize,
+    per: Per,
+}
+
+/// The operations, on numbers of one kind. Values are `[rows, width]` or `[tokens, width]`, row by row.
+pub(crate) trait Kernels {
+    /// The numbers.
+    type Number: Pod;
+
+    /// The product of a site with the feature rows.
+    fn features(&mut self, site: usize, out: &mut [Self::Number]);
+    /// A site's row of the table for each token.
+    fn embed(&mut self, site: usize, out: &mut [Self::Number]);
+    /// The product of a site with each row of `input`.
+    fn linear(&mut self, site: usize, input: &[Self::Number], out: &mut [Self::Number]);
+    /// Each row of `out` to mean 0 and variance 1.
+    fn norm(&mut self, width: usize, rows: &mut [Self::Number]);
+    /// The numbers below zero to zero.
+    fn relu(&mut self, values: &mut [Self::Number]);
+    /// Attention of so many heads of one width among all tokens, from query, key and value.
+    fn attend(
+        &mut self,
+        heads: (usize, usize),
+        query_key_value: [&[Self::Number]; 3],
+        out: &mut [Self::Number],
+    );
+    /// Adds to each number another.
+    fn add(&mut self, sums: &mut [Self::Number], more: &[Self::Number]);
+    /// The sum of the tokens, each times its weight; `out` is one row.
+    fn pool(&mut self, tokens: &[Self::Number], out: &mut [Self::Number]);
+}
+
+/// How many values there are of each kind in a run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Counts {
+    pub(crate) rows: usize,
+    pub(crate) tokens: usize,
+}
+
+impl Counts {
+    fn length(self, place: Place) -> usize {
+        place.width * if place.per == Per::Token { self.tokens } else { self.rows }
+    }
+}
+
+impl Program {
+    /// The program of a graph that has been checked.
+    pub(crate) fn of(graph: &Graph) -> Self {
+        let values = graph.values();
+        let mut compiler = Compiler::new(graph);
+        let mut steps = Vec::new();
+        let mut site = 0;
+        for (n, node) in graph.nodes.iter().enumerate() {
+            let act = match &node.op {
+                Op::Features { .. } => Act::Features { site },
+                Op::Embed { .. } => Act::Embed { site },
+                Op::Linear { .. } => Act::Linear { site },
+                Op::Norm => Act::Norm,
+                Op::Activate(Activation::Relu) => Act::Relu,
+                Op::Attend { heads, head_width } => Act::Attend { heads: *heads, head_width: *head_width },
+                Op::Add => Act::Add,
+                Op::Pool(Pooling::WeightedSum) => Act::PoolWeightedSum,
+                Op::Dropout { .. } => {
+                    compiler.pass_on(n);
+                    continue;
+                }
+            };
+            site += usize::from(node.op.site().is_some());
+            let place = |buffer, of: usize| Place { buffer, width: values[of].width, per: values[of].per };
+            let from: Vec<Place> =
+                node.from.iter().map(|from| place(compiler.buffer[*from], *from)).collect();
+            let changes = matches!(act, Act::Norm | Act::Relu | Act::Add);
+            let (buffer, in_place) = compiler.target(n, changes);
+            steps.push(Step { act, from, to: place(buffer, n), in_place });
+        }
+        Self { steps, buffers: compiler.count }
+    }
+
+    /// Runs all steps; the result goes into `out`.
+    #[inline]
+    pub(crate) fn run<K: Kernels>(
+        &self,
+        kernels: &mut K,
+        counts: Counts,
+        out: &mut [K::Number],
+        buffers: &mut Vec<Aligned<K::Number>>,
+    ) {
+        if buffers.len() < self.buffers {
+            buffers.resize_with(self.buffers, Aligned::new);
+        }
+        for step in &self.steps {
+            match step.to.buffer {
+                None => step.run(kernels, counts, out, buffers),
+                Some(buffer) => {
+                    let mut made = std::mem::take(&mut buffers[buffer]);
+                    step.run(kernels, counts, made.room(counts.length(step.to)), buffers);
+                    buffers[buffer] = made;
+                }
+            }
+        }
+    }
+}
+
+impl Step {
+    #[inline]
+    fn run<K: Kernels>(
+        &self,
+        kernels: &mut K,
+        counts: Counts,
+        out: &mut [K::Number],
+        buffers: &[Aligned<K::Number>],
+    ) {
+        let read = |i: usize| -> &[K::Number] {
+            let place = self.from[i];
+            place.buffer.map_or(&[], |buffer| &buffers[buffer][..counts.length(place)])
+        };
+        if matches!(self.act, Act::Norm | Act::Relu | Act::Add) && !self.in_place {
+            out.copy_from_slice(read(0));
+        }
+        match self.act {
+            Act::Features { site } => kernels.features(site, out),
+            Act::Embed { site } => kernels.embed(site, out),
+            Act::Linear { site } => kernels.linear(site, read(0), out),
+            Act::Norm => kernels.norm(self.to.width, out),
+            Act::Relu => kernels.relu(out),
+            Act::Attend { heads, head_width } => {
+                kernels.attend((heads, head_width), [read(0), read(1), read(2)], out);
+            }
+            Act::Add => kernels.add(out, read(1)),
+            Act::PoolWeightedSum => kernels.pool(read(0), out),
+        }
+    }
+}
+
+/// Which buffers hold values that are still to be read.
+struct Compiler<'g> {
+    graph: &'g Graph,
+    /// The buffer of each node so far.
+    buffer: Vec<Option<usize>>,
+    /// The last node that reads each node's value, also through nodes that only pass it on.
+    last_reader: Vec<usize>,
+    /// The node whose value lies in each buffer; none where it is free.
+    holds: Vec<Option<usize>>,
+    count: usize,
+}
+
+impl<'g> Compiler<'g> {
+    fn new(graph: &'g Graph) -> Self {
+        let mut last_reader = graph.last_readers();
+        for (n, node) in graph.nodes.iter().enumerate().rev() {
+            if matches!(node.op, Op::Dropout { .. }) {
+                last_reader[node.from[0]] = last_reader[node.from[0]].max(last_reader[n]);
+            }
+        }
+        Self { graph, buffer: Vec::new(), last_reader, holds: Vec::new(), count: 0 }
+    }
+
+    /// Node `n` is the value that it reads.
+    fn pass_on(&mut self, n: usize) {
+        let buffer = self.buffer[self.graph.nodes[n].from[0]];
+        self.buffer.push(buffer);
+    }
+
+    /// Where node `n` puts its value, and whether that is where the first value that it reads lies.
+    fn target(&mut self, n: usize, changes: bool) -> (Option<usize>, bool) {
+        let is_result = self.last_reader[n] == n;
+        let first = self.graph.nodes[n].from.first().and_then(|from| self.buffer[*from]);
+        let free = |holds: &Option<usize>| holds.is_none_or(|node| self.last_reader[node] < n);
+        let in_place = first.filter(|buffer| {
+            let last = self.holds[*buffer].is_some_and(|node| self.last_reader[node] == n);
+            changes && !is_result && last && !self.also_reads(n, *buffer)
+        });
+        let buffer = if is_result {
+            None
+        } else {
+            in_place.or_else(|| self.holds.iter().position(free)).or_else(|| {
+                self.holds.push(None);
+                Some(self.holds.len() - 1)
+            })
+        };
+        if let Some(buffer) = buffer {
+            self.holds[buffer] = Some(n);
+        }
+        self.count = self.holds.len();
+        self.buffer.push(buffer);
+        (buffer, in_place.is_some())
+    }
+
+    /// Whether node `n` reads a buffer not only as its first value.
+    fn also_reads(&self, n: usize, buffer: usize) -> bool {
+        self.graph.nodes[n].from.iter().skip(1).any(|from| self.buffer[*from] == Some(buffer))
+    }
+}
