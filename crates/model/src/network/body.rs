@@ -1,7 +1,7 @@
-//! Everything after the first site: the passes of both networks, site by site.
+//! Everything after the first site: the graph, node by node.
 
 use burn::tensor::{Tensor, TensorData, activation};
-use nlpress_outline::{AttentionSpec, Spec};
+use nlpress_outline::graph::{Activation, NORM_EPSILON, Op, Per, Pooling};
 use std::ops::Range;
 
 use super::Network;
@@ -35,90 +35,93 @@ impl<'a> Pass<'a> {
         Self { network, tokens, train: false, dropout: None, probe: None }
     }
 
-    /// Runs the sites of `range` on what comes out of the site before it: for a multi-layer perceptron a
-    /// pre-activation `[batch, width]`, for an attention network, whose range is all but the first site, the start of
-    /// every place `[batch · length, width]`.
+    /// Runs the sites of `range`, and what lies between them, on what the site before it makes: `[batch, width]`, or
+    /// `[batch · length, width]` for every place of tokens.
     pub(super) fn run(&mut self, start: Tensor<2>, range: Range<usize>) -> Tensor<2> {
         let network = self.network;
-        match (&network.spec, self.tokens) {
-            (Spec::Attention(spec), Some(tokens)) => self.attention(spec, tokens, start),
-            _ => self.perceptron(start, range),
-        }
-    }
-
-    fn perceptron(&mut self, mut pre: Tensor<2>, range: Range<usize>) -> Tensor<2> {
-        for i in range {
-            let hidden = if self.network.sites[i].follows_factor {
-                pre
-            } else {
-                self.dropped(activation::relu(pre), i - 1)
+        let (first, last) = (network.nodes[range.start - 1], network.nodes[range.end - 1]);
+        let mut values: Vec<Option<Tensor<2>>> = vec![None; last + 1];
+        self.show(first, &start);
+        values[first] = Some(start);
+        let mut site = range.start - 1;
+        for n in first + 1..=last {
+            let node = &network.graph.nodes[n];
+            let mut read = |i: usize| {
+                let from = node.from[i];
+                let value = if network.last_readers[from] == n && !node.from[i + 1..].contains(&from) {
+                    values[from].take()
+                } else {
+                    values[from].clone()
+                };
+                value.expect("a node comes after what it reads")
             };
-            pre = self.site(i, hidden);
+            let made = match &node.op {
+                Op::Linear { .. } | Op::Features { .. } | Op::Embed { .. } => {
+                    site += 1;
+                    self.site(site, read(0))
+                }
+                Op::Norm => norm(read(0)),
+                Op::Activate(Activation::Relu) => activation::relu(read(0)),
+                Op::Attend { heads, head_width } => {
+                    let (query, key, value) = (read(0), read(1), read(2));
+                    self.attend((*heads, *head_width), query, key, value)
+                }
+                Op::Add => read(0) + read(1),
+                Op::Dropout { .. } => self.dropped(read(0), site, network.values[n].per),
+                Op::Pool(Pooling::WeightedSum) => self.weighted_sum(read(0)),
+            };
+            self.show(n, &made);
+            values[n] = Some(made);
         }
-        pre
+        values[last].take().expect("the last node has run")
     }
 
-    fn attention(&mut self, spec: &AttentionSpec, tokens: &Tokens, start: Tensor<2>) -> Tensor<2> {
-        let (rows, length) = (tokens.rows, tokens.length);
-        let device = start.device();
-        let fill = |values: Vec<f32>, shape: [usize; 4]| -> Tensor<4> {
-            Tensor::from_data(TensorData::new(values, shape), &device)
-        };
-        let absence = fill(tokens.absence(), [rows, 1, 1, length]);
-        let mut next = 1;
-        // A factored embedding has its second factor on the device.
-        let mut x = if self.network.sites[1].follows_factor { self.next(&mut next, start) } else { start };
-        let scale = 1.0 / (spec.head_width as f32).sqrt();
-        self.show_words(0, &x);
-        for (i, block) in spec.layers.iter().enumerate() {
-            let (heads, width) = (block.heads, spec.head_width);
-            let split =
-                |x: Tensor<2>| -> Tensor<4> { x.reshape([rows, length, heads, width]).swap_dims(1, 2) };
-            let normed = norm(x.clone());
-            let query = split(self.next(&mut next, normed.clone()));
-            let key = split(self.next(&mut next, normed.clone()));
-            let value = split(self.next(&mut next, normed));
-            let scores = query.matmul(key.swap_dims(2, 3)) * scale + absence.clone();
-            let mixed = activation::softmax(scores, 3).matmul(value);
-            let mixed = mixed.swap_dims(1, 2).reshape([rows * length, heads * width]);
-            x = x + self.next(&mut next, mixed);
-            let up = self.next(&mut next, norm(x.clone()));
-            x = x + self.next(&mut next, activation::relu(up));
-            self.show_words(i + 1, &x);
-        }
+    /// Scaled dot-product attention among the places of each row that have a token.
+    fn attend(
+        &self,
+        (heads, width): (usize, usize),
+        query: Tensor<2>,
+        key: Tensor<2>,
+        value: Tensor<2>,
+    ) -> Tensor<2> {
+        let Tokens { rows, length, .. } = *self.tokens();
+        let absence = TensorData::new(self.tokens().absence(), [rows, 1, 1, length]);
+        let absence: Tensor<4> = Tensor::from_data(absence, &query.device());
+        let split = |x: Tensor<2>| -> Tensor<4> { x.reshape([rows, length, heads, width]).swap_dims(1, 2) };
+        let scale = 1.0 / (width as f32).sqrt();
+        let scores = split(query).matmul(split(key).swap_dims(2, 3)) * scale + absence;
+        let mixed = activation::softmax(scores, 3).matmul(split(value));
+        mixed.swap_dims(1, 2).reshape([rows * length, heads * width])
+    }
+
+    /// The sum of each row's tokens, each times its weight.
+    fn weighted_sum(&self, x: Tensor<2>) -> Tensor<2> {
+        let Tokens { rows, length, ref values, .. } = *self.tokens();
         let [_, width] = x.dims();
         let weights: Tensor<3> =
-            Tensor::from_data(TensorData::new(tokens.values.clone(), [rows, length, 1]), &device);
-        let summed: Tensor<2> =
-            (x.reshape([rows, length, width]) * weights).sum_dim(1).reshape([rows, width]);
-        let summed = self.dropped(summed, self.network.sites.len() - 1);
-        self.next(&mut next, summed)
+            Tensor::from_data(TensorData::new(values.clone(), [rows, length, 1]), &x.device());
+        (x.reshape([rows, length, width]) * weights).sum_dim(1).reshape([rows, width])
     }
 
-    fn show_words(&mut self, blocks: usize, words: &Tensor<2>) {
+    fn tokens(&self) -> &'a Tokens {
+        self.tokens.expect("a graph on tokens starts from them")
+    }
+
+    fn show(&mut self, node: usize, value: &Tensor<2>) {
         if let Some(probe) = &mut self.probe {
-            probe.see_words(blocks, words);
+            probe.see_value(node, value);
         }
     }
 
-    /// The site after the last one that was run, both factors of it where it is factored.
-    fn next(&mut self, next: &mut usize, input: Tensor<2>) -> Tensor<2> {
-        let mut output = self.site(*next, input);
-        *next += 1;
-        let sites = &self.network.sites;
-        if sites.get(*next).is_some_and(|s| s.follows_factor) {
-            output = self.site(*next, output);
-            *next += 1;
-        }
-        output
-    }
-
-    fn dropped(&self, hidden: Tensor<2>, site: usize) -> Tensor<2> {
+    /// A value with some of its numbers switched off; `site` is the last one before it. What is switched off for a row
+    /// does not depend on how long the longest of its batch is.
+    fn dropped(&self, hidden: Tensor<2>, site: usize, per: Per) -> Tensor<2> {
         let Some((dropout, first)) = self.dropout else { return hidden };
-        let [rows, width] = hidden.dims();
+        let [places, width] = hidden.dims();
+        let each = if per == Per::Token { self.tokens().length } else { 1 };
         let device = if self.train { &self.network.tracked } else { &self.network.device };
-        let factors = dropout.factors(site, first, rows, width);
-        hidden * self.network.tensor(factors, [rows, width], device)
+        let factors = dropout.factors(site, first, places / each, each * width);
+        hidden * self.network.tensor(factors, [places, width], device)
     }
 
     /// Input times weight, plus bias.
@@ -139,5 +142,5 @@ impl<'a> Pass<'a> {
 fn norm(x: Tensor<2>) -> Tensor<2> {
     let centred = x.clone() - x.mean_dim(1);
     let variance = (centred.clone() * centred.clone()).mean_dim(1);
-    centred / (variance + AttentionSpec::NORM_EPSILON).sqrt()
+    centred / (variance + NORM_EPSILON).sqrt()
 }

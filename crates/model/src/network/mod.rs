@@ -19,7 +19,8 @@ mod tokens;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use nlpress_core::Backend;
-use nlpress_outline::{Shape, Spec};
+use nlpress_outline::Shape;
+use nlpress_outline::graph::{Graph, Source, Value};
 use nlpress_text::Rows;
 use std::ops::Range;
 
@@ -36,7 +37,11 @@ const EVALUATION_BATCH: usize = 256;
 /// A model bound to a device.
 #[derive(Debug)]
 pub struct Network {
-    spec: Spec,
+    graph: Graph,
+    /// Of the graph: what its nodes make, who reads each last, and the node of each site.
+    values: Vec<Value>,
+    last_readers: Vec<usize>,
+    nodes: Vec<usize>,
     sites: Vec<Bound>,
     on_cpu: bool,
     device: Device,
@@ -46,8 +51,6 @@ pub struct Network {
 #[derive(Debug)]
 struct Bound {
     shape: Shape,
-    /// It is the second factor of a site, so that nothing comes between it and the first.
-    follows_factor: bool,
     trainable: bool,
     /// How the site's input is rounded, as the runtime's integer kernels do.
     rounding: Option<Rounding>,
@@ -114,7 +117,6 @@ impl Network {
             .enumerate()
             .map(|(i, layer)| Bound {
                 shape: layer.shape,
-                follows_factor: model.spec().ranks().contains_key(&layer.id),
                 trainable: layer.weight.is_trainable(),
                 rounding: match &layer.weight {
                     Weight::Packed { matrix, .. } => Rounding::of(matrix),
@@ -126,7 +128,11 @@ impl Network {
             })
             .collect();
         let on_cpu = backend.kind().is_cpu();
-        let mut network = Self { spec: model.spec().clone(), sites, on_cpu, device, tracked };
+        let graph = Graph::of(model.spec());
+        let (values, last_readers) = (graph.values(), graph.last_readers());
+        let has_site = |n: &usize| graph.nodes[*n].op.site().is_some();
+        let nodes = (0..graph.nodes.len()).filter(has_site).collect();
+        let mut network = Self { graph, values, last_readers, nodes, sites, on_cpu, device, tracked };
         for i in range {
             network.place(i, &model.layers()[i].weight);
         }
@@ -212,7 +218,7 @@ impl Network {
     /// # Errors
     /// [`ModelError`] when the rows are not as wide as the network, or the device fails.
     pub fn logits(&self, rows: &Rows) -> Result<Vec<f32>, ModelError> {
-        let mut logits = Vec::with_capacity(rows.len() * self.spec.outputs());
+        let mut logits = Vec::with_capacity(rows.len() * self.graph.outputs());
         let all: Vec<usize> = (0..rows.len()).collect();
         for indices in all.chunks(EVALUATION_BATCH) {
             let start = self.start(rows, indices)?;
@@ -293,8 +299,8 @@ impl Network {
         if let Some(i) = indices.iter().find(|i| **i >= rows.len()) {
             return Err(ModelError::Data(format!("row {i} does not exist: there are {} rows", rows.len())));
         }
-        if let Spec::Attention(attention) = &self.spec {
-            let tokens = Tokens::of(rows, indices, attention.tokens);
+        if let Source::Bag { tokens: most, .. } = self.graph.source {
+            let tokens = Tokens::of(rows, indices, most);
             let values = tokens.embed(&self.sites[0].weight, &self.sites[0].bias);
             let shape = [tokens.places(), outputs];
             return Ok(Start { values, shape, tokens: Some(tokens), ..Start::default() });
@@ -363,8 +369,8 @@ impl Network {
         if sites.is_empty() || sites.end > self.sites.len() {
             return bad(format!("sites {sites:?} of {} cannot run", self.sites.len()));
         }
-        if matches!(self.spec, Spec::Attention(_)) && *sites != (0..self.sites.len()) {
-            return bad(format!("an attention network runs as a whole, not its sites {sites:?} alone"));
+        if self.reads_tokens() && *sites != (0..self.sites.len()) {
+            return bad(format!("a network on tokens runs as a whole, not its sites {sites:?} alone"));
         }
         if let Some(i) = sites.clone().find(|i| self.sites[*i].weight.is_empty()) {
             return bad(format!("site {i} is not bound here"));
@@ -424,7 +430,12 @@ impl Network {
 
     /// Whether a site computes without the device.
     fn in_plain_memory(&self, i: usize) -> bool {
-        i == 0 && (self.on_cpu || matches!(self.spec, Spec::Attention(_)))
+        i == 0 && (self.on_cpu || self.reads_tokens())
+    }
+
+    /// Whether it starts from tokens, so that it runs as a whole.
+    fn reads_tokens(&self) -> bool {
+        matches!(self.graph.source, Source::Bag { .. })
     }
 
     fn tensor(&self, values: Vec<f32>, shape: [usize; 2], device: &Device) -> Tensor<2> {

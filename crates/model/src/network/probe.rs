@@ -1,7 +1,6 @@
 //! Looking inside a network: what goes into a site, and what each unit that goes in is worth.
 
 use burn::tensor::{Tensor, TensorData};
-use nlpress_outline::Spec;
 use nlpress_text::Rows;
 
 use super::body::Pass;
@@ -14,8 +13,8 @@ use crate::ModelError;
 pub(super) struct Probe {
     capture: Option<usize>,
     captured: Option<Tensor<2>>,
-    /// A place between blocks, by the number of blocks before it.
-    between: Option<usize>,
+    /// The node whose value is captured.
+    node: Option<usize>,
     /// Sites with a factor for each row and input, `[rows, inputs]`.
     factors: Vec<(usize, Tensor<2>)>,
 }
@@ -32,10 +31,10 @@ impl Probe {
         (input.reshape([rows, places / rows, width]) * factor).reshape([places, width])
     }
 
-    /// Called with the words, `[places, width]`, after each number of blocks from none on.
-    pub(super) fn see_words(&mut self, blocks: usize, words: &Tensor<2>) {
-        if self.between == Some(blocks) {
-            self.captured = Some(words.clone());
+    /// Called with the value of every node.
+    pub(super) fn see_value(&mut self, node: usize, value: &Tensor<2>) {
+        if self.node == Some(node) {
+            self.captured = Some(value.clone());
         }
     }
 }
@@ -48,25 +47,26 @@ impl Network {
     /// [`ModelError::Data`] when the network has no blocks or fewer, or the rows do not fit, [`ModelError::Device`]
     /// when the device fails.
     pub fn words(&self, block: usize, rows: &Rows, indices: &[usize]) -> Result<Vec<f32>, ModelError> {
-        let Spec::Attention(spec) = &self.spec else {
-            return Err(ModelError::Data("only an attention network has words between blocks".into()));
+        let blocks = self.graph.blocks();
+        let Some(first) = blocks.first() else {
+            return Err(ModelError::Data("only a network with attention has words between blocks".into()));
         };
-        if block > spec.layers.len() {
-            let have = spec.layers.len();
-            return Err(ModelError::Data(format!("there are {have} blocks, no words after {block}")));
-        }
+        let ends: Vec<usize> = blocks.iter().map(|block| block.end).collect();
+        let Some(&node) = std::iter::once(&first.start).chain(&ends).nth(block) else {
+            return Err(ModelError::Data(format!("there are {} blocks, no words after {block}", ends.len())));
+        };
         if indices.is_empty() {
             return Err(ModelError::Data("there is no row".into()));
         }
         let Start { values, shape, tokens, .. } = self.start(rows, indices)?;
         let start = self.tensor(values, shape, &self.device);
-        let mut probe = Probe { between: Some(block), ..Probe::default() };
+        let mut probe = Probe { node: Some(node), ..Probe::default() };
         let mut pass = Pass::evaluating(self, tokens.as_ref());
         pass.probe = Some(&mut probe);
         pass.run(start, 1..self.sites.len());
         let seen = host(probe.captured.ok_or_else(|| lost("the words between blocks"))?)?;
-        let places = tokens.iter().flat_map(Tokens::filled);
-        Ok(places.flat_map(|place| &seen[place * spec.width..][..spec.width]).copied().collect())
+        let (width, places) = (self.values[node].width, tokens.iter().flat_map(Tokens::filled));
+        Ok(places.flat_map(|place| &seen[place * width..][..width]).copied().collect())
     }
 
     /// What goes into a site for the given rows, without dropout: one row of `inputs` numbers for each row, or, inside
@@ -140,10 +140,5 @@ impl Network {
             .iter()
             .map(|(_, f)| host(f.grad_remove(&mut gradients).ok_or_else(|| lost("a factor"))?))
             .collect()
-    }
-
-    /// What the network is.
-    pub fn spec(&self) -> &Spec {
-        &self.spec
     }
 }
