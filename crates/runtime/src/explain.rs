@@ -38,7 +38,7 @@ impl Session {
         if !nodes.iter().all(|node| is_chain(&node.op)) {
             return Err(RuntimeError::NotExplained);
         }
-        let weights = self.network().layers.iter().map(|l| l.matrix.unpack()).collect();
+        let weights = self.network().layers.iter().map(|l| l.weight.unpack()).collect();
         Ok(Explainer { session: self, weights })
     }
 }

@@ -1,8 +1,9 @@
 //! The network of an artifact, served in floats.
 
 use nlpress_artifact::Layer;
-use nlpress_outline::graph::{Graph, NORM_EPSILON, Source};
-use nlpress_packed::{Aligned, Batch, Input, Scratch as Products};
+use nlpress_kernels::{Aligned, Batch, Input, Linear, Scratch as Products};
+use nlpress_outline::SiteId;
+use nlpress_outline::graph::{Graph, NORM_EPSILON, Op, Source};
 use nlpress_text::{Row, Rows};
 use std::ops::Range;
 
@@ -12,8 +13,16 @@ use crate::program::{Counts, Kernels, Program};
 #[derive(Debug)]
 pub(crate) struct Network {
     pub(crate) graph: Graph,
-    pub(crate) layers: Vec<Layer>,
+    pub(crate) layers: Vec<Site>,
     pub(crate) program: Program,
+}
+
+/// A site that multiplies.
+#[derive(Debug)]
+pub(crate) struct Site {
+    pub(crate) id: SiteId,
+    pub(crate) weight: Linear,
+    pub(crate) bias: Vec<f32>,
 }
 
 /// Memory for what lies between steps; it grows and never shrinks.
@@ -34,9 +43,19 @@ struct Room {
 }
 
 impl Network {
-    /// The network of an artifact.
+    /// The network of an artifact. What reads features or tokens is laid out for sparse rows, the others for rows that are
+    /// mostly not zero; of no other site than the one at hand both the numbers and what is laid out are held.
     pub(crate) fn new(graph: Graph, layers: Vec<Layer>) -> Self {
         let program = Program::of(&graph);
+        let ops = graph.nodes.iter().map(|node| &node.op).filter(|op| op.site().is_some());
+        let site = |(op, Layer { id, matrix, bias }): (&Op, Layer)| {
+            let weight = match op {
+                Op::Linear { .. } => Linear::for_dense_rows(matrix),
+                _ => Linear::for_sparse_rows(matrix),
+            };
+            Site { id, weight, bias }
+        };
+        let layers = ops.zip(layers).map(site).collect();
         Self { graph, layers, program }
     }
 
@@ -81,7 +100,7 @@ impl Network {
 
 /// The operations in floats, on what goes in.
 struct Floats<'a> {
-    layers: &'a [Layer],
+    layers: &'a [Site],
     features: Batch<'a>,
     tokens: &'a [u32],
     weights: &'a [f32],
@@ -94,21 +113,21 @@ impl Kernels for Floats<'_> {
     #[inline]
     fn features(&mut self, site: usize, out: &mut [f32]) {
         let layer = &self.layers[site];
-        layer.matrix.multiply_rows(self.features, &layer.bias, out, &mut self.room.products);
+        layer.weight.multiply_rows(self.features, &layer.bias, out, &mut self.room.products);
     }
 
     fn embed(&mut self, site: usize, out: &mut [f32]) {
         let layer = &self.layers[site];
         for (out, token) in out.chunks_exact_mut(layer.bias.len()).zip(self.tokens) {
             let input = Input::Sparse { columns: std::slice::from_ref(token), values: &[1.0] };
-            layer.matrix.multiply(input, &layer.bias, out, &mut self.room.products);
+            layer.weight.multiply(input, &layer.bias, out, &mut self.room.products);
         }
     }
 
     #[inline]
     fn linear(&mut self, site: usize, input: &[f32], out: &mut [f32]) {
         let layer = &self.layers[site];
-        layer.matrix.multiply_rows(Batch::Dense(input), &layer.bias, out, &mut self.room.products);
+        layer.weight.multiply_rows(Batch::Dense(input), &layer.bias, out, &mut self.room.products);
     }
 
     fn norm(&mut self, width: usize, rows: &mut [f32]) {

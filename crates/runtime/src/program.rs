@@ -5,7 +5,7 @@
 
 use bytemuck::Pod;
 use nlpress_outline::graph::{Activation, Graph, Op, Per, Pooling};
-use nlpress_packed::Aligned;
+use nlpress_kernels::Aligned;
 
 /// The steps of a network.
 #[derive(Clone, Debug)]

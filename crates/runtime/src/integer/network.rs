@@ -4,7 +4,7 @@ use super::fixed::{FRACTION, Factor, divide, multiply};
 use super::functions::{layer_norm, relu, softmax};
 use super::site::{Room, Site};
 use crate::program::{Counts, Kernels, Program};
-use nlpress_packed::Aligned;
+use nlpress_kernels::Aligned;
 
 /// A network whose sites are integers.
 #[derive(Debug)]
@@ -70,7 +70,7 @@ impl Kernels for Integers<'_, '_> {
 
     fn linear(&mut self, site: usize, input: &[i64], out: &mut [i64]) {
         let site = &self.network.sites[site];
-        let rows = input.chunks_exact(site.matrix.inputs());
+        let rows = input.chunks_exact(site.weight.inputs());
         for (row, out) in rows.zip(out.chunks_exact_mut(site.outputs())) {
             site.dense(row, out, self.room);
         }
