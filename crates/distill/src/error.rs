@@ -14,6 +14,9 @@ pub enum DistillError {
         /// What would be accepted.
         bound: &'static str,
     },
+    /// A table of settings cannot be read.
+    #[error(transparent)]
+    Table(#[from] nlpress_technique::settings::BadTable),
     /// A setting of the loss is out of its bounds.
     #[error(transparent)]
     Loss(#[from] nlpress_train::BadConfig),

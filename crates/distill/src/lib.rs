@@ -4,21 +4,22 @@
 //! - [`validation`]: the difference on the validation rows steers the loss (`distill.validation`).
 //! - [`outputs`]: the student imitates the teacher's outputs alone (`distill.outputs`).
 //!
-//! The losses are plain functions of logits in [`nlpress_train::imitation`], which also work without nlpress's model. A
+//! All are one [`Distill`] with a student, a loss and a training: `outputs` is the loss without labels, `student` the
+//! one with them, `validation` a search over the teacher's share. The losses are plain functions of logits in [`nlpress_train::imitation`], which also work without nlpress's model. A
 //! distillation replaces the whole network or trains all of it; it refuses to touch single sites. It looks at
 //! training and validation rows and at nothing else, so that test rows stay unseen.
 
-pub mod compare;
 pub mod error;
-mod lesson;
+mod frame;
 pub mod outputs;
-pub mod start;
 pub mod student;
 pub mod validation;
 
 pub use error::DistillError;
-pub use nlpress_train::{Distance, Imitation};
-pub use start::Start;
+pub use frame::distill::Distill;
+pub use frame::start::Start;
+pub use frame::{compare, start};
+pub use nlpress_train::{Distance, Imitation, KdConfig};
 
 use nlpress_technique::Kind;
 

@@ -5,108 +5,67 @@
 //! et al. 2015) or, with `loss = "mse"`, the mean squared difference of logits (Ba and Caruana 2014). Because no
 //! label is needed, any text will do for training, whatever the teacher was trained on.
 
-use nlpress_model::{Model, Outline, SiteId};
-use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
-use nlpress_train::{Fit, FitConfig, fit};
+use nlpress_technique::{Family, Kind, Technique};
 use serde::Deserialize;
 
-use crate::lesson::Lesson;
-use crate::{Distance, DistillError, Imitation, Start};
-
-/// The technique's configuration.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(try_from = "Raw")]
-pub struct Outputs {
-    start: Start,
-    distance: Distance,
-    fit: FitConfig,
-}
-
-#[derive(Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct Raw {
-    from: String,
-    hidden: Option<Vec<usize>>,
-    dropout: Option<f64>,
-    loss: String,
-    temperature: Option<f64>,
-    fit: FitConfig,
-}
-
-impl Default for Raw {
-    fn default() -> Self {
-        Self {
-            from: "fresh".into(),
-            hidden: None,
-            dropout: None,
-            loss: "kl".into(),
-            temperature: None,
-            fit: FitConfig::default(),
-        }
-    }
-}
-
-impl TryFrom<Raw> for Outputs {
-    type Error = DistillError;
-
-    fn try_from(raw: Raw) -> Result<Self, DistillError> {
-        let distance = match (raw.loss.as_str(), raw.temperature) {
-            ("kl", temperature) => Distance::kl(temperature.unwrap_or(2.0))?,
-            ("mse", None) => Distance::Mse,
-            ("mse", Some(_)) => {
-                return Err(DistillError::NoEffect { key: "temperature", with: "loss = \"mse\"" });
-            }
-            (other, _) => {
-                let (value, bound) = (format!("{other:?}"), "\"kl\" or \"mse\"");
-                return Err(DistillError::Setting { key: "loss", value, bound });
-            }
-        };
-        Ok(Self { start: Start::read(&raw.from, raw.hidden, raw.dropout)?, distance, fit: raw.fit })
-    }
-}
+use crate::frame::distill::{DROPOUT, Distill, FIT, FROM, HIDDEN};
+use crate::{Distance, DistillError, KdConfig};
 
 /// The technique's entry.
 pub const KIND: Kind = Kind {
     name: "distill.outputs",
     family: Family::Distill,
-    summary: "a small student imitates the teacher's outputs on the training rows, without labels",
+    summary: "knowledge distillation by logit matching: a small student imitates the teacher's outputs on \
+              the training rows, without labels",
     source: "Hinton et al. 2015, Distilling the Knowledge in a Neural Network; Ba and Caruana 2014, Do Deep \
              Nets Really Need to be Deep?",
     example: "hidden = [4]\nloss = \"mse\"\nfit = { epochs = 2 }",
     on: &["**"],
     settings: &[
-        ("from", "\"fresh\" (default): a new dense student; \"model\": the incoming model, its form kept"),
-        ("hidden", "widths of a fresh student's hidden layers, default [16]; [] makes it linear"),
-        ("dropout", "a fresh student's dropout rate, at least 0 and less than 1, default 0"),
+        FROM,
+        HIDDEN,
+        DROPOUT,
         ("loss", "\"kl\" (default): divergence of softened outputs; \"mse\": squared difference of logits"),
         (
             "temperature",
             "what logits are divided by, between 0.1 and 100, default 2; only with loss = \"kl\"",
         ),
-        ("fit", "how to train; the defaults of training when left out"),
+        FIT,
     ],
-    parse: parse::<Outputs>,
+    parse: read,
 };
 
-impl Technique for Outputs {
-    fn needs(&self) -> Needs {
-        Needs { training: true, validation: true, teacher: true }
-    }
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    #[serde(default = "kl")]
+    loss: String,
+}
 
-    fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
-        self.start.plan(before, on, problems)
-    }
+fn kl() -> String {
+    "kl".into()
+}
 
-    fn apply(&self, model: Model, _on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
-        let lesson = Lesson::begin(&model, cx)?;
-        let objective = Imitation::of(&lesson.train, self.distance);
-        let mut how = Fit::new(&self.fit, cx.backend, cx.train, cx.seed.derive("distill"), cx.sink);
-        how.valid = Some(cx.valid);
-        how.objective = Some(&objective);
-        let (student, _) = fit(self.start.make(model, cx.seed)?, how)?;
-        lesson.end(&student, cx)?;
-        Ok(student)
+fn read(with: &toml::Table) -> Result<Box<dyn Technique>, String> {
+    match Distill::read(with, KIND.settings, loss) {
+        Ok((distill, _)) => Ok(Box::new(distill)),
+        Err(error) => Err(error.to_string()),
     }
+}
+
+fn loss(raw: &Raw, temperature: Option<f64>) -> Result<KdConfig, DistillError> {
+    let distance = match (raw.loss.as_str(), temperature) {
+        ("kl", temperature) => Distance::kl(temperature.unwrap_or(2.0))?,
+        ("mse", None) => Distance::Mse,
+        ("mse", Some(_)) => {
+            return Err(DistillError::NoEffect { key: "temperature", with: "loss = \"mse\"" });
+        }
+        (other, _) => {
+            let (value, bound) = (format!("{other:?}"), "\"kl\" or \"mse\"");
+            return Err(DistillError::Setting { key: "loss", value, bound });
+        }
+    };
+    Ok(KdConfig::without_labels(distance))
 }
 
 #[cfg(test)]

@@ -22,70 +22,36 @@
 
 use nlpress_core::Measurement;
 use nlpress_model::{Model, Network, Outline, SiteId};
-use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
-use nlpress_train::{Fit, FitConfig, Labels, fit};
+use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique};
 use serde::Deserialize;
 
 use crate::error::check;
-use crate::lesson::Lesson;
-use crate::student::is_alpha;
-use crate::{Distance, DistillError, Imitation, Start, compare};
+use crate::frame::distill::{DROPOUT, Distill, FROM, HIDDEN, TEMPERATURE};
+use crate::frame::teacher::TeacherCache;
+use crate::{Distance, DistillError, KdConfig, compare};
 
 const MOST_ROUNDS: u32 = 100;
-const MOST_ALPHAS: usize = 16;
+const MOST_SHARES: usize = 16;
 
-/// The technique's configuration.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(try_from = "Raw")]
+/// A search over the teacher's share of the loss, round by round: the checked configuration of `distill.validation`.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Validation {
-    start: Start,
-    distance: Distance,
-    alphas: Vec<f64>,
+    distill: Distill,
+    /// Losses of the shares to choose among.
+    losses: Vec<KdConfig>,
     rounds: u32,
-    fit: FitConfig,
 }
 
 #[derive(Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Raw {
-    from: String,
-    hidden: Option<Vec<usize>>,
-    dropout: Option<f64>,
-    temperature: f64,
     alphas: Vec<f64>,
     rounds: u32,
-    fit: FitConfig,
 }
 
 impl Default for Raw {
     fn default() -> Self {
-        Self {
-            from: "fresh".into(),
-            hidden: None,
-            dropout: None,
-            temperature: 2.0,
-            alphas: vec![0.5, 0.9],
-            rounds: 3,
-            fit: FitConfig::default(),
-        }
-    }
-}
-
-impl TryFrom<Raw> for Validation {
-    type Error = DistillError;
-
-    fn try_from(raw: Raw) -> Result<Self, DistillError> {
-        let alphas = (1..=MOST_ALPHAS).contains(&raw.alphas.len()) && raw.alphas.iter().all(|a| is_alpha(*a));
-        let bound = "1 to 16 numbers, each greater than 0 and at most 1";
-        check(alphas, "alphas", format!("{:?}", raw.alphas), bound)?;
-        check((1..=MOST_ROUNDS).contains(&raw.rounds), "rounds", raw.rounds, "between 1 and 100")?;
-        Ok(Self {
-            start: Start::read(&raw.from, raw.hidden, raw.dropout)?,
-            distance: Distance::kl(raw.temperature)?,
-            alphas: raw.alphas,
-            rounds: raw.rounds,
-            fit: raw.fit,
-        })
+        Self { alphas: vec![0.5, 0.9], rounds: 3 }
     }
 }
 
@@ -93,21 +59,25 @@ impl TryFrom<Raw> for Validation {
 pub const KIND: Kind = Kind {
     name: "distill.validation",
     family: Family::Distill,
-    summary: "rounds of distillation, each steered by how far the student is behind on the validation rows",
+    summary: "knowledge distillation in rounds, each steered by how far the student is behind on the \
+              validation rows",
     source: "Hinton et al. 2015, Distilling the Knowledge in a Neural Network; reweighting as in Xie et al. \
              2023, DoReMi, and Sagawa et al. 2020, Distributionally Robust Neural Networks",
     example: "hidden = [4]\nalphas = [0.5, 0.9]\nrounds = 2\nfit = { epochs = 1 }",
     on: &["**"],
     settings: &[
-        ("from", "\"fresh\" (default): a new dense student; \"model\": the incoming model, its form kept"),
-        ("hidden", "widths of a fresh student's hidden layers, default [16]; [] makes it linear"),
-        ("dropout", "a fresh student's dropout rate, at least 0 and less than 1, default 0"),
-        ("temperature", "what logits are divided by, between 0.1 and 100, default 2"),
+        FROM,
+        HIDDEN,
+        DROPOUT,
+        TEMPERATURE,
         ("alphas", "shares of the teacher to choose among, 1 to 16 of them, in (0, 1], default [0.5, 0.9]"),
         ("rounds", "rounds of training, between 1 and 100, default 3"),
         ("fit", "how to train in each round, for each share; the defaults of training when left out"),
     ],
-    parse: parse::<Validation>,
+    parse: |with| match Validation::read(with) {
+        Ok(validation) => Ok(Box::new(validation)),
+        Err(error) => Err(error.to_string()),
+    },
 };
 
 /// The weights of the classes after a round: `weights` times the exponential of each deficit, held in `[0, 1]`,
@@ -120,47 +90,68 @@ pub fn reweigh(weights: &[f64], deficits: &[f64], counts: &[usize]) -> Vec<f64> 
 }
 
 /// A student as a round left it.
-struct Pupil {
+struct Candidate {
     model: Model,
     logits: Vec<f32>,
+    /// Its mean cross-entropy on the validation rows, less the teacher's.
     gap: f64,
     alpha: f64,
     round: u32,
 }
 
+/// What all candidates of a round have in common.
+struct Round<'a> {
+    number: u32,
+    student: &'a Model,
+    teacher: &'a TeacherCache,
+    teacher_loss: f64,
+    /// Weight of the teacher for each training row.
+    weights: &'a [f64],
+}
+
 impl Validation {
-    /// Trains one candidate and marks it on the validation rows.
-    fn candidate(
-        &self,
-        (student, alpha, round): (&Model, f64, u32),
-        (lesson, weights, teacher_loss): (&Lesson, &[f64], f64),
-        cx: &Cx<'_>,
-    ) -> Result<Pupil, StepError> {
-        let objective = Imitation::of(&lesson.train, self.distance)
-            .with_labels(Labels::of(cx.train), alpha)
-            .with_weights(weights);
-        let seed = cx.seed.derive("distill").derive(&format!("round {round}"));
-        let mut how = Fit::new(&self.fit, cx.backend, cx.train, seed, cx.sink);
-        how.valid = Some(cx.valid);
-        how.objective = Some(&objective);
-        let (model, _) = fit(student.clone(), how)?;
-        let logits = Network::bind(&model, cx.backend).logits_of(cx.valid)?;
-        let gap = compare::mean(&compare::losses(cx.valid, &logits)) - teacher_loss;
-        Ok(Pupil { model, logits, gap, alpha, round })
+    fn read(with: &toml::Table) -> Result<Self, DistillError> {
+        let (distill, raw) = Distill::read(with, KIND.settings, |raw: &Raw, temperature| {
+            Ok(losses(&raw.alphas, Distance::kl(temperature.unwrap_or(2.0))?)?[0])
+        })?;
+        check((1..=MOST_ROUNDS).contains(&raw.rounds), "rounds", raw.rounds, "between 1 and 100")?;
+        let losses = losses(&raw.alphas, distill.loss().distance())?;
+        Ok(Self { distill, losses, rounds: raw.rounds })
     }
+
+    /// Trains one candidate and marks it on the validation rows.
+    fn candidate(&self, round: &Round<'_>, loss: KdConfig, cx: &Cx<'_>) -> Result<Candidate, StepError> {
+        let objective = loss.objective(&round.teacher.train, cx.train).with_weights(round.weights);
+        let seed = cx.seed.derive("distill").derive(&format!("round {}", round.number));
+        let model = self.distill.train(round.student.clone(), &objective, seed, cx)?;
+        let logits = Network::bind(&model, cx.backend).logits_of(cx.valid)?;
+        let gap = compare::mean(&compare::losses(cx.valid, &logits)) - round.teacher_loss;
+        Ok(Candidate { model, logits, gap, alpha: loss.share(), round: round.number })
+    }
+}
+
+/// A loss for each share of the teacher, at least one.
+fn losses(shares: &[f64], distance: Distance) -> Result<Vec<KdConfig>, DistillError> {
+    let losses: Option<Vec<KdConfig>> = shares.iter().map(|share| KdConfig::new(distance, *share)).collect();
+    let losses = losses.filter(|losses| (1..=MOST_SHARES).contains(&losses.len()));
+    losses.ok_or_else(|| DistillError::Setting {
+        key: "alphas",
+        value: format!("{shares:?}"),
+        bound: "1 to 16 numbers, each greater than 0 and at most 1",
+    })
 }
 
 impl Technique for Validation {
     fn needs(&self) -> Needs {
-        Needs { training: true, validation: true, teacher: true }
+        self.distill.needs()
     }
 
     fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
-        self.start.plan(before, on, problems)
+        self.distill.plan(before, on, problems)
     }
 
     fn apply(&self, model: Model, _on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
-        let lesson = Lesson::begin(&model, cx)?;
+        let teacher = TeacherCache::ask(&model, cx)?;
         let (train, valid) = (cx.train, cx.valid);
         let (classes, outputs) = (train.classes(), train.outputs());
         if valid.classes() != classes {
@@ -169,50 +160,51 @@ impl Technique for Validation {
                 "{classes} training classes, but {has} validation classes"
             )));
         }
-        let teacher_losses = compare::losses(valid, &lesson.valid);
+        let teacher_losses = compare::losses(valid, &teacher.valid);
         let teacher_loss = compare::mean(&teacher_losses);
         let mut counts = vec![0; classes];
         train.labels().iter().for_each(|label| counts[*label as usize] += 1);
-        let mut student = self.start.make(model, cx.seed)?;
+        let mut student = self.distill.student(model, cx)?;
         let mut weights = vec![1.0; classes];
-        let mut kept: Option<Pupil> = None;
+        let mut kept: Option<Candidate> = None;
 
-        for round in 1..=self.rounds {
+        for number in 1..=self.rounds {
             let rows: Vec<f64> = train.labels().iter().map(|label| weights[*label as usize]).collect();
-            let mut chosen: Option<Pupil> = None;
-            for (done, alpha) in self.alphas.iter().enumerate() {
-                cx.progress("choosing the teacher's share", done, self.alphas.len())?;
-                let pupil = self.candidate((&student, *alpha, round), (&lesson, &rows, teacher_loss), cx)?;
-                if chosen.as_ref().is_none_or(|best| pupil.gap < best.gap) {
-                    chosen = Some(pupil);
+            let round = Round { number, student: &student, teacher: &teacher, teacher_loss, weights: &rows };
+            let mut chosen: Option<Candidate> = None;
+            for (done, loss) in self.losses.iter().enumerate() {
+                cx.progress("choosing the teacher's share", done, self.losses.len())?;
+                let candidate = self.candidate(&round, *loss, cx)?;
+                if chosen.as_ref().is_none_or(|best| candidate.gap < best.gap) {
+                    chosen = Some(candidate);
                 }
             }
-            let Some(pupil) = chosen else { break };
-            let excess: Vec<f64> = compare::losses(valid, &pupil.logits)
+            let Some(best) = chosen else { break };
+            let excess: Vec<f64> = compare::losses(valid, &best.logits)
                 .iter()
                 .zip(&teacher_losses)
                 .map(|(s, t)| s - t)
                 .collect();
             let deficits = compare::class_means(&excess, valid.labels(), classes);
             cx.note(format!(
-                "round {round}: alpha {}, class weights {}, gap to the teacher {:+.4}, agreement {:.4}, \
+                "round {number}: alpha {}, class weights {}, gap to the teacher {:+.4}, agreement {:.4}, \
                  deficits by class {}",
-                pupil.alpha,
+                best.alpha,
                 listed(&weights),
-                pupil.gap,
-                compare::agreement(&lesson.valid, &pupil.logits, outputs),
+                best.gap,
+                compare::agreement(&teacher.valid, &best.logits, outputs),
                 listed(&deficits),
             ));
             weights = reweigh(&weights, &deficits, &counts);
-            student = pupil.model.clone();
-            if kept.as_ref().is_none_or(|best| pupil.gap < best.gap) {
-                kept = Some(pupil);
+            student = best.model.clone();
+            if kept.as_ref().is_none_or(|kept| best.gap < kept.gap) {
+                kept = Some(best);
             }
         }
         let kept = kept.ok_or_else(|| StepError::Failed("no round was run".into()))?;
         cx.note(format!("the student of round {} was kept (alpha {})", kept.round, kept.alpha));
         cx.measure(Measurement::lower("valid_gap", kept.gap, "nats"));
-        lesson.end(&kept.model, cx)?;
+        teacher.compare(&kept.model, cx)?;
         Ok(kept.model)
     }
 }

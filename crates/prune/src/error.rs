@@ -1,5 +1,6 @@
 //! Why a pruning cannot be done.
 
+use nlpress_technique::settings::BadTable;
 use nlpress_technique::solve::SolveError;
 
 /// A setting, a slice or a module that pruning refuses.
@@ -16,6 +17,9 @@ pub enum PruneError {
         /// What would be accepted.
         bound: &'static str,
     },
+    /// A table of settings cannot be read.
+    #[error(transparent)]
+    Table(#[from] BadTable),
     /// A training table is refused.
     #[error("training after the cut: {0}")]
     Training(String),

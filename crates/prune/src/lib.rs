@@ -24,53 +24,30 @@
 //! | [`clip`] | the smallest of each sparse matrix | packed sparse |
 //! | [`select`] | whole features: words of the vocabulary | a smaller first matrix and vocabulary |
 //!
-//! Every rule is also a plain function on slices ([`magnitude::keep_largest`], [`worth::least`],
-//! [`layers::product`], …), and [`module`] applies the main one to a burn module of your own. This crate refuses
-//! to know how a recipe is read or an artifact written.
+//! Techniques that drop single connections are one [`Criterion`] each, in [`Unstructured`]; those that keep words one
+//! [`WordScore`](select::WordScore), in [`Selector`](select::Selector). What is computed is also a plain function on
+//! slices ([`keep::keep_largest`], [`importance::least`], [`layers::product`], …), and [`module`] applies the main one
+//! to a burn module of your own. This crate refuses to know how a recipe is read or an artifact written.
 
-mod activations;
-pub mod budget;
-pub mod clip;
-mod cut;
-pub mod depth;
-pub mod elastic;
 mod error;
-pub mod gradient;
-pub mod group_lasso;
-pub mod heads;
-mod jacobi;
-pub mod layers;
-pub mod lottery;
-pub mod low_rank;
-pub mod magnitude;
+pub mod frame;
 pub mod module;
-pub mod movement;
-pub mod neurons;
-mod pack;
-pub mod pattern;
-pub mod penalty;
-pub mod random;
-mod repair;
-mod schedule;
-pub mod search;
 pub mod select;
-pub mod sensitivity;
-pub mod sparse;
-pub mod sparsegpt;
-mod target;
-mod tune;
-pub mod units;
-pub mod wanda;
-pub mod worth;
+mod structure;
+mod unstructured;
 
-pub use cut::{Curve, Scope};
 pub use error::PruneError;
+pub use frame::{
+    Criterion, Curve, MaskBuilder, Places, Schedule, Scope, SparsityTarget, Tuning, Unstructured, importance,
+    keep, sensitivity, split, units,
+};
 pub use nlpress_core::{BackendKind, Fraction, Seed, Selectors};
 pub use nlpress_technique::solve;
-pub use pack::Places;
-pub use schedule::Schedule;
-pub use target::{Target, split};
-pub use tune::Tuning;
+pub use structure::{depth, group_lasso, heads, layers, low_rank, neurons, search};
+pub use unstructured::{
+    budget, clip, elastic, gradient, lottery, magnitude, movement, pattern, penalty, random, sparse,
+    sparsegpt, wanda,
+};
 
 use nlpress_technique::Kind;
 
@@ -107,3 +84,8 @@ pub const KINDS: &[Kind] = &[
     select::norm::KIND,
     select::words::KIND,
 ];
+
+/// The criterion in the documentation compiles and keeps the contract.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/adding-a-criterion.md")]
+struct AddingACriterion;

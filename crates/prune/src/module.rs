@@ -27,9 +27,7 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Bool, Tensor, TensorData};
 use nlpress_core::{Fraction, Selectors};
 
-use crate::cut::keep_each_output;
-use crate::magnitude::keep_largest;
-use crate::target::split;
+use crate::frame::{keep_each_output, keep_largest, split};
 use crate::{PruneError, Scope};
 
 /// What was done to a module, and the masks that it was done with.

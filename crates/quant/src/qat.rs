@@ -23,8 +23,8 @@ use nlpress_train::adam::Adam;
 use serde::Deserialize;
 
 use crate::calibration::{ACTIVATIONS, Calibration};
+use crate::kd::{DISTILL, KdSettings};
 use crate::ladder::{Kept, Ladder};
-use crate::lesson::{DISTILL, Lesson};
 use crate::shadow::{Course, Rounded, Rule};
 use crate::words::{WORDS, WordDropout};
 use crate::{QuantError, settings, sites};
@@ -37,7 +37,7 @@ pub struct Qat {
     per: Per,
     step: Step,
     train: Tuning,
-    distill: Option<Lesson>,
+    distill: Option<KdSettings>,
     words: WordDropout,
     activations: Option<Calibration>,
 }
@@ -62,7 +62,7 @@ struct Raw {
     step: Step,
     #[serde(default)]
     train: toml::Table,
-    distill: Option<Lesson>,
+    distill: Option<KdSettings>,
     #[serde(default)]
     word_dropout: WordDropout,
     activations: Option<Calibration>,
@@ -201,7 +201,7 @@ impl Rule for Following {
 
 impl Technique for Qat {
     fn needs(&self) -> Needs {
-        let teacher = self.distill.as_ref().is_some_and(Lesson::needs_teacher);
+        let teacher = self.distill.as_ref().is_some_and(KdSettings::needs_teacher);
         Needs { training: true, validation: true, teacher }
     }
 
@@ -220,7 +220,7 @@ impl Technique for Qat {
         };
         let course = Course {
             tuning: Some(&self.train),
-            lesson: self.distill.as_ref(),
+            kd: self.distill.as_ref(),
             grid: self.ladder.grid(),
             tensor: self.per == Per::Tensor,
             words: self.words,

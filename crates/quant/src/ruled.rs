@@ -8,7 +8,7 @@ use serde::Deserialize;
 use std::fmt::Debug;
 
 use crate::calibration::Calibration;
-use crate::lesson::Lesson;
+use crate::kd::KdSettings;
 use crate::qat::{read_per, training};
 use crate::shadow::{Course, Rule};
 use crate::words::WordDropout;
@@ -31,7 +31,7 @@ pub(crate) trait Fixed: Rule + Copy + Default + Sync + 'static {
 pub(crate) struct Ruled<R> {
     per: Per,
     train: Option<Tuning>,
-    distill: Option<Lesson>,
+    distill: Option<KdSettings>,
     words: WordDropout,
     activations: Option<Calibration>,
     rule: std::marker::PhantomData<R>,
@@ -42,7 +42,7 @@ pub(crate) struct Ruled<R> {
 struct Raw {
     per: Option<String>,
     train: Option<toml::Value>,
-    distill: Option<Lesson>,
+    distill: Option<KdSettings>,
     #[serde(default)]
     word_dropout: WordDropout,
     activations: Option<Calibration>,
@@ -76,7 +76,7 @@ impl<R> TryFrom<Raw> for Ruled<R> {
 
 impl<R: Fixed> Technique for Ruled<R> {
     fn needs(&self) -> Needs {
-        let teacher = self.distill.as_ref().is_some_and(Lesson::needs_teacher);
+        let teacher = self.distill.as_ref().is_some_and(KdSettings::needs_teacher);
         let trains = self.train.is_some();
         Needs { training: trains, validation: trains, teacher }
     }
@@ -89,7 +89,7 @@ impl<R: Fixed> Technique for Ruled<R> {
     fn apply(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
         let course = Course {
             tuning: self.train.as_ref(),
-            lesson: self.distill.as_ref(),
+            kd: self.distill.as_ref(),
             grid: R::GRID,
             tensor: self.per == Per::Tensor,
             words: self.words,

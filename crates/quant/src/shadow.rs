@@ -15,14 +15,14 @@ use nlpress_model::dataset::accuracy;
 use nlpress_model::{Gradients, Layer, Model, Network, SiteId, Weight};
 use nlpress_packed::{Grid, Matrix, Per, Scales, Values};
 use nlpress_technique::{Cx, StepError, Training, Tuning};
-use nlpress_train::{Batch, Engine, Imitation, Labels, Objective, Serial, TrainError};
+use nlpress_train::{Batch, Engine, Objective, Serial, TrainError};
 use std::borrow::Cow;
 use std::fmt::Debug;
 use std::ops::Range;
 
 use crate::calibration::Calibration;
+use crate::kd::KdSettings;
 use crate::ladder::Kept;
-use crate::lesson::Lesson;
 use crate::sites;
 use crate::words::{Renumbered, WordDropout};
 
@@ -177,7 +177,7 @@ pub(crate) struct Course<'a> {
     /// How; only rounding when there is none.
     pub tuning: Option<&'a Tuning>,
     /// What to learn from besides labels.
-    pub lesson: Option<&'a Lesson>,
+    pub kd: Option<&'a KdSettings>,
     /// The integers.
     pub grid: Grid,
     /// Whether one scale serves a whole site.
@@ -219,10 +219,9 @@ impl Course<'_> {
         let rounded = score(&model.clone().with_flat(&shadow.rounded(&flat))?, cx)?;
         cx.measure(Measurement::higher("valid_accuracy_as_floats", as_floats, "1"));
         cx.measure(Measurement::higher("valid_accuracy_only_rounded", rounded, "1"));
-        let logits = self.lesson.map(|l| l.logits(&model, cx)).transpose()?;
-        let imitation = logits.as_deref().zip(self.lesson).map(|(logits, lesson)| {
-            Imitation::of(logits, lesson.distance()).with_labels(Labels::of(cx.train), lesson.share())
-        });
+        let logits = self.kd.map(|l| l.logits(&model, cx)).transpose()?;
+        let imitation =
+            logits.as_deref().zip(self.kd).map(|(logits, kd)| kd.loss().objective(logits, cx.train));
         let training = Training {
             tuning,
             name: "shadow",

@@ -10,8 +10,8 @@ use nlpress_packed::Grid;
 use nlpress_technique::{Family, Kind, parse};
 
 use crate::calibration::ACTIVATIONS;
+use crate::kd::DISTILL;
 use crate::ladder::Kept;
-use crate::lesson::DISTILL;
 use crate::qat::TRAIN;
 use crate::ruled::{Fixed, OR_NONE, Ruled};
 use crate::shadow::{Rounded, Rule};

@@ -18,6 +18,18 @@ pub struct Needs {
     pub teacher: bool,
 }
 
+impl Needs {
+    /// What both need.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            training: self.training || other.training,
+            validation: self.validation || other.validation,
+            teacher: self.teacher || other.teacher,
+        }
+    }
+}
+
 /// The model to learn from, with the rows it reads: the documents of [`Cx::train`] and [`Cx::valid`] in the same
 /// order, in the teacher's own features, which need not be the student's.
 #[derive(Clone, Copy, Debug)]

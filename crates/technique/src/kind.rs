@@ -3,7 +3,7 @@
 use serde::de::DeserializeOwned;
 use std::fmt;
 
-use crate::Technique;
+use crate::{Technique, settings};
 
 /// The article's families of methods, and the chain of several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -69,8 +69,5 @@ impl fmt::Debug for Kind {
 pub fn parse<T: Technique + DeserializeOwned + 'static>(
     with: &toml::Table,
 ) -> Result<Box<dyn Technique>, String> {
-    match toml::Value::Table(with.clone()).try_into::<T>() {
-        Ok(technique) => Ok(Box::new(technique)),
-        Err(error) => Err(error.message().to_owned()),
-    }
+    Ok(Box::new(settings::read::<T>(with.clone()).map_err(|e| e.to_string())?))
 }

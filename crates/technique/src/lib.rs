@@ -9,6 +9,7 @@
 
 pub mod cx;
 pub mod kind;
+pub mod settings;
 pub mod solve;
 pub mod spend;
 pub mod tune;

@@ -5,6 +5,7 @@
 //! - [`Objective`]: a loss as a plain function of logits that returns its own derivative.
 //! - [`ClassWeights`]: how much the documents of each class weigh in it.
 //! - [`Imitation`]: the loss of one who learns from another network's logits.
+//! - [`KdConfig`]: how much of it counts beside the labels.
 //! - [`Engine`]: how the gradient of a batch is computed; serial here, spread over threads in
 //!   `nlpress-parallel`.
 //! - [`Wire`]: what happens to gradients on their way to the optimiser, for example an 8-bit exchange.
@@ -20,6 +21,7 @@ pub mod engine;
 pub mod error;
 pub mod fit;
 pub mod imitation;
+pub mod kd;
 pub mod objective;
 mod steps;
 
@@ -30,4 +32,5 @@ pub use engine::{Batch, Engine, Serial, Wire};
 pub use error::TrainError;
 pub use fit::{Epoch, Fit, History, fit};
 pub use imitation::{Distance, Imitation};
+pub use kd::KdConfig;
 pub use objective::{Labels, Objective, mean_loss, softmax};

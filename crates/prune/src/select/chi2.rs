@@ -7,20 +7,19 @@
 //!
 //! Each word is judged by itself: of words that say the same, all stay or none.
 
-use nlpress_model::{Dataset, Model, Outline, SiteId};
-use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
-use nlpress_train::FitConfig;
+use nlpress_model::{Dataset, Model};
+use nlpress_technique::{Cx, Family, Kind, StepError, parse};
 use serde::Deserialize;
 
-use super::{FINETUNE, KEEP, Selection, presence, sums};
+use super::{FINETUNE, KEEP, Selector, WordScore, presence, sums};
 use crate::PruneError;
 
 /// The entry in the list of all techniques.
 pub const KIND: Kind = Kind {
     name: "select.chi2",
     family: Family::Simplify,
-    summary: "Keeps the words that depend most on the class by the chi-squared statistic; vocabulary and first \
-              site shrink.",
+    summary: "Feature selection by the chi-squared statistic: keeps the words that depend most on the class; \
+              vocabulary and first site shrink.",
     source: "Yang and Pedersen 1997, A Comparative Study on Feature Selection in Text Categorization",
     example: "keep = 12\nof = \"presence\"",
     on: &["**"],
@@ -29,7 +28,7 @@ pub const KIND: Kind = Kind {
         ("of", "\"presence\": whether a document has the word (default); \"values\": the values of the rows"),
         FINETUNE,
     ],
-    parse: parse::<Chi2>,
+    parse: parse::<Selector<Chi2>>,
 };
 
 /// What is counted.
@@ -43,28 +42,19 @@ pub enum Counted {
     Values,
 }
 
-/// The checked configuration of `select.chi2`.
+/// The chi-squared statistic is a word's score.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(try_from = "Raw")]
-pub struct Chi2 {
-    of: Counted,
-    selection: Selection,
-}
-
-#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Raw {
-    keep: usize,
+pub struct Chi2 {
     #[serde(default)]
     of: Counted,
-    finetune: Option<FitConfig>,
 }
 
-impl TryFrom<Raw> for Chi2 {
-    type Error = PruneError;
+impl WordScore for Chi2 {
+    const KIND: Kind = KIND;
 
-    fn try_from(raw: Raw) -> Result<Self, PruneError> {
-        Ok(Self { of: raw.of, selection: Selection::read(Some(raw.keep), raw.finetune)? })
+    fn scores(&self, _model: &Model, _keep: Option<usize>, cx: &mut Cx<'_>) -> Result<Vec<f64>, StepError> {
+        scores(cx.train, self.of).map_err(|e| StepError::Failed(e.to_string()))
     }
 }
 
@@ -108,26 +98,6 @@ pub fn scores(data: &Dataset, of: Counted) -> Result<Vec<f64>, PruneError> {
         Counted::Values => sums(data, f64::from),
     };
     statistics(&rows, &observed)
-}
-
-impl Technique for Chi2 {
-    fn needs(&self) -> Needs {
-        self.selection.needs(true)
-    }
-
-    fn exact(&self) -> bool {
-        false
-    }
-
-    fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
-        self.selection.plan(before, on, problems)
-    }
-
-    fn apply(&self, model: Model, _on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
-        cx.progress("scoring words", 0, 1)?;
-        let scores = scores(cx.train, self.of).map_err(|e| StepError::Failed(e.to_string()))?;
-        self.selection.keep_best(model, &scores, cx)
-    }
 }
 
 #[cfg(test)]

@@ -4,36 +4,37 @@
 //! found it nearly as good as the best until nine words in ten are gone). It is what the encoder's own limit
 //! does, but after a teacher has learned from the larger vocabulary.
 
-use nlpress_model::{Dataset, Model, Outline, SiteId};
-use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
+use nlpress_model::{Dataset, Model};
+use nlpress_technique::{Cx, Family, Kind, StepError, parse};
 use serde::Deserialize;
 
-use super::{FINETUNE, KEEP, Plain, Selection, sums};
-use crate::PruneError;
+use super::{FINETUNE, KEEP, Selector, WordScore, sums};
 
 /// The entry in the list of all techniques.
 pub const KIND: Kind = Kind {
     name: "select.frequency",
     family: Family::Simplify,
-    summary: "Keeps the words of the most training documents; vocabulary and first site shrink.",
+    summary: "Feature selection by document frequency: keeps the words of the most training documents; \
+              vocabulary and first site shrink.",
     source: "Yang and Pedersen 1997, A Comparative Study on Feature Selection in Text Categorization \
              (document frequency)",
     example: "keep = 12\nfinetune = { epochs = 1 }",
     on: &["**"],
     settings: &[KEEP, FINETUNE],
-    parse: parse::<Frequency>,
+    parse: parse::<Selector<Frequency>>,
 };
 
-/// The checked configuration of `select.frequency`.
+/// The number of training documents that have a word is its score.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(try_from = "Plain")]
-pub struct Frequency(Selection);
+#[serde(deny_unknown_fields)]
+pub struct Frequency {}
 
-impl TryFrom<Plain> for Frequency {
-    type Error = PruneError;
+impl WordScore for Frequency {
+    const KIND: Kind = KIND;
+    const PROGRESS: &str = "counting words";
 
-    fn try_from(raw: Plain) -> Result<Self, PruneError> {
-        Ok(Self(Selection::try_from(raw)?))
+    fn scores(&self, _model: &Model, _keep: Option<usize>, cx: &mut Cx<'_>) -> Result<Vec<f64>, StepError> {
+        Ok(scores(cx.train))
     }
 }
 
@@ -41,26 +42,6 @@ impl TryFrom<Plain> for Frequency {
 pub fn scores(data: &Dataset) -> Vec<f64> {
     let (_, present) = sums(data, |_| 1.0);
     present.chunks_exact(data.classes()).map(|by_class| by_class.iter().sum()).collect()
-}
-
-impl Technique for Frequency {
-    fn needs(&self) -> Needs {
-        self.0.needs(true)
-    }
-
-    fn exact(&self) -> bool {
-        false
-    }
-
-    fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
-        self.0.plan(before, on, problems)
-    }
-
-    fn apply(&self, model: Model, _on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
-        cx.progress("counting words", 0, 1)?;
-        let scores = scores(cx.train);
-        self.0.keep_best(model, &scores, cx)
-    }
 }
 
 #[cfg(test)]

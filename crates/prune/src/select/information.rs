@@ -4,36 +4,37 @@
 //! class falls when one learns whether a document has the word (information gain). Unlike chi-squared it does not
 //! favour rare words.
 
-use nlpress_model::{Dataset, Model, Outline, SiteId};
-use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
+use nlpress_model::{Dataset, Model};
+use nlpress_technique::{Cx, Family, Kind, StepError, parse};
 use serde::Deserialize;
 
-use super::{FINETUNE, KEEP, Plain, Selection, presence};
+use super::{FINETUNE, KEEP, Selector, WordScore, presence};
 use crate::PruneError;
 
 /// The entry in the list of all techniques.
 pub const KIND: Kind = Kind {
     name: "select.information",
     family: Family::Simplify,
-    summary: "Keeps the words whose presence tells most about the class; vocabulary and first site shrink.",
+    summary: "Feature selection by information gain: keeps the words whose presence tells most about the \
+              class; vocabulary and first site shrink.",
     source: "Yang and Pedersen 1997, A Comparative Study on Feature Selection in Text Categorization \
              (information gain)",
     example: "keep = 12",
     on: &["**"],
     settings: &[KEEP, FINETUNE],
-    parse: parse::<Information>,
+    parse: parse::<Selector<Information>>,
 };
 
-/// The checked configuration of `select.information`.
+/// The mutual information of its presence and the class is a word's score.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(try_from = "Plain")]
-pub struct Information(Selection);
+#[serde(deny_unknown_fields)]
+pub struct Information {}
 
-impl TryFrom<Plain> for Information {
-    type Error = PruneError;
+impl WordScore for Information {
+    const KIND: Kind = KIND;
 
-    fn try_from(raw: Plain) -> Result<Self, PruneError> {
-        Ok(Self(Selection::try_from(raw)?))
+    fn scores(&self, _model: &Model, _keep: Option<usize>, cx: &mut Cx<'_>) -> Result<Vec<f64>, StepError> {
+        scores(cx.train).map_err(|e| StepError::Failed(e.to_string()))
     }
 }
 
@@ -73,26 +74,6 @@ pub fn gains(rows: &[f64], present: &[f64]) -> Result<Vec<f64>, PruneError> {
 pub fn scores(data: &Dataset) -> Result<Vec<f64>, PruneError> {
     let (rows, present) = presence(data);
     gains(&rows, &present)
-}
-
-impl Technique for Information {
-    fn needs(&self) -> Needs {
-        self.0.needs(true)
-    }
-
-    fn exact(&self) -> bool {
-        false
-    }
-
-    fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
-        self.0.plan(before, on, problems)
-    }
-
-    fn apply(&self, model: Model, _on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
-        cx.progress("scoring words", 0, 1)?;
-        let scores = scores(cx.train).map_err(|e| StepError::Failed(e.to_string()))?;
-        self.0.keep_best(model, &scores, cx)
-    }
 }
 
 #[cfg(test)]

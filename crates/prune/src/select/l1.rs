@@ -11,19 +11,19 @@
 //! from the solution before. It is thrown away; only the choice of words is used.
 
 use nlpress_core::Measurement;
-use nlpress_model::{Dataset, Model, Outline, SiteId};
-use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
-use nlpress_train::FitConfig;
+use nlpress_model::{Dataset, Model};
+use nlpress_technique::{Cx, Family, Kind, StepError, parse};
 use serde::Deserialize;
 
-use super::{FINETUNE, KEEP, Selection};
+use super::{FINETUNE, KEEP, Selector, WordScore};
 use crate::PruneError;
 
 /// The entry in the list of all techniques.
 pub const KIND: Kind = Kind {
     name: "select.l1",
     family: Family::Simplify,
-    summary: "Keeps the words that a linear model under an L1 penalty uses; vocabulary and first site shrink.",
+    summary: "Feature selection by the lasso (L1): keeps the words that a linear model under an L1 penalty \
+              uses; vocabulary and first site shrink.",
     source: "Tibshirani 1996, Regression Shrinkage and Selection via the Lasso; solver: Beck and Teboulle 2009",
     example: "keep = 12\niterations = 30",
     on: &["**"],
@@ -32,7 +32,7 @@ pub const KIND: Kind = Kind {
         ("iterations", "steps of the solver for each penalty, from 1 to 10000; 100 by default"),
         FINETUNE,
     ],
-    parse: parse::<Lasso>,
+    parse: parse::<Selector<Lasso>>,
 };
 
 /// Penalties tried between the one that no word is worth and [`SMALLEST`] of it.
@@ -40,22 +40,18 @@ const BISECTIONS: usize = 16;
 /// Smallest penalty tried, as a share of the one that no word is worth.
 const SMALLEST: f64 = 1e-5;
 
-/// The checked configuration of `select.l1`.
+/// The weight that a linear model under an L1 penalty gives a word is its score.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(try_from = "Raw")]
 pub struct Lasso {
-    keep: usize,
     iterations: usize,
-    selection: Selection,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Raw {
-    keep: usize,
     #[serde(default = "hundred")]
     iterations: usize,
-    finetune: Option<FitConfig>,
 }
 
 fn hundred() -> usize {
@@ -69,8 +65,18 @@ impl TryFrom<Raw> for Lasso {
         if !(1..=10_000).contains(&raw.iterations) {
             return Err(PruneError::setting("iterations", raw.iterations, "between 1 and 10000"));
         }
-        let selection = Selection::read(Some(raw.keep), raw.finetune)?;
-        Ok(Self { keep: raw.keep, iterations: raw.iterations, selection })
+        Ok(Self { iterations: raw.iterations })
+    }
+}
+
+impl WordScore for Lasso {
+    const KIND: Kind = KIND;
+    const PROGRESS: &str = "finding the penalty";
+
+    fn scores(&self, _model: &Model, keep: Option<usize>, cx: &mut Cx<'_>) -> Result<Vec<f64>, StepError> {
+        let (penalty, scores) = self.search(keep.unwrap_or(cx.train.rows().width()), cx)?;
+        cx.measure(Measurement::higher("penalty", penalty, "1"));
+        Ok(scores)
     }
 }
 
@@ -249,9 +255,8 @@ pub fn ranking(solution: &Linear, gradient: &Linear) -> Vec<f64> {
 }
 
 impl Lasso {
-    /// The penalty found, and a score for each feature.
-    fn scores(&self, cx: &Cx<'_>) -> Result<(f64, Vec<f64>), StepError> {
-        cx.progress("finding the penalty", 0, BISECTIONS)?;
+    /// The penalty under which as few features as possible, but at least `keep`, are used; and a score for each.
+    fn search(&self, keep: usize, cx: &Cx<'_>) -> Result<(f64, Vec<f64>), StepError> {
         let path = Path::of(cx.train);
         let (mut too_many, mut too_few) = (SMALLEST.ln(), 0.0);
         let largest = path.largest_penalty();
@@ -259,11 +264,11 @@ impl Lasso {
         // The solution that uses enough features, and the fewest of those.
         let mut found: Option<(f64, Linear)> = None;
         for done in 0..BISECTIONS {
-            cx.progress("finding the penalty", done, BISECTIONS)?;
+            cx.progress(Self::PROGRESS, done, BISECTIONS)?;
             let middle: f64 = 0.5 * (too_many + too_few);
             solution = path.solve(solution, largest * middle.exp(), self.iterations);
             let used = solution.used();
-            if used < self.keep {
+            if used < keep {
                 too_few = middle;
                 continue;
             }
@@ -271,7 +276,7 @@ impl Lasso {
             if found.as_ref().is_none_or(|(_, best)| used < best.used()) {
                 found = Some((largest * middle.exp(), solution.clone()));
             }
-            if used == self.keep {
+            if used == keep {
                 break;
             }
         }
@@ -279,26 +284,6 @@ impl Lasso {
         let (penalty, solution) = found.unwrap_or((largest * too_many.exp(), solution));
         let gradient = path.gradient(&solution);
         Ok((penalty, ranking(&solution, &gradient)))
-    }
-}
-
-impl Technique for Lasso {
-    fn needs(&self) -> Needs {
-        self.selection.needs(true)
-    }
-
-    fn exact(&self) -> bool {
-        false
-    }
-
-    fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
-        self.selection.plan(before, on, problems)
-    }
-
-    fn apply(&self, model: Model, _on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
-        let (penalty, scores) = self.scores(cx)?;
-        cx.measure(Measurement::higher("penalty", penalty, "1"));
-        self.selection.keep_best(model, &scores, cx)
     }
 }
 

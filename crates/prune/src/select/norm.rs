@@ -7,19 +7,18 @@
 //! the word's values in the training rows, as Wanda does for single weights, because a long row of a rare word
 //! adds little.
 
-use nlpress_model::{Dataset, Model, Outline, SiteId};
-use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
-use nlpress_train::FitConfig;
+use nlpress_model::{Dataset, Model};
+use nlpress_technique::{Cx, Family, Kind, StepError, parse};
 use serde::Deserialize;
 
-use super::{FINETUNE, Selection, best, sums};
-use crate::PruneError;
+use super::{FINETUNE, Selector, WordScore, sums};
 
 /// The entry in the list of all techniques.
 pub const KIND: Kind = Kind {
     name: "select.norm",
     family: Family::Simplify,
-    summary: "Keeps the words that the first site's weights use most; without a count, all that they use at all.",
+    summary: "Vocabulary pruning by weight norm: keeps the words that the first site's weights use most; \
+              without a count, all that they use at all.",
     source: "Li et al. 2017, arXiv:1608.08710 (rows by norm); Sun et al. 2023, arXiv:2306.11695 (norm times input)",
     example: "keep = 12\nby = \"contribution\"",
     on: &["**"],
@@ -36,7 +35,7 @@ pub const KIND: Kind = Kind {
         ),
         FINETUNE,
     ],
-    parse: parse::<Norm>,
+    parse: parse::<Selector<Norm>>,
 };
 
 /// What words are ranked by.
@@ -50,28 +49,36 @@ pub enum By {
     Contribution,
 }
 
-/// The checked configuration of `select.norm`.
+/// The norm of a word's weights is its score, times the size of its values where asked.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(try_from = "Raw")]
-pub struct Norm {
-    by: By,
-    selection: Selection,
-}
-
-#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Raw {
-    keep: Option<usize>,
+pub struct Norm {
     #[serde(default)]
     by: By,
-    finetune: Option<FitConfig>,
 }
 
-impl TryFrom<Raw> for Norm {
-    type Error = PruneError;
+impl WordScore for Norm {
+    const KIND: Kind = KIND;
+    const NEEDS_KEEP: bool = false;
+    const PROGRESS: &str = "measuring words";
 
-    fn try_from(raw: Raw) -> Result<Self, PruneError> {
-        Ok(Self { by: raw.by, selection: Selection::read(raw.keep, raw.finetune)? })
+    fn reads_rows(&self) -> bool {
+        self.by == By::Contribution
+    }
+
+    fn scores(&self, model: &Model, keep: Option<usize>, cx: &mut Cx<'_>) -> Result<Vec<f64>, StepError> {
+        let Some(first) = model.layers().first() else {
+            return Err(StepError::Failed("the network has no site".into()));
+        };
+        let mut scores = norms(&first.weight.values(), first.shape.outputs);
+        if self.by == By::Contribution {
+            scores.iter_mut().zip(root_mean_squares(cx.train)).for_each(|(score, size)| *score *= size);
+        }
+        if keep.is_none() && !scores.iter().any(|score| *score > 0.0) {
+            let why = format!("site {}: every weight is zero, so that no word is used", first.id);
+            return Err(StepError::Failed(why));
+        }
+        Ok(scores)
     }
 }
 
@@ -89,40 +96,6 @@ pub fn root_mean_squares(data: &Dataset) -> Vec<f64> {
     let (_, squares) = sums(data, |x| f64::from(x) * f64::from(x));
     let by_class = squares.chunks_exact(data.classes());
     by_class.map(|of| (of.iter().sum::<f64>() / data.len() as f64).sqrt()).collect()
-}
-
-impl Technique for Norm {
-    fn needs(&self) -> Needs {
-        self.selection.needs(self.by == By::Contribution)
-    }
-
-    fn exact(&self) -> bool {
-        false
-    }
-
-    fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
-        self.selection.plan(before, on, problems)
-    }
-
-    fn apply(&self, model: Model, _on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
-        cx.progress("measuring words", 0, 1)?;
-        let Some(first) = model.layers().first() else {
-            return Err(StepError::Failed("the network has no site".into()));
-        };
-        let mut scores = norms(&first.weight.values(), first.shape.outputs);
-        if self.by == By::Contribution {
-            scores.iter_mut().zip(root_mean_squares(cx.train)).for_each(|(score, size)| *score *= size);
-        }
-        let used = scores.iter().filter(|score| **score > 0.0).count();
-        let kept = best(&scores, self.selection.keep.unwrap_or(used));
-        if kept.is_empty() {
-            let site = &first.id;
-            return Err(StepError::Failed(format!(
-                "site {site}: every weight is zero, so that no word is used"
-            )));
-        }
-        self.selection.keep(model, kept, cx)
-    }
 }
 
 #[cfg(test)]

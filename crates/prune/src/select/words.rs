@@ -9,15 +9,14 @@
 //! With both a list and scripts, a word stays when either names it.
 
 use nlpress_core::files;
-use nlpress_model::{Model, Outline, SiteId};
-use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
-use nlpress_train::FitConfig;
+use nlpress_model::Model;
+use nlpress_technique::{Cx, Family, Kind, StepError, parse};
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use unicode_script::{Script, UnicodeScript};
 
-use super::{FINETUNE, Selection};
+use super::{FINETUNE, Selector, WordScore};
 use crate::PruneError;
 
 /// Largest list of words, in bytes.
@@ -27,7 +26,8 @@ const LARGEST: u64 = 64 << 20;
 pub const KIND: Kind = Kind {
     name: "select.words",
     family: Family::Simplify,
-    summary: "Keeps the words of a list or of some scripts, as when a model is reduced to one language.",
+    summary: "Vocabulary pruning: keeps the words of a list or of some scripts, as when a model is reduced \
+              to one language.",
     source: "Yang, Cui and Chen 2022, TextPruner, arXiv:2203.15996 (vocabulary pruning); scripts: Unicode UAX 24",
     example: "scripts = [\"latin\"]",
     on: &["**"],
@@ -43,16 +43,15 @@ pub const KIND: Kind = Kind {
         ),
         FINETUNE,
     ],
-    parse: parse::<Words>,
+    parse: parse::<Selector<Words>>,
 };
 
-/// The checked configuration of `select.words`. The list was read when the configuration was.
+/// A word of the list or of the scripts has score 1, any other 0. The list was read when the configuration was.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(try_from = "Raw")]
 pub struct Words {
     list: BTreeSet<String>,
     scripts: Vec<Script>,
-    selection: Selection,
 }
 
 #[derive(Deserialize)]
@@ -60,7 +59,6 @@ pub struct Words {
 struct Raw {
     file: Option<PathBuf>,
     scripts: Option<Vec<String>>,
-    finetune: Option<FitConfig>,
 }
 
 impl TryFrom<Raw> for Words {
@@ -76,7 +74,7 @@ impl TryFrom<Raw> for Words {
             return Err(PruneError::setting("scripts", "[]", "at least one"));
         }
         let scripts = scripts.iter().map(|name| script(name)).collect::<Result<_, _>>()?;
-        Ok(Self { list, scripts, selection: Selection::read(None, raw.finetune)? })
+        Ok(Self { list, scripts })
     }
 }
 
@@ -121,32 +119,27 @@ pub fn is_of(word: &str, scripts: &[Script]) -> bool {
     word.chars().map(|c| c.script()).all(|script| neutral(script) || scripts.contains(&script))
 }
 
-impl Technique for Words {
-    fn needs(&self) -> Needs {
-        self.selection.needs(false)
-    }
+impl WordScore for Words {
+    const KIND: Kind = KIND;
+    const NEEDS_KEEP: bool = false;
+    const PROGRESS: &str = "looking at words";
 
-    fn exact(&self) -> bool {
+    fn reads_rows(&self) -> bool {
         false
     }
 
-    fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
-        self.selection.plan(before, on, problems)
-    }
-
-    fn apply(&self, model: Model, _on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
-        cx.progress("looking at words", 0, 1)?;
+    fn scores(&self, model: &Model, _keep: Option<usize>, cx: &mut Cx<'_>) -> Result<Vec<f64>, StepError> {
         if cx.words.len() != model.spec().inputs() {
             return Err(StepError::Missing("the names of the features"));
         }
         let stays =
             |word: &str| self.list.contains(word) || (!self.scripts.is_empty() && is_of(word, &self.scripts));
-        let kept: Vec<u32> = (0..).zip(cx.words).filter(|(_, word)| stays(word)).map(|(i, _)| i).collect();
-        if kept.is_empty() {
+        let scores: Vec<f64> = cx.words.iter().map(|word| if stays(word) { 1.0 } else { 0.0 }).collect();
+        if !scores.contains(&1.0) {
             let all = cx.words.len();
             return Err(StepError::Failed(format!("none of the {all} words of the vocabulary would stay")));
         }
-        self.selection.keep(model, kept, cx)
+        Ok(scores)
     }
 }
 
@@ -154,7 +147,7 @@ impl Technique for Words {
 mod tests {
     use super::*;
 
-    fn read_table(text: &str) -> Result<Words, String> {
+    fn read_table(text: &str) -> Result<Selector<Words>, String> {
         toml::from_str(text).map_err(|e| e.message().to_owned())
     }
 
@@ -176,8 +169,11 @@ mod tests {
 
     #[test]
     fn settings_are_checked() {
-        let scripts = read_table("scripts = ['Latin', 'han', 'old_italic', 'cyrl']").unwrap().scripts;
-        assert_eq!(scripts, [Script::Latin, Script::Han, Script::Old_Italic, Script::Cyrillic]);
+        let scripts = read_table("scripts = ['Latin', 'han', 'old_italic', 'cyrl']").unwrap();
+        assert_eq!(
+            scripts.score().scripts,
+            [Script::Latin, Script::Han, Script::Old_Italic, Script::Cyrillic]
+        );
         for (bad, says) in [
             ("", "file is missing"),
             ("scripts = []", "scripts is []"),
@@ -199,7 +195,7 @@ mod tests {
         std::fs::write(&path, "\u{feff}Bank\r\n\n  oil \nE\u{301}COLE\nStraße\n").unwrap();
         let words = read_table(&table).unwrap();
         let list = ["bank", "e\u{301}cole", "oil", "strasse", "straße", "école"];
-        assert!(words.list.iter().eq(list), "{:?}", words.list);
+        assert!(words.score().list.iter().eq(list), "{words:?}");
         std::fs::write(&path, b"good\nbad \xff\n").unwrap();
         assert!(read_table(&table).unwrap_err().contains("line 2 is not UTF-8"));
         std::fs::write(&path, " \n").unwrap();

@@ -1,8 +1,8 @@
 //! What the penalty on units does to what their removal costs.
 
 use nlpress_prune::group_lasso::train;
+use nlpress_prune::importance::{ImportanceCriterion as Criterion, least, score};
 use nlpress_prune::units;
-use nlpress_prune::worth::{Criterion, least, score};
 use nlpress_train::FitConfig;
 
 use crate::chains::World;

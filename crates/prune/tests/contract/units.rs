@@ -1,9 +1,9 @@
 //! What hidden units contribute, against removing them one by one.
 
 use nlpress_model::Model;
+use nlpress_prune::importance::least;
 use nlpress_prune::neurons::measure;
 use nlpress_prune::units;
-use nlpress_prune::worth::least;
 use nlpress_technique::StepError;
 
 use crate::chains::World;

@@ -1,0 +1,107 @@
+//! Knowledge distillation: a student is trained on a loss that compares its outputs with a teacher's.
+
+use nlpress_core::Seed;
+use nlpress_model::{Model, Outline, SiteId};
+use nlpress_technique::{Cx, Needs, Problem, StepError, Technique, settings};
+use nlpress_train::{Fit, FitConfig, Imitation, KdConfig, fit};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::start::Start;
+use super::teacher::TeacherCache;
+use crate::DistillError;
+
+/// The setting of what a student is at first.
+pub(crate) const FROM: (&str, &str) =
+    ("from", "\"fresh\" (default): a new dense student; \"model\": the incoming model, its form kept");
+/// The setting of a student's size.
+pub(crate) const HIDDEN: (&str, &str) =
+    ("hidden", "widths of a fresh student's hidden layers, default [16]; [] makes it linear");
+/// The setting of a student's dropout.
+pub(crate) const DROPOUT: (&str, &str) =
+    ("dropout", "a fresh student's dropout rate, at least 0 and less than 1, default 0");
+/// The setting that softens outputs.
+pub(crate) const TEMPERATURE: (&str, &str) =
+    ("temperature", "what logits are divided by, between 0.1 and 100, default 2");
+/// The setting of the training.
+pub(crate) const FIT: (&str, &str) = ("fit", "how to train; the defaults of training when left out");
+
+/// A distillation: the checked configuration of `distill.student`, `distill.outputs` and each round of
+/// `distill.validation`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Distill {
+    student: Start,
+    loss: KdConfig,
+    fit: FitConfig,
+}
+
+/// The settings that all distillations share.
+#[derive(Deserialize)]
+struct Shared {
+    from: Option<String>,
+    hidden: Option<Vec<usize>>,
+    dropout: Option<f64>,
+    temperature: Option<f64>,
+    #[serde(default)]
+    fit: FitConfig,
+}
+
+impl Distill {
+    /// Reads a table that has the settings of this struct and those of `Own`; `loss` makes the loss of the latter and of
+    /// the temperature.
+    pub(crate) fn read<Own: DeserializeOwned>(
+        with: &toml::Table,
+        settings: &[(&str, &str)],
+        loss: impl FnOnce(&Own, Option<f64>) -> Result<KdConfig, DistillError>,
+    ) -> Result<(Self, Own), DistillError> {
+        let (shared, own): (Shared, Own) = settings::split(with.clone(), settings)?;
+        let loss = loss(&own, shared.temperature)?;
+        let student = Start::read(shared.from.as_deref().unwrap_or("fresh"), shared.hidden, shared.dropout)?;
+        Ok((Self { student, loss, fit: shared.fit }, own))
+    }
+
+    /// The loss.
+    pub(crate) fn loss(&self) -> KdConfig {
+        self.loss
+    }
+
+    /// The student before its first training.
+    pub(crate) fn student(&self, model: Model, cx: &Cx<'_>) -> Result<Model, StepError> {
+        Ok(self.student.make(model, cx.seed)?)
+    }
+
+    /// Trains a student on a loss.
+    pub(crate) fn train(
+        &self,
+        student: Model,
+        objective: &Imitation<'_>,
+        seed: Seed,
+        cx: &Cx<'_>,
+    ) -> Result<Model, StepError> {
+        let how = Fit {
+            valid: Some(cx.valid),
+            objective: Some(objective),
+            ..Fit::new(&self.fit, cx.backend, cx.train, seed, cx.sink)
+        };
+        Ok(fit(student, how)?.0)
+    }
+}
+
+impl Technique for Distill {
+    fn needs(&self) -> Needs {
+        Needs { training: true, validation: true, teacher: true }
+    }
+
+    fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
+        self.student.plan(before, on, problems)
+    }
+
+    fn apply(&self, model: Model, _on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
+        let teacher = TeacherCache::ask(&model, cx)?;
+        let objective = self.loss.objective(&teacher.train, cx.train);
+        let student = self.student(model, cx)?;
+        let student = self.train(student, &objective, cx.seed.derive("distill"), cx)?;
+        teacher.compare(&student, cx)?;
+        Ok(student)
+    }
+}

@@ -1,0 +1,45 @@
+//! What the techniques of this crate have in common.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`criterion`] | unstructured pruning: a [`Criterion`] scores connections, [`Unstructured`] does the rest |
+//! | [`target`], [`scope`] | how many entries are kept, and which of them compete with each other |
+//! | [`keep`], [`mask`] | masks from scores, as plain functions and over a model |
+//! | [`curve`], [`schedule`], `finetune` | steps of a schedule, and training between and after them |
+//! | [`pack`] | the sparse layouts that masked weights are stored in |
+//! | [`sensitivity`] | how much the loss rises when one site alone is pruned |
+//! | [`importance`], [`units`], `reconstruct` | structured pruning: scores of units, their removal, reconstruction |
+//! | `activations`, `jacobi` | inputs of a site in plain memory; singular vectors |
+
+pub(crate) mod activations;
+pub mod criterion;
+pub mod curve;
+pub(crate) mod finetune;
+pub mod importance;
+pub(crate) mod jacobi;
+pub mod keep;
+pub mod mask;
+pub mod pack;
+pub(crate) mod reconstruct;
+pub mod schedule;
+pub mod scope;
+pub mod sensitivity;
+pub mod target;
+pub mod units;
+
+pub(crate) use activations::{CALIBRATION, ROWS, calibration_rows, each_input, pre_activations, relu};
+pub use criterion::{Criterion, Unstructured};
+pub use curve::{Curve, SchedulePoint};
+pub use finetune::{FINETUNE, Tuning};
+pub(crate) use finetune::{retrain, retrain_if, tune_if};
+pub(crate) use jacobi::directions;
+pub use keep::{KeepRule, keep_highest, keep_largest};
+pub(crate) use keep::{keep_each_output, keep_in_outputs, kept_by_output, mask_from, unpruned};
+pub use mask::MaskBuilder;
+pub(crate) use mask::{masked, plan_masks};
+pub use pack::Places;
+pub(crate) use reconstruct::{RIDGE, only_dense, reconstruct, ridge};
+pub use schedule::{PruningSchedule, SCHEDULE, STEPS, Schedule};
+pub(crate) use scope::treatable;
+pub use scope::{SCOPE, Scope};
+pub use target::{BYTES, NONZEROS, SPARSITY, SparsityTarget, split};

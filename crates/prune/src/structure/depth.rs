@@ -1,0 +1,388 @@
+//! `prune.depth`: depth pruning. Whole transformer blocks that matter little go.
+//!
+//! A block adds to the words that run through the network. One that hardly turns them can be left out, with nothing put
+//! in its place: the words go on as they are. How far a block turns them is told from training rows alone (the angle
+//! between a word before and after it), or the block is tried without (the validation loss). After each removal the
+//! others are measured anew, because later blocks then see other words.
+//!
+//! A block is a candidate when its `encoder.N.attention.query` is selected; it goes with all of its sites, selected or
+//! not. Later blocks are renumbered: with block 1 gone, what was `encoder.2` is `encoder.1`. The data choose which
+//! candidates go, so all of them, and blocks between them, must be dense and of one shape: then the outline that is left
+//! is the same whichever go, and the plan is exact. Narrowing and masking come afterwards.
+
+use nlpress_model::{AttentionSpec, Form, Model, Network, Outline, Ranks, Shape, SiteId, Spec};
+use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
+use nlpress_train::{FitConfig, Labels, mean_loss};
+use serde::{Deserialize, Serialize};
+
+use crate::PruneError;
+use crate::frame::{ROWS, treatable, tune_if};
+use crate::importance::{least, sample};
+
+/// The entry in the list of all techniques.
+pub const KIND: Kind = Kind {
+    name: "prune.depth",
+    family: Family::Simplify,
+    summary: "Depth pruning (layer dropping): removes the transformer blocks that change the hidden states \
+              least.",
+    source: "Gromov et al. 2024, arXiv:2403.17887 (angular distance); Men et al. 2024, arXiv:2403.03853 (ShortGPT)",
+    example: "remove = 1",
+    on: &["encoder.**"],
+    settings: &[
+        ("remove", "count of blocks that go, at least 1; one block always stays; required"),
+        (
+            "criterion",
+            "\"angle\" (default): the mean angle between a word before and after a block, on the training rows; \
+             \"validation\": the validation loss without it",
+        ),
+        ("finetune", "training afterwards, as a training table; none by default"),
+    ],
+    parse: parse::<Depth>,
+};
+
+/// How the block, or the hidden layer of [`layers`](crate::layers), that goes next is chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Choice {
+    /// The mean [`angle`] is least by which it turns a word, or by which merging it turns what the next site computes.
+    #[default]
+    Angle,
+    /// The validation loss without it is least.
+    Validation,
+}
+
+/// The checked configuration of `prune.depth`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(try_from = "Raw")]
+pub struct Depth {
+    remove: usize,
+    criterion: Choice,
+    finetune: Option<FitConfig>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    remove: usize,
+    #[serde(default)]
+    criterion: Choice,
+    finetune: Option<FitConfig>,
+}
+
+impl TryFrom<Raw> for Depth {
+    type Error = PruneError;
+
+    fn try_from(raw: Raw) -> Result<Self, PruneError> {
+        let Raw { remove, criterion, finetune } = raw;
+        if remove == 0 {
+            return Err(PruneError::setting("remove", remove, "at least 1"));
+        }
+        Ok(Self { remove, criterion, finetune })
+    }
+}
+
+/// The angular distance `arccos(cos) / π` of two vectors, from 0 (one direction) to 1 (opposite ones). A vector of zeros
+/// has no direction: it is 0 from another one, and at a right angle to anything else.
+///
+/// # Errors
+/// [`PruneError::Length`] when they are not equally long.
+pub fn angle(a: &[f32], b: &[f32]) -> Result<f64, PruneError> {
+    PruneError::same_length("the second vector", b.len(), a.len())?;
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+    let (of_a, of_b) = (dot(a, a), dot(b, b));
+    if of_a == 0.0 && of_b == 0.0 {
+        return Ok(0.0);
+    }
+    let cosine = if of_a == 0.0 || of_b == 0.0 { 0.0 } else { dot(a, b) / (of_a.sqrt() * of_b.sqrt()) };
+    Ok(cosine.clamp(-1.0, 1.0).acos() / std::f64::consts::PI)
+}
+
+/// How far each block of an attention network turns the words of some training rows: the mean [`angle`] over words;
+/// none for another network.
+///
+/// # Errors
+/// [`StepError`] when the data do not fit, the device fails, or on a request to stop.
+pub fn distances(model: &Model, cx: &Cx<'_>) -> Result<Vec<f64>, StepError> {
+    let Spec::Attention(spec) = model.spec() else { return Ok(Vec::new()) };
+    let (network, rows) = (Network::bind(model, cx.backend), sample(cx.train));
+    let (mut sums, mut words) = (vec![0.0; spec.layers.len()], 0_usize);
+    for (n, part) in rows.chunks(ROWS).enumerate() {
+        cx.progress("measuring blocks", n * ROWS, rows.len())?;
+        let mut before = network.words(0, cx.train.rows(), part)?;
+        words += before.len() / spec.width;
+        for (block, sum) in sums.iter_mut().enumerate() {
+            let after = network.words(block + 1, cx.train.rows(), part)?;
+            for (a, b) in before.chunks_exact(spec.width).zip(after.chunks_exact(spec.width)) {
+                *sum += angle(a, b).map_err(|e| StepError::Failed(e.to_string()))?;
+            }
+            before = after;
+        }
+    }
+    Ok(sums.into_iter().map(|sum| sum / words.max(1) as f64).collect())
+}
+
+/// A model without block `block`, its later blocks renumbered.
+///
+/// # Errors
+/// [`StepError`] when it has no such block.
+pub fn without(model: Model, block: usize) -> Result<Model, StepError> {
+    let (spec, mut layers) = model.into_parts();
+    let Some(spec) = shallower(&spec, block) else {
+        return Err(StepError::Failed(format!("there is no attention block {block}")));
+    };
+    layers.retain(|layer| parts(&layer.id).is_none_or(|(of, _)| of != block));
+    layers.iter_mut().zip(spec.sites()).for_each(|(layer, (id, _))| layer.id = id);
+    Ok(Model::new(spec, layers)?)
+}
+
+/// The network of `spec` without a block, if it has it.
+fn shallower(spec: &Spec, block: usize) -> Option<Spec> {
+    let Spec::Attention(mut attention) = spec.clone() else { return None };
+    if block >= attention.layers.len() {
+        return None;
+    }
+    attention.layers.remove(block);
+    let renumbered = |(id, rank): (SiteId, usize)| match parts(&id) {
+        Some((of, _)) if of == block => None,
+        Some((of, name)) if of > block => Some((AttentionSpec::site(of - 1, name), rank)),
+        _ => Some((id, rank)),
+    };
+    let ranks = std::mem::take(&mut attention.ranks);
+    attention.ranks = ranks.into_iter().filter_map(renumbered).collect::<Ranks>();
+    Some(Spec::Attention(attention))
+}
+
+/// The number of the block that a site belongs to, and the rest of its name.
+fn parts(id: &SiteId) -> Option<(usize, &str)> {
+    let (block, name) = id.as_str().strip_prefix("encoder.")?.split_once('.')?;
+    Some((block.parse().ok()?, name))
+}
+
+/// Numbers of the blocks that may go, ascending.
+fn candidates(spec: &Spec, on: &[SiteId]) -> Vec<usize> {
+    let Spec::Attention(attention) = spec else { return Vec::new() };
+    let query = |block: &usize| on.contains(&AttentionSpec::site(*block, "attention.query"));
+    (0..attention.layers.len()).filter(query).collect()
+}
+
+impl Depth {
+    /// Whether the blocks from `first` to `last` are dense and of one shape; what is not goes into `problems`.
+    fn check_alike(
+        before: &Outline,
+        on: &[SiteId],
+        (first, last): (usize, usize),
+        problems: &mut Vec<Problem>,
+    ) {
+        let sites =
+            |block: usize| before.sites.iter().filter(move |s| parts(&s.id).is_some_and(|p| p.0 == block));
+        let shapes = |block: usize| -> Vec<(&str, Shape)> {
+            sites(block).filter_map(|s| Some((parts(&s.id)?.1, s.shape))).collect()
+        };
+        for block in first..=last {
+            for site in sites(block) {
+                match site.form {
+                    Form::Dense => {}
+                    // That much has been said of a selected one.
+                    Form::Packed(_) if on.contains(&site.id) => {}
+                    form => {
+                        let why = format!(
+                            "it is {form}, but blocks that may go must be dense: remove blocks before"
+                        );
+                        problems.push(Problem::at(&site.id, why));
+                    }
+                }
+            }
+            if shapes(block) != shapes(first) {
+                problems.push(Problem::of_step(format!(
+                    "blocks {first} and {block} have other shapes, and which goes is told by the data only: remove \
+                     blocks before narrowing or factoring them, or select neighbours of one shape"
+                )));
+            }
+        }
+    }
+
+    /// Scores of the blocks, less for what should go earlier; only those of the candidates count.
+    fn scores(&self, model: &Model, candidates: &[usize], cx: &Cx<'_>) -> Result<Vec<f64>, StepError> {
+        if self.criterion == Choice::Angle {
+            let all = distances(model, cx)?;
+            return Ok(candidates.iter().map(|block| all[*block]).collect());
+        }
+        let labels = Labels::of(cx.valid);
+        let loss = |(n, block): (usize, &usize)| -> Result<f64, StepError> {
+            cx.progress("measuring blocks", n, candidates.len())?;
+            let logits = Network::bind(&without(model.clone(), *block)?, cx.backend).logits_of(cx.valid)?;
+            Ok(mean_loss(&labels, &logits, cx.valid.len()))
+        };
+        candidates.iter().enumerate().map(loss).collect()
+    }
+}
+
+impl Technique for Depth {
+    fn needs(&self) -> Needs {
+        let tunes = self.finetune.is_some();
+        Needs {
+            training: tunes || self.criterion == Choice::Angle,
+            validation: tunes || self.criterion == Choice::Validation,
+            teacher: false,
+        }
+    }
+
+    fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
+        treatable(before, on, problems);
+        let may_go = candidates(&before.spec, on);
+        let (Some(first), Some(last)) = (may_go.first(), may_go.last()) else {
+            problems.push(Problem::of_step(
+                "no block is selected: blocks are selected by encoder.N.attention.query",
+            ));
+            return before.clone();
+        };
+        let blocks = match &before.spec {
+            Spec::Attention(attention) => attention.layers.len(),
+            Spec::Mlp(_) => 0,
+        };
+        if self.remove > may_go.len() || self.remove >= blocks {
+            let most = may_go.len().min(blocks - 1);
+            problems.push(Problem::of_step(format!(
+                "remove is {}, but it must be at most {most}: {} of {blocks} blocks are selected, and one stays",
+                self.remove,
+                may_go.len()
+            )));
+            return before.clone();
+        }
+        Self::check_alike(before, on, (*first, *last), problems);
+        let mut after = before.clone();
+        // Any of them: they are alike.
+        for block in may_go.iter().rev().take(self.remove) {
+            let Some(spec) = shallower(&after.spec, *block) else { continue };
+            let (gone, stay): (Vec<_>, Vec<_>) =
+                after.sites.into_iter().partition(|s| parts(&s.id).is_some_and(|p| p.0 == *block));
+            let weights: usize = gone.iter().map(|s| s.shape.weights()).sum();
+            after = Outline { spec, sites: stay, kept: after.kept.saturating_sub(weights) };
+            let names = after.spec.sites();
+            after.sites.iter_mut().zip(names).for_each(|(site, (id, _))| site.id = id);
+        }
+        after
+    }
+
+    fn apply(&self, mut model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
+        let mut may_go = candidates(model.spec(), on);
+        // What each was called before any went.
+        let mut names = may_go.clone();
+        let what = match self.criterion {
+            Choice::Angle => "mean angular distance",
+            Choice::Validation => "validation loss without it",
+        };
+        for _ in 0..self.remove {
+            let scores = self.scores(&model, &may_go, cx)?;
+            let Some(&next) = least(&scores, 1).first() else {
+                return Err(StepError::Failed("fewer blocks are selected than should go".into()));
+            };
+            let others = scores.iter().enumerate().filter(|(i, _)| *i != next).map(|(_, s)| *s);
+            let least_other = others.fold(f64::INFINITY, f64::min);
+            let rest = if least_other.is_finite() {
+                format!("; {least_other:.4} for the next")
+            } else {
+                String::new()
+            };
+            cx.note(format!("encoder.{} went: {what} {:.4}{rest}", names.remove(next), scores[next]));
+            let block = may_go.remove(next);
+            model = without(model, block)?;
+            may_go.iter_mut().filter(|b| **b > block).for_each(|b| *b -= 1);
+        }
+        tune_if(model, self.finetune.as_ref(), cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nlpress_model::BlockSpec;
+
+    fn spec(neurons: &[usize], ranks: &[(&str, usize)]) -> Spec {
+        let spec = Spec::Attention(AttentionSpec {
+            inputs: 9,
+            width: 6,
+            head_width: 3,
+            layers: neurons.iter().map(|n| BlockSpec { heads: 2, neurons: *n }).collect(),
+            outputs: 1,
+            dropout: 0.0,
+            tokens: 8,
+            ranks: ranks.iter().map(|(id, rank)| (SiteId::new(*id), *rank)).collect(),
+        });
+        spec.check().unwrap();
+        spec
+    }
+
+    fn plan(before: &Outline, remove: usize, on: &[usize]) -> (Outline, Vec<String>) {
+        let on: Vec<SiteId> = on.iter().map(|b| AttentionSpec::site(*b, "attention.query")).collect();
+        let mut problems = Vec::new();
+        let technique: Depth = toml::from_str(&format!("remove = {remove}")).unwrap();
+        let after = technique.plan(before, &on, &mut problems);
+        (after, problems.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn angles_go_from_none_to_opposite() {
+        let of = |a: &[f32], b: &[f32]| angle(a, b).unwrap();
+        assert_eq!(of(&[1.0, 0.0], &[3.0, 0.0]), 0.0);
+        assert_eq!(of(&[1.0, 0.0], &[0.0, 2.0]), 0.5);
+        assert_eq!(of(&[1.0, 0.0], &[-0.1, 0.0]), 1.0);
+        assert!((of(&[1.0, 0.0], &[1.0, 1.0]) - 0.25).abs() < 1e-12);
+        assert_eq!((of(&[0.0], &[0.0]), of(&[0.0], &[1.0])), (0.0, 0.5));
+        assert!(angle(&[1.0], &[1.0, 2.0]).is_err());
+    }
+
+    #[test]
+    fn blocks_and_ranks_are_renumbered() {
+        let ranks =
+            [("embedding", 2), ("encoder.0.ffn.up", 1), ("encoder.1.ffn.up", 2), ("encoder.2.ffn.up", 3)];
+        let found = shallower(&spec(&[4, 5, 7], &ranks), 1).unwrap();
+        let wanted = spec(&[4, 7], &[("embedding", 2), ("encoder.0.ffn.up", 1), ("encoder.1.ffn.up", 3)]);
+        assert_eq!(found, wanted);
+        assert_eq!(shallower(&found, 2), None);
+    }
+
+    #[test]
+    fn a_plan_has_fewer_blocks_of_the_same_kind() {
+        let before = Outline::dense(&spec(&[5, 5, 5], &[]));
+        assert_eq!(plan(&before, 2, &[0, 1, 2]), (Outline::dense(&spec(&[5], &[])), vec![]));
+        // Another shape beside the candidates does no harm.
+        let mixed = Outline::dense(&spec(&[4, 5, 5], &[("encoder.0.ffn.up", 2)]));
+        let wanted = Outline::dense(&spec(&[4, 5], &[("encoder.0.ffn.up", 2)]));
+        assert_eq!(plan(&mixed, 1, &[1, 2]), (wanted, vec![]));
+    }
+
+    #[test]
+    fn what_cannot_be_planned_is_refused() {
+        let says = |before: &Outline, remove, on: &[usize], what: &str| {
+            let (_, problems) = plan(before, remove, on);
+            assert!(problems.iter().any(|p| p.contains(what)), "{what}: {problems:?}");
+        };
+        let three = Outline::dense(&spec(&[5, 5, 5], &[]));
+        says(&three, 3, &[0, 1, 2], "at most 2");
+        says(&three, 2, &[1], "at most 1: 1 of 3 blocks");
+        says(&three, 1, &[7], "no block is selected");
+        says(&Outline::dense(&spec(&[5, 4], &[])), 1, &[0, 1], "blocks 0 and 1 have other shapes");
+        says(&Outline::dense(&spec(&[5, 4, 5], &[])), 1, &[0, 2], "blocks 0 and 1 have other shapes");
+        says(&Outline::dense(&spec(&[5, 5], &[("encoder.1.ffn.up", 2)])), 1, &[0, 1], "have other shapes");
+        let mut masked = three.clone();
+        masked.sites[5].form = Form::Masked;
+        says(&masked, 1, &[0, 1], "site encoder.0.ffn.up: it is masked");
+        assert!(plan(&masked, 1, &[1, 2]).1.is_empty());
+    }
+
+    #[test]
+    fn settings_are_checked() {
+        let read = |text: &str| toml::from_str::<Depth>(text).map_err(|e| e.message().to_owned());
+        assert_eq!(read("remove = 1\ncriterion = \"validation\"").unwrap().criterion, Choice::Validation);
+        for (bad, says) in [
+            ("", "remove"),
+            ("remove = 0", "remove is 0, but it must be at least 1"),
+            ("remove = -1", "-1"),
+            ("remove = 1\ncriterion = \"luck\"", "luck"),
+        ] {
+            let message = read(bad).unwrap_err();
+            assert!(message.contains(says), "{bad}: {message}");
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! `prune.heads` and `prune.width`: structured pruning of attention heads and of embedding dimensions.
+//!
+//! A head is the columns of query, key and value and the rows of the attention's output that belong to it; many heads
+//! of a trained network can go at a small cost. A column of the embedding runs through the whole network: it is a
+//! column of every site that writes to the words, and a row of every site that reads them. All of these matrices
+//! become physically smaller.
+
+use nlpress_core::Fraction;
+use nlpress_model::{Group, Model, Outline, SiteId, Spec, Units};
+use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, settings};
+use nlpress_train::FitConfig;
+use serde::Deserialize;
+
+use crate::PruneError;
+use crate::frame::{treatable, tune_if};
+use crate::importance::{self, Importance, ImportanceCriterion, least};
+use crate::units::{self, Shares};
+
+/// The entry of head pruning in the list of all techniques.
+pub const HEADS: Kind = Kind {
+    name: "prune.heads",
+    family: Family::Simplify,
+    summary: "Attention head pruning (structured): removes the heads of the least importance; matrices \
+              shrink.",
+    source: "Michel, Levy and Neubig 2019, arXiv:1905.10650",
+    example: "remove = 0.5",
+    on: &["encoder.*.attention.query"],
+    settings: &[
+        (
+            "remove",
+            "share of the heads of each selected block, more than 0 and at most 1, rounded down; one always stays; required",
+        ),
+        ("criterion", CRITERION_TAYLOR),
+        ("passes", "removals, with new measurements in between, from 1 to 100; 1 by default"),
+        ("finetune", "training afterwards, as a training table; none by default"),
+    ],
+    parse: |with| Narrower::read(with, Units::Heads),
+};
+
+/// The entry of width pruning in the list of all techniques.
+pub const WIDTH: Kind = Kind {
+    name: "prune.width",
+    summary: "Width pruning (structured): removes the embedding dimensions of the least importance \
+              throughout the network.",
+    source: "McCarley, Chakravarti and Sil 2019, arXiv:1910.06360, for the dimensions of an embedding",
+    example: "remove = 0.25\ncriterion = \"l2\"",
+    on: &["embedding"],
+    settings: &[
+        (
+            "remove",
+            "share of the embedding's columns, more than 0 and at most 1, rounded down; one always stays; required",
+        ),
+        ("criterion", CRITERION_TAYLOR),
+        ("passes", "removals, with new measurements in between, from 1 to 100; 1 by default"),
+        ("finetune", "training afterwards, as a training table; none by default"),
+    ],
+    parse: |with| Narrower::read(with, Units::Width),
+    ..HEADS
+};
+
+const CRITERION_TAYLOR: &str = "\"taylor\" (default), \"fisher\": the derivative of the training loss by a factor on a unit, summed, or \
+     its squares; \"ablation\": the rise of the validation loss when it is held at its mean; \"l1\", \"l2\": its \
+     weights; \"activation\": its outputs";
+
+/// The checked configuration of `prune.heads` and `prune.width`: units of one kind, of which a share goes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Narrower {
+    units: Units,
+    remove: Fraction,
+    criterion: ImportanceCriterion,
+    passes: usize,
+    finetune: Option<FitConfig>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    remove: f64,
+    criterion: Option<ImportanceCriterion>,
+    passes: Option<usize>,
+    finetune: Option<FitConfig>,
+}
+
+impl Narrower {
+    /// Checks a table of settings.
+    fn new(raw: Raw, units: Units) -> Result<Self, PruneError> {
+        let remove = match Fraction::try_from(raw.remove) {
+            Ok(share) if raw.remove > 0.0 => share,
+            _ => return Err(PruneError::setting("remove", raw.remove, "more than 0 and at most 1")),
+        };
+        let passes = raw.passes.unwrap_or(1);
+        if !(1..=100).contains(&passes) {
+            return Err(PruneError::setting("passes", passes, "between 1 and 100"));
+        }
+        let criterion = raw.criterion.unwrap_or(ImportanceCriterion::Taylor);
+        Ok(Self { units, remove, criterion, passes, finetune: raw.finetune })
+    }
+
+    fn read(with: &toml::Table, units: Units) -> Result<Box<dyn Technique>, String> {
+        let raw = settings::read(with.clone()).map_err(|e| e.to_string())?;
+        Ok(Box::new(Self::new(raw, units).map_err(|e| e.to_string())?))
+    }
+
+    /// Units of a group that stay.
+    fn stays(&self, units: usize) -> usize {
+        (units - self.remove.of(units)).max(1)
+    }
+}
+
+impl Technique for Narrower {
+    fn needs(&self) -> Needs {
+        Needs { training: true, validation: true, teacher: false }
+    }
+
+    fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
+        treatable(before, on, problems);
+        let groups = units::selected(&before.spec, on, &[self.units]);
+        let smaller = |spec: Spec, g: &Group| spec.with_units(g, self.stays(g.units));
+        let spec = groups.iter().fold(before.spec.clone(), smaller);
+        if spec == before.spec {
+            let (share, select) = (
+                self.remove.get(),
+                match self.units {
+                    Units::Heads => "heads are selected by encoder.N.attention.query",
+                    _ => "the width is selected by embedding",
+                },
+            );
+            problems.push(Problem::of_step(format!(
+                "remove {share} removes nothing of the selected sites: {select}"
+            )));
+            return before.clone();
+        }
+        units::plan(before, spec, on, problems)
+    }
+
+    fn apply(&self, mut model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
+        let groups = units::selected(model.spec(), on, &[self.units]);
+        let shares = Shares::of(&model);
+        for pass in 1..=self.passes {
+            for group in &groups {
+                let left = group.units - (group.units - self.stays(group.units)) * pass / self.passes;
+                let now = model.spec().groups().into_iter().find(|g| g.lead() == group.lead());
+                let Some(now) = now.filter(|g| g.units > left) else { continue };
+                let Importance { scores, levels } = importance::score(&model, &now, self.criterion, cx)?;
+                // What a head says on average stays; the width is normalised anew wherever it is read.
+                let levels = (self.units == Units::Heads).then_some(&levels[..]);
+                model = units::remove(model, &now, &least(&scores, now.units - left), levels)?;
+            }
+        }
+        let model = shares.restore(model)?;
+        for group in groups {
+            cx.note(format!("{}: {} of {} units stay", group.lead(), self.stays(group.units), group.units));
+        }
+        tune_if(model, self.finetune.as_ref(), cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_checked() {
+        let read = |text: &str| (HEADS.parse)(&text.parse().unwrap()).map(|_| ());
+        assert!(read("remove = 0.5\ncriterion = \"fisher\"").is_ok());
+        for (bad, says) in [
+            ("", "remove"),
+            ("remove = 0", "remove is 0"),
+            ("remove = 0.5\npasses = 0", "passes is 0"),
+            ("remove = 0.5\ncriterion = \"luck\"", "luck"),
+        ] {
+            let message = read(bad).unwrap_err();
+            assert!(message.contains(says), "{bad}: {message}");
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! `prune.neurons`: structured pruning of neurons. Hidden units that contribute least to the quality on the validation rows go.
+//!
+//! A unit's contribution is measured, not guessed: the rise of the validation loss when its output is held at a
+//! constant, which is exactly what removing it does. The constant is its mean over the validation rows, which
+//! moves into the next bias (`compensate`), or zero. Matrices become physically smaller, so the network is
+//! faster anywhere, without sparse kernels.
+//!
+//! Holding one unit changes the next site's pre-activation by one column times one row, so that all units of a
+//! layer are measured from one forward pass, without touching the network.
+//!
+//! A masked site keeps its share of live entries: after its units are gone, its smallest entries are dropped (or
+//! dropped ones let live again, at zero) until the share is as before. So the planned count is exact.
+
+use nlpress_core::Fraction;
+use nlpress_model::network::Input;
+use nlpress_model::{Dataset, Group, Model, Network, Outline, Shape, SiteId, Spec, Units};
+use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
+use nlpress_train::{FitConfig, Labels, mean_loss};
+use serde::Deserialize;
+
+use crate::PruneError;
+use crate::frame::{RIDGE, ROWS, only_dense, pre_activations, reconstruct, relu, ridge, treatable, tune_if};
+use crate::importance::{self, CRITERION, Importance, ImportanceCriterion, least};
+use crate::units::{self, Shares};
+
+/// The entry in the list of all techniques.
+pub const KIND: Kind = Kind {
+    name: "prune.neurons",
+    family: Family::Simplify,
+    summary: "Structured pruning of neurons: removes the hidden units whose loss costs least on the \
+              validation rows; matrices shrink.",
+    source: "Mozer and Smolensky 1989 (skeletonization); Molchanov et al. 2017, arXiv:1611.06440 (oracle ranking)",
+    example: "remove = 0.5\npasses = 2",
+    on: &["hidden.*"],
+    settings: &[
+        (
+            "remove",
+            "share of the units of each selected hidden layer, more than 0 and at most 1, rounded down; one unit \
+             always stays; required",
+        ),
+        (
+            "round_to",
+            "the width that is left is rounded up to a multiple of this, from 1 to 1024; 1 by default",
+        ),
+        ("criterion", CRITERION),
+        ("passes", "removals, with new measurements in between, from 1 to 100; 1 by default"),
+        ("compensate", "whether a removed unit's mean output moves into the next bias; true by default"),
+        (
+            "reconstruct",
+            "whether the sites that read fewer units are fitted anew to what they put out before, by least squares on the \
+             training rows; false by default",
+        ),
+        RIDGE,
+        ("finetune", "training afterwards, as a training table; none by default"),
+    ],
+    parse: parse::<Neurons>,
+};
+
+/// The checked configuration of `prune.neurons`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(try_from = "Raw")]
+pub struct Neurons {
+    remove: Fraction,
+    round_to: usize,
+    criterion: ImportanceCriterion,
+    passes: usize,
+    compensate: bool,
+    /// The ridge of the fit, where sites are fitted anew.
+    reconstruct: Option<f64>,
+    finetune: Option<FitConfig>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    remove: f64,
+    #[serde(default = "one")]
+    round_to: usize,
+    #[serde(default = "ablation")]
+    criterion: ImportanceCriterion,
+    #[serde(default = "one")]
+    passes: usize,
+    #[serde(default = "yes")]
+    compensate: bool,
+    #[serde(default)]
+    reconstruct: bool,
+    ridge: Option<f64>,
+    finetune: Option<FitConfig>,
+}
+
+fn one() -> usize {
+    1
+}
+
+fn ablation() -> ImportanceCriterion {
+    ImportanceCriterion::Ablation
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl TryFrom<Raw> for Neurons {
+    type Error = PruneError;
+
+    fn try_from(raw: Raw) -> Result<Self, PruneError> {
+        let remove = match Fraction::try_from(raw.remove) {
+            Ok(share) if raw.remove > 0.0 => share,
+            _ => return Err(PruneError::setting("remove", raw.remove, "more than 0 and at most 1")),
+        };
+        if !(1..=1024).contains(&raw.round_to) {
+            return Err(PruneError::setting("round_to", raw.round_to, "between 1 and 1024"));
+        }
+        if !(1..=100).contains(&raw.passes) {
+            return Err(PruneError::setting("passes", raw.passes, "between 1 and 100"));
+        }
+        if let (false, Some(value)) = (raw.reconstruct, raw.ridge) {
+            return Err(PruneError::setting("ridge", value, "left out unless reconstruct is true"));
+        }
+        let ridge = ridge(raw.ridge)?;
+        let reconstruct = raw.reconstruct.then_some(ridge);
+        let Raw { round_to, criterion, passes, compensate, finetune, .. } = raw;
+        Ok(Self { remove, round_to, criterion, passes, compensate, reconstruct, finetune })
+    }
+}
+
+impl Neurons {
+    /// Units that stay of `width`.
+    fn stays(&self, width: usize) -> usize {
+        stays(width, self.remove, self.round_to)
+    }
+}
+
+/// Units that stay of `width` when a share goes: at least one, rounded up to a multiple of `round_to`.
+pub(crate) fn stays(width: usize, remove: Fraction, round_to: usize) -> usize {
+    (width - remove.of(width)).max(1).next_multiple_of(round_to).min(width)
+}
+
+/// Pre-activations `[rows, width]` of a site when one unit before it outputs `level` on every row.
+///
+/// `pre` are the site's pre-activations, `column` is the unit's output on every row, `outgoing` the site's
+/// weights `[width]` from that unit: one rank-one update, appended to `out`.
+///
+/// # Panics
+/// When `outgoing` is empty.
+pub fn hold_unit(
+    pre: &[f32],
+    column: impl Iterator<Item = f32>,
+    level: f32,
+    outgoing: &[f32],
+    out: &mut Vec<f32>,
+) {
+    for (row, output) in pre.chunks_exact(outgoing.len()).zip(column) {
+        out.extend(row.iter().zip(outgoing).map(|(p, w)| p + (level - output) * w));
+    }
+}
+
+/// What the units of one hidden layer contribute, on some rows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Contributions {
+    /// Loss of the network as it is.
+    pub loss: f64,
+    /// Rise of the loss when a unit outputs its level on every row.
+    pub increases: Vec<f64>,
+    /// The level that each unit was held at: its mean output, or zero.
+    pub levels: Vec<f32>,
+}
+
+/// Measures every unit of the hidden layer that site number `site` makes.
+///
+/// # Errors
+/// [`StepError`] when there is no such hidden layer, the data do not fit, the device fails, or on a request to
+/// stop.
+pub fn measure(
+    model: &Model,
+    site: usize,
+    data: &Dataset,
+    compensate: bool,
+    cx: &Cx<'_>,
+) -> Result<Contributions, StepError> {
+    let Some(next) = model.layers().get(site + 1) else {
+        return Err(StepError::Failed(format!("site number {site} makes no hidden layer")));
+    };
+    let Shape { inputs: units, outputs: width } = next.shape;
+    let (network, rows) = (Network::bind(model, cx.backend), data.len());
+    let mut hidden = Vec::with_capacity(rows * units);
+    let mut pre = Vec::with_capacity(rows * width);
+    let mut levels = vec![0.0; units];
+    for first in (0..rows).step_by(ROWS) {
+        let indices: Vec<usize> = (first..rows.min(first + ROWS)).collect();
+        let mut part = pre_activations(&network, site, data, &indices)?;
+        pre.extend(network.forward(site + 1..site + 2, Input::Activations(&part), None, 0)?.output()?);
+        relu(&mut part);
+        hidden.extend(part);
+    }
+    if compensate {
+        let mut sums = vec![0.0_f64; units];
+        for row in hidden.chunks_exact(units) {
+            sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += f64::from(*x));
+        }
+        levels = sums.iter().map(|sum| (sum / rows as f64) as f32).collect();
+    }
+    let weight = next.weight.values();
+    let rest = site + 2..network.sites();
+    let labels = Labels::of(data);
+    let losses = |pre: &[f32]| -> Result<Vec<f64>, StepError> {
+        let logits = if rest.is_empty() {
+            pre.to_vec()
+        } else {
+            network.forward(rest.clone(), Input::Activations(pre), None, 0)?.output()?
+        };
+        let per_unit = logits.chunks_exact(rows * model.spec().outputs());
+        Ok(per_unit.map(|logits| mean_loss(&labels, logits, rows)).collect())
+    };
+    let loss = losses(&pre)?[0];
+    let mut increases = Vec::with_capacity(units);
+    let at_once = (ROWS * 16 / rows).max(1);
+    let mut held = Vec::new();
+    for first in (0..units).step_by(at_once) {
+        cx.progress("measuring units", first, units)?;
+        held.clear();
+        for unit in first..units.min(first + at_once) {
+            let column = hidden.iter().skip(unit).step_by(units).copied();
+            hold_unit(&pre, column, levels[unit], &weight[unit * width..(unit + 1) * width], &mut held);
+        }
+        increases.extend(losses(&held)?.into_iter().map(|held| held - loss));
+    }
+    Ok(Contributions { loss, increases, levels })
+}
+
+impl Neurons {
+    /// The selected layers of neurons, with the width each will have.
+    fn widths(&self, spec: &Spec, on: &[SiteId]) -> Vec<(Group, usize)> {
+        let groups = units::selected(spec, on, &[Units::Neurons]);
+        groups.into_iter().map(|g| (g.units, g)).map(|(width, g)| (g, self.stays(width))).collect()
+    }
+}
+
+impl Technique for Neurons {
+    fn needs(&self) -> Needs {
+        let ablation = self.criterion == ImportanceCriterion::Ablation;
+        let trains = self.finetune.is_some() || self.reconstruct.is_some();
+        Needs { training: trains || !ablation, validation: true, teacher: false }
+    }
+
+    fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
+        treatable(before, on, problems);
+        let widths = self.widths(&before.spec, on);
+        let spec = widths.iter().fold(before.spec.clone(), |spec, (g, width)| spec.with_units(g, *width));
+        if spec == before.spec {
+            let share = self.remove.get();
+            problems.push(Problem::of_step(format!(
+                "remove {share} with round_to {} removes no unit of the selected sites; hidden and ffn.up sites have \
+                 neurons, the output's are the classes",
+                self.round_to
+            )));
+            return before.clone();
+        }
+        if self.reconstruct.is_some() {
+            let groups: Vec<Group> = widths.into_iter().map(|(g, _)| g).collect();
+            only_dense(before, &groups, problems);
+        }
+        units::plan(before, spec, on, problems)
+    }
+
+    fn apply(&self, mut model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
+        let widths = self.widths(model.spec(), on);
+        let (original, shares) = (model.clone(), Shares::of(&model));
+        let mut stayed: Vec<Vec<usize>> = widths.iter().map(|(g, _)| (0..g.units).collect()).collect();
+        for pass in 1..=self.passes {
+            for ((group, target), stayed) in widths.iter().zip(&mut stayed) {
+                let left = group.units - (group.units - target) * pass / self.passes;
+                let now = model.spec().groups().into_iter().find(|g| g.lead() == group.lead());
+                let Some(now) = now.filter(|g| g.units > left) else { continue };
+                let Importance { scores, levels } = self.measure(&model, &now, cx)?;
+                let levels = self.compensate.then_some(&levels[..]);
+                let gone = least(&scores, now.units - left);
+                model = units::remove(model, &now, &gone, levels)?;
+                let mut unit = 0..;
+                stayed.retain(|_| unit.next().is_some_and(|u| gone.binary_search(&u).is_err()));
+            }
+        }
+        model = shares.restore(model)?;
+        if let Some(ridge) = self.reconstruct {
+            let groups: Vec<Group> = widths.iter().map(|(g, _)| g.clone()).collect();
+            model = reconstruct(&original, model, &groups, &stayed, ridge, cx)?;
+        }
+        for (group, target) in widths {
+            cx.note(format!("{}: {} of {} units stay", group.lead(), target, group.units));
+        }
+        tune_if(model, self.finetune.as_ref(), cx)
+    }
+}
+
+impl Neurons {
+    /// What the units of a layer are worth. Ablation in a plain perceptron is measured from one forward pass.
+    fn measure(&self, model: &Model, group: &Group, cx: &Cx<'_>) -> Result<Importance, StepError> {
+        let plain = matches!(model.spec(), Spec::Mlp(_)) && model.spec().ranks().is_empty();
+        let site = model.layers().iter().position(|l| &l.id == group.lead());
+        match (self.criterion, site) {
+            (ImportanceCriterion::Ablation, Some(site)) if plain => {
+                let found = measure(model, site, cx.valid, self.compensate, cx)?;
+                Ok(Importance { scores: found.increases, levels: found.levels })
+            }
+            _ => importance::score(model, group, self.criterion, cx),
+        }
+    }
+}

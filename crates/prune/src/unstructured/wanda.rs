@@ -1,0 +1,140 @@
+//! `prune.wanda`: Wanda, pruning by magnitude of the weight times norm of its input.
+//!
+//! A small weight on a large input matters more than a large weight on an input that is nearly always zero. The
+//! norm of each input over some hundred rows is all that it needs beside the weights: no derivative and no
+//! training. Sites are cut in the order of the forward pass, each with the inputs that the cut sites before give.
+//! Within the incoming weights of one output by default, because inputs of different sites are of different size.
+
+use nlpress_model::Model;
+use nlpress_technique::{Cx, Family, Kind, Needs, StepError, parse};
+use serde::Deserialize;
+
+use crate::PruneError;
+use crate::frame::{
+    BYTES, CALIBRATION, Criterion, FINETUNE, MaskBuilder, NONZEROS, SCHEDULE, SPARSITY, STEPS, SchedulePoint,
+    Scope, Unstructured, calibration_rows, each_input, keep_largest,
+};
+
+/// The entry in the list of all techniques.
+pub const KIND: Kind = Kind {
+    name: "prune.wanda",
+    family: Family::Simplify,
+    summary: "Wanda, pruning by weights and activations: drops the connections of the smallest magnitude \
+              times norm of their input.",
+    source: "Sun et al. 2023, arXiv:2306.11695",
+    example: "sparsity = 0.5\nrows = 64",
+    on: &["**"],
+    settings: &[
+        SPARSITY,
+        NONZEROS,
+        BYTES,
+        (
+            "scope",
+            "\"output\": among the incoming weights of each output (default); \"site\": within each site; \
+             \"global\": over all selected sites",
+        ),
+        CALIBRATION,
+        SCHEDULE,
+        STEPS,
+        FINETUNE,
+    ],
+    parse: parse::<Unstructured<Wanda>>,
+};
+
+/// Magnitude of a weight times the norm of its input is its score.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(try_from = "Raw")]
+pub struct Wanda {
+    rows: usize,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    rows: Option<usize>,
+}
+
+impl TryFrom<Raw> for Wanda {
+    type Error = PruneError;
+
+    fn try_from(raw: Raw) -> Result<Self, PruneError> {
+        Ok(Self { rows: calibration_rows(raw.rows)? })
+    }
+}
+
+impl Criterion for Wanda {
+    const KIND: Kind = KIND;
+    const DEFAULT_SCOPE: Scope = Scope::Output;
+
+    fn needs(&self) -> Needs {
+        Needs { training: true, ..Needs::default() }
+    }
+
+    /// Where each site is pruned by itself, its inputs are those that the sites before give once they are pruned.
+    fn scores(
+        &self,
+        model: &Model,
+        masks: &MaskBuilder,
+        at: SchedulePoint,
+        cx: &mut Cx<'_>,
+    ) -> Result<Vec<Vec<f32>>, StepError> {
+        let mut pruned = model.clone();
+        let mut all = Vec::new();
+        for (i, layer) in model.layers().iter().enumerate() {
+            let Some(place) = masks.place(&layer.id) else { continue };
+            let norms = norms(&pruned, i, self.rows, cx)?;
+            let scores = scores(&layer.weight.values(), &norms);
+            all.push(scores.map_err(|e| StepError::Failed(e.to_string()))?);
+            if masks.scope() != Scope::Global {
+                pruned = masks.prune_site(pruned, place, &all[place], at, &mut keep_largest)?;
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// `|weight| · norm of its input`, for `weights` `[norms, outputs]`.
+///
+/// # Errors
+/// [`PruneError::Length`] when they do not fit.
+pub fn scores(weights: &[f32], norms: &[f32]) -> Result<Vec<f32>, PruneError> {
+    let outputs = weights.len() / norms.len().max(1);
+    PruneError::same_length("weights", weights.len(), norms.len() * outputs)?;
+    let rows = weights.chunks_exact(outputs.max(1)).zip(norms);
+    Ok(rows.flat_map(|(row, norm)| row.iter().map(move |w| w.abs() * norm)).collect())
+}
+
+/// Euclidean norm of every input of site number `site` over up to `rows` training rows.
+pub(crate) fn norms(model: &Model, site: usize, rows: usize, cx: &Cx<'_>) -> Result<Vec<f32>, StepError> {
+    let width = model.layers()[site].shape.inputs;
+    let mut squares = vec![0.0_f64; width];
+    each_input(model, site, rows, "measuring inputs", cx, &mut |inputs| {
+        for row in inputs.chunks_exact(width) {
+            squares.iter_mut().zip(row).for_each(|(sum, x)| *sum += f64::from(*x) * f64::from(*x));
+        }
+        Ok(())
+    })?;
+    Ok(squares.into_iter().map(|sum| sum.sqrt() as f32).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_weight_on_a_large_input_outweighs() {
+        assert_eq!(scores(&[1.0, -2.0, 0.5, 0.1], &[1.0, 10.0]).unwrap(), [1.0, 2.0, 5.0, 1.0]);
+        assert!(scores(&[1.0, 2.0, 3.0], &[1.0, 2.0]).is_err());
+        assert_eq!(scores(&[], &[]).unwrap(), Vec::<f32>::new());
+    }
+
+    #[test]
+    fn settings_are_checked() {
+        let read =
+            |text: &str| toml::from_str::<Unstructured<Wanda>>(text).map_err(|e| e.message().to_owned());
+        let wanda = read("sparsity = 0.5").unwrap();
+        assert_eq!(wanda.criterion().rows, 512);
+        assert_eq!(wanda, read("sparsity = 0.5\nscope = 'output'").unwrap());
+        assert!(read("sparsity = 0.5\nrows = 0").unwrap_err().contains("rows is 0"));
+    }
+}
