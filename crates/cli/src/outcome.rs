@@ -14,6 +14,8 @@ use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
+use crate::signals::STOPPED;
+
 /// Input that is refused: exit code 2.
 #[derive(Debug)]
 pub(crate) struct Refused(String);
@@ -80,21 +82,24 @@ pub(crate) fn of_run(error: RunError) -> anyhow::Error {
 /// An error of training, sorted likewise. A training that is stopped leaves its checkpoint, if it has one.
 pub(crate) fn of_training(error: TrainError, checkpoint: Option<&Path>) -> anyhow::Error {
     match error {
-        TrainError::Stopped(_) => Halted(match checkpoint {
-            Some(path) if path.exists() => {
-                format!("no artifact was written; --resume goes on from {}", path.display())
-            }
-            Some(path) => {
-                format!("nothing was written: no epoch had ended, so {} is not there", path.display())
-            }
-            None => {
-                "nothing was written: with --checkpoint FILE, --resume can go on from the last epoch".into()
-            }
-        })
-        .into(),
+        TrainError::Stopped(_) => training_stopped(checkpoint),
         TrainError::Checkpoint(..) | TrainError::Write(..) | TrainError::Config(_) => sort(error),
         other => other.into(),
     }
+}
+
+/// A training that was stopped before its artifact was written.
+pub(crate) fn training_stopped(checkpoint: Option<&Path>) -> anyhow::Error {
+    let left = match checkpoint {
+        Some(path) if path.exists() => {
+            format!("no artifact was written; --resume goes on from {}", path.display())
+        }
+        Some(path) => {
+            format!("nothing was written: no epoch had ended, so {} is not there", path.display())
+        }
+        None => "nothing was written: with --checkpoint FILE, --resume can go on from the last epoch".into(),
+    };
+    Halted(left).into()
 }
 
 /// Says what went wrong, and how the program ends.
@@ -104,11 +109,11 @@ pub(crate) fn exit_code(done: anyhow::Result<()>) -> ExitCode {
     let Err(error) = done.and_then(|()| flush()) else { return ExitCode::SUCCESS };
     if let Some(halted) = error.downcast_ref::<Halted>() {
         tell!("{halted}");
-        return ExitCode::from(130);
+        return ExitCode::from(STOPPED);
     }
     if error.downcast_ref::<Stopped>().is_some() {
         tell!("stopped on request");
-        return ExitCode::from(130);
+        return ExitCode::from(STOPPED);
     }
     if error.chain().any(|e| e.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == ErrorKind::BrokenPipe))
     {

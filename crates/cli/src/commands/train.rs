@@ -13,7 +13,7 @@ use nlpress::train::{ClassWeights, Fit, FitConfig, fit};
 
 use crate::arguments::{Shape, Train, TrainLoss};
 use crate::data;
-use crate::outcome::{of_training, refuse, say, sort, tell};
+use crate::outcome::{of_training, refuse, say, sort, tell, training_stopped};
 use crate::progress::Progress;
 use crate::tokens;
 
@@ -56,6 +56,7 @@ pub(crate) fn train(arguments: Train) -> anyhow::Result<()> {
     plan.resume = arguments.resume;
     let (model, history) =
         fit(Model::init(&spec, seed)?, plan).map_err(|e| of_training(e, arguments.checkpoint.as_deref()))?;
+    progress.end().map_err(|_| training_stopped(arguments.checkpoint.as_deref()))?;
 
     let made_by = serde_json::json!([config, spec, class_weights, threshold]);
     let provenance = Provenance {
