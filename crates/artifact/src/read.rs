@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 
-/// The first schema whose files have checksums and labels that can be read.
+/// The first schema whose files have checksums, and labels that differ after composition.
 const CHECKED_SCHEMA: u64 = 3;
 
 impl Artifact {
@@ -93,8 +93,9 @@ pub(crate) fn read(bytes: &[u8], options: &OpenOptions) -> Result<Opened, Artifa
     }
     check_sites(&manifest.outline)?;
     check_labels(&manifest.outline, &manifest.labels)?;
+    label::check_readable(&manifest.labels)?;
     if schema >= CHECKED_SCHEMA {
-        label::check_readable(&manifest.labels)?;
+        label::check_composed(&manifest.labels)?;
     }
     let tensors = Tensors::new(header.tensors, data);
     let weight_bytes = tensors.check_memory(&manifest, options.most_expanded(bytes.len() as u64))?;

@@ -1,6 +1,7 @@
 //! Labelled text from the command line, recipes with changes from the command line, and threads.
 
 use nlpress::core::{Backend, files};
+use nlpress::pipeline::prepared::EMBEDDED;
 use nlpress::pipeline::recipe::DataRecipe;
 use nlpress::pipeline::{Prepared, Recipe};
 use nlpress::text::corpus::{Column, Reading};
@@ -8,7 +9,7 @@ use nlpress::text::{Corpus, CorpusOptions, EncoderConfig, Files, Scoring, Source
 use nlpress::train::ClassWeights;
 use std::path::PathBuf;
 
-use crate::arguments::{Changes, Compute, Labelled, Layout, Rows, Splits};
+use crate::arguments::{Changes, Compute, Form, Labelled, Layout, Rows, Splits};
 use crate::outcome::{refuse, tell};
 use crate::tokens;
 
@@ -44,9 +45,6 @@ pub(crate) fn recipe(path: &std::path::Path, changes: &Changes) -> anyhow::Resul
     }
     said.extend(tokens::apply(&changes.tokens, &mut recipe.data.encoder)?);
     if let Some(seeds) = changes.seeds {
-        if !(1..=100).contains(&seeds) {
-            return Err(refuse(format!("--seeds is {seeds}, but it must be between 1 and 100")));
-        }
         recipe.seeds = seeds;
     }
     if changes.quick {
@@ -102,7 +100,7 @@ pub(crate) fn scoring(from: &Labelled) -> anyhow::Result<Scoring> {
         return Scoring::read(&files, &options).map_err(refuse);
     }
     match from.corpus.as_deref() {
-        Some("embedded") => Scoring::of_test(Corpus::embedded().map_err(refuse)?).map_err(refuse),
+        Some(EMBEDDED) => Scoring::of_test(Corpus::embedded().map_err(refuse)?).map_err(refuse),
         Some(name) => {
             let file = from.data_dir.join(name).join("test.jsonl");
             let mut scoring = Scoring::read(&file.into(), &options).map_err(refuse)?;
@@ -148,14 +146,18 @@ fn options(from: &Labelled) -> anyhow::Result<CorpusOptions> {
 }
 
 /// How files are read; the label's column is the usual one.
-pub(crate) fn layout(layout: &Layout) -> CorpusOptions {
+fn layout(layout: &Layout) -> CorpusOptions {
+    CorpusOptions { text: column(&layout.text_column), ..form(&layout.form) }
+}
+
+/// How files are read; their columns are the usual ones.
+pub(crate) fn form(form: &Form) -> CorpusOptions {
     CorpusOptions {
-        format: layout.format,
-        encoding: layout.encoding,
-        text: column(&layout.text_column),
-        header: !layout.no_header,
-        delimiter: layout.delimiter,
-        skip_bad_rows: layout.skip_bad_rows,
+        format: form.format,
+        encoding: form.encoding,
+        header: !form.no_header,
+        delimiter: form.delimiter,
+        skip_bad_rows: form.skip_bad_rows,
         ..CorpusOptions::default()
     }
 }

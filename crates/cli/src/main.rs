@@ -30,7 +30,7 @@ fn main() -> ExitCode {
             let _ = refused.print(); // nobody may read it; the exit code says it too
             return ExitCode::from(2);
         }
-        Err(help) => return outcome::exit_code(help.print().map_err(Into::into)),
+        Err(help) => return outcome::exit_code(help.print().map_err(|e| outcome::of_stdout(e).into())),
     };
     let done = start(&arguments).and_then(|()| match arguments.command {
         Command::Run(run) => commands::run::run(run),

@@ -6,6 +6,7 @@
 
 use nlpress::core::event::Stopped;
 use nlpress::core::files;
+use nlpress::core::shown::is_plain;
 use nlpress::pipeline::RunError;
 use nlpress::train::TrainError;
 use std::error::Error;
@@ -56,9 +57,9 @@ pub(crate) fn sort(error: impl Error + Send + Sync + 'static) -> anyhow::Error {
     refuse(error)
 }
 
-/// An error of a file, with its path.
+/// An error of writing a file, with its path.
 pub(crate) fn of_file(path: &Path, error: io::Error) -> anyhow::Error {
-    let text = format!("{}: {error}", path.display());
+    let text = format!("{}: cannot be written: {error}", path.display());
     if !files::is_refusal(&error) { anyhow::Error::new(error).context(text) } else { refuse(text) }
 }
 
@@ -74,7 +75,8 @@ pub(crate) fn of_run(error: RunError) -> anyhow::Error {
         | RunError::Threshold(_)
         | RunError::Measure(_)
         | RunError::Busy(_)
-        | RunError::File(..) => sort(error),
+        | RunError::File(..)
+        | RunError::Write(..) => sort(error),
         other => other.into(),
     }
 }
@@ -129,20 +131,31 @@ pub(crate) fn print(text: fmt::Arguments<'_>) -> io::Result<()> {
 }
 
 pub(crate) fn of_stdout(error: io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("standard output: {error}"))
+    io::Error::new(error.kind(), format!("standard output: cannot be written: {error}"))
 }
 
-/// Writes a line to standard error, if it can be written: a full disk, a closed pipe or a lost terminal must not
-/// end hours of work. What a terminal would obey is escaped, because messages quote files.
-pub(crate) fn tell_line(text: fmt::Arguments<'_>) {
+/// Writes bytes to standard output as they are.
+pub(crate) fn print_bytes(bytes: &[u8]) -> io::Result<()> {
+    io::stdout().write_all(bytes).map_err(of_stdout)
+}
+
+/// A message without what a terminal would obey, because messages quote files.
+pub(crate) fn printable(text: &str) -> String {
     let mut line = String::new();
-    for c in text.to_string().chars() {
+    for c in text.chars() {
         match c {
             '\n' | '\t' => line.push(c),
-            c if c.is_control() => line.extend(c.escape_default()),
+            c if !is_plain(c) => line.extend(c.escape_default()),
             c => line.push(c),
         }
     }
+    line
+}
+
+/// Writes a line to standard error, if it can be written: a full disk, a closed pipe or a lost terminal must not
+/// end hours of work.
+pub(crate) fn tell_line(text: fmt::Arguments<'_>) {
+    let mut line = printable(&text.to_string());
     line.push('\n');
     let _ = io::stderr().write_all(line.as_bytes());
 }

@@ -2,12 +2,13 @@
 
 use indicatif::{ProgressBar, ProgressStyle};
 use nlpress::core::event::{Event, Flow, Sink, Stopped};
+use nlpress::core::shown::counted;
 use std::fs::File;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::sync::Mutex;
 
-use crate::outcome::{of_file, tell};
+use crate::outcome::{of_file, printable, tell};
 use crate::signals::SafePoints;
 
 /// Shows events and answers whether to go on.
@@ -51,14 +52,16 @@ impl Progress {
     fn show(&self, event: &Event) {
         match (event, &self.bar) {
             (Event::RunStarted { total, .. }, Some(bar)) => bar.set_length(*total),
-            (Event::RunStarted { name, total }, None) => tell!("{name}: {total} models to make"),
+            (Event::RunStarted { name, total }, None) => {
+                tell!("{name}: {} to make", counted(*total, "model"))
+            }
             (Event::StepStarted { variant, step, .. }, Some(bar)) => {
-                bar.set_message(format!("{variant}: {step}"))
+                bar.set_message(printable(&format!("{variant}: {step}")))
             }
             (Event::Progress { what, done, total }, Some(bar)) => {
                 bar.tick();
                 if *total > 0 && *done == 0 {
-                    bar.set_message(what.clone());
+                    bar.set_message(printable(what));
                 }
             }
             (Event::StepFinished { .. }, Some(bar)) => bar.inc(1),
@@ -73,7 +76,7 @@ impl Progress {
                     bar.tick();
                 }
             }
-            (Event::Note { text }, Some(bar)) => bar.println(text),
+            (Event::Note { text }, Some(bar)) => bar.println(printable(text)),
             (Event::Note { text }, None) => tell!("{text}"),
             (Event::RunFinished { .. }, Some(bar)) => bar.finish_and_clear(),
             (Event::RunFinished { seconds }, None) => tell!("done in {seconds:.1} s"),
