@@ -5,7 +5,7 @@ use crate::header::{self, Entry, Header, LENGTH_BYTES};
 use crate::manifest::{Manifest, OLDEST_SCHEMA, SCHEMA, VOCABULARY};
 use crate::{Artifact, ArtifactError, EncoderParts, Layer, OpenOptions, checksum, label};
 use nlpress_core::files;
-use nlpress_core::shown::{message, shown};
+use nlpress_core::shown::{counted, message, shown};
 use nlpress_outline::{Site, SiteId};
 use nlpress_packed::{Dtype, Matrix, PackError, Part, Scheme};
 use serde::Deserialize;
@@ -145,7 +145,11 @@ impl<'a> Tensors<'a> {
         let sites = &manifest.outline.sites;
         if manifest.layouts.len() != sites.len() {
             let (found, expected) = (manifest.layouts.len(), sites.len());
-            return Err(ArtifactError::Sites(format!("{found} layouts for {expected} sites")));
+            return Err(ArtifactError::Sites(format!(
+                "{} for {}",
+                counted(found, "layout"),
+                counted(expected, "site")
+            )));
         }
         let mut weight_bytes = Vec::new();
         let mut needed = 0_u64;
