@@ -30,6 +30,9 @@ pub fn said(message: &str, key: Option<&str>) -> String {
     if message.starts_with("data did not match any variant of untagged enum") {
         return format!("{} is of no form that can be read here", of("a value"));
     }
+    if message == "wanted string or table" {
+        return format!("{} must be a word in quotes, or a table of one key", of("it"));
+    }
     if message.starts_with("wanted exactly 1 element") {
         return format!("{} must be a table of exactly one key", of("the table"));
     }

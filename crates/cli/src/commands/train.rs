@@ -25,6 +25,7 @@ pub(crate) fn train(arguments: Train) -> anyhow::Result<()> {
     let config = config(&arguments)?;
     let class_weights: Option<ClassWeights> =
         arguments.class_weights.as_deref().map(str::parse).transpose().map_err(refuse)?;
+    class_weights.as_ref().map_or(Ok(()), ClassWeights::check).map_err(refuse)?;
     let threshold: Option<Threshold> =
         arguments.threshold.as_deref().map(str::parse).transpose().map_err(refuse)?;
     let mut encoder = EncoderConfig {

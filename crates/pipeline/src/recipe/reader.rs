@@ -20,6 +20,26 @@ use crate::kinds;
 use crate::report::Family;
 use crate::threshold::Threshold;
 
+/// What stands at keys of a recipe that have tables, or values of several kinds.
+const EXAMPLES: [(&str, &str); 16] = [
+    ("network", "{ mlp = { hidden = [64], dropout = 0.5 } }"),
+    ("mlp", "{ hidden = [64], dropout = 0.5 }"),
+    ("attention", "{ width = 64, head_width = 16, layers = [{ heads = 4, neurons = 128 }] }"),
+    ("hidden", "[64, 32]"),
+    ("files", "\"reviews.csv\""),
+    ("read", "{ text = \"body\", label = \"stars\" }"),
+    ("text", "\"body\""),
+    ("label", "\"stars\""),
+    ("split", "{ train = 80, valid = 10, test = 10 }"),
+    ("encoder", "{ vocabulary = 1000 }"),
+    ("analyzer", "{ characters = { min = 1, max = 2 } }"),
+    ("stop_words", "\"stop.txt\""),
+    ("on", "[\"hidden.*\"]"),
+    ("with", "{ sparsity = 0.5 }"),
+    ("gate", "{ max_drop = 1.0 }"),
+    ("student", "[16]"),
+];
+
 /// What the table of training says.
 #[derive(Default)]
 pub(super) struct Train {
@@ -59,7 +79,16 @@ impl<'a> Reader<'a> {
     /// TOML that is none, or not of the form of a recipe.
     pub(super) fn refuse_toml(&self, error: &toml::de::Error) -> RecipeError {
         let at = error.span().map(|span| span.start);
-        self.refuse(at, said(error.message(), at.and_then(|at| self.key_before(at))))
+        let key = at.and_then(|at| self.key_before(at));
+        let why = said(error.message(), key);
+        let example = key.and_then(|key| EXAMPLES.iter().find(|(known, _)| *known == key));
+        self.refuse(
+            at,
+            match example {
+                Some((key, value)) => format!("{why}; for example `{key} = {value}`"),
+                None => why,
+            },
+        )
     }
 
     /// The key whose value begins there.
