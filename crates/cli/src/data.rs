@@ -91,6 +91,8 @@ pub(crate) fn labelled(
         return Err(refuse("give --data FILE or --corpus NAME"));
     }
     let prepared = Prepared::of(&data, &from.data_dir).map_err(|e| match e {
+        DataError::Text(TextError::EmptySplit { .. } | TextError::NoDocuments { .. })
+        | DataError::Empty { .. } => refuse(format!("{e}{}", none_left(&data.options))),
         DataError::Text(error) => of_text(error, None),
         other => refuse(other),
     })?;
@@ -102,7 +104,10 @@ pub(crate) fn labelled(
 pub(crate) fn scoring(from: &Labelled) -> anyhow::Result<Scoring> {
     let options = options(from)?;
     if let Some(files) = Files::several(from.data.clone()) {
-        return Scoring::read(&files, &options).map_err(|e| of_text(e, None));
+        return Scoring::read(&files, &options).map_err(|e| match e {
+            TextError::NoDocuments { .. } => refuse(format!("{e}{}", none_left(&options))),
+            other => of_text(other, None),
+        });
     }
     match from.corpus.as_deref() {
         Some(EMBEDDED) => Scoring::of_test(Corpus::embedded().map_err(refuse)?).map_err(refuse),
@@ -146,6 +151,14 @@ fn check_id(options: &CorpusOptions, id: Option<&Column>) -> anyhow::Result<()> 
 
 fn id_is_text(id: &Column) -> anyhow::Error {
     refuse(format!("--id-column is {id}, the column of the text; --with-text prints the text"))
+}
+
+/// Why there may be nothing left of files that have rows.
+fn none_left(options: &CorpusOptions) -> &'static str {
+    match options.skip_bad_rows {
+        0 => "",
+        _ => ": bad rows were left out, and a smaller --skip-bad-rows says what is wrong with them",
+    }
 }
 
 /// An error of reading, in which settings are called as the command line calls them; labels are looked at unless there

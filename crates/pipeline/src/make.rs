@@ -497,9 +497,9 @@ pub(crate) fn not_of_this_run(left: &[String]) -> Option<String> {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    let (artifacts, are) = (counted(left.len(), "artifact"), if left.len() == 1 { "is" } else { "are" });
+    let artifacts = counted(left.len(), "artifact");
     let says =
-        format!("{artifacts} in {ARTIFACTS}/ {are} not of this run, and stay untouched: {named}{more}");
+        format!("found in {ARTIFACTS}/, not of this run and left as it is: {artifacts}: {named}{more}");
     (!left.is_empty()).then_some(says)
 }
 

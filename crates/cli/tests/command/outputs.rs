@@ -118,9 +118,9 @@ fn what_other_runs_left_in_a_folder_is_said_and_stays() {
     let run: Vec<&str> = RUN.iter().map(|a| if *a == "r.toml" { "other.toml" } else { a }).collect();
     let done = world.run(&run, b"");
     assert_eq!(done.code, Some(0), "{}", done.err);
-    let says = "2 artifacts in artifacts/ are not of this run, and stay untouched: mine.safetensors, sparse.0.safetensors";
+    let left = "not of this run and left as it is: 2 artifacts: mine.safetensors, sparse.0.safetensors";
     assert!(
-        done.err.contains(says) && done.err.contains("report.json is of another recipe (\"r\""),
+        done.err.contains(left) && done.err.contains("report.json is of another recipe (\"r\""),
         "{}",
         done.err
     );
@@ -129,7 +129,7 @@ fn what_other_runs_left_in_a_folder_is_said_and_stays() {
         assert_eq!(before[left], after[left]);
     }
     let report: serde_json::Value = serde_json::from_slice(&world.read("out/report.json")).unwrap();
-    assert!(report["notes"].to_string().contains(says), "{}", report["notes"]);
+    assert!(report["notes"].to_string().contains(left), "{}", report["notes"]);
 }
 
 #[test]
