@@ -1,7 +1,7 @@
 //! A model as it ships, in memory: proven to be consistent when it is made.
 
 use crate::{ArtifactError, Provenance, label};
-use nlpress_core::shown::shown;
+use nlpress_core::shown::{counted, shown};
 use nlpress_outline::{Form, Outline, Site, SiteId};
 use nlpress_packed::{Index, Matrix, Scheme, Values};
 
@@ -109,7 +109,7 @@ pub(crate) fn check_sites(outline: &Outline) -> Result<(), ArtifactError> {
     let expected = outline.spec.sites();
     if expected.len() != outline.sites.len() {
         let (expected, found) = (expected.len(), outline.sites.len());
-        return Err(ArtifactError::Sites(format!("{found} sites, expected {expected}")));
+        return Err(ArtifactError::Sites(format!("{}, expected {expected}", counted(found, "site"))));
     }
     for ((id, shape), site) in expected.iter().zip(&outline.sites) {
         if (id, shape) != (&site.id, &site.shape) {

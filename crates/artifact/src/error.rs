@@ -2,7 +2,7 @@
 
 use crate::manifest::OLDEST_SCHEMA;
 use nlpress_core::files;
-use nlpress_core::shown::shown;
+use nlpress_core::shown::{counted, shown};
 use nlpress_outline::{BadSpec, SiteId};
 use nlpress_packed::{PackError, Scheme};
 use std::io;
@@ -109,7 +109,7 @@ pub enum ArtifactError {
         form: String,
     },
     /// The layers keep another number of entries than the outline says.
-    #[error("the outline keeps {outline} entries, but the layers keep {least} to {most}")]
+    #[error("the outline keeps {}, but the layers keep {least} to {most}", counted(*outline, "entry"))]
     Kept {
         /// As the outline says.
         outline: usize,
@@ -119,7 +119,7 @@ pub enum ArtifactError {
         most: usize,
     },
     /// A bias has the wrong length.
-    #[error("the bias of {site} has {found} entries, expected {expected}")]
+    #[error("the bias of {site} has {}, expected {expected}", counted(*found, "entry"))]
     Bias {
         /// The site.
         site: SiteId,
@@ -139,7 +139,7 @@ pub enum ArtifactError {
         value: f32,
     },
     /// There are more or fewer labels than classes.
-    #[error("there are {found} labels, but {outputs} outputs need {expected}")]
+    #[error("there are {}, but a network of {} needs {expected}", counted(*found, "label"), counted(*outputs, "output"))]
     Labels {
         /// Labels given.
         found: usize,
@@ -150,7 +150,8 @@ pub enum ArtifactError {
     },
     /// A threshold is not between 0 and 1, or there are not two classes of one output to decide between.
     #[error(
-        "the threshold is {value} on {outputs} outputs, but it must be above 0 and below 1, on one output"
+        "the threshold is {value} on {}, but it must be above 0 and below 1, on one output",
+        counted(*outputs, "output")
     )]
     Threshold {
         /// The threshold.

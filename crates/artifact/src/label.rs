@@ -13,11 +13,8 @@ pub(crate) fn check_distinct(labels: &[String]) -> Result<(), ArtifactError> {
     }
 }
 
-/// Checks them as artifacts have them since schema 3: something to see in each, no control character, and no two that
-/// are one text after Unicode's canonical composition (NFC).
+/// Checks them as files of every schema must have them: something to see in each, and no control character.
 pub(crate) fn check_readable(labels: &[String]) -> Result<(), ArtifactError> {
-    let nfc = ComposingNormalizerBorrowed::new_nfc();
-    let mut seen = BTreeSet::new();
     for (position, label) in labels.iter().enumerate() {
         let bad = |why| Err(ArtifactError::Label { position, label: label.clone(), why });
         if label.is_empty() {
@@ -29,11 +26,21 @@ pub(crate) fn check_readable(labels: &[String]) -> Result<(), ArtifactError> {
         if label.chars().any(char::is_control) {
             return bad("it has a control character");
         }
-        if !seen.insert(nfc.normalize(label)) {
-            return bad("it is the same text as another, after Unicode's canonical composition");
-        }
     }
     Ok(())
+}
+
+/// Checks them as artifacts have them since schema 3: no two are one text after Unicode's canonical composition (NFC).
+pub(crate) fn check_composed(labels: &[String]) -> Result<(), ArtifactError> {
+    let nfc = ComposingNormalizerBorrowed::new_nfc();
+    let mut seen = BTreeSet::new();
+    match labels.iter().enumerate().find(|(_, label)| !seen.insert(nfc.normalize(label))) {
+        None => Ok(()),
+        Some((position, label)) => {
+            let why = "it is the same text as another, after Unicode's canonical composition";
+            Err(ArtifactError::Label { position, label: label.clone(), why })
+        }
+    }
 }
 
 #[cfg(test)]
@@ -44,7 +51,8 @@ mod tests {
     fn a_label_can_be_seen_and_told_from_the_others() {
         let check = |labels: &[&str]| {
             let labels: Vec<String> = labels.iter().map(ToString::to_string).collect();
-            check_readable(&labels).map_err(|e| e.to_string())
+            let checked = check_readable(&labels).and_then(|()| check_composed(&labels));
+            checked.map_err(|e| e.to_string())
         };
         check(&["a", "A", " a", "ä", "你好", "🙂", "C++", "a, b", "\"a\""]).unwrap();
         for (label, why) in [

@@ -4,8 +4,8 @@ use nlpress_outline::{Outline, SiteId};
 use nlpress_packed::Scheme;
 use serde::{Deserialize, Serialize};
 
-/// The schema that this version writes. Since 3, a file has checksums, and labels are what [can be
-/// read](crate::ArtifactError::Label).
+/// The schema that this version writes. Since 3, a file has checksums, and no two labels are one text after Unicode's
+/// canonical composition; labels that nobody can read are [refused](crate::ArtifactError::Label) in every schema.
 pub const SCHEMA: u64 = 3;
 /// The oldest schema that this version reads. Before 2, a layout's values were named in another way.
 pub const OLDEST_SCHEMA: u64 = 2;

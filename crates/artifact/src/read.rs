@@ -5,7 +5,7 @@ use crate::header::{self, Entry, Header, LENGTH_BYTES};
 use crate::manifest::{Manifest, OLDEST_SCHEMA, SCHEMA, VOCABULARY};
 use crate::{Artifact, ArtifactError, EncoderParts, Layer, OpenOptions, checksum, label};
 use nlpress_core::files;
-use nlpress_core::shown::{message, shown};
+use nlpress_core::shown::{counted, message, shown};
 use nlpress_outline::{Site, SiteId};
 use nlpress_packed::{Dtype, Matrix, PackError, Part, Scheme};
 use serde::Deserialize;
@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 
-/// The first schema whose files have checksums and labels that can be read.
+/// The first schema whose files have checksums, and labels that differ after composition.
 const CHECKED_SCHEMA: u64 = 3;
 
 impl Artifact {
@@ -93,8 +93,9 @@ pub(crate) fn read(bytes: &[u8], options: &OpenOptions) -> Result<Opened, Artifa
     }
     check_sites(&manifest.outline)?;
     check_labels(&manifest.outline, &manifest.labels)?;
+    label::check_readable(&manifest.labels)?;
     if schema >= CHECKED_SCHEMA {
-        label::check_readable(&manifest.labels)?;
+        label::check_composed(&manifest.labels)?;
     }
     let tensors = Tensors::new(header.tensors, data);
     let weight_bytes = tensors.check_memory(&manifest, options.most_expanded(bytes.len() as u64))?;
@@ -144,7 +145,11 @@ impl<'a> Tensors<'a> {
         let sites = &manifest.outline.sites;
         if manifest.layouts.len() != sites.len() {
             let (found, expected) = (manifest.layouts.len(), sites.len());
-            return Err(ArtifactError::Sites(format!("{found} layouts for {expected} sites")));
+            return Err(ArtifactError::Sites(format!(
+                "{} for {}",
+                counted(found, "layout"),
+                counted(expected, "site")
+            )));
         }
         let mut weight_bytes = Vec::new();
         let mut needed = 0_u64;

@@ -1,6 +1,7 @@
 //! How many bytes of a file are what, and which of them did not shrink.
 
 use crate::{Artifact, ArtifactError};
+use nlpress_core::shown::counted;
 use nlpress_outline::Form;
 use nlpress_packed::{Grid, Index, Int, Values};
 use serde::{Deserialize, Serialize};
@@ -93,7 +94,10 @@ fn unshrunk_weights(artifact: &Artifact, weight_bytes: &[u64]) -> Vec<Unshrunk> 
             }
             (_, Values::Int(_), _) => "too few entries for the scales and the index to pay off".into(),
             (_, _, Index::Full) => "32-bit floats, all stored".into(),
-            _ => format!("{} entries kept: the index takes more than the zeros do", layer.matrix.kept()),
+            _ => format!(
+                "{} kept: the index takes more than the zeros do",
+                counted(layer.matrix.kept(), "entry")
+            ),
         };
         unshrunk.push(Unshrunk { what: format!("{}.weight", site.id), bytes, why });
     }

@@ -1,14 +1,17 @@
 //! Labelled text from the command line, recipes with changes from the command line, and threads.
 
 use nlpress::core::{Backend, files};
+use nlpress::pipeline::prepared::EMBEDDED;
 use nlpress::pipeline::recipe::DataRecipe;
-use nlpress::pipeline::{Prepared, Recipe};
+use nlpress::pipeline::{DataError, Prepared, Recipe};
 use nlpress::text::corpus::{Column, Reading};
-use nlpress::text::{Corpus, CorpusOptions, EncoderConfig, Files, Scoring, Source, SplitRule, Texts};
+use nlpress::text::{
+    Corpus, CorpusOptions, EncoderConfig, Files, Scoring, Source, SplitRule, TextError, Texts,
+};
 use nlpress::train::ClassWeights;
 use std::path::PathBuf;
 
-use crate::arguments::{Changes, Compute, Labelled, Layout, Rows, Splits};
+use crate::arguments::{Changes, Compute, Form, Labelled, Layout, Rows, Splits};
 use crate::outcome::{refuse, tell};
 use crate::tokens;
 
@@ -44,9 +47,6 @@ pub(crate) fn recipe(path: &std::path::Path, changes: &Changes) -> anyhow::Resul
     }
     said.extend(tokens::apply(&changes.tokens, &mut recipe.data.encoder)?);
     if let Some(seeds) = changes.seeds {
-        if !(1..=100).contains(&seeds) {
-            return Err(refuse(format!("--seeds is {seeds}, but it must be between 1 and 100")));
-        }
         recipe.seeds = seeds;
     }
     if changes.quick {
@@ -90,7 +90,12 @@ pub(crate) fn labelled(
     if data.corpus.is_none() && data.source.is_none() {
         return Err(refuse("give --data FILE or --corpus NAME"));
     }
-    let prepared = Prepared::of(&data, &from.data_dir).map_err(refuse)?;
+    let prepared = Prepared::of(&data, &from.data_dir).map_err(|e| match e {
+        DataError::Text(TextError::EmptySplit { .. } | TextError::NoDocuments { .. })
+        | DataError::Empty { .. } => refuse(format!("{e}{}", none_left(&data.options))),
+        DataError::Text(error) => of_text(error, None),
+        other => refuse(other),
+    })?;
     say_read(&prepared.corpus);
     Ok(prepared)
 }
@@ -99,10 +104,13 @@ pub(crate) fn labelled(
 pub(crate) fn scoring(from: &Labelled) -> anyhow::Result<Scoring> {
     let options = options(from)?;
     if let Some(files) = Files::several(from.data.clone()) {
-        return Scoring::read(&files, &options).map_err(refuse);
+        return Scoring::read(&files, &options).map_err(|e| match e {
+            TextError::NoDocuments { .. } => refuse(format!("{e}{}", none_left(&options))),
+            other => of_text(other, None),
+        });
     }
     match from.corpus.as_deref() {
-        Some("embedded") => Scoring::of_test(Corpus::embedded().map_err(refuse)?).map_err(refuse),
+        Some(EMBEDDED) => Scoring::of_test(Corpus::embedded().map_err(refuse)?).map_err(refuse),
         Some(name) => {
             let file = from.data_dir.join(name).join("test.jsonl");
             let mut scoring = Scoring::read(&file.into(), &options).map_err(refuse)?;
@@ -118,11 +126,55 @@ pub(crate) fn texts(from: &Rows) -> anyhow::Result<Option<Texts>> {
     let options = layout(&from.layout);
     let id = from.id_column.as_deref().map(column);
     match Files::several(from.data.clone()) {
-        Some(files) => Ok(Some(Texts::read(&files, &options, id.as_ref()).map_err(refuse)?)),
+        Some(files) => {
+            check_id(&options, id.as_ref())?;
+            let read = Texts::read(&files, &options, id.as_ref());
+            Ok(Some(read.map_err(|e| of_text(e, id.as_ref()))?))
+        }
         None if options != CorpusOptions::default() => Err(refuse(
             "--text-column, --format, --encoding, --no-header, --delimiter and --skip-bad-rows need --data FILE",
         )),
         None => Ok(None),
+    }
+}
+
+/// The column of ids names something beside the text.
+fn check_id(options: &CorpusOptions, id: Option<&Column>) -> anyhow::Result<()> {
+    match id {
+        Some(id) if *id == options.text => Err(id_is_text(id)),
+        Some(Column::Name(name)) if !options.header => {
+            Err(refuse(format!("--id-column is {name:?}: without a header, columns are given by index")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn id_is_text(id: &Column) -> anyhow::Error {
+    refuse(format!("--id-column is {id}, the column of the text; --with-text prints the text"))
+}
+
+/// Why there may be nothing left of files that have rows.
+fn none_left(options: &CorpusOptions) -> &'static str {
+    match options.skip_bad_rows {
+        0 => "",
+        _ => ": bad rows were left out, and a smaller --skip-bad-rows says what is wrong with them",
+    }
+}
+
+/// An error of reading, in which settings are called as the command line calls them; labels are looked at unless there
+/// are ids or nothing in their place.
+fn of_text(error: TextError, id: Option<&Column>) -> anyhow::Error {
+    let TextError::Setting { setting, value, bound } = error else { return refuse(error) };
+    match (setting, id) {
+        // One column may be given by its name and by its number.
+        ("label", Some(id)) => id_is_text(id),
+        ("text" | "label", _) => {
+            let value = value.trim_matches('"');
+            let value = value.parse::<usize>().map_or_else(|_| format!("{value:?}"), |n| n.to_string());
+            refuse(format!("--{setting}-column is {value}: {bound}"))
+        }
+        ("files", _) => refuse(format!("--data is {value}: {bound}")),
+        (setting, _) => refuse(format!("--{setting} is {value}: {bound}")),
     }
 }
 
@@ -148,14 +200,18 @@ fn options(from: &Labelled) -> anyhow::Result<CorpusOptions> {
 }
 
 /// How files are read; the label's column is the usual one.
-pub(crate) fn layout(layout: &Layout) -> CorpusOptions {
+fn layout(layout: &Layout) -> CorpusOptions {
+    CorpusOptions { text: column(&layout.text_column), ..form(&layout.form) }
+}
+
+/// How files are read; their columns are the usual ones.
+pub(crate) fn form(form: &Form) -> CorpusOptions {
     CorpusOptions {
-        format: layout.format,
-        encoding: layout.encoding,
-        text: column(&layout.text_column),
-        header: !layout.no_header,
-        delimiter: layout.delimiter,
-        skip_bad_rows: layout.skip_bad_rows,
+        format: form.format,
+        encoding: form.encoding,
+        header: !form.no_header,
+        delimiter: form.delimiter,
+        skip_bad_rows: form.skip_bad_rows,
         ..CorpusOptions::default()
     }
 }

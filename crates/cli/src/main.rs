@@ -12,6 +12,7 @@ mod progress;
 mod signals;
 mod tokens;
 
+use anyhow::Context;
 use clap::Parser;
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
@@ -29,9 +30,9 @@ fn main() -> ExitCode {
             let _ = refused.print(); // nobody may read it; the exit code says it too
             return ExitCode::from(2);
         }
-        Err(help) => return outcome::exit_code(help.print().map_err(Into::into)),
+        Err(help) => return outcome::exit_code(help.print().map_err(|e| outcome::of_stdout(e).into())),
     };
-    let done = start_log(arguments.log.as_deref()).and_then(|()| match arguments.command {
+    let done = start(&arguments).and_then(|()| match arguments.command {
         Command::Run(run) => commands::run::run(run),
         Command::Plan(plan) => commands::plan::plan(plan),
         Command::Train(train) => commands::train::train(*train),
@@ -49,6 +50,15 @@ fn main() -> ExitCode {
     outcome::exit_code(done)
 }
 
+/// Starts the log and listens to signals. The process that only measures its memory is left as the system made it.
+fn start(arguments: &Arguments) -> anyhow::Result<()> {
+    start_log(arguments.log.as_deref())?;
+    if !matches!(arguments.command, Command::Rss(_)) {
+        signals::listen().context("signals")?;
+    }
+    Ok(())
+}
+
 /// Sends tracing to stderr, filtered by `--log` or else `RUST_LOG`; coloured on a terminal, unless `NO_COLOR` is set.
 fn start_log(filter: Option<&str>) -> anyhow::Result<()> {
     use tracing_subscriber::EnvFilter;
@@ -56,7 +66,7 @@ fn start_log(filter: Option<&str>) -> anyhow::Result<()> {
         Some(text) => {
             EnvFilter::try_new(text).map_err(|e| outcome::refuse(format!("--log {text:?}: {e}")))?
         }
-        None => EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn")),
+        None => of_environment(),
     };
     let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
     tracing_subscriber::fmt()
@@ -66,4 +76,23 @@ fn start_log(filter: Option<&str>) -> anyhow::Result<()> {
         .log_internal_errors(false) // it would say them by `eprintln!`
         .init();
     Ok(())
+}
+
+/// The filter in `RUST_LOG`; one that cannot be read is said, and is no reason not to work.
+fn of_environment() -> tracing_subscriber::EnvFilter {
+    use tracing_subscriber::EnvFilter;
+    let usual = || EnvFilter::new("warn");
+    let Some(text) = std::env::var_os(EnvFilter::DEFAULT_ENV).filter(|text| !text.is_empty()) else {
+        return usual();
+    };
+    let why = match text.to_str() {
+        None => "it is not Unicode".to_owned(),
+        Some(text) => match EnvFilter::try_new(text) {
+            Ok(filter) => return filter,
+            Err(error) => error.to_string(),
+        },
+    };
+    let text = text.to_string_lossy();
+    outcome::tell!("warning: RUST_LOG={text:?} is not used: {why}; `info` or `nlpress=debug` would do");
+    usual()
 }

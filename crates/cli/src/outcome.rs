@@ -6,6 +6,7 @@
 
 use nlpress::core::event::Stopped;
 use nlpress::core::files;
+use nlpress::core::shown::is_plain;
 use nlpress::pipeline::RunError;
 use nlpress::train::TrainError;
 use std::error::Error;
@@ -13,6 +14,8 @@ use std::fmt;
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 use std::process::ExitCode;
+
+use crate::signals::STOPPED;
 
 /// Input that is refused: exit code 2.
 #[derive(Debug)]
@@ -54,9 +57,9 @@ pub(crate) fn sort(error: impl Error + Send + Sync + 'static) -> anyhow::Error {
     refuse(error)
 }
 
-/// An error of a file, with its path.
+/// An error of writing a file, with its path.
 pub(crate) fn of_file(path: &Path, error: io::Error) -> anyhow::Error {
-    let text = format!("{}: {error}", path.display());
+    let text = format!("{}: cannot be written: {error}", path.display());
     if !files::is_refusal(&error) { anyhow::Error::new(error).context(text) } else { refuse(text) }
 }
 
@@ -72,7 +75,8 @@ pub(crate) fn of_run(error: RunError) -> anyhow::Error {
         | RunError::Threshold(_)
         | RunError::Measure(_)
         | RunError::Busy(_)
-        | RunError::File(..) => sort(error),
+        | RunError::File(..)
+        | RunError::Write(..) => sort(error),
         other => other.into(),
     }
 }
@@ -80,21 +84,24 @@ pub(crate) fn of_run(error: RunError) -> anyhow::Error {
 /// An error of training, sorted likewise. A training that is stopped leaves its checkpoint, if it has one.
 pub(crate) fn of_training(error: TrainError, checkpoint: Option<&Path>) -> anyhow::Error {
     match error {
-        TrainError::Stopped(_) => Halted(match checkpoint {
-            Some(path) if path.exists() => {
-                format!("no artifact was written; --resume goes on from {}", path.display())
-            }
-            Some(path) => {
-                format!("nothing was written: no epoch had ended, so {} is not there", path.display())
-            }
-            None => {
-                "nothing was written: with --checkpoint FILE, --resume can go on from the last epoch".into()
-            }
-        })
-        .into(),
+        TrainError::Stopped(_) => training_stopped(checkpoint),
         TrainError::Checkpoint(..) | TrainError::Write(..) | TrainError::Config(_) => sort(error),
         other => other.into(),
     }
+}
+
+/// A training that was stopped before its artifact was written.
+pub(crate) fn training_stopped(checkpoint: Option<&Path>) -> anyhow::Error {
+    let left = match checkpoint {
+        Some(path) if path.exists() => {
+            format!("no artifact was written; --resume goes on from {}", path.display())
+        }
+        Some(path) => {
+            format!("nothing was written: no epoch had ended, so {} is not there", path.display())
+        }
+        None => "nothing was written: with --checkpoint FILE, --resume can go on from the last epoch".into(),
+    };
+    Halted(left).into()
 }
 
 /// Says what went wrong, and how the program ends.
@@ -104,11 +111,11 @@ pub(crate) fn exit_code(done: anyhow::Result<()>) -> ExitCode {
     let Err(error) = done.and_then(|()| flush()) else { return ExitCode::SUCCESS };
     if let Some(halted) = error.downcast_ref::<Halted>() {
         tell!("{halted}");
-        return ExitCode::from(130);
+        return ExitCode::from(STOPPED);
     }
     if error.downcast_ref::<Stopped>().is_some() {
         tell!("stopped on request");
-        return ExitCode::from(130);
+        return ExitCode::from(STOPPED);
     }
     if error.chain().any(|e| e.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == ErrorKind::BrokenPipe))
     {
@@ -124,20 +131,31 @@ pub(crate) fn print(text: fmt::Arguments<'_>) -> io::Result<()> {
 }
 
 pub(crate) fn of_stdout(error: io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("standard output: {error}"))
+    io::Error::new(error.kind(), format!("standard output: cannot be written: {error}"))
 }
 
-/// Writes a line to standard error, if it can be written: a full disk, a closed pipe or a lost terminal must not
-/// end hours of work. What a terminal would obey is escaped, because messages quote files.
-pub(crate) fn tell_line(text: fmt::Arguments<'_>) {
+/// Writes bytes to standard output as they are.
+pub(crate) fn print_bytes(bytes: &[u8]) -> io::Result<()> {
+    io::stdout().write_all(bytes).map_err(of_stdout)
+}
+
+/// A message without what a terminal would obey, because messages quote files.
+pub(crate) fn printable(text: &str) -> String {
     let mut line = String::new();
-    for c in text.to_string().chars() {
+    for c in text.chars() {
         match c {
             '\n' | '\t' => line.push(c),
-            c if c.is_control() => line.extend(c.escape_default()),
+            c if !is_plain(c) => line.extend(c.escape_default()),
             c => line.push(c),
         }
     }
+    line
+}
+
+/// Writes a line to standard error, if it can be written: a full disk, a closed pipe or a lost terminal must not
+/// end hours of work.
+pub(crate) fn tell_line(text: fmt::Arguments<'_>) {
+    let mut line = printable(&text.to_string());
     line.push('\n');
     let _ = io::stderr().write_all(line.as_bytes());
 }

@@ -1,15 +1,15 @@
 //! Shows how a run goes: a bar on a terminal, plain lines otherwise; a JSONL file when asked for; and the log.
 
 use indicatif::{ProgressBar, ProgressStyle};
-use nlpress::core::event::{Event, Flow, Sink};
+use nlpress::core::event::{Event, Flow, Sink, Stopped};
+use nlpress::core::shown::counted;
 use std::fs::File;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
-use crate::outcome::{of_file, tell};
-use crate::signals;
+use crate::outcome::{of_file, printable, tell};
+use crate::signals::SafePoints;
 
 /// Shows events and answers whether to go on.
 #[derive(Debug)]
@@ -17,12 +17,11 @@ pub(crate) struct Progress {
     bar: Option<ProgressBar>,
     /// Until it cannot be written any more.
     events: Mutex<Option<File>>,
-    /// Set by a signal.
-    stop: Arc<AtomicBool>,
+    signals: SafePoints,
 }
 
 impl Progress {
-    /// Starts to listen, to signals too. `events` is a file that every event is appended to.
+    /// Starts to listen, to signals at safe points too. `events` is a file that every event is appended to.
     pub(crate) fn start(events: Option<&Path>) -> anyhow::Result<Self> {
         let events = match events {
             None => None,
@@ -31,28 +30,38 @@ impl Progress {
                 Some(file.map_err(|e| of_file(path, e))?)
             }
         };
-        let stop = Arc::new(AtomicBool::new(false));
-        signals::listen(&stop)?;
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new(0);
             let style = ProgressStyle::with_template("{bar:24} {pos}/{len} [{elapsed_precise}] {wide_msg}");
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
             bar
         });
-        Ok(Self { bar, events: Mutex::new(events), stop })
+        let signals = SafePoints::start();
+        tracing::debug!("signals are answered at safe points");
+        Ok(Self { bar, events: Mutex::new(events), signals })
+    }
+
+    /// The work that has safe points is done.
+    ///
+    /// # Errors
+    /// [`Stopped`] when a signal came after the last of them.
+    pub(crate) fn end(&self) -> Result<(), Stopped> {
+        self.signals.end()
     }
 
     fn show(&self, event: &Event) {
         match (event, &self.bar) {
             (Event::RunStarted { total, .. }, Some(bar)) => bar.set_length(*total),
-            (Event::RunStarted { name, total }, None) => tell!("{name}: {total} models to make"),
+            (Event::RunStarted { name, total }, None) => {
+                tell!("{name}: {} to make", counted(*total, "model"))
+            }
             (Event::StepStarted { variant, step, .. }, Some(bar)) => {
-                bar.set_message(format!("{variant}: {step}"))
+                bar.set_message(printable(&format!("{variant}: {step}")))
             }
             (Event::Progress { what, done, total }, Some(bar)) => {
                 bar.tick();
                 if *total > 0 && *done == 0 {
-                    bar.set_message(what.clone());
+                    bar.set_message(printable(what));
                 }
             }
             (Event::StepFinished { .. }, Some(bar)) => bar.inc(1),
@@ -67,7 +76,7 @@ impl Progress {
                     bar.tick();
                 }
             }
-            (Event::Note { text }, Some(bar)) => bar.println(text),
+            (Event::Note { text }, Some(bar)) => bar.println(printable(text)),
             (Event::Note { text }, None) => tell!("{text}"),
             (Event::RunFinished { .. }, Some(bar)) => bar.finish_and_clear(),
             (Event::RunFinished { seconds }, None) => tell!("done in {seconds:.1} s"),
@@ -87,6 +96,6 @@ impl Sink for Progress {
             tell!("note: the event log ends here, for it cannot be written any more: {error}");
             *events = None;
         }
-        if self.stop.load(Ordering::Relaxed) { Flow::Stop } else { Flow::Continue }
+        if self.signals.asked() { Flow::Stop } else { Flow::Continue }
     }
 }

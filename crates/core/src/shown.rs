@@ -49,8 +49,47 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
+/// Whether a character is shown as it is: no control character, none that breaks a line or turns the direction of text.
+pub fn is_plain(c: char) -> bool {
+    !c.is_control() && !steers(c)
+}
+
+/// `1 epoch`, `2 epochs`: a number with its noun, which is regular.
+pub fn counted(number: impl TryInto<u64> + fmt::Display, noun: &str) -> String {
+    let plural = |noun: &str| match noun.strip_suffix('y') {
+        Some(stem) if !stem.ends_with(['a', 'e', 'o', 'u']) => format!("{stem}ies"),
+        _ if noun.ends_with(['s', 'x']) || noun.ends_with("ch") => format!("{noun}es"),
+        _ => format!("{noun}s"),
+    };
+    let text = number.to_string();
+    match number.try_into() {
+        Ok(1) => format!("{text} {noun}"),
+        _ => format!("{text} {}", plural(noun)),
+    }
+}
+
+/// The text as one word of a command that a shell reads: in quotes where it needs them.
+pub fn quoted(word: &str) -> String {
+    let bare = |c: char| c.is_alphanumeric() || "_-./:=@%+,".contains(c);
+    // What begins with a hyphen would be an option; of a path, this is the same.
+    let word = if word.starts_with('-') { format!("./{word}") } else { word.to_owned() };
+    if !word.is_empty() && word.chars().all(bare) {
+        return word;
+    }
+    if word.chars().all(is_plain) {
+        return format!("'{}'", word.replace('\'', "'\\''"));
+    }
+    let escaped = |c: char| match c {
+        '\\' => "\\\\".into(),
+        '\'' => "\\'".into(),
+        c if is_plain(c) => c.to_string(),
+        c => c.to_string().bytes().map(|byte| format!("\\x{byte:02x}")).collect(),
+    };
+    format!("$'{}'", word.chars().map(escaped).collect::<String>())
+}
+
 fn write_char(out: &mut impl fmt::Write, c: char) -> fmt::Result {
-    if c.is_control() || steers(c) { write!(out, "{}", c.escape_default()) } else { out.write_char(c) }
+    if is_plain(c) { out.write_char(c) } else { write!(out, "{}", c.escape_default()) }
 }
 
 /// Whether a character that is no control character breaks a line or turns the direction of text.
@@ -95,6 +134,38 @@ mod tests {
             assert_eq!(escaped(text).to_string(), expected);
         }
         assert_eq!(message("C:\\x\u{1b}"), "C:\\x\\u{1b}");
+    }
+
+    #[test]
+    fn one_is_not_several() {
+        let all = [
+            (0, "epoch", "0 epochs"),
+            (1, "epoch", "1 epoch"),
+            (2, "class", "2 classes"),
+            (3, "query", "3 queries"),
+        ];
+        for (number, noun, expected) in all {
+            assert_eq!(counted(number as usize, noun), expected);
+        }
+        assert_eq!(counted(1_u64, "day"), "1 day");
+        assert_eq!(counted(11_u32, "day"), "11 days");
+    }
+
+    #[test]
+    fn a_shell_reads_back_what_is_quoted() {
+        for word in
+            ["plain/a-b_c.csv", "a b", "it's", "$HOME `x` \"y\"", "ü;你", "", "line\nend's \\ \u{1b}é"]
+        {
+            let shown = quoted(word);
+            assert!(shown.chars().all(is_plain), "{shown}");
+            let script = format!("printf %s {shown}");
+            // Where there is no bash, what needs one is not looked at.
+            let shell = if shown.starts_with('$') { "bash" } else { "sh" };
+            let Ok(done) = std::process::Command::new(shell).args(["-c", &script]).output() else { continue };
+            assert_eq!(String::from_utf8(done.stdout).unwrap(), word, "{shown}");
+        }
+        assert_eq!(quoted("a/b.csv"), "a/b.csv");
+        assert_eq!(quoted("-x"), "./-x");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Encoded rows with their labels: what a model is trained and measured on.
 
+use nlpress_core::shown::counted;
 use nlpress_text::Rows;
 
 use crate::ModelError;
@@ -22,13 +23,17 @@ impl Dataset {
     pub fn new(rows: Rows, labels: Vec<u32>, classes: usize) -> Result<Self, ModelError> {
         let bad = |why: String| Err(ModelError::Data(why));
         if rows.len() != labels.len() {
-            return bad(format!("{} rows have {} labels", rows.len(), labels.len()));
+            return bad(format!(
+                "there are {} for {}",
+                counted(labels.len(), "label"),
+                counted(rows.len(), "row")
+            ));
         }
         if labels.is_empty() {
             return bad("there is no row".into());
         }
         if classes < 2 {
-            return bad(format!("{classes} classes cannot be told apart: at least 2 are needed"));
+            return bad(format!("there must be 2 classes at least to tell apart, but there are {classes}"));
         }
         if let Some((row, label)) = labels.iter().enumerate().find(|(_, l)| **l as usize >= classes) {
             return bad(format!("row {row} has label {label}, but there are {classes} classes"));

@@ -89,7 +89,8 @@ impl Spec {
         }
         let parameters = plain.iter().map(|(_, s)| s.parameters()).fold(0, usize::saturating_add);
         if parameters > MOST_PARAMETERS {
-            return Err(BadSpec::new("parameters", "the product of the widths", "at most 2^28"));
+            let bound = format!("at most {MOST_PARAMETERS}: take narrower layers, or fewer inputs");
+            return Err(BadSpec::new("the number of parameters", parameters, &bound));
         }
         Ok(())
     }

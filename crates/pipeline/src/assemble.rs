@@ -2,6 +2,7 @@
 
 use nlpress_core::Measurement;
 use nlpress_core::event::{Event, Sink};
+use nlpress_core::shown::counted;
 use nlpress_eval::interval::difference;
 use nlpress_eval::quality::macro_f1;
 use nlpress_eval::{Bootstrap, Call, Confusion, EvalError, Quality, Ratio, Scores, Speeds};
@@ -228,9 +229,9 @@ pub(crate) fn warnings(rows: &[Row], corpus: &CorpusInfo) -> Vec<String> {
     let untold = compared.iter().filter(|v| v.accuracy_is == Likeness::CannotBeTold).count();
     if untold > 0 {
         notes.push(format!(
-            "for {untold} of {} rows {documents} test documents are too few to tell whether accuracy differs from the \
-             parent's",
-            compared.len()
+            "for {untold} of {}, {} are too few to tell whether accuracy differs from the parent's",
+            counted(compared.len(), "row"),
+            counted(documents, "test document")
         ));
     }
     notes

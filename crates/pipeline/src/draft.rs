@@ -5,7 +5,7 @@
 //! training, and a few rows that are worth a try. What is written has been read, prepared and planned as `nlpress run`
 //! does it, so it runs as it stands. This module refuses to train anything to find a better guess.
 
-use nlpress_core::shown::shown;
+use nlpress_core::shown::{counted, shown};
 use nlpress_text::corpus::columns::{self, MOST_VALUES, Profile, Table};
 use nlpress_text::{Column, Corpus, CorpusOptions, Coverage, Encoder, EncoderConfig, Source, TextError};
 use std::fmt::Write as _;
@@ -150,8 +150,10 @@ fn columns_of(data: &Path, hints: &Hints, notes: &mut Vec<String>) -> Result<Cor
         None => {
             let found = guess_label(&table, hints.text.as_ref()).ok_or_else(|| unknown(&table, "label"))?;
             notes.push(format!(
-                "the label is taken to be the column {}: {} different values in {} rows",
-                found.column, found.distinct, found.values
+                "the label is taken to be the column {}: {} different values in {}",
+                found.column,
+                found.distinct,
+                counted(found.values, "row")
             ));
             found.column.clone()
         }
@@ -352,16 +354,17 @@ impl Page<'_> {
         let [train, valid, test] = [&corpus.train, &corpus.valid, &corpus.test].map(Vec::len);
         format!(
             "[data]\n\
-             # {train} documents to train on, {valid} to choose by, {test} to score on, in {} classes. Files of your own\n\
+             # {} to train on, {valid} to choose by, {test} to score on, in {}. Files of your own\n\
              # for the splits: files = {{ train = \"a.csv\", valid = \"b.csv\", test = \"c.csv\" }}\n\
              files = {}\n\
              read = {{ {} }}\n\
-             # The {} tokens of the most documents{}.\n\
+             # The {} of the most documents{}.\n\
              encoder = {{ {analyzer}{symbols}vocabulary = {}, min_documents = {} }}\n\n",
-            corpus.labels.len(),
+            counted(train, "document"),
+            counted(corpus.labels.len(), "class"),
             toml(self.data),
             read.join(", "),
-            facts.vocabulary,
+            counted(facts.vocabulary, "token"),
             if facts.min_documents > 1 { ", of two at least" } else { "" },
             facts.vocabulary,
             facts.min_documents,

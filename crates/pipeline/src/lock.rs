@@ -16,11 +16,11 @@ impl Lock {
     /// Takes the folder, which is made when it is not there. On a file system without locks it is taken by all.
     ///
     /// # Errors
-    /// [`RunError::Busy`] when another run has it, [`RunError::File`] when nothing can be written there.
+    /// [`RunError::Busy`] when another run has it, [`RunError::Write`] when nothing can be written there.
     pub(crate) fn take(folder: &Path) -> Result<Self, RunError> {
         let path = folder.join(NAME);
-        let failed = |e| RunError::File(path.clone(), e);
-        std::fs::create_dir_all(folder).map_err(|e| RunError::File(folder.to_owned(), e))?;
+        let failed = |e| RunError::Write(path.clone(), e);
+        std::fs::create_dir_all(folder).map_err(|e| RunError::Write(folder.to_owned(), e))?;
         let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
         match file.try_lock() {
             Err(TryLockError::WouldBlock) => Err(RunError::Busy(folder.to_owned())),

@@ -9,6 +9,7 @@
 
 use nlpress_artifact::{Artifact, Provenance};
 use nlpress_core::event::{Event, Sink};
+use nlpress_core::shown::{counted, shown};
 use nlpress_core::{Measurement, Seed, Selectors, files};
 use nlpress_model::dataset::accuracy;
 use nlpress_model::{Model, Network, Spec};
@@ -16,7 +17,8 @@ use nlpress_technique::{Cx, Kind, StepError, Teacher, Technique};
 use nlpress_train::{Fit, TrainError, fit};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -34,6 +36,12 @@ use crate::threshold::Threshold;
 
 /// The files of the report.
 pub(crate) const REPORTS: [&str; 3] = ["report.json", "report.md", "report.html"];
+
+/// The folder of the artifacts, below that of the run, and how their names end.
+const ARTIFACTS: &str = "artifacts";
+const ARTIFACT: &str = "safetensors";
+/// Artifacts of other runs that are named.
+const NAMED: usize = 5;
 
 /// A row, made once for every repetition.
 #[derive(Debug)]
@@ -293,7 +301,8 @@ impl Workshop<'_> {
         let width = self.views.of(&after.features)?.encoder.width();
         if width != made.spec.inputs() {
             let inputs = made.spec.inputs();
-            return Err(broken(format!("left a network of {inputs} inputs and {width} features")));
+            let (inputs, features) = (counted(inputs, "input"), counted(width, "feature"));
+            return Err(broken(format!("left a network of {inputs} and {features}")));
         }
         if let (Some(bound), Some(before)) = (step.max_drop, start) {
             let drop = 100.0 * (self.valid_accuracy(&before)? - self.valid_accuracy(&after)?);
@@ -394,7 +403,7 @@ impl Workshop<'_> {
         journal.features = features.clone();
         let text = serde_json::to_vec_pretty(&journal).map_err(|e| RunError::Internal(e.to_string()))?;
         let beside = journal_path(self.options.out, id, n);
-        files::write_atomically(&beside, &text).map_err(|e| RunError::File(beside, e))?;
+        files::write_atomically(&beside, &text).map_err(|e| RunError::Write(beside, e))?;
         Ok(Copy { seed: seed.0, model, features, path, sha256: journal.sha256.clone(), journal })
     }
 
@@ -468,9 +477,35 @@ pub fn writes<'a>(recipe: &'a Recipe, out: &'a Path) -> impl Iterator<Item = Pat
     REPORTS.iter().map(|name| out.join(name)).chain(of_row)
 }
 
+/// The artifacts in a folder that are none of these files, by their names: earlier runs, or anyone, left them there.
+pub(crate) fn left_over<'a>(out: &Path, of_run: impl IntoIterator<Item = &'a Path>) -> Vec<String> {
+    let of_run: BTreeSet<&OsStr> = of_run.into_iter().filter_map(Path::file_name).collect();
+    let there = std::fs::read_dir(out.join(ARTIFACTS)).into_iter().flatten().flatten();
+    let mut left: Vec<String> = (there.map(|entry| entry.file_name()))
+        .filter(|name| Path::new(name).extension().is_some_and(|e| e == ARTIFACT))
+        .filter(|name| !of_run.contains(name.as_os_str()))
+        .map(|name| shown(&name.to_string_lossy()).to_string())
+        .collect();
+    left.sort();
+    left
+}
+
+/// What is said of them, where there are any.
+pub(crate) fn not_of_this_run(left: &[String]) -> Option<String> {
+    let named = left.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let more = match left.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let artifacts = counted(left.len(), "artifact");
+    let says =
+        format!("found in {ARTIFACTS}/, not of this run and left as it is: {artifacts}: {named}{more}");
+    (!left.is_empty()).then_some(says)
+}
+
 /// Where a row of a repetition is written.
 pub fn artifact_path(out: &Path, id: &str, n: u32) -> PathBuf {
-    out.join("artifacts").join(format!("{id}.{n}.safetensors"))
+    out.join(ARTIFACTS).join(format!("{id}.{n}.{ARTIFACT}"))
 }
 
 fn journal_path(out: &Path, id: &str, n: u32) -> PathBuf {

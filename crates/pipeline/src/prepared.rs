@@ -1,14 +1,18 @@
 //! Data made ready: a corpus, the encoder fitted on its training documents, and encoded splits.
 
+use nlpress_core::shown::{counted, quoted};
 use nlpress_model::{Dataset, ModelError, Spec};
 use nlpress_text::corpus::label;
 use nlpress_text::{Corpus, CorpusOptions, Coverage, Document, Encoder, Files, Source, TextError};
 use nlpress_train::BadConfig;
 use std::borrow::Cow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::recipe::{DataRecipe, NetworkRecipe};
+
+/// The name of the corpus that is built in.
+pub const EMBEDDED: &str = "embedded";
 
 /// A corpus with its encoder and encoded splits.
 #[derive(Debug)]
@@ -47,7 +51,8 @@ pub enum DataError {
     /// A corpus name that is neither built in nor fetched.
     #[error(
         "corpus {name:?} is not there: {folder} has no train.jsonl; \
-         get it with `cargo xtask data fetch {name}`, or give files of your own"
+         get it with `cargo xtask data fetch {}`, or give files of your own",
+        quoted(name)
     )]
     NotFetched {
         /// Its name.
@@ -73,7 +78,7 @@ impl Prepared {
     /// [`DataError`].
     pub fn of(data: &DataRecipe, folder: &Path) -> Result<Self, DataError> {
         let corpus = match (&data.corpus, &data.source) {
-            (Some(name), _) if name == "embedded" => embedded(&data.options)?,
+            (Some(name), _) if name == EMBEDDED => embedded(&data.options)?,
             (Some(name), _) => fetched(name, folder, &data.options)?,
             (None, Some(source)) => Corpus::read_for_training(source, &data.options)?,
             (None, None) => return Err(DataError::Misfit("data names no corpus and no file".into())),
@@ -127,15 +132,20 @@ impl Prepared {
         let (features, outputs) = (self.encoder.width(), self.train.outputs());
         if let Some(inputs) = network.inputs.filter(|n| *n != features) {
             let why = format!(
-                "the network has {inputs} inputs, but the encoder makes {features} features of {}; \
-                 leave inputs out to take what there is",
+                "the network has {}, but the encoder makes {} of {}; leave inputs out to take what there is",
+                counted(inputs, "input"),
+                counted(features, "feature"),
                 self.corpus.name
             );
             return Err(DataError::Misfit(why));
         }
         if let Some(given) = network.outputs.filter(|n| *n != outputs) {
             let classes = self.corpus.labels.len();
-            let why = format!("the network has {given} outputs, but {classes} classes need {outputs}");
+            let why = format!(
+                "the network has {}, but {} need {outputs}",
+                counted(given, "output"),
+                counted(classes, "class")
+            );
             return Err(DataError::Misfit(why));
         }
         let spec = network.template.clone().with_inputs(features).with_outputs(outputs);
@@ -175,16 +185,25 @@ fn embedded(options: &CorpusOptions) -> Result<Corpus, DataError> {
     })
 }
 
+/// The files of a named corpus in a folder of fetched ones, of which the first must be there; none of the one that is
+/// built in.
+pub fn fetched_files(name: &str, folder: &Path) -> Vec<PathBuf> {
+    let splits: &[&str] = if name == EMBEDDED { &[] } else { &["train", "valid", "test"] };
+    splits.iter().map(|split| folder.join(name).join(format!("{split}.jsonl"))).collect()
+}
+
 /// A corpus that `cargo xtask data fetch` put into `folder/name`.
 fn fetched(name: &str, folder: &Path, options: &CorpusOptions) -> Result<Corpus, DataError> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-    let home = folder.join(name);
-    if name.is_empty() || !name.chars().all(plain) || !home.join("train.jsonl").is_file() {
-        return Err(DataError::NotFetched { name: name.into(), folder: home.display().to_string() });
+    let missing =
+        || DataError::NotFetched { name: name.into(), folder: folder.join(name).display().to_string() };
+    if name.is_empty() || !name.chars().all(plain) {
+        return Err(missing());
     }
-    let at = |split: &str| Some(home.join(format!("{split}.jsonl"))).filter(|p| p.is_file()).map(Files::from);
-    let source =
-        Source::Splits { train: home.join("train.jsonl").into(), valid: at("valid"), test: at("test") };
+    let mut files = fetched_files(name, folder).into_iter();
+    let mut next = || files.next().filter(|file| file.is_file()).map(Files::from);
+    let (Some(train), valid, test) = (next(), next(), next()) else { return Err(missing()) };
+    let source = Source::Splits { train, valid, test };
     let mut corpus = Corpus::read_for_training(&source, options)?;
     corpus.name = name.into();
     Ok(corpus)

@@ -2,6 +2,7 @@
 
 use nlpress_artifact::{Artifact, LARGEST_FILE};
 use nlpress_core::event::{Event, Sink, Stopped};
+use nlpress_core::shown::{counted, shown};
 use nlpress_core::{Backend, Seed, files};
 use nlpress_eval::{Bootstrap, Machine, Pace};
 use nlpress_model::{Network, Outline, Spec};
@@ -20,12 +21,15 @@ use crate::lock::Lock;
 use crate::make::{self, Made, Start, Work, Workshop};
 use crate::measure::{self, MeasureError, Rounding};
 use crate::plan::Plan;
-use crate::prepared::{DataError, Prepared};
+use crate::prepared::{DataError, EMBEDDED, Prepared};
 use crate::recipe::{Recipe, RecipeError, TEACHER};
 use crate::recorder::Recorder;
 use crate::report::{self, CorpusInfo, FailedRow, RecipeInfo, Report};
 use crate::ship::{self, ShipError};
 use crate::threshold::ThresholdError;
+
+/// Largest report of an earlier run that is looked at.
+const LARGEST_REPORT: u64 = 1 << 26;
 
 /// Measures the peak memory in bytes of a process that serves an artifact, where that can be done.
 pub type MemoryProbe<'a> = dyn Fn(&Path) -> Option<u64> + 'a;
@@ -87,9 +91,12 @@ pub enum RunError {
     /// Measuring.
     #[error(transparent)]
     Measure(#[from] MeasureError),
-    /// A file.
+    /// A file that cannot be read.
     #[error("{}: {}", .0.display(), .1)]
     File(PathBuf, #[source] std::io::Error),
+    /// A file that cannot be written.
+    #[error("{}: cannot be written: {}", .0.display(), .1)]
+    Write(PathBuf, #[source] std::io::Error),
     /// Another run writes into the folder.
     #[error("{}: another run is at work in this folder; wait for it to end, or give another folder", .0.display())]
     Busy(PathBuf),
@@ -120,7 +127,9 @@ impl RunError {
             cause = this.source();
         }
         match self {
-            Self::Stopped(_) | Self::File(..) | Self::Busy(_) | Self::Recipe(_) => Err(self),
+            Self::Stopped(_) | Self::File(..) | Self::Write(..) | Self::Busy(_) | Self::Recipe(_) => {
+                Err(self)
+            }
             // The row is named already.
             Self::Step { technique, source, .. } => Ok(format!("{technique}: {source}")),
             other => Ok(other.to_string()),
@@ -240,15 +249,35 @@ pub fn run(
         recorder,
     };
     sink.say(&Event::RunStarted { name: recipe.name.clone(), total: workshop.total() })?;
+    // Said before hours of work, and again by what a reader of the folder sees.
+    let planned: Vec<PathBuf> = make::writes(recipe, options.out).collect();
+    let left = make::left_over(options.out, planned.iter().map(PathBuf::as_path));
+    for text in make::not_of_this_run(&left).into_iter().chain(earlier_report(recipe, options.out)) {
+        sink.say(&Event::Note { text: format!("note: {text}") })?;
+    }
     let rows = workshop.rows()?;
     let report = measured(recipe, (prepared, &views), options, sink, &rows)?;
     let texts = [report.json(), report::markdown(&report), report::html(&report)];
     for (name, text) in make::REPORTS.into_iter().zip(texts) {
         let path = options.out.join(name);
-        files::write_atomically(&path, text.as_bytes()).map_err(|e| RunError::File(path, e))?;
+        files::write_atomically(&path, text.as_bytes()).map_err(|e| RunError::Write(path, e))?;
     }
     sink.say(&Event::RunFinished { seconds: began.elapsed().as_secs_f64() })?;
     Ok(report)
+}
+
+/// What is said of a report that another recipe left in the folder: it stands there until this run ends.
+fn earlier_report(recipe: &Recipe, out: &Path) -> Option<String> {
+    let report = files::read_bounded(&out.join(make::REPORTS[0]), LARGEST_REPORT).ok()?;
+    let report: serde_json::Value = serde_json::from_slice(&report).ok()?;
+    let of = report["recipe"]["sha256"].as_str().filter(|sha256| *sha256 != recipe.sha256)?;
+    let (name, of) = (report["recipe"]["name"].as_str().unwrap_or_default(), of.get(..12).unwrap_or(of));
+    Some(format!(
+        "{} is of another recipe (\"{}\", SHA-256 {}) until this run ends and replaces it",
+        make::REPORTS[0],
+        shown(name),
+        shown(of)
+    ))
 }
 
 /// Opens a row's artifacts, scores them, and holds them against the models that they were written from.
@@ -315,6 +344,8 @@ fn measured(
     notes.extend(assemble::unknown_text(prepared));
     notes.push("quality, size and speed come from sessions opened on the written artifact".into());
     notes.extend(prepared.corpus.reading.report());
+    let made = all.made.iter().flat_map(|row| &row.copies).map(|copy| copy.path.as_path());
+    notes.extend(make::not_of_this_run(&make::left_over(options.out, made)));
     let mut report = Report {
         schema: report::SCHEMA,
         machine: Machine::detect(),
@@ -343,7 +374,7 @@ fn measured(
 
 /// What a reader must know of integers on a device: what it held of them is not what is timed.
 fn on_device(network: &Network) -> Option<String> {
-    let sites = |count| format!("{count} {}", if count == 1 { "site" } else { "sites" });
+    let sites = |count: usize| counted(count, "site");
     let how = match (network.held_as_integers(), network.dequantized()) {
         (0, 0) => return None,
         (0, floats) => format!("the integers of {} were dequantized", sites(floats)),
@@ -371,7 +402,7 @@ fn corpus_info(recipe: &Recipe, prepared: &Prepared) -> CorpusInfo {
         documents: documents.into_iter().map(|(name, d)| (name.to_owned(), d.len())).collect(),
         features: prepared.encoder.width(),
         source: match &recipe.data.corpus {
-            Some(name) if name == "embedded" => "built in; see docs/data.md".into(),
+            Some(name) if name == EMBEDDED => "built in; see docs/data.md".into(),
             Some(_) => "fetched by `cargo xtask data fetch`; see docs/data.md".into(),
             None => "files of the user".into(),
         },
@@ -395,7 +426,7 @@ mod tests {
         let full = || std::io::Error::from(std::io::ErrorKind::StorageFull);
         let path = PathBuf::from("row.safetensors");
         let write = nlpress_artifact::ArtifactError::Write(full());
-        for error in [RunError::File(path, full()), ShipError::from(write).into(), Stopped.into()] {
+        for error in [RunError::Write(path, full()), ShipError::from(write).into(), Stopped.into()] {
             assert!(error.of_one_row().is_err());
         }
     }

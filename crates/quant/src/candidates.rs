@@ -1,6 +1,7 @@
 //! Candidates for the integers of one site, and the choice among them: what is better on rows that were not solved
 //! for, and no worse on all.
 
+use nlpress_core::shown::counted;
 use nlpress_model::Layer;
 use nlpress_technique::{Cx, StepError};
 use std::collections::BTreeMap;
@@ -122,7 +123,7 @@ impl From<Best<'_>> for Choice {
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
         best.by.iter().for_each(|name| *counts.entry(name).or_default() += 1);
         let counts: Vec<String> = counts.iter().map(|(name, count)| format!("{count} by {name}")).collect();
-        let note = format!("of {} outputs {}", best.by.len(), counts.join(", "));
+        let note = format!("of {} {}", counted(best.by.len(), "output"), counts.join(", "));
         Self { coded: best.coded, errors: best.errors, factors: None, note }
     }
 }

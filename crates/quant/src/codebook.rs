@@ -12,7 +12,7 @@ use nlpress_core::Seed;
 use nlpress_core::seed::Rng;
 use nlpress_model::{Layer, Model, Outline, SiteId};
 use nlpress_packed::{Codebook, Index, Matrix, Values};
-use nlpress_technique::{Cx, Family, Kind, Problem, StepError, Technique};
+use nlpress_technique::{Cx, Family, Kind, Problem, StepError, Technique, told};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -80,7 +80,7 @@ fn read<R>(with: &toml::Table) -> Result<Box<dyn Technique>, String>
 where
     R: DeserializeOwned + TryInto<Clusters, Error = QuantError>,
 {
-    let raw: R = toml::Value::Table(with.clone()).try_into().map_err(|e| e.message().to_owned())?;
+    let raw: R = toml::Value::Table(with.clone()).try_into().map_err(|e| told(&e))?;
     Ok(Box::new(raw.try_into().map_err(|e| e.to_string())?))
 }
 

@@ -5,7 +5,7 @@
 
 use nlpress_model::{Model, Outline, SiteId};
 use nlpress_packed::{Matrix, Values};
-use nlpress_technique::{Cx, Family, Kind, Problem, StepError, Technique};
+use nlpress_technique::{Cx, Family, Kind, Problem, StepError, Technique, told};
 use serde::Deserialize;
 
 use crate::sites;
@@ -45,7 +45,7 @@ pub const BF16: Kind = Kind {
 struct Raw {}
 
 fn read(floats: Floats, with: &toml::Table) -> Result<Box<dyn Technique>, String> {
-    let Raw {} = toml::Value::Table(with.clone()).try_into().map_err(|e| e.message().to_owned())?;
+    let Raw {} = toml::Value::Table(with.clone()).try_into().map_err(|e| told(&e))?;
     Ok(Box::new(floats))
 }
 

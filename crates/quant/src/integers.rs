@@ -12,7 +12,7 @@
 
 use nlpress_model::{Model, Outline, SiteId};
 use nlpress_packed::{Grid, Per};
-use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique};
+use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, told};
 use serde::Deserialize;
 
 use crate::calibration::{ACTIVATIONS, Calibration};
@@ -128,7 +128,7 @@ struct RawWide {
 
 fn read(grid: Grid, with: &toml::Table) -> Result<Box<dyn Technique>, String> {
     let with = toml::Value::Table(with.clone());
-    let message = |e: toml::de::Error| e.message().to_owned();
+    let message = |e: toml::de::Error| told(&e);
     let read = match grid.levels() > 127 {
         true => with.try_into().map_err(message).map(|raw: RawWide| raw.check(grid))?,
         false => with.try_into().map_err(message).map(|raw: Raw| raw.check(grid))?,

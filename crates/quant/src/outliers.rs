@@ -92,8 +92,8 @@ impl Search<'_> {
         let (choosing, judging) = drawn.split_at(drawn.len().div_ceil(2));
         if judging.is_empty() {
             return Err(StepError::Failed(format!(
-                "outliers are chosen on some training rows and judged on others, but there are {} rows",
-                drawn.len()
+                "outliers are chosen on some training rows and judged on others, but of rows there {}",
+                if drawn.len() == 1 { "is 1" } else { "are none" }
             )));
         }
         let selected = sites::selected(&model, on)?;

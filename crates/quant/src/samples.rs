@@ -9,7 +9,7 @@ use nlpress_core::Measurement;
 use nlpress_model::{Model, Network, Outline, SiteId, Weight};
 use nlpress_packed::{Per, Scheme};
 use nlpress_technique::solve::SolveError;
-use nlpress_technique::{Cx, Kind, Needs, Problem, StepError, Technique};
+use nlpress_technique::{Cx, Kind, Needs, Problem, StepError, Technique, told};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
@@ -97,7 +97,7 @@ fn read_per(per: Option<Per>) -> Result<Span, QuantError> {
 }
 
 fn read<T: DeserializeOwned>(table: toml::Table) -> Result<T, String> {
-    toml::Value::Table(table).try_into().map_err(|e: toml::de::Error| e.message().to_owned())
+    toml::Value::Table(table).try_into().map_err(|e: toml::de::Error| told(&e))
 }
 
 impl<S: Solver> TryFrom<toml::Table> for Calibrated<S> {

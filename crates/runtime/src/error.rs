@@ -1,6 +1,7 @@
 //! Why a session cannot be opened, or cannot answer.
 
 use nlpress_artifact::ArtifactError;
+use nlpress_core::shown::counted;
 use nlpress_text::TextError;
 
 /// A session cannot be opened, or a question has no answer.
@@ -23,7 +24,10 @@ pub enum RuntimeError {
     #[error("the artifact's encoder is damaged: {0}")]
     Encoder(#[from] TextError),
     /// The encoder makes rows that the network does not take.
-    #[error("the artifact's encoder makes rows of {encoder} features, but its network takes {network}")]
+    #[error(
+        "the artifact's encoder makes rows of {}, but its network takes {network}",
+        counted(*encoder, "feature")
+    )]
     Width {
         /// Features of a row of the encoder.
         encoder: usize,
@@ -31,7 +35,7 @@ pub enum RuntimeError {
         network: usize,
     },
     /// Rows have another width than the network takes.
-    #[error("the rows have {found} features, but the network takes {expected}")]
+    #[error("the rows have {}, but the network takes {expected}", counted(*found, "feature"))]
     Rows {
         /// Their width.
         found: usize,
@@ -39,7 +43,7 @@ pub enum RuntimeError {
         expected: usize,
     },
     /// A row has a column that the network does not have.
-    #[error("the row has column {column}, but the network takes {inputs} features")]
+    #[error("the row has column {column}, but the network takes {}", counted(*inputs, "feature"))]
     Column {
         /// The column.
         column: u32,
@@ -52,7 +56,7 @@ pub enum RuntimeError {
     )]
     NotExplained,
     /// A slice has the wrong length.
-    #[error("{what} has {found} entries, expected {expected}")]
+    #[error("{what} has {}, expected {expected}", counted(*found, "entry"))]
     Length {
         /// Which slice.
         what: &'static str,
@@ -76,7 +80,7 @@ pub enum RuntimeError {
     #[error("{0} threads asked for, expected 1 to {most}", most = crate::session::MOST_THREADS)]
     Threads(usize),
     /// The system does not give the threads.
-    #[error("cannot start {threads} threads: {reason}")]
+    #[error("cannot start {}: {reason}", counted(*threads, "thread"))]
     Pool {
         /// Threads asked for.
         threads: usize,

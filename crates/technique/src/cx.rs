@@ -1,6 +1,7 @@
 //! A step's whole world: what a technique may look at and listen to while it runs. There are no globals.
 
 use nlpress_core::event::{Event, Sink};
+use nlpress_core::shown::counted;
 use nlpress_core::{Backend, Measurement, Seed};
 use nlpress_model::{Dataset, Model, Network};
 use nlpress_text::TextError;
@@ -169,14 +170,17 @@ impl<'a> Cx<'a> {
         let its_outputs = teacher.model.spec().outputs();
         if outputs != its_outputs {
             return Err(StepError::Failed(format!(
-                "the teacher has {its_outputs} outputs, the student {outputs}: they must be the same"
+                "the teacher has {}, the student {outputs}: they must be the same",
+                counted(its_outputs, "output")
             )));
         }
         let ask = |rows: &Dataset, split: &str, expected: usize| {
             let (inputs, features) = (teacher.model.spec().inputs(), rows.rows().width());
             if inputs != features {
                 return Err(StepError::Failed(format!(
-                    "the teacher has {inputs} inputs, but its rows {features} features"
+                    "the teacher has {}, but its rows {}",
+                    counted(inputs, "input"),
+                    counted(features, "feature")
                 )));
             }
             if rows.len() != expected {

@@ -62,6 +62,23 @@ impl fmt::Debug for Kind {
     }
 }
 
+impl Kind {
+    /// Reads a recipe's `with` table; a value that is none of its setting is refused with what the setting may be.
+    ///
+    /// # Errors
+    /// As [`parse`](Kind::parse).
+    pub fn read(&self, with: &toml::Table) -> Result<Box<dyn Technique>, String> {
+        let speaks_of = |why: &str, name: &str| {
+            let rest = why.strip_prefix('`').and_then(|why| why.strip_prefix(name));
+            rest.is_some_and(|rest| rest.starts_with(['`', '.']))
+        };
+        (self.parse)(with).map_err(|why| match self.settings.iter().find(|(name, _)| speaks_of(&why, name)) {
+            Some((name, meaning)) => format!("{why}; {name}: {meaning}"),
+            None => why,
+        })
+    }
+}
+
 /// Reads a `with` table as a technique's configuration: `parse: parse::<Magnitude>`.
 ///
 /// # Errors

@@ -12,10 +12,12 @@ pub mod kind;
 pub mod settings;
 pub mod solve;
 pub mod spend;
+mod told;
 pub mod tune;
 
 pub use cx::{Cx, Needs, Teacher};
 pub use kind::{Family, Kind, parse};
+pub use told::{said, told};
 pub use tune::{BadTuning, Training, Tuning};
 
 use nlpress_core::event::Stopped;

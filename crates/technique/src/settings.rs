@@ -4,6 +4,8 @@ use serde::Deserializer;
 use serde::de::{DeserializeOwned, Error as _, Visitor, value};
 use serde::forward_to_deserialize_any;
 
+use crate::told;
+
 /// A table of settings that cannot be read; its message names the key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -41,7 +43,7 @@ pub fn split<Shared: DeserializeOwned, Own: DeserializeOwned>(
 /// # Errors
 /// [`BadTable`] with the configuration's message.
 pub fn read<T: DeserializeOwned>(table: toml::Table) -> Result<T, BadTable> {
-    toml::Value::Table(table).try_into().map_err(|e: toml::de::Error| BadTable(e.message().to_owned()))
+    toml::Value::Table(table).try_into().map_err(|e: toml::de::Error| BadTable(told(&e)))
 }
 
 /// The sentence that serde ends its refusal of an unknown field with.

@@ -9,7 +9,7 @@ use nlpress_model::{Layer, Model, Spec};
 use nlpress_train::{BadConfig, Engine, Fit, FitConfig, History, Objective, fit};
 use serde::Deserialize;
 
-use crate::{Cx, StepError};
+use crate::{Cx, StepError, told};
 
 /// How a network is trained whose connections were cut: a training table with one more key, `dropout`.
 ///
@@ -68,7 +68,7 @@ impl Tuning {
             }
         };
         let fit = toml::Value::Table(table).try_into();
-        let fit = fit.map_err(|e: toml::de::Error| BadTuning::Table(e.message().to_owned()))?;
+        let fit = fit.map_err(|e: toml::de::Error| BadTuning::Table(told(&e)))?;
         Ok(Self { fit, dropout })
     }
 

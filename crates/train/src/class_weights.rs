@@ -30,6 +30,21 @@ pub enum ClassWeights {
 }
 
 impl ClassWeights {
+    /// Checks what can be checked before there are labels.
+    ///
+    /// # Errors
+    /// [`BadConfig`] for a weight that is not positive or above 1e6.
+    pub fn check(&self) -> Result<(), BadConfig> {
+        let Self::Given(given) = self else { return Ok(()) };
+        match given.iter().find(|(_, weight)| !(**weight > 0.0 && **weight <= LARGEST)) {
+            None => Ok(()),
+            Some((label, weight)) => {
+                let value = format!("{label:?} = {weight}");
+                Err(BadConfig { field: FIELD, value, bound: "above 0 and at most 1000000" })
+            }
+        }
+    }
+
     /// The weight of every class, for training documents with these labels, of which class `c` has `counts[c]`.
     ///
     /// # Errors
@@ -42,6 +57,7 @@ impl ClassWeights {
                 Ok(counts.iter().map(|n| share(*n)).collect())
             }
             Self::Given(given) => {
+                self.check()?;
                 let mut weights = vec![1.0; labels.len()];
                 for (label, &weight) in given {
                     let Some(class) = labels.iter().position(|l| l == label) else {
@@ -52,10 +68,6 @@ impl ClassWeights {
                             bound: "of a label that the training data have",
                         });
                     };
-                    if !(weight > 0.0 && weight <= LARGEST) {
-                        let value = format!("{label:?} = {weight}");
-                        return Err(BadConfig { field: FIELD, value, bound: "above 0 and at most 1000000" });
-                    }
                     weights[class] = weight;
                 }
                 Ok(weights)

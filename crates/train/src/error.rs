@@ -42,6 +42,6 @@ pub enum TrainError {
     #[error("checkpoint {}: {}", .0.display(), .1)]
     Checkpoint(PathBuf, String),
     /// A checkpoint cannot be written.
-    #[error("checkpoint {}: {}", .0.display(), .1)]
+    #[error("checkpoint {}: cannot be written: {}", .0.display(), .1)]
     Write(PathBuf, #[source] std::io::Error),
 }

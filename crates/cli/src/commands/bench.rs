@@ -1,5 +1,6 @@
 //! `nlpress bench`, and the hidden `nlpress rss`.
 
+use nlpress::core::shown::counted;
 use nlpress::eval::{Call, Floor, Pace, Speeds, peak_rss};
 use nlpress::pipeline::measure::{self, MeasureError};
 use nlpress::pipeline::report::{Speed, Versus, verdict};
@@ -16,9 +17,6 @@ pub(crate) fn bench(arguments: Bench) -> anyhow::Result<()> {
             "speed depends on the texts: give --data FILE or --corpus NAME (`--corpus embedded` is built in)",
         ));
     }
-    let data = data::scoring(&arguments.labelled)?;
-    data::say_notes(&data.reading);
-    let documents = &data.documents;
     let pace = match arguments.rounds {
         Some(rounds) => Pace::default().with_rounds(rounds).map_err(refuse)?,
         None => Pace::default(),
@@ -26,18 +24,24 @@ pub(crate) fn bench(arguments: Bench) -> anyhow::Result<()> {
     let names: Vec<String> = arguments.artifacts.iter().map(|path| path.display().to_string()).collect();
     let artifacts: Vec<(&str, &Path)> =
         names.iter().zip(&arguments.artifacts).map(|(name, path)| (name.as_str(), path.as_path())).collect();
-    let mut nonzeros = Vec::new();
-    for (_, path) in &artifacts {
-        let session = Session::open(path).map_err(refuse)?;
-        let rows = measure::encode(&session, documents);
-        nonzeros.push(rows.nonzeros() as f64 / rows.len() as f64);
-    }
+    let open = |(_, path): &(&str, &Path)| Session::open(path).map_err(refuse);
+    let sessions = artifacts.iter().map(open).collect::<Result<Vec<_>, _>>()?;
+    let data = data::scoring(&arguments.labelled)?;
+    data::say_notes(&data.reading);
+    let documents = &data.documents;
+    let nonzeros: Vec<f64> = (sessions.iter())
+        .map(|session| {
+            let rows = measure::encode(session, documents);
+            rows.nonzeros() as f64 / rows.len() as f64
+        })
+        .collect();
+    drop(sessions);
     let threads =
         arguments.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     let threads: Vec<usize> = if threads > 1 { vec![1, threads] } else { vec![1] };
     let speeds = measure::speeds::<MeasureError>(&artifacts, documents, &threads, pace, |_| Ok(()));
     let speeds = speeds.map_err(refuse)?;
-    let texts = format!("{}: {} documents", data.name, documents.len());
+    let texts = format!("{}: {}", data.name, counted(documents.len(), "document"));
     if arguments.json {
         return print_json(&names, &speeds, &nonzeros, &data.name, documents.len());
     }

@@ -1,19 +1,25 @@
 //! `nlpress new-recipe`.
 
 use nlpress::core::files;
+use nlpress::core::shown::quoted;
 use nlpress::pipeline::draft::{DraftError, Hints, draft};
-use nlpress::text::CorpusOptions;
 use std::path::Path;
 
 use crate::arguments::NewRecipe;
 use crate::data;
-use crate::outcome::{of_file, refuse, say, sort, tell};
+use crate::outcome::{self, of_file, refuse, say, sort, tell};
 
 pub(crate) fn new_recipe(arguments: &NewRecipe) -> anyhow::Result<()> {
     let NewRecipe { data, out, .. } = arguments;
-    files::Outputs::new().input("--data", data).output("--out", out).check().map_err(sort)?;
-    if out.exists() {
-        return Err(refuse(format!("{}: it is there already; give another name by --out", out.display())));
+    let printed = out == Path::new("-");
+    if !printed {
+        files::Outputs::new().input("--data", data).output("--out", out).check().map_err(sort)?;
+        if out.exists() {
+            return Err(refuse(format!(
+                "{}: it is there already; give another name by --out",
+                out.display()
+            )));
+        }
     }
     if data == Path::new("-") {
         return Err(refuse("a recipe names its file, so --data cannot be standard input"));
@@ -22,22 +28,23 @@ pub(crate) fn new_recipe(arguments: &NewRecipe) -> anyhow::Result<()> {
     let hints = Hints {
         text: column(&arguments.text_column),
         label: column(&arguments.label_column),
-        options: CorpusOptions {
-            format: arguments.format,
-            encoding: arguments.encoding,
-            header: !arguments.no_header,
-            delimiter: arguments.delimiter,
-            skip_bad_rows: arguments.skip_bad_rows,
-            ..CorpusOptions::default()
-        },
+        options: data::form(&arguments.form),
     };
-    let draft = draft(data, out, &hints).map_err(|e| match e {
+    // What is printed names its data as a file in this folder would.
+    let place = if printed { Path::new("recipe.toml") } else { out };
+    let draft = draft(data, place, &hints).map_err(|e| match e {
         DraftError::Recipe(_) | DraftError::Plan(_) => e.into(),
         other => sort(other),
     })?;
-    files::write_atomically(out, draft.text.as_bytes()).map_err(|e| of_file(out, e))?;
     draft.notes.iter().for_each(|note| tell!("{note}"));
-    let path = out.display();
-    say!("{path} is written; `nlpress plan {path}` shows what it makes, `nlpress run {path}` makes it");
+    if printed {
+        return Ok(outcome::print(format_args!("{}", draft.text))?);
+    }
+    files::write_atomically(out, draft.text.as_bytes()).map_err(|e| of_file(out, e))?;
+    let path = quoted(&out.to_string_lossy());
+    say!(
+        "{} is written; `nlpress plan {path}` shows what it makes, `nlpress run {path}` makes it",
+        out.display()
+    );
     Ok(())
 }

@@ -1,7 +1,9 @@
 //! `nlpress run`.
 
 use nlpress::core::files::{OutputError, Outputs};
+use nlpress::core::shown::counted;
 use nlpress::eval::Pace;
+use nlpress::pipeline::prepared::fetched_files;
 use nlpress::pipeline::{Recipe, Report, RunOptions, make, report, run as run_recipe};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -38,8 +40,12 @@ pub(crate) fn run(arguments: Run) -> anyhow::Result<()> {
     }
     if let Some(first) = report.failed.first() {
         let (failed, made) = (report.failed.len(), report.rows.len());
-        let rows = if failed == 1 { "row" } else { "rows" };
-        anyhow::bail!("{failed} {rows} failed and {made} did not; the first: {}: {}", first.id, first.why);
+        anyhow::bail!(
+            "{} failed and {made} did not; the first: {}: {}",
+            counted(failed, "row"),
+            first.id,
+            first.why
+        );
     }
     Ok(())
 }
@@ -51,9 +57,8 @@ fn check_files(recipe: &Recipe, arguments: &Run) -> Result<(), OutputError> {
         all = all.input(name, path);
     }
     if let Some(corpus) = &recipe.data.corpus {
-        for split in ["train", "valid", "test"] {
-            all =
-                all.input("the data", arguments.changes.data_dir.join(corpus).join(format!("{split}.jsonl")));
+        for file in fetched_files(corpus, &arguments.changes.data_dir) {
+            all = all.input("the data", file);
         }
     }
     for path in make::writes(recipe, &arguments.out) {

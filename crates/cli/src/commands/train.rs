@@ -1,7 +1,7 @@
 //! `nlpress train`.
 
 use nlpress::artifact::Provenance;
-use nlpress::core::shown::escaped;
+use nlpress::core::shown::{counted, escaped};
 use nlpress::core::{Seed, files};
 use nlpress::eval::{Confusion, Scores};
 use nlpress::model::{MlpSpec, Model, Network, Spec};
@@ -13,7 +13,7 @@ use nlpress::train::{ClassWeights, Fit, FitConfig, fit};
 
 use crate::arguments::{Shape, Train, TrainLoss};
 use crate::data;
-use crate::outcome::{of_training, refuse, say, sort, tell};
+use crate::outcome::{of_training, refuse, say, sort, tell, training_stopped};
 use crate::progress::Progress;
 use crate::tokens;
 
@@ -25,6 +25,7 @@ pub(crate) fn train(arguments: Train) -> anyhow::Result<()> {
     let config = config(&arguments)?;
     let class_weights: Option<ClassWeights> =
         arguments.class_weights.as_deref().map(str::parse).transpose().map_err(refuse)?;
+    class_weights.as_ref().map_or(Ok(()), ClassWeights::check).map_err(refuse)?;
     let threshold: Option<Threshold> =
         arguments.threshold.as_deref().map(str::parse).transpose().map_err(refuse)?;
     let mut encoder = EncoderConfig {
@@ -37,8 +38,9 @@ pub(crate) fn train(arguments: Train) -> anyhow::Result<()> {
         path: None,
         inputs: None,
         outputs: None,
-        template: Spec::Mlp(MlpSpec::new(1, &widths(&arguments.hidden)?, 1, arguments.dropout)),
+        template: Spec::Mlp(MlpSpec::new(1, &arguments.hidden.0, 1, arguments.dropout)),
     };
+    network.template.check().map_err(|e| refuse(format!("--hidden: {e}")))?;
     // Before the data are read: encoding them is done by all threads.
     let (backend, _) = data::compute(&arguments.compute)?;
     let prepared = data::labelled(&arguments.labelled, &arguments.splits, encoder, class_weights.clone())?;
@@ -56,6 +58,7 @@ pub(crate) fn train(arguments: Train) -> anyhow::Result<()> {
     plan.resume = arguments.resume;
     let (model, history) =
         fit(Model::init(&spec, seed)?, plan).map_err(|e| of_training(e, arguments.checkpoint.as_deref()))?;
+    progress.end().map_err(|_| training_stopped(arguments.checkpoint.as_deref()))?;
 
     let made_by = serde_json::json!([config, spec, class_weights, threshold]);
     let provenance = Provenance {
@@ -105,11 +108,12 @@ pub(crate) fn train(arguments: Train) -> anyhow::Result<()> {
         say!("{result}");
     } else {
         say!(
-            "{}: {bytes} bytes, {} epochs (epoch {} kept); on {} test documents: accuracy {:.2} %, macro-F1 {:.4}",
+            "{}: {}, {} (epoch {} kept); on {}: accuracy {:.2} %, macro-F1 {:.4}",
             arguments.out.display(),
-            history.epochs.len(),
+            counted(bytes, "byte"),
+            counted(history.epochs.len(), "epoch"),
             history.kept,
-            prepared.test.len(),
+            counted(prepared.test.len(), "test document"),
             100.0 * scores.accuracy,
             scores.macro_f1
         );
@@ -137,8 +141,8 @@ struct Seen {
 fn say_coverage(prepared: &Prepared) -> Seen {
     let coverage = prepared.held_back;
     tell!(
-        "{} features know {:.1} % of the tokens of the documents held back; {} of those {} have no known feature",
-        prepared.encoder.width(),
+        "{}: {:.1} % of the tokens of the documents held back are known; {} of those {} have no known feature",
+        counted(prepared.encoder.width(), "feature"),
         100.0 * (1.0 - coverage.share_unknown()),
         coverage.documents_without,
         coverage.documents
@@ -185,15 +189,4 @@ fn config(arguments: &Train) -> anyhow::Result<FitConfig> {
         "schedule": schedule, "patience": arguments.patience, "clip_norm": arguments.clip_norm,
     });
     serde_json::from_value(settings).map_err(refuse)
-}
-
-fn widths(text: &str) -> anyhow::Result<Vec<usize>> {
-    if text == "none" {
-        return Ok(Vec::new());
-    }
-    let width = |part: &str| part.trim().parse::<usize>();
-    text.split(',')
-        .map(width)
-        .collect::<Result<_, _>>()
-        .map_err(|_| refuse(format!("--hidden is {text:?}, but it must be widths such as 128,64, or none")))
 }

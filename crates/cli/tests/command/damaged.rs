@@ -57,7 +57,7 @@ fn an_artifact_of_the_schema_before_opens_as_it_was() {
 #[test]
 fn nothing_of_a_file_reaches_the_terminal_as_it_is() {
     let (world, parts) = trained();
-    let labels = json!(["red\u{1b}[31m\n", "b\u{9b}2J\u{202e}"]);
+    let labels = json!(["red\u{2028}", "b\u{202e}"]);
     let hostile = |m: &mut Value| {
         m["labels"] = labels.clone();
         m["provenance"]["technique"] = json!("\u{1b}]0;title\u{7}");
@@ -66,12 +66,17 @@ fn nothing_of_a_file_reaches_the_terminal_as_it_is() {
     world.write("old.safetensors", parts.clone().of_schema_2().manifest(hostile).bytes());
     let text = world.does(&["inspect", "old.safetensors"]);
     assert!(text.chars().all(|c| c == '\n' || !c.is_control()) && !text.contains('\u{202e}'), "{text:?}");
-    assert!(text.contains("red\\u{1b}[31m\\n") && text.len() < 5000, "{text}");
-    // By now such labels are refused, and the refusal is readable too.
-    for label in ["", " ", "a\tb", "a\u{1b}[31m"] {
-        world.write("bad.safetensors", parts.clone().manifest(|m| m["labels"][1] = json!(label)).bytes());
-        let told = world.refuses(&ASK, b"", &["bad.safetensors", "label 1"]);
-        assert!(told.chars().all(|c| c == '\n' || !c.is_control()), "{told:?}");
+    assert!(text.contains("red\\u{2028}") && text.len() < 5000, "{text}");
+    // Labels that nobody can read are refused whatever the schema, and the refusal is readable.
+    for label in ["", " ", "\u{3000}", "a\tb", "a\nb", "a\u{1b}[31m", "b\u{9b}2J"] {
+        let parts = parts.clone().manifest(|m| m["labels"][1] = json!(label));
+        for parts in [parts.clone(), parts.of_schema_2()] {
+            world.write("bad.safetensors", parts.bytes());
+            for ask in [&ASK[..], &["inspect", "bad.safetensors"]] {
+                let told = world.refuses(ask, b"", &["bad.safetensors", "label 1"]);
+                assert!(told.chars().all(|c| c == '\n' || !c.is_control()), "{told:?}");
+            }
+        }
     }
     let long = "z".repeat(1_000_000);
     for change in [
@@ -97,9 +102,18 @@ fn answers_are_numbers_or_there_are_none() {
         assert!(done.code == Some(2) || done.code == Some(1), "{done:?}");
         assert!(!done.out.contains("NaN") && !done.out.contains("null"), "{done:?}");
         assert!(done.err.contains("too large to compute with"), "{done:?}");
+        assert!(done.err.contains("bad.safetensors: logit"), "{done:?}");
     }
+    let done = world.run(&["predict", "bad.safetensors"], b"bru1\n");
+    let says = done.err.contains("standard input:1: bad.safetensors: logit");
+    assert!(done.code == Some(2) && says, "{done:?}");
+    let done = world.run(&["predict", "bad.safetensors", "--data", "rows.csv"], b"");
+    assert!(done.code == Some(2) && done.err.contains("rows.csv:2: bad.safetensors: logit"), "{done:?}");
+    let done = world.run(&["bench", "bad.safetensors", "--data", "rows.csv", "--rounds", "5"], b"");
+    assert!(done.code == Some(2) && done.err.contains("bad.safetensors"), "{done:?}");
     let done = world.run(&["eval", "bad.safetensors", "--data", "rows.csv"], b"");
-    assert!(done.code != Some(0) && done.err.contains("too large to compute with"), "{done:?}");
+    let says = ["bad.safetensors", "too large to compute with"].iter().all(|part| done.err.contains(part));
+    assert!(done.code != Some(0) && says, "{done:?}");
 }
 
 /// A manifest in which `"BOMB"` is replaced by text that would be slow to make as a value.

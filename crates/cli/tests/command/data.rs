@@ -408,3 +408,17 @@ fn labels_that_look_like_nothing_are_labels() {
         assert_eq!(manifest["manifest"]["labels"], serde_json::json!(labels));
     }
 }
+
+#[test]
+fn where_all_rows_are_bad_nobody_is_told_to_leave_them_out() {
+    let world = World::new();
+    world.train("a.safetensors");
+    world.write("bad.csv", "text,label\n,a\n,b\n,a\n");
+    let train = ["train", "--data", "bad.csv", "--out", "o.safetensors"];
+    let eval = ["eval", "a.safetensors", "--data", "bad.csv"];
+    for ask in [&train[..], &eval] {
+        let told = world.refuses(ask, b"", &["3 of 3 rows", "bad.csv:2: empty text"]);
+        assert!(!told.contains("--skip-bad-rows"), "{told}");
+        world.refuses(&[ask, &["--skip-bad-rows", "9"]].concat(), b"", &["bad rows were left out"]);
+    }
+}

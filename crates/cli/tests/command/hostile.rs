@@ -377,7 +377,7 @@ fn arguments_out_of_bounds() {
         (run(&["--backend", "tpu"]), &["tpu"]),
         (run(&["--threads", "0"]), &["--threads", "0"]),
         (run(&["--threads", "1000000"]), &["--threads", "1000000"]),
-        (run(&["--seeds", "0"]), &["--seeds is 0"]),
+        (run(&["--seeds", "0"]), &["--seeds", "1..=100"]),
         (run(&["--ngrams", "two"]), &["--ngrams", "two"]),
         (run(&["--ngrams", "3-1"]), &["3", "1"]),
         (run(&["--corpus", "../data"]), &["../data"]),
@@ -390,8 +390,8 @@ fn arguments_out_of_bounds() {
         (train(&["--hidden", "0"]), &["hidden.0 is 0"]),
         (train(&["--hidden", "99999999999999999999"]), &["--hidden", "99999999999999999999"]),
         (train(&["--hidden", "1000000,1000000"]), &["parameters"]),
-        (train(&["--dropout", "1.0"]), &["dropout is 1"]),
-        (train(&["--dropout", "nan"]), &["--dropout", "finite"]),
+        (train(&["--dropout", "1.0"]), &["--dropout", "less than 1"]),
+        (train(&["--dropout", "nan"]), &["--dropout", "less than 1"]),
         (train(&["--vocabulary", "0"]), &["vocabulary = 0"]),
         (train(&["--epochs", "0"]), &["epochs is 0"]),
         (train(&["--batch", "0"]), &["batch is 0"]),
@@ -404,8 +404,9 @@ fn arguments_out_of_bounds() {
         (train(&["--threads", "0"]), &["--threads", "0"]),
         (train(&["--text-column", "label"]), &["label"]),
         (train(&["--text-column", "9"]), &["rows.csv:1", "9"]),
+        (train(&["--text-column", "1"]), &["--label-column is \"label\"", "the text"]),
         (train(&["--delimiter", "\u{e9}"]), &["delimiter"]),
-        (train(&["--no-header"]), &["index"]),
+        (train(&["--no-header"]), &["--text-column is \"text\"", "index"]),
         (vec!["train", "--out", "o.safetensors"], &["--data"]),
         (vec!["predict", "a.safetensors", "x", "--threads", "0"], &["--threads", "0"]),
         (vec!["bench", "a.safetensors", "--data", "rows.csv", "--threads", "0"], &["--threads", "0"]),
@@ -418,6 +419,39 @@ fn arguments_out_of_bounds() {
     ];
     for (arguments, says) in cases {
         world.refuses(&arguments, b"", says);
+    }
+    // None of these needs the data, so they come first.
+    let unread = |more: &[&'static str]| {
+        [&["train", "--data", "none.csv", "--out", "o.safetensors"][..], more].concat()
+    };
+    let bench =
+        |more: &[&'static str]| [&["bench", "a.safetensors", "--data", "none.csv"][..], more].concat();
+    let predict =
+        |more: &[&'static str]| [&["predict", "a.safetensors", "--data", "none.csv"][..], more].concat();
+    let cases: Vec<(Vec<&str>, &[&str])> = vec![
+        (unread(&["--hidden", "0"]), &["--hidden", "hidden.0 is 0"]),
+        (unread(&["--hidden", "1048576,1048576"]), &["--hidden", "parameters is 1099", "at most 268435456"]),
+        (unread(&["--hidden", "1048577"]), &["--hidden", "between 1 and 1048576"]),
+        (unread(&["--dropout", "1"]), &["--dropout", "less than 1"]),
+        (unread(&["--dropout", "-0.1"]), &["--dropout", "at least 0"]),
+        (unread(&["--vocabulary", "0"]), &["vocabulary"]),
+        (unread(&["--vocabulary", "9999999999"]), &["vocabulary"]),
+        (unread(&["--epochs", "0"]), &["epochs is 0"]),
+        (unread(&["--batch", "0"]), &["batch is 0"]),
+        (unread(&["--patience", "0"]), &["patience is 0"]),
+        (unread(&["--threshold", "1.5"]), &["threshold"]),
+        (unread(&["--class-weights", "a=-1"]), &["-1"]),
+        (unread(&["--split", "90/20/10"]), &["90/20/10"]),
+        (bench(&["--rounds", "0"]), &["--rounds", "5..=10000"]),
+        (bench(&["--rounds", "10001"]), &["--rounds", "5..=10000"]),
+        (predict(&["--top", "0"]), &["--top", "whole number from 1 to"]),
+        (predict(&["--top", "99999999999999999999"]), &["--top", "whole number from 1 to"]),
+        (predict(&["--explain=99999999999999999999"]), &["--explain", "whole number from 1 to"]),
+        (predict(&["--threshold", "1.5"]), &["--threshold", "from 0 to 1"]),
+    ];
+    for (arguments, says) in cases {
+        let told = world.refuses(&arguments, b"", says);
+        assert!(!told.contains("none.csv"), "{arguments:?}: {told}");
     }
     for absent in ["flex", "wgpu"] {
         let asked = run(&["--backend"]).into_iter().chain([absent]).collect::<Vec<_>>();

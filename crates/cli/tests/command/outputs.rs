@@ -52,7 +52,16 @@ fn a_lost_standard_error_stops_nothing() {
 fn a_full_standard_output_is_a_failure() {
     let world = World::new();
     world.train("a.safetensors");
-    let cases: [&[&str]; 8] = [
+    world.write("r.toml", RECIPE);
+    let cases: [&[&str]; 16] = [
+        &["techniques", "--json"],
+        &["inspect", "a.safetensors", "--json"],
+        &["plan", "r.toml", "--quick"],
+        &["eval", "a.safetensors", "--data", "rows.csv"],
+        &["bench", "a.safetensors", "--data", "rows.csv", "--rounds", "5", "--json"],
+        &TRAIN,
+        &["new-recipe", "--data", "rows.csv", "--out", "-"],
+        &["--version"],
         &["techniques"],
         &["techniques", "quant.int8"],
         &["inspect", "a.safetensors"],
@@ -65,8 +74,62 @@ fn a_full_standard_output_is_a_failure() {
     for arguments in cases {
         let done = world.shell("exec \"$0\" \"$@\" >/dev/full", arguments);
         assert_eq!(done.code, Some(1), "{arguments:?}: {}", done.err);
-        assert!(done.err.contains("No space left"), "{arguments:?}: {}", done.err);
+        let says = "error: standard output: cannot be written: No space left";
+        assert!(done.err.contains(says) && !done.err.contains("panicked"), "{arguments:?}: {}", done.err);
     }
+}
+
+#[test]
+fn a_hyphen_is_standard_output_or_refused() {
+    let world = World::new();
+    world.write("r.toml", RECIPE);
+    world.train("a.safetensors");
+    let eval = ["eval", "a.safetensors", "--data", "rows.csv", "--errors", "-"];
+    let run = ["run", "r.toml", "--data", "rows.csv", "--quick"];
+    let cases: [&[&str]; 7] = [
+        &["train", "--data", "rows.csv", "--out", "-"],
+        &["train", "--data", "rows.csv", "--out", "o.safetensors", "--checkpoint", "-"],
+        &[&run[..], &["--out", "-"]].concat(),
+        &[&run[..], &["--out", "o", "--events", "-"]].concat(),
+        &["techniques", "--markdown", "-"],
+        &["man", "--out", "-"],
+        &eval,
+    ];
+    for arguments in cases {
+        world.refuses(arguments, b"", &["'-'", "standard output"]);
+    }
+    let printed = world.run(&["new-recipe", "--data", "rows.csv", "--out", "-"], b"");
+    assert_eq!(printed.code, Some(0), "{}", printed.err);
+    assert!(!world.path("-").exists());
+    world.does(&["new-recipe", "--data", "rows.csv"]);
+    assert_eq!(printed.out.as_bytes(), world.read("recipe.toml"));
+}
+
+#[test]
+fn what_other_runs_left_in_a_folder_is_said_and_stays() {
+    let world = World::new();
+    world.write("r.toml", RECIPE);
+    let done = world.run(&RUN, b"");
+    assert!(done.code == Some(0) && !done.err.contains("not of this run"), "{}", done.err);
+    world.write("out/artifacts/mine.safetensors", "of the user");
+    let other = RECIPE.replace("id = \"sparse\"", "id = \"thin\"").replace("seed = 3", "seed = 4");
+    world.write("other.toml", format!("name = \"the other\"\n{other}"));
+    let before = world.files("out/artifacts");
+    let run: Vec<&str> = RUN.iter().map(|a| if *a == "r.toml" { "other.toml" } else { a }).collect();
+    let done = world.run(&run, b"");
+    assert_eq!(done.code, Some(0), "{}", done.err);
+    let left = "not of this run and left as it is: 2 artifacts: mine.safetensors, sparse.0.safetensors";
+    assert!(
+        done.err.contains(left) && done.err.contains("report.json is of another recipe (\"r\""),
+        "{}",
+        done.err
+    );
+    let after = world.files("out/artifacts");
+    for left in ["mine.safetensors", "sparse.0.safetensors"] {
+        assert_eq!(before[left], after[left]);
+    }
+    let report: serde_json::Value = serde_json::from_slice(&world.read("out/report.json")).unwrap();
+    assert!(report["notes"].to_string().contains(left), "{}", report["notes"]);
 }
 
 #[test]
@@ -157,6 +220,20 @@ fn a_log_in_a_file_has_no_colours() {
 }
 
 #[test]
+fn a_filter_in_the_environment_that_cannot_be_read_is_said_once() {
+    let world = World::new();
+    let with = |filter: &str| {
+        let mut command = world.command("exec \"$0\" \"$@\"", &["techniques"]);
+        let output = command.env("RUST_LOG", filter).output().unwrap();
+        assert!(output.status.success(), "{filter}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let said = with("nlpress=loudly");
+    assert!(said.lines().count() == 1 && said.contains("RUST_LOG=\"nlpress=loudly\" is not used"), "{said}");
+    assert_eq!((with("nlpress=info"), with("")), (String::new(), String::new()));
+}
+
+#[test]
 fn completions_and_manual_pages_are_made_of_the_command_line() {
     let world = World::new();
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
@@ -173,6 +250,16 @@ fn completions_and_manual_pages_are_made_of_the_command_line() {
         assert!(pages.iter().any(|p| p == page), "{page} is not in {pages:?}");
     }
     assert!(!pages.iter().any(|p| p.contains("rss") || p.contains("help")), "{pages:?}");
+    // Every page that a page names is there.
+    for page in &pages {
+        let text = String::from_utf8(world.read(&format!("pages/{page}"))).unwrap().replace('\\', "");
+        for named in text.match_indices("(1)").map(|(end, _)| &text[..end]) {
+            let word = |c: char| c.is_ascii_alphanumeric() || c == '-';
+            let start = named.rfind(|c| !word(c)).map_or(0, |at| at + 1);
+            let named = format!("{}.1", &named[start..]);
+            assert!(pages.contains(&named), "{page} names {named}: {pages:?}");
+        }
+    }
     let train = String::from_utf8(world.read("pages/nlpress-train.1")).unwrap();
     assert!(train.contains("checkpoint"), "{train}");
 }

@@ -283,11 +283,47 @@ fn rows_of_a_file_are_answered_with_their_ids() {
 }
 
 #[test]
+fn a_column_of_ids_is_any_column_but_that_of_the_text() {
+    let world = world();
+    world.write("new.csv", "id,text\n7,bru1\n8,zel1\n");
+    world.write("plain.csv", "7,bru1\n8,zel1\n");
+    world.write("new.jsonl", "{\"text\": \"zel1\", \"id\": 1}\n{\"text\": \"bru1\", \"id\": \"b\"}\n");
+    let ask = |more: &[&'static str]| [&["predict", "a.safetensors", "--data"][..], more].concat();
+    let ids = |more: &[&'static str]| -> Vec<String> {
+        let out = world.does(&ask(more));
+        out.lines().map(|line| line.split('\t').next().unwrap().to_owned()).collect()
+    };
+    assert_eq!(ids(&["new.csv", "--id-column", "0"]), ["7", "8"]);
+    let by_number = ["plain.csv", "--no-header", "--text-column", "1", "--id-column", "0"];
+    assert_eq!(ids(&by_number), ["7", "8"]);
+    assert_eq!(ids(&["new.jsonl", "--id-column", "id"]), ["1", "b"]);
+    let cases: [(&[&'static str], &[&str]); 7] = [
+        (&["new.csv", "--id-column", "text"], &["--id-column is \"text\"", "--with-text"]),
+        (&["new.csv", "--id-column", "1"], &["--id-column is 1", "--with-text"]),
+        (&["new.jsonl", "--id-column", "text"], &["--id-column is \"text\"", "--with-text"]),
+        (&["new.csv", "--id-column", "key"], &["new.csv:1", "\"key\"", "id, text"]),
+        (&["new.csv", "--id-column", "9"], &["new.csv:1", "9"]),
+        (&["plain.csv", "--no-header", "--id-column", "0"], &["--text-column is \"text\"", "index"]),
+        (
+            &["plain.csv", "--no-header", "--text-column", "1", "--id-column", "id"],
+            &["--id-column is \"id\"", "by index"],
+        ),
+    ];
+    for (more, says) in cases {
+        let told = world.refuses(&ask(more), b"", says);
+        assert!(!told.contains("label"), "{more:?}: {told}");
+    }
+}
+
+#[test]
 fn a_text_that_is_the_name_of_a_file_gets_a_hint() {
     let world = world();
     let done = world.run(&["predict", "a.safetensors", "rows.csv", "bru1"], b"");
     assert_eq!((done.code, done.out.lines().count()), (Some(0), 2));
     assert!(done.err.contains("rows.csv") && done.err.contains("--data"), "{}", done.err);
+    world.write("my rows's.csv", "text\n");
+    let done = world.run(&["predict", "a.safetensors", "my rows's.csv"], b"");
+    assert!(done.err.contains("--data 'my rows'\\''s.csv'"), "{}", done.err);
     assert_eq!(world.run(&["predict", "a.safetensors", "no-such.csv"], b"").err, "");
 }
 

@@ -44,6 +44,67 @@ fn what_shows_only_with_the_data_names_the_line_that_asks_for_it() {
 }
 
 #[test]
+fn values_of_the_wrong_kind_are_refused_in_words_of_recipes() {
+    let world = World::new();
+    let int8 = "use = \"quant.int8\", on = [\"**\"]";
+    let cases: [(&str, &str, &[&str]); 14] = [
+        (
+            int8,
+            "use = \"quant.int8\", with = { activations = \"fixed\" }",
+            &["`activations` is the text \"fixed\"", "must be a table", "calibrator = "],
+        ),
+        (
+            int8,
+            "use = \"quant.int8\", with = { activations = { samples = -1 } }",
+            &["`activations.samples` is -1", "whole number"],
+        ),
+        (int8, "use = \"quant.int8\", with = { zero_points = 1 }", &["`zero_points` is 1", "true or false"]),
+        (int8, "use = \"quant.int8\", with = 3", &["`with` is 3", "a table"]),
+        (
+            "finetune = { epochs = 1 }",
+            "finetune = { epochs = \"1\" }",
+            &["epochs` is the text \"1\"", "whole number from 0"],
+        ),
+        ("gate = { max_drop = 100.0 }", "gate = 1.0", &["`gate` is 1", "a table"]),
+        ("seed = 3", "seed = \"3\"", &["`seed` is the text \"3\"", "whole number"]),
+        ("seeds = 1", "seeds = 1.5", &["`seeds` is 1.5", "whole number"]),
+        ("seeds = 1", "seeds = -1", &["`seeds` is -1", "whole number from 0"]),
+        ("hidden = [8]", "hidden = 8", &["`hidden` is 8", "a list"]),
+        ("network = { mlp = { hidden = [8], dropout = 0.1 } }", "network = \"mlp\"", &["network", "table"]),
+        ("epochs = 3", "epochs = 3.5", &["`epochs` is 3.5", "whole number"]),
+        ("linear = true", "linear = \"yes\"", &["`linear` is the text \"yes\"", "true or false"]),
+        (
+            "split = { train = 80, valid = 10, test = 10 }",
+            "split = \"80/10/10\"",
+            &["`split` is the text \"80/10/10\"", "a table"],
+        ),
+    ];
+    for (from, to, says) in cases {
+        let recipe = RECIPE.replacen(from, to, 1);
+        assert_ne!(recipe, RECIPE, "{from}");
+        world.write("bad.toml", recipe);
+        let told = world.refuses(&["plan", "bad.toml"], b"", says);
+        for private in
+            ["struct", "Raw", "u32", "u64", "usize", "f64", "enum", "variant", "sequence", "invalid type"]
+        {
+            assert!(!told.contains(private), "{to}: {told}");
+        }
+    }
+}
+
+#[test]
+fn a_name_is_one_line_of_plain_text() {
+    let world = World::new();
+    for name in ["\\u001b[31mred", "a\\nb", "\\u202eab", " "] {
+        world.write("bad.toml", format!("name = \"{name}\"\n{RECIPE}"));
+        let told = world.refuses(&["plan", "bad.toml"], b"", &["bad.toml:1: ", "name"]);
+        assert!(told.chars().all(|c| c == '\n' || !c.is_control()), "{told:?}");
+    }
+    world.write("good.toml", format!("name = \"Größe 1: <b>\"\n{RECIPE}"));
+    world.does(&["plan", "good.toml", "--quick"]);
+}
+
+#[test]
 fn large_recipes_are_planned() {
     // A step needs a site that has not been packed, so rows start from the teacher; lines are still right at the end.
     let world = World::new();

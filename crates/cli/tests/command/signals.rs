@@ -105,6 +105,46 @@ fn without_a_checkpoint_nothing_is_promised() {
 }
 
 #[test]
+fn a_command_without_safe_points_ends_at_once() {
+    let world = World::new();
+    world.train("a.safetensors");
+    world.write("r.toml", crate::happy::RECIPE);
+    let before = world.files("");
+    let read = ["--data", "-", "--format", "csv"];
+    // Each of them waits for what does not come, or works for minutes.
+    let cases: [Vec<&str>; 7] = [
+        vec!["predict", "a.safetensors"],
+        [&["predict", "a.safetensors"][..], &read].concat(),
+        [&["eval", "a.safetensors", "--errors", "wrong.csv"][..], &read].concat(),
+        [&["train", "--out", "b.safetensors"][..], &read].concat(),
+        vec!["bench", "a.safetensors", "--data", "rows.csv", "--rounds", "10000"],
+        vec!["run", "r.toml", "--out", "out", "--data", "-"],
+        vec!["plan", "r.toml", "--data", "-"],
+    ];
+    let with_format = crate::happy::RECIPE.replace("read = {", "read = { format = \"csv\",");
+    world.write("r.toml", &with_format);
+    for arguments in cases {
+        let mut child = start(&world, "", &arguments);
+        let stdin = child.stdin.take();
+        wait_for_handler(&child);
+        std::thread::sleep(Duration::from_millis(50)); // any moment will do
+        send(&child, "-INT");
+        let start = Instant::now();
+        while child.try_wait().unwrap().is_none() {
+            assert!(start.elapsed() < Duration::from_secs(60), "{arguments:?} goes on");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        drop(stdin);
+        let done = child.wait_with_output().unwrap();
+        let err = String::from_utf8(done.stderr).unwrap();
+        assert_eq!(done.status.code(), Some(130), "{arguments:?}: {err}");
+        assert_eq!(err, "stopped on request; no file is half-written\n", "{arguments:?}");
+        let after: Vec<String> = world.files("").into_keys().collect();
+        assert_eq!(after, before.keys().cloned().collect::<Vec<_>>(), "{arguments:?}");
+    }
+}
+
+#[test]
 fn an_ignored_signal_stays_ignored() {
     for (ignored, signal) in [("HUP", "-HUP"), ("INT", "-INT"), ("HUP,INT", "-INT"), ("TERM", "-TERM")] {
         let world = World::new();
@@ -144,13 +184,15 @@ fn the_second_signal_ends_at_once() {
         "--out",
         "a.safetensors",
     ];
+    let arguments = [&arguments[..], &["--log", "nlpress=debug"]].concat();
     let mut child = start(&world, "", &arguments);
-    let start = Instant::now();
-    // Until the first signal is caught it would end the process by itself; the shell that becomes it catches some, too.
-    while !is_nlpress(child.id()) || !mask_has_int(child.id(), "SigCgt:") {
-        assert!(start.elapsed() < Duration::from_secs(60), "no handler");
-        std::thread::sleep(Duration::from_millis(5));
+    // Before there are safe points, the first signal would do.
+    let mut err = std::io::BufReader::new(child.stderr.take().unwrap());
+    let mut said = String::new();
+    while !said.contains("answered at safe points") {
+        assert!(std::io::BufRead::read_line(&mut err, &mut said).unwrap() > 0, "{said}");
     }
+    let start = Instant::now();
     send(&child, "-INT");
     // Two signals that wait to be delivered are one.
     let waits = || mask_has_int(child.id(), "ShdPnd:") || mask_has_int(child.id(), "SigPnd:");
@@ -164,6 +206,15 @@ fn the_second_signal_ends_at_once() {
         std::thread::sleep(Duration::from_millis(5));
     }
     assert_eq!(child.wait().unwrap().code(), Some(130));
+}
+
+/// Until a signal is caught it ends the process by itself; the shell that becomes the command catches some, too.
+fn wait_for_handler(child: &Child) {
+    let start = Instant::now();
+    while !is_nlpress(child.id()) || !mask_has_int(child.id(), "SigCgt:") {
+        assert!(start.elapsed() < Duration::from_secs(60), "no handler");
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// Whether a process is the command by now.

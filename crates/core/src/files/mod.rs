@@ -1,6 +1,7 @@
 //! Files that appear whole or not at all, are read within a limit, and never replace what must stay.
 //!
-//! - [`write_atomically`] writes beside and renames; it replaces regular files only.
+//! - [`write_atomically`] writes beside and renames; it replaces regular files only. [`end_writes`] lets a process end
+//!   between two writes.
 //! - [`read_bounded`] and [`read_stream_bounded`] read no more than they are told to.
 //! - [`Outputs`] proves, before a command works, that no output is an input or another output.
 //! - [`sha256_hex`] names content.
@@ -13,7 +14,7 @@ mod write;
 
 pub use outputs::{OutputError, Outputs};
 pub use read::{open_regular, read_bounded, read_rest, read_stream_bounded};
-pub use write::{is_refusal, remove_abandoned, write_atomically};
+pub use write::{end_writes, is_refusal, remove_abandoned, write_atomically};
 
 use sha2::{Digest, Sha256};
 use std::fs::Metadata;

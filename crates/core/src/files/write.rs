@@ -4,10 +4,20 @@ use super::{folder_of, not_regular, odd_kind, resolve};
 use std::fs::{File, Metadata};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock};
 use tempfile::NamedTempFile;
 
 /// How the files begin and end that are not whole yet.
 const PARTIAL: (&str, &str) = (".nlpress-", ".partial");
+
+/// Shared by the writes at work, and taken alone by [`end_writes`].
+static AT_WORK: RwLock<()> = RwLock::new(());
+
+/// Waits for the files that other threads are writing, each of which is then whole, and lets none begin after them:
+/// for a process that is about to end in the middle of its work. Whoever writes after this waits for that end.
+pub fn end_writes() {
+    std::mem::forget(AT_WORK.write().unwrap_or_else(PoisonError::into_inner));
+}
 
 /// Writes `bytes` into a file beside `path`, flushes it to disk and renames it over `path`.
 ///
@@ -26,6 +36,7 @@ const PARTIAL: (&str, &str) = (".nlpress-", ".partial");
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let target = Target::of(path)?;
     let folder = folder_of(&target.path);
+    let _at_work = AT_WORK.read().unwrap_or_else(PoisonError::into_inner);
     make_folder(folder)?;
     remove_abandoned(folder);
     let mut attempts = 3;

@@ -4,7 +4,7 @@
 //! that is not slower. Where the test documents are too few to show that of any, it says so and how many it would
 //! take; it never picks the best-looking row.
 
-use super::words::{bytes, grouped, percent, points};
+use super::words::{bytes, counts, grouped, percent, points};
 use super::{Family, Likeness, Report, Row, Versus};
 
 /// The sentence; empty for a report without a baseline.
@@ -71,13 +71,12 @@ fn none(report: &Report, baseline: &Row, smaller: &[(&Row, &Versus)]) -> String 
         Some(n) => format!(" About {} would tell, if the differences stay as they are.", grouped(n)),
         None => String::new(),
     };
-    let rows = if unknown.len() == 1 { "row" } else { "rows" };
     format!(
-        "Ship {} for now: on {} test documents it cannot be told whether the accuracy of a smaller file that is not \
-         slower ({} {rows}) is alike to that of {} ({}).{enough}",
+        "Ship {} for now: on {} it cannot be told whether the accuracy of a smaller file that is not \
+         slower ({}) is alike to that of {} ({}).{enough}",
         baseline.id,
-        grouped(documents as u64),
-        unknown.len(),
+        counts(documents as u64, "test document"),
+        counts(unknown.len() as u64, "row"),
         baseline.id,
         within(report.alike_points)
     )

@@ -10,6 +10,8 @@ use super::markdown::{HEADS, NUMERIC, cells, facts, how_to_read};
 use super::plot::size_quality_latency;
 use super::speedups::speedups;
 use super::words::{bytes, grouped, micros, percent};
+use nlpress_core::shown::{counted, is_plain};
+
 use super::{Estimate, Family, Likeness, Percentiles, Report, Row};
 
 const STYLE: &str = include_str!("report.css");
@@ -52,7 +54,7 @@ pub fn html(report: &Report) -> String {
     out + "</body>\n</html>\n"
 }
 
-/// Text as HTML text or as a quoted attribute.
+/// Text as HTML text or as a quoted attribute; of what would turn or hide other text, its number.
 #[must_use]
 pub fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -63,7 +65,8 @@ pub fn escape(text: &str) -> String {
             '>' => out += "&gt;",
             '"' => out += "&quot;",
             '\'' => out += "&#39;",
-            c => out.push(c),
+            c if is_plain(c) || matches!(c, '\n' | '\t') => out.push(c),
+            c => out.extend(c.escape_default()),
         }
     }
     out
@@ -213,8 +216,8 @@ fn details(i: usize, row: &Row, out: &mut String) {
     pairs.push(("network alone, 32 rows", latency(&row.speed.batch32_us)));
     let rates: Vec<String> = (row.speed.rows_per_s.iter())
         .map(|(threads, rate)| {
-            let noun = if threads == "1" { "thread" } else { "threads" };
-            format!("{} on {threads} {noun}", grouped(rate.max(0.0).round() as u64))
+            let threads = threads.parse().map_or_else(|_| threads.clone(), |n: u64| counted(n, "thread"));
+            format!("{} on {threads}", grouped(rate.max(0.0).round() as u64))
         })
         .collect();
     if !rates.is_empty() {

@@ -2,8 +2,9 @@
 
 use super::advice::within;
 use super::causes::causes;
-use super::words::{bytes, grouped, kilobytes, micros, percent, points, short_hash, speedup};
+use super::words::{bytes, counts, grouped, kilobytes, micros, percent, points, short_hash, speedup};
 use super::{Family, Ratio, Report, Row, brief};
+use nlpress_core::shown::{counted, is_plain};
 
 /// Writes the report as Markdown: facts, one table, then what did not shrink and what each row has to say.
 #[must_use]
@@ -66,44 +67,58 @@ pub(super) fn facts(report: &Report) -> Vec<(&'static str, String)> {
     let known = c.known.map(|k| {
         let share = 100.0 * k.tokens_unknown as f64 / k.tokens.max(1) as f64;
         let says = format!(
-            "{share:.1} % of the tokens of the test documents; {} of {} documents have no known feature",
+            "{share:.1} % of the tokens of the test documents; {} of {} have no known feature",
             grouped(k.documents_without),
-            grouped(k.documents)
+            counts(k.documents, "document")
         );
         ("Unknown text", says)
     });
     let floors: Vec<String> = (report.floors.iter())
         .map(|(call, floor)| {
-            format!("{call} {:.3}× (control {:.3}×, {} rounds)", floor.reopened, floor.control, floor.rounds)
+            format!(
+                "{call} {:.3}× (control {:.3}×, {})",
+                floor.reopened,
+                floor.control,
+                counted(floor.rounds, "round")
+            )
         })
         .collect();
     let floor =
         (!floors.is_empty()).then(|| ("A file opened again differs from itself by up to", floors.join("; ")));
     let mut facts = vec![
-        ("Machine", format!("{}, {} cores, {}{features}{memory}; {}", m.cpu, m.cores, m.architecture, m.os)),
+        (
+            "Machine",
+            format!(
+                "{}, {}, {}{features}{memory}; {}",
+                m.cpu,
+                counted(m.cores, "core"),
+                m.architecture,
+                m.os
+            ),
+        ),
         (
             "Corpus",
             format!(
-                "{} ({}): {} classes, documents: {}; {} features; SHA-256 {}",
+                "{} ({}): {}, documents: {}; {}; SHA-256 {}",
                 c.name,
                 c.source,
-                c.classes,
+                counted(c.classes, "class"),
                 documents.join(", "),
-                grouped(c.features as u64),
+                counts(c.features as u64, "feature"),
                 short_hash(&c.sha256)
             ),
         ),
         (
             "Recipe",
             format!(
-                "{}, SHA-256 {}, seed {}, {} seeds a row",
+                "{}, SHA-256 {}, seed {}, {} a row",
                 r.path,
                 short_hash(&r.sha256),
                 r.seed,
-                r.seeds
+                counted(r.seeds, "seed")
             ),
         ),
-        ("Training", format!("{} backend, {} threads", report.backend, report.threads)),
+        ("Training", format!("{} backend, {}", report.backend, counted(report.threads, "thread"))),
     ];
     facts.extend(majority);
     facts.extend(known);
@@ -200,7 +215,7 @@ fn details(report: &Report, out: &mut String) {
     }
 }
 
-/// Keeps a text from being read as Markdown or HTML, and on one line.
+/// Keeps a text from being read as Markdown or HTML or obeyed by a terminal, and on one line.
 fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -209,7 +224,9 @@ fn escape(text: &str) -> String {
             '<' => out += "&lt;",
             '&' => out += "&amp;",
             '\\' | '|' | '*' | '_' | '`' | '[' | ']' => out.extend(['\\', c]),
-            c => out.push(c),
+            c if is_plain(c) => out.push(c),
+            // Seen as `\u{1b}`, for the backslash is escaped itself.
+            c => out.extend(['\\'].into_iter().chain(c.escape_default())),
         }
     }
     out

@@ -1,6 +1,16 @@
 //! Numbers as people read them, the same in Markdown and in HTML.
 
+use nlpress_core::shown::counted;
+
 use super::{Estimate, Likeness, Ratio};
+
+/// A number with its noun: `1 document`, `12 345 documents`, as [`grouped`] has it.
+pub(crate) fn counts(number: u64, noun: &str) -> String {
+    match number {
+        0..1000 => counted(number, noun),
+        _ => format!("{} {noun}s", grouped(number)),
+    }
+}
 
 /// Per cent with its interval: `73.7 (72.0–75.0)`.
 pub(crate) fn percent(e: &Estimate) -> String {

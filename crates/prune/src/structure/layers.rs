@@ -12,6 +12,7 @@
 //!
 //! Sites are renumbered: with `hidden.1` gone, what was `hidden.2` is `hidden.1`.
 
+use nlpress_core::shown::counted;
 use nlpress_model::{Form, Layer, Model, Network, Outline, Shape, Site, SiteId, Spec, Weight};
 use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
 use nlpress_train::{FitConfig, Labels, mean_loss};
@@ -169,7 +170,7 @@ impl Layers {
                 fit.add(&dense, &targets).map_err(|e| StepError::Failed(e.to_string()))?;
             }
             if let Some(linear) = fit.solve(self.ridge) {
-                return Ok((linear, format!("least squares on {} rows", data.len())));
+                return Ok((linear, format!("least squares on {}", counted(data.len(), "row"))));
             }
         }
         cx.progress("multiplying the merged layers", 0, 1)?;

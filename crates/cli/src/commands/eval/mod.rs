@@ -22,7 +22,7 @@ pub(crate) fn eval(arguments: Eval) -> anyhow::Result<()> {
         arguments.errors.as_deref().map(|path| Ok::<_, anyhow::Error>((path, errors::Format::of(path)?)));
     let errors = errors.transpose()?;
     check_outputs(&arguments)?;
-    let session = Session::open(&arguments.artifact).map_err(refuse)?;
+    let session = Session::open(&arguments.answering.artifact).map_err(refuse)?;
     let data = data::scoring(&arguments.labelled)?;
     data::say_notes(&data.reading);
     let chosen = Chosen::of(&session, &data, arguments.unknown_labels)?;
@@ -30,9 +30,9 @@ pub(crate) fn eval(arguments: Eval) -> anyhow::Result<()> {
         arguments.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     let texts = chosen.texts(&data);
     let named = |path: &Path, e: anyhow::Error| refuse(format!("{}: {e}", path.display()));
-    let answers = Answers::of(&session, &texts, arguments.integers, threads)
-        .map_err(|e| named(&arguments.artifact, e))?;
-    let scores = answers.scores(&chosen.labels).map_err(|e| named(&arguments.artifact, e))?;
+    let answers = Answers::of(&session, &texts, arguments.answering.integers, threads)
+        .map_err(|e| named(&arguments.answering.artifact, e))?;
+    let scores = answers.scores(&chosen.labels).map_err(|e| named(&arguments.answering.artifact, e))?;
     let reference = match &arguments.against {
         None => scores.predictions.clone(),
         Some(path) => {
@@ -68,7 +68,8 @@ pub(crate) fn eval(arguments: Eval) -> anyhow::Result<()> {
 /// The file of errors must not replace what is read.
 fn check_outputs(arguments: &Eval) -> anyhow::Result<()> {
     let Some(errors) = &arguments.errors else { return Ok(()) };
-    let mut outputs = files::Outputs::new().input("ARTIFACT", &arguments.artifact).output("--errors", errors);
+    let mut outputs =
+        files::Outputs::new().input("ARTIFACT", &arguments.answering.artifact).output("--errors", errors);
     for (name, file) in arguments.labelled.files() {
         outputs = outputs.input(name, file);
     }

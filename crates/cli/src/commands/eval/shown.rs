@@ -1,6 +1,6 @@
 //! What scoring found, for people.
 
-use nlpress::core::shown::escaped;
+use nlpress::core::shown::{counted, escaped};
 use serde_json::Value;
 
 use super::found::{Class, Found, Unknown};
@@ -14,7 +14,7 @@ const MATRIX: usize = 12;
 const NAME: usize = 24;
 
 pub(super) fn show(found: &Found, quality: &Value) -> anyhow::Result<()> {
-    say!("{} documents", found.documents);
+    say!("{}", counted(found.documents, "document"));
     if let Some(sentence) = unknown(&found.unknown_labels, found.documents) {
         say!("{sentence}");
     }
@@ -41,10 +41,10 @@ pub(super) fn show(found: &Found, quality: &Value) -> anyhow::Result<()> {
     }
     let coverage = &found.coverage;
     say!(
-        "unknown    {:.1} % of the tokens; {} of {} documents have no known word",
+        "unknown    {:.1} % of the tokens; {} of {} have no known word",
         100.0 * coverage.share_unknown(),
         coverage.documents_without,
-        coverage.documents
+        counted(coverage.documents, "document")
     );
     if let Some(label) = &found.predicts_only {
         say!("it predicts one class only: \"{}\"", escaped(label));
@@ -69,8 +69,9 @@ fn unknown(unknown: &Unknown, scored: usize) -> Option<String> {
     };
     let labels = if unknown.distinct == 1 { "a label" } else { "labels" };
     Some(format!(
-        "{} of {all} documents {has} {labels} the artifact does not know, {how}: {}",
+        "{} of {} {has} {labels} the artifact does not know, {how}: {}",
         unknown.documents,
+        counted(all, "document"),
         unknown.named()
     ))
 }

@@ -1,7 +1,8 @@
 //! One answer, as a line of text or of JSON.
 
 use nlpress::core::shown::escaped;
-use nlpress::runtime::{Explainer, IntegerScratch, IntegerSession, Scratch, Session, integer};
+use nlpress::runtime::{Explainer, IntegerScratch, IntegerSession, RuntimeError, Scratch, Session, integer};
+use nlpress::text::Place;
 use serde::Serialize;
 use std::io::Write;
 
@@ -14,6 +15,8 @@ const NONE: &str = "-";
 /// Answers texts in the form that was asked for.
 pub(super) struct Answers<'s> {
     session: &'s Session,
+    /// The artifact's file, for messages.
+    file: String,
     integers: Option<IntegerSession<'s>>,
     explainer: Option<Explainer<'s>>,
     form: Form,
@@ -38,6 +41,15 @@ struct Form {
 pub(super) struct Asked<'t> {
     pub(super) text: &'t str,
     pub(super) id: Option<&'t str>,
+    /// Where it stands, when it is of a file.
+    pub(super) place: Option<&'t Place>,
+}
+
+impl<'t> Asked<'t> {
+    /// A text without anything beside it.
+    pub(super) fn alone(text: &'t str) -> Self {
+        Self { text, id: None, place: None }
+    }
 }
 
 /// Memory that is used again.
@@ -57,8 +69,9 @@ struct Share<'a> {
 
 impl<'s> Answers<'s> {
     pub(super) fn new(session: &'s Session, arguments: &Predict) -> anyhow::Result<Self> {
-        let named = |e: &dyn std::fmt::Display| refuse(format!("{}: {e}", arguments.artifact.display()));
-        let integers = match arguments.integers {
+        let named =
+            |e: &dyn std::fmt::Display| refuse(format!("{}: {e}", arguments.answering.artifact.display()));
+        let integers = match arguments.answering.integers {
             false => None,
             true => Some(
                 session.in_integers().map_err(|e| named(&format!("it cannot answer in integers: {e}")))?,
@@ -80,7 +93,8 @@ impl<'s> Answers<'s> {
         let labels = session.labels().iter();
         let labels =
             labels.map(|l| (escaped(l).to_string(), serde_json::Value::from(l.as_str()).to_string()));
-        Ok(Self { session, integers, explainer, form, labels: labels.collect() })
+        let file = arguments.answering.artifact.display().to_string();
+        Ok(Self { session, file, integers, explainer, form, labels: labels.collect() })
     }
 
     /// Appends the answer to a text and a line end.
@@ -93,7 +107,8 @@ impl<'s> Answers<'s> {
                 integers.class(logits)
             }
             None => {
-                let answer = self.session.classify(asked.text, &mut room.scratch)?;
+                let answer = self.session.classify(asked.text, &mut room.scratch);
+                let answer = answer.map_err(|e| refuse(self.unanswered(asked, &e)))?;
                 room.scores.clear();
                 room.scores.extend_from_slice(answer.scores);
                 answer.class
@@ -139,7 +154,7 @@ impl<'s> Answers<'s> {
         }
         if self.form.explain > 0 {
             out.push(b'\t');
-            for (n, share) in self.shares(asked.text, class, room)?.iter().enumerate() {
+            for (n, share) in self.shares(asked, class, room)?.iter().enumerate() {
                 let comma = if n > 0 { ", " } else { "" };
                 write!(out, "{comma}\"{}\" {:+.4}", escaped(share.word), share.amount)?;
             }
@@ -188,7 +203,7 @@ impl<'s> Answers<'s> {
         write!(out, ",\"known\":{known},\"tokens\":{tokens}")?;
         if self.form.explain > 0 {
             out.extend(b",\"explain\":");
-            serde_json::to_writer(&mut *out, &self.shares(asked.text, class, room)?)?;
+            serde_json::to_writer(&mut *out, &self.shares(asked, class, room)?)?;
         }
         if self.form.with_text {
             out.extend(b",\"text\":");
@@ -208,6 +223,18 @@ impl<'s> Answers<'s> {
         std::iter::once(class).chain(order.iter().copied()).take(most).collect()
     }
 
+    /// Why a text has no answer: of which artifact, and which text where it is one of many.
+    fn unanswered(&self, asked: Asked<'_>, error: &RuntimeError) -> String {
+        let place = asked.place.map(|place| format!("{place}: ")).unwrap_or_default();
+        match error {
+            RuntimeError::NotFinite { class, value, .. } => format!(
+                "{place}{}: logit {class} is {value}: the model's numbers are too large to compute with",
+                self.file
+            ),
+            other => format!("{place}{}: {other}", self.file),
+        }
+    }
+
     /// The score of a class, or the logit that speaks for it.
     fn score(&self, class: usize, scores: &[f32]) -> f32 {
         scores[class.min(scores.len() - 1)]
@@ -223,9 +250,10 @@ impl<'s> Answers<'s> {
         (seen.known, seen.tokens)
     }
 
-    fn shares(&self, text: &str, class: usize, room: &mut Room) -> anyhow::Result<Vec<Share<'s>>> {
+    fn shares(&self, asked: Asked<'_>, class: usize, room: &mut Room) -> anyhow::Result<Vec<Share<'s>>> {
         let Some(explainer) = &self.explainer else { return Ok(Vec::new()) };
-        let all = explainer.explain(text, class, &mut room.scratch)?;
+        let all = explainer.explain(asked.text, class, &mut room.scratch);
+        let all = all.map_err(|e| refuse(self.unanswered(asked, &e)))?;
         Ok(all
             .into_iter()
             .take(self.form.explain)

@@ -9,6 +9,7 @@ mod answer;
 mod lines;
 mod ordered;
 
+use nlpress::core::shown::{counted, quoted};
 use nlpress::runtime::Session;
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
@@ -39,17 +40,19 @@ struct Bad {
 }
 
 pub(crate) fn predict(arguments: Predict) -> anyhow::Result<()> {
-    let session = Session::open(&arguments.artifact).map_err(refuse)?;
+    let session = Session::open(&arguments.answering.artifact).map_err(refuse)?;
     let answers = Answers::new(&session, &arguments)?;
     if let Some(rows) = data::texts(&arguments.rows)? {
         data::say_notes(&rows.reading);
         let ids = rows.ids.iter().map(|id| Some(id.as_str())).chain(std::iter::repeat(None));
-        let asked: Vec<Asked<'_>> = rows.texts.iter().zip(ids).map(|(text, id)| Asked { text, id }).collect();
+        let asked: Vec<Asked<'_>> = (rows.texts.iter().zip(&rows.places).zip(ids))
+            .map(|((text, place), id)| Asked { text, id, place: Some(place) })
+            .collect();
         return answer_all(&answers, &asked, arguments.threads);
     }
     if !arguments.texts.is_empty() {
         arguments.texts.iter().for_each(|text| hint(text));
-        let asked: Vec<Asked<'_>> = arguments.texts.iter().map(|text| Asked { text, id: None }).collect();
+        let asked: Vec<Asked<'_>> = arguments.texts.iter().map(|text| Asked::alone(text)).collect();
         return answer_all(&answers, &asked, arguments.threads);
     }
     answer_lines(&answers, &arguments)
@@ -58,9 +61,10 @@ pub(crate) fn predict(arguments: Predict) -> anyhow::Result<()> {
 /// A text that is the name of a file was probably meant to be read.
 fn hint(text: &str) {
     if !text.contains(['\n', '\0']) && text.len() < 4096 && Path::new(text).is_file() {
+        let file = quoted(text);
         tell!(
             "note: there is a file {text}, but its name was taken as the text; \
-             its rows are classified by --data {text}, its lines by < {text}"
+             its rows are classified by --data {file}, its lines by < {file}"
         );
     }
 }
@@ -97,8 +101,10 @@ fn answer_lines(answers: &Answers<'_>, arguments: &Predict) -> anyhow::Result<()
     in_order(arguments.threads, next, work, put_in_order)?;
     match bad {
         0 => Ok(()),
-        1 => Err(refuse("1 line of standard input has no answer")),
-        n => Err(refuse(format!("{n} lines of standard input have no answer"))),
+        n => {
+            let have = if n == 1 { "has" } else { "have" };
+            Err(refuse(format!("{} of standard input {have} no answer", counted(n, "line"))))
+        }
     }
 }
 
@@ -153,7 +159,7 @@ impl Answered {
         }
         let before = self.out.len();
         let text = text.strip_suffix('\r').unwrap_or(text);
-        answers.write(Asked { text, id: None }, room, &mut self.out).or_else(|error| {
+        answers.write(Asked::alone(text), room, &mut self.out).or_else(|error| {
             self.out.truncate(before);
             self.refuse(answers, line, error.to_string(), strict)
         })

@@ -1,9 +1,16 @@
 //! The command line.
 
+mod values;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use nlpress::core::BackendKind;
+use nlpress::pipeline::prepared::fetched_files;
 use nlpress::text::{Format, SplitRule, TextEncoding};
 use std::path::PathBuf;
+
+use values::{
+    class_count, delimiter, dropout, finite, place, rounds, seeds, share, threads, widths, word_count,
+};
 
 /// Makes text classifiers smaller and faster, and proves it.
 ///
@@ -120,7 +127,7 @@ pub(crate) struct Changes {
     #[command(flatten)]
     pub(crate) tokens: Tokens,
     /// Repetitions with different seeds, in place of the recipe's.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = seeds())]
     pub(crate) seeds: Option<u32>,
     /// At most 300 documents a split, one seed and short timings: to see that everything runs.
     #[arg(long)]
@@ -132,7 +139,7 @@ pub(crate) struct Run {
     /// The recipe.
     pub(crate) recipe: PathBuf,
     /// Folder for artifacts and report.
-    #[arg(long, default_value = "out", value_name = "DIR")]
+    #[arg(long, default_value = "out", value_name = "DIR", value_parser = place())]
     pub(crate) out: PathBuf,
     /// Go on from what an earlier, stopped run left in that folder.
     #[arg(long)]
@@ -141,7 +148,7 @@ pub(crate) struct Run {
     #[arg(long)]
     pub(crate) json: bool,
     /// Append every event of the run to this file, one JSON object a line.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = place())]
     pub(crate) events: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) changes: Changes,
@@ -181,13 +188,21 @@ pub(crate) struct Labelled {
     pub(crate) layout: Layout,
 }
 
-/// How the files of a command are written.
+/// How the files of a command are written, and which column is the text.
 #[derive(Clone, Debug, Args)]
 #[group(skip)]
 pub(crate) struct Layout {
     /// Column of the text: a name, or a number from 0.
     #[arg(long, default_value = "text", value_name = "COLUMN")]
     pub(crate) text_column: String,
+    #[command(flatten)]
+    pub(crate) form: Form,
+}
+
+/// How files are written.
+#[derive(Clone, Debug, Args)]
+#[group(skip)]
+pub(crate) struct Form {
     /// How the files are written, when their names do not tell: csv, tsv, jsonl, json, fasttext or parquet.
     #[arg(long, value_name = "FORMAT")]
     pub(crate) format: Option<Format>,
@@ -198,7 +213,7 @@ pub(crate) struct Layout {
     /// The CSV or TSV file has no header line; give columns by number.
     #[arg(long)]
     pub(crate) no_header: bool,
-    /// Character between fields, when it is not the usual one; `\\t` is a tab.
+    /// Character between fields, when it is not the usual one; `\\t` is a tab. `new-recipe` finds out.
     #[arg(long, value_name = "CHAR", value_parser = delimiter)]
     pub(crate) delimiter: Option<char>,
     /// Leave out up to this many rows that cannot be used (no text, no label, a wrong number of fields, …).
@@ -228,16 +243,16 @@ pub(crate) struct Train {
     #[command(flatten)]
     pub(crate) splits: Splits,
     /// Where to write the artifact.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = place())]
     pub(crate) out: PathBuf,
     /// Widths of the hidden layers, separated by commas; `none` for a linear model.
-    #[arg(long, default_value = "128,64", value_name = "WIDTHS")]
-    pub(crate) hidden: String,
+    #[arg(long, default_value = "128,64", value_name = "WIDTHS", value_parser = widths)]
+    pub(crate) hidden: Widths,
     /// Dropout rate after each hidden layer.
-    #[arg(long, default_value_t = 0.5, value_name = "RATE", value_parser = finite, allow_negative_numbers = true)]
+    #[arg(long, default_value_t = 0.5, value_name = "RATE", value_parser = dropout, allow_negative_numbers = true)]
     pub(crate) dropout: f64,
     /// Largest vocabulary.
-    #[arg(long, default_value_t = 1000, value_name = "N")]
+    #[arg(long, default_value_t = 1000, value_name = "N", allow_negative_numbers = true)]
     pub(crate) vocabulary: usize,
     /// Count a word that a text repeats by the logarithm of its count: 1 + ln(count).
     #[arg(long)]
@@ -280,7 +295,7 @@ pub(crate) struct Train {
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub(crate) seed: u64,
     /// File to keep the state of training in, written after each epoch.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = place())]
     pub(crate) checkpoint: Option<PathBuf>,
     /// Go on from the checkpoint when it is there.
     #[arg(long, requires = "checkpoint")]
@@ -328,16 +343,28 @@ pub(crate) struct Rows {
     pub(crate) layout: Layout,
 }
 
-#[derive(Debug, Args)]
-pub(crate) struct Predict {
+/// An artifact, and in which numbers it answers.
+#[derive(Clone, Debug, Args)]
+#[group(skip)]
+pub(crate) struct Answering {
     /// The artifact.
     pub(crate) artifact: PathBuf,
+    /// Answer in integers alone, from counts of words to logits; every site needs integers of up to 8 bits and a
+    /// fixed scale of its activations. What `predict` prints beside the label is then the winning logit.
+    #[arg(long)]
+    pub(crate) integers: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Predict {
+    #[command(flatten)]
+    pub(crate) answering: Answering,
     /// Texts; without any, every line of standard input is one, and is answered as it comes.
     pub(crate) texts: Vec<String>,
     #[command(flatten)]
     pub(crate) rows: Rows,
     /// Print so many classes a text, with their scores: the answer first, then by score.
-    #[arg(long, value_name = "K", value_parser = at_least_one, conflicts_with = "integers")]
+    #[arg(long, value_name = "K", value_parser = class_count, conflicts_with = "integers")]
     pub(crate) top: Option<usize>,
     /// Name no class whose score is below this: `-` stands in its place, null in JSON.
     #[arg(long, value_name = "SCORE", value_parser = share, conflicts_with = "integers")]
@@ -353,7 +380,7 @@ pub(crate) struct Predict {
         num_args = 0..=1,
         require_equals = true,
         default_missing_value = "5",
-        value_parser = at_least_one,
+        value_parser = word_count,
         conflicts_with = "integers"
     )]
     pub(crate) explain: Option<usize>,
@@ -363,10 +390,6 @@ pub(crate) struct Predict {
     /// Stop at the first line that is no text, in place of answering the others.
     #[arg(long, conflicts_with_all = ["texts", "data"])]
     pub(crate) strict: bool,
-    /// Answer in integers alone, from counts of words to logits; every site needs integers of up to 8 bits and a
-    /// fixed scale of its activations. What is printed beside the label is then the winning logit.
-    #[arg(long)]
-    pub(crate) integers: bool,
     /// Print one JSON object a text, with all scores (or with all logits in integers), the tokens and how many of them
     /// are known.
     #[arg(long)]
@@ -378,8 +401,8 @@ pub(crate) struct Predict {
 
 #[derive(Debug, Args)]
 pub(crate) struct Eval {
-    /// The artifact.
-    pub(crate) artifact: PathBuf,
+    #[command(flatten)]
+    pub(crate) answering: Answering,
     #[command(flatten)]
     pub(crate) labelled: Labelled,
     /// What happens to documents whose label the artifact does not know.
@@ -390,12 +413,8 @@ pub(crate) struct Eval {
     pub(crate) against: Option<PathBuf>,
     /// Write the documents that were classified wrongly into this file (.jsonl or .csv): text, label, prediction,
     /// its score, and where the document stands.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = place())]
     pub(crate) errors: Option<PathBuf>,
-    /// Answer in integers alone, from counts of words to logits; every site needs integers of up to 8 bits and a
-    /// fixed scale of its activations.
-    #[arg(long)]
-    pub(crate) integers: bool,
     /// Print `{"quality": …}` as in report.json, and everything else that is found, as JSON.
     #[arg(long)]
     pub(crate) json: bool,
@@ -422,7 +441,7 @@ pub(crate) struct Bench {
     pub(crate) labelled: Labelled,
     /// Rounds in which the artifacts take turns, 5 to 10000; when not given, as many as fit into 5 seconds for each
     /// kind of call, and at most 150.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = rounds())]
     pub(crate) rounds: Option<usize>,
     /// Threads for the throughput, beside one.
     #[arg(long, value_name = "N", value_parser = threads)]
@@ -454,7 +473,7 @@ pub(crate) struct Techniques {
     /// The technique to explain.
     pub(crate) name: Option<String>,
     /// Write one Markdown page a technique, and an index, into this folder.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = place())]
     pub(crate) markdown: Option<PathBuf>,
     /// Print as JSON.
     #[arg(long)]
@@ -466,7 +485,7 @@ pub(crate) struct NewRecipe {
     /// A file of labelled text, as `train` reads it.
     #[arg(long, value_name = "FILE")]
     pub(crate) data: PathBuf,
-    /// Where to write the recipe; a file that is there is left alone.
+    /// Where to write the recipe; a file that is there is left alone. `-` prints it.
     #[arg(long, default_value = "recipe.toml", value_name = "FILE")]
     pub(crate) out: PathBuf,
     /// Column of the text: a name, or a number from 0; guessed when not given.
@@ -475,21 +494,8 @@ pub(crate) struct NewRecipe {
     /// Column of the label: a name, or a number from 0; guessed when not given.
     #[arg(long, value_name = "COLUMN")]
     pub(crate) label_column: Option<String>,
-    /// How the file is written, when its name does not tell: csv, tsv, jsonl, json, fasttext or parquet.
-    #[arg(long, value_name = "FORMAT")]
-    pub(crate) format: Option<Format>,
-    /// Encoding of the file; UTF-8, or what the byte order mark says, when not given.
-    #[arg(long, value_name = "NAME")]
-    pub(crate) encoding: Option<TextEncoding>,
-    /// The CSV or TSV file has no header line.
-    #[arg(long)]
-    pub(crate) no_header: bool,
-    /// Character between fields; guessed for CSV when not given.
-    #[arg(long, value_name = "CHAR", value_parser = delimiter)]
-    pub(crate) delimiter: Option<char>,
-    /// Leave out up to this many rows that cannot be used.
-    #[arg(long, default_value_t = 0, value_name = "N")]
-    pub(crate) skip_bad_rows: u64,
+    #[command(flatten)]
+    pub(crate) form: Form,
 }
 
 #[derive(Debug, Args)]
@@ -501,7 +507,7 @@ pub(crate) struct Completions {
 #[derive(Debug, Args)]
 pub(crate) struct Man {
     /// Folder for one page a command: nlpress.1, nlpress-run.1 and so on.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = place())]
     pub(crate) out: Option<PathBuf>,
 }
 
@@ -511,49 +517,15 @@ pub(crate) struct Rss {
     pub(crate) artifact: PathBuf,
 }
 
-fn at_least_one(text: &str) -> Result<usize, String> {
-    text.parse().ok().filter(|n| *n > 0).ok_or_else(|| "it must be a number of 1 or more".into())
-}
-
-/// A number from 0 to 1.
-fn share(text: &str) -> Result<f32, String> {
-    text.parse()
-        .ok()
-        .filter(|x| (0.0..=1.0).contains(x))
-        .ok_or_else(|| "it must be a number from 0 to 1".into())
-}
+/// Widths of hidden layers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Widths(pub(crate) Vec<usize>);
 
 impl Labelled {
     /// The files that are read, each with the option that names it.
     pub(crate) fn files(&self) -> Vec<(&'static str, PathBuf)> {
         let data = self.data.iter().map(|file| ("--data", file.clone()));
-        let fetched = self.corpus.iter().filter(|name| *name != "embedded");
-        let splits = fetched.flat_map(|name| {
-            let folder = self.data_dir.join(name);
-            ["train", "valid", "test"].map(|split| ("--corpus", folder.join(format!("{split}.jsonl"))))
-        });
-        data.chain(splits).collect()
-    }
-}
-
-/// A number that JSON can carry.
-fn finite(text: &str) -> Result<f64, String> {
-    text.parse().ok().filter(|x: &f64| x.is_finite()).ok_or_else(|| "it must be a finite number".into())
-}
-
-/// One character, or the name of the tab, which is hard to type.
-fn delimiter(text: &str) -> Result<char, String> {
-    let mut characters = text.chars();
-    match (text, characters.next(), characters.next()) {
-        ("\\t" | "tab", ..) => Ok('\t'),
-        (_, Some(one), None) => Ok(one),
-        _ => Err("it must be one character, or \\t".into()),
-    }
-}
-
-fn threads(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(n) if (1..=1024).contains(&n) => Ok(n),
-        _ => Err("it must be a number from 1 to 1024".into()),
+        let fetched = self.corpus.iter().flat_map(|name| fetched_files(name, &self.data_dir));
+        data.chain(fetched.map(|file| ("--corpus", file))).collect()
     }
 }

@@ -1,0 +1,134 @@
+//! The form of a recipe as TOML has it: what may stand where, and nothing of what it means.
+
+use nlpress_model::BlockSpec;
+use nlpress_text::{CorpusOptions, EncoderConfig, Source};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use toml::Spanned;
+
+use super::{Controls, ReportRecipe};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Raw {
+    pub(super) schema: Spanned<u32>,
+    #[serde(default)]
+    pub(super) name: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(super) seed: u64,
+    #[serde(default)]
+    pub(super) seeds: Option<Spanned<u32>>,
+    pub(super) model: Spanned<RawModel>,
+    pub(super) data: Spanned<RawData>,
+    #[serde(default)]
+    pub(super) train: Option<Spanned<TrainTable>>,
+    #[serde(default)]
+    pub(super) controls: Option<Spanned<Controls>>,
+    #[serde(default)]
+    pub(super) report: Option<Spanned<ReportRecipe>>,
+    #[serde(default)]
+    pub(super) steps: Vec<Spanned<RawStep>>,
+    #[serde(default)]
+    pub(super) variants: Vec<Spanned<RawVariant>>,
+}
+
+/// The table of training; each value with its place.
+pub(super) type TrainTable = BTreeMap<String, Spanned<toml::Value>>;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawModel {
+    #[serde(default)]
+    pub(super) path: Option<Spanned<PathBuf>>,
+    #[serde(default)]
+    pub(super) network: Option<Spanned<RawNetwork>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum RawNetwork {
+    Mlp(RawMlp),
+    Attention(RawAttention),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawMlp {
+    #[serde(default)]
+    pub(super) inputs: Option<Spanned<usize>>,
+    #[serde(default)]
+    pub(super) hidden: Vec<usize>,
+    #[serde(default)]
+    pub(super) outputs: Option<Spanned<usize>>,
+    #[serde(default)]
+    pub(super) dropout: f64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawAttention {
+    #[serde(default)]
+    pub(super) inputs: Option<Spanned<usize>>,
+    pub(super) width: usize,
+    pub(super) head_width: usize,
+    #[serde(default)]
+    pub(super) layers: Vec<BlockSpec>,
+    #[serde(default)]
+    pub(super) outputs: Option<Spanned<usize>>,
+    #[serde(default)]
+    pub(super) dropout: f64,
+    #[serde(default = "most_tokens")]
+    pub(super) tokens: usize,
+}
+
+fn most_tokens() -> usize {
+    128
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawData {
+    #[serde(default)]
+    pub(super) corpus: Option<String>,
+    #[serde(default)]
+    pub(super) files: Option<Source>,
+    #[serde(default)]
+    pub(super) read: Option<Spanned<CorpusOptions>>,
+    #[serde(default)]
+    pub(super) encoder: Option<Spanned<EncoderConfig>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawVariant {
+    pub(super) id: String,
+    #[serde(default)]
+    pub(super) from: Option<String>,
+    #[serde(default)]
+    pub(super) teacher: Option<String>,
+    pub(super) steps: Vec<Spanned<RawStep>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawStep {
+    #[serde(rename = "use")]
+    pub(super) kind: String,
+    #[serde(default = "everywhere")]
+    pub(super) on: Vec<String>,
+    #[serde(default)]
+    pub(super) with: toml::Table,
+    #[serde(default)]
+    pub(super) gate: Option<RawGate>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawGate {
+    pub(super) max_drop: f64,
+}
+
+fn everywhere() -> Vec<String> {
+    vec!["**".into()]
+}
