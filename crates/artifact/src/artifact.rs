@@ -94,7 +94,7 @@ impl Artifact {
     /// # Errors
     /// [`ArtifactError::Threshold`] when it is not above 0 and below 1, or the network has not one output.
     pub fn with_threshold(mut self, threshold: Option<f64>) -> Result<Self, ArtifactError> {
-        let outputs = self.outline.spec.outputs();
+        let outputs = self.outline.graph.outputs();
         if let Some(value) = threshold.filter(|t| outputs != 1 || !(*t > 0.0 && *t < 1.0)) {
             return Err(ArtifactError::Threshold { value, outputs });
         }
@@ -105,8 +105,8 @@ impl Artifact {
 
 /// Checks that the outline has the sites of its specification, all of possible sizes.
 pub(crate) fn check_sites(outline: &Outline) -> Result<(), ArtifactError> {
-    outline.spec.check()?;
-    let expected = outline.spec.sites();
+    outline.graph.check()?;
+    let expected = outline.graph.sites();
     if expected.len() != outline.sites.len() {
         let (expected, found) = (expected.len(), outline.sites.len());
         return Err(ArtifactError::Sites(format!("{}, expected {expected}", counted(found, "site"))));
@@ -127,7 +127,7 @@ pub(crate) fn check_sites(outline: &Outline) -> Result<(), ArtifactError> {
 }
 
 pub(crate) fn check_labels(outline: &Outline, labels: &[String]) -> Result<(), ArtifactError> {
-    let outputs = outline.spec.outputs();
+    let outputs = outline.graph.outputs();
     let expected = if outputs == 1 { 2 } else { outputs };
     if labels.len() != expected {
         return Err(ArtifactError::Labels { found: labels.len(), outputs, expected });

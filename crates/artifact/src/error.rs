@@ -76,7 +76,7 @@ pub enum ArtifactError {
     },
     /// No network has that specification.
     #[error("bad specification: {0}")]
-    Spec(#[from] BadSpec),
+    Graph(#[from] BadSpec),
     /// The sites are not those of the specification.
     #[error("the outline's sites are not those of its specification: {0}")]
     Sites(String),

@@ -8,7 +8,7 @@ use common::file::{put_together, sealed, take_apart, with_manifest as change_man
 use common::{artifact, fault, forms};
 use nlpress_artifact::manifest::SCHEMA;
 use nlpress_artifact::{Artifact, ArtifactError as E, LARGEST_MANIFEST, Layer, OpenOptions};
-use nlpress_outline::{Form, MlpSpec, Outline, Spec};
+use nlpress_outline::{Form, Graph, MlpSpec, Outline};
 use nlpress_packed::{Codebook, Grid, Index, Int, Matrix, PackError, Per, Scheme, Values};
 use serde_json::{Value, json};
 
@@ -80,17 +80,17 @@ fn headers_that_ask_for_too_much_are_refused() {
 fn specifications_that_ask_for_too_much_are_refused() {
     let sizes = |inputs: u64, hidden: Value| {
         with_manifest(|m| {
-            m["outline"]["spec"]["mlp"]["inputs"] = json!(inputs);
-            m["outline"]["spec"]["mlp"]["hidden"] = hidden.clone();
+            m["outline"]["graph"]["mlp"]["inputs"] = json!(inputs);
+            m["outline"]["graph"]["mlp"]["hidden"] = hidden.clone();
         })
     };
-    assert!(matches!(sizes(u64::MAX, json!([12, 7])), E::Spec(_)));
-    assert!(matches!(sizes(30, json!([1 << 20, 1 << 20])), E::Spec(_)));
-    assert!(matches!(sizes(30, json!(vec![1; 65])), E::Spec(_)));
+    assert!(matches!(sizes(u64::MAX, json!([12, 7])), E::Graph(_)));
+    assert!(matches!(sizes(30, json!([1 << 20, 1 << 20])), E::Graph(_)));
+    assert!(matches!(sizes(30, json!(vec![1; 65])), E::Graph(_)));
     assert!(matches!(sizes(30, json!([12])), E::Sites(_)));
     // A possible size that the tensors do not have: refused before anything of that size is made.
     let wide = with_manifest(|m| {
-        m["outline"]["spec"]["mlp"]["inputs"] = json!(1 << 17);
+        m["outline"]["graph"]["mlp"]["inputs"] = json!(1 << 17);
         m["outline"]["sites"][0]["shape"]["inputs"] = json!(1 << 17);
     });
     assert!(matches!(wide, E::Weight { error: PackError::Code { name: "counts", .. }, .. }), "{wide}");
@@ -288,11 +288,14 @@ fn long_lists_and_names_are_refused_in_few_words() {
     few(with_header(CSR8, |h| h["output.bias"]["dtype"] = json!(long)), "unknown variant `xxx");
     few(with_header(CSR8, |h| h["output.bias"][&long] = json!(1)), "unknown field `xxx");
     few(
-        with_manifest(|m| m["outline"]["spec"]["mlp"]["hidden"] = json!(vec![1; 500_000])),
+        with_manifest(|m| m["outline"]["graph"]["mlp"]["hidden"] = json!(vec![1; 500_000])),
         "more than 4096 entries",
     );
-    few(with_manifest(|m| m["outline"]["spec"]["mlp"]["hidden"] = json!(vec![1; 4000])), "at most 64 layers");
-    few(with_manifest(|m| m["outline"]["spec"]["mlp"]["ranks"] = json!({&long: 1})), "ranks.xxx");
+    few(
+        with_manifest(|m| m["outline"]["graph"]["mlp"]["hidden"] = json!(vec![1; 4000])),
+        "at most 64 layers",
+    );
+    few(with_manifest(|m| m["outline"]["graph"]["mlp"]["ranks"] = json!({&long: 1})), "ranks.xxx");
     few(with_manifest(|m| m["encoder"]["config"] = json!(vec![0; 500_000])), "more than 262144 values");
     few(with_manifest(|m| m["labels"] = json!(vec![""; (1 << 20) + 1])), "more than 1048576 entries");
     few(with_manifest(|m| m["labels"] = json!([long, long])), "label `xxx");
@@ -306,8 +309,8 @@ fn long_lists_and_names_are_refused_in_few_words() {
 fn weights_that_would_take_too_much_memory_are_refused() {
     // A code for eight outputs in four bits: 64 times its bytes in memory.
     let codes = Codebook { width: 8, bits: 4, product: false };
-    let spec = Spec::Mlp(MlpSpec::new(500, &[4096], 2, 0.0));
-    let mut outline = Outline::dense(&spec);
+    let graph = Graph::from(MlpSpec::new(500, &[4096], 2, 0.0));
+    let mut outline = Outline::dense(&graph);
     let matrix = |inputs, outputs, codebook: Codebook| {
         let numbers = vec![0.5; codebook.numbers(outputs)];
         let codes = vec![0; inputs * outputs / usize::from(codebook.width)];

@@ -89,9 +89,8 @@ fn refuses_what_does_not_fit_together() {
     assert!(matches!(change(INT8, &|p| drop(p.0.sites.pop())), E::Sites(_)));
     let small = |p: &mut common::Parts| p.1[0].matrix = Matrix::dense(2, 12, vec![0.0; 24]).unwrap();
     assert!(matches!(change(Form::Dense, &small), E::Shape { found: [2, 12], .. }));
-    let spec = |p: &mut common::Parts| {
-        let nlpress_outline::Spec::Mlp(mlp) = &mut p.0.spec else { unreachable!("it is one") };
-        mlp.inputs = 0;
+    let graph = |p: &mut common::Parts| {
+        p.0.graph = p.0.graph.clone().with_inputs(0);
     };
-    assert!(matches!(change(INT8, &spec), E::Spec(_)));
+    assert!(matches!(change(INT8, &graph), E::Graph(_)));
 }

@@ -162,13 +162,13 @@ fn a_teacher_reads_its_own_rows() {
         Dataset::new(rows, whole.labels().to_vec(), whole.classes()).unwrap()
     };
     let (train, valid) = (narrow(&world.train), narrow(&world.valid));
-    let spec = world.bench.model().spec().clone().with_inputs(12);
-    let student = Model::init(&spec, Seed(2)).unwrap();
+    let graph = world.bench.model().graph().clone().with_inputs(12);
+    let student = Model::init(&graph, Seed(2)).unwrap();
     let its = Teacher { model: &world.teacher, train: &world.train, valid: &world.valid };
     for kind in KINDS {
         let with = format!("from = 'model'\n{FIT}");
         let (made, said) = taught(kind, &with, student.clone(), Some(its), (&train, &valid)).unwrap();
-        assert_eq!(made.spec().inputs(), 12, "{}", kind.name);
+        assert_eq!(made.graph().inputs(), 12, "{}", kind.name);
         let known = score(&world.teacher, &world.valid);
         assert!((said.value("teacher_valid_accuracy") - known).abs() < 1e-12);
         assert!(said.value("agreement_after") > 0.85, "{}: {:?}", kind.name, said.measured);
@@ -245,7 +245,7 @@ fn validation_steers_the_rounds() {
 fn a_teacher_must_be_there_and_fit() {
     let bench = Bench::new(&cpu()).unwrap();
     let data = (bench.train(), bench.valid());
-    let other = nlpress_model::Spec::Mlp(nlpress_model::MlpSpec::new(23, &[], 1, 0.0));
+    let other = nlpress_model::Graph::from(nlpress_model::MlpSpec::new(23, &[], 1, 0.0));
     let other = Model::init(&other, Seed(1)).unwrap();
     for kind in KINDS {
         let error = |teacher| {

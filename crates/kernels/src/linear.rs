@@ -128,7 +128,7 @@ impl Linear {
     }
 
     /// What the integers stand for; `None` for floats.
-    pub fn quantized(&self) -> Option<&Quantized> {
+    pub fn quantization(&self) -> Option<&Quantized> {
         match &self.store {
             Store::Floats(_) => None,
             Store::Words(_, integers) | Store::Bytes(_, integers) => Some(&integers.quantized),

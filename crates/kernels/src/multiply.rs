@@ -28,6 +28,7 @@ use crate::isa::{Kernels, Rescale, Set, Touched, rescale, with_kernels};
 use crate::lanes::{GROUP, LANES};
 use crate::linear::{Linear, Store};
 use crate::scratch::Scratch;
+use nlpress_packed::Scales;
 
 /// Why a form of another kind is a bug.
 const WHOLE: &str = "only called for panels and tiles";
@@ -117,7 +118,13 @@ impl Linear {
                     let (levels, s) = integers.bytes(kernels, values, &mut scratch.bytes);
                     let rows = Touched { weights, stride: *stride, columns, levels, narrow: integers.narrow };
                     if let Scales::Group { size, .. } = &integers.quantized.scales {
-                        return integers.add_groups(kernels, (rows, s), usize::from(*size), (bias, sums), out);
+                        return integers.add_groups(
+                            kernels,
+                            (rows, s),
+                            usize::from(*size),
+                            (bias, sums),
+                            out,
+                        );
                     }
                     rows_of(kernels, rows, sums);
                     return integers.finish(
@@ -264,9 +271,7 @@ impl Linear {
     ) -> bool {
         match &self.store {
             Store::Floats(Body::Rows { values, .. }) => out[0] = kernels.dot(row, values) + bias[0],
-            Store::Bytes(Body::Rows { values, .. }, integers)
-                if !integers.is_grouped() =>
-            {
+            Store::Bytes(Body::Rows { values, .. }, integers) if !integers.is_grouped() => {
                 let row = integers.weighted_row(row, &mut scratch.weighted);
                 let (levels, s) = integers.bytes(kernels, row, &mut scratch.bytes);
                 let levels = &levels[..row.len()];

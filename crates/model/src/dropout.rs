@@ -1,7 +1,7 @@
 //! Which hidden units are switched off, as a function of names and counters.
 
 use nlpress_core::Seed;
-use nlpress_outline::Spec;
+use nlpress_outline::Graph;
 
 /// Dropout of one training step: which hidden units are switched off for which row (Srivastava et al. 2014).
 ///
@@ -15,10 +15,10 @@ pub struct Dropout {
 }
 
 impl Dropout {
-    /// The dropout of one step of training `spec`.
-    pub fn new(spec: &Spec, seed: Seed, step: u64) -> Self {
-        let seeds = spec.sites().iter().map(|(id, _)| seed.derive("dropout").derive(id.as_str())).collect();
-        Self { rate: spec.dropout(), seeds, step }
+    /// The dropout of one step of training `graph`.
+    pub fn new(graph: &Graph, seed: Seed, step: u64) -> Self {
+        let seeds = graph.sites().iter().map(|(id, _)| seed.derive("dropout").derive(id.as_str())).collect();
+        Self { rate: graph.dropout(), seeds, step }
     }
 
     /// The same choices at another step.
@@ -57,8 +57,8 @@ mod tests {
     use nlpress_outline::MlpSpec;
 
     fn dropout(rate: f64, step: u64) -> Dropout {
-        let spec = Spec::Mlp(MlpSpec::new(3, &[40, 20], 1, rate));
-        Dropout::new(&spec, Seed(4), step)
+        let graph = Graph::from(MlpSpec::new(3, &[40, 20], 1, rate));
+        Dropout::new(&graph, Seed(4), step)
     }
 
     #[test]

@@ -21,6 +21,7 @@ pub use dataset::Dataset;
 pub use dropout::Dropout;
 pub use model::{Layer, Model, ModelError, Weight};
 pub use network::{Gradients, Network};
+pub use nlpress_outline::graph;
 pub use nlpress_outline::{
-    AttentionSpec, BlockSpec, Form, Group, MlpSpec, Outline, Ranks, Shape, Site, SiteId, Spec, Units,
+    AttentionSpec, BlockSpec, Form, Graph, Group, MlpSpec, Outline, Ranks, Shape, Site, SiteId, Units,
 };

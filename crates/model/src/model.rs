@@ -1,7 +1,7 @@
 //! A network's numbers at rest, in plain memory.
 
 use nlpress_core::Seed;
-use nlpress_outline::{BadSpec, Form, Outline, Shape, Site, SiteId, Spec};
+use nlpress_outline::{BadSpec, Form, Graph, Outline, Shape, Site, SiteId};
 use nlpress_packed::{Matrix, PackError};
 
 /// What sits at a site.
@@ -41,7 +41,7 @@ pub struct Layer {
 /// A network's numbers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Model {
-    spec: Spec,
+    graph: Graph,
     layers: Vec<Layer>,
 }
 
@@ -51,7 +51,7 @@ pub struct Model {
 pub enum ModelError {
     /// The specification is impossible.
     #[error(transparent)]
-    Spec(#[from] BadSpec),
+    Graph(#[from] BadSpec),
     /// The layers do not fit the specification.
     #[error("site {site}: {why}")]
     Site {
@@ -82,10 +82,10 @@ impl Model {
     /// The numbers depend on the seed and the site's name only.
     ///
     /// # Errors
-    /// [`ModelError::Spec`].
-    pub fn init(spec: &Spec, seed: Seed) -> Result<Self, ModelError> {
-        spec.check()?;
-        let layers = spec
+    /// [`ModelError::Graph`].
+    pub fn init(graph: &Graph, seed: Seed) -> Result<Self, ModelError> {
+        graph.check()?;
+        let layers = graph
             .sites()
             .into_iter()
             .map(|(id, shape)| {
@@ -96,7 +96,7 @@ impl Model {
                 Layer { weight: Weight::Dense(draw(shape.weights())), bias: draw(shape.outputs), id, shape }
             })
             .collect();
-        Ok(Self { spec: spec.clone(), layers })
+        Ok(Self { graph: graph.clone(), layers })
     }
 
     /// Joins a specification and its layers.
@@ -104,9 +104,9 @@ impl Model {
     /// # Errors
     /// [`ModelError`] when a site is missing or too many, a shape differs, a number is not finite, or an entry
     /// that is not kept is not zero.
-    pub fn new(spec: Spec, layers: Vec<Layer>) -> Result<Self, ModelError> {
-        spec.check()?;
-        let sites = spec.sites();
+    pub fn new(graph: Graph, layers: Vec<Layer>) -> Result<Self, ModelError> {
+        graph.check()?;
+        let sites = graph.sites();
         let first = layers.first().map_or(SiteId::output(), |l| l.id.clone());
         if sites.len() != layers.len() {
             let why = format!("the specification has {} sites, the model {}", sites.len(), layers.len());
@@ -139,12 +139,12 @@ impl Model {
                 return bad("a number is not finite".into());
             }
         }
-        Ok(Self { spec, layers })
+        Ok(Self { graph, layers })
     }
 
     /// What the network is.
-    pub fn spec(&self) -> &Spec {
-        &self.spec
+    pub fn graph(&self) -> &Graph {
+        &self.graph
     }
 
     /// The sites with their numbers, in the order of the forward pass.
@@ -166,18 +166,18 @@ impl Model {
             Some(layer) => layer.weight = weight,
             None => return Err(ModelError::Site { site: id.clone(), why: "there is no such site".into() }),
         }
-        Self::new(self.spec, self.layers)
+        Self::new(self.graph, self.layers)
     }
 
     /// The specification and the layers, taken apart.
-    pub fn into_parts(self) -> (Spec, Vec<Layer>) {
-        (self.spec, self.layers)
+    pub fn into_parts(self) -> (Graph, Vec<Layer>) {
+        (self.graph, self.layers)
     }
 
     /// The model without its numbers.
     pub fn outline(&self) -> Outline {
         Outline {
-            spec: self.spec.clone(),
+            graph: self.graph.clone(),
             sites: self
                 .layers
                 .iter()
@@ -252,7 +252,7 @@ impl Model {
         if !rest.is_empty() {
             return Err(ModelError::Data("too many numbers for the trainable sites".into()));
         }
-        Self::new(self.spec, self.layers)
+        Self::new(self.graph, self.layers)
     }
 }
 
@@ -304,26 +304,26 @@ mod tests {
     use nlpress_outline::MlpSpec;
 
     fn model() -> Model {
-        let spec = Spec::Mlp(MlpSpec::new(4, &[3], 2, 0.0));
-        Model::init(&spec, Seed(1)).unwrap()
+        let graph = Graph::from(MlpSpec::new(4, &[3], 2, 0.0));
+        Model::init(&graph, Seed(1)).unwrap()
     }
 
     fn with(change: impl FnOnce(&mut Vec<Layer>)) -> Result<Model, ModelError> {
-        let (spec, mut layers) = model().into_parts();
+        let (graph, mut layers) = model().into_parts();
         change(&mut layers);
-        Model::new(spec, layers)
+        Model::new(graph, layers)
     }
 
     #[test]
     fn fresh_numbers_depend_on_seed_and_site_and_stay_within_the_bound() {
-        let (a, spec) = (model(), model().spec().clone());
-        assert_eq!(a, Model::init(&spec, Seed(1)).unwrap());
-        assert_ne!(a, Model::init(&spec, Seed(2)).unwrap());
+        let (a, graph) = (model(), model().graph().clone());
+        assert_eq!(a, Model::init(&graph, Seed(1)).unwrap());
+        assert_ne!(a, Model::init(&graph, Seed(2)).unwrap());
         for layer in a.layers() {
             let bound = 1.0 / (layer.shape.inputs as f32).sqrt();
             assert!(layer.weight.values().iter().chain(&layer.bias).all(|x| x.abs() <= bound));
         }
-        assert_eq!(a.outline(), Outline::dense(&spec));
+        assert_eq!(a.outline(), Outline::dense(&graph));
         assert_eq!(a.nonzeros(), 4 * 3 + 3 * 2);
     }
 

@@ -13,7 +13,7 @@ pub fn summarise(outline: &Outline) -> String {
     let (mut all_macs, mut all_bytes) = (0, 0);
     for (site, kept) in outline.sites.iter().zip(kept(outline)) {
         let shape = site.shape;
-        let alone = Outline { spec: outline.spec.clone(), sites: vec![site.clone()], kept };
+        let alone = Outline { graph: outline.graph.clone(), sites: vec![site.clone()], kept };
         let (macs, bytes) = (alone.macs(), alone.predicted_bytes());
         all_macs += macs;
         all_bytes += bytes;
@@ -52,10 +52,10 @@ fn kept(outline: &Outline) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nlpress_outline::{MlpSpec, Spec};
+    use nlpress_outline::{Graph, MlpSpec};
 
     fn outline() -> Outline {
-        Outline::dense(&Spec::Mlp(MlpSpec::new(1000, &[128, 64], 1, 0.5)))
+        Outline::dense(&Graph::from(MlpSpec::new(1000, &[128, 64], 1, 0.5)))
     }
 
     fn totals(text: &str) -> Vec<usize> {

@@ -2,11 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::spec::MOST_LISTED;
-use crate::{BadSpec, Group, Ranks, Shape, SiteId, Units};
-
-/// Most words of a row that attention may look at.
-const MOST_TOKENS: usize = 1 << 12;
+use crate::graph::{Activation, Builder, Graph, Op, Pooling, Source};
+use crate::spec::{MOST_LISTED, check_ranks};
+use crate::{BadSpec, Ranks, SiteId};
 
 /// A small network of self-attention blocks (Vaswani et al. 2017) over the set of words of a feature row.
 ///
@@ -58,9 +56,6 @@ pub struct BlockSpec {
 }
 
 impl AttentionSpec {
-    /// Added to a token's variance when it is normalised, so that one whose numbers are all the same stays finite.
-    pub const NORM_EPSILON: f32 = 1e-5;
-
     /// The site `name` of block `block`, for example `ffn.up`.
     pub fn site(block: usize, name: &str) -> SiteId {
         SiteId::new(format!("encoder.{block}.{name}"))
@@ -71,103 +66,70 @@ impl AttentionSpec {
         SiteId::new("embedding")
     }
 
-    pub(crate) fn check(&self) -> Result<(), BadSpec> {
-        if !(1..=MOST_TOKENS).contains(&self.tokens) {
-            return Err(BadSpec::new("tokens", self.tokens, "between 1 and 4096"));
+    /// Checks every size.
+    ///
+    /// # Errors
+    /// [`BadSpec`] naming the field, its value and the bound.
+    pub fn check(&self) -> Result<(), BadSpec> {
+        BadSpec::layers("layers", self.layers.len())?;
+        for (what, width) in [
+            ("inputs", self.inputs),
+            ("width", self.width),
+            ("head_width", self.head_width),
+            ("outputs", self.outputs),
+        ] {
+            BadSpec::width(what, width)?;
         }
-        Ok(())
-    }
-
-    pub(crate) fn widths(&self) -> Vec<(String, usize)> {
-        let mut widths = vec![
-            ("inputs".to_owned(), self.inputs),
-            ("width".to_owned(), self.width),
-            ("head_width".to_owned(), self.head_width),
-            ("outputs".to_owned(), self.outputs),
-        ];
         for (i, block) in self.layers.iter().enumerate() {
-            widths.push((format!("layers.{i}.heads"), block.heads));
-            widths.push((
-                format!("layers.{i}.heads times head_width"),
-                block.heads.saturating_mul(self.head_width),
-            ));
-            widths.push((format!("layers.{i}.neurons"), block.neurons));
+            BadSpec::width(&format!("layers.{i}.heads"), block.heads)?;
+            let all = block.heads.saturating_mul(self.head_width);
+            BadSpec::width(&format!("layers.{i}.heads times head_width"), all)?;
+            BadSpec::width(&format!("layers.{i}.neurons"), block.neurons)?;
         }
-        widths
+        BadSpec::dropout("dropout", self.dropout)?;
+        check_ranks(&self.ranks, &self.plain())?;
+        self.plain().check()
     }
 
-    pub(crate) fn sites(&self) -> Vec<(SiteId, Shape)> {
-        let shape = |inputs, outputs| Shape { inputs, outputs };
-        let mut sites = vec![(Self::embedding(), shape(self.inputs, self.width))];
+    /// The graph with no factored site.
+    fn plain(&self) -> Graph {
+        let mut nodes = Builder::default();
+        let mut tokens = nodes.add(Op::Embed { site: Self::embedding(), outputs: self.width }, &[]);
         for (i, block) in self.layers.iter().enumerate() {
-            let heads = block.heads.saturating_mul(self.head_width);
-            for name in ["attention.query", "attention.key", "attention.value"] {
-                sites.push((Self::site(i, name), shape(self.width, heads)));
-            }
-            sites.push((Self::site(i, "attention.output"), shape(heads, self.width)));
-            sites.push((Self::site(i, "ffn.up"), shape(self.width, block.neurons)));
-            sites.push((Self::site(i, "ffn.down"), shape(block.neurons, self.width)));
+            let site = |name: &str| Self::site(i, name);
+            let normed = nodes.add(Op::Norm, &[tokens]);
+            let outputs = block.heads.saturating_mul(self.head_width);
+            let made = ["attention.query", "attention.key", "attention.value"]
+                .map(|name| nodes.add(Op::Linear { site: site(name), outputs }, &[normed]));
+            nodes.add(Op::Attend { heads: block.heads, head_width: self.head_width }, &made);
+            let change = nodes.then(Op::Linear { site: site("attention.output"), outputs: self.width });
+            tokens = nodes.add(Op::Add, &[tokens, change]);
+            nodes.then(Op::Norm);
+            nodes.then(Op::Linear { site: site("ffn.up"), outputs: block.neurons });
+            nodes.then(Op::Activate(Activation::Relu));
+            let change = nodes.then(Op::Linear { site: site("ffn.down"), outputs: self.width });
+            tokens = nodes.add(Op::Add, &[tokens, change]);
         }
-        sites.push((SiteId::output(), shape(self.width, self.outputs)));
-        sites
+        nodes.then(Op::Pool(Pooling::WeightedSum));
+        nodes.then(Op::Dropout { rate: self.dropout });
+        nodes.then(Op::Linear { site: SiteId::output(), outputs: self.outputs });
+        nodes.graph(Source::Bag { width: self.inputs, tokens: self.tokens })
     }
+}
 
-    pub(crate) fn groups(&self) -> Vec<Group> {
-        let of = |i, names: &[&str]| names.iter().map(|n| Self::site(i, n)).collect::<Vec<_>>();
-        let mut width = Group {
-            what: Units::Width,
-            units: self.width,
-            block: 1,
-            columns: vec![Self::embedding()],
-            rows: Vec::new(),
-        };
-        let mut groups = Vec::new();
-        for (i, block) in self.layers.iter().enumerate() {
-            let made = of(i, &["attention.query", "attention.key", "attention.value"]);
-            width.rows.extend(made.iter().cloned().chain(of(i, &["ffn.up"])));
-            width.columns.extend(of(i, &["attention.output", "ffn.down"]));
-            groups.push(Group {
-                what: Units::Heads,
-                units: block.heads,
-                block: self.head_width,
-                columns: made,
-                rows: of(i, &["attention.output"]),
-            });
-            groups.push(Group {
-                what: Units::Neurons,
-                units: block.neurons,
-                block: 1,
-                columns: of(i, &["ffn.up"]),
-                rows: of(i, &["ffn.down"]),
-            });
-        }
-        width.rows.push(SiteId::output());
-        groups.push(width);
-        groups
-    }
-
-    pub(crate) fn set_units(&mut self, group: &Group, units: usize) {
-        if group.lead() == &Self::embedding() {
-            self.width = units;
-        }
-        for (i, block) in self.layers.iter_mut().enumerate() {
-            if group.lead() == &Self::site(i, "attention.query") {
-                block.heads = units;
-            } else if group.lead() == &Self::site(i, "ffn.up") {
-                block.neurons = units;
-            }
-        }
+impl From<AttentionSpec> for Graph {
+    fn from(spec: AttentionSpec) -> Self {
+        spec.ranks.iter().fold(spec.plain(), |graph, (site, rank)| graph.factored(site, *rank))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Outline, Spec};
 
-    fn spec() -> Spec {
+    fn spec() -> AttentionSpec {
         let block = BlockSpec { heads: 4, neurons: 32 };
-        Spec::Attention(AttentionSpec {
+        AttentionSpec {
             inputs: 100,
             width: 16,
             head_width: 8,
@@ -176,32 +138,15 @@ mod tests {
             dropout: 0.1,
             tokens: 64,
             ranks: Ranks::new(),
-        })
-    }
-
-    #[test]
-    fn sites_and_groups_fit_together() {
-        let spec = spec();
-        spec.check().unwrap();
-        let sites: std::collections::BTreeMap<_, _> = spec.sites().into_iter().collect();
-        assert_eq!(sites.len(), 2 + 2 * 6);
-        for group in spec.groups() {
-            assert!(group.columns.iter().all(|s| sites[s].outputs == group.units * group.block), "{group:?}");
-            assert!(group.rows.iter().all(|s| sites[s].inputs == group.units * group.block), "{group:?}");
-            let smaller = spec.clone().with_units(&group, group.units - 1);
-            smaller.check().unwrap();
-            assert!(Outline::dense(&smaller).parameters() < Outline::dense(&spec).parameters());
-            let same = smaller.groups().into_iter().find(|g| g.lead() == group.lead()).unwrap();
-            assert_eq!(same.units, group.units - 1);
         }
     }
 
     #[test]
     fn refuses_impossible_sizes() {
         let with = |f: &dyn Fn(&mut AttentionSpec)| {
-            let Spec::Attention(mut a) = spec() else { unreachable!("it is one") };
-            f(&mut a);
-            Spec::Attention(a).check().map_err(|e| e.to_string())
+            let mut attention = spec();
+            f(&mut attention);
+            attention.check().map_err(|e| e.to_string())
         };
         assert!(with(&|a| a.layers.clear()).is_ok());
         assert!(with(&|a| a.tokens = 0).unwrap_err().contains("tokens is 0"));
@@ -215,6 +160,6 @@ mod tests {
     fn is_read_back_from_json() {
         let text = serde_json::to_string(&spec()).unwrap();
         assert!(!text.contains("ranks"), "{text}");
-        assert_eq!(serde_json::from_str::<Spec>(&text).unwrap(), spec());
+        assert_eq!(serde_json::from_str::<AttentionSpec>(&text).unwrap(), spec());
     }
 }

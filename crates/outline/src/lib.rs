@@ -5,8 +5,9 @@
 //! check that every technique gets for free. The crate knows no burn, so that the runtime, which serves
 //! artifacts, can share these words.
 //!
-//! A [`Spec`] says which sites a network has, in the order of the forward pass, and which of their units belong
-//! together ([`Group`]): taking units away from one site means taking them from every site of the group.
+//! A [`Graph`] is the network itself, as a value: its operations in order. What sites it has, and which of their units
+//! belong together ([`Group`]: taking units away from one site means taking them from every site of the group), is read
+//! off its dataflow.
 
 mod attention;
 pub mod graph;
@@ -20,4 +21,4 @@ pub use graph::Graph;
 pub use group::{Group, Units};
 pub use mlp::MlpSpec;
 pub use site::{Form, Outline, Shape, Site, SiteId};
-pub use spec::{BadSpec, Ranks, Spec, WIDEST};
+pub use spec::{BadSpec, Ranks, WIDEST};

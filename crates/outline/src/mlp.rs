@@ -2,13 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::spec::MOST_LISTED;
-use crate::{Group, Ranks, Shape, SiteId, Units};
+use crate::graph::{Activation, Builder, Graph, Op, Source};
+use crate::spec::{MOST_LISTED, check_ranks};
+use crate::{BadSpec, Ranks, SiteId};
 
 /// A multi-layer perceptron: `inputs → hidden… (ReLU, dropout) → outputs` logits.
 ///
 /// One output is a binary classifier (sigmoid); two or more are classes (softmax). No hidden layer makes it a
-/// linear model.
+/// linear model. Sites: `hidden.0`, `hidden.1`, …, `output`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MlpSpec {
@@ -37,42 +38,73 @@ impl MlpSpec {
         Self { inputs, hidden: hidden.to_vec(), outputs, dropout, ranks: Ranks::new() }
     }
 
-    pub(crate) fn widths(&self) -> Vec<(String, usize)> {
+    /// Checks every size.
+    ///
+    /// # Errors
+    /// [`BadSpec`] naming the field, its value and the bound.
+    pub fn check(&self) -> Result<(), BadSpec> {
+        BadSpec::layers("hidden", self.hidden.len())?;
         let hidden = self.hidden.iter().enumerate().map(|(i, &w)| (format!("hidden.{i}"), w));
-        [("inputs".to_owned(), self.inputs), ("outputs".to_owned(), self.outputs)]
+        for (what, width) in [("inputs".to_owned(), self.inputs), ("outputs".to_owned(), self.outputs)]
             .into_iter()
             .chain(hidden)
-            .collect()
-    }
-
-    pub(crate) fn sites(&self) -> Vec<(SiteId, Shape)> {
-        let mut sites = Vec::new();
-        let mut inputs = self.inputs;
-        for (i, &outputs) in self.hidden.iter().enumerate() {
-            sites.push((SiteId::hidden(i), Shape { inputs, outputs }));
-            inputs = outputs;
+        {
+            BadSpec::width(&what, width)?;
         }
-        sites.push((SiteId::output(), Shape { inputs, outputs: self.outputs }));
-        sites
+        BadSpec::dropout("dropout", self.dropout)?;
+        check_ranks(&self.ranks, &self.plain())?;
+        self.plain().check()
     }
 
-    pub(crate) fn groups(&self) -> Vec<Group> {
-        let next = |i| if i + 1 < self.hidden.len() { SiteId::hidden(i + 1) } else { SiteId::output() };
-        let group = |(i, &units): (usize, &usize)| Group {
-            what: Units::Neurons,
-            units,
-            block: 1,
-            columns: vec![SiteId::hidden(i)],
-            rows: vec![next(i)],
-        };
-        self.hidden.iter().enumerate().map(group).collect()
-    }
-
-    pub(crate) fn set_units(&mut self, group: &Group, units: usize) {
-        for (i, width) in self.hidden.iter_mut().enumerate() {
-            if group.lead() == &SiteId::hidden(i) {
-                *width = units;
+    /// The graph with no factored site.
+    fn plain(&self) -> Graph {
+        let mut nodes = Builder::default();
+        let sites = (0..self.hidden.len()).map(SiteId::hidden).chain([SiteId::output()]);
+        for (n, (site, &outputs)) in sites.zip(self.hidden.iter().chain([&self.outputs])).enumerate() {
+            if n == 0 {
+                nodes.add(Op::Features { site, outputs }, &[]);
+            } else {
+                nodes.then(Op::Activate(Activation::Relu));
+                nodes.then(Op::Dropout { rate: self.dropout });
+                nodes.then(Op::Linear { site, outputs });
             }
         }
+        nodes.graph(Source::Features { width: self.inputs })
+    }
+}
+
+impl From<MlpSpec> for Graph {
+    fn from(mlp: MlpSpec) -> Self {
+        mlp.ranks.iter().fold(mlp.plain(), |graph, (site, rank)| graph.factored(site, *rank))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::WIDEST;
+
+    #[test]
+    fn refuses_impossible_sizes() {
+        let with = |f: &dyn Fn(&mut MlpSpec)| {
+            let mut mlp = MlpSpec::new(1000, &[128, 64], 1, 0.5);
+            f(&mut mlp);
+            mlp.check().map_err(|e| e.to_string())
+        };
+        assert!(with(&|_| {}).is_ok());
+        assert!(with(&|m| m.inputs = 0).unwrap_err().contains("inputs is 0"));
+        assert!(with(&|m| m.hidden = vec![usize::MAX]).unwrap_err().contains("hidden.0"));
+        assert!(with(&|m| m.hidden = vec![1; 65]).unwrap_err().contains("65 layers"));
+        assert!(with(&|m| m.dropout = f64::NAN).is_err());
+        assert!(with(&|m| m.hidden = vec![WIDEST, WIDEST]).unwrap_err().contains("parameters"));
+        let rank = |id: SiteId, rank| {
+            with(&|m| {
+                m.ranks.insert(id.clone(), rank);
+            })
+        };
+        assert!(rank(SiteId::hidden(0), 16).is_ok());
+        assert!(rank(SiteId::hidden(0), 129).unwrap_err().contains("between 1 and 128"));
+        assert!(rank(SiteId::hidden(0), 0).is_err());
+        assert!(rank(SiteId::hidden(7), 1).unwrap_err().contains("of a site that the network has"));
     }
 }

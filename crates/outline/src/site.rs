@@ -4,8 +4,8 @@ use nlpress_packed::Scheme;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-use crate::Spec;
-use crate::spec::MOST_LISTED;
+use crate::spec::{MOST_LISTED, Spec};
+use crate::{BadSpec, Graph};
 
 /// The name of an addressable place in a network: `hidden.0`, `output`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -104,24 +104,48 @@ pub struct Site {
 
 /// A model without its numbers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "Written")]
 pub struct Outline {
     /// The network.
-    pub spec: Spec,
+    pub graph: Graph,
     /// Its sites, in the order of the forward pass.
-    #[serde(deserialize_with = "nlpress_core::bounded::list::<_, _, MOST_LISTED>")]
     pub sites: Vec<Site>,
     /// Weight entries that are kept (not held at zero), over all sites; biases are not counted.
     pub kept: usize,
 }
 
+/// An outline as it is written down, also before there were graphs.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    graph: Option<Graph>,
+    spec: Option<Spec>,
+    #[serde(deserialize_with = "nlpress_core::bounded::list::<_, _, MOST_LISTED>")]
+    sites: Vec<Site>,
+    kept: usize,
+}
+
+impl TryFrom<Written> for Outline {
+    type Error = BadSpec;
+
+    fn try_from(Written { graph, spec, sites, kept }: Written) -> Result<Self, BadSpec> {
+        let graph = match (graph, spec) {
+            (Some(graph), None) => graph,
+            (None, Some(spec)) => spec.try_into()?,
+            (None, None) => return Err(BadSpec::new("graph", "missing", "the network")),
+            (Some(_), Some(_)) => return Err(BadSpec::new("spec", "beside a graph", "left out")),
+        };
+        Ok(Self { graph, sites, kept })
+    }
+}
+
 impl Outline {
     /// The outline of a freshly made, dense network.
-    pub fn dense(spec: &Spec) -> Self {
+    pub fn dense(graph: &Graph) -> Self {
         let sites: Vec<Site> =
-            spec.sites().into_iter().map(|(id, shape)| Site { id, shape, form: Form::Dense }).collect();
+            graph.sites().into_iter().map(|(id, shape)| Site { id, shape, form: Form::Dense }).collect();
         let kept = sites.iter().map(|s| s.shape.weights()).sum();
-        Self { spec: spec.clone(), sites, kept }
+        Self { graph: graph.clone(), sites, kept }
     }
 
     /// The site of that name.
@@ -143,7 +167,8 @@ impl Outline {
     /// forms, or packed ones that take no more bytes, no site and no count of kept entries larger. For techniques
     /// whose plan is a bound.
     pub fn fits_within(&self, planned: &Outline) -> bool {
-        let same_kind = std::mem::discriminant(&self.spec) == std::mem::discriminant(&planned.spec);
+        let same_kind =
+            std::mem::discriminant(&self.graph.source) == std::mem::discriminant(&planned.graph.source);
         let site_fits = |site: &Site| {
             planned.site(&site.id).is_some_and(|p| {
                 (p.form == site.form || is_no_wider(site.form, p.form))
@@ -196,8 +221,8 @@ mod tests {
     use super::*;
     use crate::MlpSpec;
 
-    fn article() -> Spec {
-        Spec::Mlp(MlpSpec::new(1000, &[128, 64], 1, 0.5))
+    fn article() -> Graph {
+        Graph::from(MlpSpec::new(1000, &[128, 64], 1, 0.5))
     }
 
     #[test]
@@ -219,7 +244,7 @@ mod tests {
     #[test]
     fn a_smaller_outline_fits_within_a_larger_one() {
         let large = Outline::dense(&article());
-        let small = Outline::dense(&Spec::Mlp(MlpSpec::new(1000, &[128, 32], 1, 0.5)));
+        let small = Outline::dense(&Graph::from(MlpSpec::new(1000, &[128, 32], 1, 0.5)));
         assert!(small.fits_within(&large) && large.fits_within(&large));
         assert!(!large.fits_within(&small));
         let mut masked = small.clone();

@@ -4,10 +4,8 @@
 
 mod common;
 
-use common::{INDEXES, beside, few, grid, matrices, onto, thin};
-use nlpress_packed::{
-    Codebook, Dtype, Grid, Index, Int, Matrix, PackError, Part, Per, Scales, Scheme, Values,
-};
+use common::{INDEXES, beside, grid, matrices, onto, thin};
+use nlpress_packed::{Codebook, Dtype, Grid, Index, Matrix, PackError, Part, Per, Scales, Scheme, Values};
 use proptest::prelude::*;
 use std::borrow::Cow;
 

@@ -7,7 +7,7 @@
 
 use nlpress_core::{Backend, Measurement};
 use nlpress_model::network::Input;
-use nlpress_model::{Gradients, Model, ModelError, Network, Outline, SiteId, Spec};
+use nlpress_model::{Gradients, Model, ModelError, Network, Outline, SiteId};
 use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
 use nlpress_train::{Batch, Engine, FitConfig, TrainError};
 use serde::Deserialize;
@@ -275,7 +275,7 @@ impl Technique for ByModel {
     }
 
     fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
-        if self.0.stages > 1 && !matches!(before.spec, Spec::Mlp(_)) {
+        if self.0.stages > 1 && !before.graph.is_chain() {
             problems.push(Problem::of_step(
                 "an attention network runs as a whole, so that its sites cannot be split over stages: set stages = 1",
             ));

@@ -24,7 +24,7 @@ pub fn plan(before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Out
             ));
         }
     }
-    Outline::dense(&before.spec)
+    Outline::dense(&before.graph)
 }
 
 /// Trains a fresh network with an engine.
@@ -43,7 +43,7 @@ pub fn run(
     reference: Option<(&mut dyn Engine, f64)>,
     cx: &mut Cx<'_>,
 ) -> Result<Model, StepError> {
-    let fresh = Model::init(model.spec(), cx.seed)?;
+    let fresh = Model::init(model.graph(), cx.seed)?;
     let (parallel, seconds) = train(fresh.clone(), config, Some(engine), cx)?;
     let Some((reference, tolerance)) = reference else { return Ok(parallel) };
     let (serial, serial_seconds) = train(fresh.clone(), config, Some(reference), cx)?;

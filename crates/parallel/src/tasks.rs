@@ -89,7 +89,7 @@ impl Technique for Tasks {
 
     fn apply(&self, model: Model, _on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
         let task = |config: &FitConfig| -> Result<(Model, f64), StepError> {
-            let fresh = Model::init(model.spec(), cx.seed)?;
+            let fresh = Model::init(model.graph(), cx.seed)?;
             let mut plan = Fit::new(config, cx.backend, cx.train, cx.seed, cx.sink);
             plan.valid = Some(cx.valid);
             let (trained, _) = fit(fresh, plan)?;

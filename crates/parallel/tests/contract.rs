@@ -23,7 +23,7 @@ fn benches() -> Vec<(Backend, Bench)> {
 fn train(bench: &Bench, backend: &Backend, engine: &mut dyn Engine, patience: bool) -> Model {
     let text = if patience { "epochs = 8\npatience = 2\nbatch = 10" } else { "epochs = 4\nbatch = 10" };
     let config: FitConfig = toml::from_str(text).unwrap();
-    let fresh = Model::init(bench.model().spec(), Seed(5)).unwrap();
+    let fresh = Model::init(bench.model().graph(), Seed(5)).unwrap();
     let how = Fit::new(&config, backend, bench.valid(), Seed(6), &Quiet);
     let valid = patience.then(|| bench.valid());
     fit(fresh, Fit { engine: Some(engine), valid, ..how }).unwrap().0
@@ -154,7 +154,7 @@ fn one_batch(
         let bench = Bench::new(&backend).unwrap();
         let data = bench.valid();
         let model = bench.model();
-        let dropout = Dropout::new(model.spec(), Seed(1), 0);
+        let dropout = Dropout::new(model.graph(), Seed(1), 0);
         let mut indices: Vec<usize> = (0..12).collect();
         if bad_rows {
             indices[7] = data.len();

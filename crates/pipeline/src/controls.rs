@@ -1,7 +1,7 @@
 //! Ordinary training as techniques, for the rows that keep everyone honest: the same model trained for more
 //! epochs without compression, and a smaller (or linear) network trained alone, without a teacher.
 
-use nlpress_model::{Form, MlpSpec, Model, Outline, SiteId, Spec};
+use nlpress_model::{Form, Graph, MlpSpec, Model, Outline, SiteId};
 use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
 use nlpress_train::{Fit, FitConfig, fit};
 use serde::Deserialize;
@@ -56,8 +56,8 @@ impl Alone {
         Self { hidden, dropout: 0.0, fit }
     }
 
-    fn spec(&self, before: &Spec) -> Spec {
-        Spec::Mlp(MlpSpec::new(before.inputs(), &self.hidden, before.outputs(), self.dropout))
+    fn graph(&self, before: &Graph) -> Graph {
+        Graph::from(MlpSpec::new(before.inputs(), &self.hidden, before.outputs(), self.dropout))
     }
 }
 
@@ -68,9 +68,9 @@ impl Technique for Alone {
 
     fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
         whole(before, on, problems);
-        let spec = self.spec(&before.spec);
-        match spec.check() {
-            Ok(()) => Outline::dense(&spec),
+        let graph = self.graph(&before.graph);
+        match graph.check() {
+            Ok(()) => Outline::dense(&graph),
             Err(e) => {
                 problems.push(Problem::of_step(e.to_string()));
                 before.clone()
@@ -79,7 +79,7 @@ impl Technique for Alone {
     }
 
     fn apply(&self, model: Model, _on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
-        let fresh = Model::init(&self.spec(model.spec()), cx.seed)?;
+        let fresh = Model::init(&self.graph(model.graph()), cx.seed)?;
         train(fresh, &self.fit, cx)
     }
 }

@@ -8,7 +8,7 @@
 //! rows that this one does not know of, paths, threads.
 
 use nlpress_core::files;
-use nlpress_model::Spec;
+use nlpress_model::Graph;
 use nlpress_train::FitConfig;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -25,7 +25,7 @@ pub(crate) struct Written(BTreeMap<String, String>);
 #[derive(Serialize)]
 enum First<'a> {
     /// Trained by the recipe.
-    Trained { network: &'a Spec, train: &'a FitConfig, threshold: Option<Threshold> },
+    Trained { network: &'a Graph, train: &'a FitConfig, threshold: Option<Threshold> },
     /// The artifact with this SHA-256.
     Opened { sha256: &'a str, threshold: Option<Threshold> },
 }
@@ -69,7 +69,7 @@ struct Identity<'a> {
 impl Written {
     /// The first row: trained, or opened from the artifact with the hash.
     pub(crate) fn new(
-        network: &Spec,
+        network: &Graph,
         (train, threshold): (&FitConfig, Option<Threshold>),
         start: Option<&str>,
     ) -> Self {

@@ -12,7 +12,7 @@ use nlpress_core::event::{Event, Sink};
 use nlpress_core::shown::{counted, shown};
 use nlpress_core::{Measurement, Seed, Selectors, files};
 use nlpress_model::dataset::accuracy;
-use nlpress_model::{Model, Network, Spec};
+use nlpress_model::{Graph, Model, Network};
 use nlpress_technique::{Cx, Kind, StepError, Teacher, Technique};
 use nlpress_train::{Fit, TrainError, fit};
 use serde::{Deserialize, Serialize};
@@ -130,7 +130,7 @@ pub(crate) struct Workshop<'a> {
     pub recipe: &'a Recipe,
     pub prepared: &'a Prepared,
     pub views: &'a Views<'a>,
-    pub spec: &'a Spec,
+    pub graph: &'a Graph,
     pub start: Option<&'a Start>,
     /// Hash of the data.
     pub data: String,
@@ -145,7 +145,7 @@ impl Workshop<'_> {
     /// out with the reason, and the others are made.
     pub(crate) fn rows(&self) -> Result<Rows, RunError> {
         let start = self.start.map(|start| start.sha256.as_str());
-        let mut written = Written::new(self.spec, (&self.recipe.train, self.threshold()), start);
+        let mut written = Written::new(self.graph, (&self.recipe.train, self.threshold()), start);
         let mut rows = Rows::default();
         rows.made.push(self.teacher(&written)?);
         let mut places = BTreeMap::from([(TEACHER.to_owned(), 0)]);
@@ -193,7 +193,7 @@ impl Workshop<'_> {
             if let Some(start) = self.start {
                 return Ok(start.work.clone());
             }
-            let fresh = Model::init(self.spec, seed).map_err(TrainError::from)?;
+            let fresh = Model::init(self.graph, seed).map_err(TrainError::from)?;
             let mut plan =
                 Fit::new(&self.recipe.train, self.options.backend, &self.prepared.train, seed, self.sink);
             plan.valid = Some(&self.prepared.valid);
@@ -299,8 +299,8 @@ impl Workshop<'_> {
         journal.measured.append(&mut cx.measured);
         let after = Work { model, features };
         let width = self.views.of(&after.features)?.encoder.width();
-        if width != made.spec.inputs() {
-            let inputs = made.spec.inputs();
+        if width != made.graph.inputs() {
+            let inputs = made.graph.inputs();
             let (inputs, features) = (counted(inputs, "input"), counted(width, "feature"));
             return Err(broken(format!("left a network of {inputs} and {features}")));
         }

@@ -40,7 +40,7 @@ impl<'a> Served<'a> {
         }
         let session = Session::open(path)?;
         let rows = session.encoder().encode_all(texts);
-        let logits = vec![0.0; BATCH * session.outline().spec.outputs()];
+        let logits = vec![0.0; BATCH * session.outline().graph.outputs()];
         Ok(Self { session, rows, texts, scratch: Scratch::default(), logits })
     }
 }
@@ -48,14 +48,14 @@ impl<'a> Served<'a> {
 impl Subject for Served<'_> {
     fn one(&mut self, call: usize) -> Outcome {
         let row = self.rows.row(call % self.rows.len());
-        let outputs = self.session.outline().spec.outputs();
+        let outputs = self.session.outline().graph.outputs();
         self.session.logits_row(row.columns, row.values, &mut self.logits[..outputs], &mut self.scratch)?;
         Ok(self.logits[0])
     }
 
     fn batch(&mut self, call: usize) -> Outcome {
         // So many rows in their order, and from the first again after the last.
-        let outputs = self.session.outline().spec.outputs();
+        let outputs = self.session.outline().graph.outputs();
         let (mut first, mut done) = (call * BATCH % self.rows.len(), 0);
         while done < BATCH {
             let range = first..self.rows.len().min(first + BATCH - done);
@@ -149,7 +149,7 @@ pub fn encode(session: &Session, documents: &[Document]) -> Rows {
 /// [`RuntimeError`] when the rows do not fit, [`EvalError`] when a logit is no number.
 pub fn score(session: &Session, rows: &Rows, labels: &[u32]) -> Result<(Vec<f32>, Scores), MeasureError> {
     let logits = session.logits(rows)?;
-    let outputs = session.outline().spec.outputs();
+    let outputs = session.outline().graph.outputs();
     let predictions = logits.chunks_exact(outputs).map(|row| session.class(row) as u32).collect();
     let scores = Scores::decided(predictions, &logits, outputs, labels)?;
     Ok((logits, scores))
@@ -172,7 +172,7 @@ pub fn score_integers(
         predictions.push(integers.class(found) as u32);
         logits.extend(found.iter().map(|logit| *logit as f32 / integer::ONE as f32));
     }
-    Ok(Scores::decided(predictions, &logits, session.outline().spec.outputs(), labels)?)
+    Ok(Scores::decided(predictions, &logits, session.outline().graph.outputs(), labels)?)
 }
 
 /// Whether any site's activations have a fixed scale, as they must have for inference in integers.
@@ -265,12 +265,12 @@ pub(crate) fn agree(memory: &[f32], file: &[f32], rounding: Rounding) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nlpress_model::{MlpSpec, Spec};
+    use nlpress_model::{Graph, MlpSpec};
     use nlpress_packed::{Grid, Index, Per};
 
     #[test]
     fn only_integers_are_rounded_on_their_way() {
-        let mut outline = Outline::dense(&Spec::Mlp(MlpSpec::new(4, &[3], 2, 0.0)));
+        let mut outline = Outline::dense(&Graph::from(MlpSpec::new(4, &[3], 2, 0.0)));
         assert_eq!(Rounding::of(&outline), Rounding::Floats);
         for (values, rounding) in [
             (Values::F16, Rounding::Floats),

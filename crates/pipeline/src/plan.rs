@@ -1,6 +1,6 @@
 //! A recipe laid over an outline: what every row will be, before anything is trained.
 
-use nlpress_model::{MlpSpec, Outline, SiteId, Spec};
+use nlpress_model::{Graph, MlpSpec, Outline, SiteId};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -49,9 +49,9 @@ impl Plan {
     /// [`RecipeError`] for a control that no network can have, and with the line of the first step that cannot run and
     /// everything that is wrong with it.
     pub fn of(recipe: &Recipe, base: &Outline) -> Result<Self, RecipeError> {
-        let (inputs, outputs) = (base.spec.inputs(), base.spec.outputs());
-        let student = MlpSpec::new(inputs, &recipe.controls.student, outputs, base.spec.dropout());
-        Spec::Mlp(student)
+        let (inputs, outputs) = (base.graph.inputs(), base.graph.outputs());
+        let student = MlpSpec::new(inputs, &recipe.controls.student, outputs, base.graph.dropout());
+        Graph::from(student)
             .check()
             .map_err(|e| recipe.refuse(recipe.lines.controls, format!("controls: student: {e}")))?;
         let mut outlines: BTreeMap<&str, Outline> = BTreeMap::from([(TEACHER, base.clone())]);

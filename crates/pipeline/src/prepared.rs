@@ -1,7 +1,7 @@
 //! Data made ready: a corpus, the encoder fitted on its training documents, and encoded splits.
 
 use nlpress_core::shown::{counted, quoted};
-use nlpress_model::{Dataset, ModelError, Spec};
+use nlpress_model::{Dataset, Graph, ModelError};
 use nlpress_text::corpus::label;
 use nlpress_text::{Corpus, CorpusOptions, Coverage, Document, Encoder, Files, Source, TextError};
 use nlpress_train::BadConfig;
@@ -128,7 +128,7 @@ impl Prepared {
     ///
     /// # Errors
     /// [`DataError::Misfit`] when its inputs or outputs contradict the data, or it is impossible.
-    pub fn spec(&self, network: &NetworkRecipe) -> Result<Spec, DataError> {
+    pub fn graph(&self, network: &NetworkRecipe) -> Result<Graph, DataError> {
         let (features, outputs) = (self.encoder.width(), self.train.outputs());
         if let Some(inputs) = network.inputs.filter(|n| *n != features) {
             let why = format!(
@@ -148,9 +148,9 @@ impl Prepared {
             );
             return Err(DataError::Misfit(why));
         }
-        let spec = network.template.clone().with_inputs(features).with_outputs(outputs);
-        spec.check().map_err(|e| DataError::Misfit(e.to_string()))?;
-        Ok(spec)
+        let graph = network.template.clone().with_inputs(features).with_outputs(outputs);
+        graph.check().map_err(|e| DataError::Misfit(e.to_string()))?;
+        Ok(graph)
     }
 }
 

@@ -5,7 +5,7 @@ use nlpress_core::event::{Event, Sink, Stopped};
 use nlpress_core::shown::{counted, shown};
 use nlpress_core::{Backend, Seed, files};
 use nlpress_eval::{Bootstrap, Machine, Pace};
-use nlpress_model::{Network, Outline, Spec};
+use nlpress_model::{Graph, Network, Outline};
 use nlpress_runtime::Session;
 use nlpress_technique::StepError;
 use nlpress_text::Encoder;
@@ -200,8 +200,8 @@ pub fn plan_of(recipe: &Recipe, prepared: &Prepared) -> Result<Plan, RunError> {
 }
 
 /// The network that a recipe trains first.
-fn spec_of(recipe: &Recipe, prepared: &Prepared) -> Result<Spec, RecipeError> {
-    prepared.spec(&recipe.network).map_err(|e| {
+fn spec_of(recipe: &Recipe, prepared: &Prepared) -> Result<Graph, RecipeError> {
+    prepared.graph(&recipe.network).map_err(|e| {
         let (network, lines) = (&recipe.network, &recipe.lines);
         let line = match (network.inputs, network.outputs) {
             (Some(inputs), _) if inputs != prepared.encoder.width() => lines.inputs,
@@ -224,14 +224,14 @@ pub fn run(
 ) -> Result<Report, RunError> {
     let began = Instant::now();
     let start = start(recipe, prepared)?;
-    let spec: Spec = match &start {
-        Some(start) => start.work.model.spec().clone(),
+    let graph: Graph = match &start {
+        Some(start) => start.work.model.graph().clone(),
         None => spec_of(recipe, prepared)?,
     };
     if let Some(threshold) = recipe.threshold {
         threshold.check(&prepared.valid).map_err(|e| recipe.refuse(recipe.lines.threshold, e))?;
     }
-    let base = start.as_ref().map_or_else(|| Outline::dense(&spec), |start| start.work.model.outline());
+    let base = start.as_ref().map_or_else(|| Outline::dense(&graph), |start| start.work.model.outline());
     Plan::of(recipe, &base)?;
     let _alone = Lock::take(options.out)?;
     let views = Views::new(prepared);
@@ -241,7 +241,7 @@ pub fn run(
         recipe,
         prepared,
         views: &views,
-        spec: &spec,
+        graph: &graph,
         start,
         data,
         options,
@@ -434,7 +434,7 @@ mod tests {
     #[test]
     fn integers_on_a_device_are_counted() {
         let backend = BackendKind::compiled().into_iter().find(|k| k.is_cpu()).unwrap().open().unwrap();
-        let model = Model::init(&Spec::Mlp(MlpSpec::new(4, &[3], 1, 0.0)), Seed(1)).unwrap();
+        let model = Model::init(&Graph::from(MlpSpec::new(4, &[3], 1, 0.0)), Seed(1)).unwrap();
         assert_eq!(on_device(&Network::bind(&model, &backend)), None);
         let scheme = Scheme { values: Values::int(Grid::Int4, Per::Channel), index: Index::Full };
         let scales = Scales::Channel(vec![0.5]);

@@ -76,5 +76,5 @@ pub fn unpack(artifact: &Artifact) -> Result<Model, ShipError> {
         };
         nlpress_model::Layer { id: site.id.clone(), shape: site.shape, weight, bias: layer.bias.clone() }
     });
-    Ok(Model::new(artifact.outline.spec.clone(), layers.collect())?)
+    Ok(Model::new(artifact.outline.graph.clone(), layers.collect())?)
 }

@@ -7,7 +7,7 @@ use nlpress_artifact::Artifact;
 use nlpress_core::event::{Event, Flow, Sink};
 use nlpress_core::{Backend, BackendKind};
 use nlpress_eval::Pace;
-use nlpress_model::{MlpSpec, Outline, Spec};
+use nlpress_model::{Graph, MlpSpec, Outline};
 use nlpress_pipeline::report::Row;
 use nlpress_pipeline::{Plan, Prepared, Recipe, Report, RunError, RunOptions, run};
 use nlpress_runtime::Session;
@@ -204,11 +204,11 @@ fn chosen_words_are_what_is_written_served_and_gone_on_from() {
 fn the_recipe_that_comes_with_nlpress_plans_fewer_words() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../recipes/r8-40kb.toml");
     let recipe = Recipe::open(&path).unwrap();
-    let base = Outline::dense(&Spec::Mlp(MlpSpec::new(8000, &[64], 8, 0.5)));
+    let base = Outline::dense(&Graph::from(MlpSpec::new(8000, &[64], 8, 0.5)));
     let plan = Plan::of(&recipe, &base).unwrap();
     for (id, inputs) in [("words-1000", 1000), ("words-600", 600), ("words-300", 300)] {
         let row = plan.rows.iter().find(|row| row.id == id).unwrap();
-        assert_eq!((row.outline.spec.inputs(), row.steps[0].outline.spec.inputs()), (inputs, inputs));
+        assert_eq!((row.outline.graph.inputs(), row.steps[0].outline.graph.inputs()), (inputs, inputs));
         assert!(row.predicted_bytes < 20_000, "{id}: {}", row.predicted_bytes);
     }
 }

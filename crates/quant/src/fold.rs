@@ -3,7 +3,7 @@
 //! Where nothing but a ReLU, attention's weighted sum or nothing at all lies between two sites, dividing the outputs of
 //! the first and multiplying the weights of the second changes nothing.
 
-use nlpress_model::{Layer, SiteId, Spec, Weight};
+use nlpress_model::{Graph, Layer, SiteId, Weight};
 use nlpress_technique::StepError;
 use std::collections::BTreeMap;
 
@@ -11,11 +11,11 @@ use crate::lattice::Coded;
 
 /// The site whose outputs can be divided, each by a number above zero, so that the inputs of `id` are, and nothing
 /// else changes.
-pub(crate) fn absorber(spec: &Spec, id: &SiteId) -> Option<SiteId> {
-    if spec.ranks().contains_key(id) {
+pub(crate) fn absorber(graph: &Graph, id: &SiteId) -> Option<SiteId> {
+    if graph.ranks().contains_key(id) {
         return Some(id.reduce());
     }
-    let group = spec.groups().into_iter().find(|g| g.rows == [id.clone()])?;
+    let group = graph.groups().into_iter().find(|g| g.rows == [id.clone()])?;
     match group.what {
         // Neurons are cut off at zero, which a factor does not move.
         nlpress_model::Units::Neurons => group.columns.first().filter(|_| group.columns.len() == 1).cloned(),
@@ -60,13 +60,13 @@ mod tests {
         use nlpress_model::{AttentionSpec, BlockSpec, MlpSpec, Ranks};
         let mut mlp = MlpSpec::new(9, &[8, 7], 1, 0.0);
         mlp.ranks.insert(SiteId::hidden(1), 3);
-        let mlp = Spec::Mlp(mlp);
-        let of = |spec: &Spec, id: &str| absorber(spec, &SiteId::new(id)).map(|s| s.to_string());
+        let mlp = Graph::from(mlp);
+        let of = |graph: &Graph, id: &str| absorber(graph, &SiteId::new(id)).map(|s| s.to_string());
         assert_eq!(of(&mlp, "hidden.0"), None);
         assert_eq!(of(&mlp, "hidden.1.reduce").as_deref(), Some("hidden.0"));
         assert_eq!(of(&mlp, "hidden.1").as_deref(), Some("hidden.1.reduce"));
         assert_eq!(of(&mlp, "output").as_deref(), Some("hidden.1"));
-        let attention = Spec::Attention(AttentionSpec {
+        let attention = Graph::from(AttentionSpec {
             inputs: 9,
             width: 6,
             head_width: 2,

@@ -100,8 +100,8 @@ pub const KIND: Kind = Kind {
 /// # Errors
 /// [`StepError::Model`].
 fn restarted(model: Model, cx: &Cx<'_>) -> Result<Model, StepError> {
-    let fresh = Model::init(model.spec(), cx.seed.derive("quant.gradients"))?;
-    let (spec, mut layers) = model.into_parts();
+    let fresh = Model::init(model.graph(), cx.seed.derive("quant.gradients"))?;
+    let (graph, mut layers) = model.into_parts();
     for (layer, fresh) in layers.iter_mut().zip(fresh.layers()) {
         let Weight::Dense(new) = &fresh.weight else { continue };
         match &mut layer.weight {
@@ -115,7 +115,7 @@ fn restarted(model: Model, cx: &Cx<'_>) -> Result<Model, StepError> {
         }
         layer.bias.copy_from_slice(&fresh.bias);
     }
-    Ok(Model::new(spec, layers)?)
+    Ok(Model::new(graph, layers)?)
 }
 
 impl Technique for Gradients {

@@ -72,7 +72,7 @@ impl KdSettings {
     /// The teacher's logits over the training rows, for a student that is still `model`.
     pub(crate) fn logits(&self, model: &Model, cx: &Cx<'_>) -> Result<Vec<f32>, StepError> {
         match self.by {
-            Who::Row => Ok(cx.ask_teacher(model.spec().outputs())?.0),
+            Who::Row => Ok(cx.ask_teacher(model.graph().outputs())?.0),
             Who::Itself => Ok(Network::bind(model, cx.backend).logits_of(cx.train)?),
         }
     }

@@ -171,7 +171,7 @@ impl<S: Solver> Calibrated<S> {
             let values = layer.weight.values();
             let outputs = layer.shape.outputs;
             let plain = Plain::new(&values, outputs, keep).map_err(|e| failed(e.to_string()))?;
-            let absorbs = absorber(model.spec(), &layer.id);
+            let absorbs = absorber(model.graph(), &layer.id);
             let cannot_fold = match &absorbs {
                 None => Some("nothing before it can take a factor for each input"),
                 Some(id) if !done.contains_key(id) => {
@@ -235,14 +235,14 @@ impl<S: Solver> Calibrated<S> {
             cx.note(format!("site {}: {}", layer.id, choice.note));
             let scheme = Scheme { values: self.lattice.values(), index };
 
-            let (spec, mut layers) = model.into_parts();
+            let (graph, mut layers) = model.into_parts();
             layers[site].weight = Weight::Packed { scheme, matrix };
             layers[site].bias = bias;
             done.insert(layers[site].id.clone(), choice.coded);
             if let (Some(factors), Some(id)) = (&choice.factors, &absorbs) {
                 fold(factors, id, &mut layers, &mut done)?;
             }
-            model = Model::new(spec, layers)?;
+            model = Model::new(graph, layers)?;
         }
         totals.report(cx);
         cx.progress("quantizing", selected.len(), selected.len())?;

@@ -63,7 +63,7 @@ pub(crate) fn pack(
     values: Values,
     make: &Make<'_>,
 ) -> Result<Model, StepError> {
-    let (spec, mut layers) = model.into_parts();
+    let (graph, mut layers) = model.into_parts();
     let mut totals = Totals::default();
     for (done, id) in on.iter().enumerate() {
         cx.progress("quantizing", done, on.len())?;
@@ -83,7 +83,7 @@ pub(crate) fn pack(
     }
     totals.report(cx);
     cx.progress("quantizing", on.len(), on.len())?;
-    Ok(Model::new(spec, layers)?)
+    Ok(Model::new(graph, layers)?)
 }
 
 /// What packing did to all sites so far.

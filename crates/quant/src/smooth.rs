@@ -11,8 +11,8 @@
 //! site, those after a normalisation), `per = "row"` of `quant.int8` has a factor for each input instead.
 
 use nlpress_core::Measurement;
-use nlpress_model::{Layer, Model, Network, Outline, SiteId, Weight};
 use nlpress_kernels::quantize_row_at;
+use nlpress_model::{Layer, Model, Network, Outline, SiteId, Weight};
 use nlpress_packed::{Grid, Index};
 use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
 use serde::Deserialize;
@@ -183,7 +183,7 @@ impl Technique for Smooth {
                 Some(_) => {}
             }
         }
-        let absorbers: Vec<SiteId> = on.iter().filter_map(|id| absorber(&before.spec, id)).collect();
+        let absorbers: Vec<SiteId> = on.iter().filter_map(|id| absorber(&before.graph, id)).collect();
         if !on.is_empty() && absorbers.is_empty() {
             problems.push(Problem::of_step("nothing before any of the selected sites can take a factor"));
         } else if let Some(first) = absorbers.first().filter(|_| absorbers.iter().all(|id| !on.contains(id)))
@@ -200,7 +200,7 @@ impl Technique for Smooth {
         for (site, id) in names.iter().enumerate().filter(|(_, id)| on.contains(id)) {
             cx.progress("smoothing", site, names.len())?;
             let failed = |why: String| StepError::Failed(format!("site {id}: {why}"));
-            let Some(before) = absorber(model.spec(), id) else {
+            let Some(before) = absorber(model.graph(), id) else {
                 cx.note(format!("{id}: nothing before it can take a factor for each input"));
                 continue;
             };
@@ -227,7 +227,7 @@ impl Technique for Smooth {
             let after = error(&dense, &weights, &factors).map_err(|e| failed(e.to_string()))?;
             cx.measure(Measurement::lower(&format!("smooth_error_ratio.{id}"), after / plain, "1"));
             cx.note(format!("{id}: α = {alpha}"));
-            let (spec, mut layers) = model.into_parts();
+            let (graph, mut layers) = model.into_parts();
             for layer in &mut layers {
                 if &layer.id == id {
                     scale(layer, |input, _| factors[input]);
@@ -236,7 +236,7 @@ impl Technique for Smooth {
                     layer.bias.iter_mut().zip(&factors).for_each(|(b, f)| *b /= f);
                 }
             }
-            model = Model::new(spec, layers)?;
+            model = Model::new(graph, layers)?;
         }
         Ok(model)
     }

@@ -5,7 +5,7 @@
 use nlpress_core::Seed;
 use nlpress_core::event::Quiet;
 use nlpress_model::dataset::accuracy;
-use nlpress_model::{Dataset, MlpSpec, Model, Network, SiteId, Spec, Weight};
+use nlpress_model::{Dataset, Graph, MlpSpec, Model, Network, SiteId, Weight};
 use nlpress_quant::integers::{INT2, INT4, INT8};
 use nlpress_quant::{KINDS, gradients};
 use nlpress_technique::{Cx, Kind, StepError};
@@ -126,7 +126,7 @@ fn integer_gradients_train_as_well_as_floats_in_a_quarter_of_the_bytes() {
     // 300 numbers in two blocks, 104 in one, 9 in one.
     assert_eq!(value(&measured, "gradient_bytes"), steps * (413.0 + 4.0 * 4.0));
     let config: FitConfig = toml::from_str("epochs = 40\nlearning_rate = 0.01").unwrap();
-    let fresh = Model::init(bench.model().spec(), Seed(5)).unwrap();
+    let fresh = Model::init(bench.model().graph(), Seed(5)).unwrap();
     let floats = fit(fresh, Fit::new(&config, &backend, &train, Seed(4), &Quiet)).unwrap().0;
     let (coded, whole) = (score(&model, &unseen), score(&floats, &unseen));
     assert!(coded > 0.8 && coded > whole - 0.05, "{coded} {whole}");
@@ -214,7 +214,7 @@ fn an_input_that_is_a_hundred_times_the_others_is_kept_and_others_are_not() {
         assert_eq!(value(&measured, "site_bytes"), bytes as f64);
 
         // A network in whose rows nothing stands out: none, and the same model as without the setting.
-        let even = Model::init(&Spec::Mlp(MlpSpec::new(200, &[16], 1, 0.0)), Seed(3)).unwrap();
+        let even = Model::init(&Graph::from(MlpSpec::new(200, &[16], 1, 0.0)), Seed(3)).unwrap();
         let (plain, measured) = made(&format!("outliers = 4{fixed}"), &even, &alike(64, 200));
         assert_eq!(value(&measured, "outliers.hidden.0"), 0.0);
         assert_eq!(plain, made(&fixed[fixed.len().min(1)..], &even, &alike(64, 200)).0);

@@ -5,7 +5,7 @@
 use nlpress_core::Seed;
 use nlpress_core::event::Quiet;
 use nlpress_model::dataset::accuracy;
-use nlpress_model::{Dataset, Dropout, MlpSpec, Model, Network, SiteId, Spec, Weight};
+use nlpress_model::{Dataset, Dropout, Graph, MlpSpec, Model, Network, SiteId, Weight};
 use nlpress_quant::gradient::{Layout, Sender};
 use nlpress_quant::{Coding, GradientWire};
 use nlpress_testkit::bench::FEATURES;
@@ -19,8 +19,8 @@ fn coding(text: &str) -> Coding {
 
 /// The article's network and the gradient of its first batch: 32 rows of 20 words out of 1000.
 fn article() -> (Model, Vec<f32>) {
-    let spec = Spec::Mlp(MlpSpec::new(1000, &[128, 64], 1, 0.5));
-    let model = Model::init(&spec, Seed(1)).unwrap();
+    let graph = Graph::from(MlpSpec::new(1000, &[128, 64], 1, 0.5));
+    let model = Model::init(&graph, Seed(1)).unwrap();
     let mut rng = Seed(2).stream(0);
     let (mut dense, mut labels) = (vec![0.0; 32 * 1000], Vec::new());
     for row in dense.chunks_mut(1000) {
@@ -29,7 +29,7 @@ fn article() -> (Model, Vec<f32>) {
     }
     let data = Dataset::new(Rows::from_dense(32, 1000, &dense).unwrap(), labels, 2).unwrap();
     let indices: Vec<usize> = (0..32).collect();
-    let dropout = Dropout::new(&spec, Seed(3), 0);
+    let dropout = Dropout::new(&graph, Seed(3), 0);
     let batch =
         Batch { rows: data.rows(), indices: &indices, dropout: &dropout, objective: &Labels::of(&data) };
     let mut engine = Serial::default();
@@ -98,7 +98,7 @@ fn with_error_feedback_everything_arrives_in_the_end() {
 
 #[test]
 fn sites_that_are_not_selected_travel_as_they_are() {
-    let model = Model::init(&Spec::Mlp(MlpSpec::new(3, &[2], 1, 0.0)), Seed(1)).unwrap();
+    let model = Model::init(&Graph::from(MlpSpec::new(3, &[2], 1, 0.0)), Seed(1)).unwrap();
     let mut wire = GradientWire::new(&coding(""), &model, |id| *id == SiteId::output(), Seed(1)).unwrap();
     let mut gradient: Vec<f32> = (0..11).map(|i| (i as f32 * 0.7).cos()).collect();
     let sent = gradient.clone();
@@ -110,7 +110,7 @@ fn sites_that_are_not_selected_travel_as_they_are() {
 
 #[test]
 fn nothing_is_sent_of_masked_numbers() {
-    let model = Model::init(&Spec::Mlp(MlpSpec::new(10, &[10], 1, 0.0)), Seed(1)).unwrap();
+    let model = Model::init(&Graph::from(MlpSpec::new(10, &[10], 1, 0.0)), Seed(1)).unwrap();
     let keep: Vec<bool> = (0..100).map(|i| i == 42).collect();
     let values = keep.iter().map(|k| if *k { 1.0 } else { 0.0 }).collect();
     let model = model.with_weight(&SiteId::hidden(0), Weight::Masked { values, keep }).unwrap();
@@ -127,9 +127,9 @@ fn nothing_is_sent_of_masked_numbers() {
 fn every_codec_learns_and_the_same_seed_gives_the_same_numbers() {
     let (train, unseen) = (clear_rows(400, 15).unwrap(), clear_rows(400, 16).unwrap());
     let config: FitConfig = toml::from_str("epochs = 20\nlearning_rate = 0.01").unwrap();
-    let spec = Spec::Mlp(MlpSpec::new(FEATURES, &[12, 8], 1, 0.2));
+    let graph = Graph::from(MlpSpec::new(FEATURES, &[12, 8], 1, 0.2));
     let run = |text: Option<&str>| {
-        let model = Model::init(&spec, Seed(5)).unwrap();
+        let model = Model::init(&graph, Seed(5)).unwrap();
         let mut wire = text.map(|text| GradientWire::new(&coding(text), &model, |_| true, Seed(6)).unwrap());
         let backend = cpu();
         let mut how = Fit::new(&config, &backend, &train, Seed(7), &Quiet);

@@ -6,7 +6,7 @@ use nlpress_artifact::{Artifact, EncoderParts, Provenance};
 use nlpress_core::event::Quiet;
 use nlpress_core::{Backend, BackendKind, Seed};
 use nlpress_model::dataset::accuracy;
-use nlpress_model::{Dataset, Form, MlpSpec, Model, Network, SiteId, Spec, Weight};
+use nlpress_model::{Dataset, Form, Graph, MlpSpec, Model, Network, SiteId, Weight};
 use nlpress_packed::{Grid, Per, Values};
 use nlpress_quant::{binary, qat, ternary};
 use nlpress_runtime::Session;
@@ -51,9 +51,9 @@ impl World {
     fn new() -> Self {
         let backend = BackendKind::Ndarray.open().unwrap();
         let (train, valid, test) = (rows(1500, 1), rows(300, 2), rows(1500, 3));
-        let spec = Spec::Mlp(MlpSpec::new(40, &[32, 24], 6, 0.0));
+        let graph = Graph::from(MlpSpec::new(40, &[32, 24], 6, 0.0));
         let config: FitConfig = toml::from_str("epochs = 20\nlearning_rate = 3e-3").unwrap();
-        let model = Model::init(&spec, Seed(5)).unwrap();
+        let model = Model::init(&graph, Seed(5)).unwrap();
         let model = fit(model, Fit::new(&config, &backend, &train, Seed(5), &Quiet)).unwrap().0;
         Self { backend, train, valid, test, model }
     }
@@ -259,7 +259,7 @@ fn the_network_that_is_trained_gives_the_logits_of_the_session() {
 #[test]
 fn a_rounded_input_is_in_the_gradient_too() {
     let world = World::new();
-    let linear = Model::init(&Spec::Mlp(MlpSpec::new(40, &[], 6, 0.0)), Seed(3)).unwrap();
+    let linear = Model::init(&Graph::from(MlpSpec::new(40, &[], 6, 0.0)), Seed(3)).unwrap();
     let (rows, indices) = (world.train.rows(), [3, 5, 8]);
     let mut network = Network::bind(&linear, &world.backend);
     let mut ones = |_: &[f32], gradient: &mut [f32]| {

@@ -4,8 +4,8 @@
 //! buffer and into which. Nothing is allocated in a run once the buffers have grown.
 
 use bytemuck::Pod;
-use nlpress_outline::graph::{Activation, Graph, Op, Per, Pooling};
 use nlpress_kernels::Aligned;
+use nlpress_outline::graph::{Activation, Graph, Op, Per, Pooling};
 
 /// The steps of a network.
 #[derive(Clone, Debug)]
@@ -49,7 +49,7 @@ struct Place {
 /// The operations, on numbers of one kind. Values are `[rows, width]` or `[tokens, width]`, row by row.
 pub(crate) trait Kernels {
     /// The numbers.
-    type Number: Pod;
+    type Number: Pod + Default;
 
     /// The product of a site with the feature rows.
     fn features(&mut self, site: usize, out: &mut [Self::Number]);

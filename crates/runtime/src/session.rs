@@ -4,7 +4,7 @@ use crate::decision::Decision;
 use crate::network::{Activations, Network, Site};
 use crate::{RuntimeError, scores};
 use nlpress_artifact::{Artifact, OpenOptions, Provenance};
-use nlpress_outline::{Graph, Outline, SiteId};
+use nlpress_outline::{Outline, SiteId};
 use nlpress_packed::Index;
 use nlpress_text::{Encoder, Rows, Seen};
 use rayon::prelude::*;
@@ -99,12 +99,12 @@ impl Session {
     /// [`RuntimeError`] when the artifact's encoder is damaged or does not fit its network.
     pub fn from_artifact(artifact: Artifact) -> Result<Self, RuntimeError> {
         let encoder = Encoder::from_parts(&artifact.encoder.config, &artifact.encoder.blob)?;
-        let inputs = artifact.outline.spec.inputs();
+        let inputs = artifact.outline.graph.inputs();
         if encoder.width() != inputs {
             return Err(RuntimeError::Width { encoder: encoder.width(), network: inputs });
         }
         Ok(Self {
-            network: Network::new(Graph::of(&artifact.outline.spec), artifact.layers),
+            network: Network::new(artifact.outline.graph.clone(), artifact.layers),
             outline: artifact.outline,
             labels: artifact.labels,
             threshold: artifact.threshold,
@@ -176,7 +176,7 @@ impl Session {
     pub fn score<'a>(&self, text: &str, scratch: &'a mut Scratch) -> Result<&'a [f32], RuntimeError> {
         let Scratch { text: words, activations, logits, scores } = scratch;
         let row = self.encoder.encode(text, words);
-        logits.resize(self.outline.spec.outputs(), 0.0);
+        logits.resize(self.outline.graph.outputs(), 0.0);
         self.network.logits(row.columns, row.values, logits, activations);
         finite(logits, 0, logits.len())?;
         scores::from_logits(logits, scores);
@@ -235,8 +235,8 @@ impl Session {
         scratch: &mut Scratch,
     ) -> Result<(), RuntimeError> {
         same_length("values", values.len(), columns.len())?;
-        same_length("out", out.len(), self.outline.spec.outputs())?;
-        let inputs = self.outline.spec.inputs();
+        same_length("out", out.len(), self.outline.graph.outputs())?;
+        let inputs = self.outline.graph.inputs();
         let largest = columns.iter().copied().fold(0, u32::max);
         if largest as usize >= inputs {
             return Err(RuntimeError::Column { column: largest, inputs });
@@ -251,7 +251,7 @@ impl Session {
     /// [`RuntimeError::Rows`] when the rows are not as wide as the network's inputs, and
     /// [`RuntimeError::NotFinite`] with the number of the row.
     pub fn logits(&self, rows: &Rows) -> Result<Vec<f32>, RuntimeError> {
-        let mut logits = vec![0.0; rows.len() * self.outline.spec.outputs()];
+        let mut logits = vec![0.0; rows.len() * self.outline.graph.outputs()];
         self.logits_rows(rows, 0..rows.len(), &mut logits, &mut Scratch::default())?;
         Ok(logits)
     }
@@ -271,14 +271,14 @@ impl Session {
         out: &mut [f32],
         scratch: &mut Scratch,
     ) -> Result<(), RuntimeError> {
-        let (found, expected) = (rows.width(), self.outline.spec.inputs());
+        let (found, expected) = (rows.width(), self.outline.graph.inputs());
         if found != expected {
             return Err(RuntimeError::Rows { found, expected });
         }
         if range.end > rows.len() {
             return Err(RuntimeError::Length { what: "rows", found: rows.len(), expected: range.end });
         }
-        let outputs = self.outline.spec.outputs();
+        let outputs = self.outline.graph.outputs();
         same_length("out", out.len(), range.len() * outputs)?;
         for (n, out) in out.chunks_mut(ROWS * outputs).enumerate() {
             let first = range.start + n * ROWS;

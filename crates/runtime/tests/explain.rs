@@ -12,7 +12,7 @@ use nlpress_runtime::{RuntimeError, Scratch, Session};
 const INT8: Form = Form::Packed(Scheme { values: Values::int(Grid::Int8, Per::Channel), index: Index::Full });
 
 fn logits(session: &Session, columns: &[u32], values: &[f32]) -> Vec<f32> {
-    let mut out = vec![0.0; session.outline().spec.outputs()];
+    let mut out = vec![0.0; session.outline().graph.outputs()];
     session.logits_row(columns, values, &mut out, &mut Scratch::default()).unwrap();
     out
 }

@@ -9,8 +9,9 @@ mod common;
 
 use common::{network, rows};
 use nlpress_artifact::Artifact;
-use nlpress_outline::{AttentionSpec, BlockSpec, Form, MlpSpec, Ranks, SiteId, Spec};
-use nlpress_packed::{Codebook, Grid, Index, Int, Per, Scheme, Values, instruction_sets};
+use nlpress_kernels::instruction_sets;
+use nlpress_outline::{AttentionSpec, BlockSpec, Form, Graph, MlpSpec, Ranks, SiteId};
+use nlpress_packed::{Codebook, Grid, Index, Int, Per, Scheme, Values};
 use nlpress_runtime::Session;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,14 +22,14 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
 }
 
-fn mlp(hidden: &[usize], outputs: usize, ranks: &[(usize, usize)]) -> Spec {
-    let mut spec = MlpSpec::new(INPUTS, hidden, outputs, 0.5);
-    spec.ranks = ranks.iter().map(|&(site, rank)| (SiteId::hidden(site), rank)).collect();
-    Spec::Mlp(spec)
+fn mlp(hidden: &[usize], outputs: usize, ranks: &[(usize, usize)]) -> Graph {
+    let mut graph = MlpSpec::new(INPUTS, hidden, outputs, 0.5);
+    graph.ranks = ranks.iter().map(|&(site, rank)| (SiteId::hidden(site), rank)).collect();
+    Graph::from(graph)
 }
 
-fn attention(blocks: usize, ranks: &[(&str, usize)]) -> Spec {
-    Spec::Attention(AttentionSpec {
+fn attention(blocks: usize, ranks: &[(&str, usize)]) -> Graph {
+    Graph::from(AttentionSpec {
         inputs: INPUTS,
         width: 12,
         head_width: 4,
@@ -41,7 +42,7 @@ fn attention(blocks: usize, ranks: &[(&str, usize)]) -> Spec {
 }
 
 /// What the files hold: every family, factored sites, and a layout of each kind.
-fn models() -> Vec<(&'static str, Spec, Form)> {
+fn models() -> Vec<(&'static str, Graph, Form)> {
     let packed = |values, index| Form::Packed(Scheme { values, index });
     let int = |grid, per| Values::int(grid, per);
     let affine = Values::Int(Int { zero_points: true, ..Int::new(Grid::Int4, Per::Group(16)) });
@@ -107,10 +108,10 @@ fn what_was_written_before_answers_as_before() {
 fn write() {
     let list = folder().join("logits.txt");
     let mut lines = std::fs::read_to_string(&list).unwrap_or_default();
-    for (name, spec, form) in models() {
+    for (name, graph, form) in models() {
         let file = format!("{name}.v{}.nlp", nlpress_artifact::manifest::SCHEMA);
         if !folder().join(&file).exists() {
-            let artifact = network(&spec, form, 60);
+            let artifact = network(&graph, form, 60);
             artifact.write(&folder().join(&file)).unwrap();
             lines += &format!("{file} {}\n", hexadecimal(&logits(artifact)));
         }

@@ -6,7 +6,7 @@ mod common;
 
 use common::{artifact, encoder, random, texts};
 use nlpress_artifact::{Artifact, EncoderParts, Layer, Provenance};
-use nlpress_outline::{AttentionSpec, BlockSpec, Form, MlpSpec, Outline, Ranks, SiteId, Spec};
+use nlpress_outline::{AttentionSpec, BlockSpec, Form, Graph, MlpSpec, Outline, Ranks, SiteId};
 use nlpress_packed::{Activations, Grid, Index, Int, Matrix, Per, Scales, Scheme, Values};
 use nlpress_runtime::integer::ONE;
 use nlpress_runtime::{IntegerScratch, Session};
@@ -15,9 +15,9 @@ use nlpress_text::{Encoder, EncoderConfig, Weighting};
 const VOCABULARY: usize = 200;
 
 /// A network of that shape with 8-bit weights, whose activations are fixed at what fits numbers up to 4.
-fn session(spec: &Spec, per: Per, zero_points: bool, config: EncoderConfig) -> Session {
+fn session(graph: &Graph, per: Per, zero_points: bool, config: EncoderConfig) -> Session {
     let mut next = random(11);
-    let mut outline = Outline::dense(spec);
+    let mut outline = Outline::dense(graph);
     let mut layers = Vec::new();
     for site in &mut outline.sites {
         let (inputs, outputs) = (site.shape.inputs, site.shape.outputs);
@@ -45,7 +45,7 @@ fn session(spec: &Spec, per: Per, zero_points: bool, config: EncoderConfig) -> S
     let encoder = Encoder::fit(&config, all.iter().map(String::as_str)).unwrap();
     assert_eq!(encoder.width(), VOCABULARY);
     let (config, blob) = encoder.to_parts();
-    let labels = (0..spec.outputs().max(2)).map(|n| format!("class {n}")).collect();
+    let labels = (0..graph.outputs().max(2)).map(|n| format!("class {n}")).collect();
     let parts = EncoderParts { config, blob };
     let artifact = Artifact::new(outline, layers, labels, parts, Provenance::default()).unwrap();
     Session::from_artifact(artifact).unwrap()
@@ -56,12 +56,12 @@ fn common_words() -> String {
     encoder(VOCABULARY).words().join(" ")
 }
 
-fn perceptron(outputs: usize) -> Spec {
-    Spec::Mlp(MlpSpec::new(VOCABULARY, &[48, 24], outputs, 0.0))
+fn perceptron(outputs: usize) -> Graph {
+    Graph::from(MlpSpec::new(VOCABULARY, &[48, 24], outputs, 0.0))
 }
 
-fn attention() -> Spec {
-    Spec::Attention(AttentionSpec {
+fn attention() -> Graph {
+    Graph::from(AttentionSpec {
         inputs: VOCABULARY,
         width: 24,
         head_width: 8,
@@ -85,9 +85,9 @@ fn integers_answer_nearly_what_floats_answer() {
     ];
     let specs = [perceptron(1), perceptron(4), attention()];
     let pers = [Per::Channel, Per::Tensor, Per::Row];
-    for (spec, per) in specs.iter().flat_map(|spec| pers.map(|per| (spec, per))) {
+    for (graph, per) in specs.iter().flat_map(|graph| pers.map(|per| (graph, per))) {
         for (config, zero_points) in configs.iter().flat_map(|c| [(c, false), (c, true)]) {
-            let session = session(spec, per, zero_points, config.clone());
+            let session = session(graph, per, zero_points, config.clone());
             let integers = session.in_integers().unwrap();
             let mut scratch = IntegerScratch::default();
             let (mut same, mut count, mut apart) = (0, 0, 0.0);
@@ -95,12 +95,12 @@ fn integers_answer_nearly_what_floats_answer() {
             let rows = session.encoder().encode_all(&all);
             let floats = session.logits(&rows).unwrap();
             let largest = floats.iter().fold(1.0_f32, |m, x| m.max(x.abs()));
-            for (text, floats) in all.iter().zip(floats.chunks_exact(spec.outputs())) {
+            for (text, floats) in all.iter().zip(floats.chunks_exact(graph.outputs())) {
                 let found: Vec<f32> =
                     integers.logits(text, &mut scratch).iter().map(|x| *x as f32 / ONE as f32).collect();
                 for (a, b) in found.iter().zip(floats) {
                     // A tie in rounding may fall either way, which is a step of the activations.
-                    let most = largest * if matches!(spec, Spec::Mlp(_)) { 0.08 } else { 0.2 };
+                    let most = largest * if graph.is_chain() { 0.08 } else { 0.2 };
                     apart += (a - b).abs();
                     assert!((a - b).abs() <= most, "{per} {zero_points} {config:?}: {found:?} {floats:?}");
                 }
@@ -121,9 +121,9 @@ fn integers_answer_nearly_what_floats_answer() {
 
 /// A network whose scales and steps are powers of two, so that nothing is ever rounded: what an activation of a site
 /// stands for is a multiple of the next site's step. What is beyond the levels is clipped, here and there alike.
-fn exact_session(spec: &Spec, per: Per, zero_points: bool) -> Session {
+fn exact_session(graph: &Graph, per: Per, zero_points: bool) -> Session {
     let mut next = random(3);
-    let mut outline = Outline::dense(spec);
+    let mut outline = Outline::dense(graph);
     let mut layers = Vec::new();
     // What all numbers that come into a site are multiples of: counts are whole.
     let mut grain = 1.0_f32;
@@ -167,7 +167,7 @@ fn exact_session(spec: &Spec, per: Per, zero_points: bool) -> Session {
     let config = EncoderConfig { weighting: Weighting::Count, l2: false, ..EncoderConfig::default() };
     let all: Vec<String> = texts(40, VOCABULARY, 30).into_iter().chain([common_words()]).collect();
     let (config, blob) = Encoder::fit(&config, all.iter().map(String::as_str)).unwrap().to_parts();
-    let labels = (0..spec.outputs().max(2)).map(|n| format!("class {n}")).collect();
+    let labels = (0..graph.outputs().max(2)).map(|n| format!("class {n}")).collect();
     let parts = EncoderParts { config, blob };
     let artifact = Artifact::new(outline, layers, labels, parts, Provenance::default()).unwrap();
     Session::from_artifact(artifact).unwrap()
@@ -176,7 +176,7 @@ fn exact_session(spec: &Spec, per: Per, zero_points: bool) -> Session {
 #[test]
 fn where_nothing_is_rounded_integers_and_floats_are_the_same() {
     let bottleneck = |ranks: Ranks| {
-        Spec::Attention(AttentionSpec {
+        Graph::from(AttentionSpec {
             inputs: VOCABULARY,
             width: 24,
             head_width: 8,
@@ -187,7 +187,7 @@ fn where_nothing_is_rounded_integers_and_floats_are_the_same() {
             ranks,
         })
     };
-    let mlp = |hidden: &[usize], outputs| Spec::Mlp(MlpSpec::new(VOCABULARY, hidden, outputs, 0.0));
+    let mlp = |hidden: &[usize], outputs| Graph::from(MlpSpec::new(VOCABULARY, hidden, outputs, 0.0));
     let specs = [
         mlp(&[], 1),
         mlp(&[], 5),
@@ -197,10 +197,11 @@ fn where_nothing_is_rounded_integers_and_floats_are_the_same() {
         bottleneck(Ranks::from([(SiteId::new("embedding"), 6)])),
     ];
     let mut all = std::collections::BTreeSet::new();
-    for (spec, per) in specs.iter().flat_map(|spec| [Per::Tensor, Per::Channel, Per::Row].map(|p| (spec, p)))
+    for (graph, per) in
+        specs.iter().flat_map(|graph| [Per::Tensor, Per::Channel, Per::Row].map(|p| (graph, p)))
     {
         for zero_points in [false, true] {
-            let session = exact_session(spec, per, zero_points);
+            let session = exact_session(graph, per, zero_points);
             let integers = session.in_integers().unwrap();
             let mut scratch = IntegerScratch::default();
             let mut seen = std::collections::BTreeSet::new();
@@ -209,7 +210,7 @@ fn where_nothing_is_rounded_integers_and_floats_are_the_same() {
                     let floats = session.logits(&session.encoder().encode_all(&[&text])).unwrap();
                     let found = integers.logits(&text, &mut scratch);
                     let exact: Vec<f32> = found.iter().map(|x| *x as f32 / ONE as f32).collect();
-                    assert_eq!(exact, floats, "{spec:?} {per} {zero_points} {length} words");
+                    assert_eq!(exact, floats, "{graph:?} {per} {zero_points} {length} words");
                     seen.extend(found.iter().copied());
                 }
             }
@@ -223,9 +224,9 @@ fn where_nothing_is_rounded_integers_and_floats_are_the_same() {
 #[test]
 fn every_processor_answers_the_same_bits() {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    for spec in [perceptron(1), perceptron(4), attention()] {
+    for graph in [perceptron(1), perceptron(4), attention()] {
         for per in [Per::Channel, Per::Row] {
-            let session = session(&spec, per, per == Per::Channel, EncoderConfig::default());
+            let session = session(&graph, per, per == Per::Channel, EncoderConfig::default());
             let integers = session.in_integers().unwrap();
             let mut scratch = IntegerScratch::default();
             for text in texts(50, VOCABULARY, 25) {

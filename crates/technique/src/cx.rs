@@ -167,7 +167,7 @@ impl<'a> Cx<'a> {
     pub fn ask_teacher(&self, outputs: usize) -> Result<(Vec<f32>, Vec<f32>), StepError> {
         self.progress("asking the teacher", 0, 2)?;
         let teacher = self.teacher()?;
-        let its_outputs = teacher.model.spec().outputs();
+        let its_outputs = teacher.model.graph().outputs();
         if outputs != its_outputs {
             return Err(StepError::Failed(format!(
                 "the teacher has {}, the student {outputs}: they must be the same",
@@ -175,7 +175,7 @@ impl<'a> Cx<'a> {
             )));
         }
         let ask = |rows: &Dataset, split: &str, expected: usize| {
-            let (inputs, features) = (teacher.model.spec().inputs(), rows.rows().width());
+            let (inputs, features) = (teacher.model.graph().inputs(), rows.rows().width());
             if inputs != features {
                 return Err(StepError::Failed(format!(
                     "the teacher has {}, but its rows {}",

@@ -5,7 +5,7 @@
 //! default here.
 
 use nlpress_core::Seed;
-use nlpress_model::{Layer, Model, Spec};
+use nlpress_model::{Layer, Model};
 use nlpress_train::{BadConfig, Engine, Fit, FitConfig, History, Objective, fit};
 use serde::Deserialize;
 
@@ -127,14 +127,11 @@ impl<'a> Training<'a> {
 
 /// A model with another dropout rate, and the rate it had.
 fn with_dropout(model: Model, change: impl Fn(f64) -> f64) -> Result<(Model, f64), StepError> {
-    let (mut spec, layers) = model.into_parts();
-    let mut was = 0.0;
-    // Other networks keep their own rate.
-    if let Spec::Mlp(mlp) = &mut spec {
-        was = mlp.dropout;
-        mlp.dropout = change(was);
-    }
-    Ok((Model::new(spec, layers)?, was))
+    let (graph, layers) = model.into_parts();
+    let was = graph.dropout();
+    // Networks on tokens keep their own rate.
+    let graph = if graph.is_chain() { graph.with_dropout(change(was)) } else { graph };
+    Ok((Model::new(graph, layers)?, was))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use nlpress_core::event::{Quiet, Sink};
 use nlpress_core::{Backend, Seed, Selectors};
-use nlpress_model::{AttentionSpec, BlockSpec, Dataset, MlpSpec, Model, Outline, Ranks, SiteId, Spec};
+use nlpress_model::{AttentionSpec, BlockSpec, Dataset, Graph, MlpSpec, Model, Outline, Ranks, SiteId};
 use nlpress_technique::{Cx, Kind, StepError, Teacher, Technique};
 use nlpress_text::Rows;
 use nlpress_train::{Fit, FitConfig, fit};
@@ -36,7 +36,7 @@ impl Bench {
     /// # Errors
     /// When the training itself fails.
     pub fn new(backend: &Backend) -> Result<Self, String> {
-        Self::of("mlp", &Spec::Mlp(MlpSpec::new(FEATURES, &[12, 8], 1, 0.2)), backend)
+        Self::of("mlp", &Graph::from(MlpSpec::new(FEATURES, &[12, 8], 1, 0.2)), backend)
     }
 
     /// An attention network of two blocks.
@@ -44,7 +44,7 @@ impl Bench {
     /// # Errors
     /// When the training itself fails.
     pub fn attention(backend: &Backend) -> Result<Self, String> {
-        let spec = AttentionSpec {
+        let graph = AttentionSpec {
             inputs: FEATURES,
             width: 12,
             head_width: 4,
@@ -54,7 +54,7 @@ impl Bench {
             tokens: 16,
             ranks: Ranks::new(),
         };
-        Self::of("attention", &Spec::Attention(spec), backend)
+        Self::of("attention", &Graph::from(graph), backend)
     }
 
     /// Every family of networks.
@@ -69,10 +69,10 @@ impl Bench {
     ///
     /// # Errors
     /// When the specification does not fit the rows, or the training itself fails.
-    pub fn of(name: &'static str, spec: &Spec, backend: &Backend) -> Result<Self, String> {
+    pub fn of(name: &'static str, graph: &Graph, backend: &Backend) -> Result<Self, String> {
         let (train, valid) = (rows(96, 1)?, rows(48, 2)?);
         let config = FitConfig::default().with_epochs(3).map_err(|e| e.to_string())?;
-        let model = Model::init(spec, Seed(3)).map_err(|e| e.to_string())?;
+        let model = Model::init(graph, Seed(3)).map_err(|e| e.to_string())?;
         let (model, _) =
             fit(model, Fit::new(&config, backend, &train, Seed(3), &Quiet)).map_err(|e| e.to_string())?;
         Ok(Self { name, backend: backend.clone(), train, valid, model, words: words() })
@@ -199,7 +199,7 @@ impl Bench {
         let mut cx = Cx { train: &train, valid: &valid, words: &words, ..whole.clone() };
         let model = technique.apply(first.model.clone(), &on, &mut cx).map_err(|e| format!("apply: {e}"))?;
         let made = Made { model, features: cx.kept_features };
-        self.check_made(&*technique, &planned, before.spec.inputs(), &made, &valid)?;
+        self.check_made(&*technique, &planned, before.graph.inputs(), &made, &valid)?;
         Ok(Some(made))
     }
 

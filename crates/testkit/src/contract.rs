@@ -62,13 +62,13 @@ impl Bench {
             self.plan(technique, &on).map_err(|why| named(format!("its example does not plan: {why}")))?;
         let made = self.run(kind, 1)?;
         if !self.backend().kind().is_cpu() {
-            let inputs = self.model().spec().inputs();
+            let inputs = self.model().graph().inputs();
             return self.check_made(technique, &planned, inputs, &made, self.valid()).map_err(named);
         }
         if made != self.run(kind, 1)? || made != self.run(kind, 2)? {
             return Err(named("the same seed gives other numbers, or threads change them".into()));
         }
-        let inputs = self.model().spec().inputs();
+        let inputs = self.model().graph().inputs();
         self.check_made(technique, &planned, inputs, &made, self.valid()).map_err(named)?;
         self.check_sites(technique, &on).map_err(named)?;
         for site in [on.first(), on.last()].into_iter().flatten().filter(|_| on.len() > 1) {
@@ -134,7 +134,7 @@ impl Bench {
         let planned = self.plan(technique, on)?;
         let trained = Trained(AtomicBool::new(false));
         let made = self.apply(technique, on, self.cx(&trained)).map_err(|e| format!("apply: {e}"))?;
-        self.check_made(technique, &planned, self.model().spec().inputs(), &made, self.valid())?;
+        self.check_made(technique, &planned, self.model().graph().inputs(), &made, self.valid())?;
         if trained.0.into_inner() {
             return Ok(());
         }
@@ -167,7 +167,7 @@ impl Sink for Trained {
 /// # Errors
 /// A sentence on what is not so.
 pub fn check_features(made: &Made, before: usize) -> Result<(), String> {
-    let after = made.model.spec().inputs();
+    let after = made.model.graph().inputs();
     match &made.features {
         None if after == before => Ok(()),
         None => {

@@ -1,7 +1,8 @@
 //! Every network once more, in plain loops over 64-bit floats, written from the words of its specification: what passes
 //! through burn and through the runtime's kernels are held against. Slow, and shares no arithmetic with either.
 
-use nlpress_model::{AttentionSpec, Layer, Model, SiteId, Spec, Weight};
+use nlpress_model::graph::{NORM_EPSILON, Op, Source};
+use nlpress_model::{AttentionSpec, Layer, Model, SiteId, Weight};
 use nlpress_packed::{Scales, Scheme, Values};
 use nlpress_text::Rows;
 
@@ -19,14 +20,14 @@ pub fn logits(model: &Model, rows: &Rows) -> Vec<f64> {
 /// # Panics
 /// When the rows are not as wide as the network's input.
 pub fn logits_without(model: &Model, rows: &Rows, unit: Option<usize>) -> Vec<f64> {
-    assert_eq!(rows.width(), model.spec().inputs(), "rows of the network's width");
+    assert_eq!(rows.width(), model.graph().inputs(), "rows of the network's width");
     let mut all = Vec::new();
     for row in rows.iter() {
         let features: Vec<(usize, f64)> =
             row.columns.iter().zip(row.values).map(|(c, v)| (*c as usize, f64::from(*v))).collect();
-        all.extend(match model.spec() {
-            Spec::Mlp(_) => perceptron(model, &features),
-            Spec::Attention(spec) => Attention { model, spec, without: unit }.row(&features),
+        all.extend(match model.graph().source {
+            Source::Features { .. } => perceptron(model, &features),
+            Source::Bag { tokens, .. } => Attention::of(model, tokens, unit).row(&features),
         });
     }
     all
@@ -78,10 +79,11 @@ fn rounded(layer: &Layer, input: &[f64]) -> Vec<f64> {
 
 /// Hidden layers with ReLU, then the logits.
 fn perceptron(model: &Model, features: &[(usize, f64)]) -> Vec<f64> {
-    let mut x = vec![0.0; model.spec().inputs()];
+    let mut x = vec![0.0; model.graph().inputs()];
     features.iter().for_each(|(feature, value)| x[*feature] = *value);
-    let plain = model.spec().plain_sites();
-    for (n, (id, _)) in plain.iter().enumerate() {
+    let factors = |id: &SiteId| id.as_str().ends_with(".reduce");
+    let plain: Vec<&SiteId> = model.layers().iter().map(|l| &l.id).filter(|id| !factors(id)).collect();
+    for (n, id) in plain.iter().enumerate() {
         x = linear(model, id, &x);
         if n + 1 < plain.len() {
             x.iter_mut().for_each(|x| *x = x.max(0.0));
@@ -93,18 +95,32 @@ fn perceptron(model: &Model, features: &[(usize, f64)]) -> Vec<f64> {
 /// An attention network, with or without one number of every token.
 struct Attention<'a> {
     model: &'a Model,
-    spec: &'a AttentionSpec,
+    /// Most tokens of a row.
+    tokens: usize,
+    /// Numbers of a token.
+    width: usize,
+    /// Heads of each block, and numbers of a token in one.
+    heads: Vec<(usize, usize)>,
     without: Option<usize>,
 }
 
-impl Attention<'_> {
+impl<'a> Attention<'a> {
+    fn of(model: &'a Model, tokens: usize, without: Option<usize>) -> Self {
+        let heads = model.graph().nodes.iter().filter_map(|node| match node.op {
+            Op::Attend { heads, head_width } => Some((heads, head_width)),
+            _ => None,
+        });
+        let width = model.layer(&AttentionSpec::embedding()).map_or(0, |layer| layer.shape.outputs);
+        Self { model, tokens, width, heads: heads.collect(), without }
+    }
+
     /// Logits of a row of features.
     fn row(&self, features: &[(usize, f64)]) -> Vec<f64> {
         let mut words = features.to_vec();
         words.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-        words.truncate(self.spec.tokens);
+        words.truncate(self.tokens);
         let mut states: Vec<Vec<f64>> = words.iter().map(|(word, _)| self.embedded(*word)).collect();
-        for block in 0..self.spec.layers.len() {
+        for block in 0..self.heads.len() {
             let heads = self.attended(block, &states);
             let output =
                 |heads: &Vec<f64>| linear(self.model, &AttentionSpec::site(block, "attention.output"), heads);
@@ -112,7 +128,7 @@ impl Attention<'_> {
             let fed: Vec<Vec<f64>> = states.iter().map(|state| self.fed(block, state)).collect();
             self.add(&mut states, &fed);
         }
-        let mut sum = vec![0.0; self.spec.width];
+        let mut sum = vec![0.0; self.width];
         for (state, (_, value)) in states.iter().zip(&words) {
             sum.iter_mut().zip(state).for_each(|(sum, x)| *sum += value * x);
         }
@@ -121,7 +137,7 @@ impl Attention<'_> {
     }
 
     fn embedded(&self, word: usize) -> Vec<f64> {
-        let mut one = vec![0.0; self.spec.inputs];
+        let mut one = vec![0.0; self.model.graph().inputs()];
         one[word] = 1.0;
         let mut state = linear(self.model, &AttentionSpec::embedding(), &one);
         self.omit(&mut state);
@@ -147,7 +163,7 @@ impl Attention<'_> {
         let count = there.len() as f64;
         let mean = there.iter().sum::<f64>() / count;
         let variance = there.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / count;
-        let deviation = (variance + f64::from(AttentionSpec::NORM_EPSILON)).sqrt();
+        let deviation = (variance + f64::from(NORM_EPSILON)).sqrt();
         let mut normed: Vec<f64> = state.iter().map(|x| (x - mean) / deviation).collect();
         self.omit(&mut normed);
         normed
@@ -161,12 +177,12 @@ impl Attention<'_> {
         };
         let (queries, keys, values) =
             (project("attention.query"), project("attention.key"), project("attention.value"));
-        let width = self.spec.head_width;
+        let (heads_of_block, width) = self.heads[block];
         let head = |of: &[f64], h: usize| of[h * width..(h + 1) * width].to_vec();
         let mut all = Vec::new();
         for query in &queries {
             let mut heads = Vec::new();
-            for h in 0..self.spec.layers[block].heads {
+            for h in 0..heads_of_block {
                 let dot = |key: &Vec<f64>| -> f64 {
                     head(query, h).iter().zip(head(key, h)).map(|(q, k)| q * k).sum()
                 };

@@ -131,12 +131,12 @@ impl Technique for Halve {
 
 /// A model that reads the first features only.
 fn narrow(model: Model, inputs: usize) -> Result<Model, StepError> {
-    let (spec, mut layers) = model.into_parts();
+    let (graph, mut layers) = model.into_parts();
     let first = &mut layers[0];
     let weights = first.weight.values()[..inputs * first.shape.outputs].to_vec();
     first.weight = Weight::Dense(weights);
     first.shape.inputs = inputs;
-    Ok(Model::new(spec.with_inputs(inputs), layers)?)
+    Ok(Model::new(graph.with_inputs(inputs), layers)?)
 }
 
 /// Another number each time, as a clock or a shared generator would give.

@@ -8,7 +8,7 @@
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use nlpress_core::event::Quiet;
 use nlpress_core::{BackendKind, Seed};
-use nlpress_model::{Dataset, MlpSpec, Model, Spec};
+use nlpress_model::{Dataset, Graph, MlpSpec, Model};
 use nlpress_text::Rows;
 use nlpress_train::{Fit, FitConfig, fit};
 
@@ -26,8 +26,8 @@ fn data(density: f32) -> Dataset {
 
 fn epochs(c: &mut Criterion) {
     let backend = BackendKind::compiled()[0].open().unwrap();
-    let spec = Spec::Mlp(MlpSpec::new(INPUTS, &[128, 64], 1, 0.5));
-    let model = Model::init(&spec, Seed(2)).unwrap();
+    let graph = Graph::from(MlpSpec::new(INPUTS, &[128, 64], 1, 0.5));
+    let model = Model::init(&graph, Seed(2)).unwrap();
     let config = FitConfig::default().with_epochs(1).unwrap();
     let mut group = c.benchmark_group("fit/epoch");
     group.sample_size(10);

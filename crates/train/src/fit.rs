@@ -139,7 +139,7 @@ pub(crate) fn run(
     check(&model, &fit, engine)?;
     let mut at = start(&model, &fit)?;
     let mut steps = Steps::of(&model, &mut fit, (&mut *engine, given), &mut at, threads, way)?;
-    let mut dropout = Dropout::new(model.spec(), seed, 0);
+    let mut dropout = Dropout::new(model.graph(), seed, 0);
     let in_epoch = fit.train.len().div_ceil(config.batch());
     let total = u64::from(config.epochs()) * in_epoch as u64;
     let mut order: Vec<usize> = Vec::new();
@@ -213,7 +213,7 @@ fn close_epoch(at: &mut Progress, loss: f64, valid: Option<(f64, f64)>, patient:
 
 /// Refuses what cannot be trained, before anything is.
 fn check(model: &Model, fit: &Fit<'_>, engine: &dyn Engine) -> Result<(), TrainError> {
-    let outputs = model.spec().outputs();
+    let outputs = model.graph().outputs();
     for data in std::iter::once(fit.train).chain(fit.valid) {
         if outputs != data.outputs() {
             let (classes, needed) = (data.classes(), data.outputs());

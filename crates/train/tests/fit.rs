@@ -5,7 +5,7 @@
 use nlpress_core::event::{Event, Flow, Quiet, Sink};
 use nlpress_core::{Backend, BackendKind, Seed};
 use nlpress_model::dataset::accuracy;
-use nlpress_model::{Dataset, Gradients, Layer, MlpSpec, Model, Network, Spec, Weight};
+use nlpress_model::{Dataset, Gradients, Graph, Layer, MlpSpec, Model, Network, Weight};
 use nlpress_packed::{Matrix, Scheme};
 use nlpress_text::Rows;
 use nlpress_train::{
@@ -41,8 +41,8 @@ fn data(n: usize, classes: usize, flipped: usize, seed: u64) -> Dataset {
 }
 
 fn model(outputs: usize) -> Model {
-    let spec = Spec::Mlp(MlpSpec::new(INPUTS, &[16, 8], outputs, 0.2));
-    Model::init(&spec, Seed(1)).unwrap()
+    let graph = Graph::from(MlpSpec::new(INPUTS, &[16, 8], outputs, 0.2));
+    Model::init(&graph, Seed(1)).unwrap()
 }
 
 fn config(text: &str) -> FitConfig {
@@ -193,12 +193,12 @@ fn schedules_and_warm_up_reach_the_optimiser() {
 #[test]
 fn masked_entries_stay_zero() {
     let (train, backend, config) = (data(100, 2, 0, 1), ndarray(), config("epochs = 3\nl2 = 0.01"));
-    let (spec, mut layers) = model(1).into_parts();
+    let (graph, mut layers) = model(1).into_parts();
     let keep: Vec<bool> = (0..layers[0].shape.weights()).map(|i| i % 4 != 1).collect();
     let values: Vec<f32> =
         layers[0].weight.values().iter().zip(&keep).map(|(v, k)| if *k { *v } else { 0.0 }).collect();
     layers[0].weight = Weight::Masked { values: values.clone(), keep: keep.clone() };
-    let (after, _) = fit(Model::new(spec, layers).unwrap(), plain(&config, &backend, &train)).unwrap();
+    let (after, _) = fit(Model::new(graph, layers).unwrap(), plain(&config, &backend, &train)).unwrap();
     let Weight::Masked { values: trained, keep: kept } = &after.layers()[0].weight else {
         panic!("still masked")
     };
@@ -338,13 +338,13 @@ fn what_cannot_be_trained_is_refused_at_once() {
     assert!(matches!(refused(model(1), &patient, &train, None), TrainError::NoValidation(2)));
     assert!(matches!(refused(model(1), &short, &train, Some(&five)), TrainError::Model(_)));
     assert!(matches!(refused(model(1), &short, &narrow, None), TrainError::Model(_)));
-    let (spec, layers) = model(1).into_parts();
+    let (graph, layers) = model(1).into_parts();
     let packed = layers.into_iter().map(|layer| {
         let values = layer.weight.values().into_owned();
         let matrix = Matrix::dense(layer.shape.inputs, layer.shape.outputs, values).unwrap();
         Layer { weight: Weight::Packed { scheme: Scheme::F32, matrix }, ..layer }
     });
-    let packed = Model::new(spec, packed.collect()).unwrap();
+    let packed = Model::new(graph, packed.collect()).unwrap();
     assert!(matches!(refused(packed, &short, &train, None), TrainError::Engine(_)));
     assert!(sink.1.lock().unwrap().is_empty());
 }

@@ -4,7 +4,7 @@
 pub(crate) mod file;
 
 use nlpress_artifact::{Artifact, ArtifactError, EncoderParts, Layer, Provenance};
-use nlpress_outline::{Form, MlpSpec, Outline, Spec};
+use nlpress_outline::{Form, Graph, MlpSpec, Outline};
 use nlpress_packed::{Activations, Codebook, Grid, Index, Int, Matrix, Per, Scales, Scheme, Values};
 
 pub(crate) type Parts = (Outline, Vec<Layer>, Vec<String>);
@@ -59,8 +59,8 @@ pub(crate) fn forms() -> Vec<Form> {
 
 /// A 30 → 12 → 7 → `outputs` network with every site in that form, about a third of its entries kept.
 pub(crate) fn parts(form: Form, outputs: usize) -> Parts {
-    let spec = Spec::Mlp(MlpSpec::new(30, &[12, 7], outputs, 0.25));
-    let mut outline = Outline::dense(&spec);
+    let graph = Graph::from(MlpSpec::new(30, &[12, 7], outputs, 0.25));
+    let mut outline = Outline::dense(&graph);
     let mut layers = Vec::new();
     let mut kept = 0;
     for (n, site) in outline.sites.iter_mut().enumerate() {

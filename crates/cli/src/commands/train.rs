@@ -4,7 +4,7 @@ use nlpress::artifact::Provenance;
 use nlpress::core::shown::{counted, escaped};
 use nlpress::core::{Seed, files};
 use nlpress::eval::{Confusion, Scores};
-use nlpress::model::{MlpSpec, Model, Network, Spec};
+use nlpress::model::{Graph, MlpSpec, Model, Network};
 use nlpress::pipeline::recipe::NetworkRecipe;
 use nlpress::pipeline::{Prepared, Threshold, ship};
 use nlpress::runtime::Session;
@@ -38,7 +38,7 @@ pub(crate) fn train(arguments: Train) -> anyhow::Result<()> {
         path: None,
         inputs: None,
         outputs: None,
-        template: Spec::Mlp(MlpSpec::new(1, &arguments.hidden.0, 1, arguments.dropout)),
+        template: Graph::from(MlpSpec::new(1, &arguments.hidden.0, 1, arguments.dropout)),
     };
     network.template.check().map_err(|e| refuse(format!("--hidden: {e}")))?;
     // Before the data are read: encoding them is done by all threads.
@@ -48,7 +48,7 @@ pub(crate) fn train(arguments: Train) -> anyhow::Result<()> {
         threshold.check(&prepared.valid).map_err(refuse)?;
     }
     let seen = say_coverage(&prepared);
-    let spec = prepared.spec(&network).map_err(refuse)?;
+    let graph = prepared.graph(&network).map_err(refuse)?;
     let progress = Progress::start(None)?;
 
     let seed = Seed(arguments.seed);
@@ -57,10 +57,10 @@ pub(crate) fn train(arguments: Train) -> anyhow::Result<()> {
     plan.checkpoint = arguments.checkpoint.as_deref();
     plan.resume = arguments.resume;
     let (model, history) =
-        fit(Model::init(&spec, seed)?, plan).map_err(|e| of_training(e, arguments.checkpoint.as_deref()))?;
+        fit(Model::init(&graph, seed)?, plan).map_err(|e| of_training(e, arguments.checkpoint.as_deref()))?;
     progress.end().map_err(|_| training_stopped(arguments.checkpoint.as_deref()))?;
 
-    let made_by = serde_json::json!([config, spec, class_weights, threshold]);
+    let made_by = serde_json::json!([config, graph, class_weights, threshold]);
     let provenance = Provenance {
         recipe_sha256: files::sha256_hex(made_by.to_string().as_bytes()),
         start_sha256: None,

@@ -1,7 +1,7 @@
 //! What a student is at first: fresh and small, or the model at hand with its form.
 
 use nlpress_core::Seed;
-use nlpress_model::{Form, MlpSpec, Model, ModelError, Outline, SiteId, Spec};
+use nlpress_model::{Form, Graph, MlpSpec, Model, ModelError, Outline, SiteId};
 use nlpress_technique::Problem;
 
 use crate::error::{DistillError, check};
@@ -83,12 +83,12 @@ impl Start {
                 before.clone()
             }
             Start::Fresh { .. } => {
-                let spec = self.spec(&before.spec);
-                if let Err(bad) = spec.check() {
+                let graph = self.graph(&before.graph);
+                if let Err(bad) = graph.check() {
                     problems.push(Problem::of_step(format!("the student cannot be made: {bad}")));
                     return before.clone();
                 }
-                Outline::dense(&spec)
+                Outline::dense(&graph)
             }
         }
     }
@@ -100,15 +100,15 @@ impl Start {
     pub fn make(&self, model: Model, seed: Seed) -> Result<Model, ModelError> {
         match self {
             Start::Model => Ok(model),
-            Start::Fresh { .. } => Model::init(&self.spec(model.spec()), seed.derive("student")),
+            Start::Fresh { .. } => Model::init(&self.graph(model.graph()), seed.derive("student")),
         }
     }
 
-    fn spec(&self, of: &Spec) -> Spec {
+    fn graph(&self, of: &Graph) -> Graph {
         match self {
             Start::Model => of.clone(),
             Start::Fresh { hidden, dropout } => {
-                Spec::Mlp(MlpSpec::new(of.inputs(), hidden, of.outputs(), *dropout))
+                Graph::from(MlpSpec::new(of.inputs(), hidden, of.outputs(), *dropout))
             }
         }
     }
@@ -133,8 +133,8 @@ mod tests {
 
     #[test]
     fn part_of_a_network_is_refused() {
-        let spec = Spec::Mlp(MlpSpec::new(5, &[4], 3, 0.1));
-        let outline = Outline::dense(&spec);
+        let graph = Graph::from(MlpSpec::new(5, &[4], 3, 0.1));
+        let outline = Outline::dense(&graph);
         let plan = |start: &Start, on: &[SiteId]| {
             let mut problems = Vec::new();
             let after = start.plan(&outline, on, &mut problems);

@@ -21,7 +21,7 @@ pub(crate) struct TeacherCache {
 impl TeacherCache {
     /// Asks the teacher, and measures how far the incoming model agrees with it.
     pub(crate) fn ask(model: &Model, cx: &mut Cx<'_>) -> Result<Self, StepError> {
-        let outputs = model.spec().outputs();
+        let outputs = model.graph().outputs();
         let (train, valid) = cx.ask_teacher(outputs)?;
         let cache = Self { train, valid, outputs };
         let before = cache.agreement(model, cx)?;

@@ -19,7 +19,7 @@ mod sets;
 mod x86_bytes;
 
 use crate::form::{Chunks, Panels, Strips, Tiles, lay_out};
-use crate::lanes::{GROUP, LANES};
+use crate::lanes::GROUP;
 use crate::quantize::{quantize, quantize_at, quantize_bytes_at};
 use nlpress_packed::Scales;
 
@@ -46,7 +46,7 @@ pub(crate) struct Rescale<'a> {
     pub(crate) bias: &'a [f32],
 }
 
-/// Loops over rows of `stride` weights, where `stride` is 1 or a multiple of [`LANES`] and as long as `sums`;
+/// Loops over rows of `stride` weights, where `stride` is 1 or a multiple of [`LANES`](crate::lanes::LANES) and as long as `sums`;
 /// `columns` and `values` (or `levels`) are the non-zeros of the activations, as many of one as of the other.
 pub(crate) trait Kernels: Copy {
     /// `sums[c] = Σ values[i] · weights[columns[i]][c]`, for `stride` of more than one.
@@ -178,7 +178,7 @@ pub(crate) trait Kernels: Copy {
     }
 
     /// Puts the positions and the values of what is not zero to the front of `columns` and `values`, which have
-    /// room for the row and [`LANES`] more; returns how many they are.
+    /// room for the row and [`LANES`](crate::lanes::LANES) more; returns how many they are.
     fn compress(self, row: &[f32], columns: &mut [u32], values: &mut [f32]) -> usize {
         portable::compress(row, 0, 0, columns, values)
     }

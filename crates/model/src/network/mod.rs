@@ -128,7 +128,7 @@ impl Network {
             })
             .collect();
         let on_cpu = backend.kind().is_cpu();
-        let graph = Graph::of(model.spec());
+        let graph = model.graph().clone();
         let (values, last_readers) = (graph.values(), graph.last_readers());
         let has_site = |n: &usize| graph.nodes[*n].op.site().is_some();
         let nodes = (0..graph.nodes.len()).filter(has_site).collect();

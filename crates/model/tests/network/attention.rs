@@ -1,14 +1,14 @@
 //! Attention networks and factored sites: gradients, what goes into sites, what units are worth.
 
-use super::{INPUTS, assert_near, check_gradient, distance, loss, rows, spec, with_biases};
+use super::{INPUTS, assert_near, check_gradient, distance, graph, loss, rows, with_biases};
 use nlpress_core::Seed;
-use nlpress_model::{AttentionSpec, BlockSpec, Dataset, Layer, Model, Network, Ranks, SiteId, Spec, Weight};
+use nlpress_model::{AttentionSpec, BlockSpec, Dataset, Graph, Layer, Model, Network, Ranks, SiteId, Weight};
 use nlpress_testkit::{backends, cpu, reference};
 use nlpress_text::Rows;
 
-fn attention(blocks: usize, factored: &[&str]) -> Spec {
+fn attention(blocks: usize, factored: &[&str]) -> Graph {
     let ranks: Ranks = factored.iter().map(|id| (SiteId::new(*id), 3)).collect();
-    let spec = Spec::Attention(AttentionSpec {
+    let graph = Graph::from(AttentionSpec {
         inputs: INPUTS,
         width: 6,
         head_width: 3,
@@ -18,8 +18,8 @@ fn attention(blocks: usize, factored: &[&str]) -> Spec {
         tokens: 8,
         ranks,
     });
-    spec.check().unwrap();
-    spec
+    graph.check().unwrap();
+    graph
 }
 
 /// A batch with a row of no word, and rows of more words than are looked at.
@@ -32,7 +32,7 @@ fn batch() -> Rows {
 }
 
 /// Networks of every kind of this file: no block, several, and factored sites.
-fn specs() -> Vec<Spec> {
+fn specs() -> Vec<Graph> {
     vec![
         attention(0, &[]),
         attention(2, &[]),
@@ -43,11 +43,11 @@ fn specs() -> Vec<Spec> {
 #[test]
 fn gradients_are_the_slope_of_the_loss() {
     for backend in backends().iter().filter(|b| b.kind().is_cpu()) {
-        for spec in specs() {
-            check_gradient(&Model::init(&spec, Seed(2)).unwrap(), &batch(), backend);
+        for graph in specs() {
+            check_gradient(&Model::init(&graph, Seed(2)).unwrap(), &batch(), backend);
         }
-        let mut factored = spec(&[20, 6], 2, 0.3);
-        *factored.ranks_mut() = [(SiteId::hidden(0), 4), (SiteId::hidden(1), 3)].into();
+        let mut factored = graph(&[20, 6], 2, 0.3);
+        factored = factored.factored(&SiteId::hidden(0), 4).factored(&SiteId::hidden(1), 3);
         for density in [1.0, 0.2] {
             check_gradient(&Model::init(&factored, Seed(2)).unwrap(), &rows(7, density), backend);
         }
@@ -57,15 +57,15 @@ fn gradients_are_the_slope_of_the_loss() {
 #[test]
 fn logits_are_those_of_plain_loops() {
     for backend in backends() {
-        for spec in specs() {
+        for graph in specs() {
             for seed in [3, 4] {
-                let model = with_biases(&Model::init(&spec, Seed(seed)).unwrap());
+                let model = with_biases(&Model::init(&graph, Seed(seed)).unwrap());
                 let found = Network::bind(&model, &backend).logits(&batch()).unwrap();
                 let expected = reference::logits(&model, &batch());
                 assert_near(&found, &expected, 1e-5);
                 // A network in which a block said nothing would agree with any other arithmetic of blocks.
                 let without = reference::logits(&silenced(&model), &batch());
-                assert!(spec.sites().len() < 5 || distance(&found, &without) > 1e-2, "{spec:?}");
+                assert!(graph.sites().len() < 5 || distance(&found, &without) > 1e-2, "{graph:?}");
             }
         }
     }
@@ -122,7 +122,7 @@ fn what_goes_into_a_site_explains_what_comes_out() {
     let backend = cpu();
     for model in [
         Model::init(&attention(1, &[]), Seed(5)).unwrap(),
-        Model::init(&spec(&[7, 5], 3, 0.0), Seed(5)).unwrap(),
+        Model::init(&graph(&[7, 5], 3, 0.0), Seed(5)).unwrap(),
     ] {
         let network = Network::bind(&model, &backend);
         let all: Vec<usize> = (0..6).collect();
@@ -151,7 +151,7 @@ fn words_between_blocks_start_as_the_embedding_and_change_by_what_a_block_says()
     let backend = cpu();
     let all: Vec<usize> = (0..6).collect();
     for factored in [&[][..], &["embedding"]] {
-        let (spec, mut layers) = Model::init(&attention(2, factored), Seed(8)).unwrap().into_parts();
+        let (graph, mut layers) = Model::init(&attention(2, factored), Seed(8)).unwrap().into_parts();
         // Block 0 says one number only, and that by its bias: half of it after attention, half after the other.
         for layer in layers
             .iter_mut()
@@ -160,7 +160,7 @@ fn words_between_blocks_start_as_the_embedding_and_change_by_what_a_block_says()
             layer.weight = Weight::Dense(vec![0.0; layer.shape.weights()]);
             layer.bias = vec![0.25, 0.0, 0.0, 0.0, 0.0, 0.0];
         }
-        let model = Model::new(spec, layers).unwrap();
+        let model = Model::new(graph, layers).unwrap();
         let network = Network::bind(&model, &backend);
         let at = |block| network.words(block, &batch(), &all).unwrap();
         let looked_up = network.site_inputs(0, &batch(), &all).unwrap();
@@ -198,7 +198,7 @@ fn words_between_blocks_start_as_the_embedding_and_change_by_what_a_block_says()
         assert!(network.words(0, &batch(), &[6]).is_err());
         assert!(network.words(0, &batch(), &[]).is_err());
     }
-    let plain = Model::init(&spec(&[7], 3, 0.0), Seed(5)).unwrap();
+    let plain = Model::init(&graph(&[7], 3, 0.0), Seed(5)).unwrap();
     assert!(Network::bind(&plain, &backend).words(0, &batch(), &all).is_err());
 }
 
@@ -214,10 +214,10 @@ fn the_worth_of_a_unit_is_the_slope_of_the_loss_by_its_factor() {
     let found = worth(&model);
     assert_eq!(found.len(), 6 * 5);
     let scaled = |unit: usize, by: f32| {
-        let (spec, mut layers) = model.clone().into_parts();
+        let (graph, mut layers) = model.clone().into_parts();
         let Layer { weight: Weight::Dense(values), shape, .. } = &mut layers[site] else { unreachable!() };
         values[unit * shape.outputs..(unit + 1) * shape.outputs].iter_mut().for_each(|w| *w *= by);
-        let network = Network::bind(&Model::new(spec, layers).unwrap(), &backend);
+        let network = Network::bind(&Model::new(graph, layers).unwrap(), &backend);
         network.gradients((&batch(), &all), None, 0, &mut loss).unwrap().loss
     };
     for unit in 0..5 {
@@ -237,8 +237,8 @@ fn it_learns() {
     let rows = Rows::from_dense(40, INPUTS, &dense).unwrap();
     let labels: Vec<u32> = (0..40).map(|i| i % 2).collect();
     let data = Dataset::new(rows, labels, 2).unwrap();
-    let spec = attention(1, &[]).with_outputs(1);
-    let model = Model::init(&spec, Seed(7)).unwrap();
+    let graph = attention(1, &[]).with_outputs(1);
+    let model = Model::init(&graph, Seed(7)).unwrap();
     let backend = cpu();
     let mut network = Network::bind(&model, &backend);
     let mut flat = model.flat();

@@ -1,9 +1,9 @@
 //! Packed integers on every backend that opens: which stay integers on the device, and that it shows in no number.
 
-use super::{distance, frozen, frozen_integers, loss, packed, rows, spec, with_layers};
+use super::{distance, frozen, frozen_integers, graph, loss, packed, rows, with_layers};
 use nlpress_core::{Backend, Seed};
 use nlpress_model::network::Input;
-use nlpress_model::{AttentionSpec, BlockSpec, Layer, MlpSpec, Model, Network, Spec};
+use nlpress_model::{AttentionSpec, BlockSpec, Graph, Layer, MlpSpec, Model, Network};
 use nlpress_packed::{Grid, Index, Int, Matrix, Per, Scales, Values};
 use nlpress_testkit::{backends, reference};
 use nlpress_text::Rows;
@@ -53,7 +53,7 @@ fn check(model: &Model, rows: &Rows, backend: &Backend, held: usize) {
 
 #[test]
 fn integers_stay_integers_where_the_device_can_multiply_them() {
-    let model = Model::init(&spec(&[24, 16], 3, 0.0), Seed(6)).unwrap();
+    let model = Model::init(&graph(&[24, 16], 3, 0.0), Seed(6)).unwrap();
     // How many of the three sites, of 11, 24 and 16 inputs.
     let cases = [
         (Grid::Int8, Per::Tensor, 127, None, 3),
@@ -86,7 +86,7 @@ fn integers_stay_integers_where_the_device_can_multiply_them() {
 
 #[test]
 fn wide_sites_stay_integers() {
-    let model = Model::init(&Spec::Mlp(MlpSpec::new(1000, &[128, 64], 1, 0.0)), Seed(7)).unwrap();
+    let model = Model::init(&Graph::from(MlpSpec::new(1000, &[128, 64], 1, 0.0)), Seed(7)).unwrap();
     let mut rng = Seed(5).stream(1);
     let dense: Vec<f32> = (0..9 * 1000).map(|_| (rng.normal() - 1.0).max(0.0)).collect();
     let rows = Rows::from_dense(9, 1000, &dense).unwrap();
@@ -137,7 +137,7 @@ fn gradient_of_the_first_site(model: &Model, rows: &Rows) -> Vec<f64> {
 
 #[test]
 fn gradients_pass_integers() {
-    let model = Model::init(&spec(&[24, 16], 3, 0.0), Seed(6)).unwrap();
+    let model = Model::init(&graph(&[24, 16], 3, 0.0), Seed(6)).unwrap();
     let indices: Vec<usize> = (0..9).collect();
     for per in [Per::Tensor, Per::Channel, Per::Row, Per::Group(8)] {
         let model = with_layers(&model, |i, layer| match i {
@@ -159,7 +159,7 @@ fn gradients_pass_integers() {
 
 #[test]
 fn only_packed_integers_that_are_bound_count_and_only_where_they_save_bytes() {
-    let model = Model::init(&spec(&[24, 3], 1, 0.0), Seed(6)).unwrap();
+    let model = Model::init(&graph(&[24, 3], 1, 0.0), Seed(6)).unwrap();
     let mixed = with_layers(&model, |i, layer| if i == 0 { frozen(&layer) } else { layer });
     let whole = with_layers(&model, |_, layer| frozen_integers(&layer, 127.0));
     for backend in backends() {
@@ -175,7 +175,7 @@ fn only_packed_integers_that_are_bound_count_and_only_where_they_save_bytes() {
 
 #[test]
 fn the_embedding_of_an_attention_network_stays_in_plain_memory() {
-    let spec = Spec::Attention(AttentionSpec {
+    let graph = Graph::from(AttentionSpec {
         inputs: super::INPUTS,
         width: 6,
         head_width: 3,
@@ -185,7 +185,7 @@ fn the_embedding_of_an_attention_network_stays_in_plain_memory() {
         tokens: 8,
         ranks: Default::default(),
     });
-    let model = Model::init(&spec, Seed(2)).unwrap();
+    let model = Model::init(&graph, Seed(2)).unwrap();
     for backend in backends() {
         for (grid, most) in [(Grid::Int8, 127), (Grid::Int4, 7)] {
             let model = with_layers(&model, |_, layer| integers(&layer, grid, Per::Channel, most, None));

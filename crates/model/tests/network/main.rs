@@ -9,15 +9,15 @@ mod integers;
 use nlpress_core::{Backend, Seed};
 use nlpress_kernels::{Linear, Scratch};
 use nlpress_model::network::Input;
-use nlpress_model::{Dropout, Layer, MlpSpec, Model, ModelError, Network, SiteId, Spec, Weight};
+use nlpress_model::{Dropout, Graph, Layer, MlpSpec, Model, ModelError, Network, SiteId, Weight};
 use nlpress_packed::{Grid, Index, Matrix, Per, Scales, Scheme, Values};
 use nlpress_testkit::{backends, reference};
 use nlpress_text::Rows;
 
 const INPUTS: usize = 11;
 
-fn spec(hidden: &[usize], outputs: usize, dropout: f64) -> Spec {
-    Spec::Mlp(MlpSpec::new(INPUTS, hidden, outputs, dropout))
+fn graph(hidden: &[usize], outputs: usize, dropout: f64) -> Graph {
+    Graph::from(MlpSpec::new(INPUTS, hidden, outputs, dropout))
 }
 
 fn rows(n: usize, density: f32) -> Rows {
@@ -41,9 +41,9 @@ fn loss(logits: &[f32], gradient: &mut [f32]) -> f64 {
 /// The model with biases that are not zero, as fresh ones are.
 fn with_biases(model: &Model) -> Model {
     let mut rng = Seed(31).stream(0);
-    let (spec, mut layers) = model.clone().into_parts();
+    let (graph, mut layers) = model.clone().into_parts();
     layers.iter_mut().for_each(|layer| layer.bias.iter_mut().for_each(|b| *b = rng.uniform() - 0.5));
-    Model::new(spec, layers).unwrap()
+    Model::new(graph, layers).unwrap()
 }
 
 /// The largest difference.
@@ -63,7 +63,7 @@ fn assert_near(found: &[f32], expected: &[f64], within: f64) {
 /// Holds every entry of the gradient against the slope of the loss.
 fn check_gradient(model: &Model, rows: &Rows, backend: &Backend) {
     let indices: Vec<usize> = (0..rows.len()).rev().collect();
-    let dropout = Dropout::new(model.spec(), Seed(9), 3);
+    let dropout = Dropout::new(model.graph(), Seed(9), 3);
     let at = |flat: &[f32]| {
         let mut network = Network::bind(model, backend);
         network.update(0..network.sites(), flat);
@@ -92,8 +92,8 @@ fn check_gradient(model: &Model, rows: &Rows, backend: &Backend) {
 }
 
 fn with_layers(model: &Model, change: impl Fn(usize, Layer) -> Layer) -> Model {
-    let (spec, layers) = model.clone().into_parts();
-    Model::new(spec, layers.into_iter().enumerate().map(|(i, l)| change(i, l)).collect()).unwrap()
+    let (graph, layers) = model.clone().into_parts();
+    Model::new(graph, layers.into_iter().enumerate().map(|(i, l)| change(i, l)).collect()).unwrap()
 }
 
 fn packed(layer: &Layer, matrix: Matrix, values: Values) -> Layer {
@@ -152,7 +152,7 @@ fn gradients_are_the_slope_of_the_loss() {
         for (hidden, outputs, rate) in
             [(&[20, 6][..], 2, 0.0), (&[6, 5], 3, 0.4), (&[33], 1, 0.3), (&[], 3, 0.0), (&[], 1, 0.0)]
         {
-            let model = Model::init(&spec(hidden, outputs, rate), Seed(2)).unwrap();
+            let model = Model::init(&graph(hidden, outputs, rate), Seed(2)).unwrap();
             for density in [1.0, 0.6, 0.15] {
                 check_gradient(&model, &rows(7, density), &backend);
             }
@@ -162,7 +162,7 @@ fn gradients_are_the_slope_of_the_loss() {
 
 #[test]
 fn gradients_pass_masks_and_frozen_sites() {
-    let model = Model::init(&spec(&[18, 6], 2, 0.2), Seed(2)).unwrap();
+    let model = Model::init(&graph(&[18, 6], 2, 0.2), Seed(2)).unwrap();
     let masked = with_layers(&model, |_, layer| masked(&layer));
     for backend in backends() {
         for site in 0..3 {
@@ -202,9 +202,9 @@ fn with_zeros_stored(rows: &Rows) -> Rows {
 fn sparse_and_dense_loops_agree() {
     for backend in backends() {
         for width in [1, 7, 16, 40, 67] {
-            let model = Model::init(&spec(&[width, 5], 2, 0.5), Seed(3)).unwrap();
+            let model = Model::init(&graph(&[width, 5], 2, 0.5), Seed(3)).unwrap();
             let network = Network::bind(&model, &backend);
-            let dropout = Dropout::new(model.spec(), Seed(1), 0);
+            let dropout = Dropout::new(model.graph(), Seed(1), 0);
             for (n, density) in [(1, 0.2), (9, 0.2), (70, 0.1)] {
                 let sparse = rows(n, density);
                 let full = with_zeros_stored(&sparse);
@@ -226,9 +226,9 @@ fn sparse_and_dense_loops_agree() {
 #[test]
 fn ranges_of_sites_and_shares_of_a_batch_give_the_whole() {
     for backend in backends() {
-        let model = Model::init(&spec(&[20, 8, 6], 3, 0.5), Seed(4)).unwrap();
+        let model = Model::init(&graph(&[20, 8, 6], 3, 0.5), Seed(4)).unwrap();
         let (rows, indices) = (rows(10, 0.5), [3, 1, 4, 0, 5, 9, 2, 6]);
-        let dropout = Dropout::new(model.spec(), Seed(1), 17);
+        let dropout = Dropout::new(model.graph(), Seed(1), 17);
         let network = Network::bind(&model, &backend);
         let whole = network.gradients((&rows, &indices), Some(&dropout), 0, &mut loss).unwrap();
 
@@ -284,10 +284,15 @@ fn with_outliers_where_they_fit(layer: &Layer) -> Layer {
 
 #[test]
 fn logits_are_those_of_plain_loops() {
-    let mut factored = spec(&[20, 6], 2, 0.3);
-    *factored.ranks_mut() = [(SiteId::hidden(0), 4), (SiteId::output(), 1)].into();
-    let specs =
-        [spec(&[20, 6], 2, 0.5), spec(&[33], 1, 0.3), spec(&[], 3, 0.0), spec(&[70, 9, 4], 5, 0.0), factored];
+    let mut factored = graph(&[20, 6], 2, 0.3);
+    factored = factored.factored(&SiteId::hidden(0), 4).factored(&SiteId::output(), 1);
+    let specs = [
+        graph(&[20, 6], 2, 0.5),
+        graph(&[33], 1, 0.3),
+        graph(&[], 3, 0.0),
+        graph(&[70, 9, 4], 5, 0.0),
+        factored,
+    ];
     type Form = (&'static str, fn(&Layer) -> Layer, f64);
     let forms: [Form; 5] = [
         ("dense", Layer::clone, 1e-5),
@@ -297,14 +302,14 @@ fn logits_are_those_of_plain_loops() {
         ("outliers", with_outliers_where_they_fit, 1e-4),
     ];
     for backend in backends() {
-        for spec in &specs {
-            let model = with_biases(&Model::init(spec, Seed(12)).unwrap());
+        for graph in &specs {
+            let model = with_biases(&Model::init(graph, Seed(12)).unwrap());
             for (name, form, within) in forms {
                 let model = with_layers(&model, |_, layer| form(&layer));
                 for density in [1.0, 0.2] {
                     let rows = rows(9, density);
                     let found = Network::bind(&model, &backend).logits(&rows).unwrap();
-                    println!("{name} {spec:?} on {}", backend.kind());
+                    println!("{name} {graph:?} on {}", backend.kind());
                     assert_near(&found, &reference::logits(&model, &rows), within);
                 }
             }
@@ -337,7 +342,7 @@ fn shipped(model: &Model, rows: &Rows) -> Vec<f32> {
 
 #[test]
 fn outliers_compute_as_they_ship() {
-    let model = Model::init(&spec(&[24, 16], 3, 0.0), Seed(6)).unwrap();
+    let model = Model::init(&graph(&[24, 16], 3, 0.0), Seed(6)).unwrap();
     let apart = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     for backend in backends() {
         for density in [1.0, 0.2] {
@@ -383,7 +388,7 @@ fn outliers_compute_as_they_ship() {
 
 #[test]
 fn packed_sites_compute_as_they_ship() {
-    let model = Model::init(&spec(&[24, 16], 3, 0.0), Seed(6)).unwrap();
+    let model = Model::init(&graph(&[24, 16], 3, 0.0), Seed(6)).unwrap();
     for backend in backends() {
         for density in [1.0, 0.2] {
             let rows = rows(40, density);
@@ -408,7 +413,7 @@ fn packed_sites_compute_as_they_ship() {
 
 #[test]
 fn a_row_too_small_to_round_is_zero_as_it_ships() {
-    let model = Model::init(&spec(&[4], 1, 0.0), Seed(6)).unwrap();
+    let model = Model::init(&graph(&[4], 1, 0.0), Seed(6)).unwrap();
     let packed = with_layers(&model, |_, layer| frozen_integers(&layer, 127.0));
     let tiny = Rows::new(INPUTS, vec![0, 1, 1], vec![2], vec![1e-44]).unwrap();
     for backend in backends() {
@@ -421,7 +426,7 @@ fn a_row_too_small_to_round_is_zero_as_it_ships() {
 #[test]
 fn impossible_passes_are_refused() {
     for backend in backends() {
-        let model = Model::init(&spec(&[6, 5], 2, 0.1), Seed(2)).unwrap();
+        let model = Model::init(&graph(&[6, 5], 2, 0.1), Seed(2)).unwrap();
         let network = Network::bind(&model, &backend);
         let part = Network::bind_sites(&model, &backend, 1..2);
         let rows = rows(3, 1.0);

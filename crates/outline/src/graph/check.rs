@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::{Graph, Node, Op, Per, Source, Value};
 use crate::BadSpec;
-use crate::spec::{MOST_PARAMETERS, WIDEST};
+use crate::spec::MOST_PARAMETERS;
 
 /// Most tokens of an example.
 const MOST_TOKENS: usize = 1 << 12;
@@ -22,7 +22,7 @@ impl Graph {
         if self.nodes.is_empty() || self.nodes.len() > MOST_NODES {
             return Err(BadSpec::new("nodes", self.nodes.len(), "between 1 and 2048"));
         }
-        width("inputs", self.inputs())?;
+        BadSpec::width("inputs", self.inputs())?;
         if let Source::Bag { tokens, .. } = self.source
             && !(1..=MOST_TOKENS).contains(&tokens)
         {
@@ -82,16 +82,14 @@ impl Graph {
         };
         let read = |i: usize| values[node.from[i]];
         if let Some(site) = node.op.site() {
-            width(&shown(site.as_str()).to_string(), values[n].width)?;
+            BadSpec::width(&shown(site.as_str()).to_string(), values[n].width)?;
         }
         match (&node.op, self.source) {
             (Op::Features { .. }, Source::Bag { .. }) => bad("", "features".into(), "an operation on tokens"),
             (Op::Embed { .. }, Source::Features { .. }) => {
                 bad("", "embed".into(), "an operation on feature rows")
             }
-            (Op::Dropout { rate }, _) if !(0.0..1.0).contains(rate) => {
-                bad(".dropout", rate.to_string(), "at least 0 and less than 1")
-            }
+            (Op::Dropout { rate }, _) => BadSpec::dropout(&format!("nodes.{n}.dropout"), *rate),
             (Op::Add, _) if read(0) != read(1) => {
                 bad("", format!("a sum of widths {} and {}", read(0).width, read(1).width), "of one shape")
             }
@@ -100,8 +98,8 @@ impl Graph {
             }
             (Op::Attend { heads, head_width }, _) => {
                 let expected = heads.saturating_mul(*head_width);
-                width(&format!("nodes.{n}.heads"), *heads)?;
-                width(&format!("nodes.{n}.head_width"), *head_width)?;
+                BadSpec::width(&format!("nodes.{n}.heads"), *heads)?;
+                BadSpec::width(&format!("nodes.{n}.head_width"), *head_width)?;
                 match (0..3).map(read).find(|v| v.width != expected || v.per != Per::Token) {
                     Some(v) => bad(
                         "",
@@ -114,11 +112,4 @@ impl Graph {
             _ => Ok(()),
         }
     }
-}
-
-fn width(what: &str, width: usize) -> Result<(), BadSpec> {
-    if (1..=WIDEST).contains(&width) {
-        return Ok(());
-    }
-    Err(BadSpec::new(what, width, "between 1 and 1048576"))
 }

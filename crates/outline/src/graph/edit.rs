@@ -110,23 +110,75 @@ impl Graph {
         self
     }
 
-    /// The same network without the nodes behind the first of `block` up to its last; see [`blocks`](Graph::blocks).
-    /// Sites keep their names.
-    #[must_use]
-    pub fn without(mut self, block: Range<usize>) -> Self {
-        let gone = block.end - block.start;
-        for node in &mut self.nodes[block.end + 1..] {
+    /// The network without one of its [`blocks`](Graph::blocks), whose later blocks take the names of those before them;
+    /// none when it has no such block.
+    pub fn without_block(&self, block: usize) -> Option<Self> {
+        let blocks = self.blocks();
+        let gone = blocks.get(block)?;
+        let names: Vec<String> = blocks.iter().map(|block| self.common_name(block)).collect();
+        let mut less = self.clone();
+        for (n, range) in blocks.iter().enumerate().skip(block + 1) {
+            for node in &mut less.nodes[range.start + 1..=range.end] {
+                let Some((site, _)) = node.op.site_mut() else { continue };
+                if let Some(rest) = site.as_str().strip_prefix(&names[n]) {
+                    *site = SiteId::new(format!("{}{rest}", names[n - 1]));
+                }
+            }
+        }
+        less.cut_out(gone);
+        Some(less)
+    }
+
+    /// The network without the `n`-th of the layers of a [chain](Graph::is_chain), whose later layers take the names of
+    /// those before them, all but the last; none when it is no chain, or has no such layer before the last.
+    pub fn without_layer(&self, n: usize) -> Option<Self> {
+        let sites = self.sites();
+        if !self.is_chain() || n + 1 >= sites.len() {
+            return None;
+        }
+        let (this, next) = (self.node_of(&sites[n].0)?, self.node_of(&sites[n + 1].0)?);
+        let mut less = self.clone();
+        if n == 0 {
+            let (site, outputs) = (sites[1].0.clone(), sites[1].1.outputs);
+            less.nodes[next] = Node { op: Op::Features { site, outputs }, from: Vec::new() };
+        }
+        less.nodes.drain(this..next);
+        for (n, node) in less.nodes.iter_mut().enumerate().skip(1) {
+            node.from = vec![n - 1];
+        }
+        let last = sites.len() - 1;
+        let names = sites.into_iter().enumerate().filter(|(n, _)| n + 1 != last).map(|(_, (id, _))| id);
+        let ops = less.nodes.iter_mut().filter_map(|node| node.op.site_mut());
+        ops.zip(names).for_each(|((site, _), name)| *site = name);
+        Some(less)
+    }
+
+    /// What the names of a block's sites begin with, up to and with a dot.
+    fn common_name(&self, block: &Range<usize>) -> String {
+        let mut names = self.nodes[block.start + 1..=block.end].iter().filter_map(|node| node.op.site());
+        let first = names.next().map_or("", SiteId::as_str);
+        let alike = |a: &str, b: &str| a.bytes().zip(b.bytes()).take_while(|(a, b)| a == b).count();
+        let common = names.fold(first.len(), |common, name| common.min(alike(first, name.as_str())));
+        first
+            .get(..common)
+            .and_then(|name| name.rfind('.').map(|dot| name[..=dot].to_owned()))
+            .unwrap_or_default()
+    }
+
+    /// Takes out the nodes behind the first of a range up to its last, whose readers then read the first.
+    fn cut_out(&mut self, range: &Range<usize>) {
+        let gone = range.end - range.start;
+        for node in &mut self.nodes[range.end + 1..] {
             for from in &mut node.from {
-                *from = if *from == block.end {
-                    block.start
-                } else if *from > block.end {
+                *from = if *from == range.end {
+                    range.start
+                } else if *from > range.end {
                     *from - gone
                 } else {
                     *from
                 };
             }
         }
-        self.nodes.drain(block.start + 1..=block.end);
-        self
+        self.nodes.drain(range.start + 1..=range.end);
     }
 }

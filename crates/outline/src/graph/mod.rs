@@ -10,11 +10,12 @@ mod check;
 mod edit;
 mod flow;
 mod groups;
+mod written;
 
 use serde::{Deserialize, Serialize};
 
-use crate::spec::MOST_LISTED;
 use crate::{Shape, SiteId};
+pub use build::Builder;
 pub use flow::{Per, Value};
 
 /// Added to the variance by [`Op::Norm`], so that numbers which are all the same stay finite.
@@ -23,13 +24,14 @@ pub const NORM_EPSILON: f32 = 1e-5;
 /// A network without its numbers: a dataflow graph whose nodes are in topological order.
 ///
 /// The value of the last node is the network's result: one row of logits for each example.
+///
+/// Written down, a node that reads the one before it, and no other, does not say so.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(from = "written::Graph", into = "written::Graph")]
 pub struct Graph {
     /// What goes in.
     pub source: Source,
     /// The operations; each reads from earlier ones only.
-    #[serde(deserialize_with = "nlpress_core::bounded::list::<_, _, MOST_LISTED>")]
     pub nodes: Vec<Node>,
 }
 
@@ -52,13 +54,11 @@ pub enum Source {
 }
 
 /// One operation, and the nodes that it reads.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Node {
     /// What it does.
     pub op: Op,
     /// Numbers of the nodes that it reads, as many as its operation takes; each is less than its own.
-    #[serde(deserialize_with = "nlpress_core::bounded::list::<_, _, 8>")]
     pub from: Vec<usize>,
 }
 
@@ -235,6 +235,18 @@ impl Graph {
             }
         };
         self.nodes.iter().zip(&values).map(of).fold(0, usize::saturating_add)
+    }
+
+    /// Whether it is a chain of layers on feature rows: every node reads the one before it, and no other.
+    pub fn is_chain(&self) -> bool {
+        let follows = |(n, node): (usize, &Node)| n == 0 || node.from == [n - 1];
+        matches!(self.source, Source::Features { .. }) && self.nodes.iter().enumerate().all(follows)
+    }
+
+    /// The block that the node of a site lies in, of [`blocks`](Graph::blocks).
+    pub fn block_of(&self, site: &SiteId) -> Option<usize> {
+        let node = self.node_of(site)?;
+        self.blocks().iter().position(|block| (block.start + 1..=block.end).contains(&node))
     }
 
     /// The nodes that read each node.

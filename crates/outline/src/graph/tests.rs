@@ -1,15 +1,15 @@
-//! What is derived from the dataflow, against what is written by hand for each family.
+//! What is derived from the dataflow.
 
 use super::*;
-use crate::{AttentionSpec, BlockSpec, Group, MlpSpec, Ranks, Spec, Units};
+use crate::{AttentionSpec, BlockSpec, Group, MlpSpec, Ranks, Shape, Units};
 use proptest::prelude::*;
 
-fn mlp(hidden: &[usize], outputs: usize) -> Spec {
-    Spec::Mlp(MlpSpec::new(30, hidden, outputs, 0.25))
+fn mlp(hidden: &[usize], outputs: usize) -> Graph {
+    MlpSpec::new(30, hidden, outputs, 0.25).into()
 }
 
-fn attention(blocks: &[(usize, usize)]) -> Spec {
-    Spec::Attention(AttentionSpec {
+fn attention(blocks: &[(usize, usize)]) -> Graph {
+    AttentionSpec {
         inputs: 100,
         width: 16,
         head_width: 4,
@@ -18,42 +18,48 @@ fn attention(blocks: &[(usize, usize)]) -> Spec {
         dropout: 0.1,
         tokens: 64,
         ranks: Ranks::new(),
-    })
+    }
+    .into()
 }
 
-/// Specifications of both families, with some of their sites factored.
-fn specs() -> impl Strategy<Value = Spec> {
+fn ids(names: &[&str]) -> Vec<SiteId> {
+    names.iter().map(|name| SiteId::new(*name)).collect()
+}
+
+/// Networks of both families, with some of their sites factored.
+fn graphs() -> impl Strategy<Value = Graph> {
     let mlps = (prop::collection::vec(1_usize..9, 0..4), 1_usize..4).prop_map(|(h, o)| mlp(&h, o));
     let attentions = prop::collection::vec((1_usize..5, 1_usize..9), 0..4).prop_map(|b| attention(&b));
-    (prop_oneof![mlps, attentions], any::<u64>(), 1_usize..3).prop_map(|(mut spec, which, rank)| {
-        for (n, (id, shape)) in spec.plain_sites().into_iter().enumerate() {
-            if which >> (n % 64) & 1 == 1 {
-                spec.ranks_mut().insert(id, rank.min(shape.inputs.min(shape.outputs)));
-            }
-        }
-        spec
+    (prop_oneof![mlps, attentions], any::<u64>(), 1_usize..3).prop_map(|(plain, which, rank)| {
+        let chosen = plain.sites().into_iter().enumerate().filter(|(n, _)| which >> (n % 64) & 1 == 1);
+        let factored = |graph: Graph, (_, (id, shape)): (usize, (SiteId, Shape))| {
+            graph.factored(&id, rank.min(shape.inputs).min(shape.outputs))
+        };
+        chosen.fold(plain, factored)
     })
 }
 
 proptest! {
     #[test]
-    fn what_is_derived_is_what_was_written_by_hand(spec in specs(), units in 1_usize..4) {
-        let graph = Graph::of(&spec);
+    fn groups_are_whole_and_can_be_narrowed(graph in graphs(), units in 1_usize..4) {
         prop_assert_eq!(graph.check(), Ok(()));
-        prop_assert_eq!(graph.sites(), spec.sites());
-        prop_assert_eq!((graph.inputs(), graph.outputs()), (spec.inputs(), spec.outputs()));
-        prop_assert_eq!(&graph.ranks(), spec.ranks());
-        prop_assert_eq!(graph.groups(), spec.groups());
-        for group in spec.groups() {
+        let shapes: std::collections::BTreeMap<_, _> = graph.sites().into_iter().collect();
+        for group in graph.groups() {
+            let numbers = group.units * group.block;
+            prop_assert!(group.columns.iter().all(|s| shapes[s].outputs == numbers), "{:?}", group);
+            prop_assert!(group.rows.iter().all(|s| shapes[s].inputs == numbers), "{:?}", group);
             let units = units.min(group.units);
-            let narrower = Graph::of(&spec.clone().with_units(&group, units));
-            prop_assert_eq!(graph.clone().with_units(&group, units), narrower);
+            let narrower = graph.clone().with_units(&group, units);
+            prop_assert_eq!(narrower.check(), Ok(()));
+            let same = narrower.groups().into_iter().find(|g| g.lead() == group.lead()).unwrap();
+            prop_assert_eq!((same.units, same.block), (units, group.block));
+            for (id, shape) in narrower.sites() {
+                let touched = group.columns.contains(&id) || group.rows.contains(&id);
+                let first = narrower.sites().iter().any(|(s, _)| narrower.first_factor(s) == Some(&id));
+                let second = narrower.first_factor(&id).is_some();
+                prop_assert!(shape == shapes[&id] || touched || first || second, "{} has no part in {:?}", id, group);
+            }
         }
-        for (id, _) in spec.sites() {
-            prop_assert_eq!(graph.fold_target(&id).cloned(), folded_by_hand(&spec, &id), "{}", id);
-        }
-        let blocks = match &spec { Spec::Attention(a) => a.layers.len(), Spec::Mlp(_) => 0 };
-        prop_assert_eq!(graph.blocks().len(), blocks);
         let text = serde_json::to_string(&graph).unwrap();
         prop_assert_eq!(serde_json::from_str::<Graph>(&text).unwrap(), graph);
     }
@@ -84,48 +90,106 @@ proptest! {
     }
 }
 
-/// The rule for the two families, from their groups.
-fn folded_by_hand(spec: &Spec, id: &SiteId) -> Option<SiteId> {
-    if spec.ranks().contains_key(id) {
-        return Some(id.reduce());
-    }
-    let group = spec.groups().into_iter().find(|g| g.rows == [id.clone()])?;
-    match group.what {
-        Units::Neurons => group.columns.first().cloned(),
-        Units::Heads => group.columns.into_iter().find(|c| c.as_str().ends_with("attention.value")),
-        Units::Width => None,
-    }
+#[test]
+fn units_of_a_perceptron_are_its_neurons() {
+    let graph = mlp(&[8, 7], 3).factored(&SiteId::hidden(1), 5);
+    let neurons = |units, column: &str, row: &str| Group {
+        what: Units::Neurons,
+        units,
+        block: 1,
+        columns: ids(&[column]),
+        rows: ids(&[row]),
+    };
+    assert_eq!(graph.groups(), [neurons(8, "hidden.0", "hidden.1.reduce"), neurons(7, "hidden.1", "output")]);
+    let sites: Vec<String> =
+        graph.sites().iter().map(|(id, s)| format!("{id} {} {}", s.inputs, s.outputs)).collect();
+    assert_eq!(sites, ["hidden.0 30 8", "hidden.1.reduce 8 5", "hidden.1 5 7", "output 7 3"]);
+    assert_eq!(graph.ranks(), Ranks::from([(SiteId::hidden(1), 5)]));
+    let narrower = graph.clone().with_units(&graph.groups()[0], 4);
+    assert_eq!(
+        narrower,
+        mlp(&[4, 7], 3).factored(&SiteId::hidden(1), 4),
+        "a rank is never more than what it factors"
+    );
 }
 
 #[test]
-fn a_block_that_is_taken_out_leaves_the_network_without_it() {
+fn units_of_attention_are_heads_neurons_and_the_width_that_runs_through() {
+    let graph = attention(&[(2, 5), (3, 6)]);
+    let of = |block: usize, names: &[&str]| -> Vec<SiteId> {
+        names.iter().map(|name| AttentionSpec::site(block, name)).collect()
+    };
+    let made = ["attention.query", "attention.key", "attention.value"];
+    let mut expected = Vec::new();
+    for (block, (heads, neurons)) in [(2, 5), (3, 6)].into_iter().enumerate() {
+        let (columns, rows) = (of(block, &made), of(block, &["attention.output"]));
+        expected.push(Group { what: Units::Heads, units: heads, block: 4, columns, rows });
+        let (columns, rows) = (of(block, &["ffn.up"]), of(block, &["ffn.down"]));
+        expected.push(Group { what: Units::Neurons, units: neurons, block: 1, columns, rows });
+    }
+    let mut columns = ids(&["embedding"]);
+    let mut rows = Vec::new();
+    for block in 0..2 {
+        columns.extend(of(block, &["attention.output", "ffn.down"]));
+        rows.extend(of(block, &[made[0], made[1], made[2], "ffn.up"]));
+    }
+    rows.push(SiteId::output());
+    expected.push(Group { what: Units::Width, units: 16, block: 1, columns, rows });
+    assert_eq!(graph.groups(), expected);
+    let narrower = graph.clone().with_units(&expected[2], 1);
+    assert_eq!(narrower, attention(&[(2, 5), (1, 6)]));
+}
+
+#[test]
+fn factors_fold_into_what_alone_makes_the_inputs() {
+    let of = |graph: &Graph, id: &str| graph.fold_target(&SiteId::new(id)).map(SiteId::to_string);
+    let perceptron = mlp(&[8, 7], 1).factored(&SiteId::hidden(1), 3);
+    assert_eq!(of(&perceptron, "hidden.0"), None);
+    assert_eq!(of(&perceptron, "hidden.1.reduce").as_deref(), Some("hidden.0"));
+    assert_eq!(of(&perceptron, "hidden.1").as_deref(), Some("hidden.1.reduce"));
+    assert_eq!(of(&perceptron, "output").as_deref(), Some("hidden.1"));
+    let blocks = attention(&[(3, 5)]);
+    let all: Vec<Option<String>> = blocks.sites().iter().map(|(id, _)| of(&blocks, id.as_str())).collect();
+    let (value, up) = ("encoder.0.attention.value".to_owned(), "encoder.0.ffn.up".to_owned());
+    assert_eq!(all, [None, None, None, None, Some(value), None, Some(up), None]);
+}
+
+#[test]
+fn what_is_taken_out_leaves_the_network_without_it() {
     for gone in 0..3 {
         let mut blocks = vec![(2, 5), (3, 6), (4, 7)];
-        let graph = Graph::of(&attention(&blocks));
-        let block = graph.blocks()[gone].clone();
-        let less = graph.without(block);
-        less.check().unwrap();
+        let graph = attention(&blocks);
         blocks.remove(gone);
-        let shapes = |graph: &Graph| graph.sites().into_iter().map(|(_, shape)| shape).collect::<Vec<_>>();
-        assert_eq!(shapes(&less), shapes(&Graph::of(&attention(&blocks))));
-        assert!(less.node_of(&AttentionSpec::site(gone, "ffn.up")).is_none());
+        assert_eq!(graph.without_block(gone), Some(attention(&blocks)));
+        let mut hidden = vec![8, 7, 6];
+        let graph = mlp(&hidden, 3);
+        hidden.remove(gone);
+        assert_eq!(graph.without_layer(gone), Some(mlp(&hidden, 3)));
     }
+    assert_eq!(attention(&[(2, 5)]).without_block(1), None);
+    assert_eq!((mlp(&[8], 3).without_layer(1), mlp(&[8], 3).without_block(0)), (None, None));
+    assert_eq!(attention(&[(2, 5)]).without_layer(0), None);
+    let factored = attention(&[(2, 5), (2, 6)]).factored(&AttentionSpec::site(1, "ffn.up"), 3);
+    let left = attention(&[(2, 6)]).factored(&AttentionSpec::site(0, "ffn.up"), 3);
+    assert_eq!(factored.without_block(0), Some(left));
+    assert_eq!(factored.block_of(&AttentionSpec::site(1, "ffn.up").reduce()), Some(1));
+    assert_eq!(factored.block_of(&AttentionSpec::embedding()), None);
 }
 
 #[test]
 fn multiply_accumulates_are_counted_by_tokens() {
-    let linear = Graph::of(&mlp(&[8], 3));
+    let linear = mlp(&[8], 3);
     assert_eq!((linear.macs(30), linear.macs(5)), (30 * 8 + 8 * 3, 5 * 8 + 8 * 3));
-    let small = Graph::of(&attention(&[(2, 5)]));
+    let small = attention(&[(2, 5)]);
     let of_a_token = 3 * 16 * 8 + 8 * 16 + 16 * 5 + 5 * 16;
     assert_eq!(small.macs(7), 7 * of_a_token + 2 * 7 * 7 * 8 + 7 * 16 + 16 * 3);
 }
 
 #[test]
 fn a_chain_can_be_cut_at_every_node_and_blocks_only_between_them() {
-    let chain = Graph::of(&mlp(&[8, 8], 3));
+    let chain = mlp(&[8, 8], 3);
     assert_eq!(chain.cuts(), (0..chain.nodes.len()).collect::<Vec<_>>());
-    let blocks = Graph::of(&attention(&[(2, 5), (2, 5)]));
+    let blocks = attention(&[(2, 5), (2, 5)]);
     let at: Vec<&Op> = blocks.cuts().into_iter().map(|n| &blocks.nodes[n].op).collect();
     assert!(!at.iter().any(|op| matches!(op, Op::Norm | Op::Attend { .. } | Op::Activate(_))), "{at:?}");
     assert_eq!(at.iter().filter(|op| matches!(op, Op::Add)).count(), 4);
@@ -134,7 +198,7 @@ fn a_chain_can_be_cut_at_every_node_and_blocks_only_between_them() {
 #[test]
 fn what_cannot_run_is_refused_by_name() {
     let refused = |change: &dyn Fn(&mut Graph)| {
-        let mut graph = Graph::of(&attention(&[(2, 5)]));
+        let mut graph = attention(&[(2, 5)]);
         change(&mut graph);
         graph.check().unwrap_err().to_string()
     };
@@ -155,7 +219,7 @@ fn what_cannot_run_is_refused_by_name() {
 
 #[test]
 fn an_unknown_group_changes_nothing() {
-    let graph = Graph::of(&mlp(&[8], 3));
+    let graph = mlp(&[8], 3);
     let other =
         Group { what: Units::Neurons, units: 4, block: 1, columns: vec![SiteId::hidden(7)], rows: vec![] };
     assert_eq!(graph.clone().with_units(&other, 2), graph);

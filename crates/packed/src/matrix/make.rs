@@ -239,7 +239,7 @@ impl Matrix {
     /// beyond the inputs, for a wrong length, and for a value that is not finite or beyond 16-bit floats.
     pub fn with_outliers(self, rows: Vec<u32>, values: &[f32]) -> Result<Self, PackError> {
         let (inputs, outputs, index) = (self.inputs, self.outputs, self.index);
-        let (Some(mut q), Some(mut quantized)) = (self.integers(), self.quantized().cloned()) else {
+        let (Some(mut q), Some(mut quantized)) = (self.integers(), self.quantization().cloned()) else {
             let why = "only integers have outliers";
             return Err(PackError::Scheme { scheme: self.scheme(), why });
         };

@@ -97,7 +97,9 @@ impl Matrix {
 
     /// Stored entries that are not zero.
     pub fn nonzeros(&self) -> usize {
-        let Some(outliers) = self.outliers() else { return each!(&self.store, entries => entries.nonzeros()) };
+        let Some(outliers) = self.outliers() else {
+            return each!(&self.store, entries => entries.nonzeros());
+        };
         // What is stored in place of an outlier's weights is not one of them.
         let mut count = outliers.values().iter().filter(|value| **value != 0.0).count();
         if let Store::Bytes(entries, _) = &self.store {
@@ -117,7 +119,7 @@ impl Matrix {
     /// Bytes that the matrix takes in memory: at least one for each integer, and four for each float.
     pub fn resident_bytes(&self) -> usize {
         let lists = self.codebook().map_or(0, size_of_val);
-        let scales = self.quantized().map_or(lists, |quantized| {
+        let scales = self.quantization().map_or(lists, |quantized| {
             4 * quantized.scales.all().len()
                 + quantized.zero_points.as_ref().map_or(0, Vec::len)
                 + quantized.outliers.as_ref().map_or(0, |outliers| outliers.resident_bytes())
@@ -145,7 +147,8 @@ impl Matrix {
                 entries.visit(self.outputs, |r, c, q| put(r, c, quantized.value(r, c, self.outputs, q)));
             }
             Store::Bytes(entries, quantized) => {
-                entries.visit(self.outputs, |r, c, q| put(r, c, quantized.value(r, c, self.outputs, q.into())));
+                entries
+                    .visit(self.outputs, |r, c, q| put(r, c, quantized.value(r, c, self.outputs, q.into())));
             }
         }
         dense
@@ -166,22 +169,22 @@ impl Matrix {
 
     /// The scales of a quantized matrix.
     pub fn scales(&self) -> Option<&Scales> {
-        self.quantized().map(|quantized| &quantized.scales)
+        self.quantization().map(|quantized| &quantized.scales)
     }
 
     /// The zero points of a quantized matrix, one for each scale, where it has any.
     pub fn zero_points(&self) -> Option<&[i8]> {
-        self.quantized()?.zero_points.as_deref()
+        self.quantization()?.zero_points.as_deref()
     }
 
     /// The scale with which activations become integers, where it is static.
     pub fn activations(&self) -> Option<f32> {
-        self.quantized()?.activations
+        self.quantization()?.activations
     }
 
     /// The inputs of a quantized matrix whose weights are floats, where it has any.
     pub fn outliers(&self) -> Option<&Outliers> {
-        self.quantized()?.outliers.as_deref()
+        self.quantization()?.outliers.as_deref()
     }
 
     /// The lists of a matrix of codes, `[lists, entries, width]`.
@@ -193,7 +196,7 @@ impl Matrix {
     }
 
     /// What the integers of a quantized matrix stand for.
-    pub fn quantized(&self) -> Option<&Quantized> {
+    pub fn quantization(&self) -> Option<&Quantized> {
         match &self.store {
             Store::Floats(..) => None,
             Store::Words(_, quantized) | Store::Bytes(_, quantized) => Some(quantized),

@@ -34,9 +34,8 @@ impl Matrix {
             Store::Floats(entries, Precision::Whole) => self.write(entries, whole),
             Store::Floats(entries, Precision::Half) => self.write(entries, halves),
             Store::Floats(entries, Precision::Brain) => self.write(entries, brains),
-            Store::Floats(entries, Precision::Codes(book)) => {
-                self.write(entries, |values| book.codebook.encode(&book.numbers, &values, self.outputs).into())
-            }
+            Store::Floats(entries, Precision::Codes(book)) => self
+                .write(entries, |values| book.codebook.encode(&book.numbers, &values, self.outputs).into()),
             Store::Words(entries, Quantized { grid: Grid::Int16, .. }) => self.write(entries, shorts),
             Store::Words(entries, _) => self.write(entries, whole),
             Store::Bytes(entries, quantized) => {
@@ -68,7 +67,7 @@ impl Matrix {
             _ => vec![count],
         };
         let mut parts = vec![Part { name: "values", dtype: dtype_of(kind), shape, bytes }];
-        if let Some(quantized) = self.quantized() {
+        if let Some(quantized) = self.quantization() {
             let floats = |name, all: &'a [f32]| {
                 let bytes = whole(Cow::Borrowed(all));
                 Part { name, dtype: Dtype::F32, shape: vec![all.len()], bytes }

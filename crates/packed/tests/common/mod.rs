@@ -3,7 +3,7 @@
 
 use nlpress_packed::{Codebook, Grid, Index, Int, Matrix, Per, Scales, Scheme, Values};
 
-pub const INDEXES: [Index; 11] = [
+pub(crate) const INDEXES: [Index; 11] = [
     Index::Full,
     Index::Bitmask,
     Index::Csr,
@@ -18,7 +18,7 @@ pub const INDEXES: [Index; 11] = [
 ];
 
 /// A made-up matrix: integers and which of them are kept.
-pub fn grid(seed: u64, entries: usize, percent_kept: u64) -> (Vec<i32>, Vec<bool>) {
+pub(crate) fn grid(seed: u64, entries: usize, percent_kept: u64) -> (Vec<i32>, Vec<bool>) {
     let mut state = seed.wrapping_mul(2).wrapping_add(1);
     let mut next = move || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -28,7 +28,7 @@ pub fn grid(seed: u64, entries: usize, percent_kept: u64) -> (Vec<i32>, Vec<bool
 }
 
 /// Drops entries until no group of an `n:m` index keeps too many.
-pub fn thin(index: Index, outputs: usize, keep: &[bool]) -> Vec<bool> {
+pub(crate) fn thin(index: Index, outputs: usize, keep: &[bool]) -> Vec<bool> {
     let mut keep = keep.to_vec();
     if let Index::Nm { n, m } = index {
         for rows in keep.chunks_mut(usize::from(m) * outputs) {
@@ -42,24 +42,24 @@ pub fn thin(index: Index, outputs: usize, keep: &[bool]) -> Vec<bool> {
 }
 
 /// Integers on a grid.
-pub fn onto(grid: Grid, q: &[i32]) -> Vec<i32> {
+pub(crate) fn onto(grid: Grid, q: &[i32]) -> Vec<i32> {
     q.iter().map(|&q| grid.nearest(f64::from(q) * f64::from(grid.levels()) / 127.0)).collect()
 }
 
 /// The inputs that are made outliers: the last, and one in the middle.
-pub fn few(inputs: usize) -> Vec<u32> {
+pub(crate) fn few(inputs: usize) -> Vec<u32> {
     let mut few = vec![inputs as u32 / 2, inputs as u32 - 1];
     few.dedup();
     few
 }
 
 /// Their weights, of which some are zero.
-pub fn beside(inputs: usize, outputs: usize) -> Vec<f32> {
+pub(crate) fn beside(inputs: usize, outputs: usize) -> Vec<f32> {
     (0..few(inputs).len() * outputs).map(|i| (i % 23) as f32 * 0.125 - 1.0).collect()
 }
 
 /// Each of the value types that goes with the index, and the numbers that went in.
-pub fn matrices(inputs: usize, outputs: usize, q: &[i32], keep: &[bool], index: Index) -> Vec<Matrix> {
+pub(crate) fn matrices(inputs: usize, outputs: usize, q: &[i32], keep: &[bool], index: Index) -> Vec<Matrix> {
     let floats: Vec<f32> = q.iter().map(|&q| q as f32 * 0.37).collect();
     let mut all = vec![
         Matrix::sparse(inputs, outputs, &floats, keep, index).unwrap(),

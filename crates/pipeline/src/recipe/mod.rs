@@ -4,7 +4,7 @@ mod raw;
 mod reader;
 
 use nlpress_core::{Selectors, files};
-use nlpress_model::Spec;
+use nlpress_model::Graph;
 use nlpress_technique::{Kind, Technique};
 use nlpress_text::{CorpusOptions, EncoderConfig, Source, StopWords, TextError};
 use nlpress_train::{ClassWeights, FitConfig};
@@ -118,7 +118,7 @@ pub struct NetworkRecipe {
     /// Logits; from the labels when not given.
     pub outputs: Option<usize>,
     /// Everything else about it; its inputs and outputs are those of the data.
-    pub template: Spec,
+    pub template: Graph,
 }
 
 /// The data of a recipe.

@@ -3,7 +3,7 @@
 use nlpress_core::select::BadSelector;
 use nlpress_core::shown::{escaped, is_plain, shown};
 use nlpress_core::{Selectors, files};
-use nlpress_model::{AttentionSpec, MlpSpec, Ranks, Spec};
+use nlpress_model::{AttentionSpec, Graph, MlpSpec, Ranks};
 use nlpress_technique::{said, told};
 use nlpress_text::TextError;
 use nlpress_train::{ClassWeights, FitConfig};
@@ -161,14 +161,14 @@ impl<'a> Reader<'a> {
                     path: Some(folder.join(path)),
                     inputs: None,
                     outputs: None,
-                    template: Spec::Mlp(MlpSpec::new(1, &[], 1, 0.0)),
+                    template: Graph::from(MlpSpec::new(1, &[], 1, 0.0)),
                 });
             }
             (None, Some(RawNetwork::Mlp(raw))) => {
-                (Spec::Mlp(MlpSpec::new(1, &raw.hidden, 1, raw.dropout)), raw.inputs, raw.outputs)
+                (Graph::from(MlpSpec::new(1, &raw.hidden, 1, raw.dropout)), raw.inputs, raw.outputs)
             }
             (None, Some(RawNetwork::Attention(raw))) => {
-                let spec = AttentionSpec {
+                let graph = AttentionSpec {
                     inputs: 1,
                     width: raw.width,
                     head_width: raw.head_width,
@@ -178,7 +178,7 @@ impl<'a> Reader<'a> {
                     tokens: raw.tokens,
                     ranks: Ranks::new(),
                 };
-                (Spec::Attention(spec), raw.inputs, raw.outputs)
+                (Graph::from(graph), raw.inputs, raw.outputs)
             }
         };
         template.check().map_err(|e| refuse(e.to_string()))?;

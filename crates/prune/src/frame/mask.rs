@@ -253,11 +253,11 @@ pub(crate) fn masked(model: Model, id: &SiteId, keep: Vec<bool>) -> Result<Model
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nlpress_model::{MlpSpec, Spec};
+    use nlpress_model::{Graph, MlpSpec};
 
     fn outline(forms: [Form; 3], kept: usize) -> Outline {
-        let spec = Spec::Mlp(MlpSpec::new(10, &[10, 10], 1, 0.0));
-        let mut outline = Outline::dense(&spec);
+        let graph = Graph::from(MlpSpec::new(10, &[10, 10], 1, 0.0));
+        let mut outline = Outline::dense(&graph);
         outline.sites.iter_mut().zip(forms).for_each(|(s, f)| s.form = f);
         outline.kept = kept;
         outline

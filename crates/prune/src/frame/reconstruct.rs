@@ -91,10 +91,10 @@ pub(crate) fn reconstruct(
             fit.add(&now, &targets).map_err(|e| StepError::Failed(e.to_string()))?;
         }
         let Some(linear) = fit.solve(ridge) else { continue };
-        let (spec, mut layers) = model.into_parts();
+        let (graph, mut layers) = model.into_parts();
         layers[site].weight = Weight::Dense(linear.weight);
         layers[site].bias = linear.bias;
-        model = Model::new(spec, layers)?;
+        model = Model::new(graph, layers)?;
     }
     Ok(model)
 }

@@ -209,12 +209,12 @@ fn largest(most: usize, fits: impl Fn(usize) -> bool) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nlpress_model::{MlpSpec, Spec};
+    use nlpress_model::{Graph, MlpSpec};
     use proptest::prelude::*;
 
     fn article() -> Outline {
         let hidden = vec![128, 64];
-        Outline::dense(&Spec::Mlp(MlpSpec::new(1000, &hidden, 8, 0.5)))
+        Outline::dense(&Graph::from(MlpSpec::new(1000, &hidden, 8, 0.5)))
     }
 
     fn counts(

@@ -5,7 +5,7 @@
 //! live entries: afterwards its smallest entries are dropped (or dropped ones let live again, at zero) until the share
 //! is as before. So the planned count is exact.
 
-use nlpress_model::{Form, Group, Layer, Model, Outline, Shape, Site, SiteId, Spec, Units, Weight};
+use nlpress_model::{Form, Graph, Group, Layer, Model, Outline, Shape, Site, SiteId, Units, Weight};
 use nlpress_technique::{Problem, StepError};
 
 use super::keep::keep_largest;
@@ -29,7 +29,7 @@ pub fn remove(
 ) -> Result<Model, StepError> {
     let failed = |why: String| Err(StepError::Failed(why));
     let lead = group.lead();
-    let Some(group) = model.spec().groups().into_iter().find(|g| g.lead() == lead) else {
+    let Some(group) = model.graph().groups().into_iter().find(|g| g.lead() == lead) else {
         return failed(format!("site {lead} makes no units that could go"));
     };
     if !gone.is_sorted_by(|a, b| a < b) || gone.last().is_some_and(|last| *last >= group.units) {
@@ -44,9 +44,9 @@ pub fn remove(
             .map_err(|e| StepError::Failed(e.to_string()))?;
     }
     let stay: Vec<usize> = (0..numbers).filter(|n| gone.binary_search(&(n / group.block)).is_err()).collect();
-    let (spec, mut layers) = model.into_parts();
-    let after = spec.clone().with_units(&group, group.units - gone.len());
-    if after.ranks() != spec.ranks() {
+    let (graph, mut layers) = model.into_parts();
+    let after = graph.clone().with_units(&group, group.units - gone.len());
+    if after.ranks() != graph.ranks() {
         return failed(format!("{lead}: a factored site would be narrower than its rank"));
     }
     for layer in &mut layers {
@@ -99,17 +99,17 @@ fn pick(layer: &mut Layer, rows: &[usize], columns: &[usize]) -> Result<(), Step
 }
 
 /// The groups of one of these kinds whose lead is selected.
-pub(crate) fn selected(spec: &Spec, on: &[SiteId], kinds: &[Units]) -> Vec<Group> {
-    spec.groups().into_iter().filter(|g| kinds.contains(&g.what) && on.contains(g.lead())).collect()
+pub(crate) fn selected(graph: &Graph, on: &[SiteId], kinds: &[Units]) -> Vec<Group> {
+    graph.groups().into_iter().filter(|g| kinds.contains(&g.what) && on.contains(g.lead())).collect()
 }
 
-/// The outline with the network of `spec`, whose sites are those of `before`, some of them smaller; what stands in
+/// The outline with the network of `graph`, whose sites are those of `before`, some of them smaller; what stands in
 /// the way goes into `problems`.
-pub(crate) fn plan(before: &Outline, spec: Spec, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
-    if spec.ranks() != before.spec.ranks() {
+pub(crate) fn plan(before: &Outline, graph: Graph, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
+    if graph.ranks() != before.graph.ranks() {
         problems.push(Problem::of_step("a factored site would be narrower than its rank"));
     }
-    let shapes: Vec<Shape> = spec.sites().into_iter().map(|(_, shape)| shape).collect();
+    let shapes: Vec<Shape> = graph.sites().into_iter().map(|(_, shape)| shape).collect();
     let pairs = || before.sites.iter().zip(&shapes);
     let (shrinking, staying): (Vec<_>, Vec<_>) = pairs().partition(|(site, shape)| site.shape != **shape);
     for (site, _) in
@@ -138,7 +138,7 @@ pub(crate) fn plan(before: &Outline, spec: Spec, on: &[SiteId], problems: &mut V
             ));
         }
     }
-    let mut after = Outline { spec, sites: before.sites.clone(), kept };
+    let mut after = Outline { graph, sites: before.sites.clone(), kept };
     after.sites.iter_mut().zip(shapes).for_each(|(site, shape)| site.shape = shape);
     after
 }

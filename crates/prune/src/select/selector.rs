@@ -77,7 +77,7 @@ impl<S> Selector<S> {
 
     /// Keeps these features, says so, and trains where the recipe asks for it.
     fn keep_features(&self, model: Model, kept: Vec<u32>, cx: &mut Cx<'_>) -> Result<Model, StepError> {
-        let before = model.spec().inputs();
+        let before = model.graph().inputs();
         if let Some(keep) = self.keep.filter(|keep| *keep != kept.len()) {
             let found = kept.len();
             return Err(StepError::Failed(format!("{found} features would stay where keep is {keep}")));
@@ -137,8 +137,8 @@ impl<S: WordScore> Technique for Selector<S> {
         first.shape.inputs = keep;
         let fewer = first.shape.weights();
         let form = first.form;
-        after.spec = after.spec.with_inputs(keep);
-        if let Err(bad) = after.spec.check() {
+        after.graph = after.graph.with_inputs(keep);
+        if let Err(bad) = after.graph.check() {
             problems.push(Problem::of_step(format!("keep is {keep}: {bad}")));
         }
         let others: usize = after.sites.iter().skip(1).map(|s| s.shape.weights()).sum();
@@ -174,8 +174,8 @@ pub fn best(scores: &[f64], count: usize) -> Vec<u32> {
 /// # Errors
 /// [`StepError`] when they do not ascend or are not there, and for a first site that is packed.
 pub fn narrow(model: Model, kept: &[u32]) -> Result<Model, StepError> {
-    let (spec, mut layers) = model.into_parts();
-    let inputs = spec.inputs();
+    let (graph, mut layers) = model.into_parts();
+    let inputs = graph.inputs();
     if !kept.is_sorted_by(|a, b| a < b) || kept.last().is_none_or(|last| *last as usize >= inputs) {
         return Err(StepError::Failed(format!(
             "the features that stay must be at least one, ascend and be less than {inputs}"
@@ -200,7 +200,7 @@ pub fn narrow(model: Model, kept: &[u32]) -> Result<Model, StepError> {
         }
     };
     first.shape.inputs = kept.len();
-    Ok(Model::new(spec.with_inputs(kept.len()), layers)?)
+    Ok(Model::new(graph.with_inputs(kept.len()), layers)?)
 }
 
 /// Rows of each class, and of each feature the rows of each class that have it: `[features, classes]`.
@@ -234,7 +234,7 @@ fn covered(data: &Dataset, kept: &[u32]) -> f64 {
 mod tests {
     use super::*;
     use nlpress_core::Seed;
-    use nlpress_model::{MlpSpec, Spec};
+    use nlpress_model::{Graph, MlpSpec};
 
     fn selection(keep: Option<usize>) -> Selector<crate::select::frequency::Frequency> {
         Selector { keep, finetune: None, score: crate::select::frequency::Frequency {} }
@@ -250,8 +250,8 @@ mod tests {
 
     #[test]
     fn a_narrow_model_has_the_rows_that_stay_with_their_mask() {
-        let spec = Spec::Mlp(MlpSpec::new(4, &[2], 3, 0.0));
-        let model = Model::init(&spec, Seed(1)).unwrap();
+        let graph = Graph::from(MlpSpec::new(4, &[2], 3, 0.0));
+        let model = Model::init(&graph, Seed(1)).unwrap();
         let keep = vec![true, false, false, false, true, true, false, true];
         let values = (1..=8).zip(&keep).map(|(v, k)| if *k { v as f32 } else { 0.0 }).collect();
         let masked = model.with_weight(&SiteId::hidden(0), Weight::Masked { values, keep }).unwrap();
@@ -259,7 +259,7 @@ mod tests {
         let first = &narrowed.layers()[0];
         assert_eq!(*first.weight.values(), [1.0, 0.0, 5.0, 6.0]);
         assert_eq!(first.weight.keep(), [true, false, true, true]);
-        assert_eq!((narrowed.spec().inputs(), first.shape.inputs), (2, 2));
+        assert_eq!((narrowed.graph().inputs(), first.shape.inputs), (2, 2));
         assert_eq!(narrowed.layers()[1], masked.layers()[1]);
         for bad in [&[][..], &[1, 1], &[2, 1], &[4]] {
             let error = narrow(masked.clone(), bad).unwrap_err().to_string();
@@ -270,7 +270,7 @@ mod tests {
     #[test]
     fn any_network_has_a_first_site() {
         let block = nlpress_model::BlockSpec { heads: 2, neurons: 5 };
-        let attention = Spec::Attention(nlpress_model::AttentionSpec {
+        let attention = Graph::from(nlpress_model::AttentionSpec {
             inputs: 9,
             width: 6,
             head_width: 3,
@@ -280,15 +280,15 @@ mod tests {
             tokens: 4,
             ranks: nlpress_model::Ranks::new(),
         });
-        let mut factored = Spec::Mlp(MlpSpec::new(9, &[6], 2, 0.0));
-        factored.ranks_mut().insert(SiteId::hidden(0), 3);
-        for spec in [attention, factored.clone()] {
-            let before = Outline::dense(&spec);
+        let mut factored = Graph::from(MlpSpec::new(9, &[6], 2, 0.0));
+        factored = factored.factored(&SiteId::hidden(0), 3);
+        for graph in [attention, factored.clone()] {
+            let before = Outline::dense(&graph);
             let on: Vec<SiteId> = before.sites.iter().map(|s| s.id.clone()).collect();
             let mut problems = Vec::new();
             let planned = selection(Some(4)).plan(&before, &on, &mut problems);
             assert_eq!(problems, []);
-            let narrowed = narrow(Model::init(&spec, Seed(1)).unwrap(), &[0, 3, 4, 8]).unwrap();
+            let narrowed = narrow(Model::init(&graph, Seed(1)).unwrap(), &[0, 3, 4, 8]).unwrap();
             assert_eq!(narrowed.outline(), planned);
             assert_eq!(narrowed.layers()[0].shape.inputs, 4);
         }
@@ -302,9 +302,9 @@ mod tests {
 
     #[test]
     fn plans_count_a_dense_site_and_bound_a_masked_one() {
-        let spec = Spec::Mlp(MlpSpec::new(10, &[4], 2, 0.0));
-        let all: Vec<SiteId> = spec.sites().into_iter().map(|(id, _)| id).collect();
-        let dense = Outline::dense(&spec);
+        let graph = Graph::from(MlpSpec::new(10, &[4], 2, 0.0));
+        let all: Vec<SiteId> = graph.sites().into_iter().map(|(id, _)| id).collect();
+        let dense = Outline::dense(&graph);
         let plan = |outline: &Outline, on: &[SiteId], keep| {
             let mut problems = Vec::new();
             let after = selection(keep).plan(outline, on, &mut problems);
@@ -312,8 +312,8 @@ mod tests {
         };
         let (after, none) = plan(&dense, &all, Some(3));
         assert!(none.is_empty(), "{none:?}");
-        assert_eq!((after.spec.inputs(), after.kept), (3, 3 * 4 + 8));
-        assert_eq!(after, Outline::dense(&after.spec));
+        assert_eq!((after.graph.inputs(), after.kept), (3, 3 * 4 + 8));
+        assert_eq!(after, Outline::dense(&after.graph));
         let mut masked = dense.clone();
         (masked.sites[0].form, masked.kept) = (Form::Masked, 18);
         assert_eq!(plan(&masked, &all, Some(3)).0.kept, 18);

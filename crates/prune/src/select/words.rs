@@ -129,7 +129,7 @@ impl WordScore for Words {
     }
 
     fn scores(&self, model: &Model, _keep: Option<usize>, cx: &mut Cx<'_>) -> Result<Vec<f64>, StepError> {
-        if cx.words.len() != model.spec().inputs() {
+        if cx.words.len() != model.graph().inputs() {
             return Err(StepError::Missing("the names of the features"));
         }
         let stays =

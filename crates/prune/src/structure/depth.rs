@@ -10,10 +10,12 @@
 //! candidates go, so all of them, and blocks between them, must be dense and of one shape: then the outline that is left
 //! is the same whichever go, and the plan is exact. Narrowing and masking come afterwards.
 
-use nlpress_model::{AttentionSpec, Form, Model, Network, Outline, Ranks, Shape, SiteId, Spec};
+use nlpress_model::graph::{Node, Op};
+use nlpress_model::{Form, Graph, Model, Network, Outline, Shape, SiteId};
 use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
 use nlpress_train::{FitConfig, Labels, mean_loss};
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 
 use crate::PruneError;
 use crate::frame::{ROWS, treatable, tune_if};
@@ -103,16 +105,18 @@ pub fn angle(a: &[f32], b: &[f32]) -> Result<f64, PruneError> {
 /// # Errors
 /// [`StepError`] when the data do not fit, the device fails, or on a request to stop.
 pub fn distances(model: &Model, cx: &Cx<'_>) -> Result<Vec<f64>, StepError> {
-    let Spec::Attention(spec) = model.spec() else { return Ok(Vec::new()) };
+    let blocks = model.graph().blocks();
+    let Some(first) = blocks.first() else { return Ok(Vec::new()) };
+    let width = model.graph().values()[first.start].width;
     let (network, rows) = (Network::bind(model, cx.backend), sample(cx.train));
-    let (mut sums, mut words) = (vec![0.0; spec.layers.len()], 0_usize);
+    let (mut sums, mut words) = (vec![0.0; blocks.len()], 0_usize);
     for (n, part) in rows.chunks(ROWS).enumerate() {
         cx.progress("measuring blocks", n * ROWS, rows.len())?;
         let mut before = network.words(0, cx.train.rows(), part)?;
-        words += before.len() / spec.width;
+        words += before.len() / width;
         for (block, sum) in sums.iter_mut().enumerate() {
             let after = network.words(block + 1, cx.train.rows(), part)?;
-            for (a, b) in before.chunks_exact(spec.width).zip(after.chunks_exact(spec.width)) {
+            for (a, b) in before.chunks_exact(width).zip(after.chunks_exact(width)) {
                 *sum += angle(a, b).map_err(|e| StepError::Failed(e.to_string()))?;
             }
             before = after;
@@ -126,43 +130,26 @@ pub fn distances(model: &Model, cx: &Cx<'_>) -> Result<Vec<f64>, StepError> {
 /// # Errors
 /// [`StepError`] when it has no such block.
 pub fn without(model: Model, block: usize) -> Result<Model, StepError> {
-    let (spec, mut layers) = model.into_parts();
-    let Some(spec) = shallower(&spec, block) else {
+    let (graph, mut layers) = model.into_parts();
+    let Some(shallower) = graph.without_block(block) else {
         return Err(StepError::Failed(format!("there is no attention block {block}")));
     };
-    layers.retain(|layer| parts(&layer.id).is_none_or(|(of, _)| of != block));
-    layers.iter_mut().zip(spec.sites()).for_each(|(layer, (id, _))| layer.id = id);
-    Ok(Model::new(spec, layers)?)
+    layers.retain(|layer| graph.block_of(&layer.id) != Some(block));
+    layers.iter_mut().zip(shallower.sites()).for_each(|(layer, (id, _))| layer.id = id);
+    Ok(Model::new(shallower, layers)?)
 }
 
-/// The network of `spec` without a block, if it has it.
-fn shallower(spec: &Spec, block: usize) -> Option<Spec> {
-    let Spec::Attention(mut attention) = spec.clone() else { return None };
-    if block >= attention.layers.len() {
-        return None;
-    }
-    attention.layers.remove(block);
-    let renumbered = |(id, rank): (SiteId, usize)| match parts(&id) {
-        Some((of, _)) if of == block => None,
-        Some((of, name)) if of > block => Some((AttentionSpec::site(of - 1, name), rank)),
-        _ => Some((id, rank)),
+/// Numbers of the blocks that may go, ascending: those whose queries are selected.
+fn candidates(graph: &Graph, on: &[SiteId]) -> Vec<usize> {
+    let queries = |block: &Range<usize>| {
+        let attends = |node: &&Node| matches!(node.op, Op::Attend { .. });
+        graph.nodes[block.start..=block.end]
+            .iter()
+            .find(attends)
+            .and_then(|node| graph.nodes[node.from[0]].op.site())
     };
-    let ranks = std::mem::take(&mut attention.ranks);
-    attention.ranks = ranks.into_iter().filter_map(renumbered).collect::<Ranks>();
-    Some(Spec::Attention(attention))
-}
-
-/// The number of the block that a site belongs to, and the rest of its name.
-fn parts(id: &SiteId) -> Option<(usize, &str)> {
-    let (block, name) = id.as_str().strip_prefix("encoder.")?.split_once('.')?;
-    Some((block.parse().ok()?, name))
-}
-
-/// Numbers of the blocks that may go, ascending.
-fn candidates(spec: &Spec, on: &[SiteId]) -> Vec<usize> {
-    let Spec::Attention(attention) = spec else { return Vec::new() };
-    let query = |block: &usize| on.contains(&AttentionSpec::site(*block, "attention.query"));
-    (0..attention.layers.len()).filter(query).collect()
+    let chosen = |block: &Range<usize>| queries(block).is_some_and(|site| on.contains(site));
+    graph.blocks().iter().enumerate().filter(|(_, block)| chosen(block)).map(|(n, _)| n).collect()
 }
 
 impl Depth {
@@ -174,10 +161,8 @@ impl Depth {
         problems: &mut Vec<Problem>,
     ) {
         let sites =
-            |block: usize| before.sites.iter().filter(move |s| parts(&s.id).is_some_and(|p| p.0 == block));
-        let shapes = |block: usize| -> Vec<(&str, Shape)> {
-            sites(block).filter_map(|s| Some((parts(&s.id)?.1, s.shape))).collect()
-        };
+            |block: usize| before.sites.iter().filter(move |s| before.graph.block_of(&s.id) == Some(block));
+        let shapes = |block: usize| sites(block).map(|s| s.shape).collect::<Vec<Shape>>();
         for block in first..=last {
             for site in sites(block) {
                 match site.form {
@@ -229,17 +214,14 @@ impl Technique for Depth {
 
     fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
         treatable(before, on, problems);
-        let may_go = candidates(&before.spec, on);
+        let may_go = candidates(&before.graph, on);
         let (Some(first), Some(last)) = (may_go.first(), may_go.last()) else {
             problems.push(Problem::of_step(
                 "no block is selected: blocks are selected by encoder.N.attention.query",
             ));
             return before.clone();
         };
-        let blocks = match &before.spec {
-            Spec::Attention(attention) => attention.layers.len(),
-            Spec::Mlp(_) => 0,
-        };
+        let blocks = before.graph.blocks().len();
         if self.remove > may_go.len() || self.remove >= blocks {
             let most = may_go.len().min(blocks - 1);
             problems.push(Problem::of_step(format!(
@@ -253,19 +235,19 @@ impl Technique for Depth {
         let mut after = before.clone();
         // Any of them: they are alike.
         for block in may_go.iter().rev().take(self.remove) {
-            let Some(spec) = shallower(&after.spec, *block) else { continue };
+            let Some(graph) = after.graph.without_block(*block) else { continue };
             let (gone, stay): (Vec<_>, Vec<_>) =
-                after.sites.into_iter().partition(|s| parts(&s.id).is_some_and(|p| p.0 == *block));
+                after.sites.into_iter().partition(|s| after.graph.block_of(&s.id) == Some(*block));
             let weights: usize = gone.iter().map(|s| s.shape.weights()).sum();
-            after = Outline { spec, sites: stay, kept: after.kept.saturating_sub(weights) };
-            let names = after.spec.sites();
+            after = Outline { graph, sites: stay, kept: after.kept.saturating_sub(weights) };
+            let names = after.graph.sites();
             after.sites.iter_mut().zip(names).for_each(|(site, (id, _))| site.id = id);
         }
         after
     }
 
     fn apply(&self, mut model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
-        let mut may_go = candidates(model.spec(), on);
+        let mut may_go = candidates(model.graph(), on);
         // What each was called before any went.
         let mut names = may_go.clone();
         let what = match self.criterion {
@@ -296,10 +278,10 @@ impl Technique for Depth {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nlpress_model::BlockSpec;
+    use nlpress_model::{AttentionSpec, BlockSpec};
 
-    fn spec(neurons: &[usize], ranks: &[(&str, usize)]) -> Spec {
-        let spec = Spec::Attention(AttentionSpec {
+    fn graph(neurons: &[usize], ranks: &[(&str, usize)]) -> Graph {
+        let graph = Graph::from(AttentionSpec {
             inputs: 9,
             width: 6,
             head_width: 3,
@@ -309,8 +291,8 @@ mod tests {
             tokens: 8,
             ranks: ranks.iter().map(|(id, rank)| (SiteId::new(*id), *rank)).collect(),
         });
-        spec.check().unwrap();
-        spec
+        graph.check().unwrap();
+        graph
     }
 
     fn plan(before: &Outline, remove: usize, on: &[usize]) -> (Outline, Vec<String>) {
@@ -336,19 +318,19 @@ mod tests {
     fn blocks_and_ranks_are_renumbered() {
         let ranks =
             [("embedding", 2), ("encoder.0.ffn.up", 1), ("encoder.1.ffn.up", 2), ("encoder.2.ffn.up", 3)];
-        let found = shallower(&spec(&[4, 5, 7], &ranks), 1).unwrap();
-        let wanted = spec(&[4, 7], &[("embedding", 2), ("encoder.0.ffn.up", 1), ("encoder.1.ffn.up", 3)]);
+        let found = graph(&[4, 5, 7], &ranks).without_block(1).unwrap();
+        let wanted = graph(&[4, 7], &[("embedding", 2), ("encoder.0.ffn.up", 1), ("encoder.1.ffn.up", 3)]);
         assert_eq!(found, wanted);
-        assert_eq!(shallower(&found, 2), None);
+        assert_eq!(found.without_block(2), None);
     }
 
     #[test]
     fn a_plan_has_fewer_blocks_of_the_same_kind() {
-        let before = Outline::dense(&spec(&[5, 5, 5], &[]));
-        assert_eq!(plan(&before, 2, &[0, 1, 2]), (Outline::dense(&spec(&[5], &[])), vec![]));
+        let before = Outline::dense(&graph(&[5, 5, 5], &[]));
+        assert_eq!(plan(&before, 2, &[0, 1, 2]), (Outline::dense(&graph(&[5], &[])), vec![]));
         // Another shape beside the candidates does no harm.
-        let mixed = Outline::dense(&spec(&[4, 5, 5], &[("encoder.0.ffn.up", 2)]));
-        let wanted = Outline::dense(&spec(&[4, 5], &[("encoder.0.ffn.up", 2)]));
+        let mixed = Outline::dense(&graph(&[4, 5, 5], &[("encoder.0.ffn.up", 2)]));
+        let wanted = Outline::dense(&graph(&[4, 5], &[("encoder.0.ffn.up", 2)]));
         assert_eq!(plan(&mixed, 1, &[1, 2]), (wanted, vec![]));
     }
 
@@ -358,13 +340,13 @@ mod tests {
             let (_, problems) = plan(before, remove, on);
             assert!(problems.iter().any(|p| p.contains(what)), "{what}: {problems:?}");
         };
-        let three = Outline::dense(&spec(&[5, 5, 5], &[]));
+        let three = Outline::dense(&graph(&[5, 5, 5], &[]));
         says(&three, 3, &[0, 1, 2], "at most 2");
         says(&three, 2, &[1], "at most 1: 1 of 3 blocks");
         says(&three, 1, &[7], "no block is selected");
-        says(&Outline::dense(&spec(&[5, 4], &[])), 1, &[0, 1], "blocks 0 and 1 have other shapes");
-        says(&Outline::dense(&spec(&[5, 4, 5], &[])), 1, &[0, 2], "blocks 0 and 1 have other shapes");
-        says(&Outline::dense(&spec(&[5, 5], &[("encoder.1.ffn.up", 2)])), 1, &[0, 1], "have other shapes");
+        says(&Outline::dense(&graph(&[5, 4], &[])), 1, &[0, 1], "blocks 0 and 1 have other shapes");
+        says(&Outline::dense(&graph(&[5, 4, 5], &[])), 1, &[0, 2], "blocks 0 and 1 have other shapes");
+        says(&Outline::dense(&graph(&[5, 5], &[("encoder.1.ffn.up", 2)])), 1, &[0, 1], "have other shapes");
         let mut masked = three.clone();
         masked.sites[5].form = Form::Masked;
         says(&masked, 1, &[0, 1], "site encoder.0.ffn.up: it is masked");

@@ -8,7 +8,7 @@
 //! A weight between two selected layers belongs to a unit of each and is drawn by both. Biases are not penalised.
 
 use nlpress_core::{Backend, Fraction};
-use nlpress_model::{Gradients, Group, Model, Outline, SiteId, Spec, Units};
+use nlpress_model::{Gradients, Graph, Group, Model, Outline, SiteId, Units};
 use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
 use nlpress_train::{Batch, Engine, Fit, FitConfig, Serial, TrainError, fit};
 use serde::Deserialize;
@@ -192,8 +192,8 @@ pub fn train(
 
 impl GroupLasso {
     /// The selected groups, with the count of units that each will have.
-    fn counts(&self, spec: &Spec, on: &[SiteId]) -> Vec<(Group, usize)> {
-        let groups = units::selected(spec, on, &[Units::Neurons, Units::Heads]);
+    fn counts(&self, graph: &Graph, on: &[SiteId]) -> Vec<(Group, usize)> {
+        let groups = units::selected(graph, on, &[Units::Neurons, Units::Heads]);
         groups
             .into_iter()
             .map(|g| (stays(g.units, self.remove, self.round_to), g))
@@ -209,9 +209,9 @@ impl Technique for GroupLasso {
 
     fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
         treatable(before, on, problems);
-        let counts = self.counts(&before.spec, on);
-        let spec = counts.iter().fold(before.spec.clone(), |spec, (g, count)| spec.with_units(g, *count));
-        if spec == before.spec {
+        let counts = self.counts(&before.graph, on);
+        let graph = counts.iter().fold(before.graph.clone(), |graph, (g, count)| graph.with_units(g, *count));
+        if graph == before.graph {
             let share = self.remove.get();
             problems.push(Problem::of_step(format!(
                 "remove {share} with round_to {} removes no unit of the selected sites; hidden and ffn.up sites have \
@@ -220,11 +220,11 @@ impl Technique for GroupLasso {
             )));
             return before.clone();
         }
-        units::plan(before, spec, on, problems)
+        units::plan(before, graph, on, problems)
     }
 
     fn apply(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
-        let counts = self.counts(model.spec(), on);
+        let counts = self.counts(model.graph(), on);
         let shares = Shares::of(&model);
         let groups: Vec<Group> = counts.iter().map(|(g, _)| g.clone()).collect();
         let mut model = train(model, &groups, self.lambda, &self.train, cx)?;
@@ -295,9 +295,9 @@ mod tests {
 
     #[test]
     fn entries_are_columns_of_what_makes_a_unit_and_rows_of_what_reads_it() {
-        let spec = Spec::Mlp(MlpSpec::new(2, &[3], 2, 0.0));
-        let model = Model::init(&spec, Seed(1)).unwrap();
-        let group = spec.groups().remove(0);
+        let graph = Graph::from(MlpSpec::new(2, &[3], 2, 0.0));
+        let model = Model::init(&graph, Seed(1)).unwrap();
+        let group = graph.groups().remove(0);
         let all = entries(&model, &group).unwrap();
         let of = |unit| all.iter().filter(|e| e.1 == unit).map(|e| e.0).collect::<Vec<_>>();
         // 2 × 3 weights and 3 biases, then 3 × 2.
@@ -310,7 +310,7 @@ mod tests {
 
     #[test]
     fn a_unit_of_several_numbers_has_all_of_their_weights() {
-        let spec = Spec::Attention(AttentionSpec {
+        let graph = Graph::from(AttentionSpec {
             inputs: 5,
             width: 4,
             head_width: 3,
@@ -320,9 +320,9 @@ mod tests {
             tokens: 8,
             ranks: Ranks::new(),
         });
-        let model = Model::init(&spec, Seed(1)).unwrap();
+        let model = Model::init(&graph, Seed(1)).unwrap();
         let flat: Vec<f64> = model.flat().iter().map(|w| f64::from(*w)).collect();
-        for group in spec.groups().iter().filter(|g| g.what != Units::Width) {
+        for group in graph.groups().iter().filter(|g| g.what != Units::Width) {
             let all = entries(&model, group).unwrap();
             let per_unit = all.len() / group.units;
             for unit in 0..group.units as u32 {

@@ -6,7 +6,7 @@
 //! become physically smaller.
 
 use nlpress_core::Fraction;
-use nlpress_model::{Group, Model, Outline, SiteId, Spec, Units};
+use nlpress_model::{Graph, Group, Model, Outline, SiteId, Units};
 use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, settings};
 use nlpress_train::FitConfig;
 use serde::Deserialize;
@@ -114,10 +114,10 @@ impl Technique for Narrower {
 
     fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
         treatable(before, on, problems);
-        let groups = units::selected(&before.spec, on, &[self.units]);
-        let smaller = |spec: Spec, g: &Group| spec.with_units(g, self.stays(g.units));
-        let spec = groups.iter().fold(before.spec.clone(), smaller);
-        if spec == before.spec {
+        let groups = units::selected(&before.graph, on, &[self.units]);
+        let smaller = |graph: Graph, g: &Group| graph.with_units(g, self.stays(g.units));
+        let graph = groups.iter().fold(before.graph.clone(), smaller);
+        if graph == before.graph {
             let (share, select) = (
                 self.remove.get(),
                 match self.units {
@@ -130,16 +130,16 @@ impl Technique for Narrower {
             )));
             return before.clone();
         }
-        units::plan(before, spec, on, problems)
+        units::plan(before, graph, on, problems)
     }
 
     fn apply(&self, mut model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
-        let groups = units::selected(model.spec(), on, &[self.units]);
+        let groups = units::selected(model.graph(), on, &[self.units]);
         let shares = Shares::of(&model);
         for pass in 1..=self.passes {
             for group in &groups {
                 let left = group.units - (group.units - self.stays(group.units)) * pass / self.passes;
-                let now = model.spec().groups().into_iter().find(|g| g.lead() == group.lead());
+                let now = model.graph().groups().into_iter().find(|g| g.lead() == group.lead());
                 let Some(now) = now.filter(|g| g.units > left) else { continue };
                 let Importance { scores, levels } = importance::score(&model, &now, self.criterion, cx)?;
                 // What a head says on average stays; the width is normalised anew wherever it is read.

@@ -13,7 +13,7 @@
 //! Sites are renumbered: with `hidden.1` gone, what was `hidden.2` is `hidden.1`.
 
 use nlpress_core::shown::counted;
-use nlpress_model::{Form, Layer, Model, Network, Outline, Shape, Site, SiteId, Spec, Weight};
+use nlpress_model::{Form, Graph, Layer, Model, Network, Outline, Shape, Site, SiteId, Weight};
 use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
 use nlpress_train::{FitConfig, Labels, mean_loss};
 use serde::Deserialize;
@@ -132,19 +132,22 @@ pub fn angle(a: &[f32], b: &[f32], width: usize) -> Result<f64, PruneError> {
     Ok(sum / rows.max(1) as f64)
 }
 
-/// The outline of `spec` without hidden layer `i`.
-fn without(spec: &Spec, i: usize) -> Spec {
-    let mut spec = spec.clone();
-    if let Spec::Mlp(mlp) = &mut spec {
-        mlp.hidden.remove(i);
-    }
-    spec
+/// The network without hidden layer `i`.
+fn without(graph: &Graph, i: usize) -> Graph {
+    graph.without_layer(i).unwrap_or_else(|| graph.clone())
+}
+
+/// Widths of the hidden layers of a chain.
+fn hidden(graph: &Graph) -> Vec<usize> {
+    let mut widths: Vec<usize> = graph.sites().iter().map(|(_, shape)| shape.outputs).collect();
+    widths.pop();
+    if graph.is_chain() { widths } else { Vec::new() }
 }
 
 /// Numbers of the selected hidden layers, the last first, so that a removal does not renumber the next one.
-fn selected(spec: &Spec, on: &[SiteId]) -> Vec<usize> {
-    let Spec::Mlp(mlp) = spec else { return Vec::new() };
-    (0..mlp.hidden.len()).rev().filter(|i| on.contains(&SiteId::hidden(*i))).collect()
+fn selected(graph: &Graph, on: &[SiteId]) -> Vec<usize> {
+    let sites = graph.sites();
+    (0..hidden(graph).len()).rev().filter(|i| on.contains(&sites[*i].0)).collect()
 }
 
 impl Layers {
@@ -183,14 +186,14 @@ impl Layers {
     fn merged(&self, model: &Model, i: usize, cx: &Cx<'_>) -> Result<(Model, String), StepError> {
         let (Linear { weight, bias }, from) = self.merge(model, i, cx)?;
         let was = model.outline().parameters();
-        let (spec, mut layers) = model.clone().into_parts();
-        let spec = without(&spec, i);
+        let (graph, mut layers) = model.clone().into_parts();
+        let graph = without(&graph, i);
         let mut note = format!("{} went; the merged site starts from {from}", layers[i].id);
         let shape = Shape { inputs: layers[i].shape.inputs, outputs: layers[i + 1].shape.outputs };
         let merged = Layer { id: layers[i].id.clone(), shape, weight: Weight::Dense(weight), bias };
         layers.splice(i..i + 2, [merged]);
-        layers.iter_mut().zip(spec.sites()).for_each(|(layer, (id, _))| layer.id = id);
-        let made = Model::new(spec, layers)?;
+        layers.iter_mut().zip(graph.sites()).for_each(|(layer, (id, _))| layer.id = id);
+        let made = Model::new(graph, layers)?;
         let is = made.outline().parameters();
         if is > was {
             note += &format!("; the network became larger: {was} parameters before, {is} after");
@@ -259,11 +262,14 @@ fn bound(before: &Outline, hidden: &[usize], candidates: &[usize], count: usize)
         let layers = (place..=place + count).filter(|layer| possible(place, *layer));
         layers.map(|layer| hidden[layer]).max().unwrap_or(1)
     };
-    let mut spec = before.spec.clone();
-    if let Spec::Mlp(mlp) = &mut spec {
-        mlp.hidden = (0..hidden.len() - count).map(widest).collect();
+    let mut graph = before.graph.clone();
+    for _ in 0..count {
+        graph = without(&graph, 0);
     }
-    let mut after = Outline::dense(&spec);
+    for (place, group) in graph.groups().iter().enumerate() {
+        graph = graph.with_units(group, widest(place));
+    }
+    let mut after = Outline::dense(&graph);
     after.sites[..first].clone_from_slice(&before.sites[..first]);
     let weights = |sites: &[Site]| sites[first..].iter().map(|s| s.shape.weights()).sum::<usize>();
     after.kept = before.kept.saturating_sub(weights(&before.sites)) + weights(&after.sites);
@@ -285,12 +291,12 @@ impl Technique for Layers {
         if on.contains(&SiteId::output()) {
             problems.push(Problem::at(&SiteId::output(), "it is no hidden layer and cannot be removed"));
         }
-        if !before.spec.ranks().is_empty() {
+        if !before.graph.ranks().is_empty() {
             problems.push(Problem::of_step("some sites are products of two: remove layers before factoring"));
             return before.clone();
         }
-        if let (Some((count, _)), Spec::Mlp(mlp)) = (self.choice, &before.spec) {
-            let candidates = selected(&before.spec, on);
+        if let Some((count, _)) = self.choice.filter(|_| before.graph.is_chain()) {
+            let candidates = selected(&before.graph, on);
             if count > candidates.len() {
                 problems.push(Problem::of_step(format!(
                     "count is {count}, but {} hidden layers are selected",
@@ -304,10 +310,10 @@ impl Technique for Layers {
                 let why = format!("it is {}, but merged sites are dense: remove layers before", site.form);
                 problems.push(Problem::at(&site.id, why));
             }
-            return bound(before, &mlp.hidden, &candidates, count);
+            return bound(before, &hidden(&before.graph), &candidates, count);
         }
         let mut after = before.clone();
-        for i in selected(&before.spec, on) {
+        for i in selected(&before.graph, on) {
             let (first, second) = (&after.sites[i], &after.sites[i + 1]);
             for site in [&before.sites[i], &before.sites[i + 1]] {
                 if site.form != Form::Dense {
@@ -324,15 +330,15 @@ impl Technique for Layers {
             let merged = Site { id: second.id.clone(), shape, form: Form::Dense };
             after.kept = after.kept.saturating_sub(gone) + shape.weights();
             after.sites.splice(i..i + 2, [merged]);
-            after.spec = without(&after.spec, i);
+            after.graph = without(&after.graph, i);
         }
-        let names = after.spec.sites();
+        let names = after.graph.sites();
         after.sites.iter_mut().zip(names).for_each(|(site, (id, _))| site.id = id);
         after
     }
 
     fn apply(&self, mut model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
-        let mut candidates = selected(model.spec(), on);
+        let mut candidates = selected(model.graph(), on);
         match self.choice {
             None => {
                 for i in candidates {
@@ -374,9 +380,9 @@ mod tests {
     }
 
     fn plan(on: &[SiteId]) -> (Outline, Vec<Problem>) {
-        let spec = Spec::Mlp(MlpSpec::new(10, &[8, 6, 4], 2, 0.1));
+        let graph = Graph::from(MlpSpec::new(10, &[8, 6, 4], 2, 0.1));
         let mut problems = Vec::new();
-        let after = toml::from_str::<Layers>("").unwrap().plan(&Outline::dense(&spec), on, &mut problems);
+        let after = toml::from_str::<Layers>("").unwrap().plan(&Outline::dense(&graph), on, &mut problems);
         (after, problems)
     }
 
@@ -384,9 +390,8 @@ mod tests {
     fn sites_are_renumbered_and_neighbours_may_go_together() {
         let (after, none) = plan(&[SiteId::hidden(0), SiteId::hidden(1)]);
         assert_eq!(none, []);
-        let Spec::Mlp(mlp) = &after.spec else { unreachable!("it was one") };
-        assert_eq!(mlp.hidden, [4]);
-        assert_eq!(after, Outline::dense(&after.spec));
+        assert_eq!(hidden(&after.graph), [4]);
+        assert_eq!(after, Outline::dense(&after.graph));
         let (after, none) = plan(&[SiteId::hidden(0), SiteId::hidden(1), SiteId::hidden(2)]);
         assert_eq!((none, after.parameters()), (vec![], 22));
     }
@@ -395,8 +400,8 @@ mod tests {
     fn the_output_and_sparse_sites_are_refused() {
         let (_, some) = plan(&[SiteId::output()]);
         assert!(some[0].to_string().contains("cannot be removed"));
-        let spec = Spec::Mlp(MlpSpec::new(10, &[8], 2, 0.1));
-        let mut before = Outline::dense(&spec);
+        let graph = Graph::from(MlpSpec::new(10, &[8], 2, 0.1));
+        let mut before = Outline::dense(&graph);
         before.sites[1].form = Form::Masked;
         let mut some = Vec::new();
         toml::from_str::<Layers>("").unwrap().plan(&before, &[SiteId::hidden(0)], &mut some);
@@ -406,8 +411,8 @@ mod tests {
     #[test]
     fn whichever_layers_go_the_outline_fits_within_the_plan() {
         let hidden = [8, 3, 9, 5, 7];
-        let spec = Spec::Mlp(MlpSpec::new(10, &hidden, 2, 0.1));
-        let before = Outline::dense(&spec);
+        let graph = Graph::from(MlpSpec::new(10, &hidden, 2, 0.1));
+        let before = Outline::dense(&graph);
         for on in [&[0, 1, 2, 3, 4][..], &[1, 3], &[2, 3, 4], &[4]] {
             let sites: Vec<SiteId> = on.iter().map(|i| SiteId::hidden(*i)).collect();
             for count in 1..=on.len() {
@@ -419,7 +424,7 @@ mod tests {
                     let goes = |i: &usize| set & (1 << i) != 0;
                     if (0..5).filter(goes).all(|i| on.contains(&i)) {
                         let left: Vec<usize> = (0..5).filter(|i| !goes(i)).map(|i| hidden[i]).collect();
-                        let made = Outline::dense(&Spec::Mlp(MlpSpec::new(10, &left, 2, 0.1)));
+                        let made = Outline::dense(&Graph::from(MlpSpec::new(10, &left, 2, 0.1)));
                         assert!(made.fits_within(&planned), "{on:?} {set:b}");
                     }
                 }
@@ -429,9 +434,9 @@ mod tests {
 
     #[test]
     fn a_count_needs_candidates_and_dense_sites_after_them() {
-        let spec = Spec::Mlp(MlpSpec::new(10, &[8, 6, 4], 2, 0.1));
+        let graph = Graph::from(MlpSpec::new(10, &[8, 6, 4], 2, 0.1));
         let why = |change: &dyn Fn(&mut Outline), on: &[SiteId]| {
-            let (mut before, mut problems) = (Outline::dense(&spec), Vec::new());
+            let (mut before, mut problems) = (Outline::dense(&graph), Vec::new());
             change(&mut before);
             let layers: Layers = toml::from_str("count = 2\ncriterion = 'validation'").unwrap();
             assert!(!layers.exact() && layers.needs().validation);
@@ -443,8 +448,8 @@ mod tests {
         assert!(why(&|o| o.sites[3].form = Form::Masked, &last).contains("site output: it is masked"));
         assert_eq!(why(&|o| o.sites[0].form = Form::Masked, &last), "");
         let factored = |o: &mut Outline| {
-            o.spec.ranks_mut().insert(SiteId::hidden(0), 2);
-            *o = Outline::dense(&o.spec);
+            o.graph = o.graph.clone().factored(&SiteId::hidden(0), 2);
+            *o = Outline::dense(&o.graph);
         };
         assert!(why(&factored, &last).contains("remove layers before factoring"));
     }

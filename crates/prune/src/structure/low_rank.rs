@@ -105,7 +105,7 @@ impl LowRank {
     /// Why a site cannot be factored.
     fn refusal(&self, before: &Outline, site: &Site) -> Option<String> {
         let Shape { inputs, outputs } = site.shape;
-        let ranks = before.spec.ranks();
+        let ranks = before.graph.ranks();
         let (rank, bound) = (self.rank_of(site.shape), largest(site.shape));
         if ranks.keys().any(|id| *id == site.id || id.reduce() == site.id) {
             return Some("it is a factor already".into());
@@ -143,8 +143,8 @@ impl LowRank {
         } else {
             factor(&weight, shape, rank).map_err(failed)?
         };
-        let (mut spec, mut layers) = model.into_parts();
-        spec.ranks_mut().insert(id.clone(), rank);
+        let (graph, mut layers) = model.into_parts();
+        let graph = graph.factored(id, rank);
         let layer = &mut layers[number];
         layer.bias.iter_mut().zip(&factors.shift).for_each(|(b, s)| *b += s);
         layer.weight = Weight::Dense(factors.expand);
@@ -156,7 +156,7 @@ impl LowRank {
             bias: vec![0.0; rank],
         };
         layers.insert(number, reduce);
-        Ok(Model::new(spec, layers)?)
+        Ok(Model::new(graph, layers)?)
     }
 }
 
@@ -174,11 +174,11 @@ impl Technique for LowRank {
                 continue;
             }
             let (Shape { inputs, outputs }, rank) = (site.shape, self.rank_of(site.shape));
-            after.spec.ranks_mut().insert(site.id.clone(), rank);
+            after.graph = after.graph.factored(&site.id, rank);
             after.kept = after.kept.saturating_sub(inputs * outputs) + rank * (inputs + outputs);
         }
         let form = |id: &SiteId| before.site(id).map_or(Form::Dense, |s| s.form);
-        let sites = after.spec.sites().into_iter();
+        let sites = after.graph.sites().into_iter();
         after.sites = sites.map(|(id, shape)| Site { form: form(&id), id, shape }).collect();
         after
     }
@@ -191,7 +191,7 @@ impl Technique for LowRank {
                 return Err(StepError::Failed(format!("site {id}: {why}")));
             }
             model = self.factor_site(model, id, cx)?;
-            cx.note(format!("{id}: rank {}", model.spec().ranks()[id]));
+            cx.note(format!("{id}: rank {}", model.graph().ranks()[id]));
         }
         tune_if(model, self.finetune.as_ref(), cx)
     }

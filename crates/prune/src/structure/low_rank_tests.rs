@@ -1,6 +1,6 @@
 use super::*;
 use nlpress_core::Seed;
-use nlpress_model::{MlpSpec, Spec};
+use nlpress_model::{Graph, MlpSpec};
 
 fn normal(n: usize, seed: u64) -> Vec<f32> {
     let mut rng = Seed(seed).stream(0);
@@ -161,10 +161,10 @@ fn plan(before: &Outline, on: &[SiteId], text: &str) -> (Outline, Vec<String>) {
 
 #[test]
 fn plans_list_both_factors() {
-    let before = Outline::dense(&Spec::Mlp(MlpSpec::new(100, &[20, 10], 1, 0.0)));
+    let before = Outline::dense(&Graph::from(MlpSpec::new(100, &[20, 10], 1, 0.0)));
     let (after, problems) = plan(&before, &[SiteId::hidden(0), SiteId::hidden(1)], "rank = 4");
     assert_eq!(problems, [""; 0]);
-    assert_eq!(after, Outline::dense(&after.spec));
+    assert_eq!(after, Outline::dense(&after.graph));
     let names: Vec<&str> = after.sites.iter().map(|s| s.id.as_str()).collect();
     assert_eq!(names, ["hidden.0.reduce", "hidden.0", "hidden.1.reduce", "hidden.1", "output"]);
     assert_eq!(after.kept, 4 * 120 + 4 * 30 + 10);
@@ -172,7 +172,7 @@ fn plans_list_both_factors() {
 
 #[test]
 fn plans_refuse_what_gains_nothing_or_is_no_dense_matrix() {
-    let before = Outline::dense(&Spec::Mlp(MlpSpec::new(100, &[20, 10], 1, 0.0)));
+    let before = Outline::dense(&Graph::from(MlpSpec::new(100, &[20, 10], 1, 0.0)));
     let first = [SiteId::hidden(0)];
     let refused = |before: &Outline, on: &[SiteId], text, says: &str| {
         let (_, problems) = plan(before, on, text);
@@ -192,6 +192,6 @@ fn plans_refuse_what_gains_nothing_or_is_no_dense_matrix() {
     let (factored, _) = plan(&before, &first, "rank = 4");
     refused(&factored, &first, "rank = 2", "a factor already");
     refused(&factored, &[SiteId::hidden(0).reduce()], "rank = 2", "a factor already");
-    let wide = Outline::dense(&Spec::Mlp(MlpSpec::new(3000, &[3000], 1, 0.0)));
+    let wide = Outline::dense(&Graph::from(MlpSpec::new(3000, &[3000], 1, 0.0)));
     refused(&wide, &first, "rank = 2", "more than 2048");
 }

@@ -13,7 +13,7 @@
 
 use nlpress_core::Fraction;
 use nlpress_model::network::Input;
-use nlpress_model::{Dataset, Group, Model, Network, Outline, Shape, SiteId, Spec, Units};
+use nlpress_model::{Dataset, Graph, Group, Model, Network, Outline, Shape, SiteId, Units};
 use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
 use nlpress_train::{FitConfig, Labels, mean_loss};
 use serde::Deserialize;
@@ -209,7 +209,7 @@ pub fn measure(
         } else {
             network.forward(rest.clone(), Input::Activations(pre), None, 0)?.output()?
         };
-        let per_unit = logits.chunks_exact(rows * model.spec().outputs());
+        let per_unit = logits.chunks_exact(rows * model.graph().outputs());
         Ok(per_unit.map(|logits| mean_loss(&labels, logits, rows)).collect())
     };
     let loss = losses(&pre)?[0];
@@ -230,8 +230,8 @@ pub fn measure(
 
 impl Neurons {
     /// The selected layers of neurons, with the width each will have.
-    fn widths(&self, spec: &Spec, on: &[SiteId]) -> Vec<(Group, usize)> {
-        let groups = units::selected(spec, on, &[Units::Neurons]);
+    fn widths(&self, graph: &Graph, on: &[SiteId]) -> Vec<(Group, usize)> {
+        let groups = units::selected(graph, on, &[Units::Neurons]);
         groups.into_iter().map(|g| (g.units, g)).map(|(width, g)| (g, self.stays(width))).collect()
     }
 }
@@ -245,9 +245,9 @@ impl Technique for Neurons {
 
     fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
         treatable(before, on, problems);
-        let widths = self.widths(&before.spec, on);
-        let spec = widths.iter().fold(before.spec.clone(), |spec, (g, width)| spec.with_units(g, *width));
-        if spec == before.spec {
+        let widths = self.widths(&before.graph, on);
+        let graph = widths.iter().fold(before.graph.clone(), |graph, (g, width)| graph.with_units(g, *width));
+        if graph == before.graph {
             let share = self.remove.get();
             problems.push(Problem::of_step(format!(
                 "remove {share} with round_to {} removes no unit of the selected sites; hidden and ffn.up sites have \
@@ -260,17 +260,17 @@ impl Technique for Neurons {
             let groups: Vec<Group> = widths.into_iter().map(|(g, _)| g).collect();
             only_dense(before, &groups, problems);
         }
-        units::plan(before, spec, on, problems)
+        units::plan(before, graph, on, problems)
     }
 
     fn apply(&self, mut model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
-        let widths = self.widths(model.spec(), on);
+        let widths = self.widths(model.graph(), on);
         let (original, shares) = (model.clone(), Shares::of(&model));
         let mut stayed: Vec<Vec<usize>> = widths.iter().map(|(g, _)| (0..g.units).collect()).collect();
         for pass in 1..=self.passes {
             for ((group, target), stayed) in widths.iter().zip(&mut stayed) {
                 let left = group.units - (group.units - target) * pass / self.passes;
-                let now = model.spec().groups().into_iter().find(|g| g.lead() == group.lead());
+                let now = model.graph().groups().into_iter().find(|g| g.lead() == group.lead());
                 let Some(now) = now.filter(|g| g.units > left) else { continue };
                 let Importance { scores, levels } = self.measure(&model, &now, cx)?;
                 let levels = self.compensate.then_some(&levels[..]);
@@ -295,7 +295,7 @@ impl Technique for Neurons {
 impl Neurons {
     /// What the units of a layer are worth. Ablation in a plain perceptron is measured from one forward pass.
     fn measure(&self, model: &Model, group: &Group, cx: &Cx<'_>) -> Result<Importance, StepError> {
-        let plain = matches!(model.spec(), Spec::Mlp(_)) && model.spec().ranks().is_empty();
+        let plain = model.graph().is_chain() && model.graph().ranks().is_empty();
         let site = model.layers().iter().position(|l| &l.id == group.lead());
         match (self.criterion, site) {
             (ImportanceCriterion::Ablation, Some(site)) if plain => {

@@ -12,7 +12,7 @@
 //! outcome is the same on every machine.
 
 use nlpress_core::{Fraction, Measurement, Seed};
-use nlpress_model::{Dataset, Group, Model, Network, Outline, Shape, SiteId, Spec, Units};
+use nlpress_model::{Dataset, Graph, Group, Model, Network, Outline, Shape, SiteId, Units};
 use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
 use nlpress_train::objective::{sigmoid, softmax};
 use nlpress_train::{FitConfig, Labels};
@@ -168,12 +168,12 @@ pub fn rearrange(block: &[f64], gone: &mut [bool]) {
 }
 
 impl Search {
-    fn groups(spec: &Spec, on: &[SiteId]) -> Vec<Group> {
-        units::selected(spec, on, &[Units::Neurons, Units::Heads])
+    fn groups(graph: &Graph, on: &[SiteId]) -> Vec<Group> {
+        units::selected(graph, on, &[Units::Neurons, Units::Heads])
     }
 
     /// The cost of a network, `words` being the inputs that a row has at the first site.
-    fn cost(&self, spec: &Spec, words: f64, groups: &[Group]) -> f64 {
+    fn cost(&self, graph: &Graph, words: f64, groups: &[Group]) -> f64 {
         let work = |(n, (_, s)): (usize, (SiteId, Shape))| match self.cost {
             Cost::Macs => s.weights() as f64,
             _ => {
@@ -182,22 +182,22 @@ impl Search {
             }
         };
         if self.cost == Cost::Units {
-            let now = spec.groups();
+            let now = graph.groups();
             let units = |g: &Group| now.iter().find(|n| n.lead() == g.lead()).map_or(0, |n| n.units);
             return groups.iter().map(|g| units(g) as f64).sum();
         }
-        spec.sites().into_iter().enumerate().map(work).sum()
+        graph.sites().into_iter().enumerate().map(work).sum()
     }
 
     /// How many units of each group stay.
     fn widths(
         &self,
-        spec: &Spec,
+        graph: &Graph,
         groups: &[Group],
         worth: &[Vec<f64>],
         words: f64,
     ) -> Result<Vec<usize>, StepError> {
-        let budget = self.share.get() * self.cost(spec, words, groups);
+        let budget = self.share.get() * self.cost(graph, words, groups);
         // From the least worth up: what goes first.
         let orders: Vec<Vec<f64>> = worth
             .iter()
@@ -208,13 +208,13 @@ impl Search {
             })
             .collect();
         let mut widths: Vec<usize> = groups.iter().map(|g| g.units).collect();
-        let mut now = spec.clone();
+        let mut now = graph.clone();
         loop {
             let cost = self.cost(&now, words, groups);
             if cost <= budget {
                 return Ok(widths);
             }
-            let mut best: Option<(f64, usize, usize, Spec)> = None;
+            let mut best: Option<(f64, usize, usize, Graph)> = None;
             for (i, group) in groups.iter().enumerate() {
                 let next = (widths[i] - 1) / self.round_to * self.round_to;
                 if next == 0 {
@@ -246,7 +246,7 @@ impl Search {
             return Ok(cx.train.clone());
         }
         let logits = Network::bind(model, cx.backend).logits_of(cx.train)?;
-        let labels = draw(&logits, model.spec().outputs(), cx.seed.derive("labels"));
+        let labels = draw(&logits, model.graph().outputs(), cx.seed.derive("labels"));
         Ok(Dataset::new(cx.train.rows().clone(), labels, cx.train.classes())?)
     }
 }
@@ -283,7 +283,7 @@ impl Technique for Search {
 
     fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
         treatable(before, on, problems);
-        let groups = Self::groups(&before.spec, on);
+        let groups = Self::groups(&before.graph, on);
         if groups.is_empty() {
             problems.push(Problem::of_step(
                 "no units are selected: hidden, encoder.N.attention.query and encoder.N.ffn.up sites have some",
@@ -295,12 +295,12 @@ impl Technique for Search {
 
     fn apply(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
         cx.progress("searching", 0, 1)?;
-        let groups = Self::groups(model.spec(), on);
+        let groups = Self::groups(model.graph(), on);
         let data = self.judged(&model, cx)?;
         let worths = factors(&model, &groups, &Labels::of(&data), cx)?;
         let diagonal: Vec<Vec<f64>> = worths.iter().map(|rows| fisher(rows)).collect();
         let words = cx.train.rows().nonzeros() as f64 / cx.train.len() as f64;
-        let widths = self.widths(model.spec(), &groups, &diagonal, words)?;
+        let widths = self.widths(model.graph(), &groups, &diagonal, words)?;
         let mut smaller = model.clone();
         let mut stayed: Vec<Vec<usize>> = Vec::new();
         for (((group, rows), worth), width) in groups.iter().zip(&worths).zip(&diagonal).zip(widths) {
@@ -315,7 +315,8 @@ impl Technique for Search {
             cx.note(format!("{}: {width} of {} units stay", group.lead(), group.units));
             stayed.push((0..group.units).filter(|u| gone.binary_search(u).is_err()).collect());
         }
-        let (was, is) = (self.cost(model.spec(), words, &groups), self.cost(smaller.spec(), words, &groups));
+        let (was, is) =
+            (self.cost(model.graph(), words, &groups), self.cost(smaller.graph(), words, &groups));
         cx.measure(Measurement::lower("cost.share", is / was, "1"));
         if self.reconstruct {
             smaller = reconstruct(&model, smaller, &groups, &stayed, self.ridge, cx)?;

@@ -128,7 +128,7 @@ impl TryFrom<Raw> for Lottery {
 
 /// A fresh network of a model's shape with its masks, in which only packed sites keep their numbers.
 fn fresh(model: &Model, cx: &Cx<'_>) -> Result<Model, StepError> {
-    let (spec, mut layers) = Model::init(model.spec(), cx.seed)?.into_parts();
+    let (graph, mut layers) = Model::init(model.graph(), cx.seed)?.into_parts();
     for (new, old) in layers.iter_mut().zip(model.layers()) {
         match &old.weight {
             Weight::Dense(_) => {}
@@ -136,7 +136,7 @@ fn fresh(model: &Model, cx: &Cx<'_>) -> Result<Model, StepError> {
             Weight::Packed { .. } => new.clone_from(old),
         }
     }
-    Ok(Model::new(spec, layers)?)
+    Ok(Model::new(graph, layers)?)
 }
 
 /// A layer of which only some entries are left.
@@ -148,12 +148,12 @@ fn held(mut layer: Layer, keep: &[bool]) -> Layer {
 
 /// The numbers of `point` with the masks of `cut`.
 fn rewound(point: &Model, cut: &Model) -> Result<Model, StepError> {
-    let (spec, layers) = point.clone().into_parts();
+    let (graph, layers) = point.clone().into_parts();
     let layers = layers.into_iter().zip(cut.layers()).map(|(layer, cut)| match &cut.weight {
         Weight::Masked { keep, .. } => held(layer, keep),
         _ => layer,
     });
-    Ok(Model::new(spec, layers.collect())?)
+    Ok(Model::new(graph, layers.collect())?)
 }
 
 impl Criterion for Lottery {
@@ -199,16 +199,16 @@ impl Criterion for Lottery {
 mod tests {
     use super::*;
     use nlpress_core::Seed;
-    use nlpress_model::{MlpSpec, Spec};
+    use nlpress_model::{Graph, MlpSpec};
 
     #[test]
     fn survivors_go_back_and_the_others_stay_zero() {
-        let spec = Spec::Mlp(MlpSpec::new(3, &[2], 1, 0.0));
-        let (point, trained) = (Model::init(&spec, Seed(1)).unwrap(), Model::init(&spec, Seed(2)).unwrap());
+        let graph = Graph::from(MlpSpec::new(3, &[2], 1, 0.0));
+        let (point, trained) = (Model::init(&graph, Seed(1)).unwrap(), Model::init(&graph, Seed(2)).unwrap());
         let keep = vec![true, false, true, true, false, false];
-        let (spec, mut layers) = trained.into_parts();
+        let (graph, mut layers) = trained.into_parts();
         layers[0] = held(layers[0].clone(), &keep);
-        let back = rewound(&point, &Model::new(spec, layers).unwrap()).unwrap();
+        let back = rewound(&point, &Model::new(graph, layers).unwrap()).unwrap();
         for ((new, old), keep) in
             back.layers()[0].weight.values().iter().zip(point.layers()[0].weight.values().iter()).zip(&keep)
         {

@@ -410,9 +410,9 @@ impl Technique for SparseGpt {
             for (&site, count) in sites.iter().zip(counts) {
                 let surgery = self.surgery(&model, site, &importance, cx)?;
                 let pruned = self.prune(&model, site, count, surgery, cx)?;
-                let (spec, mut layers) = model.into_parts();
+                let (graph, mut layers) = model.into_parts();
                 layers[site] = pruned;
-                model = Model::new(spec, layers)?;
+                model = Model::new(graph, layers)?;
             }
             Ok(model)
         })

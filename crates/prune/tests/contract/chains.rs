@@ -211,9 +211,9 @@ fn magnitude_loses_less_than_chance_and_a_fit_less_than_a_product() {
     let (a, b) = (&model.layers()[0], &model.layers()[1]);
     let linear =
         nlpress_prune::layers::product((&a.weight.values(), &a.bias), (&b.weight.values(), &b.bias)).unwrap();
-    let (spec, mut layers) = fitted.clone().into_parts();
+    let (graph, mut layers) = fitted.clone().into_parts();
     layers[0].weight = nlpress_model::Weight::Dense(linear.weight);
     layers[0].bias = linear.bias;
-    let product = Model::new(spec, layers).unwrap();
+    let product = Model::new(graph, layers).unwrap();
     assert!(world.loss(&fitted) < world.loss(&product), "{} {}", world.loss(&fitted), world.loss(&product));
 }

@@ -2,17 +2,32 @@
 
 use nlpress_core::event::Quiet;
 use nlpress_core::{BackendKind, Seed};
-use nlpress_model::{AttentionSpec, Layer, Model, Network, SiteId, Spec, Weight};
+use nlpress_model::{AttentionSpec, BlockSpec, Graph, Layer, Model, Network, Ranks, SiteId, Weight};
 use nlpress_prune::depth::{distances, without};
 use nlpress_prune::{KINDS, depth};
 use nlpress_technique::{Cx, Technique};
 use nlpress_testkit::Bench;
 
+/// The bench's network with so many blocks.
+fn attention(blocks: usize) -> Graph {
+    Graph::from(AttentionSpec {
+        inputs: 24,
+        width: 12,
+        head_width: 4,
+        layers: vec![BlockSpec { heads: 3, neurons: 10 }; blocks],
+        outputs: 1,
+        dropout: 0.1,
+        tokens: 16,
+        ranks: Ranks::new(),
+    })
+}
+
 /// The bench's network with a block that says nothing put in at `at`.
 fn with_idle(model: &Model, at: usize) -> Model {
-    let (Spec::Attention(mut spec), layers) = model.clone().into_parts() else { unreachable!("it is one") };
-    spec.layers.insert(at, spec.layers[0]);
-    let spec = Spec::Attention(spec);
+    let layers: Vec<Layer> = model.clone().into_parts().1;
+    let blocks = model.graph().blocks().len();
+    let graph = attention(blocks + 1);
+    assert_eq!(model.graph(), &attention(blocks));
     let block = |b: usize| layers[1 + 6 * b..][..6].iter().cloned();
     let idle = block(0).map(|layer| match layer.id.as_str() {
         "encoder.0.attention.output" | "encoder.0.ffn.down" => {
@@ -23,8 +38,8 @@ fn with_idle(model: &Model, at: usize) -> Model {
     });
     let mut all: Vec<Layer> = layers.clone();
     all.splice(1 + 6 * at..1 + 6 * at, idle);
-    all.iter_mut().zip(spec.sites()).for_each(|(layer, (id, _))| layer.id = id);
-    Model::new(spec, all).unwrap()
+    all.iter_mut().zip(graph.sites()).for_each(|(layer, (id, _))| layer.id = id);
+    Model::new(graph, all).unwrap()
 }
 
 #[test]

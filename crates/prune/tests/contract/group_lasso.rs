@@ -19,7 +19,7 @@ struct Halved {
 
 fn halved(world: &World, lambda: f64) -> Halved {
     let model = world.bench.model().clone();
-    let group = model.spec().groups().remove(0);
+    let group = model.graph().groups().remove(0);
     let config: FitConfig = toml::from_str("epochs = 200\nlearning_rate = 0.01").unwrap();
     let model = train(model, std::slice::from_ref(&group), lambda, &config, &world.cx()).unwrap();
     let squares = score(&model, &group, Criterion::L2, &world.cx()).unwrap().scores;

@@ -2,23 +2,23 @@
 //! any network; and taking one away touches the sites of its group and no other.
 
 use nlpress_core::Seed;
-use nlpress_model::{AttentionSpec, BlockSpec, Group, MlpSpec, Model, Network, Ranks, Spec, Units, Weight};
+use nlpress_model::{AttentionSpec, BlockSpec, Graph, Group, MlpSpec, Model, Network, Ranks, Units, Weight};
 use nlpress_prune::units;
 use nlpress_testkit::{Bench, cpu, reference};
 use nlpress_text::Rows;
 use proptest::prelude::*;
 
-fn mlp() -> impl Strategy<Value = Spec> {
+fn mlp() -> impl Strategy<Value = Graph> {
     (2..9_usize, proptest::collection::vec(2..7_usize, 1..4), 1..4_usize)
-        .prop_map(|(inputs, hidden, outputs)| Spec::Mlp(MlpSpec::new(inputs, &hidden, outputs, 0.0)))
+        .prop_map(|(inputs, hidden, outputs)| Graph::from(MlpSpec::new(inputs, &hidden, outputs, 0.0)))
 }
 
-fn attention() -> impl Strategy<Value = Spec> {
+fn attention() -> impl Strategy<Value = Graph> {
     let block = (2..4_usize, 2..6_usize).prop_map(|(heads, neurons)| BlockSpec { heads, neurons });
     let blocks = proptest::collection::vec(block, 0..3);
     (2..9_usize, 2..7_usize, 1..4_usize, blocks, 1..4_usize, 2..9_usize).prop_map(
         |(inputs, width, head_width, layers, outputs, tokens)| {
-            Spec::Attention(AttentionSpec {
+            Graph::from(AttentionSpec {
                 inputs,
                 width,
                 head_width,
@@ -33,25 +33,25 @@ fn attention() -> impl Strategy<Value = Spec> {
 }
 
 /// Networks of every kind, with some of their sites factored.
-fn spec() -> impl Strategy<Value = Spec> {
-    (prop_oneof![mlp(), attention()], any::<u16>()).prop_map(|(mut spec, factored)| {
-        for (n, (id, shape)) in spec.plain_sites().into_iter().enumerate() {
+fn graph() -> impl Strategy<Value = Graph> {
+    (prop_oneof![mlp(), attention()], any::<u16>()).prop_map(|(mut graph, factored)| {
+        for (n, (id, shape)) in graph.sites().into_iter().enumerate() {
             let most = shape.inputs.min(shape.outputs);
             if factored >> (n % 16) & 3 == 3 {
-                spec.ranks_mut().insert(id, 1 + most / 2);
+                graph = graph.factored(&id, 1 + most / 2);
             }
         }
-        spec.check().unwrap();
-        spec
+        graph.check().unwrap();
+        graph
     })
 }
 
 /// Random weights, and biases as large.
-fn model(spec: &Spec, seed: u64) -> Model {
+fn model(graph: &Graph, seed: u64) -> Model {
     let mut rng = Seed(seed).stream(1);
-    let (spec, mut layers) = Model::init(spec, Seed(seed)).unwrap().into_parts();
+    let (graph, mut layers) = Model::init(graph, Seed(seed)).unwrap().into_parts();
     layers.iter_mut().for_each(|layer| layer.bias.iter_mut().for_each(|b| *b = rng.uniform() - 0.5));
-    Model::new(spec, layers).unwrap()
+    Model::new(graph, layers).unwrap()
 }
 
 /// A few rows, one of them without any word.
@@ -65,14 +65,14 @@ fn rows(width: usize, seed: u64) -> Rows {
 
 /// The model with nothing going out of a unit.
 fn silenced(model: &Model, group: &Group, unit: usize) -> Model {
-    let (spec, mut layers) = model.clone().into_parts();
+    let (graph, mut layers) = model.clone().into_parts();
     for layer in layers.iter_mut().filter(|layer| group.rows.contains(&layer.id)) {
         let outputs = layer.shape.outputs;
         let mut values = layer.weight.values().into_owned();
         values[unit * group.block * outputs..(unit + 1) * group.block * outputs].fill(0.0);
         layer.weight = Weight::Dense(values);
     }
-    Model::new(spec, layers).unwrap()
+    Model::new(graph, layers).unwrap()
 }
 
 fn logits(model: &Model, rows: &Rows) -> Vec<f64> {
@@ -88,17 +88,17 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_unit_that_nothing_goes_out_of_can_go(spec in spec(), seed in 0..1000_u64) {
-        let (model, rows) = (model(&spec, seed), rows(spec.inputs(), seed));
-        for group in spec.groups() {
+    fn a_unit_that_nothing_goes_out_of_can_go(graph in graph(), seed in 0..1000_u64) {
+        let (model, rows) = (model(&graph, seed), rows(graph.inputs(), seed));
+        for group in graph.groups() {
             for unit in 0..group.units {
                 let silent = silenced(&model, &group, unit);
                 let made = match units::remove(silent.clone(), &group, &[unit], None) {
                     Ok(made) => made,
                     Err(why) => {
                         prop_assert!(why.to_string().contains("narrower than its rank"), "{}", why);
-                        let smaller = spec.clone().with_units(&group, group.units - 1);
-                        prop_assert_ne!(smaller.ranks(), spec.ranks());
+                        let smaller = graph.clone().with_units(&group, group.units - 1);
+                        prop_assert_ne!(smaller.ranks(), graph.ranks());
                         continue;
                     }
                 };
@@ -125,7 +125,7 @@ fn a_unit_that_something_goes_out_of_is_missed() {
     for bench in Bench::families(&cpu()).unwrap() {
         let (model, rows) = (bench.model(), bench.valid().rows());
         let whole = logits(model, rows);
-        for group in model.spec().groups() {
+        for group in model.graph().groups() {
             let missed =
                 (0..group.units).filter(|unit| !near(&logits(&silenced(model, &group, *unit), rows), &whole));
             let missed = missed.count();

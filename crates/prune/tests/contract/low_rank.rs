@@ -49,7 +49,7 @@ fn sites_of_both_networks_are_factored_and_logits_are_closest_at_a_high_rank_and
 
 /// A site as two factors of the full rank, which a plan would refuse: they are larger.
 fn at_full_rank(model: &Model, site: &SiteId) -> Model {
-    let (mut spec, mut layers) = model.clone().into_parts();
+    let (mut graph, mut layers) = model.clone().into_parts();
     let number = layers.iter().position(|l| &l.id == site).unwrap();
     let Layer { shape: Shape { inputs, outputs }, weight, bias, .. } = layers[number].clone();
     let rank = inputs.min(outputs);
@@ -60,10 +60,10 @@ fn at_full_rank(model: &Model, site: &SiteId) -> Model {
         weight: Weight::Dense(values),
         bias,
     };
-    spec.ranks_mut().insert(site.clone(), rank);
+    graph = graph.factored(site, rank);
     layers[number] = layer(site.clone(), rank, outputs, found.expand, bias);
     layers.insert(number, layer(site.reduce(), inputs, rank, found.reduce, vec![0.0; rank]));
-    Model::new(spec, layers).unwrap()
+    Model::new(graph, layers).unwrap()
 }
 
 #[test]

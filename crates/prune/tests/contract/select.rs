@@ -22,7 +22,7 @@ fn select(world: &World, model: Model, name: &str, with: &str) -> Result<Made, S
     }
     let mut cx = world.cx();
     cx.words = world.bench.words();
-    let before = model.spec().inputs();
+    let before = model.graph().inputs();
     let model = technique.apply(model, &on, &mut cx).map_err(|e| e.to_string())?;
     assert!(model.outline().fits_within(&planned), "{name}");
     let made = Made { model, features: cx.kept_features };
@@ -46,7 +46,7 @@ fn the_features_that_tell_the_class_stay() {
     let model = || world.bench.model().clone();
     let told = |name, with| {
         let made = select(&world, model(), name, with).unwrap();
-        assert_eq!(made.model.spec().inputs(), 6, "{name}");
+        assert_eq!(made.model.graph().inputs(), 6, "{name}");
         made.features.unwrap().iter().filter(|i| **i < 6).count()
     };
     assert!(told("select.chi2", "keep = 6\nof = 'values'") >= 5);
@@ -56,13 +56,13 @@ fn the_features_that_tell_the_class_stay() {
 #[test]
 fn words_without_a_connection_go_for_free() {
     let world = World::new();
-    let (spec, mut layers) = world.bench.model().clone().into_parts();
+    let (graph, mut layers) = world.bench.model().clone().into_parts();
     let width = layers[0].shape.outputs;
     let values = layers[0].weight.values().into_owned();
     let keep: Vec<bool> = (0..values.len()).map(|i| i / width % 4 != 1 && i % 3 != 0).collect();
     let values = values.into_iter().zip(&keep).map(|(v, k)| if *k { v } else { 0.0 }).collect();
     layers[0].weight = nlpress_model::Weight::Masked { values, keep };
-    let masked = Model::new(spec, layers).unwrap();
+    let masked = Model::new(graph, layers).unwrap();
     let made = select(&world, masked.clone(), "select.norm", "").unwrap();
     let expected: Vec<u32> = (0..24).filter(|i| i % 4 != 1).collect();
     assert_eq!(made.features.as_deref(), Some(&expected[..]));

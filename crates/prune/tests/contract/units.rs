@@ -9,7 +9,7 @@ use nlpress_technique::StepError;
 use crate::chains::World;
 
 fn remove_units(model: Model, site: usize, gone: &[usize], levels: &[f32]) -> Result<Model, StepError> {
-    match model.spec().groups().get(site) {
+    match model.graph().groups().get(site) {
         Some(group) => units::remove(model.clone(), group, gone, Some(levels)),
         None => Err(StepError::Failed("there is no such group".into())),
     }

@@ -71,7 +71,7 @@ pub(super) fn network(floats: &network::Network) -> Result<Network<'_>, NotInteg
 
 fn site(layer: &network::Site) -> Result<Site<'_>, String> {
     let weight = &layer.weight;
-    let (scheme, quantized) = (weight.scheme(), weight.quantized());
+    let (scheme, quantized) = (weight.scheme(), weight.quantization());
     if quantized.is_some_and(|quantized| quantized.outliers.is_some()) {
         return Err(format!("it is {scheme}, but its outliers are multiplied as floats"));
     }

@@ -2,7 +2,7 @@
 #![allow(dead_code)] // each test file uses a part
 
 use nlpress_artifact::{Artifact, EncoderParts, Layer, Provenance};
-use nlpress_outline::{Form, MlpSpec, Outline, Spec};
+use nlpress_outline::{Form, Graph, MlpSpec, Outline};
 use nlpress_packed::{Activations, Codebook, Grid, Index, Int, Matrix, Per, Scales, Scheme, Values};
 use nlpress_text::{Encoder, EncoderConfig, Rows};
 
@@ -94,13 +94,13 @@ pub(crate) fn artifact(
     outputs: usize,
     percent: u32,
 ) -> Artifact {
-    network(&Spec::Mlp(MlpSpec::new(inputs, hidden, outputs, 0.5)), form, percent)
+    network(&Graph::from(MlpSpec::new(inputs, hidden, outputs, 0.5)), form, percent)
 }
 
 /// A network of that form with `percent` of its weights kept.
-pub(crate) fn network(spec: &Spec, form: Form, percent: u32) -> Artifact {
-    let (inputs, outputs) = (spec.inputs(), spec.outputs());
-    let mut outline = Outline::dense(spec);
+pub(crate) fn network(graph: &Graph, form: Form, percent: u32) -> Artifact {
+    let (inputs, outputs) = (graph.inputs(), graph.outputs());
+    let mut outline = Outline::dense(graph);
     let mut next = random(11);
     let mut layers = Vec::new();
     let mut kept = 0;

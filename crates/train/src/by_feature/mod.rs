@@ -12,7 +12,7 @@ mod part;
 mod passed;
 
 use nlpress_model::network::Input;
-use nlpress_model::{Dataset, Model, ModelError, Network, Shape, Spec, Weight};
+use nlpress_model::{Dataset, Model, ModelError, Network, Shape, Weight};
 use nlpress_text::{Row, Rows};
 use rayon::prelude::*;
 
@@ -88,7 +88,7 @@ pub(crate) fn possible(model: &Model, fit: &Fit<'_>) -> bool {
     fit.engine.is_none()
         && fit.wire.is_none()
         && fit.backend.kind().is_cpu()
-        && matches!(model.spec(), Spec::Mlp(_))
+        && model.graph().is_chain()
         && model.layers()[0].weight.is_trainable()
         && config.l1() + config.l2() == 0.0
         && b1 < b2.sqrt()

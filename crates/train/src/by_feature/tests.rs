@@ -3,7 +3,7 @@ use crate::fit::{Fit, History, fit_by};
 use crate::steps::Way;
 use nlpress_core::event::Quiet;
 use nlpress_core::{Backend, BackendKind, Seed};
-use nlpress_model::MlpSpec;
+use nlpress_model::{Graph, MlpSpec};
 
 const FEATURES: usize = 300;
 
@@ -31,17 +31,17 @@ fn data(rows: usize, classes: usize, seed: u64) -> Dataset {
 }
 
 fn model(hidden: &[usize], outputs: usize) -> Model {
-    Model::init(&Spec::Mlp(MlpSpec::new(FEATURES, hidden, outputs, 0.3)), Seed(1)).unwrap()
+    Model::init(&Graph::from(MlpSpec::new(FEATURES, hidden, outputs, 0.3)), Seed(1)).unwrap()
 }
 
 fn masked(model: Model) -> Model {
-    let (spec, mut layers) = model.into_parts();
+    let (graph, mut layers) = model.into_parts();
     for layer in &mut layers {
         let keep: Vec<bool> = (0..layer.shape.weights()).map(|i| i % 3 != 1).collect();
         let kept = layer.weight.values().iter().zip(&keep).map(|(v, k)| if *k { *v } else { 0.0 }).collect();
         layer.weight = Weight::Masked { values: kept, keep };
     }
-    Model::new(spec, layers).unwrap()
+    Model::new(graph, layers).unwrap()
 }
 
 fn train(model: Model, text: &str, data: [&Dataset; 2], way: Way) -> (Model, History) {

@@ -188,7 +188,7 @@ impl Answers {
             };
             threads.into_iter().map(join).collect::<anyhow::Result<Vec<_>>>()
         })?;
-        let outputs = session.outline().spec.outputs();
+        let outputs = session.outline().graph.outputs();
         let mut all =
             Self { logits: Vec::new(), outputs, predictions: Vec::new(), coverage: Coverage::default() };
         for (logits, predictions, coverage) in parts {
@@ -224,7 +224,7 @@ type Part = (Vec<f32>, Vec<u32>, Coverage);
 
 fn in_floats(session: &Session, texts: &[&str]) -> anyhow::Result<Part> {
     let logits = session.logits(&session.encoder().encode_all(texts))?;
-    let rows = logits.chunks_exact(session.outline().spec.outputs());
+    let rows = logits.chunks_exact(session.outline().graph.outputs());
     let predictions = rows.map(|row| session.class(row) as u32).collect();
     Ok((logits, predictions, Coverage::of(session.encoder(), texts)))
 }
