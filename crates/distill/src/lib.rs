@@ -5,9 +5,10 @@
 //! - [`outputs`]: the student imitates the teacher's outputs alone (`distill.outputs`).
 //!
 //! All are one [`Distill`] with a student, a loss and a training: `outputs` is the loss without labels, `student` the
-//! one with them, `validation` a search over the teacher's share. The losses are plain functions of logits in [`nlpress_train::imitation`], which also work without nlpress's model. A
-//! distillation replaces the whole network or trains all of it; it refuses to touch single sites. It looks at
-//! training and validation rows and at nothing else, so that test rows stay unseen.
+//! one with them, `validation` a search over the teacher's share. The losses are plain functions of logits in
+//! [`nlpress_train::imitation`], which also work without nlpress's model. A distillation replaces the whole network or
+//! trains all of it; it refuses to touch single sites. It looks at training and validation rows and at nothing else, so
+//! that test rows stay unseen.
 
 pub mod error;
 mod frame;

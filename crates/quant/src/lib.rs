@@ -18,45 +18,24 @@
 //! How integers lie in memory is `nlpress-packed`'s, how they are multiplied `nlpress-kernels`'; this crate decides which
 //! integers and scales stand for which floats, and refuses to know what a file or a pipeline is.
 
-pub mod adaround;
-pub mod awq;
-pub mod binary;
-pub mod calibration;
-mod candidates;
-pub mod codebook;
-pub mod correct;
 pub mod error;
-pub mod floats;
-mod fold;
-pub mod gptq;
+mod frame;
 pub mod gradient;
 pub mod gradients;
-pub mod integers;
-mod kd;
-pub mod ladder;
-pub mod lattice;
-pub mod mixed;
 pub mod module;
-pub mod moments;
-pub mod noise;
-mod outliers;
+mod ptq;
 pub mod qat;
-pub mod rounding;
-mod ruled;
-mod samples;
-mod settings;
-mod shadow;
-mod sites;
-pub mod smooth;
-pub mod ternary;
-mod words;
 
 pub use calibration::{Calibration, Calibrator};
 pub use error::{BadBytes, QuantError};
+pub use frame::{calibration, correct, ladder, lattice, moments, noise, rounding};
+pub(crate) use frame::{candidates, fold, kd, outliers, ruled, samples, settings, shadow, sites, words};
 pub use gradient::{Coding, GradientWire};
 pub use nlpress_core::Selectors;
 pub use nlpress_packed::{Grid, Matrix, Per, Scales};
 pub use noise::Noise;
+pub use ptq::{adaround, awq, codebook, floats, gptq, integers, mixed, smooth};
+pub use qat::{binary, ternary};
 pub use rounding::{Clip, Rounding};
 
 use nlpress_technique::Kind;

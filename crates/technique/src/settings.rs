@@ -31,7 +31,9 @@ pub fn split<Shared: DeserializeOwned, Own: DeserializeOwned>(
     let own = fields::<Own>();
     let known = |key: &str| shared.contains(&key) || own.contains(&key);
     if let Some(key) = table.keys().find(|key| !known(key)) {
-        let all: Vec<&str> = shared.iter().chain(own).copied().collect();
+        let mut all: Vec<&str> = shared.iter().chain(own).copied().collect();
+        // In the order of their description; what is not described comes last.
+        all.sort_by_key(|key| settings.iter().position(|(name, _)| name == key).unwrap_or(usize::MAX));
         return Err(BadTable(format!("unknown field `{key}`, {}", expected(&all))));
     }
     let (shared, own) = table.into_iter().partition(|(key, _)| shared.contains(&key.as_str()));
@@ -128,7 +130,7 @@ mod tests {
         assert_eq!((frame, own), (Frame { share: Some(1.0), steps: None }, Checked(3)));
         assert_eq!(
             refused("rows = 1\nrow = 2", &all),
-            "unknown field `row`, expected one of `share`, `steps`, `rows`"
+            "unknown field `row`, expected one of `share`, `rows`, `steps`"
         );
         // A field of the frame that the technique does not document is not one of its settings.
         assert_eq!(

@@ -9,6 +9,7 @@
 //! | [`pack`] | the sparse layouts that masked weights are stored in |
 //! | [`sensitivity`] | how much the loss rises when one site alone is pruned |
 //! | [`importance`], [`units`], `reconstruct` | structured pruning: scores of units, their removal, reconstruction |
+//! | [`selector`] | feature selection: a [`WordScore`](selector::WordScore) scores words, [`Selector`](selector::Selector) does the rest |
 //! | `activations`, `jacobi` | inputs of a site in plain memory; singular vectors |
 
 pub(crate) mod activations;
@@ -23,6 +24,7 @@ pub mod pack;
 pub(crate) mod reconstruct;
 pub mod schedule;
 pub mod scope;
+pub mod selector;
 pub mod sensitivity;
 pub mod target;
 pub mod units;

@@ -9,9 +9,10 @@
 //! | [`norm`] | words that the network itself uses |
 //! | [`words`] | words of a list, or of some scripts |
 //!
-//! Each is one [`WordScore`]; [`Selector`] does the rest. A technique sees rows and the names of their columns, never a text or an encoder: it says which columns stay
-//! ([`Cx::keep_features`]) and returns a model whose first site has just their rows. Whoever runs it narrows the
-//! encoder and encodes the documents anew.
+//! Each is one [`WordScore`]; [`Selector`] does the rest. A technique sees rows and the names of their columns, never
+//! a text or an encoder: it says which columns stay ([`keep_features`](nlpress_technique::Cx::keep_features)) and
+//! returns a model whose first site has just their rows. Whoever runs it narrows the encoder and encodes the documents
+//! anew.
 //!
 //! What is taken away is missing to the sums of the first site, and with an encoder that scales rows to length 1
 //! the words that stay grow: the network should be trained after it, by `finetune` here (on the rows with the
@@ -26,8 +27,7 @@ pub mod frequency;
 pub mod information;
 pub mod l1;
 pub mod norm;
-mod selector;
 pub mod words;
 
-pub use selector::{FINETUNE, KEEP, Selector, WordScore, best, narrow};
-pub(crate) use selector::{presence, sums};
+pub use crate::frame::selector::{FINETUNE, KEEP, Selector, WordScore, best, narrow};
+pub(crate) use crate::frame::selector::{presence, sums};

@@ -16,6 +16,9 @@
 //! Activations have no scale of their own to learn: they are rounded as the runtime rounds them, to 8 bits row by row,
 //! whose noise is far below that of the weights.
 
+pub mod binary;
+pub mod ternary;
+
 use nlpress_model::{Model, Outline, SiteId};
 use nlpress_packed::{Grid, Per, Values};
 use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, Tuning, parse};
