@@ -17,7 +17,7 @@ use crate::{Refused, bench_train, peers};
     args_conflicts_with_subcommands = true,
     after_help = "Examples:
   cargo xtask bench                              all of them
-  cargo xtask bench packed                       those of crates/packed
+  cargo xtask bench kernels                      those of crates/kernels
   cargo xtask bench int8                         those with int8 in their name
   cargo xtask bench peers                        nlpress beside other libraries
   cargo xtask bench train OLD NEW -- --corpus r8 two binaries that train, in turns"
@@ -110,7 +110,7 @@ mod tests {
         let line = |words: &[&str]| {
             Line::try_parse_from(std::iter::once(&"x").chain(words)).map(|line| line.arguments)
         };
-        for word in ["int8", "packed", "peer"] {
+        for word in ["int8", "kernels", "peer"] {
             let arguments = line(&[word]).unwrap();
             assert!(arguments.with.is_none() && arguments.filter.as_deref() == Some(word), "{arguments:?}");
         }

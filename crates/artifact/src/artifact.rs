@@ -51,9 +51,6 @@ impl Artifact {
     /// where `sparse` stands for the smaller of bitmask and csr. Entries kept are counted from the index; a layer
     /// whose index stores zeros may keep any number from its non-zeros up.
     ///
-    /// The first layer is held in memory for sparse rows, the others for rows that are mostly not zero: see
-    /// [`Matrix::for_dense_rows`].
-    ///
     /// # Errors
     /// [`ArtifactError`] for a bad specification, for layers, biases or labels that do not match the outline, and for a
     /// label that cannot be read on one line or told from the others.
@@ -73,7 +70,7 @@ impl Artifact {
     /// Puts a model together whose sites and labels have been looked at.
     pub(crate) fn assemble(
         outline: Outline,
-        mut layers: Vec<Layer>,
+        layers: Vec<Layer>,
         labels: Vec<String>,
         encoder: EncoderParts,
         provenance: Provenance,
@@ -89,14 +86,6 @@ impl Artifact {
             check_layer(site, layer)?;
         }
         check_kept(&outline, &layers)?;
-        layers = layers
-            .into_iter()
-            .enumerate()
-            .map(|(n, Layer { id, matrix, bias })| {
-                let matrix = if n == 0 { matrix } else { matrix.for_dense_rows() };
-                Layer { id, matrix, bias }
-            })
-            .collect();
         Ok(Self { outline, layers, labels, threshold: None, encoder, provenance })
     }
 

@@ -20,7 +20,7 @@ use arguments::{Arguments, Command, ModelCommand};
 
 /// Large buffers begin at cache lines, so that a training takes the same time wherever the heap puts them.
 #[global_allocator]
-static HEAP: nlpress::packed::heap::CacheLines = nlpress::packed::heap::CacheLines;
+static HEAP: nlpress::kernels::heap::CacheLines = nlpress::kernels::heap::CacheLines;
 
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {

@@ -1,6 +1,6 @@
 //! Why numbers are not a matrix.
 
-use crate::Dtype;
+use crate::dtype::Dtype;
 
 /// Numbers that make no matrix: a wrong count, a value out of range, an index out of order.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]

@@ -1,9 +1,6 @@
-//! The integers that a quantized entry may be, and how they lie in bytes.
+//! The integers that a quantized entry may be.
 
-use crate::PackError;
-use crate::codes;
 use serde::{Deserialize, Serialize};
-use std::borrow::Cow;
 use std::fmt;
 
 /// The integers that a quantized entry may be. An entry stands for its integer times a scale.
@@ -33,7 +30,7 @@ pub enum Grid {
 }
 
 /// Ternary digits of a byte: `3^5 < 2^8`.
-const TRITS: usize = 5;
+pub(crate) const TRITS: usize = 5;
 
 impl Grid {
     /// All of them, the widest first.
@@ -111,13 +108,14 @@ impl Grid {
         }
     }
 
-    /// The largest integer of the activations that it is multiplied with: see [`quantize_row`](crate::quantize_row).
+    /// The largest integer of the activations that it is multiplied with: 32767 beside integers of more than 8 bits,
+    /// else 127.
     pub fn activation_levels(self) -> i32 {
-        if self.is_wide() { crate::INT16_LEVELS } else { crate::INT8_LEVELS }
+        if self.is_wide() { Self::Int16.levels() } else { Self::Int8.levels() }
     }
 
     /// Whether it is held in more than 8 bits.
-    pub(crate) fn is_wide(self) -> bool {
+    pub fn is_wide(self) -> bool {
         matches!(self, Self::Int32 | Self::Int16)
     }
 
@@ -149,76 +147,6 @@ impl Grid {
             _ => bytes * 8 / self.bits(),
         }
     }
-
-    /// Integers of up to 8 bits as bytes; those of the last byte may be alone beside zeros.
-    pub(crate) fn encode(self, zero_points: bool, numbers: Cow<'_, [i8]>) -> Cow<'_, [u8]> {
-        let code = |q: i8| self.code(zero_points, q);
-        match self {
-            Self::Int8 => crate::numbers::whole(numbers),
-            Self::Ternary => {
-                let byte = |trits: &[i8]| trits.iter().rev().fold(0, |byte, &q| byte * 3 + code(q));
-                numbers.chunks(TRITS).map(byte).collect()
-            }
-            _ => codes::write_fixed(numbers.iter().map(|&q| code(q)), self.bits()).into(),
-        }
-    }
-
-    /// `count` integers of up to 8 bits from as many bytes as they have. Among them may be some that are not on the
-    /// grid, which the caller refuses.
-    pub(crate) fn decode(self, zero_points: bool, bytes: &[u8], count: usize) -> Result<Vec<i8>, PackError> {
-        let padding = || PackError::Padding("values");
-        match self {
-            Self::Int8 => crate::numbers::read_whole(bytes, count),
-            Self::Ternary => {
-                let mut numbers = Vec::with_capacity(bytes.len() * TRITS);
-                for &byte in bytes {
-                    let mut rest = byte;
-                    for _ in 0..TRITS {
-                        numbers.push((rest % 3) as i8 - 1);
-                        rest /= 3;
-                    }
-                    if rest != 0 {
-                        return Err(padding());
-                    }
-                }
-                // What fills up the last byte is the digit 0, which reads as -1.
-                if numbers[count..].iter().any(|q| *q != -1) {
-                    return Err(padding());
-                }
-                numbers.truncate(count);
-                Ok(numbers)
-            }
-            _ => {
-                let (codes, tail) = codes::read_fixed(bytes, count, self.bits());
-                if tail != 0 {
-                    return Err(padding());
-                }
-                Ok(codes.into_iter().map(|code| self.decoded(zero_points, code)).collect())
-            }
-        }
-    }
-
-    /// The bits of an integer.
-    fn code(self, zero_points: bool, q: i8) -> u8 {
-        match self {
-            Self::Int2 if !zero_points => ((q + 3) / 2) as u8,
-            Self::Ternary => (q + 1) as u8,
-            Self::Binary => u8::from(q > 0),
-            // Two's complement.
-            _ => q as u8 & (u8::MAX >> (8 - self.bits())),
-        }
-    }
-
-    fn decoded(self, zero_points: bool, code: u8) -> i8 {
-        match self {
-            Self::Int2 if !zero_points => 2 * code as i8 - 3,
-            Self::Binary => 2 * code as i8 - 1,
-            _ => {
-                let unused = 8 - self.bits();
-                ((code << unused) as i8) >> unused
-            }
-        }
-    }
 }
 
 impl fmt::Display for Grid {
@@ -230,25 +158,21 @@ impl fmt::Display for Grid {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
     /// The integers of a grid of few.
-    fn all(grid: Grid, zero_points: bool) -> Vec<i8> {
-        match (grid.with_zero_point(), zero_points) {
-            (Some((least, most)), true) => (least..=most).map(|q| q as i8).collect(),
-            _ => (-127..=127).filter(|q| grid.contains(*q)).map(|q| q as i8).collect(),
-        }
+    fn all(grid: Grid) -> Vec<i32> {
+        (-127..=127).filter(|q| grid.contains(*q)).collect()
     }
 
     #[test]
     fn the_nearest_is_nearer_than_any_other() {
-        assert_eq!(all(Grid::Int2, false), [-3, -1, 1, 3]);
-        assert_eq!(all(Grid::Ternary, false), [-1, 0, 1]);
-        assert_eq!(all(Grid::Binary, false), [-1, 1]);
+        assert_eq!(all(Grid::Int2), [-3, -1, 1, 3]);
+        assert_eq!(all(Grid::Ternary), [-1, 0, 1]);
+        assert_eq!(all(Grid::Binary), [-1, 1]);
         for grid in [Grid::Int8, Grid::Int4, Grid::Int3, Grid::Int2, Grid::Ternary, Grid::Binary] {
             for number in (-1500..1500).map(|n| f64::from(n) * 0.1) {
                 let nearest = f64::from(grid.nearest(number));
-                let best = all(grid, false)
+                let best = all(grid)
                     .into_iter()
                     .map(|q| (f64::from(q) - number).abs())
                     .fold(f64::INFINITY, f64::min);
@@ -258,24 +182,5 @@ mod tests {
         }
         assert_eq!(Grid::Int32.nearest(1e12), i32::MAX);
         assert_eq!(Grid::Int16.nearest(-1e12), -32_767);
-    }
-
-    proptest! {
-        #[test]
-        fn integers_go_into_bytes_and_come_back(which in 2usize..8, zero_points: bool, raw in prop::collection::vec(any::<u8>(), 1..70)) {
-            let grid = Grid::ALL[which];
-            let zero_points = zero_points && grid.with_zero_point().is_some();
-            let all = all(grid, zero_points);
-            let numbers: Vec<i8> = raw.iter().map(|r| all[usize::from(*r) % all.len()]).collect();
-            let bytes = grid.encode(zero_points, Cow::Borrowed(&numbers)).into_owned();
-            prop_assert_eq!(bytes.len(), grid.bytes(numbers.len()));
-            prop_assert!(grid.most(bytes.len()) >= numbers.len());
-            prop_assert_eq!(grid.decode(zero_points, &bytes, numbers.len()).unwrap(), numbers.clone());
-            // Whatever the bytes are, they are numbers or an error; where they are numbers, they are these bytes.
-            if let Ok(read) = grid.decode(zero_points, &raw, grid.most(raw.len())) {
-                let back = grid.encode(zero_points, Cow::Borrowed(&read));
-                prop_assert_eq!(&*back, &raw[..]);
-            }
-        }
     }
 }

@@ -1,15 +1,20 @@
 //! Numbers as little-endian bytes and back.
 
 use crate::PackError;
-use crate::body::Element;
 use half::{bf16, f16};
 use std::borrow::Cow;
+
+/// Numbers that a matrix is stored in.
+pub trait Number: bytemuck::Pod + PartialEq + Default + std::fmt::Debug {}
+impl Number for f32 {}
+impl Number for i32 {}
+impl Number for i8 {}
 
 /// Largest magnitude that a 16-bit float holds.
 pub(crate) const LARGEST_HALF: f32 = 65_504.0;
 
 /// Numbers as bytes, without a copy where they are borrowed and the machine is little-endian.
-pub(crate) fn whole<T: Element>(numbers: Cow<'_, [T]>) -> Cow<'_, [u8]> {
+pub(crate) fn whole<T: Number>(numbers: Cow<'_, [T]>) -> Cow<'_, [u8]> {
     match numbers {
         Cow::Borrowed(numbers) if cfg!(target_endian = "little") => {
             Cow::Borrowed(bytemuck::cast_slice(numbers))
@@ -25,7 +30,7 @@ pub(crate) fn whole<T: Element>(numbers: Cow<'_, [T]>) -> Cow<'_, [u8]> {
 }
 
 /// `count` numbers from as many bytes as they have.
-pub(crate) fn read_whole<T: Element>(bytes: &[u8], count: usize) -> Result<Vec<T>, PackError> {
+pub(crate) fn read_whole<T: Number>(bytes: &[u8], count: usize) -> Result<Vec<T>, PackError> {
     let mut numbers = vec![T::default(); count];
     let into: &mut [u8] = bytemuck::cast_slice_mut(&mut numbers);
     into.copy_from_slice(bytes);

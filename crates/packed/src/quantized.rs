@@ -1,7 +1,7 @@
 //! What integers stand for: their scales, zero points, the scale of the activations, and the inputs that are none.
 
-use crate::kernels::NARROW;
-use crate::{Activations, Grid, Int, Outliers, PackError, Per, check};
+use crate::shape::{MOST_QUANTIZED_INPUTS, check_length};
+use crate::{Activations, Grid, Int, Outliers, PackError, Per};
 
 /// The scales of a quantized matrix: an entry is its integer, less its zero point, times its scale.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,15 +23,17 @@ pub enum Scales {
 
 /// What the integers of a matrix stand for.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Quantized {
-    pub(crate) grid: Grid,
-    pub(crate) scales: Scales,
+pub struct Quantized {
+    /// Which integers they are.
+    pub grid: Grid,
+    /// Their scales.
+    pub scales: Scales,
     /// One for each scale, where the matrix has zero points.
-    pub(crate) zero_points: Option<Vec<i8>>,
+    pub zero_points: Option<Vec<i8>>,
     /// The scale of the activations, where it is static.
-    pub(crate) activations: Option<f32>,
+    pub activations: Option<f32>,
     /// The inputs whose weights are floats, where there are any.
-    pub(crate) outliers: Option<Box<Outliers>>,
+    pub outliers: Option<Box<Outliers>>,
 }
 
 impl Quantized {
@@ -52,11 +54,11 @@ impl Quantized {
 
     /// Checks everything but the integers themselves.
     pub(crate) fn check(&self, inputs: usize, outputs: usize) -> Result<(), PackError> {
-        if inputs > crate::MOST_QUANTIZED_INPUTS {
-            return Err(PackError::Inputs { inputs, most: crate::MOST_QUANTIZED_INPUTS });
+        if inputs > MOST_QUANTIZED_INPUTS {
+            return Err(PackError::Inputs { inputs, most: MOST_QUANTIZED_INPUTS });
         }
         let count = self.scales.per().scales(inputs, outputs);
-        check::length("scales", self.scales.all().len(), count)?;
+        check_length("scales", self.scales.all().len(), count)?;
         // Twice the levels: as far apart as an integer and its zero point can be.
         let most = 2.0 * self.grid.levels() as f32;
         let scale = |position: usize, value: f32| match value >= 0.0 && (value * most).is_finite() {
@@ -75,7 +77,7 @@ impl Quantized {
         let (Some(points), Some((least, most))) = (&self.zero_points, self.grid.with_zero_point()) else {
             return Ok(());
         };
-        check::length("zero points", points.len(), count)?;
+        check_length("zero points", points.len(), count)?;
         match points.iter().position(|z| !(least..=most).contains(&i32::from(*z))) {
             None => Ok(()),
             Some(position) => {
@@ -85,7 +87,7 @@ impl Quantized {
     }
 
     /// The smallest and the largest integer.
-    pub(crate) fn range(&self) -> (i32, i32) {
+    pub fn range(&self) -> (i32, i32) {
         let symmetric = (-self.grid.levels(), self.grid.levels());
         match self.zero_points {
             Some(_) => self.grid.with_zero_point().unwrap_or(symmetric),
@@ -93,14 +95,8 @@ impl Quantized {
         }
     }
 
-    /// Whether all integers are small enough for [`Block::narrow`](crate::kernels::Block).
-    pub(crate) fn narrow(&self) -> bool {
-        let (least, most) = self.range();
-        most.max(-least) <= NARROW
-    }
-
     /// What an integer at that place stands for, in single precision; for an outlier the float beside it.
-    pub(crate) fn value(&self, input: usize, output: usize, outputs: usize, q: i32) -> f32 {
+    pub fn value(&self, input: usize, output: usize, outputs: usize, q: i32) -> f32 {
         if let Some(row) = self.outliers.as_ref().and_then(|outliers| outliers.row(input)) {
             return row[output];
         }

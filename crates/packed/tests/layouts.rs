@@ -2,126 +2,14 @@
 
 #![cfg(test)]
 
+mod common;
+
+use common::{INDEXES, beside, grid, matrices, onto, thin};
 use nlpress_packed::{
-    Batch, Codebook, Dtype, Grid, Held, Index, Input, Int, Levels, Matrix, PackError, Part, Per, Scales,
-    Scheme, Scratch, Values, quantize_row, quantize_row_at,
+    Codebook, Dtype, Grid, Index, Matrix, PackError, Part, Per, Scales, Scheme, Values,
 };
 use proptest::prelude::*;
 use std::borrow::Cow;
-
-const INDEXES: [Index; 11] = [
-    Index::Full,
-    Index::Bitmask,
-    Index::Csr,
-    Index::Block { rows: 1, columns: 4 },
-    Index::Block { rows: 4, columns: 1 },
-    Index::Block { rows: 4, columns: 4 },
-    Index::Block { rows: 8, columns: 16 },
-    Index::Nm { n: 2, m: 4 },
-    Index::Nm { n: 1, m: 4 },
-    Index::Nm { n: 5, m: 16 },
-    Index::Sparse,
-];
-
-/// A made-up matrix: integers and which of them are kept.
-fn grid(seed: u64, entries: usize, percent_kept: u64) -> (Vec<i32>, Vec<bool>) {
-    let mut state = seed.wrapping_mul(2).wrapping_add(1);
-    let mut next = move || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        state >> 33
-    };
-    (0..entries).map(|_| (next() as i32 % 128, next() % 100 < percent_kept)).unzip()
-}
-
-/// Drops entries until no group of an `n:m` index keeps too many.
-fn thin(index: Index, outputs: usize, keep: &[bool]) -> Vec<bool> {
-    let mut keep = keep.to_vec();
-    if let Index::Nm { n, m } = index {
-        for rows in keep.chunks_mut(usize::from(m) * outputs) {
-            for output in 0..outputs {
-                let kept = (output..rows.len()).step_by(outputs).filter(|&i| rows[i]);
-                kept.skip(n.into()).collect::<Vec<_>>().into_iter().for_each(|i| rows[i] = false);
-            }
-        }
-    }
-    keep
-}
-
-/// Integers on a grid.
-fn onto(grid: Grid, q: &[i32]) -> Vec<i32> {
-    q.iter().map(|&q| grid.nearest(f64::from(q) * f64::from(grid.levels()) / 127.0)).collect()
-}
-
-/// The inputs that are made outliers: the last, and one in the middle.
-fn few(inputs: usize) -> Vec<u32> {
-    let mut few = vec![inputs as u32 / 2, inputs as u32 - 1];
-    few.dedup();
-    few
-}
-
-/// Their weights, of which some are zero.
-fn beside(inputs: usize, outputs: usize) -> Vec<f32> {
-    (0..few(inputs).len() * outputs).map(|i| (i % 23) as f32 * 0.125 - 1.0).collect()
-}
-
-/// Each of the value types that goes with the index, and the numbers that went in.
-fn matrices(inputs: usize, outputs: usize, q: &[i32], keep: &[bool], index: Index) -> Vec<Matrix> {
-    let floats: Vec<f32> = q.iter().map(|&q| q as f32 * 0.37).collect();
-    let mut all = vec![
-        Matrix::sparse(inputs, outputs, &floats, keep, index).unwrap(),
-        Matrix::f16(inputs, outputs, &floats, Some(keep), index).unwrap(),
-        Matrix::bf16(inputs, outputs, &floats, Some(keep), index).unwrap(),
-    ];
-    for (width, bits, product) in [(1, 4, false), (1, 8, true), (4, 6, false), (3, 5, true)] {
-        let codebook = Codebook { width, bits, product };
-        let scheme = Scheme { values: Values::Codebook(codebook), index };
-        let full = index == Index::Full;
-        if scheme.check().is_err() || !outputs.is_multiple_of(width.into()) {
-            continue;
-        }
-        let entries = (1 << bits) - 1;
-        let codes: Vec<u8> =
-            q.iter().step_by(width.into()).map(|q| (q.unsigned_abs() & entries) as u8).collect();
-        let numbers: Vec<f32> =
-            (0..codebook.numbers(outputs)).map(|n| (n % 97) as f32 * 0.25 - 12.0).collect();
-        let keep = (!full).then_some(keep);
-        all.push(Matrix::coded((inputs, outputs), codebook, &numbers, &codes, (keep, index)).unwrap());
-    }
-    for grid in Grid::ALL {
-        for per in [Per::Tensor, Per::Channel, Per::Row, Per::Group(5), Per::Group(32)] {
-            let count = per.scales(inputs, outputs);
-            let scales = (0..count).map(|j| 0.25 / grid.levels() as f32 * (1 + j % 17) as f32).collect();
-            let scales = Scales::of(per, scales);
-            let scheme = Scheme { values: Values::int(grid, per), index };
-            let q = onto(grid, q);
-            // Without a zero, nothing stands for an entry that is not kept.
-            let all_kept = index == Index::Full && !grid.has_zero();
-            let keep = (!all_kept).then_some(keep);
-            let made = Matrix::quantized((inputs, outputs), grid, &q, scales.clone(), keep, index);
-            match scheme.check() {
-                Err(error) => assert_eq!(made.unwrap_err(), error),
-                Ok(()) => all.push(made.unwrap()),
-            }
-            let outliers = Int { outliers: 1, ..Int::new(grid, per) };
-            if let Ok(matrix) = Matrix::quantized((inputs, outputs), grid, &q, scales.clone(), keep, index)
-                && (Scheme { values: Values::Int(outliers), index }).check().is_ok()
-                && per != Per::Tensor
-            {
-                let matrix = matrix.with_outliers(few(inputs), &beside(inputs, outputs)).unwrap();
-                all.push(if per == Per::Row { matrix.with_activations(0.03).unwrap() } else { matrix });
-            }
-            let affine = Int { zero_points: true, ..Int::new(grid, per) };
-            if index == Index::Full && (Scheme { values: Values::Int(affine), index }).check().is_ok() {
-                let (least, most) = grid.with_zero_point().unwrap();
-                let points = (0..count as i32).map(|j| (least + j % (most - least + 1)) as i8).collect();
-                let q: Vec<i32> = q.iter().map(|q| q.clamp(&least, &most)).copied().collect();
-                let affine = Matrix::affine((inputs, outputs), grid, &q, scales, points).unwrap();
-                all.push(affine.with_activations(0.03).unwrap());
-            }
-        }
-    }
-    all
-}
 
 fn read_back(matrix: &Matrix, parts: &[Part<'_>]) -> Result<Matrix, PackError> {
     Matrix::from_parts(matrix.inputs(), matrix.outputs(), matrix.scheme(), |name| {
@@ -157,14 +45,11 @@ proptest! {
                     prop_assert_eq!(&stored, &keep);
                 }
                 prop_assert_eq!(&read_back(&matrix, &parts).unwrap(), &matrix);
-                // What it takes in memory was known before, but for one mark for each input up to the last outlier and a
-                // cache line of padding.
+                // What it takes in memory was known before.
                 let values = parts[0].bytes.len();
                 let foretold = matrix.scheme().expanded_bytes(inputs, outputs, values) + 2 * (written - values);
-                for held in [matrix.clone(), matrix.clone().for_dense_rows()] {
-                    let (form, bytes) = (held.held(), held.resident_bytes());
-                    prop_assert!(bytes <= foretold + inputs / 8 + 64, "{}, {form}: {bytes}, {foretold}", held.scheme());
-                }
+                let bytes = matrix.resident_bytes();
+                prop_assert!(bytes <= foretold, "{}: {bytes}, {foretold}", matrix.scheme());
                 let nonzeros = matrix.unpack().iter().filter(|v| **v != 0.0).count();
                 prop_assert!(matrix.outliers().is_none() || matrix.nonzeros() == nonzeros);
 
@@ -234,9 +119,6 @@ proptest! {
         if let Ok(read) = read_back(&matrix, &parts) {
             prop_assert!(read.unpack().iter().all(|v| v.is_finite()));
             prop_assert_eq!(&read_back(&read, &read.parts()).unwrap(), &read);
-            for held in [Held::Rows, Held::Lists, Held::Strips, Held::Panels, Held::Tiles] {
-                prop_assert_eq!(&read.clone().held_as(held), &read);
-            }
         }
     }
 
@@ -508,127 +390,6 @@ fn near(matrix: &Matrix, kept: usize) {
     );
 }
 
-#[test]
-fn all_forms_in_memory_are_the_same_matrix() {
-    let (inputs, outputs) = (37, 45);
-    let bias: Vec<f32> = (0..outputs).map(|j| j as f32 * 0.01).collect();
-    let signed: Vec<f32> =
-        (0..inputs).map(|i| (i % 3) as f32 * if i % 2 == 0 { 0.7 } else { -1.3 }).collect();
-    let positive: Vec<f32> = signed.iter().map(|x| x.abs()).collect();
-    let columns: Vec<u32> = (0..inputs as u32).filter(|&i| signed[i as usize] != 0.0).collect();
-    let mut scratch = Scratch::default();
-    for (percent, index) in
-        [0, 1, 3, 30, 90].into_iter().flat_map(|percent| INDEXES.map(|index| (percent, index)))
-    {
-        let (q, keep) = grid(percent, inputs * outputs, percent);
-        let keep = thin(index, outputs, &keep);
-        for matrix in matrices(inputs, outputs, &q, &keep, index) {
-            let rows = matrix.clone().held_as(Held::Rows);
-            for held in [Held::Lists, Held::Strips, Held::Panels, Held::Tiles] {
-                let other = matrix.clone().held_as(held);
-                let grouped = matches!(matrix.scales(), Some(Scales::Group { .. }));
-                let rows_only = grouped || index == Index::Full && held != Held::Tiles;
-                assert_eq!(other.held(), if rows_only { Held::Rows } else { held });
-                assert_eq!(rows, other);
-                assert_eq!(rows.parts(), other.parts());
-                assert_eq!(rows.unpack(), other.unpack());
-                assert_eq!(rows.nonzeros(), other.nonzeros());
-                assert_eq!(rows.kept(), other.kept());
-                for row in [&signed, &positive] {
-                    let values: Vec<f32> = columns.iter().map(|&c| row[c as usize]).collect();
-                    let sparse = Input::Sparse { columns: &columns, values: &values };
-                    let mut products = vec![vec![1.0; outputs]; 4];
-                    rows.multiply(Input::Dense(row), &bias, &mut products[0], &mut scratch);
-                    rows.multiply(sparse, &bias, &mut products[1], &mut scratch);
-                    other.multiply(Input::Dense(row), &bias, &mut products[2], &mut scratch);
-                    other.multiply(sparse, &bias, &mut products[3], &mut scratch);
-                    for product in &products[1..] {
-                        for (a, b) in products[0].iter().zip(product) {
-                            match matrix.scheme().values {
-                                Values::F32 | Values::F16 | Values::Bf16 | Values::Codebook(_) => {
-                                    assert!((a - b).abs() <= 1e-5 * a.abs().max(100.0), "{a} {b}");
-                                }
-                                _ => assert_eq!(a, b),
-                            }
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
-#[test]
-fn sums_are_those_of_the_integers_in_every_form() {
-    let (inputs, outputs) = (37, 45);
-    let row: Vec<i32> = (0..inputs as i32).map(|i| if i % 3 == 0 { 0 } else { i * 31 % 255 - 127 }).collect();
-    let columns: Vec<u32> = (0..inputs as u32).filter(|&i| row[i as usize] != 0).collect();
-    let levels: Vec<i32> = columns.iter().map(|&i| row[i as usize]).collect();
-    let mut scratch = Scratch::default();
-    let mut accumulated = 0;
-    for index in INDEXES {
-        let (q, keep) = grid(8, inputs * outputs, 40);
-        let keep = thin(index, outputs, &keep);
-        for matrix in matrices(inputs, outputs, &q, &keep, index) {
-            let narrow = matrix.scheme().values.grid().is_some_and(|grid| grid.bits() <= 8);
-            let grouped = matches!(matrix.scales(), Some(Scales::Group { .. }));
-            assert_eq!(matrix.accumulates(), narrow && !grouped && matrix.outliers().is_none());
-            if !matrix.accumulates() {
-                continue;
-            }
-            accumulated += 1;
-            let (q, scales) = (matrix.integers().unwrap(), matrix.scales().unwrap());
-            let zero = |i, j| matrix.zero_points().map_or(0, |z| i64::from(z[scales.place(i, j, outputs)]));
-            let sum = |j| -> i64 {
-                (0..inputs).map(|i| i64::from(row[i]) * (i64::from(q[i * outputs + j]) - zero(i, j))).sum()
-            };
-            let expected: Vec<i64> = (0..outputs).map(sum).collect();
-            for held in [Held::Rows, Held::Lists, Held::Strips, Held::Panels, Held::Tiles] {
-                let matrix = matrix.clone().held_as(held);
-                for levels in [Levels::Dense(&row), Levels::Sparse { columns: &columns, levels: &levels }] {
-                    let mut sums = vec![1; outputs];
-                    matrix.accumulate(levels, &mut sums, &mut scratch);
-                    assert_eq!(sums, expected, "{} {held}", matrix.scheme());
-                }
-            }
-        }
-    }
-    assert!(accumulated > 100);
-}
-
-#[test]
-fn the_form_in_memory_follows_the_sparsity() {
-    let held = |percent, index, dense_rows| {
-        let (q, keep) = grid(4, 256 * 512, percent);
-        // The first entry of each block of 4 x 8 decides for all of it, where blocks are asked for.
-        let keep: Vec<bool> = match index {
-            Index::Block { .. } => (0..keep.len()).map(|i| keep[i / 2048 * 2048 + i % 512 / 8 * 8]).collect(),
-            _ => keep,
-        };
-        let all = matrices(256, 512, &q, &keep, index);
-        let int = |grid| Values::int(grid, Per::Channel);
-        let of = |values| all.iter().find(|m| m.scheme().values == values).unwrap();
-        [of(Values::F32), of(int(Grid::Int8)), of(int(Grid::Int32))].map(|matrix| match dense_rows {
-            false => matrix.held(),
-            true => matrix.clone().for_dense_rows().held(),
-        })
-    };
-    let block = Index::Block { rows: 4, columns: 8 };
-    assert_eq!(held(50, Index::Sparse, false), [Held::Rows; 3]);
-    assert!(held(50, Index::Sparse, false).iter().all(|held| held.with_zeros()));
-    assert_eq!(held(98, Index::Full, false), [Held::Rows; 3]);
-    assert_eq!(held(3, Index::Csr, false), [Held::Lists, Held::Rows, Held::Lists]);
-    assert_eq!(held(3, block, false), [Held::Strips; 3]);
-    assert_eq!(held(10, block, false), [Held::Strips, Held::Rows, Held::Strips]);
-    #[cfg(target_arch = "x86_64")]
-    if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-        assert_eq!(held(10, Index::Csr, true), [Held::Panels, Held::Panels, Held::Lists]);
-        assert_eq!(held(95, Index::Bitmask, true), [Held::Rows, Held::Tiles, Held::Rows]);
-        assert_eq!(held(50, Index::Full, true), [Held::Rows, Held::Tiles, Held::Rows]);
-        assert_eq!(held(3, block, true), [Held::Panels, Held::Panels, Held::Strips]);
-    }
-}
-
 /// A kept entry among very many outputs: nothing is made that is as large as the outputs are said to be many.
 #[test]
 fn wide_matrices_of_few_entries_take_little_memory() {
@@ -642,10 +403,8 @@ fn wide_matrices_of_few_entries_take_little_memory() {
     let find = |name| parts.iter().find(|p| p.name == name).cloned();
     let matrix = Matrix::from_parts(1, 1 << 28, scheme, find).unwrap();
     assert!(scheme.expanded_bytes(1, 1 << 28, 4) < 20_000);
-    assert_eq!(matrix.held(), Held::Lists);
     assert_eq!(matrix.bytes(), 4 + 2 + 5);
-    let matrix = matrix.for_dense_rows();
-    assert!(matrix.resident_bytes() < 1000, "{}", matrix.resident_bytes());
+    assert!(matrix.resident_bytes() < 100, "{}", matrix.resident_bytes());
 }
 
 #[test]
@@ -668,77 +427,6 @@ fn patterns_are_found_and_stored_as_what_they_are() {
     assert_eq!(of(&|i, o| (i / 8 * 7 + o).is_multiple_of(5)), Index::Block { rows: 8, columns: 1 });
     assert_eq!(of(&|i, o| (i + o * o / 3) % 4 == i / 4 % 4), Index::Nm { n: 1, m: 4 });
     assert!(matches!(of(&|i, o| (i * 31 + o * o * 7) % 11 == 3), Index::Bitmask | Index::Csr));
-}
-
-/// The rules of the product, in double precision: `y = Σ s·q·w + Σ x·w` over the inputs that are outliers, and `b`.
-#[test]
-fn a_product_with_outliers_follows_its_rules() {
-    let (inputs, outputs) = (37, 45);
-    let bias: Vec<f32> = (0..outputs).map(|j| j as f32 * 0.01).collect();
-    // One outlier is a hundred times the others, the last is not there.
-    let mut row: Vec<f32> = (0..inputs).map(|i| if i % 4 == 0 { 0.0 } else { (i as f32).sin() }).collect();
-    (row[inputs / 2], row[inputs - 1]) = (-100.0, 0.0);
-    // The order of columns is the caller's.
-    let columns: Vec<u32> = (0..inputs as u32).rev().filter(|i| row[*i as usize] != 0.0).collect();
-    let values: Vec<f32> = columns.iter().map(|c| row[*c as usize]).collect();
-    let mut scratch = Scratch::default();
-    let mut checked = 0;
-    for index in INDEXES {
-        let (q, keep) = grid(8, inputs * outputs, 40);
-        let keep = thin(index, outputs, &keep);
-        for matrix in matrices(inputs, outputs, &q, &keep, index) {
-            let Some(outliers) = matrix.outliers() else { continue };
-            checked += 1;
-            let factor = |i: usize| match matrix.scales().unwrap() {
-                Scales::Row(scales) => scales[i],
-                _ => 1.0,
-            };
-            let is_outlier = |i: usize| outliers.inputs().contains(&(i as u32));
-            let rest: Vec<f32> =
-                (0..inputs).map(|i| if is_outlier(i) { 0.0 } else { row[i] * factor(i) }).collect();
-            let mut levels = vec![0; inputs];
-            let s = match matrix.activations() {
-                None => quantize_row(&rest, 127, &mut levels),
-                Some(scale) => {
-                    quantize_row_at(&rest, scale, 127, &mut levels);
-                    scale
-                }
-            };
-            let weights = matrix.unpack();
-            let product = |i: usize, j: usize| -> f64 {
-                let w = f64::from(weights[i * outputs + j]);
-                match is_outlier(i) {
-                    true => f64::from(row[i]) * w,
-                    false => f64::from(levels[i]) * f64::from(s) / f64::from(factor(i)) * w,
-                }
-            };
-            for held in [Held::Rows, Held::Lists, Held::Strips, Held::Panels, Held::Tiles] {
-                let matrix = matrix.clone().held_as(held);
-                for input in [Input::Dense(&row), Input::Sparse { columns: &columns, values: &values }] {
-                    let mut out = vec![7.0; outputs];
-                    matrix.multiply(input, &bias, &mut out, &mut scratch);
-                    // Several rows come to what each comes to alone, bit for bit.
-                    let (rows, offsets) =
-                        ([&row[..]; 9].concat(), [0, values.len(), values.len(), 2 * values.len()]);
-                    let mut nine = vec![7.0; 9 * outputs];
-                    matrix.multiply_rows(Batch::Dense(&rows), &bias, &mut nine, &mut scratch);
-                    assert!(nine.chunks_exact(outputs).all(|one| one == out), "{}", matrix.scheme());
-                    let (columns, values) = ([&columns[..]; 2].concat(), [&values[..]; 2].concat());
-                    let batch = Batch::Sparse { offsets: &offsets, columns: &columns, values: &values };
-                    let three = &mut nine[..3 * outputs];
-                    matrix.multiply_rows(batch, &bias, three, &mut scratch);
-                    assert_eq!((&three[..outputs], &three[2 * outputs..]), (&out[..], &out[..]));
-                    assert_eq!(&three[outputs..2 * outputs], &bias[..]);
-                    for (j, (found, b)) in out.iter().zip(&bias).enumerate() {
-                        let expected = (0..inputs).map(|i| product(i, j)).sum::<f64>() + f64::from(*b);
-                        let close = (f64::from(*found) - expected).abs() <= 1e-5 * expected.abs().max(10.0);
-                        assert!(close, "{} {held}: {found}, not {expected}", matrix.scheme());
-                    }
-                }
-            }
-        }
-    }
-    assert!(checked > 60, "{checked}");
 }
 
 #[test]

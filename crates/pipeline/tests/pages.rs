@@ -101,7 +101,7 @@ fn the_readme_names_every_backend() {
 fn every_set_of_instructions_is_in_the_table_in_the_order_in_which_it_is_chosen() {
     let rows = table(&page("docs/quantization.md"), "## Instructions");
     let named: Vec<String> = rows.iter().flat_map(|row| quoted(&row[0])).collect();
-    let here = nlpress_packed::instruction_sets();
+    let here = nlpress_kernels::instruction_sets();
     let listed: Vec<&String> = named.iter().filter(|name| here.contains(&name.as_str())).collect();
     assert_eq!(listed, here);
 }

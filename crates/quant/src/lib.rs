@@ -15,7 +15,7 @@
 //!   [`gradient`].
 //! - [`module`]: the same arithmetic on a burn module of your own.
 //!
-//! How integers lie in memory and how they are multiplied is `nlpress-packed`'s; this crate decides which
+//! How integers lie in memory is `nlpress-packed`'s, how they are multiplied `nlpress-kernels`'; this crate decides which
 //! integers and scales stand for which floats, and refuses to know what a file or a pipeline is.
 
 pub mod adaround;

@@ -10,7 +10,8 @@
 
 use nlpress_core::Measurement;
 use nlpress_model::{Form, Model, Network, Outline, SiteId, Weight};
-use nlpress_packed::{Index, Input, Matrix, Scheme, Scratch, Values};
+use nlpress_kernels::{Input, Linear, Scratch};
+use nlpress_packed::{Index, Matrix, Scheme, Values};
 use nlpress_technique::{Cx, StepError};
 use nlpress_text::Rows;
 
@@ -232,11 +233,12 @@ fn exact(rows: &Rows, plain: &Plain<'_>) -> Vec<f64> {
 /// The mean squared error of the outputs that ship.
 fn error(matrix: &Matrix, rows: &Rows, exact: &[f64]) -> f64 {
     let bias = vec![0.0; matrix.outputs()];
+    let weight = Linear::for_sparse_rows(matrix.clone());
     let (mut out, mut scratch) = (bias.clone(), Scratch::default());
     let mut sum = 0.0;
     for (row, exact) in rows.iter().zip(exact.chunks_exact(matrix.outputs())) {
         let input = Input::Sparse { columns: row.columns, values: row.values };
-        matrix.multiply(input, &bias, &mut out, &mut scratch);
+        weight.multiply(input, &bias, &mut out, &mut scratch);
         sum += out.iter().zip(exact).map(|(out, exact)| (f64::from(*out) - exact).powi(2)).sum::<f64>();
     }
     sum / exact.len().max(1) as f64

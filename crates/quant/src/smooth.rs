@@ -12,7 +12,8 @@
 
 use nlpress_core::Measurement;
 use nlpress_model::{Layer, Model, Network, Outline, SiteId, Weight};
-use nlpress_packed::{Grid, Index, quantize_row_at};
+use nlpress_kernels::quantize_row_at;
+use nlpress_packed::{Grid, Index};
 use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
 use serde::Deserialize;
 

@@ -4,8 +4,8 @@
 //! of their own row only.
 
 use crate::network::{Activations, Network, relu};
+use nlpress_kernels::{Aligned, Batch, Input, Scratch as Products};
 use nlpress_outline::AttentionSpec;
-use nlpress_packed::{Aligned, Batch, Input, Scratch as Products};
 use nlpress_text::Row;
 
 /// Memory for the words of a row.
@@ -79,7 +79,7 @@ impl Sites<'_> {
         into.resize(columns.len() * layer.bias.len());
         for (into, column) in into.chunks_exact_mut(layer.bias.len()).zip(columns) {
             let input = Input::Sparse { columns: std::slice::from_ref(column), values: &[1.0] };
-            layer.matrix.multiply(input, &layer.bias, into, self.products);
+            layer.weight.multiply(input, &layer.bias, into, self.products);
         }
         if two {
             self.multiply(factor, layer.bias.len(), out);
@@ -100,7 +100,7 @@ impl Sites<'_> {
         let layer = &self.network.layers[self.next];
         self.next += 1;
         out.resize(inputs.len() / width * layer.bias.len());
-        layer.matrix.multiply_rows(Batch::Dense(inputs), &layer.bias, out, self.products);
+        layer.weight.multiply_rows(Batch::Dense(inputs), &layer.bias, out, self.products);
     }
 }
 

@@ -34,7 +34,7 @@ impl Session {
         if !matches!(self.outline().spec, Spec::Mlp(_)) {
             return Err(RuntimeError::NotExplained);
         }
-        let weights = self.network().layers.iter().map(|l| l.matrix.unpack()).collect();
+        let weights = self.network().layers.iter().map(|l| l.weight.unpack()).collect();
         Ok(Explainer { session: self, weights })
     }
 }

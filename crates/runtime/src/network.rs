@@ -2,8 +2,8 @@
 
 use crate::attention;
 use nlpress_artifact::Layer;
-use nlpress_outline::Spec;
-use nlpress_packed::{Aligned, Batch, Scratch as Products};
+use nlpress_kernels::{Aligned, Batch, Linear, Scratch as Products};
+use nlpress_outline::{SiteId, Spec};
 use nlpress_text::Rows;
 use std::ops::Range;
 
@@ -11,9 +11,17 @@ use std::ops::Range;
 #[derive(Debug)]
 pub(crate) struct Network {
     pub(crate) spec: Spec,
-    pub(crate) layers: Vec<Layer>,
+    pub(crate) layers: Vec<Site>,
     /// Whether a site is the second factor of another, with nothing between them.
     follows_factor: Vec<bool>,
+}
+
+/// A site that multiplies.
+#[derive(Debug)]
+pub(crate) struct Site {
+    pub(crate) id: SiteId,
+    pub(crate) weight: Linear,
+    pub(crate) bias: Vec<f32>,
 }
 
 /// Memory for what lies between layers; it grows and never shrinks.
@@ -26,9 +34,15 @@ pub(crate) struct Activations {
 }
 
 impl Network {
-    /// The network of an artifact.
+    /// The network of an artifact. The first layer is laid out for sparse rows, the others for rows that are mostly not
+    /// zero; of no other layer than the one at hand both the numbers and what is laid out are held.
     pub(crate) fn new(spec: Spec, layers: Vec<Layer>) -> Self {
         let follows_factor = layers.iter().map(|l| spec.ranks().contains_key(&l.id)).collect();
+        let site = |(n, Layer { id, matrix, bias })| {
+            let weight = if n == 0 { Linear::for_sparse_rows(matrix) } else { Linear::for_dense_rows(matrix) };
+            Site { id, weight, bias }
+        };
+        let layers = layers.into_iter().enumerate().map(site).collect();
         Self { spec, layers, follows_factor }
     }
 
@@ -68,12 +82,12 @@ impl Network {
         for (n, layer) in self.layers.iter().enumerate() {
             let batch = if n == 0 { first } else { Batch::Dense(&before[..rows * width]) };
             if n + 1 == self.layers.len() {
-                layer.matrix.multiply_rows(batch, &layer.bias, out, products);
+                layer.weight.multiply_rows(batch, &layer.bias, out, products);
                 return;
             }
             width = layer.bias.len();
             let out = after.room(rows * width);
-            layer.matrix.multiply_rows(batch, &layer.bias, out, products);
+            layer.weight.multiply_rows(batch, &layer.bias, out, products);
             if !self.follows_factor[n + 1] {
                 relu(out);
             }

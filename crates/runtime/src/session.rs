@@ -1,9 +1,9 @@
 //! An artifact that answers.
 
 use crate::decision::Decision;
-use crate::network::{Activations, Network};
+use crate::network::{Activations, Network, Site};
 use crate::{RuntimeError, scores};
-use nlpress_artifact::{Artifact, Layer, OpenOptions, Provenance};
+use nlpress_artifact::{Artifact, OpenOptions, Provenance};
 use nlpress_outline::{Outline, SiteId};
 use nlpress_packed::Index;
 use nlpress_text::{Encoder, Rows, Seen};
@@ -147,13 +147,13 @@ impl Session {
 
     /// Bytes of the weights in memory.
     pub fn resident_bytes(&self) -> usize {
-        self.network.layers.iter().map(|l| l.matrix.resident_bytes() + 4 * l.bias.len()).sum()
+        self.network.layers.iter().map(|l| l.weight.resident_bytes() + 4 * l.bias.len()).sum()
     }
 
     /// The sites whose weights are sparse in the file and held with their zeros in memory, because they are not sparse
     /// enough to be faster without: they are smaller on disk only.
     pub fn held_with_zeros(&self) -> Vec<&SiteId> {
-        let held = |l: &&Layer| l.matrix.scheme().index != Index::Full && l.matrix.held().with_zeros();
+        let held = |l: &&Site| l.weight.scheme().index != Index::Full && l.weight.held().with_zeros();
         self.network.layers.iter().filter(held).map(|l| &l.id).collect()
     }
 

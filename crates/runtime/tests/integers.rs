@@ -329,12 +329,12 @@ mod machine_code {
         let functions = functions();
         let of = |part: &str| functions.iter().filter(|(name, _)| name.contains(part)).collect::<Vec<_>>();
         // Floats are found where they are.
-        assert!(of("nlpress_packed::multiply").iter().any(|(_, floats)| *floats));
+        assert!(of("nlpress_kernels::multiply").iter().any(|(_, floats)| *floats));
         assert!(of("integer::prepare").iter().any(|(_, floats)| *floats));
         let mut looked_at = 0;
         for part in [
             "nlpress_runtime::integer::",
-            "nlpress_packed::accumulate",
+            "nlpress_kernels::accumulate",
             "::accumulate_with",
             "Encoder::tally",
             "nlpress_text::analyzer",

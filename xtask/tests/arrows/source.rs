@@ -12,6 +12,11 @@ pub(crate) struct Source {
 }
 
 impl Source {
+    /// What is left of the text.
+    pub(crate) fn code(&self) -> String {
+        self.code.iter().collect()
+    }
+
     /// Lines (from 1) on which `pattern` stands as a whole: no letter, digit or underscore goes on at its ends.
     pub(crate) fn lines_with(&self, pattern: &str) -> Vec<usize> {
         let pattern: Vec<char> = pattern.chars().collect();

@@ -7,9 +7,10 @@ mod attention;
 mod integers;
 
 use nlpress_core::{Backend, Seed};
+use nlpress_kernels::{Linear, Scratch};
 use nlpress_model::network::Input;
 use nlpress_model::{Dropout, Layer, MlpSpec, Model, ModelError, Network, SiteId, Spec, Weight};
-use nlpress_packed::{Grid, Index, Matrix, Per, Scales, Scheme, Scratch, Values};
+use nlpress_packed::{Grid, Index, Matrix, Per, Scales, Scheme, Values};
 use nlpress_testkit::{backends, reference};
 use nlpress_text::Rows;
 
@@ -321,11 +322,12 @@ fn shipped(model: &Model, rows: &Rows) -> Vec<f32> {
             let Weight::Packed { matrix, .. } = &layer.weight else { panic!("all are packed") };
             let mut out = vec![0.0; layer.shape.outputs];
             let input = if i == 0 {
-                nlpress_packed::Input::Sparse { columns: row.columns, values: row.values }
+                nlpress_kernels::Input::Sparse { columns: row.columns, values: row.values }
             } else {
-                nlpress_packed::Input::Dense(&hidden)
+                nlpress_kernels::Input::Dense(&hidden)
             };
-            matrix.multiply(input, &layer.bias, &mut out, &mut scratch);
+            let weight = Linear::for_sparse_rows(matrix.clone());
+            weight.multiply(input, &layer.bias, &mut out, &mut scratch);
             hidden = if i < 2 { out.iter().map(|x| x.max(0.0)).collect() } else { out };
         }
         logits.extend(hidden);

@@ -3,10 +3,12 @@
 //! Blocks lie on a fixed grid from the first entry on. Those at the edges reach beyond the matrix; what lies
 //! beyond is stored as zeros and must be.
 
-use super::{Given, Lookup, Shape, csr};
+use super::{Given, csr};
 use crate::PackError;
-use crate::body::{Element, Lists};
-use crate::parts::Part;
+use crate::lists::Lists;
+use crate::numbers::Number;
+use crate::part::{Lookup, Part};
+use crate::shape::Shape;
 
 /// All entries of the blocks in which anything is kept.
 pub(super) fn cover(shape: Shape, rows: usize, columns: usize, keep: &[bool]) -> Vec<bool> {
@@ -25,7 +27,7 @@ pub(super) fn cover(shape: Shape, rows: usize, columns: usize, keep: &[bool]) ->
     all
 }
 
-pub(super) fn write<T: Element>(
+pub(super) fn write<T: Number>(
     shape: Shape,
     rows: usize,
     columns: usize,
@@ -60,7 +62,7 @@ pub(super) fn write<T: Element>(
     (values, csr::write(&starts, &blocks).into())
 }
 
-pub(super) fn read<'a, T: Element>(
+pub(super) fn read<'a, T: Number>(
     shape: Shape,
     rows: usize,
     columns: usize,

@@ -3,9 +3,11 @@
 //! The gap is how many entries lie between the two, or before the first. Counts and gaps are each one run of
 //! [`codes`](crate::codes). Blocks use the same for their rows of blocks.
 
-use super::{Lookup, Shape, bytes_part, take_bytes};
-use crate::body::{Element, Lists};
-use crate::parts::Part;
+use super::{bytes_part, take_bytes};
+use crate::lists::Lists;
+use crate::numbers::Number;
+use crate::part::{Lookup, Part};
+use crate::shape::Shape;
 use crate::{PackError, codes};
 
 /// Fewest bits of a count: so a matrix never has more rows than its part of counts has bits.
@@ -14,7 +16,7 @@ const COUNT_BITS: usize = 1;
 const GAP_BITS: usize = 0;
 
 /// Bytes of the two parts.
-pub(super) fn bytes<T: Element>(lists: &Lists<T>) -> usize {
+pub(super) fn bytes<T: Number>(lists: &Lists<T>) -> usize {
     let (counts, gaps) = split(&lists.starts, &lists.columns);
     codes::measure(&counts, COUNT_BITS) + codes::measure(&gaps, GAP_BITS)
 }

@@ -6,17 +6,13 @@ mod block;
 mod csr;
 mod nm;
 
-use crate::body::{Element, Lists};
-use crate::parts::{Dtype, Part};
+use crate::lists::Lists;
+use crate::numbers::Number;
+use crate::dtype::Dtype;
+use crate::part::{Lookup, Part};
+use crate::shape::Shape;
 use crate::{Index, PackError, Values};
 use std::borrow::Cow;
-
-/// The sides of a matrix.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Shape {
-    pub(crate) inputs: usize,
-    pub(crate) outputs: usize,
-}
 
 /// The entries that an index stores when it has to store those of `keep`.
 pub(crate) fn cover(index: Index, shape: Shape, keep: &[bool]) -> Result<Cow<'_, [bool]>, PackError> {
@@ -35,7 +31,7 @@ const GROUPS: [u8; 3] = [4, 8, 16];
 
 /// The definite index that `index` means for these entries: the smallest, measured. Blocks and groups are among them
 /// only where the entries are whole ones, so that no zero is stored for their sake, and where `patterns` are allowed.
-pub(crate) fn resolve<T: Element>(index: Index, shape: Shape, lists: &Lists<T>, patterns: bool) -> Index {
+pub(crate) fn resolve<T: Number>(index: Index, shape: Shape, lists: &Lists<T>, patterns: bool) -> Index {
     if index != Index::Sparse {
         return index;
     }
@@ -70,7 +66,7 @@ pub(crate) fn resolve<T: Element>(index: Index, shape: Shape, lists: &Lists<T>, 
 
 /// The values in the order in which the index stores them, and the parts that say where they are. `index` is
 /// neither full nor sparse.
-pub(crate) fn write<T: Element>(index: Index, shape: Shape, lists: Lists<T>) -> (Vec<T>, Vec<Part<'static>>) {
+pub(crate) fn write<T: Number>(index: Index, shape: Shape, lists: Lists<T>) -> (Vec<T>, Vec<Part<'static>>) {
     match index {
         Index::Block { rows, columns } => block::write(shape, rows.into(), columns.into(), &lists),
         Index::Nm { n, m } => nm::write(shape, n.into(), m.into(), &lists),
@@ -103,12 +99,8 @@ impl Given<'_> {
     }
 }
 
-/// Gives the parts that an index is read from, by name.
-pub(crate) trait Lookup<'a>: FnMut(&'static str) -> Option<Part<'a>> {}
-impl<'a, L: FnMut(&'static str) -> Option<Part<'a>>> Lookup<'a> for L {}
-
 /// Reads the entries of an index that is neither full nor sparse; `decode` makes the numbers.
-pub(crate) fn read<'a, T: Element>(
+pub(crate) fn read<'a, T: Number>(
     index: Index,
     shape: Shape,
     given: &Given<'_>,

@@ -4,9 +4,12 @@
 //! other. Order: all outputs of the first `m` inputs, then of the next; within a group the positions ascend.
 //! A last group of fewer inputs than `n` stores all of them.
 
-use super::{Given, Lookup, Shape, bytes_part};
-use crate::body::{Element, Lists};
-use crate::parts::{Dtype, Part};
+use super::{Given, bytes_part};
+use crate::lists::Lists;
+use crate::numbers::Number;
+use crate::dtype::Dtype;
+use crate::part::{Lookup, Part};
+use crate::shape::Shape;
 use crate::scheme::{position_bits, slots};
 use crate::{PackError, codes};
 
@@ -29,7 +32,7 @@ pub(super) fn cover(shape: Shape, n: usize, m: usize, keep: &[bool]) -> Result<V
     Ok(all)
 }
 
-pub(super) fn write<T: Element>(
+pub(super) fn write<T: Number>(
     shape: Shape,
     n: usize,
     m: usize,
@@ -58,7 +61,7 @@ pub(super) fn write<T: Element>(
     (values, vec![bytes_part("positions", bits)])
 }
 
-pub(super) fn read<'a, T: Element>(
+pub(super) fn read<'a, T: Number>(
     shape: Shape,
     n: usize,
     m: usize,

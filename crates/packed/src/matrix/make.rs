@@ -1,12 +1,13 @@
 //! Matrices from numbers, with every number checked.
 
-use super::{Matrix, Precision, Store};
-use crate::body::{Body, Element, Lists};
-use crate::codebook::Book;
-use crate::index::{self, Shape};
-use crate::numbers::{LARGEST_HALF, round_to_brain, round_to_half};
+use super::{Matrix, Precision, Store, check};
+use crate::book::Book;
+use crate::entries::{Entries, Sparse};
+use crate::lists::Lists;
+use crate::numbers::{LARGEST_HALF, Number, round_to_brain, round_to_half};
 use crate::quantized::{Quantized, Scales};
-use crate::{Codebook, Grid, Index, Outliers, PackError, Scheme, Values, check};
+use crate::shape::{self, Shape, check_length};
+use crate::{Codebook, Grid, Index, Outliers, PackError, Scheme, Values, index};
 use std::borrow::Cow;
 
 impl Matrix {
@@ -15,10 +16,10 @@ impl Matrix {
     /// # Errors
     /// [`PackError`] for an impossible shape, a wrong length, or a value that is not finite.
     pub fn dense(inputs: usize, outputs: usize, values: Vec<f32>) -> Result<Self, PackError> {
-        check::length("values", values.len(), check::entries(inputs, outputs)?)?;
-        let body = Body::full(values, outputs);
-        check::floats(&body, outputs)?;
-        Ok(Self { inputs, outputs, index: Index::Full, store: Store::Floats(body, Precision::Whole) })
+        check_length("values", values.len(), shape::entries(inputs, outputs)?)?;
+        let entries = Entries::Full(values);
+        check::floats(&entries, outputs)?;
+        Ok(Self { inputs, outputs, index: Index::Full, store: Store::Floats(entries, Precision::Whole) })
     }
 
     /// The entries of `values` (`[inputs, outputs]`) where `keep` is true, as floats.
@@ -37,9 +38,9 @@ impl Matrix {
         keep: &[bool],
         index: Index,
     ) -> Result<Self, PackError> {
-        let (body, index) = body((inputs, outputs), values, Some(keep), index, true)?;
-        check::floats(&body, outputs)?;
-        Ok(Self { inputs, outputs, index, store: Store::Floats(body, Precision::Whole) })
+        let (entries, index) = stored((inputs, outputs), values, Some(keep), index, true)?;
+        check::floats(&entries, outputs)?;
+        Ok(Self { inputs, outputs, index, store: Store::Floats(entries, Precision::Whole) })
     }
 
     /// The entries of `values` where `keep` is true, as floats, in whichever of full, bitmask and csr takes the
@@ -99,13 +100,13 @@ impl Matrix {
         (precision, round): (Precision, fn(f32) -> f32),
     ) -> Result<Self, PackError> {
         let rounded: Vec<f32> = values.iter().map(|&v| round(v)).collect();
-        let (body, index) = body((inputs, outputs), &rounded, keep, index, true)?;
-        match check::floats(&body, outputs) {
+        let (entries, index) = stored((inputs, outputs), &rounded, keep, index, true)?;
+        match check::floats(&entries, outputs) {
             Err(PackError::NotFinite { what, position, .. }) => {
                 Err(PackError::NotFinite { what, position, value: values[position] })
             }
             Err(other) => Err(other),
-            Ok(()) => Ok(Self { inputs, outputs, index, store: Store::Floats(body, precision) }),
+            Ok(()) => Ok(Self { inputs, outputs, index, store: Store::Floats(entries, precision) }),
         }
     }
 
@@ -159,12 +160,12 @@ impl Matrix {
         codes: &[u8],
         (keep, index): (Option<&[bool]>, Index),
     ) -> Result<Self, PackError> {
-        let entries = check::entries(inputs, outputs)?;
+        let entries = shape::entries(inputs, outputs)?;
         let scheme = Scheme { values: Values::Codebook(codebook), index };
         scheme.check()?;
         codebook.check(Shape { inputs, outputs })?;
-        check::length("numbers", numbers.len(), codebook.numbers(outputs))?;
-        check::length("codes", codes.len(), entries / usize::from(codebook.width))?;
+        check_length("numbers", numbers.len(), codebook.numbers(outputs))?;
+        check_length("codes", codes.len(), entries / usize::from(codebook.width))?;
         if index == Index::Full && keep.is_some_and(|keep| keep.contains(&false)) {
             let why = "a codebook need not have a zero for what is not kept";
             return Err(PackError::Scheme { scheme, why });
@@ -183,9 +184,9 @@ impl Matrix {
             return Err(PackError::Level { position, value, least: 0, most });
         }
         let values = codebook.values(&rounded, codes, outputs);
-        let (body, index) = body((inputs, outputs), &values, keep, index, false)?;
+        let (entries, index) = stored((inputs, outputs), &values, keep, index, false)?;
         let precision = Precision::Codes(Book { codebook, numbers: rounded });
-        Ok(Self { inputs, outputs, index, store: Store::Floats(body, precision) })
+        Ok(Self { inputs, outputs, index, store: Store::Floats(entries, precision) })
     }
 
     fn integers_of(
@@ -196,22 +197,22 @@ impl Matrix {
         index: Index,
     ) -> Result<Self, PackError> {
         let (inputs, outputs) = shape;
-        check::entries(inputs, outputs)?;
+        shape::entries(inputs, outputs)?;
         Scheme { values: Values::Int(quantized.int()), index }.check()?;
         quantized.check(inputs, outputs)?;
         let patterns = quantized.grid.has_zero();
         let (store, index) = if quantized.grid.is_wide() {
-            let (body, index) = body(shape, q, keep, index, patterns)?;
-            check::integers(&body, outputs, &quantized, |q| q)?;
-            (Store::Words(body, quantized), index)
+            let (entries, index) = stored(shape, q, keep, index, patterns)?;
+            check::integers(&entries, outputs, &quantized, |q| q)?;
+            (Store::Words(entries, quantized), index)
         } else {
             // What does not fit into a byte stays what is on no grid.
             let bytes: Vec<i8> = q.iter().map(|&q| i8::try_from(q).unwrap_or(i8::MIN)).collect();
-            let (body, index) = body(shape, &bytes, keep, index, patterns)?;
-            check::integers(&body, outputs, &quantized, i32::from).map_err(|error| as_given(error, q))?;
-            (Store::Bytes(body, quantized), index)
+            let (entries, index) = stored(shape, &bytes, keep, index, patterns)?;
+            check::integers(&entries, outputs, &quantized, i32::from).map_err(|error| as_given(error, q))?;
+            (Store::Bytes(entries, quantized), index)
         };
-        Ok(Self { inputs, outputs, index, store }.segmented())
+        Ok(Self { inputs, outputs, index, store })
     }
 
     /// The same matrix, whose activations become integers with this scale, whatever is in a row: an activation `x`
@@ -237,8 +238,8 @@ impl Matrix {
     /// [`PackError`] for floats, for integers that have no outliers (see [`Scheme::check`]), for rows out of order or
     /// beyond the inputs, for a wrong length, and for a value that is not finite or beyond 16-bit floats.
     pub fn with_outliers(self, rows: Vec<u32>, values: &[f32]) -> Result<Self, PackError> {
-        let (inputs, outputs, index, held) = (self.inputs, self.outputs, self.index, self.held());
-        let (Some(mut q), Some(mut quantized)) = (self.integers(), self.integers_mean().cloned()) else {
+        let (inputs, outputs, index) = (self.inputs, self.outputs, self.index);
+        let (Some(mut q), Some(mut quantized)) = (self.integers(), self.quantization().cloned()) else {
             let why = "only integers have outliers";
             return Err(PackError::Scheme { scheme: self.scheme(), why });
         };
@@ -256,8 +257,7 @@ impl Matrix {
             }
         }
         quantized.outliers = Outliers::new(rows, &values, (inputs, outputs))?.map(Box::new);
-        let matrix = Self::integers_of((inputs, outputs), &q, quantized, Some(&keep), index)?;
-        Ok(matrix.held_as(held))
+        Self::integers_of((inputs, outputs), &q, quantized, Some(&keep), index)
     }
 }
 
@@ -275,25 +275,25 @@ fn as_given(error: PackError, q: &[i32]) -> PackError {
     }
 }
 
-/// Where `patterns` are not allowed, a sparse index never becomes one that is filled up with zeros.
-fn body<T: Element>(
+/// The entries that are stored, and the definite index. Where `patterns` are not allowed, a sparse index never becomes one that is filled up with zeros.
+fn stored<T: Number>(
     (inputs, outputs): (usize, usize),
     dense: &[T],
     keep: Option<&[bool]>,
     index: Index,
     patterns: bool,
-) -> Result<(Body<T>, Index), PackError> {
-    let entries = check::entries(inputs, outputs)?;
-    check::length("values", dense.len(), entries)?;
+) -> Result<(Entries<T>, Index), PackError> {
+    let entries = shape::entries(inputs, outputs)?;
+    check_length("values", dense.len(), entries)?;
     Scheme { values: Values::F32, index }.check()?;
     let keep = match keep {
         Some(keep) => Cow::Borrowed(keep),
         None => Cow::Owned(vec![true; entries]),
     };
-    check::length("keep", keep.len(), entries)?;
+    check_length("keep", keep.len(), entries)?;
     let kept = || dense.iter().zip(keep.iter()).map(|(&v, &keep)| if keep { v } else { T::default() });
     if index == Index::Full {
-        return Ok((Body::full(kept().collect(), outputs), Index::Full));
+        return Ok((Entries::Full(kept().collect()), Index::Full));
     }
     let shape = Shape { inputs, outputs };
     let lists = match index::cover(index, shape, &keep)? {
@@ -301,5 +301,5 @@ fn body<T: Element>(
         Cow::Owned(stored) => Lists::gather(&kept().collect::<Vec<T>>(), &stored, outputs),
     };
     let index = index::resolve(index, shape, &lists, patterns);
-    Ok((Body::sparse(lists, outputs), index))
+    Ok((Entries::Sparse(Sparse::new(lists, outputs)), index))
 }

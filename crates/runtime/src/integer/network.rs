@@ -148,7 +148,7 @@ impl Sites<'_, '_> {
     fn multiply(&mut self, inputs: &[i64], out: &mut Vec<i64>) {
         let site = &self.network.sites[self.next];
         self.next += 1;
-        let width = site.matrix.inputs();
+        let width = site.weight.inputs();
         out.clear();
         out.resize(inputs.len() / width * site.outputs(), 0);
         for (row, out) in inputs.chunks_exact(width).zip(out.chunks_exact_mut(site.outputs())) {

@@ -7,8 +7,7 @@ use super::fixed::{Factor, MANTISSA_BITS, MOST_BITS, MOST_SHIFT, ONE};
 use super::network::{Attention, Kind, Network};
 use super::site::Site;
 use crate::Session;
-use crate::network::Network as Floats;
-use nlpress_artifact::Layer;
+use crate::network;
 use nlpress_outline::{AttentionSpec, Spec};
 use nlpress_packed::Scales;
 use nlpress_text::{Encoder, Weighting};
@@ -44,7 +43,7 @@ pub(super) fn features(encoder: &Encoder) -> Features {
 /// # Errors
 /// [`NotIntegers`] naming a site that has no integers, no fixed scale of its activations, or a number that fixed point
 /// does not hold.
-pub(super) fn network(floats: &Floats) -> Result<Network<'_>, NotIntegers> {
+pub(super) fn network(floats: &network::Network) -> Result<Network<'_>, NotIntegers> {
     let mut sites = Vec::new();
     for layer in &floats.layers {
         sites.push(site(layer).map_err(|why| NotIntegers { site: layer.id.clone(), why })?);
@@ -67,24 +66,24 @@ pub(super) fn network(floats: &Floats) -> Result<Network<'_>, NotIntegers> {
     Ok(Network { sites, follows_factor, kind })
 }
 
-fn site(layer: &Layer) -> Result<Site<'_>, String> {
-    let matrix = &layer.matrix;
-    let scheme = matrix.scheme();
-    if matrix.outliers().is_some() {
+fn site(layer: &network::Site) -> Result<Site<'_>, String> {
+    let weight = &layer.weight;
+    let (scheme, quantized) = (weight.scheme(), weight.quantization());
+    if quantized.is_some_and(|quantized| quantized.outliers.is_some()) {
         return Err(format!("it is {scheme}, but its outliers are multiplied as floats"));
     }
-    let (Some(scales), true) = (matrix.scales(), matrix.accumulates()) else {
+    let (Some(quantized), true) = (quantized, weight.accumulates()) else {
         return Err(format!(
             "it is {scheme}, but integers of up to 8 bits are needed, without groups of scales"
         ));
     };
-    let Some(step) = matrix.activations().map(f64::from) else {
+    let Some(step) = quantized.activations.map(f64::from) else {
         return Err(format!("it is {scheme}, but the scale of its activations must be fixed"));
     };
     // What a level and what a sum stand for.
-    let (rows, columns): (&[f32], &[f32]) = match scales {
+    let (rows, columns): (&[f32], &[f32]) = match &quantized.scales {
         Scales::Row(rows) => (rows, &[1.0]),
-        _ => (&[1.0], scales.all()),
+        scales => (&[1.0], scales.all()),
     };
     let finest = step / rows.iter().fold(f64::MIN_POSITIVE, |most, scale| most.max((*scale).into()));
     if finest < FINEST {
@@ -105,7 +104,7 @@ fn site(layer: &Layer) -> Result<Site<'_>, String> {
         if exact.abs() < most { Ok(exact as i64) } else { Err(beyond("a bias", f64::from(*bias))) }
     });
     Ok(Site {
-        matrix,
+        weight,
         before: before.collect::<Result<_, _>>()?,
         bias: bias.collect::<Result<_, _>>()?,
         after: after.collect::<Result<_, _>>()?,

@@ -1,12 +1,12 @@
 //! A site in integers: numbers with 16 fraction bits in, and the same out.
 
 use super::fixed::{Factor, MOST, ONE};
-use nlpress_packed::{Levels, Matrix, Scratch as Products};
+use nlpress_kernels::{Levels, Linear, Scratch as Products};
 
 /// A weight, and what turns numbers into its activations and its sums into numbers.
 #[derive(Debug)]
 pub(super) struct Site<'a> {
-    pub(super) matrix: &'a Matrix,
+    pub(super) weight: &'a Linear,
     /// From a number to a level, one for each input or one for all.
     pub(super) before: Vec<Factor>,
     /// In units of the sums.
@@ -27,7 +27,7 @@ pub(super) struct Room {
 
 impl Site<'_> {
     pub(super) fn outputs(&self) -> usize {
-        self.matrix.outputs()
+        self.weight.outputs()
     }
 
     /// The product with a row that has these numbers in these columns.
@@ -36,7 +36,7 @@ impl Site<'_> {
         room.levels.extend(columns.iter().zip(values).map(|(&c, &x)| self.level(c as usize, x)));
         room.sums.resize(out.len(), 0);
         let levels = Levels::Sparse { columns, levels: &room.levels };
-        self.matrix.accumulate(levels, &mut room.sums, &mut room.products);
+        self.weight.accumulate(levels, &mut room.sums, &mut room.products);
         self.finish(&room.sums, out);
     }
 
@@ -45,7 +45,7 @@ impl Site<'_> {
         room.levels.clear();
         room.levels.extend(row.iter().enumerate().map(|(i, &x)| self.level(i, x)));
         room.sums.resize(out.len(), 0);
-        self.matrix.accumulate(Levels::Dense(&room.levels), &mut room.sums, &mut room.products);
+        self.weight.accumulate(Levels::Dense(&room.levels), &mut room.sums, &mut room.products);
         self.finish(&room.sums, out);
     }
 

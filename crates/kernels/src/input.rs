@@ -1,0 +1,130 @@
+//! Activations as a caller has them: one row or several, all entries or the non-zeros.
+
+use crate::aligned::Aligned;
+use std::ops::Range;
+
+/// One row of activations.
+#[derive(Clone, Copy, Debug)]
+pub enum Input<'a> {
+    /// The non-zeros: `columns[i]` holds `values[i]`, no column twice.
+    Sparse {
+        /// Positions in the row, each less than the weight's inputs.
+        columns: &'a [u32],
+        /// As many values.
+        values: &'a [f32],
+    },
+    /// All entries; zeros are skipped.
+    Dense(&'a [f32]),
+}
+
+/// Rows of activations.
+#[derive(Clone, Copy, Debug)]
+pub enum Batch<'a> {
+    /// The non-zeros of each: those of row `i` are at `offsets[i]..offsets[i + 1]`, no column twice.
+    Sparse {
+        /// One more than there are rows, ascending.
+        offsets: &'a [usize],
+        /// Positions in a row, each less than the weight's inputs.
+        columns: &'a [u32],
+        /// As many values.
+        values: &'a [f32],
+    },
+    /// All entries, `[rows, inputs]`, row-major.
+    Dense(&'a [f32]),
+}
+
+/// One row of activations that are integers within `±127`.
+#[derive(Clone, Copy, Debug)]
+pub enum Levels<'a> {
+    /// Those that are not zero: `columns[i]` holds `levels[i]`, no column twice.
+    Sparse {
+        /// Positions in the row, each less than the weight's inputs.
+        columns: &'a [u32],
+        /// As many activations.
+        levels: &'a [i32],
+    },
+    /// All of them.
+    Dense(&'a [i32]),
+}
+
+impl<'a> Batch<'a> {
+    /// How many rows there are.
+    ///
+    /// # Panics
+    /// When dense rows are not whole.
+    pub(crate) fn rows(self, inputs: usize) -> usize {
+        match self {
+            Self::Sparse { offsets, .. } => offsets.len().saturating_sub(1),
+            Self::Dense(rows) => {
+                let count = rows.len() / inputs;
+                assert_eq!(rows.len(), count * inputs, "one activation for each input of each row");
+                count
+            }
+        }
+    }
+
+    pub(crate) fn row(self, row: usize, inputs: usize) -> Input<'a> {
+        match self {
+            Self::Sparse { offsets, columns, values } => {
+                let range = offsets[row]..offsets[row + 1];
+                Input::Sparse { columns: &columns[range.clone()], values: &values[range] }
+            }
+            Self::Dense(rows) => Input::Dense(&rows[row * inputs..][..inputs]),
+        }
+    }
+
+    /// Share of the entries that are not zero, counting those of sparse rows that are given.
+    pub(crate) fn fill(self, inputs: usize) -> f64 {
+        match self {
+            Self::Dense(rows) => {
+                let nonzeros = rows.iter().map(|x| usize::from(*x != 0.0)).sum::<usize>();
+                nonzeros as f64 / rows.len() as f64
+            }
+            Self::Sparse { offsets, .. } => {
+                let rows = offsets.len() - 1;
+                (offsets[rows] - offsets[0]) as f64 / (rows * inputs) as f64
+            }
+        }
+    }
+
+    /// Some rows with their zeros, `[rows, inputs]`.
+    pub(crate) fn dense(self, range: Range<usize>, inputs: usize, filled: &'a mut Aligned<f32>) -> &'a [f32] {
+        let (offsets, columns, values) = match self {
+            Self::Dense(rows) => return &rows[range.start * inputs..range.end * inputs],
+            Self::Sparse { offsets, columns, values } => (offsets, columns, values),
+        };
+        let filled = filled.room(range.len() * inputs);
+        for (row, filled) in range.zip(filled.chunks_exact_mut(inputs)) {
+            let range = offsets[row]..offsets[row + 1];
+            let (columns, values) = (&columns[range.clone()], &values[range]);
+            if is_whole(columns, inputs) {
+                filled.copy_from_slice(values);
+                continue;
+            }
+            scatter(columns, values, |x| x, inputs, filled);
+        }
+        filled
+    }
+}
+
+/// Whether these are all columns in their order.
+pub(crate) fn is_whole(columns: &[u32], inputs: usize) -> bool {
+    // Looks at all of them, which is faster than to stop at the first.
+    columns.len() == inputs
+        && columns.iter().zip(0..).fold(true, |whole, (&column, at)| whole & (column == at))
+}
+
+/// Numbers at their columns, of which there are `inputs`, and zeros everywhere else; `numbers` stand for the values.
+pub(crate) fn scatter<X: Copy, Y: Copy + Default>(
+    columns: &[u32],
+    numbers: &[X],
+    as_number: impl Fn(X) -> Y,
+    inputs: usize,
+    row: &mut [Y],
+) {
+    row.fill(Y::default());
+    let row = &mut row[..inputs];
+    for (&column, &x) in columns.iter().zip(numbers) {
+        row[column as usize] = as_number(x);
+    }
+}

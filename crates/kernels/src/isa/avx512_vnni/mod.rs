@@ -1,0 +1,80 @@
+//! Loops for x86-64 processors with AVX-512 and its instructions for products of bytes: sixteen sums at a time.
+//!
+//! AVX-512 has no instruction that moves the signs of activations to weights. Where vectors are of 512 bits and an
+//! activation is negative, `w + 128` is multiplied as an unsigned byte by `x` as a signed one, and `128 · Σ x`, which
+//! is the same for every output, is taken away. Sums may wrap around on the way; since the result fits into 32 bits,
+//! it is exact all the same.
+
+mod wide;
+
+use super::avx2::steps::{
+    PAIRS, add_pairs, add_two, four_narrow_rows, four_rows, load, look_up, none_negative, store,
+    store_in_order,
+};
+use super::avx2::{Avx2, forward_to_avx2};
+use super::cuts::{self, Block, Touched};
+use super::x86_bytes::byte_loops;
+use super::{Kernels, Rescale, portable};
+use crate::lanes::{GROUP, LANES, QUAD, TILE, UNROLL};
+use crate::form::{Chunks, Panels, Strips, Tiles};
+use bytemuck::must_cast;
+use std::arch::x86_64::*;
+use wide::{widest_rows, widest_tiles};
+
+/// The proof that this processor has AVX-512 F, BW, VL and VNNI and all of [`Avx2`]: only [`Avx512Vnni::detect`]
+/// makes one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Avx512Vnni(Avx2);
+
+impl Avx512Vnni {
+    /// A token if this processor has the instructions.
+    pub(crate) fn detect() -> Option<Self> {
+        let all = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx512vnni");
+        Avx2::detect().filter(|_| all).map(Self)
+    }
+}
+
+impl Kernels for Avx512Vnni {
+    fn rows_i8(self, rows: Touched<'_>, sums: &mut [i32]) {
+        // SAFETY: `self` exists only if the processor has AVX-512 F, BW, VL and VNNI, AVX2, FMA and POPCNT, which is
+        // all that the call asks for.
+        unsafe { rows_i8(rows, sums) }
+    }
+
+    fn panels_i8(self, panels: &Panels<i8>, row: &[i8], sums: &mut [i32]) {
+        // SAFETY: as in `rows_i8`.
+        unsafe { panels_i8(panels, row, sums) }
+    }
+
+    fn tiles_i8(self, tiles: &Tiles<i8>, row: &[i8], _narrow: bool, sums: &mut [i32]) {
+        // SAFETY: as in `rows_i8`.
+        unsafe { tiles_i8(tiles, row, sums) }
+    }
+
+    fn block_i8(self, block: Block<'_>, sums: &mut [i32], width: usize) {
+        // SAFETY: as in `rows_i8`.
+        unsafe { all_block_i8::<false>(block, sums, width) }
+    }
+
+    fn dot_i8(self, levels: &[i8], weights: &[i8]) -> i32 {
+        // SAFETY: as in `rows_i8`.
+        unsafe { dot_i8(levels, weights) }
+    }
+
+    forward_to_avx2!();
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma,popcnt,avx512f,avx512bw,avx512vl,avx512vnni")]
+fn add_fours<const SIGNED: bool>(acc: __m256i, levels: __m256i, weights: __m256i) -> __m256i {
+    if SIGNED {
+        _mm256_dpbusd_epi32(acc, _mm256_abs_epi8(levels), _mm256_sign_epi8(weights, levels))
+    } else {
+        _mm256_dpbusd_epi32(acc, levels, weights)
+    }
+}
+
+byte_loops!("avx2,fma,popcnt,avx512f,avx512bw,avx512vl,avx512vnni");

@@ -1,0 +1,95 @@
+//! Which sets of instructions there are loops for, and which of them this processor has.
+
+use super::Portable;
+#[cfg(target_arch = "x86_64")]
+use super::{Avx2, Avx512Vnni, AvxVnni};
+#[cfg(target_arch = "aarch64")]
+use super::{Neon, NeonDot};
+use std::sync::OnceLock;
+
+/// A set of instructions that this processor has.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Set {
+    #[cfg(target_arch = "x86_64")]
+    Avx512Vnni(Avx512Vnni),
+    #[cfg(target_arch = "x86_64")]
+    AvxVnni(AvxVnni),
+    #[cfg(target_arch = "x86_64")]
+    Avx2(Avx2),
+    #[cfg(target_arch = "aarch64")]
+    NeonDot(NeonDot),
+    #[cfg(target_arch = "aarch64")]
+    Neon(Neon),
+    Portable(Portable),
+}
+
+/// Evaluates an expression for the loops of a set, compiled for each.
+macro_rules! with_kernels {
+    ($set:expr, $kernels:ident => $value:expr) => {
+        match $set {
+            #[cfg(target_arch = "x86_64")]
+            $crate::isa::Set::Avx512Vnni($kernels) => $value,
+            #[cfg(target_arch = "x86_64")]
+            $crate::isa::Set::AvxVnni($kernels) => $value,
+            #[cfg(target_arch = "x86_64")]
+            $crate::isa::Set::Avx2($kernels) => $value,
+            #[cfg(target_arch = "aarch64")]
+            $crate::isa::Set::NeonDot($kernels) => $value,
+            #[cfg(target_arch = "aarch64")]
+            $crate::isa::Set::Neon($kernels) => $value,
+            $crate::isa::Set::Portable($kernels) => $value,
+        }
+    };
+}
+pub(crate) use with_kernels;
+
+impl Set {
+    /// The best set of this processor; looked for once.
+    pub(crate) fn best() -> Self {
+        static BEST: OnceLock<Set> = OnceLock::new();
+        *BEST.get_or_init(|| Self::all()[0])
+    }
+
+    /// All sets of this processor, the best first. The last is always [`Portable`].
+    pub(crate) fn all() -> Vec<Self> {
+        let all = [
+            #[cfg(target_arch = "x86_64")]
+            Avx512Vnni::detect().map(Self::Avx512Vnni),
+            #[cfg(target_arch = "x86_64")]
+            AvxVnni::detect().map(Self::AvxVnni),
+            #[cfg(target_arch = "x86_64")]
+            Avx2::detect().map(Self::Avx2),
+            #[cfg(target_arch = "aarch64")]
+            NeonDot::detect().map(Self::NeonDot),
+            #[cfg(target_arch = "aarch64")]
+            Neon::detect().map(Self::Neon),
+            Some(Self::Portable(Portable)),
+        ];
+        all.into_iter().flatten().collect()
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Vnni(_) => "avx512-vnni",
+            #[cfg(target_arch = "x86_64")]
+            Self::AvxVnni(_) => "avx-vnni",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(_) => "avx2",
+            #[cfg(target_arch = "aarch64")]
+            Self::NeonDot(_) => "neon-dot",
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon(_) => "neon",
+            Self::Portable(_) => "portable",
+        }
+    }
+}
+
+/// The sets of instructions that this processor has and that there are loops for, the best first: the first is
+/// the one that matrices are multiplied with.
+///
+/// `avx512-vnni`, `avx-vnni` and `avx2` on x86-64, `neon-dot` and `neon` on 64-bit ARM, and last, everywhere,
+/// `portable`. All of them give the same integers.
+pub fn instruction_sets() -> Vec<&'static str> {
+    Set::all().into_iter().map(Set::name).collect()
+}

@@ -1,0 +1,153 @@
+//! A weight matrix that is laid out for multiplying.
+
+use crate::form::{Body, Element, Held};
+use crate::integers::Integers;
+use crate::isa::has_panels;
+use nlpress_packed::{Entries, Matrix, Numbers, Quantized, Scheme};
+
+/// A `[inputs, outputs]` weight matrix, laid out in memory for the products of this processor.
+///
+/// Made once from a [`Matrix`], whose numbers move: the two are never held both, but for the one that is being laid out.
+#[derive(Clone, Debug)]
+pub struct Linear {
+    pub(crate) inputs: usize,
+    pub(crate) outputs: usize,
+    scheme: Scheme,
+    pub(crate) store: Store,
+}
+
+/// Weights of one type of numbers.
+#[derive(Clone, Debug)]
+pub(crate) enum Store {
+    /// Floats.
+    Floats(Body<f32>),
+    /// Integers of more than 8 bits.
+    Words(Body<i32>, Integers),
+    /// Integers of up to 8 bits.
+    Bytes(Body<i8>, Integers),
+}
+
+/// Evaluates an expression for the body of a store, whatever its type.
+macro_rules! each {
+    ($store:expr, $body:ident => $value:expr) => {
+        match $store {
+            Store::Floats($body) => $value,
+            Store::Words($body, _) => $value,
+            Store::Bytes($body, _) => $value,
+        }
+    };
+}
+
+/// What decides how weights are held.
+#[derive(Clone, Copy)]
+enum Choice {
+    SparseRows,
+    DenseRows,
+    Held(Held),
+}
+
+fn lay_out<T: Element>(
+    entries: Entries<T>,
+    (inputs, outputs): (usize, usize),
+    choice: Choice,
+    narrow: bool,
+) -> Body<T> {
+    match choice {
+        Choice::SparseRows => Body::for_sparse_rows(entries, inputs, outputs),
+        Choice::DenseRows => Body::for_dense_rows(entries, (inputs, outputs), narrow, has_panels()),
+        Choice::Held(held) => Body::held_as(entries, held, inputs, outputs),
+    }
+}
+
+impl Linear {
+    /// In the form that is the fastest for activations that are mostly zero, which is what the first layer of a text
+    /// network gets. Every form takes every row.
+    pub fn for_sparse_rows(matrix: Matrix) -> Self {
+        Self::new(matrix, Choice::SparseRows)
+    }
+
+    /// In the form that is the fastest for activations that are mostly not zero.
+    pub fn for_dense_rows(matrix: Matrix) -> Self {
+        Self::new(matrix, Choice::DenseRows)
+    }
+
+    /// In that form, whatever is faster.
+    ///
+    /// A matrix that stores all entries is held as [`Held::Rows`] or [`Held::Tiles`], and as rows otherwise; one with
+    /// scales for groups is always held as rows.
+    pub fn held_as(matrix: Matrix, held: Held) -> Self {
+        Self::new(matrix, Choice::Held(held))
+    }
+
+    fn new(matrix: Matrix, choice: Choice) -> Self {
+        let (inputs, outputs, scheme) = (matrix.inputs(), matrix.outputs(), matrix.scheme());
+        let shape = (inputs, outputs);
+        let store = match matrix.into_numbers() {
+            Numbers::Floats(entries) => Store::Floats(lay_out(entries, shape, choice, false)),
+            Numbers::Words(entries, quantized) => {
+                Store::Words(lay_out(entries, shape, choice, false), Integers::new(quantized))
+            }
+            Numbers::Bytes(entries, quantized) => {
+                let integers = Integers::new(quantized);
+                // Scales for groups of inputs are multiplied by group by group, for which there are only rows.
+                let choice = if integers.is_grouped() { Choice::Held(Held::Rows) } else { choice };
+                Store::Bytes(lay_out(entries, shape, choice, integers.narrow), integers)
+            }
+        };
+        Self { inputs, outputs, scheme, store }
+    }
+
+    /// Rows: the length of an input.
+    pub fn inputs(&self) -> usize {
+        self.inputs
+    }
+
+    /// Columns: the length of an output.
+    pub fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    /// The layout of the matrix that it was made from.
+    pub fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
+    /// How the weights are held in memory.
+    pub fn held(&self) -> Held {
+        each!(&self.store, body => body.held())
+    }
+
+    /// Bytes that the weights take in memory. A sparse matrix that multiplies faster with its zeros in place is held
+    /// that way, so this can be more than [`Matrix::bytes`].
+    pub fn resident_bytes(&self) -> usize {
+        let scales = match &self.store {
+            Store::Floats(_) => 0,
+            Store::Words(_, integers) | Store::Bytes(_, integers) => integers.resident_bytes(),
+        };
+        scales + each!(&self.store, body => body.resident_bytes())
+    }
+
+    /// What the integers stand for; `None` for floats.
+    pub fn quantization(&self) -> Option<&Quantized> {
+        match &self.store {
+            Store::Floats(_) => None,
+            Store::Words(_, integers) | Store::Bytes(_, integers) => Some(&integers.quantized),
+        }
+    }
+
+    /// All entries as floats, `[inputs, outputs]`, row-major: what [`Matrix::unpack`] gives.
+    pub fn unpack(&self) -> Vec<f32> {
+        let mut dense = vec![0.0; self.inputs * self.outputs];
+        let mut put = |row, column, value| dense[row * self.outputs + column] = value;
+        match &self.store {
+            Store::Floats(body) => body.visit(self.outputs, put),
+            Store::Words(body, Integers { quantized, .. }) => {
+                body.visit(self.outputs, |r, c, q| put(r, c, quantized.value(r, c, self.outputs, q)));
+            }
+            Store::Bytes(body, Integers { quantized, .. }) => {
+                body.visit(self.outputs, |r, c, q| put(r, c, quantized.value(r, c, self.outputs, q.into())));
+            }
+        }
+        dense
+    }
+}
