@@ -139,7 +139,7 @@ pub enum ArtifactError {
         value: f32,
     },
     /// There are more or fewer labels than classes.
-    #[error("there are {}, but a network of {} needs {expected}", counted(*found, "label"), counted(*outputs, "output"))]
+    #[error("found {}, expected {expected} for {}", counted(*found, "label"), counted(*outputs, "output"))]
     Labels {
         /// Labels given.
         found: usize,

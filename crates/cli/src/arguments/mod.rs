@@ -127,7 +127,7 @@ pub(crate) struct Changes {
     #[command(flatten)]
     pub(crate) tokens: Tokens,
     /// Repetitions with different seeds, in place of the recipe's.
-    #[arg(long, value_name = "N", value_parser = seeds())]
+    #[arg(long, value_name = "N", value_parser = seeds)]
     pub(crate) seeds: Option<u32>,
     /// At most 300 documents a split, one seed and short timings: to see that everything runs.
     #[arg(long)]
@@ -441,7 +441,7 @@ pub(crate) struct Bench {
     pub(crate) labelled: Labelled,
     /// Rounds in which the artifacts take turns, 5 to 10000; when not given, as many as fit into 5 seconds for each
     /// kind of call, and at most 150.
-    #[arg(long, value_name = "N", value_parser = rounds())]
+    #[arg(long, value_name = "N", value_parser = rounds)]
     pub(crate) rounds: Option<usize>,
     /// Threads for the throughput, beside one.
     #[arg(long, value_name = "N", value_parser = threads)]

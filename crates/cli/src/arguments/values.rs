@@ -1,6 +1,7 @@
 //! What the values of options may be: refused before any file is read.
 
-use clap::builder::{PathBufValueParser, RangedU64ValueParser, TypedValueParser};
+use clap::builder::{PathBufValueParser, TypedValueParser};
+use nlpress::eval::turns::MOST_ROUNDS;
 use std::path::{Path, PathBuf};
 
 use super::Widths;
@@ -18,12 +19,12 @@ pub(super) fn place() -> impl TypedValueParser<Value = PathBuf> {
     })
 }
 
-pub(super) fn seeds() -> RangedU64ValueParser<u32> {
-    RangedU64ValueParser::new().range(1..=MOST_SEEDS)
+pub(super) fn seeds(text: &str) -> Result<u32, String> {
+    whole(text, 1, MOST_SEEDS).map(|seeds| seeds as u32)
 }
 
-pub(super) fn rounds() -> RangedU64ValueParser<usize> {
-    RangedU64ValueParser::new().range(5..=nlpress::eval::turns::MOST_ROUNDS as u64)
+pub(super) fn rounds(text: &str) -> Result<usize, String> {
+    whole(text, 5, MOST_ROUNDS as u64)
 }
 
 /// How many classes are shown of a text.

@@ -229,7 +229,7 @@ fn bench_says_which_texts() {
     world.refuses(&["bench", "a.safetensors"], b"", &["--data", "--corpus"]);
     for rounds in ["4", "10001", "1000000000000"] {
         let arguments = ["bench", "a.safetensors", "--data", "rows.csv", "--rounds", rounds];
-        world.refuses(&arguments, b"", &["rounds is", rounds]);
+        world.refuses(&arguments, b"", &["--rounds", rounds, "whole number from 5 to 10000"]);
     }
     world.write("other.csv", "text,label\nqqq www,a\nzzz,b\n");
     let out =
