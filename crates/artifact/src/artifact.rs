@@ -114,10 +114,11 @@ pub(crate) fn check_sites(outline: &Outline) -> Result<(), ArtifactError> {
     for ((id, shape), site) in expected.iter().zip(&outline.sites) {
         if (id, shape) != (&site.id, &site.shape) {
             return Err(ArtifactError::Sites(format!(
-                "found {} [{}, {}], expected {id} [{}, {}]",
+                "found {} [{}, {}], expected {} [{}, {}]",
                 shown(site.id.as_str()),
                 site.shape.inputs,
                 site.shape.outputs,
+                shown(id.as_str()),
                 shape.inputs,
                 shape.outputs
             )));

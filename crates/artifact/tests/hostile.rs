@@ -31,6 +31,17 @@ fn with_manifest(change: impl Fn(&mut Value)) -> E {
     with_header(CSR8, |header| change_manifest(header, &change))
 }
 
+/// The error after a network was written by its family, as before schema 4, and that was changed.
+fn by_family(change: &dyn Fn(&mut Value)) -> E {
+    with_manifest(|m| {
+        let mut mlp = json!(MlpSpec::new(30, &[12, 7], 2, 0.5));
+        change(&mut mlp);
+        m["schema"] = json!(3);
+        m["outline"].as_object_mut().unwrap().remove("graph");
+        m["outline"]["spec"] = json!({ "mlp": mlp });
+    })
+}
+
 /// The error after the first bytes of a tensor were replaced.
 fn with_tensor(form: Form, name: &str, put: &[u8]) -> E {
     let (header, mut data) = take_apart(&artifact(form, 2).to_bytes().unwrap());
@@ -78,19 +89,25 @@ fn headers_that_ask_for_too_much_are_refused() {
 
 #[test]
 fn specifications_that_ask_for_too_much_are_refused() {
-    let sizes = |inputs: u64, hidden: Value| {
-        with_manifest(|m| {
-            m["outline"]["graph"]["mlp"]["inputs"] = json!(inputs);
-            m["outline"]["graph"]["mlp"]["hidden"] = hidden.clone();
-        })
+    let sizes = |inputs: usize, hidden: &[usize]| {
+        with_manifest(|m| m["outline"]["graph"] = json!(Graph::from(MlpSpec::new(inputs, hidden, 2, 0.5))))
     };
-    assert!(matches!(sizes(u64::MAX, json!([12, 7])), E::Graph(_)));
-    assert!(matches!(sizes(30, json!([1 << 20, 1 << 20])), E::Graph(_)));
-    assert!(matches!(sizes(30, json!(vec![1; 65])), E::Graph(_)));
-    assert!(matches!(sizes(30, json!([12])), E::Sites(_)));
+    assert!(matches!(sizes(usize::MAX, &[12, 7]), E::Graph(_)));
+    assert!(matches!(sizes(30, &[1 << 20, 1 << 20]), E::Graph(_)));
+    assert!(matches!(sizes(30, &[1; 700]), E::Graph(_)));
+    assert!(matches!(sizes(30, &[12]), E::Sites(_)));
+    // By its family, as before schema 4.
+    let family = |hidden: Value| by_family(&|mlp| mlp["hidden"] = hidden.clone());
+    let refused = |hidden: Value, why: &str| {
+        let error = family(hidden);
+        assert!(matches!(&error, E::Manifest(said) if said.contains(why)), "{error}");
+    };
+    refused(json!([1 << 20, 1 << 20]), "the number of parameters");
+    refused(json!(vec![1; 65]), "at most 64 layers");
+    assert!(matches!(family(json!([12])), E::Sites(_)));
     // A possible size that the tensors do not have: refused before anything of that size is made.
     let wide = with_manifest(|m| {
-        m["outline"]["graph"]["mlp"]["inputs"] = json!(1 << 17);
+        m["outline"]["graph"]["source"]["features"]["width"] = json!(1 << 17);
         m["outline"]["sites"][0]["shape"]["inputs"] = json!(1 << 17);
     });
     assert!(matches!(wide, E::Weight { error: PackError::Code { name: "counts", .. }, .. }), "{wide}");
@@ -287,15 +304,22 @@ fn long_lists_and_names_are_refused_in_few_words() {
     few(with_header(CSR8, |h| h["__metadata__"][&long] = json!("")), "unknown key `xxx");
     few(with_header(CSR8, |h| h["output.bias"]["dtype"] = json!(long)), "unknown variant `xxx");
     few(with_header(CSR8, |h| h["output.bias"][&long] = json!(1)), "unknown field `xxx");
+    let nodes =
+        |n: usize| with_manifest(|m| m["outline"]["graph"]["nodes"] = json!(vec![json!({"op": "norm"}); n]));
+    few(nodes(500_000), "more than 4096 entries");
+    few(nodes(4000), "nodes is 4000");
     few(
-        with_manifest(|m| m["outline"]["graph"]["mlp"]["hidden"] = json!(vec![1; 500_000])),
-        "more than 4096 entries",
+        with_manifest(|m| m["outline"]["graph"]["nodes"][0]["from"] = json!(vec![0; 500_000])),
+        "more than 8 entries",
     );
-    few(
-        with_manifest(|m| m["outline"]["graph"]["mlp"]["hidden"] = json!(vec![1; 4000])),
-        "at most 64 layers",
-    );
-    few(with_manifest(|m| m["outline"]["graph"]["mlp"]["ranks"] = json!({&long: 1})), "ranks.xxx");
+    let name = |name: &str| {
+        with_manifest(|m| m["outline"]["graph"]["nodes"][0]["op"]["features"]["site"] = json!(name))
+    };
+    few(name(&long), "nodes.0.site");
+    few(name("a\u{1b}[31m"), "nodes.0.site");
+    few(by_family(&|mlp| mlp["hidden"] = json!(vec![1; 500_000])), "more than 4096 entries");
+    few(by_family(&|mlp| mlp["hidden"] = json!(vec![1; 4000])), "at most 64 layers");
+    few(by_family(&|mlp| mlp["ranks"] = json!({&long: 1})), "ranks.xxx");
     few(with_manifest(|m| m["encoder"]["config"] = json!(vec![0; 500_000])), "more than 262144 values");
     few(with_manifest(|m| m["labels"] = json!(vec![""; (1 << 20) + 1])), "more than 1048576 entries");
     few(with_manifest(|m| m["labels"] = json!([long, long])), "label `xxx");

@@ -96,7 +96,9 @@ mod tests {
         assert!(with(&|m| m.hidden = vec![usize::MAX]).unwrap_err().contains("hidden.0"));
         assert!(with(&|m| m.hidden = vec![1; 65]).unwrap_err().contains("65 layers"));
         assert!(with(&|m| m.dropout = f64::NAN).is_err());
-        assert!(with(&|m| m.hidden = vec![WIDEST, WIDEST]).unwrap_err().contains("parameters"));
+        assert!(
+            with(&|m| m.hidden = vec![WIDEST, WIDEST]).unwrap_err().contains("the number of parameters is")
+        );
         let rank = |id: SiteId, rank| {
             with(&|m| {
                 m.ranks.insert(id.clone(), rank);

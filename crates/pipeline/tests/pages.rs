@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used)] // a test may end by a panic
 
 use nlpress_core::BackendKind;
-use nlpress_model::{AttentionSpec, Graph, MlpSpec, Ranks};
+use nlpress_model::{AttentionSpec, MlpSpec, Ranks};
 use nlpress_pipeline::{Recipe, kinds};
 use nlpress_text::{CorpusOptions, Encoder, EncoderConfig};
 use nlpress_train::FitConfig;
@@ -119,14 +119,11 @@ fn largest(accepts: &dyn Fn(usize) -> bool) -> usize {
 
 #[test]
 fn the_limits_are_those_that_hold() {
-    let mlp = |inputs: usize, hidden: Vec<usize>| {
-        Graph::from(MlpSpec::new(inputs, &hidden, 1, 0.0)).check().is_ok()
-    };
+    let mlp = |inputs: usize, hidden: Vec<usize>| MlpSpec::new(inputs, &hidden, 1, 0.0).check().is_ok();
     let attention = |tokens: usize| {
         let (width, head_width, outputs, dropout) = (1, 1, 1, 0.0);
         let (inputs, layers, ranks) = (1, vec![], Ranks::new());
-        let graph = AttentionSpec { inputs, width, head_width, layers, outputs, dropout, tokens, ranks };
-        Graph::from(graph).check().is_ok()
+        AttentionSpec { inputs, width, head_width, layers, outputs, dropout, tokens, ranks }.check().is_ok()
     };
     let encoder = |vocabulary: usize| {
         Encoder::fit(&EncoderConfig { vocabulary, ..EncoderConfig::default() }, ["a text", "a"]).is_ok()

@@ -139,6 +139,8 @@ mod tests {
         );
         assert_eq!(refused("rows = 0", &all), "rows is 0");
         assert_eq!(refused("share = 0.5", &all), "missing field `rows`");
-        assert!(refused("rows = 1\nshare = 'x'", &all).starts_with("invalid type: string"));
+        assert!(
+            refused("rows = 1\nshare = 'x'", &all).starts_with("`share` is the text \"x\", but it must be")
+        );
     }
 }

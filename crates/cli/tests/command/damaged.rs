@@ -130,7 +130,7 @@ fn small_files_take_little_memory() {
     let ones = format!("[{}1]", "1,".repeat(7_900_000));
     let zeros = format!("[{}0]", "0,".repeat(7_900_000));
     let bombs = [
-        ("more than 4096", bomb(&parts, |m| m["outline"]["graph"]["mlp"]["hidden"] = json!("BOMB"), &ones)),
+        ("more than 8", bomb(&parts, |m| m["outline"]["graph"]["nodes"][0]["from"] = json!("BOMB"), &ones)),
         ("more than 262144", bomb(&parts, |m| m["encoder"]["config"] = json!("BOMB"), &zeros)),
         ("expected struct Layout", bomb(&parts, |m| m["layouts"] = json!("BOMB"), &zeros)),
     ];
@@ -176,7 +176,7 @@ fn a_file_that_grows_a_hundredfold_is_refused() {
     parts.data = vec![0; end as usize];
     parts.tensor("encoder.vocabulary").copy_from_slice(&vocabulary);
     let parts = parts.manifest(|m| {
-        m["outline"]["graph"]["mlp"]["hidden"] = json!([hidden]);
+        m["outline"]["graph"]["nodes"][0]["op"]["features"]["outputs"] = json!(hidden);
         m["outline"]["sites"][0] = json!({"id": "hidden.0", "shape": {"inputs": inputs, "outputs": hidden},
             "form": {"packed": scheme}});
         m["outline"]["sites"][1]["shape"] = json!({"inputs": hidden, "outputs": 1});

@@ -85,6 +85,13 @@ fn artifacts_whose_header_lies() {
     }
 }
 
+/// How many numbers a node makes.
+fn outputs(manifest: &mut Value, node: usize) -> &mut Value {
+    let op = &mut manifest["outline"]["graph"]["nodes"][node]["op"];
+    let kind = op.as_object().unwrap().keys().next().unwrap().clone();
+    &mut op[kind]["outputs"]
+}
+
 #[test]
 fn artifacts_whose_manifest_lies() {
     let world = World::new();
@@ -93,18 +100,24 @@ fn artifacts_whose_manifest_lies() {
     let width = good.header["hidden.0.weight.values"]["shape"][0].as_u64().unwrap();
     type Change = fn(&mut Value);
     let cases: Vec<(Change, &[&str])> = vec![
-        (|m| m["schema"] = 4.into(), &["schema 4"]),
+        (|m| m["schema"] = 5.into(), &["schema 5"]),
         (|m| m["schema"] = "1".into(), &["manifest"]),
         (|m| m["surprise"] = 1.into(), &["surprise"]),
         (|m| m["labels"] = json!(["dim", "dim"]), &["`dim`", "twice"]),
         (|m| m["labels"] = json!(["dim"]), &["found 1 label, expected 2 for 1 output"]),
         (|m| m["labels"] = json!(7), &["manifest"]),
         (|m| m["outline"]["kept"] = 1.into(), &["keeps 1"]),
-        (|m| m["outline"]["graph"]["mlp"]["hidden"] = json!([9]), &["hidden.0"]),
-        (|m| m["outline"]["graph"]["mlp"]["hidden"] = json!([1_u64 << 60]), &["hidden.0"]),
-        (|m| m["outline"]["graph"]["mlp"]["hidden"] = json!([]), &["sites"]),
-        (|m| m["outline"]["graph"]["mlp"]["outputs"] = 0.into(), &["outputs"]),
-        (|m| m["outline"]["graph"]["mlp"]["dropout"] = json!(1.0), &["dropout"]),
+        (|m| *outputs(m, 0) = 9.into(), &["hidden.0"]),
+        (|m| *outputs(m, 0) = json!(1_u64 << 60), &["hidden.0"]),
+        (|m| m["outline"]["graph"]["nodes"] = json!([]), &["nodes is 0"]),
+        (|m| *outputs(m, 3) = 0.into(), &["output is 0"]),
+        (|m| m["outline"]["graph"]["nodes"][2]["op"]["dropout"]["rate"] = json!(1.0), &["dropout"]),
+        (
+            |m| m["outline"]["graph"]["nodes"][3]["from"] = json!([3]),
+            &["nodes.3.from is 3", "an earlier node"],
+        ),
+        (|m| m["outline"]["graph"]["nodes"][1]["op"] = "add".into(), &["nodes.1.from"]),
+        (|m| m["outline"]["spec"] = json!({}), &["manifest"]),
         (|m| m["outline"]["sites"][0]["id"] = "elsewhere".into(), &["elsewhere"]),
         (|m| m["layouts"][0]["site"] = "output".into(), &["output"]),
         (|m| m["layouts"][0]["scheme"]["index"] = "csr".into(), &["hidden.0"]),

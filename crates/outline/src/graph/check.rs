@@ -9,6 +9,8 @@ use crate::spec::MOST_PARAMETERS;
 
 /// Most tokens of an example.
 const MOST_TOKENS: usize = 1 << 12;
+/// Bytes of the longest name of a site.
+const LONGEST_NAME: usize = 256;
 /// Most nodes: more than 64 blocks of any network have.
 const MOST_NODES: usize = 2048;
 
@@ -45,9 +47,29 @@ impl Graph {
         if values.last().is_some_and(|value| value.per == Per::Token) {
             return Err(BadSpec::new("the last node", "one value for each token", "one for each example"));
         }
+        self.check_factors(&values)?;
         let parameters = self.sites().iter().map(|(_, s)| s.parameters()).fold(0, usize::saturating_add);
         if parameters > MOST_PARAMETERS {
-            return Err(BadSpec::new("parameters", "the product of the widths", "at most 2^28"));
+            let bound = format!("at most {MOST_PARAMETERS}: take narrower layers, or fewer inputs");
+            return Err(BadSpec::new("the number of parameters", parameters, &bound));
+        }
+        Ok(())
+    }
+
+    /// Checks that no factor of a weight is wider than the weight.
+    fn check_factors(&self, values: &[Value]) -> Result<(), BadSpec> {
+        let sites = self.sites();
+        for (n, node) in self.nodes.iter().enumerate() {
+            let (Some(second), Some(&from)) = (node.op.site(), node.from.first()) else { continue };
+            let Some(first) = self.nodes[from].op.site().filter(|first| **first == second.reduce()) else {
+                continue;
+            };
+            let inputs = sites.iter().find(|(id, _)| id == first).map_or(0, |(_, shape)| shape.inputs);
+            let (rank, most) = (values[from].width, inputs.min(values[n].width));
+            if rank > most {
+                let what = format!("ranks.{}", shown(second.as_str()));
+                return Err(BadSpec::new(what, rank, &format!("between 1 and {most}")));
+            }
         }
         Ok(())
     }
@@ -82,6 +104,14 @@ impl Graph {
         };
         let read = |i: usize| values[node.from[i]];
         if let Some(site) = node.op.site() {
+            let name = site.as_str();
+            if name.is_empty() || name.len() > LONGEST_NAME || name.chars().any(char::is_control) {
+                return bad(
+                    ".site",
+                    shown(name).to_string(),
+                    "a name of 1 to 256 bytes without control characters",
+                );
+            }
             BadSpec::width(&shown(site.as_str()).to_string(), values[n].width)?;
         }
         match (&node.op, self.source) {

@@ -295,7 +295,7 @@ mod tests {
                 ("per = -1", "per is -1"),
                 ("samples = 0", "samples is 0, but it must be between 1 and 1000000"),
                 ("per = 'tensor'\ncorrect = 'norm'", "correct is \"norm\", but it must be"),
-                ("correct = 'all'", "unknown variant `all`"),
+                ("correct = 'all'", "unknown value `all`"),
             ] {
                 let message = read(bad).unwrap_err();
                 assert!(message.contains(says), "{bad}: {message}");

@@ -302,7 +302,7 @@ mod tests {
     fn settings_are_checked() {
         let read = |text: &str| (KIND.parse)(&text.parse().unwrap()).map(|_| ()).unwrap_err();
         assert!(read("damping = 0.0").contains("damping is 0, but it must be between 1e-8 and 1"));
-        assert!(read("order = 'random'").contains("unknown variant `random`"));
+        assert!(read("order = 'random'").contains("unknown value `random`"));
         assert!(read("clip = 'output'").contains("clip is \"output\""));
     }
 }

@@ -245,7 +245,7 @@ mod tests {
         for (bad, says) in [
             ("grid = 'int16'", "grid is \"int16\", but it must be \"int8\", \"int4\""),
             ("per = 'row'", "per is \"row\", but it must be \"channel\" or \"tensor\""),
-            ("step = 'fixed'", "unknown variant `fixed`"),
+            ("step = 'fixed'", "unknown value `fixed`"),
             ("train = { epochs = 0 }", "epochs is 0"),
             ("distill = { temperature = 0.0 }", "temperature is 0"),
         ] {
