@@ -3,20 +3,21 @@
 //! What the sums stand for, and what becomes of them, is the caller's affair: this is the product that a network needs
 //! which runs without floating point. No float appears in this module.
 
-use crate::form::Body;
-use crate::input::{Levels, scatter};
-use crate::integers::{Taken, rows_of};
-use crate::isa::{Kernels, Set, Touched, with_kernels};
-use crate::lanes::GROUP;
+use crate::input::Levels;
+use crate::integers::Taken;
+use crate::isa::{Kernels, Set, with_kernels};
 use crate::linear::{Linear, Store};
-use crate::scratch::Scratch;
+use crate::product::{NonZeros, add_up};
+use crate::scratch::{Between, Scratch};
 
 impl Linear {
     /// Whether the matrix can [`accumulate`](Linear::accumulate): integers of up to 8 bits whose scales do not change
     /// within a sum, without [outliers](nlpress_packed::Outliers), whose products are floats.
     pub fn accumulates(&self) -> bool {
         match &self.store {
-            Store::Bytes(_, integers) => !integers.is_grouped() && integers.quantized.outliers.is_none(),
+            Store::Bytes(_, integers) => {
+                !integers.is_grouped() && integers.quantized.outliers.is_none()
+            }
             _ => false,
         }
     }
@@ -42,7 +43,8 @@ impl Linear {
         scratch: &mut Scratch,
     ) {
         let Store::Bytes(body, integers) = &self.store else { return };
-        let Scratch { columns: all_columns, levels: all_levels, bytes, sums_i32, .. } = scratch;
+        let Scratch { columns: all_columns, between, .. } = scratch;
+        let Between { levels: all_levels, bytes, sums_i32, .. } = between;
         let (columns, levels) = match levels {
             Levels::Sparse { columns, levels } => {
                 assert_eq!(columns.len(), levels.len(), "one activation for each column");
@@ -61,27 +63,10 @@ impl Linear {
             }
         };
         let found = sums_i32.room(body.width(self.outputs));
-        if matches!(body, Body::Panels(_) | Body::Tiles(_)) {
-            let row = bytes.room(self.inputs.next_multiple_of(GROUP));
-            scatter(columns, levels, |level| level as i8, self.inputs, row);
-        }
-        match body {
-            Body::Rows { values: weights, stride } => {
-                let row = bytes.room(levels.len());
-                row.iter_mut().zip(levels).for_each(|(byte, level)| *byte = *level as i8);
-                rows_of(
-                    kernels,
-                    Touched { weights, stride: *stride, columns, levels: row, narrow: integers.narrow },
-                    found,
-                );
-            }
-            Body::Lists(lists) => kernels.lists_i8(lists, columns, levels, found),
-            Body::Strips(strips) => kernels.strips_i8(strips, columns, levels, found),
-            Body::Panels(panels) => kernels.panels_i8(panels, bytes, found),
-            Body::Tiles(tiles) => kernels.tiles_i8(tiles, bytes, integers.narrow, found),
-        }
+        let x = NonZeros { columns, levels }.held_as(body.held(), self.inputs, bytes);
+        add_up(kernels, body, x, integers.narrow, found);
         sums.iter_mut().zip(&*found).for_each(|(sum, &found)| *sum = i64::from(found));
-        match integers.taken(columns.iter().zip(levels).map(|(&column, &level)| (column as usize, level))) {
+        match integers.taken(x) {
             None => {}
             Some(Taken::Same(all)) => sums.iter_mut().for_each(|sum| *sum -= all),
             Some(Taken::Points(points, total)) => {

@@ -7,11 +7,12 @@
 
 use crate::form::Body;
 use crate::input::{Batch, Input, is_whole, scatter};
-use crate::integers::{Integers, whole};
+use crate::integers::Integers;
 use crate::isa::{Block, Kernels, Set, with_kernels};
 use crate::lanes::{GROUP, LANES, QUAD, TILE};
 use crate::linear::{Linear, Store};
 use crate::multiply::add_bias;
+use crate::product::Activations;
 use crate::scratch::{Quantities, Scratch};
 
 /// Rows that are multiplied together at most.
@@ -92,8 +93,8 @@ impl Linear {
             {
                 for (n, out) in out.chunks_mut(MOST_ROWS * self.outputs).enumerate() {
                     let rows = n * MOST_ROWS..n * MOST_ROWS + out.len() / self.outputs;
-                    let rows = batch.dense(rows, self.inputs, &mut scratch.row);
-                    let sums = scratch.sums_f32.room(rows.len() / self.inputs * stride);
+                    let rows = batch.dense(rows, self.inputs, &mut scratch.between.floats);
+                    let sums = scratch.between.sums_f32.room(rows.len() / self.inputs * stride);
                     kernels.block_f32(values, *stride, rows, sums);
                     for (out, sums) in out.chunks_exact_mut(self.outputs).zip(sums.chunks_exact(*stride)) {
                         add_bias(sums, bias, out);
@@ -142,7 +143,7 @@ impl Linear {
         let Quantities { levels, stride, scales, tiles } = quantized;
         let levels = &levels[..scales.len() * *stride];
         let (width, size) = (self.outputs.next_multiple_of(LANES), self.inputs.div_ceil(QUAD) * TILE);
-        let sums = scratch.sums_i32.room(scales.len() * width);
+        let sums = scratch.between.sums_i32.room(scales.len() * width);
         let block = Block { weights: &[], size, rows: levels, stride: *stride, narrow: integers.narrow };
         match body {
             Body::Tiles(tiles) => kernels.block_i8(Block { weights: &tiles.values, ..block }, sums, width),
@@ -160,7 +161,7 @@ impl Linear {
         for ((out, sums), (levels, s)) in
             out.chunks_exact_mut(self.outputs).zip(sums.chunks_exact(width)).zip(rows)
         {
-            let taken = integers.taken(whole(&levels[..self.inputs]));
+            let taken = integers.taken(Activations::Whole(&levels[..self.inputs]));
             integers.finish(kernels, sums, taken, (*s, bias), out);
         }
     }
@@ -181,16 +182,16 @@ impl Quantities {
         for (row, levels) in rows.zip(levels.chunks_exact_mut(self.stride)) {
             let s = match row {
                 Input::Dense(row) => {
-                    let row = integers.weighted_row(row, &mut scratch.weighted);
+                    let row = integers.weighted_row(row, &mut scratch.between.weighted);
                     integers.bytes_into(kernels, row, levels)
                 }
                 Input::Sparse { columns, values } if is_whole(columns, inputs) => {
-                    let values = integers.weighted_row(values, &mut scratch.weighted);
+                    let values = integers.weighted_row(values, &mut scratch.between.weighted);
                     integers.bytes_into(kernels, values, levels)
                 }
                 Input::Sparse { columns, values } => {
-                    let values = integers.weighted(columns, values, &mut scratch.weighted);
-                    let (bytes, s) = integers.bytes(kernels, values, &mut scratch.bytes);
+                    let values = integers.weighted(columns, values, &mut scratch.between.weighted);
+                    let (bytes, s) = integers.bytes(kernels, values, &mut scratch.between.bytes);
                     scatter(columns, bytes, |level| level, inputs, levels);
                     s
                 }

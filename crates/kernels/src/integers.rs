@@ -2,9 +2,11 @@
 //! the rules of [`multiply`](crate::multiply).
 
 use crate::aligned::Aligned;
-use crate::isa::{Kernels, Rescale, Touched};
+use crate::form::Body;
+use crate::isa::{Kernels, Rescale};
 use crate::lanes::{GROUP, NARROW};
 use crate::outliers::Apart;
+use crate::product::{Activations, add_up};
 use nlpress_packed::{Quantized, Scales};
 
 /// What the integers of a weight stand for.
@@ -24,26 +26,6 @@ pub(crate) struct Integers {
 pub(crate) enum Taken<'a> {
     Same(i64),
     Points(&'a [i8], i64),
-}
-
-/// The levels of a row without gaps, by input.
-pub(crate) fn whole(levels: &[i8]) -> impl Iterator<Item = (usize, i32)> {
-    levels.iter().map(|q| i32::from(*q)).enumerate()
-}
-
-/// The levels of some columns, by input; there may be more levels, which are zeros.
-pub(crate) fn touched(columns: &[u32], levels: &[i8]) -> impl Iterator<Item = (usize, i32)> {
-    columns.iter().zip(levels).map(|(c, q)| (*c as usize, i32::from(*q)))
-}
-
-/// `sums[c] = Σ levels[i] · weights[columns[i]][c]`.
-#[inline]
-pub(crate) fn rows_of(kernels: impl Kernels, rows: Touched<'_>, sums: &mut [i32]) {
-    if rows.stride > 1 {
-        return kernels.rows_i8(rows, sums);
-    }
-    let product = |(input, level): (usize, i32)| level * i32::from(rows.weights[input]);
-    sums[0] = touched(rows.columns, rows.levels).map(product).sum();
 }
 
 impl Integers {
@@ -130,15 +112,14 @@ impl Integers {
         scratch
     }
 
-    /// What the zero points take off, from each input's activation; not for groups.
-    pub(crate) fn taken(&self, levels: impl Iterator<Item = (usize, i32)>) -> Option<Taken<'_>> {
+    /// What the zero points take off, from the activations; not for groups.
+    #[inline]
+    pub(crate) fn taken(&self, x: Activations<'_, i8>) -> Option<Taken<'_>> {
         let points = self.quantized.zero_points.as_deref()?;
         Some(match self.quantized.scales {
-            Scales::Row(_) => Taken::Same(levels.map(|(i, q)| i64::from(q) * i64::from(points[i])).sum()),
-            Scales::Tensor(_) => {
-                Taken::Same(levels.map(|(_, q)| i64::from(q)).sum::<i64>() * i64::from(points[0]))
-            }
-            _ => Taken::Points(points, levels.map(|(_, q)| i64::from(q)).sum()),
+            Scales::Row(_) => Taken::Same(x.total_of(points)),
+            Scales::Tensor(_) => Taken::Same(x.total() * i64::from(points[0])),
+            _ => Taken::Points(points, x.total()),
         })
     }
 
@@ -174,25 +155,29 @@ impl Integers {
         }
     }
 
-    /// The product with a matrix whose scales are those of groups of `size` inputs, group by group.
+    /// The product with rows of weights whose scales are those of groups of inputs, group by group.
     pub(crate) fn add_groups(
         &self,
         kernels: impl Kernels,
-        (rows, s): (Touched<'_>, f32),
-        size: usize,
+        (body, x, s): (&Body<i8>, Activations<'_, i8>, f32),
         (bias, sums): (&[f32], &mut [i32]),
         out: &mut [f32],
     ) {
+        let (Scales::Group { size, scales }, Activations::Rows { mut columns, mut levels }) =
+            (&self.quantized.scales, x)
+        else {
+            unreachable!("weights in groups are rows");
+        };
+        let size = usize::from(*size);
         out.copy_from_slice(bias);
-        let (mut columns, mut levels) = (rows.columns, rows.levels);
         while let Some(&first) = columns.first() {
             let group = first as usize / size;
             let end = columns.iter().position(|c| *c as usize / size != group).unwrap_or(columns.len());
-            let run = Touched { columns: &columns[..end], levels: &levels[..end], ..rows };
+            let run = Activations::Rows { columns: &columns[..end], levels: &levels[..end] };
             (columns, levels) = (&columns[end..], &levels[end..]);
-            rows_of(kernels, run, sums);
+            add_up(kernels, body, run, self.narrow, sums);
             let first = group * out.len();
-            let scales = &self.quantized.scales.all()[first..][..out.len()];
+            let scales = &scales[first..][..out.len()];
             match &self.quantized.zero_points {
                 None => {
                     for ((out, &sum), scale) in out.iter_mut().zip(&*sums).zip(scales) {
@@ -200,7 +185,7 @@ impl Integers {
                     }
                 }
                 Some(points) => {
-                    let total: i64 = run.levels.iter().map(|q| i64::from(*q)).sum();
+                    let total = run.total();
                     let points = &points[first..][..scales.len()];
                     for (((out, &sum), scale), z) in out.iter_mut().zip(&*sums).zip(scales).zip(points) {
                         *out += (i64::from(sum) - i64::from(*z) * total) as f32 * (s * scale);

@@ -34,6 +34,7 @@ mod lanes;
 mod linear;
 mod multiply;
 mod outliers;
+mod product;
 mod quantize;
 mod scratch;
 

@@ -20,18 +20,14 @@
 //! A row of zeros gives the bias. Integer results are the same on every path. The values of a row that is given
 //! as sparse are quantized as they are; entries that it leaves out are zeros, so both forms agree.
 
-use crate::aligned::Aligned;
 use crate::form::{Body, Held};
-use crate::input::{Input, scatter};
-use crate::integers::{rows_of, touched, whole};
-use crate::isa::{Kernels, Rescale, Set, Touched, rescale, with_kernels};
+use crate::input::Input;
+use crate::integers::Integers;
+use crate::isa::{Kernels, Rescale, Set, rescale, with_kernels};
 use crate::lanes::{GROUP, LANES};
 use crate::linear::{Linear, Store};
-use crate::scratch::Scratch;
-use nlpress_packed::Scales;
-
-/// Why a form of another kind is a bug.
-const WHOLE: &str = "only called for panels and tiles";
+use crate::product::{Activations, NonZeros, add_up};
+use crate::scratch::{Between, Scratch};
 
 impl Linear {
     /// `out = input · W + bias`, by the rules of this module.
@@ -68,198 +64,126 @@ impl Linear {
         out: &mut [f32],
         scratch: &mut Scratch,
     ) {
+        let Scratch { columns: all_columns, values: all_values, between, .. } = scratch;
         let row = match input {
             Input::Sparse { columns, values } => {
                 assert_eq!(columns.len(), values.len(), "one value for each column");
-                Row { columns, values }
+                Row::NonZeros { columns, values }
             }
             Input::Dense(row) => {
                 assert_eq!(row.len(), self.inputs, "one activation for each input");
-                if self.outputs == 1 && self.multiply_column(kernels, row, bias, out, scratch) {
+                if self.outputs == 1 && self.multiply_column(kernels, row, bias, out, between) {
                     return;
                 }
                 if matches!(self.held(), Held::Panels | Held::Tiles) {
-                    return self.multiply_whole(kernels, row, bias, out, scratch);
+                    Row::Whole(row)
+                } else {
+                    let columns = all_columns.room(row.len() + LANES);
+                    let values = all_values.room(row.len() + LANES);
+                    let n = kernels.compress(row, columns, values);
+                    Row::NonZeros { columns: &columns[..n], values: &values[..n] }
                 }
-                let columns = scratch.columns.room(row.len() + LANES);
-                let values = scratch.values.room(row.len() + LANES);
-                let n = kernels.compress(row, columns, values);
-                Row { columns: &scratch.columns[..n], values: &scratch.values[..n] }
             }
         };
-        let Row { columns, values } = row;
         match &self.store {
-            Store::Floats(body) => {
-                let sums = scratch.sums_f32.room(body.width(self.outputs));
-                match body {
-                    Body::Rows { values: w, stride: 1 } => {
-                        sums[0] = gather(columns, values, w, |x, w| x * w);
-                    }
-                    Body::Rows { values: w, stride } => {
-                        kernels.rows_f32(w, *stride, columns, values, sums);
-                    }
-                    Body::Lists(lists) => kernels.lists_f32(lists, columns, values, sums),
-                    Body::Strips(strips) => kernels.strips_f32(strips, columns, values, sums),
-                    Body::Panels(panels) => {
-                        let row = spread(&mut scratch.row, row, values, |x| x, self.inputs);
-                        kernels.panels_f32(panels, row, sums);
-                    }
-                    Body::Tiles(tiles) => {
-                        let row = spread(&mut scratch.row, row, values, |x| x, self.inputs);
-                        kernels.tiles_f32(tiles, row, sums);
-                    }
-                }
-                add_bias(sums, bias, out);
+            Store::Floats(body) => self.multiply_floats(kernels, body, row, (bias, out), between),
+            Store::Words(body, integers) => {
+                self.multiply_words(kernels, (body, integers), row, (bias, out), between);
             }
             Store::Bytes(body, integers) => {
-                let values = integers.weighted(columns, values, &mut scratch.weighted);
-                let sums = scratch.sums_i32.room(body.width(self.outputs));
-                if let Body::Rows { values: weights, stride } = body {
-                    let (levels, s) = integers.bytes(kernels, values, &mut scratch.bytes);
-                    let rows = Touched { weights, stride: *stride, columns, levels, narrow: integers.narrow };
-                    if let Scales::Group { size, .. } = &integers.quantized.scales {
-                        return integers.add_groups(
-                            kernels,
-                            (rows, s),
-                            usize::from(*size),
-                            (bias, sums),
-                            out,
-                        );
-                    }
-                    rows_of(kernels, rows, sums);
-                    return integers.finish(
-                        kernels,
-                        sums,
-                        integers.taken(touched(columns, levels)),
-                        (s, bias),
-                        out,
-                    );
-                }
-                let levels = scratch.levels.room(values.len());
-                let s = integers.quantize(kernels, values, levels);
-                match body {
-                    Body::Rows { .. } => unreachable!("rows are multiplied above"),
-                    Body::Lists(lists) => kernels.lists_i8(lists, columns, levels, sums),
-                    Body::Strips(strips) => kernels.strips_i8(strips, columns, levels, sums),
-                    Body::Panels(panels) => {
-                        let row = spread(&mut scratch.bytes, row, levels, |x| x as i8, self.inputs);
-                        kernels.panels_i8(panels, row, sums);
-                    }
-                    Body::Tiles(tiles) => {
-                        let row = spread(&mut scratch.bytes, row, levels, |x| x as i8, self.inputs);
-                        kernels.tiles_i8(tiles, row, integers.narrow, sums);
-                    }
-                }
-                let taken = integers.taken(columns.iter().zip(&*levels).map(|(&c, &q)| (c as usize, q)));
-                integers.finish(kernels, sums, taken, (s, bias), out);
-            }
-            Store::Words(body, integers) => {
-                let levels = scratch.levels.room(values.len());
-                let s = integers.quantize(kernels, values, levels);
-                let sums = scratch.sums_i64.room(body.width(self.outputs));
-                match body {
-                    Body::Rows { values: w, stride } => {
-                        kernels.rows_i32(w, *stride, columns, levels, sums);
-                    }
-                    Body::Lists(lists) => kernels.lists_i32(lists, columns, levels, sums),
-                    Body::Strips(strips) => kernels.strips_i32(strips, columns, levels, sums),
-                    Body::Panels(panels) => {
-                        let row = spread(&mut scratch.words, row, levels, |x| x, self.inputs);
-                        kernels.panels_i32(panels, row, sums);
-                    }
-                    Body::Tiles(tiles) => {
-                        let row = spread(&mut scratch.words, row, levels, |x| x, self.inputs);
-                        kernels.tiles_i32(tiles, row, sums);
-                    }
-                }
-                rescale(sums, |sum| sum as f32, Rescale { s, scales: &integers.quantized.scales, bias }, out);
+                self.multiply_bytes(kernels, (body, integers), row, (bias, out), between);
             }
         }
     }
 
-    /// A dense row times a form that takes it as it is.
-    fn multiply_whole(
+    #[inline]
+    fn multiply_floats(
         &self,
         kernels: impl Kernels,
-        row: &[f32],
-        bias: &[f32],
-        out: &mut [f32],
-        scratch: &mut Scratch,
+        body: &Body<f32>,
+        row: Row<'_>,
+        (bias, out): (&[f32], &mut [f32]),
+        between: &mut Between,
     ) {
-        let inputs = self.inputs.next_multiple_of(GROUP);
-        match &self.store {
-            Store::Floats(body) => {
-                let sums = scratch.sums_f32.room(self.outputs.next_multiple_of(LANES));
-                let row = if inputs == row.len() {
-                    row
-                } else {
-                    let filled = scratch.row.room(inputs);
-                    filled[..row.len()].copy_from_slice(row);
-                    filled[row.len()..].fill(0.0);
-                    filled
-                };
-                match body {
-                    Body::Panels(panels) => kernels.panels_f32(panels, row, sums),
-                    Body::Tiles(tiles) => kernels.tiles_f32(tiles, row, sums),
-                    _ => unreachable!("{WHOLE}"),
-                }
-                add_bias(sums, bias, out);
+        let x = match row {
+            Row::NonZeros { columns, values: levels } => {
+                NonZeros { columns, levels }.held_as(body.held(), self.inputs, &mut between.floats)
             }
-            Store::Bytes(body, integers) => {
-                let row = integers.weighted_row(row, &mut scratch.weighted);
-                let (bytes, s) = integers.bytes(kernels, row, &mut scratch.bytes);
-                let sums = scratch.sums_i32.room(self.outputs.next_multiple_of(LANES));
-                match body {
-                    Body::Panels(panels) => kernels.panels_i8(panels, bytes, sums),
-                    Body::Tiles(tiles) => kernels.tiles_i8(tiles, bytes, integers.narrow, sums),
-                    _ => unreachable!("{WHOLE}"),
-                }
-                let taken = integers.taken(whole(&bytes[..row.len()]));
-                integers.finish(kernels, sums, taken, (s, bias), out);
+            Row::Whole(row) if row.len().is_multiple_of(GROUP) => Activations::Whole(row),
+            Row::Whole(row) => {
+                let filled = between.floats.room(row.len().next_multiple_of(GROUP));
+                filled[..row.len()].copy_from_slice(row);
+                filled[row.len()..].fill(0.0);
+                Activations::Whole(filled)
             }
-            Store::Words(body, integers) => {
-                let levels = scratch.levels.room(inputs);
+        };
+        let sums = between.sums_f32.room(body.width(self.outputs));
+        add_up(kernels, body, x, false, sums);
+        add_bias(sums, bias, out);
+    }
+
+    #[inline]
+    fn multiply_words(
+        &self,
+        kernels: impl Kernels,
+        (body, integers): (&Body<i32>, &Integers),
+        row: Row<'_>,
+        (bias, out): (&[f32], &mut [f32]),
+        between: &mut Between,
+    ) {
+        let (x, s) = match row {
+            Row::NonZeros { columns, values } => {
+                let levels = between.levels.room(values.len());
+                let s = integers.quantize(kernels, values, levels);
+                (NonZeros { columns, levels }.held_as(body.held(), self.inputs, &mut between.words), s)
+            }
+            Row::Whole(row) => {
+                let levels = between.words.room(row.len().next_multiple_of(GROUP));
                 let s = integers.quantize(kernels, row, levels);
                 levels[row.len()..].fill(0);
-                let sums = scratch.sums_i64.room(self.outputs.next_multiple_of(LANES));
-                match body {
-                    Body::Panels(panels) => kernels.panels_i32(panels, levels, sums),
-                    Body::Tiles(tiles) => kernels.tiles_i32(tiles, levels, sums),
-                    _ => unreachable!("{WHOLE}"),
-                }
-                rescale(sums, |sum| sum as f32, Rescale { s, scales: &integers.quantized.scales, bias }, out);
+                (Activations::Whole(levels), s)
             }
+        };
+        let sums = between.sums_i64.room(body.width(self.outputs));
+        add_up(kernels, body, x, false, sums);
+        rescale(sums, |sum| sum as f32, Rescale { s, scales: &integers.quantized.scales, bias }, out);
+    }
+
+    #[inline]
+    fn multiply_bytes(
+        &self,
+        kernels: impl Kernels,
+        (body, integers): (&Body<i8>, &Integers),
+        row: Row<'_>,
+        (bias, out): (&[f32], &mut [f32]),
+        between: &mut Between,
+    ) {
+        let Between { weighted, bytes, levels, .. } = between;
+        let (x, s) = match row {
+            Row::Whole(row) => {
+                let (row, s) = integers.bytes(kernels, integers.weighted_row(row, weighted), bytes);
+                (Activations::Whole(row), s)
+            }
+            Row::NonZeros { columns, values } => {
+                let values = integers.weighted(columns, values, weighted);
+                if let Body::Rows { .. } = body {
+                    let (levels, s) = integers.bytes(kernels, values, bytes);
+                    (Activations::Rows { columns, levels }, s)
+                } else {
+                    let levels = levels.room(values.len());
+                    let s = integers.quantize(kernels, values, levels);
+                    (NonZeros { columns, levels }.held_as(body.held(), self.inputs, bytes), s)
+                }
+            }
+        };
+        let sums = between.sums_i32.room(body.width(self.outputs));
+        if integers.is_grouped() {
+            return integers.add_groups(kernels, (body, x, s), (bias, sums), out);
         }
+        add_up(kernels, body, x, integers.narrow, sums);
+        integers.finish(kernels, sums, integers.taken(x), (s, bias), out);
     }
-}
 
-/// The activations that are not zero.
-#[derive(Clone, Copy)]
-struct Row<'a> {
-    columns: &'a [u32],
-    values: &'a [f32],
-}
-
-/// A row with its zeros, filled up to whole groups of panels; `numbers` stand for its values.
-fn spread<'a, X: Copy, Y: Copy + Default>(
-    room_for: &'a mut Aligned<Y>,
-    row: Row<'_>,
-    numbers: &[X],
-    as_number: impl Fn(X) -> Y,
-    inputs: usize,
-) -> &'a [Y] {
-    let spread = room_for.room(inputs.next_multiple_of(GROUP));
-    scatter(row.columns, numbers, as_number, inputs, spread);
-    spread
-}
-
-pub(crate) fn add_bias(sums: &[f32], bias: &[f32], out: &mut [f32]) {
-    for ((out, sum), b) in out.iter_mut().zip(sums).zip(bias) {
-        *out = *sum + b;
-    }
-}
-
-impl Linear {
     /// A dense row times a matrix of one column, which is a vector; false where there is no shortcut.
     fn multiply_column(
         &self,
@@ -267,16 +191,16 @@ impl Linear {
         row: &[f32],
         bias: &[f32],
         out: &mut [f32],
-        scratch: &mut Scratch,
+        between: &mut Between,
     ) -> bool {
         match &self.store {
             Store::Floats(Body::Rows { values, .. }) => out[0] = kernels.dot(row, values) + bias[0],
             Store::Bytes(Body::Rows { values, .. }, integers) if !integers.is_grouped() => {
-                let row = integers.weighted_row(row, &mut scratch.weighted);
-                let (levels, s) = integers.bytes(kernels, row, &mut scratch.bytes);
+                let row = integers.weighted_row(row, &mut between.weighted);
+                let (levels, s) = integers.bytes(kernels, row, &mut between.bytes);
                 let levels = &levels[..row.len()];
                 let sum = kernels.dot_i8(levels, values);
-                integers.finish(kernels, &[sum], integers.taken(whole(levels)), (s, bias), out);
+                integers.finish(kernels, &[sum], integers.taken(Activations::Whole(levels)), (s, bias), out);
             }
             _ => return false,
         }
@@ -284,12 +208,15 @@ impl Linear {
     }
 }
 
-/// The product of a sparse row and a vector.
-fn gather<X: Copy, W: Copy, S: std::iter::Sum>(
-    columns: &[u32],
-    values: &[X],
-    weights: &[W],
-    product: impl Fn(X, W) -> S,
-) -> S {
-    columns.iter().zip(values).map(|(&column, &x)| product(x, weights[column as usize])).sum()
+/// A row as it is multiplied: where it was not given as sparse, its zeros are found or not looked for.
+#[derive(Clone, Copy)]
+enum Row<'a> {
+    NonZeros { columns: &'a [u32], values: &'a [f32] },
+    Whole(&'a [f32]),
+}
+
+pub(crate) fn add_bias(sums: &[f32], bias: &[f32], out: &mut [f32]) {
+    for ((out, sum), b) in out.iter_mut().zip(sums).zip(bias) {
+        *out = *sum + b;
+    }
 }

@@ -39,14 +39,15 @@ impl Scheme {
         let with_zeros = (dense.saturating_add(entries / 8 + 1) / MORE.1).saturating_mul(MORE.0);
         // Groups of scales are multiplied by as rows with all their zeros, however few entries are kept.
         let in_groups = matches!(self.values, Values::Int(int) if matches!(int.per, Per::Group(_)));
-        if in_groups || kept >= entries / share {
+        if in_groups || kept > 0 && kept >= entries / share {
             return with_zeros;
         }
         let eights = outputs.div_ceil(VECTOR).min(kept.max(FEW));
         let padding = eights.min(kept).saturating_mul(ROUND * LONELY).saturating_add(eights * 4);
         let rows = inputs.saturating_add(1).saturating_mul(4);
         let few = kept.saturating_mul(LONELY).saturating_add(rows).saturating_add(padding);
-        few.min(with_zeros)
+        // The starts of rows take more than a single column does.
+        if outputs == 1 { few } else { few.min(with_zeros) }
     }
 }
 

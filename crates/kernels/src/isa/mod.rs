@@ -210,6 +210,41 @@ pub(crate) trait Kernels: Copy {
     }
 }
 
+/// The methods of [`Kernels`] that multiply bytes, for a set of instructions beside which there are functions of their
+/// names, compiled for its instructions; and the one that multiplies blocks.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+macro_rules! byte_kernels {
+    ($block_i8:expr) => {
+        fn rows_i8(self, rows: Touched<'_>, sums: &mut [i32]) {
+            // SAFETY: `self` exists only if the processor has the instructions of this set, which is all that the call
+            // asks for.
+            unsafe { rows_i8(rows, sums) }
+        }
+
+        fn panels_i8(self, panels: &Panels<i8>, row: &[i8], sums: &mut [i32]) {
+            // SAFETY: as in `rows_i8`.
+            unsafe { panels_i8(panels, row, sums) }
+        }
+
+        fn tiles_i8(self, tiles: &Tiles<i8>, row: &[i8], _narrow: bool, sums: &mut [i32]) {
+            // SAFETY: as in `rows_i8`.
+            unsafe { tiles_i8(tiles, row, sums) }
+        }
+
+        fn block_i8(self, block: Block<'_>, sums: &mut [i32], width: usize) {
+            // SAFETY: as in `rows_i8`.
+            unsafe { $block_i8(block, sums, width) }
+        }
+
+        fn dot_i8(self, levels: &[i8], weights: &[i8]) -> i32 {
+            // SAFETY: as in `rows_i8`.
+            unsafe { dot_i8(levels, weights) }
+        }
+    };
+}
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+use byte_kernels;
+
 /// Instructions that every processor has.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Portable;

@@ -1,9 +1,9 @@
 //! Strips and panels of floats, and strips of bytes.
 
-use super::portable;
 use super::steps::add_to;
-use crate::form::{Panels, Strips};
+use super::portable;
 use crate::lanes::{LANES, UNROLL};
+use crate::form::{Panels, Strips};
 use bytemuck::{cast_slice, must_cast, pod_read_unaligned};
 use std::arch::x86_64::*;
 

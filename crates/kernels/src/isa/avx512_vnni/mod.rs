@@ -14,9 +14,9 @@ use super::avx2::steps::{
 use super::avx2::{Avx2, forward_to_avx2};
 use super::cuts::{self, Block, Touched};
 use super::x86_bytes::byte_loops;
-use super::{Kernels, Rescale, portable};
-use crate::form::{Chunks, Panels, Strips, Tiles};
+use super::{Kernels, Rescale, byte_kernels, portable};
 use crate::lanes::{GROUP, LANES, QUAD, TILE, UNROLL};
+use crate::form::{Chunks, Panels, Strips, Tiles};
 use bytemuck::must_cast;
 use std::arch::x86_64::*;
 use wide::{widest_rows, widest_tiles};
@@ -38,32 +38,7 @@ impl Avx512Vnni {
 }
 
 impl Kernels for Avx512Vnni {
-    fn rows_i8(self, rows: Touched<'_>, sums: &mut [i32]) {
-        // SAFETY: `self` exists only if the processor has AVX-512 F, BW, VL and VNNI, AVX2, FMA and POPCNT, which is
-        // all that the call asks for.
-        unsafe { rows_i8(rows, sums) }
-    }
-
-    fn panels_i8(self, panels: &Panels<i8>, row: &[i8], sums: &mut [i32]) {
-        // SAFETY: as in `rows_i8`.
-        unsafe { panels_i8(panels, row, sums) }
-    }
-
-    fn tiles_i8(self, tiles: &Tiles<i8>, row: &[i8], _narrow: bool, sums: &mut [i32]) {
-        // SAFETY: as in `rows_i8`.
-        unsafe { tiles_i8(tiles, row, sums) }
-    }
-
-    fn block_i8(self, block: Block<'_>, sums: &mut [i32], width: usize) {
-        // SAFETY: as in `rows_i8`.
-        unsafe { all_block_i8::<false>(block, sums, width) }
-    }
-
-    fn dot_i8(self, levels: &[i8], weights: &[i8]) -> i32 {
-        // SAFETY: as in `rows_i8`.
-        unsafe { dot_i8(levels, weights) }
-    }
-
+    byte_kernels!(all_block_i8::<false>);
     forward_to_avx2!();
 }
 

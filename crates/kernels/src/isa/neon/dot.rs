@@ -2,9 +2,9 @@
 
 use super::{Neon, byte_loops, load, load_eight, store};
 use crate::form::{Panels, Tiles};
-use crate::isa::cuts::{self, Block, Touched};
-use crate::isa::{Kernels, portable};
 use crate::lanes::{LANES, QUAD, TILE, UNROLL};
+use crate::isa::cuts::{self, Block, Touched};
+use crate::isa::{Kernels, byte_kernels, portable};
 use bytemuck::must_cast;
 use std::arch::aarch64::*;
 use std::arch::{asm, is_aarch64_feature_detected};
@@ -22,38 +22,14 @@ impl NeonDot {
 }
 
 impl Kernels for NeonDot {
+    byte_kernels!(block_i8);
+
     fn rows_f32(self, weights: &[f32], stride: usize, columns: &[u32], values: &[f32], sums: &mut [f32]) {
         self.0.rows_f32(weights, stride, columns, values, sums);
     }
 
-    fn rows_i8(self, rows: Touched<'_>, sums: &mut [i32]) {
-        // SAFETY: `self` exists only if the processor has NEON and the instruction for products of bytes, which is
-        // all that the call asks for.
-        unsafe { rows_i8(rows, sums) }
-    }
-
     fn panels_f32(self, panels: &Panels<f32>, row: &[f32], sums: &mut [f32]) {
         self.0.panels_f32(panels, row, sums);
-    }
-
-    fn panels_i8(self, panels: &Panels<i8>, row: &[i8], sums: &mut [i32]) {
-        // SAFETY: as in `rows_i8`.
-        unsafe { panels_i8(panels, row, sums) }
-    }
-
-    fn tiles_i8(self, tiles: &Tiles<i8>, row: &[i8], _narrow: bool, sums: &mut [i32]) {
-        // SAFETY: as in `rows_i8`.
-        unsafe { tiles_i8(tiles, row, sums) }
-    }
-
-    fn block_i8(self, block: Block<'_>, sums: &mut [i32], width: usize) {
-        // SAFETY: as in `rows_i8`.
-        unsafe { block_i8(block, sums, width) }
-    }
-
-    fn dot_i8(self, levels: &[i8], weights: &[i8]) -> i32 {
-        // SAFETY: as in `rows_i8`.
-        unsafe { dot_i8(levels, weights) }
     }
 
     fn dot(self, a: &[f32], b: &[f32]) -> f32 {
