@@ -239,27 +239,24 @@ impl Analysis<'_> {
     }
 
     fn tokens_of_first(self, text: &str, buffer: &mut Buffer, mut each: impl FnMut(Token<'_>)) {
-        let mut cut = Cut::default();
+        let Buffer { token: line, starts, cut, .. } = buffer;
+        let single = |c: char| classes().get(c).kind == Kind::Single;
         match self.analyzer {
-            Analyzer::Words { min_length, .. } => {
-                first::words(text, min_length, &mut buffer.token, |token| {
-                    let single = |c: char| classes().get(c).kind == Kind::Single;
-                    let single =
-                        token.as_bytes().first().is_some_and(|b| !b.is_ascii()) && token.starts_with(single);
-                    cut.singles += u32::from(single);
-                    cut.single_runs += u32::from(single);
-                    cut.tokens += 1;
-                    each(Token::of(token));
-                })
-            }
+            Analyzer::Words { min_length, .. } => first::words(text, min_length, line, starts, |token| {
+                let ascii = token.text.as_bytes().first().is_none_or(u8::is_ascii);
+                let single = !ascii && token.text.starts_with(single);
+                cut.singles += u32::from(single);
+                cut.single_runs += u32::from(single);
+                cut.tokens += 1;
+                each(token);
+            }),
             Analyzer::Characters { min, max, .. } => {
-                first::characters(text, min, max, &mut buffer.token, &mut buffer.starts, |token| {
+                first::characters(text, min, max, line, starts, |token| {
                     cut.tokens += 1;
-                    each(Token::of(token));
+                    each(token);
                 });
             }
         }
-        buffer.cut = cut;
     }
 }
 

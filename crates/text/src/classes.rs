@@ -115,6 +115,13 @@ pub(crate) const ASCII: [Kind; 256] = {
     table
 };
 
+/// Whether a character that is written in these bytes, of which there may be more, is one of the unified ideographs
+/// U+4E00 to U+9FFF. They need no look into the table: folding keeps them, and each is a word of its own.
+#[inline(always)]
+pub(crate) fn is_ideograph(bytes: &[u8]) -> bool {
+    matches!(bytes, &[a, b, ..] if (0xe4b8..=0xe9bf).contains(&u16::from_be_bytes([a, b])))
+}
+
 /// The table of all characters, built when it is first asked for.
 pub(crate) fn classes() -> &'static Classes {
     static CLASSES: LazyLock<Classes> = LazyLock::new(Classes::build);
@@ -221,6 +228,17 @@ mod tests {
             let class = Class { kind: ASCII[usize::from(b)], fold: Fold::Keep };
             assert_eq!(classes().get(b.into()), class, "{:?}", b as char);
         }
+    }
+
+    #[test]
+    fn ideographs_are_told_by_their_bytes_and_are_as_the_table_says() {
+        let class = Class { kind: Kind::Single, fold: Fold::Keep };
+        for c in all() {
+            let is = is_ideograph(c.encode_utf8(&mut [0; 4]).as_bytes());
+            assert_eq!(is, ('\u{4e00}'..='\u{9fff}').contains(&c), "{c:?}");
+            assert!(!is || classes().get(c) == class, "{c:?}");
+        }
+        assert!(!is_ideograph(&[0xe5]) && !is_ideograph(&[]));
     }
 
     #[test]

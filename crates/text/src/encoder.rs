@@ -3,104 +3,21 @@
 //! Feature `i` is word `i` of the vocabulary in byte order, so the words can be stored by their shared prefixes
 //! ([`Encoder::to_parts`]). An encoder that was written and read back gives the same bits.
 
-use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
-use std::path::Path;
+mod config;
+mod written;
 
-use crate::analyzer::{Analysis, Analyzer, Boundaries, Buffer, Cut, MAX_WORDS, StopSet, VERSION};
-use crate::blob::{self, Reader};
+use rayon::prelude::*;
+
+use crate::analyzer::{Analysis, Analyzer, Buffer, Cut, StopSet};
 use crate::counting::{count, parts};
 use crate::coverage::Coverage;
 use crate::error::TextError;
 use crate::index::{Index, Token};
 use crate::rows::{Row, Rows, check_kept};
-use crate::stop_words::StopWords;
+pub use config::{EncoderConfig, MAX_VOCABULARY, Weighting};
 
-/// Largest vocabulary.
-pub const MAX_VOCABULARY: usize = 1 << 24;
 /// Most distinct tokens that [`Encoder::fit`] counts.
 pub const MAX_DISTINCT: usize = 1 << 25;
-
-/// How a bag of words is made.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct EncoderConfig {
-    /// What a token is.
-    pub analyzer: Analyzer,
-    /// Runs of symbols and punctuation marks (`:)`, `!!!`, `->`) are tokens, too; for words. Emoji always are.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub symbols: bool,
-    /// Fewest and most neighbouring words of a token; for words.
-    #[serde(skip_serializing_if = "is_single", deserialize_with = "two")]
-    pub word_ngrams: [usize; 2],
-    /// Words that are left out before n-grams are made; for words.
-    #[serde(skip_serializing_if = "StopWords::is_empty")]
-    pub stop_words: StopWords,
-    /// What the value of a token is.
-    pub weighting: Weighting,
-    /// Uses `1 + ln(count)` in place of the count; not for [`Weighting::Binary`], which has no counts.
-    pub sublinear: bool,
-    /// Scales every row to Euclidean length 1.
-    pub l2: bool,
-    /// Number of features at most: the tokens that occur in the most training documents, and of equally
-    /// frequent ones the first in byte order.
-    pub vocabulary: usize,
-    /// Tokens in fewer training documents are no features.
-    pub min_documents: u32,
-    /// Version of the analysis: 2, or 1 for what nlpress did before texts were normalized.
-    #[serde(skip_serializing_if = "is_newest")]
-    pub version: u32,
-}
-
-fn is_single(words: &[usize; 2]) -> bool {
-    *words == [1, 1]
-}
-
-/// Two numbers and no more: of a longer list, an array would take the first two in silence.
-fn two<'de, D: serde::Deserializer<'de>>(from: D) -> Result<[usize; 2], D::Error> {
-    let numbers = Vec::<usize>::deserialize(from)?;
-    let length = numbers.len();
-    numbers.try_into().map_err(|_| {
-        serde::de::Error::custom(format!(
-            "word_ngrams has {length} numbers, but must have two, such as [1, 2]"
-        ))
-    })
-}
-
-fn is_newest(version: &u32) -> bool {
-    *version == VERSION
-}
-
-impl Default for EncoderConfig {
-    /// 1000 words, tf-idf, Euclidean length 1.
-    fn default() -> Self {
-        Self {
-            analyzer: Analyzer::default(),
-            symbols: false,
-            word_ngrams: [1, 1],
-            stop_words: StopWords::default(),
-            weighting: Weighting::TfIdf,
-            sublinear: false,
-            l2: true,
-            vocabulary: 1000,
-            min_documents: 1,
-            version: VERSION,
-        }
-    }
-}
-
-/// The value of a token that occurs in a text (one that does not is zero).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Weighting {
-    /// One.
-    Binary,
-    /// How often it occurs.
-    Count,
-    /// How often it occurs, times `ln((1 + n) / (1 + df)) + 1` with `n` training documents of which `df` have
-    /// the token (scikit-learn's smooth inverse document frequency).
-    TfIdf,
-}
 
 /// A fitted bag of words.
 #[derive(Clone, Debug)]
@@ -156,127 +73,10 @@ pub struct Counts<'a> {
     pub counts: &'a [u32],
 }
 
-/// What the artifact says of an encoder beside the blob.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Description {
-    /// Of the analysis; the same as in the configuration, where it is not written.
-    version: u32,
-    config: EncoderConfig,
-    documents: u32,
-    /// Whether stop words follow the vocabulary.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    stop_words: bool,
-}
-
 impl Scratch {
     /// What the encoder saw of the text that was encoded or counted last.
     pub fn seen(&self) -> Seen {
         self.seen
-    }
-}
-
-impl EncoderConfig {
-    /// Checks the bounds of its settings.
-    ///
-    /// # Errors
-    /// [`TextError::Setting`] naming the setting, its value and the bound.
-    pub fn check(&self) -> Result<(), TextError> {
-        self.analyzer.check()?;
-        self.check_words()?;
-        if !(1..=MAX_VOCABULARY).contains(&self.vocabulary) {
-            return Err(TextError::Setting {
-                setting: "vocabulary",
-                value: self.vocabulary.to_string(),
-                bound: format!("must lie between 1 and {MAX_VOCABULARY}"),
-            });
-        }
-        if self.min_documents == 0 {
-            return Err(TextError::Setting {
-                setting: "min_documents",
-                value: "0".into(),
-                bound: "must be at least 1".into(),
-            });
-        }
-        if self.sublinear && self.weighting == Weighting::Binary {
-            return Err(TextError::Setting {
-                setting: "sublinear",
-                value: "true".into(),
-                bound: "does nothing with binary weights".into(),
-            });
-        }
-        Ok(())
-    }
-
-    /// Checks the settings and reads the files that they name, which lie relative to `folder`.
-    ///
-    /// # Errors
-    /// As [`check`](Self::check), and those of [`StopWords::read`].
-    pub fn read(self, folder: &Path) -> Result<Self, TextError> {
-        self.check()?;
-        Ok(Self { stop_words: self.stop_words.read(folder)?, ..self })
-    }
-
-    /// Checks the settings of words, and those that version 1 does not have.
-    fn check_words(&self) -> Result<(), TextError> {
-        let fail = |setting, value: String, bound: String| Err(TextError::Setting { setting, value, bound });
-        let [fewest, most] = self.word_ngrams;
-        if fewest == 0 || fewest > most || most > MAX_WORDS {
-            let bound = format!("must be two numbers from 1 to {MAX_WORDS}, the first not above the second");
-            return fail("word_ngrams", format!("[{fewest}, {most}]"), bound);
-        }
-        if !(1..=VERSION).contains(&self.version) {
-            return fail("version", self.version.to_string(), format!("must be 1 or {VERSION}"));
-        }
-        let ngrams = format!("[{fewest}, {most}]");
-        let of_words = [
-            ("symbols", self.symbols, "true".to_owned()),
-            ("word_ngrams", !is_single(&self.word_ngrams), ngrams),
-            ("stop_words", !self.stop_words.is_empty(), "given".to_owned()),
-        ];
-        let characters = matches!(self.analyzer, Analyzer::Characters { .. });
-        let spaces = matches!(self.analyzer, Analyzer::Words { boundaries: Boundaries::Spaces, .. });
-        for (setting, _, value) in of_words.into_iter().filter(|(_, given, _)| *given) {
-            if characters {
-                return fail(setting, value, "is for the analyzer `words`, not for `characters`".into());
-            }
-            if self.version == 1 {
-                return fail(setting, value, "needs version 2 of the analysis".into());
-            }
-            if spaces && setting == "symbols" {
-                return fail(
-                    setting,
-                    value,
-                    "does nothing where words end at spaces: signs stay in them".into(),
-                );
-            }
-        }
-        let newer = match self.analyzer {
-            Analyzer::Words { boundaries, .. } => boundaries != Boundaries::Unicode,
-            Analyzer::Characters { within_words, .. } => within_words,
-        };
-        match self.version == 1 && newer {
-            true => fail("version", "1".into(), "does not know this analyzer; leave it out".into()),
-            false => Ok(()),
-        }
-    }
-
-    /// Which tokens a text has, but for stop words.
-    fn analysis<'a>(&self, stop: &'a StopSet) -> Analysis<'a> {
-        let Self { version, analyzer, symbols, word_ngrams, .. } = *self;
-        Analysis { version, analyzer, symbols, words: word_ngrams, stop }
-    }
-
-    /// What may help when no token is frequent enough.
-    fn hint(&self) -> &'static str {
-        match self.analyzer {
-            Analyzer::Words { .. } if self.min_documents > 1 => "; min_documents may be too high",
-            Analyzer::Words { .. } if !self.symbols => {
-                "; to make features of symbols and punctuation marks use symbols = true (--symbols), of any \
-                 characters --ngrams 1-2"
-            }
-            _ => "",
-        }
     }
 }
 
@@ -336,7 +136,7 @@ impl Encoder {
 
     /// The feature of a token.
     pub fn position(&self, token: &str) -> Option<usize> {
-        self.index.find(Token::of(token), &self.words)
+        self.words.binary_search_by(|word| (**word).cmp(token)).ok()
     }
 
     /// Turns a text into a feature row, which lies in `scratch` until the next call. A text without any word of
@@ -372,16 +172,9 @@ impl Encoder {
             tally.resize(self.width(), 0);
         }
         columns.clear();
-        let mut known = 0;
-        self.config.analysis(&self.stop).tokens(text, buffer, |token| {
-            if let Some(i) = self.index.find(token, &self.words) {
-                known += 1;
-                if tally[i] == 0 {
-                    columns.push(i as u32);
-                }
-                tally[i] = tally[i].saturating_add(1);
-            }
-        });
+        let mut found = Found { index: &self.index, words: &self.words, tally, columns, known: 0 };
+        self.config.analysis(&self.stop).tokens(text, buffer, |token| found.add(&token));
+        let known = found.known;
         sort(columns, self.width(), bits);
         counts.clear();
         counts.extend(columns.iter().map(|&column| std::mem::take(&mut tally[column as usize])));
@@ -434,87 +227,6 @@ impl Encoder {
         Ok(Self::assemble(self.config.clone(), self.stop.clone(), self.documents, words, frequencies))
     }
 
-    /// Its written form: a JSON description (a few settings) and the vocabulary as bytes.
-    pub fn to_parts(&self) -> (serde_json::Value, Vec<u8>) {
-        let config =
-            EncoderConfig { version: VERSION, stop_words: StopWords::default(), ..self.config.clone() };
-        let Self { documents, ref stop, .. } = *self;
-        let version = self.config.version;
-        let description = Description { version, config, documents, stop_words: !stop.is_empty() };
-        let json = serde_json::to_value(description).expect("a struct of plain fields is always JSON");
-        (json, self.blob())
-    }
-
-    /// Reads the written form back.
-    ///
-    /// # Errors
-    /// [`TextError::Description`], [`TextError::Setting`] or [`TextError::Blob`]: the parts may come from a
-    /// stranger, and nothing in them is believed unchecked.
-    pub fn from_parts(description: &serde_json::Value, blob: &[u8]) -> Result<Self, TextError> {
-        let Description { version, mut config, documents, stop_words } =
-            Description::deserialize(description)
-                .map_err(|e| TextError::Description(nlpress_core::shown::message(e)))?;
-        if !(1..=VERSION).contains(&version) {
-            return Err(TextError::Description(format!(
-                "version {version}, this build reads 1 to {VERSION}"
-            )));
-        }
-        if config.version != VERSION || !config.stop_words.is_empty() {
-            return Err(TextError::Description("version or stop_words in the configuration".into()));
-        }
-        config.version = version;
-        config.check()?;
-        let mut reader = Reader::new("vocabulary", blob);
-        let words = reader.words()?;
-        if words.is_empty() || words.len() > config.vocabulary {
-            return reader.fail(format!("{} words, expected 1 to {}", words.len(), config.vocabulary));
-        }
-        let mut frequencies = Vec::new();
-        if config.weighting == Weighting::TfIdf {
-            let least = reader.varint(documents)?;
-            if least == 0 {
-                return reader.fail("a word that no document has");
-            }
-            frequencies.reserve_exact(words.len());
-            for _ in 0..words.len() {
-                frequencies.push(least + reader.varint(documents - least)?);
-            }
-        }
-        let mut stop = StopSet::default();
-        if stop_words {
-            let words = reader.words()?;
-            if words.is_empty() || version == 1 || matches!(config.analyzer, Analyzer::Characters { .. }) {
-                return reader.fail("stop words where none can be");
-            }
-            config.stop_words = StopWords::Words(words.iter().map(|w| w.to_string()).collect());
-            stop = words.into_iter().collect();
-        }
-        reader.end()?;
-        Ok(Self::assemble(config, stop, documents, words, frequencies))
-    }
-
-    /// Bytes that the vocabulary takes in the artifact.
-    pub fn vocabulary_bytes(&self) -> usize {
-        self.blob().len()
-    }
-
-    fn blob(&self) -> Vec<u8> {
-        let mut out = Vec::new();
-        blob::push_words(&mut out, self.words.iter().map(|w| &**w));
-        if let Some(&least) = self.frequencies.iter().min() {
-            blob::push_varint(&mut out, least);
-            for frequency in &self.frequencies {
-                blob::push_varint(&mut out, frequency - least);
-            }
-        }
-        if !self.stop.is_empty() {
-            let mut stop: Vec<&str> = self.stop.iter().map(|w| &**w).collect();
-            stop.sort_unstable();
-            blob::push_words(&mut out, stop.into_iter());
-        }
-        out
-    }
-
     fn assemble(
         config: EncoderConfig,
         stop: StopSet,
@@ -545,6 +257,28 @@ impl Encoder {
     }
 }
 
+/// The words of a vocabulary that were found in a text so far.
+struct Found<'a> {
+    index: &'a Index,
+    words: &'a [Box<str>],
+    tally: &'a mut [u32],
+    columns: &'a mut Vec<u32>,
+    known: u32,
+}
+
+impl Found<'_> {
+    /// Looks a token up and counts it. The only place that looks one up, so that the search is inlined into it whole.
+    #[inline(never)]
+    fn add(&mut self, token: &Token<'_>) {
+        let Some(i) = self.index.find(*token, self.words) else { return };
+        self.known += 1;
+        if self.tally[i] == 0 {
+            self.columns.push(i as u32);
+        }
+        self.tally[i] = self.tally[i].saturating_add(1);
+    }
+}
+
 /// Sorts different numbers below `width`: through a bit for each number where there are enough of them, which takes no
 /// comparison that a processor could not foresee.
 fn sort(columns: &mut Vec<u32>, width: usize, bits: &mut Vec<u64>) {
@@ -567,5 +301,4 @@ fn sort(columns: &mut Vec<u32>, width: usize, bits: &mut Vec<u64>) {
 }
 
 #[cfg(test)]
-#[path = "encoder_tests.rs"]
 mod tests;

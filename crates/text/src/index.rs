@@ -11,6 +11,17 @@ use std::hash::Hasher;
 #[derive(Clone, Debug)]
 pub(crate) struct Index<V = ()> {
     table: HashTable<Entry<V>>,
+    characters: Characters,
+}
+
+/// Positions of the words that are one character of three bytes (ideographs, Kana, Thai), by code point: where each
+/// character is a token, most of the time went into hashing them. The words are in the table, too.
+#[derive(Clone, Debug, Default)]
+struct Characters {
+    /// The first code point.
+    first: usize,
+    /// For each from the first on to the last, one more than its position; zero where there is no word.
+    positions: Box<[u32]>,
 }
 
 /// The key lies here in its two parts, so that an entry without a value takes 16 bytes.
@@ -62,12 +73,7 @@ impl<'a> Token<'a> {
         // decides nothing, which a processor could not foresee.
         let start = match text.as_bytes()[from..].first_chunk() {
             Some(bytes) => u64::from_le_bytes(*bytes) & BITS[token.len().min(WHOLE)],
-            None => {
-                let mut bytes = [0; WHOLE];
-                let length = token.len().min(WHOLE);
-                bytes[..length].copy_from_slice(&token.as_bytes()[..length]);
-                u64::from_le_bytes(bytes)
-            }
+            None => number(token.as_bytes()),
         };
         Self { text: token, key: Key { start, length: token.len() as u32 } }
     }
@@ -75,6 +81,16 @@ impl<'a> Token<'a> {
     /// A token by itself.
     pub(crate) fn of(text: &'a str) -> Self {
         Self::within(text, 0, text.len())
+    }
+
+    /// The code point of a token that is one character of three bytes.
+    #[inline(always)]
+    fn character(self) -> Option<usize> {
+        let [a, b, c, ..] = self.key.start.to_le_bytes();
+        // No character of fewer bytes begins so, and one of four is longer.
+        let one = a >= 0xe0 && self.key.length == 3;
+        let low = |byte: u8| usize::from(byte & 0x3f);
+        one.then(|| usize::from(a & 0xf) << 12 | low(b) << 6 | low(c))
     }
 
     #[inline(always)]
@@ -94,10 +110,25 @@ impl<'a> Token<'a> {
     }
 }
 
+/// Fewer than eight bytes as a number, the first lowest, in two reads that may overlap: a copy of so many bytes as there
+/// are would be a call.
+fn number(bytes: &[u8]) -> u64 {
+    let n = bytes.len();
+    debug_assert!(n < WHOLE);
+    if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        return u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << (8 * (n - 4));
+    }
+    if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        return u64::from(u16::from_le_bytes(*first)) | u64::from(u16::from_le_bytes(*last)) << (8 * (n - 2));
+    }
+    bytes.first().map_or(0, |&byte| u64::from(byte))
+}
+
 impl Index {
     /// The positions of words, no two of which are the same.
     pub(crate) fn of(words: &[Box<str>]) -> Self {
-        let mut index = Self { table: HashTable::with_capacity(words.len()) };
+        let mut index =
+            Self { table: HashTable::with_capacity(words.len()), characters: Characters::of(words) };
         for (position, word) in words.iter().enumerate() {
             index.insert(Token::of(word), position, (), words);
         }
@@ -107,6 +138,9 @@ impl Index {
     /// The position of a token among the `words` that it was made of.
     #[inline(always)]
     pub(crate) fn find(&self, token: Token<'_>, words: &[Box<str>]) -> Option<usize> {
+        if let Some(c) = token.character() {
+            return self.characters.find(c);
+        }
         self.table.find(token.hash(), |e| e.is(token, words)).map(|e| e.position as usize)
     }
 }
@@ -114,7 +148,7 @@ impl Index {
 impl<V> Index<V> {
     /// Without words.
     pub(crate) fn empty() -> Self {
-        Self { table: HashTable::new() }
+        Self { table: HashTable::new(), characters: Characters::default() }
     }
 
     /// What is kept of a token, to be changed.
@@ -134,6 +168,25 @@ impl<V> Index<V> {
     /// Every position with what is kept of it, in no order.
     pub(crate) fn into_values(self) -> impl Iterator<Item = (usize, V)> {
         self.table.into_iter().map(|e| (e.position as usize, e.value))
+    }
+}
+
+impl Characters {
+    /// Those of `words`.
+    fn of(words: &[Box<str>]) -> Self {
+        let all = || (0..).zip(words).filter_map(|(i, word)| Some((i, Token::of(word).character()?)));
+        let (Some(first), Some(last)) = (all().map(|(_, c)| c).min(), all().map(|(_, c)| c).max()) else {
+            return Self::default();
+        };
+        let mut positions = vec![0; last - first + 1].into_boxed_slice();
+        all().for_each(|(i, c)| positions[c - first] = i + 1);
+        Self { first, positions }
+    }
+
+    #[inline(always)]
+    fn find(&self, c: usize) -> Option<usize> {
+        let after = *self.positions.get(c.wrapping_sub(self.first))?;
+        after.checked_sub(1).map(|position| position as usize)
     }
 }
 

@@ -16,7 +16,9 @@ use icu_properties::props::DefaultIgnorableCodePoint;
 use rustc_hash::FxBuildHasher;
 use std::borrow::Cow;
 
-use crate::classes::{APOSTROPHES, Classes, DOTTED_CAPITAL_I, Fold, Kind, YPOGEGRAMMENI, classes};
+use crate::classes::{
+    APOSTROPHES, Classes, DOTTED_CAPITAL_I, Fold, Kind, YPOGEGRAMMENI, classes, is_ideograph,
+};
 
 const NFC: ComposingNormalizerBorrowed<'static> = ComposingNormalizer::new_nfc();
 const NFKC: ComposingNormalizerBorrowed<'static> = ComposingNormalizer::new_nfkc();
@@ -81,27 +83,35 @@ impl Folded {
     fn pass(&mut self, text: &str, classes: &Classes) -> bool {
         let mut marks = false;
         let mut kept = 0; // where the characters begin that stay and were not yet copied
-        for (at, c) in text.char_indices() {
-            if c.is_ascii() {
+        let mut at = 0;
+        while let Some(&byte) = text.as_bytes().get(at) {
+            if byte.is_ascii() {
+                at += 1;
                 continue;
             }
-            let end = at + c.len_utf8();
+            if is_ideograph(&text.as_bytes()[at..]) {
+                at += 3;
+                continue;
+            }
+            let Some(c) = text[at..].chars().next() else { break };
+            let (from, end) = (at, at + c.len_utf8());
+            at = end;
             match classes.get(c).fold {
                 Fold::Keep => continue,
                 Fold::Mark => {
                     marks = true;
                     // The second dot of an i: so İ is i, in one character or in two.
-                    if c != DOT_ABOVE || !text[..at].ends_with(['i', 'I']) {
+                    if c != DOT_ABOVE || !text[..from].ends_with(['i', 'I']) {
                         continue;
                     }
-                    push_lower(&mut self.text, &text[kept..at]);
+                    push_lower(&mut self.text, &text[kept..from]);
                 }
                 Fold::Map => {
-                    push_lower(&mut self.text, &text[kept..at]);
+                    push_lower(&mut self.text, &text[kept..from]);
                     marks |= self.map(c, classes) || c == YPOGEGRAMMENI;
                 }
                 Fold::Drop => {
-                    push_lower(&mut self.text, &text[kept..at]);
+                    push_lower(&mut self.text, &text[kept..from]);
                     if in_emoji(c, &self.text, &text[end..], classes) {
                         self.text.push(c);
                     }

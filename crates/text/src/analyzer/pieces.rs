@@ -4,7 +4,7 @@
 //! characters. Three things differ on purpose: an apostrophe joins digits to letters too (`90's`), connectors at
 //! the ends of a word do not belong to it (`_so_`), and plus and number signs at its end do (`C++`, `C#`).
 
-use crate::classes::{ASCII, Classes, Kind, classes};
+use crate::classes::{ASCII, Classes, Kind, classes, is_ideograph};
 use crate::index::Token;
 
 /// What a piece of text is.
@@ -44,15 +44,20 @@ pub(super) fn pieces<'a>(text: &'a str, mut each: impl FnMut(Piece, Token<'a>)) 
                 continue;
             }
             Kind::Single => {
-                let first = single != start;
-                single = next;
-                ahead = scan.look(next);
-                while let Some((Kind::Extend, next)) = ahead {
-                    single = next;
-                    ahead = scan.look(next);
+                let mut end = next;
+                loop {
+                    ahead = scan.look(end);
+                    while let Some((Kind::Extend, next)) = ahead {
+                        end = next;
+                        ahead = scan.look(end);
+                    }
+                    each(Piece::Single { first: single != start }, Token::within(text, start, end));
+                    (start, single) = (end, end);
+                    match ahead {
+                        Some((Kind::Single, next)) => end = next,
+                        _ => break,
+                    }
                 }
-                each(Piece::Single { first }, Token::within(text, start, single));
-                start = single;
                 continue;
             }
             Kind::Emoji | Kind::Regional => (Piece::Emoji, scan.emoji(next, kind)),
@@ -83,6 +88,9 @@ impl Scan<'_> {
         let byte = *self.bytes.get(at)?;
         match self.classes {
             Some(classes) if !byte.is_ascii() => {
+                if is_ideograph(&self.bytes[at..]) {
+                    return Some((Kind::Single, at + 3));
+                }
                 let c = self.text[at..].chars().next()?;
                 Some((classes.get(c).kind, at + c.len_utf8()))
             }
@@ -103,20 +111,7 @@ impl Scan<'_> {
         loop {
             if last != Kind::Katakana && last != Kind::Apostrophe {
                 let from = at;
-                // Eight bytes at once, as long as there are as many: words have all lengths, which a processor
-                // cannot foresee.
-                while let Some(bytes) = self.bytes[at..].first_chunk() {
-                    let run = letters_and_digits(u64::from_le_bytes(*bytes));
-                    at += run;
-                    if run < 8 {
-                        break;
-                    }
-                }
-                while let Some(&byte) = self.bytes.get(at)
-                    && matches!(ASCII[usize::from(byte)], Kind::Letter | Kind::Digit)
-                {
-                    at += 1;
-                }
+                at = past_letters_and_digits(self.bytes, at);
                 if at > from {
                     last = ASCII[usize::from(self.bytes[at - 1])];
                 }
@@ -214,6 +209,25 @@ impl Scan<'_> {
         }
         (symbol, at)
     }
+}
+
+/// The first place from `at` on where no small letter or digit of ASCII is.
+#[inline(always)]
+pub(super) fn past_letters_and_digits(bytes: &[u8], mut at: usize) -> usize {
+    // Eight bytes at once, as long as there are as many: words have all lengths, which a processor cannot foresee.
+    while let Some(eight) = bytes[at..].first_chunk() {
+        let run = letters_and_digits(u64::from_le_bytes(*eight));
+        at += run;
+        if run < 8 {
+            return at;
+        }
+    }
+    while let Some(&byte) = bytes.get(at)
+        && matches!(ASCII[usize::from(byte)], Kind::Letter | Kind::Digit)
+    {
+        at += 1;
+    }
+    at
 }
 
 /// How many of eight bytes, from the lowest on, are small letters or digits of ASCII (folded text has no others).

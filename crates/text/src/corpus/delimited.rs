@@ -15,13 +15,8 @@ use super::source::{Other, Row, Sink};
 use crate::error::{Place, TextError};
 
 pub(super) fn read(input: Input, options: &CorpusOptions, sink: &mut Sink<'_>) -> Result<(), TextError> {
-    let quoting = input.format == Format::Csv;
-    let delimiter = options.delimiter_byte(input.format);
-    let mut lines = Lines::new(input, options.max_line_bytes);
-    if quoting {
-        lines.detect_carriage_returns()?;
-    }
-    let mut table = Table { lines, quoting, delimiter, record: Record::default() };
+    let mut table = Table::open(input, options)?;
+    let Table { quoting, delimiter, .. } = table;
     let mut columns: Option<Columns> = None;
     let mut quotes = Quotes::default();
     while table.next()? {
@@ -74,13 +69,7 @@ pub(super) fn each_row(
     options: &CorpusOptions,
     each: &mut dyn FnMut(&[String]),
 ) -> Result<(), TextError> {
-    let quoting = input.format == Format::Csv;
-    let delimiter = options.delimiter_byte(input.format);
-    let mut lines = Lines::new(input, options.max_line_bytes);
-    if quoting {
-        lines.detect_carriage_returns()?;
-    }
-    let mut table = Table { lines, quoting, delimiter, record: Record::default() };
+    let mut table = Table::open(input, options)?;
     while table.next()? {
         let record = &table.record;
         let field = |f: &Field| String::from_utf8_lossy(record.bytes_of(f)).into_owned();
@@ -155,6 +144,16 @@ impl Record {
 }
 
 impl Table {
+    fn open(input: Input, options: &CorpusOptions) -> Result<Self, TextError> {
+        let quoting = input.format == Format::Csv;
+        let delimiter = options.delimiter_byte(input.format);
+        let mut lines = Lines::new(input, options.max_line_bytes);
+        if quoting {
+            lines.detect_carriage_returns()?;
+        }
+        Ok(Self { lines, quoting, delimiter, record: Record::default() })
+    }
+
     /// Reads the next row that is not blank; false at the end of the file.
     fn next(&mut self) -> Result<bool, TextError> {
         loop {

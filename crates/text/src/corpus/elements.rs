@@ -3,7 +3,6 @@
 
 use memchr::memchr2;
 use std::io::BufRead;
-use std::sync::Arc;
 
 use super::input::Input;
 use crate::error::TextError;
@@ -30,11 +29,6 @@ impl Elements {
             new.array = true;
         }
         Ok(new)
-    }
-
-    /// What messages call the file.
-    pub(super) fn file(&self) -> Arc<str> {
-        Arc::clone(&self.input.name)
     }
 
     /// The next value and the line on which it begins.

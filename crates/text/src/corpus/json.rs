@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use super::elements::Elements;
 use super::input::Input;
@@ -15,19 +16,31 @@ use crate::error::{Place, TextError};
 /// Whole numbers up to here are exact in JSON's floats.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
-pub(super) fn read(mut input: Input, options: &CorpusOptions, sink: &mut Sink<'_>) -> Result<(), TextError> {
+pub(super) fn read(input: Input, options: &CorpusOptions, sink: &mut Sink<'_>) -> Result<(), TextError> {
     let keys = Keys {
         text: key(&options.text)?,
         other: sink.other.column().map(|(column, _)| key(column)).transpose()?,
         id: matches!(sink.other, Other::Id(_)),
     };
+    let file = Arc::clone(&input.name);
+    each_value(input, options, &mut |value, line| {
+        object(value, &keys, &|| Place::new(&file, line), line, sink)
+    })
+}
+
+/// Hands every value of a file to `each`, with the line on which it begins: the elements of an array, values that follow
+/// each other, or the lines of JSONL that are not blank.
+fn each_value(
+    mut input: Input,
+    options: &CorpusOptions,
+    each: &mut dyn FnMut(&[u8], u64) -> Result<(), TextError>,
+) -> Result<(), TextError> {
     // An array that is called .jsonl is an array; JSONL that is called .json has an object first and reads as such.
     let array = input.fill()?.trim_ascii_start().first() == Some(&b'[');
     if array || input.format == Format::Json {
         let mut elements = Elements::new(input, options.max_line_bytes)?;
-        let file = elements.file();
         while let Some((element, line)) = elements.next()? {
-            object(element, &keys, &|| Place::new(&file, line), line, sink)?;
+            each(element, line)?;
         }
         return Ok(());
     }
@@ -40,7 +53,7 @@ pub(super) fn read(mut input: Input, options: &CorpusOptions, sink: &mut Sink<'_
             return Ok(());
         }
         if !line.iter().all(u8::is_ascii_whitespace) {
-            object(lines.content(&line), &keys, &|| lines.place(number), number, sink)?;
+            each(lines.content(&line), number)?;
         }
     }
 }
@@ -51,38 +64,22 @@ pub(super) type Pair = (String, String);
 /// Hands the keys of every object to `each`, with the values that are texts, numbers or truth values; others are empty.
 /// What is no object is left to the reader.
 pub(super) fn each_object(
-    mut input: Input,
+    input: Input,
     options: &CorpusOptions,
     each: &mut dyn FnMut(&[Pair]),
 ) -> Result<(), TextError> {
     use serde_json::{Map, Value};
-    let mut one = |bytes: &[u8]| {
-        let Ok(object) = serde_json::from_slice::<Map<String, Value>>(bytes) else { return };
-        let text = |value: Value| match value {
-            Value::String(text) => text,
-            Value::Bool(_) | Value::Number(_) => value.to_string(),
-            _ => String::new(),
-        };
-        each(&object.into_iter().map(|(key, value)| (key, text(value))).collect::<Vec<_>>());
+    let text = |value: Value| match value {
+        Value::String(text) => text,
+        Value::Bool(_) | Value::Number(_) => value.to_string(),
+        _ => String::new(),
     };
-    let array = input.fill()?.trim_ascii_start().first() == Some(&b'[');
-    if array || input.format == Format::Json {
-        let mut elements = Elements::new(input, options.max_line_bytes)?;
-        while let Some((element, _)) = elements.next()? {
-            one(element);
+    each_value(input, options, &mut |value, _| {
+        if let Ok(object) = serde_json::from_slice::<Map<String, Value>>(value) {
+            each(&object.into_iter().map(|(key, value)| (key, text(value))).collect::<Vec<_>>());
         }
-        return Ok(());
-    }
-    let mut lines = Lines::new(input, options.max_line_bytes);
-    let mut line = Vec::new();
-    loop {
-        line.clear();
-        let number = lines.next();
-        if !lines.append(&mut line, number)? {
-            return Ok(());
-        }
-        one(&line);
-    }
+        Ok(())
+    })
 }
 
 /// The keys that are wanted of every object.

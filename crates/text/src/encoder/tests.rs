@@ -1,6 +1,8 @@
 //! Tests of the encoder.
 
 use super::*;
+use crate::analyzer::Boundaries;
+use crate::stop_words::StopWords;
 use proptest::prelude::*;
 
 const TEXTS: [&str; 4] = ["a good film", "A bad, bad film", "good good acting", "the plot"];
