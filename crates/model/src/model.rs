@@ -3,6 +3,7 @@
 use nlpress_core::Seed;
 use nlpress_outline::{BadSpec, Form, Graph, Outline, Shape, Site, SiteId};
 use nlpress_packed::{Matrix, PackError};
+use std::sync::Arc;
 
 /// What sits at a site.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,11 +39,11 @@ pub struct Layer {
     pub bias: Vec<f32>,
 }
 
-/// A network's numbers.
+/// A network's numbers. Clones share those of every site until one of them is changed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Model {
     graph: Graph,
-    layers: Vec<Layer>,
+    layers: Vec<Arc<Layer>>,
 }
 
 /// A model that cannot be made or bound.
@@ -93,7 +94,8 @@ impl Model {
                 let bound = 1.0 / (shape.inputs as f32).sqrt();
                 let mut draw =
                     |n: usize| (0..n).map(|_| (2.0 * rng.uniform() - 1.0) * bound).collect::<Vec<_>>();
-                Layer { weight: Weight::Dense(draw(shape.weights())), bias: draw(shape.outputs), id, shape }
+                let weight = Weight::Dense(draw(shape.weights()));
+                Arc::new(Layer { weight, bias: draw(shape.outputs), id, shape })
             })
             .collect();
         Ok(Self { graph: graph.clone(), layers })
@@ -113,33 +115,13 @@ impl Model {
             return Err(ModelError::Site { site: first, why });
         }
         for ((id, shape), layer) in sites.iter().zip(&layers) {
-            let bad = |why: String| Err(ModelError::Site { site: layer.id.clone(), why });
             if id != &layer.id || shape != &layer.shape {
-                return bad(format!("expected {id} of {} × {}", shape.inputs, shape.outputs));
+                let why = format!("expected {id} of {} × {}", shape.inputs, shape.outputs);
+                return Err(ModelError::Site { site: layer.id.clone(), why });
             }
-            let (size, finite) = match &layer.weight {
-                Weight::Dense(values) => (values.len(), values.iter().all(|x| x.is_finite())),
-                Weight::Masked { values, keep } => {
-                    if keep.len() != values.len() || values.iter().zip(keep).any(|(v, k)| !k && *v != 0.0) {
-                        return bad("an entry that is not kept is not zero".into());
-                    }
-                    (values.len(), values.iter().all(|x| x.is_finite()))
-                }
-                Weight::Packed { matrix, .. } => {
-                    if (matrix.inputs(), matrix.outputs()) != (shape.inputs, shape.outputs) {
-                        return bad(format!("its matrix is {} × {}", matrix.inputs(), matrix.outputs()));
-                    }
-                    (shape.weights(), true)
-                }
-            };
-            if size != shape.weights() || layer.bias.len() != shape.outputs {
-                return bad("the count of numbers does not fit the shape".into());
-            }
-            if !finite || layer.bias.iter().any(|x| !x.is_finite()) {
-                return bad("a number is not finite".into());
-            }
+            layer.check()?;
         }
-        Ok(Self { graph, layers })
+        Ok(Self { graph, layers: layers.into_iter().map(Arc::new).collect() })
     }
 
     /// What the network is.
@@ -148,30 +130,37 @@ impl Model {
     }
 
     /// The sites with their numbers, in the order of the forward pass.
-    pub fn layers(&self) -> &[Layer] {
+    pub fn layers(&self) -> &[Arc<Layer>] {
         &self.layers
+    }
+
+    /// The sites of these names, in the order of the forward pass.
+    pub fn layers_of<'m>(&'m self, sites: &'m [SiteId]) -> impl Iterator<Item = &'m Layer> {
+        self.layers.iter().map(Arc::as_ref).filter(|layer| sites.contains(&layer.id))
     }
 
     /// The site of that name.
     pub fn layer(&self, id: &SiteId) -> Option<&Layer> {
-        self.layers.iter().find(|l| &l.id == id)
+        self.layers.iter().find(|l| &l.id == id).map(Arc::as_ref)
     }
 
-    /// Changes the weight of a site; the shape must stay.
+    /// Changes the weight of a site; the shape must stay. Only that site is looked at.
     ///
     /// # Errors
     /// [`ModelError`] as for [`Model::new`], with the model given up.
     pub fn with_weight(mut self, id: &SiteId, weight: Weight) -> Result<Self, ModelError> {
-        match self.layers.iter_mut().find(|l| &l.id == id) {
-            Some(layer) => layer.weight = weight,
-            None => return Err(ModelError::Site { site: id.clone(), why: "there is no such site".into() }),
-        }
-        Self::new(self.graph, self.layers)
+        let Some(layer) = self.layers.iter_mut().find(|l| &l.id == id) else {
+            return Err(ModelError::Site { site: id.clone(), why: "there is no such site".into() });
+        };
+        let changed = Layer { id: id.clone(), shape: layer.shape, weight, bias: layer.bias.clone() };
+        changed.check()?;
+        *layer = Arc::new(changed);
+        Ok(self)
     }
 
     /// The specification and the layers, taken apart.
     pub fn into_parts(self) -> (Graph, Vec<Layer>) {
-        (self.graph, self.layers)
+        (self.graph, self.layers.into_iter().map(Arc::unwrap_or_clone).collect())
     }
 
     /// The model without its numbers.
@@ -237,6 +226,7 @@ impl Model {
             if rest.len() < n + b {
                 return Err(ModelError::Data("too few numbers for the trainable sites".into()));
             }
+            let layer = Arc::make_mut(layer);
             match &mut layer.weight {
                 Weight::Dense(values) => values.copy_from_slice(&rest[..n]),
                 Weight::Masked { values, keep } => {
@@ -247,12 +237,43 @@ impl Model {
                 Weight::Packed { .. } => {}
             }
             layer.bias.copy_from_slice(&rest[n..n + b]);
+            layer.check()?;
             rest = &rest[n + b..];
         }
         if !rest.is_empty() {
             return Err(ModelError::Data("too many numbers for the trainable sites".into()));
         }
-        Self::new(self.graph, self.layers)
+        Ok(self)
+    }
+}
+
+impl Layer {
+    /// Checks that its numbers fit its shape, are finite, and are zero where they are not kept.
+    fn check(&self) -> Result<(), ModelError> {
+        let (bad, shape) =
+            (|why: String| Err(ModelError::Site { site: self.id.clone(), why }), self.shape);
+        let (size, finite) = match &self.weight {
+            Weight::Dense(values) => (values.len(), values.iter().all(|x| x.is_finite())),
+            Weight::Masked { values, keep } => {
+                if keep.len() != values.len() || values.iter().zip(keep).any(|(v, k)| !k && *v != 0.0) {
+                    return bad("an entry that is not kept is not zero".into());
+                }
+                (values.len(), values.iter().all(|x| x.is_finite()))
+            }
+            Weight::Packed { matrix, .. } => {
+                if (matrix.inputs(), matrix.outputs()) != (shape.inputs, shape.outputs) {
+                    return bad(format!("its matrix is {} × {}", matrix.inputs(), matrix.outputs()));
+                }
+                (shape.weights(), true)
+            }
+        };
+        if size != shape.weights() || self.bias.len() != shape.outputs {
+            return bad("the count of numbers does not fit the shape".into());
+        }
+        if !finite || self.bias.iter().any(|x| !x.is_finite()) {
+            return bad("a number is not finite".into());
+        }
+        Ok(())
     }
 }
 

@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::bad::{BadSpec, MOST_LISTED};
 use crate::graph::{Activation, Builder, Graph, Op, Pooling, Source};
-use crate::spec::{MOST_LISTED, check_ranks};
-use crate::{BadSpec, Ranks, SiteId};
+use crate::ranks::{self, Ranks};
+use crate::site::SiteId;
 
 /// A small network of self-attention blocks (Vaswani et al. 2017) over the set of words of a feature row.
 ///
@@ -87,7 +88,7 @@ impl AttentionSpec {
             BadSpec::width(&format!("layers.{i}.neurons"), block.neurons)?;
         }
         BadSpec::dropout("dropout", self.dropout)?;
-        check_ranks(&self.ranks, &self.plain())?;
+        ranks::check(&self.ranks, &self.plain().sites())?;
         self.plain().check()
     }
 

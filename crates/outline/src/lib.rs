@@ -10,15 +10,20 @@
 //! off its dataflow.
 
 mod attention;
+mod bad;
 pub mod graph;
 mod group;
+mod legacy;
 mod mlp;
+mod outline;
+mod ranks;
 mod site;
-mod spec;
 
 pub use attention::{AttentionSpec, BlockSpec};
+pub use bad::{BadSpec, WIDEST};
 pub use graph::Graph;
 pub use group::{Group, Units};
 pub use mlp::MlpSpec;
-pub use site::{Form, Outline, Shape, Site, SiteId};
-pub use spec::{BadSpec, Ranks, WIDEST};
+pub use outline::Outline;
+pub use ranks::Ranks;
+pub use site::{Form, Shape, Site, SiteId};

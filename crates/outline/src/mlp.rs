@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::bad::{BadSpec, MOST_LISTED};
 use crate::graph::{Activation, Builder, Graph, Op, Source};
-use crate::spec::{MOST_LISTED, check_ranks};
-use crate::{BadSpec, Ranks, SiteId};
+use crate::ranks::{self, Ranks};
+use crate::site::SiteId;
 
 /// A multi-layer perceptron: `inputs → hidden… (ReLU, dropout) → outputs` logits.
 ///
@@ -52,7 +53,7 @@ impl MlpSpec {
             BadSpec::width(&what, width)?;
         }
         BadSpec::dropout("dropout", self.dropout)?;
-        check_ranks(&self.ranks, &self.plain())?;
+        ranks::check(&self.ranks, &self.plain().sites())?;
         self.plain().check()
     }
 

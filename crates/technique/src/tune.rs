@@ -5,7 +5,7 @@
 //! default here.
 
 use nlpress_core::Seed;
-use nlpress_model::{Layer, Model};
+use nlpress_model::Model;
 use nlpress_train::{BadConfig, Engine, Fit, FitConfig, History, Objective, fit};
 use serde::Deserialize;
 
@@ -110,8 +110,8 @@ impl<'a> Training<'a> {
     /// # Errors
     /// [`StepError`] when the training fails or is stopped.
     pub fn run(self, model: Model, cx: &'a Cx<'_>) -> Result<(Model, History), StepError> {
-        let left = |l: &Layer| l.weight.kept() as f64 / l.shape.weights() as f64;
-        let shares: Vec<f64> = model.layers().iter().skip(1).map(left).collect();
+        let rest = model.layers().iter().skip(1);
+        let shares: Vec<f64> = rest.map(|l| l.weight.kept() as f64 / l.shape.weights() as f64).collect();
         let (changed, own) = with_dropout(model, |rate| self.tuning.dropout(rate, &shares))?;
         let seed: Seed = cx.seed.derive(self.name);
         let how = Fit {

@@ -144,7 +144,7 @@ impl Bench {
         }
         for layer in self.model().layers().iter().filter(|layer| !on.contains(&layer.id)) {
             let now = made.model.layer(&layer.id);
-            if now.is_none_or(|now| now.shape == layer.shape && now != layer) {
+            if now.is_none_or(|now| now.shape == layer.shape && now != &**layer) {
                 return Err(format!("site {} was not selected and changed", layer.id));
             }
         }

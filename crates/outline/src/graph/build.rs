@@ -1,6 +1,6 @@
 //! Graphs, node by node.
 
-use super::{Graph, Node, Op, Source};
+use super::node::{Graph, Node, Op, Source};
 
 /// A graph that grows at its end.
 #[derive(Debug, Default)]

@@ -3,9 +3,9 @@
 use nlpress_core::shown::shown;
 use std::collections::BTreeSet;
 
-use super::{Graph, Node, Op, Per, Source, Value};
-use crate::BadSpec;
-use crate::spec::MOST_PARAMETERS;
+use super::flow::{Per, Value};
+use super::node::{Graph, Node, Op, Source};
+use crate::bad::{BadSpec, MOST_PARAMETERS};
 
 /// Most tokens of an example.
 const MOST_TOKENS: usize = 1 << 12;

@@ -2,8 +2,10 @@
 
 use std::ops::Range;
 
-use super::{Graph, Node, Op, Source};
-use crate::{Group, SiteId};
+use super::node::{Graph, Node, Op, Source};
+use crate::group::Group;
+use crate::ranks::Ranks;
+use crate::site::{Shape, SiteId};
 
 impl Graph {
     /// The same network on another number of features.
@@ -83,11 +85,10 @@ impl Graph {
     }
 
     /// The ranks of the sites that are the product of two, by the name of the second.
-    pub fn ranks(&self) -> crate::Ranks {
+    pub fn ranks(&self) -> Ranks {
         let sites = self.sites();
-        let second = |(id, shape): &(SiteId, crate::Shape)| {
-            Some((self.first_factor(id).map(|_| id.clone())?, shape.inputs))
-        };
+        let second =
+            |(id, shape): &(SiteId, Shape)| Some((self.first_factor(id).map(|_| id.clone())?, shape.inputs));
         sites.iter().filter_map(second).collect()
     }
 

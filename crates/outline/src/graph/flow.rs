@@ -1,6 +1,6 @@
 //! What flows along the edges of a graph.
 
-use super::{Graph, Op};
+use super::node::{Graph, Op};
 
 /// Whether there is one value for each example, or one for each of its tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

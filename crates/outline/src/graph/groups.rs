@@ -1,7 +1,9 @@
 //! Which units can be removed together, and which nodes make a block: read off the dataflow.
 
-use super::{Graph, Op};
-use crate::{Group, SiteId, Units};
+use super::flow::Per;
+use super::node::{Graph, Op};
+use crate::group::{Group, Units};
+use crate::site::SiteId;
 
 /// Units that go together: what makes them, what reads them, and how they are bundled.
 #[derive(Debug, Default)]
@@ -94,7 +96,7 @@ impl Graph {
     fn is_residual(&self, node: usize) -> bool {
         let is_sum = |n: usize| matches!(self.nodes[n].op, Op::Add);
         let adds = self.readers()[node].iter().any(|reader| is_sum(*reader));
-        self.values()[node].per == super::Per::Token && (is_sum(node) || adds)
+        self.values()[node].per == Per::Token && (is_sum(node) || adds)
     }
 }
 

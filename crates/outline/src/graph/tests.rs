@@ -1,7 +1,7 @@
 //! What is derived from the dataflow.
 
 use super::*;
-use crate::{AttentionSpec, BlockSpec, Group, MlpSpec, Ranks, Shape, Units};
+use crate::{AttentionSpec, BlockSpec, Group, MlpSpec, Ranks, Shape, SiteId, Units};
 use proptest::prelude::*;
 
 fn mlp(hidden: &[usize], outputs: usize) -> Graph {

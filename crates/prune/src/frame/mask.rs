@@ -75,7 +75,7 @@ impl MaskBuilder {
     /// # Errors
     /// [`StepError`] when fewer entries are kept than must stay, or not one fits into the bytes.
     pub fn of(model: &Model, on: &[SiteId], target: SparsityTarget, scope: Scope) -> Result<Self, StepError> {
-        let layers: Vec<&Layer> = model.layers().iter().filter(|l| on.contains(&l.id)).collect();
+        let layers: Vec<&Layer> = model.layers_of(on).collect();
         let outline = model.outline();
         let selected: Vec<&Site> = outline.sites.iter().filter(|s| on.contains(&s.id)).collect();
         let counts = target.counts(&outline, &selected, scope);
@@ -229,7 +229,7 @@ pub(crate) fn cut_sites(
     count: usize,
     rule: &mut KeepRule<'_>,
 ) -> Result<Model, StepError> {
-    let layers: Vec<&Layer> = model.layers().iter().filter(|l| sites.contains(&l.id)).collect();
+    let layers: Vec<&Layer> = model.layers_of(sites).collect();
     let values: Vec<_> = layers.iter().map(|l| l.weight.values()).collect();
     let slices: Vec<&[f32]> = values.iter().map(|v| v.as_ref()).collect();
     let kept: Vec<Vec<bool>> = layers.iter().map(|l| l.weight.keep()).collect();

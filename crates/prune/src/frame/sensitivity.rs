@@ -33,7 +33,7 @@ pub fn sensitivity(
     cx: &Cx<'_>,
 ) -> Result<Sensitivity, StepError> {
     let (loss, right) = score(model, cx)?;
-    let layers: Vec<&Layer> = model.layers().iter().filter(|l| on.contains(&l.id)).collect();
+    let layers: Vec<&Layer> = model.layers_of(on).collect();
     let (mut rises, mut points) = (Vec::new(), Vec::new());
     for (n, layer) in layers.iter().enumerate() {
         let (mut of_site, mut lost) = (Vec::new(), Vec::new());

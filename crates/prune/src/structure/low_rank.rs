@@ -133,7 +133,7 @@ impl LowRank {
     fn factor_site(&self, model: Model, id: &SiteId, cx: &Cx<'_>) -> Result<Model, StepError> {
         let missing = || StepError::Failed(format!("site {id}: there is no such site"));
         let number = model.layers().iter().position(|l| &l.id == id).ok_or_else(missing)?;
-        let Layer { shape, weight, .. } = &model.layers()[number];
+        let Layer { shape, weight, .. } = &*model.layers()[number];
         let (shape, rank, weight) = (*shape, self.rank_of(*shape), weight.values().into_owned());
         let failed = |e: PruneError| StepError::Failed(format!("site {id}: {e}"));
         let factors = if self.weighted {

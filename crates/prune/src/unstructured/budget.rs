@@ -269,7 +269,7 @@ impl Technique for Budget {
 
     fn apply(&self, mut model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
         cx.progress("measuring sensitivity", 0, 1)?;
-        let layers: Vec<&Layer> = model.layers().iter().filter(|l| on.contains(&l.id)).collect();
+        let layers: Vec<&Layer> = model.layers_of(on).collect();
         let mut counts = self.counts(&layers, on, &model, cx)?;
         let ids: Vec<SiteId> = layers.iter().map(|l| l.id.clone()).collect();
         self.spend_spare(&layers, &mut counts)?;

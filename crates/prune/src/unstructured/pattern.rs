@@ -380,7 +380,7 @@ impl Pattern {
     /// Masks of a group of sites, by number.
     fn masks(&self, model: &Model, sites: &[usize], cx: &Cx<'_>) -> Result<Vec<Vec<bool>>, StepError> {
         let failed = |e: PruneError| StepError::Failed(e.to_string());
-        let layers: Vec<&Layer> = sites.iter().map(|i| &model.layers()[*i]).collect();
+        let layers: Vec<&Layer> = sites.iter().map(|i| &*model.layers()[*i]).collect();
         let mut scores = Vec::new();
         for (&i, layer) in sites.iter().zip(&layers) {
             let values = layer.weight.values();

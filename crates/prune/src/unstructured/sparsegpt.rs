@@ -368,7 +368,7 @@ impl SparseGpt {
         masks: Option<&MaskBuilder>,
         at: SchedulePoint,
     ) -> Result<Vec<usize>, StepError> {
-        let layers: Vec<&Layer> = on.iter().map(|i| &model.layers()[*i]).collect();
+        let layers: Vec<&Layer> = on.iter().map(|i| &*model.layers()[*i]).collect();
         let masks = match (self.what, masks) {
             (What::NOfM(n_m), _) => return Ok(layers.iter().map(|l| n_m.kept(l.shape)).collect()),
             (_, None) => return Ok(Vec::new()),

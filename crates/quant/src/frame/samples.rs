@@ -18,7 +18,7 @@ use std::fmt::Debug;
 use crate::calibration::{ACTIVATIONS, Calibration};
 use crate::candidates::{Choice, Task};
 use crate::correct::{self, Correct};
-use crate::fold::{absorber, fold};
+use crate::fold::fold;
 use crate::lattice::{Coded, Lattice, Plain, Span};
 use crate::moments::{Moments, Seen, off};
 use crate::rounding::Clip;
@@ -171,7 +171,7 @@ impl<S: Solver> Calibrated<S> {
             let values = layer.weight.values();
             let outputs = layer.shape.outputs;
             let plain = Plain::new(&values, outputs, keep).map_err(|e| failed(e.to_string()))?;
-            let absorbs = absorber(model.graph(), &layer.id);
+            let absorbs = model.graph().fold_target(&layer.id).cloned();
             let cannot_fold = match &absorbs {
                 None => Some("nothing before it can take a factor for each input"),
                 Some(id) if !done.contains_key(id) => {

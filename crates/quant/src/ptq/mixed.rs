@@ -224,7 +224,7 @@ impl Technique for Mixed {
     }
 
     fn apply(&self, mut model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
-        let layers: Vec<Layer> = model.layers().iter().filter(|l| on.contains(&l.id)).cloned().collect();
+        let layers: Vec<Layer> = model.layers_of(on).cloned().collect();
         let total = layers.len() * self.precisions.len();
         cx.progress("measuring sensitivity", 0, total)?;
         let before = answers(&model, cx)?;
@@ -260,7 +260,7 @@ impl Technique for Mixed {
             "chosen: {}; the answers were expected to move by {expected:.4} nats, and moved by {after:.4}",
             names.join(", ")
         ));
-        let bytes: usize = model.layers().iter().filter(|l| on.contains(&l.id)).map(site_bytes).sum();
+        let bytes: usize = model.layers_of(on).map(site_bytes).sum();
         cx.measure(Measurement::lower("site_bytes", bytes as f64, "bytes"));
         cx.measure(Measurement::lower("divergence", after, "nats"));
         Ok(model)
@@ -344,7 +344,7 @@ mod tests {
                 let technique: Mixed = toml::from_str(&text).unwrap();
                 let mut cx = bench.cx(&Quiet);
                 let model = technique.apply(bench.model().clone(), &on, &mut cx).unwrap();
-                let taken: usize = model.layers().iter().map(site_bytes).sum();
+                let taken: usize = model.layers().iter().map(|layer| site_bytes(layer)).sum();
                 assert!(taken <= bytes, "{taken} of {bytes}");
                 let said = format!("expected to move by {expected:.4} nats");
                 assert!(cx.notes[0].contains(&said), "{method}, {bytes} bytes: {said}: {:?}", cx.notes);

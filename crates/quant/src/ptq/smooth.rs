@@ -17,7 +17,6 @@ use nlpress_packed::{Grid, Index};
 use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
 use serde::Deserialize;
 
-use crate::fold::absorber;
 use crate::rounding::Rounding;
 use crate::{QuantError, sites};
 
@@ -183,7 +182,7 @@ impl Technique for Smooth {
                 Some(_) => {}
             }
         }
-        let absorbers: Vec<SiteId> = on.iter().filter_map(|id| absorber(&before.graph, id)).collect();
+        let absorbers: Vec<SiteId> = on.iter().filter_map(|id| before.graph.fold_target(id).cloned()).collect();
         if !on.is_empty() && absorbers.is_empty() {
             problems.push(Problem::of_step("nothing before any of the selected sites can take a factor"));
         } else if let Some(first) = absorbers.first().filter(|_| absorbers.iter().all(|id| !on.contains(id)))
@@ -200,7 +199,7 @@ impl Technique for Smooth {
         for (site, id) in names.iter().enumerate().filter(|(_, id)| on.contains(id)) {
             cx.progress("smoothing", site, names.len())?;
             let failed = |why: String| StepError::Failed(format!("site {id}: {why}"));
-            let Some(before) = absorber(model.graph(), id) else {
+            let Some(before) = model.graph().fold_target(id).cloned() else {
                 cx.note(format!("{id}: nothing before it can take a factor for each input"));
                 continue;
             };

@@ -1,0 +1,114 @@
+//! What can be asked of a graph: its sites, what can be folded where, its multiply-accumulates.
+
+use super::flow::{Per, Value};
+use super::node::{Activation, Graph, Node, Op, Pooling, Source};
+use crate::site::{Shape, SiteId};
+
+impl Graph {
+    /// Features of a row that goes in.
+    pub fn inputs(&self) -> usize {
+        match self.source {
+            Source::Features { width } | Source::Bag { width, .. } => width,
+        }
+    }
+
+    /// Logits of a row that comes out.
+    pub fn outputs(&self) -> usize {
+        self.values().last().map_or(0, |value| value.width)
+    }
+
+    /// The sites with their shapes, in the order in which they run.
+    pub fn sites(&self) -> Vec<(SiteId, Shape)> {
+        let values = self.values();
+        let shape = |node: &Node, outputs| {
+            let inputs = node.from.first().map_or(self.inputs(), |from| values[*from].width);
+            Shape { inputs, outputs }
+        };
+        self.nodes
+            .iter()
+            .zip(&values)
+            .filter_map(|(node, value)| Some((node.op.site()?.clone(), shape(node, value.width))))
+            .collect()
+    }
+
+    /// The number of the node that uses a site.
+    pub fn node_of(&self, site: &SiteId) -> Option<usize> {
+        self.nodes.iter().position(|node| node.op.site() == Some(site))
+    }
+
+    /// The site of which this one is the second factor: nothing lies between them, so that both are one weight as the
+    /// product of two.
+    pub fn first_factor(&self, site: &SiteId) -> Option<&SiteId> {
+        let node = &self.nodes[self.node_of(site)?];
+        self.nodes[*node.from.first()?].op.site()
+    }
+
+    /// The site whose outputs can be divided, each by a number above zero, so that the inputs of `site` are, and nothing
+    /// else changes: only ReLUs, attention's weighted sum of values, or nothing lie between, and nobody else reads them.
+    pub fn fold_target(&self, site: &SiteId) -> Option<&SiteId> {
+        let readers = self.readers();
+        let mut at = *self.nodes[self.node_of(site)?].from.first()?;
+        loop {
+            if readers[at].len() != 1 {
+                return None;
+            }
+            let node = &self.nodes[at];
+            at = match &node.op {
+                Op::Linear { site, .. } | Op::Features { site, .. } | Op::Embed { site, .. } => {
+                    return Some(site);
+                }
+                Op::Activate(Activation::Relu) | Op::Dropout { .. } => node.from[0],
+                Op::Attend { .. } => node.from[2],
+                _ => return None,
+            };
+        }
+    }
+
+    /// Multiply-accumulates of the products with weights and of attention, for an example of so many tokens (of so many
+    /// non-zero features, for a network that reads feature rows), with every weight present.
+    pub fn macs(&self, tokens: usize) -> usize {
+        let values = self.values();
+        let of = |(node, value): (&Node, &Value)| {
+            let times = if value.per == Per::Token { tokens } else { 1 };
+            match &node.op {
+                Op::Features { outputs, .. } => tokens.saturating_mul(*outputs),
+                Op::Linear { outputs, .. } => {
+                    times.saturating_mul(values[node.from[0]].width).saturating_mul(*outputs)
+                }
+                Op::Attend { .. } => {
+                    2_usize.saturating_mul(tokens).saturating_mul(tokens).saturating_mul(value.width)
+                }
+                Op::Pool(Pooling::WeightedSum) => tokens.saturating_mul(value.width),
+                _ => 0,
+            }
+        };
+        self.nodes.iter().zip(&values).map(of).fold(0, usize::saturating_add)
+    }
+
+    /// Whether it is a chain of layers on feature rows: every node reads the one before it, and no other.
+    pub fn is_chain(&self) -> bool {
+        let follows = |(n, node): (usize, &Node)| n == 0 || node.from == [n - 1];
+        matches!(self.source, Source::Features { .. }) && self.nodes.iter().enumerate().all(follows)
+    }
+
+    /// The block that the node of a site lies in, of [`blocks`](Graph::blocks).
+    pub fn block_of(&self, site: &SiteId) -> Option<usize> {
+        let node = self.node_of(site)?;
+        self.blocks().iter().position(|block| (block.start + 1..=block.end).contains(&node))
+    }
+
+    /// The nodes that read each node.
+    pub fn readers(&self) -> Vec<Vec<usize>> {
+        let mut readers = vec![Vec::new(); self.nodes.len()];
+        for (n, node) in self.nodes.iter().enumerate() {
+            node.from.iter().for_each(|from| readers[*from].push(n));
+        }
+        readers
+    }
+
+    /// The largest rate of its dropouts; 0 for none.
+    pub fn dropout(&self) -> f64 {
+        let rate = |node: &Node| if let Op::Dropout { rate } = node.op { rate } else { 0.0 };
+        self.nodes.iter().map(rate).fold(0.0, f64::max)
+    }
+}
