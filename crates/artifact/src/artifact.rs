@@ -2,7 +2,7 @@
 
 use crate::{ArtifactError, Provenance, label};
 use nlpress_core::shown::{counted, shown};
-use nlpress_outline::{Form, Outline, Site, SiteId};
+use nlpress_graph::{Form, Outline, Site, SiteId};
 use nlpress_packed::{Index, Matrix, Scheme, Values};
 
 /// A model as it ships. The fields are readable everywhere, but only [`Artifact::new`] and the readers make one.

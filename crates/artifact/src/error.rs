@@ -3,7 +3,7 @@
 use crate::manifest::OLDEST_SCHEMA;
 use nlpress_core::files;
 use nlpress_core::shown::{counted, shown};
-use nlpress_outline::{BadSpec, SiteId};
+use nlpress_graph::{BadSpec, SiteId};
 use nlpress_packed::{PackError, Scheme};
 use std::io;
 

@@ -1,6 +1,6 @@
 //! What an artifact says about itself, in JSON.
 
-use nlpress_outline::{Outline, SiteId};
+use nlpress_graph::{Outline, SiteId};
 use nlpress_packed::Scheme;
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +15,7 @@ pub const KEY: &str = "nlpress";
 pub const CHECKSUMS: &str = "nlpress.blake3";
 
 /// Most labels: as many as a layer can have outputs, and two for one output.
-pub(crate) const MOST_LABELS: usize = nlpress_outline::WIDEST;
+pub(crate) const MOST_LABELS: usize = nlpress_graph::WIDEST;
 /// Longest other list of a manifest.
 pub(crate) const MOST_LISTED: usize = 1 << 12;
 /// The tensor that holds the encoder's vocabulary.

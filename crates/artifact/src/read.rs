@@ -6,7 +6,7 @@ use crate::manifest::{Manifest, OLDEST_SCHEMA, SCHEMA, VOCABULARY};
 use crate::{Artifact, ArtifactError, EncoderParts, Layer, OpenOptions, checksum, label};
 use nlpress_core::files;
 use nlpress_core::shown::{counted, message, shown};
-use nlpress_outline::{Site, SiteId};
+use nlpress_graph::{Site, SiteId};
 use nlpress_packed::{Dtype, Matrix, PackError, Part, Scheme};
 use serde::Deserialize;
 use std::borrow::Cow;

@@ -2,7 +2,7 @@
 
 use crate::{Artifact, ArtifactError};
 use nlpress_core::shown::counted;
-use nlpress_outline::Form;
+use nlpress_graph::Form;
 use nlpress_packed::{Grid, Index, Int, Values};
 use serde::{Deserialize, Serialize};
 

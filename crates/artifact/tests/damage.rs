@@ -8,7 +8,7 @@ mod common;
 use common::file::{put_together, sealed, take_apart, tensors, with_manifest};
 use common::{artifact, fault, forms};
 use nlpress_artifact::{Artifact, ArtifactError as E};
-use nlpress_outline::Form;
+use nlpress_graph::Form;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 

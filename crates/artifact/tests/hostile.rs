@@ -8,7 +8,7 @@ use common::file::{put_together, sealed, take_apart, with_manifest as change_man
 use common::{artifact, fault, forms};
 use nlpress_artifact::manifest::SCHEMA;
 use nlpress_artifact::{Artifact, ArtifactError as E, LARGEST_MANIFEST, Layer, OpenOptions};
-use nlpress_outline::{Form, Graph, MlpSpec, Outline};
+use nlpress_graph::{Form, Graph, MlpSpec, Outline};
 use nlpress_packed::{Codebook, Grid, Index, Int, Matrix, PackError, Per, Scheme, Values};
 use serde_json::{Value, json};
 

@@ -6,7 +6,7 @@ mod common;
 
 use common::{artifact, assemble, fault, forms, parts};
 use nlpress_artifact::{Artifact, ArtifactError, Inspection, OpenOptions};
-use nlpress_outline::{Form, SiteId};
+use nlpress_graph::{Form, SiteId};
 use nlpress_packed::{Grid, Index, Matrix, Per, Scheme, Values};
 
 const INT8: Form = Form::Packed(Scheme { values: Values::int(Grid::Int8, Per::Channel), index: Index::Full });

@@ -96,6 +96,7 @@ fn wait(_heard: &[i32]) -> io::Result<()> {
     std::thread::Builder::new().name("signals".into()).stack_size(256 << 10).spawn(wait).map(drop)
 }
 
+#[expect(clippy::exit, reason = "this is the command, whose main thread may be waiting for its input")]
 fn stop() -> ! {
     files::end_writes();
     tell!("stopped on request; no file is half-written");

@@ -1,7 +1,7 @@
 //! Which hidden units are switched off, as a function of names and counters.
 
 use nlpress_core::Seed;
-use nlpress_outline::Graph;
+use nlpress_graph::Graph;
 
 /// Dropout of one training step: which hidden units are switched off for which row (Srivastava et al. 2014).
 ///
@@ -54,7 +54,7 @@ impl Dropout {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nlpress_outline::MlpSpec;
+    use nlpress_graph::MlpSpec;
 
     fn dropout(rate: f64, step: u64) -> Dropout {
         let graph = Graph::from(MlpSpec::new(3, &[40, 20], 1, rate));

@@ -21,7 +21,7 @@ pub use dataset::Dataset;
 pub use dropout::Dropout;
 pub use model::{Layer, Model, ModelError, Weight};
 pub use network::{Gradients, Network};
-pub use nlpress_outline::graph;
-pub use nlpress_outline::{
+pub use nlpress_graph as graph;
+pub use nlpress_graph::{
     AttentionSpec, BlockSpec, Form, Graph, Group, MlpSpec, Outline, Ranks, Shape, Site, SiteId, Units,
 };

@@ -1,7 +1,7 @@
 //! A network's numbers at rest, in plain memory.
 
 use nlpress_core::Seed;
-use nlpress_outline::{BadSpec, Form, Graph, Outline, Shape, Site, SiteId};
+use nlpress_graph::{BadSpec, Form, Graph, Outline, Shape, Site, SiteId};
 use nlpress_packed::{Matrix, PackError};
 use std::sync::Arc;
 
@@ -250,8 +250,7 @@ impl Model {
 impl Layer {
     /// Checks that its numbers fit its shape, are finite, and are zero where they are not kept.
     fn check(&self) -> Result<(), ModelError> {
-        let (bad, shape) =
-            (|why: String| Err(ModelError::Site { site: self.id.clone(), why }), self.shape);
+        let (bad, shape) = (|why: String| Err(ModelError::Site { site: self.id.clone(), why }), self.shape);
         let (size, finite) = match &self.weight {
             Weight::Dense(values) => (values.len(), values.iter().all(|x| x.is_finite())),
             Weight::Masked { values, keep } => {
@@ -322,7 +321,7 @@ impl Weight {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nlpress_outline::MlpSpec;
+    use nlpress_graph::MlpSpec;
 
     fn model() -> Model {
         let graph = Graph::from(MlpSpec::new(4, &[3], 2, 0.0));

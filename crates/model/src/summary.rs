@@ -1,6 +1,6 @@
 //! What a network consists of, as a table: layers, shapes, parameters, multiply-accumulates, bytes.
 
-use nlpress_outline::{Form, Outline, Site};
+use nlpress_graph::{Form, Outline, Site};
 use std::fmt::Write;
 
 /// The table of an outline, as plain text, with totals that are the sums of their columns.
@@ -52,7 +52,7 @@ fn kept(outline: &Outline) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nlpress_outline::{Graph, MlpSpec};
+    use nlpress_graph::{Graph, MlpSpec};
 
     fn outline() -> Outline {
         Outline::dense(&Graph::from(MlpSpec::new(1000, &[128, 64], 1, 0.5)))

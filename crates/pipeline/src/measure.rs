@@ -4,7 +4,7 @@ use nlpress_artifact::{Artifact, Sizes};
 use nlpress_core::Seed;
 use nlpress_eval::speed::BATCH;
 use nlpress_eval::{Call, Contender, EvalError, Outcome, Pace, Scores, Speeds, Subject, SystemClock};
-use nlpress_outline::{Form, Outline};
+use nlpress_graph::{Form, Outline};
 use nlpress_packed::{Activations, Scheme, Values};
 use nlpress_runtime::{IntegerScratch, NotIntegers, RuntimeError, Scratch, Session, integer};
 use nlpress_text::{Document, Rows};

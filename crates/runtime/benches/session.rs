@@ -6,7 +6,7 @@ mod common;
 
 use common::{artifact, rows, texts};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use nlpress_outline::Form;
+use nlpress_graph::Form;
 use nlpress_packed::{Grid, Index, Per, Scheme, Values};
 use nlpress_runtime::{Scratch, Session};
 use std::hint::black_box;

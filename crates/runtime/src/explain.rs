@@ -6,7 +6,7 @@
 //! that the network would round are not. Of two classes with one logit, the first class has its negative.
 
 use crate::{RuntimeError, Scratch, Session};
-use nlpress_outline::graph::Op;
+use nlpress_graph::Op;
 
 /// What one word of a text added to a logit.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,9 +1,9 @@
 //! The network of an artifact, served in floats.
 
 use nlpress_artifact::Layer;
+use nlpress_graph::SiteId;
+use nlpress_graph::{Graph, NORM_EPSILON, Op, Source};
 use nlpress_kernels::{Aligned, Batch, Input, Linear, Scratch as Products};
-use nlpress_outline::SiteId;
-use nlpress_outline::graph::{Graph, NORM_EPSILON, Op, Source};
 use nlpress_text::{Row, Rows};
 use std::ops::Range;
 

@@ -4,8 +4,8 @@
 //! buffer and into which. Nothing is allocated in a run once the buffers have grown.
 
 use bytemuck::Pod;
+use nlpress_graph::{Activation, Graph, Op, Per, Pooling};
 use nlpress_kernels::Aligned;
-use nlpress_outline::graph::{Activation, Graph, Op, Per, Pooling};
 
 /// The steps of a network.
 #[derive(Clone, Debug)]

@@ -4,7 +4,7 @@ use crate::decision::Decision;
 use crate::network::{Activations, Network, Site};
 use crate::{RuntimeError, scores};
 use nlpress_artifact::{Artifact, OpenOptions, Provenance};
-use nlpress_outline::{Outline, SiteId};
+use nlpress_graph::{Outline, SiteId};
 use nlpress_packed::Index;
 use nlpress_text::{Encoder, Rows, Seen};
 use rayon::prelude::*;

@@ -11,7 +11,7 @@ mod file;
 use common::{artifact, forms, network, random, texts};
 use file::{sealed, tensors};
 use nlpress_artifact::Artifact;
-use nlpress_outline::{AttentionSpec, BlockSpec, Form, Graph, Ranks};
+use nlpress_graph::{AttentionSpec, BlockSpec, Form, Graph, Ranks};
 use nlpress_runtime::{OpenOptions, RuntimeError, Session};
 
 /// What a file comes to: whether it opened, and whether it answered.

@@ -5,7 +5,7 @@
 mod common;
 
 use common::{artifact, texts};
-use nlpress_outline::Form;
+use nlpress_graph::Form;
 use nlpress_packed::{Grid, Index, Per, Scheme, Values};
 use nlpress_runtime::{RuntimeError, Scratch, Session};
 

@@ -9,8 +9,8 @@ mod common;
 
 use common::{network, rows};
 use nlpress_artifact::Artifact;
+use nlpress_graph::{AttentionSpec, BlockSpec, Form, Graph, MlpSpec, Ranks, SiteId};
 use nlpress_kernels::instruction_sets;
-use nlpress_outline::{AttentionSpec, BlockSpec, Form, Graph, MlpSpec, Ranks, SiteId};
 use nlpress_packed::{Codebook, Grid, Index, Int, Per, Scheme, Values};
 use nlpress_runtime::Session;
 use std::collections::BTreeMap;

@@ -6,7 +6,7 @@ mod common;
 
 use common::{artifact, encoder, random, texts};
 use nlpress_artifact::{Artifact, EncoderParts, Layer, Provenance};
-use nlpress_outline::{AttentionSpec, BlockSpec, Form, Graph, MlpSpec, Outline, Ranks, SiteId};
+use nlpress_graph::{AttentionSpec, BlockSpec, Form, Graph, MlpSpec, Outline, Ranks, SiteId};
 use nlpress_packed::{Activations, Grid, Index, Int, Matrix, Per, Scales, Scheme, Values};
 use nlpress_runtime::integer::ONE;
 use nlpress_runtime::{IntegerScratch, Session};

@@ -6,7 +6,7 @@ mod common;
 
 use common::{artifact, forms, network, random, rows};
 use nlpress_artifact::{Artifact, Layer};
-use nlpress_outline::{AttentionSpec, BlockSpec, Form, SiteId};
+use nlpress_graph::{AttentionSpec, BlockSpec, Form, SiteId};
 use nlpress_packed::{Activations, Grid, Index, Int, Matrix, Outliers, Per, Scales, Scheme, Values};
 use nlpress_runtime::{RuntimeError, Scratch, Session};
 use nlpress_text::{Row, Rows};

@@ -16,9 +16,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("core", &[]),
     ("packed", &[]),
     ("kernels", &["packed"]),
-    ("outline", &["core", "packed"]),
+    ("graph", &["core", "packed"]),
     ("text", &["core"]),
-    ("model", &["core", "outline", "packed", "text"]),
+    ("model", &["core", "graph", "packed", "text"]),
     ("train", &["core", "model", "text"]),
     ("technique", &["core", "model", "text", "train"]),
     ("testkit", &["core", "model", "packed", "technique", "text", "train"]), // and no crate on it, but for tests
@@ -26,8 +26,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("quant", BELOW_QUANT),
     ("distill", BELOW_A_FAMILY),
     ("parallel", &["core", "model", "quant", "technique", "train"]), // quant: its codecs go over the wire
-    ("artifact", &["core", "outline", "packed"]),
-    ("runtime", &["artifact", "core", "kernels", "outline", "packed", "text"]),
+    ("artifact", &["core", "graph", "packed"]),
+    ("runtime", &["artifact", "core", "graph", "kernels", "packed", "text"]),
     ("eval", &["core", "text"]),
     ("pipeline", BELOW_THE_PIPELINE),
     ("nlpress", LIBRARIES),
@@ -36,10 +36,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
 ];
 
 /// The families of techniques do not know each other.
-const BELOW_A_FAMILY: &[&str] = &["core", "model", "outline", "packed", "technique", "text", "train"];
+const BELOW_A_FAMILY: &[&str] = &["core", "graph", "model", "packed", "technique", "text", "train"];
 
 /// How a rounding turns out is measured with the products that ship.
-const BELOW_QUANT: &[&str] = &["core", "kernels", "model", "outline", "packed", "technique", "text", "train"];
+const BELOW_QUANT: &[&str] = &["core", "graph", "kernels", "model", "packed", "technique", "text", "train"];
 
 const BELOW_THE_PIPELINE: &[&str] = &[
     "artifact",
@@ -47,7 +47,7 @@ const BELOW_THE_PIPELINE: &[&str] = &[
     "distill",
     "eval",
     "model",
-    "outline",
+    "graph",
     "packed",
     "parallel",
     "prune",
@@ -65,7 +65,7 @@ const LIBRARIES: &[&str] = &[
     "eval",
     "kernels",
     "model",
-    "outline",
+    "graph",
     "packed",
     "parallel",
     "pipeline",
@@ -80,13 +80,9 @@ const LIBRARIES: &[&str] = &[
 /// Circles of modules that are left: crate, and the modules that lean on each other. Only ever fewer and smaller.
 const CIRCLES: &[(&str, &str)] = &[
     ("model", "network::body network::probe"),
-    ("outline", "attention group mlp site spec"),
     ("pipeline", "assemble lock make run"),
     ("pipeline", "prepared recipe"),
     ("pipeline", "report::curves report::html report::plot report::speedups"),
-    ("prune", "cut target"),
-    ("quant", "awq candidates samples"),
-    ("runtime", "attention network"),
     ("runtime", "decision error integer session"),
     ("text", "analyzer blob corpus counting coverage embedded encoder error rows stop_words"),
     ("text", "corpus::delimited corpus::fasttext corpus::json corpus::parquet corpus::source"),

@@ -4,7 +4,7 @@
 pub(crate) mod file;
 
 use nlpress_artifact::{Artifact, ArtifactError, EncoderParts, Layer, Provenance};
-use nlpress_outline::{Form, Graph, MlpSpec, Outline};
+use nlpress_graph::{Form, Graph, MlpSpec, Outline};
 use nlpress_packed::{Activations, Codebook, Grid, Index, Int, Matrix, Per, Scales, Scheme, Values};
 
 pub(crate) type Parts = (Outline, Vec<Layer>, Vec<String>);

@@ -1,7 +1,7 @@
 //! Everything after the first site: the graph, node by node.
 
 use burn::tensor::{Tensor, TensorData, activation};
-use nlpress_outline::graph::{Activation, NORM_EPSILON, Op, Per, Pooling};
+use nlpress_graph::{Activation, NORM_EPSILON, Op, Per, Pooling};
 use std::ops::Range;
 
 use super::Network;

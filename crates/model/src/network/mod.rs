@@ -19,8 +19,8 @@ mod tokens;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use nlpress_core::Backend;
-use nlpress_outline::Shape;
-use nlpress_outline::graph::{Graph, Source, Value};
+use nlpress_graph::Shape;
+use nlpress_graph::{Graph, Source, Value};
 use nlpress_text::Rows;
 use std::ops::Range;
 

@@ -3,7 +3,7 @@
 //! It is linear in a constant input, so its product and its gradient need no graph; on the CPU both run on the rows
 //! where they lie ([`kernel`]).
 
-use nlpress_outline::Shape;
+use nlpress_graph::Shape;
 use nlpress_text::Rows;
 
 use super::{Network, host};

@@ -3,7 +3,7 @@
 //! Looking a word up is a product with a row that has a single one, so it needs no graph: the gradient by the table
 //! is the sum of what arrives at each word's places.
 
-use nlpress_outline::Shape;
+use nlpress_graph::Shape;
 use nlpress_text::Rows;
 
 /// The words of some rows.

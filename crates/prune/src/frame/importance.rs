@@ -197,7 +197,7 @@ pub fn factors(
 /// A sum over all weights of each unit, at every site of the group.
 fn weights(model: &Model, group: &Group, size: impl Fn(f32) -> f64) -> Vec<f64> {
     let mut sums = vec![0.0; group.units];
-    for Layer { id, shape, weight, .. } in model.layers().iter().map(Arc::as_ref) {
+    for Layer { id, shape, weight, .. } in model.layers().iter().map(|layer| &**layer) {
         let (made, read) = (group.columns.contains(id), group.rows.contains(id));
         if !(made || read) {
             continue;

@@ -109,7 +109,7 @@ impl MaskBuilder {
 
     /// The selected layers of a model, in its order.
     pub fn layers<'a>(&self, model: &'a Model) -> Vec<&'a Layer> {
-        model.layers().iter().filter(|l| self.sites.iter().any(|(id, _)| id == &l.id)).collect()
+        model.layers().iter().filter(|l| self.sites.iter().any(|(id, _)| id == &l.id)).map(|l| &**l).collect()
     }
 
     /// The number of a site among the selected ones, from 0.

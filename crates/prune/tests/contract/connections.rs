@@ -141,8 +141,9 @@ fn a_heavier_penalty_leaves_fewer_weights_and_a_higher_loss() {
             let with: &'static str =
                 format!("lambda = {lambda}\nsparsity = 0.01\ntrain = {{ epochs = 20, dropout = 0 }}").leak();
             let made = world.run(&[(name, "**", with)]).unwrap();
-            let large =
-                |l: &nlpress_model::Layer| l.weight.values().iter().filter(|x| x.abs() > small).count();
+            let large = |l: &std::sync::Arc<nlpress_model::Layer>| {
+                l.weight.values().iter().filter(|x| x.abs() > small).count()
+            };
             let now = (made.layers().iter().map(large).sum::<usize>(), world.loss(&made));
             assert!(now.0 < last.0 && now.1 > last.1, "{name} {lambda}: {last:?} then {now:?}");
             last = now;

@@ -182,7 +182,8 @@ impl Technique for Smooth {
                 Some(_) => {}
             }
         }
-        let absorbers: Vec<SiteId> = on.iter().filter_map(|id| before.graph.fold_target(id).cloned()).collect();
+        let absorbers: Vec<SiteId> =
+            on.iter().filter_map(|id| before.graph.fold_target(id).cloned()).collect();
         if !on.is_empty() && absorbers.is_empty() {
             problems.push(Problem::of_step("nothing before any of the selected sites can take a factor"));
         } else if let Some(first) = absorbers.first().filter(|_| absorbers.iter().all(|id| !on.contains(id)))

@@ -23,7 +23,7 @@ mod site;
 use crate::{Session, decision};
 use features::Features;
 use network::{Between, Network};
-use nlpress_outline::SiteId;
+use nlpress_graph::SiteId;
 use nlpress_text::{Counts, Seen};
 
 /// What stands for 1 in a logit.

@@ -8,8 +8,8 @@ use super::network::Network;
 use super::site::Site;
 use crate::Session;
 use crate::network;
-use nlpress_outline::SiteId;
-use nlpress_outline::graph::{NORM_EPSILON, Op, Source};
+use nlpress_graph::SiteId;
+use nlpress_graph::{NORM_EPSILON, Op, Source};
 use nlpress_packed::Scales;
 use nlpress_text::{Encoder, Weighting};
 

@@ -2,7 +2,7 @@
 #![allow(dead_code)] // each test file uses a part
 
 use nlpress_artifact::{Artifact, EncoderParts, Layer, Provenance};
-use nlpress_outline::{Form, Graph, MlpSpec, Outline};
+use nlpress_graph::{Form, Graph, MlpSpec, Outline};
 use nlpress_packed::{Activations, Codebook, Grid, Index, Int, Matrix, Per, Scales, Scheme, Values};
 use nlpress_text::{Encoder, EncoderConfig, Rows};
 

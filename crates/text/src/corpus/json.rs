@@ -28,13 +28,12 @@ pub(super) fn read(input: Input, options: &CorpusOptions, sink: &mut Sink<'_>) -
     })
 }
 
+/// What is done with a value and the line on which it begins.
+type EachValue<'a> = dyn FnMut(&[u8], u64) -> Result<(), TextError> + 'a;
+
 /// Hands every value of a file to `each`, with the line on which it begins: the elements of an array, values that follow
 /// each other, or the lines of JSONL that are not blank.
-fn each_value(
-    mut input: Input,
-    options: &CorpusOptions,
-    each: &mut dyn FnMut(&[u8], u64) -> Result<(), TextError>,
-) -> Result<(), TextError> {
+fn each_value(mut input: Input, options: &CorpusOptions, each: &mut EachValue<'_>) -> Result<(), TextError> {
     // An array that is called .jsonl is an array; JSONL that is called .json has an object first and reads as such.
     let array = input.fill()?.trim_ascii_start().first() == Some(&b'[');
     if array || input.format == Format::Json {

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use crate::attention::AttentionSpec;
 use crate::bad::BadSpec;
-use crate::graph::Graph;
+use crate::dataflow::Graph;
 use crate::mlp::MlpSpec;
 
 /// A network by its family, as artifacts before schema 4 have it.

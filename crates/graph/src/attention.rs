@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::bad::{BadSpec, MOST_LISTED};
-use crate::graph::{Activation, Builder, Graph, Op, Pooling, Source};
+use crate::dataflow::{Activation, Builder, Graph, Op, Pooling, Source};
 use crate::ranks::{self, Ranks};
 use crate::site::SiteId;
 

@@ -4,7 +4,7 @@ use nlpress_packed::Scheme;
 use serde::{Deserialize, Serialize};
 
 use crate::bad::{BadSpec, MOST_LISTED};
-use crate::graph::Graph;
+use crate::dataflow::Graph;
 use crate::legacy::Spec;
 use crate::site::{Form, Shape, Site, SiteId};
 
