@@ -11,14 +11,15 @@ use nlpress_text::Coverage;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use crate::failure::RunError;
 use crate::integers::Integers;
 use crate::make::Made;
 use crate::measure;
+use crate::options::RunOptions;
 use crate::prepared::Prepared;
 use crate::report::{
     self, CorpusInfo, Family, Floor, Known, Likeness, Majority, Row, SeedArtifact, Speed, Training, Versus,
 };
-use crate::run::{RunError, RunOptions};
 
 /// A row that was made, with what its artifacts answered on the test documents.
 pub(crate) struct Scored<'a> {

@@ -11,9 +11,9 @@ use nlpress_text::{Column, Corpus, CorpusOptions, Coverage, Encoder, EncoderConf
 use std::fmt::Write as _;
 use std::path::Path;
 
-use crate::prepared::DataError;
+use crate::data_error::DataError;
+use crate::failure::RunError;
 use crate::recipe::RecipeError;
-use crate::run::RunError;
 use crate::{Prepared, Recipe, plan_of};
 
 /// Names that columns of texts have, in lower case.

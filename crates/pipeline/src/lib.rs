@@ -10,7 +10,9 @@
 
 mod assemble;
 pub mod controls;
+mod data_error;
 pub mod draft;
+mod failure;
 pub mod features;
 mod identity;
 mod integers;
@@ -18,6 +20,7 @@ pub mod kinds;
 mod lock;
 pub mod make;
 pub mod measure;
+mod options;
 pub mod plan;
 pub mod prepared;
 pub mod recipe;
@@ -27,9 +30,12 @@ pub mod run;
 pub mod ship;
 pub mod threshold;
 
+pub use data_error::DataError;
+pub use failure::RunError;
+pub use options::{MemoryProbe, RunOptions};
 pub use plan::Plan;
-pub use prepared::{DataError, Prepared};
+pub use prepared::Prepared;
 pub use recipe::{Recipe, RecipeError};
 pub use report::Report;
-pub use run::{RunError, RunOptions, plan_of, run};
+pub use run::{plan_of, run};
 pub use threshold::{Threshold, ThresholdError};

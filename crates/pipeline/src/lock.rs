@@ -3,7 +3,7 @@
 use std::fs::{File, TryLockError};
 use std::path::Path;
 
-use crate::run::RunError;
+use crate::failure::RunError;
 
 /// Name of the file that is locked; it stays, because who removes it cannot know that nobody has just opened it.
 const NAME: &str = ".nlpress.lock";

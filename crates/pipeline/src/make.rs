@@ -23,14 +23,15 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use crate::controls::{ALONE, Alone, MORE, More};
+use crate::failure::RunError;
 use crate::features::{Features, Views, kept_of};
 use crate::identity::Written;
+use crate::options::RunOptions;
 use crate::plan::selected;
 use crate::prepared::Prepared;
 use crate::recipe::{self, LINEAR, Recipe, STUDENT, Step, TEACHER, Variant};
 use crate::recorder::Recorder;
 use crate::report::{Curve, FailedRow, Family};
-use crate::run::{RunError, RunOptions};
 use crate::ship;
 use crate::threshold::Threshold;
 

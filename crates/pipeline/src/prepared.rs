@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::data_error::DataError;
 use crate::recipe::{DataRecipe, NetworkRecipe};
 
 /// The name of the corpus that is built in.
@@ -29,46 +30,6 @@ pub struct Prepared {
     pub test: Dataset,
     /// What the encoder knows of the documents that were held back from training.
     pub held_back: Coverage,
-}
-
-/// Data that cannot be made ready.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum DataError {
-    /// A file, a line, a label or a setting.
-    #[error(transparent)]
-    Text(#[from] TextError),
-    /// A split has nothing in it.
-    #[error("corpus {corpus}: the {split} split is empty; it is needed {why}")]
-    Empty {
-        /// Name of the corpus.
-        corpus: String,
-        /// The split.
-        split: &'static str,
-        /// What for.
-        why: &'static str,
-    },
-    /// A corpus name that is neither built in nor fetched.
-    #[error(
-        "corpus {name:?} is not there: {folder} has no train.jsonl; \
-         get it with `cargo xtask data fetch {}`, or give files of your own",
-        quoted(name)
-    )]
-    NotFetched {
-        /// Its name.
-        name: String,
-        /// Where it was looked for.
-        folder: String,
-    },
-    /// The weights of the classes do not fit the labels.
-    #[error(transparent)]
-    ClassWeights(#[from] BadConfig),
-    /// Rows and network do not fit.
-    #[error("{0}")]
-    Misfit(String),
-    /// Encoded rows are refused.
-    #[error(transparent)]
-    Model(#[from] ModelError),
 }
 
 impl Prepared {

@@ -14,14 +14,17 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use crate::assemble::{self, Assembly, Scored};
+use crate::data_error::DataError;
+use crate::failure::RunError;
 use crate::features::Views;
 use crate::identity;
 use crate::integers::Integers;
 use crate::lock::Lock;
 use crate::make::{self, Made, Start, Work, Workshop};
 use crate::measure::{self, MeasureError, Rounding};
+use crate::options::RunOptions;
 use crate::plan::Plan;
-use crate::prepared::{DataError, EMBEDDED, Prepared};
+use crate::prepared::{EMBEDDED, Prepared};
 use crate::recipe::{Recipe, RecipeError, TEACHER};
 use crate::recorder::Recorder;
 use crate::report::{self, CorpusInfo, FailedRow, RecipeInfo, Report};
@@ -30,121 +33,6 @@ use crate::threshold::ThresholdError;
 
 /// Largest report of an earlier run that is looked at.
 const LARGEST_REPORT: u64 = 1 << 26;
-
-/// Measures the peak memory in bytes of a process that serves an artifact, where that can be done.
-pub type MemoryProbe<'a> = dyn Fn(&Path) -> Option<u64> + 'a;
-
-/// How a recipe is run.
-pub struct RunOptions<'a> {
-    /// Where tensors live.
-    pub backend: &'a Backend,
-    /// Threads that training and measuring may use.
-    pub threads: usize,
-    /// Folder for artifacts and report.
-    pub out: &'a Path,
-    /// Whether to go on from what an earlier, stopped run left there.
-    pub resume: bool,
-    /// How thoroughly speed is measured.
-    pub pace: Pace,
-    /// Measures the peak memory of a process that serves an artifact, where that can be done.
-    pub memory: Option<&'a MemoryProbe<'a>>,
-}
-
-impl std::fmt::Debug for RunOptions<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "RunOptions {{ {:?}, {} threads, {} }}", self.backend, self.threads, self.out.display())
-    }
-}
-
-/// A run that did not come to its end.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum RunError {
-    /// Asked to stop; what was written stays, and the run can be resumed.
-    #[error(transparent)]
-    Stopped(#[from] Stopped),
-    /// The recipe.
-    #[error(transparent)]
-    Recipe(#[from] RecipeError),
-    /// The data.
-    #[error(transparent)]
-    Data(#[from] DataError),
-    /// Training the teacher.
-    #[error("teacher: {0}")]
-    Train(TrainError),
-    /// A step.
-    #[error("{variant}: {technique}: {source}")]
-    Step {
-        /// The row.
-        variant: String,
-        /// The technique.
-        technique: &'static str,
-        /// Why.
-        source: Box<StepError>,
-    },
-    /// The threshold of a model of two classes.
-    #[error(transparent)]
-    Threshold(#[from] ThresholdError),
-    /// Writing or opening an artifact.
-    #[error(transparent)]
-    Ship(#[from] ShipError),
-    /// Measuring.
-    #[error(transparent)]
-    Measure(#[from] MeasureError),
-    /// A file that cannot be read.
-    #[error("{}: {}", .0.display(), .1)]
-    File(PathBuf, #[source] std::io::Error),
-    /// A file that cannot be written.
-    #[error("{}: cannot be written: {}", .0.display(), .1)]
-    Write(PathBuf, #[source] std::io::Error),
-    /// Another run writes into the folder.
-    #[error("{}: another run is at work in this folder; wait for it to end, or give another folder", .0.display())]
-    Busy(PathBuf),
-    /// An artifact that was written cannot be measured.
-    #[error("{}: {}", .0.display(), .1)]
-    Artifact(PathBuf, #[source] Box<MeasureError>),
-    /// A promise of nlpress itself was broken.
-    #[error("{0}; this is a bug in nlpress")]
-    Internal(String),
-}
-
-impl RunError {
-    pub(crate) fn step(variant: &str, technique: &'static str, source: StepError) -> Self {
-        match source {
-            StepError::Stopped(stopped) => Self::Stopped(stopped),
-            source => Self::Step { variant: variant.into(), technique, source: Box::new(source) },
-        }
-    }
-
-    /// The reason why a row failed, if the other rows can go on without it: not when the run was asked to stop, and
-    /// not when the machine gives no more.
-    pub(crate) fn of_one_row(self) -> Result<String, Self> {
-        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&self);
-        while let Some(this) = cause {
-            if this.is::<std::io::Error>() || this.is::<Stopped>() {
-                return Err(self);
-            }
-            cause = this.source();
-        }
-        match self {
-            Self::Stopped(_) | Self::File(..) | Self::Write(..) | Self::Busy(_) | Self::Recipe(_) => {
-                Err(self)
-            }
-            // The row is named already.
-            Self::Step { technique, source, .. } => Ok(format!("{technique}: {source}")),
-            other => Ok(other.to_string()),
-        }
-    }
-}
-
-impl From<TrainError> for RunError {
-    fn from(error: TrainError) -> Self {
-        match error {
-            TrainError::Stopped(stopped) => Self::Stopped(stopped),
-            other => Self::Train(other),
-        }
-    }
-}
 
 /// The first model of a recipe, where it starts from an artifact, with the features that it reads.
 ///

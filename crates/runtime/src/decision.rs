@@ -1,7 +1,5 @@
 //! The class that logits name: the one rule for every way of answering.
 
-use crate::integer;
-
 /// Where a network of one output decides; more outputs need no setting.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Decision {
@@ -23,10 +21,10 @@ impl Decision {
         }
     }
 
-    /// The cut in the units of integer logits.
-    pub(crate) fn integer_cut(self) -> i64 {
+    /// The cut in the units of integer logits, in which `one` stands for 1.
+    pub(crate) fn integer_cut(self, one: i64) -> i64 {
         // The logit of a double lies within ±745, so this is far from the ends of an i64.
-        (self.cut * integer::ONE as f64).round() as i64
+        (self.cut * one as f64).round() as i64
     }
 }
 
@@ -45,6 +43,7 @@ fn first_greatest<T: PartialOrd>(all: &[T]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::integer::ONE;
 
     #[test]
     fn one_logit_is_cut_where_its_score_is_the_threshold() {
@@ -54,8 +53,8 @@ mod tests {
         // The score of -1.5 is 0.18.
         assert_eq!([class(Some(0.18), -1.5), class(Some(0.19), -1.5)], [1, 0]);
         let integers = |threshold, logit: f64| {
-            let logit = (logit * integer::ONE as f64) as i64;
-            class_of_integers(&[logit], Decision::by(threshold).integer_cut())
+            let logit = (logit * ONE as f64) as i64;
+            class_of_integers(&[logit], Decision::by(threshold).integer_cut(ONE))
         };
         assert_eq!([integers(Some(0.18), -1.5), integers(Some(0.19), -1.5), integers(None, 0.0)], [1, 0, 0]);
     }

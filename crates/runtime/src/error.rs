@@ -4,6 +4,9 @@ use nlpress_artifact::ArtifactError;
 use nlpress_core::shown::counted;
 use nlpress_text::TextError;
 
+/// Most threads that a session may be asked to use.
+pub(crate) const MOST_THREADS: usize = 1024;
+
 /// A session cannot be opened, or a question has no answer.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -77,7 +80,7 @@ pub enum RuntimeError {
         value: f32,
     },
     /// Nobody can work with so many threads.
-    #[error("{0} threads asked for, expected 1 to {most}", most = crate::session::MOST_THREADS)]
+    #[error("{0} threads asked for, expected 1 to {most}", most = MOST_THREADS)]
     Threads(usize),
     /// The system does not give the threads.
     #[error("cannot start {}: {reason}", counted(*threads, "thread"))]

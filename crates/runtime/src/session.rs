@@ -1,6 +1,7 @@
 //! An artifact that answers.
 
 use crate::decision::Decision;
+use crate::error::MOST_THREADS;
 use crate::network::{Activations, Network, Site};
 use crate::{RuntimeError, scores};
 use nlpress_artifact::{Artifact, OpenOptions, Provenance};
@@ -13,9 +14,6 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-
-/// Most threads that a session may be asked to use.
-pub(crate) const MOST_THREADS: usize = 1024;
 
 /// Rows that go through the network together.
 const ROWS: usize = 32;

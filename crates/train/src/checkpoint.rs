@@ -12,7 +12,7 @@ use std::path::Path;
 
 use crate::TrainError;
 use crate::adam::Adam;
-use crate::fit::Epoch;
+use crate::history::Epoch;
 
 const MAGIC: &[u8; 8] = b"nlpCKPT1";
 const LIMIT: usize = 4 << 30;

@@ -13,91 +13,13 @@ use crate::adam::Adam;
 use crate::checkpoint::Progress;
 use crate::config::{FitConfig, Loss};
 use crate::engine::{Batch, Engine, Serial, Wire};
+use crate::history::{Epoch, History};
 use crate::objective::{Labels, Objective, mean_loss};
+use crate::plan::Fit;
 use crate::steps::{Steps, Way};
 
 /// Steps between two looks at whether the run should stop.
 const STEPS_A_LOOK: u64 = 20;
-
-/// Everything a training needs besides the model.
-pub struct Fit<'a> {
-    /// How.
-    pub config: &'a FitConfig,
-    /// Where.
-    pub backend: &'a Backend,
-    /// On what.
-    pub train: &'a Dataset,
-    /// What early stopping and the progress report look at.
-    pub valid: Option<&'a Dataset>,
-    /// What to reduce; the true labels' cross-entropy when there is none.
-    pub objective: Option<&'a dyn Objective>,
-    /// Root of data order and dropout.
-    pub seed: Seed,
-    /// Who listens.
-    pub sink: &'a dyn Sink,
-    /// How gradients are computed; serially when there is none.
-    pub engine: Option<&'a mut dyn Engine>,
-    /// What happens to gradients on their way.
-    pub wire: Option<&'a mut dyn Wire>,
-    /// File to write after each epoch. An engine or a wire that keeps something from step to step is refused
-    /// with it, because the file does not hold that; trainings with different objectives need different files.
-    pub checkpoint: Option<&'a Path>,
-    /// Whether to go on from that file when it is there.
-    pub resume: bool,
-}
-
-impl<'a> Fit<'a> {
-    /// A plain training on labels.
-    pub fn new(
-        config: &'a FitConfig,
-        backend: &'a Backend,
-        train: &'a Dataset,
-        seed: Seed,
-        sink: &'a dyn Sink,
-    ) -> Self {
-        Self {
-            config,
-            backend,
-            train,
-            valid: None,
-            objective: None,
-            seed,
-            sink,
-            engine: None,
-            wire: None,
-            checkpoint: None,
-            resume: false,
-        }
-    }
-}
-
-impl std::fmt::Debug for Fit<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Fit {{ {:?}, {:?}, {} rows }}", self.config, self.seed, self.train.len())
-    }
-}
-
-/// One epoch of a training.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Epoch {
-    /// Mean training loss over its steps, dropout on, penalties left out.
-    pub loss: f64,
-    /// Loss on the validation rows.
-    pub valid_loss: Option<f64>,
-    /// Accuracy on the validation rows.
-    pub valid_accuracy: Option<f64>,
-}
-
-/// What happened in a training.
-#[derive(Clone, Debug, PartialEq)]
-pub struct History {
-    /// Epoch by epoch.
-    pub epochs: Vec<Epoch>,
-    /// The epoch, from 1, whose parameters were kept.
-    pub kept: u32,
-    /// Optimiser steps.
-    pub steps: u64,
-}
 
 /// Trains every trainable site of a model.
 ///

@@ -5,7 +5,7 @@ use nlpress_model::Model;
 use crate::by_feature::{self, ByFeature};
 use crate::checkpoint::Progress;
 use crate::engine::{Batch, Engine, Wire};
-use crate::fit::Fit;
+use crate::plan::Fit;
 use crate::{FitConfig, TrainError};
 
 /// How the steps of a training are done.

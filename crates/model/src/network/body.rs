@@ -5,7 +5,7 @@ use nlpress_graph::{Activation, NORM_EPSILON, Op, Per, Pooling};
 use std::ops::Range;
 
 use super::Network;
-use super::probe::Probe;
+use super::hooks::Hooks;
 use super::tokens::Tokens;
 use crate::Dropout;
 
@@ -16,7 +16,7 @@ pub(super) struct Pass<'a> {
     train: bool,
     /// What to switch off, and the place in the whole batch of the first row.
     dropout: Option<(&'a Dropout, usize)>,
-    pub(super) probe: Option<&'a mut Probe>,
+    pub(super) hooks: Option<&'a mut dyn Hooks>,
 }
 
 impl<'a> Pass<'a> {
@@ -27,12 +27,12 @@ impl<'a> Pass<'a> {
         dropout: Option<(&'a Dropout, usize)>,
     ) -> Self {
         let dropout = dropout.filter(|(d, _)| !d.is_off());
-        Self { network, tokens, train: true, dropout, probe: None }
+        Self { network, tokens, train: true, dropout, hooks: None }
     }
 
     /// A pass without.
     pub(super) fn evaluating(network: &'a Network, tokens: Option<&'a Tokens>) -> Self {
-        Self { network, tokens, train: false, dropout: None, probe: None }
+        Self { network, tokens, train: false, dropout: None, hooks: None }
     }
 
     /// Runs the sites of `range`, and what lies between them, on what the site before it makes: `[batch, width]`, or
@@ -108,8 +108,8 @@ impl<'a> Pass<'a> {
     }
 
     fn show(&mut self, node: usize, value: &Tensor<2>) {
-        if let Some(probe) = &mut self.probe {
-            probe.see_value(node, value);
+        if let Some(hooks) = &mut self.hooks {
+            hooks.value(node, value);
         }
     }
 
@@ -127,8 +127,8 @@ impl<'a> Pass<'a> {
     /// Input times weight, plus bias.
     fn site(&mut self, i: usize, mut input: Tensor<2>) -> Tensor<2> {
         let site = &self.network.sites[i];
-        if let Some(probe) = &mut self.probe {
-            input = probe.see(i, input);
+        if let Some(hooks) = &mut self.hooks {
+            input = hooks.input(i, input);
         }
         if let Some(rounding) = &site.rounding {
             input = rounding.tensor(input);

@@ -10,6 +10,7 @@
 //! from stage to stage is the pre-activation `[batch, outputs]` of the last site of a range.
 
 mod body;
+mod hooks;
 mod integers;
 mod placed;
 mod probe;

@@ -4,40 +4,10 @@ use burn::tensor::{Tensor, TensorData};
 use nlpress_text::Rows;
 
 use super::body::Pass;
+use super::hooks::Probe;
 use super::tokens::Tokens;
 use super::{Network, Start, host, lost};
 use crate::ModelError;
-
-/// What to look at during a pass.
-#[derive(Debug, Default)]
-pub(super) struct Probe {
-    capture: Option<usize>,
-    captured: Option<Tensor<2>>,
-    /// The node whose value is captured.
-    node: Option<usize>,
-    /// Sites with a factor for each row and input, `[rows, inputs]`.
-    factors: Vec<(usize, Tensor<2>)>,
-}
-
-impl Probe {
-    /// Called with the input of every site; what it returns goes in.
-    pub(super) fn see(&mut self, site: usize, input: Tensor<2>) -> Tensor<2> {
-        if self.capture == Some(site) {
-            self.captured = Some(input.clone());
-        }
-        let Some((_, factor)) = self.factors.iter().find(|(s, _)| *s == site) else { return input };
-        let ([places, width], [rows, _]) = (input.dims(), factor.dims());
-        let factor: Tensor<3> = factor.clone().reshape([rows, 1, width]);
-        (input.reshape([rows, places / rows, width]) * factor).reshape([places, width])
-    }
-
-    /// Called with the value of every node.
-    pub(super) fn see_value(&mut self, node: usize, value: &Tensor<2>) {
-        if self.node == Some(node) {
-            self.captured = Some(value.clone());
-        }
-    }
-}
 
 impl Network {
     /// The words of the given rows between blocks of an attention network, without dropout: `[words, width]`, row by
@@ -62,7 +32,7 @@ impl Network {
         let start = self.tensor(values, shape, &self.device);
         let mut probe = Probe { node: Some(node), ..Probe::default() };
         let mut pass = Pass::evaluating(self, tokens.as_ref());
-        pass.probe = Some(&mut probe);
+        pass.hooks = Some(&mut probe);
         pass.run(start, 1..self.sites.len());
         let seen = host(probe.captured.ok_or_else(|| lost("the words between blocks"))?)?;
         let (width, places) = (self.values[node].width, tokens.iter().flat_map(Tokens::filled));
@@ -90,7 +60,7 @@ impl Network {
         let start = self.tensor(values, shape, &self.device);
         let mut probe = Probe { capture: Some(site), ..Probe::default() };
         let mut pass = Pass::evaluating(self, tokens.as_ref());
-        pass.probe = Some(&mut probe);
+        pass.hooks = Some(&mut probe);
         pass.run(start, 1..self.sites.len());
         let seen = host(probe.captured.ok_or_else(|| lost("the site that is looked at"))?)?;
         let seen = match tokens {
@@ -128,7 +98,7 @@ impl Network {
         let mut probe = Probe { factors: sites.iter().map(ones).collect(), ..Probe::default() };
         let start = self.tensor(values, shape, &self.tracked);
         let mut pass = Pass::training(self, tokens.as_ref(), None);
-        pass.probe = Some(&mut probe);
+        pass.hooks = Some(&mut probe);
         let output = pass.run(start, 1..self.sites.len());
         let logits = host(output.clone().inner())?;
         let mut upstream = vec![0.0; logits.len()];

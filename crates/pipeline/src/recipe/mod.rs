@@ -11,7 +11,7 @@ use nlpress_train::{ClassWeights, FitConfig};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
-use crate::prepared::DataError;
+use crate::data_error::DataError;
 use crate::report::{ALIKE_POINTS, Family};
 use crate::threshold::Threshold;
 use raw::Raw;

@@ -1,6 +1,6 @@
 //! Learning curves of everything that was trained, as one small picture a row.
 
-use super::html::escape;
+use super::escape::escape;
 use super::plot::{line, text};
 use super::{Curve, Report, Row};
 

@@ -6,6 +6,7 @@
 
 use super::causes::causes;
 use super::curves::curves;
+use super::escape::escape;
 use super::markdown::{HEADS, NUMERIC, cells, facts, how_to_read};
 use super::plot::size_quality_latency;
 use super::speedups::speedups;
@@ -52,24 +53,6 @@ pub fn html(report: &Report) -> String {
         details(i, row, &mut out);
     }
     out + "</body>\n</html>\n"
-}
-
-/// Text as HTML text or as a quoted attribute; of what would turn or hide other text, its number.
-#[must_use]
-pub fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out += "&amp;",
-            '<' => out += "&lt;",
-            '>' => out += "&gt;",
-            '"' => out += "&quot;",
-            '\'' => out += "&#39;",
-            c if is_plain(c) || matches!(c, '\n' | '\t') => out.push(c),
-            c => out.extend(c.escape_default()),
-        }
-    }
-    out
 }
 
 /// Pairs of a name and of a value that is already HTML.

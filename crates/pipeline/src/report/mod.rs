@@ -8,6 +8,7 @@
 mod advice;
 mod causes;
 mod curves;
+mod escape;
 pub mod html;
 mod labels;
 pub mod markdown;
@@ -22,6 +23,7 @@ mod tests;
 mod words;
 
 pub use advice::advice;
+pub use escape::escape;
 pub use html::html;
 pub use markdown::markdown;
 pub use verdict::{below_crossover, brief, verdict};

@@ -4,7 +4,7 @@
 //! while this one names classes, so that the page's style sheet themes it for light and dark and the reader's
 //! own font is used; and the labels, which are the hard part, would have to be placed by hand in any case.
 
-use super::html::escape;
+use super::escape::escape;
 use super::labels::{Anchor, HEIGHT, Rect, place};
 use super::words::{bytes, micros, percent};
 use super::{Family, Report, Row};

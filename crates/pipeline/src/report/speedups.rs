@@ -1,6 +1,6 @@
 //! How much faster than its parent every row is, from text to answer and the network alone, with intervals.
 
-use super::html::escape;
+use super::escape::escape;
 use super::plot::{Log, line, text};
 use super::words::{speedup, times};
 use super::{Family, Ratio, Report, Row, Versus};

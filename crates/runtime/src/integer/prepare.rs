@@ -21,7 +21,7 @@ const FINEST: f64 = 16.0 / ONE as f64;
 /// The logit above which one output means the second class.
 #[inline(never)] // a test looks for floats in the machine code around it
 pub(super) fn cut(session: &Session) -> i64 {
-    session.decision().integer_cut()
+    session.decision().integer_cut(ONE)
 }
 
 /// What words are worth to an encoder.

@@ -18,7 +18,7 @@ use rayon::prelude::*;
 
 use crate::checkpoint::Progress;
 use crate::engine::Batch;
-use crate::fit::Fit;
+use crate::plan::Fit;
 use crate::{FitConfig, TrainError};
 use part::Part;
 use passed::Passed;
