@@ -226,7 +226,8 @@ impl Technique for Data {
 pub const KIND: Kind = Kind {
     name: "parallel.data",
     family: Family::Parallel,
-    summary: "trains a fresh network with every batch split over workers that each hold the whole network",
+    summary: "data-parallel training (synchronous): splits every batch over workers that each hold the whole \
+              network, and trains a fresh network",
     source: "Li et al. 2020, PyTorch Distributed: Experiences on Accelerating Data Parallel Training",
     example: "workers = 2\nwire = { codec = \"int8\" }\nfit = { epochs = 2 }",
     on: &["**"],
@@ -234,7 +235,7 @@ pub const KIND: Kind = Kind {
         ("workers", "shares of a batch, 1 to 256; default 2"),
         (
             "wire",
-            "how gradients are coded between workers: a table of codec, bits, clip, share, block, error_feedback and \
+            "gradient compression between workers: a table of codec, bits, clip, share, block, error_feedback and \
              plain_steps, as quant.gradients takes them; floats when left out",
         ),
         (

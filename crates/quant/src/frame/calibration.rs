@@ -24,7 +24,7 @@ const TRIED: std::ops::RangeInclusive<u32> = 10..=100;
 /// What the setting is.
 pub(crate) const ACTIVATIONS: (&str, &str) = (
     "activations",
-    "none (default): a scale for each row when it is served; or a table for one fixed scale: calibrator = \"minmax\", \
+    "none (default): dynamic, a scale for each row when it is served; or a table for one fixed (static) scale: calibrator = \"minmax\", \
      \"moving_average\" (momentum, 0.9), \"percentile\" (percentile, 99.9), \"entropy\" or \"mse\" (default), measured on \
      samples (300 by default, from 1 to 100000) training rows",
 );

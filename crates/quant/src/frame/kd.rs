@@ -12,7 +12,7 @@ use serde::Deserialize;
 /// The setting of techniques that may learn from a teacher.
 pub(crate) const DISTILL: (&str, &str) = (
     "distill",
-    "learn from a teacher's outputs as well: `{ share, temperature, teacher }`; `share` of it in the loss, more than \
+    "knowledge distillation, learn from a teacher's outputs as well: `{ share, temperature, teacher }`; `share` of it in the loss, more than \
      0 and at most 1, 0.5 by default; `temperature` from 0.1 to 100, 2 by default; `teacher` is \"row\" (default), the \
      row that the recipe names as teacher, or \"self\", the model itself before this step; none by default",
 );

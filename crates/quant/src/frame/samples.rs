@@ -36,18 +36,18 @@ pub(crate) const GRID: (&str, &str) = (
 );
 pub(crate) const PER: (&str, &str) = (
     "per",
-    "\"channel\" (default): one scale for each output; \"tensor\": one for each site; 16 to 128: one for so many \
-     inputs of one output",
+    "\"channel\" (default): one scale for each output; \"tensor\": one for each site; a number from 16 to 128, the group \
+     size: one for each group of consecutive inputs of one output",
 );
 pub(crate) const SAMPLES: (&str, &str) = (
     "samples",
-    "training rows to look at, from 1 to 1000000, drawn by the seed; 1024 by default. From 8 on a quarter of them is \
-     not solved for, and says which of several solutions is best",
+    "calibration rows, drawn from the training rows by the seed, from 1 to 1000000; 1024 by default. From 8 on a quarter \
+     of them is held out, and decides which of several solutions is best",
 );
 pub(crate) const CORRECT: (&str, &str) = (
     "correct",
-    "\"none\" (default); \"bias\": biases take up what outputs are off on the average; \"norm\": scales make each \
-     output's weights as long as they were; \"both\"",
+    "\"none\" (default); \"bias\": bias correction, each bias takes up the mean error of its output; \"norm\": scales \
+     restore the Euclidean norm of each output's weights; \"both\"",
 );
 
 /// How the integers of a site are chosen, and the settings of that.

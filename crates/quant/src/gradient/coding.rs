@@ -51,7 +51,7 @@ pub const SETTINGS: &[(&str, &str)] = &[
     ("bits", "of qsgd: bits for each number, 2 to 8; default 4"),
     (
         "clip",
-        "of ternary without error feedback: standard deviations beyond which numbers are held; default 2.5; or \"off\"",
+        "of ternary without error feedback: standard deviations beyond which numbers are clipped; default 2.5; or \"off\"",
     ),
     ("share", "of top_k: share of a site's numbers that are sent, above 0 and at most 1; default 0.01"),
     (
@@ -61,10 +61,10 @@ pub const SETTINGS: &[(&str, &str)] = &[
     ),
     (
         "error_feedback",
-        "whether what coding takes away is added to the next gradient; default true, of qsgd and ternary, which \
-         otherwise round at random, false",
+        "whether the error of coding is added to the next gradient; default true, of qsgd and ternary, which otherwise \
+         use stochastic rounding, false",
     ),
-    ("plain_steps", "first gradients that travel as floats, their bytes counted; default 0"),
+    ("plain_steps", "number of first gradients that are sent as floats, their bytes counted (warm-up); default 0"),
 ];
 
 /// The table as written.

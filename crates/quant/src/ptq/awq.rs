@@ -30,8 +30,9 @@ const RANGES: std::ops::Range<u32> = 1..20;
 pub const KIND: Kind = Kind {
     name: "quant.awq",
     family: Family::Quantize,
-    summary: "weights become integers of a few bits, finer for large inputs, in the ranges that outputs feel least",
-    source: "Lin et al. 2023, arXiv:2306.00978; bias: Nagel et al. 2019, arXiv:1906.04721",
+    summary: "AWQ, activation-aware weight quantization (PTQ): scales up the weights of large inputs before rounding, and \
+              clips each range where the outputs change least",
+    source: "Lin et al. 2023, AWQ, arXiv:2306.00978; bias correction: Nagel et al. 2019, arXiv:1906.04721",
     example: "grid = \"int4\"\nsamples = 64",
     on: &["**"],
     settings: &[GRID, PER, SAMPLES, CORRECT, ACTIVATIONS],

@@ -28,8 +28,10 @@ use crate::samples::{CORRECT, Calibrated, GRID, PER, SAMPLES, Solver};
 pub const KIND: Kind = Kind {
     name: "quant.gptq",
     family: Family::Quantize,
-    summary: "weights become integers of a few bits; what rounding one input gets wrong the later ones make up for",
-    source: "Frantar et al. 2022, arXiv:2210.17323; bias: Nagel et al. 2019, arXiv:1906.04721",
+    summary: "GPTQ (PTQ by second-order error compensation, optimal brain quantization): rounds one input after another and \
+              corrects the weights not yet rounded for the error",
+    source: "Frantar et al. 2022, GPTQ, arXiv:2210.17323; Frantar and Alistarh 2022, Optimal Brain Compression (OBQ), \
+             arXiv:2208.11580; bias correction: Nagel et al. 2019, arXiv:1906.04721",
     example: "grid = \"int4\"\nsamples = 64",
     on: &["**"],
     settings: &[
@@ -37,12 +39,13 @@ pub const KIND: Kind = Kind {
         PER,
         (
             "order",
-            "\"activation\": the largest inputs are rounded first; \"none\": as they lie; \"best\" (default): both \
-             are tried, and each output takes what is off least",
+            "\"activation\": the largest inputs are rounded first (act-order); \"none\": in the order of the inputs; \"best\" \
+             (default): both are tried, and each output takes the one with the smaller error",
         ),
         (
             "damping",
-            "added to the second moments' diagonal, relative to its mean, from 1e-8 to 1; 0.01 by default. 10 and 100 times as much is tried, too",
+            "added to the diagonal of the inputs' Gram matrix (the Hessian), relative to its mean, from 1e-8 to 1; 0.01 by \
+             default. 10 and 100 times that value are tried as well",
         ),
         ("clip", "\"mse\" (default): the range of least squared error; \"max\": the range of all entries"),
         SAMPLES,

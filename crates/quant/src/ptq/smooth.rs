@@ -30,14 +30,15 @@ const LEVELS: i32 = 127;
 pub const KIND: Kind = Kind {
     name: "quant.smooth",
     family: Family::Quantize,
-    summary: "large inputs of a site are divided by factors that its weights take up, so that both round well",
+    summary: "SmoothQuant: migrates large activations into the weights by a factor for each input, so that both quantize \
+              well; the network stays one of floats",
     source: "Xiao et al. 2023, SmoothQuant, arXiv:2211.10438",
     example: "samples = 32",
     on: &["**"],
     settings: &[
         (
             "alpha",
-            "how much of the difficulty goes into the weights, from 0 to 1; searched when it is not given",
+            "migration strength: how much of the difficulty goes into the weights, from 0 to 1; searched when it is not given",
         ),
         ("samples", "training rows to look at, from 1 to 100000, drawn by the seed; 256 by default"),
     ],

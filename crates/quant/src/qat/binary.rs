@@ -1,4 +1,4 @@
-//! `quant.binary`: each weight becomes a scale or its negative.
+//! `quant.binary`: binary weights, each becomes plus or minus a scale.
 //!
 //! XNOR-Net's binary weights (Rastegari et al. 2016, arXiv:1603.05279): the sign of a weight times the mean magnitude
 //! of its output's weights, which is the least squared error (equation 6). The network is trained with its weights
@@ -20,7 +20,8 @@ use crate::words::WORDS;
 pub const KIND: Kind = Kind {
     name: "quant.binary",
     family: Family::Quantize,
-    summary: "weights become a scale or its negative, and the network is trained with them so",
+    summary: "binary weights (XNOR-Net's binary-weight networks, BinaryConnect) by quantization-aware training: each weight \
+              becomes plus or minus a scale",
     source: "Rastegari et al. 2016, arXiv:1603.05279 (XNOR-Net, binary weights); Courbariaux et al. 2015, \
              arXiv:1511.00363 (BinaryConnect)",
     example: "train = { epochs = 2 }",

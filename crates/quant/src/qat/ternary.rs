@@ -1,4 +1,4 @@
-//! `quant.ternary`: each weight becomes a scale, its negative, or zero.
+//! `quant.ternary`: ternary weights, each becomes plus or minus a scale, or zero.
 //!
 //! Ternary weight networks (Li, Zhang and Liu 2016, arXiv:1605.04711): what is smaller than 0.7 times the mean
 //! magnitude of an output's weights becomes zero, the rest a sign; their scale is the mean magnitude of what is not
@@ -24,7 +24,8 @@ pub const THRESHOLD: f32 = 0.7;
 pub const KIND: Kind = Kind {
     name: "quant.ternary",
     family: Family::Quantize,
-    summary: "weights become a scale, its negative or zero, and the network is trained with them so",
+    summary: "ternary weight networks (TWN) by quantization-aware training: each weight becomes plus or minus a scale, or \
+              zero",
     source: "Li, Zhang and Liu 2016, arXiv:1605.04711 (ternary weight networks)",
     example: "train = { epochs = 2 }",
     on: &["**"],

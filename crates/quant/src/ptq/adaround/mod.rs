@@ -32,8 +32,9 @@ use lanes::{LANES, Lanes};
 pub const KIND: Kind = Kind {
     name: "quant.adaround",
     family: Family::Quantize,
-    summary: "weights become integers of a few bits; whether each is rounded up or down is learned",
-    source: "Nagel et al. 2020, arXiv:2004.10568; bias: Nagel et al. 2019, arXiv:1906.04721",
+    summary: "AdaRound, adaptive rounding (PTQ): learns for each weight whether it is rounded up or down, by the error of the \
+              site's outputs",
+    source: "Nagel et al. 2020, AdaRound, arXiv:2004.10568; bias correction: Nagel et al. 2019, arXiv:1906.04721",
     example: "grid = \"int4\"\nsamples = 64\niterations = 100",
     on: &["**"],
     settings: &[
@@ -41,12 +42,13 @@ pub const KIND: Kind = Kind {
         PER,
         (
             "clip",
-            "\"mse\": the range of least squared error, the default from 3 bits up; \"output\": the range that outputs feel \
-             least; \"max\": the range of all entries; by default, below 3 bits, \"mse\" and \"output\" are both tried",
+            "\"mse\": the range of least squared error, the default from 3 bits up; \"output\": the range with the smallest \
+             error of the outputs; \"max\": the range of all entries; by default, below 3 bits, \"mse\" and \"output\" are \
+             both tried",
         ),
         ("iterations", "steps of learning, from 1 to 100000; 1000 by default"),
         ("rate", "learning rate, from 1e-6 to 1; 0.01 by default"),
-        ("decide", "weight of the term that makes each variable decide, from 0 to 1000; 30 by default"),
+        ("decide", "weight of the regularizer that drives each variable to 0 or 1, from 0 to 1000; 30 by default"),
         SAMPLES,
         CORRECT,
         ACTIVATIONS,
