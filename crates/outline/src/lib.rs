@@ -1,13 +1,9 @@
-//! A model without its numbers: its specification and the form of every site.
+#![doc = include_str!("../README.md")]
 //!
-//! A recipe is first executed on outlines, so that a wrong order, an empty selector, a bad shape and the
-//! predicted size are known before anything is trained; "the result has exactly the planned outline" is then a
-//! check that every technique gets for free. The crate knows no burn, so that the runtime, which serves
-//! artifacts, can share these words.
+//! # Types
 //!
-//! A [`Graph`] is the network itself, as a value: its operations in order. What sites it has, and which of their units
-//! belong together ([`Group`]: taking units away from one site means taking them from every site of the group), is read
-//! off its dataflow.
+//! A [`Graph`] is the network as a value: its operations in order. An [`Outline`] is a graph with the form of every
+//! [`Site`]. Units of a [`Group`] belong together: removing some from one site removes them from every site of the group.
 
 mod attention;
 pub mod graph;
