@@ -165,7 +165,8 @@ fn the_places_of_the_glossary_are_there() {
     for row in rows.iter().filter(|row| !row.starts_with("| term ")) {
         let place = row.trim_end_matches([' ', '|']).rsplit(" | ").next().unwrap();
         let links = place.split("](").skip(1).map(|rest| rest.split([')', '#']).next().unwrap());
-        let found: Vec<String> = quoted(place).into_iter().chain(links.map(|l| format!("docs/{l}"))).collect();
+        let found: Vec<String> =
+            quoted(place).into_iter().chain(links.map(|l| format!("docs/{l}"))).collect();
         assert!(!found.is_empty(), "no place: {row}");
         for path in &found {
             assert!(root.join(path).exists(), "{path} is not there: {row}");

@@ -39,7 +39,7 @@ pub struct Graph {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Source {
-    /// A feature row of so many features, read by [`Op::Features`].
+    /// A feature row, read by [`Op::Features`].
     Features {
         /// Features of a row.
         width: usize,
@@ -216,8 +216,8 @@ impl Graph {
         }
     }
 
-    /// Multiply-accumulates of the products with weights and of attention, for an example of so many tokens (of so many
-    /// non-zero features, for a network that reads feature rows), with every weight present.
+    /// Multiply-accumulates of the products with weights and of attention, with every weight present, for an example of
+    /// `tokens` tokens (non-zero features, for a network that reads feature rows).
     pub fn macs(&self, tokens: usize) -> usize {
         let values = self.values();
         let of = |(node, value): (&Node, &Value)| {

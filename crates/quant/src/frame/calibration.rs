@@ -40,7 +40,7 @@ pub enum Calibrator {
         /// The weight of what was before, in `[0, 1)`.
         momentum: f32,
     },
-    /// The one below which so many per cent are.
+    /// A percentile of the magnitudes.
     Percentile {
         /// In `(0, 100]`.
         percent: f64,

@@ -1,4 +1,5 @@
-//! What a quantized network learns from besides labels: the logits of a teacher, or its own before it was rounded.
+//! Knowledge distillation in quantization-aware training: from the logits of a teacher, or of the model itself before it
+//! was rounded.
 //!
 //! The loss is `share · T² · KL(teacher_T ‖ student_T) + (1 − share) · cross-entropy` (Hinton et al. 2015,
 //! arXiv:1503.02531); for quantized students see Polino et al. 2018, arXiv:1802.05668, and Mishra and Marr 2018,

@@ -1,9 +1,9 @@
-//! Techniques that look at the inputs of the sites that they quantize: one technique, with its settings, its walk over
-//! the sites in the order of the forward pass, its corrections and its measurements. What sets them apart is the
+//! Post-training quantization with calibration rows (AWQ, GPTQ, AdaRound): one technique, with its settings, its walk
+//! over the sites in the order of the forward pass, its corrections and its measurements. The techniques differ in the
 //! [`Solver`], which chooses the integers of a site.
 //!
-//! A thousand rows say little of two thousand words: what is solved for on them does worse on others. So a quarter of
-//! the rows is held back, and decides for each output whether a solution is better than a plainer one.
+//! A thousand rows are few for two thousand words, and a solution fits them better than other rows. So a quarter of
+//! the rows is held out, and decides for each output whether a solution is better than rounding to the nearest.
 
 use nlpress_core::Measurement;
 use nlpress_model::{Model, Network, Outline, SiteId, Weight};
@@ -24,7 +24,7 @@ use crate::moments::{Moments, Seen, off};
 use crate::rounding::Clip;
 use crate::{QuantError, awq, settings, sites};
 
-/// Most inputs of a site whose second moments are held: 128 MiB of sums for each of some sets of rows.
+/// Most inputs of a site whose Gram matrix is held: 128 MiB for each set of rows.
 pub(crate) const WIDEST: usize = 4096;
 /// Rows of one forward pass.
 const ROWS: usize = 256;
@@ -249,7 +249,7 @@ impl<S: Solver> Calibrated<S> {
         Ok(model)
     }
 
-    /// The moments of a site's inputs on the sampled rows: those to solve for, the others, and all.
+    /// Gram matrices of a site's inputs on the rows to solve for, the held-out ones, and all.
     fn look(&self, model: &Model, site: usize, cx: &Cx<'_>) -> Result<[Moments; 3], StepError> {
         let failed = |e: SolveError| StepError::Failed(e.to_string());
         let network = Network::bind(model, cx.backend);

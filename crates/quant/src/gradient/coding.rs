@@ -1,4 +1,4 @@
-//! Which codec gradients travel by: read from a recipe, then checked.
+//! The configuration of gradient compression: read from a recipe, then checked.
 
 use serde::Deserialize;
 
@@ -7,7 +7,7 @@ use crate::QuantError;
 
 const LARGEST_BLOCK: i64 = 1 << 20;
 
-/// What both ends of a wire agree on.
+/// A configuration of gradient compression, shared by sender and receiver.
 ///
 /// A recipe writes it as a table; [`SETTINGS`] lists its keys.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -64,7 +64,10 @@ pub const SETTINGS: &[(&str, &str)] = &[
         "whether the error of coding is added to the next gradient; default true, of qsgd and ternary, which otherwise \
          use stochastic rounding, false",
     ),
-    ("plain_steps", "number of first gradients that are sent as floats, their bytes counted (warm-up); default 0"),
+    (
+        "plain_steps",
+        "number of first gradients that are sent as floats, their bytes counted (warm-up); default 0",
+    ),
 ];
 
 /// The table as written.
@@ -159,17 +162,17 @@ impl Coding {
         Self::try_from(raw).expect("the defaults are within their own bounds")
     }
 
-    /// Numbers that are coded together, where it is not a whole site.
+    /// The block size: numbers that share a scale; none for a whole site.
     pub fn block(&self) -> Option<usize> {
         self.block
     }
 
-    /// Whether the sender keeps back what coding takes away.
+    /// Whether the sender adds the error of coding to its next gradient.
     pub fn error_feedback(&self) -> bool {
         self.error_feedback
     }
 
-    /// First gradients that travel as floats.
+    /// Number of first gradients that are sent as floats.
     pub fn plain_steps(&self) -> u64 {
         self.plain_steps
     }
