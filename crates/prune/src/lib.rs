@@ -4,7 +4,7 @@
 //!
 //! | module | what is removed | what the weights become |
 //! |---|---|---|
-//! | [`neurons`] | neurons that cost least on the validation rows, or by another criterion | smaller matrices |
+//! | [`neurons`] | hidden units whose removal raises the validation loss least, or by another importance | smaller matrices |
 //! | [`heads`] | attention heads; columns of the embedding | smaller matrices |
 //! | [`search`] | units of the whole network under a budget, repaired by least squares | smaller matrices |
 //! | [`low_rank`] | the directions of a matrix that its outputs vary least in | two thin matrices |

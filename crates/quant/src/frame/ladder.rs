@@ -101,7 +101,7 @@ impl Ladder {
         member.clamp(-self.levels, self.levels)
     }
 
-    /// The derivative of the dequantized `x` by its scale.
+    /// The derivative by the scale of a dequantized entry, which is `x` scales large.
     #[inline]
     fn moved(self, x: f32, reach: f32) -> f32 {
         let q = self.nearest(x);

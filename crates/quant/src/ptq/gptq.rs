@@ -4,8 +4,8 @@
 //! Frantar et al. 2022, "GPTQ: Accurate Post-Training Quantization for Generative Pre-trained Transformers",
 //! arXiv:2210.17323, a fast form of optimal brain quantization (OBQ: Frantar and Alistarh 2022, arXiv:2208.11580). A
 //! site computes `x · W`. Inputs are rounded one after the other, for all outputs at once; the error of each, divided
-//! by the diagonal of the inverse Hessian (the damped Gram matrix of the inputs), is subtracted from the weights of the
-//! inputs that are not rounded yet. With order by activation (act-order) the inputs of the largest mean square come
+//! by its diagonal entry of the inverse Hessian (of the damped Gram matrix of the inputs) and multiplied by that row, is
+//! subtracted from the weights of the inputs that are not rounded yet. With order by activation (act-order) the inputs of the largest mean square come
 //! first, while many are left to compensate; all scales are then fixed beforehand. Without it, and with scales for
 //! groups, a group's scales are fitted when it is reached, to its corrected weights.
 //!
