@@ -1,4 +1,6 @@
-//! The words that every nlpress crate shares.
+#![doc = include_str!("../README.md")]
+//!
+//! # Modules
 //!
 //! - [`backend`]: which engine computes, chosen by cargo feature and opened at run time as one burn device.
 //! - [`event`]: everything a run says about itself, pushed into a [`Sink`] whose answer can stop the run.
@@ -7,11 +9,8 @@
 //! - [`seed`]: named, independent streams of random numbers, so that results do not depend on scheduling.
 //! - [`fraction`]: a number proven to lie in `[0, 1]`.
 //! - [`bounded`]: lists and maps from files that are refused when they are too long.
-//! - [`files`]: files written beside and renamed, read within a limit, told apart before a command works; their hashes.
-//! - [`shown`]: text from files as it may be shown.
-//!
-//! This crate refuses to know what a network, a technique or an artifact is. It reaches burn only when a
-//! backend feature is on; the runtime that serves artifacts uses it with none.
+//! - [`files`]: atomic writes, reads within a limit, checks of output files before a command starts, hashes.
+//! - [`shown`]: text from files, escaped for display.
 
 pub mod backend;
 pub mod bounded;

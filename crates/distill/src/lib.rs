@@ -1,14 +1,13 @@
-//! Knowledge distillation: a student learns from a teacher, one file per technique.
+#![doc = include_str!("../README.md")]
+//!
+//! # Techniques
 //!
 //! - [`student`]: a small student learns from softened outputs and labels (`distill.student`).
 //! - [`validation`]: the difference on the validation rows steers the loss (`distill.validation`).
-//! - [`outputs`]: the student imitates the teacher's outputs alone (`distill.outputs`).
+//! - [`outputs`]: the student matches the teacher's outputs alone (`distill.outputs`).
 //!
 //! All are one [`Distill`] with a student, a loss and a training: `outputs` is the loss without labels, `student` the
-//! one with them, `validation` a search over the teacher's share. The losses are plain functions of logits in
-//! [`nlpress_train::imitation`], which also work without nlpress's model. A distillation replaces the whole network or
-//! trains all of it; it refuses to touch single sites. It looks at training and validation rows and at nothing else, so
-//! that test rows stay unseen.
+//! one with them, `validation` a search over the teacher's share. The losses are in [`nlpress_train::imitation`].
 
 pub mod error;
 mod frame;

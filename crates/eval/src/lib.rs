@@ -1,4 +1,6 @@
-//! Scores anything that predicts.
+#![doc = include_str!("../README.md")]
+//!
+//! # Modules
 //!
 //! - [`quality`]: accuracy, macro-F1, negative log-likelihood and agreement from logits and labels.
 //! - [`classes`]: precision, recall and F1 by class, the confusion matrix, the majority class.
@@ -6,11 +8,8 @@
 //! - [`threshold`]: where a binary model should decide.
 //! - [`interval`]: 95 % intervals of those numbers, and of the difference between two variants.
 //! - [`turns`], [`speedup`], [`speed`]: latencies and throughput of several artifacts side by side, each opened
-//!   several times, and ratios with intervals that can be believed.
+//!   several times, and ratios with intervals.
 //! - [`machine`]: the machine that the numbers were measured on.
-//!
-//! This crate refuses to know what it scores: logits and closures come in, numbers go out. It never prints,
-//! and it never turns a failed call or a logit that is no number into a score.
 
 pub mod calibration;
 pub mod classes;

@@ -1,12 +1,9 @@
-//! A network as a value: its operations in order, without a number in it; and what a model of it is made of.
+#![doc = include_str!("../README.md")]
 //!
-//! A [`Graph`] is the network itself. What sites it has (a [`Site`] is a weight that may be rewritten), which of their units
-//! belong together ([`Group`]: taking units away from one site means taking them from every site of the group), what can
-//! be folded where and what its blocks are is read off its dataflow. An [`Outline`] adds the form of every site's weight.
+//! # Types
 //!
-//! A recipe is first executed on outlines, so that a wrong order, an empty selector, a bad shape and the predicted size are
-//! known before anything is trained; "the result has exactly the planned outline" is then a check that every technique
-//! gets for free. The crate knows no burn, so that the runtime, which serves artifacts, can share these words.
+//! A [`Graph`] is the network as a value: its operations in order. An [`Outline`] is a graph with the form of every
+//! [`Site`]. Units of a [`Group`] belong together: removing some from one site removes them from every site of the group.
 
 mod attention;
 mod bad;

@@ -1,13 +1,12 @@
-//! Networks made of sites and weights, and their passes through burn, with gradients.
+#![doc = include_str!("../README.md")]
+//!
+//! # Types
 //!
 //! - [`Model`]: a network's numbers at rest, in plain memory: what techniques rewrite, checkpoints hold and
 //!   threads share.
 //! - [`Network`]: a model bound to a burn device, where it computes: [`Network::logits`] and
 //!   [`Network::gradients`].
 //! - [`Dataset`]: encoded rows with their labels.
-//!
-//! A technique changes the [`Weight`] at a site and never network code: there is no `QuantizedMlp` and no
-//! `PrunedMlp`. Serving does not go through here; `nlpress-runtime` has passes of its own, without burn.
 
 pub mod dataset;
 pub mod dropout;

@@ -1,8 +1,4 @@
-//! nlpress makes NLP models smaller and faster, and proves it. This crate is all of its libraries under one
-//! name; each can also be used on its own.
-//!
-//! To serve an artifact, [`runtime::Session`] is enough. To prune or quantize a burn module of your own, see
-//! [`prune::module`] and [`quant::module`]. To run a recipe, see [`pipeline`].
+#![doc = include_str!("../README.md")]
 
 pub use nlpress_artifact as artifact;
 pub use nlpress_core as core;

@@ -1,11 +1,10 @@
-//! Compressed weight layouts: how numbers lie in a file and in memory. Slices in, slices out.
+#![doc = include_str!("../README.md")]
 //!
-//! A weight matrix is `[inputs, outputs]`, one row for each input, so that a sparse feature row touches only
-//! the weight rows of its non-zeros. A layout is a [`Scheme`]: what each value is, times which values are kept.
-//! A [`Matrix`] is numbers in one layout: made from slices, written as [`Part`]s, and read back with every count checked.
+//! # Types
 //!
-//! This crate refuses to know what a network, a file or a thread is, and to multiply: that is `nlpress-kernels`, which
-//! takes a matrix [apart](Matrix::into_numbers) and lays it out for the processor at hand.
+//! A layout is a [`Scheme`]: what each value is, times which values are kept. A [`Matrix`] is numbers in one layout: made
+//! from slices, written as [`Part`]s, and read back with every count checked; `nlpress-kernels` takes it
+//! [apart](Matrix::into_numbers) and lays it out for the processor at hand.
 
 #![forbid(unsafe_code)]
 

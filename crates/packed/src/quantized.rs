@@ -138,7 +138,7 @@ impl Scales {
         }
     }
 
-    /// Which of [`all`](Scales::all) is an entry's, in a matrix of so many outputs.
+    /// The position in [`all`](Scales::all) of an entry's scale, in a matrix of `outputs` columns.
     pub fn place(&self, input: usize, output: usize, outputs: usize) -> usize {
         match self {
             Scales::Tensor(_) => 0,

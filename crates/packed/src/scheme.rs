@@ -69,7 +69,8 @@ pub enum Per {
     Channel,
     /// One for each input; activations are multiplied by it before they become integers.
     Row,
-    /// One for each output of so many consecutive inputs, in `1..=128`; the sums of the groups are added as floats.
+    /// One for each group of consecutive inputs of one output, of the given size in `1..=128`; the sums of the groups are
+    /// added as floats.
     Group(u8),
 }
 

@@ -4,9 +4,9 @@
 //! order, so the trained numbers do not depend on scheduling: the same shares one after another on one thread give
 //! the same bits. Against whole batches they differ by the order in which floats are added.
 //!
-//! On the wire a gradient is floats, or bytes of one of `nlpress_quant`'s gradient codecs. As between machines, each
-//! worker then codes its own gradient with its own memory and its own chances, and what is added are the gradients
-//! that the bytes stand for.
+//! Workers exchange gradients as floats or compressed by one of `nlpress_quant`'s codecs. As between machines, each
+//! worker then codes its own gradient, with its own error-feedback memory and its own random stream, and the decoded
+//! gradients are added.
 
 use nlpress_core::{Backend, Measurement, Seed};
 use nlpress_model::{Gradients, Model, Network, Outline, SiteId};
@@ -48,7 +48,7 @@ impl DataParallel {
         Ok(Self { workers, wire: None, pool, ranks: Vec::new(), sent: 0, sent_as_f32: 0 })
     }
 
-    /// The same, whose workers send coded gradients; `seed` is the root of their chances.
+    /// The same with gradient compression; `seed` is the root of its stochastic rounding.
     #[must_use]
     pub fn with_wire(mut self, coding: Coding, seed: Seed) -> Self {
         self.wire = Some((coding, seed));
@@ -226,7 +226,8 @@ impl Technique for Data {
 pub const KIND: Kind = Kind {
     name: "parallel.data",
     family: Family::Parallel,
-    summary: "trains a fresh network with every batch split over workers that each hold the whole network",
+    summary: "data-parallel training (synchronous): splits every batch over workers that each hold the whole \
+              network, and trains a fresh network",
     source: "Li et al. 2020, PyTorch Distributed: Experiences on Accelerating Data Parallel Training",
     example: "workers = 2\nwire = { codec = \"int8\" }\nfit = { epochs = 2 }",
     on: &["**"],
@@ -234,7 +235,7 @@ pub const KIND: Kind = Kind {
         ("workers", "shares of a batch, 1 to 256; default 2"),
         (
             "wire",
-            "how gradients are coded between workers: a table of codec, bits, clip, share, block, error_feedback and \
+            "gradient compression between workers: a table of codec, bits, clip, share, block, error_feedback and \
              plain_steps, as quant.gradients takes them; floats when left out",
         ),
         (

@@ -1,13 +1,16 @@
-//! Data, model and task parallelism on threads (article, section 3.5). Results do not depend on scheduling.
+#![doc = include_str!("../README.md")]
 //!
-//! - [`DataParallel`]: every worker holds the whole network and takes a share of each batch; gradients meet in
-//!   rank order, as floats or coded in fewer bytes.
+//! # Techniques
+//!
+//! - [`DataParallel`]: every worker holds the whole network and takes a share of each batch; gradients are added in
+//!   rank order, as floats or compressed (`parallel.data`).
 //! - [`ModelParallel`]: every worker holds a range of sites; micro-batches flow through them as a pipeline
-//!   (Huang et al. 2019, GPipe).
-//! - [`tasks`]: independent trainings side by side, of which the best on the validation rows is kept.
+//!   (Huang et al. 2019, GPipe; `parallel.model`).
+//! - [`tasks`]: independent trainings side by side, of which the best on the validation rows is kept
+//!   (`parallel.tasks`).
 //!
 //! The first two are [`Engine`](nlpress_train::Engine)s for the ordinary training loop. Each technique here can
-//! train serially as well and then reports the speed-up and how far the two models lie apart.
+//! train serially as well and then reports the speed-up and the largest difference of the two models' logits.
 
 pub mod data;
 pub mod pipeline;

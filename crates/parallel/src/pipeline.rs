@@ -302,7 +302,8 @@ impl Technique for ByModel {
 pub const KIND: Kind = Kind {
     name: "parallel.model",
     family: Family::Parallel,
-    summary: "trains a fresh network whose sites are split over workers, micro-batches flowing through them",
+    summary: "model-parallel training (pipeline parallelism, as GPipe): splits the sites into stages, through which \
+              micro-batches flow, and trains a fresh network",
     source: "Huang et al. 2019, GPipe: Efficient Training of Giant Neural Networks using Pipeline Parallelism",
     example: "stages = 2\nmicro_batches = 2\nfit = { epochs = 2 }",
     on: &["**"],

@@ -134,7 +134,8 @@ impl Technique for Tasks {
 pub const KIND: Kind = Kind {
     name: "parallel.tasks",
     family: Family::Parallel,
-    summary: "trains one fresh network for each learning rate, side by side, and keeps the best on validation rows",
+    summary: "task-parallel training (hyper-parameter search in parallel): trains one fresh network for each learning rate, \
+              and keeps the best on validation rows",
     source: "Bergstra and Bengio 2012, Random Search for Hyper-Parameter Optimization (independent trials)",
     example: "learning_rates = [1e-3, 5e-4]\nfit = { epochs = 2 }",
     on: &["**"],

@@ -1,12 +1,12 @@
-//! Recipe, plan, run, artifact, report.
+#![doc = include_str!("../README.md")]
+//!
+//! # Types
 //!
 //! - [`Recipe`]: what a user wrote, checked, with line numbers.
-//! - [`Prepared`]: the data made ready.
+//! - [`Prepared`]: the corpus, its fitted encoder and the encoded splits.
 //! - [`Plan`]: the recipe laid over an outline, before anything is trained.
 //! - [`run`](run::run): makes every row for every seed, writes its artifact, opens it again and measures that.
 //! - [`report`]: what was measured, as JSON, Markdown and one HTML page.
-//!
-//! Reported numbers come from a session that was opened on the written artifact, never from the model in memory.
 
 mod assemble;
 pub mod controls;

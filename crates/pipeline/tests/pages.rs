@@ -155,6 +155,27 @@ fn the_limits_are_those_that_hold() {
     assert_eq!(found, expected);
 }
 
+/// The last column of the glossary says where a term lives: in files and folders of the repository, and on pages.
+#[test]
+fn the_places_of_the_glossary_are_there() {
+    let glossary = page("docs/glossary.md");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let rows: Vec<&str> = glossary.lines().filter(|line| line.starts_with("| ")).collect();
+    let mut places = 0;
+    for row in rows.iter().filter(|row| !row.starts_with("| term ")) {
+        let place = row.trim_end_matches([' ', '|']).rsplit(" | ").next().unwrap();
+        let links = place.split("](").skip(1).map(|rest| rest.split([')', '#']).next().unwrap());
+        let found: Vec<String> =
+            quoted(place).into_iter().chain(links.map(|l| format!("docs/{l}"))).collect();
+        assert!(!found.is_empty(), "no place: {row}");
+        for path in &found {
+            assert!(root.join(path).exists(), "{path} is not there: {row}");
+        }
+        places += found.len();
+    }
+    assert!(places > 50, "{places} places");
+}
+
 /// A number with commas between thousands.
 fn grouped(number: usize) -> String {
     let digits = number.to_string();

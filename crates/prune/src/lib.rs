@@ -1,8 +1,10 @@
-//! Pruning and structure simplification, one file per technique.
+#![doc = include_str!("../README.md")]
 //!
-//! | technique | what goes | what it becomes |
+//! # Techniques
+//!
+//! | module | what is removed | what the weights become |
 //! |---|---|---|
-//! | [`neurons`] | neurons that cost least on the validation rows, or by another criterion | smaller matrices |
+//! | [`neurons`] | hidden units whose removal raises the validation loss least, or by another importance | smaller matrices |
 //! | [`heads`] | attention heads; columns of the embedding | smaller matrices |
 //! | [`search`] | units of the whole network under a budget, repaired by least squares | smaller matrices |
 //! | [`low_rank`] | the directions of a matrix that its outputs vary least in | two thin matrices |
@@ -25,9 +27,7 @@
 //! | [`select`] | whole features: words of the vocabulary | a smaller first matrix and vocabulary |
 //!
 //! Techniques that drop single connections are one [`Criterion`] each, in [`Unstructured`]; those that keep words one
-//! [`WordScore`](select::WordScore), in [`Selector`](select::Selector). What is computed is also a plain function on
-//! slices ([`keep::keep_largest`], [`importance::least`], [`layers::product`], …), and [`module`] applies the main one
-//! to a burn module of your own. This crate refuses to know how a recipe is read or an artifact written.
+//! [`WordScore`](select::WordScore), in [`Selector`](select::Selector).
 
 mod error;
 pub mod frame;

@@ -1,4 +1,4 @@
-//! `quant.gradients`: training whose gradients travel as few bytes.
+//! `quant.gradients`: training with compressed gradients.
 //!
 //! The article's gradient quantization (section 3.3.3) turns the gradients of training into integers. The model
 //! is trained, from fresh numbers or from those it has, and every gradient is coded block by block on its way to the
@@ -74,7 +74,8 @@ impl TryFrom<Raw> for Gradients {
 pub const KIND: Kind = Kind {
     name: "quant.gradients",
     family: Family::Quantize,
-    summary: "the model is trained with gradients that travel as few bytes",
+    summary: "gradient compression (gradient quantization or top-k sparsification, with error feedback): trains with \
+              gradients coded in few bytes",
     source: "Seide et al. 2014, 1-Bit Stochastic Gradient Descent; Alistarh et al. 2017, QSGD; Wen et al. 2017, \
              TernGrad; Stich et al. 2018, Sparsified SGD with Memory; Lin et al. 2018, Deep Gradient Compression; \
              Karimireddy et al. 2019, Error Feedback Fixes SignSGD",
@@ -83,7 +84,7 @@ pub const KIND: Kind = Kind {
     settings: &[
         ("fit", "how to train; the defaults of training when left out"),
         ("restart", "true (default): train from fresh numbers; false: go on from those the model has"),
-        ("compare", "train with whole gradients as well, and report that accuracy beside; default true"),
+        ("compare", "train with gradients in full as well, and report that accuracy too; default true"),
         SETTINGS[0],
         SETTINGS[1],
         SETTINGS[2],

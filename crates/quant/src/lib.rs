@@ -1,22 +1,21 @@
-//! Quantization: integers in place of floats, one file per technique.
+#![doc = include_str!("../README.md")]
 //!
-//! - [`integers`]: weights as integers of 32 to 2 bits, rounded to the nearest (`quant.int8` and its like).
+//! # Techniques
+//!
+//! - [`integers`]: post-training quantization to integers of 32 to 2 bits, rounded to the nearest (`quant.int8` and
+//!   the other widths).
 //! - [`floats`]: weights as 16-bit floats (`quant.f16`, `quant.bf16`).
-//! - [`gptq`]: integers of a few bits, where later inputs make up for the rounding of earlier ones (`quant.gptq`).
-//! - [`awq`]: the same, finer for large inputs, in the ranges that outputs feel least (`quant.awq`).
-//! - [`adaround`]: the same, with learned rounding (`quant.adaround`).
-//! - [`correct`]: what these put right afterwards: the mean of each output, the length of its weights.
-//! - [`smooth`]: large activations evened out before anything is rounded (`quant.smooth`).
-//! - [`codebook`]: weights as entries of a list (`quant.kmeans`, `quant.product`).
-//! - [`qat`], [`ternary`], [`binary`]: networks that are trained while their weights are rounded (`quant.qat`,
-//!   `quant.ternary`, `quant.binary`); their arithmetic is [`ladder`].
-//! - [`mixed`]: to each site the precision that a budget allows (`quant.mixed`).
-//! - [`gradients`]: training whose gradients travel as few bytes (`quant.gradients`); the codecs are in
-//!   [`gradient`].
+//! - [`gptq`]: GPTQ, second-order error compensation (`quant.gptq`).
+//! - [`awq`]: AWQ, activation-aware scaling and clipping (`quant.awq`).
+//! - [`adaround`]: AdaRound, learned rounding (`quant.adaround`).
+//! - [`correct`]: bias correction, and restoring the norm of each output's weights.
+//! - [`smooth`]: SmoothQuant, large activations migrated into the weights (`quant.smooth`).
+//! - [`codebook`]: k-means and product quantization (`quant.kmeans`, `quant.product`).
+//! - [`qat`], [`ternary`], [`binary`]: quantization-aware training (`quant.qat`, `quant.ternary`, `quant.binary`); the
+//!   arithmetic of fake quantization is [`ladder`].
+//! - [`mixed`]: mixed precision within a budget (`quant.mixed`).
+//! - [`gradients`]: training with compressed gradients (`quant.gradients`); the codecs are in [`gradient`].
 //! - [`module`]: the same arithmetic on a burn module of your own.
-//!
-//! How integers lie in memory is `nlpress-packed`'s, how they are multiplied `nlpress-kernels`'; this crate decides which
-//! integers and scales stand for which floats, and refuses to know what a file or a pipeline is.
 
 pub mod error;
 mod frame;

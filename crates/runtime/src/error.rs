@@ -79,7 +79,7 @@ pub enum RuntimeError {
         /// What it came to.
         value: f32,
     },
-    /// Nobody can work with so many threads.
+    /// A number of threads out of bounds.
     #[error("{0} threads asked for, expected 1 to {most}", most = MOST_THREADS)]
     Threads(usize),
     /// The system does not give the threads.

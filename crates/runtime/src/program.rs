@@ -61,7 +61,7 @@ pub(crate) trait Kernels {
     fn norm(&mut self, width: usize, rows: &mut [Self::Number]);
     /// The numbers below zero to zero.
     fn relu(&mut self, values: &mut [Self::Number]);
-    /// Attention of so many heads of one width among all tokens, from query, key and value.
+    /// Multi-head attention among all tokens, from query, key and value.
     fn attend(
         &mut self,
         heads: (usize, usize),

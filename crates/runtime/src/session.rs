@@ -190,7 +190,7 @@ impl Session {
         Ok(Answer { class: self.class(&scratch.logits), scores: &scratch.scores })
     }
 
-    /// [`predict`](Session::predict) for every text, on so many threads: in the order of the texts, and the same
+    /// [`predict`](Session::predict) for every text, on `threads` threads: in the order of the texts, and the same
     /// for every number of threads.
     ///
     /// Threads are started when a number of them is first asked for, and kept. Texts are split among them; one
@@ -319,7 +319,7 @@ impl Session {
     }
 }
 
-/// Checks logits, so many a row, of which the first is of row `first`.
+/// Checks logits, `outputs` for each row, of which the first is row `first`.
 fn finite(logits: &[f32], first: usize, outputs: usize) -> Result<(), RuntimeError> {
     match logits.iter().position(|logit| !logit.is_finite()) {
         None => Ok(()),

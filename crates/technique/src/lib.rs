@@ -1,11 +1,4 @@
-//! The contract that every technique keeps. This crate knows no implementation.
-//!
-//! A technique is a rewrite of a model. It first *plans*: from an outline (a model without its numbers) it
-//! predicts the outline that it will make, and reports what stands in its way. Then it *applies*: it makes
-//! exactly the planned outline. A [`Kind`] is its entry in the list of all techniques, beside its code.
-//!
-//! The suite that holds any kind against the contract, on any network and backend, is in the crate `testkit`, which only
-//! tests depend on.
+#![doc = include_str!("../README.md")]
 
 pub mod cx;
 pub mod kind;

@@ -1,4 +1,5 @@
-//! Choosing one treatment for each site, so that a budget holds and the loss rises the least.
+//! Budget allocation, a multiple-choice knapsack: one option (sparsity or precision) for each site, so that the costs fit a
+//! budget and the loss rises least.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,7 +1,4 @@
-//! What the tests of several crates need: every backend of the build, small trained networks with made-up rows, and the
-//! suite that holds a technique against the contract.
-//!
-//! Only tests depend on this crate; it ships in no library and in no binary.
+#![doc = include_str!("../README.md")]
 
 pub mod bench;
 pub mod contract;

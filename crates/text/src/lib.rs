@@ -1,4 +1,6 @@
-//! Labelled text in, feature rows out.
+#![doc = include_str!("../README.md")]
+//!
+//! # Modules
 //!
 //! - [`corpus`]: documents with labels in three splits, read from JSONL, CSV or TSV, from memory, or built in.
 //! - [`analyzer`]: what counts as a token of a text: words or character n-grams.
@@ -6,10 +8,6 @@
 //! - [`encoder`]: a vocabulary with weights, fitted on training text, that turns text into feature rows.
 //! - [`coverage`]: how much of some texts an encoder knows.
 //! - [`rows`]: the feature rows, sparse, in plain memory.
-//!
-//! This crate refuses to know what a tensor or a model is, and it downloads nothing. Everything that it reads
-//! may come from a stranger: bad input is an error that names the place, and no length in a file is believed
-//! before it was checked against the bytes that are there.
 
 pub mod analyzer;
 mod blob;

@@ -77,7 +77,7 @@ pub struct Serial {
 }
 
 impl Serial {
-    /// With the inputs of some sites rounded, each to so many levels; see [`Network::round_input`].
+    /// With fake-quantized inputs of some sites: pairs of site and levels; see [`Network::round_input`].
     pub fn rounding(rounded: Vec<(usize, i32)>) -> Self {
         Self { network: None, rounded }
     }

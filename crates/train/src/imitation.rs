@@ -1,4 +1,4 @@
-//! Losses that learn from another network's logits, as plain functions that return their own derivative.
+//! Knowledge-distillation losses on another network's logits, as plain functions that return their own derivative.
 //!
 //! - [`Distance::Kl`]: `T² · KL(teacher_T ‖ student_T)`, both outputs softened by the temperature `T`; the
 //!   factor keeps the size of its derivative when `T` changes (Hinton et al. 2015, "Distilling the Knowledge in a
@@ -90,7 +90,7 @@ pub struct Imitation<'a> {
 }
 
 impl<'a> Imitation<'a> {
-    /// Imitates the teacher alone. `teacher` are its logits `[rows, outputs]` over the whole training set.
+    /// Distillation without labels. `teacher` are the teacher's logits `[rows, outputs]` over the whole training set.
     pub fn of(teacher: &'a [f32], distance: Distance) -> Self {
         Self { teacher, distance, labels: None, weights: None }
     }

@@ -1,16 +1,16 @@
-//! Fits a model to an objective and reports as it goes.
+#![doc = include_str!("../README.md")]
+//!
+//! # Types
 //!
 //! - [`fit()`]: the loop: shuffled batches, schedule, penalty, clipping, Adam, validation, early stopping,
 //!   checkpoint and resume.
 //! - [`Objective`]: a loss as a plain function of logits that returns its own derivative.
 //! - [`ClassWeights`]: how much the documents of each class weigh in it.
-//! - [`Imitation`]: the loss of one who learns from another network's logits.
-//! - [`KdConfig`]: how much of it counts beside the labels.
+//! - [`Imitation`]: the knowledge-distillation loss, on another network's logits.
+//! - [`KdConfig`]: its weight relative to the loss on labels.
 //! - [`Engine`]: how the gradient of a batch is computed; serial here, spread over threads in
 //!   `nlpress-parallel`.
-//! - [`Wire`]: what happens to gradients on their way to the optimiser, for example an 8-bit exchange.
-//!
-//! The loop is deterministic: data order, dropout and initial numbers come from named streams of the seed.
+//! - [`Wire`]: what happens to gradients before the optimizer, for example an 8-bit exchange.
 
 pub mod adam;
 mod by_feature;

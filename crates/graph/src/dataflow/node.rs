@@ -25,7 +25,7 @@ pub struct Graph {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Source {
-    /// A feature row of so many features, read by [`Op::Features`].
+    /// A feature row, read by [`Op::Features`].
     Features {
         /// Features of a row.
         width: usize,

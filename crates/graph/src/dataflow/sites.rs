@@ -64,8 +64,8 @@ impl Graph {
         }
     }
 
-    /// Multiply-accumulates of the products with weights and of attention, for an example of so many tokens (of so many
-    /// non-zero features, for a network that reads feature rows), with every weight present.
+    /// Multiply-accumulates of the products with weights and of attention, with every weight present, for an example of
+    /// `tokens` tokens (non-zero features, for a network that reads feature rows).
     pub fn macs(&self, tokens: usize) -> usize {
         let values = self.values();
         let of = |(node, value): (&Node, &Value)| {

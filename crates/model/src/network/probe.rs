@@ -1,4 +1,4 @@
-//! Looking inside a network: what goes into a site, and what each unit that goes in is worth.
+//! Forward hooks: the input of a site, and the gradient of the loss by gates on a site's inputs.
 
 use burn::tensor::{Tensor, TensorData};
 use nlpress_text::Rows;
@@ -73,8 +73,8 @@ impl Network {
         Rows::from_dense(seen.len() / width, width, &seen).map_err(|e| ModelError::Data(e.to_string()))
     }
 
-    /// The derivative of the loss by a factor on each input of each of `sites`, `[indices, inputs]` for each: what
-    /// that input of the site is worth for that row. `loss` is as in [`Network::gradients`]; the first site's inputs
+    /// Gate gradients (Michel, Levy and Neubig 2019): the derivative of the loss by a factor of 1 on each input of each of
+    /// `sites`, `[indices, inputs]` for each. `loss` is as in [`Network::gradients`]; the first site's inputs
     /// are words, which have no factor.
     ///
     /// # Errors

@@ -131,7 +131,7 @@ pub(crate) fn keep_in_outputs(
     Ok(mask)
 }
 
-/// Spreads `count` evenly over places that hold at most so many each.
+/// Spreads `count` evenly over places of limited `room`.
 fn fill(count: usize, room: &[usize]) -> Result<Vec<usize>, PruneError> {
     let kept: usize = room.iter().sum();
     if count > kept {

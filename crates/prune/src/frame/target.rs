@@ -17,10 +17,10 @@ use crate::{PruneError, error};
 pub enum SparsityTarget {
     /// This share of the entries is dropped; the count of dropped entries is rounded down.
     Sparsity(Fraction),
-    /// So many entries are kept over the selected sites.
+    /// The number of entries that are kept over the selected sites.
     Nonzeros(usize),
-    /// As many entries are kept as surely fit into so many bytes: all weights and biases of the network, each
-    /// selected site in the smallest layout of 32-bit floats. The file's manifest and vocabulary come on top.
+    /// A budget of bytes for all weights and biases of the network, each selected site in the smallest layout of 32-bit
+    /// floats: the largest number of entries that surely fits is kept. The file's manifest and vocabulary come on top.
     Bytes(usize),
 }
 

@@ -27,8 +27,8 @@ use crate::units::{self, Shares};
 pub const KIND: Kind = Kind {
     name: "prune.neurons",
     family: Family::Simplify,
-    summary: "Structured pruning of neurons: removes the hidden units whose loss costs least on the \
-              validation rows; matrices shrink.",
+    summary: "Structured pruning of neurons: removes the hidden units whose removal raises the validation loss \
+              least, or by another importance; matrices shrink.",
     source: "Mozer and Smolensky 1989 (skeletonization); Molchanov et al. 2017, arXiv:1611.06440 (oracle ranking)",
     example: "remove = 0.5\npasses = 2",
     on: &["hidden.*"],

@@ -1,10 +1,10 @@
 //! `prune.search`: a budget for the whole network, spent by Fisher's information, and the rest put right by least
 //! squares, with no training at all.
 //!
-//! In the three steps of Kwon et al. (2022). *Search*: the diagonal of Fisher's information says what each unit is
-//! worth; the unit of the least worth for the cost it saves goes, until the budget holds. *Rearrangement*: within a
-//! layer, Fisher's full block knows which units stand in for each other; units are swapped while the loss that the
-//! block predicts falls. *Reconstruction*: every site that reads fewer units is fitted anew, by linear least squares on
+//! In the three steps of Kwon et al. (2022). *Search*: the diagonal of the Fisher information is the importance of each
+//! unit; the unit of the least importance for the cost it saves is removed, until the budget holds. *Rearrangement*:
+//! within a layer, the full Fisher block knows which units are redundant to each other; units are swapped while the loss
+//! that the block predicts falls. *Reconstruction*: every site that reads fewer units is fitted anew, by linear least squares on
 //! the training rows, to what it put out before, layer by layer, so that a later site also repairs what an earlier one
 //! could not.
 //!
@@ -46,8 +46,8 @@ pub const KIND: Kind = Kind {
         ("units", "the same share of the units of all selected groups; this, macs or latency"),
         (
             "labels",
-            "whether worth is measured by the true labels (default) or by labels drawn from the model's own \
-             answers, which needs none",
+            "true (default): Fisher information from the true labels (empirical Fisher); false: from labels drawn \
+             from the model's own answers, which needs no labels",
         ),
         ("reconstruct", "whether sites that read fewer units are fitted anew; true by default"),
         RIDGE,
@@ -240,7 +240,7 @@ impl Search {
         }
     }
 
-    /// The labels that worth is measured by.
+    /// The labels that the Fisher information is computed with.
     fn judged(&self, model: &Model, cx: &Cx<'_>) -> Result<Dataset, StepError> {
         if self.labels {
             return Ok(cx.train.clone());

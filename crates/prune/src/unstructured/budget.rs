@@ -111,7 +111,7 @@ impl TryFrom<Raw> for Budget {
     }
 }
 
-/// Bytes of a site that keeps so many entries, in the smallest of the float layouts.
+/// Bytes of a site that keeps `kept` entries, in the smallest of the float layouts.
 fn smallest_bytes(layer: &Layer, kept: usize) -> u64 {
     let bytes = |index| Scheme { index, ..Scheme::F32 }.bytes(layer.shape.inputs, layer.shape.outputs, kept);
     bytes(Index::Full).min(bytes(Index::Sparse)) as u64

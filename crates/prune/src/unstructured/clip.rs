@@ -55,8 +55,7 @@ impl Criterion for Clip {
     }
 }
 
-/// The entries of a list `(place, value)` that live on when `count` do: those of the largest magnitude, the
-/// earlier among equals, in their old order.
+/// The `count` entries of the largest magnitude of a list `(place, value)`, the earlier among equals, in their old order.
 ///
 /// A list shorter than `count` stays as it is. What is not a number goes first.
 pub fn clip_list(list: &[(u32, f32)], count: usize) -> Vec<(u32, f32)> {
@@ -68,8 +67,8 @@ pub fn clip_list(list: &[(u32, f32)], count: usize) -> Vec<(u32, f32)> {
     ranked
 }
 
-/// [`clip_list`] on the non-zeros of one weight. Where there are fewer than `count`, zeros that live are kept
-/// by place until there are so many, so that the count is the planned one.
+/// [`clip_list`] on the non-zeros of one weight. Where there are fewer than `count`, unmasked zeros are kept, too, the
+/// first ones, so that exactly `count` entries are.
 fn clip_one(values: &[f32], kept: &[bool], count: usize) -> Result<Vec<bool>, PruneError> {
     PruneError::same_length("kept", kept.len(), values.len())?;
     let living = || kept.iter().enumerate().filter(|(_, k)| **k).map(|(i, _)| i);

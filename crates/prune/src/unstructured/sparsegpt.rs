@@ -57,8 +57,8 @@ pub const KIND: Kind = Kind {
         ),
         (
             "weigh",
-            "\"even\": an error at one output of a site costs as much as at another; \"loss\": as much as the loss \
-             feels it (default)",
+            "\"even\": errors of all outputs of a site count alike; \"loss\" (default): each output is weighted by the \
+             mean squared derivative of the loss by it",
         ),
         CALIBRATION,
         ("block", "inputs whose entries are chosen at a time, from 1 to 4096; 128 by default"),

@@ -24,7 +24,7 @@ const TRIED: std::ops::RangeInclusive<u32> = 10..=100;
 /// What the setting is.
 pub(crate) const ACTIVATIONS: (&str, &str) = (
     "activations",
-    "none (default): a scale for each row when it is served; or a table for one fixed scale: calibrator = \"minmax\", \
+    "none (default): dynamic, a scale for each row when it is served; or a table for one fixed (static) scale: calibrator = \"minmax\", \
      \"moving_average\" (momentum, 0.9), \"percentile\" (percentile, 99.9), \"entropy\" or \"mse\" (default), measured on \
      samples (300 by default, from 1 to 100000) training rows",
 );
@@ -40,7 +40,7 @@ pub enum Calibrator {
         /// The weight of what was before, in `[0, 1)`.
         momentum: f32,
     },
-    /// The one below which so many per cent are.
+    /// A percentile of the magnitudes.
     Percentile {
         /// In `(0, 100]`.
         percent: f64,

@@ -1,5 +1,5 @@
-//! Candidates for the integers of one site, and the choice among them: what is better on rows that were not solved
-//! for, and no worse on all.
+//! Candidate solutions (integers and scales) of one site, and the choice among them: a candidate is taken where its
+//! error is smaller on held-out calibration rows and not larger on all of them.
 
 use nlpress_core::shown::counted;
 use nlpress_model::Layer;
@@ -16,15 +16,15 @@ pub(crate) struct Task<'a> {
     pub(crate) site: &'a Layer,
     /// Its weight.
     pub(crate) plain: Plain<'a>,
-    /// What its inputs are on the average of the rows to solve for.
+    /// Gram matrix of its inputs on the rows to solve for.
     pub(crate) moments: &'a Moments,
-    /// What they are on those not solved for, and on all.
+    /// The same on the held-out rows, and on all.
     pub(crate) judges: [&'a Moments; 2],
     /// Why no factor of its inputs can be folded into the site before, where none can.
     pub(crate) cannot_fold: Option<&'static str>,
     /// Threads and progress.
     pub(crate) cx: &'a Cx<'a>,
-    /// Which of how many sites.
+    /// The number of this site, and of all sites, for the progress report.
     pub(crate) at: (usize, usize),
 }
 
@@ -46,7 +46,7 @@ impl<'a> Task<'a> {
         Best { plain: self.plain, judges: self.judges, coded, errors, by }
     }
 
-    /// Rounding to the nearest, in the range of all entries or in the one that the outputs feel least.
+    /// Rounding to the nearest, in the range of all entries or in the one with the smallest error of the outputs.
     pub(crate) fn nearest(&self, lattice: Lattice) -> Best<'a> {
         let nearest = |scales| lattice.nearest(&self.plain, scales);
         let mut best = self.best(nearest(lattice.fit(&self.plain, Clip::Max)), "rounding");
@@ -87,7 +87,7 @@ pub(crate) struct Best<'a> {
 }
 
 impl Best<'_> {
-    /// Takes what another candidate does better on the rows not solved for, and no worse on all.
+    /// Takes those outputs of another candidate whose error is smaller on the held-out rows and not larger on all.
     pub(crate) fn offer(&mut self, coded: Coded, name: &'static str) {
         let errors = Errors::of(&self.plain, &coded, self.judges);
         if coded.lattice.span == Span::Tensor && coded.scales != self.coded.scales {
@@ -110,9 +110,9 @@ impl Best<'_> {
 pub(crate) struct Choice {
     /// The integers and scales.
     pub(crate) coded: Coded,
-    /// What it is off.
+    /// The error of the outputs.
     pub(crate) errors: Errors,
-    /// What the weights of each input were multiplied with, where the site before is to divide by it.
+    /// The factor that the weights of each input were multiplied with, to be folded into the site before.
     pub(crate) factors: Option<Vec<f32>>,
     /// A sentence for the report.
     pub(crate) note: String,

@@ -1,5 +1,5 @@
-//! What quantization changes on the whole, and how to take it back: the mean of each output by its bias, the length of
-//! each output's weights by its scale.
+//! Bias correction and norm correction of a quantized site: the mean error of each output goes into its bias, and the
+//! Euclidean norm of each output's weights is restored by its scale.
 //!
 //! The mean is Nagel et al. 2019, "Data-Free Quantization Through Weight Equalization and Bias Correction",
 //! arXiv:1906.04721 (section 4.2), with the mean inputs measured on rows. The length follows Finkelstein et al. 2019,
@@ -17,9 +17,9 @@ pub enum Correct {
     /// Nothing.
     #[default]
     None,
-    /// The bias of each output, by the mean of what its weights are off.
+    /// The bias of each output, by its mean error.
     Bias,
-    /// The scale of each output, so that its weights are as long as they were.
+    /// The scale of each output, so that its weights have the norm that they had.
     Norm,
     /// Both, the scales first.
     Both,
@@ -60,8 +60,8 @@ pub fn bias(
     Ok(more.into_iter().map(|m| m as f32).collect())
 }
 
-/// What to multiply the scale of each output with so that its weights are as long as before; 1 where either is nothing
-/// but zeros. Weights are `[inputs, outputs]`.
+/// The factor for the scale of each output that restores the Euclidean norm of its weights; 1 where the weights before or
+/// after are all zero. Weights are `[inputs, outputs]`.
 ///
 /// # Errors
 /// [`QuantError::Length`] or [`QuantError::Rows`] when they do not fit.

@@ -1,4 +1,5 @@
-//! What a quantized network learns from besides labels: the logits of a teacher, or its own before it was rounded.
+//! Knowledge distillation in quantization-aware training: from the logits of a teacher, or of the model itself before it
+//! was rounded.
 //!
 //! The loss is `share · T² · KL(teacher_T ‖ student_T) + (1 − share) · cross-entropy` (Hinton et al. 2015,
 //! arXiv:1503.02531); for quantized students see Polino et al. 2018, arXiv:1802.05668, and Mishra and Marr 2018,
@@ -12,7 +13,7 @@ use serde::Deserialize;
 /// The setting of techniques that may learn from a teacher.
 pub(crate) const DISTILL: (&str, &str) = (
     "distill",
-    "learn from a teacher's outputs as well: `{ share, temperature, teacher }`; `share` of it in the loss, more than \
+    "knowledge distillation, learn from a teacher's outputs as well: `{ share, temperature, teacher }`; `share` of it in the loss, more than \
      0 and at most 1, 0.5 by default; `temperature` from 0.1 to 100, 2 by default; `teacher` is \"row\" (default), the \
      row that the recipe names as teacher, or \"self\", the model itself before this step; none by default",
 );

@@ -1,13 +1,13 @@
-//! The arithmetic of training with rounded weights, on plain slices: evenly spaced members, the nearest of them, the
-//! scale of least squares, and the gradient of a scale.
+//! The arithmetic of fake quantization on a uniform grid, on plain slices: rounding, the scale of least squared error,
+//! and the gradient of a scale (LSQ).
 //!
 //! Matrices are `[inputs, outputs]`, row by input. Scales are one for each output; a scale for the whole matrix is
 //! the same number for every output.
 
 use nlpress_packed::Grid;
 
-/// The integers of a [`Grid`] of at most 8 bits in the arithmetic of single precision: all of `±levels`, or the odd
-/// ones of them.
+/// A uniform quantizer to a [`Grid`] of at most 8 bits, in single precision: to all integers of `±levels`, or to the
+/// odd ones.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Ladder {
     grid: Grid,
@@ -15,12 +15,12 @@ pub struct Ladder {
     odd: bool,
 }
 
-/// A matrix with what is alive of it.
+/// A weight matrix with its pruning mask.
 #[derive(Clone, Copy, Debug)]
 pub struct Kept<'a> {
     /// `[inputs, outputs]`, row by input.
     pub values: &'a [f32],
-    /// Which entries live; all when there is none.
+    /// Which entries are kept; all without a mask.
     pub keep: Option<&'a [bool]>,
     /// Length of a row.
     pub outputs: usize,
@@ -29,8 +29,8 @@ pub struct Kept<'a> {
 }
 
 impl Kept<'_> {
-    /// Sums of `f(output, value)` over the living entries of each output, or over all of them, then written
-    /// for each.
+    /// Sums of `f(output, value)` over the kept entries of each output; where one scale serves the whole matrix, the
+    /// total, for each output.
     pub fn sums(&self, f: impl Fn(usize, f32) -> f32) -> Vec<f64> {
         let mut sums = vec![0.0_f64; self.outputs];
         for (row, values) in self.values.chunks_exact(self.outputs).enumerate() {
@@ -45,7 +45,7 @@ impl Kept<'_> {
         self.spread(sums, |a, b| a + b)
     }
 
-    /// The largest magnitude among the living entries of each output.
+    /// The largest magnitude among the kept entries of each output.
     pub fn ranges(&self) -> Vec<f32> {
         let mut ranges = vec![0.0_f32; self.outputs];
         for (i, v) in self.values.iter().enumerate() {
@@ -92,7 +92,7 @@ impl Ladder {
         self.grid
     }
 
-    /// The member nearest to `x`, ties as [`Grid::nearest`] decides them.
+    /// The integer nearest to `x`, ties as [`Grid::nearest`] decides them.
     #[inline]
     pub fn nearest(self, x: f32) -> f32 {
         // One beyond the levels, so that this far out no place is lost in the rounding.
@@ -101,14 +101,14 @@ impl Ladder {
         member.clamp(-self.levels, self.levels)
     }
 
-    /// How far the member of `x` moves with its scale.
+    /// The derivative by the scale of a dequantized entry, which is `x` scales large.
     #[inline]
     fn moved(self, x: f32, reach: f32) -> f32 {
         let q = self.nearest(x);
         if x.abs() <= reach { q - x } else { q }
     }
 
-    /// The members nearest to the entries, written over `into`.
+    /// The integers nearest to the entries, written over `into`.
     pub fn integers(self, entries: Kept<'_>, scales: &[f32], into: &mut Vec<f32>) {
         let inverse: Vec<f32> = scales.iter().map(|s| 1.0 / s).collect();
         into.resize(entries.values.len(), 0.0);
@@ -132,15 +132,15 @@ impl Ladder {
         }
     }
 
-    /// Beyond this magnitude an entry is out of range: the outer edge of the outermost member's cell, as in Liu et al.
-    /// 2025, arXiv:2502.02631. Esser et al. stop at the member itself, which with few members holds many entries
-    /// still: at 2 bits that costs 0.6 points of validation accuracy on R8, with one bit 0.8.
+    /// Beyond this magnitude an entry is out of range: the outer edge of the outermost integer's cell, as in Liu et al.
+    /// 2025, arXiv:2502.02631. Esser et al. use the integer itself, which clips the gradient of many entries when there
+    /// are few integers: at 2 bits that costs 0.6 points of validation accuracy on R8, with one bit 0.8.
     pub fn reach(self) -> f32 {
         self.levels + if self.odd { 1.0 } else { 0.5 }
     }
 
-    /// The scale of least squared error when the entries keep the members that they have at `scales`: `⟨w, q⟩ / ⟨q, q⟩`.
-    /// Where all of them are zero, the scale stays.
+    /// The scale of least squared error when the entries keep the integers that they have at `scales`: `⟨w, q⟩ / ⟨q, q⟩`.
+    /// Where all of them are zero, the scale is unchanged.
     pub fn refit(self, entries: Kept<'_>, scales: &[f32]) -> Vec<f32> {
         let inverse: Vec<f32> = scales.iter().map(|s| 1.0 / s).collect();
         let over = entries.sums(|o, w| w * self.nearest(w * inverse[o]));
@@ -184,7 +184,7 @@ impl Ladder {
     }
 
     /// The gradient of each scale, given that of the rounded entries (Esser et al. 2019, equation 3): an entry within
-    /// reach moves with the scale by `q − w / scale`, one beyond it by the outermost member. It is divided by
+    /// range contributes `q − w / scale`, one beyond it the outermost integer. The sum is divided by
     /// `√(entries · levels)`, as in their section 2.2, which brings it to the size of a weight's.
     pub fn scale_gradient(self, entries: Kept<'_>, scales: &[f32], gradient: &[f32]) -> Vec<f32> {
         let inverse: Vec<f32> = scales.iter().map(|s| 1.0 / s).collect();
@@ -207,8 +207,8 @@ impl Ladder {
     }
 }
 
-/// Takes the gradient of every entry that is further out than `times` its scale and that the gradient would move further
-/// still.
+/// Sets the gradient to zero for every entry whose magnitude is beyond `times` its scale and which the gradient would
+/// move further from zero.
 pub fn hold(entries: Kept<'_>, scales: &[f32], times: f32, gradient: &mut [f32]) {
     let rows = entries.values.chunks_exact(entries.outputs);
     for (row, gradient) in rows.zip(gradient.chunks_exact_mut(entries.outputs)) {

@@ -1,5 +1,5 @@
-//! One weight, the integers that are to stand for it, and which entries share a scale: what the techniques that look
-//! at the data choose among.
+//! The quantization scheme (grid and granularity) of a weight, and the quantized weight: the types of the techniques
+//! that use calibration data.
 //!
 //! Weights are `[inputs, outputs]`, row by input. An entry stands for its integer times its scale.
 
@@ -76,7 +76,7 @@ impl Plain<'_> {
     }
 }
 
-/// Which entries share a scale.
+/// The granularity of quantization: which entries share a scale.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Span {
     /// All of the weight.
@@ -84,11 +84,11 @@ pub enum Span {
     /// Those of one output.
     #[default]
     Channel,
-    /// So many consecutive inputs of one output.
+    /// A group of consecutive inputs of one output, of the given size.
     Group(u8),
 }
 
-/// Which integers stand for a weight, and which entries share a scale.
+/// A quantization scheme: the grid of integers, and which entries share a scale.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lattice {
     /// The integers.
@@ -145,7 +145,7 @@ impl Lattice {
         fitted.expect("a plain weight is checked when it is made").scales.all().to_vec()
     }
 
-    /// The integer of `value`, and what it stands for.
+    /// The integer of `value`, and the dequantized value.
     pub fn round(self, value: f64, scale: f32) -> (i32, f32) {
         let integer = self.grid.nearest(value / f64::from(scale));
         (integer, integer as f32 * scale)
@@ -168,7 +168,7 @@ impl Lattice {
         Coded { lattice: self, shape, integers, scales }
     }
 
-    /// The neighbours of `x` among the integers, the lower one first, which are two.
+    /// The two integers of the grid next to `x`, the lower one first.
     pub fn around(self, x: f64) -> (i32, i32) {
         let (most, step) = (self.grid.levels(), self.grid.step());
         let below = if step == 1 { x.floor() } else { 2.0 * ((x - 1.0) / 2.0).floor() + 1.0 };
@@ -177,10 +177,10 @@ impl Lattice {
     }
 }
 
-/// The integers and scales that stand for a weight.
+/// A quantized weight: integers and scales.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Coded {
-    /// Which integers and scales they are.
+    /// The scheme.
     pub lattice: Lattice,
     /// Inputs and outputs.
     pub shape: (usize, usize),
@@ -191,7 +191,7 @@ pub struct Coded {
 }
 
 impl Coded {
-    /// What they stand for; zero where the mask holds a zero.
+    /// The dequantized weight; zero for pruned entries.
     pub fn values(&self, keep: Option<&[bool]>) -> Vec<f32> {
         let of = |(at, q): (usize, &i32)| match keep {
             Some(keep) if !keep[at] => 0.0,

@@ -1,6 +1,6 @@
-//! How far quantized numbers are from the originals.
+//! The signal-to-quantization-noise ratio (SQNR).
 
-/// How far quantized numbers are from the originals.
+/// Energies of a signal and of its quantization error, summed over any number of slices.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Noise {
     signal: f64,

@@ -1,5 +1,5 @@
-//! Techniques whose threshold and scale follow from the weights by a rule, step by step: one technique, and what sets
-//! them apart is the [`Fixed`] rule.
+//! Quantization-aware training whose threshold and scale are a closed formula of the weights (ternary, binary): one
+//! technique, for any [`Fixed`] rule.
 
 use nlpress_model::{Model, Outline, SiteId};
 use nlpress_packed::{Grid, Per, Values};
@@ -19,13 +19,13 @@ pub(crate) const OR_NONE: &str = "training with rounded weights, as a training t
     1e-2, its schedule \"linear\" and its clip_norm 1; its `dropout` replaces the network's. Sites that are not selected \
     are trained as floats. `false`: no training";
 
-/// A rule without numbers of its own.
+/// A quantizer without parameters of its own.
 pub(crate) trait Fixed: Rule + Copy + Default + Sync + 'static {
     /// What it rounds to.
     const GRID: Grid;
 }
 
-/// A technique that rounds by the rule `R`, and trains the network so.
+/// Quantization-aware training with the rule `R`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(try_from = "Raw", bound = "")]
 pub(crate) struct Ruled<R> {

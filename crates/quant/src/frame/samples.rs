@@ -1,9 +1,9 @@
-//! Techniques that look at the inputs of the sites that they quantize: one technique, with its settings, its walk over
-//! the sites in the order of the forward pass, its corrections and its measurements. What sets them apart is the
+//! Post-training quantization with calibration rows (AWQ, GPTQ, AdaRound): one technique, with its settings, its walk
+//! over the sites in the order of the forward pass, its corrections and its measurements. The techniques differ in the
 //! [`Solver`], which chooses the integers of a site.
 //!
-//! A thousand rows say little of two thousand words: what is solved for on them does worse on others. So a quarter of
-//! the rows is held back, and decides for each output whether a solution is better than a plainer one.
+//! A thousand rows are few for two thousand words, and a solution fits them better than other rows. So a quarter of
+//! the rows is held out, and decides for each output whether a solution is better than rounding to the nearest.
 
 use nlpress_core::Measurement;
 use nlpress_model::{Model, Network, Outline, SiteId, Weight};
@@ -24,7 +24,7 @@ use crate::moments::{Moments, Seen, off};
 use crate::rounding::Clip;
 use crate::{QuantError, awq, settings, sites};
 
-/// Most inputs of a site whose second moments are held: 128 MiB of sums for each of some sets of rows.
+/// Most inputs of a site whose Gram matrix is held: 128 MiB for each set of rows.
 pub(crate) const WIDEST: usize = 4096;
 /// Rows of one forward pass.
 const ROWS: usize = 256;
@@ -36,18 +36,18 @@ pub(crate) const GRID: (&str, &str) = (
 );
 pub(crate) const PER: (&str, &str) = (
     "per",
-    "\"channel\" (default): one scale for each output; \"tensor\": one for each site; 16 to 128: one for so many \
-     inputs of one output",
+    "\"channel\" (default): one scale for each output; \"tensor\": one for each site; a number from 16 to 128, the group \
+     size: one for each group of consecutive inputs of one output",
 );
 pub(crate) const SAMPLES: (&str, &str) = (
     "samples",
-    "training rows to look at, from 1 to 1000000, drawn by the seed; 1024 by default. From 8 on a quarter of them is \
-     not solved for, and says which of several solutions is best",
+    "calibration rows, drawn from the training rows by the seed, from 1 to 1000000; 1024 by default. From 8 on a quarter \
+     of them is held out, and decides which of several solutions is best",
 );
 pub(crate) const CORRECT: (&str, &str) = (
     "correct",
-    "\"none\" (default); \"bias\": biases take up what outputs are off on the average; \"norm\": scales make each \
-     output's weights as long as they were; \"both\"",
+    "\"none\" (default); \"bias\": bias correction, each bias takes up the mean error of its output; \"norm\": scales \
+     restore the Euclidean norm of each output's weights; \"both\"",
 );
 
 /// How the integers of a site are chosen, and the settings of that.
@@ -249,7 +249,7 @@ impl<S: Solver> Calibrated<S> {
         Ok(model)
     }
 
-    /// The moments of a site's inputs on the sampled rows: those to solve for, the others, and all.
+    /// Gram matrices of a site's inputs on the rows to solve for, the held-out ones, and all.
     fn look(&self, model: &Model, site: usize, cx: &Cx<'_>) -> Result<[Moments; 3], StepError> {
         let failed = |e: SolveError| StepError::Failed(e.to_string());
         let network = Network::bind(model, cx.backend);

@@ -10,7 +10,7 @@ use crate::{QuantError, sites};
 pub(crate) const PER: (&str, &str) = (
     "per",
     "\"channel\" (default): one scale for each output; \"tensor\": one for each site; \"row\": one for each input; a \
-     number from 16 to 128: one for each output of so many consecutive inputs",
+     number from 16 to 128, the group size: one for each group of consecutive inputs of one output",
 );
 /// What `clip` is.
 pub(crate) const CLIP: (&str, &str) = (

@@ -1,14 +1,14 @@
-//! Training with rounded weights: the engine that all of this crate's quantization-aware techniques share.
+//! Quantization-aware training (QAT) with the straight-through estimator: the engine that all such techniques share.
 //!
-//! The parameters that the optimiser moves are real numbers, the *shadow* weights (Courbariaux et al. 2015). Each
-//! step rounds them, takes the gradient of the loss at the rounded weights, and passes it to the real ones as if
-//! rounding were not there: the straight-through estimator (Bengio et al. 2013, arXiv:1308.3432). How an entry is
-//! rounded and what it lets through is a [`Rule`].
+//! The optimizer moves latent (or shadow) weights, which are floats (Courbariaux et al. 2015). Each step rounds them,
+//! takes the gradient of the loss at the rounded weights, and applies it to the latent ones as if rounding were the
+//! identity: the straight-through estimator (Bengio et al. 2013, arXiv:1308.3432). A [`Rule`] says how an entry is
+//! rounded and which gradients are clipped.
 //!
-//! Sites that were not selected, and all biases, are trained as the floats they are. The result is read off the
-//! rounded weights themselves: what was trained is what ships. So are the inputs of the selected sites: every row is
-//! rounded to 8 bits in training and validation, as the runtime's kernels round it, and the gradient passes straight
-//! through that as well. Scales that are fixed afterwards (`activations`) take the place of those of each row then.
+//! Sites that were not selected, and all biases, are trained as floats. What ships is the rounded weights. The inputs
+//! of the selected sites are fake-quantized, too: every row is rounded to 8 bits in training and validation, as the
+//! runtime's kernels round it, with the same estimator. Fixed scales of activations (`activations`) are found after
+//! the training.
 
 use nlpress_core::{Backend, Measurement, Seed};
 use nlpress_model::dataset::accuracy;
@@ -29,14 +29,14 @@ use crate::words::{Renumbered, WordDropout};
 /// Integers and a scale for each output.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Rounded {
-    /// An integer for each entry, `[inputs, outputs]`; anything where the entry does not live.
+    /// An integer for each entry, `[inputs, outputs]`; undefined for pruned entries.
     pub integers: Vec<f32>,
     /// One for each output, positive.
     pub scales: Vec<f32>,
 }
 
 impl Rounded {
-    /// What the integers stand for, written over `out`; 0 where an entry does not live.
+    /// Dequantizes into `out`; 0 for pruned entries.
     fn write(&self, keep: Option<&[bool]>, out: &mut [f32]) {
         let outputs = self.scales.len();
         for (out, q) in out.chunks_exact_mut(outputs).zip(self.integers.chunks_exact(outputs)) {
@@ -53,8 +53,8 @@ pub(crate) trait Rule: Debug + Send {
     /// Rounds them.
     fn round(&self, entries: Kept<'_>, into: &mut Rounded);
 
-    /// Learns from the gradient at the rounded weights, and makes of it the gradient of the real ones. `rate` is the
-    /// learning rate of this step.
+    /// Updates its own parameters (scales) by the gradient at the rounded weights, and turns that gradient into the one
+    /// of the latent weights. `rate` is the learning rate of this step.
     fn learn(&mut self, entries: Kept<'_>, rounded: &Rounded, gradient: &mut [f32], rate: f64);
 }
 
@@ -86,7 +86,7 @@ fn entries<'f>(values: &'f [f32], keep: Option<&'f [bool]>, outputs: usize, tens
     Kept { values, keep, outputs, tensor }
 }
 
-/// A serial engine whose parameters are real and whose gradients are taken at the rounded ones.
+/// A serial engine whose parameters are the latent weights and whose gradients are taken at the rounded ones.
 #[derive(Debug)]
 struct Shadow<'a> {
     serial: Serial,
@@ -168,10 +168,10 @@ impl Engine for Shadow<'_> {
     }
 }
 
-/// Makes the rule of a site from its entries as they are.
+/// Makes the rule of a site from its weights before the training.
 pub(crate) type Start<'a> = dyn Fn(Kept<'_>) -> Box<dyn Rule> + 'a;
 
-/// What a training with rounded weights is made of.
+/// The configuration of a quantization-aware training.
 #[derive(Clone, Copy)]
 pub(crate) struct Course<'a> {
     /// How; only rounding when there is none.
@@ -191,8 +191,8 @@ pub(crate) struct Course<'a> {
 }
 
 impl Course<'_> {
-    /// Trains `model` with the sites `on` rounded. Returns it with its real weights, and what stands for those of
-    /// each site.
+    /// Trains `model` with the sites `on` rounded. Returns it with its latent weights, and the rounded ones of each
+    /// site.
     pub(crate) fn run(
         &self,
         model: Model,

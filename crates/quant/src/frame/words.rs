@@ -1,9 +1,9 @@
-//! Words that a step of training leaves out.
+//! Word dropout: each step of training leaves out some words of each row.
 //!
 //! Coarse weights overfit the words of their training rows: what keeps units from leaning on one another, dropout
-//! between the sites, does nothing for the first one, which has most of the weights and reads the words themselves. So
-//! each step leaves out some words of each row (Iyyer et al. 2015, "Deep Unordered Composition Rivals Syntactic
-//! Methods for Text Classification", section 3.2: word dropout).
+//! between the sites, does nothing for the first one, which has most of the weights and reads the words themselves
+//! (Iyyer et al. 2015, "Deep Unordered Composition Rivals Syntactic
+//! Methods for Text Classification", section 3.2).
 
 use nlpress_core::Seed;
 use nlpress_text::Rows;

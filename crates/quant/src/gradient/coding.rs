@@ -1,4 +1,4 @@
-//! Which codec gradients travel by: read from a recipe, then checked.
+//! The configuration of gradient compression: read from a recipe, then checked.
 
 use serde::Deserialize;
 
@@ -7,7 +7,7 @@ use crate::QuantError;
 
 const LARGEST_BLOCK: i64 = 1 << 20;
 
-/// What both ends of a wire agree on.
+/// A configuration of gradient compression, shared by sender and receiver.
 ///
 /// A recipe writes it as a table; [`SETTINGS`] lists its keys.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -51,7 +51,7 @@ pub const SETTINGS: &[(&str, &str)] = &[
     ("bits", "of qsgd: bits for each number, 2 to 8; default 4"),
     (
         "clip",
-        "of ternary without error feedback: standard deviations beyond which numbers are held; default 2.5; or \"off\"",
+        "of ternary without error feedback: standard deviations beyond which numbers are clipped; default 2.5; or \"off\"",
     ),
     ("share", "of top_k: share of a site's numbers that are sent, above 0 and at most 1; default 0.01"),
     (
@@ -61,10 +61,13 @@ pub const SETTINGS: &[(&str, &str)] = &[
     ),
     (
         "error_feedback",
-        "whether what coding takes away is added to the next gradient; default true, of qsgd and ternary, which \
-         otherwise round at random, false",
+        "whether the error of coding is added to the next gradient; default true, of qsgd and ternary, which otherwise \
+         use stochastic rounding, false",
     ),
-    ("plain_steps", "first gradients that travel as floats, their bytes counted; default 0"),
+    (
+        "plain_steps",
+        "number of first gradients that are sent as floats, their bytes counted (warm-up); default 0",
+    ),
 ];
 
 /// The table as written.
@@ -159,17 +162,17 @@ impl Coding {
         Self::try_from(raw).expect("the defaults are within their own bounds")
     }
 
-    /// Numbers that are coded together, where it is not a whole site.
+    /// The block size: numbers that share a scale; none for a whole site.
     pub fn block(&self) -> Option<usize> {
         self.block
     }
 
-    /// Whether the sender keeps back what coding takes away.
+    /// Whether the sender adds the error of coding to its next gradient.
     pub fn error_feedback(&self) -> bool {
         self.error_feedback
     }
 
-    /// First gradients that travel as floats.
+    /// Number of first gradients that are sent as floats.
     pub fn plain_steps(&self) -> u64 {
         self.plain_steps
     }

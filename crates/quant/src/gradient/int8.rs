@@ -1,7 +1,7 @@
 //! Gradients as 8-bit integers: each number is the nearest of 255 multiples of its block's scale.
 //!
 //! On the wire: the scale, then an integer in `-127..=127`, one byte each. It is [`Qsgd`](super::Qsgd) of 8 bits
-//! without chance, at the speed of whole bytes.
+//! without stochastic rounding, at the speed of whole bytes.
 
 use nlpress_core::seed::Rng;
 use pulp::Arch;

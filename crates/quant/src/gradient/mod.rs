@@ -1,4 +1,4 @@
-//! Gradients as few bytes: codecs, and their place between the workers and the optimiser.
+//! Gradient compression: codecs, and their place between the workers and the optimizer.
 //!
 //! A codec turns numbers into bytes and back, and every byte counted here is one that a receiver reads. A gradient
 //! is cut into blocks that do not cross sites, and each block is coded by itself:
@@ -15,12 +15,12 @@
 //! little-endian `f32`. A block with a number that is not finite arrives as undefined numbers, so that a training
 //! which diverges is seen to.
 //!
-//! What coding takes away need not be lost. With *error feedback* the sender keeps it back and adds it to its next
-//! gradient (Seide et al. 2014; Stich et al. 2018, arXiv:1809.07599; Karimireddy et al. 2019, arXiv:1901.09847), so
+//! The error of coding need not be lost. With *error feedback* the sender keeps it and adds it to its next gradient
+//! (Seide et al. 2014; Stich et al. 2018, arXiv:1809.07599; Karimireddy et al. 2019, arXiv:1901.09847), so
 //! that the sum of what arrived stays near the sum of what was sent. That holds only for a codec whose error is
-//! smaller than the block; so with error feedback codecs round to the nearest, and only without it do they round at
-//! random, which is right on average and needs no memory. [`Sign`] and [`TopK`] without it are neither: the article's
-//! network trained on signs alone loses 6 to 20 points of accuracy, with error feedback at most 0.3.
+//! smaller than the block; so with error feedback codecs round to the nearest, and only without it do they use
+//! stochastic rounding, which is unbiased and needs no memory. [`Sign`] and [`TopK`] without it are biased: the
+//! article's network trained on signs alone loses 6 to 20 points of accuracy, with error feedback at most 0.3.
 
 mod bits;
 mod coding;

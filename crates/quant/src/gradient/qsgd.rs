@@ -1,5 +1,5 @@
-//! Gradients as integers of 2 to 8 bits, rounded at random so that they are right on average (QSGD: Alistarh et al.
-//! 2017, arXiv:1610.02132).
+//! Gradients as integers of 2 to 8 bits by unbiased stochastic rounding (QSGD: Alistarh et al. 2017,
+//! arXiv:1610.02132).
 //!
 //! With `b` bits there are `s = 2^(b-1) - 1` levels on either side of zero. A number `x` in a block whose largest
 //! magnitude is `m` lies between two multiples of `m / s`, and becomes the upper one with just the chance that makes

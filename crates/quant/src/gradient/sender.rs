@@ -1,4 +1,4 @@
-//! Both ends of a wire: the layout that they agree on, and the sender with its memory.
+//! The two ends of a gradient exchange: the layout that they share, and the sender with its error-feedback memory.
 
 use nlpress_core::Seed;
 use nlpress_model::{Model, SiteId};
@@ -99,7 +99,7 @@ impl Layout {
     }
 }
 
-/// The sending end: it counts the steps and, with error feedback, remembers what it owes.
+/// The sending end: it counts the steps and, with error feedback, keeps the error of what it sent.
 #[derive(Clone, Debug)]
 pub struct Sender {
     layout: Layout,
@@ -109,13 +109,14 @@ pub struct Sender {
 }
 
 impl Sender {
-    /// A sender that owes nothing. `seed` is the root of its chances: each step and block has its own.
+    /// A sender with an empty memory. `seed` is the root of its stochastic rounding: each step and block has its own
+    /// stream.
     pub fn new(layout: Layout, seed: Seed) -> Self {
         let memory = if layout.coding.error_feedback() { vec![0.0; layout.len] } else { Vec::new() };
         Self { layout, seed, step: 0, memory }
     }
 
-    /// What the receiving end knows as well.
+    /// The layout, which the receiving end has, too.
     pub fn layout(&self) -> &Layout {
         &self.layout
     }
@@ -125,13 +126,13 @@ impl Sender {
         self.step
     }
 
-    /// What coding has kept back so far; empty without error feedback.
+    /// The accumulated error of coding; empty without error feedback.
     pub fn memory(&self) -> &[f32] {
         &self.memory
     }
 
-    /// Appends the bytes that stand for `gradient` plus what is owed, puts what they
-    /// [decode](Layout::decode) to in its place, and owes the rest from then on.
+    /// Codes `gradient` plus the memory, appends the bytes, replaces the gradient by what they
+    /// [decode](Layout::decode) to, and keeps the difference as the new memory.
     ///
     /// # Errors
     /// [`QuantError::Length`].

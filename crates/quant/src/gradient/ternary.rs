@@ -28,7 +28,7 @@ enum Rounding {
 }
 
 impl Ternary {
-    /// Rounding at random, after holding numbers within so many standard deviations.
+    /// Stochastic rounding, after clipping at `clip` standard deviations.
     ///
     /// # Errors
     /// [`QuantError::Setting`] when `clip` is not positive.

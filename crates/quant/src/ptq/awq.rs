@@ -1,9 +1,10 @@
-//! `quant.awq`: weights of large inputs are rounded more finely, and ranges are clipped where the outputs feel it least.
+//! `quant.awq`: activation-aware weight quantization. Weights of large inputs are rounded more finely, and each range is
+//! clipped to the one with the smallest error of the outputs.
 //!
 //! Lin et al. 2023, "AWQ: Activation-aware Weight Quantization for LLM Compression and Acceleration",
 //! arXiv:2306.00978. The weights of an input are multiplied with a factor, and the input is divided by it; rounding
 //! then does less harm where inputs are large. The factor is `(mean |x|)^α`, one α of twenty for a site: the one with
-//! which its outputs are off least on the sampled rows. Then the range of each scale is searched in the same way.
+//! the smallest error of its outputs on the calibration rows. Then the range of each scale is searched in the same way.
 //!
 //! Dividing costs nothing where it can be folded into the site before: into the scales and the biases of what makes
 //! the inputs, which must be quantized by the same step with a scale for each output. Behind a ReLU, behind attention
@@ -30,8 +31,9 @@ const RANGES: std::ops::Range<u32> = 1..20;
 pub const KIND: Kind = Kind {
     name: "quant.awq",
     family: Family::Quantize,
-    summary: "weights become integers of a few bits, finer for large inputs, in the ranges that outputs feel least",
-    source: "Lin et al. 2023, arXiv:2306.00978; bias: Nagel et al. 2019, arXiv:1906.04721",
+    summary: "AWQ, activation-aware weight quantization (PTQ): scales up the weights of large inputs before rounding, and \
+              clips each range where the outputs change least",
+    source: "Lin et al. 2023, AWQ, arXiv:2306.00978; bias correction: Nagel et al. 2019, arXiv:1906.04721",
     example: "grid = \"int4\"\nsamples = 64",
     on: &["**"],
     settings: &[GRID, PER, SAMPLES, CORRECT, ACTIVATIONS],
@@ -58,7 +60,7 @@ pub fn multiplied(values: &[f32], outputs: usize, factors: &[f32]) -> Vec<f32> {
     rows.flat_map(|(row, factor)| row.iter().map(move |w| w * factor)).collect()
 }
 
-/// The exponent with which the outputs of a rounded weight are off least, and how much they then are in all.
+/// The exponent with the smallest squared error of the outputs of the rounded weight, and that error.
 ///
 /// # Errors
 /// [`QuantError`] when a factor makes a number infinite.
@@ -82,14 +84,14 @@ pub fn exponent(plain: &Plain<'_>, lattice: Lattice, moments: &Moments) -> Resul
     Ok(best)
 }
 
-/// The scales with which the outputs of the rounded weight are off least: from all of the range down to a twentieth,
-/// and the range of least squared error of the entries.
+/// The scales with the smallest squared error of the outputs of the rounded weight, among ranges from the whole down to a
+/// twentieth, and the range of least squared error of the entries.
 ///
 /// Groups are searched one after the other, each with the others as they are by then, so that the outputs are never
 /// further off than with the whole range.
 ///
 /// # Panics
-/// When the moments are of other inputs.
+/// When the Gram matrix is of other inputs.
 pub fn clip(plain: &Plain<'_>, lattice: Lattice, moments: &Moments) -> Vec<f32> {
     let (shape, (n, outputs)) = (plain.shape(), plain.shape());
     let whole = lattice.fit(plain, Clip::Max);

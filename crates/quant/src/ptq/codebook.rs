@@ -1,4 +1,4 @@
-//! `quant.kmeans`, `quant.product`: weights as entries of a list.
+//! `quant.kmeans`, `quant.product`: weights as indices into a codebook.
 //!
 //! The entries are where the weights are: the centres of clusters that Lloyd's algorithm finds. `quant.kmeans` clusters
 //! single numbers (Han, Mao and Dally 2016, arXiv:1510.00149, section 3). `quant.product` clusters several outputs of
@@ -25,7 +25,8 @@ const ROUNDS: usize = 40;
 pub const KMEANS: Kind = Kind {
     name: "quant.kmeans",
     family: Family::Quantize,
-    summary: "weights become entries of a list of 16 to 256 numbers, found by clustering",
+    summary: "k-means quantization (weight sharing by clustering, a codebook): each weight becomes the index of one of 16 to \
+              256 shared numbers",
     source: "Han, Mao and Dally 2016, Deep Compression, arXiv:1510.00149",
     example: "bits = 4",
     on: &["**"],
@@ -37,7 +38,8 @@ pub const KMEANS: Kind = Kind {
 pub const PRODUCT: Kind = Kind {
     name: "quant.product",
     family: Family::Quantize,
-    summary: "several outputs of one input become one code, an entry of a list that clustering finds",
+    summary: "product quantization (vector quantization with k-means codebooks): 2 to 8 neighbouring weights of one input \
+              become the index of one codebook vector",
     source: "Jégou, Douze and Schmid 2011, Product Quantization for Nearest Neighbor Search; Stock et al. 2020, \
              And the Bit Goes Down, arXiv:1907.05686",
     example: "width = 2\nbits = 5\nlists = \"each\"",
@@ -45,12 +47,12 @@ pub const PRODUCT: Kind = Kind {
     settings: &[
         (
             "width",
-            "outputs that one code stands for, from 2 to 8; 4 by default. A site has a multiple of so many",
+            "outputs that one code stands for, from 2 to 8; 4 by default. The number of a site's outputs is a multiple of it",
         ),
         ("bits", "bits of a code, from 4 to 8; 8 by default"),
         (
             "lists",
-            "\"one\" (default): one list for the site; \"each\": one for each group of outputs, for tables of many rows",
+            "\"one\" (default): one codebook for the site; \"each\": one for each group of outputs, for tables of many rows",
         ),
     ],
     parse: |with| read::<RawVectors>(with),

@@ -23,7 +23,7 @@ pub enum Floats {
 pub const F16: Kind = Kind {
     name: "quant.f16",
     family: Family::Quantize,
-    summary: "weights become 16-bit floats",
+    summary: "half precision (FP16, IEEE binary16): weights become 16-bit floats",
     source: "IEEE 754-2008, binary16; Micikevicius et al. 2018, arXiv:1710.03740",
     example: "",
     on: &["**"],
@@ -34,7 +34,7 @@ pub const F16: Kind = Kind {
 /// bfloat16.
 pub const BF16: Kind = Kind {
     name: "quant.bf16",
-    summary: "weights become the upper halves of 32-bit floats",
+    summary: "bfloat16 (BF16): weights become the upper halves of 32-bit floats",
     source: "Kalamkar et al. 2019, A Study of BFLOAT16 for Deep Learning Training, arXiv:1905.12322",
     parse: |with| read(Floats::Brain, with),
     ..F16

@@ -1,15 +1,17 @@
-//! `quant.gptq`: what rounding one input's weights gets wrong, the weights of the inputs after it make up for.
+//! `quant.gptq`: second-order error compensation. The weights of one input after the other are rounded, and the weights
+//! of the inputs that follow are corrected for the error.
 //!
 //! Frantar et al. 2022, "GPTQ: Accurate Post-Training Quantization for Generative Pre-trained Transformers",
-//! arXiv:2210.17323. A site's job is `x · W`. Inputs are rounded one after the other, for all outputs at once; the
-//! error of each, over the diagonal of what is left of the inverse second moments, is taken from the weights of the
-//! inputs that are still free (the optimal brain surgeon). With order by activation the inputs that are largest on the
-//! average come first, while there are many to make up for them; scales are then fixed before. Without it, and with
-//! scales for groups, a group's scales are fitted when it is reached, to the weights as they are then.
+//! arXiv:2210.17323, a fast form of optimal brain quantization (OBQ: Frantar and Alistarh 2022, arXiv:2208.11580). A
+//! site computes `x · W`. Inputs are rounded one after the other, for all outputs at once; the error of each, divided
+//! by its diagonal entry of the inverse Hessian (of the damped Gram matrix of the inputs) and multiplied by that row, is
+//! subtracted from the weights of the inputs that are not rounded yet. With order by activation (act-order) the inputs of the largest mean square come
+//! first, while many are left to compensate; all scales are then fixed beforehand. Without it, and with scales for
+//! groups, a group's scales are fitted when it is reached, to its corrected weights.
 //!
-//! Compensation is greedy and fits the rows that it looks at; plain rounding within the range of the least output error
-//! sometimes beats it. So that is tried as well, and more damping, and each output keeps the integers with which it is
-//! off least on rows that were held back (all outputs together where they share one scale).
+//! Compensation is greedy and fits the calibration rows; rounding to the nearest within the range of the smallest output
+//! error sometimes beats it. So that is tried as well, and more damping, and each output keeps the integers with the
+//! smallest error on held-out rows (all outputs together where they share one scale).
 
 use nlpress_technique::solve::inverse_factor;
 use nlpress_technique::{Family, Kind, StepError, parse};
@@ -28,8 +30,10 @@ use crate::samples::{CORRECT, Calibrated, GRID, PER, SAMPLES, Solver};
 pub const KIND: Kind = Kind {
     name: "quant.gptq",
     family: Family::Quantize,
-    summary: "weights become integers of a few bits; what rounding one input gets wrong the later ones make up for",
-    source: "Frantar et al. 2022, arXiv:2210.17323; bias: Nagel et al. 2019, arXiv:1906.04721",
+    summary: "GPTQ (PTQ by second-order error compensation, optimal brain quantization): rounds one input after another and \
+              corrects the weights not yet rounded for the error",
+    source: "Frantar et al. 2022, GPTQ, arXiv:2210.17323; Frantar and Alistarh 2022, Optimal Brain Compression (OBQ), \
+             arXiv:2208.11580; bias correction: Nagel et al. 2019, arXiv:1906.04721",
     example: "grid = \"int4\"\nsamples = 64",
     on: &["**"],
     settings: &[
@@ -37,12 +41,13 @@ pub const KIND: Kind = Kind {
         PER,
         (
             "order",
-            "\"activation\": the largest inputs are rounded first; \"none\": as they lie; \"best\" (default): both \
-             are tried, and each output takes what is off least",
+            "\"activation\": the largest inputs are rounded first (act-order); \"none\": in the order of the inputs; \"best\" \
+             (default): both are tried, and each output takes the one with the smaller error",
         ),
         (
             "damping",
-            "added to the second moments' diagonal, relative to its mean, from 1e-8 to 1; 0.01 by default. 10 and 100 times as much is tried, too",
+            "added to the diagonal of the inputs' Gram matrix (the Hessian), relative to its mean, from 1e-8 to 1; 0.01 by \
+             default. 10 and 100 times that value are tried as well",
         ),
         ("clip", "\"mse\" (default): the range of least squared error; \"max\": the range of all entries"),
         SAMPLES,
@@ -56,9 +61,9 @@ pub const KIND: Kind = Kind {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Order {
-    /// The largest on the average first.
+    /// The inputs of the largest mean square first.
     Activation,
-    /// As they lie.
+    /// In the order of the inputs.
     None,
     /// Both are tried.
     #[default]
@@ -96,7 +101,7 @@ impl TryFrom<Raw> for Gptq {
     }
 }
 
-/// The inverse of a site's second moments, factored in the order in which its inputs are rounded.
+/// The inverse of the damped Gram matrix of a site's inputs, factored in the order in which they are rounded.
 #[derive(Clone, Debug)]
 pub struct Inverse {
     order: Vec<usize>,
@@ -105,10 +110,10 @@ pub struct Inverse {
 }
 
 impl Inverse {
-    /// For inputs as they lie, or the largest first.
+    /// For inputs in their order, or by descending mean square (`by_activation`).
     ///
     /// # Errors
-    /// [`QuantError::Setting`] when the moments cannot be inverted with so little damping.
+    /// [`QuantError::Setting`] when the matrix cannot be inverted with this damping.
     pub fn new(moments: &Moments, by_activation: bool, damping: f64) -> Result<Self, QuantError> {
         let n = moments.inputs();
         let mut order: Vec<usize> = (0..n).collect();
@@ -137,10 +142,10 @@ impl Inverse {
 
 /// The integers of a weight, input by input, with the given scales; entries that are not kept stay zero.
 ///
-/// With groups and inputs as they lie the scales are fitted anew, by `clip`, when a group is reached.
+/// With groups, and inputs in their order, the scales are fitted anew, by `clip`, when a group is reached.
 ///
 /// # Panics
-/// When the inverse is for other inputs, or the scales are not as many as the lattice has.
+/// When the inverse is for other inputs, or the number of scales is not that of the scheme.
 pub fn compensate(
     plain: &Plain<'_>,
     lattice: Lattice,

@@ -3,7 +3,7 @@
 //!
 //! The article's "integerization" and "binaryization" (sections 3.3.1 and 3.3.2) turn parameters into integers and
 //! into few binary digits. An entry becomes an integer and stands for it times a scale. From 8 bits down a weight takes
-//! as many bits as its name says, and the runtime multiplies integers. 32 and 16 bits are multiplied with 16-bit
+//! the number of bits in its name, and the runtime multiplies integers. 32 and 16 bits are multiplied with 16-bit
 //! activations into 64-bit sums; 32 bits are finer than what a float carries, so they lose next to nothing and, being as
 //! wide as floats, win nothing in size: their use is arithmetic without floating point, and the comparison.
 //!
@@ -25,9 +25,11 @@ use crate::{QuantError, sites};
 pub const INT8: Kind = Kind {
     name: "quant.int8",
     family: Family::Quantize,
-    summary: "weights become 8-bit integers with scales",
+    summary: "int8 post-training quantization (PTQ), rounding to the nearest: weights become 8-bit integers with scales, \
+              activations are quantized for each row (dynamic) or with a fixed scale (static)",
     source: "Jacob et al. 2018, Quantization and Training of Neural Networks for Efficient \
-             Integer-Arithmetic-Only Inference",
+             Integer-Arithmetic-Only Inference, arXiv:1712.05877; outliers: Dettmers et al. 2022, LLM.int8(), \
+             arXiv:2208.07339",
     example: "per = \"channel\"\nclip = \"max\"",
     on: &["**"],
     settings: &[
@@ -47,8 +49,10 @@ pub const INT8: Kind = Kind {
 /// 4-bit integers.
 pub const INT4: Kind = Kind {
     name: "quant.int4",
-    summary: "weights become 4-bit integers with scales, two to a byte",
-    source: "Banner et al. 2019, Post training 4-bit quantization of convolutional networks for rapid-deployment",
+    summary: "int4 post-training quantization (PTQ), rounding to the nearest: weights become 4-bit integers with scales, \
+              two to a byte; activations have 8 bits",
+    source: "Banner et al. 2019, Post training 4-bit quantization of convolutional networks for rapid-deployment, \
+             arXiv:1810.05723; outliers: Dettmers et al. 2022, LLM.int8(), arXiv:2208.07339",
     example: "per = 16\nzero_points = true",
     parse: |with| read(Grid::Int4, with),
     ..INT8
@@ -57,7 +61,8 @@ pub const INT4: Kind = Kind {
 /// 3-bit integers.
 pub const INT3: Kind = Kind {
     name: "quant.int3",
-    summary: "weights become 3-bit integers with scales, eight to three bytes",
+    summary: "int3 post-training quantization (PTQ), rounding to the nearest: weights become 3-bit integers with scales, \
+              eight to three bytes; activations have 8 bits",
     example: "per = \"row\"\noutliers = 4",
     parse: |with| read(Grid::Int3, with),
     ..INT4
@@ -66,8 +71,10 @@ pub const INT3: Kind = Kind {
 /// 2-bit integers.
 pub const INT2: Kind = Kind {
     name: "quant.int2",
-    summary: "weights become one of four values with scales, four to a byte",
-    source: "Banner et al. 2019, as above; without a zero: Max 1960, Quantizing for minimum distortion",
+    summary: "2-bit post-training quantization (PTQ), rounding to the nearest: weights become -3, -1, 1 or 3 times a \
+              scale, four to a byte; activations have 8 bits",
+    source: "Banner et al. 2019, arXiv:1810.05723; four values without a zero: Max 1960, Quantizing for minimum \
+             distortion; outliers: Dettmers et al. 2022, LLM.int8(), arXiv:2208.07339",
     example: "power_of_two = true\nactivations = { calibrator = \"percentile\", percentile = 99.5, samples = 64 }",
     parse: |with| read(Grid::Int2, with),
     ..INT4
@@ -76,7 +83,10 @@ pub const INT2: Kind = Kind {
 /// 16-bit integers.
 pub const INT16: Kind = Kind {
     name: "quant.int16",
-    summary: "weights become 16-bit integers with scales, multiplied into 64-bit sums",
+    summary: "int16 post-training quantization (PTQ): weights become 16-bit integers with scales, multiplied with 16-bit \
+              activations into 64-bit sums",
+    source: "Jacob et al. 2018, Quantization and Training of Neural Networks for Efficient \
+             Integer-Arithmetic-Only Inference, arXiv:1712.05877",
     example: "per = \"tensor\"",
     settings: &[
         ("per", "\"channel\" (default): one scale for each output; \"tensor\": one for each site"),
@@ -89,7 +99,8 @@ pub const INT16: Kind = Kind {
 /// 32-bit integers.
 pub const INT32: Kind = Kind {
     name: "quant.int32",
-    summary: "weights become 32-bit integers with scales: no smaller, for arithmetic without floats",
+    summary: "int32 post-training quantization (PTQ), for fixed-point arithmetic: weights become 32-bit integers with \
+              scales; the file gets no smaller",
     example: "per = \"channel\"",
     parse: |with| read(Grid::Int32, with),
     ..INT16

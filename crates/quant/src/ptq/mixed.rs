@@ -8,9 +8,10 @@
 //! multiple-choice knapsack, or greedily, by the least for each unit saved. `uniform` gives every site the same
 //! precision, as the control.
 //!
-//! That divergences add up is an assumption; the step's note states the real one beside the sum that was expected. `time` is a count of multiplications, each weighed by what its precision costs beside floats, not a
-//! clock, so that the result is the same on every machine: it tells wide integers from narrow ones, and nothing among
-//! the narrow ones, which are all multiplied alike.
+//! That divergences add up is an assumption; the step's note states the measured divergence next to the expected sum.
+//! `time` is a count of multiplications, each weighed by what its precision costs relative to floats, not a clock, so
+//! that the result is the same on every machine: it tells wide integers from narrow ones, and nothing among the narrow
+//! ones, which are all multiplied alike.
 
 use nlpress_core::Measurement;
 use nlpress_model::{Form, Layer, Model, Network, Outline, SiteId, Weight};
@@ -27,7 +28,8 @@ use crate::{QuantError, sites};
 pub const KIND: Kind = Kind {
     name: "quant.mixed",
     family: Family::Quantize,
-    summary: "Measures how sensitive each site is to rounding, and gives each the precision that a budget allows.",
+    summary: "mixed-precision quantization (bit allocation by sensitivity, after HAWQ): gives each site the precision that a \
+              budget of bytes or time allows",
     source: "Dong et al. 2019, HAWQ, arXiv:1905.03696 (precision by sensitivity); Sinha and Zoltners 1979 \
              (multiple-choice knapsack)",
     example: "bytes = 1000\nprecisions = [\"f16\", \"int8\", \"int4\", \"int2\", \"binary\"]",
@@ -49,8 +51,8 @@ pub const KIND: Kind = Kind {
         ),
         (
             "method",
-            "\"knapsack\" (default): answers move the least within the budget; \"greedy\": by the least for each \
-             unit saved; \"uniform\": the same precision for each site, as the control",
+            "\"knapsack\" (default): the smallest sum of divergences within the budget; \"greedy\": step by step the smallest \
+             divergence for each unit saved; \"uniform\": the same precision for each site, as the control",
         ),
     ],
     parse: parse::<Mixed>,

@@ -1,10 +1,10 @@
-//! `quant.smooth`: what makes activations hard to round moves into the weights, before either is rounded.
+//! `quant.smooth`: SmoothQuant, which migrates large activations into the weights before either is quantized.
 //!
 //! Some inputs of a site are much larger than the others, and one scale for all of them is then too coarse for most.
 //! Dividing input `i` by a factor and multiplying row `i` of the weight by it changes nothing, but evens them out: with
 //! `s_i = max|x_i|^α / max|w_i|^(1-α)` (Xiao et al. 2023, SmoothQuant, arXiv:2211.10438) the difficulty is shared between
-//! activations and weights. The division is folded into the site before, exactly: a ReLU does not feel a positive factor,
-//! nor does attention on its values. α is searched, by the error of the site's outputs with both rounded to 8 bits;
+//! activations and weights. The division is folded into the site before, exactly: ReLU commutes with a positive factor,
+//! and so does attention, on its values. α is searched, by the error of the site's outputs with both rounded to 8 bits;
 //! leaving everything as it is is among what is tried.
 //!
 //! The network stays one of floats: quantize it afterwards. Where nothing before a site can take the factors (the first
@@ -29,14 +29,15 @@ const LEVELS: i32 = 127;
 pub const KIND: Kind = Kind {
     name: "quant.smooth",
     family: Family::Quantize,
-    summary: "large inputs of a site are divided by factors that its weights take up, so that both round well",
+    summary: "SmoothQuant: migrates large activations into the weights by a factor for each input, so that both quantize \
+              well; the network stays one of floats",
     source: "Xiao et al. 2023, SmoothQuant, arXiv:2211.10438",
     example: "samples = 32",
     on: &["**"],
     settings: &[
         (
             "alpha",
-            "how much of the difficulty goes into the weights, from 0 to 1; searched when it is not given",
+            "migration strength: how much of the difficulty goes into the weights, from 0 to 1; searched when it is not given",
         ),
         ("samples", "training rows to look at, from 1 to 100000, drawn by the seed; 256 by default"),
     ],

@@ -1,9 +1,9 @@
-//! `quant.binary`: each weight becomes a scale or its negative.
+//! `quant.binary`: binary weights, each becomes plus or minus a scale.
 //!
 //! XNOR-Net's binary weights (Rastegari et al. 2016, arXiv:1603.05279): the sign of a weight times the mean magnitude
 //! of its output's weights, which is the least squared error (equation 6). The network is trained with its weights
-//! rounded (see the module `shadow`), after BinaryConnect (Courbariaux et al. 2015, arXiv:1511.00363): a weight
-//! that is already far out gets no gradient that would move it further, because its sign cannot change for that.
+//! rounded (straight-through estimator), after BinaryConnect (Courbariaux et al. 2015, arXiv:1511.00363): a weight of
+//! large magnitude gets no gradient that would make it larger still, because that cannot change its sign.
 
 use nlpress_packed::Grid;
 use nlpress_technique::{Family, Kind, parse};
@@ -20,7 +20,8 @@ use crate::words::WORDS;
 pub const KIND: Kind = Kind {
     name: "quant.binary",
     family: Family::Quantize,
-    summary: "weights become a scale or its negative, and the network is trained with them so",
+    summary: "binary weights (XNOR-Net's binary-weight networks, BinaryConnect) by quantization-aware training: each weight \
+              becomes plus or minus a scale",
     source: "Rastegari et al. 2016, arXiv:1603.05279 (XNOR-Net, binary weights); Courbariaux et al. 2015, \
              arXiv:1511.00363 (BinaryConnect)",
     example: "train = { epochs = 2 }",
@@ -35,7 +36,7 @@ pub const KIND: Kind = Kind {
     parse: parse::<Ruled<Signs>>,
 };
 
-/// The mean magnitude of each output's living weights; 1 where all are zero.
+/// The mean magnitude of each output's kept weights; 1 where all are zero.
 pub fn scales(entries: Kept<'_>) -> Vec<f32> {
     let counts = entries.counts();
     let sums = entries.sums(|_, w| w.abs());
@@ -43,8 +44,8 @@ pub fn scales(entries: Kept<'_>) -> Vec<f32> {
     sums.iter().zip(&counts).map(scale).collect()
 }
 
-/// How far out a weight is held, in scales. The papers' bound is one; but within the mean magnitude of trained weights
-/// most of them hardly move, and of R8's 95 points 82 are left. Two and four are alike, and as good as none.
+/// Magnitude, in scales, from which on gradients are clipped. The papers' bound is one; but most trained weights would then
+/// hardly move, and accuracy on R8 falls from 95 to 82 points. Bounds of two and four do as well as none.
 const CLIP: f32 = 4.0;
 
 /// Rounds to signs.

@@ -1,8 +1,7 @@
-//! `quant.qat`: a network is trained while its weights are rounded.
+//! `quant.qat`: quantization-aware training, the network is trained while its weights are rounded.
 //!
-//! Integers of few bits are too coarse to round a trained network to; but a network that is trained with its weights
-//! rounded finds weights for which they are fine enough (see the module `shadow` for how). The scale of each
-//! output is
+//! Rounding a trained network to integers of few bits loses accuracy; a network that is trained with rounded weights
+//! adapts to them (by the straight-through estimator). The scale of each output is
 //!
 //! - *learned* (LSQ: Esser et al. 2019, arXiv:1902.08153): it has a gradient of its own,
 //!   [`Ladder::scale_gradient`], and is trained beside the weights. Here by Adam, as they are, and by its logarithm:
@@ -10,8 +9,8 @@
 //! - or follows the *range* of the weights (Jacob et al. 2018, arXiv:1712.05877): each step moves it to the least
 //!   squared error for the integers of the step before.
 //!
-//! Both start at the least squared error. An entry that is out of range gets no gradient, as in both papers: the
-//! scale may reach for it, the weights of the range's middle are not pushed out by it.
+//! Both start at the least squared error. An entry that is out of range gets no gradient, as in both papers; only the
+//! scale can bring it back into range.
 //!
 //! Activations have no scale of their own to learn: they are rounded as the runtime rounds them, to 8 bits row by row,
 //! whose noise is far below that of the weights.
@@ -91,9 +90,10 @@ impl TryFrom<Raw> for Qat {
 pub const KIND: Kind = Kind {
     name: "quant.qat",
     family: Family::Quantize,
-    summary: "trains the network while its weights are rounded to integers of few bits",
-    source: "Esser et al. 2019, arXiv:1902.08153 (learned steps); Bengio et al. 2013, arXiv:1308.3432 (straight-through \
-             gradients); Jacob et al. 2018, arXiv:1712.05877",
+    summary: "quantization-aware training (QAT) with the straight-through estimator: trains the network with fake-quantized \
+              weights, whose scales are learned (LSQ) or follow the weights",
+    source: "Esser et al. 2019, Learned Step Size Quantization (LSQ), arXiv:1902.08153; Bengio et al. 2013, \
+             arXiv:1308.3432 (straight-through estimator); Jacob et al. 2018, arXiv:1712.05877",
     example: "grid = \"int2\"\ntrain = { epochs = 2 }",
     on: &["**"],
     settings: &[
@@ -104,7 +104,7 @@ pub const KIND: Kind = Kind {
         ("per", "\"channel\" (default): one scale for each output; \"tensor\": one for each site"),
         (
             "step",
-            "\"learned\" (default): scales are trained by gradients of their own; \"range\": they follow the weights",
+            "\"learned\" (default): scales are trained by gradients of their own (LSQ); \"range\": they follow the weights",
         ),
         TRAIN,
         DISTILL,

@@ -1,10 +1,10 @@
-//! `quant.ternary`: each weight becomes a scale, its negative, or zero.
+//! `quant.ternary`: ternary weights, each becomes plus or minus a scale, or zero.
 //!
 //! Ternary weight networks (Li, Zhang and Liu 2016, arXiv:1605.04711): what is smaller than 0.7 times the mean
 //! magnitude of an output's weights becomes zero, the rest a sign; their scale is the mean magnitude of what is not
 //! zero. Both are close to the least squared error (section 2.2) and take one look at the weights, so they are
-//! worked out anew in each step of training. The network is trained with its weights rounded (see
-//! the module `shadow`), every weight with the gradient of what it was rounded to.
+//! computed anew in each step of training. The network is trained with its weights rounded, every weight with the
+//! gradient of its rounded value (straight-through estimator).
 
 use nlpress_packed::Grid;
 use nlpress_technique::{Family, Kind, parse};
@@ -24,7 +24,8 @@ pub const THRESHOLD: f32 = 0.7;
 pub const KIND: Kind = Kind {
     name: "quant.ternary",
     family: Family::Quantize,
-    summary: "weights become a scale, its negative or zero, and the network is trained with them so",
+    summary: "ternary weight networks (TWN) by quantization-aware training: each weight becomes plus or minus a scale, or \
+              zero",
     source: "Li, Zhang and Liu 2016, arXiv:1605.04711 (ternary weight networks)",
     example: "train = { epochs = 2 }",
     on: &["**"],
@@ -46,7 +47,7 @@ impl Fixed for Thresholds {
     const GRID: Grid = Grid::Ternary;
 }
 
-/// Threshold and scale of each output, from its living weights: `0.7 · mean|w|`, and the mean magnitude of those
+/// Threshold and scale of each output, from its kept weights: `0.7 · mean|w|`, and the mean magnitude of those
 /// above it. The scale is 1 where every weight is zero.
 pub fn thresholds(entries: Kept<'_>) -> (Vec<f32>, Vec<f32>) {
     let counts = entries.counts();

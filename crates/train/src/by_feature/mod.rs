@@ -105,7 +105,7 @@ fn expected_features(data: &Dataset, batch: usize) -> f64 {
 }
 
 impl<'a> ByFeature<'a> {
-    /// A training as it stands, on at most so many threads.
+    /// A training from its current state, on at most `threads` threads.
     ///
     /// # Errors
     /// [`TrainError::Engine`] when the threads cannot be started.

@@ -1,7 +1,7 @@
 //! The Gram matrix and the means of a site's inputs: enough to tell the error of its outputs without the rows.
 //!
-//! An output that is off by `x · Δ` has the mean squared error `Δᵀ · H · Δ` with `H` the mean of `xᵀx`. Where the bias
-//! is corrected it takes up the mean, and `H` is the covariance.
+//! Weights that change by `Δ` change the output by `x · Δ`, whose mean square is `Δᵀ · H · Δ` with `H` the mean of `xᵀx`.
+//! Where bias correction removes the mean, `H` is the covariance.
 
 mod seen;
 
@@ -46,7 +46,7 @@ impl Moments {
         &self.magnitudes
     }
 
-    /// The mean squared error of each output whose weights are off by `off`, `[inputs, outputs]`.
+    /// The mean squared error of each output for the quantization error `off` of its weights, `[inputs, outputs]`.
     ///
     /// # Panics
     /// When `off` is not whole rows for all inputs.
@@ -55,7 +55,7 @@ impl Moments {
         self.errors_of(0..self.inputs(), off, outputs)
     }
 
-    /// The same where only some inputs' weights are off; `off` has a row for each of them.
+    /// The same where only the weights of some inputs have an error; `off` has a row for each of them.
     pub(crate) fn errors_of(&self, inputs: std::ops::Range<usize>, off: &[f64], outputs: usize) -> Vec<f64> {
         let n = self.inputs();
         let (mut errors, mut acc) = (vec![0.0; outputs], vec![0.0; outputs]);
@@ -101,7 +101,7 @@ impl Moments {
         squares.iter().zip(means).map(|(square, mean)| (square - mean * mean).max(0.0)).collect()
     }
 
-    /// The mean of each output whose weights are `off`.
+    /// The mean shift of each output for the quantization error `off` of its weights.
     ///
     /// # Panics
     /// When `off` is not whole rows for all inputs.
@@ -129,7 +129,7 @@ impl Moments {
     }
 }
 
-/// How far `quantized` is off `original`.
+/// The quantization error: `quantized − original`.
 pub(crate) fn off(original: &[f32], quantized: &[f32]) -> Vec<f64> {
     original.iter().zip(quantized).map(|(w, q)| f64::from(*q) - f64::from(*w)).collect()
 }

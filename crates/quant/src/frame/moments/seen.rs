@@ -44,7 +44,7 @@ impl Seen {
         self.gram.rows()
     }
 
-    /// The means; `centred` where the bias will take up the mean of what is off.
+    /// The means; `centred` (the covariance) where bias correction will remove the mean error.
     pub fn moments(&self, centred: bool) -> Moments {
         let (n, rows) = (self.gram.width(), self.gram.rows().max(1) as f64);
         let mean: Vec<f64> = self.gram.sums().iter().map(|x| x / rows).collect();

@@ -6,9 +6,9 @@ use crate::lattice::{Coded, Plain};
 /// Where the sigmoid is stretched to, so that it reaches 0 and 1.
 const LOW: f32 = -0.1;
 const HIGH: f32 = 1.1;
-/// The share of the iterations in which nothing has to decide yet.
+/// The share of the iterations before the regularizer starts.
 const WARM: f64 = 0.2;
-/// The exponent of the deciding term after them, and at the end.
+/// The exponent of the regularizer after them, and at the end.
 const EXPONENTS: (f32, f32) = (20.0, 2.0);
 /// Outputs that are learned side by side.
 pub(super) const LANES: usize = 32;
@@ -21,7 +21,7 @@ pub(super) struct Lanes {
     live: Vec<[bool; LANES]>,
     below: Vec<[i32; LANES]>,
     step: Vec<[f32; LANES]>,
-    /// How far the lower neighbour is off the weight, in weights.
+    /// The lower neighbour minus the weight.
     off: Vec<[f32; LANES]>,
     /// The variables.
     up: Vec<[f32; LANES]>,

@@ -1,18 +1,18 @@
-//! `quant.adaround`: whether each weight is rounded up or down is learned.
+//! `quant.adaround`: adaptive rounding, which learns whether each weight is rounded up or down.
 //!
 //! Nagel et al. 2020, "Up or Down? Adaptive Rounding for Post-Training Quantization", arXiv:2004.10568. The nearest
 //! integer is not the best where errors add up in an output. Each entry gets a variable whose rectified sigmoid says how
-//! far between its two neighbours it lies; Adam lowers the mean squared error of the site's outputs, and a term whose
-//! exponent falls makes every variable decide. The error is taken from the second moments of the inputs, so that a
-//! step costs the same whatever the rows.
+//! far between its two neighbours it lies; Adam minimizes the mean squared error of the site's outputs plus a
+//! regularizer, whose annealed exponent drives every variable to 0 or 1. The error follows from the Gram matrix of the
+//! inputs, so that the cost of a step does not depend on the number of rows.
 //!
-//! The error of each output counts in parts of what plain rounding makes of it, times its entries: then one weight of
-//! the deciding term fits every site. Outputs are independent, given their scales, so each keeps the learned integers
-//! only where they are better than the nearest.
+//! The error of each output is divided by that of rounding to the nearest, and multiplied by its number of entries: then
+//! one weight of the regularizer fits every site. Given their scales, outputs are independent, so each keeps the learned
+//! integers only where they are better than the nearest.
 //!
-//! Only the two neighbours of a weight are ever tried, so the range decides what can be learned, and with two bits or
-//! less it decides most of it. There the range that the outputs feel least ([`awq::clip`]) is tried beside the one of
-//! least squared error, and each output takes what is off least on rows that were held back.
+//! Only the two neighbours of a weight are ever tried, so the range limits what can be learned, most of all with two bits
+//! or fewer. There the range with the smallest error of the outputs ([`awq::clip`]) is tried as well as the one of least
+//! squared error, and each output takes the one with the smaller error on held-out rows.
 
 mod lanes;
 
@@ -32,8 +32,9 @@ use lanes::{LANES, Lanes};
 pub const KIND: Kind = Kind {
     name: "quant.adaround",
     family: Family::Quantize,
-    summary: "weights become integers of a few bits; whether each is rounded up or down is learned",
-    source: "Nagel et al. 2020, arXiv:2004.10568; bias: Nagel et al. 2019, arXiv:1906.04721",
+    summary: "AdaRound, adaptive rounding (PTQ): learns for each weight whether it is rounded up or down, by the error of the \
+              site's outputs",
+    source: "Nagel et al. 2020, AdaRound, arXiv:2004.10568; bias correction: Nagel et al. 2019, arXiv:1906.04721",
     example: "grid = \"int4\"\nsamples = 64\niterations = 100",
     on: &["**"],
     settings: &[
@@ -41,12 +42,16 @@ pub const KIND: Kind = Kind {
         PER,
         (
             "clip",
-            "\"mse\": the range of least squared error, the default from 3 bits up; \"output\": the range that outputs feel \
-             least; \"max\": the range of all entries; by default, below 3 bits, \"mse\" and \"output\" are both tried",
+            "\"mse\": the range of least squared error, the default from 3 bits up; \"output\": the range with the smallest \
+             error of the outputs; \"max\": the range of all entries; by default, below 3 bits, \"mse\" and \"output\" are \
+             both tried",
         ),
         ("iterations", "steps of learning, from 1 to 100000; 1000 by default"),
         ("rate", "learning rate, from 1e-6 to 1; 0.01 by default"),
-        ("decide", "weight of the term that makes each variable decide, from 0 to 1000; 30 by default"),
+        (
+            "decide",
+            "weight of the regularizer that drives each variable to 0 or 1, from 0 to 1000; 30 by default",
+        ),
         SAMPLES,
         CORRECT,
         ACTIVATIONS,
@@ -68,7 +73,7 @@ struct AdaRound {
 enum Range {
     /// By the entries alone.
     Entries(Clip),
-    /// By how far off the outputs are.
+    /// By the error of the outputs.
     Output,
 }
 
@@ -111,7 +116,7 @@ pub struct Learning {
 }
 
 impl Learning {
-    /// So many steps of Adam at a rate, with a weight of the deciding term.
+    /// `iterations` steps of Adam at a learning rate, with a weight of the regularizer.
     ///
     /// # Errors
     /// [`QuantError::Setting`] naming what is out of its bounds.
@@ -138,7 +143,7 @@ impl Learning {
 /// What `tick` gives.
 ///
 /// # Panics
-/// When the moments are of other inputs, or the scales are not as many as the lattice has.
+/// When the Gram matrix is of other inputs, or the number of scales is not that of the scheme.
 pub fn learn<E>(
     (plain, moments): (&Plain<'_>, &Moments),
     (lattice, scales): (Lattice, Vec<f32>),
