@@ -366,15 +366,18 @@ fn files_of_the_schema_before_are_opened_as_they_were() {
     for form in forms().into_iter().step_by(5) {
         let bytes = artifact(form, 2).to_bytes().unwrap();
         let (mut header, data) = take_apart(&bytes);
-        // As they were written: no checksums, and labels that are refused by now.
+        // As they were written: no checksums, and labels that are one text after composition.
         header["__metadata__"].as_object_mut().unwrap().remove("nlpress.blake3").unwrap();
         change_manifest(&mut header, |m| {
             m["schema"] = json!(2);
-            m["labels"] = json!([" ", "a\tb"]);
+            m["labels"] = json!(["\u{e9}", "e\u{301}"]);
         });
         let old = Artifact::from_bytes(&put_together(&header, &data), "memory").unwrap();
-        assert_eq!(old.labels, [" ", "a\tb"]);
+        assert_eq!(old.labels, ["\u{e9}", "e\u{301}"]);
         assert_eq!(old.layers, read(&bytes).unwrap().layers, "{form}");
+        // What cannot be read on one line never could.
+        change_manifest(&mut header, |m| m["labels"] = json!([" ", "a\tb"]));
+        assert!(matches!(fault(read(&put_together(&header, &data))), E::Label { .. }));
         change_manifest(&mut header, |m| m["labels"] = json!(["a", "a"]));
         assert!(matches!(fault(read(&put_together(&header, &data))), E::LabelTwice(_)));
         // A file of today that lost its checksums is damaged, not old.

@@ -58,7 +58,7 @@ pub fn is_plain(c: char) -> bool {
 pub fn counted(number: impl TryInto<u64> + fmt::Display, noun: &str) -> String {
     let plural = |noun: &str| match noun.strip_suffix('y') {
         Some(stem) if !stem.ends_with(['a', 'e', 'o', 'u']) => format!("{stem}ies"),
-        _ if noun.ends_with(['s', 'x']) || noun.ends_with("ch") => format!("{noun}es"),
+        _ if noun.ends_with(['s', 'x']) || (noun.ends_with("ch") && noun != "epoch") => format!("{noun}es"),
         _ => format!("{noun}s"),
     };
     let text = number.to_string();

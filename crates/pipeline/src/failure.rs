@@ -100,3 +100,21 @@ impl From<TrainError> for RunError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_fails_alone_unless_the_machine_or_the_user_says_stop() {
+        let step = |why: &str| RunError::step("row", "quant.f16", StepError::Failed(why.into()));
+        assert_eq!(step("too large").of_one_row().unwrap(), "quant.f16: too large");
+        assert!(RunError::Internal("a promise".into()).of_one_row().unwrap().contains("a bug in nlpress"));
+        let full = || std::io::Error::from(std::io::ErrorKind::StorageFull);
+        let path = PathBuf::from("row.safetensors");
+        let write = nlpress_artifact::ArtifactError::Write(full());
+        for error in [RunError::Write(path, full()), ShipError::from(write).into(), Stopped.into()] {
+            assert!(error.of_one_row().is_err());
+        }
+    }
+}

@@ -7,7 +7,8 @@ use std::cell::RefCell;
 use std::ops::Deref;
 use std::rc::Rc;
 
-use crate::prepared::{DataError, Prepared};
+use crate::data_error::DataError;
+use crate::prepared::Prepared;
 
 /// Narrowed data that are held at a time; those not asked for the longest are made again when they are.
 const MOST_HELD: usize = 16;

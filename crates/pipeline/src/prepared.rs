@@ -1,10 +1,9 @@
 //! Data made ready: a corpus, the encoder fitted on its training documents, and encoded splits.
 
-use nlpress_core::shown::{counted, quoted};
+use nlpress_core::shown::counted;
 use nlpress_model::{Dataset, Graph, ModelError};
 use nlpress_text::corpus::label;
-use nlpress_text::{Corpus, CorpusOptions, Coverage, Document, Encoder, Files, Source, TextError};
-use nlpress_train::BadConfig;
+use nlpress_text::{Corpus, CorpusOptions, Coverage, Document, Encoder, Files, Source};
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

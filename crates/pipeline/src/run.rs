@@ -1,20 +1,18 @@
 //! Runs a recipe: makes every row, then measures what was written.
 
 use nlpress_artifact::{Artifact, LARGEST_FILE};
-use nlpress_core::event::{Event, Sink, Stopped};
+use nlpress_core::event::{Event, Sink};
 use nlpress_core::shown::{counted, shown};
 use nlpress_core::{Backend, Seed, files};
-use nlpress_eval::{Bootstrap, Machine, Pace};
+use nlpress_eval::{Bootstrap, Machine};
 use nlpress_model::{Graph, Network, Outline};
 use nlpress_runtime::Session;
-use nlpress_technique::StepError;
 use nlpress_text::Encoder;
 use nlpress_train::TrainError;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use crate::assemble::{self, Assembly, Scored};
-use crate::data_error::DataError;
 use crate::failure::RunError;
 use crate::features::Views;
 use crate::identity;
@@ -28,8 +26,7 @@ use crate::prepared::{EMBEDDED, Prepared};
 use crate::recipe::{Recipe, RecipeError, TEACHER};
 use crate::recorder::Recorder;
 use crate::report::{self, CorpusInfo, FailedRow, RecipeInfo, Report};
-use crate::ship::{self, ShipError};
-use crate::threshold::ThresholdError;
+use crate::ship;
 
 /// Largest report of an earlier run that is looked at.
 const LARGEST_REPORT: u64 = 1 << 26;
@@ -305,19 +302,6 @@ mod tests {
     use nlpress_core::BackendKind;
     use nlpress_model::{MlpSpec, Model, SiteId, Weight};
     use nlpress_packed::{Grid, Index, Matrix, Per, Scales, Scheme, Values};
-
-    #[test]
-    fn a_row_fails_alone_unless_the_machine_or_the_user_says_stop() {
-        let step = |why: &str| RunError::step("row", "quant.f16", StepError::Failed(why.into()));
-        assert_eq!(step("too large").of_one_row().unwrap(), "quant.f16: too large");
-        assert!(RunError::Internal("a promise".into()).of_one_row().unwrap().contains("a bug in nlpress"));
-        let full = || std::io::Error::from(std::io::ErrorKind::StorageFull);
-        let path = PathBuf::from("row.safetensors");
-        let write = nlpress_artifact::ArtifactError::Write(full());
-        for error in [RunError::Write(path, full()), ShipError::from(write).into(), Stopped.into()] {
-            assert!(error.of_one_row().is_err());
-        }
-    }
 
     #[test]
     fn integers_on_a_device_are_counted() {

@@ -1,18 +1,16 @@
 //! The training loop.
 
-use nlpress_core::event::{Event, Sink};
-use nlpress_core::{Backend, Seed};
+use nlpress_core::event::Event;
 use nlpress_model::dataset::accuracy;
 use nlpress_model::{Dataset, Dropout, Model, ModelError, Network};
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::path::Path;
 
 use crate::TrainError;
 use crate::adam::Adam;
 use crate::checkpoint::Progress;
-use crate::config::{FitConfig, Loss};
-use crate::engine::{Batch, Engine, Serial, Wire};
+use crate::config::Loss;
+use crate::engine::{Batch, Engine, Serial};
 use crate::history::{Epoch, History};
 use crate::objective::{Labels, Objective, mean_loss};
 use crate::plan::Fit;

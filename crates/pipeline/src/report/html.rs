@@ -11,7 +11,7 @@ use super::markdown::{HEADS, NUMERIC, cells, facts, how_to_read};
 use super::plot::size_quality_latency;
 use super::speedups::speedups;
 use super::words::{bytes, grouped, micros, percent};
-use nlpress_core::shown::{counted, is_plain};
+use nlpress_core::shown::counted;
 
 use super::{Estimate, Family, Likeness, Percentiles, Report, Row};
 

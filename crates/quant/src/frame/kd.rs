@@ -96,7 +96,7 @@ mod tests {
             ("share = 0.0", "share is 0, but it must be more than 0"),
             ("share = 1.1", "share is 1.1"),
             ("temperature = 0.0", "temperature is 0, but it must be between 0.1 and 100"),
-            ("teacher = 'me'", "unknown value `me`"),
+            ("teacher = 'me'", "unknown variant `me`"),
             ("temp = 1.0", "unknown field `temp`"),
         ] {
             let message = read(bad).unwrap_err();

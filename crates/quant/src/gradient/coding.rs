@@ -243,7 +243,7 @@ mod tests {
         }
         assert!(read("scale = 1").unwrap_err().contains("unknown field"));
         for (bad, why) in [
-            ("codec = 'gzip'", "unknown value"),
+            ("codec = 'gzip'", "unknown variant"),
             ("bits = 4", "bits is 4, but it must be left out"),
             ("codec = 'qsgd'\nbits = 9", "bits is 9"),
             ("codec = 'qsgd'\nbits = -1", "bits is -1"),

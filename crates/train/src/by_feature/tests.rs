@@ -1,5 +1,7 @@
 use super::*;
-use crate::fit::{Fit, History, fit_by};
+use crate::fit::fit_by;
+use crate::history::History;
+use crate::plan::Fit;
 use crate::steps::Way;
 use nlpress_core::event::Quiet;
 use nlpress_core::{Backend, BackendKind, Seed};
