@@ -15,7 +15,8 @@ use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use crate::signals::STOPPED;
+/// Exit code of a command that was asked to stop.
+pub(crate) const STOPPED: u8 = 130;
 
 /// Input that is refused: exit code 2.
 #[derive(Debug)]

@@ -14,15 +14,12 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
 
-use crate::outcome::tell;
+use crate::outcome::{STOPPED, tell};
 
 #[cfg(unix)]
 const STOPPING: [i32; 3] = [SIGINT, SIGTERM, signal_hook::consts::SIGHUP];
 #[cfg(not(unix))]
 const STOPPING: [i32; 2] = [SIGINT, SIGTERM];
-
-/// Exit code of a command that was asked to stop.
-pub(crate) const STOPPED: u8 = 130;
 
 /// Whether a signal asked to stop.
 static ASKED: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);

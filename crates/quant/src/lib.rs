@@ -28,7 +28,9 @@ pub mod qat;
 pub use calibration::{Calibration, Calibrator};
 pub use error::{BadBytes, QuantError};
 pub use frame::{calibration, correct, ladder, lattice, moments, noise, rounding};
-pub(crate) use frame::{candidates, fold, kd, outliers, ruled, samples, settings, shadow, sites, words};
+pub(crate) use frame::{
+    candidates, fold, kd, outliers, range, ruled, samples, settings, shadow, sites, words,
+};
 pub use gradient::{Coding, GradientWire};
 pub use nlpress_core::Selectors;
 pub use nlpress_packed::{Grid, Matrix, Per, Scales};

@@ -185,12 +185,11 @@ impl Modules {
         if names.defined.contains(&rest[0]) || depth > 8 {
             return None;
         }
-        let imports = |wanted: &str| names.imports.iter().filter(move |(name, _)| name == wanted);
-        if let Some((_, path)) = imports(&rest[0]).next() {
+        if let Some((_, path)) = names.imports.iter().find(|(name, _)| *name == rest[0]) {
             let path: Vec<String> = path.iter().chain(&rest[1..]).cloned().collect();
             return self.home(module, &path, depth + 1);
         }
-        imports("*").find_map(|(_, path)| {
+        names.imports.iter().filter(|(name, _)| name == "*").find_map(|(_, path)| {
             let home = self.home(module, path, depth + 1)?;
             self.0.get(&home)?.defined.contains(&rest[0]).then_some(home)
         })

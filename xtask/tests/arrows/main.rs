@@ -79,14 +79,8 @@ const LIBRARIES: &[&str] = &[
 
 /// Circles of modules that are left: crate, and the modules that lean on each other. Only ever fewer and smaller.
 const CIRCLES: &[(&str, &str)] = &[
-    ("model", "network::body network::probe"),
-    ("pipeline", "assemble lock make run"),
-    ("pipeline", "prepared recipe"),
-    ("pipeline", "report::curves report::html report::plot report::speedups"),
-    ("runtime", "decision error integer session"),
     ("text", "analyzer blob corpus counting coverage embedded encoder error rows stop_words"),
     ("text", "corpus::delimited corpus::fasttext corpus::json corpus::parquet corpus::source"),
-    ("train", "by_feature checkpoint fit steps"),
 ];
 
 /// What serves a model, and must be had without a training stack.

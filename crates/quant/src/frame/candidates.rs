@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use crate::lattice::{Coded, Lattice, Plain, Span};
 use crate::moments::{Moments, off};
 use crate::rounding::Clip;
-use crate::{QuantError, awq};
+use crate::{QuantError, range};
 
 /// A site that is to be quantized.
 pub(crate) struct Task<'a> {
@@ -50,7 +50,7 @@ impl<'a> Task<'a> {
     pub(crate) fn nearest(&self, lattice: Lattice) -> Best<'a> {
         let nearest = |scales| lattice.nearest(&self.plain, scales);
         let mut best = self.best(nearest(lattice.fit(&self.plain, Clip::Max)), "rounding");
-        best.offer(nearest(awq::clip(&self.plain, lattice, self.moments)), "rounding in the best range");
+        best.offer(nearest(range::clip(&self.plain, lattice, self.moments)), "rounding in the best range");
         best
     }
 }

@@ -32,3 +32,9 @@ pub(crate) fn fold(
     layer.bias.iter_mut().zip(&less).for_each(|(b, less)| *b *= less);
     Ok(())
 }
+
+/// A weight whose rows are multiplied with the factors of their inputs.
+pub fn multiplied(values: &[f32], outputs: usize, factors: &[f32]) -> Vec<f32> {
+    let rows = values.chunks_exact(outputs.max(1)).zip(factors);
+    rows.flat_map(|(row, factor)| row.iter().map(move |w| w * factor)).collect()
+}

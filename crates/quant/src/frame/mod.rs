@@ -11,6 +11,7 @@ pub mod lattice;
 pub mod moments;
 pub mod noise;
 pub(crate) mod outliers;
+pub(crate) mod range;
 pub mod rounding;
 pub(crate) mod ruled;
 pub(crate) mod samples;

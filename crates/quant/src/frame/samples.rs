@@ -18,11 +18,10 @@ use std::fmt::Debug;
 use crate::calibration::{ACTIVATIONS, Calibration};
 use crate::candidates::{Choice, Task};
 use crate::correct::{self, Correct};
-use crate::fold::fold;
 use crate::lattice::{Coded, Lattice, Plain, Span};
 use crate::moments::{Moments, Seen, off};
 use crate::rounding::Clip;
-use crate::{QuantError, awq, settings, sites};
+use crate::{QuantError, fold, settings, sites};
 
 /// Most inputs of a site whose Gram matrix is held: 128 MiB for each set of rows.
 pub(crate) const WIDEST: usize = 4096;
@@ -228,7 +227,7 @@ impl<S: Solver> Calibrated<S> {
             }
             let matrix = choice.coded.matrix(keep, index).map_err(|e| failed(e.to_string()))?;
             let stood_for = match &choice.factors {
-                Some(factors) => awq::multiplied(&values, outputs, factors),
+                Some(factors) => fold::multiplied(&values, outputs, factors),
                 None => values.to_vec(),
             };
             totals.add(&layer.id, &stood_for, &matrix, index, cx);
@@ -240,7 +239,7 @@ impl<S: Solver> Calibrated<S> {
             layers[site].bias = bias;
             done.insert(layers[site].id.clone(), choice.coded);
             if let (Some(factors), Some(id)) = (&choice.factors, &absorbs) {
-                fold(factors, id, &mut layers, &mut done)?;
+                fold::fold(factors, id, &mut layers, &mut done)?;
             }
             model = Model::new(graph, layers)?;
         }

@@ -27,6 +27,7 @@ use serde::Deserialize;
 use crate::calibration::{ACTIVATIONS, Calibration};
 use crate::kd::{DISTILL, KdSettings};
 use crate::ladder::{Kept, Ladder};
+use crate::ruled::{read_per, training};
 use crate::shadow::{Course, Rounded, Rule};
 use crate::words::{WORDS, WordDropout};
 use crate::{QuantError, settings, sites};
@@ -120,20 +121,6 @@ pub(crate) const TRAIN: (&str, &str) = (
     "training with rounded weights, as a training table; by default its learning rate is 1e-2, its schedule \"linear\" \
      and its clip_norm 1; its `dropout` replaces the network's. Sites that are not selected are trained as floats",
 );
-
-/// Reads where scales belong.
-pub(crate) fn read_per(word: Option<&str>) -> Result<Per, QuantError> {
-    let words = [("channel", Per::Channel), ("tensor", Per::Tensor)];
-    sites::choose("per", word.unwrap_or("channel"), "\"channel\" or \"tensor\"", &words)
-}
-
-/// Reads how a network is trained. Coarse weights change only where they cross from one integer to the next, which
-/// takes larger steps than floats do, and those a bound: chosen by validation accuracy, on R8, R52, MR and the embedded
-/// corpus, among rates from 3e-4 to 4e-2.
-pub(crate) fn training(table: toml::Table) -> Result<Tuning, QuantError> {
-    let defaults = [("learning_rate", 1e-2.into()), ("schedule", "linear".into()), ("clip_norm", 1.0.into())];
-    Tuning::read(table, &defaults).map_err(|e| QuantError::Training(e.to_string()))
-}
 
 /// Learning rate of the logarithms of scales, as a multiple of the weights'; by validation accuracy, among 0.1, 1, 3
 /// and 10.
