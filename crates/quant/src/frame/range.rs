@@ -5,7 +5,7 @@ use crate::moments::{Moments, off};
 use crate::rounding::Clip;
 
 /// The ranges that are tried, in twentieths of the largest magnitude.
-const RANGES: std::ops::Range<u32> = 1..20;
+pub(crate) const RANGES: std::ops::Range<u32> = 1..20;
 
 /// The scales with the smallest squared error of the outputs of the rounded weight, among ranges from the whole down to a
 /// twentieth, and the range of least squared error of the entries.

@@ -18,7 +18,7 @@ use crate::QuantError;
 use crate::calibration::ACTIVATIONS;
 use crate::candidates::{Choice, Errors, Task};
 pub use crate::fold::multiplied;
-use crate::lattice::{Lattice, Plain, Span};
+use crate::lattice::{Lattice, Plain};
 use crate::moments::{Moments, off};
 pub use crate::range::clip;
 use crate::rounding::Clip;
@@ -113,8 +113,10 @@ impl Solver for Awq {
 mod tests {
     use super::*;
     use crate::lattice::Coded;
+    use crate::lattice::Span;
     use crate::moments::Seen;
     use crate::moments::tests::{rows, weight};
+    use crate::range::RANGES;
     use nlpress_packed::Grid;
 
     fn moments(inputs: usize, seed: u64) -> Moments {
