@@ -15,9 +15,7 @@ impl Linear {
     /// within a sum, without [outliers](nlpress_packed::Outliers), whose products are floats.
     pub fn accumulates(&self) -> bool {
         match &self.store {
-            Store::Bytes(_, integers) => {
-                !integers.is_grouped() && integers.quantized.outliers.is_none()
-            }
+            Store::Bytes(_, integers) => !integers.is_grouped() && integers.quantized.outliers.is_none(),
             _ => false,
         }
     }

@@ -141,7 +141,12 @@ macro_rules! product {
             }
 
             #[inline(always)]
-            fn strips(kernels: impl Kernels, strips: &Strips<Self>, x: NonZeros<'_, Self>, sums: &mut [$sum]) {
+            fn strips(
+                kernels: impl Kernels,
+                strips: &Strips<Self>,
+                x: NonZeros<'_, Self>,
+                sums: &mut [$sum],
+            ) {
                 kernels.$strips(strips, x.columns, x.levels, sums);
             }
 
@@ -151,7 +156,13 @@ macro_rules! product {
             }
 
             #[inline(always)]
-            fn tiles(kernels: impl Kernels, tiles: &Tiles<Self>, row: &[Self], narrow: bool, sums: &mut [$sum]) {
+            fn tiles(
+                kernels: impl Kernels,
+                tiles: &Tiles<Self>,
+                row: &[Self],
+                narrow: bool,
+                sums: &mut [$sum],
+            ) {
                 $tiles(kernels, tiles, row, narrow, sums);
             }
         }

@@ -5,9 +5,7 @@
 mod common;
 
 use common::{INDEXES, beside, grid, matrices, onto, thin};
-use nlpress_packed::{
-    Codebook, Dtype, Grid, Index, Matrix, PackError, Part, Per, Scales, Scheme, Values,
-};
+use nlpress_packed::{Codebook, Dtype, Grid, Index, Matrix, PackError, Part, Per, Scales, Scheme, Values};
 use proptest::prelude::*;
 use std::borrow::Cow;
 

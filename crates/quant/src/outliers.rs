@@ -9,8 +9,8 @@
 //! without the inputs that are kept, those of the weights and, where it is fixed, that of the activations.
 
 use nlpress_core::Measurement;
-use nlpress_model::{Form, Model, Network, Outline, SiteId, Weight};
 use nlpress_kernels::{Input, Linear, Scratch};
+use nlpress_model::{Form, Model, Network, Outline, SiteId, Weight};
 use nlpress_packed::{Index, Matrix, Scheme, Values};
 use nlpress_technique::{Cx, StepError};
 use nlpress_text::Rows;

@@ -11,8 +11,8 @@
 //! site, those after a normalisation), `per = "row"` of `quant.int8` has a factor for each input instead.
 
 use nlpress_core::Measurement;
-use nlpress_model::{Layer, Model, Network, Outline, SiteId, Weight};
 use nlpress_kernels::quantize_row_at;
+use nlpress_model::{Layer, Model, Network, Outline, SiteId, Weight};
 use nlpress_packed::{Grid, Index};
 use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
 use serde::Deserialize;

@@ -39,7 +39,8 @@ impl Network {
     pub(crate) fn new(spec: Spec, layers: Vec<Layer>) -> Self {
         let follows_factor = layers.iter().map(|l| spec.ranks().contains_key(&l.id)).collect();
         let site = |(n, Layer { id, matrix, bias })| {
-            let weight = if n == 0 { Linear::for_sparse_rows(matrix) } else { Linear::for_dense_rows(matrix) };
+            let weight =
+                if n == 0 { Linear::for_sparse_rows(matrix) } else { Linear::for_dense_rows(matrix) };
             Site { id, weight, bias }
         };
         let layers = layers.into_iter().enumerate().map(site).collect();

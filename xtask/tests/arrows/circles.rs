@@ -210,7 +210,8 @@ fn tied(arrows: &BTreeMap<String, BTreeSet<String>>) -> Vec<Vec<String>> {
         }
         all
     };
-    let reach: BTreeMap<&String, BTreeSet<String>> = arrows.keys().map(|name| (name, reached(name))).collect();
+    let reach: BTreeMap<&String, BTreeSet<String>> =
+        arrows.keys().map(|name| (name, reached(name))).collect();
     let mut circles = BTreeSet::new();
     for (name, reached) in &reach {
         let back = |other: &&String| reach.get(other).is_some_and(|back| back.contains(*name));
@@ -233,7 +234,10 @@ fn circles_are_found_where_they_are() {
     write("lib.rs", "mod a; mod b; mod c; mod d; mod e;\npub use b::Thing;\npub use c::*;\n");
     // By a re-export and by a path; `d` and `e` only lean on others, and so do tests.
     write("a.rs", "use std::fmt;\nuse crate::{Thing as T, e};\nfn f() {}");
-    write("b.rs", "struct Thing;\nimpl Thing { fn g(&self) { crate::a::f() } }\n#[cfg(test)]\nmod t { use crate::d::X; }");
+    write(
+        "b.rs",
+        "struct Thing;\nimpl Thing { fn g(&self) { crate::a::f() } }\n#[cfg(test)]\nmod t { use crate::d::X; }",
+    );
     write("c/mod.rs", "mod x; mod y;\nuse x::X;\npub struct Whole;\nfn z() { y::f() }");
     write("c/x.rs", "use super::{Whole, y::{self, Y}};\npub struct X;");
     write("c/y.rs", "use super::X;\npub struct Y;\npub fn f() {}");

@@ -172,7 +172,9 @@ fn modules_do_not_lean_on_each_other_in_circles() {
         let src = member.folder.join("src");
         let sources = source::read_below(&src);
         assert!(!sources.is_empty(), "{}: no sources", src.display());
-        found.extend(circles::circles(&src, &sources).into_iter().map(|circle| (member.short.clone(), circle)));
+        found.extend(
+            circles::circles(&src, &sources).into_iter().map(|circle| (member.short.clone(), circle)),
+        );
     }
     let within = |(member, circle): &(String, String), (known, modules): &(&str, &str)| {
         member == known && circle.split(' ').all(|module| modules.split(' ').any(|known| module == known))

@@ -12,8 +12,8 @@ use super::avx2::{Avx2, forward_to_avx2};
 use super::cuts::{self, Block, Touched};
 use super::x86_bytes::byte_loops;
 use super::{Kernels, Rescale, byte_kernels, portable};
-use crate::lanes::{GROUP, LANES, QUAD, TILE, UNROLL};
 use crate::form::{Chunks, Panels, Strips, Tiles};
+use crate::lanes::{GROUP, LANES, QUAD, TILE, UNROLL};
 use bytemuck::must_cast;
 use std::arch::x86_64::*;
 

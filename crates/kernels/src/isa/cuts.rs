@@ -4,11 +4,11 @@
 //! for, where the closure returns a slice. In the innermost loops such a call would cost more than the loops
 //! themselves, so there are none here.
 
+#[cfg(target_arch = "x86_64")]
+use crate::form::Tiles;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use crate::lanes::QUAD;
 use crate::lanes::TILE;
-#[cfg(target_arch = "x86_64")]
-use crate::form::Tiles;
 
 /// The rows of `stride` weights that a row of activations touches: `columns` say which, `levels` by what each is
 /// multiplied; there may be more levels than columns, zeros that fill up groups.

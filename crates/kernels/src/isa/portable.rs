@@ -1,10 +1,10 @@
 //! Loops in plain safe code, for any processor; compilers turn them into whatever vectors there are.
 
 use super::Rescale;
-use crate::lanes::{CHUNK, LANES, QUAD, TILE};
-use nlpress_packed::Scales;
 use crate::form::{Chunks, Element, Panels, Strips};
+use crate::lanes::{CHUNK, LANES, QUAD, TILE};
 use crate::quantize::{INT8_LEVELS, ROUNDER};
+use nlpress_packed::Scales;
 
 /// Numbers that products are added up in.
 pub(crate) trait Sum: Copy + Default {

@@ -2,10 +2,10 @@
 
 use super::{Given, bytes_part};
 use crate::PackError;
+use crate::dtype::Dtype;
 use crate::entries::Mask;
 use crate::lists::Lists;
 use crate::numbers::Number;
-use crate::dtype::Dtype;
 use crate::part::{Lookup, Part};
 use crate::shape::Shape;
 

@@ -6,9 +6,9 @@ mod block;
 mod csr;
 mod nm;
 
+use crate::dtype::Dtype;
 use crate::lists::Lists;
 use crate::numbers::Number;
-use crate::dtype::Dtype;
 use crate::part::{Lookup, Part};
 use crate::shape::Shape;
 use crate::{Index, PackError, Values};

@@ -5,12 +5,12 @@
 //! A last group of fewer inputs than `n` stores all of them.
 
 use super::{Given, bytes_part};
+use crate::dtype::Dtype;
 use crate::lists::Lists;
 use crate::numbers::Number;
-use crate::dtype::Dtype;
 use crate::part::{Lookup, Part};
-use crate::shape::Shape;
 use crate::scheme::{position_bits, slots};
+use crate::shape::Shape;
 use crate::{PackError, codes};
 
 /// The kept entries, and the first others of each group until it has as many as are stored.

@@ -97,7 +97,9 @@ impl Matrix {
 
     /// Stored entries that are not zero.
     pub fn nonzeros(&self) -> usize {
-        let Some(outliers) = self.outliers() else { return each!(&self.store, entries => entries.nonzeros()) };
+        let Some(outliers) = self.outliers() else {
+            return each!(&self.store, entries => entries.nonzeros());
+        };
         // What is stored in place of an outlier's weights is not one of them.
         let mut count = outliers.values().iter().filter(|value| **value != 0.0).count();
         if let Store::Bytes(entries, _) = &self.store {
@@ -145,7 +147,8 @@ impl Matrix {
                 entries.visit(self.outputs, |r, c, q| put(r, c, quantized.value(r, c, self.outputs, q)));
             }
             Store::Bytes(entries, quantized) => {
-                entries.visit(self.outputs, |r, c, q| put(r, c, quantized.value(r, c, self.outputs, q.into())));
+                entries
+                    .visit(self.outputs, |r, c, q| put(r, c, quantized.value(r, c, self.outputs, q.into())));
             }
         }
         dense

@@ -34,9 +34,8 @@ impl Matrix {
             Store::Floats(entries, Precision::Whole) => self.write(entries, whole),
             Store::Floats(entries, Precision::Half) => self.write(entries, halves),
             Store::Floats(entries, Precision::Brain) => self.write(entries, brains),
-            Store::Floats(entries, Precision::Codes(book)) => {
-                self.write(entries, |values| book.codebook.encode(&book.numbers, &values, self.outputs).into())
-            }
+            Store::Floats(entries, Precision::Codes(book)) => self
+                .write(entries, |values| book.codebook.encode(&book.numbers, &values, self.outputs).into()),
             Store::Words(entries, Quantized { grid: Grid::Int16, .. }) => self.write(entries, shorts),
             Store::Words(entries, _) => self.write(entries, whole),
             Store::Bytes(entries, quantized) => {

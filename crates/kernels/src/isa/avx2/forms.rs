@@ -1,9 +1,9 @@
 //! Strips and panels of floats, and strips of bytes.
 
-use super::steps::add_to;
 use super::portable;
-use crate::lanes::{LANES, UNROLL};
+use super::steps::add_to;
 use crate::form::{Panels, Strips};
+use crate::lanes::{LANES, UNROLL};
 use bytemuck::{cast_slice, must_cast, pod_read_unaligned};
 use std::arch::x86_64::*;
 

@@ -14,8 +14,8 @@ use super::Rescale;
 use super::cuts::{self, Block, Touched};
 use super::x86_bytes::byte_loops;
 use super::{Kernels, portable};
-use crate::lanes::{GROUP, LANES, QUAD, TILE, UNROLL};
 use crate::form::{Chunks, Panels, Strips, Tiles, lay_out};
+use crate::lanes::{GROUP, LANES, QUAD, TILE, UNROLL};
 use bytemuck::must_cast;
 use std::arch::x86_64::*;
 use steps::{

@@ -5,8 +5,8 @@
 
 use super::narrow_rows;
 use super::steps::{add_to, load, none_negative, products};
-use crate::lanes::LANES;
 use crate::isa::cuts::Touched;
+use crate::lanes::LANES;
 use bytemuck::must_cast;
 use std::arch::x86_64::*;
 

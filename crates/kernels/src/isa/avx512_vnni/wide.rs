@@ -1,9 +1,9 @@
 //! The widest steps of the loops over bytes: vectors of 512 bits.
 
 use super::few_tiles;
-use crate::lanes::{LANES, QUAD, TILE};
 use crate::isa::avx2::steps::{add_to, store};
 use crate::isa::cuts::{self, Touched};
+use crate::lanes::{LANES, QUAD, TILE};
 use bytemuck::must_cast;
 use std::arch::x86_64::*;
 

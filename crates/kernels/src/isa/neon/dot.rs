@@ -2,9 +2,9 @@
 
 use super::{Neon, byte_loops, load, load_eight, store};
 use crate::form::{Panels, Tiles};
-use crate::lanes::{LANES, QUAD, TILE, UNROLL};
 use crate::isa::cuts::{self, Block, Touched};
 use crate::isa::{Kernels, byte_kernels, portable};
+use crate::lanes::{LANES, QUAD, TILE, UNROLL};
 use bytemuck::must_cast;
 use std::arch::aarch64::*;
 use std::arch::{asm, is_aarch64_feature_detected};

@@ -1,8 +1,8 @@
 //! Loops over floats: products and sums in one step.
 
 use crate::form::Panels;
-use crate::lanes::{LANES, UNROLL};
 use crate::isa::portable;
+use crate::lanes::{LANES, UNROLL};
 use std::arch::aarch64::*;
 
 #[target_feature(enable = "neon")]

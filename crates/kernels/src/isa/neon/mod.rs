@@ -11,8 +11,8 @@ mod rows;
 
 use super::cuts::{self, Block, Touched};
 use super::{Kernels, byte_kernels, portable};
-use crate::lanes::{LANES, QUAD, TILE, UNROLL};
 use crate::form::{Panels, Tiles};
+use crate::lanes::{LANES, QUAD, TILE, UNROLL};
 use bytemuck::must_cast;
 use bytes::byte_loops;
 use rows::rows_i8;

@@ -1,8 +1,8 @@
 //! Rows of bytes, zeros included, two at a time: their products are added as 16-bit numbers first.
 
 use super::{load, load_eight, store};
-use crate::lanes::LANES;
 use crate::isa::cuts::Touched;
+use crate::lanes::LANES;
 use std::arch::aarch64::*;
 
 #[target_feature(enable = "neon")]
