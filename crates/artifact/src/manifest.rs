@@ -5,8 +5,9 @@ use nlpress_packed::Scheme;
 use serde::{Deserialize, Serialize};
 
 /// The schema that this version writes. Since 3, a file has checksums, and no two labels are one text after Unicode's
-/// canonical composition; labels that nobody can read are [refused](crate::ArtifactError::Label) in every schema.
-pub const SCHEMA: u64 = 3;
+/// canonical composition; labels that nobody can read are [refused](crate::ArtifactError::Label) in every schema. Since 4,
+/// a network is written as its graph, before by its family.
+pub const SCHEMA: u64 = 4;
 /// The oldest schema that this version reads. Before 2, a layout's values were named in another way.
 pub const OLDEST_SCHEMA: u64 = 2;
 /// The metadata key of the manifest.

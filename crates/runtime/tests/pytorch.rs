@@ -9,7 +9,7 @@ mod dump;
 use common::encoder;
 use dump::{Dump, dumps};
 use nlpress_artifact::{Artifact, EncoderParts, Layer, Provenance};
-use nlpress_outline::Outline;
+use nlpress_graph::Outline;
 use nlpress_packed::Matrix;
 use nlpress_runtime::{Scratch, Session};
 

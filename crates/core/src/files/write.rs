@@ -4,11 +4,15 @@ use super::{folder_of, not_regular, odd_kind, resolve};
 use std::fs::{File, Metadata};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Mutex, PoisonError, RwLock};
 use tempfile::NamedTempFile;
 
 /// How the files begin and end that are not whole yet.
 const PARTIAL: (&str, &str) = (".nlpress-", ".partial");
+
+/// Held from the moment when a file is there until it is locked, so that no thread of this process takes it for an
+/// abandoned one.
+static BEGINNING: Mutex<()> = Mutex::new(());
 
 /// Shared by the writes at work, and taken alone by [`end_writes`].
 static AT_WORK: RwLock<()> = RwLock::new(());
@@ -39,7 +43,7 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let _at_work = AT_WORK.read().unwrap_or_else(PoisonError::into_inner);
     make_folder(folder)?;
     remove_abandoned(folder);
-    let mut attempts = 3;
+    let mut attempts = 10;
     loop {
         attempts -= 1;
         match target.write(folder, bytes) {
@@ -74,6 +78,7 @@ pub fn is_refusal(error: &io::Error) -> bool {
 /// A writer holds a lock on its file, which the system frees when the process ends, however it ends; so a file that
 /// can be locked has no writer. Where the file system has no locks, nothing is removed.
 pub fn remove_abandoned(folder: &Path) -> usize {
+    let _beginning = BEGINNING.lock().unwrap_or_else(PoisonError::into_inner);
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let mut removed = 0;
     for entry in entries {
@@ -120,9 +125,11 @@ impl Target {
     }
 
     fn write(&self, folder: &Path, bytes: &[u8]) -> io::Result<()> {
+        let beginning = BEGINNING.lock().unwrap_or_else(PoisonError::into_inner);
         let mut file = self.create(folder)?;
         // A file system without locks only means that what this process may leave is never removed.
         let _ = file.as_file().try_lock();
+        drop(beginning);
         file.write_all(bytes)?;
         #[cfg(unix)]
         if let Some(existing) = &self.existing {

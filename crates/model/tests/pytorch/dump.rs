@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // clippy.toml allows it in test functions, but not in the functions they share
 
-use nlpress_outline::{AttentionSpec, Graph, MlpSpec};
+use nlpress_graph::{AttentionSpec, Graph, MlpSpec};
 use nlpress_text::Rows;
 use serde_json::Value;
 use std::path::Path;
