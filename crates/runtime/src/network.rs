@@ -15,6 +15,8 @@ pub(crate) struct Network {
     pub(crate) graph: Graph,
     pub(crate) layers: Vec<Site>,
     pub(crate) program: Program,
+    /// Logits of a row.
+    pub(crate) outputs: usize,
 }
 
 /// A site that multiplies.
@@ -56,7 +58,8 @@ impl Network {
             Site { id, weight, bias }
         };
         let layers = ops.zip(layers).map(site).collect();
-        Self { graph, layers, program }
+        let outputs = graph.outputs();
+        Self { graph, layers, program, outputs }
     }
 
     /// The logits of one row; `out` has as many entries as the network has outputs.
@@ -83,8 +86,7 @@ impl Network {
         scratch: &mut Activations,
     ) {
         if let Source::Bag { .. } = self.graph.source {
-            let outputs = (out.len() / range.len().max(1)).max(1);
-            for (row, out) in range.zip(out.chunks_exact_mut(outputs)) {
+            for (row, out) in range.zip(out.chunks_exact_mut(self.outputs)) {
                 let row = rows.row(row);
                 self.logits(row.columns, row.values, out, scratch);
             }

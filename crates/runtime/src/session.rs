@@ -174,7 +174,7 @@ impl Session {
     pub fn score<'a>(&self, text: &str, scratch: &'a mut Scratch) -> Result<&'a [f32], RuntimeError> {
         let Scratch { text: words, activations, logits, scores } = scratch;
         let row = self.encoder.encode(text, words);
-        logits.resize(self.outline.graph.outputs(), 0.0);
+        logits.resize(self.network.outputs, 0.0);
         self.network.logits(row.columns, row.values, logits, activations);
         finite(logits, 0, logits.len())?;
         scores::from_logits(logits, scores);
@@ -233,7 +233,7 @@ impl Session {
         scratch: &mut Scratch,
     ) -> Result<(), RuntimeError> {
         same_length("values", values.len(), columns.len())?;
-        same_length("out", out.len(), self.outline.graph.outputs())?;
+        same_length("out", out.len(), self.network.outputs)?;
         let inputs = self.outline.graph.inputs();
         let largest = columns.iter().copied().fold(0, u32::max);
         if largest as usize >= inputs {
@@ -249,7 +249,7 @@ impl Session {
     /// [`RuntimeError::Rows`] when the rows are not as wide as the network's inputs, and
     /// [`RuntimeError::NotFinite`] with the number of the row.
     pub fn logits(&self, rows: &Rows) -> Result<Vec<f32>, RuntimeError> {
-        let mut logits = vec![0.0; rows.len() * self.outline.graph.outputs()];
+        let mut logits = vec![0.0; rows.len() * self.network.outputs];
         self.logits_rows(rows, 0..rows.len(), &mut logits, &mut Scratch::default())?;
         Ok(logits)
     }
@@ -276,7 +276,7 @@ impl Session {
         if range.end > rows.len() {
             return Err(RuntimeError::Length { what: "rows", found: rows.len(), expected: range.end });
         }
-        let outputs = self.outline.graph.outputs();
+        let outputs = self.network.outputs;
         same_length("out", out.len(), range.len() * outputs)?;
         for (n, out) in out.chunks_mut(ROWS * outputs).enumerate() {
             let first = range.start + n * ROWS;

@@ -12,7 +12,7 @@ use crate::analyzer::{Analysis, Analyzer, Buffer, Cut, StopSet};
 use crate::counting::{count, parts};
 use crate::coverage::Coverage;
 use crate::error::TextError;
-use crate::index::{Index, Token};
+use crate::index::Index;
 use crate::rows::{Row, Rows, check_kept};
 pub use config::{EncoderConfig, MAX_VOCABULARY, Weighting};
 
@@ -172,9 +172,16 @@ impl Encoder {
             tally.resize(self.width(), 0);
         }
         columns.clear();
-        let mut found = Found { index: &self.index, words: &self.words, tally, columns, known: 0 };
-        self.config.analysis(&self.stop).tokens(text, buffer, |token| found.add(&token));
-        let known = found.known;
+        let mut known = 0;
+        self.config.analysis(&self.stop).tokens(text, buffer, |token| {
+            if let Some(i) = self.index.find(token, &self.words) {
+                known += 1;
+                if tally[i] == 0 {
+                    columns.push(i as u32);
+                }
+                tally[i] = tally[i].saturating_add(1);
+            }
+        });
         sort(columns, self.width(), bits);
         counts.clear();
         counts.extend(columns.iter().map(|&column| std::mem::take(&mut tally[column as usize])));
@@ -254,28 +261,6 @@ impl Encoder {
             Weighting::Count => term,
             Weighting::TfIdf => term * self.idf[word],
         }
-    }
-}
-
-/// The words of a vocabulary that were found in a text so far.
-struct Found<'a> {
-    index: &'a Index,
-    words: &'a [Box<str>],
-    tally: &'a mut [u32],
-    columns: &'a mut Vec<u32>,
-    known: u32,
-}
-
-impl Found<'_> {
-    /// Looks a token up and counts it. The only place that looks one up, so that the search is inlined into it whole.
-    #[inline(never)]
-    fn add(&mut self, token: &Token<'_>) {
-        let Some(i) = self.index.find(*token, self.words) else { return };
-        self.known += 1;
-        if self.tally[i] == 0 {
-            self.columns.push(i as u32);
-        }
-        self.tally[i] = self.tally[i].saturating_add(1);
     }
 }
 

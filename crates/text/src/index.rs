@@ -11,17 +11,6 @@ use std::hash::Hasher;
 #[derive(Clone, Debug)]
 pub(crate) struct Index<V = ()> {
     table: HashTable<Entry<V>>,
-    characters: Characters,
-}
-
-/// Positions of the words that are one character of three bytes (ideographs, Kana, Thai), by code point: where each
-/// character is a token, most of the time went into hashing them. The words are in the table, too.
-#[derive(Clone, Debug, Default)]
-struct Characters {
-    /// The first code point.
-    first: usize,
-    /// For each from the first on to the last, one more than its position; zero where there is no word.
-    positions: Box<[u32]>,
 }
 
 /// The key lies here in its two parts, so that an entry without a value takes 16 bytes.
@@ -83,16 +72,6 @@ impl<'a> Token<'a> {
         Self::within(text, 0, text.len())
     }
 
-    /// The code point of a token that is one character of three bytes.
-    #[inline(always)]
-    fn character(self) -> Option<usize> {
-        let [a, b, c, ..] = self.key.start.to_le_bytes();
-        // No character of fewer bytes begins so, and one of four is longer.
-        let one = a >= 0xe0 && self.key.length == 3;
-        let low = |byte: u8| usize::from(byte & 0x3f);
-        one.then(|| usize::from(a & 0xf) << 12 | low(b) << 6 | low(c))
-    }
-
     #[inline(always)]
     pub(crate) fn hash(self) -> u64 {
         let rest = match self.text.as_bytes().get(WHOLE..) {
@@ -127,8 +106,7 @@ fn number(bytes: &[u8]) -> u64 {
 impl Index {
     /// The positions of words, no two of which are the same.
     pub(crate) fn of(words: &[Box<str>]) -> Self {
-        let mut index =
-            Self { table: HashTable::with_capacity(words.len()), characters: Characters::of(words) };
+        let mut index = Self { table: HashTable::with_capacity(words.len()) };
         for (position, word) in words.iter().enumerate() {
             index.insert(Token::of(word), position, (), words);
         }
@@ -138,9 +116,6 @@ impl Index {
     /// The position of a token among the `words` that it was made of.
     #[inline(always)]
     pub(crate) fn find(&self, token: Token<'_>, words: &[Box<str>]) -> Option<usize> {
-        if let Some(c) = token.character() {
-            return self.characters.find(c);
-        }
         self.table.find(token.hash(), |e| e.is(token, words)).map(|e| e.position as usize)
     }
 }
@@ -148,7 +123,7 @@ impl Index {
 impl<V> Index<V> {
     /// Without words.
     pub(crate) fn empty() -> Self {
-        Self { table: HashTable::new(), characters: Characters::default() }
+        Self { table: HashTable::new() }
     }
 
     /// What is kept of a token, to be changed.
@@ -168,25 +143,6 @@ impl<V> Index<V> {
     /// Every position with what is kept of it, in no order.
     pub(crate) fn into_values(self) -> impl Iterator<Item = (usize, V)> {
         self.table.into_iter().map(|e| (e.position as usize, e.value))
-    }
-}
-
-impl Characters {
-    /// Those of `words`.
-    fn of(words: &[Box<str>]) -> Self {
-        let all = || (0..).zip(words).filter_map(|(i, word)| Some((i, Token::of(word).character()?)));
-        let (Some(first), Some(last)) = (all().map(|(_, c)| c).min(), all().map(|(_, c)| c).max()) else {
-            return Self::default();
-        };
-        let mut positions = vec![0; last - first + 1].into_boxed_slice();
-        all().for_each(|(i, c)| positions[c - first] = i + 1);
-        Self { first, positions }
-    }
-
-    #[inline(always)]
-    fn find(&self, c: usize) -> Option<usize> {
-        let after = *self.positions.get(c.wrapping_sub(self.first))?;
-        after.checked_sub(1).map(|position| position as usize)
     }
 }
 

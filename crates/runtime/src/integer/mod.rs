@@ -88,7 +88,7 @@ impl<'s> IntegerSession<'s> {
     pub fn logits<'a>(&self, text: &str, scratch: &'a mut IntegerScratch) -> &'a [i64] {
         let IntegerScratch { text: words, values, between, logits } = scratch;
         let counts = self.session.encoder().count(text, words);
-        logits.resize(self.session.outline().graph.outputs(), 0);
+        logits.resize(self.session.network().outputs, 0);
         self.run(counts, values, logits, between);
         logits
     }
@@ -100,7 +100,7 @@ impl<'s> IntegerSession<'s> {
     /// `out` as outputs: mistakes of the caller.
     pub fn logits_of(&self, counts: Counts<'_>, out: &mut [i64], scratch: &mut IntegerScratch) {
         assert_eq!(counts.columns.len(), counts.counts.len(), "one count for each column");
-        assert_eq!(out.len(), self.session.outline().graph.outputs(), "one place for each output");
+        assert_eq!(out.len(), self.session.network().outputs, "one place for each output");
         let IntegerScratch { values, between, .. } = scratch;
         self.run(counts, values, out, between);
     }
