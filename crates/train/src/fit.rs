@@ -21,7 +21,7 @@ const STEPS_A_LOOK: u64 = 20;
 
 /// Trains every trainable site of a model.
 ///
-/// With [`FitConfig::patience`], the parameters of the best validation loss are kept; otherwise the last ones.
+/// With [`FitConfig::patience`](crate::FitConfig::patience), the parameters of the best validation loss are kept; otherwise the last ones.
 ///
 /// # Errors
 /// [`TrainError`]; the checkpoint, where there is one, then holds the last whole epoch.
