@@ -2,11 +2,11 @@
 
     python3 crates/model/tests/pytorch/dump.py
 
-The files beside this script were made so, on a CPU, with PyTorch 1.13.1 as Debian 12 has it (`python3-torch`, which calls
-itself 1.13.0a0) and Python 3.11. Each holds a network by the fields of its
-specification, its parameters, some feature rows with labels, and what PyTorch makes of them without dropout: what
-goes into every site behind the first, the words between blocks, the logits, the mean cross-entropy (of one logit: the
-binary one), and the derivative of it by every parameter.
+The files beside this script were made so, on a CPU, with PyTorch 1.13.1 as Debian 12 has it (`python3-torch`, which
+calls itself 1.13.0a0) and Python 3.11. Each holds a network by the fields of its specification, its parameters, some
+feature rows with labels, and what PyTorch makes of them without dropout: what goes into every site behind the first,
+the words between blocks, the logits, the mean cross-entropy (of one logit: the binary one), and the derivative of it by
+every parameter.
 
 Every network is written from the words of `AttentionSpec` and `MlpSpec`, one row at a time, so that there is no padding
 and no mask. Parameters and rows are decimals of four digits; PyTorch computes with 64-bit floats from their nearest
