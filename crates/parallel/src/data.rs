@@ -12,9 +12,12 @@ use nlpress_core::{Backend, Measurement, Seed};
 use nlpress_model::{Gradients, Model, Network, Outline, SiteId};
 use nlpress_quant::gradient::{Coding, Layout, Sender};
 use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
-use nlpress_train::{Batch, Engine, FitConfig, TrainError};
+use nlpress_train::gradients::bind;
+use nlpress_train::record::{Reader, Writer};
+use nlpress_train::{Batch, FitConfig, GradientSource, RoundedInputs, Stateful, TrainError};
 use rayon::prelude::*;
 use serde::Deserialize;
+use std::io;
 use std::ops::Range;
 
 use crate::retrain;
@@ -39,10 +42,10 @@ struct Rank {
 }
 
 impl DataParallel {
-    /// An engine of `workers` shares on at most `threads` threads, whose workers send floats.
+    /// A source of `workers` shares on at most `threads` threads, whose workers send floats.
     ///
     /// # Errors
-    /// [`TrainError::Engine`] when the threads cannot be started.
+    /// [`TrainError::Failed`] when the threads cannot be started.
     pub fn new(workers: usize, threads: usize) -> Result<Self, TrainError> {
         let pool = pool(threads.clamp(1, workers.max(1)))?;
         Ok(Self { workers, wire: None, pool, ranks: Vec::new(), sent: 0, sent_as_f32: 0 })
@@ -69,11 +72,11 @@ impl DataParallel {
 /// A pool of that many threads.
 pub(crate) fn pool(threads: usize) -> Result<rayon::ThreadPool, TrainError> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-    pool.map_err(|e| TrainError::Engine(format!("{threads} threads could not be started: {e}")))
+    pool.map_err(|e| TrainError::Failed(format!("{threads} threads could not be started: {e}")))
 }
 
-impl Engine for DataParallel {
-    fn begin(&mut self, model: &Model, backend: &Backend) -> Result<(), TrainError> {
+impl GradientSource for DataParallel {
+    fn begin(&mut self, model: &Model, backend: &Backend, rounded: &RoundedInputs) -> Result<(), TrainError> {
         let rank = |rank| {
             let sender = match &self.wire {
                 None => None,
@@ -82,29 +85,16 @@ impl Engine for DataParallel {
                     Some(Sender::new(layout, seed.derive(&format!("worker {rank}"))))
                 }
             };
-            Ok(Rank { network: Network::bind(model, backend), sender, message: Vec::new() })
+            Ok(Rank { network: bind(model, backend, rounded)?, sender, message: Vec::new() })
         };
         self.ranks = (0..self.workers).map(rank).collect::<Result<_, TrainError>>()?;
         Ok(())
     }
 
     fn gradients(&mut self, flat: &[f32], batch: &Batch<'_>) -> Result<Gradients, TrainError> {
-        let total = batch.indices.len();
-        let shares = shares(total, self.workers);
+        let shares = shares(batch.indices.len(), self.workers);
         let work = |(rank, share): (&mut Rank, &Range<usize>)| -> Result<Gradients, TrainError> {
-            rank.network.update(0..rank.network.sites(), flat);
-            let indices = &batch.indices[share.clone()];
-            let mut loss =
-                |logits: &[f32], gradient: &mut [f32]| batch.objective.loss(indices, total, logits, gradient);
-            let mut found = match indices.is_empty() {
-                true => Gradients { loss: 0.0, flat: vec![0.0; flat.len()] },
-                false => rank.network.gradients(
-                    (batch.rows, indices),
-                    Some(batch.dropout),
-                    share.start,
-                    &mut loss,
-                )?,
-            };
+            let mut found = batch.part(share.clone()).gradients(&mut rank.network, flat)?;
             if let Some(sender) = &mut rank.sender {
                 rank.message.clear();
                 sender.send(&mut found.flat, &mut rank.message).map_err(failed)?;
@@ -128,16 +118,31 @@ impl Engine for DataParallel {
                 }
             }
         }
-        sum.ok_or_else(|| TrainError::Engine("it has no worker".into()))
+        sum.ok_or_else(|| TrainError::Failed("it has no worker".into()))
+    }
+}
+
+impl Stateful for DataParallel {
+    fn identity(&self) -> String {
+        format!("{} workers, {:?}", self.workers, self.wire)
     }
 
-    fn keeps_state(&self) -> bool {
-        self.wire.as_ref().is_some_and(|(coding, _)| coding.keeps_state())
+    fn save(&self, to: &mut Writer<'_>) -> io::Result<()> {
+        to.count(self.sent)?;
+        to.count(self.sent_as_f32)?;
+        self.ranks.iter().filter_map(|rank| rank.sender.as_ref()).try_for_each(|sender| sender.save(to))
+    }
+
+    fn restore(&mut self, from: &mut Reader<'_>) -> io::Result<()> {
+        self.sent = from.count()?;
+        self.sent_as_f32 = from.count()?;
+        let mut senders = self.ranks.iter_mut().filter_map(|rank| rank.sender.as_mut());
+        senders.try_for_each(|sender| sender.restore(from))
     }
 }
 
 fn failed(error: nlpress_quant::QuantError) -> TrainError {
-    TrainError::Engine(error.to_string())
+    TrainError::Failed(error.to_string())
 }
 
 /// `n` rows in `workers` contiguous shares, the longer ones first.
@@ -177,13 +182,22 @@ impl TryFrom<Raw> for Data {
     type Error = String;
 
     fn try_from(raw: Raw) -> Result<Self, String> {
-        if !(1..=256).contains(&raw.workers) {
-            return Err(format!("workers is {}, but it must be between 1 and 256", raw.workers));
-        }
+        check_workers(raw.workers)?;
         if !(raw.tolerance.is_finite() && raw.tolerance > 0.0) {
             return Err(format!("tolerance is {}, but it must be positive", raw.tolerance));
         }
         Ok(Self(raw))
+    }
+}
+
+/// Refuses a number of workers that there cannot be.
+///
+/// # Errors
+/// A sentence with the number and its bounds.
+pub fn check_workers(workers: usize) -> Result<(), String> {
+    match workers {
+        1..=256 => Ok(()),
+        _ => Err(format!("workers is {workers}, but it must be between 1 and 256")),
     }
 }
 
@@ -198,15 +212,15 @@ impl Technique for Data {
 
     fn apply(&self, model: Model, _on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
         let Raw { workers, wire, compare, tolerance, fit } = &self.0;
-        let engine = |threads| -> Result<DataParallel, TrainError> {
-            let engine = DataParallel::new(*workers, threads)?;
+        let source = |threads| -> Result<DataParallel, TrainError> {
+            let source = DataParallel::new(*workers, threads)?;
             Ok(match wire {
-                None => engine,
-                Some(coding) => engine.with_wire(coding.clone(), cx.seed.derive("wire")),
+                None => source,
+                Some(coding) => source.with_wire(coding.clone(), cx.seed.derive("wire")),
             })
         };
-        let (mut parallel, mut serial) = (engine(cx.threads)?, engine(1)?);
-        let reference = compare.then_some((&mut serial as &mut dyn Engine, *tolerance));
+        let (mut parallel, mut serial) = (source(cx.threads)?, source(1)?);
+        let reference = compare.then_some((&mut serial as &mut dyn GradientSource, *tolerance));
         let model = retrain::run(&model, fit, &mut parallel, reference, cx)?;
         let (sent, as_f32) = (parallel.bytes(), parallel.bytes_as_f32());
         let ratio = as_f32 as f64 / sent.max(1) as f64;

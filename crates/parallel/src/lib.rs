@@ -9,7 +9,7 @@
 //! - [`tasks`]: independent trainings side by side, of which the best on the validation rows is kept
 //!   (`parallel.tasks`).
 //!
-//! The first two are [`Engine`](nlpress_train::Engine)s for the ordinary training loop. Each technique here can
+//! The first two are [`GradientSource`](nlpress_train::GradientSource)s of the ordinary training loop. Each technique here can
 //! train serially as well and then reports the speed-up and the largest difference of the two models' logits.
 
 pub mod data;

@@ -9,8 +9,10 @@ use nlpress_core::{Backend, Measurement};
 use nlpress_model::network::Input;
 use nlpress_model::{Gradients, Model, ModelError, Network, Outline, SiteId};
 use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
-use nlpress_train::{Batch, Engine, FitConfig, TrainError};
+use nlpress_train::record::{Reader, Writer};
+use nlpress_train::{Batch, FitConfig, GradientSource, RoundedInputs, Stateful, TrainError};
 use serde::Deserialize;
+use std::io;
 use std::ops::Range;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
@@ -36,7 +38,7 @@ struct Stage {
 }
 
 impl ModelParallel {
-    /// An engine of at most `stages` stages that splits each batch into `micro_batches`.
+    /// A source of at most `stages` stages that splits each batch into `micro_batches`.
     pub fn new(stages: usize, micro_batches: usize) -> Self {
         Self { stages, micro_batches, placed: Vec::new() }
     }
@@ -47,20 +49,20 @@ impl ModelParallel {
     }
 }
 
-impl Engine for ModelParallel {
-    fn begin(&mut self, model: &Model, backend: &Backend) -> Result<(), TrainError> {
+impl GradientSource for ModelParallel {
+    fn begin(&mut self, model: &Model, backend: &Backend, rounded: &RoundedInputs) -> Result<(), TrainError> {
         let weights: Vec<usize> = model.layers().iter().map(|l| l.shape.parameters()).collect();
         let mut start = 0;
-        self.placed = ranges(&weights, self.stages)
-            .into_iter()
-            .map(|sites| {
-                let network = Network::bind_sites(model, backend, sites.clone());
-                let end = start + network.trainable(sites.clone());
-                let stage = Stage { network, sites, flat: start..end, sent: 0 };
-                start = end;
-                stage
-            })
-            .collect();
+        let stage = |sites: Range<usize>| {
+            let mut network = Network::bind_sites(model, backend, sites.clone());
+            rounded.iter().try_for_each(|(site, levels)| network.round_input(*site, *levels))?;
+            let end = start + network.trainable(sites.clone());
+            let stage = Stage { network, sites, flat: start..end, sent: 0 };
+            start = end;
+            Ok(stage)
+        };
+        let ranges = ranges(&weights, self.stages).into_iter();
+        self.placed = ranges.map(stage).collect::<Result<_, TrainError>>()?;
         Ok(())
     }
 
@@ -103,6 +105,20 @@ impl Engine for ModelParallel {
     }
 }
 
+impl Stateful for ModelParallel {
+    fn identity(&self) -> String {
+        format!("{} stages, {} micro-batches", self.stages, self.micro_batches)
+    }
+
+    fn save(&self, to: &mut Writer<'_>) -> io::Result<()> {
+        self.placed.iter().try_for_each(|stage| to.count(stage.sent))
+    }
+
+    fn restore(&mut self, from: &mut Reader<'_>) -> io::Result<()> {
+        self.placed.iter_mut().try_for_each(|stage| from.count().map(|sent| stage.sent = sent))
+    }
+}
+
 impl Stage {
     /// All micro-batches forward, then all back; the last stage turns each around at once.
     fn run(
@@ -114,17 +130,17 @@ impl Stage {
         after: Option<Link>,
     ) -> Result<(f64, Vec<f32>), Ended> {
         self.network.update(self.sites.clone(), part);
-        let total = batch.indices.len();
         let mut gradient = vec![0.0; part.len()];
         let mut loss = 0.0;
         let mut waiting = Vec::new();
-        for (i, indices) in batch.indices.chunks(size).enumerate() {
+        for start in (0..batch.indices.len()).step_by(size) {
+            let part = batch.part(start..batch.indices.len().min(start + size));
             let arrived = match &before {
                 Some(link) => link.receive()?,
                 None => Vec::new(),
             };
-            let input = self.input(batch, indices, &arrived);
-            let trace = self.network.forward(self.sites.clone(), input, Some(batch.dropout), i * size)?;
+            let input = self.input(&part, &arrived);
+            let trace = self.network.forward(self.sites.clone(), input, Some(batch.dropout), part.first)?;
             let output = trace.output()?;
             let floats = |numbers: &[f32]| 4 * numbers.len() as u64;
             // What comes back to the stage before is as much as what came from it.
@@ -132,26 +148,26 @@ impl Stage {
             match &after {
                 Some(link) => {
                     link.send(output)?;
-                    waiting.push((indices, arrived, trace));
+                    waiting.push((part, arrived, trace));
                 }
                 None => {
                     let mut upstream = vec![0.0; output.len()];
-                    loss += batch.objective.loss(indices, total, &output, &mut upstream);
+                    loss += part.loss(&output, &mut upstream);
                     self.back(trace, input, &upstream, &mut gradient, &before)?;
                 }
             }
         }
-        for (indices, arrived, trace) in waiting {
+        for (part, arrived, trace) in waiting {
             let Some(link) = &after else { break };
             let upstream = link.receive()?;
-            let input = self.input(batch, indices, &arrived);
+            let input = self.input(&part, &arrived);
             self.back(trace, input, &upstream, &mut gradient, &before)?;
         }
         Ok((loss, gradient))
     }
 
-    fn input<'a>(&self, batch: &Batch<'a>, indices: &'a [usize], arrived: &'a [f32]) -> Input<'a> {
-        if self.sites.start == 0 { Input::Rows(batch.rows, indices) } else { Input::Activations(arrived) }
+    fn input<'a>(&self, part: &Batch<'a>, arrived: &'a [f32]) -> Input<'a> {
+        if self.sites.start == 0 { Input::Rows(part.rows, part.indices) } else { Input::Activations(arrived) }
     }
 
     fn back(
@@ -204,8 +220,8 @@ impl From<Ended> for TrainError {
     fn from(ended: Ended) -> Self {
         match ended {
             Ended::Failed(error) => error,
-            Ended::Panicked => Self::Engine("a stage of the pipeline panicked".into()),
-            Ended::NeighbourLeft => Self::Engine("a stage of the pipeline ended early".into()),
+            Ended::Panicked => Self::Failed("a stage of the pipeline panicked".into()),
+            Ended::NeighbourLeft => Self::Failed("a stage of the pipeline ended early".into()),
         }
     }
 }
@@ -289,11 +305,11 @@ impl Technique for ByModel {
     }
 
     fn apply(&self, model: Model, _on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
-        let mut engine = ModelParallel::new(self.0.stages, self.0.micro_batches);
+        let mut stages = ModelParallel::new(self.0.stages, self.0.micro_batches);
         let mut serial = ModelParallel::new(1, self.0.micro_batches);
-        let reference = self.0.compare.then_some((&mut serial as &mut dyn Engine, self.0.tolerance));
-        let model = retrain::run(&model, &self.0.fit, &mut engine, reference, cx)?;
-        cx.measure(Measurement::lower("exchanged_bytes", engine.bytes() as f64, "bytes"));
+        let reference = self.0.compare.then_some((&mut serial as &mut dyn GradientSource, self.0.tolerance));
+        let model = retrain::run(&model, &self.0.fit, &mut stages, reference, cx)?;
+        cx.measure(Measurement::lower("exchanged_bytes", stages.bytes() as f64, "bytes"));
         Ok(model)
     }
 }

@@ -1,12 +1,11 @@
-//! What the parallel techniques share: train a fresh network of the same specification with an engine, and, if
+//! What the parallel techniques share: train a fresh network of the same specification with a source of gradients, and, if
 //! asked, serially too, to compare the two.
 
 use nlpress_core::Measurement;
 use nlpress_core::event::Event;
-use nlpress_model::dataset::{accuracy, decide};
-use nlpress_model::{Form, Model, Network, Outline, SiteId};
-use nlpress_technique::{Cx, Problem, StepError};
-use nlpress_train::{Engine, Fit, FitConfig, fit};
+use nlpress_model::{Form, Model, Outline, SiteId};
+use nlpress_technique::{Cx, Problem, StepError, agreement};
+use nlpress_train::{Fit, FitConfig, GradientSource, fit};
 use std::time::Instant;
 
 /// Plans a retraining: all sites must be selected and dense, and they stay so.
@@ -27,7 +26,7 @@ pub fn plan(before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Out
     Outline::dense(&before.graph)
 }
 
-/// Trains a fresh network with an engine.
+/// Trains a fresh network with a source of gradients.
 ///
 /// With a `reference`, the same parts of each batch one after another on one thread, it trains the same network
 /// with that too and refuses a result whose validation logits differ by more than `tolerance`. It also trains
@@ -39,18 +38,21 @@ pub fn plan(before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Out
 pub fn run(
     model: &Model,
     config: &FitConfig,
-    engine: &mut dyn Engine,
-    reference: Option<(&mut dyn Engine, f64)>,
+    source: &mut dyn GradientSource,
+    reference: Option<(&mut dyn GradientSource, f64)>,
     cx: &mut Cx<'_>,
 ) -> Result<Model, StepError> {
     let fresh = Model::init(model.graph(), cx.seed)?;
-    let (parallel, seconds) = train(fresh.clone(), config, Some(engine), cx)?;
+    let (parallel, seconds) = train(fresh.clone(), config, Some(source), cx)?;
     let Some((reference, tolerance)) = reference else { return Ok(parallel) };
     let (serial, serial_seconds) = train(fresh.clone(), config, Some(reference), cx)?;
     let (plain, plain_seconds) = train(fresh, config, None, cx)?;
-    let apart = distance(&serial, &parallel, cx)?;
-    let alike = agreement(&plain, &parallel, cx)?;
-    let (parallel_score, plain_score) = (score(&parallel, cx)?, score(&plain, cx)?);
+    cx.sink.say(&Event::Progress { what: "comparing with the serial run".into(), done: 0, total: 1 })?;
+    let logits = cx.valid_logits(&parallel)?;
+    let apart = distance(&cx.valid_logits(&serial)?, &logits);
+    let plain = cx.valid_logits(&plain)?;
+    let alike = agreement(&plain, &logits, cx.valid.outputs());
+    let (parallel_score, plain_score) = (cx.scores_of(&logits).accuracy, cx.scores_of(&plain).accuracy);
     let (over_serial, over_plain) = (serial_seconds / seconds, plain_seconds / seconds);
     cx.measure(Measurement::lower("training_seconds", seconds, "s"));
     cx.measure(Measurement::lower("serial_training_seconds", plain_seconds, "s"));
@@ -79,39 +81,18 @@ pub fn run(
 fn train<'a>(
     fresh: Model,
     config: &'a FitConfig,
-    engine: Option<&'a mut dyn Engine>,
+    source: Option<&'a mut dyn GradientSource>,
     cx: &'a Cx<'_>,
 ) -> Result<(Model, f64), StepError> {
     let start = Instant::now();
     let mut plan = Fit::new(config, cx.backend, cx.train, cx.seed, cx.sink);
     plan.valid = Some(cx.valid);
-    plan.engine = engine;
+    plan.with.source = source;
     let (model, _) = fit(fresh, plan)?;
     Ok((model, start.elapsed().as_secs_f64()))
 }
 
-/// Share of the validation rows on which two models decide alike.
-fn agreement(a: &Model, b: &Model, cx: &Cx<'_>) -> Result<f64, StepError> {
-    let outputs = cx.valid.outputs();
-    let a = Network::bind(a, cx.backend).logits_of(cx.valid)?;
-    let b = Network::bind(b, cx.backend).logits_of(cx.valid)?;
-    let decisions: Vec<u32> = b.chunks_exact(outputs).map(decide).collect();
-    Ok(accuracy(&a, outputs, &decisions))
-}
-
-/// Accuracy on the validation rows.
-fn score(model: &Model, cx: &Cx<'_>) -> Result<f64, StepError> {
-    let logits = Network::bind(model, cx.backend).logits_of(cx.valid)?;
-    Ok(accuracy(&logits, cx.valid.outputs(), cx.valid.labels()))
-}
-
-/// Largest difference of two models' logits on the validation rows.
-///
-/// # Errors
-/// [`StepError::Model`] when the device fails.
-pub fn distance(a: &Model, b: &Model, cx: &Cx<'_>) -> Result<f64, StepError> {
-    cx.sink.say(&Event::Progress { what: "comparing with the serial run".into(), done: 0, total: 1 })?;
-    let a = Network::bind(a, cx.backend).logits_of(cx.valid)?;
-    let b = Network::bind(b, cx.backend).logits_of(cx.valid)?;
-    Ok(a.iter().zip(&b).map(|(a, b)| f64::from((a - b).abs())).fold(0.0, f64::max))
+/// Largest difference of two sets of logits.
+fn distance(a: &[f32], b: &[f32]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| f64::from((a - b).abs())).fold(0.0, f64::max)
 }

@@ -4,9 +4,9 @@
 //! bits in whatever order and on however many threads they run; among equals the first wins.
 
 use nlpress_core::Measurement;
-use nlpress_model::{Model, Network, Outline, SiteId};
+use nlpress_model::{Model, Outline, SiteId};
 use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
-use nlpress_train::{Fit, FitConfig, Labels, fit, mean_loss};
+use nlpress_train::{Fit, FitConfig, fit};
 use rayon::prelude::*;
 use serde::Deserialize;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -93,8 +93,8 @@ impl Technique for Tasks {
             let mut plan = Fit::new(config, cx.backend, cx.train, cx.seed, cx.sink);
             plan.valid = Some(cx.valid);
             let (trained, _) = fit(fresh, plan)?;
-            let logits = Network::bind(&trained, cx.backend).logits_of(cx.valid)?;
-            Ok((trained, mean_loss(&Labels::of(cx.valid), &logits, cx.valid.len())))
+            let loss = cx.loss(&trained)?;
+            Ok((trained, loss))
         };
         let start = Instant::now();
         let trained = run(&self.fits, cx.threads, task)?;

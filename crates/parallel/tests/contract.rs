@@ -1,16 +1,18 @@
-//! Every technique of this crate against the contract, on every backend that opens; and what their engines
-//! promise: the serial numbers, a quarter of the bytes, and an end even when a worker fails.
+//! Every technique of this crate against the contract, on every backend that opens; and what their sources of
+//! gradients promise: the serial numbers, a quarter of the bytes, and an end even when a worker fails.
 
 #![allow(clippy::unwrap_used)] // clippy.toml allows it in test functions, but not in the functions they share
 
-use nlpress_core::event::Quiet;
+use nlpress_core::event::{Event, Flow, Quiet, Sink};
 use nlpress_core::{Backend, Seed};
 use nlpress_model::{Dataset, Dropout, Gradients, Model, Network};
-use nlpress_parallel::{Coding, DataParallel, KINDS, ModelParallel, pipeline, tasks};
+use nlpress_parallel::{DataParallel, KINDS, ModelParallel, pipeline, tasks};
 use nlpress_technique::{Kind, StepError};
 use nlpress_testkit::contract::check_all;
 use nlpress_testkit::{Bench, backends, cpu};
-use nlpress_train::{Batch, Engine, Fit, FitConfig, Labels, Objective, Serial, TrainError, fit};
+use nlpress_train::{
+    Batch, Fit, FitConfig, GradientSource, Labels, Objective, OneNetwork, TrainError, With, fit,
+};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, mpsc};
@@ -20,13 +22,14 @@ fn benches() -> Vec<(Backend, Bench)> {
     backends().into_iter().map(|backend| (backend.clone(), Bench::new(&backend).unwrap())).collect()
 }
 
-fn train(bench: &Bench, backend: &Backend, engine: &mut dyn Engine, patience: bool) -> Model {
+fn train(bench: &Bench, backend: &Backend, source: &mut dyn GradientSource, patience: bool) -> Model {
     let text = if patience { "epochs = 8\npatience = 2\nbatch = 10" } else { "epochs = 4\nbatch = 10" };
     let config: FitConfig = toml::from_str(text).unwrap();
     let fresh = Model::init(bench.model().graph(), Seed(5)).unwrap();
     let how = Fit::new(&config, backend, bench.valid(), Seed(6), &Quiet);
     let valid = patience.then(|| bench.valid());
-    fit(fresh, Fit { engine: Some(engine), valid, ..how }).unwrap().0
+    let with = With { source: Some(source), ..With::default() };
+    fit(fresh, Fit { with, valid, ..how }).unwrap().0
 }
 
 fn apart(a: &Model, b: &Model, data: &Dataset, backend: &Backend) -> f32 {
@@ -48,11 +51,11 @@ fn every_kind_keeps_the_contract() {
 #[test]
 fn shares_of_a_batch_train_as_the_whole_does() {
     for (backend, bench) in benches() {
-        let serial = train(&bench, &backend, &mut Serial::default(), false);
+        let serial = train(&bench, &backend, &mut OneNetwork::default(), false);
         for workers in [1, 2, 3, 11] {
             let run = |threads| {
-                let mut engine = DataParallel::new(workers, threads).unwrap();
-                (train(&bench, &backend, &mut engine, false), engine.bytes())
+                let mut source = DataParallel::new(workers, threads).unwrap();
+                (train(&bench, &backend, &mut source, false), source.bytes())
             };
             let (model, bytes) = run(1);
             let distance = apart(&model, &serial, bench.valid(), &backend);
@@ -84,13 +87,13 @@ const WIRES: [(&str, f64); 6] = [
 fn coded_gradients_are_fewer_bytes_and_threads_change_nothing() {
     for (backend, bench) in benches() {
         let run = |threads, coding: Option<&str>| {
-            let engine = DataParallel::new(2, threads).unwrap();
-            let mut engine = match coding {
-                None => engine,
-                Some(text) => engine.with_wire(toml::from_str(text).unwrap(), Seed(7)),
+            let source = DataParallel::new(2, threads).unwrap();
+            let mut source = match coding {
+                None => source,
+                Some(text) => source.with_wire(toml::from_str(text).unwrap(), Seed(7)),
             };
-            let model = train(&bench, &backend, &mut engine, false);
-            (model, engine.bytes(), engine.bytes_as_f32())
+            let model = train(&bench, &backend, &mut source, false);
+            (model, source.bytes(), source.bytes_as_f32())
         };
         let (floats, wide, as_f32) = run(2, None);
         assert_eq!(wide, as_f32);
@@ -111,7 +114,7 @@ fn coded_gradients_are_fewer_bytes_and_threads_change_nothing() {
 #[test]
 fn stages_train_as_the_whole_network_does() {
     for (backend, bench) in benches() {
-        let serial = train(&bench, &backend, &mut Serial::default(), true);
+        let serial = train(&bench, &backend, &mut OneNetwork::default(), true);
         // How a batch is cut is the same everywhere; a device, which may be a slow driver in software, does a few.
         let (all_stages, all_batches): (&[usize], &[usize]) = match backend.kind().is_cpu() {
             true => (&[1, 2, 3, 64], &[1, 2, 3, 10, 64]),
@@ -144,7 +147,7 @@ impl Objective for Bomb<'_> {
 
 /// Runs one batch, and gives up on it after a while.
 fn one_batch(
-    mut engine: impl Engine + 'static,
+    mut source: impl GradientSource + 'static,
     bad_rows: bool,
     bomb: bool,
 ) -> std::thread::Result<Result<Gradients, TrainError>> {
@@ -161,9 +164,9 @@ fn one_batch(
         }
         let (labels, explosive) = (Labels::of(data), Bomb(Labels::of(data), AtomicUsize::new(0)));
         let objective: &dyn Objective = if bomb { &explosive } else { &labels };
-        let batch = Batch { rows: data.rows(), indices: &indices, dropout: &dropout, objective };
-        engine.begin(model, &backend).unwrap();
-        let result = catch_unwind(AssertUnwindSafe(|| engine.gradients(&model.flat(), &batch)));
+        let batch = Batch::whole((data.rows(), &indices), &dropout, objective);
+        source.begin(model, &backend, &[]).unwrap();
+        let result = catch_unwind(AssertUnwindSafe(|| source.gradients(&model.flat(), &batch)));
         sender.send(result).unwrap();
     });
     receiver.recv_timeout(Duration::from_secs(60)).expect("it hangs")
@@ -179,32 +182,73 @@ fn a_failing_worker_ends_the_step_with_its_own_reason() {
         assert!(error.to_string().contains("panicked"), "{error}");
     }
     for threads in [1, 2] {
-        let engine = || DataParallel::new(3, threads).unwrap();
-        assert!(one_batch(engine(), false, false).unwrap().is_ok());
-        let error = one_batch(engine(), true, false).unwrap().unwrap_err();
+        let source = || DataParallel::new(3, threads).unwrap();
+        assert!(one_batch(source(), false, false).unwrap().is_ok());
+        let error = one_batch(source(), true, false).unwrap().unwrap_err();
         assert!(error.to_string().contains("row 48 does not exist"), "{error}");
-        assert!(one_batch(engine(), false, true).is_err(), "a worker's panic is the caller's");
+        assert!(one_batch(source(), false, true).is_err(), "a worker's panic is the caller's");
     }
     assert!(one_batch(DataParallel::new(0, 1).unwrap(), false, false).unwrap().is_err());
 }
 
-#[test]
-fn coded_gradients_go_into_no_checkpoint() {
-    let (backend, bench) = benches().remove(0);
-    let path = std::path::Path::new("never-written");
-    let config = FitConfig::default();
-    for (text, _) in WIRES {
-        let coding: Coding = toml::from_str(text).unwrap();
-        let mut engine = DataParallel::new(2, 1).unwrap().with_wire(coding, Seed(7));
-        let how = Fit::new(&config, &backend, bench.valid(), Seed(6), &Quiet);
-        let result =
-            fit(bench.model().clone(), Fit { engine: Some(&mut engine), checkpoint: Some(path), ..how });
-        assert!(matches!(result, Err(TrainError::Checkpoint(..))), "{text}: {result:?}");
-        assert!(!path.exists());
+/// Stops after the second epoch.
+struct AfterTwo;
+
+impl Sink for AfterTwo {
+    fn push(&self, event: &Event) -> Flow {
+        match event {
+            Event::EpochFinished { epoch: 2, .. } => Flow::Stop,
+            _ => Flow::Continue,
+        }
     }
-    let memoryless: Coding = toml::from_str("error_feedback = false").unwrap();
-    assert!(!DataParallel::new(2, 1).unwrap().with_wire(memoryless, Seed(7)).keeps_state());
-    assert!(!DataParallel::new(2, 1).unwrap().keeps_state());
+}
+
+#[test]
+fn what_workers_owe_and_sent_goes_through_a_checkpoint() {
+    let (backend, bench) = benches().remove(0);
+    let folder = tempfile::tempdir().unwrap();
+    let config: FitConfig = toml::from_str("epochs = 4\nbatch = 10").unwrap();
+    for (number, (text, _)) in WIRES.iter().enumerate() {
+        let path = folder.path().join(number.to_string());
+        let run = |sink: &dyn Sink, checkpoint: bool| {
+            let mut source =
+                DataParallel::new(2, 1).unwrap().with_wire(toml::from_str(text).unwrap(), Seed(7));
+            let how = Fit::new(&config, &backend, bench.valid(), Seed(6), sink);
+            let with = With { source: Some(&mut source), ..With::default() };
+            let checkpoint = checkpoint.then_some(path.as_path());
+            let made = fit(bench.model().clone(), Fit { with, checkpoint, resume: true, ..how });
+            made.map(|made| (made, source.bytes(), source.bytes_as_f32()))
+        };
+        let whole = run(&Quiet, false).unwrap();
+        assert!(matches!(run(&AfterTwo, true), Err(TrainError::Stopped(_))), "{text}");
+        assert_eq!(run(&Quiet, true).unwrap(), whole, "{text}");
+    }
+}
+
+#[test]
+fn every_worker_rounds_its_inputs() {
+    let (backend, bench) = benches().remove(0);
+    let data = bench.valid();
+    let dropout = Dropout::new(bench.model().graph(), Seed(1), 0);
+    let (labels, indices) = (Labels::of(data), (0..12).collect::<Vec<_>>());
+    let batch = Batch::whole((data.rows(), &indices), &dropout, &labels);
+    let of = |source: &mut dyn GradientSource, rounded: &[(usize, i32)]| {
+        source.begin(bench.model(), &backend, rounded).unwrap();
+        source.gradients(&bench.model().flat(), &batch).unwrap().flat
+    };
+    let rounded = [(0, 3), (1, 2), (2, 2)];
+    let plain = of(&mut OneNetwork::default(), &[]);
+    let one = of(&mut OneNetwork::default(), &rounded);
+    let off = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(off(&plain, &one) > 1e-3);
+    for workers in [1, 2, 5] {
+        let found = of(&mut DataParallel::new(workers, 2).unwrap(), &rounded);
+        assert!(off(&found, &one) < 1e-6, "{workers} workers: {}", off(&found, &one));
+    }
+    for stages in [1, 3] {
+        let found = of(&mut ModelParallel::new(stages, 2), &rounded);
+        assert!(off(&found, &one) < 1e-6, "{stages} stages: {}", off(&found, &one));
+    }
 }
 
 /// Lets work through when as many tasks as there are threads were at it at the same time.

@@ -1,6 +1,7 @@
 //! Why numbers cannot become integers, or come back from them.
 
 use nlpress_packed::PackError;
+use nlpress_technique::settings::BadTable;
 
 /// Quantization refused its input.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -16,6 +17,9 @@ pub enum QuantError {
         /// What would be accepted.
         bound: &'static str,
     },
+    /// A table of settings cannot be read.
+    #[error(transparent)]
+    Table(#[from] BadTable),
     /// A training table is refused.
     #[error("train: {0}")]
     Training(String),

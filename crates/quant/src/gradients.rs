@@ -9,8 +9,7 @@
 //! Selected sites have their gradients coded; all trainable sites are trained. Packed sites stay as they are.
 
 use nlpress_core::Measurement;
-use nlpress_model::dataset::accuracy;
-use nlpress_model::{Form, Model, Network, Outline, SiteId, Weight};
+use nlpress_model::{Form, Model, Outline, SiteId, Weight};
 use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
 use nlpress_train::{Fit, FitConfig, Wire, fit};
 use serde::Deserialize;
@@ -149,15 +148,15 @@ impl Technique for Gradients {
         let train = |model, wire| -> Result<_, StepError> {
             let mut how = Fit::new(&self.fit, cx.backend, cx.train, seed, cx.sink);
             how.valid = Some(cx.valid);
-            how.wire = wire;
+            how.with.wire = wire;
             Ok(fit(model, how)?)
         };
         let whole = match self.compare {
-            true => Some(score(&train(model.clone(), None)?.0, cx)?),
+            true => Some(cx.accuracy(&train(model.clone(), None)?.0)?),
             false => None,
         };
         let (model, history) = train(model, Some(&mut wire as &mut dyn Wire))?;
-        let coded = score(&model, cx)?;
+        let coded = cx.accuracy(&model)?;
         let (sent, plain) = (wire.bytes(), wire.bytes_as_f32());
         let ratio = plain as f64 / sent.max(1) as f64;
         cx.measure(Measurement::lower("gradient_bytes", sent as f64, "bytes"));
@@ -179,12 +178,6 @@ impl Technique for Gradients {
         ));
         Ok(model)
     }
-}
-
-/// Accuracy on the validation rows.
-fn score(model: &Model, cx: &Cx<'_>) -> Result<f64, StepError> {
-    let logits = Network::bind(model, cx.backend).logits_of(cx.valid)?;
-    Ok(accuracy(&logits, cx.valid.outputs(), cx.valid.labels()))
 }
 
 #[cfg(test)]

@@ -27,15 +27,15 @@ pub mod qat;
 
 pub use calibration::{Calibration, Calibrator};
 pub use error::{BadBytes, QuantError};
+pub use fake::FakeQuantizer;
 pub use frame::{calibration, correct, ladder, lattice, moments, noise, rounding};
-pub(crate) use frame::{
-    candidates, fold, kd, outliers, range, ruled, samples, settings, shadow, sites, words,
-};
+pub(crate) use frame::{candidates, course, fake, fold, outliers, range, ruled, samples, settings, sites};
 pub use gradient::{Coding, GradientWire};
 pub use nlpress_core::Selectors;
 pub use nlpress_packed::{Grid, Matrix, Per, Scales};
 pub use noise::Noise;
 pub use ptq::{adaround, awq, codebook, floats, gptq, integers, mixed, smooth};
+pub use qat::scales::QuantizerConfig;
 pub use qat::{binary, ternary};
 pub use rounding::{Clip, Rounding};
 

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)] // clippy.toml allows it in test functions, but not in the functions they share
 
 use nlpress_core::Seed;
-use nlpress_core::event::Quiet;
+use nlpress_core::event::{Event, Flow, Quiet, Sink};
 use nlpress_model::dataset::accuracy;
 use nlpress_model::{Dataset, Dropout, Graph, MlpSpec, Model, Network, SiteId, Weight};
 use nlpress_quant::gradient::{Layout, Sender};
@@ -11,7 +11,9 @@ use nlpress_quant::{Coding, GradientWire};
 use nlpress_testkit::bench::FEATURES;
 use nlpress_testkit::{Bench, clear_rows, cpu};
 use nlpress_text::Rows;
-use nlpress_train::{Batch, Engine, Fit, FitConfig, Labels, Serial, TrainError, Wire, fit};
+use nlpress_train::{
+    Batch, Fit, FitConfig, GradientSource, Labels, OneNetwork, TrainError, Wire, With, fit,
+};
 
 fn coding(text: &str) -> Coding {
     toml::from_str(text).unwrap()
@@ -30,11 +32,11 @@ fn article() -> (Model, Vec<f32>) {
     let data = Dataset::new(Rows::from_dense(32, 1000, &dense).unwrap(), labels, 2).unwrap();
     let indices: Vec<usize> = (0..32).collect();
     let dropout = Dropout::new(&graph, Seed(3), 0);
-    let batch =
-        Batch { rows: data.rows(), indices: &indices, dropout: &dropout, objective: &Labels::of(&data) };
-    let mut engine = Serial::default();
-    engine.begin(&model, &cpu()).unwrap();
-    let gradient = engine.gradients(&model.flat(), &batch).unwrap().flat;
+    let labels = Labels::of(&data);
+    let batch = Batch::whole((data.rows(), &indices), &dropout, &labels);
+    let mut source = OneNetwork::default();
+    source.begin(&model, &cpu(), &[]).unwrap();
+    let gradient = source.gradients(&model.flat(), &batch).unwrap().flat;
     (model, gradient)
 }
 
@@ -133,7 +135,7 @@ fn every_codec_learns_and_the_same_seed_gives_the_same_numbers() {
         let mut wire = text.map(|text| GradientWire::new(&coding(text), &model, |_| true, Seed(6)).unwrap());
         let backend = cpu();
         let mut how = Fit::new(&config, &backend, &train, Seed(7), &Quiet);
-        how.wire = wire.as_mut().map(|wire| wire as &mut dyn Wire);
+        how.with.wire = wire.as_mut().map(|wire| wire as &mut dyn Wire);
         let model = fit(model, how).unwrap().0;
         (model, wire.map_or(0, |wire| wire.bytes()))
     };
@@ -157,23 +159,36 @@ fn every_codec_learns_and_the_same_seed_gives_the_same_numbers() {
     }
 }
 
+/// Stops after the first epoch.
+struct AfterOne;
+
+impl Sink for AfterOne {
+    fn push(&self, event: &Event) -> Flow {
+        match event {
+            Event::EpochFinished { .. } => Flow::Stop,
+            _ => Flow::Continue,
+        }
+    }
+}
+
 #[test]
-fn only_a_wire_without_memory_or_chance_goes_with_a_checkpoint() {
+fn a_stopped_exchange_goes_on_with_what_it_owes() {
     let (backend, bench) = (cpu(), Bench::new(&cpu()).unwrap());
     let config: FitConfig = toml::from_str("epochs = 2").unwrap();
-    let train = |text: &str, path: &std::path::Path| {
-        let model = bench.model().clone();
-        let mut wire = GradientWire::new(&coding(text), &model, |_| true, Seed(6)).unwrap();
-        let how = Fit::new(&config, &backend, bench.valid(), Seed(7), &Quiet);
-        fit(model, Fit { wire: Some(&mut wire), checkpoint: Some(path), ..how })
-    };
-    let path = std::env::temp_dir().join(format!("nlpress-gradients-{}", std::process::id()));
-    for text in ["", "codec = 'qsgd'", "error_feedback = false\nplain_steps = 1"] {
-        let refused = train(text, &path);
-        assert!(matches!(refused, Err(TrainError::Checkpoint(..))), "{text}: {refused:?}");
-        assert!(!path.exists());
+    let folder = tempfile::tempdir().unwrap();
+    for (number, text) in ["", "codec = 'qsgd'", "error_feedback = false\nplain_steps = 1"].iter().enumerate() {
+        let path = folder.path().join(number.to_string());
+        let train = |sink: &dyn Sink, checkpoint: bool| {
+            let model = bench.model().clone();
+            let mut wire = GradientWire::new(&coding(text), &model, |_| true, Seed(6)).unwrap();
+            let how = Fit::new(&config, &backend, bench.valid(), Seed(7), sink);
+            let with = With { wire: Some(&mut wire), ..With::default() };
+            let checkpoint = checkpoint.then_some(path.as_path());
+            let made = fit(model, Fit { with, checkpoint, resume: true, ..how });
+            made.map(|made| (made, wire.bytes(), wire.bytes_as_f32(), wire.noise()))
+        };
+        let whole = train(&Quiet, false).unwrap();
+        assert!(matches!(train(&AfterOne, true), Err(TrainError::Stopped(_))), "{text}");
+        assert_eq!(train(&Quiet, true).unwrap(), whole, "{text}");
     }
-    train("error_feedback = false", &path).unwrap();
-    assert!(path.exists());
-    std::fs::remove_file(path).unwrap();
 }

@@ -1,7 +1,9 @@
 #![doc = include_str!("../README.md")]
 
 pub mod cx;
+pub mod kd;
 pub mod kind;
+pub mod scores;
 pub mod settings;
 pub mod solve;
 pub mod spend;
@@ -9,7 +11,9 @@ mod told;
 pub mod tune;
 
 pub use cx::{Cx, Needs, Teacher};
+pub use kd::{DISTILL, KdSettings};
 pub use kind::{Family, Kind, parse};
+pub use scores::{Scores, agreement};
 pub use told::{said, told};
 pub use tune::{BadTuning, Training, Tuning};
 

@@ -6,7 +6,7 @@
 
 use nlpress_core::Seed;
 use nlpress_model::Model;
-use nlpress_train::{BadConfig, Engine, Fit, FitConfig, History, Objective, fit};
+use nlpress_train::{BadConfig, Fit, FitConfig, History, Objective, With, fit};
 use serde::Deserialize;
 
 use crate::{Cx, StepError, told};
@@ -91,19 +91,24 @@ impl Tuning {
 }
 
 /// One training of a step.
-#[allow(missing_debug_implementations)] // engines and objectives have none
+#[allow(missing_debug_implementations)] // objectives have none
 pub struct Training<'a> {
     /// How.
     pub tuning: &'a Tuning,
-    /// Sets its random choices apart from those of the step's other trainings.
-    pub name: &'a str,
+    /// Root of its random choices, another than those of the step's other trainings.
+    pub seed: Seed,
     /// What to reduce; the true labels' cross-entropy when there is none.
     pub objective: Option<&'a dyn Objective>,
-    /// How gradients are computed; serially when there is none.
-    pub engine: Option<&'a mut dyn Engine>,
+    /// What else is done in every step.
+    pub with: With<'a>,
 }
 
 impl<'a> Training<'a> {
+    /// A plain training on labels.
+    pub fn new(tuning: &'a Tuning, seed: Seed) -> Self {
+        Self { tuning, seed, objective: None, with: With::default() }
+    }
+
     /// Trains every trainable site of a model on the step's rows; entries that are not kept stay zero, and the
     /// network's own dropout is put back afterwards.
     ///
@@ -113,12 +118,11 @@ impl<'a> Training<'a> {
         let rest = model.layers().iter().skip(1);
         let shares: Vec<f64> = rest.map(|l| l.weight.kept() as f64 / l.shape.weights() as f64).collect();
         let (changed, own) = with_dropout(model, |rate| self.tuning.dropout(rate, &shares))?;
-        let seed: Seed = cx.seed.derive(self.name);
         let how = Fit {
             valid: Some(cx.valid),
             objective: self.objective,
-            engine: self.engine,
-            ..Fit::new(&self.tuning.fit, cx.backend, cx.train, seed, cx.sink)
+            with: self.with,
+            ..Fit::new(&self.tuning.fit, cx.backend, cx.train, self.seed, cx.sink)
         };
         let (model, history) = fit(changed, how)?;
         Ok((with_dropout(model, |_| own)?.0, history))

@@ -5,11 +5,13 @@
 //! most of the difference in training time on a network this small.
 
 use pulp::Arch;
-use serde::{Deserialize, Serialize};
+use std::io;
 use std::ops::Range;
 
+use crate::record::{Reader, Writer};
+
 /// Moments of every parameter and the count of steps.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Adam {
     first: Vec<f32>,
     second: Vec<f32>,
@@ -33,6 +35,26 @@ impl Adam {
     /// Fresh state for `n` parameters.
     pub fn new(n: usize) -> Self {
         Self { first: vec![0.0; n], second: vec![0.0; n], step: 0 }
+    }
+
+    /// Writes moments and count.
+    ///
+    /// # Errors
+    /// Those of the file.
+    pub fn save(&self, to: &mut Writer<'_>) -> io::Result<()> {
+        to.count(self.step)?;
+        to.row(&self.first)?;
+        to.row(&self.second)
+    }
+
+    /// Becomes what [`save`](Adam::save) wrote of as many parameters.
+    ///
+    /// # Errors
+    /// Those of the file, and when it has another number of parameters.
+    pub fn restore(&mut self, from: &mut Reader<'_>) -> io::Result<()> {
+        self.step = from.count()?;
+        from.row_into(&mut self.first)?;
+        from.row_into(&mut self.second)
     }
 
     /// Number of parameters.
@@ -80,6 +102,11 @@ pub(crate) fn corrections(step: u64, (b1, b2, _): Betas) -> (f64, f64) {
 }
 
 impl Update {
+    /// The same at a multiple of the rate.
+    pub(crate) fn at(self, factor: f64) -> Self {
+        Self { rate: self.rate * factor as f32, ..self }
+    }
+
     /// Moves `parameters` against `gradient` and their moments with it.
     ///
     /// # Panics

@@ -1,24 +1,24 @@
 //! Training that can be stopped and resumed: everything the loop needs, in one file that is never half-written.
 //!
-//! The file is `magic, version, length, SHA-256, body`; the body is bincode 2. It is read back only after its
-//! length and checksum agree, and with a size limit. It is for this program's own files, never for files from
-//! strangers: models travel as artifacts.
+//! The file is a magic number and a [record](crate::record), which ends with its SHA-256: where the training stands,
+//! then the state of all that has one. It is written and read piece by piece, so that no second copy of the parameters
+//! is ever in memory. It is for this program's own files, never for files from strangers: models travel as artifacts.
 
 use nlpress_core::files;
-use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
-use std::io::{ErrorKind, Read};
+use std::io::{self, BufReader, BufWriter, ErrorKind, Read, Write};
 use std::path::Path;
 
 use crate::TrainError;
 use crate::adam::Adam;
 use crate::history::Epoch;
+use crate::record::{Reader, Stateful, Writer, invalid};
 
-const MAGIC: &[u8; 8] = b"nlpCKPT1";
-const LIMIT: usize = 4 << 30;
+const MAGIC: &[u8; 8] = b"nlpCKPT2";
+/// What all checkpoints of this program begin with, whatever their version.
+const ANY: &[u8] = b"nlpCKPT";
 
 /// Where a training stands, between two epochs.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Progress {
     /// What is being trained: a hash over configuration, seed and data; resuming anything else is refused.
     pub identity: String,
@@ -39,19 +39,21 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Writes the file, beside and renamed.
+    /// Writes the file, beside and renamed, with the state of what else the training changes.
     ///
     /// # Errors
     /// [`TrainError::Write`].
-    pub fn save(&self, path: &Path) -> Result<(), TrainError> {
-        let body = bincode::serde::encode_to_vec(self, config())
-            .map_err(|e| TrainError::Checkpoint(path.into(), e.to_string()))?;
-        let mut bytes = Vec::with_capacity(body.len() + 48);
-        bytes.extend_from_slice(MAGIC);
-        bytes.extend_from_slice(&(body.len() as u64).to_le_bytes());
-        bytes.extend_from_slice(&Sha256::digest(&body));
-        bytes.extend_from_slice(&body);
-        files::write_atomically(path, &bytes).map_err(|e| TrainError::Write(path.into(), e))
+    pub fn save(&self, path: &Path, with: &dyn Stateful) -> Result<(), TrainError> {
+        let write = files::stream_atomically(path, &mut |file| {
+            let mut file = BufWriter::new(file);
+            file.write_all(MAGIC)?;
+            let mut record = Writer::new(&mut file);
+            self.write(&mut record)?;
+            with.save(&mut record)?;
+            record.end()?;
+            file.flush()
+        });
+        write.map_err(|e| TrainError::Write(path.into(), e))
     }
 
     /// Refuses to write over a file that is something else than a checkpoint.
@@ -65,46 +67,116 @@ impl Progress {
             opened => opened.map_err(|e| bad(&e.to_string()))?,
         };
         let mut start = Vec::new();
-        match file.take(MAGIC.len() as u64).read_to_end(&mut start) {
-            Ok(_) if start.is_empty() || start == MAGIC => Ok(()),
+        match file.take(ANY.len() as u64).read_to_end(&mut start) {
+            Ok(_) if start.is_empty() || start == ANY => Ok(()),
             _ => Err(bad("it is there and not an nlpress checkpoint, so it is not replaced")),
         }
     }
 
-    /// Reads the file.
+    /// Reads where a training stands, and no more of the file.
     ///
     /// # Errors
     /// [`TrainError::Checkpoint`] when it is missing, cut short, changed or not a checkpoint.
     pub fn load(path: &Path) -> Result<Self, TrainError> {
-        let bad = |why: &str| TrainError::Checkpoint(path.into(), why.into());
-        let bytes = files::read_bounded(path, LIMIT as u64).map_err(|e| bad(&e.to_string()))?;
-        let rest = bytes.strip_prefix(MAGIC).ok_or_else(|| bad("it is not an nlpress checkpoint"))?;
-        let (length, rest) = rest.split_first_chunk::<8>().ok_or_else(|| bad("it is cut short"))?;
-        let (sum, body) = rest.split_first_chunk::<32>().ok_or_else(|| bad("it is cut short"))?;
-        if u64::from_le_bytes(*length) != body.len() as u64 {
-            return Err(bad("its length is not the one it states: it is cut short or was appended to"));
-        }
-        if Sha256::digest(body).as_slice() != sum {
-            return Err(bad("its checksum does not agree: it was changed"));
-        }
-        let (progress, _) =
-            bincode::serde::decode_from_slice(body, config()).map_err(|e| bad(&e.to_string()))?;
-        Ok(progress)
+        Self::read_file(path, &mut |_, record| record.skip())
     }
-}
 
-fn config() -> impl bincode::config::Config {
-    bincode::config::standard().with_limit::<LIMIT>()
+    /// Reads the file of the training `identity`, and gives its state back to what else the training changes.
+    ///
+    /// # Errors
+    /// As [`load`](Progress::load), and when it is another training's.
+    pub fn resume(path: &Path, identity: &str, with: &mut dyn Stateful) -> Result<Self, TrainError> {
+        Self::read_file(path, &mut |progress, record| {
+            if progress.identity != identity {
+                let why = "it belongs to another training (configuration, seed, data or model differ)";
+                return Err(invalid(why));
+            }
+            with.restore(record)
+        })
+    }
+
+    fn read_file(
+        path: &Path,
+        then: &mut dyn FnMut(&Self, &mut Reader<'_>) -> io::Result<()>,
+    ) -> Result<Self, TrainError> {
+        let mut read = || -> io::Result<Self> {
+            let (file, size) = files::open_regular(path)?;
+            let mut file = BufReader::new(file);
+            let mut magic = [0; MAGIC.len()];
+            if size < MAGIC.len() as u64 || file.read_exact(&mut magic).is_err() || &magic != MAGIC {
+                return Err(invalid("it is not an nlpress checkpoint of this version"));
+            }
+            let mut record = Reader::new(&mut file, size - MAGIC.len() as u64);
+            let progress = Self::read(&mut record)?;
+            then(&progress, &mut record)?;
+            record.end()?;
+            Ok(progress)
+        };
+        read().map_err(|e| TrainError::Checkpoint(path.into(), e.to_string()))
+    }
+
+    fn write(&self, to: &mut Writer<'_>) -> io::Result<()> {
+        to.text(&self.identity)?;
+        to.count(self.epoch.into())?;
+        to.count(self.step)?;
+        to.row(&self.flat)?;
+        self.adam.save(to)?;
+        to.count(self.best.is_some().into())?;
+        if let Some((loss, flat)) = &self.best {
+            to.number(*loss)?;
+            to.row(flat)?;
+        }
+        to.count(self.stale.into())?;
+        to.count(self.epochs.len() as u64)?;
+        self.epochs.iter().try_for_each(|epoch| epoch.write(to))
+    }
+
+    fn read(from: &mut Reader<'_>) -> io::Result<Self> {
+        let small = |n: u64| u32::try_from(n).map_err(|_| invalid(format!("{n} epochs")));
+        let (identity, epoch, step) = (from.text()?, small(from.count()?)?, from.count()?);
+        let flat = from.row()?;
+        let mut adam = Adam::new(flat.len());
+        adam.restore(from)?;
+        let best = match from.count()? {
+            0 => None,
+            _ => Some((from.number()?, from.row()?)),
+        };
+        let stale = small(from.count()?)?;
+        let epochs = (0..from.count()?).map(|_| Epoch::read(from)).collect::<io::Result<_>>()?;
+        Ok(Self { identity, epoch, step, flat, adam, best, stale, epochs })
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// A state of two numbers and a text.
+    #[derive(Debug, Default, PartialEq)]
+    struct Two(Vec<f32>, u64);
+
+    impl Stateful for Two {
+        fn identity(&self) -> String {
+            "two".into()
+        }
+
+        fn save(&self, to: &mut Writer<'_>) -> io::Result<()> {
+            to.row(&self.0)?;
+            to.count(self.1)
+        }
+
+        fn restore(&mut self, from: &mut Reader<'_>) -> io::Result<()> {
+            self.0 = from.row()?;
+            self.1 = from.count()?;
+            Ok(())
+        }
+    }
+
     #[test]
     fn comes_back_whole_or_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("train.state");
+        let epoch = Epoch { loss: 0.25, valid_loss: None, valid_accuracy: Some(0.5) };
         let progress = Progress {
             identity: "x".into(),
             epoch: 2,
@@ -113,20 +185,30 @@ mod tests {
             adam: Adam::new(2),
             best: Some((0.5, vec![0.0, 1.0])),
             stale: 1,
-            epochs: vec![],
+            epochs: vec![epoch],
         };
-        progress.save(&path).unwrap();
+        let (state, mut back) = (Two(vec![3.0; 5], 7), Two::default());
+        progress.save(&path, &state).unwrap();
         assert_eq!(Progress::load(&path).unwrap(), progress);
+        assert_eq!(Progress::resume(&path, "x", &mut back).unwrap(), progress);
+        assert_eq!(back, state);
+        let other = Progress::resume(&path, "y", &mut back).unwrap_err().to_string();
+        assert!(other.contains("another training"), "{other}");
         let bytes = std::fs::read(&path).unwrap();
+        let refused = |bytes: &[u8]| {
+            std::fs::write(&path, bytes).unwrap();
+            Progress::load(&path).is_err() && Progress::resume(&path, "x", &mut Two::default()).is_err()
+        };
         for length in 0..bytes.len() {
-            std::fs::write(&path, &bytes[..length]).unwrap();
-            assert!(Progress::load(&path).is_err(), "{length} bytes");
+            assert!(refused(&bytes[..length]), "{length} bytes");
         }
         for at in 0..bytes.len() {
             let mut changed = bytes.clone();
             changed[at] ^= 0x10;
-            std::fs::write(&path, &changed).unwrap();
-            assert!(Progress::load(&path).is_err(), "byte {at}");
+            assert!(refused(&changed), "byte {at}");
         }
+        let mut long = bytes;
+        long.push(0);
+        assert!(refused(&long));
     }
 }

@@ -1,5 +1,6 @@
 //! How to train: read from a recipe, then checked.
 
+use nlpress_core::Selectors;
 use serde::{Deserialize, Serialize};
 
 /// A checked training configuration. Its defaults are the article's: 10 epochs, batches of 32, Adam at 1e-3.
@@ -58,11 +59,31 @@ struct Raw {
     epsilon: f64,
     schedule: Schedule,
     warmup_steps: u64,
+    warmup: f64,
+    accumulate: usize,
     clip_norm: Option<f64>,
     patience: Option<u32>,
     l1: f64,
     l2: f64,
     weight_decay: f64,
+    groups: Vec<ParameterGroup>,
+}
+
+/// Sites that are trained otherwise than the rest.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ParameterGroup {
+    /// Selectors of its sites; a site belongs to the first group that selects it.
+    pub on: Vec<String>,
+    /// What the learning rate is multiplied with; 1 when it is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate: Option<f64>,
+    /// The weight decay of these sites; that of the training when it is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weight_decay: Option<f64>,
+    /// Whether nothing of them is trained.
+    #[serde(default)]
+    pub frozen: bool,
 }
 
 impl Default for Raw {
@@ -77,11 +98,14 @@ impl Default for Raw {
             epsilon: 1e-8,
             schedule: Schedule::Constant,
             warmup_steps: 0,
+            warmup: 0.0,
+            accumulate: 1,
             clip_norm: None,
             patience: None,
             l1: 0.0,
             l2: 0.0,
             weight_decay: 0.0,
+            groups: Vec::new(),
         }
     }
 }
@@ -104,9 +128,24 @@ impl TryFrom<Raw> for FitConfig {
         check(positive(raw.epsilon), "epsilon", n(raw.epsilon), "positive")?;
         check(not_negative(raw.l1), "l1", n(raw.l1), "at least 0")?;
         check(not_negative(raw.l2), "l2", n(raw.l2), "at least 0")?;
-        let kept = (0.0..1.0).contains(&(raw.weight_decay * raw.learning_rate));
+        let kept = |decay: f64, rate: f64| (0.0..1.0).contains(&(decay * rate * raw.learning_rate));
         let bound = "at least 0, and less than 1 / learning_rate";
-        check(kept, "weight_decay", n(raw.weight_decay), bound)?;
+        check(kept(raw.weight_decay, 1.0), "weight_decay", n(raw.weight_decay), bound)?;
+        check((1..=1 << 16).contains(&raw.accumulate), "accumulate", raw.accumulate.to_string(), "between 1 and 65536")?;
+        check((0.0..1.0).contains(&raw.warmup), "warmup", n(raw.warmup), "at least 0 and less than 1")?;
+        let one = raw.warmup == 0.0 || raw.warmup_steps == 0;
+        check(one, "warmup", n(raw.warmup), "left out where warmup_steps is set")?;
+        for group in &raw.groups {
+            let readable = Selectors::parse(&group.on).is_ok();
+            check(readable, "groups.on", format!("{:?}", group.on), "selectors, at least one without `!`")?;
+            let left_out = group.rate.or(group.weight_decay).is_none() || !group.frozen;
+            check(left_out, "groups.frozen", "true".into(), "left out beside rate or weight_decay")?;
+            let rate = group.rate.unwrap_or(1.0);
+            check(positive(rate), "groups.rate", n(rate), "positive")?;
+            let decay = group.weight_decay.unwrap_or(raw.weight_decay);
+            let bound = "at least 0, and less than 1 / (learning_rate · rate)";
+            check(kept(decay, rate), "groups.weight_decay", n(decay), bound)?;
+        }
         if let Some(norm) = raw.clip_norm {
             check(positive(norm), "clip_norm", n(norm), "positive")?;
         }
@@ -134,9 +173,24 @@ impl FitConfig {
         self.0.epochs
     }
 
-    /// Rows of a step.
+    /// Rows whose gradient is computed at once.
     pub fn batch(&self) -> usize {
         self.0.batch
+    }
+
+    /// Rows of a step: so many batches, whose gradients are added up, as are set to be accumulated.
+    pub fn rows_of_step(&self) -> usize {
+        self.0.batch * self.0.accumulate
+    }
+
+    /// Steps of an epoch over so many rows.
+    pub fn steps_of_epoch(&self, rows: usize) -> usize {
+        rows.div_ceil(self.rows_of_step())
+    }
+
+    /// Sites that are trained otherwise than the rest.
+    pub fn groups(&self) -> &[ParameterGroup] {
+        &self.0.groups
     }
 
     /// Epochs without a better validation loss after which training ends, if it may end early.
@@ -177,12 +231,12 @@ impl FitConfig {
 
     /// The learning rate at a step, from 0, of `steps`.
     pub fn learning_rate(&self, step: u64, steps: u64) -> f64 {
-        let peak = self.0.learning_rate;
-        if step < self.0.warmup_steps {
-            return peak * (step + 1) as f64 / self.0.warmup_steps as f64;
+        let (peak, share) = (self.0.learning_rate, self.0.warmup);
+        let rising = if share > 0.0 { (share * steps as f64).round() as u64 } else { self.0.warmup_steps };
+        if step < rising {
+            return peak * (step + 1) as f64 / rising as f64;
         }
-        let left = steps.saturating_sub(self.0.warmup_steps).max(1);
-        let done = (step - self.0.warmup_steps) as f64 / left as f64;
+        let done = (step - rising) as f64 / steps.saturating_sub(rising).max(1) as f64;
         match self.0.schedule {
             Schedule::Constant => peak,
             Schedule::Linear => peak * (1.0 - done).max(0.0),
@@ -236,6 +290,15 @@ mod tests {
             "weight_decay = -0.1",
             "weight_decay = 1000.0",
             "loss = 'hinge'",
+            "accumulate = 0",
+            "warmup = 1.0",
+            "warmup = 0.1\nwarmup_steps = 5",
+            "groups = [{ rate = 0.1 }]",
+            "groups = [{ on = [] }]",
+            "groups = [{ on = ['a'], rate = 0.0 }]",
+            "groups = [{ on = ['a'], frozen = true, rate = 0.1 }]",
+            "groups = [{ on = ['a'], weight_decay = 1000.0 }]",
+            "groups = [{ on = ['a'], freeze = true }]",
         ] {
             assert!(toml::from_str::<FitConfig>(bad).is_err(), "{bad}");
         }
@@ -247,6 +310,9 @@ mod tests {
         assert!((config.learning_rate(0, 110) - 1e-4).abs() < 1e-12);
         assert!((config.learning_rate(10, 110) - 1e-3).abs() < 1e-12);
         assert!((config.learning_rate(60, 110) - 5e-4).abs() < 1e-12);
+        let share: FitConfig = toml::from_str("warmup = 0.1").unwrap();
+        let rates = [0, 9, 10, 99].map(|step| share.learning_rate(step, 100) / 1e-3);
+        assert!((rates[0] - 0.1).abs() < 1e-12 && rates[1..].iter().all(|r| (r - 1.0).abs() < 1e-12));
         let linear: FitConfig = toml::from_str("schedule = 'linear'").unwrap();
         assert!((linear.learning_rate(50, 100) - 5e-4).abs() < 1e-12);
     }

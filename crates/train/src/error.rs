@@ -19,9 +19,12 @@ pub enum TrainError {
     /// Asked to stop.
     #[error(transparent)]
     Stopped(#[from] Stopped),
-    /// The engine.
-    #[error("the training engine failed: {0}")]
-    Engine(String),
+    /// A part of the training.
+    #[error("the training failed: {0}")]
+    Failed(String),
+    /// A group of parameters without any.
+    #[error("groups: {0:?} select no site that is trained; there are {1}")]
+    NoGroup(Vec<String>, String),
     /// The loss is no longer a number.
     #[error(
         "training diverged in epoch {epoch}: the loss is {loss}, or a weight is no finite number any more; lower learning_rate or set clip_norm"

@@ -2,24 +2,28 @@
 
 use nlpress_core::event::Event;
 use nlpress_model::dataset::accuracy;
-use nlpress_model::{Dataset, Dropout, Model, ModelError, Network};
+use nlpress_model::{Dataset, Dropout, Model, ModelError};
 use sha2::{Digest, Sha256};
-use std::path::Path;
 
 use crate::TrainError;
 use crate::adam::Adam;
+use crate::by_feature::ByFeature;
 use crate::checkpoint::Progress;
 use crate::config::Loss;
-use crate::engine::{Batch, Engine, Serial};
+use crate::gradients::Batch;
 use crate::history::{Epoch, History};
 use crate::objective::{Labels, Objective, mean_loss};
+use crate::parts::Parts;
 use crate::plan::Fit;
-use crate::steps::{Steps, Way};
+use crate::record::Stateful;
+use crate::reparameterization::Step;
+use crate::steps::{self, Steps, Way};
 
 /// Steps between two looks at whether the run should stop.
 const STEPS_A_LOOK: u64 = 20;
 
-/// Trains every trainable site of a model.
+/// Trains every trainable site of a model, and gives it back with its latent parameters, which are all there are where
+/// nothing is made of them before the network computes with them ([`Fit::with`](crate::With)).
 ///
 /// With [`FitConfig::patience`](crate::FitConfig::patience), the parameters of the best validation loss are kept; otherwise the last ones.
 ///
@@ -38,30 +42,29 @@ pub(crate) fn fit_by(model: Model, fit: Fit<'_>, way: Way) -> Result<(Model, His
     // burn hands each of its operations to a thread of the current pool and waits. On a pool's own thread there
     // is nothing to hand over, and one thread is all that a batch of a few rows can use.
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
-    let pool = pool.map_err(|e| TrainError::Engine(format!("its thread could not be started: {e}")))?;
+    let pool = pool.map_err(|e| TrainError::Failed(format!("its thread could not be started: {e}")))?;
     pool.install(|| run(model, fit, threads, way))
 }
 
-pub(crate) fn run(
-    model: Model,
-    mut fit: Fit<'_>,
-    threads: usize,
-    way: Way,
-) -> Result<(Model, History), TrainError> {
+fn run(model: Model, mut fit: Fit<'_>, threads: usize, way: Way) -> Result<(Model, History), TrainError> {
     let (config, seed) = (fit.config, fit.seed);
     let labels = Labels::of(fit.train).with_loss(config.loss());
     let objective: &dyn Objective = fit.objective.unwrap_or(&labels);
-    let mut serial = Serial::default();
-    let (engine, given): (&mut dyn Engine, bool) = match fit.engine.take() {
-        Some(engine) => (engine, true),
-        None => (&mut serial, false),
-    };
-    check(&model, &fit, engine)?;
-    let mut at = start(&model, &fit)?;
-    let mut steps = Steps::of(&model, &mut fit, (&mut *engine, given), &mut at, threads, way)?;
+    check(&model, &fit)?;
+    let by_feature = steps::by_feature(&model, &fit, way);
+    let mut steps = Steps::whole(&model, config)?;
+    let mut parts = Parts::new(std::mem::take(&mut fit.with));
+    if !by_feature {
+        parts.begin(&model, fit.backend)?;
+    }
+    let mut at = start(&model, &fit, &mut parts)?;
+    if by_feature {
+        steps = Steps::ByFeature(Box::new(ByFeature::new(&model, &fit, &mut at, threads)?));
+    }
     let mut dropout = Dropout::new(model.graph(), seed, 0);
-    let in_epoch = fit.train.len().div_ceil(config.batch());
-    let total = u64::from(config.epochs()) * in_epoch as u64;
+    let in_epoch = config.steps_of_epoch(fit.train.len());
+    let of = u64::from(config.epochs()) * in_epoch as u64;
+    let now = |number: u64| Step { number, of, rate: config.learning_rate(number, of) };
     let mut order: Vec<usize> = Vec::new();
 
     while at.epoch < config.epochs() && config.patience().is_none_or(|p| at.stale < p) {
@@ -71,19 +74,19 @@ pub(crate) fn run(
         order.extend(0..fit.train.len());
         seed.derive("order").stream(u64::from(at.epoch)).shuffle(&mut order);
         let mut loss = 0.0;
-        steps.begin_epoch(at.step, in_epoch, total);
-        for indices in order.chunks(config.batch()) {
+        steps.begin_epoch(at.step, in_epoch, of);
+        for indices in order.chunks(config.rows_of_step()) {
             dropout = dropout.at(at.step);
-            let batch = Batch { rows: fit.train.rows(), indices, dropout: &dropout, objective };
-            let rate = config.learning_rate(at.step, total);
-            let of_batch = steps.step(engine, &mut at, &batch, rate)?;
+            let batch = Batch::whole((fit.train.rows(), indices), &dropout, objective);
+            let number = at.step;
+            let of_batch = steps.step(&mut parts, &mut at, &batch, now(number))?;
             if !of_batch.is_finite() {
                 return Err(diverged(of_batch));
             }
             loss += of_batch * indices.len() as f64;
             at.step += 1;
             if at.step.is_multiple_of(STEPS_A_LOOK) {
-                fit.sink.say(&Event::Progress { what: "training".into(), done: at.step, total })?;
+                fit.sink.say(&Event::Progress { what: "training".into(), done: at.step, total: of })?;
             }
         }
         steps.end_epoch(&mut at);
@@ -91,19 +94,21 @@ pub(crate) fn run(
         if at.flat.iter().any(|x| !x.is_finite()) {
             return Err(diverged(loss));
         }
+        let now = now(at.step);
+        parts.forward(&at.flat, now)?;
         let valid = match fit.valid {
-            Some(valid) => Some(validate(&model, engine, &at.flat, &fit, valid)?),
+            Some(valid) => Some(validate(&model, &parts, &at.flat, &fit, valid)?),
             None => None,
         };
         if let Some((valid_loss, _)) = valid.filter(|(loss, _)| !loss.is_finite()) {
             return Err(diverged(valid_loss));
         }
-        close_epoch(&mut at, loss, valid, config.patience().is_some());
+        close_epoch(&mut at, loss, valid, config.patience().is_some() && parts.settled(now));
         if at.stale == 0 {
-            engine.keep(&at.flat);
+            parts.keep();
         }
         if let Some(path) = fit.checkpoint {
-            at.save(path)?;
+            at.save(path, &parts)?;
         }
         fit.sink.say(&Event::EpochFinished {
             epoch: at.epoch,
@@ -132,7 +137,7 @@ fn close_epoch(at: &mut Progress, loss: f64, valid: Option<(f64, f64)>, patient:
 }
 
 /// Refuses what cannot be trained, before anything is.
-fn check(model: &Model, fit: &Fit<'_>, engine: &dyn Engine) -> Result<(), TrainError> {
+fn check(model: &Model, fit: &Fit<'_>) -> Result<(), TrainError> {
     let outputs = model.graph().outputs();
     for data in std::iter::once(fit.train).chain(fit.valid) {
         if outputs != data.outputs() {
@@ -142,7 +147,7 @@ fn check(model: &Model, fit: &Fit<'_>, engine: &dyn Engine) -> Result<(), TrainE
         }
     }
     if !model.layers().iter().any(|l| l.weight.is_trainable()) {
-        return Err(TrainError::Engine("no site of the model can be trained: all are packed".into()));
+        return Err(TrainError::Failed("no site of the model can be trained: all are packed".into()));
     }
     if fit.objective.is_some() && fit.config.loss() != Loss::CrossEntropy {
         return Err(TrainError::LossGiven(fit.config.loss()));
@@ -150,21 +155,15 @@ fn check(model: &Model, fit: &Fit<'_>, engine: &dyn Engine) -> Result<(), TrainE
     if let (Some(patience), None) = (fit.config.patience(), fit.valid) {
         return Err(TrainError::NoValidation(patience));
     }
-    let keeps_state = engine.keeps_state() || fit.wire.as_ref().is_some_and(|w| w.keeps_state());
-    if let (Some(path), true) = (fit.checkpoint, keeps_state) {
-        let why =
-            "the exchange of gradients keeps rounding errors from step to step, which it would not hold";
-        return Err(TrainError::Checkpoint(path.into(), why.into()));
-    }
     Ok(())
 }
 
 /// Where the training starts: at the checkpoint, if there is one to go on from, else at the beginning.
-fn start(model: &Model, fit: &Fit<'_>) -> Result<Progress, TrainError> {
+fn start(model: &Model, fit: &Fit<'_>, parts: &mut Parts<'_>) -> Result<Progress, TrainError> {
     let flat = model.flat();
-    let identity = fit.checkpoint.map(|_| identity(model, fit, &flat)).unwrap_or_default();
+    let identity = fit.checkpoint.map(|_| identity(model, fit, parts, &flat)).unwrap_or_default();
     match fit.checkpoint.filter(|path| fit.resume && path.exists()) {
-        Some(path) => resumed(path, &identity),
+        Some(path) => Progress::resume(path, &identity, parts),
         None => {
             fit.checkpoint.map_or(Ok(()), Progress::may_replace)?;
             let adam = Adam::new(flat.len());
@@ -173,28 +172,26 @@ fn start(model: &Model, fit: &Fit<'_>) -> Result<Progress, TrainError> {
     }
 }
 
-/// Loss and accuracy of a model on validation rows: the loss on labels, also where training reduces another.
+/// Loss and accuracy on validation rows of what the network computes with: the loss on labels, also where training
+/// reduces another.
 fn validate(
     model: &Model,
-    engine: &dyn Engine,
+    parts: &Parts<'_>,
     flat: &[f32],
     fit: &Fit<'_>,
     valid: &Dataset,
 ) -> Result<(f64, f64), TrainError> {
-    let model = model.clone().with_flat(&engine.used(flat))?;
-    let mut network = Network::bind(&model, fit.backend);
-    engine.prepare(&mut network)?;
-    let logits = network.logits_of(valid)?;
+    let logits = parts.network(model, flat, fit.backend)?.logits_of(valid)?;
     let labels = Labels::of(valid).with_loss(fit.config.loss());
     let loss = mean_loss(&labels, &logits, valid.len());
     Ok((loss, accuracy(&logits, valid.outputs(), valid.labels())))
 }
 
-/// A hash over all that decides what a training gives: network, first numbers, configuration, seed, and both
+/// A hash over all that decides what a training gives: network, first numbers, configuration, seed, parts, and both
 /// data sets with their rows. What has fields is hashed in its serialized form, in which none can be left out.
-fn identity(model: &Model, fit: &Fit<'_>, start: &[f32]) -> String {
+fn identity(model: &Model, fit: &Fit<'_>, parts: &Parts<'_>, start: &[f32]) -> String {
     let mut hash = Sha256::new();
-    let form = serde_json::to_vec(&(model.outline(), fit.config, fit.seed));
+    let form = serde_json::to_vec(&(model.outline(), fit.config, fit.seed, parts.identity()));
     hash.update(form.expect("numbers, texts and text keys are JSON"));
     start.iter().for_each(|x| hash.update(x.to_le_bytes()));
     for keep in model.flat_keep() {
@@ -210,13 +207,4 @@ fn identity(model: &Model, fit: &Fit<'_>, start: &[f32]) -> String {
         rows.values().iter().for_each(|x| hash.update(x.to_le_bytes()));
     }
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn resumed(path: &Path, identity: &str) -> Result<Progress, TrainError> {
-    let progress = Progress::load(path)?;
-    if progress.identity != identity {
-        let why = "it belongs to another training (configuration, seed, data or model differ)";
-        return Err(TrainError::Checkpoint(path.into(), why.into()));
-    }
-    Ok(progress)
 }

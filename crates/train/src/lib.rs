@@ -8,33 +8,49 @@
 //! - [`ClassWeights`]: how much the documents of each class weigh in it.
 //! - [`Imitation`]: the knowledge-distillation loss, on another network's logits.
 //! - [`KdConfig`]: its weight relative to the loss on labels.
-//! - [`Engine`]: how the gradient of a batch is computed; serial here, spread over threads in
+//!
+//! What else is done in a step goes together, in any choice ([`With`]):
+//!
+//! - [`Reparameterization`]: what the parameters are before the network computes with them: masked, fake-quantized.
+//! - [`Penalty`]: a term of the loss that depends on the parameters alone.
+//! - [`GradientSource`]: how the gradient of a batch is computed; on one network here, spread over threads in
 //!   `nlpress-parallel`.
 //! - [`Wire`]: what happens to gradients before the optimizer, for example an 8-bit exchange.
+//! - [`WordDropout`]: words that a step leaves out.
 
 pub mod adam;
 mod by_feature;
 pub mod checkpoint;
 pub mod class_weights;
 pub mod config;
-pub mod engine;
 pub mod error;
 pub mod fit;
+pub mod gradients;
 mod history;
 pub mod imitation;
 pub mod kd;
 pub mod objective;
+mod parts;
+pub mod places;
 mod plan;
+pub mod record;
+pub mod reparameterization;
+mod segments;
 mod steps;
+pub mod word_dropout;
 
 pub use checkpoint::Progress;
 pub use class_weights::ClassWeights;
-pub use config::{BadConfig, FitConfig, Loss, Schedule};
-pub use engine::{Batch, Engine, Serial, Wire};
+pub use config::{BadConfig, FitConfig, Loss, ParameterGroup, Schedule};
 pub use error::TrainError;
 pub use fit::fit;
+pub use gradients::{Batch, GradientSource, OneNetwork, RoundedInputs, Wire};
 pub use history::{Epoch, History};
 pub use imitation::{Distance, Imitation};
 pub use kd::KdConfig;
 pub use objective::{Labels, Objective, mean_loss, softmax};
-pub use plan::Fit;
+pub use places::{Place, places};
+pub use plan::{Fit, With};
+pub use record::Stateful;
+pub use reparameterization::{Effective, Penalty, Reparameterization, Step};
+pub use word_dropout::WordDropout;

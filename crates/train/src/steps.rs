@@ -1,17 +1,23 @@
-//! One step of an optimiser over the whole of the parameters, and the choice between that and [`ByFeature`].
+//! The steps of a training: over all of the parameters, or by feature where that is cheaper ([`ByFeature`]).
 
 use nlpress_model::Model;
+use std::ops::Range;
 
 use crate::by_feature::{self, ByFeature};
 use crate::checkpoint::Progress;
-use crate::engine::{Batch, Engine, Wire};
+use crate::gradients::Batch;
+use crate::parts::Parts;
+use crate::places::places;
 use crate::plan::Fit;
+use crate::reparameterization::{Penalty, Step};
+use crate::segments::Segments;
+use crate::word_dropout::Renumbered;
 use crate::{FitConfig, TrainError};
 
 /// How the steps of a training are done.
 pub(crate) enum Steps<'a> {
     /// Every parameter in every step.
-    Whole(Box<Whole<'a>>),
+    Whole(Whole<'a>),
     /// Those of the first site only where a batch has the feature.
     ByFeature(Box<ByFeature<'a>>),
 }
@@ -29,45 +35,30 @@ pub(crate) enum Way {
 /// Steps that read and write every parameter.
 pub(crate) struct Whole<'a> {
     config: &'a FitConfig,
-    wire: Option<&'a mut dyn Wire>,
-    /// Entries that a mask holds.
-    frozen: Vec<usize>,
-    /// Which entries are weights; empty where weights are treated like biases.
-    is_weight: Vec<bool>,
+    /// The penalty of the configuration.
+    own: Option<ElasticNet>,
+    segments: Segments,
+}
+
+/// Whether the steps of a training go by feature.
+pub(crate) fn by_feature(model: &Model, fit: &Fit<'_>, way: Way) -> bool {
+    match way {
+        Way::Cheaper => by_feature::pays(model, fit),
+        #[cfg(test)]
+        Way::Whole => false,
+        #[cfg(test)]
+        Way::ByFeature => by_feature::possible(model, fit),
+    }
 }
 
 impl<'a> Steps<'a> {
-    /// The steps of a training that stands at `at`. The engine is begun if it has something to do.
+    /// Steps over all of the parameters.
     ///
     /// # Errors
-    /// [`TrainError`] when engine or threads cannot be started.
-    pub(crate) fn of(
-        model: &Model,
-        fit: &mut Fit<'a>,
-        (engine, given): (&mut dyn Engine, bool),
-        at: &mut Progress,
-        threads: usize,
-        way: Way,
-    ) -> Result<Self, TrainError> {
-        let by_feature = match way {
-            Way::Cheaper => !given && by_feature::pays(model, fit),
-            #[cfg(test)]
-            Way::Whole => false,
-            #[cfg(test)]
-            Way::ByFeature => !given && by_feature::possible(model, fit),
-        };
-        if by_feature {
-            return Ok(Self::ByFeature(Box::new(ByFeature::new(model, fit, at, threads)?)));
-        }
-        engine.begin(model, fit.backend)?;
-        let config = fit.config;
-        let told_apart = config.l1() + config.l2() + config.weight_decay() > 0.0;
-        Ok(Self::Whole(Box::new(Whole {
-            config,
-            wire: fit.wire.take(),
-            frozen: model.flat_keep().iter().enumerate().filter(|(_, k)| !**k).map(|(i, _)| i).collect(),
-            is_weight: if told_apart { model.flat_is_weight() } else { Vec::new() },
-        })))
+    /// [`TrainError::NoGroup`] for a group that selects no site that is trained.
+    pub(crate) fn whole(model: &Model, config: &'a FitConfig) -> Result<Self, TrainError> {
+        let own = (config.l1() + config.l2() > 0.0).then(|| ElasticNet::of(model, config));
+        Ok(Self::Whole(Whole { config, own, segments: Segments::of(model, config)? }))
     }
 
     /// Prepares for an epoch of `steps` steps, in a training of `total`, of which `done` are done.
@@ -77,20 +68,20 @@ impl<'a> Steps<'a> {
         }
     }
 
-    /// Does a step and gives the loss of the batch, penalties left out. With a loss that is no number, nothing is done.
+    /// Does a step on a batch and gives its loss, penalties left out. With a loss that is no number, nothing is done.
     ///
     /// # Errors
     /// [`TrainError`] when the device or a worker fails.
     pub(crate) fn step(
         &mut self,
-        engine: &mut dyn Engine,
+        parts: &mut Parts<'_>,
         at: &mut Progress,
         batch: &Batch<'_>,
-        rate: f64,
+        now: Step,
     ) -> Result<f64, TrainError> {
         match self {
-            Self::Whole(whole) => whole.step(engine, at, batch, rate),
-            Self::ByFeature(by_feature) => by_feature.step(at, batch, rate),
+            Self::Whole(whole) => whole.step(parts, at, batch, now),
+            Self::ByFeature(by_feature) => by_feature.step(at, batch, now.rate),
         }
     }
 
@@ -104,42 +95,62 @@ impl<'a> Steps<'a> {
 
 impl Whole<'_> {
     fn step(
-        &mut self,
-        engine: &mut dyn Engine,
+        &self,
+        parts: &mut Parts<'_>,
         at: &mut Progress,
         batch: &Batch<'_>,
-        rate: f64,
+        now: Step,
     ) -> Result<f64, TrainError> {
-        let config = self.config;
-        let mut gradients = engine.gradients(&at.flat, batch)?;
-        if !gradients.loss.is_finite() {
-            return Ok(gradients.loss);
+        parts.forward(&at.flat, now)?;
+        let size = self.config.batch();
+        let mut found = match parts.words {
+            None => parts.gradients(&at.flat, batch, size)?,
+            Some((words, seed)) => {
+                let rows = words.thinned(batch.rows, batch.indices, seed, now.number);
+                let all: Vec<usize> = (0..rows.len()).collect();
+                let objective = Renumbered { objective: batch.objective, indices: batch.indices };
+                let thinned = Batch { rows: &rows, indices: &all, objective: &objective, ..*batch };
+                parts.gradients(&at.flat, &thinned, size)?
+            }
+        };
+        if !found.loss.is_finite() {
+            return Ok(found.loss);
         }
-        if let Some(wire) = self.wire.as_mut() {
-            wire.send(&mut gradients.flat);
+        let gradient = &mut found.flat;
+        parts.backward(&at.flat, gradient, now)?;
+        if let Some(own) = &self.own {
+            own.add(&at.flat, gradient)?;
         }
-        if config.l1() + config.l2() > 0.0 {
-            penalise(&mut gradients.flat, &at.flat, &self.is_weight, config);
-        }
-        self.frozen.iter().for_each(|&i| gradients.flat[i] = 0.0);
-        clip(&mut gradients.flat, config.clip_norm());
-        if config.weight_decay() > 0.0 {
-            let decay = (1.0 - rate * config.weight_decay()) as f32;
-            let weights = at.flat.iter_mut().zip(&self.is_weight).filter(|(_, is_weight)| **is_weight);
-            weights.for_each(|(w, _)| *w *= decay);
-        }
-        at.adam.step(&mut at.flat, &gradients.flat, rate, config.adam());
-        Ok(gradients.loss)
+        parts.hold(gradient);
+        self.segments.freeze(gradient);
+        clip(gradient, self.config.clip_norm());
+        self.segments.step((&mut at.flat, &mut at.adam), gradient, now.rate, self.config);
+        Ok(found.loss)
     }
 }
 
-/// Adds the derivative of `l1 · Σ|w| + l2 · Σw²` over the weights.
-fn penalise(gradient: &mut [f32], flat: &[f32], is_weight: &[bool], config: &FitConfig) {
-    let (l1, l2) = (config.l1() as f32, 2.0 * config.l2() as f32);
-    for ((g, w), is_weight) in gradient.iter_mut().zip(flat).zip(is_weight) {
-        if *is_weight && *w != 0.0 {
-            *g += l1 * w.signum() + l2 * w;
+/// `l1 · Σ|w| + l2 · Σw²` over the weights.
+struct ElasticNet {
+    weights: Vec<Range<usize>>,
+    l1: f32,
+    l2: f32,
+}
+
+impl ElasticNet {
+    fn of(model: &Model, config: &FitConfig) -> Self {
+        let weights = places(model).into_iter().map(|place| place.weights).collect();
+        Self { weights, l1: config.l1() as f32, l2: 2.0 * config.l2() as f32 }
+    }
+}
+
+impl Penalty for ElasticNet {
+    fn add(&self, latent: &[f32], gradient: &mut [f32]) -> Result<(), TrainError> {
+        for range in &self.weights {
+            for (g, w) in gradient[range.clone()].iter_mut().zip(&latent[range.clone()]) {
+                *g += if *w != 0.0 { self.l1 * w.signum() + self.l2 * w } else { 0.0 };
+            }
         }
+        Ok(())
     }
 }
 

@@ -8,10 +8,13 @@ use nlpress_model::dataset::accuracy;
 use nlpress_model::{Dataset, Gradients, Graph, Layer, MlpSpec, Model, Network, Weight};
 use nlpress_packed::{Matrix, Scheme};
 use nlpress_text::Rows;
+use nlpress_train::adam::Adam;
+use nlpress_train::record::{Reader, Writer};
 use nlpress_train::{
-    Batch, Engine, Fit, FitConfig, Labels, Progress, Serial, TrainError, Wire, fit, mean_loss,
+    Batch, Effective, Fit, FitConfig, GradientSource, Labels, OneNetwork, Penalty, Progress, Reparameterization,
+    RoundedInputs, Stateful, Step, TrainError, Wire, With, WordDropout, fit, mean_loss, places,
 };
-use std::path::Path;
+use std::io;
 use std::sync::Mutex;
 
 const INPUTS: usize = 20;
@@ -139,12 +142,18 @@ fn penalties_shrink_weights() {
     assert!(small(&l1) > 3 * small(&free), "{} {}", small(&l1), small(&free));
 }
 
-/// The serial engine with its gradients made longer.
-struct Louder(Serial, f32);
+/// One network with its gradients made longer.
+struct Louder(OneNetwork, f32);
 
-impl Engine for Louder {
-    fn begin(&mut self, model: &Model, backend: &Backend) -> Result<(), TrainError> {
-        self.0.begin(model, backend)
+impl Stateful for Louder {
+    fn identity(&self) -> String {
+        format!("louder by {}", self.1)
+    }
+}
+
+impl GradientSource for Louder {
+    fn begin(&mut self, model: &Model, backend: &Backend, rounded: &RoundedInputs) -> Result<(), TrainError> {
+        self.0.begin(model, backend, rounded)
     }
 
     fn gradients(&mut self, flat: &[f32], batch: &Batch<'_>) -> Result<Gradients, TrainError> {
@@ -159,10 +168,10 @@ impl Engine for Louder {
 fn way(louder: f32, clip: &str) -> f64 {
     let (train, backend) = (data(32, 2, 0, 1), ndarray());
     let text = format!("epochs = 1\nbeta1 = 0.0\nbeta2 = 0.0\nepsilon = 1e6\nlearning_rate = 1e6\n{clip}");
-    let mut engine = Louder(Serial::default(), louder);
+    let mut source = Louder(OneNetwork::default(), louder);
+    let with = With { source: Some(&mut source), ..With::default() };
     let config = config(&text);
-    let (after, _) =
-        fit(model(1), Fit { engine: Some(&mut engine), ..plain(&config, &backend, &train) }).unwrap();
+    let (after, _) = fit(model(1), Fit { with, ..plain(&config, &backend, &train) }).unwrap();
     let moved: Vec<f32> = after.flat().iter().zip(model(1).flat()).map(|(a, b)| a - b).collect();
     norm(&moved)
 }
@@ -283,6 +292,12 @@ fn a_checkpoint_of_another_training_is_refused() {
 #[derive(Default)]
 struct Cut(u64);
 
+impl Stateful for Cut {
+    fn identity(&self) -> String {
+        "cut".into()
+    }
+}
+
 impl Wire for Cut {
     fn send(&mut self, gradient: &mut [f32]) {
         self.0 += 4 * gradient.len() as u64;
@@ -295,16 +310,244 @@ impl Wire for Cut {
 }
 
 #[test]
-fn gradients_go_through_the_wire_and_a_wire_with_memory_through_no_checkpoint() {
+fn gradients_go_through_the_wire() {
     let (train, backend, config) = (data(64, 2, 0, 1), ndarray(), config("epochs = 1"));
     let mut wire = Cut::default();
-    let (after, _) =
-        fit(model(1), Fit { wire: Some(&mut wire), ..plain(&config, &backend, &train) }).unwrap();
+    let with = With { wire: Some(&mut wire), ..With::default() };
+    let (after, _) = fit(model(1), Fit { with, ..plain(&config, &backend, &train) }).unwrap();
     assert_eq!((after, wire.bytes()), (model(1), 2 * 4 * model(1).flat().len() as u64));
-    let path = Path::new("never-written");
-    let how = Fit { wire: Some(&mut wire), checkpoint: Some(path), ..plain(&config, &backend, &train) };
-    assert!(matches!(fit(model(1), how), Err(TrainError::Checkpoint(..))));
-    assert!(!path.exists());
+}
+
+/// Halves every number, counts its steps, and learns the mean of the gradients it sees.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Halves {
+    steps: u64,
+    seen: Vec<f32>,
+    kept: u64,
+}
+
+impl Stateful for Halves {
+    fn identity(&self) -> String {
+        "halves".into()
+    }
+
+    fn save(&self, to: &mut Writer<'_>) -> io::Result<()> {
+        to.count(self.steps)?;
+        to.row(&self.seen)?;
+        to.count(self.kept)
+    }
+
+    fn restore(&mut self, from: &mut Reader<'_>) -> io::Result<()> {
+        self.steps = from.count()?;
+        self.seen = from.row()?;
+        self.kept = from.count()?;
+        Ok(())
+    }
+}
+
+impl Reparameterization for Halves {
+    fn forward(&mut self, _: &[f32], into: &mut Effective, _: Step) -> Result<(), TrainError> {
+        // What was learnt comes back, so that a step depends on the state.
+        let seen = self.seen.first().copied().unwrap_or(0.0);
+        into.values.iter_mut().for_each(|x| *x = 0.5 * *x + 1e-3 * seen);
+        Ok(())
+    }
+
+    fn learn(&mut self, _: &[f32], _: &Effective, gradient: &[f32], at: Step) -> Result<(), TrainError> {
+        assert_eq!(at.number, self.steps);
+        self.steps += 1;
+        self.seen = vec![gradient.iter().sum()];
+        Ok(())
+    }
+
+    fn backward(&self, _: &[f32], _: &Effective, gradient: &mut [f32]) {
+        gradient.iter_mut().for_each(|g| *g *= 0.5);
+    }
+
+    fn keep(&mut self) {
+        self.kept = self.steps;
+    }
+}
+
+/// Holds every third number at zero.
+struct Thirds;
+
+impl Stateful for Thirds {
+    fn identity(&self) -> String {
+        "thirds".into()
+    }
+}
+
+impl Reparameterization for Thirds {
+    fn forward(&mut self, _: &[f32], into: &mut Effective, _: Step) -> Result<(), TrainError> {
+        for (x, keep) in into.values.iter_mut().zip(&mut into.keep).step_by(3) {
+            (*x, *keep) = (0.0, false);
+        }
+        Ok(())
+    }
+}
+
+/// Pulls every number towards one.
+struct ToOne;
+
+impl Penalty for ToOne {
+    fn add(&self, latent: &[f32], gradient: &mut [f32]) -> Result<(), TrainError> {
+        gradient.iter_mut().zip(latent).for_each(|(g, x)| *g += x - 1.0);
+        Ok(())
+    }
+}
+
+#[test]
+fn reparameterizations_are_applied_in_turn_and_what_is_held_does_not_move() {
+    let (train, valid, backend) = (data(96, 2, 0, 1), data(60, 2, 0, 2), ndarray());
+    let config = config("epochs = 2");
+    let start = model(1).flat();
+    let how = || Fit { valid: Some(&valid), ..plain(&config, &backend, &train) };
+    let (plain, _) = fit(model(1), how()).unwrap();
+    let mut halves = Halves::default();
+    let mut thirds = Thirds;
+    let with = With { reparameterizations: vec![&mut halves], ..With::default() };
+    let (halved, history) = fit(model(1), Fit { with, ..how() }).unwrap();
+    assert_eq!((halves.steps, halves.kept), (6, 6));
+    assert_ne!(halved, plain);
+    // Validation looks at what the network computes with.
+    let mut effective = Effective { values: halved.flat(), keep: vec![] };
+    halves.forward(&[], &mut effective, Step { number: 6, of: 6, rate: 0.0 }).unwrap();
+    let logits =
+        Network::bind(&halved.with_flat(&effective.values).unwrap(), &backend).logits_of(&valid).unwrap();
+    let loss = mean_loss(&Labels::of(&valid), &logits, valid.len());
+    assert_eq!(history.epochs[1].valid_loss, Some(loss));
+
+    let mut others = Halves::default();
+    let reparameterizations: Vec<&mut dyn Reparameterization> = vec![&mut thirds, &mut others];
+    let with = With { reparameterizations, penalties: vec![&ToOne], ..With::default() };
+    let (held, _) = fit(model(1), Fit { with, ..how() }).unwrap();
+    let moved: Vec<bool> = held.flat().iter().zip(&start).map(|(a, b)| a != b).collect();
+    assert!(moved.iter().step_by(3).all(|moved| !moved), "a penalty does not move them either");
+    assert!(moved.iter().filter(|moved| **moved).count() > start.len() / 2);
+    let with = With { penalties: vec![&ToOne], ..With::default() };
+    let (pulled, _) = fit(model(1), Fit { with, ..how() }).unwrap();
+    let far = |model: &Model| model.flat().iter().map(|x| f64::from(x - 1.0).powi(2)).sum::<f64>();
+    assert!(far(&pulled) < far(&plain), "{} {}", far(&pulled), far(&plain));
+}
+
+#[test]
+fn what_has_a_state_goes_on_with_it() {
+    let (train, valid, backend) = (data(96, 2, 30, 1), data(60, 2, 30, 2), ndarray());
+    let folder = tempfile::tempdir().unwrap();
+    for text in ["epochs = 5", "epochs = 9\npatience = 2\nlearning_rate = 0.02"] {
+        let (config, path) = (config(text), folder.path().join(text.len().to_string()));
+        let run = |halves: &mut Halves, sink: &dyn Sink, checkpoint: bool| {
+            let with = With {
+                reparameterizations: vec![halves],
+                words: Some((WordDropout::try_from(0.2).unwrap(), Seed(3))),
+                ..With::default()
+            };
+            let how = Fit::new(&config, &backend, &train, Seed(6), sink);
+            let checkpoint = checkpoint.then_some(path.as_path());
+            fit(model(1), Fit { with, valid: Some(&valid), checkpoint, resume: true, ..how })
+        };
+        let mut whole = Halves::default();
+        let expected = run(&mut whole, &Quiet, false).unwrap();
+        for epoch in [1, 2] {
+            let stopped = run(&mut Halves::default(), &StopAfter::epoch(epoch), true);
+            assert!(matches!(stopped, Err(TrainError::Stopped(_))), "{stopped:?}");
+        }
+        for _ in 0..2 {
+            let mut resumed = Halves::default();
+            assert_eq!(run(&mut resumed, &Quiet, true).unwrap(), expected);
+            assert_eq!(resumed, whole);
+        }
+        // Without it, it is another training.
+        let how = Fit { valid: Some(&valid), ..plain(&config, &backend, &train) };
+        let other = fit(model(1), Fit { checkpoint: Some(&path), resume: true, ..how }).unwrap_err();
+        assert!(other.to_string().contains("another training"), "{other}");
+    }
+}
+
+#[test]
+fn accumulated_batches_are_one_large_batch() {
+    let (train, backend) = (data(100, 3, 0, 1), ndarray());
+    let run = |text: &str| fit(model(3), plain(&config(text), &backend, &train)).unwrap();
+    let (whole, by_whole) = run("epochs = 3\nbatch = 32");
+    for (text, same) in [("batch = 8\naccumulate = 4", true), ("batch = 5\naccumulate = 7", false)] {
+        let (parts, by_parts) = run(&format!("epochs = 3\n{text}"));
+        let off = whole.flat().iter().zip(parts.flat()).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert_eq!(off < 1e-5, same, "{text}: {off}");
+        assert_eq!(by_parts.steps, if same { by_whole.steps } else { 9 });
+    }
+    assert_eq!(by_whole.steps, 12);
+}
+
+#[test]
+fn frozen_sites_keep_their_bits_and_groups_have_rates_of_their_own() {
+    let (train, backend) = (data(64, 2, 0, 1), ndarray());
+    let run = |text: &str| {
+        let (after, _) = fit(model(1), plain(&config(text), &backend, &train)).unwrap();
+        let (before, after) = (model(1), after);
+        let sites = before.layers().iter().zip(after.layers());
+        let moved = sites.map(|(a, b)| {
+            let (a_w, b_w) = (a.weight.values(), b.weight.values());
+            let pairs = a_w.iter().zip(b_w.iter()).chain(a.bias.iter().zip(&b.bias));
+            pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+        });
+        moved.collect::<Vec<f32>>()
+    };
+    // Each step of Adam is at most about as long as the rate, in the first steps just that.
+    let one = "epochs = 1\nbatch = 64\n";
+    let all = run(one);
+    assert!(all.iter().all(|x| (x - 1e-3).abs() < 1e-5), "{all:?}");
+    let frozen = "groups = [{ on = ['hidden.*', '!hidden.1'], frozen = true }, { on = ['output'], rate = 0.1 }]";
+    let moved = run(&format!("{one}{frozen}"));
+    assert_eq!(moved[0], 0.0);
+    assert!((moved[1] - 1e-3).abs() < 1e-5 && (moved[2] - 1e-4).abs() < 1e-6, "{moved:?}");
+    let long = run(&format!("epochs = 20\nl1 = 0.1\nweight_decay = 0.5\n{frozen}"));
+    assert!(long[0] == 0.0 && long[1] > 0.0, "{long:?}");
+    // The first group that selects a site has it.
+    let first = "groups = [{ on = ['**'], rate = 2.0 }, { on = ['output'], frozen = true }]";
+    assert!(run(&format!("{one}{first}")).iter().all(|x| (x - 2e-3).abs() < 1e-5));
+    let none = config("groups = [{ on = ['attention.*'], rate = 0.1 }]");
+    let refused = fit(model(1), plain(&none, &backend, &train)).unwrap_err();
+    let TrainError::NoGroup(..) = &refused else { panic!("{refused:?}") };
+    assert!(refused.to_string().contains("there are hidden.0, hidden.1, output"), "{refused}");
+}
+
+#[test]
+fn a_step_is_the_one_of_adam_with_decoupled_weight_decay() {
+    let (train, backend) = (data(48, 2, 0, 1), ndarray());
+    let dry = Graph::from(MlpSpec::new(INPUTS, &[16, 8], 1, 0.0));
+    let before = Model::init(&dry, Seed(1)).unwrap();
+    let text = "epochs = 1\nbatch = 48\nlearning_rate = 0.01\nweight_decay = 3.0\n\
+                groups = [{ on = ['output'], weight_decay = 0.0 }]";
+    let config = config(text);
+    let (after, _) = fit(before.clone(), plain(&config, &backend, &train)).unwrap();
+    // The only step sees all rows; their order does not matter but for rounding.
+    let dropout = nlpress_model::Dropout::new(&dry, Seed(0), 0);
+    let (labels, indices) = (Labels::of(&train), (0..train.len()).collect::<Vec<_>>());
+    let batch = Batch::whole((train.rows(), &indices), &dropout, &labels);
+    let mut source = OneNetwork::default();
+    source.begin(&before, &backend, &[]).unwrap();
+    let gradient = source.gradients(&before.flat(), &batch).unwrap().flat;
+    let (mut by_hand, decayed) = (before.flat(), places(&before));
+    for place in &decayed[..2] {
+        by_hand[place.weights.clone()].iter_mut().for_each(|w| *w *= 1.0 - 0.01 * 3.0);
+    }
+    for (w, g) in by_hand.iter_mut().zip(&gradient) {
+        // From zero, both corrected moments of the first step are the gradient and its square.
+        *w -= 0.01 * g / (g.abs() + 1e-8);
+    }
+    for (i, (found, expected)) in after.flat().iter().zip(&by_hand).enumerate() {
+        // Where the gradient is next to nothing, its sign is chance.
+        let known = gradient[i].abs() > 1e-6;
+        assert!(!known || (found - expected).abs() < 1e-5, "{i}: {found} {expected} {}", gradient[i]);
+    }
+    let mut adam = Adam::new(2);
+    let mut x = [1.0_f32, 2.0];
+    adam.step(&mut x, &[0.5, 0.0], 0.1, (0.9, 0.99, 0.0));
+    adam.step(&mut x, &[-0.25, 0.0], 0.1, (0.9, 0.99, 1e-8));
+    // m = 0.9 · 0.05 − 0.025 = 0.02, v = 0.99 · 0.0025 + 0.000625 = 0.0031; over 1 − 0.81 and 1 − 0.9801.
+    let second = 0.1 * (0.02 / 0.19) / (0.0031_f32 / 0.0199).sqrt();
+    assert!((x[0] - (0.9 - second)).abs() < 1e-6, "{x:?}");
 }
 
 #[test]
@@ -317,9 +560,10 @@ fn diverging_is_an_error() {
             assert!(matches!(result, Err(TrainError::Diverged { epoch: 1, .. })), "{text}: {result:?}");
         }
     }
-    let mut engine = Louder(Serial::default(), f32::NAN);
+    let mut source = Louder(OneNetwork::default(), f32::NAN);
+    let with = With { source: Some(&mut source), ..With::default() };
     let config = config("epochs = 2\nbatch = 64");
-    let result = fit(model(1), Fit { engine: Some(&mut engine), ..plain(&config, &backend, &train) });
+    let result = fit(model(1), Fit { with, ..plain(&config, &backend, &train) });
     assert!(matches!(result, Err(TrainError::Diverged { epoch: 1, .. })), "{result:?}");
 }
 
@@ -345,6 +589,6 @@ fn what_cannot_be_trained_is_refused_at_once() {
         Layer { weight: Weight::Packed { scheme: Scheme::F32, matrix }, ..layer }
     });
     let packed = Model::new(graph, packed.collect()).unwrap();
-    assert!(matches!(refused(packed, &short, &train, None), TrainError::Engine(_)));
+    assert!(matches!(refused(packed, &short, &train, None), TrainError::Failed(_)));
     assert!(sink.1.lock().unwrap().is_empty());
 }

@@ -1,6 +1,6 @@
 //! Files that appear whole or not at all, are read within a limit, and never replace what must stay.
 //!
-//! - [`write_atomically`] writes beside and renames; it replaces regular files only. [`end_writes`] lets a process end
+//! - [`write_atomically`] and [`stream_atomically`] write beside and rename; they replace regular files only. [`end_writes`] lets a process end
 //!   between two writes.
 //! - [`read_bounded`] and [`read_stream_bounded`] read no more than they are told to.
 //! - [`Outputs`] proves, before a command works, that no output is an input or another output.
@@ -14,7 +14,9 @@ mod write;
 
 pub use outputs::{OutputError, Outputs};
 pub use read::{open_regular, read_bounded, read_rest, read_stream_bounded};
-pub use write::{end_writes, is_refusal, remove_abandoned, write_atomically};
+pub use write::{
+    WriteContent, end_writes, is_refusal, remove_abandoned, stream_atomically, write_atomically,
+};
 
 use sha2::{Digest, Sha256};
 use std::fs::Metadata;

@@ -23,6 +23,9 @@ pub fn end_writes() {
     std::mem::forget(AT_WORK.write().unwrap_or_else(PoisonError::into_inner));
 }
 
+/// Writes the content of a file.
+pub type WriteContent<'a> = dyn FnMut(&mut File) -> io::Result<()> + 'a;
+
 /// Writes `bytes` into a file beside `path`, flushes it to disk and renames it over `path`.
 ///
 /// A reader never sees a partial file, and a crash leaves the old content in place; once this returns, the new content
@@ -38,6 +41,15 @@ pub fn end_writes() {
 /// Any error of the file system, and an error for which [`is_refusal`] holds when `path` is there and is not a regular
 /// file. `path` is then as it was, unless flushing the folder was what failed.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    stream_atomically(path, &mut |file| file.write_all(bytes))
+}
+
+/// [`write_atomically`] of content that `write` makes piece by piece, so that it is never whole in memory. It may be
+/// asked for the content again, for another file.
+///
+/// # Errors
+/// As [`write_atomically`], and what `write` gives.
+pub fn stream_atomically(path: &Path, write: &mut WriteContent<'_>) -> io::Result<()> {
     let target = Target::of(path)?;
     let folder = folder_of(&target.path);
     let _at_work = AT_WORK.read().unwrap_or_else(PoisonError::into_inner);
@@ -46,7 +58,7 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut attempts = 10;
     loop {
         attempts -= 1;
-        match target.write(folder, bytes) {
+        match target.write(folder, write) {
             // Another process took the file for an abandoned one, in the moment before it was locked.
             Err(e) if e.kind() == io::ErrorKind::NotFound && attempts > 0 => {}
             Err(e) => return Err(e),
@@ -124,13 +136,13 @@ impl Target {
         Ok(Self { path, existing })
     }
 
-    fn write(&self, folder: &Path, bytes: &[u8]) -> io::Result<()> {
+    fn write(&self, folder: &Path, write: &mut WriteContent<'_>) -> io::Result<()> {
         let beginning = BEGINNING.lock().unwrap_or_else(PoisonError::into_inner);
         let mut file = self.create(folder)?;
         // A file system without locks only means that what this process may leave is never removed.
         let _ = file.as_file().try_lock();
         drop(beginning);
-        file.write_all(bytes)?;
+        write(file.as_file_mut())?;
         #[cfg(unix)]
         if let Some(existing) = &self.existing {
             keep_owner_and_mode(file.as_file(), existing)?;

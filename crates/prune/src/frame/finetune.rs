@@ -4,7 +4,7 @@ use nlpress_core::Seed;
 use nlpress_model::Model;
 pub use nlpress_technique::Tuning;
 use nlpress_technique::{Cx, StepError, Training};
-use nlpress_train::{Engine, Fit, FitConfig, fit};
+use nlpress_train::{Fit, FitConfig, fit};
 
 use crate::PruneError;
 
@@ -17,20 +17,16 @@ pub const FINETUNE: (&str, &str) = (
 );
 
 /// Trains every trainable site of a cut model; entries that are not kept stay zero.
-pub(crate) fn retrain<'a>(
-    model: Model,
-    tuning: &'a Tuning,
-    name: &'a str,
-    engine: Option<&'a mut dyn Engine>,
-    cx: &'a Cx<'_>,
-) -> Result<Model, StepError> {
-    Ok(Training { tuning, name, objective: None, engine }.run(model, cx)?.0)
+///
+/// `name` sets its random choices apart from those of the step's other trainings.
+pub(crate) fn retrain(model: Model, tuning: &Tuning, name: &str, cx: &Cx<'_>) -> Result<Model, StepError> {
+    Ok(Training::new(tuning, cx.seed.derive(name)).run(model, cx)?.0)
 }
 
 /// [`retrain`] where the recipe asks for it.
 pub(crate) fn retrain_if(model: Model, tuning: Option<&Tuning>, cx: &mut Cx<'_>) -> Result<Model, StepError> {
     match tuning {
-        Some(tuning) => retrain(model, tuning, "finetune", None, cx),
+        Some(tuning) => retrain(model, tuning, "finetune", cx),
         None => Ok(model),
     }
 }

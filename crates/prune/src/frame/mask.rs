@@ -4,6 +4,7 @@
 
 use nlpress_model::{Form, Layer, Model, Outline, Site, SiteId, Weight};
 use nlpress_technique::{Problem, StepError};
+use nlpress_train::places;
 use std::ops::Range;
 
 use super::curve::SchedulePoint;
@@ -52,7 +53,7 @@ pub(crate) fn plan_masks(
 }
 
 /// The entries that compete with each other, and how many of them stay in the end.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Group {
     /// Places in the list of selected sites.
     members: Range<usize>,
@@ -61,7 +62,7 @@ struct Group {
 }
 
 /// Builds the masks of the selected sites of a model, at once or in the steps of a schedule.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct MaskBuilder {
     /// The selected sites in the model's order, with their outputs.
     sites: Vec<(SiteId, usize)>,
@@ -124,14 +125,8 @@ impl MaskBuilder {
 
     /// Where the selected sites' weights are in [`Model::flat`].
     pub fn ranges(&self, model: &Model) -> Vec<Range<usize>> {
-        let (mut start, mut ranges) = (0, Vec::new());
-        for layer in model.layers().iter().filter(|l| l.weight.is_trainable()) {
-            if self.place(&layer.id).is_some() {
-                ranges.push(start..start + layer.shape.weights());
-            }
-            start += layer.shape.parameters();
-        }
-        ranges
+        let places = places(model).into_iter().filter(|place| self.place(&place.id).is_some());
+        places.map(|place| place.weights).collect()
     }
 
     /// The weights of the selected sites: the scores that magnitude ranks by.

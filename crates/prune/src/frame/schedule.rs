@@ -101,7 +101,7 @@ impl PruningSchedule {
         for (number, tuning) in (1..).zip(&self.tunings) {
             cx.progress("cutting", number as usize - 1, steps)?;
             model = step(model, SchedulePoint { curve: self.curve, step: number, steps: steps as u64 }, cx)?;
-            model = retrain(model, tuning, &format!("finetune {number}"), None, cx)?;
+            model = retrain(model, tuning, &format!("finetune {number}"), cx)?;
         }
         Ok(model)
     }

@@ -7,10 +7,10 @@
 //!
 //! A weight between two selected layers belongs to a unit of each and is drawn by both. Biases are not penalised.
 
-use nlpress_core::{Backend, Fraction};
-use nlpress_model::{Gradients, Graph, Group, Model, Outline, SiteId, Units};
+use nlpress_core::Fraction;
+use nlpress_model::{Graph, Group, Model, Outline, SiteId, Units};
 use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
-use nlpress_train::{Batch, Engine, Fit, FitConfig, Serial, TrainError, fit};
+use nlpress_train::{Fit, FitConfig, Penalty, Place, TrainError, With, fit, places};
 use serde::Deserialize;
 
 use super::neurons::stays;
@@ -123,53 +123,42 @@ pub fn penalty(
 /// The weights of a group's units that are not held at zero: the place of each in [`Model::flat`], and its unit.
 ///
 /// # Errors
-/// [`TrainError::Engine`] when a site of the group is packed, so that it is not in there.
+/// [`TrainError::Failed`] when a site of the group is packed, so that it is not in there.
 pub fn entries(model: &Model, group: &Group) -> Result<Vec<(u32, u32)>, TrainError> {
-    let keep = model.flat_keep();
-    let (mut entries, mut start) = (Vec::new(), 0);
-    for layer in model.layers() {
-        let (made, read) = (group.columns.contains(&layer.id), group.rows.contains(&layer.id));
-        if !layer.weight.is_trainable() {
-            if made || read {
-                let form = layer.weight.form();
-                return Err(TrainError::Engine(format!("site {} is {form} and is not trained", layer.id)));
-            }
-            continue;
+    let (keep, places) = (model.flat_keep(), places(model));
+    let mut entries = Vec::new();
+    for id in group.columns.iter().chain(&group.rows) {
+        if !places.iter().any(|place| &place.id == id) {
+            return Err(TrainError::Failed(format!("site {id} is packed or not there, and is not trained")));
         }
+    }
+    for Place { id, outputs, weights, .. } in places {
+        let (made, read) = (group.columns.contains(&id), group.rows.contains(&id));
         if made || read {
-            let outputs = layer.shape.outputs;
             let unit = |i: usize| if made { i % outputs } else { i / outputs } / group.block;
-            let live = (0..layer.shape.weights()).filter(|i| keep[start + i]);
+            let live = weights.clone().filter(|i| keep[*i]);
             // No network has more than 2^28 weights.
-            entries.extend(live.map(|i| ((start + i) as u32, unit(i) as u32)));
+            entries.extend(live.map(|i| (i as u32, unit(i - weights.start) as u32)));
         }
-        start += layer.shape.parameters();
     }
     Ok(entries)
 }
 
-/// Gradients on one thread, with the penalty's added; the loss is reported without it.
+/// The penalty on the units of some groups, as a term of a training's loss.
 #[derive(Debug)]
-struct Penalised<'a> {
+struct GroupPenalty {
     lambda: f64,
-    groups: &'a [Group],
-    entries: Vec<Vec<(u32, u32)>>,
-    serial: Serial,
+    /// The entries of each group, and how many units it has.
+    groups: Vec<(Vec<(u32, u32)>, usize)>,
 }
 
-impl Engine for Penalised<'_> {
-    fn begin(&mut self, model: &Model, backend: &Backend) -> Result<(), TrainError> {
-        self.entries = self.groups.iter().map(|g| entries(model, g)).collect::<Result<_, _>>()?;
-        self.serial.begin(model, backend)
-    }
-
-    fn gradients(&mut self, flat: &[f32], batch: &Batch<'_>) -> Result<Gradients, TrainError> {
-        let mut found = self.serial.gradients(flat, batch)?;
-        for (group, entries) in self.groups.iter().zip(&self.entries) {
-            penalty(flat, entries, group.units, self.lambda, &mut found.flat)
-                .map_err(|e| TrainError::Engine(e.to_string()))?;
+impl Penalty for GroupPenalty {
+    fn add(&self, latent: &[f32], gradient: &mut [f32]) -> Result<(), TrainError> {
+        for (entries, units) in &self.groups {
+            let added = penalty(latent, entries, *units, self.lambda, gradient);
+            added.map_err(|e| TrainError::Failed(e.to_string()))?;
         }
-        Ok(found)
+        Ok(())
     }
 }
 
@@ -184,10 +173,11 @@ pub fn train(
     config: &FitConfig,
     cx: &Cx<'_>,
 ) -> Result<Model, StepError> {
-    let mut engine = Penalised { lambda, groups, entries: Vec::new(), serial: Serial::default() };
-    let seed = cx.seed.derive("group_lasso");
-    let plain = Fit::new(config, cx.backend, cx.train, seed, cx.sink);
-    Ok(fit(model, Fit { valid: Some(cx.valid), engine: Some(&mut engine), ..plain })?.0)
+    let groups = groups.iter().map(|group| Ok((entries(&model, group)?, group.units)));
+    let term = GroupPenalty { lambda, groups: groups.collect::<Result<_, TrainError>>()? };
+    let with = With { penalties: vec![&term], ..With::default() };
+    let plain = Fit::new(config, cx.backend, cx.train, cx.seed.derive("group_lasso"), cx.sink);
+    Ok(fit(model, Fit { valid: Some(cx.valid), with, ..plain })?.0)
 }
 
 impl GroupLasso {

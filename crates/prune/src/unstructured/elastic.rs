@@ -81,7 +81,7 @@ impl Criterion for Elastic {
         schedule: &PruningSchedule,
         cx: &mut Cx<'_>,
     ) -> Result<Model, StepError> {
-        let model = retrain(model, &self.train, "penalty", None, cx)?;
+        let model = retrain(model, &self.train, "penalty", cx)?;
         by_scores(self, model, masks, schedule, cx)
     }
 }

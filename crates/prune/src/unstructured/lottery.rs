@@ -176,10 +176,10 @@ impl Criterion for Lottery {
         if let Some(early) = &self.early {
             model = fresh(&model, cx)?;
             if let Early::After(tuning) = early {
-                model = retrain(model, tuning, "to the point", None, cx)?;
+                model = retrain(model, tuning, "to the point", cx)?;
             }
             point = Some(model.clone());
-            model = retrain(model, &self.train, "round 0", None, cx)?;
+            model = retrain(model, &self.train, "round 0", cx)?;
         }
         for round in 1..=rounds {
             cx.progress("rounds", round as usize - 1, rounds as usize)?;
@@ -189,7 +189,7 @@ impl Criterion for Lottery {
             if let Some(point) = &point {
                 model = rewound(point, &model)?;
             }
-            model = retrain(model, &self.train, &format!("round {round}"), None, cx)?;
+            model = retrain(model, &self.train, &format!("round {round}"), cx)?;
         }
         Ok(model)
     }

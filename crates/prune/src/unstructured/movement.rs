@@ -13,20 +13,21 @@
 //!
 //! A weight that is masked gets no gradient of its own, but its score does, so that it may come back.
 
-use nlpress_core::Backend;
-use nlpress_model::{Gradients, Model};
-use nlpress_technique::{Cx, Family, Kind, Needs, StepError, parse};
-use nlpress_train::{Batch, Engine, Serial, TrainError};
+use nlpress_model::{Model, SiteId};
+use nlpress_technique::{Cx, Family, Kind, Needs, StepError, Training, parse};
+use nlpress_train::record::{Reader, Writer};
+use nlpress_train::{Effective, Reparameterization, Stateful, Step, TrainError, With};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::fmt::Debug;
+use std::io;
 use std::ops::Range;
 
 use super::penalty::{TRAINS, positive};
 use crate::PruneError;
 use crate::frame::{
     BYTES, Criterion, Curve, FINETUNE, MaskBuilder, NONZEROS, PruningSchedule, SCOPE, SPARSITY,
-    SchedulePoint, Tuning, Unstructured, keep_highest, retrain,
+    SchedulePoint, Tuning, Unstructured, keep_highest,
 };
 
 /// The entry of hard movement pruning in the list of all techniques.
@@ -148,6 +149,12 @@ pub trait Masking: Clone + Debug + PartialEq + Send + Sync + 'static {
     fn lambda(&self) -> f64 {
         0.0
     }
+
+    /// Whether, `done` of the training being over, as many entries are kept as will be in the end.
+    fn settled(&self, done: f64) -> bool {
+        let _ = done;
+        true
+    }
 }
 
 /// The entries of the highest scores stay, fewer and fewer of them: from one share of the training to another.
@@ -238,6 +245,10 @@ impl Masking for Highest {
         let at = SchedulePoint { curve: Curve::Cubic, step: (along * POINTS as f64) as u64, steps: POINTS };
         masks.choose(scores, kept, at, &mut keep_highest)
     }
+
+    fn settled(&self, done: f64) -> bool {
+        done >= self.to
+    }
 }
 
 impl Masking for Above {
@@ -301,56 +312,108 @@ pub fn move_scores(
     Ok(())
 }
 
-/// A serial engine whose parameters are dense and whose gradients are taken at the masked ones.
+/// Masks by scores that are learnt while the weights under them are trained.
 #[derive(Debug)]
-struct Moving<'a, M: Masking> {
-    serial: Serial,
-    config: &'a Movement<M>,
-    masks: &'a MaskBuilder,
+pub struct MovingMasks<M: Masking> {
+    config: Movement<M>,
+    masks: MaskBuilder,
     /// Where the selected sites' weights are in the flat row.
     ranges: Vec<Range<usize>>,
     /// What was kept before.
-    kept: Vec<Vec<bool>>,
+    before: Vec<Vec<bool>>,
     scores: Vec<Vec<f32>>,
-    masked: Vec<f32>,
-    step: u64,
-    steps: u64,
+    /// The scores as they were when the parameters that are kept were.
+    kept: Vec<Vec<f32>>,
 }
 
-impl<M: Masking> Moving<'_, M> {
-    fn advance(&mut self, flat: &[f32], batch: &Batch<'_>) -> Result<Gradients, TrainError> {
-        let failed = |e: PruneError| TrainError::Engine(e.to_string());
-        let (masking, done) = (&self.config.masking, self.step as f64 / self.steps.max(1) as f64);
-        let masks = masking.masks(&self.scores, &self.kept, done, self.masks).map_err(failed)?;
-        self.masked.clear();
-        self.masked.extend_from_slice(flat);
-        for (range, mask) in self.ranges.iter().zip(&masks) {
-            let weights = self.masked[range.clone()].iter_mut().zip(mask);
+impl<M: Masking> MovingMasks<M> {
+    fn new(config: &Movement<M>, masks: MaskBuilder, model: &Model) -> Self {
+        let weights = masks.weights(model);
+        let scores: Vec<Vec<f32>> = match config.start {
+            Start::Magnitude => weights.into_iter().map(|w| w.iter().map(|x| x.abs()).collect()).collect(),
+            Start::Zero => weights.into_iter().map(|w| vec![0.0; w.len()]).collect(),
+        };
+        Self {
+            config: config.clone(),
+            ranges: masks.ranges(model),
+            before: masks.layers(model).iter().map(|l| l.weight.keep()).collect(),
+            masks,
+            kept: scores.clone(),
+            scores,
+        }
+    }
+
+    /// A trained model with the masks of the final count, by the scores that were kept.
+    ///
+    /// # Errors
+    /// [`StepError`] when it is not the model that this is for.
+    pub fn cut(&self, model: Model) -> Result<Model, StepError> {
+        let at = SchedulePoint { curve: Curve::Cubic, step: 1, steps: 1 };
+        self.masks.prune(model, &self.kept, at, &mut keep_highest)
+    }
+}
+
+fn failed(error: PruneError) -> TrainError {
+    TrainError::Failed(error.to_string())
+}
+
+impl<M: Masking> Stateful for MovingMasks<M> {
+    fn identity(&self) -> String {
+        format!("masked by {:?}, {:?}", self.config, self.masks)
+    }
+
+    fn save(&self, to: &mut Writer<'_>) -> io::Result<()> {
+        self.scores.iter().chain(&self.kept).try_for_each(|scores| to.row(scores))
+    }
+
+    fn restore(&mut self, from: &mut Reader<'_>) -> io::Result<()> {
+        self.scores.iter_mut().chain(&mut self.kept).try_for_each(|scores| from.row_into(scores))
+    }
+}
+
+impl<M: Masking> Reparameterization for MovingMasks<M> {
+    fn forward(&mut self, _: &[f32], into: &mut Effective, at: Step) -> Result<(), TrainError> {
+        let masks = self.config.masking.masks(&self.scores, &self.before, at.done(), &self.masks);
+        for (range, mask) in self.ranges.iter().zip(masks.map_err(failed)?) {
+            let weights = into.values[range.clone()].iter_mut().zip(&mask);
             weights.filter(|(_, k)| !**k).for_each(|(w, _)| *w = 0.0);
+            into.keep[range.clone()].copy_from_slice(&mask);
         }
-        let mut gradients = self.serial.gradients(&self.masked, batch)?;
-        let (rate, lambda) = (self.config.score_rate as f32, masking.lambda() as f32);
-        for ((range, mask), scores) in self.ranges.iter().zip(&masks).zip(&mut self.scores) {
-            let gradient = &mut gradients.flat[range.clone()];
-            move_scores(scores, gradient, &flat[range.clone()], rate, lambda).map_err(failed)?;
-            gradient.iter_mut().zip(mask).filter(|(_, k)| !**k).for_each(|(g, _)| *g = 0.0);
+        Ok(())
+    }
+
+    fn learn(
+        &mut self,
+        latent: &[f32],
+        _: &Effective,
+        gradient: &[f32],
+        _: Step,
+    ) -> Result<(), TrainError> {
+        let (rate, lambda) = (self.config.score_rate as f32, self.config.masking.lambda() as f32);
+        for (range, scores) in self.ranges.iter().zip(&mut self.scores) {
+            let (gradient, weights) = (&gradient[range.clone()], &latent[range.clone()]);
+            move_scores(scores, gradient, weights, rate, lambda).map_err(failed)?;
         }
-        self.step += 1;
-        Ok(gradients)
+        Ok(())
+    }
+
+    fn settled(&self, at: Step) -> bool {
+        self.config.masking.settled(at.done())
+    }
+
+    fn keep(&mut self) {
+        self.kept.clone_from(&self.scores);
     }
 }
 
-impl<M: Masking> Engine for Moving<'_, M> {
-    fn begin(&mut self, model: &Model, backend: &Backend) -> Result<(), TrainError> {
-        self.serial.begin(model, backend)
-    }
-
-    fn gradients(&mut self, flat: &[f32], batch: &Batch<'_>) -> Result<Gradients, TrainError> {
-        self.advance(flat, batch)
-    }
-
-    fn keeps_state(&self) -> bool {
-        true
+impl<M: Masking> Unstructured<Movement<M>> {
+    /// The masks of the sites `on` of a model as they move while it is trained.
+    ///
+    /// # Errors
+    /// [`StepError`] when fewer entries are kept than must stay.
+    pub fn moving(&self, model: &Model, on: &[SiteId]) -> Result<MovingMasks<M>, StepError> {
+        let masks = self.masks(model, on)?.ok_or(StepError::Missing("a target"))?;
+        Ok(MovingMasks::new(self.criterion(), masks, model))
     }
 }
 
@@ -368,26 +431,11 @@ impl<M: Masking> Criterion for Movement<M> {
         schedule: &PruningSchedule,
         cx: &mut Cx<'_>,
     ) -> Result<Model, StepError> {
-        let weights = masks.weights(&model);
-        let scores = match self.start {
-            Start::Magnitude => weights.into_iter().map(|w| w.iter().map(|x| x.abs()).collect()).collect(),
-            Start::Zero => weights.into_iter().map(|w| vec![0.0; w.len()]).collect(),
-        };
-        let fit = self.train.fit();
-        let mut moving = Moving {
-            serial: Serial::default(),
-            config: self,
-            masks,
-            ranges: masks.ranges(&model),
-            kept: masks.layers(&model).iter().map(|l| l.weight.keep()).collect(),
-            scores,
-            masked: Vec::new(),
-            step: 0,
-            steps: u64::from(fit.epochs()) * cx.train.len().div_ceil(fit.batch()) as u64,
-        };
-        let model = retrain(model, &self.train, "movement", Some(&mut moving), cx)?;
-        let scores = moving.scores;
-        schedule.run(model, cx, &mut |model, at, _| masks.prune(model, &scores, at, &mut keep_highest))
+        let mut moving = MovingMasks::new(self, masks.clone(), &model);
+        let with = With { reparameterizations: vec![&mut moving], ..With::default() };
+        let training = Training { with, ..Training::new(&self.train, cx.seed.derive("movement")) };
+        let (model, _) = training.run(model, cx)?;
+        schedule.run(model, cx, &mut |model, _, _| moving.cut(model))
     }
 }
 

@@ -90,7 +90,7 @@ impl<const NORM: u8> Criterion for Penalised<NORM> {
         schedule: &PruningSchedule,
         cx: &mut Cx<'_>,
     ) -> Result<Model, StepError> {
-        let model = retrain(model, &self.train, "penalty", None, cx)?;
+        let model = retrain(model, &self.train, "penalty", cx)?;
         by_scores(self, model, masks, schedule, cx)
     }
 }

@@ -4,8 +4,9 @@
 pub mod calibration;
 pub(crate) mod candidates;
 pub mod correct;
+pub(crate) mod course;
+pub(crate) mod fake;
 pub(crate) mod fold;
-pub(crate) mod kd;
 pub mod ladder;
 pub mod lattice;
 pub mod moments;
@@ -16,6 +17,4 @@ pub mod rounding;
 pub(crate) mod ruled;
 pub(crate) mod samples;
 pub(crate) mod settings;
-pub(crate) mod shadow;
 pub(crate) mod sites;
-pub(crate) mod words;

@@ -1,5 +1,8 @@
 //! The signal-to-quantization-noise ratio (SQNR).
 
+use nlpress_train::record::{Reader, Writer};
+use std::io;
+
 /// Energies of a signal and of its quantization error, summed over any number of slices.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Noise {
@@ -17,6 +20,18 @@ impl Noise {
             all.noise += (f64::from(*a) - f64::from(*b)).powi(2);
         }
         all
+    }
+
+    /// Writes the sums.
+    pub(crate) fn save(self, to: &mut Writer<'_>) -> io::Result<()> {
+        to.number(self.signal)?;
+        to.number(self.noise)?;
+        to.count(self.entries as u64)
+    }
+
+    /// Reads what [`save`](Noise::save) wrote.
+    pub(crate) fn read(from: &mut Reader<'_>) -> io::Result<Self> {
+        Ok(Self { signal: from.number()?, noise: from.number()?, entries: from.count()? as usize })
     }
 
     /// Both together.

@@ -3,14 +3,14 @@
 
 use nlpress_model::{Model, Outline, SiteId};
 use nlpress_packed::{Grid, Per, Values};
-use nlpress_technique::{Cx, Needs, Problem, StepError, Technique, Tuning};
+use nlpress_technique::{Cx, KdSettings, Needs, Problem, StepError, Technique, Tuning};
+use nlpress_train::WordDropout;
 use serde::Deserialize;
 use std::fmt::Debug;
 
 use crate::calibration::Calibration;
-use crate::kd::KdSettings;
-use crate::shadow::{Course, Rule};
-use crate::words::WordDropout;
+use crate::course::Course;
+use crate::fake::Rule;
 use crate::{QuantError, sites};
 
 /// The setting of a training that may be left out.
@@ -103,13 +103,12 @@ impl<R: Fixed> Technique for Ruled<R> {
         let course = Course {
             tuning: self.train.as_ref(),
             kd: self.distill.as_ref(),
-            grid: R::GRID,
-            tensor: self.per == Per::Tensor,
+            to: (R::GRID, self.per),
             words: self.words,
             activations: self.activations.as_ref(),
             start: &|_| Box::new(R::default()),
         };
-        course.pack(model, on, cx)
+        course.run(model, on, cx)
     }
 }
 

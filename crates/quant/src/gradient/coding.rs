@@ -177,11 +177,6 @@ impl Coding {
         self.plain_steps
     }
 
-    /// Whether what is sent depends on more than the gradient: on those before it, or on how many they were.
-    pub fn keeps_state(&self) -> bool {
-        self.error_feedback || self.plain_steps > 0 || self.codec().is_ok_and(|c| c.draws())
-    }
-
     /// The codec of a block.
     ///
     /// # Errors
@@ -221,15 +216,9 @@ mod tests {
 
     #[test]
     fn every_name_has_sound_defaults() {
-        for name in [Name::Int8, Name::Qsgd, Name::Ternary, Name::Sign, Name::TopK] {
-            let coding = Coding::new(name);
-            assert!(coding.keeps_state(), "{coding}");
-        }
         assert_eq!(read(""), Ok(Coding::new(Name::Int8)));
-        assert!(!read("error_feedback = false").unwrap().keeps_state());
-        assert!(read("error_feedback = false\nplain_steps = 2").unwrap().keeps_state());
-        assert!(!read("codec = 'sign'\nerror_feedback = false").unwrap().keeps_state());
-        assert!(read("codec = 'qsgd'").unwrap().keeps_state());
+        assert!([Name::Int8, Name::Sign, Name::TopK].iter().all(|name| Coding::new(*name).error_feedback()));
+        assert!([Name::Qsgd, Name::Ternary].iter().all(|name| !Coding::new(*name).error_feedback()));
     }
 
     #[test]

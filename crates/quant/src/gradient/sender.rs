@@ -2,6 +2,9 @@
 
 use nlpress_core::Seed;
 use nlpress_model::{Model, SiteId};
+use nlpress_train::record::{Reader, Writer};
+use nlpress_train::{Stateful, places};
+use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -49,8 +52,8 @@ impl Layout {
     /// # Errors
     /// [`QuantError::Setting`].
     pub fn of(coding: &Coding, model: &Model, on: impl Fn(&SiteId) -> bool) -> Result<Self, QuantError> {
-        let trainable = model.layers().iter().filter(|l| l.weight.is_trainable());
-        let parts: Vec<(usize, bool)> = trainable.map(|l| (l.shape.parameters(), on(&l.id))).collect();
+        let places = places(model).into_iter();
+        let parts: Vec<(usize, bool)> = places.map(|p| (p.biases.end - p.weights.start, on(&p.id))).collect();
         Self::new(coding, &parts)
     }
 
@@ -164,6 +167,22 @@ impl Sender {
         }
         self.step += 1;
         Ok(())
+    }
+}
+
+impl Stateful for Sender {
+    fn identity(&self) -> String {
+        format!("sent as {} from {:?}", self.layout.coding, self.seed)
+    }
+
+    fn save(&self, to: &mut Writer<'_>) -> io::Result<()> {
+        to.count(self.step)?;
+        to.row(&self.memory)
+    }
+
+    fn restore(&mut self, from: &mut Reader<'_>) -> io::Result<()> {
+        self.step = from.count()?;
+        from.row_into(&mut self.memory)
     }
 }
 

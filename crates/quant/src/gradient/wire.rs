@@ -1,8 +1,10 @@
-//! Coded gradients between engine and optimiser.
+//! Coded gradients between their source and the optimiser.
 
 use nlpress_core::Seed;
 use nlpress_model::{Model, SiteId};
-use nlpress_train::Wire;
+use nlpress_train::record::{Reader, Writer};
+use nlpress_train::{Stateful, Wire};
+use std::io;
 
 use super::Coding;
 use super::sender::{Layout, Sender};
@@ -65,8 +67,25 @@ impl Wire for GradientWire {
     fn bytes(&self) -> u64 {
         self.bytes
     }
+}
 
-    fn keeps_state(&self) -> bool {
-        self.sender.layout().coding().keeps_state()
+impl Stateful for GradientWire {
+    fn identity(&self) -> String {
+        self.sender.identity()
+    }
+
+    fn save(&self, to: &mut Writer<'_>) -> io::Result<()> {
+        self.sender.save(to)?;
+        to.count(self.bytes)?;
+        to.count(self.bytes_as_f32)?;
+        self.noise.save(to)
+    }
+
+    fn restore(&mut self, from: &mut Reader<'_>) -> io::Result<()> {
+        self.sender.restore(from)?;
+        self.bytes = from.count()?;
+        self.bytes_as_f32 = from.count()?;
+        self.noise = Noise::read(from)?;
+        Ok(())
     }
 }

@@ -6,15 +6,14 @@
 //! large magnitude gets no gradient that would make it larger still, because that cannot change its sign.
 
 use nlpress_packed::Grid;
-use nlpress_technique::{Family, Kind, parse};
+use nlpress_technique::{DISTILL, Family, Kind, parse};
 
 use crate::calibration::ACTIVATIONS;
-use crate::kd::DISTILL;
+use crate::course::WORDS;
+use crate::fake::{Rounded, Rule};
 use crate::ladder::{Kept, hold};
 use crate::qat::TRAIN;
 use crate::ruled::{Fixed, OR_NONE, Ruled};
-use crate::shadow::{Rounded, Rule};
-use crate::words::WORDS;
 
 /// The technique's entry.
 pub const KIND: Kind = Kind {
@@ -63,8 +62,12 @@ impl Rule for Signs {
         into.integers.extend(entries.values.iter().map(|w| if *w < 0.0 { -1.0 } else { 1.0 }));
     }
 
-    fn learn(&mut self, entries: Kept<'_>, rounded: &Rounded, gradient: &mut [f32], _: f64) {
+    fn pass(&self, entries: Kept<'_>, rounded: &Rounded, gradient: &mut [f32]) {
         hold(entries, &rounded.scales, CLIP, gradient);
+    }
+
+    fn copy(&self) -> Box<dyn Rule> {
+        Box::new(*self)
     }
 }
 

@@ -7,15 +7,14 @@
 //! gradient of its rounded value (straight-through estimator).
 
 use nlpress_packed::Grid;
-use nlpress_technique::{Family, Kind, parse};
+use nlpress_technique::{DISTILL, Family, Kind, parse};
 
 use crate::calibration::ACTIVATIONS;
-use crate::kd::DISTILL;
+use crate::course::WORDS;
+use crate::fake::{Rounded, Rule};
 use crate::ladder::Kept;
 use crate::qat::TRAIN;
 use crate::ruled::{Fixed, OR_NONE, Ruled};
-use crate::shadow::{Rounded, Rule};
-use crate::words::WORDS;
 
 /// Share of the mean magnitude below which a weight becomes zero (Li, Zhang and Liu 2016, equation 6).
 pub const THRESHOLD: f32 = 0.7;
@@ -73,7 +72,9 @@ impl Rule for Thresholds {
 
     // Every weight has the gradient of what it was rounded to, as in the paper: holding back the outermost, as
     // `quant.binary` does, was no better.
-    fn learn(&mut self, _: Kept<'_>, _: &Rounded, _: &mut [f32], _: f64) {}
+    fn copy(&self) -> Box<dyn Rule> {
+        Box::new(*self)
+    }
 }
 
 #[cfg(test)]

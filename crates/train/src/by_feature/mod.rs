@@ -17,7 +17,7 @@ use nlpress_text::{Row, Rows};
 use rayon::prelude::*;
 
 use crate::checkpoint::Progress;
-use crate::engine::Batch;
+use crate::gradients::Batch;
 use crate::plan::Fit;
 use crate::{FitConfig, TrainError};
 use part::Part;
@@ -85,8 +85,9 @@ pub(crate) fn possible(model: &Model, fit: &Fit<'_>) -> bool {
     let (b1, b2, epsilon) = config.adam();
     let steps = fit.train.len().div_ceil(config.batch()) as f64;
     let left = (1.0 - config.peak_rate() * config.weight_decay()).powf(steps);
-    fit.engine.is_none()
-        && fit.wire.is_none()
+    fit.with.is_plain()
+        && config.groups().is_empty()
+        && config.rows_of_step() == config.batch()
         && fit.backend.kind().is_cpu()
         && model.graph().is_chain()
         && model.layers()[0].weight.is_trainable()
@@ -108,7 +109,7 @@ impl<'a> ByFeature<'a> {
     /// A training from its current state, on at most `threads` threads.
     ///
     /// # Errors
-    /// [`TrainError::Engine`] when the threads cannot be started.
+    /// [`TrainError::Failed`] when the threads cannot be started.
     pub(crate) fn new(
         model: &Model,
         fit: &Fit<'a>,
@@ -134,7 +135,7 @@ impl<'a> ByFeature<'a> {
                 count => {
                     let pool = rayon::ThreadPoolBuilder::new().num_threads(count).build();
                     Some(pool.map_err(|e| {
-                        TrainError::Engine(format!("{count} threads could not be started: {e}"))
+                        TrainError::Failed(format!("{count} threads could not be started: {e}"))
                     })?)
                 }
             };

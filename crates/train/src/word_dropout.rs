@@ -7,29 +7,22 @@
 
 use nlpress_core::Seed;
 use nlpress_text::Rows;
-use nlpress_train::Objective;
 use serde::Deserialize;
 
-use crate::QuantError;
-
-/// What the setting is.
-pub(crate) const WORDS: (&str, &str) = (
-    "word_dropout",
-    "share of each text's words that a step of training leaves out, at least 0 and less than 1; 0 by default",
-);
+use crate::{BadConfig, Objective};
 
 /// The share of words that are left out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
 #[serde(try_from = "f64")]
-pub(crate) struct WordDropout(f32);
+pub struct WordDropout(f32);
 
 impl TryFrom<f64> for WordDropout {
-    type Error = QuantError;
+    type Error = BadConfig;
 
-    fn try_from(share: f64) -> Result<Self, QuantError> {
+    fn try_from(share: f64) -> Result<Self, BadConfig> {
         if !(0.0..1.0).contains(&share) {
-            let bound = "at least 0 and less than 1";
-            return Err(QuantError::Setting { key: WORDS.0, value: share.to_string(), bound });
+            let (field, bound) = ("word_dropout", "at least 0 and less than 1");
+            return Err(BadConfig { field, value: share.to_string(), bound });
         }
         Ok(Self(share as f32))
     }
@@ -37,13 +30,13 @@ impl TryFrom<f64> for WordDropout {
 
 impl WordDropout {
     /// Whether every word stays.
-    pub(crate) fn is_off(self) -> bool {
+    pub fn is_off(self) -> bool {
         self.0 == 0.0
     }
 
     /// Some rows without some of their words, each as long as it was; a row of which nothing would stay is left as it
     /// is. Which words go depends on `seed` and `step` alone.
-    pub(crate) fn thinned(self, rows: &Rows, indices: &[usize], seed: Seed, step: u64) -> Rows {
+    pub fn thinned(self, rows: &Rows, indices: &[usize], seed: Seed, step: u64) -> Rows {
         let mut rng = seed.stream(step);
         let (mut offsets, mut columns, mut values) = (vec![0], Vec::new(), Vec::new());
         for i in indices {
@@ -120,12 +113,9 @@ mod tests {
 
     #[test]
     fn the_share_is_checked() {
-        for bad in ["1.0", "-0.1"] {
-            for kind in [crate::qat::KIND, crate::ternary::KIND, crate::binary::KIND] {
-                let read = (kind.parse)(&format!("word_dropout = {bad}").parse().unwrap());
-                let message = read.map(|_| ()).unwrap_err();
-                assert!(message.contains("word_dropout is"), "{message}");
-            }
+        for bad in [1.0, -0.1, f64::NAN] {
+            let message = WordDropout::try_from(bad).unwrap_err().to_string();
+            assert!(message.contains("word_dropout is"), "{message}");
         }
     }
 }

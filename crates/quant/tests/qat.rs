@@ -13,7 +13,7 @@ use nlpress_runtime::Session;
 use nlpress_technique::{Cx, Kind, StepError, Teacher};
 use nlpress_testkit::Bench;
 use nlpress_text::{Encoder, EncoderConfig, Rows};
-use nlpress_train::{Engine, Fit, FitConfig, Serial, fit};
+use nlpress_train::{Fit, FitConfig, fit, gradients};
 
 const KINDS: [Kind; 3] = [qat::KIND, ternary::KIND, binary::KIND];
 const ALL: [&str; 3] = ["hidden.0", "hidden.1", "output"];
@@ -203,7 +203,7 @@ fn attention_networks_are_trained_so_too() {
     }
 }
 
-/// The engine's own view of a model: real weights that stand for `model`'s packed ones, and inputs rounded as they are
+/// A model as its training sees it: real weights that stand for `model`'s packed ones, and inputs rounded as they are
 /// in training.
 fn as_trained(model: &Model, backend: &Backend) -> Network {
     let mut floats = model.clone();
@@ -211,11 +211,9 @@ fn as_trained(model: &Model, backend: &Backend) -> Network {
         let weight = Weight::Dense(layer.weight.values().into_owned());
         floats = floats.with_weight(&layer.id, weight).unwrap();
     }
-    let mut network = Network::bind(&floats, backend);
     let selected: Vec<(usize, i32)> =
         (0..ALL.len()).map(|site| (site, Grid::Int4.activation_levels())).collect();
-    Serial::rounding(selected).prepare(&mut network).unwrap();
-    network
+    gradients::bind(&floats, backend, &selected).unwrap()
 }
 
 #[test]

@@ -1,27 +1,28 @@
-//! Knowledge distillation in quantization-aware training: from the logits of a teacher, or of the model itself before it
-//! was rounded.
+//! Knowledge distillation while a model is compressed: from the logits of a teacher, or of the model itself as it was
+//! before.
 //!
 //! The loss is `share · T² · KL(teacher_T ‖ student_T) + (1 − share) · cross-entropy` (Hinton et al. 2015,
 //! arXiv:1503.02531); for quantized students see Polino et al. 2018, arXiv:1802.05668, and Mishra and Marr 2018,
 //! arXiv:1711.05852.
 
 use nlpress_model::{Model, Network};
-use nlpress_technique::{Cx, StepError};
 use nlpress_train::{BadConfig, Distance, KdConfig};
 use serde::Deserialize;
 
+use crate::{Cx, StepError};
+
 /// The setting of techniques that may learn from a teacher.
-pub(crate) const DISTILL: (&str, &str) = (
+pub const DISTILL: (&str, &str) = (
     "distill",
     "knowledge distillation, learn from a teacher's outputs as well: `{ share, temperature, teacher }`; `share` of it in the loss, more than \
      0 and at most 1, 0.5 by default; `temperature` from 0.1 to 100, 2 by default; `teacher` is \"row\" (default), the \
      row that the recipe names as teacher, or \"self\", the model itself before this step; none by default",
 );
 
-/// Knowledge distillation while quantizing: the loss, and who teaches.
+/// Knowledge distillation while compressing: the loss, and who teaches.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(try_from = "Raw")]
-pub(crate) struct KdSettings {
+pub struct KdSettings {
     loss: KdConfig,
     by: Who,
 }
@@ -61,17 +62,20 @@ impl TryFrom<Raw> for KdSettings {
 
 impl KdSettings {
     /// Whether the recipe must give a teacher.
-    pub(crate) fn needs_teacher(&self) -> bool {
+    pub fn needs_teacher(&self) -> bool {
         self.by == Who::Row
     }
 
     /// The loss.
-    pub(crate) fn loss(&self) -> KdConfig {
+    pub fn loss(&self) -> KdConfig {
         self.loss
     }
 
     /// The teacher's logits over the training rows, for a student that is still `model`.
-    pub(crate) fn logits(&self, model: &Model, cx: &Cx<'_>) -> Result<Vec<f32>, StepError> {
+    ///
+    /// # Errors
+    /// [`StepError`] when there is no teacher, or the device fails.
+    pub fn logits(&self, model: &Model, cx: &Cx<'_>) -> Result<Vec<f32>, StepError> {
         match self.by {
             Who::Row => Ok(cx.ask_teacher(model.graph().outputs())?.0),
             Who::Itself => Ok(Network::bind(model, cx.backend).logits_of(cx.train)?),

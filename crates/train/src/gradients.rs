@@ -1,0 +1,129 @@
+//! Where the gradient of a batch comes from, and what happens to it on its way to the optimizer.
+
+use nlpress_core::Backend;
+use nlpress_model::{Dropout, Gradients, Model, Network};
+use nlpress_text::Rows;
+use std::ops::Range;
+
+use crate::record::Stateful;
+use crate::{Objective, TrainError};
+
+/// Rows whose gradient is asked for: all of a step's, or a contiguous part of them.
+#[derive(Clone, Copy)]
+pub struct Batch<'a> {
+    /// All training rows.
+    pub rows: &'a Rows,
+    /// The rows of this batch.
+    pub indices: &'a [usize],
+    /// Place of the first of them among the step's rows, which decides what dropout switches off.
+    pub first: usize,
+    /// Number of the step's rows: the loss is a mean over them.
+    pub total: usize,
+    /// What to switch off in this step.
+    pub dropout: &'a Dropout,
+    /// What to reduce.
+    pub objective: &'a dyn Objective,
+}
+
+impl<'a> Batch<'a> {
+    /// All rows of a step.
+    pub fn whole(
+        (rows, indices): (&'a Rows, &'a [usize]),
+        dropout: &'a Dropout,
+        objective: &'a dyn Objective,
+    ) -> Self {
+        Self { rows, indices, first: 0, total: indices.len(), dropout, objective }
+    }
+
+    /// Some of its rows, by their places in it; the loss is still divided by the number of the step's rows.
+    ///
+    /// # Panics
+    /// When it has no such places.
+    #[must_use]
+    pub fn part(&self, places: Range<usize>) -> Self {
+        Self { first: self.first + places.start, indices: &self.indices[places], ..*self }
+    }
+
+    /// The loss of logits `[rows, outputs]`; its derivative goes into `gradient`.
+    pub fn loss(&self, logits: &[f32], gradient: &mut [f32]) -> f64 {
+        self.objective.loss(self.indices, self.total, logits, gradient)
+    }
+
+    /// Its loss, and the derivative by every number that can be trained, computed by a network with these numbers.
+    ///
+    /// # Errors
+    /// [`TrainError`] when the rows do not fit the network, or the device fails.
+    pub fn gradients(&self, network: &mut Network, flat: &[f32]) -> Result<Gradients, TrainError> {
+        if self.indices.is_empty() {
+            return Ok(Gradients { loss: 0.0, flat: vec![0.0; flat.len()] });
+        }
+        network.update(0..network.sites(), flat);
+        let mut loss = |logits: &[f32], gradient: &mut [f32]| self.loss(logits, gradient);
+        Ok(network.gradients((self.rows, self.indices), Some(self.dropout), self.first, &mut loss)?)
+    }
+}
+
+impl std::fmt::Debug for Batch<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Batch of {} rows", self.indices.len())
+    }
+}
+
+/// Sites whose input is rounded, and to how many levels to either side of zero; see [`Network::round_input`].
+pub type RoundedInputs = [(usize, i32)];
+
+/// A network of the model that rounds what goes into these sites.
+///
+/// # Errors
+/// [`TrainError`] for a site that is not there, or packed.
+pub fn bind(model: &Model, backend: &Backend, rounded: &RoundedInputs) -> Result<Network, TrainError> {
+    let mut network = Network::bind(model, backend);
+    rounded.iter().try_for_each(|(site, levels)| network.round_input(*site, *levels))?;
+    Ok(network)
+}
+
+/// Computes the gradient of a batch, on one thread or many.
+pub trait GradientSource: Stateful + Send {
+    /// Prepares for training this model, with the inputs of some sites rounded.
+    ///
+    /// # Errors
+    /// [`TrainError`] when it cannot be trained so.
+    fn begin(&mut self, model: &Model, backend: &Backend, rounded: &RoundedInputs) -> Result<(), TrainError>;
+
+    /// Loss and gradient where the network computes with `flat` (as [`Model::flat`] has them).
+    ///
+    /// # Errors
+    /// [`TrainError`] when the device or a worker fails.
+    fn gradients(&mut self, flat: &[f32], batch: &Batch<'_>) -> Result<Gradients, TrainError>;
+}
+
+/// The whole batch on one network, on the calling thread.
+#[derive(Debug, Default)]
+pub struct OneNetwork(Option<Network>);
+
+impl Stateful for OneNetwork {
+    fn identity(&self) -> String {
+        "one network".into()
+    }
+}
+
+impl GradientSource for OneNetwork {
+    fn begin(&mut self, model: &Model, backend: &Backend, rounded: &RoundedInputs) -> Result<(), TrainError> {
+        self.0 = Some(bind(model, backend, rounded)?);
+        Ok(())
+    }
+
+    fn gradients(&mut self, flat: &[f32], batch: &Batch<'_>) -> Result<Gradients, TrainError> {
+        let network = self.0.as_mut().ok_or(TrainError::Failed("it was not begun".into()))?;
+        batch.gradients(network, flat)
+    }
+}
+
+/// What happens to a gradient between its source and the optimizer.
+pub trait Wire: Stateful + Send {
+    /// Sends a gradient and puts what arrives in its place.
+    fn send(&mut self, gradient: &mut [f32]);
+
+    /// Bytes sent so far.
+    fn bytes(&self) -> u64;
+}
