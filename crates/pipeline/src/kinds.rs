@@ -3,6 +3,7 @@
 use nlpress_technique::Kind;
 
 use crate::controls;
+use crate::joint;
 use crate::report;
 
 /// The family that a row made by a technique is reported under.
@@ -15,18 +16,20 @@ impl From<nlpress_technique::Family> for report::Family {
             Family::Quantize => Self::Quantize,
             Family::Distill => Self::Distill,
             Family::Parallel => Self::Parallel,
+            Family::Chain => Self::Chain,
             Family::Train => Self::Control,
         }
     }
 }
 
-/// The kinds of all crates, in the order of the article's sections; controls last.
+/// The kinds of all crates, in the order of the article's sections; then what joins them, and controls last.
 pub fn all() -> impl Iterator<Item = &'static Kind> {
-    let families: [&'static [Kind]; 5] = [
+    let families: [&'static [Kind]; 6] = [
         nlpress_prune::KINDS,
         nlpress_quant::KINDS,
         nlpress_distill::KINDS,
         nlpress_parallel::KINDS,
+        &[joint::KIND],
         controls::KINDS,
     ];
     families.into_iter().flatten()

@@ -16,6 +16,7 @@ mod failure;
 pub mod features;
 mod identity;
 mod integers;
+pub mod joint;
 pub mod kinds;
 mod lock;
 pub mod make;

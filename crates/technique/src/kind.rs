@@ -18,6 +18,8 @@ pub enum Family {
     Distill,
     /// Section 3.5: training spread over processors.
     Parallel,
+    /// Several of them at once.
+    Chain,
     /// Ordinary training, for controls.
     Train,
 }
@@ -30,6 +32,7 @@ impl fmt::Display for Family {
             Family::Quantize => "quantize",
             Family::Distill => "distill",
             Family::Parallel => "parallel",
+            Family::Chain => "chain",
             Family::Train => "control",
         })
     }

@@ -134,6 +134,12 @@ impl<C: Criterion> TryFrom<toml::Table> for Unstructured<C> {
 }
 
 impl<C> Unstructured<C> {
+    /// A single cut, without a training after it.
+    pub(crate) fn at_once(target: SparsityTarget, scope: Scope, criterion: C) -> Result<Self, PruneError> {
+        let schedule = PruningSchedule::new(Schedule::OneShot, None, None)?;
+        Ok(Self { target: Some(target), scope, schedule, criterion })
+    }
+
     /// What is its technique's own.
     pub fn criterion(&self) -> &C {
         &self.criterion

@@ -13,8 +13,8 @@
 //!
 //! A weight that is masked gets no gradient of its own, but its score does, so that it may come back.
 
-use nlpress_model::{Model, SiteId};
-use nlpress_technique::{Cx, Family, Kind, Needs, StepError, Training, parse};
+use nlpress_model::{Model, Outline, SiteId};
+use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, Training, parse};
 use nlpress_train::record::{Reader, Writer};
 use nlpress_train::{Effective, Reparameterization, Stateful, Step, TrainError, With};
 use serde::de::DeserializeOwned;
@@ -27,7 +27,7 @@ use super::penalty::{TRAINS, positive};
 use crate::PruneError;
 use crate::frame::{
     BYTES, Criterion, Curve, FINETUNE, MaskBuilder, NONZEROS, PruningSchedule, SCOPE, SPARSITY,
-    SchedulePoint, Tuning, Unstructured, keep_highest,
+    SchedulePoint, Scope, SparsityTarget, Tuning, Unstructured, keep_highest,
 };
 
 /// The entry of hard movement pruning in the list of all techniques.
@@ -406,14 +406,52 @@ impl<M: Masking> Reparameterization for MovingMasks<M> {
     }
 }
 
-impl<M: Masking> Unstructured<Movement<M>> {
+/// Hard movement pruning in a training that is not its own: how many entries go, and how.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(try_from = "RawMasks")]
+pub struct MasksConfig(Unstructured<Hard>);
+
+/// Settings of a [`MasksConfig`].
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawMasks {
+    sparsity: Option<f64>,
+    nonzeros: Option<usize>,
+    bytes: Option<usize>,
+    #[serde(default)]
+    scope: Scope,
+    score_rate: Option<f64>,
+    #[serde(default)]
+    start: Start,
+    warmup: Option<f64>,
+    settle: Option<f64>,
+}
+
+impl TryFrom<RawMasks> for MasksConfig {
+    type Error = PruneError;
+
+    fn try_from(raw: RawMasks) -> Result<Self, PruneError> {
+        let target = SparsityTarget::one_of(raw.sparsity, raw.nonzeros, raw.bytes)?;
+        let RawMasks { scope, score_rate, start, warmup, settle, .. } = raw;
+        let train = Tuning::default();
+        let masks = Highest::check(RawHard { train, score_rate, start, warmup, settle })?;
+        Ok(Self(Unstructured::at_once(target, scope, masks)?))
+    }
+}
+
+impl MasksConfig {
+    /// The outline with the masks of the final count; whatever is in their way goes into `problems`.
+    pub fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
+        self.0.plan(before, on, problems)
+    }
+
     /// The masks of the sites `on` of a model as they move while it is trained.
     ///
     /// # Errors
     /// [`StepError`] when fewer entries are kept than must stay.
-    pub fn moving(&self, model: &Model, on: &[SiteId]) -> Result<MovingMasks<M>, StepError> {
-        let masks = self.masks(model, on)?.ok_or(StepError::Missing("a target"))?;
-        Ok(MovingMasks::new(self.criterion(), masks, model))
+    pub fn moving(&self, model: &Model, on: &[SiteId]) -> Result<MovingMasks<Highest>, StepError> {
+        let masks = self.0.masks(model, on)?.ok_or(StepError::Missing("a target"))?;
+        Ok(MovingMasks::new(self.0.criterion(), masks, model))
     }
 }
 

@@ -1,0 +1,145 @@
+//! Training that composes: the joint technique against the contract, against the techniques of its parts, and against
+//! doing nothing.
+
+#![allow(clippy::unwrap_used)] // clippy.toml allows it in test functions, but not in the functions they share
+
+use nlpress_core::Seed;
+use nlpress_core::event::Quiet;
+use nlpress_model::{Graph, MlpSpec, Model, SiteId, Weight};
+use nlpress_parallel::DataParallel;
+use nlpress_pipeline::{joint, kinds};
+use nlpress_technique::{Cx, Teacher};
+use nlpress_testkit::contract::check_all;
+use nlpress_testkit::{Bench, cpu};
+use nlpress_train::{Fit, FitConfig, With, fit};
+
+fn all(model: &Model) -> Vec<SiteId> {
+    model.layers().iter().map(|layer| layer.id.clone()).collect()
+}
+
+/// What a technique makes of a model, and what it measures.
+fn apply(name: &str, with: &str, model: &Model, cx: Cx<'_>) -> (Model, Vec<(String, f64)>) {
+    let technique = (kinds::find(name).unwrap().parse)(&with.parse().unwrap()).unwrap();
+    let (on, mut cx, mut problems) = (all(model), cx, Vec::new());
+    let planned = technique.plan(&model.outline(), &on, &mut problems);
+    assert!(problems.is_empty(), "{name}: {problems:?}");
+    let made = technique.apply(model.clone(), &on, &mut cx).unwrap();
+    assert_eq!(made.outline(), planned, "{name}: {with}");
+    (made, cx.measured.into_iter().map(|m| (m.name, m.value)).collect())
+}
+
+#[test]
+fn the_joint_technique_keeps_the_contract() {
+    check_all(&[joint::KIND], &[], &cpu()).unwrap_or_else(|broken| panic!("{broken}"));
+    let kind = |example| nlpress_technique::Kind { example, ..joint::KIND };
+    for bench in Bench::families(&cpu()).unwrap() {
+        for example in [
+            "masks = { sparsity = 0.5, start = \"magnitude\" }\nworkers = 3\ntrain = { epochs = 2, accumulate = 2 }",
+            "quantize = { grid = \"int8\", activations = { calibrator = \"minmax\" } }\ndistill = { teacher = \"self\" }\n\
+             train = { epochs = 2 }",
+        ] {
+            bench.check(&kind(example)).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_part_alone_is_its_own_technique() {
+    let train = "train = { epochs = 3, learning_rate = 0.01, schedule = 'linear', clip_norm = 1.0 }";
+    let fit = train.replace("train", "fit");
+    for bench in Bench::families(&cpu()).unwrap() {
+        let same = |part: &str, name: &str, own: &str, fit: &str| {
+            let joint = apply("train.joint", &format!("{part}\n{train}"), bench.model(), bench.cx(&Quiet)).0;
+            let alone = apply(name, &format!("{own}\n{fit}"), bench.model(), bench.cx(&Quiet)).0;
+            assert_eq!(joint, alone, "{name} on {}", bench.name());
+        };
+        let masks = "sparsity = 0.6\nstart = 'magnitude'\nsettle = 0.3";
+        let table = masks.replace('\n', ", ");
+        same(&format!("masks = {{ {table} }}"), "prune.movement", masks, train);
+        let quantize = "grid = 'int2'\nstep = 'range'";
+        let (table, words) = (quantize.replace('\n', ", "), "word_dropout = 0.1");
+        let (part, own) = (format!("quantize = {{ {table} }}\n{words}"), format!("{quantize}\n{words}"));
+        same(&part, "quant.qat", &own, train);
+        let kd = "share = 0.7, temperature = 3.0";
+        let (part, own) = (format!("quantize = {{}}\ndistill = {{ {kd} }}"), format!("distill = {{ {kd} }}"));
+        same(&part, "quant.qat", &own, train);
+        let student = "from = 'model'\nalpha = 0.7\ntemperature = 3.0";
+        same(&format!("distill = {{ {kd} }}"), "distill.student", student, &fit);
+    }
+}
+
+/// `parallel.data` trains a fresh network, so that this is what it does after that.
+#[test]
+fn workers_alone_are_data_parallel_training() {
+    let bench = Bench::new(&cpu()).unwrap();
+    let config: FitConfig = toml::from_str("epochs = 2\nlearning_rate = 0.01\nschedule = 'linear'").unwrap();
+    for wire in ["", "codec = 'sign'"] {
+        let cx = bench.cx(&Quiet);
+        let mut source = DataParallel::new(3, 1).unwrap();
+        let mut with = "workers = 3\ntrain = { epochs = 2 }".to_owned();
+        if !wire.is_empty() {
+            source = source.with_wire(toml::from_str(wire).unwrap(), cx.seed.derive("wire"));
+            with += &format!("\nwire = {{ {wire} }}");
+        }
+        let how = Fit::new(&config, cx.backend, cx.train, cx.seed, &Quiet);
+        let parts = With { source: Some(&mut source), ..With::default() };
+        let (expected, _) = fit(bench.model().clone(), Fit { with: parts, ..how }).unwrap();
+        let (made, measured) = apply("train.joint", &with, bench.model(), cx);
+        assert_eq!(made, expected, "{wire}");
+        assert!(measured.contains(&("exchanged_bytes".into(), source.bytes() as f64)), "{measured:?}");
+    }
+}
+
+/// All parts in one step, on words of six topics: the sparse integers that it makes are better than those of the same
+/// network cut and rounded, and than a training whose rate is next to nothing.
+#[test]
+fn all_parts_together_train() {
+    let backend = cpu();
+    let rows = |n, seed| {
+        let mut rng = Seed(seed).stream(0);
+        let (mut values, mut labels) = (vec![0.0_f32; n * 60], Vec::new());
+        for row in values.chunks_mut(60) {
+            let class = rng.below(6);
+            (0..6).for_each(|_| row[rng.below(60)] += rng.uniform());
+            (0..3).for_each(|_| row[class * 10 + rng.below(10)] += rng.uniform());
+            labels.push(class as u32);
+        }
+        let rows = nlpress_text::Rows::from_dense(n, 60, &values).unwrap();
+        nlpress_model::Dataset::new(rows, labels, 6).unwrap()
+    };
+    let (train, valid) = (rows(1200, 1), rows(1000, 2));
+    let config: FitConfig = toml::from_str("epochs = 8\nlearning_rate = 3e-3").unwrap();
+    let fresh = Model::init(&Graph::from(MlpSpec::new(60, &[48, 24], 6, 0.1)), Seed(5)).unwrap();
+    let model = fit(fresh, Fit::new(&config, &backend, &train, Seed(5), &Quiet)).unwrap().0;
+    let cx = || Cx {
+        teacher: Some(Teacher { model: &model, train: &train, valid: &valid }),
+        ..Cx::new(Seed(9), &backend, (&train, &valid), &Quiet)
+    };
+    let parts = "masks = { sparsity = 0.9 }\nquantize = { grid = 'int2' }\ndistill = { temperature = 2.0 }\nworkers = 2\n\
+                 wire = { codec = 'int8' }";
+    let joint = |train: &str| apply("train.joint", &format!("{parts}\ntrain = {{ {train} }}"), &model, cx());
+    let (made, measured) = joint("epochs = 10");
+    let still = joint("epochs = 1, learning_rate = 1e-12").0;
+    let one = |name: &str, with: &str, model: &Model| apply(name, with, model, cx()).0;
+    let cut = one("prune.magnitude", "sparsity = 0.9", &model);
+    let rounded = one("quant.int2", "", &cut);
+    let score = |model: &Model| cx().accuracy(model).unwrap();
+    let (whole, after) = (score(&model), score(&made));
+    let untrained = score(&rounded).max(score(&still));
+    eprintln!("{whole} whole, {untrained} cut and rounded, {after} in one training");
+    assert!(after > untrained + 0.1 && after > whole - 0.1, "{whole} whole, {untrained} untrained, {after}");
+    let of = |name: &str| measured.iter().find(|(n, _)| n == name).unwrap().1;
+    assert_eq!((of("valid_accuracy"), of("valid_accuracy_before")), (after, whole));
+    assert!(of("exchanged_bytes_as_f32") > 3.5 * of("exchanged_bytes"));
+
+    let mut kept = 0;
+    for layer in made.layers() {
+        let Weight::Packed { matrix, .. } = &layer.weight else { panic!("{} is not packed", layer.id) };
+        let pairs = matrix.unpack().into_iter().zip(matrix.keep());
+        assert!(pairs.into_iter().all(|(w, keep)| keep || w == 0.0), "{}", layer.id);
+        kept += matrix.kept();
+    }
+    let weights: usize = made.layers().iter().map(|l| l.shape.weights()).sum();
+    assert_eq!(kept, cut.outline().kept);
+    assert!(kept < weights / 9, "{kept} of {weights}");
+}
