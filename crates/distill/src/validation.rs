@@ -21,8 +21,9 @@
 //! The validation rows choose here, so what is measured on them afterwards is flattering: trust the test rows.
 
 use nlpress_core::Measurement;
-use nlpress_model::{Model, Network, Outline, SiteId};
+use nlpress_model::{Model, Outline, SiteId};
 use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique};
+use nlpress_train::agreement;
 use serde::Deserialize;
 
 use crate::error::check;
@@ -124,7 +125,7 @@ impl Validation {
         let objective = loss.objective(&round.teacher.train, cx.train).with_weights(round.weights);
         let seed = cx.seed.derive("distill").derive(&format!("round {}", round.number));
         let model = self.distill.train(round.student.clone(), &objective, seed, cx)?;
-        let logits = Network::bind(&model, cx.backend).logits_of(cx.valid)?;
+        let logits = cx.valid_logits(&model)?;
         let gap = compare::mean(&compare::losses(cx.valid, &logits)) - round.teacher_loss;
         Ok(Candidate { model, logits, gap, alpha: loss.share(), round: round.number })
     }
@@ -192,7 +193,7 @@ impl Technique for Validation {
                 best.alpha,
                 listed(&weights),
                 best.gap,
-                compare::agreement(&teacher.valid, &best.logits, outputs),
+                agreement(&teacher.valid, &best.logits, outputs),
                 listed(&deficits),
             ));
             weights = reweigh(&weights, &deficits, &counts);

@@ -4,8 +4,8 @@
 use nlpress_core::Measurement;
 use nlpress_core::event::Event;
 use nlpress_model::{Form, Model, Outline, SiteId};
-use nlpress_technique::{Cx, Problem, StepError, agreement};
-use nlpress_train::{Fit, FitConfig, GradientSource, fit};
+use nlpress_technique::{Cx, Problem, StepError};
+use nlpress_train::{Fit, FitConfig, GradientSource, Loss, Scores, agreement, fit};
 use std::time::Instant;
 
 /// Plans a retraining: all sites must be selected and dense, and they stay so.
@@ -51,8 +51,9 @@ pub fn run(
     let logits = cx.valid_logits(&parallel)?;
     let apart = distance(&cx.valid_logits(&serial)?, &logits);
     let plain = cx.valid_logits(&plain)?;
+    let score = |logits: &[f32]| Scores::of(logits, cx.valid, Loss::CrossEntropy).accuracy;
     let alike = agreement(&plain, &logits, cx.valid.outputs());
-    let (parallel_score, plain_score) = (cx.scores_of(&logits).accuracy, cx.scores_of(&plain).accuracy);
+    let (parallel_score, plain_score) = (score(&logits), score(&plain));
     let (over_serial, over_plain) = (serial_seconds / seconds, plain_seconds / seconds);
     cx.measure(Measurement::lower("training_seconds", seconds, "s"));
     cx.measure(Measurement::lower("serial_training_seconds", plain_seconds, "s"));

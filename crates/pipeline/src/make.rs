@@ -11,10 +11,9 @@ use nlpress_artifact::{Artifact, Provenance};
 use nlpress_core::event::{Event, Sink};
 use nlpress_core::shown::{counted, shown};
 use nlpress_core::{Measurement, Seed, Selectors, files};
-use nlpress_model::dataset::accuracy;
 use nlpress_model::{Graph, Model, Network};
 use nlpress_technique::{Cx, Kind, StepError, Teacher, Technique};
-use nlpress_train::{Fit, TrainError, fit};
+use nlpress_train::{Fit, Loss, Scores, TrainError, fit};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
@@ -323,7 +322,7 @@ impl Workshop<'_> {
         let data = self.views.of(&work.features)?;
         let network = Network::bind(&work.model, self.options.backend);
         let logits = network.logits_of(&data.valid).map_err(TrainError::from)?;
-        Ok(accuracy(&logits, data.valid.outputs(), data.valid.labels()))
+        Ok(Scores::of(&logits, &data.valid, Loss::CrossEntropy).accuracy)
     }
 
     /// Makes and writes a row for every repetition, or opens what an earlier run wrote.

@@ -115,19 +115,19 @@ fn all_parts_together_train() {
         teacher: Some(Teacher { model: &model, train: &train, valid: &valid }),
         ..Cx::new(Seed(9), &backend, (&train, &valid), &Quiet)
     };
-    let parts = "masks = { sparsity = 0.9 }\nquantize = { grid = 'int2' }\ndistill = { temperature = 2.0 }\nworkers = 2\n\
+    let parts = "masks = { sparsity = 0.95 }\nquantize = { grid = 'int2' }\ndistill = { temperature = 2.0 }\nworkers = 2\n\
                  wire = { codec = 'int8' }";
     let joint = |train: &str| apply("train.joint", &format!("{parts}\ntrain = {{ {train} }}"), &model, cx());
-    let (made, measured) = joint("epochs = 10");
+    let (made, measured) = joint("epochs = 20");
     let still = joint("epochs = 1, learning_rate = 1e-12").0;
     let one = |name: &str, with: &str, model: &Model| apply(name, with, model, cx()).0;
-    let cut = one("prune.magnitude", "sparsity = 0.9", &model);
+    let cut = one("prune.magnitude", "sparsity = 0.95", &model);
     let rounded = one("quant.int2", "", &cut);
     let score = |model: &Model| cx().accuracy(model).unwrap();
     let (whole, after) = (score(&model), score(&made));
-    let untrained = score(&rounded).max(score(&still));
-    eprintln!("{whole} whole, {untrained} cut and rounded, {after} in one training");
-    assert!(after > untrained + 0.1 && after > whole - 0.1, "{whole} whole, {untrained} untrained, {after}");
+    let (rounded, still) = (score(&rounded), score(&still));
+    eprintln!("{whole} whole, {rounded} cut and rounded, {still} without a step, {after} in one training");
+    assert!(after > rounded + 0.1 && after > still + 0.05 && after > whole - 0.1, "{after}");
     let of = |name: &str| measured.iter().find(|(n, _)| n == name).unwrap().1;
     assert_eq!((of("valid_accuracy"), of("valid_accuracy_before")), (after, whole));
     assert!(of("exchanged_bytes_as_f32") > 3.5 * of("exchanged_bytes"));
@@ -141,5 +141,5 @@ fn all_parts_together_train() {
     }
     let weights: usize = made.layers().iter().map(|l| l.shape.weights()).sum();
     assert_eq!(kept, cut.outline().kept);
-    assert!(kept < weights / 9, "{kept} of {weights}");
+    assert!(kept < weights / 19, "{kept} of {weights}");
 }

@@ -5,6 +5,7 @@ use nlpress_core::shown::counted;
 use nlpress_core::{Backend, Measurement, Seed};
 use nlpress_model::{Dataset, Model, Network};
 use nlpress_text::TextError;
+use nlpress_train::{Loss, Scores};
 
 use crate::StepError;
 
@@ -148,6 +149,38 @@ impl<'a> Cx<'a> {
     pub fn progress(&self, what: &str, done: usize, total: usize) -> Result<(), StepError> {
         let event = Event::Progress { what: what.into(), done: done as u64, total: total as u64 };
         Ok(self.sink.say(&event)?)
+    }
+
+    /// A model's logits over the validation rows, `[rows, outputs]`.
+    ///
+    /// # Errors
+    /// [`StepError::Model`] when the rows are not as wide as the network, or the device fails; here and below.
+    pub fn valid_logits(&self, model: &Model) -> Result<Vec<f32>, StepError> {
+        Ok(Network::bind(model, self.backend).logits_of(self.valid)?)
+    }
+
+    /// Cross-entropy in nats and accuracy of a model on the validation rows.
+    ///
+    /// # Errors
+    /// As [`valid_logits`](Cx::valid_logits).
+    pub fn scores(&self, model: &Model) -> Result<Scores, StepError> {
+        Ok(Scores::of(&self.valid_logits(model)?, self.valid, Loss::CrossEntropy))
+    }
+
+    /// Cross-entropy of a model on the validation rows.
+    ///
+    /// # Errors
+    /// As [`valid_logits`](Cx::valid_logits).
+    pub fn loss(&self, model: &Model) -> Result<f64, StepError> {
+        Ok(self.scores(model)?.loss)
+    }
+
+    /// Accuracy of a model on the validation rows.
+    ///
+    /// # Errors
+    /// As [`valid_logits`](Cx::valid_logits).
+    pub fn accuracy(&self, model: &Model) -> Result<f64, StepError> {
+        Ok(self.scores(model)?.accuracy)
     }
 
     /// The model to learn from, with its own rows.

@@ -3,7 +3,6 @@
 pub mod cx;
 pub mod kd;
 pub mod kind;
-pub mod scores;
 pub mod settings;
 pub mod solve;
 pub mod spend;
@@ -13,7 +12,6 @@ pub mod tune;
 pub use cx::{Cx, Needs, Teacher};
 pub use kd::{DISTILL, KdSettings};
 pub use kind::{Family, Kind, parse};
-pub use scores::{Scores, agreement};
 pub use told::{said, told};
 pub use tune::{BadTuning, Training, Tuning};
 

@@ -1,7 +1,6 @@
 //! The training loop.
 
 use nlpress_core::event::Event;
-use nlpress_model::dataset::accuracy;
 use nlpress_model::{Dataset, Dropout, Model, ModelError};
 use sha2::{Digest, Sha256};
 
@@ -12,11 +11,12 @@ use crate::checkpoint::Progress;
 use crate::config::Loss;
 use crate::gradients::Batch;
 use crate::history::{Epoch, History};
-use crate::objective::{Labels, Objective, mean_loss};
+use crate::objective::{Labels, Objective};
 use crate::parts::Parts;
 use crate::plan::Fit;
 use crate::record::Stateful;
 use crate::reparameterization::Step;
+use crate::scores::Scores;
 use crate::steps::{self, Steps, Way};
 
 /// Steps between two looks at whether the run should stop.
@@ -100,8 +100,8 @@ pub(crate) fn run(model: Model, mut fit: Fit<'_>, threads: usize, way: Way) -> R
             Some(valid) => Some(validate(&model, &parts, &at.flat, &fit, valid)?),
             None => None,
         };
-        if let Some((valid_loss, _)) = valid.filter(|(loss, _)| !loss.is_finite()) {
-            return Err(diverged(valid_loss));
+        if let Some(bad) = valid.filter(|scores| !scores.loss.is_finite()) {
+            return Err(diverged(bad.loss));
         }
         close_epoch(&mut at, loss, valid, config.patience().is_some() && parts.settled(now));
         if at.stale == 0 {
@@ -114,7 +114,7 @@ pub(crate) fn run(model: Model, mut fit: Fit<'_>, threads: usize, way: Way) -> R
             epoch: at.epoch,
             epochs: config.epochs(),
             loss,
-            valid_accuracy: valid.map(|v| v.1),
+            valid_accuracy: valid.map(|v| v.accuracy),
         })?;
     }
     let kept = at.epoch - at.stale;
@@ -124,10 +124,11 @@ pub(crate) fn run(model: Model, mut fit: Fit<'_>, threads: usize, way: Way) -> R
 
 /// Notes a finished epoch, with loss and accuracy on the validation rows, and whether it is the best so far where
 /// training may end early.
-fn close_epoch(at: &mut Progress, loss: f64, valid: Option<(f64, f64)>, patient: bool) {
+fn close_epoch(at: &mut Progress, loss: f64, valid: Option<Scores>, patient: bool) {
     at.epoch += 1;
-    at.epochs.push(Epoch { loss, valid_loss: valid.map(|v| v.0), valid_accuracy: valid.map(|v| v.1) });
-    let Some((valid_loss, _)) = valid.filter(|_| patient) else { return };
+    let valid_loss = valid.map(|v| v.loss);
+    at.epochs.push(Epoch { loss, valid_loss, valid_accuracy: valid.map(|v| v.accuracy) });
+    let Some(valid_loss) = valid_loss.filter(|_| patient) else { return };
     if at.best.as_ref().is_none_or(|(best, _)| valid_loss < *best) {
         at.best = Some((valid_loss, at.flat.clone()));
         at.stale = 0;
@@ -180,11 +181,9 @@ fn validate(
     flat: &[f32],
     fit: &Fit<'_>,
     valid: &Dataset,
-) -> Result<(f64, f64), TrainError> {
+) -> Result<Scores, TrainError> {
     let logits = parts.network(model, flat, fit.backend)?.logits_of(valid)?;
-    let labels = Labels::of(valid).with_loss(fit.config.loss());
-    let loss = mean_loss(&labels, &logits, valid.len());
-    Ok((loss, accuracy(&logits, valid.outputs(), valid.labels())))
+    Ok(Scores::of(&logits, valid, fit.config.loss()))
 }
 
 /// A hash over all that decides what a training gives: network, first numbers, configuration, seed, parts, and both

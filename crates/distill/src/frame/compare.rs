@@ -1,15 +1,7 @@
 //! What two sets of logits over the same rows have in common, on plain slices.
 
 use nlpress_model::Dataset;
-use nlpress_model::dataset::decide;
 use nlpress_train::{Labels, Objective};
-
-/// Share of rows for which both decide for the same class.
-pub fn agreement(a: &[f32], b: &[f32], outputs: usize) -> f64 {
-    let pairs = a.chunks_exact(outputs).zip(b.chunks_exact(outputs));
-    let same = pairs.filter(|(a, b)| decide(a) == decide(b)).count();
-    same as f64 / (a.len() / outputs).max(1) as f64
-}
 
 /// Cross-entropy of every row of `data` against its label.
 pub fn losses(data: &Dataset, logits: &[f32]) -> Vec<f64> {
@@ -43,12 +35,6 @@ pub fn mean(values: &[f64]) -> f64 {
 mod tests {
     use super::*;
     use nlpress_text::Rows;
-
-    #[test]
-    fn agreement_counts_decisions() {
-        assert_eq!(agreement(&[1.0, -1.0, 2.0, 3.0], &[0.1, 1.0, 5.0, -3.0], 1), 0.5);
-        assert_eq!(agreement(&[1.0, 2.0, 0.0, 5.0, 1.0, 1.0], &[0.0, 9.0, 8.0, 5.0, 1.0, 8.0], 3), 0.5);
-    }
 
     #[test]
     fn losses_are_those_of_each_row() {

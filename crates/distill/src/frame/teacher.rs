@@ -3,11 +3,9 @@
 //! The teacher reads its own rows: the same documents, maybe in more features than the student's.
 
 use nlpress_core::Measurement;
-use nlpress_model::dataset::accuracy;
-use nlpress_model::{Model, Network};
+use nlpress_model::Model;
 use nlpress_technique::{Cx, StepError};
-
-use super::compare;
+use nlpress_train::{Loss, Scores, agreement};
 
 /// The teacher's logits over the rows of a step.
 pub(crate) struct TeacherCache {
@@ -24,26 +22,20 @@ impl TeacherCache {
         let outputs = model.graph().outputs();
         let (train, valid) = cx.ask_teacher(outputs)?;
         let cache = Self { train, valid, outputs };
-        let before = cache.agreement(model, cx)?;
+        let before = agreement(&cache.valid, &cx.valid_logits(model)?, outputs);
         cx.measure(Measurement::higher("agreement_before", before, "1"));
         Ok(cache)
     }
 
     /// Measures how far the student agrees with the teacher.
     pub(crate) fn compare(&self, student: &Model, cx: &mut Cx<'_>) -> Result<(), StepError> {
-        let logits = Network::bind(student, cx.backend).logits_of(cx.valid)?;
-        let labels = cx.valid.labels();
-        let (own, teacher) =
-            (accuracy(&logits, self.outputs, labels), accuracy(&self.valid, self.outputs, labels));
-        let after = compare::agreement(&self.valid, &logits, self.outputs);
+        let logits = cx.valid_logits(student)?;
+        let score = |logits: &[f32]| Scores::of(logits, cx.valid, Loss::CrossEntropy).accuracy;
+        let (own, teacher) = (score(&logits), score(&self.valid));
+        let after = agreement(&self.valid, &logits, self.outputs);
         cx.measure(Measurement::higher("agreement_after", after, "1"));
         cx.measure(Measurement::higher("valid_accuracy", own, "1"));
         cx.measure(Measurement::higher("teacher_valid_accuracy", teacher, "1"));
         Ok(())
-    }
-
-    fn agreement(&self, model: &Model, cx: &Cx<'_>) -> Result<f64, StepError> {
-        let logits = Network::bind(model, cx.backend).logits_of(cx.valid)?;
-        Ok(compare::agreement(&self.valid, &logits, self.outputs))
     }
 }

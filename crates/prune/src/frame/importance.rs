@@ -2,7 +2,7 @@
 
 use nlpress_model::{Dataset, Group, Layer, Model, Network};
 use nlpress_technique::{Cx, StepError};
-use nlpress_train::{Labels, Objective, mean_loss};
+use nlpress_train::{Labels, Objective};
 use serde::{Deserialize, Serialize};
 
 use super::activations::ROWS;
@@ -142,19 +142,14 @@ fn per_unit(numbers: &[f64], block: usize) -> Vec<f64> {
 
 /// The rise of the validation loss without each unit.
 fn ablation(model: &Model, group: &Group, levels: &[f32], cx: &Cx<'_>) -> Result<Vec<f64>, StepError> {
-    let labels = Labels::of(cx.valid);
-    let loss = |model: &Model| -> Result<f64, StepError> {
-        let logits = Network::bind(model, cx.backend).logits_of(cx.valid)?;
-        Ok(mean_loss(&labels, &logits, cx.valid.len()))
-    };
-    let before = loss(model)?;
+    let before = cx.loss(model)?;
     if group.units == 1 {
         return Ok(vec![0.0]);
     }
     (0..group.units)
         .map(|unit| {
             cx.progress("measuring units", unit, group.units)?;
-            Ok(loss(&remove(model.clone(), group, &[unit], Some(levels))?)? - before)
+            Ok(cx.loss(&remove(model.clone(), group, &[unit], Some(levels))?)? - before)
         })
         .collect()
 }

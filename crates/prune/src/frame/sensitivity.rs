@@ -1,10 +1,9 @@
 //! How much the loss on the validation rows rises when one site alone is cut, by magnitude.
 
 use nlpress_core::Fraction;
-use nlpress_model::dataset::accuracy;
-use nlpress_model::{Layer, Model, Network, SiteId};
+use nlpress_model::{Layer, Model, SiteId};
 use nlpress_technique::{Cx, StepError};
-use nlpress_train::{Labels, mean_loss};
+use nlpress_train::Scores;
 
 use super::keep::keep_largest;
 use super::mask::cut_sites;
@@ -32,7 +31,7 @@ pub fn sensitivity(
     levels: &[Fraction],
     cx: &Cx<'_>,
 ) -> Result<Sensitivity, StepError> {
-    let (loss, right) = score(model, cx)?;
+    let Scores { loss, accuracy } = cx.scores(model)?;
     let layers: Vec<&Layer> = model.layers_of(on).collect();
     let (mut rises, mut points) = (Vec::new(), Vec::new());
     for (n, layer) in layers.iter().enumerate() {
@@ -40,21 +39,14 @@ pub fn sensitivity(
         for (i, level) in levels.iter().enumerate() {
             cx.progress("measuring sensitivity", n * levels.len() + i, layers.len() * levels.len())?;
             let cut = cut_to(model.clone(), &layer.id, keeps(layer, *level))?;
-            let (cut_loss, cut_right) = score(&cut, cx)?;
-            of_site.push(cut_loss - loss);
-            lost.push(100.0 * (right - cut_right));
+            let cut = cx.scores(&cut)?;
+            of_site.push(cut.loss - loss);
+            lost.push(100.0 * (accuracy - cut.accuracy));
         }
         rises.push(of_site);
         points.push(lost);
     }
     Ok(Sensitivity { loss, sites: layers.iter().map(|l| l.id.clone()).collect(), rises, points })
-}
-
-/// Loss and accuracy on the validation rows.
-pub(crate) fn score(model: &Model, cx: &Cx<'_>) -> Result<(f64, f64), StepError> {
-    let logits = Network::bind(model, cx.backend).logits_of(cx.valid)?;
-    let right = accuracy(&logits, cx.valid.outputs(), cx.valid.labels());
-    Ok((mean_loss(&Labels::of(cx.valid), &logits, cx.valid.len()), right))
 }
 
 /// Entries that a site keeps at a level: never more than it keeps now.

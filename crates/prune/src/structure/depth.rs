@@ -13,7 +13,7 @@
 use nlpress_model::graph::{Node, Op};
 use nlpress_model::{Form, Graph, Model, Network, Outline, Shape, SiteId};
 use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
-use nlpress_train::{FitConfig, Labels, mean_loss};
+use nlpress_train::FitConfig;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
@@ -192,11 +192,9 @@ impl Depth {
             let all = distances(model, cx)?;
             return Ok(candidates.iter().map(|block| all[*block]).collect());
         }
-        let labels = Labels::of(cx.valid);
         let loss = |(n, block): (usize, &usize)| -> Result<f64, StepError> {
             cx.progress("measuring blocks", n, candidates.len())?;
-            let logits = Network::bind(&without(model.clone(), *block)?, cx.backend).logits_of(cx.valid)?;
-            Ok(mean_loss(&labels, &logits, cx.valid.len()))
+            cx.loss(&without(model.clone(), *block)?)
         };
         candidates.iter().enumerate().map(loss).collect()
     }

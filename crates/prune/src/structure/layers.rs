@@ -15,7 +15,7 @@
 use nlpress_core::shown::counted;
 use nlpress_model::{Form, Graph, Layer, Model, Network, Outline, Shape, Site, SiteId, Weight};
 use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
-use nlpress_train::{FitConfig, Labels, mean_loss};
+use nlpress_train::FitConfig;
 use serde::Deserialize;
 
 use super::depth;
@@ -214,11 +214,7 @@ impl Layers {
             let (made, note) = self.merged(model, i, cx)?;
             let (score, what) = match choice {
                 Choice::Angle => (turn(model, &made, i, cx)?, "turns what follows by"),
-                Choice::Validation => {
-                    let logits = Network::bind(&made, cx.backend).logits_of(cx.valid)?;
-                    let loss = mean_loss(&Labels::of(cx.valid), &logits, cx.valid.len());
-                    (loss, "leaves a validation loss of")
-                }
+                Choice::Validation => (cx.loss(&made)?, "leaves a validation loss of"),
             };
             if best.as_ref().is_none_or(|(least, ..)| score.total_cmp(least).is_lt()) {
                 best = Some((

@@ -17,7 +17,7 @@ use nlpress_train::FitConfig;
 use serde::Deserialize;
 
 use crate::frame::{Scope, SparsityTarget, keep_largest, masked, plan_masks, treatable, tune_if};
-use crate::sensitivity::{cut_to, keeps, score, sensitivity};
+use crate::sensitivity::{cut_to, keeps, sensitivity};
 use crate::{PruneError, error};
 
 /// The entry in the list of all techniques.
@@ -273,7 +273,7 @@ impl Technique for Budget {
         let mut counts = self.counts(&layers, on, &model, cx)?;
         let ids: Vec<SiteId> = layers.iter().map(|l| l.id.clone()).collect();
         self.spend_spare(&layers, &mut counts)?;
-        let before = score(&model, cx)?.0;
+        let before = cx.loss(&model)?;
         for (id, count) in ids.iter().zip(&counts) {
             model = cut_to(model, id, *count)?;
             if model.layer(id).is_some_and(|l| l.weight.form() == Form::Dense) {
@@ -281,7 +281,7 @@ impl Technique for Budget {
                 model = masked(model, id, keep)?;
             }
         }
-        let after = score(&model, cx)?.0;
+        let after = cx.loss(&model)?;
         cx.note(format!("the cut itself added {:.4} to the validation loss", after - before));
         tune_if(model, self.finetune.as_ref(), cx)
     }

@@ -14,7 +14,7 @@
 //! ones, which are all multiplied alike.
 
 use nlpress_core::Measurement;
-use nlpress_model::{Form, Layer, Model, Network, Outline, SiteId, Weight};
+use nlpress_model::{Form, Layer, Model, Outline, SiteId, Weight};
 use nlpress_packed::{Grid, Matrix, Scheme, Values};
 use nlpress_technique::spend::{Choice, Method, spend};
 use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
@@ -187,14 +187,9 @@ impl Mixed {
     }
 }
 
-/// Logits of the validation rows.
-fn answers(model: &Model, cx: &Cx<'_>) -> Result<Vec<f32>, StepError> {
-    Ok(Network::bind(model, cx.backend).logits_of(cx.valid)?)
-}
-
 /// The mean divergence of a model's answers from others, in nats.
 fn divergence(before: &[f32], model: &Model, cx: &Cx<'_>) -> Result<f64, StepError> {
-    let (after, outputs) = (answers(model, cx)?, cx.valid.outputs());
+    let (after, outputs) = (cx.valid_logits(model)?, cx.valid.outputs());
     let distance = Distance::Kl { temperature: 1.0 };
     let mut unused = vec![0.0; outputs];
     let rows = before.chunks_exact(outputs).zip(after.chunks_exact(outputs));
@@ -229,7 +224,7 @@ impl Technique for Mixed {
         let layers: Vec<Layer> = model.layers_of(on).cloned().collect();
         let total = layers.len() * self.precisions.len();
         cx.progress("measuring sensitivity", 0, total)?;
-        let before = answers(&model, cx)?;
+        let before = cx.valid_logits(&model)?;
         let (mut choices, mut packed) = (Vec::new(), Vec::new());
         for (n, layer) in layers.iter().enumerate() {
             let (mut of_site, mut weights) = (Vec::new(), Vec::new());
@@ -304,7 +299,7 @@ mod tests {
     /// Every site alone at every precision, measured here: the divergence it causes and its bytes.
     fn alone(bench: &Bench, precisions: &[&str]) -> Vec<Vec<(f64, usize)>> {
         let cx = bench.cx(&Quiet);
-        let before = answers(bench.model(), &cx).unwrap();
+        let before = cx.valid_logits(bench.model()).unwrap();
         let of = |layer: &Layer, precision: &str| {
             let text = format!("bytes = 1000000\nprecisions = ['{precision}']");
             let technique: Mixed = toml::from_str(&text).unwrap();
@@ -350,7 +345,7 @@ mod tests {
                 assert!(taken <= bytes, "{taken} of {bytes}");
                 let said = format!("expected to move by {expected:.4} nats");
                 assert!(cx.notes[0].contains(&said), "{method}, {bytes} bytes: {said}: {:?}", cx.notes);
-                let before = answers(bench.model(), &cx).unwrap();
+                let before = cx.valid_logits(bench.model()).unwrap();
                 total[n] += divergence(&before, &model, &cx).unwrap();
             }
         }
