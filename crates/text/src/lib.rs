@@ -19,6 +19,7 @@ mod embedded;
 pub mod encoder;
 pub mod error;
 mod index;
+mod label;
 pub mod normalize;
 pub mod rows;
 pub mod stop_words;
@@ -27,9 +28,9 @@ pub use analyzer::{Analyzer, Boundaries};
 pub use corpus::{
     Column, Corpus, CorpusOptions, Document, Files, Format, Scoring, Source, SplitRule, TextEncoding, Texts,
 };
-pub use coverage::Coverage;
+pub use coverage::{Coverage, Seen};
 pub use embedded::embed;
-pub use encoder::{Counts, Encoder, EncoderConfig, Scratch, Seen, Weighting};
+pub use encoder::{Counts, Encoder, EncoderConfig, Scratch, Weighting};
 pub use error::{Place, TextError};
 pub use rows::{Row, Rows};
 pub use stop_words::StopWords;
