@@ -20,6 +20,8 @@ pub struct Seen {
     pub singles: u32,
     /// Runs of such characters without anything between them.
     pub single_runs: u32,
+    /// Whether tokens at the end were left out because the row was full.
+    pub cut: bool,
 }
 
 /// Counts over texts.
@@ -41,6 +43,8 @@ pub struct Coverage {
     pub singles: u64,
     /// Runs of such characters.
     pub single_runs: u64,
+    /// Texts of which tokens at the end were left out because the row was full.
+    pub documents_cut: u64,
 }
 
 impl Coverage {
@@ -54,6 +58,7 @@ impl Coverage {
         self.documents_with_symbols += u64::from(seen.symbols > 0);
         self.singles += u64::from(seen.singles);
         self.single_runs += u64::from(seen.single_runs);
+        self.documents_cut += u64::from(seen.cut);
     }
 
     /// Counts the texts that another one counted.
@@ -66,6 +71,7 @@ impl Coverage {
         self.documents_with_symbols += other.documents_with_symbols;
         self.singles += other.singles;
         self.single_runs += other.single_runs;
+        self.documents_cut += other.documents_cut;
     }
 
     /// Share of the texts without a known feature, from 0 to 1.

@@ -167,7 +167,7 @@ impl Encoder {
         counts.clear();
         counts.extend(columns.iter().map(|&column| std::mem::take(&mut tally[column as usize])));
         let Cut { tokens, dropped, symbols, singles, single_runs } = buffer.cut;
-        *seen = Seen { tokens, known, dropped, symbols, singles, single_runs };
+        *seen = Seen { tokens, known, dropped, symbols, singles, single_runs, cut: false };
     }
 
     /// Turns every text into a row: `[texts, width]`. The threads of the current pool share the texts out.

@@ -353,6 +353,14 @@ pub enum TextError {
         /// The problem.
         problem: String,
     },
+    /// A tokenizer that cannot be used, or that fails at a text.
+    #[error("{file}: bad tokenizer: {problem}")]
+    Tokenizer {
+        /// The file, or what else it came from.
+        file: String,
+        /// The problem.
+        problem: String,
+    },
     /// Features to keep that are none, not in order or not there.
     #[error("bad features to keep: {0}")]
     Narrow(String),
