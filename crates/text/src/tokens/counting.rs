@@ -15,7 +15,8 @@ use crate::error::TextError;
 const LONGEST: usize = 100;
 
 /// Words in byte order, each with how often it occurs. Whole numbers are added up, so that threads make no difference.
-pub(super) fn words(rest: &Value, texts: &[&str]) -> Result<Vec<(String, u64)>, TextError> {
+/// Words that are too long are left out or, with `cut`, cut: where no spaces are written a sentence is one word.
+pub(super) fn words(rest: &Value, texts: &[&str], cut: bool) -> Result<Vec<(String, u64)>, TextError> {
     let normalizer: NormalizerWrapper = ours(&rest["normalizer"]);
     let pre_tokenizer: PreTokenizerWrapper = ours(&rest["pre_tokenizer"]);
     let count = |part: std::ops::Range<usize>| -> Result<FxHashMap<String, u64>, TextError> {
@@ -23,13 +24,16 @@ pub(super) fn words(rest: &Value, texts: &[&str]) -> Result<Vec<(String, u64)>, 
         for text in &texts[part] {
             let mut normalized = NormalizedString::from(*text);
             normalizer.normalize(&mut normalized).map_err(failed)?;
-            let mut cut = PreTokenizedString::from(normalized);
-            pre_tokenizer.pre_tokenize(&mut cut).map_err(failed)?;
-            for (word, ..) in cut.get_splits(OffsetReferential::Normalized, OffsetType::None) {
-                if let Some(count) = counts.get_mut(word) {
-                    *count += 1;
-                } else if word.chars().nth(LONGEST).is_none() {
-                    counts.insert(word.to_owned(), 1);
+            let mut split = PreTokenizedString::from(normalized);
+            pre_tokenizer.pre_tokenize(&mut split).map_err(failed)?;
+            for (word, ..) in split.get_splits(OffsetReferential::Normalized, OffsetType::None) {
+                let mut rest = word;
+                while let Some((at, _)) = rest.char_indices().nth(LONGEST).filter(|_| cut) {
+                    add(&mut counts, &rest[..at]);
+                    rest = &rest[at..];
+                }
+                if cut || rest.chars().nth(LONGEST).is_none() {
+                    add(&mut counts, rest);
                 }
             }
             check(counts.len())?;
@@ -49,6 +53,13 @@ pub(super) fn words(rest: &Value, texts: &[&str]) -> Result<Vec<(String, u64)>, 
     let mut words: Vec<(String, u64)> = sum.into_iter().collect();
     words.sort_unstable();
     Ok(words)
+}
+
+fn add(counts: &mut FxHashMap<String, u64>, word: &str) {
+    match counts.get_mut(word) {
+        Some(count) => *count += 1,
+        None => drop(counts.insert(word.to_owned(), 1)),
+    }
 }
 
 fn check(distinct: usize) -> Result<(), TextError> {

@@ -26,7 +26,8 @@ struct Learned {
 /// Learns a tokenizer.
 pub(super) fn learn(how: &Learn, texts: &[&str]) -> Result<Plain, TextError> {
     let mut rest = rest(how);
-    let words = counting::words(&rest, texts)?;
+    let cut = matches!(how.algorithm, Algorithm::Bpe | Algorithm::Unigram);
+    let words = counting::words(&rest, texts, cut)?;
     let room = how.vocabulary - SPECIAL.len();
     let Learned { words: mut tokens, merges } = match how.algorithm {
         Algorithm::Wordpiece => {
@@ -67,7 +68,10 @@ pub(super) fn learn(how: &Learn, texts: &[&str]) -> Result<Plain, TextError> {
     let (ids, words) = entries.into_iter().map(|(word, _, id)| (id, word)).unzip();
     let problem = |problem| TextError::Tokenizer { file: "the learned vocabulary".into(), problem };
     let mut plain = Plain::of_parts(rest, words, ids, Vec::new(), scores).map_err(problem)?;
-    let kept = |pair: &[String; 2]| Some([plain.id(&pair[0])?, plain.id(&pair[1])?]);
+    let kept = |pair: &[String; 2]| {
+        plain.id(&pair.concat())?;
+        Some([plain.id(&pair[0])?, plain.id(&pair[1])?])
+    };
     plain.merges = merges.iter().filter_map(kept).collect();
     Ok(plain)
 }

@@ -43,6 +43,21 @@ fn vocabularies_keep_their_limit_and_know_their_texts() {
 }
 
 #[test]
+fn texts_without_spaces_teach_their_characters() {
+    let text: String = "今天天气很好我们去看电影吧".chars().cycle().take(700).collect();
+    for algorithm in [Algorithm::Wordpiece, Algorithm::Unigram, Algorithm::Bpe] {
+        let encoder = learn(algorithm, 400, &[&text, &text]);
+        let (rows, coverage) = encoder.encode_all(&["天气很好"]).unwrap();
+        assert_eq!(coverage.tokens_unknown, 0, "{algorithm:?}");
+        assert!(
+            rows.tokens() <= 6 + usize::from(algorithm == Algorithm::Unigram),
+            "{algorithm:?}: {}",
+            rows.tokens()
+        );
+    }
+}
+
+#[test]
 fn threads_change_no_vocabulary() {
     let corpus = corpus();
     for algorithm in ALL {
