@@ -129,9 +129,7 @@ impl TokenEncoder {
         let max_length = most - around + 1;
         let truncation = TruncationParams { max_length, ..TruncationParams::default() };
         tokenizer.with_truncation(Some(truncation)).map_err(|e| fail(e.to_string()))?;
-        let encoder = Self { plain, tokenizer, most };
-        encoder.encode("a", &mut TokenScratch::default()).map_err(|e| fail(e.to_string()))?;
-        Ok(encoder)
+        Ok(Self { plain, tokenizer, most })
     }
 
     /// How it cuts words.

@@ -98,7 +98,7 @@ impl Plain {
         let added = added(top.get("added_tokens"))?;
         let width = width(&words, &ids, &added)?;
         let frame = Frame::of(top.get("post_processor").unwrap_or(&Value::Null), width)?;
-        let unknown = unknown(algorithm, model, &words, &ids)?;
+        let unknown = unknown(algorithm, model, &words, &ids, &added)?;
         Ok(Self { algorithm, words, ids, merges, scores, added, frame, width, unknown, rest })
     }
 
@@ -298,6 +298,7 @@ fn unknown(
     model: &Map<String, Value>,
     words: &[Box<str>],
     ids: &[u32],
+    added: &[(Box<str>, u32)],
 ) -> Result<Option<u32>, Problem> {
     if algorithm == Algorithm::Unigram {
         let unknown = model.get("unk_id").and_then(Value::as_u64).filter(|&id| id < ids.len() as u64);
@@ -307,10 +308,14 @@ fn unknown(
         };
     }
     match model.get("unk_token") {
-        Some(Value::String(token)) => match id(words, ids, token) {
-            Some(id) => Ok(Some(id)),
-            None => Err(format!("`model.unk_token` is {token:?}, which is no token of the vocabulary")),
-        },
+        Some(Value::String(token)) => {
+            // BPE may name an added token, and fails at what is unknown: bytes never are.
+            let added = || added.iter().find(|(word, _)| **word == *token && algorithm == Algorithm::Bpe);
+            match id(words, ids, token).or_else(|| added().map(|(_, id)| *id)) {
+                Some(id) => Ok(Some(id)),
+                None => Err(format!("`model.unk_token` is {token:?}, which is no token of the vocabulary")),
+            }
+        }
         None | Some(Value::Null) if algorithm == Algorithm::Bpe => Ok(None),
         _ => Err("`model.unk_token` is missing".into()),
     }

@@ -139,10 +139,7 @@ fn a_text_at_which_the_crate_panics_is_an_error() {
     // A trie of one unit, which every look-up leaves.
     let mut json = bert();
     json["normalizer"] = json!({"type": "Precompiled", "precompiled_charsmap": "BAAAAAAEAAA="});
-    let encoder = match TokenEncoder::from_json("t", json.to_string().as_bytes(), 32) {
-        Ok(encoder) => encoder,
-        Err(error) => return assert!(error.to_string().contains("the tokenizer fails at it"), "{error}"),
-    };
+    let encoder = super::opened(&json);
     let error = encoder.encode("good", &mut TokenScratch::default()).unwrap_err().to_string();
     assert!(error.contains("the tokenizer fails at it"), "{error}");
 }

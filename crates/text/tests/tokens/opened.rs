@@ -99,6 +99,18 @@ fn the_json_that_it_gives_is_the_same_tokenizer() {
 }
 
 #[test]
+fn an_unknown_token_that_was_only_added_fails_where_it_is_needed() {
+    let mut json = bpe();
+    json["model"]["unk_token"] = json!("<unk>");
+    json["added_tokens"] = json!([{"id": 6, "content": "<unk>", "single_word": false, "lstrip": false, "rstrip": false,
+        "normalized": false, "special": true}]);
+    let encoder = opened(&json);
+    assert_eq!((ids(&encoder, "abc <unk>"), encoder.unknown()), (vec![5, 6], Some(6)));
+    let error = encoder.encode("z", &mut TokenScratch::default()).unwrap_err().to_string();
+    assert!(error.starts_with("a text: bad tokenizer: ") && error.contains("<unk>"), "{error}");
+}
+
+#[test]
 fn what_is_unknown_is_counted() {
     let encoder = opened(&bert());
     let texts = ["zzz qqq the", "xxx", "good film"];
