@@ -1,7 +1,10 @@
-//! From text to row: how long a text takes to encode, by language and analyzer. Texts are made up.
+//! From text to row: how long a text takes to encode, by language and analyzer, and by tokenizer. Texts are made up.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use nlpress_text::{Analyzer, Encoder, EncoderConfig, Scratch};
+use nlpress_text::{
+    Algorithm, Analyzer, Encoder, EncoderConfig, Scratch, TokenEncoder, TokenScratch, TokensConfig,
+    TokensTable,
+};
 use std::hint::black_box;
 
 /// Texts of made-up words: pieces of `letters`, two to four a word, frequent words more often than rare ones, with a
@@ -60,6 +63,22 @@ fn encode(c: &mut Criterion) {
                 texts.iter().map(|t| encoder.encode(black_box(t), &mut scratch).columns.len()).sum::<usize>()
             });
         });
+    }
+    for (name, algorithm) in [
+        ("ascii, wordpiece", Algorithm::Wordpiece),
+        ("ascii, bpe", Algorithm::Bpe),
+        ("ascii, unigram", Algorithm::Unigram),
+        ("ascii, whole words", Algorithm::Words),
+    ] {
+        let texts = texts(&latin, " ", ",");
+        let table = TokensTable { model: Some(algorithm), most: Some(512), ..TokensTable::default() };
+        let config = TokensConfig::try_from(&table).expect("within the bounds");
+        let encoder =
+            TokenEncoder::fit(&config, texts.iter().map(String::as_str)).expect("the texts have words");
+        group.throughput(Throughput::Bytes(texts.iter().map(|t| t.len() as u64).sum()));
+        let mut scratch = TokenScratch::default();
+        let mut tokens = |text: &str| encoder.encode(text, &mut scratch).map_or(0, |row| row.ids.len());
+        group.bench_function(name, |b| b.iter(|| texts.iter().map(|t| tokens(black_box(t))).sum::<usize>()));
     }
     group.finish();
 }

@@ -12,7 +12,6 @@ mod fasttext;
 mod frames;
 mod input;
 mod json;
-mod label;
 mod lines;
 mod options;
 mod overlap;
@@ -21,6 +20,7 @@ mod parquet;
 mod quotes;
 mod reading;
 mod scoring;
+mod sink;
 mod source;
 mod split;
 
@@ -31,13 +31,13 @@ use std::sync::Arc;
 
 use crate::error::TextError;
 use assemble::{Draft, SPLITS};
-use source::{Other, Row, Sink};
+use sink::{Other, Row, Sink};
 
-pub use assemble::{UnseenLabel, UnseenLabels};
+pub use crate::error::{BadRows, UnseenLabel, UnseenLabels};
+pub use crate::label::label;
 pub use encoding::TextEncoding;
-pub use label::label;
 pub use options::{Column, CorpusOptions, Files, Format, Source};
-pub use reading::{BadRows, Overlap, Reading};
+pub use reading::{Overlap, Reading};
 pub use scoring::{Scoring, Texts};
 pub use split::{SPLIT_RULE_VERSION, SplitRule};
 
@@ -108,7 +108,7 @@ impl Corpus {
         for (i, files) in files.iter().enumerate() {
             split.set(i);
             if let Some(files) = files {
-                sink.read(files, options)?;
+                source::read(&mut sink, files, options)?;
             }
         }
         let reading = sink.tally.finish(options.skip_bad_rows)?;
@@ -117,17 +117,6 @@ impl Corpus {
             overlap::find(&mut corpus);
         }
         Ok((corpus, one))
-    }
-
-    /// The corpus that is compiled in: 10,000 movie-review snippets as word counts (see `docs/data.md`).
-    ///
-    /// Texts are pseudo-texts: every word of the vocabulary as often as the snippet has it, in byte order. They
-    /// tokenise (words, any minimum length that the snippet's own words have) to the snippet's counts.
-    ///
-    /// # Errors
-    /// [`TextError::Blob`] when the compiled-in bytes are damaged.
-    pub fn embedded() -> Result<Self, TextError> {
-        crate::embedded::corpus()
     }
 
     /// A corpus from documents in memory, already split: pairs of text and label.

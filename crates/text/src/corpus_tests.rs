@@ -101,7 +101,7 @@ fn every_fault_names_its_line() {
         ),
         ("jsonl", after(b"{\"text\":\"a\",\"label\":\"a\\tb\"}"), "jsonl:2: label \"a\\tb\" holds a tab"),
         ("jsonl", b"[{\"text\":\"a\",\n\"label\":null}]".into(), "jsonl:1: column \"label\" holds null"),
-        ("csv", b"text,label\na,1\nb\n".into(), "csv:3: 1 fields where the first row has 2"),
+        ("csv", b"text,label\na,1\nb\n".into(), "csv:3: 1 field where the first row has 2"),
         ("csv", b"text,label\na,1\nb,2,3\n".into(), "csv:3: 3 fields where the first row has 2"),
         ("csv", b"text,kind\na,1\n".into(), "csv:1: no column \"label\"; there are: text, kind"),
         ("csv", b"text,label\n\"a\nb\",1\n\xff,2\n".into(), "csv:4: not valid UTF-8"),
@@ -267,7 +267,7 @@ fn quoted_fields_that_swallow_rows_are_told_and_texts_of_many_lines_are_not() {
 #[test]
 fn blank_lines_are_skipped_and_counted_as_lines() {
     let csv = read("csv", "\n\ntext,label\n\na,1\n   \nb\n").unwrap_err().to_string();
-    assert!(csv.contains("csv:7: 1 fields"), "{csv}");
+    assert!(csv.contains("csv:7: 1 field"), "{csv}");
     let json = read("json", "\n[\n\n{\"text\":\n\"a\",\"label\":1}\n,\n{\"text\":\"b\"}]\n\n")
         .unwrap_err()
         .to_string();
@@ -760,4 +760,29 @@ proptest! {
         let b = read_with("csv", &table.into_inner().unwrap(), &CorpusOptions::default()).unwrap();
         prop_assert_eq!(a.sha256, b.sha256);
     }
+}
+
+#[test]
+fn a_split_without_a_usable_row_is_not_told_to_leave_its_rows_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, content: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        Files::from(path)
+    };
+    let source = |valid: &str| Source::Splits {
+        train: file("train.csv", "text,label\na,1\nb,2\n"),
+        valid: Some(file("valid.csv", valid)),
+        test: None,
+    };
+    let said = |valid| Corpus::read(&source(valid), &CorpusOptions::default()).unwrap_err().to_string();
+    let all = said("text,label\n,1\n,2\n");
+    assert!(
+        all.starts_with("2 of 4 rows") && all.contains("no row of ") && all.contains("valid.csv can"),
+        "{all}"
+    );
+    assert!(!all.contains("--skip-bad-rows"), "{all}");
+    let one = said("text,label\n,1\n");
+    assert!(one.contains("empty text; no row of "), "{one}");
+    assert!(said("text,label\n,1\nc,2\n").contains("`--skip-bad-rows 1`"));
 }

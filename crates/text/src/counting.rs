@@ -7,9 +7,11 @@ use rayon::prelude::*;
 use std::ops::Range;
 
 use crate::analyzer::{Analysis, Buffer};
-use crate::encoder::MAX_DISTINCT;
 use crate::error::TextError;
 use crate::index::{Index, Token};
+
+/// Most distinct tokens that are counted.
+pub const MAX_DISTINCT: usize = 1 << 25;
 
 /// Tokens with the number of documents that have them.
 #[derive(Debug)]

@@ -4,8 +4,25 @@
 use serde::Serialize;
 use serde::ser::{SerializeStruct, Serializer};
 
-use crate::analyzer::Analyzer;
-use crate::encoder::{Encoder, Scratch, Seen};
+/// What an encoder saw of a text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Tokens that the analyzer found.
+    pub tokens: u32,
+    /// Those that are features.
+    pub known: u32,
+    /// What the analyzer left out: runs of symbols and punctuation marks that are no tokens, words that are too
+    /// short or too long. Not counted by encoders of version 1.
+    pub dropped: u32,
+    /// Those of the runs that look as if they meant something: with a symbol (`<3`, `->`), or an emoticon.
+    pub symbols: u32,
+    /// Tokens that are one character of a script without spaces between words (Chinese, Thai).
+    pub singles: u32,
+    /// Runs of such characters without anything between them.
+    pub single_runs: u32,
+    /// Whether tokens at the end were left out because the row was full.
+    pub cut: bool,
+}
 
 /// Counts over texts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,31 +43,11 @@ pub struct Coverage {
     pub singles: u64,
     /// Runs of such characters.
     pub single_runs: u64,
+    /// Texts of which tokens at the end were left out because the row was full.
+    pub documents_cut: u64,
 }
 
-/// From this share of texts without a known feature on, there is advice.
-const MANY_DOCUMENTS: f64 = 0.1;
-/// From this share of unknown tokens on, there is advice.
-const MANY_TOKENS: f64 = 0.7;
-/// From this share of tokens on that are single characters, there is advice.
-const MANY_SINGLES: f64 = 0.3;
-/// From this share of texts with symbols on, there is advice.
-const MANY_SYMBOLS: f64 = 0.25;
-/// Runs of characters of a script without spaces that are shorter on average are words that somebody cut.
-const CUT_BEFORE: f64 = 2.5;
-
 impl Coverage {
-    /// Looks at every text.
-    pub fn of<S: AsRef<str>>(encoder: &Encoder, texts: impl IntoIterator<Item = S>) -> Self {
-        let mut coverage = Self::default();
-        let mut scratch = Scratch::default();
-        for text in texts {
-            encoder.count(text.as_ref(), &mut scratch);
-            coverage.add(scratch.seen());
-        }
-        coverage
-    }
-
     /// Counts one more text.
     pub fn add(&mut self, seen: Seen) {
         self.documents += 1;
@@ -61,6 +58,7 @@ impl Coverage {
         self.documents_with_symbols += u64::from(seen.symbols > 0);
         self.singles += u64::from(seen.singles);
         self.single_runs += u64::from(seen.single_runs);
+        self.documents_cut += u64::from(seen.cut);
     }
 
     /// Counts the texts that another one counted.
@@ -73,6 +71,7 @@ impl Coverage {
         self.documents_with_symbols += other.documents_with_symbols;
         self.singles += other.singles;
         self.single_runs += other.single_runs;
+        self.documents_cut += other.documents_cut;
     }
 
     /// Share of the texts without a known feature, from 0 to 1.
@@ -83,53 +82,6 @@ impl Coverage {
     /// Share of the tokens that are unknown, from 0 to 1.
     pub fn share_unknown(&self) -> f64 {
         share(self.tokens_unknown, self.tokens)
-    }
-
-    /// What to say, and what to try, where the encoder misses much of the texts; nothing where it does not.
-    pub fn advice(&self, encoder: &Encoder) -> Option<String> {
-        let config = encoder.config();
-        let words = matches!(config.analyzer, Analyzer::Words { .. });
-        let percent = |share: f64| format!("{:.0} %", 100.0 * share);
-        let singles = share(self.singles, self.tokens);
-        if words && singles >= MANY_SINGLES {
-            let unknown = match self.share_without() >= MANY_DOCUMENTS {
-                true => format!("{} of the documents have no known word; ", percent(self.share_without())),
-                false => String::new(),
-            };
-            let found = format!(
-                "{unknown}{} of the tokens are of a script without spaces between words (as Chinese, Japanese or Thai)",
-                percent(singles)
-            );
-            let cut_before = config.version > 1 && share(self.singles, self.single_runs) < CUT_BEFORE;
-            return Some(match cut_before {
-                true => format!(
-                    "{found} and single characters here; as the text seems to be cut into words by spaces, \
-                     try --boundaries spaces, or --ngrams 1-2"
-                ),
-                false => format!("{found}: try --ngrams 1-2, character n-grams in place of words"),
-            });
-        }
-        let symbols = share(self.documents_with_symbols, self.documents);
-        if words && !config.symbols && symbols >= MANY_SYMBOLS {
-            return Some(format!(
-                "{} of the documents have symbols that are no features (such as :) or <3): try --symbols",
-                percent(symbols)
-            ));
-        }
-        if self.share_without() < MANY_DOCUMENTS && self.share_unknown() < MANY_TOKENS {
-            return None;
-        }
-        let remedy = match encoder.width() >= config.vocabulary {
-            true => {
-                "a larger --vocabulary knows more; or the texts are of another kind than those trained on"
-            }
-            false => "the texts are of another kind, or in another language, than those trained on",
-        };
-        Some(format!(
-            "{} of the documents have no known feature, {} of the tokens are unknown: {remedy}",
-            percent(self.share_without()),
-            percent(self.share_unknown())
-        ))
     }
 }
 
@@ -148,6 +100,6 @@ impl Serialize for Coverage {
     }
 }
 
-fn share(part: u64, whole: u64) -> f64 {
+pub(crate) fn share(part: u64, whole: u64) -> f64 {
     part as f64 / whole.max(1) as f64
 }

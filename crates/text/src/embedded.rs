@@ -21,9 +21,17 @@ const VERSION: u8 = 1;
 /// Counts above are cut when writing, so that a few bytes can never ask for much text.
 const MAX_COUNT: u32 = 255;
 
-/// The compiled-in corpus.
-pub(crate) fn corpus() -> Result<Corpus, TextError> {
-    read("embedded", BYTES)
+impl Corpus {
+    /// The corpus that is compiled in: 10,000 movie-review snippets as word counts (see `docs/data.md`).
+    ///
+    /// Texts are pseudo-texts: every word of the vocabulary as often as the snippet has it, in byte order. They
+    /// tokenise (words, any minimum length that the snippet's own words have) to the snippet's counts.
+    ///
+    /// # Errors
+    /// [`TextError::Blob`] when the compiled-in bytes are damaged.
+    pub fn embedded() -> Result<Self, TextError> {
+        read("embedded", BYTES)
+    }
 }
 
 /// Writes a corpus as figures: the `vocabulary` most frequent words of the training split, and for each

@@ -4,20 +4,19 @@
 //! ([`Encoder::to_parts`]). An encoder that was written and read back gives the same bits.
 
 mod config;
+mod misses;
 mod written;
 
 use rayon::prelude::*;
 
 use crate::analyzer::{Analysis, Analyzer, Buffer, Cut, StopSet};
+pub use crate::counting::MAX_DISTINCT;
 use crate::counting::{count, parts};
-use crate::coverage::Coverage;
+use crate::coverage::{Coverage, Seen};
 use crate::error::TextError;
 use crate::index::Index;
 use crate::rows::{Row, Rows, check_kept};
 pub use config::{EncoderConfig, MAX_VOCABULARY, Weighting};
-
-/// Most distinct tokens that [`Encoder::fit`] counts.
-pub const MAX_DISTINCT: usize = 1 << 25;
 
 /// A fitted bag of words.
 #[derive(Clone, Debug)]
@@ -44,24 +43,6 @@ pub struct Scratch {
     counts: Vec<u32>,
     values: Vec<f32>,
     seen: Seen,
-}
-
-/// What an encoder saw of a text.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Seen {
-    /// Tokens that the analyzer found.
-    pub tokens: u32,
-    /// Those that are features.
-    pub known: u32,
-    /// What the analyzer left out: runs of symbols and punctuation marks that are no tokens, words that are too
-    /// short or too long. Not counted by encoders of version 1.
-    pub dropped: u32,
-    /// Those of the runs that look as if they meant something: with a symbol (`<3`, `->`), or an emoticon.
-    pub symbols: u32,
-    /// Tokens that are one character of a script without spaces between words (Chinese, Thai).
-    pub singles: u32,
-    /// Runs of such characters without anything between them.
-    pub single_runs: u32,
 }
 
 /// Which words of the vocabulary a text has, and how often: `columns[i]` occurs `counts[i]` times.
@@ -186,7 +167,7 @@ impl Encoder {
         counts.clear();
         counts.extend(columns.iter().map(|&column| std::mem::take(&mut tally[column as usize])));
         let Cut { tokens, dropped, symbols, singles, single_runs } = buffer.cut;
-        *seen = Seen { tokens, known, dropped, symbols, singles, single_runs };
+        *seen = Seen { tokens, known, dropped, symbols, singles, single_runs, cut: false };
     }
 
     /// Turns every text into a row: `[texts, width]`. The threads of the current pool share the texts out.

@@ -1,8 +1,13 @@
 //! Everything that can be wrong with a corpus, an encoder or their bytes, in one list.
 
+mod rows;
+
+use nlpress_core::shown::counted;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+
+pub use rows::{BadRows, UnseenLabel, UnseenLabels};
 
 /// A line of a file, or a document of a list in memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,7 +106,7 @@ pub enum TextError {
     },
     /// Rows that cannot be used, more than may be left out.
     #[error("{0}")]
-    BadRows(crate::corpus::BadRows),
+    BadRows(BadRows),
     /// The file is larger than the limit.
     #[error("{}: larger than the limit of {limit} bytes", path.display())]
     FileTooLarge {
@@ -153,7 +158,7 @@ pub enum TextError {
         opened: u64,
     },
     /// A row has more or fewer fields than the first.
-    #[error("{place}: {found} fields where the first row has {expected}{hint}")]
+    #[error("{place}: {} where the first row has {expected}{hint}", counted(*found, "field"))]
     Ragged {
         /// The line.
         place: Place,
@@ -275,7 +280,7 @@ pub enum TextError {
     },
     /// Labels in `valid` or `test` that no training document has.
     #[error("{0}")]
-    UnseenLabels(crate::corpus::UnseenLabels),
+    UnseenLabels(UnseenLabels),
     /// Too few documents to train, to choose and to score.
     #[error(
         "{corpus}: {documents} documents were read ({classes}){}, too few to train, to choose between models and to \
@@ -345,6 +350,14 @@ pub enum TextError {
         what: &'static str,
         /// Offset of the problem.
         at: usize,
+        /// The problem.
+        problem: String,
+    },
+    /// A tokenizer that cannot be used, or that fails at a text.
+    #[error("{file}: bad tokenizer: {problem}")]
+    Tokenizer {
+        /// The file, or what else it came from.
+        file: String,
         /// The problem.
         problem: String,
     },

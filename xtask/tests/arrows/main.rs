@@ -77,12 +77,6 @@ const LIBRARIES: &[&str] = &[
     "train",
 ];
 
-/// Circles of modules that are left: crate, and the modules that lean on each other. Only ever fewer and smaller.
-const CIRCLES: &[(&str, &str)] = &[
-    ("text", "analyzer blob corpus counting coverage embedded encoder error rows stop_words"),
-    ("text", "corpus::delimited corpus::fasttext corpus::json corpus::parquet corpus::source"),
-];
-
 /// What serves a model, and must be had without a training stack.
 const WITHOUT_BURN: &[&str] = &["packed", "kernels", "artifact", "runtime"];
 
@@ -166,13 +160,7 @@ fn modules_do_not_lean_on_each_other_in_circles() {
             circles::circles(&src, &sources).into_iter().map(|circle| (member.short.clone(), circle)),
         );
     }
-    let within = |(member, circle): &(String, String), (known, modules): &(&str, &str)| {
-        member == known && circle.split(' ').all(|module| modules.split(' ').any(|known| module == known))
-    };
-    let new: Vec<_> = found.iter().filter(|one| !CIRCLES.iter().any(|known| within(one, known))).collect();
-    assert!(new.is_empty(), "modules that lean on each other: {new:#?}");
-    let gone: Vec<_> = CIRCLES.iter().filter(|known| !found.iter().any(|one| within(one, known))).collect();
-    assert!(gone.is_empty(), "no circles any more, to be taken off CIRCLES: {gone:#?}");
+    assert!(found.is_empty(), "modules that lean on each other: {found:#?}");
 }
 
 #[test]

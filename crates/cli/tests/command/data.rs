@@ -120,7 +120,7 @@ fn bad_rows_are_counted_at_once_and_left_out_when_asked() {
     let all = [
         "4 of 60 rows",
         "ragged.csv:5: 3 fields",
-        "ragged.csv:9: 1 fields",
+        "ragged.csv:9: 1 field",
         "ragged.csv:20: empty label",
         "ragged.csv:30: empty text",
     ];

@@ -2,20 +2,16 @@
 
 use rustc_hash::FxHashMap;
 use sha2::{Digest, Sha256};
-use std::fmt;
 use std::sync::Arc;
 
-use super::label;
 use super::reading::Reading;
-use super::source::Row;
+use super::sink::Row;
 use super::{Corpus, Document, MAX_CLASSES};
-use crate::error::{Place, TextError};
+use crate::error::{Place, TextError, UnseenLabel, UnseenLabels};
+use crate::label;
 
 /// Names of the splits, in order.
 pub(super) const SPLITS: [&str; 3] = ["train", "valid", "test"];
-
-/// Unseen labels that a message shows.
-const SHOWN: usize = 20;
 
 /// Labels that are numbered as they come.
 #[derive(Debug, Default)]
@@ -145,41 +141,6 @@ impl Draft {
         }
         let [train, valid, test] = splits;
         Ok(Corpus { name, labels, train, valid, test, sha256: String::new(), reading })
-    }
-}
-
-/// A label of valid or test documents that no training document has.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UnseenLabel {
-    /// The first document with it.
-    pub place: Place,
-    /// The label.
-    pub label: String,
-    /// `valid` or `test`.
-    pub split: &'static str,
-}
-
-/// All such labels of a corpus, in byte order; never none.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UnseenLabels(pub Vec<UnseenLabel>);
-
-impl fmt::Display for UnseenLabels {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let labels = &self.0;
-        if let [UnseenLabel { place, label, split }] = &labels[..] {
-            let label = label::shown(label);
-            write!(f, "{place}: label {label:?} of the {split} split never occurs in the training split")?;
-        } else {
-            write!(f, "{} labels never occur in the training split:", labels.len())?;
-            for UnseenLabel { place, label, split } in labels.iter().take(SHOWN) {
-                write!(f, "\n  {place}: {:?} ({split})", label::shown(label))?;
-            }
-            if labels.len() > SHOWN {
-                write!(f, "\n  and {} more", labels.len() - SHOWN)?;
-            }
-        }
-        let (them, rows) = if labels.len() == 1 { ("it", "its rows") } else { ("them", "their rows") };
-        write!(f, "; no model could ever give {them}: add training documents, or leave {rows} out")
     }
 }
 

@@ -11,7 +11,7 @@ use super::input::Input;
 use super::lines::Lines;
 use super::options::{Column, CorpusOptions, Format};
 use super::quotes::{Quotes, Span};
-use super::source::{Other, Row, Sink};
+use super::sink::{Other, Row, Sink};
 use crate::error::{Place, TextError};
 
 pub(super) fn read(input: Input, options: &CorpusOptions, sink: &mut Sink<'_>) -> Result<(), TextError> {
@@ -346,7 +346,7 @@ fn bad_header(
         return TextError::AfterQuote { place, opened };
     }
     let line = String::from_utf8_lossy(header.bytes.trim_ascii_end());
-    let found = super::label::list([&*line].into_iter(), 1);
+    let found = crate::label::list([&*line].into_iter(), 1);
     TextError::MissingColumn { place, column: options.text.to_string(), found, hint }
 }
 
@@ -355,7 +355,7 @@ fn existing(names: &[std::borrow::Cow<'_, str>], header: bool) -> String {
     if !header {
         return format!("0 to {}", names.len().saturating_sub(1));
     }
-    super::label::list(names.iter().map(|name| name.trim()), 20)
+    crate::label::list(names.iter().map(|name| name.trim()), 20)
 }
 
 /// The delimiter that would make the column exist.

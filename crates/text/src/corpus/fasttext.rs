@@ -1,7 +1,7 @@
 //! fastText: the label stands in the line, as `__label__NAME`.
 
 use super::lines::Lines;
-use super::source::{Other, Row, Sink};
+use super::sink::{Other, Row, Sink};
 use crate::error::TextError;
 
 const MARK: &str = "__label__";

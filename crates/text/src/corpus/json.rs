@@ -10,7 +10,7 @@ use super::elements::Elements;
 use super::input::Input;
 use super::lines::Lines;
 use super::options::{Column, CorpusOptions, Format};
-use super::source::{Other, Row, Sink};
+use super::sink::{Other, Row, Sink};
 use crate::error::{Place, TextError};
 
 /// Whole numbers up to here are exact in JSON's floats.
@@ -163,7 +163,7 @@ fn missing(key: &str, json: &str, place: Place) -> TextError {
     TextError::MissingColumn {
         place,
         column: format!("{key:?}"),
-        found: super::label::list(keys.iter().map(String::as_str), 20),
+        found: crate::label::list(keys.iter().map(String::as_str), 20),
         hint: String::new(),
     }
 }

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use super::input::Input;
 use super::options::{Column, CorpusOptions};
-use super::source::{Other, Row, Sink};
+use super::sink::{Other, Row, Sink};
 use crate::error::{Place, TextError};
 
 /// Whole numbers up to here are exact in a double.
@@ -112,7 +112,7 @@ fn find<'s>(schema: &'s Type, column: &Column, place: Place) -> Result<&'s Type,
         return Err(TextError::MissingColumn {
             place,
             column: column.to_string(),
-            found: super::label::list(fields.iter().map(|field| field.name()), 20),
+            found: crate::label::list(fields.iter().map(|field| field.name()), 20),
             hint: String::new(),
         });
     };

@@ -1,13 +1,12 @@
 //! What reading finds beside documents: rows that cannot be used, and what a reader should know.
 
 use serde::Serialize;
-use std::fmt;
 
 use super::encoding::Suspect;
-use super::label;
 use super::split::SPLIT_RULE_VERSION;
 use super::{Corpus, Document};
-use crate::error::TextError;
+use crate::error::{BadRows, TextError};
+use crate::label;
 
 /// Bad rows that a message shows.
 const SHOWN: usize = 5;
@@ -48,53 +47,6 @@ pub struct Overlap {
     pub of: usize,
 }
 
-/// Rows that cannot be used, more than may be left out.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct BadRows {
-    /// How many.
-    pub count: u64,
-    /// Rows read in all, good and bad.
-    pub rows: u64,
-    /// What is wrong with the first few, each with its place.
-    pub first: Vec<String>,
-    /// The encoding that rows which are not UTF-8 seem to be in.
-    pub encoding: Option<String>,
-}
-
-impl fmt::Display for BadRows {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { count, rows, first, encoding } = self;
-        match &first[..] {
-            [only] if *count == 1 => f.write_str(only)?,
-            _ => {
-                write!(f, "{count} of {rows} rows cannot be used:")?;
-                for row in first {
-                    write!(f, "\n  {row}")?;
-                }
-                if *count > first.len() as u64 {
-                    write!(f, "\n  and {} more", count - first.len() as u64)?;
-                }
-            }
-        }
-        let joint = if *count == 1 { "; " } else { "\n" };
-        if let Some(encoding) = encoding {
-            return write!(
-                f,
-                "{joint}the text looks like {encoding}: give `--encoding {encoding}` (in a recipe `read = {{ encoding = \
-                 \"{encoding}\" }}`), or convert it, for example with `iconv -f {encoding} -t utf-8`"
-            );
-        }
-        if count == rows {
-            return Ok(()); // leaving all of them out would leave nothing
-        }
-        write!(
-            f,
-            "{joint}`--skip-bad-rows {count}` leaves {} out (in a recipe `read = {{ skip_bad_rows = {count} }}`)",
-            if *count == 1 { "such a row" } else { "them" }
-        )
-    }
-}
-
 /// Counts rows and keeps what is wrong with the first bad ones.
 #[derive(Default)]
 pub(super) struct Tally {
@@ -104,6 +56,11 @@ pub(super) struct Tally {
 }
 
 impl Tally {
+    /// How many rows can be used.
+    pub(super) fn usable(&self) -> u64 {
+        self.bad.rows - self.bad.count
+    }
+
     /// A row that can be used.
     pub(super) fn good(&mut self) {
         self.bad.rows += 1;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::assemble::Labels;
 use super::options::{Column, CorpusOptions, Files, Source};
-use super::source::{Other, Row, Sink};
-use super::{Corpus, Document, Reading};
+use super::sink::{Other, Row, Sink};
+use super::{Corpus, Document, Reading, source};
 use crate::error::{Place, TextError};
 
 /// Labelled documents to score a model on. One class or one document is enough, and labels may be ones that a model
@@ -57,7 +57,7 @@ impl Scoring {
             Ok(())
         };
         let mut sink = Sink::new(Other::Label(&options.label), &mut take);
-        sink.read(files, options)?;
+        source::read(&mut sink, files, options)?;
         let mut reading = sink.tally.finish(options.skip_bad_rows)?;
         if documents.is_empty() {
             return Err(TextError::NoDocuments { file: source.name() });
@@ -110,7 +110,7 @@ impl Texts {
             Ok(())
         };
         let mut sink = Sink::new(id.map_or(Other::Nothing, Other::Id), &mut take);
-        sink.read(files, &options)?;
+        source::read(&mut sink, files, &options)?;
         let reading = sink.tally.finish(options.skip_bad_rows)?;
         Ok(Self { texts, ids, places, reading })
     }

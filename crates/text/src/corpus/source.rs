@@ -1,108 +1,43 @@
-//! Hands each file of a source to the reader of its format, and the rows to whoever wants them.
+//! Hands each file of a source to the reader of its format.
 
 use std::sync::Arc;
 
 use super::input::Input;
 use super::lines::Lines;
-use super::options::{Column, CorpusOptions, Files, Format};
-use super::reading::Tally;
+use super::options::{CorpusOptions, Files, Format};
+use super::sink::Sink;
 use super::{delimited, fasttext, json};
-use crate::error::{Place, TextError};
+use crate::error::TextError;
 
-/// One row of a file.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Row<'a> {
-    pub(super) text: &'a str,
-    /// The label or the identifier; empty when none is wanted.
-    pub(super) other: &'a str,
-    pub(super) line: u64,
-}
-
-/// What is wanted of a row beside its text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Other<'a> {
-    Label(&'a Column),
-    /// Anything that names the row: a string or a number.
-    Id(&'a Column),
-    Nothing,
-}
-
-impl<'a> Other<'a> {
-    /// Its column and the setting that names it.
-    pub(super) fn column(self) -> Option<(&'a Column, &'static str)> {
-        match self {
-            Self::Label(column) => Some((column, "--label-column")),
-            Self::Id(column) => Some((column, "--id-column")),
-            Self::Nothing => None,
+/// Reads every row of some files.
+///
+/// # Errors
+/// What ends a file early, [`TextError::NoDocuments`] when no file has a row.
+pub(super) fn read(sink: &mut Sink<'_>, files: &Files, options: &CorpusOptions) -> Result<(), TextError> {
+    let (before, good) = (sink.tally.bad.rows, sink.tally.usable());
+    let names = || files.paths().iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
+    for path in files.paths() {
+        let of_file = sink.tally.bad.rows;
+        let input = Input::open(path, options)?;
+        sink.file = Arc::clone(&input.name);
+        match input.format {
+            Format::Jsonl | Format::Json => json::read(input, options, sink)?,
+            Format::Csv | Format::Tsv => delimited::read(input, options, sink)?,
+            Format::FastText => fasttext::read(Lines::new(input, options.max_line_bytes), sink)?,
+            #[cfg(feature = "parquet")]
+            Format::Parquet => super::parquet::read(input, options, sink)?,
+            #[cfg(not(feature = "parquet"))]
+            Format::Parquet => return Err(TextError::NoParquet { file: input.name.to_string() }),
+        }
+        if sink.tally.bad.rows == of_file && files.paths().len() > 1 {
+            sink.tally.notes.push(format!("{} has no documents", sink.file));
         }
     }
-}
-
-/// Takes a row. An error that [is one of the row](TextError::is_of_a_row) is counted; any other ends the reading.
-pub(super) type Take<'a> = dyn FnMut(Row<'_>, &Arc<str>) -> Result<(), TextError> + 'a;
-
-/// Where rows go.
-pub(super) struct Sink<'a> {
-    pub(super) tally: Tally,
-    pub(super) other: Other<'a>,
-    take: &'a mut Take<'a>,
-    file: Arc<str>,
-}
-
-impl<'a> Sink<'a> {
-    pub(super) fn new(other: Other<'a>, take: &'a mut Take<'a>) -> Self {
-        Self { tally: Tally::default(), other, take, file: "".into() }
+    if sink.tally.bad.rows == before {
+        return Err(TextError::NoDocuments { file: names() });
     }
-
-    /// Reads every row of some files.
-    ///
-    /// # Errors
-    /// What ends a file early, [`TextError::NoDocuments`] when no file has a row.
-    pub(super) fn read(&mut self, files: &Files, options: &CorpusOptions) -> Result<(), TextError> {
-        let before = self.tally.bad.rows;
-        for path in files.paths() {
-            let of_file = self.tally.bad.rows;
-            let input = Input::open(path, options)?;
-            self.file = Arc::clone(&input.name);
-            match input.format {
-                Format::Jsonl | Format::Json => json::read(input, options, self)?,
-                Format::Csv | Format::Tsv => delimited::read(input, options, self)?,
-                Format::FastText => fasttext::read(Lines::new(input, options.max_line_bytes), self)?,
-                #[cfg(feature = "parquet")]
-                Format::Parquet => super::parquet::read(input, options, self)?,
-                #[cfg(not(feature = "parquet"))]
-                Format::Parquet => return Err(TextError::NoParquet { file: input.name.to_string() }),
-            }
-            if self.tally.bad.rows == of_file && files.paths().len() > 1 {
-                self.tally.notes.push(format!("{} has no documents", self.file));
-            }
-        }
-        if self.tally.bad.rows == before {
-            let names: Vec<String> = files.paths().iter().map(|path| path.display().to_string()).collect();
-            return Err(TextError::NoDocuments { file: names.join(", ") });
-        }
-        Ok(())
+    if sink.tally.usable() == good {
+        sink.tally.bad.without.get_or_insert_with(names);
     }
-
-    /// Takes a row that was read.
-    pub(super) fn row(&mut self, row: Row<'_>) -> Result<(), TextError> {
-        match (self.take)(row, &self.file) {
-            Ok(()) => self.tally.good(),
-            Err(problem) if problem.is_of_a_row() => self.tally.bad(&problem),
-            Err(problem) => return Err(problem),
-        }
-        Ok(())
-    }
-
-    /// A text of bytes; a row with bytes that are not UTF-8 is a bad one.
-    pub(super) fn utf8<'t>(&mut self, bytes: &'t [u8], place: impl FnOnce() -> Place) -> Option<&'t str> {
-        match std::str::from_utf8(bytes) {
-            Ok(text) => Some(text),
-            Err(_) => {
-                self.tally.unreadable(bytes);
-                self.tally.bad(&TextError::NotUtf8(place()));
-                None
-            }
-        }
-    }
+    Ok(())
 }

@@ -154,7 +154,7 @@ fn what_was_seen_of_a_text_is_counted() {
     let encoder = Encoder::fit(&EncoderConfig::default(), TEXTS).unwrap();
     let mut scratch = Scratch::default();
     encoder.encode("A good GOOD unknown film :) .", &mut scratch);
-    let seen = Seen { tokens: 5, known: 4, dropped: 2, symbols: 1, singles: 0, single_runs: 0 };
+    let seen = Seen { tokens: 5, known: 4, dropped: 2, symbols: 1, singles: 0, single_runs: 0, cut: false };
     assert_eq!(scratch.seen(), seen);
     encoder.count("привет 质量", &mut scratch);
     assert_eq!(scratch.seen(), Seen { tokens: 3, singles: 2, single_runs: 1, ..Seen::default() });

@@ -24,7 +24,7 @@ pub fn label(raw: &str) -> Result<Cow<'_, str>, String> {
 }
 
 /// Whether the label is a whole number with a fraction of zeros.
-pub(super) fn is_whole_float(label: &str) -> bool {
+pub(crate) fn is_whole_float(label: &str) -> bool {
     whole(label).is_some()
 }
 
@@ -41,7 +41,7 @@ fn whole(label: &str) -> Option<&str> {
 }
 
 /// A label in a message: its beginning when it is long.
-pub(super) fn shown(label: &str) -> String {
+pub(crate) fn shown(label: &str) -> String {
     match label.char_indices().nth(SHOWN) {
         Some((at, _)) => format!("{}…", &label[..at]),
         None => label.to_owned(),
@@ -49,7 +49,7 @@ pub(super) fn shown(label: &str) -> String {
 }
 
 /// Labels for a message: at most `most` of them, and how many more there are.
-pub(super) fn list<'a>(labels: impl ExactSizeIterator<Item = &'a str>, most: usize) -> String {
+pub(crate) fn list<'a>(labels: impl ExactSizeIterator<Item = &'a str>, most: usize) -> String {
     let count = labels.len();
     let mut text = String::new();
     for (i, label) in labels.take(most).enumerate() {

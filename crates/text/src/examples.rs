@@ -1,0 +1,96 @@
+//! The examples that a model sees, whichever encoder made them.
+
+use crate::rows::{Row, Rows};
+use crate::token_rows::{TokenRow, TokenRows};
+
+/// Encoded texts.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Examples {
+    /// Sparse feature rows, as a bag of words makes them.
+    Features(Rows),
+    /// Token ids, as a tokenizer makes them.
+    Tokens(TokenRows),
+}
+
+/// One encoded text.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Example<'a> {
+    /// A sparse feature row.
+    Features(Row<'a>),
+    /// Token ids.
+    Tokens(TokenRow<'a>),
+}
+
+impl Examples {
+    /// Number of examples.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Features(rows) => rows.len(),
+            Self::Tokens(rows) => rows.len(),
+        }
+    }
+
+    /// Whether there is no example.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Number of features, or the size of the vocabulary.
+    pub fn width(&self) -> usize {
+        match self {
+            Self::Features(rows) => rows.width(),
+            Self::Tokens(rows) => rows.width(),
+        }
+    }
+
+    /// Example `i`.
+    ///
+    /// # Panics
+    /// When `i` is not below [`len`](Self::len).
+    pub fn get(&self, i: usize) -> Example<'_> {
+        match self {
+            Self::Features(rows) => Example::Features(rows.row(i)),
+            Self::Tokens(rows) => Example::Tokens(rows.row(i)),
+        }
+    }
+
+    /// The given examples in the given order; one may be taken more than once.
+    ///
+    /// # Panics
+    /// When one is not below [`len`](Self::len).
+    #[must_use]
+    pub fn select(&self, examples: &[usize]) -> Self {
+        match self {
+            Self::Features(rows) => Self::Features(rows.select(examples)),
+            Self::Tokens(rows) => Self::Tokens(rows.select(examples)),
+        }
+    }
+
+    /// The feature rows; none where the examples are tokens.
+    pub fn features(&self) -> Option<&Rows> {
+        match self {
+            Self::Features(rows) => Some(rows),
+            Self::Tokens(_) => None,
+        }
+    }
+
+    /// The token rows; none where the examples are features.
+    pub fn tokens(&self) -> Option<&TokenRows> {
+        match self {
+            Self::Tokens(rows) => Some(rows),
+            Self::Features(_) => None,
+        }
+    }
+}
+
+impl From<Rows> for Examples {
+    fn from(rows: Rows) -> Self {
+        Self::Features(rows)
+    }
+}
+
+impl From<TokenRows> for Examples {
+    fn from(rows: TokenRows) -> Self {
+        Self::Tokens(rows)
+    }
+}

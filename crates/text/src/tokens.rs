@@ -1,0 +1,241 @@
+//! A tokenizer: a vocabulary of words and pieces of words, that turns a text into token ids in the order of the text.
+//!
+//! It reads the `tokenizer.json` of Hugging Face, or learns a vocabulary from training texts. The crate `tokenizers`
+//! cuts texts; what it may be handed is checked before ([`TokenEncoder::from_json`]), and where it panics all the same
+//! there is an error. Its trainers are not used: their result differs from run to run.
+
+mod config;
+mod counting;
+mod frame;
+mod merges;
+mod misses;
+mod narrow;
+mod plain;
+mod steps;
+mod training;
+mod unigram;
+mod written;
+
+use rayon::prelude::*;
+use serde_json::Value;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use tokenizers::{Tokenizer, TruncationParams};
+
+use crate::counting::parts;
+use crate::coverage::{Coverage, Seen};
+use crate::error::TextError;
+use crate::token_rows::{TokenRow, TokenRows};
+pub use config::{Algorithm, MAX_LENGTH, TokensConfig, TokensTable};
+use plain::Plain;
+pub(crate) use written::KIND;
+
+/// Largest `tokenizer.json`, in bytes.
+const MAX_FILE: u64 = 256 << 20;
+
+/// A tokenizer that is ready to encode.
+#[derive(Clone, Debug)]
+pub struct TokenEncoder {
+    plain: Plain,
+    tokenizer: Tokenizer,
+    most: usize,
+}
+
+/// Buffers that [`TokenEncoder::encode`] reuses from text to text.
+#[derive(Clone, Debug, Default)]
+pub struct TokenScratch {
+    ids: Vec<u32>,
+    types: Vec<u8>,
+    seen: Seen,
+}
+
+impl TokenScratch {
+    /// What was seen of the text that was encoded last.
+    pub fn seen(&self) -> Seen {
+        self.seen
+    }
+}
+
+impl TokenEncoder {
+    /// Makes the tokenizer that a configuration asks for: opens its file, or learns from training texts.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open); of training [`TextError::EmptyVocabulary`] when no token is frequent enough,
+    /// [`TextError::TooMany`] for too many distinct words.
+    pub fn fit<'a>(
+        config: &TokensConfig,
+        texts: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Self, TextError> {
+        match config {
+            TokensConfig::Open { file, most } => Self::open(file, *most),
+            TokensConfig::Learn(learn) => {
+                let texts: Vec<&str> = texts.into_iter().collect();
+                Self::of(training::learn(learn, &texts)?, learn.most, "the learned vocabulary")
+            }
+        }
+    }
+
+    /// Opens a `tokenizer.json`. Rows will have at most `most` tokens, special ones among them.
+    ///
+    /// # Errors
+    /// [`TextError::Io`], [`TextError::FileTooLarge`], and as for [`from_json`](Self::from_json).
+    pub fn open(path: &Path, most: usize) -> Result<Self, TextError> {
+        let io = |source| TextError::Io { path: path.into(), source };
+        if std::fs::metadata(path).map_err(io)?.len() > MAX_FILE {
+            return Err(TextError::FileTooLarge { path: path.into(), limit: MAX_FILE });
+        }
+        Self::from_json(&path.display().to_string(), &std::fs::read(path).map_err(io)?, most)
+    }
+
+    /// Reads the bytes of a `tokenizer.json`, which may come from a stranger; `name` is what errors call it.
+    ///
+    /// Its truncation, padding and decoder are left out: `most` cuts a row, nothing pads it.
+    ///
+    /// # Errors
+    /// [`TextError::Tokenizer`] for what is no tokenizer, contradicts itself or could encode a text differently each
+    /// time or without bound; [`TextError::Setting`] when `most` leaves no room beside the special tokens or is
+    /// above [`MAX_LENGTH`].
+    pub fn from_json(name: &str, bytes: &[u8], most: usize) -> Result<Self, TextError> {
+        let fail = |problem: String| TextError::Tokenizer { file: name.into(), problem };
+        let json: Value = serde_json::from_slice(bytes).map_err(|e| fail(nlpress_core::shown::message(e)))?;
+        Self::of(Plain::of_json(json).map_err(fail)?, most, name)
+    }
+
+    /// Builds what encodes.
+    fn of(plain: Plain, most: usize, name: &str) -> Result<Self, TextError> {
+        let fail = |problem: String| TextError::Tokenizer { file: name.into(), problem };
+        let around = plain.frame.len();
+        if most <= around || most > MAX_LENGTH {
+            return Err(TextError::Setting {
+                setting: "most",
+                value: most.to_string(),
+                bound: format!("must lie between {} and {MAX_LENGTH} tokens", around + 1),
+            });
+        }
+        plain.check_merges().map_err(fail)?;
+        let mut json = plain.to_json();
+        json["post_processor"] = Value::Null;
+        let built = guarded(|| serde_json::from_value::<Tokenizer>(json).map_err(|e| e.to_string()));
+        let mut tokenizer = built.map_err(fail)?;
+        for (word, id) in &plain.added {
+            if tokenizer.token_to_id(word) != Some(*id) {
+                let other = tokenizer.token_to_id(word).unwrap_or_default();
+                return Err(fail(format!(
+                    "the added token {word:?} has id {id}, and would be read as {other}"
+                )));
+            }
+        }
+        // One more than fits, so that a text that was cut can be told.
+        let max_length = most - around + 1;
+        let truncation = TruncationParams { max_length, ..TruncationParams::default() };
+        tokenizer.with_truncation(Some(truncation)).map_err(|e| fail(e.to_string()))?;
+        Ok(Self { plain, tokenizer, most })
+    }
+
+    /// How it cuts words.
+    pub fn algorithm(&self) -> Algorithm {
+        self.plain.algorithm
+    }
+
+    /// One more than the largest id: as many embeddings as a model needs.
+    pub fn width(&self) -> usize {
+        self.plain.width
+    }
+
+    /// Most tokens of a row, special ones among them.
+    pub fn most(&self) -> usize {
+        self.most
+    }
+
+    /// The id of a token.
+    pub fn id(&self, token: &str) -> Option<u32> {
+        let added = self.plain.added.iter().find(|(word, _)| **word == *token);
+        added.map(|(_, id)| *id).or_else(|| self.plain.id(token))
+    }
+
+    /// The token of each id; ids without one have none: `[width]`.
+    pub fn tokens(&self) -> Vec<Option<&str>> {
+        self.plain.by_id()
+    }
+
+    /// The id that stands for what the vocabulary does not have; a BPE vocabulary may have none.
+    pub fn unknown(&self) -> Option<u32> {
+        self.plain.unknown
+    }
+
+    /// Whether rows have types: some token around or of a text has another than 0.
+    pub fn typed(&self) -> bool {
+        self.plain.frame.typed()
+    }
+
+    /// The `tokenizer.json`, without what encoding does not use (truncation, padding, decoder).
+    pub fn to_json(&self) -> Value {
+        self.plain.to_json()
+    }
+
+    /// Turns a text into token ids, which lie in `scratch` until the next call. Of a text that is too long, the first
+    /// tokens stay, and the special tokens after them.
+    ///
+    /// # Errors
+    /// [`TextError::Tokenizer`] where a file from a stranger has steps that fail at this text.
+    pub fn encode<'s>(&self, text: &str, scratch: &'s mut TokenScratch) -> Result<TokenRow<'s>, TextError> {
+        let fail = |problem| TextError::Tokenizer { file: "a text".into(), problem };
+        let encoding = guarded(|| self.tokenizer.encode_fast(text, false).map_err(|e| e.to_string()));
+        let encoding = encoding.map_err(fail)?;
+        let frame = &self.plain.frame;
+        let room = self.most - frame.len();
+        let ids = encoding.get_ids();
+        let cut = ids.len() > room;
+        let ids = &ids[..ids.len().min(room)];
+        if let Some(id) = ids.iter().find(|&&id| id as usize >= self.plain.width) {
+            return Err(fail(format!("the tokenizer gave the id {id} of {}", self.plain.width)));
+        }
+        scratch.ids.clear();
+        scratch.ids.extend(frame.before.iter().map(|(id, _)| id));
+        scratch.ids.extend_from_slice(ids);
+        scratch.ids.extend(frame.after.iter().map(|(id, _)| id));
+        scratch.types.clear();
+        if frame.typed() {
+            scratch.types.extend(frame.before.iter().map(|(_, kind)| kind));
+            scratch.types.extend(ids.iter().map(|_| frame.inner));
+            scratch.types.extend(frame.after.iter().map(|(_, kind)| kind));
+        }
+        let unknown = self.plain.unknown.map_or(0, |unknown| ids.iter().filter(|&&id| id == unknown).count());
+        let known = (ids.len() - unknown) as u32;
+        scratch.seen = Seen { tokens: ids.len() as u32, known, cut, ..Seen::default() };
+        Ok(TokenRow { ids: &scratch.ids, types: &scratch.types })
+    }
+
+    /// Turns every text into a row. The threads of the current pool share the texts out.
+    ///
+    /// # Errors
+    /// As for [`encode`](Self::encode).
+    pub fn encode_all<S: AsRef<str> + Sync>(&self, texts: &[S]) -> Result<(TokenRows, Coverage), TextError> {
+        let part = |part: std::ops::Range<usize>| {
+            let (mut rows, mut coverage) = (TokenRows::empty(self.width()), Coverage::default());
+            let mut scratch = TokenScratch::default();
+            for text in &texts[part] {
+                rows.push(self.encode(text.as_ref(), &mut scratch)?);
+                coverage.add(scratch.seen());
+            }
+            Ok((rows, coverage))
+        };
+        let all: Result<Vec<(TokenRows, Coverage)>, TextError> =
+            parts(texts).into_par_iter().map(part).collect();
+        let mut all = all?.into_iter();
+        let (mut rows, mut coverage) = all.next().expect("there is a part, if of no text");
+        for (more, seen) in all {
+            rows.append(&more);
+            coverage.merge(&seen);
+        }
+        Ok((rows, coverage))
+    }
+}
+
+/// What the crate `tokenizers` answers; it panics at some files and texts.
+fn guarded<T>(call: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    match catch_unwind(AssertUnwindSafe(call)) {
+        Ok(answer) => answer.map_err(nlpress_core::shown::message),
+        Err(_) => Err("the tokenizer fails at it".into()),
+    }
+}
