@@ -37,5 +37,5 @@ pub use plan::Plan;
 pub use prepared::Prepared;
 pub use recipe::{Recipe, RecipeError};
 pub use report::Report;
-pub use run::{plan_of, run};
+pub use run::{make_rows, plan_of, run};
 pub use threshold::{Threshold, ThresholdError};

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod fit;
 mod values;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -8,6 +9,7 @@ use nlpress::pipeline::prepared::fetched_files;
 use nlpress::text::{Format, SplitRule, TextEncoding};
 use std::path::PathBuf;
 
+pub(crate) use fit::Fit;
 use values::{
     class_count, delimiter, dropout, finite, place, rounds, seeds, share, threads, widths, word_count,
 };
@@ -37,6 +39,8 @@ pub(crate) enum Command {
     Plan(Plan),
     /// Trains a network on labelled text and writes an artifact.
     Train(Box<Train>),
+    /// Finds the best small model for labelled text within limits on size, latency and quality.
+    Fit(Box<Fit>),
     /// Classifies texts with an artifact: those given, or the lines of standard input.
     Predict(Predict),
     /// Scores an artifact on labelled text.
