@@ -32,6 +32,7 @@ pub mod threshold;
 
 pub use data_error::DataError;
 pub use failure::RunError;
+pub use lock::Lock;
 pub use options::{MemoryProbe, RunOptions};
 pub use plan::Plan;
 pub use prepared::Prepared;

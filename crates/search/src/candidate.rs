@@ -171,14 +171,20 @@ impl Candidate {
             } }));
         }
         if *sparsity > 0.0 {
-            let finetune = json!({ "epochs": 3, "learning_rate": 2e-3, "schedule": "linear" });
-            let with = json!({ "sparsity": sparsity, "schedule": "cubic", "steps": 5, "finetune": finetune });
+            let finetune = json!({ "epochs": 4, "learning_rate": 2e-3, "schedule": "linear" });
+            let with = json!({ "sparsity": sparsity, "schedule": "cubic", "steps": 4, "finetune": finetune });
             steps.push(json!({ "use": "prune.magnitude", "with": with }));
         }
         steps.push(numbers.step());
         let mut recipe = self.base.recipe(seed);
         recipe["variants"] = json!([{ "id": ROW, "steps": steps }]);
         recipe
+    }
+
+    /// Whether another is the same but for a few words more or less.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        let near = self.student.keep.abs_diff(other.student.keep) * 25 < self.student.keep;
+        near && *self == Self { student: Student { keep: self.student.keep, ..other.student.clone() }, ..other.clone() }
     }
 
     /// Hidden widths of what it becomes.

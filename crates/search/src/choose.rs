@@ -8,6 +8,9 @@ use crate::trial::Trial;
 /// Points that may be lost where nothing is said.
 pub(crate) const USUAL_DROP: f64 = 1.0;
 
+/// Candidates are alike when their scores differ by no more than this share of the standard error of the difference.
+const ALIKE: f64 = 0.25;
+
 /// Share of a limit on latency that is used, because the next measurement will differ a little.
 const LATENCY_USED: f64 = 0.9;
 
@@ -69,8 +72,8 @@ fn error_of_difference(a: &Trial, b: &Trial) -> f64 {
 /// The candidate to ship, of those in `among`.
 ///
 /// With a bound on the drop (or no limit at all: one point), the smallest file within it. With other limits only,
-/// the best that keeps them, or a smaller one that is not told apart from it: within half a standard error of the
-/// difference. Where none keeps the limits, the one that misses them by least.
+/// the best that keeps them, or a smaller one that is not told apart from it: within a quarter of the standard error of
+/// the difference. Where none keeps the limits, the one that misses them by least.
 pub fn choose(trials: &[Trial], among: &[usize], limits: &Limits) -> Option<Choice> {
     let best = among.iter().map(|&i| trials[i].score).fold(f64::NEG_INFINITY, f64::max);
     let unlimited = *limits == Limits::default();
@@ -95,7 +98,7 @@ pub fn choose(trials: &[Trial], among: &[usize], limits: &Limits) -> Option<Choi
         trials[a].score.total_cmp(&trials[b].score).then(trials[b].bytes.cmp(&trials[a].bytes)).then(b.cmp(&a))
     })?;
     let alike = |&i: &usize| {
-        trials[top].score - trials[i].score <= 0.5 * error_of_difference(&trials[top], &trials[i])
+        trials[top].score - trials[i].score <= ALIKE * error_of_difference(&trials[top], &trials[i])
     };
     let trial = smallest(&fitting.iter().copied().filter(alike).collect::<Vec<_>>())?;
     let why = match trial == top {

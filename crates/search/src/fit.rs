@@ -7,7 +7,7 @@ use nlpress_eval::{Bootstrap, Estimate, Quality};
 use nlpress_pipeline::measure::{MeasureError, encode, score};
 use nlpress_pipeline::prepared::read_corpus;
 use nlpress_pipeline::recipe::DataRecipe;
-use nlpress_pipeline::RunError;
+use nlpress_pipeline::{Lock, RunError};
 use nlpress_runtime::Session;
 use rayon::prelude::*;
 use serde::Serialize;
@@ -32,7 +32,10 @@ const FOLDS: usize = 2;
 const FIRST_BASES: usize = 3;
 /// Shares of the time after which no base, and no candidate, is begun.
 const FOR_BASES: f64 = 0.35;
-const FOR_TRIALS: f64 = 0.8;
+const FOR_TRIALS: f64 = 0.65;
+
+/// What is made on the way, below the folder of the search.
+const TRIALS: &str = "trials";
 
 /// What to look for, and where.
 #[derive(Clone, Debug)]
@@ -106,7 +109,8 @@ pub fn fit(request: &Request<'_>, backend: &Backend, sink: &dyn Sink) -> Result<
         sink.say(&Event::Note { text })?;
     }
     let class = request.metric.class(&corpus.labels).map_err(SearchError::Asked)?;
-    let folder = request.folder.join("trials");
+    let _alone = Lock::take(request.folder)?;
+    let folder = request.folder.join(TRIALS);
     if !request.resume && folder.exists() {
         std::fs::remove_dir_all(&folder).map_err(|e| SearchError::Write(folder.clone(), e))?;
     }
@@ -183,7 +187,7 @@ impl Search<'_> {
         let mut number = 0;
         while !generation.is_empty() && !self.stopped {
             self.attempt(&generation, number == 0);
-            self.say_best()?;
+            self.say_best();
             number += 1;
             generation = self.next_generation(number);
         }
@@ -251,7 +255,8 @@ impl Search<'_> {
             // The better, the more often: the least of two.
             let parent = parents[rng.below(parents.len()).min(rng.below(parents.len()))];
             let child = changed(&self.trials[parent].candidate, &self.opened, &self.request.limits, &sizes, &mut rng);
-            let known = self.trials.iter().any(|t| t.candidate == child) || generation.contains(&child);
+            let made = self.trials.iter().map(|t| &t.candidate);
+            let known = made.chain(&generation).any(|other| child.is_like(other));
             let hopeless = self.request.limits.max_bytes.is_some_and(|most| {
                 let of = self.opened.iter().find(|o| o.base == child.base);
                 of.is_none_or(|of| sizes.bytes(&child, of) > 1.2 * most as f64)
@@ -313,9 +318,9 @@ impl Search<'_> {
         Ok(())
     }
 
-    fn say_best(&self) -> Result<(), SearchError> {
+    fn say_best(&mut self) {
         let all: Vec<usize> = (0..self.trials.len()).collect();
-        let Some(choice) = choose(&self.trials, &all, &self.request.limits) else { return Ok(()) };
+        let Some(choice) = choose(&self.trials, &all, &self.request.limits) else { return };
         let best = &self.trials[choice.trial];
         let text = format!(
             "{} in {:.0} s; best so far: {}: {} bytes, {} {:.2} %, {:.1} µs",
@@ -327,10 +332,7 @@ impl Search<'_> {
             100.0 * best.score,
             best.latency_us
         );
-        if self.sink.say(&Event::Note { text }).is_err() && !self.stopped {
-            return Ok(()); // the next generation hears it
-        }
-        Ok(())
+        self.stopped |= self.sink.say(&Event::Note { text }).is_err();
     }
 
     /// Tries the finalists on other folds, chooses, and looks at test once.
@@ -375,34 +377,15 @@ impl Search<'_> {
     /// The finalists, each with its mean score over folds. What was made for one split of the documents can be good
     /// by chance; on other documents to train and to choose by, chance has no memory.
     fn confirm(&mut self, all: &[usize]) -> Vec<usize> {
-        let limits = self.request.limits;
-        let mut rest = all.to_vec();
-        let mut finalists = Vec::new();
-        while finalists.len() < FINALISTS && !rest.is_empty() {
-            let Some(choice) = choose(&self.trials, &rest, &limits) else { break };
-            if !choice.missed.is_empty() {
-                break;
-            }
-            finalists.push(choice.trial);
-            rest.retain(|&i| i != choice.trial);
-        }
+        let finalists = self.finalists(all);
         if finalists.len() < 2 {
             return all.to_vec();
         }
         let corpus = &self.world.corpus;
         let folds = ((corpus.train.len() + corpus.valid.len()) / corpus.valid.len().max(1)).clamp(3, 10);
         for n in 0..FOLDS {
-            let world = self.world.fold(n, folds);
-            let ear = Ear { outer: self.sink, until: self.until(1.0) };
-            let scores = self.pool.install(|| {
-                let score = |&i: &usize| -> Result<(f64, Vec<f64>), RunError> {
-                    let candidate = &self.trials[i].candidate;
-                    let trial = world.attempt(candidate, &world.open(&candidate.base, &ear)?, &ear)?;
-                    Ok((trial.score, trial.correct))
-                };
-                finalists.par_iter().with_max_len(1).map(score).collect::<Result<Vec<_>, _>>()
-            });
-            let Ok(scores) = scores else { break }; // the time is over: all keep as many folds
+            // When the time is over, all finalists keep as many folds.
+            let Ok(scores) = self.on_fold(&finalists, n, folds) else { break };
             for (&i, (score, correct)) in finalists.iter().zip(scores) {
                 let trial = &mut self.trials[i];
                 trial.score = (trial.score * trial.folds as f64 + score) / (trial.folds + 1) as f64;
@@ -411,6 +394,50 @@ impl Search<'_> {
             }
         }
         finalists
+    }
+
+    /// The best that keep the limits, and by turns those that would be chosen one after the other, which may be
+    /// smaller; none when not one keeps the limits.
+    fn finalists(&self, all: &[usize]) -> Vec<usize> {
+        let mut rest = all.to_vec();
+        let mut finalists = Vec::new();
+        while finalists.len() < FINALISTS
+            && let Some(choice) = choose(&self.trials, &rest, &self.request.limits)
+            && choice.missed.is_empty()
+        {
+            let fitting = rest.iter().copied().filter(|&i| fits(&self.trials[i], &self.request.limits));
+            let best = fitting.max_by(|&a, &b| {
+                self.trials[a].score.total_cmp(&self.trials[b].score).then(self.trials[b].bytes.cmp(&self.trials[a].bytes))
+            });
+            let next = if finalists.len() % 2 == 0 { choice.trial } else { best.unwrap_or(choice.trial) };
+            finalists.push(next);
+            rest.retain(|&i| i != next);
+        }
+        finalists
+    }
+
+    /// Scores of candidates that are made again on a fold.
+    fn on_fold(&self, finalists: &[usize], n: usize, folds: usize) -> Result<Vec<(f64, Vec<f64>)>, RunError> {
+        let world = self.world.fold(n, folds);
+        let ear = Ear { outer: self.sink, until: self.until(1.0) };
+        let candidates: Vec<&Candidate> = finalists.iter().map(|&i| &self.trials[i].candidate).collect();
+        let mut bases: Vec<&Base> = Vec::new();
+        for candidate in &candidates {
+            if !bases.contains(&&candidate.base) {
+                bases.push(&candidate.base);
+            }
+        }
+        self.pool.install(|| {
+            let opened: Vec<Opened> =
+                bases.par_iter().with_max_len(1).map(|b| world.open(b, &ear)).collect::<Result<_, _>>()?;
+            let score = |candidate: &&Candidate| -> Result<(f64, Vec<f64>), RunError> {
+                let lost = || RunError::Internal("a base is missing".into());
+                let of = opened.iter().find(|o| o.base == candidate.base).ok_or_else(lost)?;
+                let trial = world.attempt(candidate, of, &ear)?;
+                Ok((trial.score, trial.correct))
+            };
+            candidates.par_iter().with_max_len(1).map(score).collect()
+        })
     }
 
     /// A candidate's written file on the test documents.
@@ -453,6 +480,6 @@ pub fn write(found: &Found, out: &Path, recipe: &Path, text: &str) -> Result<(),
 /// # Errors
 /// [`SearchError::Write`].
 pub fn clean(folder: &Path) -> Result<(), SearchError> {
-    let trials: PathBuf = folder.join("trials");
+    let trials: PathBuf = folder.join(TRIALS);
     std::fs::remove_dir_all(&trials).map_err(|e| SearchError::Write(trials, e))
 }
