@@ -2,6 +2,7 @@
 
 pub(crate) mod bench;
 pub(crate) mod eval;
+pub(crate) mod fit;
 pub(crate) mod generated;
 pub(crate) mod inspect;
 pub(crate) mod new_recipe;

@@ -36,6 +36,7 @@ fn main() -> ExitCode {
         Command::Run(run) => commands::run::run(run),
         Command::Plan(plan) => commands::plan::plan(plan),
         Command::Train(train) => commands::train::train(*train),
+        Command::Fit(fit) => commands::fit::fit(&fit),
         Command::Predict(predict) => commands::predict::predict(predict),
         Command::Eval(eval) => commands::eval::eval(eval),
         Command::Bench(bench) => commands::bench::bench(bench),

@@ -1,4 +1,4 @@
-//! Exit codes: 0 done, 1 failed, 2 refused recipe or input, 130 stopped.
+//! Exit codes: 0 done, 1 failed, 2 refused recipe or input, 3 limits that nothing keeps, 130 stopped.
 //!
 //! *Refused* is what the user can put right by giving something else: a recipe, a setting, a file that is not
 //! there or may not be read or written. *Failed* is what went wrong with the work: training that diverges, a row
@@ -8,12 +8,16 @@ use nlpress::core::event::Stopped;
 use nlpress::core::files;
 use nlpress::core::shown::is_plain;
 use nlpress::pipeline::RunError;
+use nlpress::search::SearchError;
 use nlpress::train::TrainError;
 use std::error::Error;
 use std::fmt;
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 use std::process::ExitCode;
+
+/// Exit code of a search that found nothing within the limits.
+const MISSED: u8 = 3;
 
 /// Exit code of a command that was asked to stop.
 pub(crate) const STOPPED: u8 = 130;
@@ -25,6 +29,18 @@ pub(crate) struct Refused(String);
 /// A command that was asked to stop, with what is left of its work: exit code 130.
 #[derive(Debug)]
 struct Halted(String);
+
+/// Limits that nothing keeps: exit code 3.
+#[derive(Debug)]
+struct Missed(String);
+
+impl fmt::Display for Missed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Error for Missed {}
 
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -105,6 +121,26 @@ pub(crate) fn training_stopped(checkpoint: Option<&Path>) -> anyhow::Error {
     Halted(left).into()
 }
 
+/// An error of a search, sorted likewise.
+pub(crate) fn searched(error: SearchError) -> anyhow::Error {
+    match error {
+        SearchError::Stopped(stopped) => stopped.into(),
+        SearchError::Run(error) => of_run(error),
+        SearchError::Data(_) | SearchError::Asked(_) | SearchError::Write(..) => sort(error),
+        other => other.into(),
+    }
+}
+
+/// A search that was stopped; the best until then is written.
+pub(crate) fn search_stopped(out: &Path) -> anyhow::Error {
+    Halted(format!("{} is the best until then; --resume looks further", out.display())).into()
+}
+
+/// A search that found nothing within the limits: exit code 3.
+pub(crate) fn missed(out: &Path, limits: &[String]) -> anyhow::Error {
+    Missed(format!("no model keeps the limits; {} is the nearest: {}", out.display(), limits.join("; "))).into()
+}
+
 /// Says what went wrong, and how the program ends.
 pub(crate) fn exit_code(done: anyhow::Result<()>) -> ExitCode {
     // What standard output still holds would be lost in silence at the end of the process.
@@ -123,6 +159,9 @@ pub(crate) fn exit_code(done: anyhow::Result<()>) -> ExitCode {
         return ExitCode::SUCCESS; // whoever reads standard output has read enough
     }
     tell!("error: {}", told(&error));
+    if error.downcast_ref::<Missed>().is_some() {
+        return ExitCode::from(MISSED);
+    }
     ExitCode::from(if error.downcast_ref::<Refused>().is_some() { 2 } else { 1 })
 }
 

@@ -13,6 +13,7 @@ pub use nlpress_pipeline as pipeline;
 pub use nlpress_prune as prune;
 pub use nlpress_quant as quant;
 pub use nlpress_runtime as runtime;
+pub use nlpress_search as search;
 pub use nlpress_technique as technique;
 pub use nlpress_text as text;
 pub use nlpress_train as train;

@@ -123,7 +123,10 @@ pub fn draft(data: &Path, recipe: &Path, hints: &Hints) -> Result<Draft, DraftEr
 }
 
 /// The path of the data as the recipe names it: relative to the recipe's folder if it lies below.
-fn named_from(data: &Path, recipe: &Path) -> Result<String, DraftError> {
+///
+/// # Errors
+/// [`DraftError::Path`].
+pub fn named_from(data: &Path, recipe: &Path) -> Result<String, DraftError> {
     let bad = || DraftError::Path(data.into());
     let whole = |path: &Path| std::path::absolute(path).map_err(|_| bad());
     let (data, recipe) = (whole(data)?, whole(recipe)?);
@@ -131,8 +134,11 @@ fn named_from(data: &Path, recipe: &Path) -> Result<String, DraftError> {
     below.unwrap_or(&data).to_str().map(Into::into).ok_or_else(bad)
 }
 
-/// Options with the columns that were given or guessed.
-fn columns_of(data: &Path, hints: &Hints, notes: &mut Vec<String>) -> Result<CorpusOptions, DraftError> {
+/// Options with the columns that were given or guessed; what was guessed goes into `notes`.
+///
+/// # Errors
+/// [`DraftError`] when the file cannot be read, or columns can neither be taken as given nor guessed.
+pub fn columns_of(data: &Path, hints: &Hints, notes: &mut Vec<String>) -> Result<CorpusOptions, DraftError> {
     let table = columns::columns(data, &hints.options)?;
     let delimiter = hints.options.delimiter.or(table.delimiter);
     let mut options = CorpusOptions { delimiter, ..hints.options.clone() };

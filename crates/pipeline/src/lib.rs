@@ -33,10 +33,11 @@ pub mod threshold;
 
 pub use data_error::DataError;
 pub use failure::RunError;
+pub use lock::Lock;
 pub use options::{MemoryProbe, RunOptions};
 pub use plan::Plan;
 pub use prepared::Prepared;
 pub use recipe::{Recipe, RecipeError};
 pub use report::Report;
-pub use run::{plan_of, run};
+pub use run::{make_rows, plan_of, run};
 pub use threshold::{Threshold, ThresholdError};

@@ -10,14 +10,14 @@ const NAME: &str = ".nlpress.lock";
 
 /// A folder that only this run writes into. The system frees it when the process ends, however it ends.
 #[derive(Debug)]
-pub(crate) struct Lock(#[allow(dead_code)] File); // held, not read
+pub struct Lock(#[allow(dead_code)] File); // held, not read
 
 impl Lock {
     /// Takes the folder, which is made when it is not there. On a file system without locks it is taken by all.
     ///
     /// # Errors
     /// [`RunError::Busy`] when another run has it, [`RunError::Write`] when nothing can be written there.
-    pub(crate) fn take(folder: &Path) -> Result<Self, RunError> {
+    pub fn take(folder: &Path) -> Result<Self, RunError> {
         let path = folder.join(NAME);
         let failed = |e| RunError::Write(path.clone(), e);
         std::fs::create_dir_all(folder).map_err(|e| RunError::Write(folder.to_owned(), e))?;

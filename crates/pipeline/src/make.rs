@@ -60,11 +60,11 @@ pub struct Made {
 
 /// The rows of a run: those that were made, and those that were not.
 #[derive(Debug, Default)]
-pub(crate) struct Rows {
+pub struct Rows {
     /// In the order of the plan; the teacher is always there.
-    pub(crate) made: Vec<Made>,
+    pub made: Vec<Made>,
     /// With the reason.
-    pub(crate) failed: Vec<FailedRow>,
+    pub failed: Vec<FailedRow>,
 }
 
 /// A row of one repetition.

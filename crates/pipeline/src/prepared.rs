@@ -37,12 +37,14 @@ impl Prepared {
     /// # Errors
     /// [`DataError`].
     pub fn of(data: &DataRecipe, folder: &Path) -> Result<Self, DataError> {
-        let corpus = match (&data.corpus, &data.source) {
-            (Some(name), _) if name == EMBEDDED => embedded(&data.options)?,
-            (Some(name), _) => fetched(name, folder, &data.options)?,
-            (None, Some(source)) => Corpus::read_for_training(source, &data.options)?,
-            (None, None) => return Err(DataError::Misfit("data names no corpus and no file".into())),
-        };
+        Self::of_corpus(Arc::new(read_corpus(data, folder)?), data)
+    }
+
+    /// Fits a recipe's encoder to a corpus that is read, and encodes it.
+    ///
+    /// # Errors
+    /// [`DataError`] when the encoder finds no token, a class weight has no class, or a split is empty.
+    pub fn of_corpus(corpus: Arc<Corpus>, data: &DataRecipe) -> Result<Self, DataError> {
         let texts: Vec<&str> = corpus.train.iter().map(|d| d.text.as_str()).collect();
         let encoder = Encoder::fit(&data.encoder, texts.iter().copied())?;
         let weights = match &data.class_weights {
@@ -55,7 +57,7 @@ impl Prepared {
                 weights.clone().with_labels(form).resolve(&corpus.labels, &counts)?
             }
         };
-        Self::encode(Arc::new(corpus), encoder, &weights)
+        Self::encode(corpus, encoder, &weights)
     }
 
     /// The same documents in some of the features only.
@@ -111,6 +113,19 @@ impl Prepared {
         let graph = network.template.clone().with_inputs(features).with_outputs(outputs);
         graph.check().map_err(|e| DataError::Misfit(e.to_string()))?;
         Ok(graph)
+    }
+}
+
+/// Reads the corpus of a recipe; named ones other than `embedded` are looked for in `folder`.
+///
+/// # Errors
+/// [`DataError`].
+pub fn read_corpus(data: &DataRecipe, folder: &Path) -> Result<Corpus, DataError> {
+    match (&data.corpus, &data.source) {
+        (Some(name), _) if name == EMBEDDED => embedded(&data.options),
+        (Some(name), _) => fetched(name, folder, &data.options),
+        (None, Some(source)) => Ok(Corpus::read_for_training(source, &data.options)?),
+        (None, None) => return Err(DataError::Misfit("data names no corpus and no file".into())),
     }
 }
 

@@ -18,7 +18,7 @@ use crate::features::Views;
 use crate::identity;
 use crate::integers::Integers;
 use crate::lock::Lock;
-use crate::make::{self, Made, Start, Work, Workshop};
+use crate::make::{self, Made, Rows, Start, Work, Workshop};
 use crate::measure::{self, MeasureError, Rounding};
 use crate::options::RunOptions;
 use crate::plan::Plan;
@@ -108,6 +108,38 @@ pub fn run(
     sink: &dyn Sink,
 ) -> Result<Report, RunError> {
     let began = Instant::now();
+    let views = Views::new(prepared);
+    let (_alone, rows) = rows(recipe, (prepared, &views), options, sink)?;
+    let report = measured(recipe, (prepared, &views), options, sink, &rows)?;
+    let texts = [report.json(), report::markdown(&report), report::html(&report)];
+    for (name, text) in make::REPORTS.into_iter().zip(texts) {
+        let path = options.out.join(name);
+        files::write_atomically(&path, text.as_bytes()).map_err(|e| RunError::Write(path, e))?;
+    }
+    sink.say(&Event::RunFinished { seconds: began.elapsed().as_secs_f64() })?;
+    Ok(report)
+}
+
+/// Makes the rows of a recipe and writes their artifacts, as [`run`] does, but measures and reports nothing.
+///
+/// # Errors
+/// [`RunError`]; every file that was written is whole.
+pub fn make_rows(
+    recipe: &Recipe,
+    prepared: &Prepared,
+    options: &RunOptions<'_>,
+    sink: &dyn Sink,
+) -> Result<Rows, RunError> {
+    Ok(rows(recipe, (prepared, &Views::new(prepared)), options, sink)?.1)
+}
+
+/// The rows, and the folder that nobody else writes into until this is dropped.
+fn rows(
+    recipe: &Recipe,
+    (prepared, views): (&Prepared, &Views<'_>),
+    options: &RunOptions<'_>,
+    sink: &dyn Sink,
+) -> Result<(Lock, Rows), RunError> {
     let start = start(recipe, prepared)?;
     let graph: Graph = match &start {
         Some(start) => start.work.model.graph().clone(),
@@ -118,21 +150,11 @@ pub fn run(
     }
     let base = start.as_ref().map_or_else(|| Outline::dense(&graph), |start| start.work.model.outline());
     Plan::of(recipe, &base)?;
-    let _alone = Lock::take(options.out)?;
-    let views = Views::new(prepared);
+    let alone = Lock::take(options.out)?;
     let (start, data) = (start.as_ref(), identity::of_data(prepared));
     let recorder = &Recorder::new(sink);
-    let workshop = Workshop {
-        recipe,
-        prepared,
-        views: &views,
-        graph: &graph,
-        start,
-        data,
-        options,
-        sink: recorder,
-        recorder,
-    };
+    let workshop =
+        Workshop { recipe, prepared, views, graph: &graph, start, data, options, sink: recorder, recorder };
     sink.say(&Event::RunStarted { name: recipe.name.clone(), total: workshop.total() })?;
     // Said before hours of work, and again by what a reader of the folder sees.
     let planned: Vec<PathBuf> = make::writes(recipe, options.out).collect();
@@ -140,15 +162,7 @@ pub fn run(
     for text in make::not_of_this_run(&left).into_iter().chain(earlier_report(recipe, options.out)) {
         sink.say(&Event::Note { text: format!("note: {text}") })?;
     }
-    let rows = workshop.rows()?;
-    let report = measured(recipe, (prepared, &views), options, sink, &rows)?;
-    let texts = [report.json(), report::markdown(&report), report::html(&report)];
-    for (name, text) in make::REPORTS.into_iter().zip(texts) {
-        let path = options.out.join(name);
-        files::write_atomically(&path, text.as_bytes()).map_err(|e| RunError::Write(path, e))?;
-    }
-    sink.say(&Event::RunFinished { seconds: began.elapsed().as_secs_f64() })?;
-    Ok(report)
+    Ok((alone, workshop.rows()?))
 }
 
 /// What is said of a report that another recipe left in the folder: it stands there until this run ends.
@@ -198,7 +212,7 @@ fn measured(
     (prepared, views): (&Prepared, &Views<'_>),
     options: &RunOptions<'_>,
     sink: &dyn Sink,
-    all: &make::Rows,
+    all: &Rows,
 ) -> Result<Report, RunError> {
     let total = all.made.len() as u64;
     let (mut found, mut failed): (Vec<Scored<'_>>, _) = (Vec::new(), all.failed.clone());

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod fit;
 mod values;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -8,6 +9,7 @@ use nlpress::pipeline::prepared::fetched_files;
 use nlpress::text::{Format, SplitRule, TextEncoding};
 use std::path::PathBuf;
 
+pub(crate) use fit::Fit;
 use values::{
     class_count, delimiter, dropout, finite, place, rounds, seeds, share, threads, widths, word_count,
 };
@@ -18,7 +20,8 @@ use values::{
 /// `nlpress train --data reviews.csv --out model.safetensors`, then `nlpress predict model.safetensors "a text"`.
 ///
 /// Exit codes: 0 done; 1 failed, by training that diverges, a row that could not be made, or a machine that gives no
-/// more (a full or broken disk); 2 refused recipe, setting, input or place for output; 130 stopped.
+/// more (a full or broken disk); 2 refused recipe, setting, input or place for output; 3 limits that no model keeps
+/// (`fit`); 130 stopped.
 #[derive(Debug, Parser)]
 #[command(name = "nlpress", version, max_term_width = 100)]
 pub(crate) struct Arguments {
@@ -37,6 +40,8 @@ pub(crate) enum Command {
     Plan(Plan),
     /// Trains a network on labelled text and writes an artifact.
     Train(Box<Train>),
+    /// Finds the best small model for labelled text within limits on size, latency and quality.
+    Fit(Box<Fit>),
     /// Classifies texts with an artifact: those given, or the lines of standard input.
     Predict(Predict),
     /// Scores an artifact on labelled text.

@@ -53,6 +53,18 @@ pub(super) fn share(text: &str) -> Result<f32, String> {
     number.ok_or_else(|| "it must be a number from 0 to 1".into())
 }
 
+/// Points of quality, from 0 to 100.
+pub(super) fn points(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|x| (0.0..=100.0).contains(x));
+    number.ok_or_else(|| "it must be a number from 0 to 100".into())
+}
+
+/// Minutes, up to a week.
+pub(super) fn minutes(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|x: &f64| *x > 0.0 && *x <= 10_080.0);
+    number.ok_or_else(|| "it must be a number of minutes above 0 and up to 10080".into())
+}
+
 /// A number from 0 on and below 1.
 pub(super) fn dropout(text: &str) -> Result<f64, String> {
     let number = text.parse().ok().filter(|x| (0.0..1.0).contains(x));

@@ -6,6 +6,8 @@ mod artifacts;
 mod damaged;
 mod data;
 mod eval;
+#[cfg(unix)]
+mod fit;
 mod happy;
 mod hostile;
 #[cfg(target_os = "linux")]

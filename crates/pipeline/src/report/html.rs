@@ -20,12 +20,7 @@ const STYLE: &str = include_str!("report.css");
 /// Writes the report as HTML.
 #[must_use]
 pub fn html(report: &Report) -> String {
-    let title = format!("nlpress report: {}", escape(&report.recipe.name));
-    let mut out = format!(
-        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" \
-         content=\"width=device-width, initial-scale=1\">\n<title>{title}</title>\n<style>\n{STYLE}</style>\n\
-         </head>\n<body>\n<h1>{title}</h1>\n"
-    );
+    let mut out = String::new();
     if !report.advice.is_empty() {
         out += &format!("<p class=\"advice\">{}</p>\n", escape(&report.advice));
     }
@@ -52,7 +47,18 @@ pub fn html(report: &Report) -> String {
     for (i, row) in report.rows.iter().enumerate() {
         details(i, row, &mut out);
     }
-    out + "</body>\n</html>\n"
+    page(&format!("nlpress report: {}", report.recipe.name), &out)
+}
+
+/// A whole page in the report's style; `body` is HTML.
+#[must_use]
+pub fn page(title: &str, body: &str) -> String {
+    let title = escape(title);
+    format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" \
+         content=\"width=device-width, initial-scale=1\">\n<title>{title}</title>\n<style>\n{STYLE}</style>\n\
+         </head>\n<body>\n<h1>{title}</h1>\n{body}</body>\n</html>\n"
+    )
 }
 
 /// Pairs of a name and of a value that is already HTML.
@@ -77,7 +83,8 @@ fn notes(report: &Report, out: &mut String) {
     }
 }
 
-fn figure(title: &str, caption: &str, svg: &str, out: &mut String) {
+/// A picture with its heading and caption; nothing without one.
+pub fn figure(title: &str, caption: &str, svg: &str, out: &mut String) {
     if !svg.is_empty() {
         *out += &format!(
             "<h2>{title}</h2>\n<figure>\n<figcaption>{caption}</figcaption>\n<div class=\"scroll\">\n{svg}</div>\n\

@@ -31,23 +31,7 @@ pub fn size_quality_latency(report: &Report) -> String {
     let mut out = format!(
         "<svg viewBox=\"0 0 {WIDTH} {TALL}\" role=\"img\" aria-label=\"Accuracy over file size of all rows\">\n"
     );
-    for tick in x.ticks() {
-        let at = x.at(tick);
-        out += &line("grid", at, PLOT.y, at, PLOT.y + PLOT.height);
-        out += &text("tick", "middle", at, PLOT.y + PLOT.height + 18.0, &bytes(tick as u64));
-    }
-    for tick in y.ticks() {
-        let at = y.at(tick);
-        out += &line("grid", PLOT.x, at, PLOT.x + PLOT.width, at);
-        out += &text("tick", "end", PLOT.x - 8.0, at + 4.0, &format!("{} %", y.show(tick)));
-    }
-    let (middle, bottom) = (PLOT.x + PLOT.width / 2.0, PLOT.y + PLOT.height);
-    out += &text("axis", "middle", middle, bottom + 40.0, "file size (logarithmic) – left is better");
-    out += &format!(
-        "<text class=\"axis\" text-anchor=\"middle\" transform=\"translate(14 {:.1}) rotate(-90)\">accuracy – up \
-         is better</text>\n",
-        PLOT.y + PLOT.height / 2.0
-    );
+    axes(&x, &y, "accuracy", &mut out);
 
     let mut bars = Vec::new();
     let mut anchors = Vec::new();
@@ -97,6 +81,67 @@ pub fn size_quality_latency(report: &Report) -> String {
 }
 
 /// Microseconds from one text to its answer; of the network alone in reports that have no more.
+/// The grid of a plot of quality over size, with numbers and names at its axes.
+fn axes(x: &Log, y: &Linear, quality: &str, out: &mut String) {
+    for tick in x.ticks() {
+        let at = x.at(tick);
+        *out += &line("grid", at, PLOT.y, at, PLOT.y + PLOT.height);
+        *out += &text("tick", "middle", at, PLOT.y + PLOT.height + 18.0, &bytes(tick as u64));
+    }
+    for tick in y.ticks() {
+        let at = y.at(tick);
+        *out += &line("grid", PLOT.x, at, PLOT.x + PLOT.width, at);
+        *out += &text("tick", "end", PLOT.x - 8.0, at + 4.0, &format!("{} %", y.show(tick)));
+    }
+    let (middle, bottom) = (PLOT.x + PLOT.width / 2.0, PLOT.y + PLOT.height);
+    *out += &text("axis", "middle", middle, bottom + 40.0, "file size (logarithmic) – left is better");
+    *out += &format!(
+        "<text class=\"axis\" text-anchor=\"middle\" transform=\"translate(14 {:.1}) rotate(-90)\">{} – up \
+         is better</text>\n",
+        PLOT.y + PLOT.height / 2.0,
+        escape(quality)
+    );
+}
+
+/// A point of a [`scatter`].
+#[derive(Clone, Debug)]
+pub struct Point {
+    /// Bytes of the file.
+    pub bytes: u64,
+    /// Quality, a share.
+    pub quality: f64,
+    /// What a reader who points at it is told.
+    pub title: String,
+    /// Class of the style sheet, such as `control` or `baseline`.
+    pub class: &'static str,
+    /// Radius in pixels.
+    pub radius: f64,
+}
+
+/// Quality over file size, one marker a point, the later above the earlier; empty without points.
+#[must_use]
+pub fn scatter(points: &[Point], quality: &str) -> String {
+    if points.is_empty() {
+        return String::new();
+    }
+    let x = Log::over(points.iter().map(|p| p.bytes as f64), PLOT.x, PLOT.x + PLOT.width);
+    let y = Linear::over(points.iter().map(|p| 100.0 * p.quality), PLOT.y + PLOT.height, PLOT.y);
+    let mut out = format!(
+        "<svg viewBox=\"0 0 {WIDTH} {TALL}\" role=\"img\" aria-label=\"{} over file size\">\n",
+        escape(quality)
+    );
+    axes(&x, &y, quality, &mut out);
+    for Point { bytes, quality, title, class, radius } in points {
+        out += &format!(
+            "<circle class=\"mark {class}\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"{radius:.1}\"><title>{}</title></circle>\n",
+            x.at(*bytes as f64),
+            y.at(100.0 * quality),
+            escape(title)
+        );
+    }
+    out + "</svg>\n"
+}
+
 fn latency(row: &Row) -> f64 {
     row.speed.text1_us.unwrap_or(row.speed.batch1_us).p50
 }

@@ -1,0 +1,101 @@
+//! `nlpress fit`: limits are kept, the recipe makes the same file, and a stop loses nothing.
+
+use crate::world::{Done, World, finish};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+const TRIALS: [&str; 4] = ["--trials", "9", "--seed", "5"];
+
+fn fit<'a>(out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    [&["fit", "rows.csv", "--out", out][..], &TRIALS, more].concat()
+}
+
+#[test]
+fn what_is_found_keeps_its_limits_and_is_made_again_by_its_recipe() {
+    let world = World::new();
+    let found = world.json(&fit("a.safetensors", &["--max-size", "4KB", "--threads", "1", "--json"]));
+    let bytes = world.read("a.safetensors");
+    assert!(bytes.len() <= 4000, "{}", bytes.len());
+    assert_eq!(found["found"]["choice"]["missed"].as_array().unwrap().len(), 0);
+    let trials = found["found"]["trials"].as_array().unwrap();
+    assert_eq!(trials.len() + found["found"]["failed"].as_array().unwrap().len(), 9, "{found:#}");
+    assert_eq!(found["found"]["failed"].as_array().unwrap().len(), 0, "{found:#}");
+    let chosen = &trials[found["found"]["choice"]["trial"].as_u64().unwrap() as usize];
+    assert_eq!(chosen["bytes"].as_u64().unwrap() as usize, bytes.len());
+
+    // The same on two threads.
+    world.does(&fit("b.safetensors", &["--max-size", "4KB", "--threads", "2"]));
+    assert!(bytes == world.read("b.safetensors"));
+
+    // What ships is what the page and the recipe speak of.
+    world.does(&["run", "a.fit/recipe.toml", "--out", "again"]);
+    assert!(bytes == world.read("again/artifacts/fit.0.safetensors"));
+    let page = String::from_utf8(world.read("a.fit/report.html")).unwrap();
+    assert!(page.contains("Ship ") && page.contains("The frontier") && page.contains("<svg"), "{page}");
+    assert!(!world.path("a.fit/trials").exists());
+    let scored = world.json(&["eval", "a.safetensors", "--data", "rows.csv", "--json"]);
+    assert!(scored["quality"]["accuracy"]["mean"].as_f64().unwrap() > 0.8, "{scored}");
+}
+
+/// Starts a search, and asks it to stop as soon as so many candidates were begun.
+fn stop_at(world: &World, trials: usize, arguments: &[&str]) -> Done {
+    let child = world.start(arguments);
+    let (start, folder) = (Instant::now(), world.path("part.fit/trials"));
+    let begun = || {
+        let there = std::fs::read_dir(&folder).into_iter().flatten().flatten();
+        there.filter(|entry| entry.file_name().to_string_lossy().starts_with("trial-")).count()
+    };
+    while !folder.exists() || begun() < trials {
+        assert!(start.elapsed() < Duration::from_secs(60), "{trials} candidates do not come");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    finish(child, b"", arguments)
+}
+
+#[test]
+fn a_search_that_is_stopped_goes_on_to_the_same_file() {
+    let world = World::new();
+    world.does(&fit("whole.safetensors", &[]));
+    let recipe = |name: &str| {
+        String::from_utf8(world.read(&format!("{name}.fit/recipe.toml"))).unwrap().replace(name, "")
+    };
+    for trials in [0, 1, 6] {
+        let done = stop_at(&world, trials, &fit("part.safetensors", &["--threads", "1"]));
+        assert_eq!(done.code, Some(130), "{}", done.err);
+        assert!(done.err.contains("stopped on request"), "{}", done.err);
+        // With a candidate done, the best until then is there.
+        assert!(trials < 2 || done.err.contains("part.safetensors is the best until then"), "{}", done.err);
+        assert!(world.path("part.safetensors").exists() == (trials >= 2), "{trials}");
+        world.does(&fit("part.safetensors", &["--resume"]));
+        assert!(world.read("whole.safetensors") == world.read("part.safetensors"));
+        assert_eq!(recipe("whole"), recipe("part"));
+        std::fs::remove_file(world.path("part.safetensors")).unwrap();
+    }
+}
+
+#[test]
+fn limits_that_nothing_keeps_end_with_3_and_the_nearest() {
+    let world = World::new();
+    let done = world.run(&fit("a.safetensors", &["--max-size", "500"]), b"");
+    assert_eq!(done.code, Some(3), "{}{}", done.out, done.err);
+    assert!(done.err.contains("no model keeps the limits") && done.err.contains("more than 500"), "{}", done.err);
+    assert!(world.path("a.safetensors").exists());
+    assert!(done.out.contains("Nothing keeps the limits"), "{}", done.out);
+}
+
+#[test]
+fn what_cannot_be_is_refused_before_anything_is_made() {
+    let world = World::new();
+    let refused = |more: &[&str], says: &[&str]| world.refuses(&fit("a.safetensors", more), b"", says);
+    refused(&["--max-size", "many"], &["many", "60KB"]);
+    refused(&["--max-latency", "3 weeks"], &["3 weeks", "20us"]);
+    refused(&["--metric", "recall"], &["recall", "macro-f1"]);
+    refused(&["--max-drop", "-1"], &[]);
+    refused(&["--minutes", "1"], &["--trials"]);
+    refused(&["--text-column", "nothing"], &["nothing"]);
+    world.refuses(&["fit", "rows.csv", "--out", "rows.csv"], b"", &["rows.csv"]);
+    world.refuses(&["fit", "rows.csv", "--out", "a.fit"], b"", &[".fit"]);
+    world.refuses(&["fit", "missing.csv", "--out", "a.safetensors"], b"", &["missing.csv"]);
+    world.refuses(&["fit", "--out", "a.safetensors"], b"", &[]);
+}

@@ -1,0 +1,219 @@
+//! What a search found, as a page, as Markdown for a terminal, and as the recipe that makes the choice again.
+
+use nlpress_core::shown::counted;
+use nlpress_pipeline::report::html::{figure, page};
+use nlpress_pipeline::report::plot::{Point, scatter};
+use nlpress_pipeline::report::escape;
+use serde_json::Value;
+use std::fmt::Write as _;
+
+use crate::candidate::features;
+use crate::fit::{Found, Tested};
+use crate::limits::{Limits, Metric};
+use crate::trial::Trial;
+
+/// One sentence: what to ship, and why.
+pub fn advice(found: &Found, metric: &Metric) -> String {
+    let chosen = &found.trials[found.choice.trial];
+    let test = found.tested.iter().find(|t| t.trial == found.choice.trial);
+    let on_test = test.map(|t| {
+        format!("{metric} {:.1} % on test (accuracy {})", 100.0 * t.score, percent(&t.accuracy))
+    });
+    let first = format!(
+        "{}, {} bytes: {}; {}.",
+        chosen.told,
+        chosen.bytes,
+        on_test.unwrap_or_default(),
+        found.choice.why
+    );
+    match found.choice.missed.as_slice() {
+        [] => format!("Ship {first}"),
+        missed => format!("Nothing keeps the limits: {}. Nearest: {first}", missed.join("; ")),
+    }
+}
+
+fn percent(estimate: &nlpress_eval::Estimate) -> String {
+    let [low, high] = estimate.ci95.map(|x| 100.0 * x);
+    format!("{:.1} ({low:.1}–{high:.1}) %", 100.0 * estimate.mean)
+}
+
+/// How much better the choice looked on validation than it is on test: choosing among many finds those that were lucky.
+pub fn optimism(found: &Found) -> Option<f64> {
+    let test = found.tested.iter().find(|t| t.trial == found.choice.trial)?;
+    Some(100.0 * (found.trials[found.choice.trial].score - test.score))
+}
+
+const HEADS: [&str; 7] = [
+    "candidate",
+    "file, bytes",
+    "validation, %",
+    "folds",
+    "test, %",
+    "test accuracy, % (95 % interval)",
+    "text to answer, µs",
+];
+
+fn cells(trial: &Trial, tested: Option<&Tested>) -> [String; 7] {
+    [
+        trial.told.clone(),
+        trial.bytes.to_string(),
+        format!("{:.2}", 100.0 * trial.score),
+        trial.folds.to_string(),
+        tested.map_or_else(String::new, |t| format!("{:.2}", 100.0 * t.score)),
+        tested.map_or_else(String::new, |t| percent(&t.accuracy)),
+        format!("{:.2}", tested.map_or(trial.latency_us, |t| t.latency_us)),
+    ]
+}
+
+/// The frontier as a table in Markdown.
+pub fn table(found: &Found) -> String {
+    let mut out = format!("| | {} |\n|---|---|--:|--:|--:|--:|--:|--:|\n", HEADS.join(" | "));
+    for tested in &found.tested {
+        let mark = if tested.trial == found.choice.trial { "→" } else { "" };
+        let cells = cells(&found.trials[tested.trial], Some(tested));
+        let _ = writeln!(out, "| {mark} | {} |", cells.join(" | "));
+    }
+    out
+}
+
+/// The choices that moved the result: for each kind of choice, the best validation score of every value.
+fn what_mattered(found: &Found, limits: &Limits) -> Vec<(String, Vec<(String, f64, usize)>)> {
+    type Of = fn(&Trial) -> String;
+    let kinds: [(&str, Of); 5] = [
+        ("features", |t| features(&t.candidate.base.encoder)),
+        ("network", |t| match t.candidate.hidden() {
+            [] => "linear".into(),
+            hidden => format!("hidden {hidden:?}"),
+        }),
+        ("learnt from", |t| match t.candidate.student.how {
+            crate::How::Tuned(_) => "labels, from the base's weights".into(),
+            crate::How::Distilled { .. } => "the base and labels".into(),
+        }),
+        ("numbers", |t| format!("{:?}", t.candidate.student.numbers).to_lowercase()),
+        ("connections pruned", |t| format!("{:.0} %", 100.0 * t.candidate.student.sparsity)),
+    ];
+    let fits = |t: &&Trial| crate::choose::fits(t, limits);
+    kinds
+        .into_iter()
+        .map(|(name, of)| {
+            let mut values: Vec<(String, f64, usize)> = Vec::new();
+            for trial in found.trials.iter().filter(fits) {
+                let value = of(trial);
+                match values.iter_mut().find(|(v, ..)| *v == value) {
+                    Some((_, best, count)) => (*best, *count) = (best.max(trial.score), *count + 1),
+                    None => values.push((value, trial.score, 1)),
+                }
+            }
+            values.sort_by(|a, b| b.1.total_cmp(&a.1));
+            (name.to_owned(), values)
+        })
+        .filter(|(_, values)| values.len() > 1)
+        .collect()
+}
+
+/// The whole page.
+pub fn html(found: &Found, name: &str, metric: &Metric, limits: &Limits) -> String {
+    let mut body = format!("<p class=\"advice\">{}</p>\n", escape(&advice(found, metric)));
+    for text in facts(found, metric) {
+        let _ = writeln!(body, "<p class=\"soft\">{}</p>", escape(&text));
+    }
+    let points: Vec<Point> = points(found);
+    let caption = "Every candidate on validation documents: the frontier in green, the choice in black, the others in grey.";
+    figure("Size and quality", caption, &scatter(&points, &metric.to_string()), &mut body);
+    body += "<h2>The frontier</h2>\n";
+    let rows = found.tested.iter().map(|t| (t.trial, cells(&found.trials[t.trial], Some(t))));
+    rows_of(rows, found.choice.trial, &mut body);
+    body += "<h2>What mattered</h2>\n<p class=\"soft\">The best validation score of candidates within the limits on size and latency, by choice.</p>\n<dl>\n";
+    for (name, values) in what_mattered(found, limits) {
+        let values: Vec<String> =
+            values.iter().map(|(v, best, n)| format!("{v}: {:.2} % ({})", 100.0 * best, counted(*n, "candidate"))).collect();
+        let _ = writeln!(body, "<dt>{}</dt><dd>{}</dd>", escape(&name), escape(&values.join("; ")));
+    }
+    body += "</dl>\n<h2>All candidates</h2>\n";
+    let tested = |i: usize| found.tested.iter().find(|t| t.trial == i);
+    rows_of(found.trials.iter().enumerate().map(|(i, t)| (i, cells(t, tested(i)))), found.choice.trial, &mut body);
+    if !found.failed.is_empty() {
+        body += "<h2>Could not be made</h2>\n<ul>\n";
+        found.failed.iter().for_each(|why| body += &format!("<li>{}</li>\n", escape(why)));
+        body += "</ul>\n";
+    }
+    page(&format!("nlpress fit: {name}"), &body)
+}
+
+/// What a reader needs to know about the numbers.
+pub fn facts(found: &Found, metric: &Metric) -> Vec<String> {
+    let mut facts = vec![format!(
+        "{} from {} in {:.0} s{}. Chosen on validation documents; the test documents were looked at once, after the choice.",
+        counted(found.trials.len(), "candidate"),
+        counted(found.bases.len(), "base"),
+        found.seconds,
+        if found.stopped { ", stopped on request before the end" } else { "" }
+    )];
+    if let Some(points) = optimism(found) {
+        facts.push(format!(
+            "Optimism of the choice: its {metric} is {points:.2} points higher on validation than on test."
+        ));
+    }
+    facts
+}
+
+fn points(found: &Found) -> Vec<Point> {
+    let class = |i: usize| -> (&'static str, f64) {
+        match i {
+            i if i == found.choice.trial => ("baseline", 8.0),
+            i if found.frontier.contains(&i) => ("distill", 6.0),
+            _ => ("control", 4.0),
+        }
+    };
+    let mut order: Vec<usize> = (0..found.trials.len()).collect();
+    order.sort_by(|&a, &b| class(a).1.total_cmp(&class(b).1));
+    let point = |i: usize| {
+        let (trial, (class, radius)) = (&found.trials[i], class(i));
+        let title = format!("{}: {:.2} %, {} bytes", trial.told, 100.0 * trial.score, trial.bytes);
+        Point { bytes: trial.bytes, quality: trial.score, title, class, radius }
+    };
+    order.into_iter().map(point).collect()
+}
+
+fn rows_of(rows: impl Iterator<Item = (usize, [String; 7])>, chosen: usize, out: &mut String) {
+    *out += "<div class=\"scroll\">\n<table>\n<thead><tr>";
+    for (n, head) in HEADS.iter().enumerate() {
+        let class = if n > 0 { " class=\"n\"" } else { "" };
+        let _ = write!(out, "<th scope=\"col\"{class}>{head}</th>");
+    }
+    *out += "</tr></thead>\n<tbody>\n";
+    for (i, cells) in rows {
+        let mark = if i == chosen { " class=\"good\"" } else { "" };
+        let _ = write!(out, "<tr{mark}><th scope=\"row\">{}</th>", escape(&cells[0]));
+        cells[1..].iter().for_each(|cell| *out += &format!("<td class=\"n\">{}</td>", escape(cell)));
+        *out += "</tr>\n";
+    }
+    *out += "</tbody>\n</table>\n</div>\n";
+}
+
+/// The recipe as text: `data` is its table of that name, without the encoder.
+///
+/// # Errors
+/// When it cannot be written as TOML, such as for a path that is not Unicode.
+pub fn recipe(found: &Found, name: &str, data: Value) -> Result<String, toml::ser::Error> {
+    let mut recipe = found.recipe.clone();
+    let encoder = recipe["data"]["encoder"].clone();
+    recipe["data"] = data;
+    recipe["data"]["encoder"] = encoder;
+    recipe["name"] = Value::from(name);
+    without_null(&mut recipe);
+    let head = "# Written by `nlpress fit`: makes the same file again, as the row \"fit\".\n\n";
+    Ok(format!("{head}{}", toml::to_string_pretty(&recipe)?))
+}
+
+/// TOML has no null: what is not given is left out.
+fn without_null(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|_, value| !value.is_null());
+            fields.values_mut().for_each(without_null);
+        }
+        Value::Array(items) => items.iter_mut().for_each(without_null),
+        _ => {}
+    }
+}

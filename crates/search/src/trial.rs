@@ -1,0 +1,250 @@
+//! Makes candidates as rows of recipes, and scores the files that they are written to.
+//!
+//! A candidate is made by the same code as `nlpress run` makes a row, from the same recipe: the file that is chosen
+//! in the end can be made again from its recipe, byte for byte. Quality is that of a session opened on the file, on
+//! documents that trained nothing.
+
+use nlpress_core::event::{Event, Flow, Sink};
+use nlpress_core::{Backend, Seed, files};
+use nlpress_eval::{Pace, Scores};
+use nlpress_pipeline::measure::{MeasureError, encode, score};
+use nlpress_pipeline::recipe::{DataRecipe, TEACHER};
+use nlpress_pipeline::{Prepared, Recipe, RunError, RunOptions, make_rows};
+use nlpress_runtime::{Scratch, Session};
+use nlpress_text::{Corpus, Document, EncoderConfig};
+use serde::Serialize;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::hint::black_box;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use crate::candidate::{Base, Candidate, ROW};
+use crate::limits::Metric;
+
+/// Texts whose answers are timed.
+const TIMED: usize = 256;
+
+/// Everything that candidates are made from.
+pub(crate) struct World<'a> {
+    pub(crate) corpus: Arc<Corpus>,
+    pub(crate) data: DataRecipe,
+    pub(crate) folder: PathBuf,
+    pub(crate) seed: u64,
+    pub(crate) backend: &'a Backend,
+    pub(crate) metric: &'a Metric,
+    pub(crate) class: Option<u32>,
+    /// Encoded splits by encoder, as JSON.
+    pub(crate) encoded: Mutex<BTreeMap<String, Arc<Prepared>>>,
+}
+
+/// A base that is trained.
+pub(crate) struct Opened {
+    pub(crate) base: Base,
+    pub(crate) prepared: Arc<Prepared>,
+    /// Where it was written.
+    folder: PathBuf,
+    /// Number of its features.
+    pub(crate) width: usize,
+    /// Bytes that the file takes for a word, its weights left out.
+    pub(crate) word_bytes: f64,
+    /// Quality on the validation documents.
+    pub(crate) score: f64,
+}
+
+/// A candidate that was made.
+#[derive(Clone, Debug, Serialize)]
+pub struct Trial {
+    /// What it is.
+    pub candidate: Candidate,
+    /// One line of it.
+    pub told: String,
+    /// Bytes of its file.
+    pub bytes: u64,
+    /// Quality on validation documents, a share; the mean over the folds that it was tried on.
+    pub score: f64,
+    /// Folds that it was tried on.
+    pub folds: usize,
+    /// Microseconds from a text to its answer, the mean over texts on one thread while other candidates were made.
+    pub latency_us: f64,
+    /// Seconds that it took.
+    pub seconds: f64,
+    /// 1 for every validation document that is right, 0 for the others.
+    #[serde(skip)]
+    pub correct: Vec<f64>,
+    /// The file.
+    #[serde(skip)]
+    pub path: PathBuf,
+}
+
+/// Hears that a run is to stop: because the user says so, or because the time is over.
+pub(crate) struct Ear<'a> {
+    pub(crate) outer: &'a dyn Sink,
+    pub(crate) until: Option<Instant>,
+}
+
+impl Sink for Ear<'_> {
+    fn push(&self, _event: &Event) -> Flow {
+        if self.until.is_some_and(|until| Instant::now() > until) {
+            return Flow::Stop;
+        }
+        // No more than a question: what a single candidate says would drown what the search says.
+        self.outer.push(&Event::Progress { what: String::new(), done: 1, total: 0 })
+    }
+}
+
+impl World<'_> {
+    /// The splits, encoded.
+    fn prepared(&self, encoder: &EncoderConfig) -> Result<Arc<Prepared>, RunError> {
+        let key = serde_json::to_string(encoder).map_err(|e| RunError::Internal(e.to_string()))?;
+        let held = |key: &str| self.encoded.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned();
+        if let Some(found) = held(&key) {
+            return Ok(found);
+        }
+        let data = DataRecipe { encoder: encoder.clone(), ..self.data.clone() };
+        let prepared = Arc::new(Prepared::of_corpus(Arc::clone(&self.corpus), &data)?);
+        self.encoded.lock().unwrap_or_else(PoisonError::into_inner).insert(key, Arc::clone(&prepared));
+        Ok(prepared)
+    }
+
+    /// Trains a base, or opens it where it was trained before.
+    pub(crate) fn open(&self, base: &Base, ear: &Ear<'_>) -> Result<Opened, RunError> {
+        let prepared = self.prepared(&base.encoder)?;
+        let folder = self.folder.join(format!("base-{}", name_of(base)));
+        self.make(&base.recipe(self.seed), &prepared, &folder, ear)?;
+        let path = nlpress_pipeline::make::artifact_path(&folder, TEACHER, 0);
+        let session = Session::open(&path).map_err(MeasureError::from)?;
+        let (_, scores) = score(&session, &encode(&session, &prepared.corpus.valid), prepared.valid.labels())?;
+        let size = nlpress_pipeline::measure::size(&path)?;
+        let width = prepared.encoder.width();
+        Ok(Opened {
+            base: base.clone(),
+            folder,
+            width,
+            word_bytes: size.vocabulary_bytes as f64 / width.max(1) as f64,
+            score: self.quality(&scores, prepared.valid.labels()),
+            prepared,
+        })
+    }
+
+    /// Makes a candidate from its base.
+    pub(crate) fn attempt(
+        &self,
+        candidate: &Candidate,
+        opened: &Opened,
+        ear: &Ear<'_>,
+    ) -> Result<Trial, RunError> {
+        let began = Instant::now();
+        let folder = self.folder.join(format!("trial-{}", name_of(candidate)));
+        lend(&opened.folder, &folder)?;
+        self.make(&candidate.recipe(self.seed, opened.width), &opened.prepared, &folder, ear)?;
+        let path = nlpress_pipeline::make::artifact_path(&folder, ROW, 0);
+        let session = Session::open(&path).map_err(MeasureError::from)?;
+        let valid = &opened.prepared.corpus.valid;
+        let labels = opened.prepared.valid.labels();
+        let (_, scores) = score(&session, &encode(&session, valid), labels)?;
+        let bytes = std::fs::metadata(&path).map_err(|e| RunError::File(path.clone(), e))?.len();
+        Ok(Trial {
+            candidate: candidate.clone(),
+            told: candidate.told(),
+            bytes,
+            score: self.quality(&scores, labels),
+            folds: 1,
+            latency_us: latency(&session, valid, 3)?,
+            seconds: began.elapsed().as_secs_f64(),
+            correct: scores.correct,
+            path,
+        })
+    }
+
+    pub(crate) fn quality(&self, scores: &Scores, labels: &[u32]) -> f64 {
+        self.metric.of(scores, labels, self.class)
+    }
+
+    /// The rows of a recipe, in a folder; what is there of the same recipe is opened.
+    fn make(&self, recipe: &Value, prepared: &Prepared, folder: &Path, ear: &Ear<'_>) -> Result<(), RunError> {
+        let recipe = self.parse(recipe)?;
+        let options = RunOptions {
+            backend: self.backend,
+            threads: 1,
+            out: folder,
+            resume: true,
+            pace: Pace::quick(),
+            memory: None,
+        };
+        let rows = make_rows(&recipe, prepared, &options, ear)?;
+        match rows.failed.first() {
+            Some(failed) => Err(RunError::Internal(failed.to_string())),
+            None => Ok(()),
+        }
+    }
+
+    /// The recipe, on data that are in memory already.
+    fn parse(&self, recipe: &Value) -> Result<Recipe, RunError> {
+        let mut recipe = recipe.clone();
+        recipe["data"]["corpus"] = Value::from(nlpress_pipeline::prepared::EMBEDDED);
+        let text = toml::to_string(&recipe).map_err(|e| RunError::Internal(e.to_string()))?;
+        Ok(Recipe::parse(&text, "fit")?)
+    }
+
+    /// The same world with other documents to train and to choose by: fold `n` of `folds` of all that are not test.
+    pub(crate) fn fold(&self, n: usize, folds: usize) -> Self {
+        let mut corpus = Corpus::clone(&self.corpus);
+        let mut all: Vec<Document> = corpus.train.drain(..).chain(corpus.valid.drain(..)).collect();
+        Seed(self.seed).derive("folds").stream(0).shuffle(&mut all);
+        let mut of_class = vec![0_usize; corpus.labels.len()];
+        for document in all {
+            let place = &mut of_class[document.label as usize];
+            // A class with fewer documents than folds trains with what it has.
+            let held = *place % folds == n;
+            *place += 1;
+            if held { corpus.valid.push(document) } else { corpus.train.push(document) }
+        }
+        corpus.sha256 = files::sha256_hex(format!("{} fold {n} of {folds}", corpus.sha256).as_bytes());
+        World {
+            corpus: Arc::new(corpus),
+            data: self.data.clone(),
+            folder: self.folder.join(format!("fold-{n}")),
+            encoded: Mutex::default(),
+            ..*self
+        }
+    }
+}
+
+/// Gives a folder the files of a base, so that it is not trained again there.
+fn lend(base: &Path, folder: &Path) -> Result<(), RunError> {
+    for (part, name) in [("artifacts", format!("{TEACHER}.0.safetensors")), ("journal", format!("{TEACHER}.0.json"))] {
+        let (from, to) = (base.join(part).join(&name), folder.join(part).join(&name));
+        let failed = |e| RunError::Write(to.clone(), e);
+        std::fs::create_dir_all(folder.join(part)).map_err(failed)?;
+        // One file under two names: nothing is ever written into it, only put in its place.
+        if to.exists() || std::fs::hard_link(&from, &to).is_ok() {
+            continue;
+        }
+        let bytes = std::fs::read(&from).map_err(|e| RunError::File(from, e))?;
+        files::write_atomically(&to, &bytes).map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// Microseconds from a text to its answer on one thread: the least mean over texts of so many passes.
+pub(crate) fn latency(session: &Session, documents: &[Document], passes: usize) -> Result<f64, RunError> {
+    let texts: Vec<&str> = documents.iter().take(TIMED).map(|d| d.text.as_str()).collect();
+    let mut scratch = Scratch::default();
+    let mut least = f64::INFINITY;
+    for _ in 0..=passes {
+        let began = Instant::now();
+        for text in &texts {
+            black_box(session.score(text, &mut scratch).map_err(MeasureError::from)?);
+        }
+        least = least.min(began.elapsed().as_secs_f64());
+    }
+    Ok(1e6 * least / texts.len().max(1) as f64)
+}
+
+/// A name that no other has.
+fn name_of(of: &impl Serialize) -> String {
+    let text = serde_json::to_vec(of).expect("numbers, texts and text keys are JSON");
+    files::sha256_hex(&text)[..16].to_owned()
+}
