@@ -12,7 +12,7 @@
 use nlpress_core::Measurement;
 use nlpress_model::{Form, Model, Outline, SiteId};
 use nlpress_parallel::{Coding, DataParallel, data};
-use nlpress_prune::movement::MasksConfig;
+use nlpress_prune::moving::MasksConfig;
 use nlpress_quant::QuantizerConfig;
 use nlpress_technique::{
     Cx, DISTILL, Family, KdSettings, Kind, Needs, Problem, StepError, Technique, Training, Tuning, parse,
@@ -115,8 +115,7 @@ impl Technique for Joint {
     fn apply(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
         let mut masks = self.masks.as_ref().map(|masks| masks.moving(&model, on)).transpose()?;
         let moving = masks.is_some();
-        let mut quantizer =
-            self.quantize.as_ref().map(|q| q.quantizer(&model, on, moving)).transpose()?;
+        let mut quantizer = self.quantize.as_ref().map(|q| q.quantizer(&model, on, moving)).transpose()?;
         let mut source = self.source(cx)?;
         cx.measure(Measurement::higher("valid_accuracy_before", cx.accuracy(&model)?, "1"));
         let logits = self.distill.as_ref().map(|kd| kd.logits(&model, cx)).transpose()?;

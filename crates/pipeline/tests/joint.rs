@@ -4,14 +4,18 @@
 #![allow(clippy::unwrap_used)] // clippy.toml allows it in test functions, but not in the functions they share
 
 use nlpress_core::Seed;
-use nlpress_core::event::Quiet;
+use nlpress_core::event::{Event, Flow, Quiet, Sink};
 use nlpress_model::{Graph, MlpSpec, Model, SiteId, Weight};
 use nlpress_parallel::DataParallel;
 use nlpress_pipeline::{joint, kinds};
-use nlpress_technique::{Cx, Teacher};
+use nlpress_prune::moving::MasksConfig;
+use nlpress_quant::QuantizerConfig;
+use nlpress_technique::{Cx, StepError, Teacher};
 use nlpress_testkit::contract::check_all;
 use nlpress_testkit::{Bench, cpu};
-use nlpress_train::{Fit, FitConfig, With, fit};
+use nlpress_train::{Fit, FitConfig, TrainError, With, fit};
+use std::path::Path;
+use std::sync::Mutex;
 
 fn all(model: &Model) -> Vec<SiteId> {
     model.layers().iter().map(|layer| layer.id.clone()).collect()
@@ -87,6 +91,82 @@ fn workers_alone_are_data_parallel_training() {
         let (made, measured) = apply("train.joint", &with, bench.model(), cx);
         assert_eq!(made, expected, "{wire}");
         assert!(measured.contains(&("exchanged_bytes".into(), source.bytes() as f64)), "{measured:?}");
+    }
+}
+
+/// Hears how good each epoch was, and stops after one of them.
+#[derive(Default)]
+struct Heard {
+    accuracies: Mutex<Vec<f64>>,
+    stop_after: Option<u32>,
+}
+
+impl Sink for Heard {
+    fn push(&self, event: &Event) -> Flow {
+        let Event::EpochFinished { epoch, valid_accuracy, .. } = event else { return Flow::Continue };
+        self.accuracies.lock().unwrap().extend(*valid_accuracy);
+        if self.stop_after == Some(*epoch) { Flow::Stop } else { Flow::Continue }
+    }
+}
+
+#[test]
+fn validation_looks_at_what_ships() {
+    for bench in Bench::families(&cpu()).unwrap() {
+        for train in ["epochs = 4", "epochs = 30, patience = 2, learning_rate = 0.05"] {
+            let heard = Heard::default();
+            let masks = format!("masks = {{ sparsity = 0.8 }}\ntrain = {{ {train} }}");
+            let (made, _) = apply("train.joint", &masks, bench.model(), bench.cx(&heard));
+            let shipped = bench.cx(&Quiet).accuracy(&made).unwrap();
+            let heard = heard.accuracies.into_inner().unwrap();
+            // With patience, the best of the epochs in which no entry went any more; without, the last.
+            assert!(
+                heard.iter().skip(heard.len() * 4 / 5 - 1).any(|seen| *seen == shipped),
+                "{shipped} {heard:?}"
+            );
+            assert!(train.contains("patience") || heard.last() == Some(&shipped), "{shipped} {heard:?}");
+        }
+    }
+}
+
+#[test]
+fn a_stopped_joint_training_goes_on_to_the_same_bits() {
+    let folder = tempfile::tempdir().unwrap();
+    let masks: MasksConfig = toml::from_str("sparsity = 0.7").unwrap();
+    let config: FitConfig = toml::from_str("epochs = 5\nbatch = 10\naccumulate = 2").unwrap();
+    for (number, bench) in Bench::families(&cpu()).unwrap().iter().enumerate() {
+        for step in ["learned", "range"] {
+            let quantize: QuantizerConfig =
+                toml::from_str(&format!("grid = 'int2'\nstep = '{step}'")).unwrap();
+            let path = folder.path().join(format!("{number} {step}"));
+            let run = |sink: &dyn Sink, checkpoint: Option<&Path>| -> Result<Model, StepError> {
+                let (model, mut cx) = (bench.model().clone(), bench.cx(sink));
+                let on = all(&model);
+                let mut moving = masks.moving(&model, &on)?;
+                let mut quantizer = quantize.quantizer(&model, &on, true)?;
+                let wire = toml::from_str("codec = 'qsgd'").unwrap();
+                let mut workers = DataParallel::new(2, 1)?.with_wire(wire, Seed(2));
+                let with = With {
+                    reparameterizations: vec![&mut moving, &mut quantizer],
+                    source: Some(&mut workers),
+                    ..With::default()
+                };
+                let how = Fit::new(&config, cx.backend, cx.train, Seed(3), sink);
+                let (model, _) =
+                    fit(model, Fit { with, checkpoint, resume: true, valid: Some(cx.valid), ..how })?;
+                quantize.pack(&quantizer, moving.cut(model)?, &on, &mut cx)
+            };
+            let whole = run(&Quiet, None).unwrap();
+            for epoch in [1, 3] {
+                let stop = Heard { stop_after: Some(epoch), ..Heard::default() };
+                let stopped = run(&stop, Some(&path));
+                assert!(
+                    matches!(stopped, Err(StepError::Train(TrainError::Stopped(_)) | StepError::Stopped(_))),
+                    "{stopped:?}"
+                );
+            }
+            assert_eq!(run(&Quiet, Some(&path)).unwrap(), whole, "{} {step}", bench.name());
+            assert_eq!(run(&Quiet, Some(&path)).unwrap(), whole, "a finished training is only read back");
+        }
     }
 }
 

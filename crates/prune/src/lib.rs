@@ -45,7 +45,7 @@ pub use nlpress_core::{BackendKind, Fraction, Seed, Selectors};
 pub use nlpress_technique::solve;
 pub use structure::{depth, group_lasso, heads, layers, low_rank, neurons, search};
 pub use unstructured::{
-    budget, clip, elastic, gradient, lottery, magnitude, movement, pattern, penalty, random, sparse,
+    budget, clip, elastic, gradient, lottery, magnitude, movement, moving, pattern, penalty, random, sparse,
     sparsegpt, wanda,
 };
 

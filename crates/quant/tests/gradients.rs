@@ -11,9 +11,7 @@ use nlpress_quant::{Coding, GradientWire};
 use nlpress_testkit::bench::FEATURES;
 use nlpress_testkit::{Bench, clear_rows, cpu};
 use nlpress_text::Rows;
-use nlpress_train::{
-    Batch, Fit, FitConfig, GradientSource, Labels, OneNetwork, TrainError, Wire, With, fit,
-};
+use nlpress_train::{Batch, Fit, FitConfig, GradientSource, Labels, OneNetwork, TrainError, Wire, With, fit};
 
 fn coding(text: &str) -> Coding {
     toml::from_str(text).unwrap()
@@ -176,7 +174,8 @@ fn a_stopped_exchange_goes_on_with_what_it_owes() {
     let (backend, bench) = (cpu(), Bench::new(&cpu()).unwrap());
     let config: FitConfig = toml::from_str("epochs = 2").unwrap();
     let folder = tempfile::tempdir().unwrap();
-    for (number, text) in ["", "codec = 'qsgd'", "error_feedback = false\nplain_steps = 1"].iter().enumerate() {
+    for (number, text) in ["", "codec = 'qsgd'", "error_feedback = false\nplain_steps = 1"].iter().enumerate()
+    {
         let path = folder.path().join(number.to_string());
         let train = |sink: &dyn Sink, checkpoint: bool| {
             let model = bench.model().clone();

@@ -131,7 +131,12 @@ impl TryFrom<Raw> for FitConfig {
         let kept = |decay: f64, rate: f64| (0.0..1.0).contains(&(decay * rate * raw.learning_rate));
         let bound = "at least 0, and less than 1 / learning_rate";
         check(kept(raw.weight_decay, 1.0), "weight_decay", n(raw.weight_decay), bound)?;
-        check((1..=1 << 16).contains(&raw.accumulate), "accumulate", raw.accumulate.to_string(), "between 1 and 65536")?;
+        check(
+            (1..=1 << 16).contains(&raw.accumulate),
+            "accumulate",
+            raw.accumulate.to_string(),
+            "between 1 and 65536",
+        )?;
         check((0.0..1.0).contains(&raw.warmup), "warmup", n(raw.warmup), "at least 0 and less than 1")?;
         let one = raw.warmup == 0.0 || raw.warmup_steps == 0;
         check(one, "warmup", n(raw.warmup), "left out where warmup_steps is set")?;

@@ -46,7 +46,12 @@ pub(crate) fn fit_by(model: Model, fit: Fit<'_>, way: Way) -> Result<(Model, His
     pool.install(|| run(model, fit, threads, way))
 }
 
-pub(crate) fn run(model: Model, mut fit: Fit<'_>, threads: usize, way: Way) -> Result<(Model, History), TrainError> {
+pub(crate) fn run(
+    model: Model,
+    mut fit: Fit<'_>,
+    threads: usize,
+    way: Way,
+) -> Result<(Model, History), TrainError> {
     let (config, seed) = (fit.config, fit.seed);
     let labels = Labels::of(fit.train).with_loss(config.loss());
     let objective: &dyn Objective = fit.objective.unwrap_or(&labels);

@@ -111,7 +111,11 @@ impl<'a> Writer<'a> {
 impl<'a> Reader<'a> {
     /// A record that takes up the next `size` bytes, hash and all.
     pub fn new(from: &'a mut dyn Read, size: u64) -> Self {
-        Self { from, hash: Sha256::new(), left: size.saturating_sub(<Sha256 as Digest>::output_size() as u64) }
+        Self {
+            from,
+            hash: Sha256::new(),
+            left: size.saturating_sub(<Sha256 as Digest>::output_size() as u64),
+        }
     }
 
     /// Reads a whole number.

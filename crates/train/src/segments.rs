@@ -29,7 +29,8 @@ impl Segments {
     /// [`TrainError::NoGroup`] for a group that selects no site that is trained.
     pub(crate) fn of(model: &Model, config: &FitConfig) -> Result<Self, TrainError> {
         let groups = config.groups().iter().map(|group| {
-            let bad = |_| BadConfig { field: "groups.on", value: format!("{:?}", group.on), bound: "selectors" };
+            let bad =
+                |_| BadConfig { field: "groups.on", value: format!("{:?}", group.on), bound: "selectors" };
             Ok((group, Selectors::parse(&group.on).map_err(bad)?))
         });
         let groups = groups.collect::<Result<Vec<_>, BadConfig>>()?;
@@ -53,7 +54,9 @@ impl Segments {
 
     fn push(&mut self, next: Segment) {
         match self.0.last_mut() {
-            Some(last) if (last.rate, last.decay) == (next.rate, next.decay) => last.range.end = next.range.end,
+            Some(last) if (last.rate, last.decay) == (next.rate, next.decay) => {
+                last.range.end = next.range.end
+            }
             _ => self.0.push(next),
         }
     }

@@ -11,8 +11,9 @@ use nlpress_text::Rows;
 use nlpress_train::adam::Adam;
 use nlpress_train::record::{Reader, Writer};
 use nlpress_train::{
-    Batch, Effective, Fit, FitConfig, GradientSource, Labels, OneNetwork, Penalty, Progress, Reparameterization,
-    RoundedInputs, Stateful, Step, TrainError, Wire, With, WordDropout, fit, mean_loss, places,
+    Batch, Effective, Fit, FitConfig, GradientSource, Labels, OneNetwork, Penalty, Progress,
+    Reparameterization, RoundedInputs, Stateful, Step, TrainError, Wire, With, WordDropout, fit, mean_loss,
+    places,
 };
 use std::io;
 use std::sync::Mutex;
@@ -497,7 +498,8 @@ fn frozen_sites_keep_their_bits_and_groups_have_rates_of_their_own() {
     let one = "epochs = 1\nbatch = 64\n";
     let all = run(one);
     assert!(all.iter().all(|x| (x - 1e-3).abs() < 1e-5), "{all:?}");
-    let frozen = "groups = [{ on = ['hidden.*', '!hidden.1'], frozen = true }, { on = ['output'], rate = 0.1 }]";
+    let frozen =
+        "groups = [{ on = ['hidden.*', '!hidden.1'], frozen = true }, { on = ['output'], rate = 0.1 }]";
     let moved = run(&format!("{one}{frozen}"));
     assert_eq!(moved[0], 0.0);
     assert!((moved[1] - 1e-3).abs() < 1e-5 && (moved[2] - 1e-4).abs() < 1e-6, "{moved:?}");

@@ -1,7 +1,7 @@
 //! Files that appear whole or not at all, are read within a limit, and never replace what must stay.
 //!
-//! - [`write_atomically`] and [`stream_atomically`] write beside and rename; they replace regular files only. [`end_writes`] lets a process end
-//!   between two writes.
+//! - [`write_atomically`] and [`stream_atomically`] write beside and rename; they replace regular files only.
+//!   [`end_writes`] lets a process end between two writes.
 //! - [`read_bounded`] and [`read_stream_bounded`] read no more than they are told to.
 //! - [`Outputs`] proves, before a command works, that no output is an input or another output.
 //! - [`sha256_hex`] names content.

@@ -134,23 +134,9 @@ impl<C: Criterion> TryFrom<toml::Table> for Unstructured<C> {
 }
 
 impl<C> Unstructured<C> {
-    /// A single cut, without a training after it.
-    pub(crate) fn at_once(target: SparsityTarget, scope: Scope, criterion: C) -> Result<Self, PruneError> {
-        let schedule = PruningSchedule::new(Schedule::OneShot, None, None)?;
-        Ok(Self { target: Some(target), scope, schedule, criterion })
-    }
-
     /// What is its technique's own.
     pub fn criterion(&self) -> &C {
         &self.criterion
-    }
-
-    /// The masks that it lays over the sites `on` of a model; none without a target.
-    ///
-    /// # Errors
-    /// As [`MaskBuilder::of`].
-    pub(crate) fn masks(&self, model: &Model, on: &[SiteId]) -> Result<Option<MaskBuilder>, StepError> {
-        self.target.map(|target| MaskBuilder::of(model, on, target, self.scope)).transpose()
     }
 }
 
@@ -178,8 +164,11 @@ impl<C: Criterion> Technique for Unstructured<C> {
     }
 
     fn apply(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
-        let model = match self.masks(&model, on)? {
-            Some(masks) => self.criterion.prune(model, &masks, &self.schedule, cx)?,
+        let model = match self.target {
+            Some(target) => {
+                let masks = MaskBuilder::of(&model, on, target, self.scope)?;
+                self.criterion.prune(model, &masks, &self.schedule, cx)?
+            }
             None => self.schedule.run(model, cx, &mut |model, _, _| Ok(model))?,
         };
         match self.criterion.layout() {

@@ -11,6 +11,7 @@ pub mod gradient;
 pub mod lottery;
 pub mod magnitude;
 pub mod movement;
+pub mod moving;
 pub mod pattern;
 pub mod penalty;
 pub mod random;

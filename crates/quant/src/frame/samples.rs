@@ -151,6 +151,20 @@ impl<S: Solver> Technique for Calibrated<S> {
 }
 
 impl<S: Solver> Calibrated<S> {
+    /// Why a site's factors cannot go into the site before it, if they cannot.
+    fn cannot_fold(&self, absorbs: Option<&SiteId>, done: &BTreeMap<SiteId, Coded>) -> Option<&'static str> {
+        match absorbs {
+            None => Some("nothing before it can take a factor for each input"),
+            Some(id) if !done.contains_key(id) => {
+                Some("the site before it, which could take factors, is not quantized by this step")
+            }
+            Some(_) if self.lattice.span == Span::Tensor => {
+                Some("the site before it has one scale, which cannot take a factor for each output")
+            }
+            Some(_) => None,
+        }
+    }
+
     /// Packs the selected sites in the order of the forward pass, each with what the solver makes of it and of the
     /// inputs that the sites before it now give.
     fn pack(&self, mut model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
@@ -171,16 +185,7 @@ impl<S: Solver> Calibrated<S> {
             let outputs = layer.shape.outputs;
             let plain = Plain::new(&values, outputs, keep).map_err(|e| failed(e.to_string()))?;
             let absorbs = model.graph().fold_target(&layer.id).cloned();
-            let cannot_fold = match &absorbs {
-                None => Some("nothing before it can take a factor for each input"),
-                Some(id) if !done.contains_key(id) => {
-                    Some("the site before it, which could take factors, is not quantized by this step")
-                }
-                Some(_) if self.lattice.span == Span::Tensor => {
-                    Some("the site before it has one scale, which cannot take a factor for each output")
-                }
-                Some(_) => None,
-            };
+            let cannot_fold = self.cannot_fold(absorbs.as_ref(), &done);
             let at = (count, selected.len());
             let task = Task {
                 site: layer,

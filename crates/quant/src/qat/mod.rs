@@ -71,15 +71,7 @@ pub const KIND: Kind = Kind {
              arXiv:1308.3432 (straight-through estimator); Jacob et al. 2018, arXiv:1712.05877",
     example: "grid = \"int2\"\ntrain = { epochs = 2 }",
     on: &["**"],
-    settings: &[
-        SETTINGS[0],
-        SETTINGS[1],
-        SETTINGS[2],
-        TRAIN,
-        DISTILL,
-        WORDS,
-        SETTINGS[3],
-    ],
+    settings: &[SETTINGS[0], SETTINGS[1], SETTINGS[2], TRAIN, DISTILL, WORDS, SETTINGS[3]],
     parse: parse::<Qat>,
 };
 
