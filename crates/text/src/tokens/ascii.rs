@@ -154,7 +154,7 @@ pub(super) fn parts(text: &str) -> impl Iterator<Item = Part<'_>> {
     // The next word and whether it is of ASCII.
     let word = move |from: usize| -> Option<(Range<usize>, bool)> {
         let start = from + bytes[from..].iter().position(|byte| !is_space(byte))?;
-        let end = bytes[start..].iter().position(|byte| is_space(byte)).map_or(bytes.len(), |n| start + n);
+        let end = bytes[start..].iter().position(is_space).map_or(bytes.len(), |n| start + n);
         Some((start..end, bytes[start..end].is_ascii()))
     };
     std::iter::from_fn(move || {
