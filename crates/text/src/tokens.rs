@@ -4,6 +4,7 @@
 //! cuts texts; what it may be handed is checked before ([`TokenEncoder::from_json`]), and where it panics all the same
 //! there is an error. Its trainers are not used: their result differs from run to run.
 
+mod ascii;
 mod config;
 mod counting;
 mod frame;
@@ -26,6 +27,7 @@ use crate::counting::parts;
 use crate::coverage::{Coverage, Seen};
 use crate::error::TextError;
 use crate::token_rows::{TokenRow, TokenRows};
+use ascii::{Ascii, Part};
 pub use config::{Algorithm, MAX_LENGTH, TokensConfig, TokensTable};
 use plain::Plain;
 pub(crate) use written::KIND;
@@ -38,6 +40,8 @@ const MAX_FILE: u64 = 256 << 20;
 pub struct TokenEncoder {
     plain: Plain,
     tokenizer: Tokenizer,
+    /// The short way, where there is one.
+    ascii: Option<Ascii>,
     most: usize,
 }
 
@@ -46,6 +50,7 @@ pub struct TokenEncoder {
 pub struct TokenScratch {
     ids: Vec<u32>,
     types: Vec<u8>,
+    buffer: String,
     seen: Seen,
 }
 
@@ -129,7 +134,7 @@ impl TokenEncoder {
         let max_length = most - around + 1;
         let truncation = TruncationParams { max_length, ..TruncationParams::default() };
         tokenizer.with_truncation(Some(truncation)).map_err(|e| fail(e.to_string()))?;
-        Ok(Self { plain, tokenizer, most })
+        Ok(Self { ascii: Ascii::of(&plain), plain, tokenizer, most })
     }
 
     /// How it cuts words.
@@ -179,31 +184,58 @@ impl TokenEncoder {
     /// # Errors
     /// [`TextError::Tokenizer`] where a file from a stranger has steps that fail at this text.
     pub fn encode<'s>(&self, text: &str, scratch: &'s mut TokenScratch) -> Result<TokenRow<'s>, TextError> {
+        let frame = &self.plain.frame;
+        let room = self.most - frame.len();
+        let TokenScratch { ids, types, buffer, .. } = &mut *scratch;
+        ids.clear();
+        ids.extend(frame.before.iter().map(|(id, _)| id));
+        let start = ids.len();
+        self.cut(text, room, buffer, ids)?;
+        let cut = ids.len() - start > room;
+        ids.truncate(start + room);
+        let own = &ids[start..];
+        let tokens = own.len() as u32;
+        let unknown = self.plain.unknown.map_or(0, |unknown| own.iter().filter(|&&id| id == unknown).count());
+        ids.extend(frame.after.iter().map(|(id, _)| id));
+        types.clear();
+        if frame.typed() {
+            types.extend(frame.before.iter().map(|(_, kind)| kind));
+            types.extend((0..tokens).map(|_| frame.inner));
+            types.extend(frame.after.iter().map(|(_, kind)| kind));
+        }
+        scratch.seen = Seen { tokens, known: tokens - unknown as u32, cut, ..Seen::default() };
+        Ok(TokenRow { ids: &scratch.ids, types: &scratch.types })
+    }
+
+    /// Appends the ids of a text; more than `room` of them where there are more.
+    fn cut(&self, text: &str, room: usize, buffer: &mut String, ids: &mut Vec<u32>) -> Result<(), TextError> {
+        let Some(ascii) = self.ascii.as_ref().filter(|ascii| !ascii.has_added(text)) else {
+            return self.ask(text, ids);
+        };
+        let most = ids.len() + room;
+        for part in ascii::parts(text) {
+            match part {
+                Part::Word(word) => ascii.cut(word, buffer, ids),
+                Part::Other(text) => self.ask(text, ids)?,
+            }
+            if ids.len() > most {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends the ids that the crate gives a text.
+    fn ask(&self, text: &str, ids: &mut Vec<u32>) -> Result<(), TextError> {
         let fail = |problem| TextError::Tokenizer { file: "a text".into(), problem };
         let encoding = guarded(|| self.tokenizer.encode_fast(text, false).map_err(|e| e.to_string()));
         let encoding = encoding.map_err(fail)?;
-        let frame = &self.plain.frame;
-        let room = self.most - frame.len();
-        let ids = encoding.get_ids();
-        let cut = ids.len() > room;
-        let ids = &ids[..ids.len().min(room)];
-        if let Some(id) = ids.iter().find(|&&id| id as usize >= self.plain.width) {
-            return Err(fail(format!("the tokenizer gave the id {id} of {}", self.plain.width)));
+        let width = self.plain.width;
+        if let Some(id) = encoding.get_ids().iter().find(|&&id| id as usize >= width) {
+            return Err(fail(format!("the tokenizer gave the id {id} of {width}")));
         }
-        scratch.ids.clear();
-        scratch.ids.extend(frame.before.iter().map(|(id, _)| id));
-        scratch.ids.extend_from_slice(ids);
-        scratch.ids.extend(frame.after.iter().map(|(id, _)| id));
-        scratch.types.clear();
-        if frame.typed() {
-            scratch.types.extend(frame.before.iter().map(|(_, kind)| kind));
-            scratch.types.extend(ids.iter().map(|_| frame.inner));
-            scratch.types.extend(frame.after.iter().map(|(_, kind)| kind));
-        }
-        let unknown = self.plain.unknown.map_or(0, |unknown| ids.iter().filter(|&&id| id == unknown).count());
-        let known = (ids.len() - unknown) as u32;
-        scratch.seen = Seen { tokens: ids.len() as u32, known, cut, ..Seen::default() };
-        Ok(TokenRow { ids: &scratch.ids, types: &scratch.types })
+        ids.extend_from_slice(encoding.get_ids());
+        Ok(())
     }
 
     /// Turns every text into a row. The threads of the current pool share the texts out.

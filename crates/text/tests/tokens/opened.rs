@@ -2,7 +2,8 @@
 
 use super::{bert, bpe, ids, named, opened, unigram};
 use nlpress_text::{AnyEncoder, Encode, EncoderTable, Example, TextError, TokenEncoder, TokenScratch};
-use serde_json::json;
+use proptest::prelude::*;
+use serde_json::{Value, json};
 
 #[test]
 fn a_text_becomes_pieces_between_special_tokens() {
@@ -15,13 +16,21 @@ fn a_text_becomes_pieces_between_special_tokens() {
     assert_eq!((encoder.width(), encoder.unknown(), encoder.typed()), (14, Some(1), false));
 }
 
+/// What the crate `tokenizers` makes of a file, neither cut (but after 32 tokens) nor padded.
+fn theirs(json: &Value) -> tokenizers::Tokenizer {
+    let mut plain = json.clone();
+    plain["truncation"]["max_length"] = json!(32);
+    plain["truncation"]["direction"] = json!("Right");
+    plain["truncation"]["strategy"] = json!("LongestFirst");
+    plain["truncation"]["stride"] = json!(0);
+    plain["padding"] = json!(null);
+    plain.to_string().parse().unwrap()
+}
+
 #[test]
 fn the_same_ids_as_those_of_the_crate_with_everything_on() {
     for json in [bert(), bpe(), unigram()] {
-        let mut plain = json.clone();
-        plain["truncation"] = json!(null);
-        plain["padding"] = json!(null);
-        let theirs: tokenizers::Tokenizer = plain.to_string().parse().unwrap();
+        let theirs = theirs(&json);
         let ours = opened(&json);
         for text in [
             "The films was good",
@@ -141,4 +150,25 @@ fn files_are_opened_and_errors_name_them() {
     let mut scratch = Default::default();
     let example = encoder.encode("the film was good", &mut scratch).unwrap();
     assert!(matches!(example, Example::Tokens(row) if row.ids == [2, 5, 6, 3]), "{example:?}");
+}
+
+proptest! {
+    #[test]
+    fn any_text_has_the_ids_of_the_crate(
+        text in "([a-f,.!\\[\\]CLS ]{0,12}|(films?|The|UNGOOD|good|was|[CLS]|\\[SEP\\])|[ \t\n\r\u{b}\u{1}\u{7f}\u{a0}]|\\PC{1,3}|[é好\u{301}ΣİßŒ\u{200b}\u{feff}]){0,12}",
+        steps in 0usize..4,
+    ) {
+        let mut json = bert();
+        match steps {
+            1 => json["normalizer"]["lowercase"] = json!(false),
+            2 => json["normalizer"]["strip_accents"] = json!(false),
+            3 => {
+                let model = json["model"].as_object_mut().unwrap();
+                model.insert("type".into(), json!("WordLevel"));
+            }
+            _ => {}
+        }
+        let theirs = theirs(&json).encode(&*text, true).unwrap();
+        prop_assert_eq!(ids(&opened(&json), &text), theirs.get_ids());
+    }
 }
