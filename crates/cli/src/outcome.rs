@@ -138,7 +138,8 @@ pub(crate) fn search_stopped(out: &Path) -> anyhow::Error {
 
 /// A search that found nothing within the limits: exit code 3.
 pub(crate) fn missed(out: &Path, limits: &[String]) -> anyhow::Error {
-    Missed(format!("no model keeps the limits; {} is the nearest: {}", out.display(), limits.join("; "))).into()
+    Missed(format!("no model keeps the limits; {} is the nearest: {}", out.display(), limits.join("; ")))
+        .into()
 }
 
 /// Says what went wrong, and how the program ends.

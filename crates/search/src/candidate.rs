@@ -132,9 +132,7 @@ impl Numbers {
     }
 
     fn step(self) -> Value {
-        let trained = |grid: &str| {
-            json!({ "use": "quant.qat", "with": { "grid": grid, "train": { "epochs": 5, "learning_rate": 1e-2, "schedule": "linear", "clip_norm": 1.0 } } })
-        };
+        let trained = |grid: &str| json!({ "use": "quant.qat", "with": { "grid": grid, "train": { "epochs": 5, "learning_rate": 1e-2, "schedule": "linear", "clip_norm": 1.0 } } });
         match self {
             Self::Int8 => json!({ "use": "quant.int8" }),
             Self::Int4 => json!({ "use": "quant.int4" }),
@@ -184,7 +182,8 @@ impl Candidate {
     /// Whether another is the same but for a few words more or less.
     pub(crate) fn is_like(&self, other: &Self) -> bool {
         let near = self.student.keep.abs_diff(other.student.keep) * 25 < self.student.keep;
-        near && *self == Self { student: Student { keep: self.student.keep, ..other.student.clone() }, ..other.clone() }
+        near && *self
+            == Self { student: Student { keep: self.student.keep, ..other.student.clone() }, ..other.clone() }
     }
 
     /// Hidden widths of what it becomes.
@@ -212,7 +211,11 @@ impl Candidate {
             0.0 => String::new(),
             share => format!(", {:.0} % of connections pruned", 100.0 * share),
         };
-        format!("{} {}, {network}{taught}{sparse}, {numbers}", self.student.keep, features(&self.base.encoder))
+        format!(
+            "{} {}, {network}{taught}{sparse}, {numbers}",
+            self.student.keep,
+            features(&self.base.encoder)
+        )
     }
 }
 
@@ -257,7 +260,8 @@ pub(crate) mod tests {
             for numbers in [Numbers::Int8, Numbers::Int4, Numbers::Int2, Numbers::Ternary] {
                 for (keep, sparsity) in [(50, 0.0), (1000, 0.8)] {
                     let mut candidate = candidate();
-                    candidate.student = Student { keep, contribution: false, how: how.clone(), sparsity, numbers };
+                    candidate.student =
+                        Student { keep, contribution: false, how: how.clone(), sparsity, numbers };
                     let mut recipe = candidate.recipe(7, 1000);
                     recipe["data"]["corpus"] = json!("embedded");
                     let text = toml::to_string(&recipe).unwrap();

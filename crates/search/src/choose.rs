@@ -29,7 +29,9 @@ pub struct Choice {
 pub fn frontier(trials: &[Trial]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..trials.len()).collect();
     order.sort_by(|&a, &b| {
-        (trials[a].bytes.cmp(&trials[b].bytes)).then(trials[b].score.total_cmp(&trials[a].score)).then(a.cmp(&b))
+        (trials[a].bytes.cmp(&trials[b].bytes))
+            .then(trials[b].score.total_cmp(&trials[a].score))
+            .then(a.cmp(&b))
     });
     let mut best = f64::NEG_INFINITY;
     order.retain(|&i| {
@@ -44,7 +46,8 @@ pub fn frontier(trials: &[Trial]) -> Vec<usize> {
 fn misses(trial: &Trial, limits: &Limits, best: f64) -> [f64; 3] {
     let of = |value: f64, limit: Option<f64>| limit.map_or(0.0, |limit| value / limit);
     let drop = (100.0 * (best - trial.score)).max(0.0);
-    let drop = limits.max_drop.map_or(0.0, |most| if drop <= most { 0.0 } else { 1.0 + (drop - most) / 10.0 });
+    let drop =
+        limits.max_drop.map_or(0.0, |most| if drop <= most { 0.0 } else { 1.0 + (drop - most) / 10.0 });
     [
         of(trial.bytes as f64, limits.max_bytes.map(|b| b as f64)),
         of(trial.latency_us, limits.max_latency_us.map(|us| LATENCY_USED * us)),
@@ -83,7 +86,11 @@ pub fn choose(trials: &[Trial], among: &[usize], limits: &Limits) -> Option<Choi
     if fitting.is_empty() {
         let nearest = among.iter().copied().min_by(|&a, &b| worst(a).total_cmp(&worst(b)))?;
         let missed = told_misses(&trials[nearest], &limits, best);
-        return Some(Choice { trial: nearest, missed, why: "no candidate keeps the limits; it is the nearest".into() });
+        return Some(Choice {
+            trial: nearest,
+            missed,
+            why: "no candidate keeps the limits; it is the nearest".into(),
+        });
     }
     let smallest = |of: &[usize]| {
         let key = |&i: &usize| (trials[i].bytes, std::cmp::Reverse((1e9 * trials[i].score) as i64), i);
@@ -91,11 +98,16 @@ pub fn choose(trials: &[Trial], among: &[usize], limits: &Limits) -> Option<Choi
     };
     if let Some(drop) = limits.max_drop {
         let trial = smallest(&fitting)?;
-        let why = format!("the smallest file within {drop} points of the best model found");
+        let points = if drop == 1.0 { "1 point".to_owned() } else { format!("{drop} points") };
+        let why = format!("the smallest file within {points} of the best model found");
         return Some(Choice { trial, missed: Vec::new(), why });
     }
     let top = fitting.iter().copied().max_by(|&a, &b| {
-        trials[a].score.total_cmp(&trials[b].score).then(trials[b].bytes.cmp(&trials[a].bytes)).then(b.cmp(&a))
+        trials[a]
+            .score
+            .total_cmp(&trials[b].score)
+            .then(trials[b].bytes.cmp(&trials[a].bytes))
+            .then(b.cmp(&a))
     })?;
     let alike = |&i: &usize| {
         trials[top].score - trials[i].score <= ALIKE * error_of_difference(&trials[top], &trials[i])
@@ -116,7 +128,9 @@ fn told_misses(trial: &Trial, limits: &Limits, best: f64) -> Vec<String> {
     }
     if let (Some(most), true) = (limits.max_latency_us, latency > 1.0) {
         let us = trial.latency_us;
-        told.push(format!("{us:.2} µs a text, too near to {most} µs or above (a tenth is kept for the next measurement)"));
+        told.push(format!(
+            "{us:.2} µs a text, too near to {most} µs or above (a tenth is kept for the next measurement)"
+        ));
     }
     if let (Some(most), true) = (limits.max_drop, drop > 1.0) {
         let points = 100.0 * (best - trial.score);
@@ -134,7 +148,17 @@ mod tests {
         let correct: Vec<f64> = (0..1000).map(|i| if i < right { 1.0 } else { 0.0 }).collect();
         let score = right as f64 / 1000.0;
         let (candidate, path) = (candidate(), Default::default());
-        Trial { told: candidate.told(), candidate, bytes, score, folds: 1, latency_us, seconds: 1.0, correct, path }
+        Trial {
+            told: candidate.told(),
+            candidate,
+            bytes,
+            score,
+            folds: 1,
+            latency_us,
+            seconds: 1.0,
+            correct,
+            path,
+        }
     }
 
     fn chosen(trials: &[Trial], limits: Limits) -> (usize, Vec<String>) {

@@ -254,7 +254,8 @@ impl Search<'_> {
             }
             // The better, the more often: the least of two.
             let parent = parents[rng.below(parents.len()).min(rng.below(parents.len()))];
-            let child = changed(&self.trials[parent].candidate, &self.opened, &self.request.limits, &sizes, &mut rng);
+            let child =
+                changed(&self.trials[parent].candidate, &self.opened, &self.request.limits, &sizes, &mut rng);
             let made = self.trials.iter().map(|t| &t.candidate);
             let known = made.chain(&generation).any(|other| child.is_like(other));
             let hopeless = self.request.limits.max_bytes.is_some_and(|most| {
@@ -407,7 +408,10 @@ impl Search<'_> {
         {
             let fitting = rest.iter().copied().filter(|&i| fits(&self.trials[i], &self.request.limits));
             let best = fitting.max_by(|&a, &b| {
-                self.trials[a].score.total_cmp(&self.trials[b].score).then(self.trials[b].bytes.cmp(&self.trials[a].bytes))
+                self.trials[a]
+                    .score
+                    .total_cmp(&self.trials[b].score)
+                    .then(self.trials[b].bytes.cmp(&self.trials[a].bytes))
             });
             let next = if finalists.len() % 2 == 0 { choice.trial } else { best.unwrap_or(choice.trial) };
             finalists.push(next);
@@ -449,7 +453,8 @@ impl Search<'_> {
         let value = self.world.quality(&scores, &labels);
         let predictions = [scores.predictions.clone()];
         let bootstrap = Bootstrap::new(Seed(self.request.seed));
-        let quality = Quality::of(&[scores], &labels, &predictions, &bootstrap).map_err(MeasureError::from)?;
+        let quality =
+            Quality::of(&[scores], &labels, &predictions, &bootstrap).map_err(MeasureError::from)?;
         Ok(Tested {
             trial,
             score: value,

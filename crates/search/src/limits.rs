@@ -56,7 +56,8 @@ impl Metric {
     pub(crate) fn class(&self, labels: &[String]) -> Result<Option<u32>, String> {
         let Self::F1(label) = self else { return Ok(None) };
         let place = labels.iter().position(|l| l == label);
-        let missing = || format!("metric f1:{label}: there is no such label; there are: {}", labels.join(", "));
+        let missing =
+            || format!("metric f1:{label}: there is no such label; there are: {}", labels.join(", "));
         place.map(|i| Some(i as u32)).ok_or_else(missing)
     }
 

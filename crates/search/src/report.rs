@@ -1,9 +1,9 @@
 //! What a search found, as a page, as Markdown for a terminal, and as the recipe that makes the choice again.
 
 use nlpress_core::shown::counted;
+use nlpress_pipeline::report::escape;
 use nlpress_pipeline::report::html::{figure, page};
 use nlpress_pipeline::report::plot::{Point, scatter};
-use nlpress_pipeline::report::escape;
 use serde_json::Value;
 use std::fmt::Write as _;
 
@@ -16,9 +16,8 @@ use crate::trial::Trial;
 pub fn advice(found: &Found, metric: &Metric) -> String {
     let chosen = &found.trials[found.choice.trial];
     let test = found.tested.iter().find(|t| t.trial == found.choice.trial);
-    let on_test = test.map(|t| {
-        format!("{metric} {:.1} % on test (accuracy {})", 100.0 * t.score, percent(&t.accuracy))
-    });
+    let on_test = test
+        .map(|t| format!("{metric} {:.1} % on test (accuracy {})", 100.0 * t.score, percent(&t.accuracy)));
     let first = format!(
         "{}, {} bytes: {}; {}.",
         chosen.told,
@@ -42,6 +41,9 @@ pub fn optimism(found: &Found) -> Option<f64> {
     let test = found.tested.iter().find(|t| t.trial == found.choice.trial)?;
     Some(100.0 * (found.trials[found.choice.trial].score - test.score))
 }
+
+/// From this width of the 95 % interval of the accuracy on, it is said that there are few test documents.
+const WIDE: f64 = 0.1;
 
 const HEADS: [&str; 7] = [
     "candidate",
@@ -125,13 +127,19 @@ pub fn html(found: &Found, name: &str, metric: &Metric, limits: &Limits) -> Stri
     rows_of(rows, found.choice.trial, &mut body);
     body += "<h2>What mattered</h2>\n<p class=\"soft\">The best validation score of candidates within the limits on size and latency, by choice.</p>\n<dl>\n";
     for (name, values) in what_mattered(found, limits) {
-        let values: Vec<String> =
-            values.iter().map(|(v, best, n)| format!("{v}: {:.2} % ({})", 100.0 * best, counted(*n, "candidate"))).collect();
+        let values: Vec<String> = values
+            .iter()
+            .map(|(v, best, n)| format!("{v}: {:.2} % ({})", 100.0 * best, counted(*n, "candidate")))
+            .collect();
         let _ = writeln!(body, "<dt>{}</dt><dd>{}</dd>", escape(&name), escape(&values.join("; ")));
     }
     body += "</dl>\n<h2>All candidates</h2>\n";
     let tested = |i: usize| found.tested.iter().find(|t| t.trial == i);
-    rows_of(found.trials.iter().enumerate().map(|(i, t)| (i, cells(t, tested(i)))), found.choice.trial, &mut body);
+    rows_of(
+        found.trials.iter().enumerate().map(|(i, t)| (i, cells(t, tested(i)))),
+        found.choice.trial,
+        &mut body,
+    );
     if !found.failed.is_empty() {
         body += "<h2>Could not be made</h2>\n<ul>\n";
         found.failed.iter().for_each(|why| body += &format!("<li>{}</li>\n", escape(why)));
@@ -149,6 +157,14 @@ pub fn facts(found: &Found, metric: &Metric) -> Vec<String> {
         found.seconds,
         if found.stopped { ", stopped on request before the end" } else { "" }
     )];
+    let wide = |t: &&Tested| t.trial == found.choice.trial && t.accuracy.ci95[1] - t.accuracy.ci95[0] > WIDE;
+    if found.tested.iter().any(|t| wide(&t)) {
+        facts.push(
+            "There are so few test documents that the interval of the accuracy is wide: which candidate is better cannot \
+             be told from them."
+                .into(),
+        );
+    }
     if let Some(points) = optimism(found) {
         facts.push(format!(
             "Optimism of the choice: its {metric} is {points:.2} points higher on validation than on test."

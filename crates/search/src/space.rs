@@ -50,10 +50,14 @@ pub(crate) fn bases(corpus: &Corpus) -> Result<Vec<Base>, TextError> {
     };
     let share = |part: usize, whole: usize| part as f64 / whole.max(1) as f64;
     let singles = seen.as_ref().is_none_or(|s| share(s.singles as usize, s.tokens as usize) >= SINGLES);
-    let symbols =
-        seen.as_ref().is_none_or(|s| share(s.documents_with_symbols as usize, s.documents as usize) >= SYMBOLS);
+    let symbols = seen
+        .as_ref()
+        .is_none_or(|s| share(s.documents_with_symbols as usize, s.documents as usize) >= SYMBOLS);
     let encoders = match singles {
-        true => vec![with(Analyzer::characters(1, 2), [1, 1], false), with(Analyzer::characters(1, 3), [1, 1], false)],
+        true => vec![
+            with(Analyzer::characters(1, 2), [1, 1], false),
+            with(Analyzer::characters(1, 3), [1, 1], false),
+        ],
         false => {
             let inside = Analyzer::Characters { min: 3, max: 5, within_words: true };
             let mut encoders = vec![plain, with(words, [1, 2], false), with(inside, [1, 1], false)];
@@ -66,8 +70,11 @@ pub(crate) fn bases(corpus: &Corpus) -> Result<Vec<Base>, TextError> {
     let epochs = (150_000 / documents.max(1)).clamp(6, 40) as u32;
     let linear = Training { epochs, learning_rate: 5e-3, weight_decay: 0.0 };
     let deep = Training { epochs: epochs.div_ceil(2), learning_rate: 1e-3, weight_decay: 0.0 };
-    let base = |encoder: &EncoderConfig, hidden: &[usize], fit| {
-        Base { encoder: encoder.clone(), hidden: hidden.to_vec(), dropout: if hidden.is_empty() { 0.0 } else { 0.5 }, fit }
+    let base = |encoder: &EncoderConfig, hidden: &[usize], fit| Base {
+        encoder: encoder.clone(),
+        hidden: hidden.to_vec(),
+        dropout: if hidden.is_empty() { 0.0 } else { 0.5 },
+        fit,
     };
     let shallow = encoders.iter().map(|e| base(e, &[], linear));
     let hidden = encoders.iter().take(2).map(|e| base(e, &[64], deep));
@@ -146,7 +153,9 @@ pub(crate) fn usual(opened: &Opened, strongest: bool, limits: &Limits, sizes: &S
                 candidate.student.keep = sizes.words(0.95 * most as f64, &candidate, opened);
                 candidates.push(candidate);
             }
-            None => candidates.extend(ladder.iter().map(|&keep| student(keep.min(opened.width), how, *numbers))),
+            None => {
+                candidates.extend(ladder.iter().map(|&keep| student(keep.min(opened.width), how, *numbers)))
+            }
         }
     }
     candidates

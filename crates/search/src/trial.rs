@@ -115,7 +115,8 @@ impl World<'_> {
         self.make(&base.recipe(self.seed), &prepared, &folder, ear)?;
         let path = nlpress_pipeline::make::artifact_path(&folder, TEACHER, 0);
         let session = Session::open(&path).map_err(MeasureError::from)?;
-        let (_, scores) = score(&session, &encode(&session, &prepared.corpus.valid), prepared.valid.labels())?;
+        let (_, scores) =
+            score(&session, &encode(&session, &prepared.corpus.valid), prepared.valid.labels())?;
         let size = nlpress_pipeline::measure::size(&path)?;
         let width = prepared.encoder.width();
         Ok(Opened {
@@ -163,7 +164,13 @@ impl World<'_> {
     }
 
     /// The rows of a recipe, in a folder; what is there of the same recipe is opened.
-    fn make(&self, recipe: &Value, prepared: &Prepared, folder: &Path, ear: &Ear<'_>) -> Result<(), RunError> {
+    fn make(
+        &self,
+        recipe: &Value,
+        prepared: &Prepared,
+        folder: &Path,
+        ear: &Ear<'_>,
+    ) -> Result<(), RunError> {
         let recipe = self.parse(recipe)?;
         let options = RunOptions {
             backend: self.backend,
@@ -214,7 +221,9 @@ impl World<'_> {
 
 /// Gives a folder the files of a base, so that it is not trained again there.
 fn lend(base: &Path, folder: &Path) -> Result<(), RunError> {
-    for (part, name) in [("artifacts", format!("{TEACHER}.0.safetensors")), ("journal", format!("{TEACHER}.0.json"))] {
+    for (part, name) in
+        [("artifacts", format!("{TEACHER}.0.safetensors")), ("journal", format!("{TEACHER}.0.json"))]
+    {
         let (from, to) = (base.join(part).join(&name), folder.join(part).join(&name));
         let failed = |e| RunError::Write(to.clone(), e);
         std::fs::create_dir_all(folder.join(part)).map_err(failed)?;

@@ -60,7 +60,9 @@ fn folder(out: &Path) -> PathBuf {
 
 fn check_outputs(arguments: &Fit, folder: &Path) -> anyhow::Result<()> {
     if arguments.out.extension().is_some_and(|e| e == "fit") {
-        return Err(refuse("--out ends with .fit, which is the name of the folder of the report; use .safetensors"));
+        return Err(refuse(
+            "--out ends with .fit, which is the name of the folder of the report; use .safetensors",
+        ));
     }
     let mut outputs = files::Outputs::new().output("--out", &arguments.out);
     outputs = [RECIPE, PAGE, JSON].iter().fold(outputs, |o, name| o.output("the report", folder.join(name)));
@@ -83,7 +85,8 @@ fn data_recipe(arguments: &Fit) -> anyhow::Result<DataRecipe> {
     });
     let column = |name: &Option<String>| name.as_deref().map(data::column);
     let form = CorpusOptions { split: arguments.splits.split, ..data::form(&arguments.form) };
-    let hints = Hints { text: column(&arguments.text_column), label: column(&arguments.label_column), options: form };
+    let hints =
+        Hints { text: column(&arguments.text_column), label: column(&arguments.label_column), options: form };
     let options = match arguments.data.first() {
         Some(first) if first == Path::new("-") => CorpusOptions {
             text: hints.text.unwrap_or_else(|| CorpusOptions::default().text),
@@ -174,6 +177,11 @@ fn say_found(arguments: &Fit, folder: &Path, found: &Found) -> anyhow::Result<()
         Ok(())
     })?;
     say!("\n{}", report::advice(found, &arguments.metric));
-    say!("\n{} is written; {} and the recipe that makes it again are in {}", arguments.out.display(), PAGE, folder.display());
+    say!(
+        "\n{} is written; {} and the recipe that makes it again are in {}",
+        arguments.out.display(),
+        PAGE,
+        folder.display()
+    );
     Ok(())
 }

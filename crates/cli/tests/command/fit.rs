@@ -79,7 +79,11 @@ fn limits_that_nothing_keeps_end_with_3_and_the_nearest() {
     let world = World::new();
     let done = world.run(&fit("a.safetensors", &["--max-size", "500"]), b"");
     assert_eq!(done.code, Some(3), "{}{}", done.out, done.err);
-    assert!(done.err.contains("no model keeps the limits") && done.err.contains("more than 500"), "{}", done.err);
+    assert!(
+        done.err.contains("no model keeps the limits") && done.err.contains("more than 500"),
+        "{}",
+        done.err
+    );
     assert!(world.path("a.safetensors").exists());
     assert!(done.out.contains("Nothing keeps the limits"), "{}", done.out);
 }
