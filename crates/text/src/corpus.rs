@@ -34,7 +34,7 @@ use assemble::{Draft, SPLITS};
 use source::{Other, Row, Sink};
 
 pub use assemble::{UnseenLabel, UnseenLabels};
-pub use encoding::TextEncoding;
+pub use encoding::{Looks, TextEncoding};
 pub use label::label;
 pub use options::{Column, CorpusOptions, Files, Format, Source};
 pub use reading::{BadRows, Overlap, Reading};

@@ -407,7 +407,9 @@ mod tests {
         ] {
             assert_eq!(whole(number).as_deref(), Some(digits), "{number}");
         }
-        for number in ["0.5", "-1.25", "12e-1", "4503599627370497.5", "1e101", "1e9999999999", "1e99999999999999999999"] {
+        for number in
+            ["0.5", "-1.25", "12e-1", "4503599627370497.5", "1e101", "1e9999999999", "1e99999999999999999999"]
+        {
             assert_eq!(whole(number), None, "{number}");
         }
     }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use std::fmt;
 
-use super::encoding::Suspect;
+use super::encoding::{Looks, Suspect};
 use super::label;
 use super::split::SPLIT_RULE_VERSION;
 use super::{Corpus, Document};
@@ -57,13 +57,13 @@ pub struct BadRows {
     pub rows: u64,
     /// What is wrong with the first few, each with its place.
     pub first: Vec<String>,
-    /// The encoding that rows which are not UTF-8 seem to be in.
-    pub encoding: Option<String>,
+    /// The encodings that rows which are not UTF-8 may be in, the likeliest first.
+    pub encodings: Vec<Looks>,
 }
 
 impl fmt::Display for BadRows {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { count, rows, first, encoding } = self;
+        let Self { count, rows, first, encodings } = self;
         match &first[..] {
             [only] if *count == 1 => f.write_str(only)?,
             _ => {
@@ -77,11 +77,21 @@ impl fmt::Display for BadRows {
             }
         }
         let joint = if *count == 1 { "; " } else { "\n" };
-        if let Some(encoding) = encoding {
+        if let [Looks { encoding, .. }] = &encodings[..] {
             return write!(
                 f,
                 "{joint}the text looks like {encoding}: give `--encoding {encoding}` (in a recipe `read = {{ encoding = \
                  \"{encoding}\" }}`), or convert it, for example with `iconv -f {encoding} -t utf-8`"
+            );
+        }
+        if let [one, other, ..] = &encodings[..] {
+            let Looks { encoding, word } = one;
+            return write!(
+                f,
+                "{joint}too few bytes tell what the text is written in: give `--encoding {encoding}` if \"{word}\" reads right, \
+                 `--encoding {}` if \"{}\" does (in a recipe `read = {{ encoding = \"{encoding}\" }}`), or convert it likewise, for \
+                 example with `iconv -f {encoding} -t utf-8`",
+                other.encoding, other.word
             );
         }
         if count == rows {
@@ -131,7 +141,7 @@ impl Tally {
     /// Whether so many bad rows may be left out: what is to be said of them.
     pub(super) fn finish(mut self, allowed: u64) -> Result<Reading, TextError> {
         if self.bad.count > allowed {
-            self.bad.encoding = self.suspect.looks().map(super::encoding::TextEncoding::name);
+            self.bad.encodings = self.suspect.looks();
             return Err(TextError::BadRows(self.bad));
         }
         let mut notes = self.notes;
