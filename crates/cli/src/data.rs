@@ -1,5 +1,7 @@
 //! Labelled text from the command line, recipes with changes from the command line, and threads.
 
+use anyhow::Context;
+use nlpress::core::shown::counted;
 use nlpress::core::{Backend, files};
 use nlpress::pipeline::prepared::EMBEDDED;
 use nlpress::pipeline::recipe::DataRecipe;
@@ -23,7 +25,10 @@ pub(crate) fn compute(compute: &Compute) -> anyhow::Result<(Backend, usize)> {
     let backend = compute.backend.open().map_err(refuse)?;
     let threads =
         compute.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
-    rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
+    pool.with_context(|| {
+        format!("{} cannot be started: give fewer by --threads", counted(threads, "thread"))
+    })?;
     Ok((backend, threads))
 }
 
@@ -50,7 +55,8 @@ pub(crate) fn recipe(path: &std::path::Path, changes: &Changes) -> anyhow::Resul
         recipe.seeds = seeds;
     }
     if changes.quick {
-        recipe.seeds = 1;
+        recipe.quick = true;
+        recipe.seeds = changes.seeds.unwrap_or(1);
         recipe.data.options.limit = Some(recipe.data.options.limit.map_or(QUICK, |l| l.min(QUICK)));
         said.push("quick".into());
     }
@@ -79,6 +85,11 @@ pub(crate) fn labelled(
     let split_asked = splits.split != SplitRule::default();
     if from.data.is_empty() && (!splits.valid.is_empty() || !splits.test.is_empty() || split_asked) {
         return Err(refuse("--valid, --test and --split need --data FILE"));
+    }
+    if split_asked && !splits.valid.is_empty() && !splits.test.is_empty() {
+        return Err(refuse(
+            "--split has nothing to divide where both --valid and --test are given: leave it out",
+        ));
     }
     let several = |paths: &[PathBuf]| Files::several(paths.to_vec());
     let source = several(&from.data).map(|train| match (several(&splits.valid), several(&splits.test)) {
@@ -131,8 +142,8 @@ pub(crate) fn texts(from: &Rows) -> anyhow::Result<Option<Texts>> {
             let read = Texts::read(&files, &options, id.as_ref());
             Ok(Some(read.map_err(|e| of_text(e, id.as_ref()))?))
         }
-        None if options != CorpusOptions::default() => Err(refuse(
-            "--text-column, --format, --encoding, --no-header, --delimiter and --skip-bad-rows need --data FILE",
+        None if id.is_some() || options != CorpusOptions::default() => Err(refuse(
+            "--id-column, --text-column, --format, --encoding, --no-header, --delimiter and --skip-bad-rows need --data FILE",
         )),
         None => Ok(None),
     }

@@ -28,6 +28,7 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(refused) if refused.use_stderr() => {
             let _ = refused.print(); // nobody may read it; the exit code says it too
+            hint(&refused);
             return ExitCode::from(2);
         }
         Err(help) => return outcome::exit_code(help.print().map_err(|e| outcome::of_stdout(e).into())),
@@ -49,6 +50,17 @@ fn main() -> ExitCode {
         Command::Rss(rss) => commands::bench::rss(rss),
     });
     outcome::exit_code(done)
+}
+
+/// A file that stands where none is expected was probably meant as data.
+fn hint(refused: &clap::Error) {
+    use clap::error::{ContextKind, ContextValue, ErrorKind};
+    if let (ErrorKind::UnknownArgument, Some(ContextValue::String(file))) =
+        (refused.kind(), refused.get(ContextKind::InvalidArg))
+        && std::path::Path::new(file).is_file()
+    {
+        outcome::tell!("note: there is a file {file}: files of documents are given by --data FILE");
+    }
 }
 
 /// Starts the log and listens to signals. The process that only measures its memory is left as the system made it.

@@ -57,6 +57,9 @@ impl SafePoints {
 /// # Errors
 /// The system does not take a handler, or gives no thread.
 pub(crate) fn listen() -> io::Result<()> {
+    // A file that grows beyond the limit of the process is an error of writing then, and not a sudden end.
+    #[cfg(unix)]
+    flag::register(signal_hook::consts::SIGXFSZ, Arc::default())?;
     let heard: Vec<i32> = STOPPING.into_iter().filter(|signal| !ignored(*signal)).collect();
     for signal in &heard {
         // In this order: the first signal finds the flag down and raises it, the second finds it up.
@@ -76,6 +79,7 @@ fn wait(heard: &[i32]) -> io::Result<()> {
             if !AT_SAFE_POINTS.load(Ordering::SeqCst) {
                 stop();
             }
+            tell!("stopping at the next safe point; a second signal ends it at once");
         }
     };
     std::thread::Builder::new().name("signals".into()).stack_size(256 << 10).spawn(wait).map(drop)

@@ -1,5 +1,6 @@
 //! Glob selectors over dotted site names: `**` is every site, `hidden.*` the hidden layers, `output` the last.
 
+use crate::shown::shown;
 use globset::{GlobBuilder, GlobMatcher};
 
 /// A list of selectors; a name is selected when any of them matches and none that begins with `!` does.
@@ -12,7 +13,7 @@ pub struct Selectors {
 
 /// A selector that cannot be read.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[error("selector {selector:?} cannot be read: {why}")]
+#[error("selector \"{}\" cannot be read: {why}", shown(selector))]
 pub struct BadSelector {
     /// The text as written.
     pub selector: String,

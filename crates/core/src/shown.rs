@@ -49,9 +49,10 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
-/// Whether a character is shown as it is: no control character, none that breaks a line or turns the direction of text.
+/// Whether a character is shown as it is: no control character, none that breaks a line, turns the direction of text or has
+/// no width and joins nothing.
 pub fn is_plain(c: char) -> bool {
-    !c.is_control() && !steers(c)
+    !c.is_control() && !steers(c) && !is_unseen(c)
 }
 
 /// `1 epoch`, `2 epochs`: a number with its noun, which is regular.
@@ -97,6 +98,12 @@ fn steers(c: char) -> bool {
     matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
+/// Whether a character looks like none: two labels that differ by it would look the same. The joiners of emoji and of scripts
+/// are not among them.
+fn is_unseen(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{180e}' | '\u{200b}' | '\u{2060}'..='\u{2064}' | '\u{feff}')
+}
+
 /// A message up to so many characters.
 struct Bounded {
     text: String,
@@ -130,6 +137,7 @@ mod tests {
             ("\u{1b}[31m", "\\u{1b}[31m"),
             ("\u{9b}1m\u{7f}\0", "\\u{9b}1m\\u{7f}\\u{0}"),
             ("x\u{202e}y\u{2028}", "x\\u{202e}y\\u{2028}"),
+            ("a\u{200b}b\u{feff}", "a\\u{200b}b\\u{feff}"),
         ] {
             assert_eq!(escaped(text).to_string(), expected);
         }

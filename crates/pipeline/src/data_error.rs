@@ -35,8 +35,13 @@ pub enum DataError {
         folder: String,
     },
     /// The weights of the classes do not fit the labels.
-    #[error(transparent)]
-    ClassWeights(#[from] BadConfig),
+    #[error("{why}; there are: {labels}")]
+    ClassWeights {
+        /// What is wrong.
+        why: BadConfig,
+        /// The labels of the data.
+        labels: String,
+    },
     /// Rows and network do not fit.
     #[error("{0}")]
     Misfit(String),

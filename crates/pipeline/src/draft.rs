@@ -145,6 +145,13 @@ pub fn columns_of(data: &Path, hints: &Hints, notes: &mut Vec<String>) -> Result
     if let Some(found) = table.delimiter {
         notes.push(format!("fields are separated by {found:?}"));
     }
+    if let Some(found) = table.columns.iter().find(|p| p.named > 0 && p.values > 0) {
+        notes.push(format!(
+            "the first row is taken as the names of the columns, but {} is a value of its column, too: if that row is a \
+             document, give --no-header",
+            shown(&found.column.to_string())
+        ));
+    }
     if table.columns.is_empty() {
         // fastText and Parquet, or nothing at all, of which the reader knows more.
         options.text = hints.text.clone().unwrap_or(options.text);

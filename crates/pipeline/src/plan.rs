@@ -1,6 +1,7 @@
 //! A recipe laid over an outline: what every row will be, before anything is trained.
 
-use nlpress_model::{Graph, MlpSpec, Outline, SiteId};
+use nlpress_core::shown::shown;
+use nlpress_model::{MlpSpec, Outline, SiteId};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -51,7 +52,7 @@ impl Plan {
     pub fn of(recipe: &Recipe, base: &Outline) -> Result<Self, RecipeError> {
         let (inputs, outputs) = (base.graph.inputs(), base.graph.outputs());
         let student = MlpSpec::new(inputs, &recipe.controls.student, outputs, base.graph.dropout());
-        Graph::from(student)
+        student
             .check()
             .map_err(|e| recipe.refuse(recipe.lines.controls, format!("controls: student: {e}")))?;
         let mut outlines: BTreeMap<&str, Outline> = BTreeMap::from([(TEACHER, base.clone())]);
@@ -103,7 +104,7 @@ fn planned(
     if on.is_empty() {
         let sites: Vec<&str> = before.sites.iter().map(|s| s.id.as_str()).collect();
         let selectors = step.on.source().join(", ");
-        return refuse(format!("{selectors:?} selects no site; there are: {}", sites.join(", ")));
+        return refuse(format!("\"{}\" selects no site; there are: {}", shown(&selectors), sites.join(", ")));
     }
     let mut problems = Vec::new();
     let after = step.technique.plan(before, on, &mut problems);

@@ -1,6 +1,6 @@
 //! Data made ready: a corpus, the encoder fitted on its training documents, and encoded splits.
 
-use nlpress_core::shown::counted;
+use nlpress_core::shown::{counted, shown};
 use nlpress_model::{Dataset, Graph, ModelError};
 use nlpress_text::corpus::label;
 use nlpress_text::{Corpus, CorpusOptions, Coverage, Document, Encoder, Files, Source};
@@ -13,6 +13,9 @@ use crate::recipe::{DataRecipe, NetworkRecipe};
 
 /// The name of the corpus that is built in.
 pub const EMBEDDED: &str = "embedded";
+
+/// Labels that a message lists.
+const MOST_SHOWN: usize = 20;
 
 /// A corpus with its encoder and encoded splits.
 #[derive(Debug)]
@@ -54,7 +57,12 @@ impl Prepared {
                 corpus.train.iter().for_each(|d| counts[d.label as usize] += 1);
                 // Labels of files are read in this form.
                 let form = |l: &str| label(l).map_or_else(|_| l.to_owned(), Cow::into_owned);
-                weights.clone().with_labels(form).resolve(&corpus.labels, &counts)?
+                weights.clone().with_labels(form).resolve(&corpus.labels, &counts).map_err(|why| {
+                    let labels: Vec<String> =
+                        corpus.labels.iter().take(MOST_SHOWN).map(|label| shown(label).to_string()).collect();
+                    let more = if corpus.labels.len() > MOST_SHOWN { ", …" } else { "" };
+                    DataError::ClassWeights { why, labels: labels.join(", ") + more }
+                })?
             }
         };
         Self::encode(corpus, encoder, &weights)

@@ -28,6 +28,9 @@ use crate::recorder::Recorder;
 use crate::report::{self, CorpusInfo, FailedRow, RecipeInfo, Report};
 use crate::ship;
 
+/// What the report of a quick run says first.
+const QUICK: &str = "a quick run: few documents a split and short timings, to see that everything runs; its numbers \
+                     are no measurement of the recipe";
 /// Largest report of an earlier run that is looked at.
 const LARGEST_REPORT: u64 = 1 << 26;
 
@@ -52,6 +55,11 @@ fn start(recipe: &Recipe, prepared: &Prepared) -> Result<Option<Start>, RecipeEr
     let unknown = || {
         let [its, ours] = [&encoder, &prepared.encoder].map(|e| e.config().version);
         misfit(match its == ours {
+            true if recipe.quick || recipe.data.options.limit.is_some() => format!(
+                "its vocabulary is not that of the data, of which {} takes a part: leave that out, so that the documents \
+                 are those it was made from",
+                if recipe.quick { "--quick" } else { "limit" }
+            ),
             true => "its vocabulary is neither the one that the data gives nor a part of it; use the data it was made from".into(),
             false => format!(
                 "its texts are cut by version {its} of the analysis and those of the recipe by {ours}: \
@@ -75,13 +83,27 @@ fn start(recipe: &Recipe, prepared: &Prepared) -> Result<Option<Start>, RecipeEr
 /// Plans a recipe on prepared data, training nothing.
 ///
 /// # Errors
-/// [`RunError`] for a network that does not fit the data, and for steps that cannot run.
+/// [`RunError`] for a network or a threshold that does not fit the data, and for steps that cannot run.
 pub fn plan_of(recipe: &Recipe, prepared: &Prepared) -> Result<Plan, RunError> {
-    let base = match start(recipe, prepared)? {
-        Some(start) => start.work.model.outline(),
-        None => Outline::dense(&spec_of(recipe, prepared)?),
+    laid_out(recipe, prepared).map(|(.., plan)| plan)
+}
+
+/// Everything that is refused before anything is made: the first model where there is one, the network, and the plan.
+fn laid_out(recipe: &Recipe, prepared: &Prepared) -> Result<(Option<Start>, Graph, Plan), RunError> {
+    let start = start(recipe, prepared)?;
+    let (graph, base) = match &start {
+        Some(start) => (start.work.model.graph().clone(), start.work.model.outline()),
+        None => {
+            let graph = spec_of(recipe, prepared)?;
+            let base = Outline::dense(&graph);
+            (graph, base)
+        }
     };
-    Ok(Plan::of(recipe, &base)?)
+    if let Some(threshold) = recipe.threshold {
+        threshold.check(&prepared.valid).map_err(|e| recipe.refuse(recipe.lines.threshold, e))?;
+    }
+    let plan = Plan::of(recipe, &base)?;
+    Ok((start, graph, plan))
 }
 
 /// The network that a recipe trains first.
@@ -140,16 +162,7 @@ fn rows(
     options: &RunOptions<'_>,
     sink: &dyn Sink,
 ) -> Result<(Lock, Rows), RunError> {
-    let start = start(recipe, prepared)?;
-    let graph: Graph = match &start {
-        Some(start) => start.work.model.graph().clone(),
-        None => spec_of(recipe, prepared)?,
-    };
-    if let Some(threshold) = recipe.threshold {
-        threshold.check(&prepared.valid).map_err(|e| recipe.refuse(recipe.lines.threshold, e))?;
-    }
-    let base = start.as_ref().map_or_else(|| Outline::dense(&graph), |start| start.work.model.outline());
-    Plan::of(recipe, &base)?;
+    let (start, graph, _) = laid_out(recipe, prepared)?;
     let alone = Lock::take(options.out)?;
     let (start, data) = (start.as_ref(), identity::of_data(prepared));
     let recorder = &Recorder::new(sink);
@@ -238,7 +251,8 @@ fn measured(
         }
     }
     let corpus = corpus_info(recipe, prepared);
-    let mut notes: Vec<String> = failed.iter().map(ToString::to_string).collect();
+    let mut notes: Vec<String> = recipe.quick.then(|| QUICK.to_owned()).into_iter().collect();
+    notes.extend(failed.iter().map(ToString::to_string));
     notes.extend(assemble::warnings(&rows, &corpus));
     notes.extend(assemble::unknown_text(prepared));
     notes.push("quality, size and speed come from sessions opened on the written artifact".into());
@@ -257,6 +271,7 @@ fn measured(
             name: recipe.name.clone(),
             seed: recipe.seed,
             seeds: recipe.seeds as usize,
+            quick: recipe.quick,
         },
         backend: options.backend.kind().to_string(),
         threads: options.threads,

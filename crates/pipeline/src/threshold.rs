@@ -8,7 +8,7 @@ use nlpress_artifact::{Artifact, ArtifactError};
 use nlpress_eval::{Aim, EvalError};
 use nlpress_model::Dataset;
 use nlpress_runtime::{RuntimeError, Session};
-use serde::de::{Error, Unexpected, Visitor};
+use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -123,20 +123,24 @@ impl Visitor<'_> for NameOrNumber {
     type Value = Threshold;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "threshold to be {EXPECTED}")
+        f.write_str(EXPECTED)
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<Threshold, E> {
-        Threshold::fixed(value).ok_or_else(|| E::invalid_value(Unexpected::Float(value), &self))
+        Threshold::fixed(value).ok_or_else(|| refused(value))
     }
 
     fn visit_i64<E: Error>(self, value: i64) -> Result<Threshold, E> {
-        Err(E::invalid_value(Unexpected::Signed(value), &self))
+        Err(refused(value))
     }
 
     fn visit_str<E: Error>(self, name: &str) -> Result<Threshold, E> {
-        Threshold::named(name).ok_or_else(|| E::invalid_value(Unexpected::Str(name), &self))
+        Threshold::named(name).ok_or_else(|| refused(format!("{name:?}")))
     }
+}
+
+fn refused<E: Error>(value: impl fmt::Display) -> E {
+    E::custom(format!("threshold is {value}, but it must be {EXPECTED}"))
 }
 
 #[cfg(test)]
@@ -164,8 +168,9 @@ mod tests {
         let read = |text: &str| toml::from_str::<Table>(&format!("threshold = {text}")).map(|t| t.threshold);
         assert_eq!(read("'balanced-accuracy'").unwrap(), Threshold::Chosen(Aim::BalancedAccuracy));
         assert_eq!(read("0.25").unwrap(), Threshold::Fixed(0.25));
-        for bad in ["1", "1.5", "nan", "'f0'", "true"] {
-            assert!(read(bad).is_err(), "{bad}");
+        for bad in ["0", "1", "1.5", "nan", "'f0'", "true"] {
+            let error = read(bad).unwrap_err().message().to_owned();
+            assert!(error.contains("a score above 0") && !error.contains("to be"), "{bad}: {error}");
         }
     }
 

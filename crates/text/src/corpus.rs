@@ -33,7 +33,7 @@ use crate::error::TextError;
 use assemble::{Draft, SPLITS};
 use sink::{Other, Row, Sink};
 
-pub use crate::error::{BadRows, UnseenLabel, UnseenLabels};
+pub use crate::error::{BadRows, Looks, UnseenLabel, UnseenLabels};
 pub use crate::label::label;
 pub use encoding::TextEncoding;
 pub use options::{Column, CorpusOptions, Files, Format, Source};

@@ -7,7 +7,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-pub use rows::{BadRows, UnseenLabel, UnseenLabels};
+pub use rows::{BadRows, Looks, UnseenLabel, UnseenLabels};
 
 /// A line of a file, or a document of a list in memory.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -134,7 +134,8 @@ pub(crate) struct Changes {
     /// Repetitions with different seeds, in place of the recipe's.
     #[arg(long, value_name = "N", value_parser = seeds)]
     pub(crate) seeds: Option<u32>,
-    /// At most 300 documents a split, one seed and short timings: to see that everything runs.
+    /// At most 300 documents a split, one seed (or as many as --seeds says) and short timings: to see that everything
+    /// runs.
     #[arg(long)]
     pub(crate) quick: bool,
 }
@@ -364,7 +365,7 @@ pub(crate) struct Answering {
 pub(crate) struct Predict {
     #[command(flatten)]
     pub(crate) answering: Answering,
-    /// Texts; without any, every line of standard input is one, and is answered as it comes.
+    /// Texts; without any, or with `-`, every line of standard input is one, and is answered as it comes.
     pub(crate) texts: Vec<String>,
     #[command(flatten)]
     pub(crate) rows: Rows,
@@ -393,7 +394,7 @@ pub(crate) struct Predict {
     #[arg(long)]
     pub(crate) with_text: bool,
     /// Stop at the first line that is no text, in place of answering the others.
-    #[arg(long, conflicts_with_all = ["texts", "data"])]
+    #[arg(long, conflicts_with = "data")]
     pub(crate) strict: bool,
     /// Print one JSON object a text, with all scores (or with all logits in integers), the tokens and how many of them
     /// are known.

@@ -3,6 +3,7 @@
 use nlpress::core::files;
 use nlpress::core::shown::quoted;
 use nlpress::pipeline::draft::{DraftError, Hints, draft};
+use std::io::ErrorKind;
 use std::path::Path;
 
 use crate::arguments::NewRecipe;
@@ -23,6 +24,14 @@ pub(crate) fn new_recipe(arguments: &NewRecipe) -> anyhow::Result<()> {
     }
     if data == Path::new("-") {
         return Err(refuse("a recipe names its file, so --data cannot be standard input"));
+    }
+    if let Err(error) = files::open_regular(data)
+        && error.kind() == ErrorKind::InvalidInput
+    {
+        return Err(refuse(format!(
+            "--data {}: {error}: a recipe names its file, which is read several times and by every run",
+            data.display()
+        )));
     }
     let column = |name: &Option<String>| name.as_deref().map(data::column);
     let hints = Hints {

@@ -4,7 +4,7 @@ use nlpress::core::files::{OutputError, Outputs};
 use nlpress::core::shown::counted;
 use nlpress::eval::Pace;
 use nlpress::pipeline::prepared::fetched_files;
-use nlpress::pipeline::{Recipe, Report, RunOptions, make, report, run as run_recipe};
+use nlpress::pipeline::{Recipe, Report, RunOptions, make, plan_of, report, run as run_recipe};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -18,6 +18,8 @@ pub(crate) fn run(arguments: Run) -> anyhow::Result<()> {
     check_files(&recipe, &arguments).map_err(sort)?;
     let (backend, threads) = data::compute(&arguments.compute)?;
     let prepared = data::prepare(&recipe, &arguments.changes)?;
+    // What is refused leaves neither a folder nor a file of events.
+    plan_of(&recipe, &prepared).map_err(of_run)?;
     std::fs::create_dir_all(&arguments.out).map_err(|e| of_file(&arguments.out, e))?;
     let quick = arguments.changes.quick;
     let pace = if quick { Pace::quick() } else { Pace::default() };

@@ -1,6 +1,6 @@
 //! `nlpress train`.
 
-use nlpress::artifact::Provenance;
+use nlpress::artifact::{ArtifactError, Provenance};
 use nlpress::core::shown::{counted, escaped};
 use nlpress::core::{Seed, files};
 use nlpress::eval::{Confusion, Scores};
@@ -10,10 +10,11 @@ use nlpress::pipeline::{Prepared, Threshold, ship};
 use nlpress::runtime::Session;
 use nlpress::text::{Coverage, EncoderConfig};
 use nlpress::train::{ClassWeights, Fit, FitConfig, fit};
+use std::path::Path;
 
 use crate::arguments::{Shape, Train, TrainLoss};
 use crate::data;
-use crate::outcome::{of_training, refuse, say, sort, tell, training_stopped};
+use crate::outcome::{Refused, of_training, printable, refuse, say, sort, tell, training_stopped};
 use crate::progress::Progress;
 use crate::tokens;
 
@@ -34,13 +35,9 @@ pub(crate) fn train(arguments: Train) -> anyhow::Result<()> {
         ..EncoderConfig::default()
     };
     tokens::apply(&arguments.tokens, &mut encoder)?;
-    let network = NetworkRecipe {
-        path: None,
-        inputs: None,
-        outputs: None,
-        template: Graph::from(MlpSpec::new(1, &arguments.hidden.0, 1, arguments.dropout)),
-    };
-    network.template.check().map_err(|e| refuse(format!("--hidden: {e}")))?;
+    let mlp = MlpSpec::new(1, &arguments.hidden.0, 1, arguments.dropout);
+    mlp.check().map_err(|e| refuse(format!("--hidden: {e}")))?;
+    let network = NetworkRecipe { path: None, inputs: None, outputs: None, template: Graph::from(mlp) };
     // Before the data are read: encoding them is done by all threads.
     let (backend, _) = data::compute(&arguments.compute)?;
     let prepared = data::labelled(&arguments.labelled, &arguments.splits, encoder, class_weights.clone())?;
@@ -75,7 +72,7 @@ pub(crate) fn train(arguments: Train) -> anyhow::Result<()> {
         artifact = decided;
         tell!("{note}");
     }
-    artifact.write(&arguments.out).map_err(sort)?;
+    artifact.write(&arguments.out).map_err(|e| unwritten(e, arguments.checkpoint.as_deref()))?;
 
     let session = Session::open(&arguments.out)?;
     let logits = session.logits(prepared.test.rows())?;
@@ -109,7 +106,7 @@ pub(crate) fn train(arguments: Train) -> anyhow::Result<()> {
     } else {
         say!(
             "{}: {}, {} (epoch {} kept); on {}: accuracy {:.2} %, macro-F1 {:.4}",
-            arguments.out.display(),
+            printable(&arguments.out.to_string_lossy()),
             counted(bytes, "byte"),
             counted(history.epochs.len(), "epoch"),
             history.kept,
@@ -129,6 +126,22 @@ pub(crate) fn train(arguments: Train) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// An artifact that cannot be written after its training, with what is left of the model.
+fn unwritten(error: ArtifactError, checkpoint: Option<&Path>) -> anyhow::Error {
+    let left = match checkpoint {
+        Some(path) => format!(
+            "the training is kept in {}: the same command with --resume, and perhaps another --out, writes the model",
+            path.display()
+        ),
+        None => "the trained model is lost: with --checkpoint FILE, --resume can write it again".to_owned(),
+    };
+    let why = format!("{error}; {left}");
+    match sort(error) {
+        refused if refused.is::<Refused>() => refuse(why),
+        failed => failed.context(why),
+    }
 }
 
 /// What is known of the words of the documents that were not trained on.

@@ -422,3 +422,41 @@ fn where_all_rows_are_bad_nobody_is_told_to_leave_them_out() {
         world.refuses(&[ask, &["--skip-bad-rows", "9"]].concat(), b"", &["bad rows were left out"]);
     }
 }
+
+#[test]
+fn a_file_without_a_header_is_told_from_one_with() {
+    let world = World::new();
+    let rows = csv(40, |_, row| row);
+    world.write("bare.csv", rows.split_once('\n').unwrap().1);
+    world.refuses(&train(&["--data", "bare.csv"]), b"", &["bare.csv:1", "--no-header", "header = false"]);
+    let done = world.run(&["new-recipe", "--data", "bare.csv"], b"");
+    assert!(
+        done.err.contains("is a value of its column, too") && done.err.contains("--no-header"),
+        "{}",
+        done.err
+    );
+    // And of one in the middle.
+    world.write("joined.csv", format!("{rows}{rows}"));
+    let said = says(&world, &train(&["--data", "joined.csv"]));
+    assert!(said.contains("joined.csv:42: the row repeats the header"), "{said}");
+}
+
+#[test]
+fn where_few_bytes_tell_the_encoding_two_are_shown() {
+    let world = World::new();
+    world.write("pound.csv", b"text,label\nit costs \xa35 here,good\nx,bad\n");
+    let says = ["pound.csv:2", "too few bytes", "--encoding windows-1252", "\"\u{a3}5\""];
+    world.refuses(&train(&["--data", "pound.csv"]), b"", &says);
+}
+
+#[test]
+fn what_would_do_nothing_is_refused() {
+    let world = World::new();
+    for name in ["a.csv", "b.csv", "c.csv"] {
+        world.write(name, csv(40, |_, row| row));
+    }
+    let files = ["--data", "a.csv", "--valid", "b.csv", "--test", "c.csv", "--split", "50/25/25"];
+    world.refuses(&train(&files), b"", &["--split has nothing to divide"]);
+    world.does(&train(&files[..4]));
+    world.refuses(&["eval", "m.safetensors", "a.csv"], b"", &["a.csv", "--data FILE"]);
+}

@@ -350,7 +350,7 @@ fn recipes_that_cannot_be_run() {
         (int8, "steps = []", &["int8", "no step"]),
         (int8, "", &["steps"]),
         ("seed = 3", "seed = = 3", &[":2"]),
-        ("seed = 3", "seed = 3\nseed = 3", &["duplicate key"]),
+        ("seed = 3", "seed = 3\nseed = 3", &["duplicate key `seed`"]),
     ];
     assert!(cases.len() > 50);
     for (from, to, says) in cases {

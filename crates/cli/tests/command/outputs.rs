@@ -294,3 +294,114 @@ fn nothing_that_training_or_scoring_reads_is_written_over() {
     world.refuses(&over, b"", &["notes", "not an nlpress checkpoint"]);
     assert_eq!(world.read("notes"), b"not a checkpoint");
 }
+
+#[test]
+fn a_limit_on_files_and_a_full_device_are_failures_that_leave_nothing() {
+    let world = World::new();
+    let wide =
+        ["train", "--data", "rows.csv", "--hidden", "2000", "--epochs", "1", "--out", "o/a.safetensors"];
+    let limited = world.shell("ulimit -f 64; exec \"$0\" \"$@\"", &wide);
+    assert_eq!(limited.code, Some(1), "{}", limited.err);
+    assert!(
+        limited.err.contains("a.safetensors") && limited.err.contains("model is lost"),
+        "{}",
+        limited.err
+    );
+    assert!(world.files("o").is_empty(), "{:?}", world.files("o").keys());
+    let kept = [&wide[..], &["--checkpoint", "kept.safetensors"]].concat();
+    // A file system of its own, where the system lets a user have one.
+    let mounted = |then: &str| {
+        let script =
+            format!("exec unshare -rm sh -c 'mount -t tmpfs -o size=64k none o && {then}' \"$0\" \"$@\"");
+        world.shell(&script, &kept)
+    };
+    if mounted("true").code != Some(0) {
+        return;
+    }
+    let full = mounted("\"$0\" \"$@\"; code=$?; ls -A o >&2; exit $code");
+    assert_eq!(full.code, Some(1), "{}", full.err);
+    assert!(
+        full.err.contains("No space left") && full.err.contains("kept in kept.safetensors"),
+        "{}",
+        full.err
+    );
+    assert!(!full.err.contains("partial"), "{}", full.err);
+    // The training is not lost: another place takes it.
+    let done = world.run(&[&kept[..], &["--resume"]].concat(), b"");
+    assert_eq!(done.code, Some(0), "{}", done.err);
+    assert!(world.path("o/a.safetensors").is_file());
+}
+
+#[test]
+fn places_that_cannot_be_replaced_are_found_before_the_work() {
+    use std::os::unix::fs::PermissionsExt;
+    let world = World::new();
+    world.train("a.safetensors");
+    let mode = std::fs::Permissions::from_mode;
+    std::fs::set_permissions(world.path("a.safetensors"), mode(0o444)).unwrap();
+    world.refuses(&TRAIN, b"", &["--out a.safetensors cannot be written", "read-only"]);
+    std::fs::set_permissions(world.path("a.safetensors"), mode(0o644)).unwrap();
+    let chattr = |flag: &str, name: &str| {
+        let done = std::process::Command::new("chattr").arg(flag).arg(world.path(name)).output();
+        done.is_ok_and(|done| done.status.success())
+    };
+    if chattr("+i", "a.safetensors") {
+        let done = world.run(&TRAIN, b"");
+        assert!(chattr("-i", "a.safetensors"));
+        assert_eq!(done.code, Some(2), "{}", done.err);
+        assert!(done.err.contains("immutable"), "{}", done.err);
+    }
+    std::fs::create_dir(world.path("grows")).unwrap();
+    if chattr("+a", "grows") {
+        let done = world.run(&["train", "--data", "rows.csv", "--out", "grows/a.safetensors"], b"");
+        let left = world.files("grows");
+        assert!(chattr("-a", "grows"));
+        assert_eq!((done.code, left.len()), (Some(2), 0), "{}", done.err);
+        assert!(done.err.contains("chattr +a"), "{}", done.err);
+    }
+    // Another user's file in a folder that protects it, asked for by a user who may write into the folder.
+    std::fs::create_dir(world.path("shared")).unwrap();
+    std::fs::copy(world.path("a.safetensors"), world.path("shared/a.safetensors")).unwrap();
+    std::fs::set_permissions(world.path("shared"), mode(0o1777)).unwrap();
+    std::fs::set_permissions(world.path(""), mode(0o755)).unwrap();
+    let nobody = "exec setpriv --reuid 65534 --regid 65534 --clear-groups \"$0\" \"$@\"";
+    if world.shell(nobody, &["--version"]).code == Some(0) {
+        let done = world.shell(nobody, &["train", "--data", "rows.csv", "--out", "shared/a.safetensors"]);
+        assert_eq!(done.code, Some(2), "{}", done.err);
+        assert!(done.err.contains("another user"), "{}", done.err);
+    }
+}
+
+#[test]
+fn a_pipe_that_would_be_waited_for_is_refused() {
+    let world = World::new();
+    let status = std::process::Command::new("mkfifo").arg(world.path("pipe")).status().unwrap();
+    assert!(status.success());
+    world.write("r.toml", RECIPE);
+    let files = RECIPE.replace("corpus = \"embedded\"", "files = \"pipe\"");
+    world.write("files.toml", files.replace("read = {", "read = { format = \"csv\","));
+    let words =
+        "steps = [{ use = \"select.words\", with = { file = \"pipe\" } }, { use = \"prune.magnitude\"";
+    world.write("words.toml", RECIPE.replacen("steps = [{ use = \"prune.magnitude\"", words, 1));
+    let cases: [&[&str]; 4] = [
+        &["plan", "files.toml"],
+        &["plan", "words.toml"],
+        &["run", "r.toml", "--data", "rows.csv", "--out", "o", "--events", "pipe"],
+        &["new-recipe", "--data", "pipe", "--format", "csv"],
+    ];
+    for arguments in cases {
+        world.refuses(arguments, b"", &["pipe", "is a named pipe"]);
+    }
+    let script = "cat rows.csv | exec \"$0\" \"$@\"";
+    let done = world.shell(script, &["new-recipe", "--data", "/dev/stdin", "--format", "csv"]);
+    assert!(done.code == Some(2) && done.err.contains("is a named pipe"), "{}", done.err);
+}
+
+#[test]
+fn threads_that_cannot_be_started_are_named() {
+    let world = World::new();
+    let script = "ulimit -u 1 -v 600000 2>/dev/null || ulimit -v 600000; exec \"$0\" \"$@\"";
+    let done = world.shell(script, &[&TRAIN[..], &["--threads", "1000"]].concat());
+    assert_eq!(done.code, Some(1), "{}", done.err);
+    assert!(done.err.contains("1000 threads cannot be started"), "{}", done.err);
+}

@@ -353,3 +353,52 @@ fn a_model_of_hidden_layers_is_explained_and_attention_is_not() {
     let done = finish(child, b"unknown words\n", &[]);
     assert!(done.out.contains("\"explain\":[]"), "{}", done.out);
 }
+
+#[test]
+fn a_number_that_is_an_id_or_a_label_stays_what_the_file_has() {
+    let world = world();
+    let ids = ["12345678901234567890123", "9007199254740993.0", "1.50", "-0", "18446744073709551616", "7"];
+    let rows: String = ids.iter().map(|id| format!("{{\"text\":\"bru1\",\"id\":{id}}}\n")).collect();
+    world.write("ids.jsonl", rows);
+    let ask = ["predict", "a.safetensors", "--data", "ids.jsonl", "--id-column", "id"];
+    let out = world.does(&ask);
+    let found: Vec<&str> = out.lines().map(|line| line.split('\t').next().unwrap()).collect();
+    assert_eq!(found, ids);
+    let label = |number: &str| format!("{{\"text\":\"bru1\",\"label\":{number}}}\n");
+    world.write("half.jsonl", label("4503599627370497.5"));
+    let eval = |file| ["eval", "a.safetensors", "--data", file];
+    world.refuses(&eval("half.jsonl"), b"", &["half.jsonl:1", "4503599627370497.5", "whole number"]);
+    world.write("long.jsonl", label("9007199254740993.0"));
+    world.refuses(&eval("long.jsonl"), b"", &["9007199254740993"]);
+}
+
+#[test]
+fn a_label_of_a_dash_is_not_no_answer() {
+    let world = World::new();
+    let rows = String::from_utf8(world.read("rows.csv")).unwrap();
+    world.write("dash.csv", rows.replace(",dim", ",-"));
+    world.does(&["train", "--data", "dash.csv", "--out", "d.safetensors", "--hidden", "8", "--epochs", "2"]);
+    let ask = ["predict", "d.safetensors", "--top", "2", "bru1 bru2"];
+    let answer = world.does(&ask);
+    assert!(answer.split('\t').any(|column| column == "\\u{2d}"), "{answer}");
+    assert!(world.does(&[&ask[..], &["--json"]].concat()).contains("\"-\""));
+    let unsure = world.does(&[&ask[..], &["--threshold", "1"]].concat());
+    assert!(unsure.starts_with("-\t"), "{unsure}");
+}
+
+#[test]
+fn a_dash_is_standard_input() {
+    let world = world();
+    let done = world.run(&["predict", "a.safetensors", "-"], b"bru1\nzel1\n");
+    assert_eq!(done.code, Some(0), "{}", done.err);
+    assert_eq!(done.out, world.run(&["predict", "a.safetensors"], b"bru1\nzel1\n").out);
+    world.refuses(&["predict", "a.safetensors", "bru1", "-"], b"", &["standard input", "alone"]);
+    world.refuses(&["predict", "a.safetensors", "bru1", "--strict"], b"", &["--strict"]);
+    world.refuses(
+        &["predict", "a.safetensors", "bru1", "--id-column", "id"],
+        b"",
+        &["--id-column", "--data"],
+    );
+    let wide: Vec<u8> = "bru1\nzel1\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    world.refuses(&["predict", "a.safetensors"], &wide, &["UTF-16", "iconv"]);
+}

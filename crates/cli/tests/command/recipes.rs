@@ -248,3 +248,73 @@ fn a_recipe_fits_the_script_of_its_texts() {
     world.write("weighted.toml", recipe.replace("# class_weights", "class_weights"));
     runs(&world, "weighted.toml");
 }
+
+#[test]
+fn a_quick_run_obeys_and_says_that_it_is_one() {
+    let world = World::new();
+    let recipe = crate::happy::RECIPE;
+    world.write("r.toml", recipe);
+    world.does(&["run", "r.toml", "--data", "rows.csv", "--quick", "--seeds", "2", "--out", "o"]);
+    let report: serde_json::Value = serde_json::from_slice(&world.read("o/report.json")).unwrap();
+    assert_eq!((&report["recipe"]["seeds"], &report["recipe"]["quick"]), (&2.into(), &true.into()));
+    for file in ["o/report.json", "o/report.md", "o/report.html"] {
+        assert!(String::from_utf8(world.read(file)).unwrap().contains("a quick run:"), "{file}");
+    }
+    // A part of the data has another vocabulary than the artifact, which is no fault of the data.
+    let rows: String =
+        (0..900).map(|n| format!("bru{n} zel{},{}\n", n % 31, ["dim", "lit"][n % 2])).collect();
+    world.write("many.csv", format!("text,label\n{rows}"));
+    world.write(
+        "many.toml",
+        recipe
+            .replace("corpus = \"embedded\"", "files = \"many.csv\"")
+            .replace("vocabulary = 100", "vocabulary = 9000"),
+    );
+    world.does(&["run", "many.toml", "--out", "m", "--seeds", "1"]);
+    let opened = String::from_utf8(world.read("many.toml")).unwrap();
+    world.write(
+        "opened.toml",
+        opened.replace("network = {", "path = \"m/artifacts/teacher.0.safetensors\" #"),
+    );
+    world.refuses(
+        &["run", "opened.toml", "--quick", "--out", "n"],
+        b"",
+        &["opened.toml", "--quick", "leave that out"],
+    );
+    world.does(&["plan", "opened.toml"]);
+}
+
+#[test]
+fn sizes_are_refused_in_the_words_of_the_recipe() {
+    let world = World::new();
+    let recipe = crate::happy::RECIPE;
+    let hidden = |hidden: &str| recipe.replace("hidden = [8]", &format!("hidden = {hidden}"));
+    world.write("deep.toml", hidden(&format!("{:?}", [2; 65])));
+    world.refuses(&["plan", "deep.toml"], b"", &["deep.toml:6", "hidden is 65 layers", "at most 64"]);
+    world.write("deeper.toml", hidden(&format!("{:?}", [2; 700])));
+    world.refuses(&["plan", "deeper.toml"], b"", &["hidden is 700 layers"]);
+    let widths = ["2"; 65].join(",");
+    let train = ["train", "--data", "rows.csv", "--out", "o.safetensors", "--hidden", &widths];
+    world.refuses(&train, b"", &["--hidden", "65 layers", "at most 64"]);
+    world.write("student.toml", recipe.replace("student = [4]", &format!("student = {:?}", [2; 65])));
+    world.refuses(&["plan", "student.toml"], b"", &["student", "65 layers"]);
+    world.write("drop.toml", recipe.replace("dropout = 0.1", "dropout = 1.0"));
+    world.refuses(&["plan", "drop.toml"], b"", &["drop.toml:6", "dropout is 1", "less than 1"]);
+}
+
+#[test]
+fn a_budget_that_cannot_be_met_is_refused_before_training() {
+    let world = World::new();
+    for (steps, says) in [
+        ("{ use = \"quant.mixed\", with = { bytes = 1 } }", "take at least"),
+        ("{ use = \"quant.mixed\", with = { time = 0.1 } }", "take at least 0.85"),
+        ("{ use = \"prune.search\", with = { macs = 1e-300 } }", "with the narrowest layers"),
+        ("{ use = \"prune.search\", with = { latency = 1e-300 } }", "with the narrowest layers"),
+    ] {
+        let variant = format!("{}\n[[variants]]\nid = \"tight\"\nsteps = [{steps}]\n", crate::happy::RECIPE);
+        world.write("tight.toml", variant);
+        let run = ["run", "tight.toml", "--data", "rows.csv", "--out", "o", "--events", "e.jsonl"];
+        world.refuses(&run, b"", &["tight.toml:", "tight: ", says]);
+        assert!(!world.path("o").exists(), "a refused run leaves no folder");
+    }
+}

@@ -10,6 +10,7 @@
 
 mod outputs;
 mod read;
+mod replace;
 mod write;
 
 pub use outputs::{OutputError, Outputs};

@@ -1,7 +1,7 @@
 //! Which files a command reads and writes, checked against each other before it works.
 
 use super::write::Target;
-use super::{folder_of, odd_kind, resolve};
+use super::{folder_of, not_regular, odd_kind, replace, resolve};
 use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::path::{Component, Path, PathBuf};
@@ -89,7 +89,7 @@ impl Outputs {
         self.with(name, path, Purpose::Replace)
     }
 
-    /// Adds a file that is written to its end; this may also be a pipe or a device.
+    /// Adds a file that is written to its end; this may also be a device, or a pipe that is open (`/dev/fd/N`).
     #[must_use]
     pub fn appended(self, name: impl Into<String>, path: impl Into<PathBuf>) -> Self {
         self.with(name, path, Purpose::Append)
@@ -138,18 +138,24 @@ impl Named {
 }
 
 /// Whether the file can be written, tried by a file without a name in its folder, or in the one in which folders would
-/// be made; each folder is tried once.
+/// be made; a new file is tried once a folder.
 fn is_writable(output: &Named, tried: &mut BTreeSet<PathBuf>) -> io::Result<()> {
-    let path = match output.purpose {
+    let (path, existing) = match output.purpose {
         Purpose::Append => {
             match std::fs::metadata(&output.path) {
-                // Opening a pipe would wait for a reader.
+                // Opening a pipe waits for a reader; one that the shell has opened has its reader.
+                Ok(metadata) if odd_kind(&metadata) == Some("a named pipe") && !is_open(&output.path) => {
+                    return Err(not_regular("a named pipe"));
+                }
                 Ok(metadata) if !metadata.is_dir() && odd_kind(&metadata).is_some() => return Ok(()),
                 Ok(_) => return std::fs::OpenOptions::new().append(true).open(&output.path).map(drop),
-                Err(_) => resolve(&output.path)?,
+                Err(_) => (resolve(&output.path)?, None),
             }
         }
-        _ => Target::of(&output.path)?.path,
+        _ => {
+            let target = Target::of(&output.path)?;
+            (target.path, target.existing)
+        }
     };
     let mut folder = folder_of(&path);
     while !folder.exists() {
@@ -159,10 +165,19 @@ fn is_writable(output: &Named, tried: &mut BTreeSet<PathBuf>) -> io::Result<()> 
         let why = format!("{} is not a folder", folder.display());
         return Err(io::Error::new(io::ErrorKind::NotADirectory, why));
     }
-    if tried.insert(folder.to_owned()) {
-        tempfile::tempfile_in(folder)?;
+    if !tried.insert(folder.to_owned()) && existing.is_none() {
+        return Ok(());
     }
-    Ok(())
+    let made = tempfile::tempfile_in(folder)?;
+    match output.purpose {
+        Purpose::Append => Ok(()),
+        _ => replace::check(&path, existing.as_ref(), folder, &made),
+    }
+}
+
+/// Whether the path names a file that this process has open, as `>(…)` of a shell does.
+fn is_open(path: &Path) -> bool {
+    ["/dev/fd", "/dev/stdout", "/dev/stderr", "/proc"].iter().any(|open| path.starts_with(open))
 }
 
 /// What makes two paths the same file.
@@ -256,6 +271,20 @@ mod tests {
         }
         let error = Outputs::new().output("--out", at("dangling")).output("--checkpoint", at("here/made"));
         assert!(matches!(error.check(), Err(OutputError::Output { .. })));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_cannot_be_replaced_is_refused_beforehand() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("model");
+        std::fs::write(&file, b"old").unwrap();
+        let check = || Outputs::new().output("--out", &file).check().map_err(|e| e.to_string());
+        check().unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o444)).unwrap();
+        let error = check().unwrap_err();
+        assert!(error.contains("--out") && error.contains("it is read-only"), "{error}");
     }
 
     #[cfg(target_os = "linux")]

@@ -68,7 +68,8 @@ pub fn stream_atomically(path: &Path, write: &mut WriteContent<'_>) -> io::Resul
 }
 
 /// Whether an error of [`write_atomically`], [`read_bounded`](super::read_bounded) or opening a file says that the
-/// wrong file was named, rather than that the system failed (a full disk, a device that gives errors).
+/// wrong file was named, rather than that the system failed (a full disk, a device that gives errors, a limit on the size of
+/// files).
 pub fn is_refusal(error: &io::Error) -> bool {
     use io::ErrorKind as Kind;
     matches!(
@@ -80,9 +81,8 @@ pub fn is_refusal(error: &io::Error) -> bool {
             | Kind::InvalidInput
             | Kind::InvalidFilename
             | Kind::InvalidData
-            | Kind::FileTooLarge
             | Kind::UnexpectedEof
-    )
+    ) || (error.kind() == Kind::FileTooLarge && error.raw_os_error().is_none()) // not the limit of the process
 }
 
 /// Removes the half-written files of a folder whose writers are dead, and says how many there were.
@@ -114,7 +114,7 @@ pub fn remove_abandoned(folder: &Path) -> usize {
 /// What a file is written to: the end of all links, and what is there.
 pub(super) struct Target {
     pub(super) path: PathBuf,
-    existing: Option<Metadata>,
+    pub(super) existing: Option<Metadata>,
 }
 
 impl Target {
@@ -142,6 +142,7 @@ impl Target {
         // A file system without locks only means that what this process may leave is never removed.
         let _ = file.as_file().try_lock();
         drop(beginning);
+        // Not through the temporary file, which would name itself in the error and hide its kind.
         write(file.as_file_mut())?;
         #[cfg(unix)]
         if let Some(existing) = &self.existing {

@@ -69,6 +69,8 @@ pub struct Recipe {
     pub controls: Controls,
     /// How the report judges.
     pub report: ReportRecipe,
+    /// Whether it is run on few documents and short timings, only to see that everything runs.
+    pub quick: bool,
     /// Where its parts stand.
     pub lines: Lines,
 }
@@ -216,7 +218,7 @@ impl Recipe {
     pub fn refuse_data(&self, error: &DataError) -> RecipeError {
         let line = match error {
             DataError::Text(TextError::Setting { .. }) => self.lines.read,
-            DataError::ClassWeights(_) => self.lines.class_weights,
+            DataError::ClassWeights { .. } => self.lines.class_weights,
             _ => None,
         };
         self.refuse(line.or(self.lines.data), error)
@@ -286,6 +288,7 @@ impl Recipe {
             variants,
             controls,
             report,
+            quick: false,
             lines,
         };
         reader.names(&recipe)?;

@@ -5,9 +5,10 @@ use nlpress_core::shown::{escaped, is_plain, shown};
 use nlpress_core::{Selectors, files};
 use nlpress_model::{AttentionSpec, Graph, MlpSpec, Ranks};
 use nlpress_technique::{said, told};
-use nlpress_text::TextError;
+use nlpress_text::{Source, TextError};
 use nlpress_train::{ClassWeights, FitConfig};
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use toml::Spanned;
 
@@ -19,6 +20,14 @@ use super::{
 use crate::kinds;
 use crate::report::Family;
 use crate::threshold::Threshold;
+
+/// Refuses what is there and is no regular file: opening a named pipe would wait for a writer.
+fn regular(path: &Path) -> Result<(), String> {
+    match files::open_regular(path) {
+        Err(e) if e.kind() == ErrorKind::InvalidInput => Err(format!("{} {e}", path.display())),
+        _ => Ok(()),
+    }
+}
 
 /// What stands at keys of a recipe that have tables, or values of several kinds.
 const EXAMPLES: [(&str, &str); 16] = [
@@ -81,6 +90,11 @@ impl<'a> Reader<'a> {
         let at = error.span().map(|span| span.start);
         let key = at.and_then(|at| self.key_before(at));
         let why = said(error.message(), key);
+        // The parser says where it stands, and not which.
+        let twice = error.span().filter(|_| error.message() == "duplicate key");
+        if let Some(twice) = twice.and_then(|span| self.text.get(span)) {
+            return self.refuse(at, format!("duplicate key `{}`", shown(twice)));
+        }
         let example = key.and_then(|key| EXAMPLES.iter().find(|(known, _)| *known == key));
         self.refuse(
             at,
@@ -165,10 +179,12 @@ impl<'a> Reader<'a> {
                 });
             }
             (None, Some(RawNetwork::Mlp(raw))) => {
-                (Graph::from(MlpSpec::new(1, &raw.hidden, 1, raw.dropout)), raw.inputs, raw.outputs)
+                let mlp = MlpSpec::new(1, &raw.hidden, 1, raw.dropout);
+                mlp.check().map_err(|e| refuse(e.to_string()))?;
+                (Graph::from(mlp), raw.inputs, raw.outputs)
             }
             (None, Some(RawNetwork::Attention(raw))) => {
-                let graph = AttentionSpec {
+                let attention = AttentionSpec {
                     inputs: 1,
                     width: raw.width,
                     head_width: raw.head_width,
@@ -178,10 +194,10 @@ impl<'a> Reader<'a> {
                     tokens: raw.tokens,
                     ranks: Ranks::new(),
                 };
-                (Graph::from(graph), raw.inputs, raw.outputs)
+                attention.check().map_err(|e| refuse(e.to_string()))?;
+                (Graph::from(attention), raw.inputs, raw.outputs)
             }
         };
-        template.check().map_err(|e| refuse(e.to_string()))?;
         let (of_inputs, inputs) = self.located(inputs);
         let (of_outputs, outputs) = self.located(outputs);
         (lines.inputs, lines.outputs) = (of_inputs, of_outputs);
@@ -209,6 +225,10 @@ impl<'a> Reader<'a> {
         // It checks itself, and reads the files that it names.
         let encoder = encoder.unwrap_or_default().read(folder).map_err(|e| refuse(of_encoder, e))?;
         let source = raw.files.map(|files| files.below(folder));
+        // Every run reads them anew; one that is not there is told where it is read.
+        for path in source.iter().flat_map(Source::paths) {
+            regular(path).map_err(|why| self.refuse(Some(at), why))?;
+        }
         Ok(DataRecipe { corpus: raw.corpus, source, options, encoder, class_weights: None })
     }
 
@@ -313,7 +333,7 @@ impl<'a> Reader<'a> {
         let at = raw.span().start;
         let raw = raw.into_inner();
         let Some(kind) = kinds::find(&raw.kind) else {
-            let why = format!("unknown technique {:?}; `nlpress techniques` lists them", raw.kind);
+            let why = format!("unknown technique \"{}\"; `nlpress techniques` lists them", shown(&raw.kind));
             return Err(self.refuse(Some(at), why));
         };
         let on = Selectors::parse(&raw.on)
@@ -327,8 +347,9 @@ impl<'a> Reader<'a> {
             *file = folder.join(&*file).display().to_string();
             read = Some(file.clone());
         }
-        let technique = kind.read(&with).map_err(refuse)?;
         let file = read.map(PathBuf::from);
+        file.as_deref().map_or(Ok(()), regular).map_err(refuse)?;
+        let technique = kind.read(&with).map_err(refuse)?;
         if let Some(file) = &file {
             let bytes = std::fs::read(file).map_err(|e| refuse(format!("{}: {e}", file.display())))?;
             with.insert("file".into(), files::sha256_hex(&bytes).into());

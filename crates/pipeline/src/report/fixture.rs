@@ -64,6 +64,7 @@ pub(super) fn report() -> Report {
             name: "the article".into(),
             seed: 7,
             seeds: 3,
+            quick: false,
         },
         backend: "ndarray".into(),
         threads: 2,

@@ -155,6 +155,9 @@ pub struct RecipeInfo {
     pub seed: u64,
     /// How many seeds every variant was made with.
     pub seeds: usize,
+    /// Whether it was run on few documents and short timings, only to see that everything runs.
+    #[serde(default)]
+    pub quick: bool,
 }
 
 /// What kind of variant a row is.

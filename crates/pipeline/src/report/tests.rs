@@ -44,7 +44,7 @@ fn field_names_are_the_promised_ones() {
             "threads"
         ]
     );
-    assert_eq!(keys(&value["recipe"]), ["name", "path", "seed", "seeds", "sha256"]);
+    assert_eq!(keys(&value["recipe"]), ["name", "path", "quick", "seed", "seeds", "sha256"]);
     assert_eq!(
         keys(&value["corpus"]),
         ["classes", "documents", "features", "known", "majority", "name", "sha256", "source"]

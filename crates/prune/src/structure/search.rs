@@ -189,6 +189,19 @@ impl Search {
         graph.sites().into_iter().enumerate().map(work).sum()
     }
 
+    /// The least share of the cost that can stay, as far as it is known without the data.
+    fn least(&self, graph: &Graph, groups: &[Group]) -> f64 {
+        let narrowest = groups.iter().fold(graph.clone(), |graph, group| {
+            let units = if group.units > self.round_to { self.round_to } else { group.units };
+            graph.with_units(group, units)
+        });
+        // A quotient of linear functions of the words of a row is least at one of its ends.
+        [0.0, graph.inputs() as f64]
+            .map(|words| self.cost(&narrowest, words, groups) / self.cost(graph, words, groups))
+            .into_iter()
+            .fold(f64::INFINITY, f64::min)
+    }
+
     /// How many units of each group stay.
     fn widths(
         &self,
@@ -290,6 +303,12 @@ impl Technique for Search {
             ));
         }
         only_dense(before, &groups, problems);
+        let (share, least) = (self.share.get(), self.least(&before.graph, &groups));
+        if problems.is_empty() && share < least {
+            problems.push(Problem::of_step(format!(
+                "a share of {share} cannot be reached: with the narrowest layers {least:.4} of the cost stays"
+            )));
+        }
         before.clone()
     }
 

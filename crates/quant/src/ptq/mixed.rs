@@ -14,7 +14,7 @@
 //! ones, which are all multiplied alike.
 
 use nlpress_core::Measurement;
-use nlpress_model::{Form, Layer, Model, Outline, SiteId, Weight};
+use nlpress_model::{Form, Layer, Model, Outline, Site, SiteId, Weight};
 use nlpress_packed::{Grid, Matrix, Scheme, Values};
 use nlpress_technique::spend::{Choice, Method, spend};
 use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
@@ -173,6 +173,30 @@ impl Mixed {
         }
     }
 
+    /// The least that the sites can take of what is limited, where no entry of a masked site need be stored; with
+    /// its bound, in one unit.
+    fn least(&self, before: &Outline, on: &[SiteId]) -> (f64, f64) {
+        let sites: Vec<_> = on.iter().filter_map(|id| before.site(id)).collect();
+        let (cost, bound): (&dyn Fn(&Site, Values) -> f64, f64) = match self.limit {
+            Limit::Bytes(bytes) => (
+                &|site, values| {
+                    let Some(index) = sites::index(site.form) else { return 0.0 };
+                    Scheme { values, index }.bytes(site.shape.inputs, site.shape.outputs, 0) as f64
+                },
+                bytes as f64,
+            ),
+            // Every site saves the same share.
+            Limit::Time(share) => (&|_, values| time(values) as f64 / 100.0 / sites.len() as f64, share),
+        };
+        let least = |costs: &mut dyn Iterator<Item = f64>| costs.fold(f64::INFINITY, f64::min);
+        let precisions = || self.precisions.iter().copied();
+        let taken = match self.method {
+            Method::Uniform => least(&mut precisions().map(|p| sites.iter().map(|s| cost(s, p)).sum())),
+            _ => sites.iter().map(|site| least(&mut precisions().map(|p| cost(site, p)))).sum(),
+        };
+        (taken, bound)
+    }
+
     fn too_small(&self) -> StepError {
         StepError::Failed(match self.limit {
             Limit::Bytes(bytes) => {
@@ -217,6 +241,15 @@ impl Technique for Mixed {
     }
 
     fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
+        let (least, bound) = self.least(before, on);
+        // Sums of shares are rounded.
+        if least * (1.0 - 1e-9) > bound {
+            let key = if matches!(self.limit, Limit::Bytes(_)) { "bytes" } else { "time" };
+            problems.push(Problem::of_step(format!(
+                "{key} is {bound}, but the selected sites take at least {} with these precisions",
+                (least * 1e4).round() / 1e4
+            )));
+        }
         sites::plan(before, on, self.widest(), problems)
     }
 
@@ -359,5 +392,23 @@ mod tests {
         let impossible: Mixed = toml::from_str("bytes = 20").unwrap();
         let error = impossible.apply(bench.model().clone(), &on, &mut bench.cx(&Quiet)).unwrap_err();
         assert!(error.to_string().contains("bytes is 20"), "{error}");
+        // The plan says so before, with the least that is possible, and refuses no more than that.
+        let planned = |text: &str| {
+            let mut problems = Vec::new();
+            let technique: Mixed = toml::from_str(text).unwrap();
+            technique.plan(&bench.model().outline(), &on, &mut problems);
+            problems.iter().map(ToString::to_string).collect::<String>()
+        };
+        let said = planned("bytes = 20");
+        let least: u64 = said.split("at least ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+        for method in ["knapsack", "greedy"] {
+            let text = |bytes: u64| format!("bytes = {bytes}\nmethod = '{method}'");
+            assert!(planned(&text(least - 1)).contains("take at least"), "{least}");
+            assert_eq!(planned(&text(least)), "");
+            let possible: Mixed = toml::from_str(&text(least)).unwrap();
+            possible.apply(bench.model().clone(), &on, &mut bench.cx(&Quiet)).unwrap();
+        }
+        assert!(planned("time = 0.5").contains("take at least 0.85"), "{}", planned("time = 0.5"));
+        assert_eq!(planned("time = 0.85"), "");
     }
 }

@@ -22,6 +22,8 @@ pub struct Profile {
     pub characters: u64,
     /// Those of them that are numbers.
     pub numbers: u64,
+    /// Values that are the column's name: the first row may be no header.
+    pub named: u64,
     /// Different values; one more than [`MOST_VALUES`] stands for any larger number.
     pub distinct: usize,
 }
@@ -110,6 +112,7 @@ struct Count {
     values: u64,
     characters: u64,
     numbers: u64,
+    named: u64,
     distinct: HashSet<Box<str>>,
 }
 
@@ -132,8 +135,9 @@ impl Counts {
             return;
         }
         self.rows += 1;
-        for (count, field) in self.columns.iter_mut().zip(fields) {
+        for ((count, name), field) in self.columns.iter_mut().zip(&self.names).zip(fields) {
             count.add(field);
+            count.named += u64::from(matches!(name, Column::Name(name) if name == field.trim()));
         }
     }
 
@@ -162,6 +166,7 @@ impl Counts {
             values: count.values,
             characters: count.characters,
             numbers: count.numbers,
+            named: count.named,
             distinct: count.distinct.len(),
         };
         let columns = self.names.into_iter().zip(self.columns).map(profile).collect();

@@ -19,6 +19,7 @@ pub(super) fn read(input: Input, options: &CorpusOptions, sink: &mut Sink<'_>) -
     let Table { quoting, delimiter, .. } = table;
     let mut columns: Option<Columns> = None;
     let mut quotes = Quotes::default();
+    let (mut header, mut repeated) = (Vec::new(), false);
     while table.next()? {
         let record = &table.record;
         let place = || table.lines.place(record.line);
@@ -27,8 +28,9 @@ pub(super) fn read(input: Input, options: &CorpusOptions, sink: &mut Sink<'_>) -
                 return Err(bad_header(record, delimiter, options, table.lines.place(line), opened));
             }
             let found = Columns::find(record, delimiter, options, sink.other, place())?;
-            if !options.header {
-                take(record, &found, &table.lines, sink)?;
+            match options.header {
+                true => header = record.bytes.clone(),
+                false => drop(take(record, &found, &table.lines, sink)?),
             }
             columns = Some(found);
             continue;
@@ -51,6 +53,13 @@ pub(super) fn read(input: Input, options: &CorpusOptions, sink: &mut Sink<'_>) -
             && sink.other != Other::Nothing
         {
             quotes.label(label);
+        }
+        if record.bytes == header && !repeated {
+            repeated = true;
+            sink.tally.notes.push(format!(
+                "{}: the row repeats the header, and is read as a document: give files one by one in place of joining them",
+                table.lines.place(record.line)
+            ));
         }
         for field in record.fields.iter().filter(|field| field.lines > 0) {
             let last = record.line + record.lines;
@@ -271,11 +280,20 @@ impl Columns {
     ) -> Result<Self, TextError> {
         let names: Vec<_> = first.fields.iter().map(|f| String::from_utf8_lossy(first.bytes_of(f))).collect();
         let at = |column: &Column, option| {
-            let missing = || TextError::MissingColumn {
+            let missing = || {
+                TextError::MissingColumn {
                 place: place.clone(),
                 column: column.to_string(),
                 found: existing(&names, options.header),
-                hint: hint(column, &first.bytes, delimiter),
+                hint: match hint(column, &first.bytes, delimiter) {
+                    none if none.is_empty() && options.header => {
+                        "; if the first row is a document, give `--no-header` (in a recipe `read = { header = false }`) and \
+                         the columns by number"
+                            .into()
+                    }
+                    found => found,
+                },
+            }
             };
             match column {
                 Column::Index(i) => Some(*i).filter(|&i| i < names.len()).ok_or_else(missing),

@@ -5,10 +5,13 @@
 
 use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
 use encoding_rs::{Decoder, DecoderResult, Encoding, UTF_8, UTF_16BE, UTF_16LE};
+use encoding_rs::{WINDOWS_1250, WINDOWS_1251, WINDOWS_1252};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::io::{self, BufRead, Read};
 use std::str::FromStr;
+
+use crate::error::Looks;
 
 /// An encoding by one of the names of the WHATWG standard: `utf-8`, `utf-16le`, `windows-1252`, `latin1`, `gbk`, …
 ///
@@ -139,19 +142,40 @@ impl Suspect {
         self.bytes.extend_from_slice(&bytes[..bytes.len().min(room)]);
     }
 
-    /// The setting that probably reads them; none when there are no such bytes.
-    pub(super) fn looks(&self) -> Option<TextEncoding> {
+    /// The settings that probably read them, the likeliest first, each with a word as it would read: several where few bytes
+    /// decide, none when there are no such bytes.
+    pub(super) fn looks(&self) -> Vec<Looks> {
         if self.bytes.is_empty() {
-            return None;
+            return Vec::new();
         }
+        let looks = |encoding| Looks { encoding: TextEncoding(encoding).name(), word: self.word(encoding) };
         if let Some(wide) = wide(&self.bytes) {
-            return Some(wide);
+            return vec![looks(wide.0)];
         }
         let mut detector = EncodingDetector::new(Iso2022JpDetection::Deny);
         detector.feed(&self.bytes, true);
-        Some(TextEncoding(detector.guess(None, Utf8Detection::Deny)))
+        let mut found = vec![looks(detector.guess(None, Utf8Detection::Deny))];
+        if self.bytes.iter().filter(|b| !b.is_ascii()).count() < ENOUGH {
+            let others = [WINDOWS_1252, WINDOWS_1250, WINDOWS_1251].map(looks);
+            found
+                .extend(others.into_iter().find(|o| o.word != found[0].word && !o.word.contains('\u{fffd}')));
+        }
+        found
+    }
+
+    /// The first word with bytes beyond ASCII.
+    fn word(&self, encoding: &'static Encoding) -> String {
+        let ends = |b: &u8| b.is_ascii_whitespace() || b",;|\"".contains(b);
+        let word = self.bytes.split(ends).find(|word| !word.is_ascii()).unwrap_or_default();
+        let (word, _) = encoding.decode_without_bom_handling(word);
+        word.chars().filter(|c| !c.is_control()).take(MOST_SHOWN).collect()
     }
 }
+
+/// So many bytes beyond ASCII tell encodings apart.
+const ENOUGH: usize = 16;
+/// Characters of a word that are shown.
+const MOST_SHOWN: usize = 24;
 
 /// A byte sequence that the encoding does not have.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
@@ -284,12 +308,17 @@ mod tests {
         let looks = |bytes: &[u8]| {
             let mut suspect = Suspect::default();
             suspect.add(bytes);
-            suspect.looks().map(TextEncoding::name)
+            suspect.looks().into_iter().map(|l| (l.encoding, l.word)).collect::<Vec<_>>()
         };
-        assert_eq!(looks(b""), None);
-        assert_eq!(looks(b"un caf\xe9 tr\xe8s d\xe9licieux, voil\xe0 l'\xe9t\xe9").unwrap(), "windows-1252");
-        assert_eq!(looks(&utf16("un café", false)).unwrap(), "utf-16be");
+        let is = |encoding: &str, word: &str| (encoding.to_owned(), word.to_owned());
+        assert_eq!(looks(b""), []);
+        let french = looks(b"un caf\xe9 tr\xe8s d\xe9licieux, voil\xe0 l'\xe9t\xe9");
+        assert_eq!(french[0], is("windows-1252", "café"));
+        assert_eq!(looks(&utf16("un café", false))[0].0, "utf-16be");
+        // One sign of money tells nothing, so that the user is shown what it would be.
+        let pounds = looks(b"costs,\xa35,pos\n");
+        assert!(pounds.len() == 2 && pounds.contains(&is("windows-1252", "£5")), "{pounds:?}");
         let russian = b"\xcf\xf0\xe8\xe2\xe5\xf2, \xea\xe0\xea \xe4\xe5\xeb\xe0? \xd5\xee\xf0\xee\xf8\xe8\xe9 \xf4\xe8\xeb\xfc\xec";
-        assert_eq!(looks(russian).unwrap(), "windows-1251");
+        assert_eq!(looks(russian), [is("windows-1251", "Привет")]);
     }
 }

@@ -3,8 +3,10 @@
 
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
-use std::fmt;
 use std::io::{self, BufRead, Error, ErrorKind, Read};
+
+/// The decoder speaks of its insides.
+const CUT: &str = "it is damaged, or ends too early";
 
 /// Decompresses every frame of a file.
 pub(super) struct Frames<R> {
@@ -32,7 +34,7 @@ impl<R: BufRead> Frames<R> {
                         return Err(damaged("it ends within a piece to be skipped"));
                     }
                 }
-                Err(error) => return Err(damaged(error)),
+                Err(_) => return Err(damaged(CUT)),
             }
         }
         Ok(false)
@@ -48,7 +50,7 @@ impl<R: BufRead> Read for Frames<R> {
             self.within = true;
             while self.decoder.can_collect() == 0 && !self.decoder.is_finished() {
                 let one = BlockDecodingStrategy::UptoBlocks(1);
-                self.decoder.decode_blocks(&mut self.file, one).map_err(damaged)?;
+                self.decoder.decode_blocks(&mut self.file, one).map_err(|_| damaged(CUT))?;
             }
             if self.decoder.can_collect() > 0 || buffer.is_empty() {
                 return self.decoder.read(buffer);
@@ -62,6 +64,6 @@ impl<R: BufRead> Read for Frames<R> {
     }
 }
 
-fn damaged(problem: impl fmt::Display) -> Error {
+fn damaged(problem: &str) -> Error {
     Error::new(ErrorKind::InvalidData, format!("bad zstd: {problem}"))
 }

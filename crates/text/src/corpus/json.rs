@@ -13,8 +13,8 @@ use super::options::{Column, CorpusOptions, Format};
 use super::sink::{Other, Row, Sink};
 use crate::error::{Place, TextError};
 
-/// Whole numbers up to here are exact in JSON's floats.
-const EXACT: f64 = 9_007_199_254_740_992.0;
+/// Longest whole number that can be a label, in digits.
+const MOST_DIGITS: usize = 100;
 
 pub(super) fn read(input: Input, options: &CorpusOptions, sink: &mut Sink<'_>) -> Result<(), TextError> {
     let keys = Keys {
@@ -81,6 +81,8 @@ pub(super) fn each_object(
     })
 }
 
+const OF_LABEL: &str = "a string, a whole number, true or false";
+
 /// The keys that are wanted of every object.
 #[derive(Clone, Copy)]
 struct Keys<'a> {
@@ -141,14 +143,31 @@ fn label<'j>(
     match cell {
         Cell::Text(text) => Ok(text),
         Cell::Truth(truth) => Ok(if truth { "true" } else { "false" }.into()),
-        Cell::Integer(number) => Ok(number.into()),
+        Cell::Number(number) if id => Ok(number),
         // pandas writes the integers of a column with a gap as 0.0, 1.0, ...
-        Cell::Float(number) if number.fract() == 0.0 && number.abs() < EXACT => {
-            Ok((number as i64).to_string().into())
-        }
-        Cell::Float(number) if id => Ok(number.to_string().into()),
-        other => Err(wrong(key, &other, "a string, a whole number, true or false", place())),
+        Cell::Number(number) => match whole(&number) {
+            Some(whole) => Ok(whole.into()),
+            None => Err(wrong(key, &Cell::Number(number), OF_LABEL, place())),
+        },
+        other => Err(wrong(key, &other, OF_LABEL, place())),
     }
+}
+
+/// The digits of a JSON number that is whole, exactly: of `12`, `12.0`, `1.2e1`, and of numbers that no machine word holds;
+/// none of other numbers, and of those of more than [`MOST_DIGITS`].
+fn whole(number: &str) -> Option<String> {
+    let (sign, plain) = number.strip_prefix('-').map_or(("", number), |plain| ("-", plain));
+    let (mantissa, exponent) = plain.split_once(['e', 'E']).unwrap_or((plain, "0"));
+    let (integer, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let all = [integer, fraction].concat();
+    let digits = all.trim_start_matches('0').trim_end_matches('0');
+    if digits.is_empty() {
+        return Some("0".into());
+    }
+    let zeros = (all.len() - all.trim_end_matches('0').len()) as i64 - fraction.len() as i64;
+    let zeros = usize::try_from(zeros.checked_add(exponent.parse().ok()?)?).ok()?;
+    (zeros <= MOST_DIGITS && digits.len() + zeros <= MOST_DIGITS)
+        .then(|| format!("{sign}{digits}{}", "0".repeat(zeros)))
 }
 
 fn wrong(key: &str, cell: &Cell<'_>, expected: &'static str, place: Place) -> TextError {
@@ -193,8 +212,8 @@ struct Found<'j> {
 enum Cell<'j> {
     Text(Cow<'j, str>),
     Truth(bool),
-    Integer(String),
-    Float(f64),
+    /// As it is written.
+    Number(Cow<'j, str>),
     Null,
     Array,
     Object,
@@ -205,8 +224,7 @@ impl fmt::Display for Cell<'_> {
         match self {
             Self::Text(_) => f.write_str("a string"),
             Self::Truth(truth) => write!(f, "{truth}"),
-            Self::Integer(number) => write!(f, "the number {number}"),
-            Self::Float(number) => write!(f, "the number {number}"),
+            Self::Number(number) => write!(f, "the number {}", crate::label::shown(number)),
             Self::Null => f.write_str("null"),
             Self::Array => f.write_str("an array"),
             Self::Object => f.write_str("an object"),
@@ -216,9 +234,58 @@ impl fmt::Display for Cell<'_> {
 
 fn parse<'j>(json: &'j str, keys: Keys<'j>) -> Result<Found<'j>, serde_json::Error> {
     let mut parser = serde_json::Deserializer::from_str(json);
-    let found = keys.deserialize(&mut parser)?;
+    let mut found = keys.deserialize(&mut parser)?;
     parser.end()?;
+    // The parser has rounded it.
+    let cells = [(Some(keys.text), &mut found.text), (keys.other, &mut found.other)];
+    for (key, cell) in cells {
+        if let (Some(key), Some(Cell::Number(number))) = (key, cell)
+            && number.is_empty()
+        {
+            *number = Cow::Borrowed(written(json, key));
+        }
+    }
     Ok(found)
+}
+
+/// The value of a key as it stands in the text of an object that has this key once.
+fn written<'j>(json: &'j str, key: &str) -> &'j str {
+    let bytes = json.as_bytes();
+    let mut at = json.find('{').map_or(json.len(), |at| at + 1);
+    while let Some(open) = json[at..].find('"').map(|n| at + n) {
+        let close = string_end(bytes, open);
+        let is = serde_json::from_str::<Key<'_>>(&json[open..close]).is_ok_and(|found| found.0 == key);
+        let from = json[close..].find(':').map_or(json.len(), |n| close + n + 1);
+        let (mut to, mut depth) = (from, 0_usize);
+        while to < bytes.len() {
+            match bytes[to] {
+                b',' | b'}' if depth == 0 => break,
+                b'"' => to = string_end(bytes, to) - 1,
+                b'{' | b'[' => depth += 1,
+                b'}' | b']' => depth -= 1,
+                _ => {}
+            }
+            to += 1;
+        }
+        if is {
+            return json[from..to].trim();
+        }
+        at = to;
+    }
+    ""
+}
+
+/// Behind the quotation mark that ends the string which begins at `open`.
+fn string_end(bytes: &[u8], open: usize) -> usize {
+    let mut at = open + 1;
+    while let Some(n) = bytes.get(at..).and_then(|rest| memchr::memchr2(b'"', b'\\', rest)) {
+        at += n + 1;
+        if bytes[at - 1] == b'"' {
+            return at;
+        }
+        at += 1;
+    }
+    bytes.len()
 }
 
 impl<'j> DeserializeSeed<'j> for Keys<'j> {
@@ -293,15 +360,16 @@ impl<'j> Visitor<'j> for CellVisitor {
     }
 
     fn visit_i64<E>(self, number: i64) -> Result<Cell<'j>, E> {
-        Ok(Cell::Integer(number.to_string()))
+        Ok(Cell::Number(number.to_string().into()))
     }
 
     fn visit_u64<E>(self, number: u64) -> Result<Cell<'j>, E> {
-        Ok(Cell::Integer(number.to_string()))
+        Ok(Cell::Number(number.to_string().into()))
     }
 
-    fn visit_f64<E>(self, number: f64) -> Result<Cell<'j>, E> {
-        Ok(Cell::Float(number))
+    /// A fraction, or a number that no machine word holds: [`parse`] looks it up.
+    fn visit_f64<E>(self, _rounded: f64) -> Result<Cell<'j>, E> {
+        Ok(Cell::Number("".into()))
     }
 
     fn visit_unit<E>(self) -> Result<Cell<'j>, E> {
@@ -316,5 +384,41 @@ impl<'j> Visitor<'j> for CellVisitor {
     fn visit_map<A: MapAccess<'j>>(self, mut map: A) -> Result<Cell<'j>, A::Error> {
         while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
         Ok(Cell::Object)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_whole_number_is_read_digit_by_digit() {
+        for (number, digits) in [
+            ("0", "0"),
+            ("-0.0", "0"),
+            ("0e9999999999", "0"),
+            ("12.00", "12"),
+            ("-1.2e1", "-12"),
+            ("1200e-2", "12"),
+            ("1E+3", "1000"),
+            ("0.05e2", "5"),
+            ("9007199254740993.0", "9007199254740993"),
+            ("-12345678901234567890123", "-12345678901234567890123"),
+        ] {
+            assert_eq!(whole(number).as_deref(), Some(digits), "{number}");
+        }
+        for number in
+            ["0.5", "-1.25", "12e-1", "4503599627370497.5", "1e101", "1e9999999999", "1e99999999999999999999"]
+        {
+            assert_eq!(whole(number), None, "{number}");
+        }
+    }
+
+    #[test]
+    fn a_number_is_found_where_it_stands() {
+        let json = r#" {"a\"b" : {"id": [1.50, "}"]}, "c,": "\\", "\u0069d":  -1.50E2 , "z": 2.0}"#;
+        for (key, number) in [("id", "-1.50E2"), ("z", "2.0"), ("c,", "\"\\\\\""), ("none", "")] {
+            assert_eq!(written(json, key), number, "{key}");
+        }
     }
 }

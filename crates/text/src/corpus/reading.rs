@@ -88,7 +88,7 @@ impl Tally {
     /// Whether so many bad rows may be left out: what is to be said of them.
     pub(super) fn finish(mut self, allowed: u64) -> Result<Reading, TextError> {
         if self.bad.count > allowed {
-            self.bad.encoding = self.suspect.looks().map(super::encoding::TextEncoding::name);
+            self.bad.encodings = self.suspect.looks();
             return Err(TextError::BadRows(self.bad));
         }
         let mut notes = self.notes;

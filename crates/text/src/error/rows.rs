@@ -8,6 +8,15 @@ use crate::label;
 /// Unseen labels that a message shows.
 const SHOWN: usize = 20;
 
+/// An encoding that text may be in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Looks {
+    /// Its name, as the setting takes it.
+    pub encoding: String,
+    /// A word of the text, read so.
+    pub word: String,
+}
+
 /// Rows that cannot be used, more than may be left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BadRows {
@@ -19,13 +28,13 @@ pub struct BadRows {
     pub first: Vec<String>,
     /// A file, or the files of a split, of which no row can be used.
     pub without: Option<String>,
-    /// The encoding that rows which are not UTF-8 seem to be in.
-    pub encoding: Option<String>,
+    /// The encodings that rows which are not UTF-8 may be in, the likeliest first.
+    pub encodings: Vec<Looks>,
 }
 
 impl fmt::Display for BadRows {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { count, rows, first, without, encoding } = self;
+        let Self { count, rows, first, without, encodings } = self;
         match &first[..] {
             [only] if *count == 1 => f.write_str(only)?,
             _ => {
@@ -39,11 +48,21 @@ impl fmt::Display for BadRows {
             }
         }
         let joint = if *count == 1 { "; " } else { "\n" };
-        if let Some(encoding) = encoding {
+        if let [Looks { encoding, .. }] = &encodings[..] {
             return write!(
                 f,
                 "{joint}the text looks like {encoding}: give `--encoding {encoding}` (in a recipe `read = {{ encoding = \
                  \"{encoding}\" }}`), or convert it, for example with `iconv -f {encoding} -t utf-8`"
+            );
+        }
+        if let [one, other, ..] = &encodings[..] {
+            let Looks { encoding, word } = one;
+            return write!(
+                f,
+                "{joint}too few bytes tell what the text is written in: give `--encoding {encoding}` if \"{word}\" reads right, \
+                 `--encoding {}` if \"{}\" does (in a recipe `read = {{ encoding = \"{encoding}\" }}`), or convert it likewise, for \
+                 example with `iconv -f {encoding} -t utf-8`",
+                other.encoding, other.word
             );
         }
         // Leaving all rows out would leave nothing.

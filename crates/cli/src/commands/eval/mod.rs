@@ -7,6 +7,7 @@ mod errors;
 mod found;
 mod shown;
 
+use nlpress::core::shown::shown;
 use nlpress::core::{Seed, files};
 use nlpress::eval::{Bootstrap, Quality};
 use nlpress::runtime::Session;
@@ -38,7 +39,12 @@ pub(crate) fn eval(arguments: Eval) -> anyhow::Result<()> {
         Some(path) => {
             let other = Session::open(path).map_err(refuse)?;
             if other.labels() != session.labels() {
-                return Err(refuse(format!("{}: its labels are others", path.display())));
+                let [its, ours] = [&other, &session].map(|s| listed(s.labels()));
+                return Err(refuse(format!(
+                    "{}: its labels are {its}, those of {} are {ours}",
+                    path.display(),
+                    arguments.answering.artifact.display()
+                )));
             }
             Answers::of(&other, &texts, false, threads).map_err(|e| named(path, e))?.predictions
         }
@@ -63,6 +69,14 @@ pub(crate) fn eval(arguments: Eval) -> anyhow::Result<()> {
         shown::show(&found, &quality)?;
     }
     Ok(())
+}
+
+/// Labels for a message.
+fn listed(labels: &[String]) -> String {
+    const MOST: usize = 10;
+    let more = if labels.len() > MOST { ", …" } else { "" };
+    let shown: Vec<String> = labels.iter().take(MOST).map(|label| format!("\"{}\"", shown(label))).collect();
+    format!("{}{more}", shown.join(", "))
 }
 
 /// The file of errors must not replace what is read.

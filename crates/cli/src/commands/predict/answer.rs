@@ -67,6 +67,11 @@ struct Share<'a> {
     amount: f32,
 }
 
+/// A label in a column of text, where one of a dash alone must not look like no answer.
+fn told(label: &str) -> String {
+    if label == NONE { "\\u{2d}".into() } else { escaped(label).to_string() }
+}
+
 impl<'s> Answers<'s> {
     pub(super) fn new(session: &'s Session, arguments: &Predict) -> anyhow::Result<Self> {
         let named =
@@ -91,8 +96,7 @@ impl<'s> Answers<'s> {
             with_id: arguments.rows.id_column.is_some(),
         };
         let labels = session.labels().iter();
-        let labels =
-            labels.map(|l| (escaped(l).to_string(), serde_json::Value::from(l.as_str()).to_string()));
+        let labels = labels.map(|l| (told(l), serde_json::Value::from(l.as_str()).to_string()));
         let file = arguments.answering.artifact.display().to_string();
         Ok(Self { session, file, integers, explainer, form, labels: labels.collect() })
     }

@@ -50,12 +50,27 @@ pub(crate) fn predict(arguments: Predict) -> anyhow::Result<()> {
             .collect();
         return answer_all(&answers, &asked, arguments.threads);
     }
-    if !arguments.texts.is_empty() {
+    if arguments.texts != ["-"] && !arguments.texts.is_empty() {
+        check_texts(&arguments)?;
         arguments.texts.iter().for_each(|text| hint(text));
         let asked: Vec<Asked<'_>> = arguments.texts.iter().map(|text| Asked::alone(text)).collect();
         return answer_all(&answers, &asked, arguments.threads);
     }
     answer_lines(&answers, &arguments)
+}
+
+/// A dash stands for standard input, and only there are there lines to stop at.
+fn check_texts(arguments: &Predict) -> anyhow::Result<()> {
+    if arguments.texts.iter().any(|text| text == "-") {
+        return Err(refuse(
+            "`-` stands for standard input, which cannot be mixed with texts: give it alone; a text of one dash is \
+             classified by: printf '%s\\n' - | nlpress predict ARTIFACT",
+        ));
+    }
+    if arguments.strict {
+        return Err(refuse("--strict is for the lines of standard input, but texts were given"));
+    }
+    Ok(())
 }
 
 /// A text that is the name of a file was probably meant to be read.
@@ -123,6 +138,11 @@ fn answer_piece(
             return Ok(made);
         }
     };
+    if first == 1 && is_wide(&bytes) {
+        return Err(refuse(
+            "standard input looks like UTF-16: convert it, for example with iconv -f UTF-16LE",
+        ));
+    }
     // As text when all of it is, for then its lines are found and checked at once.
     if let Ok(text) = std::str::from_utf8(&bytes) {
         for (line, text) in (first..).zip(text.strip_suffix('\n').unwrap_or(text).split('\n')) {
@@ -173,6 +193,14 @@ impl Answered {
         self.bad.push(Bad { line, why });
         Ok(())
     }
+}
+
+/// Whether the first lines look like UTF-16 without a byte order mark: half of their bytes are zero, all on one side.
+fn is_wide(bytes: &[u8]) -> bool {
+    let head = &bytes[..bytes.len().min(4096)];
+    let zeros = |from: usize| head.iter().skip(from).step_by(2).filter(|b| **b == 0).count();
+    let (big, little) = (zeros(0), zeros(1));
+    big.max(little) * 4 >= head.len().max(8) && big.min(little) * 10 <= big.max(little)
 }
 
 fn too_long() -> String {
