@@ -22,6 +22,7 @@ mod index;
 pub mod normalize;
 pub mod rows;
 pub mod stop_words;
+mod token_rows;
 
 pub use analyzer::{Analyzer, Boundaries};
 pub use corpus::{
@@ -33,3 +34,4 @@ pub use encoder::{Counts, Encoder, EncoderConfig, Scratch, Seen, Weighting};
 pub use error::{Place, TextError};
 pub use rows::{Row, Rows};
 pub use stop_words::StopWords;
+pub use token_rows::{TokenRow, TokenRows};

@@ -1,9 +1,10 @@
 //! The operations of a network in integers. All numbers have 16 fraction bits.
 
 use super::fixed::{FRACTION, Factor, divide, multiply};
-use super::functions::{layer_norm, relu, softmax};
+use super::functions::{gelu, layer_norm, normalize, relu, softmax, tanh};
 use super::site::{Room, Site};
 use crate::program::{Counts, Kernels, Program};
+use nlpress_graph::{Activation, Key, Pooling};
 use nlpress_kernels::Aligned;
 
 /// A network whose sites are integers.
@@ -15,7 +16,16 @@ pub(super) struct Network<'a> {
     pub(super) tokens: Option<usize>,
     /// For each width of a head what a product of a query and a key, with 32 fraction bits, is multiplied by.
     pub(super) scores: Vec<(usize, Factor)>,
-    /// What is added to a variance.
+    /// What is added to a variance where a normalisation has no vectors.
+    pub(super) epsilon: i64,
+    pub(super) norms: Vec<Norm>,
+}
+
+/// A normalisation with its vectors; numbers have 16 fraction bits.
+#[derive(Debug)]
+pub(super) struct Norm {
+    pub(super) gain: Vec<i64>,
+    pub(super) bias: Vec<i64>,
     pub(super) epsilon: i64,
 }
 
@@ -61,7 +71,8 @@ impl Kernels for Integers<'_, '_> {
         self.network.sites[site].sparse(self.columns, self.values, out, self.room);
     }
 
-    fn embed(&mut self, site: usize, out: &mut [i64]) {
+    /// Bags have words, but neither positions nor types.
+    fn embed(&mut self, site: usize, _by: Key, out: &mut [i64]) {
         let table = &self.network.sites[site];
         for (out, token) in out.chunks_exact_mut(table.outputs()).zip(self.columns) {
             table.row(*token, out, self.room);
@@ -80,8 +91,23 @@ impl Kernels for Integers<'_, '_> {
         rows.chunks_exact_mut(width).for_each(|row| layer_norm(row, self.network.epsilon));
     }
 
-    fn relu(&mut self, values: &mut [i64]) {
-        values.iter_mut().for_each(|x| *x = relu(*x));
+    fn layer_norm(&mut self, norm: usize, width: usize, rows: &mut [i64]) {
+        let Norm { gain, bias, epsilon } = &self.network.norms[norm];
+        for row in rows.chunks_exact_mut(width) {
+            layer_norm(row, *epsilon);
+            for ((x, gain), bias) in row.iter_mut().zip(gain).zip(bias) {
+                *x = multiply(*x, *gain) + bias;
+            }
+        }
+    }
+
+    fn activate(&mut self, activation: Activation, values: &mut [i64]) {
+        let of = match activation {
+            Activation::Relu => relu,
+            Activation::Gelu => gelu,
+            Activation::Tanh => tanh,
+        };
+        values.iter_mut().for_each(|x| *x = of(*x));
     }
 
     fn attend(&mut self, (heads, width): (usize, usize), [query, key, value]: [&[i64]; 3], out: &mut [i64]) {
@@ -115,11 +141,27 @@ impl Kernels for Integers<'_, '_> {
         sums.iter_mut().zip(more).for_each(|(sum, x)| *sum += x);
     }
 
-    fn pool(&mut self, tokens: &[i64], out: &mut [i64]) {
+    fn pool(&mut self, pooling: Pooling, width: usize, tokens: &[i64], out: &mut [i64]) {
         out.fill(0);
-        for (token, weight) in tokens.chunks_exact(out.len()).zip(self.values) {
-            out.iter_mut().zip(token).for_each(|(sum, x)| *sum += multiply(*weight, *x));
+        let tokens = tokens.chunks_exact(width);
+        let count = match pooling {
+            Pooling::WeightedSum => {
+                for (token, weight) in tokens.zip(self.values) {
+                    out.iter_mut().zip(token).for_each(|(sum, x)| *sum += multiply(*weight, *x));
+                }
+                return;
+            }
+            Pooling::Mean => tokens.len(),
+            Pooling::First => 1,
+        };
+        for token in tokens.take(count) {
+            out.iter_mut().zip(token).for_each(|(sum, x)| *sum += x);
         }
+        out.iter_mut().for_each(|sum| *sum = divide(*sum, count.max(1) as i64));
+    }
+
+    fn normalize(&mut self, width: usize, rows: &mut [i64]) {
+        rows.chunks_exact_mut(width).for_each(normalize);
     }
 }
 

@@ -128,7 +128,7 @@ pub(crate) fn network(graph: &Graph, form: Form, percent: u32) -> Artifact {
     outline.kept = kept;
     let labels = (0..outputs.max(2)).map(|n| format!("class {n}")).collect();
     let (config, blob) = encoder(inputs).to_parts();
-    Artifact::new(outline, layers, labels, EncoderParts { config, blob }, Provenance::default())
+    Artifact::new(outline, layers, vec![], labels, EncoderParts { config, blob }, Provenance::default())
         .expect("what is made up here fits together")
 }
 
