@@ -264,7 +264,7 @@ fn lies_in_every_field_of_the_manifest_are_refused_or_harmless() {
     ];
     for place in outcomes.accepted.keys() {
         // The schema before this one has the same fields, and what is true may be said of anything.
-        let true_ones = ["/outline/sites", "/layouts", "/outline/graph/nodes", "/outline/kept"];
+        let true_ones = ["/labels", "/outline/sites", "/layouts", "/outline/graph/nodes", "/outline/kept"];
         let known = harmless.iter().chain(&true_ones).any(|known| place.starts_with(known));
         assert!(known, "{place} may be anything");
     }

@@ -85,7 +85,15 @@ impl TokenSession {
 
     /// The class that one row of logits names, counted from 0.
     pub fn class(&self, logits: &[f32]) -> usize {
-        Decision::by(self.threshold).class(logits)
+        self.decision().class(logits)
+    }
+
+    pub(crate) fn decision(&self) -> Decision {
+        Decision::by(self.threshold)
+    }
+
+    pub(crate) fn network(&self) -> &Network {
+        &self.network
     }
 
     /// The scores of the classes, at least 0 and together 1, of one row of logits.
@@ -120,14 +128,8 @@ impl TokenSession {
         out: &mut [f32],
         scratch: &mut TokenScratch,
     ) -> Result<(), RuntimeError> {
+        self.check_rows(rows, &range, out.len())?;
         let outputs = self.network.outputs;
-        if range.end > rows.len() {
-            return Err(RuntimeError::Length { what: "rows", found: rows.len(), expected: range.end });
-        }
-        same_length("out", out.len(), range.len() * outputs)?;
-        for row in range.clone() {
-            self.check(rows, row).map_err(|why| RuntimeError::Tokens { row, why })?;
-        }
         let (mut first, mut rest) = (range.start, out);
         while first < range.end {
             let (mut end, mut tokens) = (first, 0);
@@ -141,6 +143,22 @@ impl TokenSession {
             (first, rest) = (end, later);
         }
         Ok(())
+    }
+
+    /// Checks that the texts are there and what the network takes, and that so many numbers are what it makes of them.
+    pub(crate) fn check_rows(
+        &self,
+        rows: &TokenRows,
+        range: &Range<usize>,
+        out: usize,
+    ) -> Result<(), RuntimeError> {
+        if range.end > rows.len() {
+            return Err(RuntimeError::Length { what: "rows", found: rows.len(), expected: range.end });
+        }
+        same_length("out", out, range.len() * self.network.outputs)?;
+        range
+            .clone()
+            .try_for_each(|row| self.check(rows, row).map_err(|why| RuntimeError::Tokens { row, why }))
     }
 
     fn check(&self, rows: &TokenRows, row: usize) -> Result<(), String> {

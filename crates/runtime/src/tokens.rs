@@ -42,6 +42,11 @@ impl Tokens {
         }
     }
 
+    /// The tokens so far are those of an example and those before.
+    pub(crate) fn end_example(&mut self) {
+        self.ends.push(self.ids.len());
+    }
+
     /// Examples.
     pub(crate) fn examples(&self) -> usize {
         self.ends.len()

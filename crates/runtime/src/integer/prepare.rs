@@ -6,7 +6,7 @@ use super::features::{Features, Terms};
 use super::fixed::{Factor, MANTISSA_BITS, MOST_BITS, MOST_SHIFT, ONE};
 use super::network::{Network, Norm};
 use super::site::Site;
-use crate::Session;
+use crate::decision::Decision;
 use crate::network;
 use nlpress_graph::SiteId;
 use nlpress_graph::{NORM_EPSILON, Op, Source};
@@ -20,8 +20,8 @@ const FINEST: f64 = 16.0 / ONE as f64;
 
 /// The logit above which one output means the second class.
 #[inline(never)] // a test looks for floats in the machine code around it
-pub(super) fn cut(session: &Session) -> i64 {
-    session.decision().integer_cut(ONE)
+pub(super) fn cut(decision: Decision) -> i64 {
+    decision.integer_cut(ONE)
 }
 
 /// What words are worth to an encoder.
@@ -61,17 +61,13 @@ pub(super) fn network(floats: &network::Network) -> Result<Network<'_>, NotInteg
             scores.push((head_width, score));
         }
     }
-    let tokens = match floats.graph.source {
+    let most_words = match floats.graph.source {
         Source::Bag { tokens, .. } => Some(tokens),
-        Source::Features { .. } => None,
-        Source::Tokens { .. } => {
-            let site = floats.layers.first().map_or(SiteId::output(), |layer| layer.id.clone());
-            return Err(NotIntegers { site, why: "what it looks up is tokens, not counted words".into() });
-        }
+        Source::Features { .. } | Source::Tokens { .. } => None,
     };
     let norms = floats.norms.iter().map(norm).collect::<Result<_, _>>()?;
     let epsilon = fixed(NORM_EPSILON.into()).max(1);
-    Ok(Network { program: &floats.program, sites, tokens, scores, epsilon, norms })
+    Ok(Network { program: &floats.program, sites, most_words, scores, epsilon, norms })
 }
 
 /// A normalisation in fixed point.
