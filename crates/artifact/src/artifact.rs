@@ -111,7 +111,7 @@ impl Artifact {
     pub fn with_threshold(mut self, threshold: Option<f64>) -> Result<Self, ArtifactError> {
         let outputs = self.outline.graph.outputs();
         let has_one = outputs == 1 && self.outline.graph.classes().is_some();
-        if let Some(value) = threshold.filter(|t| !has_one || !(*t > 0.0 && *t < 1.0)) {
+        if let Some(value) = threshold.filter(|t| !(has_one && *t > 0.0 && *t < 1.0)) {
             return Err(ArtifactError::Threshold { value, outputs });
         }
         self.threshold = threshold;

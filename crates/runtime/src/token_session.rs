@@ -85,11 +85,12 @@ impl TokenSession {
 
     /// The class that one row of logits names, counted from 0.
     pub fn class(&self, logits: &[f32]) -> usize {
-        self.decision().class(logits)
+        Decision::by(self.threshold).class(logits)
     }
 
-    pub(crate) fn decision(&self) -> Decision {
-        Decision::by(self.threshold)
+    /// The score above which the second of two classes is the answer, where it is not one half.
+    pub fn threshold(&self) -> Option<f64> {
+        self.threshold
     }
 
     pub(crate) fn network(&self) -> &Network {

@@ -262,7 +262,7 @@ impl Course<'_> {
         let mut starts = Vec::new();
         for layer in model.layers().iter().filter(|l| l.weight.is_trainable()) {
             starts.push((layer, at));
-            at += layer.shape.weights() + layer.shape.outputs;
+            at += layer.shape.parameters();
         }
         on.iter()
             .map(|id| {

@@ -44,13 +44,15 @@ impl Layout {
         Ok(Self { coding: coding.clone(), codec, blocks, len })
     }
 
-    /// The layout of a model's trainable numbers ([`Model::flat`]), coded where `on` says so.
+    /// The layout of a model's trainable numbers ([`Model::flat`]), coded where `on` says so; vectors never are.
     ///
     /// # Errors
     /// [`QuantError::Setting`].
     pub fn of(coding: &Coding, model: &Model, on: impl Fn(&SiteId) -> bool) -> Result<Self, QuantError> {
         let trainable = model.layers().iter().filter(|l| l.weight.is_trainable());
-        let parts: Vec<(usize, bool)> = trainable.map(|l| (l.shape.parameters(), on(&l.id))).collect();
+        let vectors: usize = model.vectors().iter().map(|vector| vector.values.len()).sum();
+        let sites = trainable.map(|l| (l.shape.parameters(), on(&l.id)));
+        let parts: Vec<(usize, bool)> = sites.chain((vectors > 0).then_some((vectors, false))).collect();
         Self::new(coding, &parts)
     }
 

@@ -74,7 +74,7 @@ impl Session {
     /// no fixed scale, or whose numbers are beyond fixed point.
     pub fn in_integers(&self) -> Result<IntegerSession<'_>, NotIntegers> {
         let network = prepare::network(self.network())?;
-        let (features, cut) = (prepare::features(self.encoder()), prepare::cut(self.decision()));
+        let (features, cut) = (prepare::features(self.encoder()), prepare::cut(self.threshold()));
         Ok(IntegerSession { session: self, features, network, cut })
     }
 }
@@ -95,7 +95,7 @@ impl TokenSession {
     /// no fixed scale (tables look a one up, which needs a scale too), or whose numbers are beyond fixed point: the session
     /// itself then answers in floats from the same weights.
     pub fn in_integers(&self) -> Result<IntegerTokens<'_>, NotIntegers> {
-        let (network, cut) = (prepare::network(self.network())?, prepare::cut(self.decision()));
+        let (network, cut) = (prepare::network(self.network())?, prepare::cut(self.threshold()));
         Ok(IntegerTokens { session: self, network, cut })
     }
 }

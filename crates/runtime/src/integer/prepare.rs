@@ -20,8 +20,8 @@ const FINEST: f64 = 16.0 / ONE as f64;
 
 /// The logit above which one output means the second class.
 #[inline(never)] // a test looks for floats in the machine code around it
-pub(super) fn cut(decision: Decision) -> i64 {
-    decision.integer_cut(ONE)
+pub(super) fn cut(threshold: Option<f64>) -> i64 {
+    Decision::by(threshold).integer_cut(ONE)
 }
 
 /// What words are worth to an encoder.
