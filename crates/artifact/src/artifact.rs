@@ -13,12 +13,15 @@ pub struct Artifact {
     pub outline: Outline,
     /// Its layers, in the order of the outline.
     pub layers: Vec<Layer>,
-    /// Names of the classes: two for one output (the second is what the output speaks for), else one an output.
+    /// Its vectors, in the order of the graph.
+    pub vectors: Vec<Vector>,
+    /// Names of the classes: two for one output (the second is what the output speaks for), else one an output; none for
+    /// a network that makes embeddings.
     pub labels: Vec<String>,
     /// For a network of one output, the score above which the second class is the answer; one half where there is
     /// none. Scores do not depend on it.
     pub threshold: Option<f64>,
-    /// How texts become feature rows.
+    /// How texts become feature rows or tokens.
     pub encoder: EncoderParts,
     /// Where the model came from.
     pub provenance: Provenance,
@@ -31,8 +34,17 @@ pub struct Layer {
     pub id: SiteId,
     /// Its weight, `[inputs, outputs]`.
     pub matrix: Matrix,
-    /// Its bias, `[outputs]`.
+    /// Its bias, `[outputs]`; empty for a site without one.
     pub bias: Vec<f32>,
+}
+
+/// A vector of a normalisation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Vector {
+    /// Its name, which its tensor has too.
+    pub id: SiteId,
+    /// Its numbers.
+    pub values: Vec<f32>,
 }
 
 /// An encoder in parts that this crate carries without understanding them.
@@ -52,11 +64,12 @@ impl Artifact {
     /// whose index stores zeros may keep any number from its non-zeros up.
     ///
     /// # Errors
-    /// [`ArtifactError`] for a bad specification, for layers, biases or labels that do not match the outline, and for a
+    /// [`ArtifactError`] for a bad specification, for layers, vectors or labels that do not match the outline, and for a
     /// label that cannot be read on one line or told from the others.
     pub fn new(
         outline: Outline,
         layers: Vec<Layer>,
+        vectors: Vec<Vector>,
         labels: Vec<String>,
         encoder: EncoderParts,
         provenance: Provenance,
@@ -64,13 +77,14 @@ impl Artifact {
         check_sites(&outline)?;
         check_labels(&outline, &labels)?;
         label::check_readable(&labels)?;
-        Self::assemble(outline, layers, labels, encoder, provenance)
+        Self::assemble(outline, layers, vectors, labels, encoder, provenance)
     }
 
     /// Puts a model together whose sites and labels have been looked at.
     pub(crate) fn assemble(
         outline: Outline,
         layers: Vec<Layer>,
+        vectors: Vec<Vector>,
         labels: Vec<String>,
         encoder: EncoderParts,
         provenance: Provenance,
@@ -85,8 +99,9 @@ impl Artifact {
         for (site, layer) in outline.sites.iter().zip(&layers) {
             check_layer(site, layer)?;
         }
+        check_vectors(&outline, &vectors)?;
         check_kept(&outline, &layers)?;
-        Ok(Self { outline, layers, labels, threshold: None, encoder, provenance })
+        Ok(Self { outline, layers, vectors, labels, threshold: None, encoder, provenance })
     }
 
     /// The same model, answering its second class where the score of it is greater than `threshold`.
@@ -95,7 +110,8 @@ impl Artifact {
     /// [`ArtifactError::Threshold`] when it is not above 0 and below 1, or the network has not one output.
     pub fn with_threshold(mut self, threshold: Option<f64>) -> Result<Self, ArtifactError> {
         let outputs = self.outline.graph.outputs();
-        if let Some(value) = threshold.filter(|t| outputs != 1 || !(*t > 0.0 && *t < 1.0)) {
+        let has_one = outputs == 1 && self.outline.graph.classes().is_some();
+        if let Some(value) = threshold.filter(|t| !(has_one && *t > 0.0 && *t < 1.0)) {
             return Err(ArtifactError::Threshold { value, outputs });
         }
         self.threshold = threshold;
@@ -128,8 +144,7 @@ pub(crate) fn check_sites(outline: &Outline) -> Result<(), ArtifactError> {
 }
 
 pub(crate) fn check_labels(outline: &Outline, labels: &[String]) -> Result<(), ArtifactError> {
-    let outputs = outline.graph.outputs();
-    let expected = if outputs == 1 { 2 } else { outputs };
+    let (outputs, expected) = (outline.graph.outputs(), outline.graph.classes().unwrap_or(0));
     if labels.len() != expected {
         return Err(ArtifactError::Labels { found: labels.len(), outputs, expected });
     }
@@ -159,8 +174,8 @@ fn check_layer(site: &Site, layer: &Layer) -> Result<(), ArtifactError> {
         return Err(ArtifactError::Shape { site: site.id.clone(), found, expected });
     }
     check_layout(site, layer.matrix.scheme())?;
-    if layer.bias.len() != shape.outputs {
-        let (found, expected) = (layer.bias.len(), shape.outputs);
+    if layer.bias.len() != shape.biases() {
+        let (found, expected) = (layer.bias.len(), shape.biases());
         return Err(ArtifactError::Bias { site: site.id.clone(), found, expected });
     }
     match layer.bias.iter().position(|b| !b.is_finite()) {
@@ -169,6 +184,29 @@ fn check_layer(site: &Site, layer: &Layer) -> Result<(), ArtifactError> {
             Err(ArtifactError::BiasValue { site: site.id.clone(), position, value: layer.bias[position] })
         }
     }
+}
+
+fn check_vectors(outline: &Outline, vectors: &[Vector]) -> Result<(), ArtifactError> {
+    let expected = outline.graph.vectors();
+    if expected.len() != vectors.len() {
+        let (expected, found) = (expected.len(), vectors.len());
+        return Err(ArtifactError::Sites(format!("{}, expected {expected}", counted(found, "vector"))));
+    }
+    for ((id, expected), vector) in expected.iter().zip(vectors) {
+        if *id != vector.id || expected.length != vector.values.len() {
+            let (found, length) = (shown(vector.id.as_str()), vector.values.len());
+            let expected = format!("expected {} [{}]", shown(id.as_str()), expected.length);
+            return Err(ArtifactError::Sites(format!("found {found} [{length}], {expected}")));
+        }
+        if let Some(position) = vector.values.iter().position(|x| !x.is_finite()) {
+            return Err(ArtifactError::VectorValue {
+                vector: id.clone(),
+                position,
+                value: vector.values[position],
+            });
+        }
+    }
+    Ok(())
 }
 
 fn check_kept(outline: &Outline, layers: &[Layer]) -> Result<(), ArtifactError> {

@@ -77,8 +77,8 @@ pub enum ArtifactError {
     /// No network has that specification.
     #[error("bad specification: {0}")]
     Graph(#[from] BadSpec),
-    /// The sites are not those of the specification.
-    #[error("the outline's sites are not those of its specification: {0}")]
+    /// The sites or the vectors are not those of the specification.
+    #[error("the sites or vectors are not those of the specification: {0}")]
     Sites(String),
     /// The layers do not match the outline.
     #[error("expected layer {expected}, found {found}")]
@@ -125,7 +125,7 @@ pub enum ArtifactError {
         site: SiteId,
         /// Its length.
         found: usize,
-        /// Outputs of the site.
+        /// Outputs of the site, or 0 where it has no bias.
         expected: usize,
     },
     /// A bias is not a number, or infinite.
@@ -133,6 +133,16 @@ pub enum ArtifactError {
     BiasValue {
         /// The site.
         site: SiteId,
+        /// Where, counted from 0.
+        position: usize,
+        /// The value.
+        value: f32,
+    },
+    /// A number of a vector is not a number, or infinite.
+    #[error("vector {vector} is {value} at position {position}, expected a finite number")]
+    VectorValue {
+        /// The vector.
+        vector: SiteId,
         /// Where, counted from 0.
         position: usize,
         /// The value.

@@ -3,7 +3,7 @@
 use crate::artifact::{check_labels, check_layout, check_sites};
 use crate::header::{self, Entry, Header, LENGTH_BYTES};
 use crate::manifest::{Manifest, OLDEST_SCHEMA, SCHEMA, VOCABULARY};
-use crate::{Artifact, ArtifactError, EncoderParts, Layer, OpenOptions, checksum, label};
+use crate::{Artifact, ArtifactError, EncoderParts, Layer, OpenOptions, Vector, checksum, label};
 use nlpress_core::files;
 use nlpress_core::shown::{counted, message, shown};
 use nlpress_graph::{Site, SiteId};
@@ -184,17 +184,24 @@ impl<'a> Tensors<'a> {
         let mut layers = Vec::new();
         for (site, layout) in manifest.outline.sites.iter().zip(&manifest.layouts) {
             let matrix = self.take_matrix(site, layout.scheme)?;
-            let bias =
-                self.take_vector(&format!("{}.bias", site.id), Dtype::F32, Some(site.shape.outputs))?;
-            let bias = bias.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+            let bias = match site.shape.bias {
+                true => self.take_floats(&format!("{}.bias", site.id), site.shape.outputs)?,
+                false => Vec::new(),
+            };
             layers.push(Layer { id: site.id.clone(), matrix, bias });
+        }
+        let mut vectors = Vec::new();
+        for (id, vector) in manifest.outline.graph.vectors() {
+            let values = self.take_floats(id.as_str(), vector.length)?;
+            vectors.push(Vector { id, values });
         }
         let blob = self.take_vector(VOCABULARY, Dtype::U8, None)?.to_vec();
         if let Some(name) = self.0.keys().next() {
             return Err(ArtifactError::Unknown(shown(name).to_string()));
         }
         let encoder = EncoderParts { config: manifest.encoder.config, blob };
-        Artifact::assemble(manifest.outline, layers, manifest.labels, encoder, manifest.provenance)
+        let Manifest { outline, labels, provenance, .. } = manifest;
+        Artifact::assemble(outline, layers, vectors, labels, encoder, provenance)
     }
 
     fn take_matrix(&mut self, site: &Site, scheme: Scheme) -> Result<Matrix, ArtifactError> {
@@ -211,6 +218,11 @@ impl<'a> Tensors<'a> {
             Some(Part { name: part, dtype, shape: view.shape, bytes: Cow::Borrowed(view.bytes) })
         });
         matrix.map_err(|error| odd.unwrap_or_else(|| weight_error(&site.id, error)))
+    }
+
+    fn take_floats(&mut self, name: &str, length: usize) -> Result<Vec<f32>, ArtifactError> {
+        let bytes = self.take_vector(name, Dtype::F32, Some(length))?;
+        Ok(bytes.as_chunks().0.iter().map(|x| f32::from_le_bytes(*x)).collect())
     }
 
     fn take_vector(

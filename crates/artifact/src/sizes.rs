@@ -13,7 +13,7 @@ pub struct Sizes {
     pub file_bytes: u64,
     /// Weights: values, scales, indexes.
     pub weight_bytes: u64,
-    /// Biases.
+    /// Biases, and the vectors of normalisations.
     pub bias_bytes: u64,
     /// The encoder's vocabulary.
     pub vocabulary_bytes: u64,
@@ -49,12 +49,18 @@ impl Sizes {
     /// The sizes of an artifact's file; `weights` are the bytes of each layer's weight in it.
     pub(crate) fn of(artifact: &Artifact, file_bytes: u64, weights: &[u64]) -> Self {
         let weight_bytes = weights.iter().sum::<u64>();
-        let bias_bytes = artifact.layers.iter().map(|l| 4 * l.bias.len() as u64).sum::<u64>();
+        let biases: usize = artifact.layers.iter().map(|l| l.bias.len()).sum();
+        let vectors: usize = artifact.vectors.iter().map(|v| v.values.len()).sum();
+        let bias_bytes = 4 * (biases + vectors) as u64;
         let vocabulary_bytes = artifact.encoder.blob.len() as u64;
         let manifest_bytes = file_bytes - weight_bytes - bias_bytes - vocabulary_bytes;
         let entry = |what: &str, bytes, why: &str| Unshrunk { what: what.into(), bytes, why: why.into() };
         let mut unshrunk = unshrunk_weights(artifact, weights);
-        unshrunk.push(entry("biases", bias_bytes, "biases stay 32-bit floats"));
+        unshrunk.push(entry(
+            "biases",
+            bias_bytes,
+            "biases stay 32-bit floats, and so do the vectors of normalisations",
+        ));
         if vocabulary_bytes > 0 {
             unshrunk.push(entry(
                 "encoder.vocabulary",

@@ -90,9 +90,14 @@ impl Artifact {
             for part in layer.matrix.parts() {
                 tensors.push((format!("{}.weight.{}", layer.id, part.name), dtype(part.dtype), part));
             }
-            let bias: Vec<u8> = layer.bias.iter().flat_map(|b| b.to_le_bytes()).collect();
-            let part = vector(Dtype::F32, layer.bias.len(), bias.into());
-            tensors.push((format!("{}.bias", layer.id), dtype(part.dtype), part));
+        }
+        let biases = self.layers.iter().filter(|l| !l.bias.is_empty());
+        let biases = biases.map(|l| (format!("{}.bias", l.id), &l.bias));
+        let vectors = self.vectors.iter().map(|v| (v.id.to_string(), &v.values));
+        for (name, values) in biases.chain(vectors) {
+            let bytes: Vec<u8> = values.iter().flat_map(|x| x.to_le_bytes()).collect();
+            let part = vector(Dtype::F32, values.len(), bytes.into());
+            tensors.push((name, dtype(part.dtype), part));
         }
         let blob = &self.encoder.blob;
         let part = vector(Dtype::U8, blob.len(), Cow::Borrowed(&blob[..]));

@@ -6,11 +6,14 @@
 mod common;
 
 use common::file::{put_together, sealed, take_apart, tensors, with_manifest};
-use common::{artifact, fault, forms};
+use common::{artifact, assemble, embedder, encoder_graph, fault, forms, parts_of};
 use nlpress_artifact::{Artifact, ArtifactError as E};
-use nlpress_graph::Form;
+use nlpress_graph::{Form, Head};
+use nlpress_packed::{Grid, Index, Per, Scheme, Values};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+
+const INT8: Form = Form::Packed(Scheme { values: Values::int(Grid::Int8, Per::Channel), index: Index::Full });
 
 /// Numbers of the same sequence in every run.
 struct Random(u64);
@@ -221,6 +224,7 @@ impl Outcomes {
                 // these weights.
                 assert_eq!(artifact.layers, honest.layers, "{place}");
                 assert_eq!(artifact.outline.sites, honest.outline.sites, "{place}");
+                assert_eq!(artifact.vectors, honest.vectors, "{place}");
                 *self.accepted.entry(place.to_owned()).or_default() += 1;
             }
         }
@@ -230,8 +234,9 @@ impl Outcomes {
 #[test]
 fn lies_in_every_field_of_the_manifest_are_refused_or_harmless() {
     let mut outcomes = Outcomes::default();
-    for form in forms().into_iter().step_by(30) {
-        let honest = artifact(form, 2);
+    let pooler = parts_of(&encoder_graph(Head::Pooler { outputs: 2 }), Form::Dense);
+    let encoders = [assemble(pooler).unwrap(), embedder(INT8)];
+    for honest in forms().into_iter().step_by(30).map(|form| artifact(form, 2)).chain(encoders) {
         let (header, data) = take_apart(&honest.to_bytes().unwrap());
         let manifest: Value =
             serde_json::from_str(header["__metadata__"]["nlpress"].as_str().unwrap()).unwrap();
@@ -255,10 +260,11 @@ fn lies_in_every_field_of_the_manifest_are_refused_or_harmless() {
         "/provenance/",
         "/outline/graph/nodes/2/op/dropout",
         "/outline/graph/nodes/5/op/dropout",
+        "/outline/graph/source/tokens/most",
     ];
     for place in outcomes.accepted.keys() {
         // The schema before this one has the same fields, and what is true may be said of anything.
-        let true_ones = ["/outline/sites", "/layouts", "/outline/graph/nodes", "/outline/kept"];
+        let true_ones = ["/labels", "/outline/sites", "/layouts", "/outline/graph/nodes", "/outline/kept"];
         let known = harmless.iter().chain(&true_ones).any(|known| place.starts_with(known));
         assert!(known, "{place} may be anything");
     }

@@ -114,6 +114,47 @@ fn specifications_that_ask_for_too_much_are_refused() {
 }
 
 #[test]
+fn graphs_on_tokens_that_ask_for_too_much_are_refused() {
+    let (header, data) = take_apart(&common::embedder(MASK).to_bytes().unwrap());
+    let with = |place: &str, lie: Value| {
+        let mut header = header.clone();
+        change_manifest(&mut header, |m| {
+            *m.pointer_mut(&format!("/outline/graph/{place}")).unwrap() = lie.clone()
+        });
+        fault(read(&sealed(&put_together(&header, &data)))).to_string()
+    };
+    let huge = json!(u64::MAX);
+    let embed = |by: Value, bias: bool| json!({"site": "t", "outputs": 8, "by": by, "bias": bias});
+    for (place, lie, part) in [
+        ("source/tokens/vocabulary", huge.clone(), "inputs is"),
+        ("source/tokens/vocabulary", json!(31), "expected embeddings.word_embeddings [31, 8]"),
+        ("source/tokens/most", huge.clone(), "tokens is"),
+        ("source/tokens/most", json!(10), "at least the 10 tokens"),
+        ("nodes/1/op/embed", embed(json!({"position": {"rows": u64::MAX}}), false), "rows is"),
+        ("nodes/3/op/embed", embed(json!({"type": {"rows": u64::MAX}}), false), "rows is"),
+        ("nodes/3/op/embed", embed(json!({"place": {"rows": 2}}), false), "unknown variant"),
+        (
+            "nodes/0/op/embed",
+            embed(json!("word"), true),
+            "found embeddings.word_embeddings [30, 8], expected t",
+        ),
+        ("nodes/0/op/embed/outputs", huge.clone(), "is 18446744073709551615"),
+        ("nodes/5/op/layer_norm/epsilon", json!(-1.0), "epsilon is -1"),
+        ("nodes/5/op/layer_norm/epsilon", json!(1e308), "epsilon is inf"),
+        ("nodes/5/op/layer_norm/param", json!("other"), "tensor other.weight is missing"),
+        ("nodes/5/op/layer_norm/param", json!("embeddings.word_embeddings"), "used twice"),
+        ("nodes/10/op/attend/heads", huge.clone(), "heads is"),
+        ("nodes/16/op/activate", json!("swish"), "unknown variant"),
+        ("output", json!("tokens"), "unknown variant"),
+        ("output", json!("logits"), "found 0 labels, expected 8"),
+    ] {
+        let message = with(place, lie.clone());
+        assert!(message.contains(part), "{place} {lie}: {message}");
+        assert!(message.chars().count() < 1200, "{message}");
+    }
+}
+
+#[test]
 fn broken_manifests_are_told_apart() {
     assert!(matches!(with_header(CSR8, |h| h["__metadata__"] = json!({"format": "pt"})), E::NoManifest));
     assert!(matches!(with_header(CSR8, |h| h["__metadata__"]["nlpress"] = json!("{")), E::Manifest(_)));
@@ -347,7 +388,8 @@ fn weights_that_would_take_too_much_memory_are_refused() {
         layers.push(Layer { id: site.id.clone(), bias: vec![0.0; site.shape.outputs], matrix });
     }
     let labels = vec!["a".into(), "b".into()];
-    let made = Artifact::new(outline, layers, labels, common::encoder(), common::provenance()).unwrap();
+    let made =
+        Artifact::new(outline, layers, vec![], labels, common::encoder(), common::provenance()).unwrap();
     let bytes = made.to_bytes().unwrap();
     assert!(bytes.len() < 200_000);
     assert_eq!(read(&bytes).unwrap(), made);

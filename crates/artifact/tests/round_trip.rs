@@ -4,9 +4,9 @@
 
 mod common;
 
-use common::{artifact, assemble, fault, forms, parts};
+use common::{artifact, assemble, embedder, encoder_graph, fault, forms, parts, parts_of};
 use nlpress_artifact::{Artifact, ArtifactError, Inspection, OpenOptions};
-use nlpress_graph::{Form, SiteId};
+use nlpress_graph::{Form, Head, SiteId};
 use nlpress_packed::{Grid, Index, Matrix, Per, Scheme, Values};
 
 const INT8: Form = Form::Packed(Scheme { values: Values::int(Grid::Int8, Per::Channel), index: Index::Full });
@@ -35,6 +35,22 @@ fn every_form_survives_the_file() {
             assert_eq!(sizes.manifest_bytes, 8 + header);
         }
     }
+}
+
+#[test]
+fn encoders_survive_the_file_with_their_vectors() {
+    for form in forms().into_iter().step_by(9) {
+        let classifier = assemble(parts_of(&encoder_graph(Head::Pooler { outputs: 3 }), form)).unwrap();
+        for written in [classifier, embedder(form)] {
+            let bytes = written.to_bytes().unwrap();
+            let read = Artifact::from_bytes(&bytes, "memory").unwrap();
+            assert_eq!((&read, read.to_bytes().unwrap()), (&written, bytes), "{form}");
+            let biases: usize = read.layers.iter().map(|l| l.bias.len()).sum();
+            assert!(read.layers[0].bias.is_empty());
+            assert_eq!(written.sizes().unwrap().bias_bytes, 4 * (biases as u64 + 3 * 2 * 8));
+        }
+    }
+    assert!(embedder(INT8).labels.is_empty());
 }
 
 #[test]
@@ -93,4 +109,32 @@ fn refuses_what_does_not_fit_together() {
         p.0.graph = p.0.graph.clone().with_inputs(0);
     };
     assert!(matches!(change(INT8, &graph), E::Graph(_)));
+}
+
+#[test]
+fn refuses_vectors_that_do_not_fit() {
+    let with = |change: &dyn Fn(&mut Artifact)| {
+        let mut made = embedder(INT8);
+        change(&mut made);
+        let Artifact { outline, layers, vectors, labels, encoder, provenance, .. } = made;
+        Artifact::new(outline, layers, vectors, labels, encoder, provenance).map_err(|e| e.to_string())
+    };
+    assert!(with(&|_| {}).is_ok());
+    let says = |change: &dyn Fn(&mut Artifact), part: &str| {
+        let message = with(change).unwrap_err();
+        assert!(message.contains(part), "{message}");
+    };
+    says(&|a| drop(a.vectors.pop()), "5 vectors, expected 6");
+    says(
+        &|a| a.vectors[1].values.push(0.0),
+        "found embeddings.LayerNorm.bias [9], expected embeddings.LayerNorm.bias [8]",
+    );
+    says(&|a| a.vectors.swap(0, 1), "found embeddings.LayerNorm.bias [8]");
+    says(&|a| a.vectors[2].values[3] = f32::INFINITY, "is inf at position 3");
+    says(&|a| a.labels.push("a".into()), "found 1 label, expected 0");
+    says(
+        &|a| a.layers[0].bias = vec![0.0; 8],
+        "the bias of embeddings.word_embeddings has 8 entries, expected 0",
+    );
+    assert!(embedder(INT8).with_threshold(Some(0.5)).is_err());
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::bad::{BadSpec, MOST_LISTED};
-use crate::dataflow::{Activation, Builder, Graph, Op, Pooling, Source};
+use crate::dataflow::{Activation, Builder, Graph, Key, Op, Output, Pooling, Source};
 use crate::ranks::{self, Ranks};
 use crate::site::SiteId;
 
@@ -95,26 +95,26 @@ impl AttentionSpec {
     /// The graph with no factored site.
     fn plain(&self) -> Graph {
         let mut nodes = Builder::default();
-        let mut tokens = nodes.add(Op::Embed { site: Self::embedding(), outputs: self.width }, &[]);
+        let mut tokens = nodes.add(Op::embed(Self::embedding(), self.width, Key::Word), &[]);
         for (i, block) in self.layers.iter().enumerate() {
             let site = |name: &str| Self::site(i, name);
             let normed = nodes.add(Op::Norm, &[tokens]);
             let outputs = block.heads.saturating_mul(self.head_width);
             let made = ["attention.query", "attention.key", "attention.value"]
-                .map(|name| nodes.add(Op::Linear { site: site(name), outputs }, &[normed]));
+                .map(|name| nodes.add(Op::linear(site(name), outputs), &[normed]));
             nodes.add(Op::Attend { heads: block.heads, head_width: self.head_width }, &made);
-            let change = nodes.then(Op::Linear { site: site("attention.output"), outputs: self.width });
+            let change = nodes.then(Op::linear(site("attention.output"), self.width));
             tokens = nodes.add(Op::Add, &[tokens, change]);
             nodes.then(Op::Norm);
-            nodes.then(Op::Linear { site: site("ffn.up"), outputs: block.neurons });
+            nodes.then(Op::linear(site("ffn.up"), block.neurons));
             nodes.then(Op::Activate(Activation::Relu));
-            let change = nodes.then(Op::Linear { site: site("ffn.down"), outputs: self.width });
+            let change = nodes.then(Op::linear(site("ffn.down"), self.width));
             tokens = nodes.add(Op::Add, &[tokens, change]);
         }
         nodes.then(Op::Pool(Pooling::WeightedSum));
         nodes.then(Op::Dropout { rate: self.dropout });
-        nodes.then(Op::Linear { site: SiteId::output(), outputs: self.outputs });
-        nodes.graph(Source::Bag { width: self.inputs, tokens: self.tokens })
+        nodes.then(Op::linear(SiteId::output(), self.outputs));
+        nodes.graph(Source::Bag { width: self.inputs, tokens: self.tokens }, Output::Logits)
     }
 }
 

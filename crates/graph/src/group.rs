@@ -20,7 +20,7 @@ pub enum Units {
 /// 2023, arXiv:2301.12900).
 ///
 /// Unit `u` is columns `u·block .. (u+1)·block` of every site in `columns`, with their biases, and the same rows
-/// of every site in `rows`.
+/// of every site in `rows`, and the same numbers of every vector in `vectors`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
     /// What the units are.
@@ -33,6 +33,8 @@ pub struct Group {
     pub columns: Vec<SiteId>,
     /// Sites that read the units.
     pub rows: Vec<SiteId>,
+    /// Vectors that normalise the units.
+    pub vectors: Vec<SiteId>,
 }
 
 impl Group {

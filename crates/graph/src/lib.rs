@@ -8,18 +8,25 @@
 mod attention;
 mod bad;
 mod dataflow;
+mod encoder;
 mod group;
 mod legacy;
 mod mlp;
 mod outline;
 mod ranks;
 mod site;
+mod static_embedding;
 
 pub use attention::{AttentionSpec, BlockSpec};
 pub use bad::{BadSpec, WIDEST};
-pub use dataflow::{Activation, Builder, Graph, NORM_EPSILON, Node, Op, Per, Pooling, Source, Value};
+pub use dataflow::{
+    Activation, Builder, Graph, Key, NORM_EPSILON, Node, Op, Output, Param, Per, Pooling, Residual, Source,
+    Value, Vector,
+};
+pub use encoder::{EncoderSpec, Head};
 pub use group::{Group, Units};
 pub use mlp::MlpSpec;
 pub use outline::Outline;
 pub use ranks::Ranks;
 pub use site::{Form, Shape, Site, SiteId};
+pub use static_embedding::StaticSpec;

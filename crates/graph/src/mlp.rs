@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::bad::{BadSpec, MOST_LISTED};
-use crate::dataflow::{Activation, Builder, Graph, Op, Source};
+use crate::dataflow::{Activation, Builder, Graph, Op, Output, Source};
 use crate::ranks::{self, Ranks};
 use crate::site::SiteId;
 
@@ -67,10 +67,10 @@ impl MlpSpec {
             } else {
                 nodes.then(Op::Activate(Activation::Relu));
                 nodes.then(Op::Dropout { rate: self.dropout });
-                nodes.then(Op::Linear { site, outputs });
+                nodes.then(Op::linear(site, outputs));
             }
         }
-        nodes.graph(Source::Features { width: self.inputs })
+        nodes.graph(Source::Features { width: self.inputs }, Output::Logits)
     }
 }
 

@@ -64,9 +64,9 @@ impl Outline {
         self.sites.iter_mut().find(|s| &s.id == id)
     }
 
-    /// Entries of all weights and biases, zeros included.
+    /// Entries of all weights, biases and vectors, zeros included.
     pub fn parameters(&self) -> usize {
-        self.sites.iter().map(|s| s.shape.parameters()).sum()
+        self.graph.vector_numbers() + self.sites.iter().map(|s| s.shape.parameters()).sum::<usize>()
     }
 
     /// Whether a model of this outline is what `planned` promised at most: the same kind of network and the same
@@ -90,28 +90,29 @@ impl Outline {
         self.kept
     }
 
-    /// Predicted bytes of all weights and biases as they would ship.
+    /// Predicted bytes of all weights, biases and vectors as they would ship.
     ///
     /// Kept entries are spread over the sites in proportion to their size where only the total is planned.
     pub fn predicted_bytes(&self) -> usize {
         let total: usize = self.sites.iter().map(|s| s.shape.weights()).sum();
         let share = if total == 0 { 0.0 } else { self.kept as f64 / total as f64 };
-        self.sites
-            .iter()
-            .map(|s| {
-                let kept = (s.shape.weights() as f64 * share).round() as usize;
-                let Shape { inputs, outputs } = s.shape;
-                let sparse = Scheme { index: nlpress_packed::Index::Sparse, ..Scheme::F32 };
-                4 * outputs
-                    + match s.form {
-                        Form::Dense => Scheme::F32.bytes(inputs, outputs, kept),
-                        Form::Masked => {
-                            Scheme::F32.bytes(inputs, outputs, kept).min(sparse.bytes(inputs, outputs, kept))
-                        }
-                        Form::Packed(scheme) => scheme.bytes(inputs, outputs, kept),
-                    }
-            })
-            .sum()
+        let kept = |site: &Site| (site.shape.weights() as f64 * share).round() as usize;
+        let sites = self.sites.iter().map(|site| site.predicted_bytes(kept(site)));
+        4 * self.graph.vector_numbers() + sites.sum::<usize>()
+    }
+}
+
+impl Site {
+    /// Predicted bytes of its weight, of which so many entries are kept, and its bias.
+    pub fn predicted_bytes(&self, kept: usize) -> usize {
+        let Shape { inputs, outputs, .. } = self.shape;
+        let sparse = Scheme { index: nlpress_packed::Index::Sparse, ..Scheme::F32 };
+        let weight = match self.form {
+            Form::Dense => Scheme::F32.bytes(inputs, outputs, kept),
+            Form::Masked => Scheme::F32.bytes(inputs, outputs, kept).min(sparse.bytes(inputs, outputs, kept)),
+            Form::Packed(scheme) => scheme.bytes(inputs, outputs, kept),
+        };
+        4 * self.shape.biases() + weight
     }
 }
 

@@ -4,7 +4,7 @@ use nlpress_packed::Scheme;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// The name of an addressable place in a network: `hidden.0`, `output`.
+/// The name of an addressable place in a network, or of a vector: `hidden.0`, `output`, `embeddings.LayerNorm.weight`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SiteId(String);
@@ -43,7 +43,7 @@ impl fmt::Display for SiteId {
     }
 }
 
-/// The shape of a site's weight, `[inputs, outputs]`, with a bias of `outputs`.
+/// The shape of a site: of its weight, `[inputs, outputs]`, and of its bias, `[outputs]` where it has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Shape {
@@ -51,9 +51,27 @@ pub struct Shape {
     pub inputs: usize,
     /// Columns of the weight.
     pub outputs: usize,
+    /// Whether there is a bias.
+    #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
+    pub bias: bool,
+}
+
+/// What serde takes for a shape of which nothing is said.
+fn yes() -> bool {
+    true
 }
 
 impl Shape {
+    /// The shape of a site with a bias.
+    pub const fn new(inputs: usize, outputs: usize) -> Self {
+        Self { inputs, outputs, bias: true }
+    }
+
+    /// Entries of the bias.
+    pub fn biases(self) -> usize {
+        if self.bias { self.outputs } else { 0 }
+    }
+
     /// Entries of the weight.
     pub fn weights(self) -> usize {
         self.inputs.saturating_mul(self.outputs)
@@ -61,7 +79,7 @@ impl Shape {
 
     /// Entries of weight and bias.
     pub fn parameters(self) -> usize {
-        self.weights().saturating_add(self.outputs)
+        self.weights().saturating_add(self.biases())
     }
 }
 

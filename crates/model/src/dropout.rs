@@ -5,11 +5,12 @@ use nlpress_graph::Graph;
 
 /// Dropout of one training step: which hidden units are switched off for which row (Srivastava et al. 2014).
 ///
-/// The choice depends on the seed, the step, the site and the row's place in the batch, so that splitting a
+/// The choice depends on the seed, the step, the site before it and the row's place in the batch, so that splitting a
 /// batch over workers changes nothing.
 #[derive(Clone, Debug)]
 pub struct Dropout {
     rate: f64,
+    /// Of the first dropout behind each site.
     seeds: Vec<Seed>,
     step: u64,
 }
@@ -33,18 +34,19 @@ impl Dropout {
         self.rate <= 0.0
     }
 
-    /// Factors `[rows, width]` for the hidden layer that site number `site` makes: 0 or `1 / (1 - rate)`.
+    /// Factors `[rows, width]` for the dropout number `nth`, from 0, behind site number `site`: 0 or `1 / (1 - rate)`.
     /// `first` is the place in the whole batch of the first of these rows.
     ///
     /// # Panics
     /// When there is no such site.
-    pub fn factors(&self, site: usize, first: usize, rows: usize, width: usize) -> Vec<f32> {
+    pub fn factors(&self, (site, nth): (usize, usize), first: usize, rows: usize, width: usize) -> Vec<f32> {
+        let seed = if nth == 0 { self.seeds[site] } else { self.seeds[site].derive(&nth.to_string()) };
         let scale = (1.0 / (1.0 - self.rate)) as f32;
         let threshold = (self.rate * f64::from(u32::MAX)) as u32;
         let mut factors = Vec::with_capacity(rows * width);
         for row in first..first + rows {
             // A batch has at most 2¹⁶ rows, so steps and rows do not meet.
-            let mut rng = self.seeds[site].stream((self.step << 24) | row as u64);
+            let mut rng = seed.stream((self.step << 24) | row as u64);
             factors.extend((0..width).map(|_| if rng.bits() < threshold { 0.0 } else { scale }));
         }
         factors
@@ -63,24 +65,25 @@ mod tests {
 
     #[test]
     fn splitting_a_batch_changes_nothing() {
-        let whole = dropout(0.5, 7).factors(1, 0, 10, 20);
-        let mut parts = dropout(0.5, 7).factors(1, 0, 3, 20);
-        parts.extend(dropout(0.5, 7).factors(1, 3, 7, 20));
+        let whole = dropout(0.5, 7).factors((1, 0), 0, 10, 20);
+        let mut parts = dropout(0.5, 7).factors((1, 0), 0, 3, 20);
+        parts.extend(dropout(0.5, 7).factors((1, 0), 3, 7, 20));
         assert_eq!(whole, parts);
     }
 
     #[test]
     fn steps_sites_and_rows_are_independent() {
-        let factors = |step, site, row| dropout(0.5, step).factors(site, row, 1, 20);
+        let factors = |step, site, row| dropout(0.5, step).factors((site, 0), row, 1, 20);
         let one = factors(1, 0, 0);
-        assert_eq!(one, dropout(0.5, 0).at(1).factors(0, 0, 1, 20));
+        assert_eq!(one, dropout(0.5, 0).at(1).factors((0, 0), 0, 1, 20));
+        assert_ne!(one, dropout(0.5, 1).factors((0, 1), 0, 1, 20), "another dropout behind the same site");
         assert!([factors(2, 0, 0), factors(1, 1, 0), factors(1, 0, 1)].iter().all(|other| *other != one));
     }
 
     #[test]
     fn keeps_the_expected_share_and_the_mean() {
         for rate in [0.1, 0.5, 0.9] {
-            let factors = dropout(rate, 0).factors(0, 0, 500, 40);
+            let factors = dropout(rate, 0).factors((0, 0), 0, 500, 40);
             let off = factors.iter().filter(|f| **f == 0.0).count() as f64 / factors.len() as f64;
             let mean = factors.iter().map(|f| f64::from(*f)).sum::<f64>() / factors.len() as f64;
             assert!((off - rate).abs() < 0.015, "{rate}: {off} are off");

@@ -18,9 +18,10 @@ pub mod summary;
 pub use burn::tensor::Device;
 pub use dataset::Dataset;
 pub use dropout::Dropout;
-pub use model::{Layer, Model, ModelError, Weight};
-pub use network::{Gradients, Network};
+pub use model::{Layer, Layers, Model, ModelError, Vector, Weight};
+pub use network::{Examples, Gradients, Network};
 pub use nlpress_graph as graph;
 pub use nlpress_graph::{
-    AttentionSpec, BlockSpec, Form, Graph, Group, MlpSpec, Outline, Ranks, Shape, Site, SiteId, Units,
+    AttentionSpec, BlockSpec, EncoderSpec, Form, Graph, Group, Head, MlpSpec, Outline, Ranks, Shape, Site,
+    SiteId, StaticSpec, Units,
 };

@@ -35,8 +35,26 @@ pub struct Layer {
     pub shape: Shape,
     /// The weight.
     pub weight: Weight,
-    /// One number for each output.
+    /// One number for each output; none for a site without a bias.
     pub bias: Vec<f32>,
+}
+
+/// A vector of a normalisation with its numbers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Vector {
+    /// Its name.
+    pub id: SiteId,
+    /// Its numbers.
+    pub values: Vec<f32>,
+}
+
+/// The numbers of a network: the layers that they are mostly about, and the vectors that go with them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Layers {
+    /// The sites, in the order of the forward pass.
+    pub sites: Vec<Layer>,
+    /// The vectors, in the order of the forward pass.
+    pub vectors: Vec<Vector>,
 }
 
 /// A network's numbers. Clones share those of every site until one of them is changed.
@@ -44,6 +62,7 @@ pub struct Layer {
 pub struct Model {
     graph: Graph,
     layers: Vec<Arc<Layer>>,
+    vectors: Arc<Vec<Vector>>,
 }
 
 /// A model that cannot be made or bound.
@@ -80,7 +99,7 @@ pub enum ModelError {
 impl Model {
     /// A fresh network with weights and biases uniform in `±1/√inputs` of each layer (LeCun's bound).
     ///
-    /// The numbers depend on the seed and the site's name only.
+    /// Vectors start as gains of one and biases of zero. The numbers depend on the seed and the site's name only.
     ///
     /// # Errors
     /// [`ModelError::Graph`].
@@ -95,19 +114,23 @@ impl Model {
                 let mut draw =
                     |n: usize| (0..n).map(|_| (2.0 * rng.uniform() - 1.0) * bound).collect::<Vec<_>>();
                 let weight = Weight::Dense(draw(shape.weights()));
-                Arc::new(Layer { weight, bias: draw(shape.outputs), id, shape })
+                Arc::new(Layer { weight, bias: draw(shape.biases()), id, shape })
             })
             .collect();
-        Ok(Self { graph: graph.clone(), layers })
+        let fresh =
+            |(id, of): (SiteId, nlpress_graph::Vector)| Vector { id, values: vec![of.fresh; of.length] };
+        let vectors = Arc::new(graph.vectors().into_iter().map(fresh).collect());
+        Ok(Self { graph: graph.clone(), layers, vectors })
     }
 
-    /// Joins a specification and its layers.
+    /// Joins a specification and its numbers; layers alone are all that a network without vectors has.
     ///
     /// # Errors
-    /// [`ModelError`] when a site is missing or too many, a shape differs, a number is not finite, or an entry
-    /// that is not kept is not zero.
-    pub fn new(graph: Graph, layers: Vec<Layer>) -> Result<Self, ModelError> {
+    /// [`ModelError`] when a site or a vector is missing or too many, a shape differs, a number is not finite, or an
+    /// entry that is not kept is not zero.
+    pub fn new(graph: Graph, layers: impl Into<Layers>) -> Result<Self, ModelError> {
         graph.check()?;
+        let Layers { sites: layers, vectors } = layers.into();
         let sites = graph.sites();
         let first = layers.first().map_or(SiteId::output(), |l| l.id.clone());
         if sites.len() != layers.len() {
@@ -121,7 +144,9 @@ impl Model {
             }
             layer.check()?;
         }
-        Ok(Self { graph, layers: layers.into_iter().map(Arc::new).collect() })
+        check_vectors(&graph, &vectors)?;
+        let layers = layers.into_iter().map(Arc::new).collect();
+        Ok(Self { graph, layers, vectors: Arc::new(vectors) })
     }
 
     /// What the network is.
@@ -132,6 +157,11 @@ impl Model {
     /// The sites with their numbers, in the order of the forward pass.
     pub fn layers(&self) -> &[Arc<Layer>] {
         &self.layers
+    }
+
+    /// The vectors with their numbers, in the order of the forward pass.
+    pub fn vectors(&self) -> &[Vector] {
+        &self.vectors
     }
 
     /// The sites of these names, in the order of the forward pass.
@@ -158,9 +188,10 @@ impl Model {
         Ok(self)
     }
 
-    /// The specification and the layers, taken apart.
-    pub fn into_parts(self) -> (Graph, Vec<Layer>) {
-        (self.graph, self.layers.into_iter().map(Arc::unwrap_or_clone).collect())
+    /// The specification and the numbers, taken apart.
+    pub fn into_parts(self) -> (Graph, Layers) {
+        let sites = self.layers.into_iter().map(Arc::unwrap_or_clone).collect();
+        (self.graph, Layers { sites, vectors: Arc::unwrap_or_clone(self.vectors) })
     }
 
     /// The model without its numbers.
@@ -181,14 +212,20 @@ impl Model {
         self.layers.iter().map(|l| l.weight.values().iter().filter(|x| **x != 0.0).count()).sum()
     }
 
-    /// All trainable numbers in one row: each layer's weight, then its bias. Packed sites have none.
+    /// All trainable numbers in one row: each layer's weight, then its bias; then the vectors. Packed sites have none.
     pub fn flat(&self) -> Vec<f32> {
         let mut flat = Vec::new();
         for layer in self.layers.iter().filter(|l| l.weight.is_trainable()) {
             flat.extend_from_slice(&layer.weight.values());
             flat.extend_from_slice(&layer.bias);
         }
+        self.vectors.iter().for_each(|vector| flat.extend_from_slice(&vector.values));
         flat
+    }
+
+    /// Numbers of all vectors.
+    fn vector_numbers(&self) -> usize {
+        self.vectors.iter().map(|vector| vector.values.len()).sum()
     }
 
     /// Which entries of [`flat`](Model::flat) may change: `false` where a mask holds a zero.
@@ -199,18 +236,20 @@ impl Model {
                 Weight::Masked { keep, .. } => flat.extend_from_slice(keep),
                 _ => flat.extend(std::iter::repeat_n(true, layer.shape.weights())),
             }
-            flat.extend(std::iter::repeat_n(true, layer.shape.outputs));
+            flat.extend(std::iter::repeat_n(true, layer.bias.len()));
         }
+        flat.extend(std::iter::repeat_n(true, self.vector_numbers()));
         flat
     }
 
-    /// Which entries of [`flat`](Model::flat) are weights rather than biases.
+    /// Which entries of [`flat`](Model::flat) are weights rather than biases or numbers of vectors.
     pub fn flat_is_weight(&self) -> Vec<bool> {
         let mut flat = Vec::new();
         for layer in self.layers.iter().filter(|l| l.weight.is_trainable()) {
             flat.extend(std::iter::repeat_n(true, layer.shape.weights()));
-            flat.extend(std::iter::repeat_n(false, layer.shape.outputs));
+            flat.extend(std::iter::repeat_n(false, layer.bias.len()));
         }
+        flat.extend(std::iter::repeat_n(false, self.vector_numbers()));
         flat
     }
 
@@ -222,7 +261,7 @@ impl Model {
     pub fn with_flat(mut self, flat: &[f32]) -> Result<Self, ModelError> {
         let mut rest = flat;
         for layer in self.layers.iter_mut().filter(|l| l.weight.is_trainable()) {
-            let (n, b) = (layer.shape.weights(), layer.shape.outputs);
+            let (n, b) = (layer.shape.weights(), layer.shape.biases());
             if rest.len() < n + b {
                 return Err(ModelError::Data("too few numbers for the trainable sites".into()));
             }
@@ -240,10 +279,64 @@ impl Model {
             layer.check()?;
             rest = &rest[n + b..];
         }
+        if rest.len() != self.vector_numbers() {
+            let (found, expected) = (rest.len(), self.vector_numbers());
+            let why = format!("behind the trainable sites are {found} numbers, expected {expected}");
+            return Err(ModelError::Data(why));
+        }
         if !rest.is_empty() {
-            return Err(ModelError::Data("too many numbers for the trainable sites".into()));
+            for vector in Arc::make_mut(&mut self.vectors) {
+                let (values, tail) = rest.split_at(vector.values.len());
+                vector.values.copy_from_slice(values);
+                rest = tail;
+            }
+            check_vectors(&self.graph, &self.vectors)?;
         }
         Ok(self)
+    }
+}
+
+/// Checks that the vectors are those of the graph, and finite.
+fn check_vectors(graph: &Graph, vectors: &[Vector]) -> Result<(), ModelError> {
+    let expected = graph.vectors();
+    let bad = |site: &SiteId, why: String| Err(ModelError::Site { site: site.clone(), why });
+    for (n, (id, of)) in expected.iter().enumerate() {
+        match vectors.get(n) {
+            None => return bad(id, format!("the vector is missing: there are {}", vectors.len())),
+            Some(vector) if vector.id != *id || vector.values.len() != of.length => {
+                let why = format!("the vector has {}, expected {id} of {}", vector.values.len(), of.length);
+                return bad(&vector.id, why);
+            }
+            Some(vector) if vector.values.iter().any(|x| !x.is_finite()) => {
+                return bad(id, "a number is not finite".into());
+            }
+            Some(_) => {}
+        }
+    }
+    match vectors.get(expected.len()) {
+        Some(more) => bad(&more.id, "the specification has no such vector".into()),
+        None => Ok(()),
+    }
+}
+
+impl From<Vec<Layer>> for Layers {
+    fn from(sites: Vec<Layer>) -> Self {
+        Self { sites, vectors: Vec::new() }
+    }
+}
+
+/// A list of its sites, for whoever has to do with those alone.
+impl std::ops::Deref for Layers {
+    type Target = Vec<Layer>;
+
+    fn deref(&self) -> &Vec<Layer> {
+        &self.sites
+    }
+}
+
+impl std::ops::DerefMut for Layers {
+    fn deref_mut(&mut self) -> &mut Vec<Layer> {
+        &mut self.sites
     }
 }
 
@@ -266,7 +359,7 @@ impl Layer {
                 (shape.weights(), true)
             }
         };
-        if size != shape.weights() || self.bias.len() != shape.outputs {
+        if size != shape.weights() || self.bias.len() != shape.biases() {
             return bad("the count of numbers does not fit the shape".into());
         }
         if !finite || self.bias.iter().any(|x| !x.is_finite()) {
@@ -328,7 +421,7 @@ mod tests {
         Model::init(&graph, Seed(1)).unwrap()
     }
 
-    fn with(change: impl FnOnce(&mut Vec<Layer>)) -> Result<Model, ModelError> {
+    fn with(change: impl FnOnce(&mut Layers)) -> Result<Model, ModelError> {
         let (graph, mut layers) = model().into_parts();
         change(&mut layers);
         Model::new(graph, layers)

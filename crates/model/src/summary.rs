@@ -13,14 +13,19 @@ pub fn summarise(outline: &Outline) -> String {
     let (mut all_macs, mut all_bytes) = (0, 0);
     for (site, kept) in outline.sites.iter().zip(kept(outline)) {
         let shape = site.shape;
-        let alone = Outline { graph: outline.graph.clone(), sites: vec![site.clone()], kept };
-        let (macs, bytes) = (alone.macs(), alone.predicted_bytes());
+        let (macs, bytes) = (kept, site.predicted_bytes(kept));
         all_macs += macs;
         all_bytes += bytes;
         let name = format!("{} × {}", shape.inputs, shape.outputs);
         let form = site.form.to_string();
         let numbers = [shape.parameters(), macs, bytes].map(|n| n.to_string());
         line(&mut text, [site.id.as_str(), &name, &form, &numbers[0], &numbers[1], &numbers[2]]);
+    }
+    for (id, vector) in outline.graph.vectors() {
+        let numbers = [vector.length, 0, 4 * vector.length].map(|n| n.to_string());
+        all_bytes += 4 * vector.length;
+        let shape = vector.length.to_string();
+        line(&mut text, [id.as_str(), &shape, "vector", &numbers[0], &numbers[1], &numbers[2]]);
     }
     let numbers = [outline.parameters(), all_macs, all_bytes].map(|n| n.to_string());
     let name = format!("{} kept", outline.kept);

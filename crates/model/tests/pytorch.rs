@@ -20,7 +20,7 @@ fn model(dump: &Dump) -> Model {
         let [weight, bias] = dump.both("parameters", id.as_str());
         Layer { id, shape, weight: Weight::Dense(weight), bias }
     });
-    Model::new(dump.graph.clone(), layers.collect()).unwrap()
+    Model::new(dump.graph.clone(), layers.collect::<Vec<_>>()).unwrap()
 }
 
 /// Every network on every backend, with the numbers of all rows.

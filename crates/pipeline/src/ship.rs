@@ -1,7 +1,7 @@
 //! From a model to the artifact that ships, and back.
 
-use nlpress_artifact::{Artifact, ArtifactError, EncoderParts, Layer, Provenance};
-use nlpress_model::{Form, Model, ModelError, SiteId, Weight};
+use nlpress_artifact::{Artifact, ArtifactError, EncoderParts, Layer, Provenance, Vector};
+use nlpress_model::{Form, Layers, Model, ModelError, SiteId, Weight};
 use nlpress_packed::{Index, Matrix, PackError};
 use nlpress_text::Encoder;
 
@@ -49,9 +49,10 @@ pub fn pack(
         };
         layers.push(Layer { id: layer.id.clone(), matrix, bias: layer.bias.clone() });
     }
+    let vectors = model.vectors().iter().map(|v| Vector { id: v.id.clone(), values: v.values.clone() });
     let (config, blob) = encoder.to_parts();
     let encoder = EncoderParts { config, blob };
-    Ok(Artifact::new(model.outline(), layers, labels.to_vec(), encoder, provenance)?)
+    Ok(Artifact::new(model.outline(), layers, vectors.collect(), labels.to_vec(), encoder, provenance)?)
 }
 
 /// The model of an artifact, with every site in the form that its outline names.
@@ -61,7 +62,7 @@ pub fn pack(
 /// # Errors
 /// [`ShipError::Model`].
 pub fn unpack(artifact: &Artifact) -> Result<Model, ShipError> {
-    let layers = artifact.outline.sites.iter().zip(&artifact.layers).map(|(site, layer)| {
+    let sites = artifact.outline.sites.iter().zip(&artifact.layers).map(|(site, layer)| {
         let weight = match site.form {
             Form::Dense => Weight::Dense(layer.matrix.unpack()),
             Form::Masked => {
@@ -76,5 +77,8 @@ pub fn unpack(artifact: &Artifact) -> Result<Model, ShipError> {
         };
         nlpress_model::Layer { id: site.id.clone(), shape: site.shape, weight, bias: layer.bias.clone() }
     });
-    Ok(Model::new(artifact.outline.graph.clone(), layers.collect())?)
+    let vectors = artifact.vectors.iter();
+    let vectors = vectors.map(|v| nlpress_model::Vector { id: v.id.clone(), values: v.values.clone() });
+    let layers = Layers { sites: sites.collect(), vectors: vectors.collect() };
+    Ok(Model::new(artifact.outline.graph.clone(), layers)?)
 }

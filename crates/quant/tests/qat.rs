@@ -243,7 +243,8 @@ fn the_network_that_is_trained_gives_the_logits_of_the_session() {
         let (config, blob) = encoder.to_parts();
         let labels = (0..6).map(|n| n.to_string()).collect();
         let parts = EncoderParts { config, blob };
-        let made = Artifact::new(model.outline(), layers.collect(), labels, parts, Provenance::default());
+        let made =
+            Artifact::new(model.outline(), layers.collect(), vec![], labels, parts, Provenance::default());
         let served = Session::from_artifact(made.unwrap()).unwrap().logits(world.test.rows()).unwrap();
         let plain = Network::bind(&world.model, &world.backend).logits_of(&world.test).unwrap();
         let off = |a: &[f32]| a.iter().zip(&served).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);

@@ -37,6 +37,20 @@ pub enum RuntimeError {
         /// Inputs of the network.
         network: usize,
     },
+    /// A session for feature rows was to be opened on a network of tokens.
+    #[error("the artifact's network takes tokens, not feature rows")]
+    TakesTokens,
+    /// A session for tokens was to be opened on a network of feature rows.
+    #[error("the artifact's network takes feature rows, not tokens")]
+    TakesRows,
+    /// A text has tokens that the network does not take.
+    #[error("text {row} {why}")]
+    Tokens {
+        /// Which of the texts, counted from 0.
+        row: usize,
+        /// What is wrong with it.
+        why: String,
+    },
     /// Rows have another width than the network takes.
     #[error("the rows have {}, but the network takes {expected}", counted(*found, "feature"))]
     Rows {

@@ -1,16 +1,21 @@
 #![doc = include_str!("../README.md")]
 
+mod attention;
 mod decision;
 mod error;
 mod explain;
+mod functions;
 pub mod integer;
 mod network;
 mod program;
 mod scores;
 mod session;
+mod token_session;
+mod tokens;
 
 pub use error::RuntimeError;
 pub use explain::{Contribution, Explainer};
-pub use integer::{IntegerScratch, IntegerSession, NotIntegers};
+pub use integer::{IntegerScratch, IntegerSession, IntegerTokens, NotIntegers};
 pub use nlpress_artifact::OpenOptions;
 pub use session::{Answer, Prediction, Scratch, Session};
+pub use token_session::{TokenScratch, TokenSession};

@@ -1,20 +1,25 @@
 //! The network of an artifact, served in floats.
 
-use nlpress_artifact::Layer;
-use nlpress_graph::SiteId;
-use nlpress_graph::{Graph, NORM_EPSILON, Op, Source};
+use nlpress_artifact::{Layer, Vector};
+use nlpress_graph::{Activation, Graph, Key, NORM_EPSILON, Op, Pooling, SiteId, Source};
 use nlpress_kernels::{Aligned, Batch, Input, Linear, Scratch as Products};
-use nlpress_text::{Row, Rows};
+use nlpress_text::{Row, Rows, TokenRows};
 use std::ops::Range;
 
+use crate::attention::{self, Heads};
+use crate::functions;
 use crate::program::{Counts, Kernels, Program};
+use crate::tokens::Tokens;
 
 /// A network that answers. The layers are those of an artifact, so their shapes fit the graph.
 #[derive(Debug)]
 pub(crate) struct Network {
     pub(crate) graph: Graph,
     pub(crate) layers: Vec<Site>,
+    pub(crate) norms: Vec<Norm>,
     pub(crate) program: Program,
+    /// Whether it is one product with feature rows.
+    is_linear: bool,
     /// Logits of a row.
     pub(crate) outputs: usize,
 }
@@ -24,7 +29,16 @@ pub(crate) struct Network {
 pub(crate) struct Site {
     pub(crate) id: SiteId,
     pub(crate) weight: Linear,
+    /// Zeros for a site without one.
     pub(crate) bias: Vec<f32>,
+}
+
+/// A normalisation with its vectors.
+#[derive(Debug)]
+pub(crate) struct Norm {
+    pub(crate) gain: Vector,
+    pub(crate) bias: Vector,
+    pub(crate) epsilon: f32,
 }
 
 /// Memory for what lies between steps; it grows and never shrinks.
@@ -32,25 +46,24 @@ pub(crate) struct Site {
 pub(crate) struct Activations {
     buffers: Vec<Aligned<f32>>,
     room: Room,
-    tokens: Vec<u32>,
-    weights: Vec<f32>,
+    tokens: Tokens,
 }
 
 /// What operations need besides their values.
 #[derive(Clone, Debug, Default)]
 struct Room {
     products: Products,
-    /// How much a token attends to each.
-    shares: Vec<f32>,
+    heads: Heads,
 }
 
 impl Network {
     /// The network of an artifact. What reads features or tokens is laid out for sparse rows, the others for rows that are
     /// mostly not zero; of no other site than the one at hand both the numbers and what is laid out are held.
-    pub(crate) fn new(graph: Graph, layers: Vec<Layer>) -> Self {
+    pub(crate) fn new(graph: Graph, layers: Vec<Layer>, vectors: Vec<Vector>) -> Self {
         let program = Program::of(&graph);
         let ops = graph.nodes.iter().map(|node| &node.op).filter(|op| op.site().is_some());
-        let site = |(op, Layer { id, matrix, bias }): (&Op, Layer)| {
+        let site = |(op, Layer { id, matrix, mut bias }): (&Op, Layer)| {
+            bias.resize(matrix.outputs(), 0.0);
             let weight = match op {
                 Op::Linear { .. } => Linear::for_dense_rows(matrix),
                 _ => Linear::for_sparse_rows(matrix),
@@ -58,23 +71,40 @@ impl Network {
             Site { id, weight, bias }
         };
         let layers = ops.zip(layers).map(site).collect();
-        let outputs = graph.outputs();
-        Self { graph, layers, program, outputs }
+        let mut vectors = vectors.into_iter();
+        let mut norms = Vec::new();
+        for node in &graph.nodes {
+            if let Op::LayerNorm { epsilon, .. } = node.op
+                && let (Some(gain), Some(bias)) = (vectors.next(), vectors.next())
+            {
+                norms.push(Norm { gain, bias, epsilon });
+            }
+        }
+        let (outputs, is_linear) = (graph.outputs(), program.is_one_product());
+        Self { graph, layers, norms, program, is_linear, outputs }
+    }
+
+    /// Bytes of the weights, biases and vectors in memory.
+    pub(crate) fn resident_bytes(&self) -> usize {
+        let layers = self.layers.iter().map(|l| l.weight.resident_bytes() + 4 * l.bias.len());
+        let norms = self.norms.iter().map(|n| 4 * (n.gain.values.len() + n.bias.values.len()));
+        layers.chain(norms).sum()
     }
 
     /// The logits of one row; `out` has as many entries as the network has outputs.
+    #[inline]
     pub(crate) fn logits(&self, columns: &[u32], values: &[f32], out: &mut [f32], scratch: &mut Activations) {
-        let Activations { buffers, room, tokens, weights } = scratch;
-        let (columns, values) = match self.graph.source {
-            Source::Features { .. } => (columns, values),
-            Source::Bag { tokens: most, .. } => {
-                Row { columns, values }.strongest(most, tokens, weights);
-                (&tokens[..], &weights[..])
-            }
-        };
+        if self.is_linear {
+            let layer = &self.layers[0];
+            let row = Input::Sparse { columns, values };
+            return layer.weight.multiply(row, &layer.bias, out, &mut scratch.room.products);
+        }
+        if let Source::Bag { tokens: most, .. } = self.graph.source {
+            scratch.tokens.read_bag(Row { columns, values }, most);
+            return self.run_tokens(out, scratch);
+        }
         let features = Batch::Sparse { offsets: &[0, columns.len()], columns, values };
-        let mut floats = Floats { layers: &self.layers, features, tokens: columns, weights: values, room };
-        self.program.run(&mut floats, Counts { rows: 1, tokens: columns.len() }, out, buffers);
+        self.run_features(features, 1, out, scratch);
     }
 
     /// The logits of consecutive rows, `[rows, outputs]`: what [`logits`](Network::logits) makes of each.
@@ -94,18 +124,46 @@ impl Network {
         }
         let offsets = &rows.offsets()[range.start..=range.end];
         let features = Batch::Sparse { offsets, columns: rows.columns(), values: rows.values() };
-        let Activations { buffers, room, .. } = scratch;
-        let mut floats = Floats { layers: &self.layers, features, tokens: &[], weights: &[], room };
-        self.program.run(&mut floats, Counts { rows: range.len(), tokens: 0 }, out, buffers);
+        if self.is_linear {
+            let layer = &self.layers[0];
+            return layer.weight.multiply_rows(features, &layer.bias, out, &mut scratch.room.products);
+        }
+        self.run_features(features, range.len(), out, scratch);
+    }
+
+    /// What the network makes of consecutive texts, `[rows, outputs]`; each is a text that it takes.
+    pub(crate) fn outputs_of(
+        &self,
+        rows: &TokenRows,
+        range: Range<usize>,
+        out: &mut [f32],
+        scratch: &mut Activations,
+    ) {
+        scratch.tokens.read_texts(rows, range);
+        self.run_tokens(out, scratch);
+    }
+
+    fn run_features(&self, features: Batch<'_>, rows: usize, out: &mut [f32], scratch: &mut Activations) {
+        let Activations { buffers, room, tokens } = scratch;
+        tokens.clear();
+        let mut floats = Floats { network: self, features, tokens, room };
+        self.program.run(&mut floats, Counts { rows, tokens: 0 }, out, buffers);
+    }
+
+    fn run_tokens(&self, out: &mut [f32], scratch: &mut Activations) {
+        let Activations { buffers, room, tokens } = scratch;
+        let counts = Counts { rows: tokens.examples(), tokens: tokens.ids.len() };
+        let features = Batch::Sparse { offsets: &[0], columns: &[], values: &[] };
+        let mut floats = Floats { network: self, features, tokens, room };
+        self.program.run(&mut floats, counts, out, buffers);
     }
 }
 
 /// The operations in floats, on what goes in.
 struct Floats<'a> {
-    layers: &'a [Site],
+    network: &'a Network,
     features: Batch<'a>,
-    tokens: &'a [u32],
-    weights: &'a [f32],
+    tokens: &'a Tokens,
     room: &'a mut Room,
 }
 
@@ -114,21 +172,21 @@ impl Kernels for Floats<'_> {
 
     #[inline]
     fn features(&mut self, site: usize, out: &mut [f32]) {
-        let layer = &self.layers[site];
+        let layer = &self.network.layers[site];
         layer.weight.multiply_rows(self.features, &layer.bias, out, &mut self.room.products);
     }
 
-    fn embed(&mut self, site: usize, out: &mut [f32]) {
-        let layer = &self.layers[site];
-        for (out, token) in out.chunks_exact_mut(layer.bias.len()).zip(self.tokens) {
-            let input = Input::Sparse { columns: std::slice::from_ref(token), values: &[1.0] };
+    fn embed(&mut self, site: usize, by: Key, out: &mut [f32]) {
+        let layer = &self.network.layers[site];
+        for (out, key) in out.chunks_exact_mut(layer.bias.len()).zip(self.tokens.keys(by)) {
+            let input = Input::Sparse { columns: &[key], values: &[1.0] };
             layer.weight.multiply(input, &layer.bias, out, &mut self.room.products);
         }
     }
 
     #[inline]
     fn linear(&mut self, site: usize, input: &[f32], out: &mut [f32]) {
-        let layer = &self.layers[site];
+        let layer = &self.network.layers[site];
         layer.weight.multiply_rows(Batch::Dense(input), &layer.bias, out, &mut self.room.products);
     }
 
@@ -141,35 +199,30 @@ impl Kernels for Floats<'_> {
         }
     }
 
+    fn layer_norm(&mut self, norm: usize, _width: usize, rows: &mut [f32]) {
+        let Norm { gain, bias, epsilon } = &self.network.norms[norm];
+        functions::layer_norm(rows, &gain.values, &bias.values, *epsilon);
+    }
+
     #[inline]
-    fn relu(&mut self, values: &mut [f32]) {
-        for x in values {
-            *x = x.max(0.0);
+    fn activate(&mut self, activation: Activation, values: &mut [f32]) {
+        match activation {
+            Activation::Relu => values.iter_mut().for_each(|x| *x = x.max(0.0)),
+            Activation::Gelu => functions::gelu(values),
+            Activation::Tanh => functions::tanh(values),
         }
     }
 
-    fn attend(&mut self, (heads, width): (usize, usize), [query, key, value]: [&[f32]; 3], out: &mut [f32]) {
-        let shares = &mut self.room.shares;
-        let stride = heads * width;
-        let scale = 1.0 / (width as f32).sqrt();
-        out.fill(0.0);
-        for head in 0..heads {
-            let part = head * width..(head + 1) * width;
-            for (query, out) in query.chunks_exact(stride).zip(out.chunks_exact_mut(stride)) {
-                let query = &query[part.clone()];
-                shares.clear();
-                shares.extend(key.chunks_exact(stride).map(|key| {
-                    let dot: f32 = query.iter().zip(&key[part.clone()]).map(|(q, k)| q * k).sum();
-                    dot * scale
-                }));
-                let largest = shares.iter().fold(f32::NEG_INFINITY, |m, x| m.max(*x));
-                shares.iter_mut().for_each(|x| *x = (*x - largest).exp());
-                let sum: f32 = shares.iter().sum();
-                let out = &mut out[part.clone()];
-                for (share, value) in shares.iter().zip(value.chunks_exact(stride)) {
-                    let share = share / sum;
-                    out.iter_mut().zip(&value[part.clone()]).for_each(|(m, v)| *m += share * v);
-                }
+    fn attend(&mut self, heads: (usize, usize), [query, key, value]: [&[f32]; 3], out: &mut [f32]) {
+        let stride = heads.0 * heads.1;
+        let is_bag = matches!(self.network.graph.source, Source::Bag { .. });
+        for range in self.tokens.ranges() {
+            let own = stride * range.start..stride * range.end;
+            let (from, out) = ([&query[own.clone()], &key[own.clone()], &value[own.clone()]], &mut out[own]);
+            if is_bag {
+                attention::attend_in_order(heads, from, out, &mut self.room.heads);
+            } else {
+                attention::attend(heads, from, out, &mut self.room.heads);
             }
         }
     }
@@ -178,10 +231,29 @@ impl Kernels for Floats<'_> {
         sums.iter_mut().zip(more).for_each(|(sum, x)| *sum += x);
     }
 
-    fn pool(&mut self, tokens: &[f32], out: &mut [f32]) {
+    fn pool(&mut self, pooling: Pooling, width: usize, tokens: &[f32], out: &mut [f32]) {
         out.fill(0.0);
-        for (token, weight) in tokens.chunks_exact(out.len()).zip(self.weights) {
-            out.iter_mut().zip(token).for_each(|(sum, x)| *sum += weight * x);
+        for (range, out) in self.tokens.ranges().zip(out.chunks_exact_mut(width)) {
+            let rows = tokens[width * range.start..width * range.end].chunks_exact(width);
+            let mut add = |token: &[f32], weight: f32| {
+                out.iter_mut().zip(token).for_each(|(sum, x)| *sum += weight * x);
+            };
+            match pooling {
+                Pooling::WeightedSum => rows.zip(&self.tokens.weights[range]).for_each(|(x, w)| add(x, *w)),
+                Pooling::First => rows.take(1).for_each(|x| add(x, 1.0)),
+                Pooling::Mean => {
+                    let share = 1.0 / rows.len().max(1) as f32;
+                    rows.for_each(|x| add(x, 1.0));
+                    out.iter_mut().for_each(|sum| *sum *= share);
+                }
+            }
+        }
+    }
+
+    fn normalize(&mut self, width: usize, rows: &mut [f32]) {
+        for row in rows.chunks_exact_mut(width) {
+            let length = row.iter().map(|x| x * x).sum::<f32>().max(1e-24).sqrt();
+            row.iter_mut().for_each(|x| *x /= length);
         }
     }
 }

@@ -4,7 +4,7 @@
 //! buffer and into which. Nothing is allocated in a run once the buffers have grown.
 
 use bytemuck::Pod;
-use nlpress_graph::{Activation, Graph, Op, Per, Pooling};
+use nlpress_graph::{Activation, Graph, Key, Op, Per, Pooling};
 use nlpress_kernels::Aligned;
 
 /// The steps of a network.
@@ -24,17 +24,26 @@ struct Step {
     in_place: bool,
 }
 
-/// What a step does. Sites are counted in the order in which the graph runs them.
+/// What a step does. Sites and normalisations with vectors are counted in the order in which the graph runs them.
 #[derive(Clone, Copy, Debug)]
 enum Act {
     Features { site: usize },
-    Embed { site: usize },
+    Embed { site: usize, by: Key },
     Linear { site: usize },
     Norm,
-    Relu,
+    LayerNorm { norm: usize },
+    Activate(Activation),
     Attend { heads: usize, head_width: usize },
     Add,
-    PoolWeightedSum,
+    Pool(Pooling),
+    Normalize,
+}
+
+impl Act {
+    /// Whether it changes the first value that it reads, which its own begins as.
+    fn changes(self) -> bool {
+        matches!(self, Act::Norm | Act::LayerNorm { .. } | Act::Activate(_) | Act::Add | Act::Normalize)
+    }
 }
 
 /// Where a value lies and how long it is.
@@ -53,15 +62,17 @@ pub(crate) trait Kernels {
 
     /// The product of a site with the feature rows.
     fn features(&mut self, site: usize, out: &mut [Self::Number]);
-    /// A site's row of the table for each token.
-    fn embed(&mut self, site: usize, out: &mut [Self::Number]);
+    /// For each token the row of a site's table that it looks up.
+    fn embed(&mut self, site: usize, by: Key, out: &mut [Self::Number]);
     /// The product of a site with each row of `input`.
     fn linear(&mut self, site: usize, input: &[Self::Number], out: &mut [Self::Number]);
     /// Each row of `out` to mean 0 and variance 1.
     fn norm(&mut self, width: usize, rows: &mut [Self::Number]);
-    /// The numbers below zero to zero.
-    fn relu(&mut self, values: &mut [Self::Number]);
-    /// Multi-head attention among all tokens, from query, key and value.
+    /// The same, times the gain of a normalisation, plus its bias.
+    fn layer_norm(&mut self, norm: usize, width: usize, rows: &mut [Self::Number]);
+    /// A non-linearity of each number.
+    fn activate(&mut self, activation: Activation, values: &mut [Self::Number]);
+    /// Multi-head attention among the tokens of each example, from query, key and value.
     fn attend(
         &mut self,
         heads: (usize, usize),
@@ -70,8 +81,10 @@ pub(crate) trait Kernels {
     );
     /// Adds to each number another.
     fn add(&mut self, sums: &mut [Self::Number], more: &[Self::Number]);
-    /// The sum of the tokens, each times its weight; `out` is one row.
-    fn pool(&mut self, tokens: &[Self::Number], out: &mut [Self::Number]);
+    /// One row from the tokens of each example.
+    fn pool(&mut self, pooling: Pooling, width: usize, tokens: &[Self::Number], out: &mut [Self::Number]);
+    /// Each row to Euclidean length 1.
+    fn normalize(&mut self, width: usize, rows: &mut [Self::Number]);
 }
 
 /// How many values there are of each kind in a run.
@@ -93,31 +106,38 @@ impl Program {
         let values = graph.values();
         let mut compiler = Compiler::new(graph);
         let mut steps = Vec::new();
-        let mut site = 0;
+        let (mut site, mut norm) = (0, 0);
         for (n, node) in graph.nodes.iter().enumerate() {
             let act = match &node.op {
                 Op::Features { .. } => Act::Features { site },
-                Op::Embed { .. } => Act::Embed { site },
+                Op::Embed { by, .. } => Act::Embed { site, by: *by },
                 Op::Linear { .. } => Act::Linear { site },
                 Op::Norm => Act::Norm,
-                Op::Activate(Activation::Relu) => Act::Relu,
+                Op::LayerNorm { .. } => Act::LayerNorm { norm },
+                Op::Activate(activation) => Act::Activate(*activation),
                 Op::Attend { heads, head_width } => Act::Attend { heads: *heads, head_width: *head_width },
                 Op::Add => Act::Add,
-                Op::Pool(Pooling::WeightedSum) => Act::PoolWeightedSum,
+                Op::Pool(pooling) => Act::Pool(*pooling),
+                Op::Normalize => Act::Normalize,
                 Op::Dropout { .. } => {
                     compiler.pass_on(n);
                     continue;
                 }
             };
             site += usize::from(node.op.site().is_some());
+            norm += usize::from(matches!(node.op, Op::LayerNorm { .. }));
             let place = |buffer, of: usize| Place { buffer, width: values[of].width, per: values[of].per };
             let from: Vec<Place> =
                 node.from.iter().map(|from| place(compiler.buffer[*from], *from)).collect();
-            let changes = matches!(act, Act::Norm | Act::Relu | Act::Add);
-            let (buffer, in_place) = compiler.target(n, changes);
+            let (buffer, in_place) = compiler.target(n, act.changes());
             steps.push(Step { act, from, to: place(buffer, n), in_place });
         }
         Self { steps, buffers: compiler.count }
+    }
+
+    /// Whether it is nothing but the product of the first site with the feature rows.
+    pub(crate) fn is_one_product(&self) -> bool {
+        matches!(self.steps[..], [Step { act: Act::Features { .. }, .. }])
     }
 
     /// Runs all steps; the result goes into `out`.
@@ -158,20 +178,22 @@ impl Step {
             let place = self.from[i];
             place.buffer.map_or(&[], |buffer| &buffers[buffer][..counts.length(place)])
         };
-        if matches!(self.act, Act::Norm | Act::Relu | Act::Add) && !self.in_place {
+        if self.act.changes() && !self.in_place {
             out.copy_from_slice(read(0));
         }
         match self.act {
             Act::Features { site } => kernels.features(site, out),
-            Act::Embed { site } => kernels.embed(site, out),
+            Act::Embed { site, by } => kernels.embed(site, by, out),
             Act::Linear { site } => kernels.linear(site, read(0), out),
             Act::Norm => kernels.norm(self.to.width, out),
-            Act::Relu => kernels.relu(out),
+            Act::LayerNorm { norm } => kernels.layer_norm(norm, self.to.width, out),
+            Act::Activate(activation) => kernels.activate(activation, out),
             Act::Attend { heads, head_width } => {
                 kernels.attend((heads, head_width), [read(0), read(1), read(2)], out);
             }
             Act::Add => kernels.add(out, read(1)),
-            Act::PoolWeightedSum => kernels.pool(read(0), out),
+            Act::Pool(pooling) => kernels.pool(pooling, self.to.width, read(0), out),
+            Act::Normalize => kernels.normalize(self.to.width, out),
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::error::MOST_THREADS;
 use crate::network::{Activations, Network, Site};
 use crate::{RuntimeError, scores};
 use nlpress_artifact::{Artifact, OpenOptions, Provenance};
-use nlpress_graph::{Outline, SiteId};
+use nlpress_graph::{Outline, SiteId, Source};
 use nlpress_packed::Index;
 use nlpress_text::{Encoder, Rows, Seen};
 use rayon::prelude::*;
@@ -94,15 +94,19 @@ impl Session {
     /// Opens an artifact that is in memory.
     ///
     /// # Errors
-    /// [`RuntimeError`] when the artifact's encoder is damaged or does not fit its network.
+    /// [`RuntimeError`] when the artifact's encoder is damaged or does not fit its network, which takes feature rows: for
+    /// one that takes tokens there is [`TokenSession`](crate::TokenSession).
     pub fn from_artifact(artifact: Artifact) -> Result<Self, RuntimeError> {
+        if let Source::Tokens { .. } = artifact.outline.graph.source {
+            return Err(RuntimeError::TakesTokens);
+        }
         let encoder = Encoder::from_parts(&artifact.encoder.config, &artifact.encoder.blob)?;
         let inputs = artifact.outline.graph.inputs();
         if encoder.width() != inputs {
             return Err(RuntimeError::Width { encoder: encoder.width(), network: inputs });
         }
         Ok(Self {
-            network: Network::new(artifact.outline.graph.clone(), artifact.layers),
+            network: Network::new(artifact.outline.graph.clone(), artifact.layers, artifact.vectors),
             outline: artifact.outline,
             labels: artifact.labels,
             threshold: artifact.threshold,
@@ -145,7 +149,7 @@ impl Session {
 
     /// Bytes of the weights in memory.
     pub fn resident_bytes(&self) -> usize {
-        self.network.layers.iter().map(|l| l.weight.resident_bytes() + 4 * l.bias.len()).sum()
+        self.network.resident_bytes()
     }
 
     /// The sites whose weights are sparse in the file and held with their zeros in memory, because they are not sparse
@@ -320,7 +324,7 @@ impl Session {
 }
 
 /// Checks logits, `outputs` for each row, of which the first is row `first`.
-fn finite(logits: &[f32], first: usize, outputs: usize) -> Result<(), RuntimeError> {
+pub(crate) fn finite(logits: &[f32], first: usize, outputs: usize) -> Result<(), RuntimeError> {
     match logits.iter().position(|logit| !logit.is_finite()) {
         None => Ok(()),
         Some(at) => {
@@ -330,6 +334,6 @@ fn finite(logits: &[f32], first: usize, outputs: usize) -> Result<(), RuntimeErr
     }
 }
 
-fn same_length(what: &'static str, found: usize, expected: usize) -> Result<(), RuntimeError> {
+pub(crate) fn same_length(what: &'static str, found: usize, expected: usize) -> Result<(), RuntimeError> {
     if found == expected { Ok(()) } else { Err(RuntimeError::Length { what, found, expected }) }
 }

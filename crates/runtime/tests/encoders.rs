@@ -1,45 +1,166 @@
-//! An artifact carries an encoder of either kind.
+//! Networks on tokens: what PyTorch computes (see `crates/model/tests/pytorch/encoders.py`), for every layout what each text
+//! alone comes to, and errors for what a network does not take.
 
 #![cfg(test)]
 
 mod common;
+#[path = "../../model/tests/pytorch/encoders.rs"]
+mod dump;
 
-use nlpress_artifact::{Artifact, EncoderParts};
-use nlpress_graph::Form;
-use nlpress_text::{AnyEncoder, Encode, EncoderTable};
-use serde_json::json;
-use std::path::Path;
+use common::{artifact, encoder, forms, network};
+use dump::{Dump, dumps};
+use nlpress_artifact::{Artifact, EncoderParts, Layer, Provenance, Vector};
+use nlpress_graph::{EncoderSpec, Form, Graph, Head, Outline, StaticSpec};
+use nlpress_packed::{Activations, Grid, Index, Int, Matrix, Per, Scheme, Values};
+use nlpress_runtime::{IntegerScratch, RuntimeError, Session, TokenScratch, TokenSession, integer};
+use nlpress_text::TokenRows;
+
+fn of(dump: &Dump) -> TokenSession {
+    let layers = dump.graph.sites().into_iter().map(|(id, shape)| {
+        let [weight, bias] = dump.both("parameters", &id);
+        Layer { id, matrix: Matrix::dense(shape.inputs, shape.outputs, weight).unwrap(), bias }
+    });
+    let vectors = dump.graph.vectors().into_iter().map(|(id, _)| {
+        let values = dump.vector("vectors", &id);
+        Vector { id, values }
+    });
+    let labels = (0..dump.graph.classes().unwrap_or(0)).map(|n| format!("class {n}")).collect();
+    let (config, blob) = encoder(5).to_parts();
+    let (outline, parts) = (Outline::dense(&dump.graph), EncoderParts { config, blob });
+    let made =
+        Artifact::new(outline, layers.collect(), vectors.collect(), labels, parts, Provenance::default());
+    let bytes = made.unwrap().to_bytes().unwrap();
+    TokenSession::from_artifact(Artifact::from_bytes(&bytes, "memory").unwrap()).unwrap()
+}
 
 #[test]
-fn an_encoder_of_either_kind_comes_back_from_an_artifact() {
-    let texts = common::texts(40, 30, 12);
-    for table in [json!({"vocabulary": 20}), json!({"kind": "tokens", "vocabulary": 60, "most": 9})] {
-        let table: EncoderTable = serde_json::from_value(table).unwrap();
-        let plan = (&table).try_into().unwrap();
-        let encoder = AnyEncoder::fit(&plan, texts.iter().map(String::as_str)).unwrap();
-        let (config, blob) = encoder.to_parts();
-        let mut artifact = common::artifact(Form::Dense, 20, &[4], 2, 100);
-        artifact.encoder = EncoderParts { config, blob };
-        let back = Artifact::from_bytes(&artifact.to_bytes().unwrap(), "test").unwrap().encoder;
-        let back = AnyEncoder::from_parts(&back.config, &back.blob).unwrap();
-        assert_eq!(back.kind(), encoder.kind());
-        assert_eq!(back.encode_all(&texts).unwrap(), encoder.encode_all(&texts).unwrap());
+fn results_are_those_of_pytorch() {
+    for dump in dumps() {
+        let session = of(&dump);
+        dump.assert_near(&session.answer(&dump.texts).unwrap(), dump.at("results"), "results");
+    }
+}
+
+fn graphs() -> [Graph; 2] {
+    let spec = EncoderSpec {
+        vocabulary: 60,
+        tokens: 200,
+        positions: 200,
+        types: 4,
+        width: 24,
+        layers: 2,
+        heads: 3,
+        intermediate: 40,
+        epsilon: 1e-12,
+        dropout: 0.1,
+        head: Head::Pooler { outputs: 3 },
+    };
+    let table = StaticSpec { vocabulary: 60, tokens: 200, width: 20, outputs: None, dropout: 0.0 };
+    [spec.into(), table.into()]
+}
+
+fn texts(lengths: &[usize]) -> TokenRows {
+    let (mut offsets, mut ids) = (vec![0], Vec::new());
+    for (n, length) in lengths.iter().enumerate() {
+        ids.extend((0..*length).map(|at| ((n * 31 + at * 17) % 60) as u32));
+        offsets.push(ids.len());
+    }
+    let types = ids.iter().map(|id| (id % 4) as u8).collect();
+    TokenRows::new(1 << 16, offsets, ids, types).unwrap()
+}
+
+#[test]
+fn texts_together_come_to_what_each_does_alone_in_every_layout() {
+    let lengths = [7, 1, 0, 100, 33, 2, 200, 16, 15];
+    let all = texts(&lengths);
+    for graph in graphs() {
+        for form in forms().into_iter().step_by(6) {
+            let made = network(&graph, form, 60);
+            let session = TokenSession::from_artifact(made).unwrap();
+            let together = session.answer(&all).unwrap();
+            assert!(together.iter().any(|x| x.abs() > 1e-3), "{form}");
+            let (mut scratch, outputs) = (TokenScratch::default(), session.outputs());
+            for n in (0..lengths.len()).rev() {
+                let mut alone = vec![0.0; outputs];
+                session.answer_rows(&all, n..n + 1, &mut alone, &mut scratch).unwrap();
+                assert_eq!(alone, together[n * outputs..][..outputs], "{form}, text {n}");
+            }
+        }
     }
 }
 
 #[test]
-fn artifacts_of_earlier_versions_hold_bags_of_words() {
-    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
-    let mut seen = 0;
-    for entry in std::fs::read_dir(golden).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_some_and(|extension| extension == "nlp") {
-            let parts = Artifact::open(&path).unwrap().encoder;
-            let encoder = AnyEncoder::from_parts(&parts.config, &parts.blob).unwrap();
-            assert!(matches!(encoder, AnyEncoder::Bag(_)), "{}", path.display());
-            assert_eq!(encoder.to_parts(), (parts.config, parts.blob), "{}", path.display());
-            seen += 1;
-        }
+fn embeddings_have_length_one_and_types_are_optional() {
+    let [classifier, embedder] = graphs();
+    let session = TokenSession::from_artifact(network(&embedder, Form::Dense, 100)).unwrap();
+    assert!(session.labels().is_empty());
+    for row in session.answer(&texts(&[5, 1, 70])).unwrap().chunks(session.outputs()) {
+        let length: f32 = row.iter().map(|x| x * x).sum();
+        assert!((length - 1.0).abs() < 1e-5);
     }
-    assert!(seen > 0);
+    assert!(session.answer(&texts(&[0])).unwrap().iter().all(|x| *x == 0.0), "nothing stands for no text");
+    let session = TokenSession::from_artifact(network(&classifier, Form::Dense, 100)).unwrap();
+    let of_type = |types| session.answer(&TokenRows::new(9, vec![0, 3], vec![1, 2, 3], types).unwrap()).unwrap();
+    assert_eq!(of_type(vec![]), of_type(vec![0; 3]));
+    assert_ne!(of_type(vec![]), of_type(vec![0, 1, 0]));
+    let logits = of_type(vec![]);
+    let scores = session.scores(&logits);
+    assert!((scores.iter().sum::<f32>() - 1.0).abs() < 1e-6);
+    assert!(scores[session.class(&logits)] >= scores[0]);
+}
+
+#[test]
+fn integers_alone_come_near_or_say_which_site_cannot() {
+    let fixed = Values::Int(Int { activations: Activations::Static, ..Int::new(Grid::Int8, Per::Channel) });
+    let all = texts(&[7, 1, 0, 40, 33]);
+    let [encoder, table] = graphs();
+    for (graph, near) in [(encoder.clone(), 0.25), (table, 0.1)] {
+        let form = Form::Packed(Scheme { values: fixed, index: Index::Full });
+        let session = TokenSession::from_artifact(network(&graph, form, 100)).unwrap();
+        let floats = session.answer(&all).unwrap();
+        let integers = session.in_integers().unwrap();
+        let mut found = vec![0; floats.len()];
+        let mut scratch = IntegerScratch::default();
+        integers.answer_rows(&all, 0..5, &mut found, &mut scratch).unwrap();
+        let largest = floats.iter().fold(0.0_f32, |most, x| most.max(x.abs()));
+        for (found, float) in found.iter().zip(&floats) {
+            let found = *found as f32 / integer::ONE as f32;
+            assert!((found - float).abs() <= near * largest, "{found} {float} of {largest}");
+        }
+        let (mut alone, outputs) = (vec![0; session.outputs()], session.outputs());
+        integers.answer_rows(&all, 3..4, &mut alone, &mut scratch).unwrap();
+        assert_eq!(alone, found[3 * outputs..4 * outputs]);
+        assert!(integers.answer_rows(&all, 0..6, &mut found, &mut scratch).is_err());
+    }
+    let refused = |form| {
+        let session = TokenSession::from_artifact(network(&encoder, form, 100)).unwrap();
+        session.in_integers().unwrap_err().to_string()
+    };
+    assert!(refused(Form::Dense).contains("embeddings.word_embeddings"));
+    let dynamic = Scheme { values: Values::int(Grid::Int8, Per::Channel), index: Index::Full };
+    assert!(refused(Form::Packed(dynamic)).contains("must be fixed"));
+}
+
+#[test]
+fn what_a_network_does_not_take_is_refused() {
+    let session = TokenSession::from_artifact(network(&graphs()[0], Form::Dense, 100)).unwrap();
+    let refused = |ids: Vec<u32>, types| {
+        let rows = TokenRows::new(1 << 16, vec![0, 0, ids.len()], ids, types).unwrap();
+        match session.answer(&rows) {
+            Err(RuntimeError::Tokens { row: 1, why }) => why,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(refused(vec![0; 201], vec![]), "has 201 tokens, the network takes 200");
+    assert_eq!(refused(vec![1, 60], vec![]), "has token 60, the vocabulary has 60");
+    assert_eq!(refused(vec![1], vec![4]), "has a token of type 4, the network knows 4");
+    let (rows, mut scratch) = (texts(&[3, 4]), TokenScratch::default());
+    let mut length = |range, out: &mut [f32]| {
+        matches!(session.answer_rows(&rows, range, out, &mut scratch), Err(RuntimeError::Length { .. }))
+    };
+    assert!(length(0..3, &mut [0.0; 9]) && length(0..2, &mut [0.0; 5]) && !length(1..2, &mut [0.0; 3]));
+    let error = Session::from_artifact(network(&graphs()[0], Form::Dense, 100)).unwrap_err();
+    assert!(matches!(error, RuntimeError::TakesTokens));
+    let error = TokenSession::from_artifact(artifact(Form::Dense, 9, &[4], 2, 100)).unwrap_err();
+    assert!(matches!(error, RuntimeError::TakesRows));
 }

@@ -47,7 +47,7 @@ fn session(graph: &Graph, per: Per, zero_points: bool, config: EncoderConfig) ->
     let (config, blob) = encoder.to_parts();
     let labels = (0..graph.outputs().max(2)).map(|n| format!("class {n}")).collect();
     let parts = EncoderParts { config, blob };
-    let artifact = Artifact::new(outline, layers, labels, parts, Provenance::default()).unwrap();
+    let artifact = Artifact::new(outline, layers, vec![], labels, parts, Provenance::default()).unwrap();
     Session::from_artifact(artifact).unwrap()
 }
 
@@ -169,7 +169,7 @@ fn exact_session(graph: &Graph, per: Per, zero_points: bool) -> Session {
     let (config, blob) = Encoder::fit(&config, all.iter().map(String::as_str)).unwrap().to_parts();
     let labels = (0..graph.outputs().max(2)).map(|n| format!("class {n}")).collect();
     let parts = EncoderParts { config, blob };
-    let artifact = Artifact::new(outline, layers, labels, parts, Provenance::default()).unwrap();
+    let artifact = Artifact::new(outline, layers, vec![], labels, parts, Provenance::default()).unwrap();
     Session::from_artifact(artifact).unwrap()
 }
 

@@ -21,8 +21,15 @@ fn artifact(dump: &Dump) -> Artifact {
     let labels = (0..dump.graph.outputs().max(2)).map(|n| format!("class {n}")).collect();
     let (config, blob) = encoder(dump.graph.inputs()).to_parts();
     let encoder = EncoderParts { config, blob };
-    Artifact::new(Outline::dense(&dump.graph), layers.collect(), labels, encoder, Provenance::default())
-        .unwrap()
+    Artifact::new(
+        Outline::dense(&dump.graph),
+        layers.collect(),
+        vec![],
+        labels,
+        encoder,
+        Provenance::default(),
+    )
+    .unwrap()
 }
 
 #[test]

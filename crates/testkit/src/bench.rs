@@ -2,6 +2,7 @@
 
 use nlpress_core::event::{Quiet, Sink};
 use nlpress_core::{Backend, Seed, Selectors};
+use nlpress_model::graph::{Activation, Builder, Key, Op, Output, Pooling, Source};
 use nlpress_model::{AttentionSpec, BlockSpec, Dataset, Graph, MlpSpec, Model, Outline, Ranks, SiteId};
 use nlpress_technique::{Cx, Kind, StepError, Teacher, Technique};
 use nlpress_text::Rows;
@@ -57,12 +58,20 @@ impl Bench {
         Self::of("attention", &Graph::from(graph), backend)
     }
 
+    /// A network of two layers as BERT has them, on the words of a bag: post-norm with gains and biases, and GELU.
+    ///
+    /// # Errors
+    /// When the training itself fails.
+    pub fn encoder(backend: &Backend) -> Result<Self, String> {
+        Self::of("encoder", &post_norm(), backend)
+    }
+
     /// Every family of networks.
     ///
     /// # Errors
     /// When the training itself fails.
-    pub fn families(backend: &Backend) -> Result<[Self; 2], String> {
-        Ok([Self::new(backend)?, Self::attention(backend)?])
+    pub fn families(backend: &Backend) -> Result<[Self; 3], String> {
+        Ok([Self::new(backend)?, Self::attention(backend)?, Self::encoder(backend)?])
     }
 
     /// A network of any specification on 24 features, trained for three epochs.
@@ -211,6 +220,33 @@ impl Bench {
         let Some(kept) = &made.features else { return Ok(self.valid.clone()) };
         self.cx(&Quiet).narrowed(&self.valid, kept).map_err(|e| e.to_string())
     }
+}
+
+/// Layers of BERT on a bag.
+fn post_norm() -> Graph {
+    let mut nodes = Builder::default();
+    let norm = |name: &str| Op::LayerNorm { param: SiteId::new(name), epsilon: 1e-5 };
+    let table = SiteId::new("embedding");
+    nodes.add(Op::embed(table, 12, Key::Word), &[]);
+    let mut tokens = nodes.then(norm("embedding.LayerNorm"));
+    for layer in 0..2 {
+        let site = |name: &str| AttentionSpec::site(layer, name);
+        let made = ["attention.query", "attention.key", "attention.value"]
+            .map(|name| nodes.add(Op::linear(site(name), 12), &[tokens]));
+        nodes.add(Op::Attend { heads: 3, head_width: 4 }, &made);
+        let change = nodes.then(Op::linear(site("attention.output"), 12));
+        nodes.add(Op::Add, &[tokens, change]);
+        tokens = nodes.then(norm(site("attention.LayerNorm").as_str()));
+        nodes.then(Op::linear(site("ffn.up"), 10));
+        nodes.then(Op::Activate(Activation::Gelu));
+        let change = nodes.then(Op::linear(site("ffn.down"), 12));
+        nodes.add(Op::Add, &[tokens, change]);
+        tokens = nodes.then(norm(site("ffn.LayerNorm").as_str()));
+    }
+    nodes.then(Op::Pool(Pooling::WeightedSum));
+    nodes.then(Op::Dropout { rate: 0.1 });
+    nodes.then(Op::linear(SiteId::output(), 1));
+    nodes.graph(Source::Bag { width: FEATURES, tokens: 16 }, Output::Logits)
 }
 
 /// A kind's example, parsed.

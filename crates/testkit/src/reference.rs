@@ -1,43 +1,57 @@
-//! Every network once more, in plain loops over 64-bit floats, written from the words of its specification: what passes
+//! Every network once more, in plain loops over 64-bit floats, one example and one token at a time: what passes
 //! through burn and through the runtime's kernels are held against. Slow, and shares no arithmetic with either.
 
-use nlpress_model::graph::{NORM_EPSILON, Op, Source};
-use nlpress_model::{AttentionSpec, Layer, Model, SiteId, Weight};
+use nlpress_model::graph::{Activation, Key, NORM_EPSILON, Op, Per, Pooling, Source};
+use nlpress_model::{Examples, Layer, Model, Units, Weight};
 use nlpress_packed::{Scales, Scheme, Values};
-use nlpress_text::Rows;
 
-/// The logits of some rows, `[rows, outputs]`, in evaluation (no dropout).
+/// The logits or embeddings of some examples, `[examples, outputs]`, in evaluation (no dropout).
 ///
 /// # Panics
-/// When the rows are not as wide as the network's input.
-pub fn logits(model: &Model, rows: &Rows) -> Vec<f64> {
-    logits_without(model, rows, None)
+/// When the examples are not what the network takes.
+pub fn logits<'a>(model: &Model, examples: impl Into<Examples<'a>>) -> Vec<f64> {
+    logits_without(model, examples, None)
 }
 
-/// [`logits`] of an attention network as if one number of every token were not there: it is in no sum, no mean and no
+/// [`logits`] as if one number of the width that runs through the network were not there: it is in no sum, no mean and no
 /// variance.
 ///
 /// # Panics
-/// When the rows are not as wide as the network's input.
-pub fn logits_without(model: &Model, rows: &Rows, unit: Option<usize>) -> Vec<f64> {
-    assert_eq!(rows.width(), model.graph().inputs(), "rows of the network's width");
-    let mut all = Vec::new();
-    for row in rows.iter() {
-        let features: Vec<(usize, f64)> =
-            row.columns.iter().zip(row.values).map(|(c, v)| (*c as usize, f64::from(*v))).collect();
-        all.extend(match model.graph().source {
-            Source::Features { .. } => perceptron(model, &features),
-            Source::Bag { tokens, .. } => Attention::of(model, tokens, unit).row(&features),
-        });
+/// When the examples are not what the network takes.
+pub fn logits_without<'a>(model: &Model, examples: impl Into<Examples<'a>>, unit: Option<usize>) -> Vec<f64> {
+    let plain = Plain { model, through: through(model), unit };
+    match examples.into() {
+        Examples::Features(rows) => {
+            assert_eq!(rows.width(), model.graph().inputs(), "rows of the network's width");
+            let features = |(c, v): (&u32, &f32)| Word { id: *c as usize, value: f64::from(*v), kind: 0 };
+            rows.iter()
+                .flat_map(|row| plain.example(row.columns.iter().zip(row.values).map(features).collect()))
+                .collect()
+        }
+        Examples::Tokens(rows) => {
+            let text = |n: usize| {
+                let row = rows.row(n);
+                let kind = |at: usize| row.types.map_or(0, |types| types[at].into());
+                let words = row.ids.iter().enumerate();
+                words.map(|(at, id)| Word { id: *id as usize, value: 1.0, kind: kind(at) }).collect()
+            };
+            (0..rows.len()).flat_map(|n| plain.example(text(n))).collect()
+        }
     }
-    all
 }
 
-/// The layer called `id`, after the first factor of it where there is one.
-fn linear(model: &Model, id: &SiteId, input: &[f64]) -> Vec<f64> {
-    let reduced = model.layer(&id.reduce()).map(|first| site(first, input));
-    let layer = model.layer(id).expect("a specification names the sites of its network");
-    site(layer, reduced.as_deref().unwrap_or(input))
+/// Whether each node makes numbers of the width that runs through the network.
+fn through(model: &Model) -> Vec<bool> {
+    let graph = model.graph();
+    let width = graph.groups().into_iter().find(|group| group.what == Units::Width);
+    let mut through: Vec<bool> = Vec::new();
+    for node in &graph.nodes {
+        through.push(match node.op.site() {
+            Some(site) => width.as_ref().is_some_and(|width| width.columns.contains(site)),
+            None => through[node.from[0]],
+        });
+    }
+    through
 }
 
 /// One site: `input · weight + bias`. Sites of integers round their input first, as they do when they are served.
@@ -45,6 +59,7 @@ pub fn site(layer: &Layer, input: &[f64]) -> Vec<f64> {
     let input = rounded(layer, input);
     let (weight, outputs) = (layer.weight.values(), layer.shape.outputs);
     let mut sums: Vec<f64> = layer.bias.iter().map(|b| f64::from(*b)).collect();
+    sums.resize(outputs, 0.0);
     for (i, x) in input.iter().enumerate() {
         for (j, sum) in sums.iter_mut().enumerate() {
             *sum += x * f64::from(weight[i * outputs + j]);
@@ -77,134 +92,166 @@ fn rounded(layer: &Layer, input: &[f64]) -> Vec<f64> {
     scaled.iter().enumerate().map(back).collect()
 }
 
-/// Hidden layers with ReLU, then the logits.
-fn perceptron(model: &Model, features: &[(usize, f64)]) -> Vec<f64> {
-    let mut x = vec![0.0; model.graph().inputs()];
-    features.iter().for_each(|(feature, value)| x[*feature] = *value);
-    let factors = |id: &SiteId| id.as_str().ends_with(".reduce");
-    let plain: Vec<&SiteId> = model.layers().iter().map(|l| &l.id).filter(|id| !factors(id)).collect();
-    for (n, id) in plain.iter().enumerate() {
-        x = linear(model, id, &x);
-        if n + 1 < plain.len() {
-            x.iter_mut().for_each(|x| *x = x.max(0.0));
-        }
-    }
-    x
+/// What an example consists of.
+#[derive(Clone, Copy)]
+struct Word {
+    id: usize,
+    value: f64,
+    kind: usize,
 }
 
-/// An attention network, with or without one number of every token.
-struct Attention<'a> {
+/// A network in plain loops.
+struct Plain<'a> {
     model: &'a Model,
-    /// Most tokens of a row.
-    tokens: usize,
-    /// Numbers of a token.
-    width: usize,
-    /// Heads of each block, and numbers of a token in one.
-    heads: Vec<(usize, usize)>,
-    without: Option<usize>,
+    through: Vec<bool>,
+    /// The number that is not there.
+    unit: Option<usize>,
 }
 
-impl<'a> Attention<'a> {
-    fn of(model: &'a Model, tokens: usize, without: Option<usize>) -> Self {
-        let heads = model.graph().nodes.iter().filter_map(|node| match node.op {
-            Op::Attend { heads, head_width } => Some((heads, head_width)),
-            _ => None,
-        });
-        let width = model.layer(&AttentionSpec::embedding()).map_or(0, |layer| layer.shape.outputs);
-        Self { model, tokens, width, heads: heads.collect(), without }
-    }
-
-    /// Logits of a row of features.
-    fn row(&self, features: &[(usize, f64)]) -> Vec<f64> {
-        let mut words = features.to_vec();
-        words.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-        words.truncate(self.tokens);
-        let mut states: Vec<Vec<f64>> = words.iter().map(|(word, _)| self.embedded(*word)).collect();
-        for block in 0..self.heads.len() {
-            let heads = self.attended(block, &states);
-            let output =
-                |heads: &Vec<f64>| linear(self.model, &AttentionSpec::site(block, "attention.output"), heads);
-            self.add(&mut states, &heads.iter().map(output).collect::<Vec<_>>());
-            let fed: Vec<Vec<f64>> = states.iter().map(|state| self.fed(block, state)).collect();
-            self.add(&mut states, &fed);
+impl Plain<'_> {
+    /// What the network makes of one example.
+    fn example(&self, mut words: Vec<Word>) -> Vec<f64> {
+        let graph = self.model.graph();
+        if let Source::Bag { tokens, .. } = graph.source {
+            words.sort_by(|a, b| b.value.total_cmp(&a.value).then(a.id.cmp(&b.id)));
+            words.truncate(tokens);
         }
-        let mut sum = vec![0.0; self.width];
-        for (state, (_, value)) in states.iter().zip(&words) {
-            sum.iter_mut().zip(state).for_each(|(sum, x)| *sum += value * x);
+        let mut values: Vec<Vec<Vec<f64>>> = Vec::new();
+        for n in 0..graph.nodes.len() {
+            let mut made = self.node(n, &words, &values);
+            if let (Some(unit), true) = (self.unit, self.through[n]) {
+                made.iter_mut().for_each(|row| row[unit] = 0.0);
+            }
+            values.push(made);
         }
-        self.omit(&mut sum);
-        linear(self.model, &SiteId::output(), &sum)
+        values.pop().expect("a network has a node").remove(0)
     }
 
-    fn embedded(&self, word: usize) -> Vec<f64> {
-        let mut one = vec![0.0; self.model.graph().inputs()];
-        one[word] = 1.0;
-        let mut state = linear(self.model, &AttentionSpec::embedding(), &one);
-        self.omit(&mut state);
-        state
-    }
-
-    fn add(&self, states: &mut [Vec<f64>], more: &[Vec<f64>]) {
-        for (state, more) in states.iter_mut().zip(more) {
-            state.iter_mut().zip(more).for_each(|(x, more)| *x += more);
-            self.omit(state);
+    /// The rows that one node makes: one of the example, or one of each token.
+    fn node(&self, n: usize, words: &[Word], values: &[Vec<Vec<f64>>]) -> Vec<Vec<f64>> {
+        let node = &self.model.graph().nodes[n];
+        let read = |i: usize| &values[node.from[i]];
+        let each = |of: &dyn Fn(&Vec<f64>) -> Vec<f64>| read(0).iter().map(of).collect();
+        let layer = || {
+            let site = node.op.site().expect("asked of nodes with a site alone");
+            self.model.layer(site).expect("a network has the sites of its graph")
+        };
+        match &node.op {
+            Op::Features { .. } => {
+                let mut row = vec![0.0; self.model.graph().inputs()];
+                words.iter().for_each(|word| row[word.id] = word.value);
+                vec![site(layer(), &row)]
+            }
+            Op::Embed { by, .. } => {
+                let one = |(at, word): (usize, &Word)| {
+                    let key = match by {
+                        Key::Word => word.id,
+                        Key::Position { .. } => at,
+                        Key::Type { .. } => word.kind,
+                    };
+                    let mut row = vec![0.0; layer().shape.inputs];
+                    row[key] = 1.0;
+                    site(layer(), &row)
+                };
+                words.iter().enumerate().map(one).collect()
+            }
+            Op::Linear { .. } => each(&|row| site(layer(), row)),
+            Op::Norm => each(&|row| self.normed(n, row, NORM_EPSILON)),
+            Op::LayerNorm { epsilon, .. } => {
+                let [gain, bias] = node.op.vectors().expect("a normalisation has vectors").map(|id| {
+                    let vector = self.model.vectors().iter().find(|vector| vector.id == id);
+                    vector.expect("a network has the vectors of its graph").values.clone()
+                });
+                let affine = |(i, x): (usize, f64)| x * f64::from(gain[i]) + f64::from(bias[i]);
+                each(&|row| self.normed(n, row, *epsilon).into_iter().enumerate().map(affine).collect())
+            }
+            Op::Activate(activation) => each(&|row| row.iter().map(|x| activated(*activation, *x)).collect()),
+            Op::Attend { heads, head_width } => attended((*heads, *head_width), [read(0), read(1), read(2)]),
+            Op::Add => {
+                let sum = |(a, b): (&Vec<f64>, &Vec<f64>)| a.iter().zip(b).map(|(a, b)| a + b).collect();
+                read(0).iter().zip(read(1)).map(sum).collect()
+            }
+            Op::Dropout { .. } => read(0).clone(),
+            Op::Pool(pooling) => {
+                let value = self.model.graph().values()[n];
+                assert_eq!(value.per, Per::Example);
+                vec![pooled(*pooling, words, read(0), value.width)]
+            }
+            Op::Normalize => each(&|row| {
+                let length = row.iter().map(|x| x * x).sum::<f64>().sqrt();
+                row.iter().map(|x| if length > 0.0 { x / length } else { 0.0 }).collect()
+            }),
         }
     }
 
-    /// Sets the number that is not there to zero, so that it is in no sum.
-    fn omit(&self, state: &mut [f64]) {
-        self.without.into_iter().for_each(|unit| state[unit] = 0.0);
-    }
-
-    /// A token to mean 0 and variance 1, without gain and bias.
-    fn normed(&self, state: &[f64]) -> Vec<f64> {
+    /// A row to mean 0 and variance 1, without the number that is not there.
+    fn normed(&self, n: usize, row: &[f64], epsilon: f32) -> Vec<f64> {
+        let gone = self.unit.filter(|_| self.through[n]);
         let there: Vec<f64> =
-            state.iter().enumerate().filter(|(i, _)| self.without != Some(*i)).map(|(_, x)| *x).collect();
+            row.iter().enumerate().filter(|(i, _)| gone != Some(*i)).map(|(_, x)| *x).collect();
         let count = there.len() as f64;
         let mean = there.iter().sum::<f64>() / count;
         let variance = there.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / count;
-        let deviation = (variance + f64::from(NORM_EPSILON)).sqrt();
-        let mut normed: Vec<f64> = state.iter().map(|x| (x - mean) / deviation).collect();
-        self.omit(&mut normed);
-        normed
+        let deviation = (variance + f64::from(epsilon)).sqrt();
+        row.iter().map(|x| (x - mean) / deviation).collect()
     }
+}
 
-    /// What the heads of every token bring, one after the other.
-    fn attended(&self, block: usize, states: &[Vec<f64>]) -> Vec<Vec<f64>> {
-        let project = |name: &str| -> Vec<Vec<f64>> {
-            let id = AttentionSpec::site(block, name);
-            states.iter().map(|state| linear(self.model, &id, &self.normed(state))).collect()
+/// One row from those of the tokens.
+fn pooled(pooling: Pooling, words: &[Word], tokens: &[Vec<f64>], width: usize) -> Vec<f64> {
+    let mut sum = vec![0.0; width];
+    for (n, (token, word)) in tokens.iter().zip(words).enumerate() {
+        let share = match pooling {
+            Pooling::WeightedSum => word.value,
+            Pooling::Mean => 1.0 / words.len() as f64,
+            Pooling::First => f64::from(u8::from(n == 0)),
         };
-        let (queries, keys, values) =
-            (project("attention.query"), project("attention.key"), project("attention.value"));
-        let (heads_of_block, width) = self.heads[block];
-        let head = |of: &[f64], h: usize| of[h * width..(h + 1) * width].to_vec();
-        let mut all = Vec::new();
-        for query in &queries {
-            let mut heads = Vec::new();
-            for h in 0..heads_of_block {
-                let dot = |key: &Vec<f64>| -> f64 {
-                    head(query, h).iter().zip(head(key, h)).map(|(q, k)| q * k).sum()
-                };
-                let scores: Vec<f64> = keys.iter().map(|key| dot(key) / (width as f64).sqrt()).collect();
-                let largest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-                let exponentials: Vec<f64> = scores.iter().map(|s| (s - largest).exp()).collect();
-                let total: f64 = exponentials.iter().sum();
-                let mut mixed = vec![0.0; width];
-                for (share, value) in exponentials.iter().zip(&values) {
-                    mixed.iter_mut().zip(head(value, h)).for_each(|(sum, v)| *sum += share / total * v);
-                }
-                heads.extend(mixed);
-            }
-            all.push(heads);
-        }
-        all
+        sum.iter_mut().zip(token).for_each(|(sum, x)| *sum += share * x);
     }
+    sum
+}
 
-    /// What the feed-forward layer brings to a token.
-    fn fed(&self, block: usize, state: &[f64]) -> Vec<f64> {
-        let mut hidden = linear(self.model, &AttentionSpec::site(block, "ffn.up"), &self.normed(state));
-        hidden.iter_mut().for_each(|x| *x = x.max(0.0));
-        linear(self.model, &AttentionSpec::site(block, "ffn.down"), &hidden)
+fn activated(activation: Activation, x: f64) -> f64 {
+    match activation {
+        Activation::Relu => x.max(0.0),
+        Activation::Tanh => x.tanh(),
+        Activation::Gelu => x * normal(x),
     }
+}
+
+/// The distribution function of the normal distribution, by its series; 0 or 1 far out.
+fn normal(x: f64) -> f64 {
+    if x.abs() > 8.0 {
+        return f64::from(u8::from(x > 0.0));
+    }
+    let (mut term, mut sum) = (x, x);
+    for n in 1..300 {
+        term *= x * x / f64::from(2 * n + 1);
+        sum += term;
+    }
+    0.5 + sum * (-x * x / 2.0).exp() / std::f64::consts::TAU.sqrt()
+}
+
+/// What the heads of every token bring, one after the other.
+fn attended((heads, width): (usize, usize), [queries, keys, values]: [&Vec<Vec<f64>>; 3]) -> Vec<Vec<f64>> {
+    let head = |of: &[f64], h: usize| of[h * width..(h + 1) * width].to_vec();
+    let mut all = Vec::new();
+    for query in queries {
+        let mut brought = Vec::new();
+        for h in 0..heads {
+            let dot =
+                |key: &Vec<f64>| -> f64 { head(query, h).iter().zip(head(key, h)).map(|(q, k)| q * k).sum() };
+            let scores: Vec<f64> = keys.iter().map(|key| dot(key) / (width as f64).sqrt()).collect();
+            let largest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let exponentials: Vec<f64> = scores.iter().map(|s| (s - largest).exp()).collect();
+            let total: f64 = exponentials.iter().sum();
+            let mut mixed = vec![0.0; width];
+            for (share, value) in exponentials.iter().zip(values) {
+                mixed.iter_mut().zip(head(value, h)).for_each(|(sum, v)| *sum += share / total * v);
+            }
+            brought.extend(mixed);
+        }
+        all.push(brought);
+    }
+    all
 }

@@ -585,12 +585,12 @@ fn what_cannot_be_trained_is_refused_at_once() {
     assert!(matches!(refused(model(1), &short, &train, Some(&five)), TrainError::Model(_)));
     assert!(matches!(refused(model(1), &short, &narrow, None), TrainError::Model(_)));
     let (graph, layers) = model(1).into_parts();
-    let packed = layers.into_iter().map(|layer| {
+    let packed = layers.sites.into_iter().map(|layer| {
         let values = layer.weight.values().into_owned();
         let matrix = Matrix::dense(layer.shape.inputs, layer.shape.outputs, values).unwrap();
         Layer { weight: Weight::Packed { scheme: Scheme::F32, matrix }, ..layer }
     });
-    let packed = Model::new(graph, packed.collect()).unwrap();
+    let packed = Model::new(graph, packed.collect::<Vec<_>>()).unwrap();
     assert!(matches!(refused(packed, &short, &train, None), TrainError::Failed(_)));
     assert!(sink.1.lock().unwrap().is_empty());
 }

@@ -3,8 +3,8 @@
 
 pub(crate) mod file;
 
-use nlpress_artifact::{Artifact, ArtifactError, EncoderParts, Layer, Provenance};
-use nlpress_graph::{Form, Graph, MlpSpec, Outline};
+use nlpress_artifact::{Artifact, ArtifactError, EncoderParts, Layer, Provenance, Vector};
+use nlpress_graph::{EncoderSpec, Form, Graph, Head, MlpSpec, Outline, Pooling};
 use nlpress_packed::{Activations, Codebook, Grid, Index, Int, Matrix, Per, Scales, Scheme, Values};
 
 pub(crate) type Parts = (Outline, Vec<Layer>, Vec<String>);
@@ -59,8 +59,33 @@ pub(crate) fn forms() -> Vec<Form> {
 
 /// A 30 → 12 → 7 → `outputs` network with every site in that form, about a third of its entries kept.
 pub(crate) fn parts(form: Form, outputs: usize) -> Parts {
-    let graph = Graph::from(MlpSpec::new(30, &[12, 7], outputs, 0.25));
-    let mut outline = Outline::dense(&graph);
+    parts_of(&Graph::from(MlpSpec::new(30, &[12, 7], outputs, 0.25)), form)
+}
+
+/// An encoder of one layer, whose tables have no bias.
+pub(crate) fn encoder_graph(head: Head) -> Graph {
+    Graph::from(EncoderSpec {
+        vocabulary: 30,
+        tokens: 9,
+        positions: 9,
+        types: 4,
+        width: 8,
+        layers: 1,
+        heads: 2,
+        intermediate: 12,
+        epsilon: 1e-12,
+        dropout: 0.1,
+        head,
+    })
+}
+
+/// Of a mean of tokens, not a class.
+pub(crate) fn embedder(form: Form) -> Artifact {
+    assemble(parts_of(&encoder_graph(Head::Embedding { pooling: Pooling::Mean, unit: true }), form)).unwrap()
+}
+
+pub(crate) fn parts_of(graph: &Graph, form: Form) -> Parts {
+    let mut outline = Outline::dense(graph);
     let mut layers = Vec::new();
     let mut kept = 0;
     for (n, site) in outline.sites.iter_mut().enumerate() {
@@ -68,11 +93,11 @@ pub(crate) fn parts(form: Form, outputs: usize) -> Parts {
         let (inputs, outputs) = (site.shape.inputs, site.shape.outputs);
         let matrix = matrix(form, inputs, outputs, n);
         kept += matrix.kept();
-        let bias = (0..outputs).map(|j| j as f32 * 0.1 - 0.3).collect();
+        let bias = (0..site.shape.biases()).map(|j| j as f32 * 0.1 - 0.3).collect();
         layers.push(Layer { id: site.id.clone(), matrix, bias });
     }
     outline.kept = kept;
-    let labels = (0..outputs.max(2)).map(|n| format!("class \"{n}\" ä")).collect();
+    let labels = (0..graph.classes().unwrap_or(0)).map(|n| format!("class \"{n}\" ä")).collect();
     (outline, layers, labels)
 }
 
@@ -146,7 +171,14 @@ pub(crate) fn provenance() -> Provenance {
 }
 
 pub(crate) fn assemble((outline, layers, labels): Parts) -> Result<Artifact, ArtifactError> {
-    Artifact::new(outline, layers, labels, encoder(), provenance())
+    let vectors = vectors(&outline.graph);
+    Artifact::new(outline, layers, vectors, labels, encoder(), provenance())
+}
+
+/// Made-up numbers for the vectors of a graph.
+pub(crate) fn vectors(graph: &Graph) -> Vec<Vector> {
+    let of = |length: usize| (0..length).map(|n| 1.0 - n as f32 * 0.25).collect();
+    graph.vectors().into_iter().map(|(id, vector)| Vector { id, values: of(vector.length) }).collect()
 }
 
 pub(crate) fn artifact(form: Form, outputs: usize) -> Artifact {

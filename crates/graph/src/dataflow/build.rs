@@ -1,6 +1,6 @@
 //! Graphs, node by node.
 
-use super::node::{Graph, Node, Op, Source};
+use super::node::{Graph, Node, Op, Output, Source};
 
 /// A graph that grows at its end.
 #[derive(Debug, Default)]
@@ -20,7 +20,7 @@ impl Builder {
     }
 
     /// The graph; [`Graph::check`] tells whether it can be.
-    pub fn graph(self, source: Source) -> Graph {
-        Graph { source, nodes: self.0 }
+    pub fn graph(self, source: Source, output: Output) -> Graph {
+        Graph { source, nodes: self.0, output }
     }
 }

@@ -4,11 +4,15 @@ use nlpress_core::shown::shown;
 use std::collections::BTreeSet;
 
 use super::flow::{Per, Value};
-use super::node::{Graph, Node, Op, Source};
+use super::node::{Graph, Key, Node, Op, Pooling, Source};
 use crate::bad::{BadSpec, MOST_PARAMETERS};
+use crate::site::SiteId;
 
-/// Most tokens of an example.
-const MOST_TOKENS: usize = 1 << 12;
+/// Most tokens of an example, of a bag and of a text.
+const MOST_BAG: usize = 1 << 12;
+const MOST_TOKENS: usize = 1 << 16;
+/// Most types of a token, which are written in a byte.
+const MOST_TYPES: usize = 1 << 8;
 /// Bytes of the longest name of a site.
 const LONGEST_NAME: usize = 256;
 /// Most nodes: more than 64 blocks of any network have.
@@ -25,20 +29,23 @@ impl Graph {
             return Err(BadSpec::new("nodes", self.nodes.len(), "between 1 and 2048"));
         }
         BadSpec::width("inputs", self.inputs())?;
-        if let Source::Bag { tokens, .. } = self.source
-            && !(1..=MOST_TOKENS).contains(&tokens)
-        {
-            return Err(BadSpec::new("tokens", tokens, "between 1 and 4096"));
+        let (tokens, most) = match self.source {
+            Source::Bag { tokens, .. } => (tokens, MOST_BAG),
+            Source::Tokens { most, .. } => (most, MOST_TOKENS),
+            Source::Features { .. } => (1, 1),
+        };
+        if !(1..=most).contains(&tokens) {
+            return Err(BadSpec::new("tokens", tokens, &format!("between 1 and {most}")));
         }
         self.check_edges()?;
         let values = self.values();
         let mut seen = BTreeSet::new();
         for n in 0..self.nodes.len() {
             self.check_node(n, &values)?;
-            if let Some(site) = self.nodes[n].op.site()
-                && !seen.insert(site)
+            if let Some(name) = self.nodes[n].op.name()
+                && !seen.insert(name)
             {
-                return Err(BadSpec::new(shown(site.as_str()).to_string(), "used twice", "used by one node"));
+                return Err(BadSpec::new(shown(name.as_str()).to_string(), "used twice", "used by one node"));
             }
         }
         if let Some(Node { op: Op::Dropout { .. }, .. }) = self.nodes.last() {
@@ -48,7 +55,7 @@ impl Graph {
             return Err(BadSpec::new("the last node", "one value for each token", "one for each example"));
         }
         self.check_factors(&values)?;
-        let parameters = self.sites().iter().map(|(_, s)| s.parameters()).fold(0, usize::saturating_add);
+        let parameters = self.params().iter().map(|(_, p)| p.numbers()).fold(0, usize::saturating_add);
         if parameters > MOST_PARAMETERS {
             let bound = format!("at most {MOST_PARAMETERS}: take narrower layers, or fewer inputs");
             return Err(BadSpec::new("the number of parameters", parameters, &bound));
@@ -103,21 +110,28 @@ impl Graph {
             Err(BadSpec::new(format!("nodes.{n}{what}"), value, bound))
         };
         let read = |i: usize| values[node.from[i]];
-        if let Some(site) = node.op.site() {
-            let name = site.as_str();
+        if let Some(name) = node.op.name().map(SiteId::as_str) {
             if name.is_empty() || name.len() > LONGEST_NAME || name.chars().any(char::is_control) {
+                let what = if node.op.site().is_some() { ".site" } else { ".param" };
                 return bad(
-                    ".site",
+                    what,
                     shown(name).to_string(),
                     "a name of 1 to 256 bytes without control characters",
                 );
             }
-            BadSpec::width(&shown(site.as_str()).to_string(), values[n].width)?;
+            BadSpec::width(&shown(name).to_string(), values[n].width)?;
         }
         match (&node.op, self.source) {
-            (Op::Features { .. }, Source::Bag { .. }) => bad("", "features".into(), "an operation on tokens"),
+            (Op::Features { .. }, Source::Bag { .. } | Source::Tokens { .. }) => {
+                bad("", "features".into(), "an operation on tokens")
+            }
+            (Op::Features { .. }, _) if n > 0 => bad("", "features".into(), "behind them"),
             (Op::Embed { .. }, Source::Features { .. }) => {
                 bad("", "embed".into(), "an operation on feature rows")
+            }
+            (Op::Embed { by, .. }, source) => check_key(n, *by, source),
+            (Op::LayerNorm { epsilon, .. }, _) if !(epsilon.is_finite() && *epsilon > 0.0) => {
+                bad(".epsilon", epsilon.to_string(), "positive and finite")
             }
             (Op::Dropout { rate }, _) => BadSpec::dropout(&format!("nodes.{n}.dropout"), *rate),
             (Op::Add, _) if read(0) != read(1) => {
@@ -125,6 +139,12 @@ impl Graph {
             }
             (Op::Pool(_), _) if read(0).per != Per::Token => {
                 bad("", "a pool of rows".into(), "one of tokens")
+            }
+            (Op::Pool(Pooling::WeightedSum), Source::Tokens { .. }) => {
+                bad("", "a weighted sum of tokens without weights".into(), "their mean or the first")
+            }
+            (Op::Pool(Pooling::First), Source::Bag { .. }) => {
+                bad("", "the first of a bag, which has no order".into(), "a sum or a mean")
             }
             (Op::Attend { heads, head_width }, _) => {
                 let expected = heads.saturating_mul(*head_width);
@@ -141,5 +161,30 @@ impl Graph {
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// Checks what the embedding of node `n` looks up.
+fn check_key(n: usize, by: Key, source: Source) -> Result<(), BadSpec> {
+    let bad = |what: &str, value: usize, bound: &str| {
+        Err(BadSpec::new(format!("nodes.{n}.by.{what}.rows"), value, bound))
+    };
+    match (by, source) {
+        (Key::Word, _) => Ok(()),
+        (Key::Position { .. } | Key::Type { .. }, Source::Bag { .. } | Source::Features { .. }) => {
+            Err(BadSpec::new(
+                format!("nodes.{n}.by"),
+                "a position or a type",
+                "word, because a bag has no others",
+            ))
+        }
+        (Key::Position { rows }, Source::Tokens { most, .. }) if rows < most => {
+            bad("position", rows, &format!("at least the {most} tokens of an example"))
+        }
+        (Key::Position { rows }, _) => BadSpec::width(&format!("nodes.{n}.by.position.rows"), rows),
+        (Key::Type { rows }, _) if !(1..=MOST_TYPES).contains(&rows) => {
+            bad("type", rows, "between 1 and 256")
+        }
+        (Key::Type { .. }, _) => Ok(()),
     }
 }

@@ -8,11 +8,12 @@ use crate::ranks::Ranks;
 use crate::site::{Shape, SiteId};
 
 impl Graph {
-    /// The same network on another number of features.
+    /// The same network on another number of features, or of entries of a vocabulary.
     #[must_use]
     pub fn with_inputs(mut self, inputs: usize) -> Self {
         match &mut self.source {
             Source::Features { width } | Source::Bag { width, .. } => *width = inputs,
+            Source::Tokens { vocabulary, .. } => *vocabulary = inputs,
         }
         self
     }
@@ -98,6 +99,7 @@ impl Graph {
     pub fn factored(mut self, site: &SiteId, rank: usize) -> Self {
         let first = self.first_factor(site).cloned();
         let Some(n) = self.node_of(first.as_ref().unwrap_or(site)) else { return self };
+        let bias = self.nodes[n].op.has_bias();
         let Some((id, outputs)) = self.nodes[n].op.site_mut() else { return self };
         let (second, width) = (id.clone(), std::mem::replace(outputs, rank));
         if first.is_some() {
@@ -107,7 +109,8 @@ impl Graph {
         for node in &mut self.nodes[n + 1..] {
             node.from.iter_mut().filter(|from| **from >= n).for_each(|from| *from += 1);
         }
-        self.nodes.insert(n + 1, Node { op: Op::Linear { site: second, outputs: width }, from: vec![n] });
+        self.nodes
+            .insert(n + 1, Node { op: Op::Linear { site: second, outputs: width, bias }, from: vec![n] });
         self
     }
 
@@ -120,9 +123,9 @@ impl Graph {
         let mut less = self.clone();
         for (n, range) in blocks.iter().enumerate().skip(block + 1) {
             for node in &mut less.nodes[range.start + 1..=range.end] {
-                let Some((site, _)) = node.op.site_mut() else { continue };
-                if let Some(rest) = site.as_str().strip_prefix(&names[n]) {
-                    *site = SiteId::new(format!("{}{rest}", names[n - 1]));
+                let Some(name) = node.op.name_mut() else { continue };
+                if let Some(rest) = name.as_str().strip_prefix(&names[n]) {
+                    *name = SiteId::new(format!("{}{rest}", names[n - 1]));
                 }
             }
         }
@@ -154,9 +157,9 @@ impl Graph {
         Some(less)
     }
 
-    /// What the names of a block's sites begin with, up to and with a dot.
+    /// What the names of a block's parameters begin with, up to and with a dot.
     fn common_name(&self, block: &Range<usize>) -> String {
-        let mut names = self.nodes[block.start + 1..=block.end].iter().filter_map(|node| node.op.site());
+        let mut names = self.nodes[block.start + 1..=block.end].iter().filter_map(|node| node.op.name());
         let first = names.next().map_or("", SiteId::as_str);
         let alike = |a: &str, b: &str| a.bytes().zip(b.bytes()).take_while(|(a, b)| a == b).count();
         let common = names.fold(first.len(), |common, name| common.min(alike(first, name.as_str())));
@@ -167,7 +170,7 @@ impl Graph {
     }
 
     /// Takes out the nodes behind the first of a range up to its last, whose readers then read the first.
-    fn cut_out(&mut self, range: &Range<usize>) {
+    pub(super) fn cut_out(&mut self, range: &Range<usize>) {
         let gone = range.end - range.start;
         for node in &mut self.nodes[range.end + 1..] {
             for from in &mut node.from {

@@ -32,7 +32,13 @@ impl Graph {
                 Op::Embed { outputs, .. } => Value { per: Per::Token, width: *outputs },
                 Op::Linear { outputs, .. } => Value { width: *outputs, ..read },
                 Op::Pool(_) => Value { per: Per::Example, ..read },
-                Op::Norm | Op::Activate(_) | Op::Attend { .. } | Op::Add | Op::Dropout { .. } => read,
+                Op::Norm
+                | Op::LayerNorm { .. }
+                | Op::Activate(_)
+                | Op::Attend { .. }
+                | Op::Add
+                | Op::Dropout { .. }
+                | Op::Normalize => read,
             });
         }
         values

@@ -1,6 +1,5 @@
-//! Which units can be removed together, and which nodes make a block: read off the dataflow.
+//! Which units can be removed together: read off the dataflow.
 
-use super::flow::Per;
 use super::node::{Graph, Op};
 use crate::group::{Group, Units};
 use crate::site::SiteId;
@@ -10,6 +9,7 @@ use crate::site::SiteId;
 struct Bundle {
     columns: Vec<SiteId>,
     rows: Vec<SiteId>,
+    vectors: Vec<SiteId>,
     width: usize,
     /// Numbers of a head, where attention reads them.
     head_width: Option<usize>,
@@ -39,6 +39,7 @@ impl Graph {
             if let Op::Attend { head_width, .. } = node.op {
                 made.head_width = Some(head_width);
             }
+            made.vectors.extend(node.op.vectors().into_iter().flatten());
             let Some(site) = node.op.site() else { continue };
             made.columns.push(site.clone());
             made.is_embedding |=
@@ -71,33 +72,6 @@ impl Graph {
         }
         (0..bundle.len()).map(|n| root(&bundle, n)).collect()
     }
-
-    /// The residual blocks with attention, each from the node behind which it begins to the node that ends it: taken out,
-    /// what comes behind the one goes on from the other.
-    pub fn blocks(&self) -> Vec<std::ops::Range<usize>> {
-        let values = self.values();
-        let cuts = self.cuts();
-        let is_attention = |n: &usize| matches!(self.nodes[*n].op, Op::Attend { .. });
-        let starts: Vec<usize> = (0..self.nodes.len())
-            .filter(is_attention)
-            .filter_map(|n| cuts.iter().rev().find(|cut| **cut < n && self.is_residual(**cut)).copied())
-            .collect();
-        let Some(end) = cuts.iter().rev().find(|cut| self.is_residual(**cut)).copied() else {
-            return Vec::new();
-        };
-        let ends = starts.iter().skip(1).copied().chain([end]);
-        let alike = |block: &std::ops::Range<usize>| {
-            block.start < block.end && values[block.start] == values[block.end]
-        };
-        starts.iter().copied().zip(ends).map(|(start, end)| start..end).filter(alike).collect()
-    }
-
-    /// Whether a node holds the tokens that blocks add to.
-    fn is_residual(&self, node: usize) -> bool {
-        let is_sum = |n: usize| matches!(self.nodes[n].op, Op::Add);
-        let adds = self.readers()[node].iter().any(|reader| is_sum(*reader));
-        self.values()[node].per == Per::Token && (is_sum(node) || adds)
-    }
 }
 
 fn root(bundle: &[usize], mut n: usize) -> usize {
@@ -119,6 +93,7 @@ impl Bundle {
             None if self.is_embedding || self.is_summed => (Units::Width, 1),
             None => (Units::Neurons, 1),
         };
-        Group { what, units: self.width / block.max(1), block, columns: self.columns, rows: self.rows }
+        let Self { columns, rows, vectors, width, .. } = self;
+        Group { what, units: width / block.max(1), block, columns, rows, vectors }
     }
 }

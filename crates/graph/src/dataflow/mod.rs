@@ -11,10 +11,14 @@ mod edit;
 mod flow;
 mod groups;
 mod node;
+mod params;
+mod residuals;
 mod sites;
 #[cfg(test)]
 mod tests;
 
 pub use build::Builder;
 pub use flow::{Per, Value};
-pub use node::{Activation, Graph, NORM_EPSILON, Node, Op, Pooling, Source};
+pub use node::{Activation, Graph, Key, NORM_EPSILON, Node, Op, Output, Pooling, Source};
+pub use params::{Param, Vector};
+pub use residuals::Residual;

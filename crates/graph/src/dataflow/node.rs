@@ -9,7 +9,7 @@ pub const NORM_EPSILON: f32 = 1e-5;
 
 /// A network without its numbers: a dataflow graph whose nodes are in topological order.
 ///
-/// The value of the last node is the network's result: one row of logits for each example.
+/// The value of the last node is the network's result: one row for each example, of which [`Output`] says what it is.
 ///
 /// Written down, a node that reads the one before it, and no other, does not say so.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,6 +19,19 @@ pub struct Graph {
     pub source: Source,
     /// The operations; each reads from earlier ones only.
     pub nodes: Vec<Node>,
+    /// What the result is.
+    pub output: Output,
+}
+
+/// What a network's result is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Output {
+    /// Logits: one for each class, or of two classes only that of the second against the first.
+    #[default]
+    Logits,
+    /// A vector that stands for the example, to be compared with those of others.
+    Embedding,
 }
 
 /// What goes into a network.
@@ -36,6 +49,33 @@ pub enum Source {
         width: usize,
         /// Most tokens of a row: those of the largest value, the first among equals.
         tokens: usize,
+    },
+    /// Token ids in the order of the text, of which no example has more than `most`, each perhaps with a type (the first or
+    /// the second text of a pair); read by [`Op::Embed`].
+    Tokens {
+        /// Token ids are less than this.
+        vocabulary: usize,
+        /// Most tokens of an example.
+        most: usize,
+    },
+}
+
+/// What an [`Op::Embed`] looks up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Key {
+    /// The token itself: its table has a row for each feature of a bag, or each entry of a vocabulary.
+    #[default]
+    Word,
+    /// The place of the token in its example, counted from 0.
+    Position {
+        /// Rows of the table.
+        rows: usize,
+    },
+    /// The type of the token; 0 where examples have none.
+    Type {
+        /// Rows of the table.
+        rows: usize,
     },
 }
 
@@ -59,12 +99,19 @@ pub enum Op {
         /// Numbers that it makes.
         outputs: usize,
     },
-    /// For every token its row of a site's table, plus the site's bias; reads [`Source::Bag`].
+    /// For every token a row of a site's table, plus the site's bias; reads [`Source::Bag`] or [`Source::Tokens`]. Several
+    /// tables are several nodes, and their sum is [`Op::Add`].
     Embed {
         /// The site.
         site: SiteId,
         /// Numbers that it makes.
         outputs: usize,
+        /// Which row.
+        #[serde(default, skip_serializing_if = "is_default")]
+        by: Key,
+        /// Whether the site has a bias.
+        #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
+        bias: bool,
     },
     /// The value times the weight of a site, plus its bias.
     Linear {
@@ -72,10 +119,21 @@ pub enum Op {
         site: SiteId,
         /// Numbers that it makes.
         outputs: usize,
+        /// Whether the site has a bias.
+        #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
+        bias: bool,
     },
     /// Every row or token to mean 0 and variance 1 (Ba et al. 2016, arXiv:1607.06450, without gain and bias); with
     /// [`NORM_EPSILON`].
     Norm,
+    /// Every row or token to mean 0 and variance 1, times a gain, plus a bias (Ba et al. 2016). The gain is the vector
+    /// `PARAM.weight`, the bias `PARAM.bias`.
+    LayerNorm {
+        /// What its vectors are called after.
+        param: SiteId,
+        /// Added to the variance; positive.
+        epsilon: f32,
+    },
     /// A non-linearity of each number.
     Activate(Activation),
     /// Scaled dot-product attention of several heads (Vaswani et al. 2017, arXiv:1706.03762) among the tokens of an
@@ -95,6 +153,8 @@ pub enum Op {
     },
     /// One row from the tokens of an example.
     Pool(Pooling),
+    /// Every row or token to Euclidean length 1; a zero one stays.
+    Normalize,
 }
 
 /// A non-linearity.
@@ -103,6 +163,10 @@ pub enum Op {
 pub enum Activation {
     /// `max(x, 0)`.
     Relu,
+    /// The Gaussian error linear unit `x · Φ(x)` (Hendrycks and Gimpel 2016, arXiv:1606.08415), exact.
+    Gelu,
+    /// The hyperbolic tangent.
+    Tanh,
 }
 
 /// How the tokens of an example become one row.
@@ -111,6 +175,10 @@ pub enum Activation {
 pub enum Pooling {
     /// Their sum, each times its weight in the bag.
     WeightedSum,
+    /// Their mean; zeros where there is none.
+    Mean,
+    /// The first; zeros where there is none.
+    First,
 }
 
 impl Op {
@@ -122,11 +190,41 @@ impl Op {
         }
     }
 
+    /// Whether its site has a bias.
+    pub(super) fn has_bias(&self) -> bool {
+        match self {
+            Op::Embed { bias, .. } | Op::Linear { bias, .. } => *bias,
+            other => other.site().is_some(),
+        }
+    }
+
+    /// The rows of a table that has a bias.
+    pub fn embed(site: SiteId, outputs: usize, by: Key) -> Self {
+        Op::Embed { site, outputs, by, bias: true }
+    }
+
+    /// A product with a site that has a bias.
+    pub fn linear(site: SiteId, outputs: usize) -> Self {
+        Op::Linear { site, outputs, bias: true }
+    }
+
+    /// What its parameters are called after: its site, or the vectors of a normalisation.
+    pub(super) fn name(&self) -> Option<&SiteId> {
+        if let Op::LayerNorm { param, .. } = self { Some(param) } else { self.site() }
+    }
+
+    pub(super) fn name_mut(&mut self) -> Option<&mut SiteId> {
+        if let Op::LayerNorm { param, .. } = self {
+            return Some(param);
+        }
+        self.site_mut().map(|(site, _)| site)
+    }
+
     pub(super) fn site_mut(&mut self) -> Option<(&mut SiteId, &mut usize)> {
         match self {
-            Op::Features { site, outputs } | Op::Embed { site, outputs } | Op::Linear { site, outputs } => {
-                Some((site, outputs))
-            }
+            Op::Features { site, outputs }
+            | Op::Embed { site, outputs, .. }
+            | Op::Linear { site, outputs, .. } => Some((site, outputs)),
             _ => None,
         }
     }
@@ -142,11 +240,20 @@ impl Op {
     }
 }
 
+/// What serde takes for a site of which nothing is said.
+fn yes() -> bool {
+    true
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
 /// A graph as it is written down: with the edges that do not go without saying.
 mod written {
     use serde::{Deserialize, Serialize};
 
-    use super::{Op, Source};
+    use super::{Op, Output, Source, is_default};
     use crate::bad::MOST_LISTED;
 
     /// As [`super::Graph`].
@@ -156,6 +263,8 @@ mod written {
         source: Source,
         #[serde(deserialize_with = "nlpress_core::bounded::list::<_, _, MOST_LISTED>")]
         nodes: Vec<Node>,
+        #[serde(default, skip_serializing_if = "is_default")]
+        output: Output,
     }
 
     /// As [`super::Node`].
@@ -182,7 +291,8 @@ mod written {
                 };
                 super::Node { op, from }
             };
-            Self { source: graph.source, nodes: graph.nodes.into_iter().enumerate().map(node).collect() }
+            let nodes = graph.nodes.into_iter().enumerate().map(node).collect();
+            Self { source: graph.source, nodes, output: graph.output }
         }
     }
 
@@ -192,7 +302,8 @@ mod written {
                 let follows = op.reads() == 1 && n > 0 && from == [n - 1];
                 Node { op, from: if follows { Vec::new() } else { from } }
             };
-            Self { source: graph.source, nodes: graph.nodes.into_iter().enumerate().map(node).collect() }
+            let nodes = graph.nodes.into_iter().enumerate().map(node).collect();
+            Self { source: graph.source, nodes, output: graph.output }
         }
     }
 }

@@ -1,39 +1,30 @@
 //! What can be asked of a graph: its sites, what can be folded where, its multiply-accumulates.
 
 use super::flow::{Per, Value};
-use super::node::{Activation, Graph, Node, Op, Pooling, Source};
-use crate::site::{Shape, SiteId};
+use super::node::{Activation, Graph, Node, Op, Output, Pooling, Source};
+use crate::site::SiteId;
 
 impl Graph {
-    /// Features of a row that goes in.
+    /// Features of a row that goes in, or the size of the vocabulary of tokens.
     pub fn inputs(&self) -> usize {
         match self.source {
             Source::Features { width } | Source::Bag { width, .. } => width,
+            Source::Tokens { vocabulary, .. } => vocabulary,
         }
     }
 
-    /// Logits of a row that comes out.
+    /// Numbers of an example that come out: logits, or those of an embedding.
     pub fn outputs(&self) -> usize {
         self.values().last().map_or(0, |value| value.width)
     }
 
-    /// The sites with their shapes, in the order in which they run.
-    pub fn sites(&self) -> Vec<(SiteId, Shape)> {
-        let values = self.values();
-        let shape = |node: &Node, outputs| {
-            let inputs = node.from.first().map_or(self.inputs(), |from| values[*from].width);
-            Shape { inputs, outputs }
-        };
-        self.nodes
-            .iter()
-            .zip(&values)
-            .filter_map(|(node, value)| Some((node.op.site()?.clone(), shape(node, value.width))))
-            .collect()
-    }
-
-    /// The number of the node that uses a site.
-    pub fn node_of(&self, site: &SiteId) -> Option<usize> {
-        self.nodes.iter().position(|node| node.op.site() == Some(site))
+    /// The classes that its logits tell apart: two for one logit; none where it makes embeddings.
+    pub fn classes(&self) -> Option<usize> {
+        match (self.output, self.outputs()) {
+            (Output::Embedding, _) => None,
+            (Output::Logits, 1) => Some(2),
+            (Output::Logits, outputs) => Some(outputs),
+        }
     }
 
     /// The site of which this one is the second factor: nothing lies between them, so that both are one weight as the
@@ -44,7 +35,8 @@ impl Graph {
     }
 
     /// The site whose outputs can be divided, each by a number above zero, so that the inputs of `site` are, and nothing
-    /// else changes: only ReLUs, attention's weighted sum of values, or nothing lie between, and nobody else reads them.
+    /// else changes: only ReLUs, attention's weighted sum of values, pools, or nothing lie between, and nobody else reads
+    /// them.
     pub fn fold_target(&self, site: &SiteId) -> Option<&SiteId> {
         let readers = self.readers();
         let mut at = *self.nodes[self.node_of(site)?].from.first()?;
@@ -57,7 +49,7 @@ impl Graph {
                 Op::Linear { site, .. } | Op::Features { site, .. } | Op::Embed { site, .. } => {
                     return Some(site);
                 }
-                Op::Activate(Activation::Relu) | Op::Dropout { .. } => node.from[0],
+                Op::Activate(Activation::Relu) | Op::Dropout { .. } | Op::Pool(_) => node.from[0],
                 Op::Attend { .. } => node.from[2],
                 _ => return None,
             };
@@ -91,9 +83,10 @@ impl Graph {
         matches!(self.source, Source::Features { .. }) && self.nodes.iter().enumerate().all(follows)
     }
 
-    /// The block that the node of a site lies in, of [`blocks`](Graph::blocks).
-    pub fn block_of(&self, site: &SiteId) -> Option<usize> {
-        let node = self.node_of(site)?;
+    /// The layer that a site or a vector belongs to, of [`blocks`](Graph::blocks).
+    pub fn block_of(&self, param: &SiteId) -> Option<usize> {
+        let is_its = |node: &Node| node.op.params().any(|name| name == *param);
+        let node = self.nodes.iter().position(is_its)?;
         self.blocks().iter().position(|block| (block.start + 1..=block.end).contains(&node))
     }
 

@@ -1,54 +1,89 @@
-//! Everything after the first site: the graph, node by node.
+//! Everything after where a pass starts: the graph, node by node.
 
-use burn::tensor::{Tensor, TensorData, activation};
+use burn::tensor::{Device, Int, Tensor, TensorData, activation};
 use nlpress_graph::{Activation, NORM_EPSILON, Op, Per, Pooling};
-use std::ops::Range;
 
 use super::Network;
 use super::hooks::Hooks;
+use super::start::Start;
 use super::tokens::Tokens;
 use crate::Dropout;
 
 /// One pass through a network.
 pub(super) struct Pass<'a> {
     network: &'a Network,
-    tokens: Option<&'a Tokens>,
     train: bool,
     /// What to switch off, and the place in the whole batch of the first row.
     dropout: Option<(&'a Dropout, usize)>,
     pub(super) hooks: Option<&'a mut dyn Hooks>,
 }
 
+/// The tokens of a pass, and what attention and hooks need of them on the device.
+struct Placement<'t> {
+    tokens: &'t Tokens,
+    buckets: Vec<Bucket>,
+    /// For each place where it lies among the places of the buckets, one after the other; absent where the only bucket is
+    /// all places in order.
+    back: Option<Tensor<1, Int>>,
+    /// The example of each place.
+    owners: Tensor<1, Int>,
+}
+
+/// Examples that attend together.
+struct Bucket {
+    examples: usize,
+    length: usize,
+    places: Tensor<1, Int>,
+    /// `[examples, 1, 1, length]`.
+    absence: Tensor<4>,
+}
+
 impl<'a> Pass<'a> {
     /// A pass with a graph, for gradients.
-    pub(super) fn training(
-        network: &'a Network,
-        tokens: Option<&'a Tokens>,
-        dropout: Option<(&'a Dropout, usize)>,
-    ) -> Self {
-        let dropout = dropout.filter(|(d, _)| !d.is_off());
-        Self { network, tokens, train: true, dropout, hooks: None }
+    pub(super) fn training(network: &'a Network, dropout: Option<(&'a Dropout, usize)>) -> Self {
+        Self { network, train: true, dropout: dropout.filter(|(d, _)| !d.is_off()), hooks: None }
     }
 
     /// A pass without.
-    pub(super) fn evaluating(network: &'a Network, tokens: Option<&'a Tokens>) -> Self {
-        Self { network, tokens, train: false, dropout: None, hooks: None }
+    pub(super) fn evaluating(network: &'a Network) -> Self {
+        Self { network, train: false, dropout: None, hooks: None }
     }
 
-    /// Runs the sites of `range`, and what lies between them, on what the site before it makes: `[batch, width]`, or
-    /// `[batch · length, width]` for every place of tokens.
-    pub(super) fn run(&mut self, start: Tensor<2>, range: Range<usize>) -> Tensor<2> {
+    /// Runs the whole network.
+    pub(super) fn whole(&mut self, start: &Start, device: &Device) -> Tensor<2> {
         let network = self.network;
-        let (first, last) = (network.nodes[range.start - 1], network.nodes[range.end - 1]);
+        let leaf = |(values, shape): &(Vec<f32>, [usize; 2])| network.tensor(values.clone(), *shape, device);
+        let nodes = network.wiring.leaves.iter().map(|leaf| leaf.node);
+        let starts = nodes.zip(start.values.iter().map(leaf)).collect();
+        self.run(start.tokens.as_ref(), starts, network.wiring.last(network.sites.len()))
+    }
+
+    /// Runs the nodes up to `last` from the values of some of them: `[examples, width]`, or `[places, width]` of tokens.
+    pub(super) fn run(
+        &mut self,
+        tokens: Option<&Tokens>,
+        starts: Vec<(usize, Tensor<2>)>,
+        last: usize,
+    ) -> Tensor<2> {
+        let network = self.network;
+        let wiring = &network.wiring;
+        let first = starts.iter().map(|(node, _)| *node).min().unwrap_or(0);
+        let device = starts.first().map(|(_, value)| value.device());
+        let placement = tokens.zip(device).map(|(tokens, device)| Placement::of(tokens, &device));
+        let placement = placement.as_ref();
         let mut values: Vec<Option<Tensor<2>>> = vec![None; last + 1];
-        self.show(first, &start);
-        values[first] = Some(start);
-        let mut site = range.start - 1;
-        for n in first + 1..=last {
+        for (node, value) in starts {
+            self.show(node, &value);
+            values[node] = Some(value);
+        }
+        for n in first..=last {
+            if values[n].is_some() || wiring.is_plain[n] {
+                continue;
+            }
             let node = &network.graph.nodes[n];
             let mut read = |i: usize| {
                 let from = node.from[i];
-                let value = if network.last_readers[from] == n && !node.from[i + 1..].contains(&from) {
+                let value = if wiring.last_readers[from] == n && !node.from[i + 1..].contains(&from) {
                     values[from].take()
                 } else {
                     values[from].clone()
@@ -57,54 +92,29 @@ impl<'a> Pass<'a> {
             };
             let made = match &node.op {
                 Op::Linear { .. } | Op::Features { .. } | Op::Embed { .. } => {
-                    site += 1;
-                    self.site(site, read(0))
+                    let of_tokens = wiring.values[node.from[0]].per == Per::Token;
+                    let owners = placement.filter(|_| of_tokens).map(|placement| &placement.owners);
+                    self.site(wiring.site_of[n].expect("it has a site"), read(0), owners)
                 }
-                Op::Norm => norm(read(0)),
-                Op::Activate(Activation::Relu) => activation::relu(read(0)),
+                Op::Norm => norm(read(0), NORM_EPSILON),
+                Op::LayerNorm { epsilon, .. } => self.layer_norm(n, norm(read(0), *epsilon)),
+                Op::Activate(activation) => activate(*activation, read(0)),
                 Op::Attend { heads, head_width } => {
-                    let (query, key, value) = (read(0), read(1), read(2));
-                    self.attend((*heads, *head_width), query, key, value)
+                    let placement = placement.expect("a graph on tokens starts from them");
+                    placement.attend((*heads, *head_width), [read(0), read(1), read(2)])
                 }
                 Op::Add => read(0) + read(1),
-                Op::Dropout { .. } => self.dropped(read(0), site, network.values[n].per),
-                Op::Pool(Pooling::WeightedSum) => self.weighted_sum(read(0)),
+                Op::Dropout { .. } => self.dropped(n, read(0), tokens),
+                Op::Pool(pooling) => {
+                    let tokens = tokens.expect("a graph on tokens starts from them");
+                    pool(*pooling, tokens, read(0))
+                }
+                Op::Normalize => normalize(read(0)),
             };
             self.show(n, &made);
             values[n] = Some(made);
         }
         values[last].take().expect("the last node has run")
-    }
-
-    /// Scaled dot-product attention among the places of each row that have a token.
-    fn attend(
-        &self,
-        (heads, width): (usize, usize),
-        query: Tensor<2>,
-        key: Tensor<2>,
-        value: Tensor<2>,
-    ) -> Tensor<2> {
-        let Tokens { rows, length, .. } = *self.tokens();
-        let absence = TensorData::new(self.tokens().absence(), [rows, 1, 1, length]);
-        let absence: Tensor<4> = Tensor::from_data(absence, &query.device());
-        let split = |x: Tensor<2>| -> Tensor<4> { x.reshape([rows, length, heads, width]).swap_dims(1, 2) };
-        let scale = 1.0 / (width as f32).sqrt();
-        let scores = split(query).matmul(split(key).swap_dims(2, 3)) * scale + absence;
-        let mixed = activation::softmax(scores, 3).matmul(split(value));
-        mixed.swap_dims(1, 2).reshape([rows * length, heads * width])
-    }
-
-    /// The sum of each row's tokens, each times its weight.
-    fn weighted_sum(&self, x: Tensor<2>) -> Tensor<2> {
-        let Tokens { rows, length, ref values, .. } = *self.tokens();
-        let [_, width] = x.dims();
-        let weights: Tensor<3> =
-            Tensor::from_data(TensorData::new(values.clone(), [rows, length, 1]), &x.device());
-        (x.reshape([rows, length, width]) * weights).sum_dim(1).reshape([rows, width])
-    }
-
-    fn tokens(&self) -> &'a Tokens {
-        self.tokens.expect("a graph on tokens starts from them")
     }
 
     fn show(&mut self, node: usize, value: &Tensor<2>) {
@@ -113,34 +123,129 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// A value with some of its numbers switched off; `site` is the last one before it. What is switched off for a row
-    /// does not depend on how long the longest of its batch is.
-    fn dropped(&self, hidden: Tensor<2>, site: usize, per: Per) -> Tensor<2> {
+    /// A value with some of its numbers switched off: for an example always the same ones, whatever its batch.
+    fn dropped(&self, node: usize, hidden: Tensor<2>, tokens: Option<&Tokens>) -> Tensor<2> {
         let Some((dropout, first)) = self.dropout else { return hidden };
         let [places, width] = hidden.dims();
-        let each = if per == Per::Token { self.tokens().length } else { 1 };
+        let of = self.network.wiring.dropout_of[node];
+        let mut factors = match tokens.filter(|_| self.network.wiring.values[node].per == Per::Token) {
+            None => dropout.factors(of, first, places, width),
+            Some(tokens) => {
+                let example = |(n, length)| dropout.factors(of, first + n, 1, length * width);
+                tokens.lengths().enumerate().flat_map(example).collect()
+            }
+        };
+        // The place that is there where no token is.
+        factors.resize(places * width, 1.0);
         let device = if self.train { &self.network.tracked } else { &self.network.device };
-        let factors = dropout.factors(site, first, places / each, each * width);
         hidden * self.network.tensor(factors, [places, width], device)
     }
 
+    /// Normalised numbers times the gain of node `n`, plus its bias.
+    fn layer_norm(&self, n: usize, normed: Tensor<2>) -> Tensor<2> {
+        let gain = self.network.wiring.gain_of[n].expect("a normalisation has vectors");
+        let [gain, bias] = [gain, gain + 1].map(|vector| {
+            let placed = self.network.vectors[vector].on_device.clone();
+            let placed = placed.expect("vectors are placed where the last site is");
+            if self.train { placed } else { placed.inner() }
+        });
+        normed * gain + bias
+    }
+
     /// Input times weight, plus bias.
-    fn site(&mut self, i: usize, mut input: Tensor<2>) -> Tensor<2> {
+    fn site(&mut self, i: usize, mut input: Tensor<2>, owners: Option<&Tensor<1, Int>>) -> Tensor<2> {
         let site = &self.network.sites[i];
         if let Some(hooks) = &mut self.hooks {
-            input = hooks.input(i, input);
+            input = hooks.input(i, input, owners);
         }
         if let Some(rounding) = &site.rounding {
             input = rounding.tensor(input);
         }
-        let placed = site.on_device.as_ref().expect("every site but the first is always placed");
+        let placed = site.on_device.as_ref().expect("every site but where a pass starts is always placed");
         if self.train { placed.train(input) } else { placed.evaluate(input) }
     }
 }
 
+impl<'t> Placement<'t> {
+    fn of(tokens: &'t Tokens, device: &Device) -> Self {
+        let index = |places: &[usize]| -> Tensor<1, Int> {
+            let places: Vec<i64> = places.iter().map(|place| *place as i64).collect();
+            let count = places.len();
+            Tensor::from_data(TensorData::new(places, [count]), device)
+        };
+        let buckets = tokens.buckets();
+        let is_all = matches!(&buckets[..], [only] if only.is_all(tokens.count()));
+        let mut back = vec![0; tokens.count()];
+        let mut behind = 0;
+        for bucket in &buckets {
+            for (n, place) in bucket.places.iter().enumerate() {
+                if bucket.absence[n] == 0.0 {
+                    back[*place] = behind + n;
+                }
+            }
+            behind += bucket.places.len();
+        }
+        let back = (!is_all && !buckets.is_empty()).then(|| index(&back));
+        let place = |bucket: super::tokens::Bucket| {
+            let shape = [bucket.examples, 1, 1, bucket.length];
+            let absence = Tensor::from_data(TensorData::new(bucket.absence, shape), device);
+            let (examples, length) = (bucket.examples, bucket.length);
+            Bucket { examples, length, places: index(&bucket.places), absence }
+        };
+        let owners = index(&tokens.owners());
+        Self { tokens, buckets: buckets.into_iter().map(place).collect(), back, owners }
+    }
+
+    /// Scaled dot-product attention among the tokens of each example.
+    fn attend(&self, (heads, width): (usize, usize), [query, key, value]: [Tensor<2>; 3]) -> Tensor<2> {
+        if self.tokens.count() == 0 {
+            // Nobody attends; what made query and key has a derivative, of zero.
+            return value + (query + key) * 0.0;
+        }
+        let scale = 1.0 / (width as f32).sqrt();
+        let mut mixed = Vec::new();
+        for Bucket { examples, length, places, absence } in &self.buckets {
+            let split = |x: &Tensor<2>| -> Tensor<4> {
+                let own = if self.back.is_some() { x.clone().select(0, places.clone()) } else { x.clone() };
+                own.reshape([*examples, *length, heads, width]).swap_dims(1, 2)
+            };
+            let scores = split(&query).matmul(split(&key).swap_dims(2, 3)) * scale + absence.clone();
+            let brought = activation::softmax(scores, 3).matmul(split(&value));
+            mixed.push(brought.swap_dims(1, 2).reshape([examples * length, heads * width]));
+        }
+        let mixed: Tensor<2> = if mixed.len() == 1 { mixed.remove(0) } else { Tensor::cat(mixed, 0) };
+        match &self.back {
+            Some(back) => mixed.select(0, back.clone()),
+            None => mixed,
+        }
+    }
+}
+
+/// One row from the tokens of each example.
+fn pool(pooling: Pooling, tokens: &Tokens, x: Tensor<2>) -> Tensor<2> {
+    let shape = [tokens.examples(), tokens.places()];
+    let shares: Tensor<2> = Tensor::from_data(TensorData::new(tokens.pool(pooling), shape), &x.device());
+    shares.matmul(x)
+}
+
+fn activate(activation: Activation, x: Tensor<2>) -> Tensor<2> {
+    match activation {
+        Activation::Relu => activation::relu(x),
+        // burn's own has the derivative of another function, the approximation by tanh.
+        Activation::Gelu => x.clone() * ((x * std::f32::consts::FRAC_1_SQRT_2).erf() + 1.0) * 0.5,
+        Activation::Tanh => x.tanh(),
+    }
+}
+
 /// Every row to mean 0 and variance 1.
-fn norm(x: Tensor<2>) -> Tensor<2> {
+fn norm(x: Tensor<2>, epsilon: f32) -> Tensor<2> {
     let centred = x.clone() - x.mean_dim(1);
     let variance = (centred.clone() * centred.clone()).mean_dim(1);
-    centred / (variance + NORM_EPSILON).sqrt()
+    centred / (variance + epsilon).sqrt()
+}
+
+/// Every row to length 1. The smallest square keeps the root, and its derivative, finite.
+fn normalize(x: Tensor<2>) -> Tensor<2> {
+    let length = (x.clone() * x.clone()).sum_dim(1).clamp_min(1e-24).sqrt();
+    x / length
 }

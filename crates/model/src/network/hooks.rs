@@ -1,13 +1,14 @@
 //! What may look into a pass, and change what goes into sites.
 
-use burn::tensor::Tensor;
+use burn::tensor::{Int, Tensor};
 
 /// Called from a pass.
 pub(super) trait Hooks {
-    /// With the input of every site but the first, `[rows or places, inputs]`; what it returns goes in.
-    fn input(&mut self, site: usize, input: Tensor<2>) -> Tensor<2>;
+    /// With the input of every site but tables and the first on feature rows, `[examples or places, inputs]`, and the
+    /// example of each place where it is of places; what it returns goes in.
+    fn input(&mut self, site: usize, input: Tensor<2>, owners: Option<&Tensor<1, Int>>) -> Tensor<2>;
 
-    /// With the value of every node from the first site's on.
+    /// With the value of every node from where the pass starts on.
     fn value(&mut self, node: usize, value: &Tensor<2>);
 }
 
@@ -19,19 +20,20 @@ pub(super) struct Probe {
     pub(super) captured: Option<Tensor<2>>,
     /// The node whose value is captured.
     pub(super) node: Option<usize>,
-    /// Sites with a factor for each row and input, `[rows, inputs]`.
+    /// Sites with a factor for each example and input, `[examples, inputs]`.
     pub(super) factors: Vec<(usize, Tensor<2>)>,
 }
 
 impl Hooks for Probe {
-    fn input(&mut self, site: usize, input: Tensor<2>) -> Tensor<2> {
+    fn input(&mut self, site: usize, input: Tensor<2>, owners: Option<&Tensor<1, Int>>) -> Tensor<2> {
         if self.capture == Some(site) {
             self.captured = Some(input.clone());
         }
         let Some((_, factor)) = self.factors.iter().find(|(s, _)| *s == site) else { return input };
-        let ([places, width], [rows, _]) = (input.dims(), factor.dims());
-        let factor: Tensor<3> = factor.clone().reshape([rows, 1, width]);
-        (input.reshape([rows, places / rows, width]) * factor).reshape([places, width])
+        match owners {
+            Some(owners) => input * factor.clone().select(0, owners.clone()),
+            None => input * factor.clone(),
+        }
     }
 
     fn value(&mut self, node: usize, value: &Tensor<2>) {

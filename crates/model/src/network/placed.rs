@@ -8,8 +8,8 @@ use super::integers::Integers;
 #[derive(Clone, Debug)]
 pub(super) struct Placed {
     pub(super) weight: Held,
-    /// `[1, outputs]`.
-    pub(super) bias: Tensor<2>,
+    /// `[1, outputs]`; absent where the site has none.
+    pub(super) bias: Option<Tensor<2>>,
 }
 
 /// How a device holds a weight.
@@ -29,7 +29,10 @@ impl Placed {
             Held::Floats(weight) => input.matmul(weight.clone().inner()),
             Held::Integers(integers) => integers.product(input),
         };
-        output + self.bias.clone().inner()
+        match &self.bias {
+            Some(bias) => output + bias.clone().inner(),
+            None => output,
+        }
     }
 
     /// The same with a graph, in which integers are constants.
@@ -38,6 +41,10 @@ impl Placed {
             Held::Floats(weight) => weight.clone(),
             Held::Integers(integers) => integers.floats().autodiff(),
         };
-        input.matmul(weight) + self.bias.clone()
+        let output = input.matmul(weight);
+        match &self.bias {
+            Some(bias) => output + bias.clone(),
+            None => output,
+        }
     }
 }

@@ -6,6 +6,7 @@
 use nlpress_graph::Shape;
 use nlpress_text::Rows;
 
+use super::start::Start;
 use super::{Network, host};
 use crate::{ModelError, kernel};
 
@@ -47,17 +48,19 @@ impl Network {
         Ok(out)
     }
 
-    /// Appends the gradient of the first site's weight and bias to `flat`; `dense` is what [`Self::first_site`]
-    /// left.
+    /// Appends the gradient of the first site's weight and bias to `flat`.
     pub(super) fn first_site_gradient(
         &self,
-        (rows, indices, dense): (&Rows, &[usize], &[f32]),
+        (rows, indices): (&Rows, &[usize]),
+        Start { rounded, dense, .. }: &Start,
         upstream: &[f32],
         flat: &mut Vec<f32>,
     ) -> Result<(), ModelError> {
-        let Shape { inputs, outputs } = self.sites[0].shape;
+        // The weight's gradient is by what it was multiplied with.
+        let (rows, indices) = rounded.as_ref().map_or((rows, indices), |(rows, all)| (rows, all));
+        let Shape { inputs, outputs, .. } = self.sites[0].shape;
         if self.sites[0].on_device.is_some() {
-            let input = self.tensor(dense.to_vec(), [indices.len(), inputs], &self.device);
+            let input = self.tensor(dense.clone(), [indices.len(), inputs], &self.device);
             let upstream = self.tensor(upstream.to_vec(), [indices.len(), outputs], &self.device);
             flat.extend(host(input.transpose().matmul(upstream))?);
         } else {

@@ -1,82 +1,169 @@
-//! The words of a batch of rows, padded to the longest, and the first site of an attention network.
+//! The tokens of a batch of examples, one after the other without padding, and what tables make of them.
 //!
-//! Looking a word up is a product with a row that has a single one, so it needs no graph: the gradient by the table
-//! is the sum of what arrives at each word's places.
+//! Looking a token up is a product with a row that has a single one, so it needs no graph: the gradient by the table
+//! is the sum of what arrives at each token's place.
 
-use nlpress_graph::Shape;
-use nlpress_text::Rows;
+use nlpress_graph::{Key, Shape};
+use nlpress_text::{Rows, TokenRows};
 
-/// The words of some rows.
+/// Examples up to so many tokens attend together, whatever their lengths.
+const SHORT: usize = 16;
+
+/// The tokens of some examples.
+///
+/// Where there is no token at all there is one place all the same, which belongs to no example: a tensor of nothing
+/// is none that a backend takes.
 #[derive(Debug)]
 pub(super) struct Tokens {
-    /// Rows.
-    pub(super) rows: usize,
-    /// Places of a row: the longest row's words, at least one.
+    /// Where each example's tokens begin, and where the last one's end.
+    offsets: Vec<usize>,
+    ids: Vec<u32>,
+    /// The type of each token; empty where all are 0.
+    types: Vec<u8>,
+    /// The weight of each token in its bag; empty for texts.
+    weights: Vec<f32>,
+}
+
+/// Examples that attend together, each among its own tokens, padded to the longest.
+#[derive(Debug)]
+pub(super) struct Bucket {
+    pub(super) examples: usize,
     pub(super) length: usize,
-    /// The word at each place, `[rows, length]`; none where a row is shorter.
-    words: Vec<Option<u32>>,
-    /// The feature value at each place, zero where there is no word.
-    pub(super) values: Vec<f32>,
+    /// The place of each token, `[examples, length]`; any place where an example is shorter.
+    pub(super) places: Vec<usize>,
+    /// What is added to the attention that each gets, `[examples, length]`: none at all where an example is shorter.
+    pub(super) absence: Vec<f32>,
 }
 
 impl Tokens {
     /// The words of the given rows, at most `most` of each.
-    pub(super) fn of(rows: &Rows, indices: &[usize], most: usize) -> Self {
-        let longest = indices.iter().map(|i| rows.row(*i).columns.len().min(most)).max();
-        let (count, length) = (indices.len(), longest.unwrap_or(0).max(1));
-        let (mut words, mut values) = (vec![None; count * length], vec![0.0; count * length]);
-        let (mut columns, mut numbers) = (Vec::new(), Vec::new());
-        for (n, &i) in indices.iter().enumerate() {
-            rows.row(i).strongest(most, &mut columns, &mut numbers);
-            let at = n * length;
-            words[at..at + columns.len()].iter_mut().zip(&columns).for_each(|(w, c)| *w = Some(*c));
-            values[at..at + numbers.len()].copy_from_slice(&numbers);
+    pub(super) fn of_bags(rows: &Rows, indices: &[usize], most: usize) -> Self {
+        let mut tokens = Self { offsets: vec![0], ids: Vec::new(), types: Vec::new(), weights: Vec::new() };
+        let (mut columns, mut values) = (Vec::new(), Vec::new());
+        for &i in indices {
+            rows.row(i).strongest(most, &mut columns, &mut values);
+            tokens.ids.extend_from_slice(&columns);
+            tokens.weights.extend_from_slice(&values);
+            tokens.offsets.push(tokens.ids.len());
         }
-        Self { rows: count, length, words, values }
+        tokens
     }
 
-    /// Places of all rows.
+    /// The tokens of the given texts.
+    pub(super) fn of_texts(rows: &TokenRows, indices: &[usize]) -> Self {
+        let mut tokens = Self { offsets: vec![0], ids: Vec::new(), types: Vec::new(), weights: Vec::new() };
+        for &i in indices {
+            let row = rows.row(i);
+            tokens.ids.extend_from_slice(row.ids);
+            tokens.types.extend_from_slice(row.types);
+            tokens.offsets.push(tokens.ids.len());
+        }
+        tokens
+    }
+
+    /// Examples.
+    pub(super) fn examples(&self) -> usize {
+        self.offsets.len() - 1
+    }
+
+    /// Tokens of all examples.
+    pub(super) fn count(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Rows of a tensor that has one for each token.
     pub(super) fn places(&self) -> usize {
-        self.words.len()
+        self.count().max(1)
     }
 
-    /// Numbers of the places that have a word.
-    pub(super) fn filled(&self) -> impl Iterator<Item = usize> {
-        self.words.iter().enumerate().filter(|(_, w)| w.is_some()).map(|(i, _)| i)
+    /// Tokens of each example.
+    pub(super) fn lengths(&self) -> impl Iterator<Item = usize> {
+        self.offsets.windows(2).map(|w| w[1] - w[0])
     }
 
-    /// The word of each place that has one.
-    pub(super) fn words(&self) -> impl Iterator<Item = u32> {
-        self.words.iter().flatten().copied()
+    /// The example that each place belongs to.
+    pub(super) fn owners(&self) -> Vec<usize> {
+        let mut owners: Vec<usize> =
+            self.lengths().enumerate().flat_map(|(n, length)| std::iter::repeat_n(n, length)).collect();
+        owners.resize(self.places(), 0);
+        owners
     }
 
-    /// What is added to the attention that a place gets, `[rows, length]`: none at all where there is no word.
-    pub(super) fn absence(&self) -> Vec<f32> {
-        self.words.iter().map(|w| if w.is_some() { 0.0 } else { -1e9 }).collect()
-    }
-
-    /// The rows of a table `[inputs, outputs]`, plus its bias, `[places, outputs]`; zero where there is no word.
-    pub(super) fn embed(&self, table: &[f32], bias: &[f32]) -> Vec<f32> {
-        let width = bias.len();
-        let mut out = vec![0.0; self.places() * width];
-        for (out, word) in out.chunks_exact_mut(width).zip(&self.words) {
-            let Some(word) = word else { continue };
-            let row = &table[*word as usize * width..][..width];
-            out.iter_mut().zip(row).zip(bias).for_each(|((out, x), b)| *out = x + b);
+    /// What each token looks up.
+    pub(super) fn keys(&self, by: Key) -> Vec<u32> {
+        match by {
+            Key::Word => self.ids.clone(),
+            Key::Position { .. } => self.lengths().flat_map(|length| 0..length as u32).collect(),
+            Key::Type { .. } if self.types.is_empty() => vec![0; self.count()],
+            Key::Type { .. } => self.types.iter().map(|of| u32::from(*of)).collect(),
         }
-        out
     }
 
-    /// Appends the gradient of the table and its bias to `flat`: `upstream` is `[places, outputs]`.
-    pub(super) fn gradient(&self, upstream: &[f32], table: Shape, flat: &mut Vec<f32>) {
-        let start = flat.len();
-        flat.resize(start + table.parameters(), 0.0);
-        let (weight, bias) = flat[start..].split_at_mut(table.weights());
-        for (upstream, word) in upstream.chunks_exact(table.outputs).zip(&self.words) {
-            let Some(word) = word else { continue };
-            let row = &mut weight[*word as usize * table.outputs..][..table.outputs];
+    /// What pooling multiplies each token with, `[examples, places]`.
+    pub(super) fn pool(&self, pooling: nlpress_graph::Pooling) -> Vec<f32> {
+        use nlpress_graph::Pooling;
+        let places = self.places();
+        let mut shares = vec![0.0; self.examples() * places];
+        for (n, range) in self.offsets.windows(2).map(|w| w[0]..w[1]).enumerate() {
+            let row = &mut shares[n * places..][range.clone()];
+            match pooling {
+                Pooling::WeightedSum => row.copy_from_slice(&self.weights[range]),
+                Pooling::Mean => row.fill(1.0 / range.len().max(1) as f32),
+                Pooling::First => row.iter_mut().take(1).for_each(|share| *share = 1.0),
+            }
+        }
+        shares
+    }
+
+    /// The examples that have tokens, by length, so that few places are padding.
+    pub(super) fn buckets(&self) -> Vec<Bucket> {
+        let lengths: Vec<usize> = self.lengths().collect();
+        let mut order: Vec<usize> = (0..lengths.len()).filter(|n| lengths[*n] > 0).collect();
+        order.sort_by_key(|n| std::cmp::Reverse(lengths[*n]));
+        let mut buckets = Vec::new();
+        let mut rest = &order[..];
+        while let Some(longest) = rest.first().map(|n| lengths[*n]) {
+            let alike = |n: &&usize| longest <= SHORT || 2 * lengths[**n] > longest;
+            let (now, later) = rest.split_at(rest.iter().take_while(alike).count());
+            buckets.push(self.bucket(now, longest));
+            rest = later;
+        }
+        buckets
+    }
+
+    fn bucket(&self, examples: &[usize], length: usize) -> Bucket {
+        let (mut places, mut absence) = (Vec::new(), Vec::new());
+        for &n in examples {
+            let (start, own) = (self.offsets[n], self.offsets[n + 1] - self.offsets[n]);
+            places.extend((0..length).map(|at| start + at.min(own - 1)));
+            absence.extend((0..length).map(|at| if at < own { 0.0 } else { -1e9 }));
+        }
+        Bucket { examples: examples.len(), length, places, absence }
+    }
+
+    /// Adds to `out`, `[places, outputs]`, for every token its row of a table `[inputs, outputs]`, plus the bias.
+    pub(super) fn add_rows(&self, by: Key, table: &[f32], bias: &[f32], outputs: usize, out: &mut [f32]) {
+        for (out, key) in out.chunks_exact_mut(outputs).zip(self.keys(by)) {
+            let row = &table[key as usize * outputs..][..outputs];
+            out.iter_mut().zip(row).for_each(|(out, x)| *out += x);
+            out.iter_mut().zip(bias).for_each(|(out, b)| *out += b);
+        }
+    }
+
+    /// Adds the gradient of a table and its bias to `gradient`: `upstream` is `[places, outputs]`.
+    pub(super) fn add_gradient(&self, by: Key, upstream: &[f32], table: Shape, gradient: &mut [f32]) {
+        let (weight, bias) = gradient.split_at_mut(table.weights());
+        for (upstream, key) in upstream.chunks_exact(table.outputs).zip(self.keys(by)) {
+            let row = &mut weight[key as usize * table.outputs..][..table.outputs];
             row.iter_mut().zip(upstream).for_each(|(sum, x)| *sum += x);
             bias.iter_mut().zip(upstream).for_each(|(sum, x)| *sum += x);
         }
+    }
+}
+
+impl Bucket {
+    /// Whether its places are all of a batch, in order.
+    pub(super) fn is_all(&self, places: usize) -> bool {
+        self.places.len() == places && self.places.iter().enumerate().all(|(n, place)| n == *place)
     }
 }

@@ -9,7 +9,7 @@ mod integers;
 use nlpress_core::{Backend, Seed};
 use nlpress_kernels::{Linear, Scratch};
 use nlpress_model::network::Input;
-use nlpress_model::{Dropout, Graph, Layer, MlpSpec, Model, ModelError, Network, SiteId, Weight};
+use nlpress_model::{Dropout, Graph, Layer, Layers, MlpSpec, Model, ModelError, Network, SiteId, Weight};
 use nlpress_packed::{Grid, Index, Matrix, Per, Scales, Scheme, Values};
 use nlpress_testkit::{backends, reference};
 use nlpress_text::Rows;
@@ -92,8 +92,9 @@ fn check_gradient(model: &Model, rows: &Rows, backend: &Backend) {
 }
 
 fn with_layers(model: &Model, change: impl Fn(usize, Layer) -> Layer) -> Model {
-    let (graph, layers) = model.clone().into_parts();
-    Model::new(graph, layers.into_iter().enumerate().map(|(i, l)| change(i, l)).collect()).unwrap()
+    let (graph, Layers { sites, vectors }) = model.clone().into_parts();
+    let sites = sites.into_iter().enumerate().map(|(i, l)| change(i, l)).collect();
+    Model::new(graph, Layers { sites, vectors }).unwrap()
 }
 
 fn packed(layer: &Layer, matrix: Matrix, values: Values) -> Layer {

@@ -139,7 +139,7 @@ pub fn split(total: usize, sizes: &[usize]) -> Vec<usize> {
 
 /// Bytes of the smallest layout of floats, wherever in the matrix the kept entries lie.
 fn smallest(shape: Shape, kept: usize) -> usize {
-    let Shape { inputs, outputs } = shape;
+    let Shape { inputs, outputs, .. } = shape;
     let bitmask = Scheme { values: Values::F32, index: Index::Bitmask }.bytes(inputs, outputs, kept);
     let lists = 4 * kept + (kept * bits(outputs - 1)).div_ceil(8) + counts_of_rows(shape);
     Scheme::F32.bytes(inputs, outputs, kept).min(bitmask).min(lists)
@@ -183,7 +183,7 @@ fn other_bytes(before: &Outline, sites: &[&Site]) -> usize {
     let sparse: Vec<usize> = others.iter().map(|s| if is_full(s) { 0 } else { s.shape.weights() }).collect();
     let kept = split(before.kept.saturating_sub(full + selected), &sparse);
     let bytes = others.iter().zip(kept).map(|(site, kept)| {
-        let Shape { inputs, outputs } = site.shape;
+        let Shape { inputs, outputs, .. } = site.shape;
         match site.form {
             Form::Dense => Scheme::F32.bytes(inputs, outputs, kept),
             Form::Masked => smallest(site.shape, kept),
@@ -291,7 +291,7 @@ mod tests {
         ) {
             let kept: Vec<usize> = shapes.iter().map(|(i, o, x)| ((i * o) as f64 * x) as usize).collect();
             let shapes: Vec<Shape> =
-                shapes.iter().map(|&(inputs, outputs, _)| Shape { inputs, outputs }).collect();
+                shapes.iter().map(|&(inputs, outputs, _)| Shape::new(inputs, outputs)).collect();
             let bytes: usize = shapes.iter().zip(&kept).map(|(s, k)| smallest(*s, *k)).sum();
             prop_assert!(bytes <= most_bytes(&shapes, kept.iter().sum()));
         }

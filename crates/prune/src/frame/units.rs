@@ -49,7 +49,10 @@ pub fn remove(
     if after.ranks() != graph.ranks() {
         return failed(format!("{lead}: a factored site would be narrower than its rank"));
     }
-    for layer in &mut layers {
+    for vector in layers.vectors.iter_mut().filter(|vector| group.vectors.contains(&vector.id)) {
+        vector.values = stay.iter().map(|n| vector.values[*n]).collect();
+    }
+    for layer in &mut layers.sites {
         if group.rows.contains(&layer.id) {
             if let Some(levels) = levels {
                 absorb(layer, &stay, levels);
@@ -59,7 +62,8 @@ pub fn remove(
         }
         if group.columns.contains(&layer.id) {
             let rows: Vec<usize> = (0..layer.shape.inputs).collect();
-            layer.bias = stay.iter().map(|n| layer.bias[*n]).collect();
+            let bias = if layer.shape.bias { &stay[..] } else { &[] };
+            layer.bias = bias.iter().map(|n| layer.bias[*n]).collect();
             pick(layer, &rows, &stay)?;
         }
     }
@@ -94,7 +98,7 @@ fn pick(layer: &mut Layer, rows: &[usize], columns: &[usize]) -> Result<(), Step
             )));
         }
     };
-    layer.shape = Shape { inputs: rows.len(), outputs: columns.len() };
+    layer.shape = Shape { inputs: rows.len(), outputs: columns.len(), ..layer.shape };
     Ok(())
 }
 

@@ -136,6 +136,9 @@ pub fn without(model: Model, block: usize) -> Result<Model, StepError> {
     };
     layers.retain(|layer| graph.block_of(&layer.id) != Some(block));
     layers.iter_mut().zip(shallower.sites()).for_each(|(layer, (id, _))| layer.id = id);
+    layers.vectors.retain(|vector| graph.block_of(&vector.id) != Some(block));
+    let names = shallower.vectors().into_iter().map(|(id, _)| id);
+    layers.vectors.iter_mut().zip(names).for_each(|(vector, id)| vector.id = id);
     Ok(Model::new(shallower, layers)?)
 }
 

@@ -189,7 +189,7 @@ impl Layers {
         let (graph, mut layers) = model.clone().into_parts();
         let graph = without(&graph, i);
         let mut note = format!("{} went; the merged site starts from {from}", layers[i].id);
-        let shape = Shape { inputs: layers[i].shape.inputs, outputs: layers[i + 1].shape.outputs };
+        let shape = Shape::new(layers[i].shape.inputs, layers[i + 1].shape.outputs);
         let merged = Layer { id: layers[i].id.clone(), shape, weight: Weight::Dense(weight), bias };
         layers.splice(i..i + 2, [merged]);
         layers.iter_mut().zip(graph.sites()).for_each(|(layer, (id, _))| layer.id = id);
@@ -321,7 +321,7 @@ impl Technique for Layers {
                     }
                 }
             }
-            let shape = Shape { inputs: first.shape.inputs, outputs: second.shape.outputs };
+            let shape = Shape::new(first.shape.inputs, second.shape.outputs);
             let gone = first.shape.weights() + second.shape.weights();
             let merged = Site { id: second.id.clone(), shape, form: Form::Dense };
             after.kept = after.kept.saturating_sub(gone) + shape.weights();

@@ -104,7 +104,7 @@ impl LowRank {
 
     /// Why a site cannot be factored.
     fn refusal(&self, before: &Outline, site: &Site) -> Option<String> {
-        let Shape { inputs, outputs } = site.shape;
+        let Shape { inputs, outputs, .. } = site.shape;
         let ranks = before.graph.ranks();
         let (rank, bound) = (self.rank_of(site.shape), largest(site.shape));
         if ranks.keys().any(|id| *id == site.id || id.reduce() == site.id) {
@@ -151,9 +151,9 @@ impl LowRank {
         layer.shape.inputs = rank;
         let reduce = Layer {
             id: id.reduce(),
-            shape: Shape { inputs: shape.inputs, outputs: rank },
+            shape: Shape { outputs: rank, ..shape },
             weight: Weight::Dense(factors.reduce),
-            bias: vec![0.0; rank],
+            bias: vec![0.0; if shape.bias { rank } else { 0 }],
         };
         layers.insert(number, reduce);
         Ok(Model::new(graph, layers)?)
@@ -173,7 +173,7 @@ impl Technique for LowRank {
                 problems.push(Problem::at(&site.id, why));
                 continue;
             }
-            let (Shape { inputs, outputs }, rank) = (site.shape, self.rank_of(site.shape));
+            let (Shape { inputs, outputs, .. }, rank) = (site.shape, self.rank_of(site.shape));
             after.graph = after.graph.factored(&site.id, rank);
             after.kept = after.kept.saturating_sub(inputs * outputs) + rank * (inputs + outputs);
         }
@@ -297,7 +297,7 @@ impl<'a> Seen<'a> {
     /// [`PruneError`] when no matrix of that shape has that rank, or the rows are not finite.
     pub fn factor(mut self, rank: usize) -> Result<Factors, PruneError> {
         check_rank(self.shape, rank)?;
-        let Shape { inputs, outputs } = self.shape;
+        let Shape { inputs, outputs, .. } = self.shape;
         if self.size == 0.0 {
             return factor(self.weight, self.shape, rank);
         }

@@ -20,7 +20,7 @@ fn distance(a: &[f32], b: &[f32]) -> f64 {
 }
 
 const SHAPES: [Shape; 3] =
-    [Shape { inputs: 12, outputs: 7 }, Shape { inputs: 7, outputs: 12 }, Shape { inputs: 8, outputs: 8 }];
+    [Shape::new(12, 7), Shape::new(7, 12), Shape::new(8, 8)];
 
 #[test]
 fn the_error_falls_with_the_rank_and_is_gone_at_the_full_one() {
@@ -98,7 +98,7 @@ fn weighted_by_skewed_inputs_the_outputs_are_closer() {
 #[test]
 fn the_weighted_error_is_what_the_directions_left_out_vary_by() {
     // Independent inputs of variance 9, 4 and 1 through the identity: at rank 2 the last one is lost.
-    let shape = Shape { inputs: 3, outputs: 3 };
+    let shape = Shape::new(3, 3);
     let weight = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0];
     let sign = |n: u32, bit: u32| if n >> bit & 1 == 0 { 1.0 } else { -1.0 };
     let rows: Vec<f32> =
@@ -123,7 +123,7 @@ fn what_does_not_fit_is_refused() {
     assert!(factor(&weight[1..], shape, 2).is_err());
     assert!(factor(&weight, shape, 0).is_err());
     assert!(factor(&weight, shape, 8).is_err());
-    assert!(factor(&[], Shape { inputs: 0, outputs: 3 }, 1).is_err());
+    assert!(factor(&[], Shape::new(0, 3), 1).is_err());
     assert!(Seen::new(&weight[1..], shape).is_err());
     let mut seen = Seen::new(&weight, shape).unwrap();
     assert!(seen.add(&[12], &[1.0]).is_err());
@@ -149,7 +149,7 @@ fn settings_are_checked() {
         let message = read(bad).unwrap_err();
         assert!(message.contains(says), "{bad}: {message}");
     }
-    let share = |text| read(text).unwrap().rank_of(Shape { inputs: 30, outputs: 7 });
+    let share = |text| read(text).unwrap().rank_of(Shape::new(30, 7));
     assert_eq!((share("share = 0.5"), share("share = 0.01"), share("share = 1")), (4, 1, 7));
 }
 

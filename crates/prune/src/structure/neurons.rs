@@ -181,7 +181,7 @@ pub fn measure(
     let Some(next) = model.layers().get(site + 1) else {
         return Err(StepError::Failed(format!("site number {site} makes no hidden layer")));
     };
-    let Shape { inputs: units, outputs: width } = next.shape;
+    let Shape { inputs: units, outputs: width, .. } = next.shape;
     let (network, rows) = (Network::bind(model, cx.backend), data.len());
     let mut hidden = Vec::with_capacity(rows * units);
     let mut pre = Vec::with_capacity(rows * width);

@@ -11,7 +11,7 @@
 //! With `rewind = "learning_rate"`, weights stay and only the schedule of the learning rate starts again (Renda et
 //! al. 2020): simpler, and as good.
 
-use nlpress_model::{Layer, Model, Weight};
+use nlpress_model::{Layer, Layers, Model, Weight};
 use nlpress_technique::{Cx, Family, Kind, Needs, StepError, parse};
 use serde::{Deserialize, Serialize};
 
@@ -148,12 +148,12 @@ fn held(mut layer: Layer, keep: &[bool]) -> Layer {
 
 /// The numbers of `point` with the masks of `cut`.
 fn rewound(point: &Model, cut: &Model) -> Result<Model, StepError> {
-    let (graph, layers) = point.clone().into_parts();
-    let layers = layers.into_iter().zip(cut.layers()).map(|(layer, cut)| match &cut.weight {
+    let (graph, Layers { sites, vectors }) = point.clone().into_parts();
+    let sites = sites.into_iter().zip(cut.layers()).map(|(layer, cut)| match &cut.weight {
         Weight::Masked { keep, .. } => held(layer, keep),
         _ => layer,
     });
-    Ok(Model::new(graph, layers.collect())?)
+    Ok(Model::new(graph, Layers { sites: sites.collect(), vectors })?)
 }
 
 impl Criterion for Lottery {

@@ -291,7 +291,7 @@ impl Place {
 }
 
 fn places(shape: Shape, [rows, columns]: [usize; 2]) -> impl Iterator<Item = Place> {
-    let Shape { inputs, outputs } = shape;
+    let Shape { inputs, outputs, .. } = shape;
     let (rows, columns) = (rows.max(1), columns.max(1));
     (0..inputs).step_by(rows).flat_map(move |row| {
         (0..outputs).step_by(columns).map(move |column| Place {
@@ -444,8 +444,8 @@ mod tests {
             n_m.keep(&[1.0, -4.0, 3.0, 2.0, 0.1, 0.2], 1).unwrap(),
             [false, true, true, false, true, true]
         );
-        assert_eq!(n_m.kept(Shape { inputs: 6, outputs: 3 }), 12);
-        assert_eq!(n_m.kept(Shape { inputs: 5, outputs: 3 }), 9);
+        assert_eq!(n_m.kept(Shape::new(6, 3)), 12);
+        assert_eq!(n_m.kept(Shape::new(5, 3)), 9);
         assert!(n_m.keep(&[1.0; 5], 2).is_err());
     }
 
@@ -480,7 +480,7 @@ mod tests {
         fn tiles_go_whole_and_as_many_as_planned(
             shape in (1usize..20, 1usize..20), tile in (1usize..7, 1usize..7), share in 0.01..0.99f64,
         ) {
-            let shape = Shape { inputs: shape.0, outputs: shape.1 };
+            let shape = Shape::new(shape.0, shape.1);
             let pattern = read(&format!("block = [{}, {}]\nsparsity = {share}", tile.0, tile.1)).unwrap();
             let scores: Vec<f32> = (0..shape.weights()).map(|i| (i * 7919 % 101) as f32).collect();
             let sparsity = Fraction::try_from(share).unwrap();
@@ -497,7 +497,7 @@ mod tests {
             let n_m = NOfM { n, m: n + more };
             let scores: Vec<f32> = (0..inputs * outputs).map(|i| (i * 7919 % 101) as f32).collect();
             let mask = n_m.keep(&scores, outputs).unwrap();
-            prop_assert_eq!(mask.iter().filter(|k| **k).count(), n_m.kept(Shape { inputs, outputs }));
+            prop_assert_eq!(mask.iter().filter(|k| **k).count(), n_m.kept(Shape::new(inputs, outputs)));
         }
     }
 }

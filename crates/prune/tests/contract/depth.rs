@@ -24,7 +24,7 @@ fn attention(blocks: usize) -> Graph {
 
 /// The bench's network with a block that says nothing put in at `at`.
 fn with_idle(model: &Model, at: usize) -> Model {
-    let layers: Vec<Layer> = model.clone().into_parts().1;
+    let layers: Vec<Layer> = model.clone().into_parts().1.sites;
     let blocks = model.graph().blocks().len();
     let graph = attention(blocks + 1);
     assert_eq!(model.graph(), &attention(blocks));

@@ -51,12 +51,12 @@ fn sites_of_both_networks_are_factored_and_logits_are_closest_at_a_high_rank_and
 fn at_full_rank(model: &Model, site: &SiteId) -> Model {
     let (mut graph, mut layers) = model.clone().into_parts();
     let number = layers.iter().position(|l| &l.id == site).unwrap();
-    let Layer { shape: Shape { inputs, outputs }, weight, bias, .. } = layers[number].clone();
+    let Layer { shape: Shape { inputs, outputs, .. }, weight, bias, .. } = layers[number].clone();
     let rank = inputs.min(outputs);
-    let found = factor(&weight.values(), Shape { inputs, outputs }, rank).unwrap();
+    let found = factor(&weight.values(), Shape::new(inputs, outputs), rank).unwrap();
     let layer = |id, inputs, outputs, values, bias| Layer {
         id,
-        shape: Shape { inputs, outputs },
+        shape: Shape::new(inputs, outputs),
         weight: Weight::Dense(values),
         bias,
     };

@@ -47,13 +47,14 @@ impl Layout {
         Ok(Self { coding: coding.clone(), codec, blocks, len })
     }
 
-    /// The layout of a model's trainable numbers ([`Model::flat`]), coded where `on` says so.
+    /// The layout of a model's trainable numbers ([`Model::flat`]), coded where `on` says so; vectors never are.
     ///
     /// # Errors
     /// [`QuantError::Setting`].
     pub fn of(coding: &Coding, model: &Model, on: impl Fn(&SiteId) -> bool) -> Result<Self, QuantError> {
-        let places = places(model).into_iter();
-        let parts: Vec<(usize, bool)> = places.map(|p| (p.biases.end - p.weights.start, on(&p.id))).collect();
+        let vectors: usize = model.vectors().iter().map(|vector| vector.values.len()).sum();
+        let sites = places(model).into_iter().map(|p| (p.biases.end - p.weights.start, on(&p.id)));
+        let parts: Vec<(usize, bool)> = sites.chain((vectors > 0).then_some((vectors, false))).collect();
         Self::new(coding, &parts)
     }
 

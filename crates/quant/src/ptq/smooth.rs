@@ -229,7 +229,7 @@ impl Technique for Smooth {
             cx.measure(Measurement::lower(&format!("smooth_error_ratio.{id}"), after / plain, "1"));
             cx.note(format!("{id}: α = {alpha}"));
             let (graph, mut layers) = model.into_parts();
-            for layer in &mut layers {
+            for layer in layers.iter_mut() {
                 if &layer.id == id {
                     scale(layer, |input, _| factors[input]);
                 } else if layer.id == before {

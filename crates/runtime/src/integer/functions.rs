@@ -58,6 +58,23 @@ pub fn gelu(x: i64) -> i64 {
     i64::try_from((i128::from(x) * i128::from(half)) >> FRACTION).unwrap_or(x)
 }
 
+/// The hyperbolic tangent `(1 - e) / (1 + e)` with `e = exp(-2 |x|)`, within 0.008.
+pub fn tanh(x: i64) -> i64 {
+    // Beyond 32 it is 1.
+    let small = exp(-2 * x.clamp(-(32 << FRACTION), 32 << FRACTION).abs());
+    let size = divide((ONE - small) << FRACTION, ONE + small);
+    if x < 0 { -size } else { size }
+}
+
+/// A row to Euclidean length 1, in place; one of zeros stays. Numbers are at most `2^37`.
+pub fn normalize(row: &mut [i64]) {
+    let squares: u128 = row.iter().map(|x| u128::from(x.unsigned_abs()).pow(2)).sum();
+    let length = squares.isqrt() as i64;
+    if length > 0 {
+        row.iter_mut().for_each(|x| *x = divide(*x << FRACTION, length));
+    }
+}
+
 /// A row to mean 0 and variance 1, in place, within 0.001 for rows whose deviation is at least 1/64; `epsilon` is added
 /// to the variance.
 ///
@@ -131,6 +148,22 @@ mod tests {
         assert_eq!(gelu(fixed(5000.0)), fixed(5000.0));
         assert_eq!(gelu(fixed(-5000.0)), 0);
         assert_eq!((relu(-3), relu(4)), (0, 4));
+    }
+
+    #[test]
+    fn tangents_and_lengths_are_near() {
+        for step in -600..600 {
+            let x = f64::from(step) * 0.01;
+            let found = real(tanh(fixed(x)));
+            assert!((found - x.tanh()).abs() < 0.008, "{x}: {found}");
+        }
+        assert_eq!([tanh(fixed(9000.0)), tanh(fixed(-9000.0)), tanh(i64::MIN / 2)], [ONE, -ONE, -ONE]);
+        let mut row = [3.0, 0.0, -4.0].map(fixed);
+        normalize(&mut row);
+        assert_eq!(row, [0.6, 0.0, -0.8].map(fixed));
+        let mut zeros = [0; 3];
+        normalize(&mut zeros);
+        assert_eq!(zeros, [0; 3]);
     }
 
     #[test]

@@ -20,11 +20,12 @@ mod prepare;
 #[deny(clippy::float_arithmetic)]
 mod site;
 
-use crate::{Session, decision};
+use crate::{RuntimeError, Session, TokenSession, decision};
 use features::Features;
 use network::{Between, Network};
 use nlpress_graph::SiteId;
-use nlpress_text::{Counts, Seen};
+use nlpress_text::{Counts, Seen, TokenRows};
+use std::ops::Range;
 
 /// What stands for 1 in a logit.
 pub const ONE: i64 = fixed::ONE;
@@ -73,8 +74,57 @@ impl Session {
     /// no fixed scale, or whose numbers are beyond fixed point.
     pub fn in_integers(&self) -> Result<IntegerSession<'_>, NotIntegers> {
         let network = prepare::network(self.network())?;
-        let (features, cut) = (prepare::features(self.encoder()), prepare::cut(self));
+        let (features, cut) = (prepare::features(self.encoder()), prepare::cut(self.threshold()));
         Ok(IntegerSession { session: self, features, network, cut })
+    }
+}
+
+/// A session for tokens that answers in integers.
+#[derive(Debug)]
+pub struct IntegerTokens<'s> {
+    session: &'s TokenSession,
+    network: Network<'s>,
+    cut: i64,
+}
+
+impl TokenSession {
+    /// The same session, answering in integers alone.
+    ///
+    /// # Errors
+    /// [`NotIntegers`] naming a site that is not integers of up to 8 bits, that has outliers, whose activations have
+    /// no fixed scale (tables look a one up, which needs a scale too), or whose numbers are beyond fixed point: the session
+    /// itself then answers in floats from the same weights.
+    pub fn in_integers(&self) -> Result<IntegerTokens<'_>, NotIntegers> {
+        let (network, cut) = (prepare::network(self.network())?, prepare::cut(self.threshold()));
+        Ok(IntegerTokens { session: self, network, cut })
+    }
+}
+
+impl<'s> IntegerTokens<'s> {
+    /// The session that it answers for.
+    pub fn session(&self) -> &'s TokenSession {
+        self.session
+    }
+
+    /// The logits or embeddings of some consecutive texts, `[texts, outputs]`, in units of 1/[`ONE`], written into `out`.
+    ///
+    /// # Errors
+    /// As [`TokenSession::answer_rows`], for what is not in the texts.
+    pub fn answer_rows(
+        &self,
+        rows: &TokenRows,
+        range: Range<usize>,
+        out: &mut [i64],
+        scratch: &mut IntegerScratch,
+    ) -> Result<(), RuntimeError> {
+        self.session.check_rows(rows, &range, out.len())?;
+        self.network.outputs_of(rows, range, out, &mut scratch.between);
+        Ok(())
+    }
+
+    /// The class that logits name, counted from 0.
+    pub fn class(&self, logits: &[i64]) -> usize {
+        decision::class_of_integers(logits, self.cut)
     }
 }
 

@@ -1,21 +1,34 @@
 //! The operations of a network in integers. All numbers have 16 fraction bits.
 
 use super::fixed::{FRACTION, Factor, divide, multiply};
-use super::functions::{layer_norm, relu, softmax};
+use super::functions::{gelu, layer_norm, normalize, relu, softmax, tanh};
 use super::site::{Room, Site};
 use crate::program::{Counts, Kernels, Program};
+use crate::tokens::Tokens;
+use nlpress_graph::{Activation, Key, Pooling};
 use nlpress_kernels::Aligned;
+use nlpress_text::TokenRows;
+use std::ops::Range;
 
 /// A network whose sites are integers.
 #[derive(Debug)]
 pub(super) struct Network<'a> {
     pub(super) program: &'a Program,
     pub(super) sites: Vec<Site<'a>>,
-    /// Tokens that are looked at, where the network reads tokens.
-    pub(super) tokens: Option<usize>,
+    /// Words that are looked at, where the network reads bags.
+    pub(super) most_words: Option<usize>,
     /// For each width of a head what a product of a query and a key, with 32 fraction bits, is multiplied by.
     pub(super) scores: Vec<(usize, Factor)>,
-    /// What is added to a variance.
+    /// What is added to a variance where a normalisation has no vectors.
+    pub(super) epsilon: i64,
+    pub(super) norms: Vec<Norm>,
+}
+
+/// A normalisation with its vectors; numbers have 16 fraction bits.
+#[derive(Debug)]
+pub(super) struct Norm {
+    pub(super) gain: Vec<i64>,
+    pub(super) bias: Vec<i64>,
     pub(super) epsilon: i64,
 }
 
@@ -25,31 +38,52 @@ pub(super) struct Between {
     buffers: Vec<Aligned<i64>>,
     room: Room,
     shares: Vec<i64>,
-    columns: Vec<u32>,
+    tokens: Tokens,
     values: Vec<i64>,
 }
 
 impl Network<'_> {
     /// The logits of a row of feature values.
     pub(super) fn logits(&self, columns: &[u32], values: &[i64], out: &mut [i64], between: &mut Between) {
-        let Between { buffers, room, shares, columns: tokens, values: weights } = between;
-        let (columns, values) = match self.tokens {
+        let Between { buffers, room, shares, tokens, values: weights } = between;
+        tokens.clear();
+        let mut counts = Counts { rows: 1, tokens: 0 };
+        let (columns, values) = match self.most_words {
             None => (columns, values),
             Some(most) => {
-                strongest((columns, values), most, tokens, weights);
-                (&tokens[..], &weights[..])
+                strongest((columns, values), most, &mut tokens.ids, weights);
+                tokens.end_example();
+                counts.tokens = tokens.ids.len();
+                (&[][..], &weights[..])
             }
         };
-        let mut integers = Integers { network: self, columns, values, room, shares };
-        self.program.run(&mut integers, Counts { rows: 1, tokens: columns.len() }, out, buffers);
+        let mut integers = Integers { network: self, columns, values, tokens, room, shares };
+        self.program.run(&mut integers, counts, out, buffers);
+    }
+
+    /// What the network makes of consecutive texts, `[rows, outputs]`; each is a text that it takes.
+    pub(super) fn outputs_of(
+        &self,
+        rows: &TokenRows,
+        range: Range<usize>,
+        out: &mut [i64],
+        between: &mut Between,
+    ) {
+        let Between { buffers, room, shares, tokens, .. } = between;
+        tokens.read_texts(rows, range);
+        let counts = Counts { rows: tokens.examples(), tokens: tokens.ids.len() };
+        let mut integers = Integers { network: self, columns: &[], values: &[], tokens, room, shares };
+        self.program.run(&mut integers, counts, out, buffers);
     }
 }
 
-/// The operations in integers, on one row or its tokens.
+/// The operations in integers, on one row, the words of one bag or the tokens of texts.
 struct Integers<'a, 'n> {
     network: &'a Network<'n>,
     columns: &'a [u32],
+    /// Of the columns, or of the words of the bag.
     values: &'a [i64],
+    tokens: &'a Tokens,
     room: &'a mut Room,
     shares: &'a mut Vec<i64>,
 }
@@ -61,10 +95,10 @@ impl Kernels for Integers<'_, '_> {
         self.network.sites[site].sparse(self.columns, self.values, out, self.room);
     }
 
-    fn embed(&mut self, site: usize, out: &mut [i64]) {
+    fn embed(&mut self, site: usize, by: Key, out: &mut [i64]) {
         let table = &self.network.sites[site];
-        for (out, token) in out.chunks_exact_mut(table.outputs()).zip(self.columns) {
-            table.row(*token, out, self.room);
+        for (out, key) in out.chunks_exact_mut(table.outputs()).zip(self.tokens.keys(by)) {
+            table.row(key, out, self.room);
         }
     }
 
@@ -80,34 +114,32 @@ impl Kernels for Integers<'_, '_> {
         rows.chunks_exact_mut(width).for_each(|row| layer_norm(row, self.network.epsilon));
     }
 
-    fn relu(&mut self, values: &mut [i64]) {
-        values.iter_mut().for_each(|x| *x = relu(*x));
+    fn layer_norm(&mut self, norm: usize, width: usize, rows: &mut [i64]) {
+        let Norm { gain, bias, epsilon } = &self.network.norms[norm];
+        for row in rows.chunks_exact_mut(width) {
+            layer_norm(row, *epsilon);
+            for ((x, gain), bias) in row.iter_mut().zip(gain).zip(bias) {
+                *x = multiply(*x, *gain) + bias;
+            }
+        }
     }
 
-    fn attend(&mut self, (heads, width): (usize, usize), [query, key, value]: [&[i64]; 3], out: &mut [i64]) {
-        let (shares, stride) = (&mut *self.shares, heads * width);
+    fn activate(&mut self, activation: Activation, values: &mut [i64]) {
+        let of = match activation {
+            Activation::Relu => relu,
+            Activation::Gelu => gelu,
+            Activation::Tanh => tanh,
+        };
+        values.iter_mut().for_each(|x| *x = of(*x));
+    }
+
+    fn attend(&mut self, (heads, width): (usize, usize), from: [&[i64]; 3], out: &mut [i64]) {
         let score = self.network.scores.iter().find(|(of, _)| *of == width).map(|(_, score)| *score);
         let score = score.expect("every width of a head has a factor since the network was prepared");
-        out.fill(0);
-        for head in 0..heads {
-            let part = head * width..(head + 1) * width;
-            for (query, out) in query.chunks_exact(stride).zip(out.chunks_exact_mut(stride)) {
-                let query = &query[part.clone()];
-                shares.clear();
-                shares.extend(key.chunks_exact(stride).map(|key| {
-                    let terms =
-                        query.iter().zip(&key[part.clone()]).map(|(q, k)| i128::from(*q) * i128::from(*k));
-                    // Beyond 20 whole bits a softmax sees no difference.
-                    let dot = (terms.sum::<i128>() >> FRACTION).clamp(-(1 << 36), 1 << 36);
-                    score.times(dot as i64)
-                }));
-                softmax(shares);
-                let out = &mut out[part.clone()];
-                for (share, value) in shares.iter().zip(value.chunks_exact(stride)) {
-                    out.iter_mut().zip(&value[part.clone()]).for_each(|(m, v)| *m += share * v);
-                }
-                out.iter_mut().for_each(|m| *m = divide(*m, 1 << FRACTION));
-            }
+        for range in self.tokens.ranges() {
+            let own = heads * width * range.start..heads * width * range.end;
+            let from = from.map(|of| &of[own.clone()]);
+            attend((heads, width), score, from, &mut out[own], self.shares);
         }
     }
 
@@ -115,10 +147,60 @@ impl Kernels for Integers<'_, '_> {
         sums.iter_mut().zip(more).for_each(|(sum, x)| *sum += x);
     }
 
-    fn pool(&mut self, tokens: &[i64], out: &mut [i64]) {
+    fn pool(&mut self, pooling: Pooling, width: usize, tokens: &[i64], out: &mut [i64]) {
         out.fill(0);
-        for (token, weight) in tokens.chunks_exact(out.len()).zip(self.values) {
-            out.iter_mut().zip(token).for_each(|(sum, x)| *sum += multiply(*weight, *x));
+        for (range, out) in self.tokens.ranges().zip(out.chunks_exact_mut(width)) {
+            let tokens = tokens[width * range.start..width * range.end].chunks_exact(width);
+            let count = match pooling {
+                Pooling::WeightedSum => {
+                    for (token, weight) in tokens.zip(&self.values[range]) {
+                        out.iter_mut().zip(token).for_each(|(sum, x)| *sum += multiply(*weight, *x));
+                    }
+                    continue;
+                }
+                Pooling::Mean => tokens.len(),
+                Pooling::First => 1,
+            };
+            for token in tokens.take(count) {
+                out.iter_mut().zip(token).for_each(|(sum, x)| *sum += x);
+            }
+            out.iter_mut().for_each(|sum| *sum = divide(*sum, count.max(1) as i64));
+        }
+    }
+
+    fn normalize(&mut self, width: usize, rows: &mut [i64]) {
+        rows.chunks_exact_mut(width).for_each(normalize);
+    }
+}
+
+/// Multi-head attention among the tokens of one example; `score` is what a product of a query and a key is multiplied by.
+fn attend(
+    (heads, width): (usize, usize),
+    score: Factor,
+    [query, key, value]: [&[i64]; 3],
+    out: &mut [i64],
+    shares: &mut Vec<i64>,
+) {
+    let stride = heads * width;
+    out.fill(0);
+    for head in 0..heads {
+        let part = head * width..(head + 1) * width;
+        for (query, out) in query.chunks_exact(stride).zip(out.chunks_exact_mut(stride)) {
+            let query = &query[part.clone()];
+            shares.clear();
+            shares.extend(key.chunks_exact(stride).map(|key| {
+                let terms =
+                    query.iter().zip(&key[part.clone()]).map(|(q, k)| i128::from(*q) * i128::from(*k));
+                // Beyond 20 whole bits a softmax sees no difference.
+                let dot = (terms.sum::<i128>() >> FRACTION).clamp(-(1 << 36), 1 << 36);
+                score.times(dot as i64)
+            }));
+            softmax(shares);
+            let out = &mut out[part.clone()];
+            for (share, value) in shares.iter().zip(value.chunks_exact(stride)) {
+                out.iter_mut().zip(&value[part.clone()]).for_each(|(m, v)| *m += share * v);
+            }
+            out.iter_mut().for_each(|m| *m = divide(*m, 1 << FRACTION));
         }
     }
 }

@@ -4,9 +4,9 @@
 use super::NotIntegers;
 use super::features::{Features, Terms};
 use super::fixed::{Factor, MANTISSA_BITS, MOST_BITS, MOST_SHIFT, ONE};
-use super::network::Network;
+use super::network::{Network, Norm};
 use super::site::Site;
-use crate::Session;
+use crate::decision::Decision;
 use crate::network;
 use nlpress_graph::SiteId;
 use nlpress_graph::{NORM_EPSILON, Op, Source};
@@ -20,8 +20,8 @@ const FINEST: f64 = 16.0 / ONE as f64;
 
 /// The logit above which one output means the second class.
 #[inline(never)] // a test looks for floats in the machine code around it
-pub(super) fn cut(session: &Session) -> i64 {
-    session.decision().integer_cut(ONE)
+pub(super) fn cut(threshold: Option<f64>) -> i64 {
+    Decision::by(threshold).integer_cut(ONE)
 }
 
 /// What words are worth to an encoder.
@@ -61,12 +61,30 @@ pub(super) fn network(floats: &network::Network) -> Result<Network<'_>, NotInteg
             scores.push((head_width, score));
         }
     }
-    let tokens = match floats.graph.source {
+    let most_words = match floats.graph.source {
         Source::Bag { tokens, .. } => Some(tokens),
-        Source::Features { .. } => None,
+        Source::Features { .. } | Source::Tokens { .. } => None,
     };
+    let norms = floats.norms.iter().map(norm).collect::<Result<_, _>>()?;
     let epsilon = fixed(NORM_EPSILON.into()).max(1);
-    Ok(Network { program: &floats.program, sites, tokens, scores, epsilon })
+    Ok(Network { program: &floats.program, sites, most_words, scores, epsilon, norms })
+}
+
+/// A normalisation in fixed point.
+fn norm(norm: &network::Norm) -> Result<Norm, NotIntegers> {
+    let vector = |of: &nlpress_artifact::Vector| -> Result<Vec<i64>, NotIntegers> {
+        // A normalised number is at most the root of the width, 2^10, and a product at most 2^36.
+        let most = f32::from(1_u16 << 9);
+        match of.values.iter().find(|x| x.abs() >= most) {
+            None => Ok(of.values.iter().map(|x| fixed(f64::from(*x))).collect()),
+            Some(x) => Err(NotIntegers {
+                site: of.id.clone(),
+                why: format!("a number of {x:e} is beyond fixed point"),
+            }),
+        }
+    };
+    let epsilon = fixed(norm.epsilon.into()).max(1);
+    Ok(Norm { gain: vector(&norm.gain)?, bias: vector(&norm.bias)?, epsilon })
 }
 
 fn site(layer: &network::Site) -> Result<Site<'_>, String> {

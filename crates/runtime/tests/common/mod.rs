@@ -1,7 +1,7 @@
 //! Made-up models and texts.
 #![allow(dead_code)] // each test file uses a part
 
-use nlpress_artifact::{Artifact, EncoderParts, Layer, Provenance};
+use nlpress_artifact::{Artifact, EncoderParts, Layer, Provenance, Vector};
 use nlpress_graph::{Form, Graph, MlpSpec, Outline};
 use nlpress_packed::{Activations, Codebook, Grid, Index, Int, Matrix, Per, Scales, Scheme, Values};
 use nlpress_text::{Encoder, EncoderConfig, Rows};
@@ -99,7 +99,6 @@ pub(crate) fn artifact(
 
 /// A network of that form with `percent` of its weights kept.
 pub(crate) fn network(graph: &Graph, form: Form, percent: u32) -> Artifact {
-    let (inputs, outputs) = (graph.inputs(), graph.outputs());
     let mut outline = Outline::dense(graph);
     let mut next = random(11);
     let mut layers = Vec::new();
@@ -122,13 +121,18 @@ pub(crate) fn network(graph: &Graph, form: Form, percent: u32) -> Artifact {
         }
         let matrix = matrix(form, inputs, outputs, &floats, &keep, spread);
         kept += matrix.kept();
-        let bias = (0..outputs).map(|_| next() * 0.2 - 0.1).collect();
+        let bias = (0..site.shape.biases()).map(|_| next() * 0.2 - 0.1).collect();
         layers.push(Layer { id: site.id.clone(), matrix, bias });
     }
     outline.kept = kept;
-    let labels = (0..outputs.max(2)).map(|n| format!("class {n}")).collect();
-    let (config, blob) = encoder(inputs).to_parts();
-    Artifact::new(outline, layers, labels, EncoderParts { config, blob }, Provenance::default())
+    let vectors = graph.vectors().into_iter().map(|(id, of)| {
+        let values = (0..of.length).map(|_| of.fresh + next() - 0.5).collect();
+        Vector { id, values }
+    });
+    let vectors = vectors.collect();
+    let labels = (0..graph.classes().unwrap_or(0)).map(|n| format!("class {n}")).collect();
+    let (config, blob) = encoder(graph.inputs()).to_parts();
+    Artifact::new(outline, layers, vectors, labels, EncoderParts { config, blob }, Provenance::default())
         .expect("what is made up here fits together")
 }
 

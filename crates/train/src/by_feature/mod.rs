@@ -71,7 +71,7 @@ struct Batched {
 /// Whether a training's first site goes by feature: where that gives the same and costs less.
 pub(crate) fn pays(model: &Model, fit: &Fit<'_>) -> bool {
     possible(model, fit) && {
-        let Shape { inputs, outputs } = model.layers()[0].shape;
+        let Shape { inputs, outputs, .. } = model.layers()[0].shape;
         let (of_output, of_feature) = COST;
         let outputs = outputs as f64;
         let here = expected_features(fit.train, fit.config.batch()) * (of_output * outputs + of_feature);
@@ -118,7 +118,7 @@ impl<'a> ByFeature<'a> {
     ) -> Result<Self, TrainError> {
         let layers = model.layers();
         let first = layers[0].shape;
-        let Shape { inputs, outputs } = first;
+        let Shape { inputs, outputs, .. } = first;
         let keep = match &layers[0].weight {
             Weight::Masked { keep, .. } => Some(&keep[..]),
             _ => None,

@@ -38,7 +38,7 @@ fn model(hidden: &[usize], outputs: usize) -> Model {
 
 fn masked(model: Model) -> Model {
     let (graph, mut layers) = model.into_parts();
-    for layer in &mut layers {
+    for layer in layers.iter_mut() {
         let keep: Vec<bool> = (0..layer.shape.weights()).map(|i| i % 3 != 1).collect();
         let kept = layer.weight.values().iter().zip(&keep).map(|(v, k)| if *k { *v } else { 0.0 }).collect();
         layer.weight = Weight::Masked { values: kept, keep };

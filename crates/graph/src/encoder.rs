@@ -1,0 +1,211 @@
+//! Encoders of the kind of BERT.
+
+use serde::{Deserialize, Serialize};
+
+use crate::bad::BadSpec;
+use crate::dataflow::{Activation, Builder, Graph, Key, Op, Output, Pooling, Source};
+use crate::site::SiteId;
+
+/// A bidirectional transformer encoder (Devlin et al. 2019, arXiv:1810.04805): the sum of word, position and type
+/// embeddings, normalised; then layers of attention and a feed-forward block with GELU, each added to what was there and
+/// normalised (post-norm); then one row for each example.
+///
+/// Names are the usual ones: `embeddings.word_embeddings`, `….position_embeddings`, `….token_type_embeddings`,
+/// `….LayerNorm`; for layer `i` `encoder.layer.i.attention.self.query`, `….key`, `….value`,
+/// `encoder.layer.i.attention.output.dense`, `….LayerNorm`, `encoder.layer.i.intermediate.dense`,
+/// `encoder.layer.i.output.dense`, `….LayerNorm`; `pooler.dense`, `classifier`. Tables have no bias, all other sites do.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EncoderSpec {
+    /// Entries of the vocabulary.
+    pub vocabulary: usize,
+    /// Most tokens of an example; at most `positions`.
+    pub tokens: usize,
+    /// Rows of the table of positions.
+    pub positions: usize,
+    /// Types of tokens; 0 for no table of them.
+    pub types: usize,
+    /// Numbers of a token between layers; a multiple of `heads`.
+    pub width: usize,
+    /// Layers.
+    pub layers: usize,
+    /// Attention heads of a layer.
+    pub heads: usize,
+    /// Width of the feed-forward block.
+    pub intermediate: usize,
+    /// Added to the variance by normalisations.
+    pub epsilon: f32,
+    /// Dropout rate while training, in `[0, 1)`: behind the embeddings, the attention, the feed-forward block, and before
+    /// the classifier.
+    #[serde(default)]
+    pub dropout: f64,
+    /// What comes behind the layers.
+    pub head: Head,
+}
+
+/// What makes one row of an example's tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Head {
+    /// The first token, through `pooler.dense` and tanh, then `classifier`: as BERT has it.
+    Pooler {
+        /// Logits.
+        outputs: usize,
+    },
+    /// The tokens pooled, then `classifier`.
+    Classifier {
+        /// How.
+        pooling: Pooling,
+        /// Logits.
+        outputs: usize,
+    },
+    /// The tokens pooled, as the example's embedding.
+    Embedding {
+        /// How.
+        pooling: Pooling,
+        /// Whether to Euclidean length 1.
+        unit: bool,
+    },
+}
+
+impl EncoderSpec {
+    /// The site or normalisation `name` of layer `layer`, for example `intermediate.dense`.
+    pub fn site(layer: usize, name: &str) -> SiteId {
+        SiteId::new(format!("encoder.layer.{layer}.{name}"))
+    }
+
+    /// Checks every size.
+    ///
+    /// # Errors
+    /// [`BadSpec`] naming the field, its value and the bound.
+    pub fn check(&self) -> Result<(), BadSpec> {
+        BadSpec::layers("layers", self.layers)?;
+        BadSpec::width("width", self.width)?;
+        if self.heads == 0 || !self.width.is_multiple_of(self.heads) {
+            return Err(BadSpec::new(
+                "heads",
+                self.heads,
+                &format!("a divisor of the width, {}", self.width),
+            ));
+        }
+        if self.tokens > self.positions {
+            return Err(BadSpec::new(
+                "tokens",
+                self.tokens,
+                &format!("at most {} positions", self.positions),
+            ));
+        }
+        Graph::from(self.clone()).check()
+    }
+
+    /// The sum of the tables, normalised.
+    fn embedded(&self, nodes: &mut Builder) -> usize {
+        let name = |name: &str| SiteId::new(format!("embeddings.{name}"));
+        let table = |nodes: &mut Builder, table: &str, by| {
+            nodes.add(Op::Embed { site: name(table), outputs: self.width, by, bias: false }, &[])
+        };
+        let mut sum = table(nodes, "word_embeddings", Key::Word);
+        let position = table(nodes, "position_embeddings", Key::Position { rows: self.positions });
+        sum = nodes.add(Op::Add, &[sum, position]);
+        if self.types > 0 {
+            let kind = table(nodes, "token_type_embeddings", Key::Type { rows: self.types });
+            nodes.add(Op::Add, &[sum, kind]);
+        }
+        nodes.then(Op::LayerNorm { param: name("LayerNorm"), epsilon: self.epsilon });
+        nodes.then(Op::Dropout { rate: self.dropout })
+    }
+
+    /// What the last node added makes, switched off in part, added to `tokens` and normalised.
+    fn added(&self, nodes: &mut Builder, tokens: usize, param: SiteId) -> usize {
+        let change = nodes.then(Op::Dropout { rate: self.dropout });
+        nodes.add(Op::Add, &[tokens, change]);
+        nodes.then(Op::LayerNorm { param, epsilon: self.epsilon })
+    }
+}
+
+impl From<EncoderSpec> for Graph {
+    fn from(spec: EncoderSpec) -> Self {
+        let mut nodes = Builder::default();
+        let mut tokens = spec.embedded(&mut nodes);
+        let head_width = spec.width / spec.heads.max(1);
+        for layer in 0..spec.layers {
+            let site = |name: &str| EncoderSpec::site(layer, name);
+            let outputs = spec.heads.saturating_mul(head_width);
+            let made = ["query", "key", "value"].map(|name| {
+                nodes.add(Op::linear(site(&format!("attention.self.{name}")), outputs), &[tokens])
+            });
+            nodes.add(Op::Attend { heads: spec.heads, head_width }, &made);
+            nodes.then(Op::linear(site("attention.output.dense"), spec.width));
+            tokens = spec.added(&mut nodes, tokens, site("attention.output.LayerNorm"));
+            nodes.then(Op::linear(site("intermediate.dense"), spec.intermediate));
+            nodes.then(Op::Activate(Activation::Gelu));
+            nodes.then(Op::linear(site("output.dense"), spec.width));
+            tokens = spec.added(&mut nodes, tokens, site("output.LayerNorm"));
+        }
+        let (pooling, outputs) = match spec.head {
+            Head::Pooler { outputs } => (Pooling::First, Some(outputs)),
+            Head::Classifier { pooling, outputs } => (pooling, Some(outputs)),
+            Head::Embedding { pooling, .. } => (pooling, None),
+        };
+        nodes.then(Op::Pool(pooling));
+        if let Head::Pooler { .. } = spec.head {
+            nodes.then(Op::linear(SiteId::new("pooler.dense"), spec.width));
+            nodes.then(Op::Activate(Activation::Tanh));
+        }
+        if let Some(outputs) = outputs {
+            nodes.then(Op::Dropout { rate: spec.dropout });
+            nodes.then(Op::linear(SiteId::new("classifier"), outputs));
+        }
+        if let Head::Embedding { unit: true, .. } = spec.head {
+            nodes.then(Op::Normalize);
+        }
+        let output = if outputs.is_some() { Output::Logits } else { Output::Embedding };
+        nodes.graph(Source::Tokens { vocabulary: spec.vocabulary, most: spec.tokens }, output)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refuses_impossible_sizes() {
+        let with = |change: &dyn Fn(&mut EncoderSpec)| {
+            let mut spec = EncoderSpec {
+                vocabulary: 100,
+                tokens: 16,
+                positions: 20,
+                types: 2,
+                width: 8,
+                layers: 2,
+                heads: 2,
+                intermediate: 12,
+                epsilon: 1e-12,
+                dropout: 0.1,
+                head: Head::Pooler { outputs: 2 },
+            };
+            change(&mut spec);
+            spec.check().map_err(|e| e.to_string())
+        };
+        assert_eq!(with(&|_| {}), Ok(()));
+        assert_eq!(with(&|s| s.layers = 0), Ok(()));
+        assert_eq!(with(&|s| s.types = 0), Ok(()));
+        assert_eq!(with(&|s| s.head = Head::Embedding { pooling: Pooling::Mean, unit: true }), Ok(()));
+        let says = |change: &dyn Fn(&mut EncoderSpec), part: &str| {
+            let message = with(change).unwrap_err();
+            assert!(message.contains(part), "{message}");
+        };
+        says(&|s| s.heads = 3, "heads is 3");
+        says(&|s| s.heads = 0, "heads is 0");
+        says(&|s| s.tokens = 21, "at most 20 positions");
+        says(&|s| s.tokens = 0, "tokens is 0");
+        says(&|s| s.layers = 65, "65 layers");
+        says(&|s| s.types = 300, "nodes.3.by.type.rows is 300");
+        says(&|s| s.epsilon = f32::NAN, "epsilon is NaN");
+        says(&|s| s.epsilon = 0.0, "epsilon is 0");
+        says(&|s| s.vocabulary = usize::MAX, "inputs is");
+        says(&|s| s.intermediate = 0, "encoder.layer.0.intermediate.dense is 0");
+        let weighted = Head::Classifier { pooling: Pooling::WeightedSum, outputs: 2 };
+        says(&|s| s.head = weighted, "without weights");
+    }
+}
