@@ -26,7 +26,7 @@ pub(crate) fn bench(arguments: Bench) -> anyhow::Result<()> {
         names.iter().zip(&arguments.artifacts).map(|(name, path)| (name.as_str(), path.as_path())).collect();
     let open = |(_, path): &(&str, &Path)| Session::open(path).map_err(refuse);
     let sessions = artifacts.iter().map(open).collect::<Result<Vec<_>, _>>()?;
-    let data = data::scoring(&arguments.labelled)?;
+    let data = data::timing(&arguments.labelled)?;
     data::say_notes(&data.reading);
     let documents = &data.documents;
     let nonzeros: Vec<f64> = (sessions.iter())
