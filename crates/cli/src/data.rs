@@ -142,8 +142,7 @@ pub(crate) fn timing(from: &Labelled) -> anyhow::Result<Scoring> {
     let Texts { texts, places, reading, .. } =
         Texts::read(&files, &options, None).map_err(|e| of_text(e, None))?;
     let documents = texts.into_iter().map(|text| Document { text, label: 0 }).collect();
-    let names: Vec<String> = files.paths().iter().map(|file| file.display().to_string()).collect();
-    Ok(Scoring { name: names.join(", "), labels: Vec::new(), documents, places, reading })
+    Ok(Scoring { name: Source::One(files).name(), labels: Vec::new(), documents, places, reading })
 }
 
 /// Texts to answer, where files were given.

@@ -467,7 +467,8 @@ fn texts_are_timed_without_labels() {
     world.train("a.safetensors");
     world.write("texts.csv", "text\nbru1 und2\nzel1 und3\n");
     let bench = ["bench", "a.safetensors", "--data", "texts.csv", "--rounds", "5", "--json"];
-    assert_eq!(world.json(&bench)["documents"], 2);
+    let found = world.json(&bench);
+    assert_eq!((&found["documents"], &found["corpus"]), (&2.into(), &"texts".into()));
     let refused = [&bench[..], &["--label-column", "stars"]].concat();
     world.refuses(&refused, b"", &["--label-column", "no labels"]);
 }
