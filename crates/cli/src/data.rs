@@ -8,7 +8,7 @@ use nlpress::pipeline::recipe::DataRecipe;
 use nlpress::pipeline::{DataError, Prepared, Recipe};
 use nlpress::text::corpus::{Column, Reading};
 use nlpress::text::{
-    Corpus, CorpusOptions, EncoderConfig, Files, Scoring, Source, SplitRule, TextError, Texts,
+    Corpus, CorpusOptions, Document, EncoderConfig, Files, Scoring, Source, SplitRule, TextError, Texts,
 };
 use nlpress::train::ClassWeights;
 use std::path::PathBuf;
@@ -130,6 +130,19 @@ pub(crate) fn scoring(from: &Labelled) -> anyhow::Result<Scoring> {
         }
         None => Err(refuse("give --data FILE or --corpus NAME")),
     }
+}
+
+/// Texts to time: every row of the files, whatever its label, or the test split of a named corpus.
+pub(crate) fn timing(from: &Labelled) -> anyhow::Result<Scoring> {
+    let options = options(from)?;
+    if options.label != CorpusOptions::default().label {
+        return Err(refuse("bench looks at no labels: leave --label-column out"));
+    }
+    let Some(files) = Files::several(from.data.clone()) else { return scoring(from) };
+    let Texts { texts, places, reading, .. } =
+        Texts::read(&files, &options, None).map_err(|e| of_text(e, None))?;
+    let documents = texts.into_iter().map(|text| Document { text, label: 0 }).collect();
+    Ok(Scoring { name: Source::One(files).name(), labels: Vec::new(), documents, places, reading })
 }
 
 /// Texts to answer, where files were given.

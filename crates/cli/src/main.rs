@@ -67,7 +67,7 @@ fn hint(refused: &clap::Error) {
 fn start(arguments: &Arguments) -> anyhow::Result<()> {
     start_log(arguments.log.as_deref())?;
     if !matches!(arguments.command, Command::Rss(_)) {
-        signals::listen().context("signals")?;
+        signals::listen().context("the thread that waits for signals cannot be started")?;
     }
     Ok(())
 }

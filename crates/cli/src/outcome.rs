@@ -4,10 +4,12 @@
 //! there or may not be read or written. *Failed* is what went wrong with the work: training that diverges, a row
 //! that could not be made, and errors of the machine, such as a disk that is full or broken.
 
+use anyhow::Chain;
 use nlpress::core::event::Stopped;
 use nlpress::core::files;
 use nlpress::core::shown::is_plain;
 use nlpress::pipeline::RunError;
+use nlpress::runtime::RuntimeError;
 use nlpress::search::SearchError;
 use nlpress::train::TrainError;
 use std::error::Error;
@@ -64,14 +66,16 @@ pub(crate) fn refuse(why: impl fmt::Display) -> anyhow::Error {
 
 /// An error that may be the user's or the machine's: refused, unless a cause of it is the machine's.
 pub(crate) fn sort(error: impl Error + Send + Sync + 'static) -> anyhow::Error {
-    let mut cause: Option<&(dyn Error + 'static)> = Some(&error);
-    while let Some(this) = cause {
-        if this.downcast_ref::<io::Error>().is_some_and(|e| !files::is_refusal(e)) {
-            return error.into();
-        }
-        cause = this.source();
-    }
-    refuse(error)
+    let of_machine = |cause: &(dyn Error + 'static)| {
+        cause.downcast_ref::<io::Error>().is_some_and(|e| !files::is_refusal(e))
+            || matches!(cause.downcast_ref(), Some(RuntimeError::Pool { .. }))
+    };
+    if Chain::new(&error).any(of_machine) { error.into() } else { refuse(error) }
+}
+
+/// An error that was sorted, with a text that says more than its own and holds it.
+pub(crate) fn with_text(sorted: anyhow::Error, text: String) -> anyhow::Error {
+    if sorted.is::<Refused>() { refuse(text) } else { sorted.context(text) }
 }
 
 /// An error of writing a file, with its path.
@@ -86,14 +90,18 @@ pub(crate) fn of_run(error: RunError) -> anyhow::Error {
         RunError::Stopped(_) => {
             Halted("what was written is whole, and --resume goes on from it".into()).into()
         }
+        RunError::Ship(_) | RunError::Write(..) if Chain::new(&error).any(|e| e.is::<io::Error>()) => {
+            let kept =
+                format!("{error}; the rows that were made before are whole, and --resume goes on from them");
+            with_text(sort(error), kept)
+        }
         RunError::Recipe(_)
         | RunError::Data(_)
         | RunError::Ship(_)
         | RunError::Threshold(_)
         | RunError::Measure(_)
         | RunError::Busy(_)
-        | RunError::File(..)
-        | RunError::Write(..) => sort(error),
+        | RunError::File(..) => sort(error),
         other => other.into(),
     }
 }

@@ -8,7 +8,8 @@
 //! collapses: if no document was wrong, no resample has a wrong one. Some documents that were not seen are added:
 //! two right and two wrong ones to a share (Agresti and Coull, 1998), one gained and one lost to a difference
 //! (Bonett and Price, 2012); the interval is Student's on what that gives. Macro-F1 and the negative
-//! log-likelihood have intervals by the percentile bootstrap (Efron, 1979).
+//! log-likelihood have intervals by the percentile bootstrap (Efron, 1979); where every document is right, that of macro-F1 is
+//! the share's.
 
 use crate::error::{EvalError, check_length};
 use crate::quality::{Classes, Scores, macro_f1, matches, mean};
@@ -73,12 +74,13 @@ impl Quality {
         let agree = (runs.iter().zip(reference.iter().cycle()))
             .map(|(run, other)| matches(&run.predictions, other))
             .collect::<Result<Vec<_>, _>>()?;
-        Ok(Self {
-            accuracy: share(&correct)?,
-            macro_f1: bootstrap.macro_f1(&predictions, labels)?,
-            nll: bootstrap.mean(&nll)?,
-            agreement: share(&agree)?,
-        })
+        let accuracy = share(&correct)?;
+        let mut macro_f1 = bootstrap.macro_f1(&predictions, labels)?;
+        // No resample has a wrong document where none is wrong: what was not seen may have.
+        if macro_f1 == Estimate::exact(1.0) {
+            macro_f1.ci95 = accuracy.ci95;
+        }
+        Ok(Self { accuracy, macro_f1, nll: bootstrap.mean(&nll)?, agreement: share(&agree)? })
     }
 }
 
@@ -381,6 +383,9 @@ mod tests {
         assert_eq!((q.accuracy.mean, q.agreement.mean), (0.75, 0.5));
         assert_eq!(q.nll.mean, run.nll);
         assert!(Quality::of(&[run.clone(), run], &labels, &[], &b).is_err());
+        let perfect = Scores::of(&[-1.0, 1.0, 1.0, -1.0], 1, &labels).unwrap();
+        let q = Quality::of(&[perfect], &labels, &[labels.to_vec()], &b).unwrap();
+        assert!(q.macro_f1.mean == 1.0 && q.macro_f1.ci95[0] < 0.9, "{q:?}");
     }
 
     #[test]

@@ -463,7 +463,7 @@ mod tests {
     use super::*;
 
     fn profile(name: &str, values: u64, characters: u64, numbers: u64, distinct: usize) -> Profile {
-        Profile { column: Column::Name(name.into()), values, characters, numbers, distinct }
+        Profile { column: Column::Name(name.into()), values, characters, numbers, named: 0, distinct }
     }
 
     fn guessed(columns: Vec<Profile>) -> (Option<String>, Option<String>) {

@@ -55,12 +55,13 @@ fn start(recipe: &Recipe, prepared: &Prepared) -> Result<Option<Start>, RecipeEr
     let unknown = || {
         let [its, ours] = [&encoder, &prepared.encoder].map(|e| e.config().version);
         misfit(match its == ours {
-            true if recipe.quick || recipe.data.options.limit.is_some() => format!(
-                "its vocabulary is not that of the data, of which {} takes a part: leave that out, so that the documents \
-                 are those it was made from",
-                if recipe.quick { "--quick" } else { "limit" }
+            true => format!(
+                "its vocabulary is neither the one that the data gives nor a part of it; {}",
+                match recipe.quick {
+                    true => "--quick reads a part of the data, so leave that out",
+                    false => "use the data it was made from",
+                }
             ),
-            true => "its vocabulary is neither the one that the data gives nor a part of it; use the data it was made from".into(),
             false => format!(
                 "its texts are cut by version {its} of the analysis and those of the recipe by {ours}: \
                  set encoder = {{ version = {its} }}"

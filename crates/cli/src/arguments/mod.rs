@@ -439,6 +439,7 @@ pub(crate) enum UnknownLabels {
 }
 
 #[derive(Debug, Args)]
+#[command(mut_arg("label_column", |label| label.hide(true)))]
 pub(crate) struct Bench {
     /// The artifacts; they take turns, and each is compared with the first.
     #[arg(required = true)]

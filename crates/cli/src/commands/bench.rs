@@ -9,7 +9,7 @@ use std::path::Path;
 
 use crate::arguments::{Bench, Rss};
 use crate::data;
-use crate::outcome::{refuse, say};
+use crate::outcome::{refuse, say, sort};
 
 pub(crate) fn bench(arguments: Bench) -> anyhow::Result<()> {
     if arguments.labelled.data.is_empty() && arguments.labelled.corpus.is_none() {
@@ -26,7 +26,7 @@ pub(crate) fn bench(arguments: Bench) -> anyhow::Result<()> {
         names.iter().zip(&arguments.artifacts).map(|(name, path)| (name.as_str(), path.as_path())).collect();
     let open = |(_, path): &(&str, &Path)| Session::open(path).map_err(refuse);
     let sessions = artifacts.iter().map(open).collect::<Result<Vec<_>, _>>()?;
-    let data = data::scoring(&arguments.labelled)?;
+    let data = data::timing(&arguments.labelled)?;
     data::say_notes(&data.reading);
     let documents = &data.documents;
     let nonzeros: Vec<f64> = (sessions.iter())
@@ -40,7 +40,7 @@ pub(crate) fn bench(arguments: Bench) -> anyhow::Result<()> {
         arguments.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     let threads: Vec<usize> = if threads > 1 { vec![1, threads] } else { vec![1] };
     let speeds = measure::speeds::<MeasureError>(&artifacts, documents, &threads, pace, |_| Ok(()));
-    let speeds = speeds.map_err(refuse)?;
+    let speeds = speeds.map_err(sort)?;
     let texts = format!("{}: {}", data.name, counted(documents.len(), "document"));
     if arguments.json {
         return print_json(&names, &speeds, &nonzeros, &data.name, documents.len());

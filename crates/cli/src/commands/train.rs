@@ -14,7 +14,7 @@ use std::path::Path;
 
 use crate::arguments::{Shape, Train, TrainLoss};
 use crate::data;
-use crate::outcome::{Refused, of_training, printable, refuse, say, sort, tell, training_stopped};
+use crate::outcome::{of_training, printable, refuse, say, sort, tell, training_stopped, with_text};
 use crate::progress::Progress;
 use crate::tokens;
 
@@ -137,11 +137,8 @@ fn unwritten(error: ArtifactError, checkpoint: Option<&Path>) -> anyhow::Error {
         ),
         None => "the trained model is lost: with --checkpoint FILE, --resume can write it again".to_owned(),
     };
-    let why = format!("{error}; {left}");
-    match sort(error) {
-        refused if refused.is::<Refused>() => refuse(why),
-        failed => failed.context(why),
-    }
+    let text = format!("{error}; {left}");
+    with_text(sort(error), text)
 }
 
 /// What is known of the words of the documents that were not trained on.

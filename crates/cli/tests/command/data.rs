@@ -460,3 +460,15 @@ fn what_would_do_nothing_is_refused() {
     world.does(&train(&files[..4]));
     world.refuses(&["eval", "m.safetensors", "a.csv"], b"", &["a.csv", "--data FILE"]);
 }
+
+#[test]
+fn texts_are_timed_without_labels() {
+    let world = World::new();
+    world.train("a.safetensors");
+    world.write("texts.csv", "text\nbru1 und2\nzel1 und3\n");
+    let bench = ["bench", "a.safetensors", "--data", "texts.csv", "--rounds", "5", "--json"];
+    let found = world.json(&bench);
+    assert_eq!((&found["documents"], &found["corpus"]), (&2.into(), &"texts".into()));
+    let refused = [&bench[..], &["--label-column", "stars"]].concat();
+    world.refuses(&refused, b"", &["--label-column", "no labels"]);
+}

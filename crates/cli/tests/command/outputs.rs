@@ -400,6 +400,15 @@ fn a_pipe_that_would_be_waited_for_is_refused() {
 #[test]
 fn threads_that_cannot_be_started_are_named() {
     let world = World::new();
+    world.train("a.safetensors");
+    // What needs no thread goes on with those that there are.
+    let eval = ["eval", "a.safetensors", "--data", "rows.csv"];
+    let few =
+        world.shell("ulimit -v 400000; exec \"$0\" \"$@\"", &[&eval[..], &["--threads", "1000"]].concat());
+    assert_eq!((few.code, few.out), (Some(0), world.does(&eval)), "{}", few.err);
+    let bench = ["bench", "a.safetensors", "--data", "rows.csv", "--rounds", "5", "--threads", "1000"];
+    let done = world.shell("ulimit -v 400000; exec \"$0\" \"$@\"", &bench);
+    assert!(done.code == Some(1) && done.err.contains("cannot start 1000 threads"), "{}", done.err);
     let script = "ulimit -u 1 -v 600000 2>/dev/null || ulimit -v 600000; exec \"$0\" \"$@\"";
     let done = world.shell(script, &[&TRAIN[..], &["--threads", "1000"]].concat());
     assert_eq!(done.code, Some(1), "{}", done.err);

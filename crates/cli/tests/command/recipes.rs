@@ -279,7 +279,7 @@ fn a_quick_run_obeys_and_says_that_it_is_one() {
     world.refuses(
         &["run", "opened.toml", "--quick", "--out", "n"],
         b"",
-        &["opened.toml", "--quick", "leave that out"],
+        &["opened.toml", "--quick", "so leave that out"],
     );
     world.does(&["plan", "opened.toml"]);
 }

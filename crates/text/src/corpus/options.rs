@@ -146,7 +146,7 @@ impl<P: Into<PathBuf>> From<P> for Files {
 impl Source {
     /// What the corpus is called: the name of its first file without extensions, or the name of the folder when the
     /// file is called after its split.
-    pub(crate) fn name(&self) -> String {
+    pub fn name(&self) -> String {
         let (Self::One(files) | Self::Splits { train: files, .. }) = self;
         let Some(path) = files.0.first() else { return "corpus".into() };
         if path.as_os_str() == STANDARD_INPUT {

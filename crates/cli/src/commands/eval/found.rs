@@ -177,16 +177,17 @@ impl Answers {
         let share = texts.len().div_ceil(threads).max(1);
         let parts = std::thread::scope(|scope| {
             let ask = |texts| {
-                scope.spawn(
-                    move || if integers { in_integers(session, texts) } else { in_floats(session, texts) },
-                )
+                let work =
+                    move || if integers { in_integers(session, texts) } else { in_floats(session, texts) };
+                // Where the system gives no more threads, this one does the work.
+                std::thread::Builder::new().spawn_scoped(scope, work).map_err(|_| work())
             };
-            let threads: Vec<_> = texts.chunks(share).map(ask).collect();
-            let join = |thread: std::thread::ScopedJoinHandle<'_, _>| match thread.join() {
-                Ok(part) => part,
-                Err(panic) => std::panic::resume_unwind(panic),
+            let parts: Vec<_> = texts.chunks(share).map(ask).collect();
+            let join = |part: Result<std::thread::ScopedJoinHandle<'_, _>, _>| match part.map(|p| p.join()) {
+                Err(part) | Ok(Ok(part)) => part,
+                Ok(Err(panic)) => std::panic::resume_unwind(panic),
             };
-            threads.into_iter().map(join).collect::<anyhow::Result<Vec<_>>>()
+            parts.into_iter().map(join).collect::<anyhow::Result<Vec<_>>>()
         })?;
         let outputs = session.outline().graph.outputs();
         let mut all =
