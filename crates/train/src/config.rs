@@ -59,14 +59,26 @@ struct Raw {
     epsilon: f64,
     schedule: Schedule,
     warmup_steps: u64,
+    #[serde(skip_serializing_if = "is_default")]
     warmup: f64,
+    #[serde(skip_serializing_if = "is_one")]
     accumulate: usize,
     clip_norm: Option<f64>,
     patience: Option<u32>,
     l1: f64,
     l2: f64,
     weight_decay: f64,
+    #[serde(skip_serializing_if = "is_default")]
     groups: Vec<ParameterGroup>,
+}
+
+// What came later is not written where it is not set, so that the hash of a configuration stays what it was.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+fn is_one(value: &usize) -> bool {
+    *value == 1
 }
 
 /// Sites that are trained otherwise than the rest.

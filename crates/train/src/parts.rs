@@ -23,21 +23,21 @@ pub(crate) struct Parts<'a> {
 }
 
 enum Source<'a> {
-    Own(OneNetwork),
+    Own(Box<OneNetwork>),
     Given(&'a mut dyn GradientSource),
 }
 
 impl Source<'_> {
     fn get(&mut self) -> &mut dyn GradientSource {
         match self {
-            Self::Own(own) => own,
+            Self::Own(own) => &mut **own,
             Self::Given(given) => &mut **given,
         }
     }
 
     fn as_stateful(&self) -> &dyn Stateful {
         match self {
-            Self::Own(own) => own,
+            Self::Own(own) => &**own,
             Self::Given(given) => &**given,
         }
     }
@@ -46,7 +46,7 @@ impl Source<'_> {
 impl<'a> Parts<'a> {
     pub(crate) fn new(with: With<'a>) -> Self {
         let With { reparameterizations, penalties, source, wire, words } = with;
-        let source = source.map_or(Source::Own(OneNetwork::default()), Source::Given);
+        let source = source.map_or(Source::Own(Box::default()), Source::Given);
         let words = words.filter(|(words, _)| !words.is_off());
         Self { reparameterizations, penalties, source, wire, words, effective: Effective::default() }
     }

@@ -481,6 +481,19 @@ fn accumulated_batches_are_one_large_batch() {
 }
 
 #[test]
+fn a_configuration_without_the_later_settings_is_written_as_it_was() {
+    let written = |text: &str| toml::to_string(&config(text)).unwrap();
+    let plain = written("epochs = 3\nwarmup_steps = 2");
+    for later in ["warmup = 0.1", "accumulate = 2", "groups = [{ on = ['output'], frozen = true }]"] {
+        let key = later.split(' ').next().unwrap();
+        assert!(!plain.contains(&format!("{key} =")), "{plain}");
+        let with = written(later);
+        assert!(with.contains(key), "{with}");
+        assert_eq!(config(&with), config(later));
+    }
+}
+
+#[test]
 fn frozen_sites_keep_their_bits_and_groups_have_rates_of_their_own() {
     let (train, backend) = (data(64, 2, 0, 1), ndarray());
     let run = |text: &str| {
