@@ -37,7 +37,7 @@ impl Tokens {
         self.clear();
         for row in range.map(|row| rows.row(row)) {
             self.ids.extend_from_slice(row.ids);
-            self.types.extend_from_slice(row.types.unwrap_or_default());
+            self.types.extend_from_slice(row.types);
             self.ends.push(self.ids.len());
         }
     }

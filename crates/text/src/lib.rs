@@ -22,6 +22,7 @@ mod index;
 pub mod normalize;
 pub mod rows;
 pub mod stop_words;
+#[allow(dead_code)] // what tokenizers use of it comes with them
 mod token_rows;
 
 pub use analyzer::{Analyzer, Boundaries};
@@ -34,4 +35,4 @@ pub use encoder::{Counts, Encoder, EncoderConfig, Scratch, Seen, Weighting};
 pub use error::{Place, TextError};
 pub use rows::{Row, Rows};
 pub use stop_words::StopWords;
-pub use token_rows::{TokenRow, TokenRows};
+pub use token_rows::{MAX_TOKENS, TokenRow, TokenRows};

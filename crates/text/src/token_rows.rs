@@ -1,42 +1,79 @@
-//! Token ids of texts: ragged rows in plain memory.
+//! Token ids: the rows that a tokenizer makes of texts, ragged, in plain memory. Nothing is padded at rest.
 
 use crate::error::TextError;
 
-/// The token ids of texts, one after the other, without padding; each token perhaps with a type.
+/// Largest vocabulary of token ids.
+pub const MAX_TOKENS: usize = 1 << 24;
+
+/// Rows of token ids below [`width`](Self::width), each as long as its text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenRows {
+    width: usize,
     offsets: Vec<usize>,
     ids: Vec<u32>,
-    types: Option<Vec<u8>>,
+    /// One for each id, or none at all where every type is 0.
+    types: Vec<u8>,
 }
 
-/// The tokens of one text.
+/// One row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TokenRow<'a> {
-    /// Their ids.
+    /// Token ids, in the order of the text.
     pub ids: &'a [u32],
-    /// Their types; none where all are 0.
-    pub types: Option<&'a [u8]>,
+    /// The type of each token (BERT's segment); none at all where every type of the set is 0.
+    pub types: &'a [u8],
 }
 
 impl TokenRows {
-    /// Rows from their parts: row `i` lies at `offsets[i]..offsets[i + 1]`.
+    /// Rows from their parts: row `i` lies at `offsets[i]..offsets[i + 1]` of `ids` and, where there are any, of
+    /// `types`.
     ///
     /// # Errors
-    /// [`TextError::Rows`] when the offsets do not start at 0, ascend and end at the number of ids, or there are not as
-    /// many types as ids.
-    pub fn new(offsets: Vec<usize>, ids: Vec<u32>, types: Option<Vec<u8>>) -> Result<Self, TextError> {
+    /// [`TextError::Rows`] when `width` is above [`MAX_TOKENS`], when the offsets do not start at 0, ascend and end at the number of ids, when there are
+    /// types but not one for each id, or when an id is not below `width`.
+    pub fn new(width: usize, offsets: Vec<usize>, ids: Vec<u32>, types: Vec<u8>) -> Result<Self, TextError> {
         let fail = |problem: String| Err(TextError::Rows(problem));
+        if width > MAX_TOKENS {
+            return fail(format!("a vocabulary of {width} is larger than {MAX_TOKENS}"));
+        }
+        if !types.is_empty() && types.len() != ids.len() {
+            return fail(format!("{} types for {} tokens", types.len(), ids.len()));
+        }
         if offsets.first() != Some(&0) || offsets.last() != Some(&ids.len()) {
             return fail(format!("offsets must start at 0 and end at {}", ids.len()));
         }
         if let Some(at) = offsets.windows(2).position(|w| w[0] > w[1]) {
             return fail(format!("row {at} ends before it begins"));
         }
-        if let Some(types) = types.as_ref().filter(|types| types.len() != ids.len()) {
-            return fail(format!("{} types for {} tokens", types.len(), ids.len()));
+        if let Some(at) = ids.iter().position(|&id| id as usize >= width) {
+            return fail(format!("token {at} is {}, not below the vocabulary of {width}", ids[at]));
         }
-        Ok(Self { offsets, ids, types })
+        Ok(Self { width, offsets, ids, types })
+    }
+
+    /// No rows yet, to be filled by [`push`](Self::push).
+    pub(crate) fn empty(width: usize) -> Self {
+        Self { width, offsets: vec![0], ids: Vec::new(), types: Vec::new() }
+    }
+
+    /// Appends a row of the same encoder: either all its rows have types, or none has.
+    pub(crate) fn push(&mut self, row: TokenRow<'_>) {
+        self.ids.extend_from_slice(row.ids);
+        self.types.extend_from_slice(row.types);
+        self.offsets.push(self.ids.len());
+    }
+
+    /// Appends all rows of another set of the same encoder.
+    pub(crate) fn append(&mut self, other: &Self) {
+        let start = self.ids.len();
+        self.ids.extend_from_slice(&other.ids);
+        self.types.extend_from_slice(&other.types);
+        self.offsets.extend(other.offsets[1..].iter().map(|offset| start + offset));
+    }
+
+    /// The size of the vocabulary: every id is below.
+    pub fn width(&self) -> usize {
+        self.width
     }
 
     /// Number of rows.
@@ -49,12 +86,126 @@ impl TokenRows {
         self.len() == 0
     }
 
-    /// The row of that number.
+    /// Number of tokens in all rows.
+    pub fn tokens(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Tokens of the longest row; 0 without rows.
+    pub fn longest(&self) -> usize {
+        self.offsets.windows(2).map(|w| w[1] - w[0]).max().unwrap_or(0)
+    }
+
+    /// Bytes that the rows take in memory.
+    pub fn bytes(&self) -> usize {
+        size_of_val(&self.offsets[..]) + size_of_val(&self.ids[..]) + self.types.len()
+    }
+
+    /// Where each row begins in [`ids`](Self::ids); one more at the end.
+    pub fn offsets(&self) -> &[usize] {
+        &self.offsets
+    }
+
+    /// The ids of all rows, one row after the other.
+    pub fn ids(&self) -> &[u32] {
+        &self.ids
+    }
+
+    /// The types of all tokens; none at all where every type is 0.
+    pub fn types(&self) -> &[u8] {
+        &self.types
+    }
+
+    /// Row `i`.
     ///
     /// # Panics
-    /// When there is no such row.
+    /// When `i` is not below [`len`](Self::len).
     pub fn row(&self, i: usize) -> TokenRow<'_> {
         let range = self.offsets[i]..self.offsets[i + 1];
-        TokenRow { ids: &self.ids[range.clone()], types: self.types.as_ref().map(|types| &types[range]) }
+        let types = if self.types.is_empty() { &[] } else { &self.types[range.clone()] };
+        TokenRow { ids: &self.ids[range], types }
+    }
+
+    /// Every row in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = TokenRow<'_>> {
+        (0..self.len()).map(|i| self.row(i))
+    }
+
+    /// The given rows in the given order; a row may be taken more than once.
+    ///
+    /// # Panics
+    /// When a row is not below [`len`](Self::len).
+    #[must_use]
+    pub fn select(&self, rows: &[usize]) -> Self {
+        let mut out = Self::empty(self.width);
+        rows.iter().for_each(|&i| out.push(self.row(i)));
+        out
+    }
+
+    /// How often each id occurs, by id: `[width]`.
+    pub fn counts(&self) -> Vec<u64> {
+        let mut counts = vec![0; self.width];
+        self.ids.iter().for_each(|&id| counts[id as usize] += 1);
+        counts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn parts_that_contradict_each_other_are_refused() {
+        type Parts<'a> = (&'a [usize], &'a [u32], &'a [u8], &'a str);
+        let bad: [Parts<'_>; 7] = [
+            (&[], &[], &[], "offsets must start at 0"),
+            (&[1, 1], &[0], &[], "offsets must start at 0"),
+            (&[0, 2], &[0], &[], "end at 1"),
+            (&[0, 2, 1, 2], &[0, 1], &[], "row 1 ends before"),
+            (&[0, usize::MAX, 1], &[0], &[], "row 1 ends before"),
+            (&[0, 2], &[0, 3], &[], "token 1 is 3, not below the vocabulary of 3"),
+            (&[0, 2], &[0, 1], &[0], "1 types for 2 tokens"),
+        ];
+        for (offsets, ids, types, want) in bad {
+            let error = TokenRows::new(3, offsets.into(), ids.into(), types.into()).unwrap_err().to_string();
+            assert!(error.contains(want), "{error:?} is not {want:?}");
+        }
+        let error = TokenRows::new(usize::MAX, vec![0], vec![], vec![]).unwrap_err().to_string();
+        assert!(error.contains("is larger than 16777216"), "{error}");
+    }
+
+    #[test]
+    fn rows_have_their_types() {
+        let rows = TokenRows::new(9, vec![0, 2, 2, 3], vec![8, 8, 1], vec![0, 1, 1]).unwrap();
+        assert_eq!(rows.row(0), TokenRow { ids: &[8, 8], types: &[0, 1] });
+        assert_eq!(rows.row(1), TokenRow { ids: &[], types: &[] });
+        assert_eq!((rows.len(), rows.tokens(), rows.longest()), (3, 3, 2));
+        assert_eq!(rows.bytes(), 4 * 8 + 3 * 4 + 3);
+        assert_eq!(rows.counts(), [0, 1, 0, 0, 0, 0, 0, 0, 2]);
+    }
+
+    proptest! {
+        #[test]
+        fn selected_rows_are_those_rows(
+            rows in prop::collection::vec(prop::collection::vec((0u32..9, 0u8..3), 0..5), 1..9),
+            typed: bool,
+            picks in prop::collection::vec(any::<prop::sample::Index>(), 0..9),
+        ) {
+            let flat: Vec<(u32, u8)> = rows.iter().flatten().copied().collect();
+            let offsets = std::iter::once(0).chain(rows.iter().scan(0, |end, row| { *end += row.len(); Some(*end) })).collect();
+            let types = if typed { flat.iter().map(|(_, kind)| *kind).collect() } else { Vec::new() };
+            let all = TokenRows::new(9, offsets, flat.iter().map(|(id, _)| *id).collect(), types).unwrap();
+            let picks: Vec<usize> = picks.iter().map(|pick| pick.index(rows.len())).collect();
+            let some = all.select(&picks);
+            prop_assert_eq!(some.len(), picks.len());
+            for (row, &i) in some.iter().zip(&picks) {
+                prop_assert_eq!(row, all.row(i));
+                let ids: Vec<u32> = rows[i].iter().map(|(id, _)| *id).collect();
+                prop_assert_eq!(row.ids, &ids[..]);
+            }
+            let (offsets, ids, types) = (some.offsets().to_vec(), some.ids().to_vec(), some.types().to_vec());
+            prop_assert_eq!(TokenRows::new(9, offsets, ids, types).unwrap(), some);
+        }
     }
 }

@@ -55,7 +55,7 @@ impl Tokens {
         for &i in indices {
             let row = rows.row(i);
             tokens.ids.extend_from_slice(row.ids);
-            tokens.types.extend_from_slice(row.types.unwrap_or_default());
+            tokens.types.extend_from_slice(row.types);
             tokens.offsets.push(tokens.ids.len());
         }
         tokens

@@ -45,7 +45,7 @@ impl Dump {
             }
             offsets.push(ids.len());
         }
-        let texts = TokenRows::new(offsets, ids, (!types.is_empty()).then_some(types)).unwrap();
+        let texts = TokenRows::new(graph.inputs(), offsets, ids, types).unwrap();
         Self { name, graph, texts, all }
     }
 
