@@ -10,7 +10,9 @@
 
 pub mod dataset;
 pub mod dropout;
+mod error;
 pub mod kernel;
+pub mod layers;
 pub mod model;
 pub mod network;
 pub mod summary;
@@ -18,7 +20,9 @@ pub mod summary;
 pub use burn::tensor::Device;
 pub use dataset::Dataset;
 pub use dropout::Dropout;
-pub use model::{Layer, Layers, Model, ModelError, Vector, Weight};
+pub use error::ModelError;
+pub use layers::{Layer, Layers, Vector, Weight};
+pub use model::Model;
 pub use network::{Examples, Gradients, Network};
 pub use nlpress_graph as graph;
 pub use nlpress_graph::{

@@ -54,7 +54,7 @@ fn what_is_served_is_what_was_trained() {
         offsets.push(ids.len());
     }
     let types = ids.iter().map(|id| (id % 4) as u8).collect();
-    let texts = TokenRows::new(1 << 16, offsets, ids, types).unwrap();
+    let texts = TokenRows::new(40, offsets, ids, types).unwrap();
     let packed = |values, index| Form::Packed(Scheme { values, index });
     let affine = Values::Int(Int { zero_points: true, ..Int::new(Grid::Int4, Per::Group(8)) });
     let forms = [

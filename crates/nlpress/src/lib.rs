@@ -4,7 +4,7 @@ pub use nlpress_artifact as artifact;
 pub use nlpress_core as core;
 pub use nlpress_distill as distill;
 pub use nlpress_eval as eval;
-pub use nlpress_graph as outline;
+pub use nlpress_graph as graph;
 pub use nlpress_kernels as kernels;
 pub use nlpress_model as model;
 pub use nlpress_packed as packed;

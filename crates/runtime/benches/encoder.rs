@@ -34,7 +34,7 @@ fn minilm() -> Graph {
 fn texts(count: u32, length: u32) -> TokenRows {
     let ids = (0..count * length).map(|n| n.wrapping_mul(2_654_435_761) % 30_522).collect();
     let offsets = (0..=count).map(|n| (n * length) as usize).collect();
-    TokenRows::new(1 << 16, offsets, ids, Vec::new()).expect(FITS)
+    TokenRows::new(30_522, offsets, ids, vec![]).expect(FITS)
 }
 
 fn serve(c: &mut Criterion) {

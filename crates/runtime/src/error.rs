@@ -43,6 +43,14 @@ pub enum RuntimeError {
     /// A session for tokens was to be opened on a network of feature rows.
     #[error("the artifact's network takes feature rows, not tokens")]
     TakesRows,
+    /// The vocabulary of tokens is another than the network's.
+    #[error("the tokens are of a vocabulary of {found}, the network's has {expected}")]
+    Vocabulary {
+        /// Its size.
+        found: usize,
+        /// That of the network's.
+        expected: usize,
+    },
     /// A text has tokens that the network does not take.
     #[error("text {row} {why}")]
     Tokens {

@@ -6,7 +6,7 @@ use crate::session::{finite, same_length};
 use crate::{RuntimeError, scores};
 use nlpress_artifact::{Artifact, EncoderParts, Provenance};
 use nlpress_graph::{Key, Op, Outline, Source};
-use nlpress_text::TokenRows;
+use nlpress_text::{TokenRow, TokenRows};
 use std::ops::Range;
 
 /// Tokens that go through the network together, where one text alone has not more: enough for weights to be read once
@@ -119,8 +119,8 @@ impl TokenSession {
     /// once `scratch` has grown.
     ///
     /// # Errors
-    /// [`RuntimeError::Tokens`] for a text with more tokens than the network takes, a token beyond its vocabulary or a type
-    /// that it does not know, [`RuntimeError::Length`] when there are not as many places in `out` as those texts have
+    /// [`RuntimeError::Vocabulary`] when it is another than the network's, [`RuntimeError::Tokens`] for a text with more
+    /// tokens than the network takes, or a type that it does not know, [`RuntimeError::Length`] when there are not as many places in `out` as those texts have
     /// numbers, or not as many texts as the range ends with, [`RuntimeError::NotFinite`] with the number of the text.
     pub fn answer_rows(
         &self,
@@ -156,22 +156,21 @@ impl TokenSession {
         if range.end > rows.len() {
             return Err(RuntimeError::Length { what: "rows", found: rows.len(), expected: range.end });
         }
+        let (found, expected) = (rows.width(), self.vocabulary);
+        if found != expected {
+            return Err(RuntimeError::Vocabulary { found, expected });
+        }
         same_length("out", out, range.len() * self.network.outputs)?;
         range
             .clone()
-            .try_for_each(|row| self.check(rows, row).map_err(|why| RuntimeError::Tokens { row, why }))
+            .try_for_each(|row| self.check(rows.row(row)).map_err(|why| RuntimeError::Tokens { row, why }))
     }
 
-    fn check(&self, rows: &TokenRows, row: usize) -> Result<(), String> {
-        let row = rows.row(row);
+    fn check(&self, row: TokenRow<'_>) -> Result<(), String> {
         if row.ids.len() > self.most {
             return Err(format!("has {} tokens, the network takes {}", row.ids.len(), self.most));
         }
-        if let Some(id) = row.ids.iter().find(|id| **id as usize >= self.vocabulary) {
-            return Err(format!("has token {id}, the vocabulary has {}", self.vocabulary));
-        }
-        let types = row.types;
-        match types.iter().find(|of| usize::from(**of) >= self.types) {
+        match row.types.iter().find(|of| usize::from(**of) >= self.types) {
             Some(of) => Err(format!("has a token of type {of}, the network knows {}", self.types)),
             None => Ok(()),
         }

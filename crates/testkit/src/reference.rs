@@ -31,7 +31,7 @@ pub fn logits_without<'a>(model: &Model, examples: impl Into<Examples<'a>>, unit
         Examples::Tokens(rows) => {
             let text = |n: usize| {
                 let row = rows.row(n);
-                let kind = |at: usize| row.types.map_or(0, |types| types[at].into());
+                let kind = |at: usize| row.types.get(at).copied().unwrap_or(0).into();
                 let words = row.ids.iter().enumerate();
                 words.map(|(at, id)| Word { id: *id as usize, value: 1.0, kind: kind(at) }).collect()
             };

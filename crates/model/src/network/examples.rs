@@ -1,7 +1,7 @@
 //! What goes into a network.
 
 use nlpress_graph::Source;
-use nlpress_text::{Rows, TokenRows};
+use nlpress_text::{Rows, TokenRow, TokenRows};
 
 use super::Network;
 use crate::ModelError;
@@ -90,9 +90,11 @@ impl Network {
                 }
                 bad(format!("rows have {} features, the network takes {width}", rows.width()))
             }
-            (Examples::Tokens(rows), Source::Tokens { vocabulary, most }) => {
-                let row =
-                    |i: &usize| self.check_tokens(rows.row(*i), (vocabulary, most)).map_err(|why| (*i, why));
+            (Examples::Tokens(rows), Source::Tokens { vocabulary, .. }) if rows.width() != vocabulary => {
+                bad(format!("tokens of a vocabulary of {}, the network's has {vocabulary}", rows.width()))
+            }
+            (Examples::Tokens(rows), Source::Tokens { most, .. }) => {
+                let row = |i: &usize| self.check_tokens(rows.row(*i), most).map_err(|why| (*i, why));
                 let found = indices.iter().try_for_each(row);
                 found.or_else(|(i, why)| bad(format!("example {i} {why}")))
             }
@@ -103,19 +105,11 @@ impl Network {
         }
     }
 
-    fn check_tokens(
-        &self,
-        row: nlpress_text::TokenRow<'_>,
-        (vocabulary, most): (usize, usize),
-    ) -> Result<(), String> {
+    fn check_tokens(&self, row: TokenRow<'_>, most: usize) -> Result<(), String> {
         if row.ids.len() > most {
             return Err(format!("has {} tokens, the network takes {most}", row.ids.len()));
         }
-        if let Some(id) = row.ids.iter().find(|id| **id as usize >= vocabulary) {
-            return Err(format!("has token {id}, the network's vocabulary has {vocabulary}"));
-        }
-        let types = row.types;
-        match types.iter().find(|of| usize::from(**of) >= self.wiring.types) {
+        match row.types.iter().find(|of| usize::from(**of) >= self.wiring.types) {
             Some(of) => Err(format!("has a token of type {of}, the network knows {}", self.wiring.types)),
             None => Ok(()),
         }

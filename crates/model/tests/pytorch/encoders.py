@@ -1,4 +1,4 @@
-"""Networks on tokens in PyTorch, written down for `encoders.rs` of the tests of `model` and `runtime`.
+"""Networks on tokens in PyTorch, written down for the tests `encoders` of `model` and `tokens` of `runtime`.
 
     python3 crates/model/tests/pytorch/encoders.py
 

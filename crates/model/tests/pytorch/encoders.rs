@@ -45,7 +45,7 @@ impl Dump {
             }
             offsets.push(ids.len());
         }
-        let texts = TokenRows::new(1 << 16, offsets, ids, types).unwrap();
+        let texts = TokenRows::new(graph.inputs(), offsets, ids, types).unwrap();
         Self { name, graph, texts, all }
     }
 
