@@ -3,8 +3,14 @@
 //! All are little-endian; a row of numbers and a text begin with their length. Both ends add what passes to a SHA-256.
 //! A length that is read is compared with the bytes that the file has left before anything is allocated.
 
+use bincode::config::{Configuration, Fixint, LittleEndian};
+use bincode::error::{DecodeError, EncodeError};
+use bincode::{Decode, Encode};
 use sha2::{Digest, Sha256};
 use std::io::{self, ErrorKind, Read, Write};
+
+/// How a number is written: by bincode, all its bytes, the lowest first.
+const FORM: Configuration<LittleEndian, Fixint> = bincode::config::standard().with_fixed_int_encoding();
 
 /// Numbers at a time between memory and file.
 const PIECE: usize = 1 << 14;
@@ -59,7 +65,7 @@ impl<'a> Writer<'a> {
     /// # Errors
     /// Those of the file, here and below.
     pub fn count(&mut self, count: u64) -> io::Result<()> {
-        self.bytes(&count.to_le_bytes())
+        self.put(count)
     }
 
     /// Writes a number, to the bit.
@@ -67,7 +73,7 @@ impl<'a> Writer<'a> {
     /// # Errors
     /// Those of the file.
     pub fn number(&mut self, number: f64) -> io::Result<()> {
-        self.count(number.to_bits())
+        self.put(number)
     }
 
     /// Writes a text.
@@ -102,9 +108,29 @@ impl<'a> Writer<'a> {
         self.to.write_all(&self.hash.finalize())
     }
 
+    fn put(&mut self, value: impl Encode) -> io::Result<()> {
+        let written = bincode::encode_into_std_write(value, self, FORM);
+        written.map(|_| ()).map_err(|error| match error {
+            EncodeError::Io { inner, .. } => inner,
+            other => io::Error::other(other),
+        })
+    }
+
     fn bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.hash.update(bytes);
-        self.to.write_all(bytes)
+        self.write_all(bytes)
+    }
+}
+
+/// What is written is added to the hash.
+impl Write for Writer<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.to.write(bytes)?;
+        self.hash.update(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
     }
 }
 
@@ -123,9 +149,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// Those of the file, and [`ErrorKind::UnexpectedEof`] where the record ends before, here and below.
     pub fn count(&mut self) -> io::Result<u64> {
-        let mut bytes = [0; 8];
-        self.bytes(&mut bytes)?;
-        Ok(u64::from_le_bytes(bytes))
+        self.take()
     }
 
     /// Reads a number.
@@ -133,7 +157,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// As [`count`](Reader::count).
     pub fn number(&mut self) -> io::Result<f64> {
-        Ok(f64::from_bits(self.count()?))
+        self.take()
     }
 
     /// Reads a text.
@@ -209,18 +233,32 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
+    fn take<T: Decode<()>>(&mut self) -> io::Result<T> {
+        bincode::decode_from_std_read(self, FORM).map_err(|error| match error {
+            DecodeError::Io { inner, .. } => inner,
+            other => invalid(other.to_string()),
+        })
+    }
+
     fn bytes(&mut self, into: &mut [u8]) -> io::Result<()> {
-        self.within(into.len() as u64)?;
-        self.from.read_exact(into)?;
-        self.left -= into.len() as u64;
-        self.hash.update(into);
-        Ok(())
+        self.read_exact(into)
     }
 
     /// A length that the record still has.
     fn within(&self, length: u64) -> io::Result<usize> {
         let cut = || io::Error::new(ErrorKind::UnexpectedEof, "it is cut short");
         usize::try_from(length).ok().filter(|_| length <= self.left).ok_or_else(cut)
+    }
+}
+
+/// What is read is added to the hash; more than the record has left is an error.
+impl Read for Reader<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.within(into.len() as u64)?;
+        let read = self.from.read(into)?;
+        self.left -= read as u64;
+        self.hash.update(&into[..read]);
+        Ok(read)
     }
 }
 

@@ -19,8 +19,7 @@ fn distance(a: &[f32], b: &[f32]) -> f64 {
     a.iter().zip(b).map(|(a, b)| f64::from(a - b).powi(2)).sum()
 }
 
-const SHAPES: [Shape; 3] =
-    [Shape::new(12, 7), Shape::new(7, 12), Shape::new(8, 8)];
+const SHAPES: [Shape; 3] = [Shape::new(12, 7), Shape::new(7, 12), Shape::new(8, 8)];
 
 #[test]
 fn the_error_falls_with_the_rank_and_is_gone_at_the_full_one() {
