@@ -133,7 +133,7 @@ pub fn read_corpus(data: &DataRecipe, folder: &Path) -> Result<Corpus, DataError
         (Some(name), _) if name == EMBEDDED => embedded(&data.options),
         (Some(name), _) => fetched(name, folder, &data.options),
         (None, Some(source)) => Ok(Corpus::read_for_training(source, &data.options)?),
-        (None, None) => return Err(DataError::Misfit("data names no corpus and no file".into())),
+        (None, None) => Err(DataError::Misfit("data names no corpus and no file".into())),
     }
 }
 

@@ -186,7 +186,7 @@ mod tests {
         let (nearest, missed) = chosen(&trials, Limits { max_bytes: Some(9), ..limits });
         assert_eq!((nearest, missed), (3, vec!["10 bytes, 1 more than 9".to_owned()]));
         let (_, missed) = chosen(&trials, Limits { max_bytes: Some(20), max_drop: Some(1.0), ..limits });
-        assert_eq!(missed.len(), 1);
+        assert_eq!(missed.len(), 2, "{missed:?}");
         assert_eq!(choose(&trials, &[], &limits), None);
     }
 

@@ -78,8 +78,11 @@ pub fn table(found: &Found) -> String {
     out
 }
 
-/// The choices that moved the result: for each kind of choice, the best validation score of every value.
-fn what_mattered(found: &Found, limits: &Limits) -> Vec<(String, Vec<(String, f64, usize)>)> {
+/// A value of a kind of choice, the best validation score with it, and how many candidates had it.
+type Mattered = (String, f64, usize);
+
+/// The choices that moved the result: for each kind of choice, its values, the best first.
+fn what_mattered(found: &Found, limits: &Limits) -> Vec<(String, Vec<Mattered>)> {
     type Of = fn(&Trial) -> String;
     let kinds: [(&str, Of); 5] = [
         ("features", |t| features(&t.candidate.base.encoder)),
@@ -98,7 +101,7 @@ fn what_mattered(found: &Found, limits: &Limits) -> Vec<(String, Vec<(String, f6
     kinds
         .into_iter()
         .map(|(name, of)| {
-            let mut values: Vec<(String, f64, usize)> = Vec::new();
+            let mut values: Vec<Mattered> = Vec::new();
             for trial in found.trials.iter().filter(fits) {
                 let value = of(trial);
                 match values.iter_mut().find(|(v, ..)| *v == value) {

@@ -177,16 +177,17 @@ impl Mixed {
     /// its bound, in one unit.
     fn least(&self, before: &Outline, on: &[SiteId]) -> (f64, f64) {
         let sites: Vec<_> = on.iter().filter_map(|id| before.site(id)).collect();
-        let (cost, bound): (&dyn Fn(&Site, Values) -> f64, f64) = match self.limit {
-            Limit::Bytes(bytes) => (
-                &|site, values| {
-                    let Some(index) = sites::index(site.form) else { return 0.0 };
-                    Scheme { values, index }.bytes(site.shape.inputs, site.shape.outputs, 0) as f64
-                },
-                bytes as f64,
-            ),
+        let bound = match self.limit {
+            Limit::Bytes(bytes) => bytes as f64,
+            Limit::Time(share) => share,
+        };
+        let cost = |site: &Site, values| match (self.limit, sites::index(site.form)) {
+            (Limit::Bytes(_), None) => 0.0,
+            (Limit::Bytes(_), Some(index)) => {
+                Scheme { values, index }.bytes(site.shape.inputs, site.shape.outputs, 0) as f64
+            }
             // Every site saves the same share.
-            Limit::Time(share) => (&|_, values| time(values) as f64 / 100.0 / sites.len() as f64, share),
+            (Limit::Time(_), _) => time(values) as f64 / 100.0 / sites.len() as f64,
         };
         let least = |costs: &mut dyn Iterator<Item = f64>| costs.fold(f64::INFINITY, f64::min);
         let precisions = || self.precisions.iter().copied();
