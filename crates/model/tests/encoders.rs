@@ -7,7 +7,7 @@
 mod dump;
 
 use dump::{Dump, dumps, numbers};
-use nlpress_core::Seed;
+use nlpress_core::{Backend, Seed};
 use nlpress_graph::{EncoderSpec, Graph, Head, Op, Output, Pooling, SiteId, StaticSpec};
 use nlpress_model::{Dropout, Layer, Layers, Model, ModelError, Network, Vector, Weight};
 use nlpress_packed::{Matrix, Scheme};
@@ -50,7 +50,7 @@ fn results_are_those_of_pytorch() {
 #[test]
 fn results_on_a_device_are_near_those_on_a_processor() {
     for dump in dumps() {
-        let on = |backend| Network::bind(&model(&dump), backend).logits(&dump.texts).unwrap();
+        let on = |backend: &Backend| Network::bind(&model(&dump), backend).logits(&dump.texts).unwrap();
         let expected = on(&nlpress_testkit::cpu());
         for backend in backends() {
             for (a, b) in on(&backend).iter().zip(&expected) {

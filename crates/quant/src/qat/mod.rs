@@ -4,7 +4,7 @@
 //! adapts to them (by the straight-through estimator). The scale of each output is
 //!
 //! - *learned* (LSQ: Esser et al. 2019, arXiv:1902.08153): it has a gradient of its own,
-//!   [`Ladder::scale_gradient`], and is trained beside the weights. Here by Adam, as they are, and by its logarithm:
+//!   `Ladder::scale_gradient`, and is trained beside the weights. Here by Adam, as they are, and by its logarithm:
 //!   it stays positive, and its step is in proportion to it;
 //! - or follows the *range* of the weights (Jacob et al. 2018, arXiv:1712.05877): each step moves it to the least
 //!   squared error for the integers of the step before.
