@@ -13,6 +13,12 @@ const NAME: &str = ".nlpress.lock";
 pub struct Lock(#[allow(dead_code)] File); // held, not read
 
 impl Lock {
+    /// Whether a run has ever taken the folder.
+    #[must_use]
+    pub fn is_in(folder: &Path) -> bool {
+        folder.join(NAME).exists()
+    }
+
     /// Takes the folder, which is made when it is not there. On a file system without locks it is taken by all.
     ///
     /// # Errors

@@ -109,8 +109,12 @@ pub fn fit(request: &Request<'_>, backend: &Backend, sink: &dyn Sink) -> Result<
         sink.say(&Event::Note { text })?;
     }
     let class = request.metric.class(&corpus.labels).map_err(SearchError::Asked)?;
-    let _alone = Lock::take(request.folder)?;
     let folder = request.folder.join(TRIALS);
+    if folder.exists() && !Lock::is_in(request.folder) {
+        let why = format!("{}: it is there, and no search made it; choose another name", folder.display());
+        return Err(SearchError::Asked(why));
+    }
+    let _alone = Lock::take(request.folder)?;
     if !request.resume && folder.exists() {
         std::fs::remove_dir_all(&folder).map_err(|e| SearchError::Write(folder.clone(), e))?;
     }

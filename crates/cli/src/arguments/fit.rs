@@ -19,8 +19,8 @@ const USUAL_MINUTES: f64 = 2.0;
 
 Exit codes: as of every command, and 3 when no model was found that keeps the limits; the nearest is then written.")]
 pub(crate) struct Fit {
-    /// Files of labelled text: .csv, .tsv, .jsonl, .json or fastText's .ft, perhaps compressed (.gz, .zst), or `-` for
-    /// standard input; several are read as one.
+    /// Files of labelled text: .csv, .tsv, .jsonl, .json or fastText's .ft, perhaps compressed (.gz, .zst); several are
+    /// read as one.
     #[arg(value_name = "FILE", conflicts_with = "corpus", required_unless_present = "corpus")]
     pub(crate) data: Vec<PathBuf>,
     /// `embedded`, or the name of a corpus fetched by `cargo xtask data fetch`.

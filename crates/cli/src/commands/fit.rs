@@ -64,6 +64,12 @@ fn check_outputs(arguments: &Fit, folder: &Path) -> anyhow::Result<()> {
             "--out ends with .fit, which is the name of the folder of the report; use .safetensors",
         ));
     }
+    let splits = arguments.splits.valid.iter().chain(&arguments.splits.test);
+    if arguments.data.iter().chain(splits).any(|file| file == Path::new("-")) {
+        return Err(refuse(
+            "the recipe that makes the model again names its files, so none can be standard input",
+        ));
+    }
     let mut outputs = files::Outputs::new().output("--out", &arguments.out);
     outputs = [RECIPE, PAGE, JSON].iter().fold(outputs, |o, name| o.output("the report", folder.join(name)));
     outputs = arguments.data.iter().fold(outputs, |outputs, file| outputs.input("the data", file));
@@ -88,11 +94,6 @@ fn data_recipe(arguments: &Fit) -> anyhow::Result<DataRecipe> {
     let hints =
         Hints { text: column(&arguments.text_column), label: column(&arguments.label_column), options: form };
     let options = match arguments.data.first() {
-        Some(first) if first == Path::new("-") => CorpusOptions {
-            text: hints.text.unwrap_or_else(|| CorpusOptions::default().text),
-            label: hints.label.unwrap_or_else(|| CorpusOptions::default().label),
-            ..hints.options
-        },
         Some(first) => {
             let mut notes = Vec::new();
             let found = columns_of(first, &hints, &mut notes).map_err(of_columns)?;

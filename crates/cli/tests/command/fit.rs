@@ -102,4 +102,8 @@ fn what_cannot_be_is_refused_before_anything_is_made() {
     world.refuses(&["fit", "rows.csv", "--out", "a.fit"], b"", &[".fit"]);
     world.refuses(&["fit", "missing.csv", "--out", "a.safetensors"], b"", &["missing.csv"]);
     world.refuses(&["fit", "--out", "a.safetensors"], b"", &[]);
+    world.refuses(&["fit", "-", "--out", "a.safetensors"], b"text,label\n", &["standard input"]);
+    std::fs::create_dir_all(world.path("b.fit/trials")).unwrap();
+    world.write("b.fit/trials/mine", "of the user");
+    world.refuses(&["fit", "rows.csv", "--out", "b.safetensors"], b"", &["b.fit/trials", "another name"]);
 }
