@@ -3,6 +3,7 @@
 use anyhow::Context;
 use nlpress::core::shown::counted;
 use nlpress::core::{Backend, files};
+use nlpress::pipeline::draft::Hints;
 use nlpress::pipeline::prepared::EMBEDDED;
 use nlpress::pipeline::recipe::DataRecipe;
 use nlpress::pipeline::{DataError, Prepared, Recipe};
@@ -13,7 +14,7 @@ use nlpress::text::{
 use nlpress::train::ClassWeights;
 use std::path::PathBuf;
 
-use crate::arguments::{Changes, Compute, Form, Labelled, Layout, Rows, Splits};
+use crate::arguments::{Changes, Columns, Compute, Form, Labelled, Layout, Rows, Splits};
 use crate::outcome::{refuse, tell};
 use crate::tokens;
 
@@ -23,13 +24,36 @@ const QUICK: usize = 300;
 /// Opens the backend and sets the number of threads.
 pub(crate) fn compute(compute: &Compute) -> anyhow::Result<(Backend, usize)> {
     let backend = compute.backend.open().map_err(refuse)?;
-    let threads =
-        compute.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    let threads = threads(compute.threads);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
     pool.with_context(|| {
         format!("{} cannot be started: give fewer by --threads", counted(threads, "thread"))
     })?;
     Ok((backend, threads))
+}
+
+/// So many threads, or one for each processor.
+pub(crate) fn threads(asked: Option<usize>) -> usize {
+    asked.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
+}
+
+/// The files of the splits, those that are given; none without data.
+pub(crate) fn source(data: &[PathBuf], splits: &Splits) -> Option<Source> {
+    let several = |paths: &[PathBuf]| Files::several(paths.to_vec());
+    several(data).map(|train| match (several(&splits.valid), several(&splits.test)) {
+        (None, None) => Source::One(train),
+        (valid, test) => Source::Splits { train, valid, test },
+    })
+}
+
+/// What is known of the columns before a file is looked at.
+pub(crate) fn hints(columns: &Columns) -> Hints {
+    let named = |name: &Option<String>| name.as_deref().map(column);
+    Hints {
+        text: named(&columns.text_column),
+        label: named(&columns.label_column),
+        options: form(&columns.form),
+    }
 }
 
 /// A recipe with the changes that the command line makes. They enter its hash.
@@ -91,11 +115,7 @@ pub(crate) fn labelled(
             "--split has nothing to divide where both --valid and --test are given: leave it out",
         ));
     }
-    let several = |paths: &[PathBuf]| Files::several(paths.to_vec());
-    let source = several(&from.data).map(|train| match (several(&splits.valid), several(&splits.test)) {
-        (None, None) => Source::One(train),
-        (valid, test) => Source::Splits { train, valid, test },
-    });
+    let source = source(&from.data, splits);
     let options = CorpusOptions { split: splits.split, ..options(from)? };
     let data = DataRecipe { corpus: from.corpus.clone(), source, options, encoder, class_weights };
     if data.corpus.is_none() && data.source.is_none() {

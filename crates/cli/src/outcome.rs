@@ -9,6 +9,7 @@ use nlpress::core::event::Stopped;
 use nlpress::core::files;
 use nlpress::core::shown::is_plain;
 use nlpress::pipeline::RunError;
+use nlpress::pipeline::draft::DraftError;
 use nlpress::runtime::RuntimeError;
 use nlpress::search::SearchError;
 use nlpress::train::TrainError;
@@ -103,6 +104,14 @@ pub(crate) fn of_run(error: RunError) -> anyhow::Error {
         | RunError::Busy(_)
         | RunError::File(..) => sort(error),
         other => other.into(),
+    }
+}
+
+/// An error of writing a recipe for a file, sorted likewise.
+pub(crate) fn of_draft(error: DraftError) -> anyhow::Error {
+    match error {
+        DraftError::Recipe(_) | DraftError::Plan(_) => error.into(),
+        other => sort(other),
     }
 }
 

@@ -1,14 +1,13 @@
 //! The search: bases, then candidates in generations, then the best again on other folds, then one look at test.
 
-use nlpress_core::event::{Event, Sink};
+use nlpress_core::event::{Event, Flow, Sink};
 use nlpress_core::shown::counted;
 use nlpress_core::{Backend, Seed, files};
 use nlpress_eval::{Bootstrap, Estimate, Quality};
-use nlpress_pipeline::measure::{MeasureError, encode, score};
+use nlpress_pipeline::measure::MeasureError;
 use nlpress_pipeline::prepared::read_corpus;
 use nlpress_pipeline::recipe::DataRecipe;
 use nlpress_pipeline::{Lock, RunError};
-use nlpress_runtime::Session;
 use rayon::prelude::*;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -20,7 +19,7 @@ use crate::choose::{Choice, choose, fits, frontier};
 use crate::error::SearchError;
 use crate::limits::{Effort, Limits, Metric};
 use crate::space::{Sizes, bases, changed, usual};
-use crate::trial::{Ear, Opened, Trial, World, latency};
+use crate::trial::{Ear, Opened, Trial, World, ask, base_of, latency, scored};
 
 /// Candidates that are made side by side, whatever the number of threads: what comes next depends on all of them.
 const GENERATION: usize = 8;
@@ -158,6 +157,13 @@ struct Search<'a> {
     stopped: bool,
 }
 
+impl Found {
+    /// What a candidate scored on test, where it was looked at.
+    pub fn on_test(&self, trial: usize) -> Option<&Tested> {
+        self.tested.iter().find(|tested| tested.trial == trial)
+    }
+}
+
 impl Search<'_> {
     /// The moment when this share of the time is over; none where trials are counted.
     fn until(&self, share: f64) -> Option<Instant> {
@@ -207,7 +213,7 @@ impl Search<'_> {
     }
 
     fn asked_to_stop(&self) -> bool {
-        self.sink.say(&Event::Progress { what: String::new(), done: 1, total: 0 }).is_err()
+        ask(self.sink) == Flow::Stop
     }
 
     /// What usually pays, from the best bases.
@@ -263,8 +269,7 @@ impl Search<'_> {
             let made = self.trials.iter().map(|t| &t.candidate);
             let known = made.chain(&generation).any(|other| child.is_like(other));
             let hopeless = self.request.limits.max_bytes.is_some_and(|most| {
-                let of = self.opened.iter().find(|o| o.base == child.base);
-                of.is_none_or(|of| sizes.bytes(&child, of) > 1.2 * most as f64)
+                base_of(&self.opened, &child).is_none_or(|of| sizes.bytes(&child, of) > 1.2 * most as f64)
             });
             if !known && !hopeless {
                 generation.push(child);
@@ -293,10 +298,8 @@ impl Search<'_> {
         let ear = Ear { outer: self.sink, until };
         let (world, opened) = (&self.world, &self.opened);
         let made: Vec<Option<Result<Trial, RunError>>> = self.pool.install(|| {
-            let one = |candidate: &Candidate| {
-                let of = opened.iter().find(|o| o.base == candidate.base)?;
-                Some(world.attempt(candidate, of, &ear))
-            };
+            let one =
+                |candidate: &Candidate| Some(world.attempt(candidate, base_of(opened, candidate)?, &ear));
             candidates.par_iter().with_max_len(1).map(one).collect()
         });
         for (candidate, made) in candidates.iter().zip(made) {
@@ -364,7 +367,7 @@ impl Search<'_> {
         }
         let tested = shown.iter().map(|&i| self.tested(i)).collect::<Result<Vec<_>, RunError>>()?;
         let chosen = &self.trials[choice.trial];
-        let width = self.opened.iter().find(|o| o.base == chosen.candidate.base).map_or(0, |o| o.width);
+        let width = base_of(&self.opened, &chosen.candidate).map_or(0, |o| o.width);
         let recipe = chosen.candidate.recipe(self.request.seed, width);
         Ok(Found {
             bases: self.opened.iter().map(|o| (o.base.clone(), o.score)).collect(),
@@ -440,7 +443,7 @@ impl Search<'_> {
                 bases.par_iter().with_max_len(1).map(|b| world.open(b, &ear)).collect::<Result<_, _>>()?;
             let score = |candidate: &&Candidate| -> Result<(f64, Vec<f64>), RunError> {
                 let lost = || RunError::Internal("a base is missing".into());
-                let of = opened.iter().find(|o| o.base == candidate.base).ok_or_else(lost)?;
+                let of = base_of(&opened, candidate).ok_or_else(lost)?;
                 let trial = world.attempt(candidate, of, &ear)?;
                 Ok((trial.score, trial.correct))
             };
@@ -450,10 +453,9 @@ impl Search<'_> {
 
     /// A candidate's written file on the test documents.
     fn tested(&self, trial: usize) -> Result<Tested, RunError> {
-        let session = Session::open(&self.trials[trial].path).map_err(MeasureError::from)?;
         let test = &self.world.corpus.test;
         let labels: Vec<u32> = test.iter().map(|d| d.label).collect();
-        let (_, scores) = score(&session, &encode(&session, test), &labels)?;
+        let (session, scores) = scored(&self.trials[trial].path, test, &labels)?;
         let value = self.world.quality(&scores, &labels);
         let predictions = [scores.predictions.clone()];
         let bootstrap = Bootstrap::new(Seed(self.request.seed));

@@ -15,7 +15,7 @@ use crate::trial::Trial;
 /// One sentence: what to ship, and why.
 pub fn advice(found: &Found, metric: &Metric) -> String {
     let chosen = &found.trials[found.choice.trial];
-    let test = found.tested.iter().find(|t| t.trial == found.choice.trial);
+    let test = found.on_test(found.choice.trial);
     let on_test = test
         .map(|t| format!("{metric} {:.1} % on test (accuracy {})", 100.0 * t.score, percent(&t.accuracy)));
     let first = format!(
@@ -38,7 +38,7 @@ fn percent(estimate: &nlpress_eval::Estimate) -> String {
 
 /// How much better the choice looked on validation than it is on test: choosing among many finds those that were lucky.
 pub fn optimism(found: &Found) -> Option<f64> {
-    let test = found.tested.iter().find(|t| t.trial == found.choice.trial)?;
+    let test = found.on_test(found.choice.trial)?;
     Some(100.0 * (found.trials[found.choice.trial].score - test.score))
 }
 
@@ -137,9 +137,8 @@ pub fn html(found: &Found, name: &str, metric: &Metric, limits: &Limits) -> Stri
         let _ = writeln!(body, "<dt>{}</dt><dd>{}</dd>", escape(&name), escape(&values.join("; ")));
     }
     body += "</dl>\n<h2>All candidates</h2>\n";
-    let tested = |i: usize| found.tested.iter().find(|t| t.trial == i);
     rows_of(
-        found.trials.iter().enumerate().map(|(i, t)| (i, cells(t, tested(i)))),
+        found.trials.iter().enumerate().map(|(i, t)| (i, cells(t, found.on_test(i)))),
         found.choice.trial,
         &mut body,
     );
@@ -160,8 +159,8 @@ pub fn facts(found: &Found, metric: &Metric) -> Vec<String> {
         found.seconds,
         if found.stopped { ", stopped on request before the end" } else { "" }
     )];
-    let wide = |t: &&Tested| t.trial == found.choice.trial && t.accuracy.ci95[1] - t.accuracy.ci95[0] > WIDE;
-    if found.tested.iter().any(|t| wide(&t)) {
+    let wide = |t: &Tested| t.accuracy.ci95[1] - t.accuracy.ci95[0] > WIDE;
+    if found.on_test(found.choice.trial).is_some_and(wide) {
         facts.push(
             "There are so few test documents that the interval of the accuracy is wide: which candidate is better cannot \
              be told from them."

@@ -9,7 +9,7 @@ use nlpress_text::{Analyzer, Boundaries, Corpus, Coverage, Encoder, EncoderConfi
 
 use crate::candidate::{Base, Candidate, How, Numbers, Student, Training};
 use crate::limits::Limits;
-use crate::trial::{Opened, Trial};
+use crate::trial::{Opened, Trial, base_of};
 
 /// Words that a base reads at most.
 const MOST_WORDS: usize = 50_000;
@@ -94,7 +94,7 @@ impl Sizes {
     pub(crate) fn learn(outputs: usize, trials: &[Trial], opened: &[Opened]) -> Self {
         let plain = Self { outputs, correction: 1.0 };
         let ratios = trials.iter().filter_map(|trial| {
-            let of = opened.iter().find(|o| o.base == trial.candidate.base)?;
+            let of = base_of(opened, &trial.candidate)?;
             Some(trial.bytes as f64 / plain.bytes(&trial.candidate, of))
         });
         let (sum, count) = ratios.fold((0.0, 0.0), |(sum, count), ratio| (sum + ratio, count + 1.0));
@@ -173,7 +173,7 @@ pub(crate) fn changed(
     for _ in 0..=rng.below(2) {
         change(&mut child, opened, rng);
     }
-    let Some(of) = opened.iter().find(|o| o.base == child.base) else { return child };
+    let Some(of) = base_of(opened, &child) else { return child };
     child.student.keep = child.student.keep.clamp(8, of.width.max(8));
     if let Some(most) = limits.max_bytes {
         let (least, most) = (0.7 * most as f64, 0.96 * most as f64);

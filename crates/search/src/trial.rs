@@ -90,7 +90,7 @@ impl Sink for Ear<'_> {
             return Flow::Stop;
         }
         // No more than a question: what a single candidate says would drown what the search says.
-        self.outer.push(&Event::Progress { what: String::new(), done: 1, total: 0 })
+        ask(self.outer)
     }
 }
 
@@ -114,9 +114,7 @@ impl World<'_> {
         let folder = self.folder.join(format!("base-{}", name_of(base)));
         self.make(&base.recipe(self.seed), &prepared, &folder, ear)?;
         let path = nlpress_pipeline::make::artifact_path(&folder, TEACHER, 0);
-        let session = Session::open(&path).map_err(MeasureError::from)?;
-        let (_, scores) =
-            score(&session, &encode(&session, &prepared.corpus.valid), prepared.valid.labels())?;
+        let (_, scores) = scored(&path, &prepared.corpus.valid, prepared.valid.labels())?;
         let size = nlpress_pipeline::measure::size(&path)?;
         let width = prepared.encoder.width();
         Ok(Opened {
@@ -141,10 +139,8 @@ impl World<'_> {
         lend(&opened.folder, &folder)?;
         self.make(&candidate.recipe(self.seed, opened.width), &opened.prepared, &folder, ear)?;
         let path = nlpress_pipeline::make::artifact_path(&folder, ROW, 0);
-        let session = Session::open(&path).map_err(MeasureError::from)?;
-        let valid = &opened.prepared.corpus.valid;
-        let labels = opened.prepared.valid.labels();
-        let (_, scores) = score(&session, &encode(&session, valid), labels)?;
+        let (valid, labels) = (&opened.prepared.corpus.valid, opened.prepared.valid.labels());
+        let (session, scores) = scored(&path, valid, labels)?;
         let bytes = std::fs::metadata(&path).map_err(|e| RunError::File(path.clone(), e))?.len();
         Ok(Trial {
             candidate: candidate.clone(),
@@ -217,6 +213,27 @@ impl World<'_> {
             ..*self
         }
     }
+}
+
+/// Asks who listens whether to stop, and says nothing.
+pub(crate) fn ask(sink: &dyn Sink) -> Flow {
+    sink.push(&Event::Progress { what: String::new(), done: 1, total: 0 })
+}
+
+/// The opened base that a candidate is made from.
+pub(crate) fn base_of<'o>(opened: &'o [Opened], candidate: &Candidate) -> Option<&'o Opened> {
+    opened.iter().find(|o| o.base == candidate.base)
+}
+
+/// Opens a written file and scores what it says of documents.
+pub(crate) fn scored(
+    path: &Path,
+    documents: &[Document],
+    labels: &[u32],
+) -> Result<(Session, Scores), RunError> {
+    let session = Session::open(path).map_err(MeasureError::from)?;
+    let (_, scores) = score(&session, &encode(&session, documents), labels)?;
+    Ok((session, scores))
 }
 
 /// Gives a folder the files of a base, so that it is not trained again there.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::values::{minutes, place, points, threads};
-use super::{Form, Splits};
+use super::{Columns, Splits};
 
 /// Minutes where nothing is said.
 const USUAL_MINUTES: f64 = 2.0;
@@ -29,14 +29,8 @@ pub(crate) struct Fit {
     /// Folder with fetched corpora.
     #[arg(long, default_value = "data", value_name = "DIR")]
     pub(crate) data_dir: PathBuf,
-    /// Column of the text: a name, or a number from 0; guessed when not given.
-    #[arg(long, value_name = "COLUMN")]
-    pub(crate) text_column: Option<String>,
-    /// Column of the label: a name, or a number from 0; guessed when not given.
-    #[arg(long, value_name = "COLUMN")]
-    pub(crate) label_column: Option<String>,
     #[command(flatten)]
-    pub(crate) form: Form,
+    pub(crate) columns: Columns,
     #[command(flatten)]
     pub(crate) splits: Splits,
     /// Where to write the model. The report, the recipe that makes it again and what is made on the way go into a folder

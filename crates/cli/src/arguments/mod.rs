@@ -227,6 +227,20 @@ pub(crate) struct Form {
     pub(crate) skip_bad_rows: u64,
 }
 
+/// The columns of a file, which are guessed where they are not given, and how it is written.
+#[derive(Clone, Debug, Args)]
+#[group(skip)]
+pub(crate) struct Columns {
+    /// Column of the text: a name, or a number from 0; guessed when not given.
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) text_column: Option<String>,
+    /// Column of the label: a name, or a number from 0; guessed when not given.
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) label_column: Option<String>,
+    #[command(flatten)]
+    pub(crate) form: Form,
+}
+
 /// Which documents train, choose and score.
 #[derive(Clone, Debug, Args)]
 #[group(skip)]
@@ -495,14 +509,8 @@ pub(crate) struct NewRecipe {
     /// Where to write the recipe; a file that is there is left alone. `-` prints it.
     #[arg(long, default_value = "recipe.toml", value_name = "FILE")]
     pub(crate) out: PathBuf,
-    /// Column of the text: a name, or a number from 0; guessed when not given.
-    #[arg(long, value_name = "COLUMN")]
-    pub(crate) text_column: Option<String>,
-    /// Column of the label: a name, or a number from 0; guessed when not given.
-    #[arg(long, value_name = "COLUMN")]
-    pub(crate) label_column: Option<String>,
     #[command(flatten)]
-    pub(crate) form: Form,
+    pub(crate) columns: Columns,
 }
 
 #[derive(Debug, Args)]
@@ -527,6 +535,14 @@ pub(crate) struct Rss {
 /// Widths of hidden layers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Widths(pub(crate) Vec<usize>);
+
+impl Splits {
+    /// The files that are read, each with the option that names it.
+    pub(crate) fn files(&self) -> impl Iterator<Item = (&'static str, &PathBuf)> {
+        let valid = self.valid.iter().map(|file| ("--valid", file));
+        valid.chain(self.test.iter().map(|file| ("--test", file)))
+    }
+}
 
 impl Labelled {
     /// The files that are read, each with the option that names it.

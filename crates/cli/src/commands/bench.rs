@@ -36,8 +36,7 @@ pub(crate) fn bench(arguments: Bench) -> anyhow::Result<()> {
         })
         .collect();
     drop(sessions);
-    let threads =
-        arguments.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    let threads = data::threads(arguments.threads);
     let threads: Vec<usize> = if threads > 1 { vec![1, threads] } else { vec![1] };
     let speeds = measure::speeds::<MeasureError>(&artifacts, documents, &threads, pace, |_| Ok(()));
     let speeds = speeds.map_err(sort)?;

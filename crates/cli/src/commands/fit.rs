@@ -2,16 +2,16 @@
 
 use nlpress::core::files;
 use nlpress::core::shown::escaped;
-use nlpress::pipeline::draft::{DraftError, Hints, columns_of, named_from};
+use nlpress::pipeline::draft::{columns_of, named_from};
 use nlpress::pipeline::recipe::DataRecipe;
 use nlpress::search::{self, Found, Request, report};
-use nlpress::text::{CorpusOptions, EncoderConfig, Files, Source};
+use nlpress::text::{EncoderConfig, Files, Source};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
 use crate::arguments::Fit;
 use crate::data;
-use crate::outcome::{missed, refuse, say, searched, sort, tell};
+use crate::outcome::{missed, of_draft, of_file, refuse, say, search_stopped, searched, sort, tell};
 use crate::progress::Progress;
 
 /// The files that a search leaves in its folder.
@@ -23,10 +23,8 @@ pub(crate) fn fit(arguments: &Fit) -> anyhow::Result<()> {
     let folder = folder(&arguments.out);
     check_outputs(arguments, &folder)?;
     let data = data_recipe(arguments)?;
-    let threads =
-        arguments.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    let threads = data::threads(arguments.threads);
     let backend = nlpress::core::BackendKind::Ndarray.open().map_err(refuse)?;
-    std::fs::create_dir_all(&folder).map_err(|e| crate::outcome::of_file(&folder, e))?;
     let request = Request {
         data: data.clone(),
         data_dir: &arguments.data_dir,
@@ -41,10 +39,13 @@ pub(crate) fn fit(arguments: &Fit) -> anyhow::Result<()> {
     let progress = Progress::start(None)?;
     let found = search::fit(&request, &backend, &progress).map_err(searched)?;
     let name = escaped(&arguments.out.file_stem().unwrap_or_default().to_string_lossy()).to_string();
-    write(arguments, &folder, &data, (&found, &name))?;
-    say_found(arguments, &folder, &found)?;
+    let json = write(arguments, &folder, &data, (&found, &name))?;
+    match arguments.json {
+        true => say!("{json}"),
+        false => say_found(arguments, &folder, &found)?,
+    }
     if found.stopped {
-        progress.end().map_err(|_| crate::outcome::search_stopped(&arguments.out))?;
+        progress.end().map_err(|_| search_stopped(&arguments.out))?;
     }
     search::clean(&folder).map_err(searched)?;
     match found.choice.missed.as_slice() {
@@ -64,8 +65,8 @@ fn check_outputs(arguments: &Fit, folder: &Path) -> anyhow::Result<()> {
             "--out ends with .fit, which is the name of the folder of the report; use .safetensors",
         ));
     }
-    let splits = arguments.splits.valid.iter().chain(&arguments.splits.test);
-    if arguments.data.iter().chain(splits).any(|file| file == Path::new("-")) {
+    let splits = || arguments.splits.files();
+    if arguments.data.iter().chain(splits().map(|(_, file)| file)).any(|file| file == Path::new("-")) {
         return Err(refuse(
             "the recipe that makes the model again names its files, so none can be standard input",
         ));
@@ -73,30 +74,18 @@ fn check_outputs(arguments: &Fit, folder: &Path) -> anyhow::Result<()> {
     let mut outputs = files::Outputs::new().output("--out", &arguments.out);
     outputs = [RECIPE, PAGE, JSON].iter().fold(outputs, |o, name| o.output("the report", folder.join(name)));
     outputs = arguments.data.iter().fold(outputs, |outputs, file| outputs.input("the data", file));
-    let splits = [("--valid", &arguments.splits.valid), ("--test", &arguments.splits.test)];
-    for (name, files) in splits {
-        outputs = files.iter().fold(outputs, |outputs, file| outputs.input(name, file));
-    }
+    outputs = splits().fold(outputs, |outputs, (name, file)| outputs.input(name, file));
     outputs.check().map_err(sort)
 }
 
 /// What to read: columns that are not given are guessed from the first file.
 fn data_recipe(arguments: &Fit) -> anyhow::Result<DataRecipe> {
-    let several = |paths: &[PathBuf]| Files::several(paths.to_vec());
-    let source = several(&arguments.data).map(|train| {
-        match (several(&arguments.splits.valid), several(&arguments.splits.test)) {
-            (None, None) => Source::One(train),
-            (valid, test) => Source::Splits { train, valid, test },
-        }
-    });
-    let column = |name: &Option<String>| name.as_deref().map(data::column);
-    let form = CorpusOptions { split: arguments.splits.split, ..data::form(&arguments.form) };
-    let hints =
-        Hints { text: column(&arguments.text_column), label: column(&arguments.label_column), options: form };
+    let mut hints = data::hints(&arguments.columns);
+    hints.options.split = arguments.splits.split;
     let options = match arguments.data.first() {
         Some(first) => {
             let mut notes = Vec::new();
-            let found = columns_of(first, &hints, &mut notes).map_err(of_columns)?;
+            let found = columns_of(first, &hints, &mut notes).map_err(of_draft)?;
             notes.iter().for_each(|note| tell!("{note}"));
             found
         }
@@ -104,18 +93,11 @@ fn data_recipe(arguments: &Fit) -> anyhow::Result<DataRecipe> {
     };
     Ok(DataRecipe {
         corpus: arguments.corpus.clone(),
-        source,
+        source: data::source(&arguments.data, &arguments.splits),
         options,
         encoder: EncoderConfig::default(),
         class_weights: None,
     })
-}
-
-fn of_columns(error: DraftError) -> anyhow::Error {
-    match error {
-        DraftError::Recipe(_) | DraftError::Plan(_) => error.into(),
-        other => sort(other),
-    }
 }
 
 fn write(
@@ -123,7 +105,7 @@ fn write(
     folder: &Path,
     data: &DataRecipe,
     (found, name): (&Found, &str),
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Value> {
     let place = folder.join(RECIPE);
     let table = data_table(data, &place)?;
     let text = report::recipe(found, name, table).map_err(refuse)?;
@@ -137,16 +119,16 @@ fn write(
     });
     for (name, text) in [(PAGE, page), (JSON, format!("{json:#}\n"))] {
         let path = folder.join(name);
-        files::write_atomically(&path, text.as_bytes()).map_err(|e| crate::outcome::of_file(&path, e))?;
+        files::write_atomically(&path, text.as_bytes()).map_err(|e| of_file(&path, e))?;
     }
-    Ok(())
+    Ok(json)
 }
 
 /// The table `data` of the recipe, whose files are named as seen from its folder.
 fn data_table(data: &DataRecipe, recipe: &Path) -> anyhow::Result<Value> {
     let Some(source) = &data.source else { return Ok(json!({ "corpus": data.corpus })) };
     let named = |files: &Files| -> anyhow::Result<Value> {
-        let names = files.paths().iter().map(|p| named_from(p, recipe).map_err(of_columns));
+        let names = files.paths().iter().map(|p| named_from(p, recipe).map_err(of_draft));
         Ok(json!(names.collect::<anyhow::Result<Vec<_>>>()?))
     };
     let files = match source {
@@ -165,13 +147,6 @@ fn data_table(data: &DataRecipe, recipe: &Path) -> anyhow::Result<Value> {
 }
 
 fn say_found(arguments: &Fit, folder: &Path, found: &Found) -> anyhow::Result<()> {
-    if arguments.json {
-        let path = folder.join(JSON);
-        let text = std::fs::read_to_string(&path).map_err(|e| crate::outcome::of_file(&path, e))?;
-        let value: Value = serde_json::from_str(&text)?;
-        say!("{value}");
-        return Ok(());
-    }
     say!("{}", report::table(found));
     report::facts(found, &arguments.metric).iter().try_for_each(|fact| -> anyhow::Result<()> {
         say!("{fact}");

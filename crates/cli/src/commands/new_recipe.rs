@@ -2,13 +2,13 @@
 
 use nlpress::core::files;
 use nlpress::core::shown::quoted;
-use nlpress::pipeline::draft::{DraftError, Hints, draft};
+use nlpress::pipeline::draft::draft;
 use std::io::ErrorKind;
 use std::path::Path;
 
 use crate::arguments::NewRecipe;
 use crate::data;
-use crate::outcome::{self, of_file, refuse, say, sort, tell};
+use crate::outcome::{self, of_draft, of_file, refuse, say, sort, tell};
 
 pub(crate) fn new_recipe(arguments: &NewRecipe) -> anyhow::Result<()> {
     let NewRecipe { data, out, .. } = arguments;
@@ -33,18 +33,10 @@ pub(crate) fn new_recipe(arguments: &NewRecipe) -> anyhow::Result<()> {
             data.display()
         )));
     }
-    let column = |name: &Option<String>| name.as_deref().map(data::column);
-    let hints = Hints {
-        text: column(&arguments.text_column),
-        label: column(&arguments.label_column),
-        options: data::form(&arguments.form),
-    };
+    let hints = data::hints(&arguments.columns);
     // What is printed names its data as a file in this folder would.
     let place = if printed { Path::new("recipe.toml") } else { out };
-    let draft = draft(data, place, &hints).map_err(|e| match e {
-        DraftError::Recipe(_) | DraftError::Plan(_) => e.into(),
-        other => sort(other),
-    })?;
+    let draft = draft(data, place, &hints).map_err(of_draft)?;
     draft.notes.iter().for_each(|note| tell!("{note}"));
     if printed {
         return Ok(outcome::print(format_args!("{}", draft.text))?);

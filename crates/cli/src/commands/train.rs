@@ -173,10 +173,7 @@ fn check_outputs(arguments: &Train) -> anyhow::Result<()> {
     if let Some(file) = &arguments.tokens.stop_words {
         outputs = outputs.input("--stop-words", file);
     }
-    let splits = [("--valid", &arguments.splits.valid), ("--test", &arguments.splits.test)];
-    for (name, files) in splits {
-        outputs = files.iter().fold(outputs, |outputs, file| outputs.input(name, file));
-    }
+    outputs = arguments.splits.files().fold(outputs, |outputs, (name, file)| outputs.input(name, file));
     if let Some(checkpoint) = &arguments.checkpoint {
         outputs = outputs.output("--checkpoint", checkpoint);
     }

@@ -27,8 +27,7 @@ pub(crate) fn eval(arguments: Eval) -> anyhow::Result<()> {
     let data = data::scoring(&arguments.labelled)?;
     data::say_notes(&data.reading);
     let chosen = Chosen::of(&session, &data, arguments.unknown_labels)?;
-    let threads =
-        arguments.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    let threads = data::threads(arguments.threads);
     let texts = chosen.texts(&data);
     let named = |path: &Path, e: anyhow::Error| refuse(format!("{}: {e}", path.display()));
     let answers = Answers::of(&session, &texts, arguments.answering.integers, threads)
