@@ -35,7 +35,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let backends = if arguments.all_backends { ALL_BACKENDS } else { Backend::Ndarray.name() };
     let features = ["--features", backends];
     let nextest = has_nextest();
-    let runner: &[&str] = if nextest { &["nextest", "run", "--release"] } else { &["test", "--release"] };
+    let runner: &[&str] = if nextest {
+        &["nextest", "run", "--release", "--no-fail-fast"]
+    } else {
+        &["test", "--release", "--no-fail-fast"]
+    };
     let words: Vec<&str> = arguments.words.iter().map(String::as_str).collect();
     start(&workspace, &[runner, CRATES, &features, &words])?;
     if words.is_empty() {
