@@ -11,6 +11,7 @@ use std::path::Path;
 use crate::TrainError;
 use crate::adam::Adam;
 use crate::history::Epoch;
+use crate::identity;
 use crate::record::{Reader, Stateful, Writer, invalid};
 
 const MAGIC: &[u8; 8] = b"nlpCKPT2";
@@ -20,7 +21,8 @@ const ANY: &[u8] = b"nlpCKPT";
 /// Where a training stands, between two epochs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Progress {
-    /// What is being trained: a hash over configuration, seed and data; resuming anything else is refused.
+    /// What is being trained: names and hashes of configuration, seed, data and the like; resuming anything else is
+    /// refused with the names of what differs.
     pub identity: String,
     /// Epochs done.
     pub epoch: u32,
@@ -88,8 +90,8 @@ impl Progress {
     pub fn resume(path: &Path, identity: &str, with: &mut dyn Stateful) -> Result<Self, TrainError> {
         Self::read_file(path, &mut |progress, record| {
             if progress.identity != identity {
-                let why = "it belongs to another training (configuration, seed, data or model differ)";
-                return Err(invalid(why));
+                let what = identity::differing(&progress.identity, identity);
+                return Err(invalid(format!("it belongs to another training; what differs: {what}")));
             }
             with.restore(record)
         })
@@ -178,7 +180,7 @@ mod tests {
         let path = folder.path().join("train.state");
         let epoch = Epoch { loss: 0.25, valid_loss: None, valid_accuracy: Some(0.5) };
         let progress = Progress {
-            identity: "x".into(),
+            identity: "network\tx\nseed\t1\n".into(),
             epoch: 2,
             step: 9,
             flat: vec![1.0, -2.0],
@@ -190,14 +192,16 @@ mod tests {
         let (state, mut back) = (Two(vec![3.0; 5], 7), Two::default());
         progress.save(&path, &state).unwrap();
         assert_eq!(Progress::load(&path).unwrap(), progress);
-        assert_eq!(Progress::resume(&path, "x", &mut back).unwrap(), progress);
+        assert_eq!(Progress::resume(&path, &progress.identity, &mut back).unwrap(), progress);
         assert_eq!(back, state);
-        let other = Progress::resume(&path, "y", &mut back).unwrap_err().to_string();
-        assert!(other.contains("another training"), "{other}");
+        let other = Progress::resume(&path, "network\tx\nseed\t2\nvalidation data\tz\n", &mut back);
+        let other = other.unwrap_err().to_string();
+        assert!(other.ends_with("another training; what differs: seed, validation data"), "{other}");
         let bytes = std::fs::read(&path).unwrap();
         let refused = |bytes: &[u8]| {
             std::fs::write(&path, bytes).unwrap();
-            Progress::load(&path).is_err() && Progress::resume(&path, "x", &mut Two::default()).is_err()
+            Progress::load(&path).is_err()
+                && Progress::resume(&path, &progress.identity, &mut Two::default()).is_err()
         };
         for length in 0..bytes.len() {
             assert!(refused(&bytes[..length]), "{length} bytes");

@@ -129,15 +129,18 @@ impl TryFrom<Raw> for FitConfig {
         let check = |ok: bool, field, value: String, bound| {
             if ok { Ok(()) } else { Err(BadConfig { field, value, bound }) }
         };
-        let positive = |x: f64| x.is_finite() && x > 0.0;
+        // Training computes in 32 bits: what is 0, 1 or infinite there is so here.
+        let positive = |x: f64| (x as f32).is_finite() && x as f32 > 0.0;
+        let below_one = |x: f64| (0.0..1.0).contains(&(x as f32)) && x >= 0.0;
+        let (a_positive, a_share) = ("positive in 32 bits", "at least 0 and less than 1 in 32 bits");
         let not_negative = |x: f64| x.is_finite() && x >= 0.0;
-        let n = |x: f64| x.to_string();
+        let n = |x: f64| format!("{x:?}");
         check((1..=10_000).contains(&raw.epochs), "epochs", raw.epochs.to_string(), "between 1 and 10000")?;
         check((1..=1 << 16).contains(&raw.batch), "batch", raw.batch.to_string(), "between 1 and 65536")?;
-        check(positive(raw.learning_rate), "learning_rate", n(raw.learning_rate), "positive")?;
-        check((0.0..1.0).contains(&raw.beta1), "beta1", n(raw.beta1), "at least 0 and less than 1")?;
-        check((0.0..1.0).contains(&raw.beta2), "beta2", n(raw.beta2), "at least 0 and less than 1")?;
-        check(positive(raw.epsilon), "epsilon", n(raw.epsilon), "positive")?;
+        check(positive(raw.learning_rate), "learning_rate", n(raw.learning_rate), a_positive)?;
+        check(below_one(raw.beta1), "beta1", n(raw.beta1), a_share)?;
+        check(below_one(raw.beta2), "beta2", n(raw.beta2), a_share)?;
+        check(positive(raw.epsilon), "epsilon", n(raw.epsilon), a_positive)?;
         check(not_negative(raw.l1), "l1", n(raw.l1), "at least 0")?;
         check(not_negative(raw.l2), "l2", n(raw.l2), "at least 0")?;
         let kept = |decay: f64, rate: f64| (0.0..1.0).contains(&(decay * rate * raw.learning_rate));
@@ -158,13 +161,13 @@ impl TryFrom<Raw> for FitConfig {
             let left_out = group.rate.or(group.weight_decay).is_none() || !group.frozen;
             check(left_out, "groups.frozen", "true".into(), "left out beside rate or weight_decay")?;
             let rate = group.rate.unwrap_or(1.0);
-            check(positive(rate), "groups.rate", n(rate), "positive")?;
+            check(positive(rate), "groups.rate", n(rate), a_positive)?;
             let decay = group.weight_decay.unwrap_or(raw.weight_decay);
             let bound = "at least 0, and less than 1 / (learning_rate · rate)";
             check(kept(decay, rate), "groups.weight_decay", n(decay), bound)?;
         }
         if let Some(norm) = raw.clip_norm {
-            check(positive(norm), "clip_norm", n(norm), "positive")?;
+            check(positive(norm), "clip_norm", n(norm), a_positive)?;
         }
         if let Some(patience) = raw.patience {
             check(patience > 0, "patience", patience.to_string(), "at least 1 epoch")?;
@@ -300,6 +303,9 @@ mod tests {
         for bad in [
             "epochs = 0",
             "learning_rate = -1.0",
+            "learning_rate = 1e-50",
+            "beta2 = 0.99999999999",
+            "epsilon = 1e300",
             "l1 = nan",
             "beta1 = 1.0",
             "epoch = 3",

@@ -2,7 +2,6 @@
 
 use nlpress_core::event::Event;
 use nlpress_model::{Dataset, Dropout, Model, ModelError};
-use sha2::{Digest, Sha256};
 
 use crate::TrainError;
 use crate::adam::Adam;
@@ -11,10 +10,10 @@ use crate::checkpoint::Progress;
 use crate::config::Loss;
 use crate::gradients::Batch;
 use crate::history::{Epoch, History};
+use crate::identity;
 use crate::objective::{Labels, Objective};
 use crate::parts::Parts;
 use crate::plan::Fit;
-use crate::record::Stateful;
 use crate::reparameterization::Step;
 use crate::scores::Scores;
 use crate::steps::{self, Steps, Way};
@@ -167,7 +166,7 @@ fn check(model: &Model, fit: &Fit<'_>) -> Result<(), TrainError> {
 /// Where the training starts: at the checkpoint, if there is one to go on from, else at the beginning.
 fn start(model: &Model, fit: &Fit<'_>, parts: &mut Parts<'_>) -> Result<Progress, TrainError> {
     let flat = model.flat();
-    let identity = fit.checkpoint.map(|_| identity(model, fit, parts, &flat)).unwrap_or_default();
+    let identity = fit.checkpoint.map(|_| identity::of(model, fit, parts, &flat)).unwrap_or_default();
     match fit.checkpoint.filter(|path| fit.resume && path.exists()) {
         Some(path) => Progress::resume(path, &identity, parts),
         None => {
@@ -189,26 +188,4 @@ fn validate(
 ) -> Result<Scores, TrainError> {
     let logits = parts.network(model, flat, fit.backend)?.logits_of(valid)?;
     Ok(Scores::of(&logits, valid, fit.config.loss()))
-}
-
-/// A hash over all that decides what a training gives: network, first numbers, configuration, seed, parts, and both
-/// data sets with their rows. What has fields is hashed in its serialized form, in which none can be left out.
-fn identity(model: &Model, fit: &Fit<'_>, parts: &Parts<'_>, start: &[f32]) -> String {
-    let mut hash = Sha256::new();
-    let form = serde_json::to_vec(&(model.outline(), fit.config, fit.seed, parts.identity()));
-    hash.update(form.expect("numbers, texts and text keys are JSON"));
-    start.iter().for_each(|x| hash.update(x.to_le_bytes()));
-    for keep in model.flat_keep() {
-        hash.update([u8::from(keep)]);
-    }
-    for data in std::iter::once(fit.train).chain(fit.valid) {
-        let rows = data.rows();
-        hash.update(format!("{} × {} of {}", data.len(), rows.width(), data.classes()));
-        data.labels().iter().for_each(|x| hash.update(x.to_le_bytes()));
-        data.class_weights().iter().for_each(|x| hash.update(x.to_le_bytes()));
-        rows.offsets().iter().for_each(|x| hash.update((*x as u64).to_le_bytes()));
-        rows.columns().iter().for_each(|x| hash.update(x.to_le_bytes()));
-        rows.values().iter().for_each(|x| hash.update(x.to_le_bytes()));
-    }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }

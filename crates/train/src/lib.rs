@@ -27,6 +27,7 @@ pub mod error;
 pub mod fit;
 pub mod gradients;
 mod history;
+mod identity;
 pub mod imitation;
 pub mod kd;
 pub mod objective;

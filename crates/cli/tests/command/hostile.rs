@@ -507,8 +507,12 @@ fn checkpoints_of_something_else() {
     std::fs::remove_file(world.path("o.safetensors")).unwrap();
     let whole = world.read("state");
     let resume = ["--epochs", "2", "--resume"];
-    for other in [["--epochs", "3", "--resume"].as_slice(), &["--epochs", "2", "--seed", "9", "--resume"]] {
-        world.refuses(&train(other), b"", &["checkpoint state", "another training"]);
+    let others = [
+        ([&["--epochs", "3", "--resume"][..]].concat(), "what differs: configuration\n"),
+        ([&["--seed", "9"][..], &resume].concat(), ", seed"),
+    ];
+    for (other, what) in &others {
+        world.refuses(&train(other), b"", &["checkpoint state", "another training", what]);
     }
     let mut changed = whole.clone();
     changed[whole.len() / 2] ^= 1;
@@ -521,5 +525,5 @@ fn checkpoints_of_something_else() {
     let data = String::from_utf8(world.read("rows.csv")).unwrap();
     world.write("state", &whole);
     world.write("rows.csv", data.replace("bru1", "bru2"));
-    world.refuses(&train(&resume), b"", &["checkpoint state", "another training"]);
+    world.refuses(&train(&resume), b"", &["checkpoint state", "another training", "training data"]);
 }

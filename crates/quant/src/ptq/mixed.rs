@@ -32,17 +32,19 @@ pub const KIND: Kind = Kind {
               budget of bytes or time allows",
     source: "Dong et al. 2019, HAWQ, arXiv:1905.03696 (precision by sensitivity); Sinha and Zoltners 1979 \
              (multiple-choice knapsack)",
-    example: "bytes = 1000\nprecisions = [\"f16\", \"int8\", \"int4\", \"int2\", \"binary\"]",
+    example: "size = 0.3\nprecisions = [\"f16\", \"int8\", \"int4\", \"int2\", \"binary\"]",
     on: &["**"],
     settings: &[
         (
-            "bytes",
-            "most bytes that the weights of the selected sites may take, scales included; this or time",
+            "size",
+            "most bytes that the weights of the selected sites may take, scales included, as a share of all their \
+             weights in 32-bit floats; more than 0 and at most 1; this, bytes or time",
         ),
+        ("bytes", "the same as a number of bytes; this, size or time"),
         (
             "time",
             "most time, as a share of that of floats: multiplications, weighed 1 for f16 and bf16, 2 for int16, 0.85 for \
-             what is narrower; more than 0 and at most 2; this or bytes",
+             what is narrower; more than 0 and at most 2; this, size or bytes",
         ),
         (
             "precisions",
@@ -69,13 +71,26 @@ pub struct Mixed {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Limit {
+    /// Of the bytes of 32-bit floats.
+    Size(f64),
     Bytes(u64),
     Time(f64),
+}
+
+impl std::fmt::Display for Limit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Limit::Size(share) => write!(f, "size is {share}"),
+            Limit::Bytes(bytes) => write!(f, "bytes is {bytes}"),
+            Limit::Time(share) => write!(f, "time is {share}"),
+        }
+    }
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Raw {
+    size: Option<f64>,
     bytes: Option<u64>,
     time: Option<f64>,
     precisions: Option<Vec<String>>,
@@ -88,13 +103,20 @@ impl TryFrom<Raw> for Mixed {
 
     fn try_from(raw: Raw) -> Result<Self, QuantError> {
         let bad = |key, value: String, bound| Err(QuantError::Setting { key, value, bound });
-        let limit = match (raw.bytes, raw.time) {
-            (Some(0), None) => return bad("bytes", "0".into(), "at least 1"),
-            (Some(bytes), None) => Limit::Bytes(bytes),
-            (None, Some(time)) if time > 0.0 && time <= 2.0 => Limit::Time(time),
-            (None, Some(time)) => return bad("time", time.to_string(), "more than 0 and at most 2"),
-            (Some(bytes), Some(_)) => return bad("bytes", bytes.to_string(), "left out where time is given"),
-            (None, None) => return bad("bytes", "missing".into(), "given, or time"),
+        let limit = match (raw.size, raw.bytes, raw.time) {
+            (Some(size), None, None) if size > 0.0 && size <= 1.0 => Limit::Size(size),
+            (Some(size), None, None) => return bad("size", size.to_string(), "more than 0 and at most 1"),
+            (None, Some(0), None) => return bad("bytes", "0".into(), "at least 1"),
+            (None, Some(bytes), None) => Limit::Bytes(bytes),
+            (None, None, Some(time)) if time > 0.0 && time <= 2.0 => Limit::Time(time),
+            (None, None, Some(time)) => return bad("time", time.to_string(), "more than 0 and at most 2"),
+            (None, None, None) => return bad("size", "missing".into(), "given, or bytes, or time"),
+            (Some(size), _, _) => {
+                return bad("size", size.to_string(), "left out where bytes or time is given");
+            }
+            (None, Some(bytes), Some(_)) => {
+                return bad("bytes", bytes.to_string(), "left out where time is given");
+            }
         };
         let usual = || ["f16", "int8", "int4", "int3", "int2"].map(str::to_owned).to_vec();
         let mut precisions = Vec::new();
@@ -120,6 +142,9 @@ fn precision(word: &str) -> Result<Values, QuantError> {
         "\"f16\", \"bf16\", \"int16\", \"int8\", \"int4\", \"int3\", \"int2\", \"ternary\" or \"binary\"";
     sites::choose("precisions", word, bound, &all)
 }
+
+/// Bytes of a 32-bit float.
+const FLOAT: usize = 4;
 
 /// What a multiplication costs, in hundredths of one of floats.
 fn time(values: Values) -> u64 {
@@ -158,18 +183,20 @@ impl Mixed {
     fn cost(&self, weight: &Weight, values: Values) -> u64 {
         let Weight::Packed { matrix, .. } = weight else { return 0 };
         match self.limit {
-            Limit::Bytes(_) => matrix.bytes() as u64,
+            Limit::Size(_) | Limit::Bytes(_) => matrix.bytes() as u64,
             Limit::Time(_) => matrix.kept() as u64 * time(values),
         }
     }
 
     fn budget(&self, layers: &[&Layer]) -> u64 {
+        let of = |share: f64, each: &dyn Fn(&Layer) -> usize| {
+            let all: usize = layers.iter().map(|layer| each(layer)).sum();
+            (all as f64 * share).floor() as u64
+        };
         match self.limit {
             Limit::Bytes(bytes) => bytes,
-            Limit::Time(share) => {
-                let all: u64 = layers.iter().map(|l| l.weight.kept() as u64 * 100).sum();
-                (all as f64 * share).floor() as u64
-            }
+            Limit::Size(share) => of(share, &|layer| layer.shape.weights() * FLOAT),
+            Limit::Time(share) => of(share, &|layer| layer.weight.kept() * 100),
         }
     }
 
@@ -179,11 +206,15 @@ impl Mixed {
         let sites: Vec<_> = on.iter().filter_map(|id| before.site(id)).collect();
         let bound = match self.limit {
             Limit::Bytes(bytes) => bytes as f64,
+            Limit::Size(share) => {
+                let weights: usize = sites.iter().map(|s| s.shape.weights()).sum();
+                (weights * FLOAT) as f64 * share
+            }
             Limit::Time(share) => share,
         };
         let cost = |site: &Site, values| match (self.limit, sites::index(site.form)) {
-            (Limit::Bytes(_), None) => 0.0,
-            (Limit::Bytes(_), Some(index)) => {
+            (Limit::Size(_) | Limit::Bytes(_), None) => 0.0,
+            (Limit::Size(_) | Limit::Bytes(_), Some(index)) => {
                 Scheme { values, index }.bytes(site.shape.inputs, site.shape.outputs, 0) as f64
             }
             // Every site saves the same share.
@@ -199,15 +230,10 @@ impl Mixed {
     }
 
     fn too_small(&self) -> StepError {
+        let more = "the selected sites take more even at the";
         StepError::Failed(match self.limit {
-            Limit::Bytes(bytes) => {
-                format!(
-                    "bytes is {bytes}, but the selected sites take more even at the narrowest of precisions"
-                )
-            }
-            Limit::Time(share) => {
-                format!("time is {share}, but the selected sites take more even at the fastest of precisions")
-            }
+            Limit::Size(_) | Limit::Bytes(_) => format!("{}, but {more} narrowest of precisions", self.limit),
+            Limit::Time(_) => format!("{}, but {more} fastest of precisions", self.limit),
         })
     }
 }
@@ -245,10 +271,14 @@ impl Technique for Mixed {
         let (least, bound) = self.least(before, on);
         // Sums of shares are rounded.
         if least * (1.0 - 1e-9) > bound {
-            let key = if matches!(self.limit, Limit::Bytes(_)) { "bytes" } else { "time" };
+            let least = match self.limit {
+                Limit::Size(share) => least / bound * share,
+                Limit::Bytes(_) | Limit::Time(_) => least,
+            };
             problems.push(Problem::of_step(format!(
-                "{key} is {bound}, but the selected sites take at least {} with these precisions",
-                (least * 1e4).round() / 1e4
+                "{}, but the selected sites take at least {} with these precisions",
+                self.limit,
+                (least * 1e4 - 1e-6).ceil() / 1e4
             )));
         }
         sites::plan(before, on, self.widest(), problems)
@@ -316,7 +346,9 @@ mod tests {
         let read = |text: &str| toml::from_str::<Mixed>(text).map_err(|e| e.message().to_owned());
         assert!(read(KIND.example).is_ok() && read("time = 0.9\nmethod = 'greedy'").is_ok());
         for (bad, says) in [
-            ("", "bytes is missing"),
+            ("", "size is missing"),
+            ("size = 1.5", "size is 1.5"),
+            ("size = 0.5\nbytes = 5", "size is 0.5, but it must be left out"),
             ("bytes = 0", "bytes is 0"),
             ("bytes = 5\ntime = 0.5", "bytes is 5, but it must be left out"),
             ("time = 3.0", "time is 3"),
@@ -411,5 +443,8 @@ mod tests {
         }
         assert!(planned("time = 0.5").contains("take at least 0.85"), "{}", planned("time = 0.5"));
         assert_eq!(planned("time = 0.85"), "");
+        let said = planned("size = 0.01");
+        let least = said.split("size is 0.01, but the selected sites take at least ").nth(1).unwrap();
+        assert_eq!(planned(&format!("size = {}", least.split(' ').next().unwrap())), "");
     }
 }

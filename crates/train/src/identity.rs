@@ -1,0 +1,61 @@
+//! What a training is: two trainings of one identity give the same numbers.
+
+use nlpress_model::{Dataset, Model};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::parts::Parts;
+use crate::plan::Fit;
+use crate::record::Stateful;
+
+/// All that decides what a training gives, a line each: its name and a hash. What has fields is hashed in its
+/// serialized form, in which none can be left out.
+pub(crate) fn of(model: &Model, fit: &Fit<'_>, parts: &Parts<'_>, start: &[f32]) -> String {
+    let mut numbers = Sha256::new();
+    start.iter().for_each(|x| numbers.update(x.to_le_bytes()));
+    let mut lines = vec![
+        ("network", form(&(model.outline(), model.flat_keep()))),
+        ("numbers at the start", hex(numbers)),
+        ("configuration", form(fit.config)),
+        ("seed", form(&fit.seed)),
+        ("technique", form(&parts.identity())),
+        ("training data", of_data(fit.train)),
+    ];
+    lines.extend(fit.valid.map(|valid| ("validation data", of_data(valid))));
+    lines.iter().map(|(name, hash)| format!("{name}\t{hash}\n")).collect()
+}
+
+/// The names of what differs between two identities, in the order of the second.
+pub(crate) fn differing(of: &str, other: &str) -> String {
+    let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
+    let (one, two) = (lines(of), lines(other));
+    let not_in = |all: &[String], line: &&String| !all.contains(line);
+    let name = |line: &String| line.split('\t').next().unwrap_or_default().to_owned();
+    let mut names: Vec<String> = two.iter().filter(|l| not_in(&one, l)).map(name).collect();
+    for gone in one.iter().filter(|l| not_in(&two, l)).map(name) {
+        if !names.contains(&gone) {
+            names.push(gone);
+        }
+    }
+    names.join(", ")
+}
+
+fn of_data(data: &Dataset) -> String {
+    let mut hash = Sha256::new();
+    let rows = data.rows();
+    hash.update(format!("{} × {} of {}", data.len(), rows.width(), data.classes()));
+    data.labels().iter().for_each(|x| hash.update(x.to_le_bytes()));
+    data.class_weights().iter().for_each(|x| hash.update(x.to_le_bytes()));
+    rows.offsets().iter().for_each(|x| hash.update((*x as u64).to_le_bytes()));
+    rows.columns().iter().for_each(|x| hash.update(x.to_le_bytes()));
+    rows.values().iter().for_each(|x| hash.update(x.to_le_bytes()));
+    hex(hash)
+}
+
+fn form(value: &impl Serialize) -> String {
+    hex(Sha256::new_with_prefix(serde_json::to_vec(value).expect("numbers, texts and text keys are JSON")))
+}
+
+fn hex(hash: Sha256) -> String {
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
