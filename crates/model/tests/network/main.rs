@@ -4,7 +4,10 @@
 #![allow(clippy::unwrap_used)] // clippy.toml allows it in test functions, but not in the functions they share
 
 mod attention;
+mod encoders;
 mod integers;
+mod pytorch;
+mod served;
 
 use nlpress_core::{Backend, Seed};
 use nlpress_kernels::{Linear, Scratch};

@@ -1,4 +1,4 @@
-"""Networks in PyTorch, written down for `crates/model/tests/pytorch.rs` and `crates/runtime/tests/pytorch.rs`.
+"""Networks in PyTorch, written down for `crates/model/tests/network/pytorch.rs` and `crates/runtime/tests/pytorch.rs`.
 
     python3 crates/model/tests/pytorch/dump.py
 

@@ -1,7 +1,5 @@
 //! Codecs on the gradient of the article's network, and what training loses by them.
 
-#![allow(clippy::unwrap_used)] // clippy.toml allows it in test functions, but not in the functions they share
-
 use nlpress_core::Seed;
 use nlpress_core::event::{Event, Flow, Quiet, Sink};
 use nlpress_model::dataset::accuracy;

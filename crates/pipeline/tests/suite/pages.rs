@@ -1,8 +1,6 @@
 //! Pages that restate what the code knows, held against it: keys and defaults of a recipe's tables, techniques, backends,
 //! sets of instructions.
 
-#![allow(clippy::unwrap_used)] // a test may end by a panic
-
 use nlpress_core::BackendKind;
 use nlpress_model::{AttentionSpec, MlpSpec, Ranks};
 use nlpress_pipeline::{Recipe, kinds};

@@ -2,9 +2,7 @@
 //!
 //! `pytorch/dump.py` wrote the numbers, from the words of the specifications and with operations of PyTorch only.
 
-#![allow(clippy::unwrap_used)] // clippy.toml allows it in test functions, but not in the functions they share
-
-#[path = "pytorch/dump.rs"]
+#[path = "../pytorch/dump.rs"]
 mod dump;
 
 use dump::{Dump, dumps, numbers};

@@ -1,7 +1,5 @@
 //! Every technique of this crate against the contract, on every backend that opens; and what they are for.
 
-#![allow(clippy::unwrap_used)] // clippy.toml allows it in test functions, but not in the functions they share
-
 use nlpress_core::Seed;
 use nlpress_core::event::Quiet;
 use nlpress_model::dataset::accuracy;

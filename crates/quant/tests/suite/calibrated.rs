@@ -1,7 +1,5 @@
 //! Quantization that looks at the data: what it makes of every site of a trained network.
 
-#![allow(clippy::unwrap_used)] // clippy.toml allows it in test functions, but not in the functions they share
-
 use nlpress_core::Seed;
 use nlpress_core::event::Quiet;
 use nlpress_model::{Model, Network, SiteId, Weight};

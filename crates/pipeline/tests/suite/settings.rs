@@ -1,7 +1,5 @@
 //! The settings of every technique, given what they cannot be: the refusal speaks of recipes, not of this program.
 
-#![allow(clippy::unwrap_used)] // a test may end by a panic
-
 use nlpress_pipeline::kinds;
 
 /// Words of serde and of Rust that no recipe has.

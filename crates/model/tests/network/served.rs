@@ -1,8 +1,6 @@
 //! A network on tokens answers through the runtime what it does in training and in plain loops, in every layout.
 
-#![allow(clippy::unwrap_used)] // clippy.toml allows it in test functions, but not in the functions they share
-
-#[path = "../../runtime/tests/common/mod.rs"]
+#[path = "../../../runtime/tests/common/mod.rs"]
 mod common;
 
 use nlpress_artifact::Artifact;

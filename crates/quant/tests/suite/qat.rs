@@ -1,7 +1,5 @@
 //! Training with rounded weights, end to end: what it recovers, what it leaves alone, whom it listens to.
 
-#![allow(clippy::unwrap_used)] // clippy.toml allows it in test functions, but not in the functions they share
-
 use nlpress_artifact::{Artifact, EncoderParts, Provenance};
 use nlpress_core::event::Quiet;
 use nlpress_core::{Backend, BackendKind, Seed};

@@ -2,8 +2,6 @@
 //!
 //! A plan sees outlines only, so of all techniques that leave the same outline one goes first.
 
-#![allow(clippy::unwrap_used)] // a test may end by a panic
-
 use nlpress_model::Outline;
 use nlpress_pipeline::kinds;
 use nlpress_testkit::{Bench, Made, cpu};

@@ -1,9 +1,7 @@
 //! Networks on tokens compute what PyTorch does: see `pytorch/encoders.py`, which wrote the numbers; and what plain loops
 //! do.
 
-#![allow(clippy::unwrap_used)] // clippy.toml allows it in test functions, but not in the functions they share
-
-#[path = "pytorch/encoders.rs"]
+#[path = "../pytorch/encoders.rs"]
 mod dump;
 
 use dump::{Dump, dumps, numbers};

@@ -1,8 +1,6 @@
 //! Training that composes: the joint technique against the contract, against the techniques of its parts, and against
 //! doing nothing.
 
-#![allow(clippy::unwrap_used)] // clippy.toml allows it in test functions, but not in the functions they share
-
 use nlpress_core::Seed;
 use nlpress_core::event::{Event, Flow, Quiet, Sink};
 use nlpress_model::{Graph, MlpSpec, Model, SiteId, Weight};

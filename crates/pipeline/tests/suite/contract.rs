@@ -1,8 +1,6 @@
 //! Every technique's model, written and opened again: the session answers as the network in memory does, and the
 //! model that comes back is the one that went in.
 
-#![allow(clippy::unwrap_used)] // a test may end by a panic
-
 use nlpress_artifact::{Artifact, Provenance};
 use nlpress_model::{Form, Model, Network};
 use nlpress_packed::Values;

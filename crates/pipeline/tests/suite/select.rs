@@ -1,8 +1,6 @@
 //! Recipes whose steps choose features: what is written has fewer words, agrees with memory, is gone on from, and
 //! is taught by a teacher that reads all of them.
 
-#![allow(clippy::unwrap_used)] // a test may end by a panic
-
 use nlpress_artifact::Artifact;
 use nlpress_core::event::{Event, Flow, Sink};
 use nlpress_core::{Backend, BackendKind};
