@@ -65,6 +65,9 @@ impl Progress {
                 }
             }
             (Event::StepFinished { .. }, Some(bar)) => bar.inc(1),
+            (Event::StepFinished { variant, step, kept: true, .. }, None) => {
+                tell!("{variant}: {step}: kept from an earlier run");
+            }
             (Event::StepFinished { variant, step, seconds, .. }, None) => {
                 tell!("{variant}: {step}: {seconds:.1} s");
             }

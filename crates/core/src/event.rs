@@ -66,6 +66,9 @@ pub enum Event {
         seed: u64,
         /// Wall-clock seconds it took.
         seconds: f64,
+        /// Whether what an earlier run wrote was taken, and nothing made.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        kept: bool,
     },
     /// Something the user should know and that belongs in the report.
     Note {

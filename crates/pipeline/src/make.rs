@@ -342,7 +342,9 @@ impl Workshop<'_> {
             })?;
             let start = Instant::now();
             let identity = row.written.identity(id, &self.data, self.options.backend.kind(), seed.0);
-            let copy = match self.kept(id, seed, n, &identity)? {
+            let earlier = self.kept(id, seed, n, &identity)?;
+            let kept = earlier.is_some();
+            let copy = match earlier {
                 Some(copy) => copy,
                 None => {
                     let mut journal = Journal { identity, ..Journal::default() };
@@ -360,6 +362,7 @@ impl Workshop<'_> {
                 step: technique.into(),
                 seed: seed.0,
                 seconds,
+                kept,
             })?;
         }
         Ok(Made {

@@ -161,6 +161,8 @@ fn a_recipe_is_planned_run_and_run_again_to_the_same_bytes() {
     let events = String::from_utf8(world.read(events)).unwrap();
     assert!(events.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()), "{events}");
     assert_eq!(events.lines().filter(|line| line.contains("epoch_finished")).count(), 1, "{events}");
+    let kept = events.lines().filter(|line| line.contains("\"kept\":true")).count();
+    assert_eq!(kept, ROWS.len() - 1, "{events}");
 }
 
 #[test]
