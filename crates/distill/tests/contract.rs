@@ -99,7 +99,7 @@ impl World {
 
 fn relabelled(data: &Dataset, label: impl Fn(usize, u32) -> u32) -> Dataset {
     let labels = data.labels().iter().enumerate().map(|(i, l)| label(i, *l)).collect();
-    Dataset::new(data.rows().clone(), labels, data.classes()).unwrap()
+    data.relabelled(labels).unwrap()
 }
 
 fn score(model: &Model, data: &Dataset) -> f64 {
@@ -158,7 +158,7 @@ fn a_teacher_reads_its_own_rows() {
     // The student sees twelve of the teacher's features.
     let kept: Vec<u32> = (0..12).collect();
     let narrow = |whole: &Dataset| {
-        let rows = whole.rows().keep_columns(&kept, false).unwrap();
+        let rows = whole.features().unwrap().keep_columns(&kept, false).unwrap();
         Dataset::new(rows, whole.labels().to_vec(), whole.classes()).unwrap()
     };
     let (train, valid) = (narrow(&world.train), narrow(&world.valid));

@@ -9,6 +9,7 @@ mod attention;
 mod bad;
 mod dataflow;
 mod encoder;
+mod feed_forward;
 mod group;
 mod legacy;
 mod mlp;

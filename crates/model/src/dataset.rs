@@ -1,32 +1,34 @@
-//! Encoded rows with their labels: what a model is trained and measured on.
+//! Encoded texts with their labels: what a model is trained and measured on.
 
 use nlpress_core::shown::counted;
-use nlpress_text::Rows;
+use nlpress_text::{Examples, ExamplesRef, Rows};
+use std::borrow::Cow;
 
 use crate::ModelError;
 
-/// Feature rows and their labels, in step.
+/// Feature rows or tokens of texts, and their labels, in step.
 #[derive(Clone, Debug)]
 pub struct Dataset {
-    rows: Rows,
+    examples: Examples,
     labels: Vec<u32>,
     classes: usize,
     class_weights: Vec<f64>,
 }
 
 impl Dataset {
-    /// Joins rows and labels.
+    /// Joins examples and labels.
     ///
     /// # Errors
     /// [`ModelError::Data`] when their counts differ, there is no row, there are fewer than two classes, or a
     /// label is not below `classes`.
-    pub fn new(rows: Rows, labels: Vec<u32>, classes: usize) -> Result<Self, ModelError> {
+    pub fn new(examples: impl Into<Examples>, labels: Vec<u32>, classes: usize) -> Result<Self, ModelError> {
+        let examples = examples.into();
         let bad = |why: String| Err(ModelError::Data(why));
-        if rows.len() != labels.len() {
+        if examples.len() != labels.len() {
             return bad(format!(
                 "there are {} for {}",
                 counted(labels.len(), "label"),
-                counted(rows.len(), "row")
+                counted(examples.len(), "row")
             ));
         }
         if labels.is_empty() {
@@ -38,10 +40,10 @@ impl Dataset {
         if let Some((row, label)) = labels.iter().enumerate().find(|(_, l)| **l as usize >= classes) {
             return bad(format!("row {row} has label {label}, but there are {classes} classes"));
         }
-        Ok(Self { rows, labels, classes, class_weights: Vec::new() })
+        Ok(Self { examples, labels, classes, class_weights: Vec::new() })
     }
 
-    /// The same rows, each of which counts in a loss by the weight of its class. None at all: every class weighs 1.
+    /// The same examples, each of which counts in a loss by the weight of its class. None at all: every class weighs 1.
     ///
     /// # Errors
     /// [`ModelError::Data`] when there is not one positive number a class.
@@ -61,12 +63,37 @@ impl Dataset {
         &self.class_weights
     }
 
-    /// The feature rows.
-    pub fn rows(&self) -> &Rows {
-        &self.rows
+    /// What a network is given.
+    pub fn examples(&self) -> ExamplesRef<'_> {
+        self.examples.view()
     }
 
-    /// The label of every row.
+    /// The feature rows, for what looks at single features.
+    ///
+    /// # Errors
+    /// [`ModelError::Data`] when the examples are tokens.
+    pub fn features(&self) -> Result<&Rows, ModelError> {
+        let tokens = || ModelError::Data("the examples are tokens, which have no feature rows".into());
+        self.examples.features().ok_or_else(tokens)
+    }
+
+    /// The feature rows, or how often each text has each token: what looks at words, not at their order, reads.
+    pub fn bags(&self) -> Cow<'_, Rows> {
+        match &self.examples {
+            Examples::Features(rows) => Cow::Borrowed(rows),
+            Examples::Tokens(rows) => Cow::Owned(rows.bags()),
+        }
+    }
+
+    /// The same examples with other labels, and no class weights.
+    ///
+    /// # Errors
+    /// As [`new`](Dataset::new).
+    pub fn relabelled(&self, labels: Vec<u32>) -> Result<Self, ModelError> {
+        Self::new(self.examples.clone(), labels, self.classes)
+    }
+
+    /// The label of every example.
     pub fn labels(&self) -> &[u32] {
         &self.labels
     }
@@ -76,12 +103,12 @@ impl Dataset {
         self.classes
     }
 
-    /// Number of rows.
+    /// Number of examples.
     pub fn len(&self) -> usize {
         self.labels.len()
     }
 
-    /// Whether there is no row; never true.
+    /// Whether there is no example; never true.
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty()
     }
@@ -91,7 +118,7 @@ impl Dataset {
         if self.classes == 2 { 1 } else { self.classes }
     }
 
-    /// The rows of the given numbers, in that order.
+    /// The examples of the given numbers, in that order.
     ///
     /// # Errors
     /// [`ModelError::Data`] when `indices` is empty or out of range.
@@ -100,7 +127,7 @@ impl Dataset {
             return Err(ModelError::Data(format!("row {i} does not exist: there are {} rows", self.len())));
         }
         let labels = indices.iter().map(|&i| self.labels[i]).collect();
-        let data = Self::new(self.rows.select(indices), labels, self.classes)?;
+        let data = Self::new(self.examples.select(indices), labels, self.classes)?;
         data.with_class_weights(self.class_weights.clone())
     }
 }
@@ -121,7 +148,7 @@ pub fn decide(logits: &[f32]) -> u32 {
     }
 }
 
-/// Share of rows whose logits decide for the right label.
+/// Share of examples whose logits decide for the right label.
 pub fn accuracy(logits: &[f32], outputs: usize, labels: &[u32]) -> f64 {
     let right =
         logits.chunks_exact(outputs).zip(labels).filter(|(row, label)| decide(row) == **label).count();
@@ -131,6 +158,7 @@ pub fn accuracy(logits: &[f32], outputs: usize, labels: &[u32]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nlpress_text::TokenRows;
 
     fn rows(n: usize) -> Rows {
         Rows::from_dense(n, 1, &vec![1.0; n]).unwrap()
@@ -154,6 +182,17 @@ mod tests {
         assert!(data.select(&[3]).is_err());
         assert!(data.select(&[]).is_err());
         assert_eq!(Dataset::new(rows(1), vec![1], 2).unwrap().outputs(), 1);
+    }
+
+    #[test]
+    fn texts_of_tokens_have_bags_but_no_features() {
+        let rows = TokenRows::new(4, vec![0, 3, 4], vec![3, 0, 3, 1], Vec::new()).unwrap();
+        let data = Dataset::new(rows, vec![0, 1], 2).unwrap();
+        assert_eq!(*data.bags(), Rows::from_dense(2, 4, &[1.0, 0.0, 0.0, 2.0, 0.0, 1.0, 0.0, 0.0]).unwrap());
+        assert!(data.features().unwrap_err().to_string().contains("are tokens"));
+        let turned = data.select(&[1, 0]).unwrap().relabelled(vec![0, 0]).unwrap();
+        assert_eq!((turned.labels(), turned.bags().row(1).columns), (&[0, 0][..], &[0, 3][..]));
+        assert!(data.relabelled(vec![1]).is_err());
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //!   threads share.
 //! - [`Network`]: a model bound to a burn device, where it computes: [`Network::logits`] and
 //!   [`Network::gradients`].
-//! - [`Dataset`]: encoded rows with their labels.
+//! - [`Dataset`]: encoded texts with their labels.
 
 pub mod dataset;
 pub mod dropout;
@@ -23,7 +23,7 @@ pub use dropout::Dropout;
 pub use error::ModelError;
 pub use layers::{Layer, Layers, Vector, Weight};
 pub use model::Model;
-pub use network::{Examples, Gradients, Network};
+pub use network::{Gradients, Network};
 pub use nlpress_graph as graph;
 pub use nlpress_graph::{
     AttentionSpec, BlockSpec, EncoderSpec, Form, Graph, Group, Head, MlpSpec, Outline, Ranks, Shape, Site,

@@ -167,7 +167,10 @@ impl Stage {
     }
 
     fn input<'a>(&self, part: &Batch<'a>, arrived: &'a [f32]) -> Input<'a> {
-        if self.sites.start == 0 { Input::Rows(part.rows, part.indices) } else { Input::Activations(arrived) }
+        match self.sites.start {
+            0 => Input::Examples(part.examples, part.indices),
+            _ => Input::Activations(arrived),
+        }
     }
 
     fn back(

@@ -165,7 +165,7 @@ fn one_batch(
         }
         let (labels, explosive) = (Labels::of(data), Bomb(Labels::of(data), AtomicUsize::new(0)));
         let objective: &dyn Objective = if bomb { &explosive } else { &labels };
-        let batch = Batch::whole((data.rows(), &indices), &dropout, objective);
+        let batch = Batch::whole((data.examples(), &indices), &dropout, objective);
         source.begin(model, &backend, &[]).unwrap();
         let result = catch_unwind(AssertUnwindSafe(|| source.gradients(&model.flat(), &batch)));
         sender.send(result).unwrap();
@@ -232,7 +232,7 @@ fn every_worker_rounds_its_inputs() {
     let data = bench.valid();
     let dropout = Dropout::new(bench.model().graph(), Seed(1), 0);
     let (labels, indices) = (Labels::of(data), (0..12).collect::<Vec<_>>());
-    let batch = Batch::whole((data.rows(), &indices), &dropout, &labels);
+    let batch = Batch::whole((data.examples(), &indices), &dropout, &labels);
     let of = |source: &mut dyn GradientSource, rounded: &[(usize, i32)]| {
         source.begin(bench.model(), &backend, rounded).unwrap();
         source.gradients(&bench.model().flat(), &batch).unwrap().flat

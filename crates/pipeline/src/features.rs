@@ -109,13 +109,13 @@ mod tests {
         let (a, b) = (views.of(&kept).unwrap(), views.of(&kept).unwrap());
         let (View::Narrow(a), View::Narrow(b)) = (a, b) else { panic!("a narrow view is whole") };
         assert!(Rc::ptr_eq(&a, &b));
-        assert_eq!((a.encoder.width(), a.train.rows().width()), (3, 3));
+        assert_eq!((a.encoder.width(), a.train.examples().width()), (3, 3));
         assert_eq!(a.test.labels(), whole.test.labels());
         for i in 0..MOST_HELD as u32 {
             views.of(&Some(vec![i])).unwrap();
         }
         let View::Narrow(again) = views.of(&kept).unwrap() else { panic!("a narrow view is whole") };
-        assert!(!Rc::ptr_eq(&a, &again) && a.train.rows() == again.train.rows());
+        assert!(!Rc::ptr_eq(&a, &again) && a.train.features().unwrap() == again.train.features().unwrap());
         assert!(views.of(&Some(vec![3, 3])).is_err() && views.of(&Some(vec![20])).is_err());
     }
 }

@@ -127,7 +127,7 @@ impl<'a> Cx<'a> {
     /// [`StepError::Failed`] when the positions do not ascend or are not there.
     pub fn narrowed(&self, data: &Dataset, kept: &[u32]) -> Result<Dataset, StepError> {
         let failed = |e: TextError| StepError::Failed(e.to_string());
-        let rows = data.rows().keep_columns(kept, self.unit_rows).map_err(failed)?;
+        let rows = data.features()?.keep_columns(kept, self.unit_rows).map_err(failed)?;
         let narrowed = Dataset::new(rows, data.labels().to_vec(), data.classes())?;
         Ok(narrowed.with_class_weights(data.class_weights().to_vec())?)
     }
@@ -208,7 +208,7 @@ impl<'a> Cx<'a> {
             )));
         }
         let ask = |rows: &Dataset, split: &str, expected: usize| {
-            let (inputs, features) = (teacher.model.graph().inputs(), rows.rows().width());
+            let (inputs, features) = (teacher.model.graph().inputs(), rows.examples().width());
             if inputs != features {
                 return Err(StepError::Failed(format!(
                     "the teacher has {}, but its rows {}",

@@ -2,14 +2,15 @@
 //! through burn and through the runtime's kernels are held against. Slow, and shares no arithmetic with either.
 
 use nlpress_model::graph::{Activation, Key, NORM_EPSILON, Op, Per, Pooling, Source};
-use nlpress_model::{Examples, Layer, Model, Units, Weight};
+use nlpress_model::{Layer, Model, Units, Weight};
 use nlpress_packed::{Scales, Scheme, Values};
+use nlpress_text::ExamplesRef;
 
 /// The logits or embeddings of some examples, `[examples, outputs]`, in evaluation (no dropout).
 ///
 /// # Panics
 /// When the examples are not what the network takes.
-pub fn logits<'a>(model: &Model, examples: impl Into<Examples<'a>>) -> Vec<f64> {
+pub fn logits<'a>(model: &Model, examples: impl Into<ExamplesRef<'a>>) -> Vec<f64> {
     logits_without(model, examples, None)
 }
 
@@ -18,17 +19,21 @@ pub fn logits<'a>(model: &Model, examples: impl Into<Examples<'a>>) -> Vec<f64> 
 ///
 /// # Panics
 /// When the examples are not what the network takes.
-pub fn logits_without<'a>(model: &Model, examples: impl Into<Examples<'a>>, unit: Option<usize>) -> Vec<f64> {
+pub fn logits_without<'a>(
+    model: &Model,
+    examples: impl Into<ExamplesRef<'a>>,
+    unit: Option<usize>,
+) -> Vec<f64> {
     let plain = Plain { model, through: through(model), unit };
     match examples.into() {
-        Examples::Features(rows) => {
+        ExamplesRef::Features(rows) => {
             assert_eq!(rows.width(), model.graph().inputs(), "rows of the network's width");
             let features = |(c, v): (&u32, &f32)| Word { id: *c as usize, value: f64::from(*v), kind: 0 };
             rows.iter()
                 .flat_map(|row| plain.example(row.columns.iter().zip(row.values).map(features).collect()))
                 .collect()
         }
-        Examples::Tokens(rows) => {
+        ExamplesRef::Tokens(rows) => {
             let text = |n: usize| {
                 let row = rows.row(n);
                 let kind = |at: usize| row.types.get(at).copied().unwrap_or(0).into();

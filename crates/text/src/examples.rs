@@ -12,6 +12,15 @@ pub enum Examples {
     Tokens(TokenRows),
 }
 
+/// Encoded texts that lie elsewhere.
+#[derive(Clone, Copy, Debug)]
+pub enum ExamplesRef<'a> {
+    /// Sparse feature rows.
+    Features(&'a Rows),
+    /// Token ids.
+    Tokens(&'a TokenRows),
+}
+
 /// One encoded text.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Example<'a> {
@@ -24,10 +33,7 @@ pub enum Example<'a> {
 impl Examples {
     /// Number of examples.
     pub fn len(&self) -> usize {
-        match self {
-            Self::Features(rows) => rows.len(),
-            Self::Tokens(rows) => rows.len(),
-        }
+        self.view().len()
     }
 
     /// Whether there is no example.
@@ -37,10 +43,7 @@ impl Examples {
 
     /// Number of features, or the size of the vocabulary.
     pub fn width(&self) -> usize {
-        match self {
-            Self::Features(rows) => rows.width(),
-            Self::Tokens(rows) => rows.width(),
-        }
+        self.view().width()
     }
 
     /// Example `i`.
@@ -48,10 +51,7 @@ impl Examples {
     /// # Panics
     /// When `i` is not below [`len`](Self::len).
     pub fn get(&self, i: usize) -> Example<'_> {
-        match self {
-            Self::Features(rows) => Example::Features(rows.row(i)),
-            Self::Tokens(rows) => Example::Tokens(rows.row(i)),
-        }
+        self.view().get(i)
     }
 
     /// The given examples in the given order; one may be taken more than once.
@@ -60,10 +60,12 @@ impl Examples {
     /// When one is not below [`len`](Self::len).
     #[must_use]
     pub fn select(&self, examples: &[usize]) -> Self {
-        match self {
-            Self::Features(rows) => Self::Features(rows.select(examples)),
-            Self::Tokens(rows) => Self::Tokens(rows.select(examples)),
-        }
+        self.view().select(examples)
+    }
+
+    /// The same examples, borrowed.
+    pub fn view(&self) -> ExamplesRef<'_> {
+        self.into()
     }
 
     /// The feature rows; none where the examples are tokens.
@@ -80,6 +82,81 @@ impl Examples {
             Self::Tokens(rows) => Some(rows),
             Self::Features(_) => None,
         }
+    }
+}
+
+impl<'a> ExamplesRef<'a> {
+    /// Number of examples.
+    pub fn len(self) -> usize {
+        match self {
+            Self::Features(rows) => rows.len(),
+            Self::Tokens(rows) => rows.len(),
+        }
+    }
+
+    /// Whether there is no example.
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+
+    /// Number of features, or the size of the vocabulary.
+    pub fn width(self) -> usize {
+        match self {
+            Self::Features(rows) => rows.width(),
+            Self::Tokens(rows) => rows.width(),
+        }
+    }
+
+    /// Stored values of all rows, or tokens of all texts.
+    pub fn entries(self) -> usize {
+        match self {
+            Self::Features(rows) => rows.nonzeros(),
+            Self::Tokens(rows) => rows.tokens(),
+        }
+    }
+
+    /// Example `i`.
+    ///
+    /// # Panics
+    /// When `i` is not below [`len`](Self::len).
+    pub fn get(self, i: usize) -> Example<'a> {
+        match self {
+            Self::Features(rows) => Example::Features(rows.row(i)),
+            Self::Tokens(rows) => Example::Tokens(rows.row(i)),
+        }
+    }
+
+    /// The given examples in the given order; one may be taken more than once.
+    ///
+    /// # Panics
+    /// When one is not below [`len`](Self::len).
+    #[must_use]
+    pub fn select(self, examples: &[usize]) -> Examples {
+        match self {
+            Self::Features(rows) => Examples::Features(rows.select(examples)),
+            Self::Tokens(rows) => Examples::Tokens(rows.select(examples)),
+        }
+    }
+}
+
+impl<'a> From<&'a Examples> for ExamplesRef<'a> {
+    fn from(examples: &'a Examples) -> Self {
+        match examples {
+            Examples::Features(rows) => Self::Features(rows),
+            Examples::Tokens(rows) => Self::Tokens(rows),
+        }
+    }
+}
+
+impl<'a> From<&'a Rows> for ExamplesRef<'a> {
+    fn from(rows: &'a Rows) -> Self {
+        Self::Features(rows)
+    }
+}
+
+impl<'a> From<&'a TokenRows> for ExamplesRef<'a> {
+    fn from(rows: &'a TokenRows) -> Self {
+        Self::Tokens(rows)
     }
 }
 

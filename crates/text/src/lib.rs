@@ -41,7 +41,7 @@ pub use embedded::embed;
 pub use encode::{AnyEncoder, AnyScratch, Encode, EncoderPlan, EncoderTable};
 pub use encoder::{Counts, Encoder, EncoderConfig, Scratch, Weighting};
 pub use error::{Place, TextError};
-pub use examples::{Example, Examples};
+pub use examples::{Example, Examples, ExamplesRef};
 pub use rows::{Row, Rows};
 pub use stop_words::StopWords;
 pub use token_rows::{TokenRow, TokenRows};

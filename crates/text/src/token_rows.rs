@@ -1,6 +1,7 @@
 //! Token ids: the rows that a tokenizer makes of texts, ragged, in plain memory. Nothing is padded at rest.
 
 use crate::error::TextError;
+use crate::rows::Rows;
 
 /// Largest vocabulary of token ids.
 pub const MAX_TOKENS: usize = 1 << 24;
@@ -142,6 +143,23 @@ impl TokenRows {
         out
     }
 
+    /// How often each id occurs in each row, whatever the order: the rows of a bag of tokens.
+    pub fn bags(&self) -> Rows {
+        let (mut offsets, mut columns, mut values) = (vec![0], Vec::new(), Vec::<f32>::new());
+        let mut ids = Vec::new();
+        for row in self.iter() {
+            ids.clear();
+            ids.extend_from_slice(row.ids);
+            ids.sort_unstable();
+            for same in ids.chunk_by(|a, b| a == b) {
+                columns.push(same[0]);
+                values.push(same.len() as f32);
+            }
+            offsets.push(columns.len());
+        }
+        Rows::new(self.width, offsets, columns, values).expect("ids below the width, ascending")
+    }
+
     /// How often each id occurs, by id: `[width]`.
     pub fn counts(&self) -> Vec<u64> {
         let mut counts = vec![0; self.width];
@@ -183,6 +201,9 @@ mod tests {
         assert_eq!((rows.len(), rows.tokens(), rows.longest()), (3, 3, 2));
         assert_eq!(rows.bytes(), 4 * 8 + 3 * 4 + 3);
         assert_eq!(rows.counts(), [0, 1, 0, 0, 0, 0, 0, 0, 2]);
+        let bags = rows.bags();
+        assert_eq!((bags.len(), bags.width(), bags.nonzeros()), (3, 9, 2));
+        assert_eq!((bags.row(0).columns, bags.row(0).values), (&[8][..], &[2.0][..]));
     }
 
     proptest! {

@@ -81,7 +81,7 @@ pub(crate) fn run(
         steps.begin_epoch(at.step, in_epoch, of);
         for indices in order.chunks(config.rows_of_step()) {
             dropout = dropout.at(at.step);
-            let batch = Batch::whole((fit.train.rows(), indices), &dropout, objective);
+            let batch = Batch::whole((fit.train.examples(), indices), &dropout, objective);
             let number = at.step;
             let of_batch = steps.step(&mut parts, &mut at, &batch, now(number))?;
             if !of_batch.is_finite() {

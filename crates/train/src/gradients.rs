@@ -2,7 +2,7 @@
 
 use nlpress_core::Backend;
 use nlpress_model::{Dropout, Gradients, Model, Network};
-use nlpress_text::Rows;
+use nlpress_text::ExamplesRef;
 use std::ops::Range;
 
 use crate::record::Stateful;
@@ -11,9 +11,9 @@ use crate::{Objective, TrainError};
 /// Rows whose gradient is asked for: all of a step's, or a contiguous part of them.
 #[derive(Clone, Copy)]
 pub struct Batch<'a> {
-    /// All training rows.
-    pub rows: &'a Rows,
-    /// The rows of this batch.
+    /// All training examples.
+    pub examples: ExamplesRef<'a>,
+    /// The numbers of those of this batch.
     pub indices: &'a [usize],
     /// Place of the first of them among the step's rows, which decides what dropout switches off.
     pub first: usize,
@@ -28,11 +28,11 @@ pub struct Batch<'a> {
 impl<'a> Batch<'a> {
     /// All rows of a step.
     pub fn whole(
-        (rows, indices): (&'a Rows, &'a [usize]),
+        (examples, indices): (ExamplesRef<'a>, &'a [usize]),
         dropout: &'a Dropout,
         objective: &'a dyn Objective,
     ) -> Self {
-        Self { rows, indices, first: 0, total: indices.len(), dropout, objective }
+        Self { examples, indices, first: 0, total: indices.len(), dropout, objective }
     }
 
     /// Some of its rows, by their places in it; the loss is still divided by the number of the step's rows.
@@ -59,7 +59,7 @@ impl<'a> Batch<'a> {
         }
         network.update(0..network.sites(), flat);
         let mut loss = |logits: &[f32], gradient: &mut [f32]| self.loss(logits, gradient);
-        Ok(network.gradients((self.rows, self.indices), Some(self.dropout), self.first, &mut loss)?)
+        Ok(network.gradients((self.examples, self.indices), Some(self.dropout), self.first, &mut loss)?)
     }
 }
 

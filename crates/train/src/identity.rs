@@ -1,6 +1,7 @@
 //! What a training is: two trainings of one identity give the same numbers.
 
 use nlpress_model::{Dataset, Model};
+use nlpress_text::ExamplesRef;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -42,13 +43,24 @@ pub(crate) fn differing(of: &str, other: &str) -> String {
 
 fn of_data(data: &Dataset) -> String {
     let mut hash = Sha256::new();
-    let rows = data.rows();
-    hash.update(format!("{} × {} of {}", data.len(), rows.width(), data.classes()));
+    hash.update(format!("{} × {} of {}", data.len(), data.examples().width(), data.classes()));
     data.labels().iter().for_each(|x| hash.update(x.to_le_bytes()));
     data.class_weights().iter().for_each(|x| hash.update(x.to_le_bytes()));
-    rows.offsets().iter().for_each(|x| hash.update((*x as u64).to_le_bytes()));
-    rows.columns().iter().for_each(|x| hash.update(x.to_le_bytes()));
-    rows.values().iter().for_each(|x| hash.update(x.to_le_bytes()));
+    let mut offsets = |offsets: &[usize]| {
+        offsets.iter().for_each(|x| hash.update((*x as u64).to_le_bytes()));
+    };
+    match data.examples() {
+        ExamplesRef::Features(rows) => {
+            offsets(rows.offsets());
+            rows.columns().iter().for_each(|x| hash.update(x.to_le_bytes()));
+            rows.values().iter().for_each(|x| hash.update(x.to_le_bytes()));
+        }
+        ExamplesRef::Tokens(rows) => {
+            offsets(rows.offsets());
+            rows.ids().iter().for_each(|x| hash.update(x.to_le_bytes()));
+            hash.update(rows.types());
+        }
+    }
     hex(hash)
 }
 

@@ -106,10 +106,11 @@ impl Whole<'_> {
         let mut found = match parts.words {
             None => parts.gradients(&at.flat, batch, size)?,
             Some((words, seed)) => {
-                let rows = words.thinned(batch.rows, batch.indices, seed, now.number);
-                let all: Vec<usize> = (0..rows.len()).collect();
+                let examples = words.thinned(batch.examples, batch.indices, seed, now.number);
+                let all: Vec<usize> = (0..examples.len()).collect();
                 let objective = Renumbered { objective: batch.objective, indices: batch.indices };
-                let thinned = Batch { rows: &rows, indices: &all, objective: &objective, ..*batch };
+                let thinned =
+                    Batch { examples: examples.view(), indices: &all, objective: &objective, ..*batch };
                 parts.gradients(&at.flat, &thinned, size)?
             }
         };

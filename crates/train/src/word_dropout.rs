@@ -6,7 +6,7 @@
 //! Methods for Text Classification", section 3.2).
 
 use nlpress_core::Seed;
-use nlpress_text::Rows;
+use nlpress_text::{Examples, ExamplesRef, Rows, TokenRows};
 use serde::Deserialize;
 
 use crate::{BadConfig, Objective};
@@ -34,9 +34,34 @@ impl WordDropout {
         self.0 == 0.0
     }
 
-    /// Some rows without some of their words, each as long as it was; a row of which nothing would stay is left as it
-    /// is. Which words go depends on `seed` and `step` alone.
-    pub fn thinned(self, rows: &Rows, indices: &[usize], seed: Seed, step: u64) -> Rows {
+    /// Some examples without some of their words, which depend on `seed` and `step` alone.
+    ///
+    /// A feature row stays as long as it was, and is left as it is where nothing of it would stay. The first token of a
+    /// text always stays: some networks read all of it there.
+    pub fn thinned(self, examples: ExamplesRef<'_>, indices: &[usize], seed: Seed, step: u64) -> Examples {
+        match examples {
+            ExamplesRef::Features(rows) => self.thinned_rows(rows, indices, seed, step).into(),
+            ExamplesRef::Tokens(rows) => self.thinned_tokens(rows, indices, seed, step).into(),
+        }
+    }
+
+    fn thinned_tokens(self, rows: &TokenRows, indices: &[usize], seed: Seed, step: u64) -> TokenRows {
+        let mut rng = seed.stream(step);
+        let (mut offsets, mut ids, mut types) = (vec![0], Vec::new(), Vec::new());
+        for i in indices {
+            let row = rows.row(*i);
+            for (at, id) in row.ids.iter().enumerate() {
+                if at == 0 || rng.uniform() >= self.0 {
+                    ids.push(*id);
+                    types.extend(row.types.get(at));
+                }
+            }
+            offsets.push(ids.len());
+        }
+        TokenRows::new(rows.width(), offsets, ids, types).expect("a part of rows is rows")
+    }
+
+    fn thinned_rows(self, rows: &Rows, indices: &[usize], seed: Seed, step: u64) -> Rows {
         let mut rng = seed.stream(step);
         let (mut offsets, mut columns, mut values) = (vec![0], Vec::new(), Vec::new());
         for i in indices {
@@ -89,9 +114,11 @@ mod tests {
         let rows = Rows::from_dense(200, 50, &values).unwrap();
         let all: Vec<usize> = (0..200).rev().collect();
         let words = WordDropout::try_from(0.3).unwrap();
-        let thinned = words.thinned(&rows, &all, Seed(1), 4);
-        assert_eq!(thinned, words.thinned(&rows, &all, Seed(1), 4));
-        assert_ne!(thinned, words.thinned(&rows, &all, Seed(1), 5));
+        let of_step = |step| words.thinned((&rows).into(), &all, Seed(1), step);
+        assert_ne!(of_step(4), of_step(5));
+        let thinned = of_step(4);
+        assert_eq!(thinned, of_step(4));
+        let thinned = thinned.features().unwrap();
         let left = thinned.nonzeros() as f64 / rows.nonzeros() as f64;
         assert!((left - 0.7).abs() < 0.02, "{left}");
         for (at, i) in all.iter().enumerate() {
@@ -106,9 +133,26 @@ mod tests {
         let rows = Rows::from_dense(3, 2, &[0.0, 2.0, 0.0, 0.0, 1.0, 0.0]).unwrap();
         let words = WordDropout::try_from(0.99).unwrap();
         for step in 0..20 {
-            assert_eq!(words.thinned(&rows, &[0, 1, 2], Seed(3), step), rows);
+            assert_eq!(words.thinned((&rows).into(), &[0, 1, 2], Seed(3), step), rows.clone().into());
         }
         assert!(!words.is_off() && WordDropout::default().is_off());
+    }
+
+    #[test]
+    fn a_text_loses_tokens_with_their_types_but_never_the_first() {
+        let (ids, types): (Vec<u32>, Vec<u8>) = (0..400u32).map(|id| (id, (id % 3) as u8)).unzip();
+        let rows = TokenRows::new(400, vec![0, 0, 1, 200, 400], ids, types).unwrap();
+        let words = WordDropout::try_from(0.4).unwrap();
+        let thinned = words.thinned((&rows).into(), &[3, 2, 1, 0], Seed(1), 7);
+        let thinned = thinned.tokens().unwrap();
+        let lengths: Vec<usize> = thinned.iter().map(|row| row.ids.len()).collect();
+        assert_eq!((thinned.row(0).ids[0], thinned.row(1).ids[0], &lengths[2..]), (200, 1, &[1, 0][..]));
+        for row in thinned.iter() {
+            assert!(row.ids.is_sorted());
+            assert!(row.ids.iter().zip(row.types).all(|(id, of)| id % 3 == u32::from(*of)));
+        }
+        let left = thinned.tokens() as f64 / rows.tokens() as f64;
+        assert!((left - 0.6).abs() < 0.06, "{left}");
     }
 
     #[test]

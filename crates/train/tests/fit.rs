@@ -268,8 +268,8 @@ fn a_checkpoint_of_another_training_is_refused() {
     train_on(model(1), &two, &train, None, 1).unwrap();
     assert!(train_on(model(1), &two, &train, None, 1).is_ok());
     let relabelled = train.labels().iter().map(|l| 1 - l).collect();
-    let relabelled = Dataset::new(train.rows().clone(), relabelled, 2).unwrap();
-    let changed = train.rows().clone().map_rows(|_, values| values[0] += 0.5);
+    let relabelled = train.relabelled(relabelled).unwrap();
+    let changed = train.features().unwrap().clone().map_rows(|_, values| values[0] += 0.5);
     let changed = Dataset::new(changed, train.labels().to_vec(), 2).unwrap();
     let mut flat = model(1).flat();
     flat[0] += 1.0;
@@ -539,7 +539,7 @@ fn a_step_is_the_one_of_adam_with_decoupled_weight_decay() {
     // The only step sees all rows; their order does not matter but for rounding.
     let dropout = nlpress_model::Dropout::new(&dry, Seed(0), 0);
     let (labels, indices) = (Labels::of(&train), (0..train.len()).collect::<Vec<_>>());
-    let batch = Batch::whole((train.rows(), &indices), &dropout, &labels);
+    let batch = Batch::whole((train.examples(), &indices), &dropout, &labels);
     let mut source = OneNetwork::default();
     source.begin(&before, &backend, &[]).unwrap();
     let gradient = source.gradients(&before.flat(), &batch).unwrap().flat;

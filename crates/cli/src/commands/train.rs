@@ -75,7 +75,7 @@ pub(crate) fn train(arguments: Train) -> anyhow::Result<()> {
     artifact.write(&arguments.out).map_err(|e| unwritten(e, arguments.checkpoint.as_deref()))?;
 
     let session = Session::open(&arguments.out)?;
-    let logits = session.logits(prepared.test.rows())?;
+    let logits = session.logits(prepared.test.features()?)?;
     let outputs = prepared.test.outputs();
     let predictions: Vec<u32> = logits.chunks_exact(outputs).map(|row| session.class(row) as u32).collect();
     let confusion = Confusion::of(&predictions, prepared.test.labels())?;

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::node::{Graph, Node, Op, Source};
+use super::node::{Graph, Key, Node, Op, Source};
 use crate::group::Group;
 use crate::ranks::Ranks;
 use crate::site::{Shape, SiteId};
@@ -14,6 +14,20 @@ impl Graph {
         match &mut self.source {
             Source::Features { width } | Source::Bag { width, .. } => *width = inputs,
             Source::Tokens { vocabulary, .. } => *vocabulary = inputs,
+        }
+        self
+    }
+
+    /// The same network for texts of at most `tokens` tokens; tables of positions get a row for each. Unchanged where it
+    /// reads no token ids.
+    #[must_use]
+    pub fn with_length(mut self, tokens: usize) -> Self {
+        let Source::Tokens { most, .. } = &mut self.source else { return self };
+        *most = tokens;
+        for node in &mut self.nodes {
+            if let Op::Embed { by: Key::Position { rows }, .. } = &mut node.op {
+                *rows = tokens;
+            }
         }
         self
     }

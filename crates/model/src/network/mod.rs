@@ -34,7 +34,7 @@ use placed::{Held, Placed};
 use rounding::Rounding;
 use wiring::Wiring;
 
-pub use examples::{Examples, Input};
+pub use examples::Input;
 pub use run::{Gradients, Trace};
 
 /// A model bound to a device.

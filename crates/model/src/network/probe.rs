@@ -2,10 +2,9 @@
 
 use burn::tensor::{Tensor, TensorData};
 use nlpress_graph::{Key, Op, Per};
-use nlpress_text::Rows;
+use nlpress_text::{ExamplesRef, Rows};
 
 use super::body::Pass;
-use super::examples::Examples;
 use super::hooks::Probe;
 use super::{Network, host, lost};
 use crate::ModelError;
@@ -20,7 +19,7 @@ impl Network {
     pub fn words<'a>(
         &self,
         block: usize,
-        examples: impl Into<Examples<'a>>,
+        examples: impl Into<ExamplesRef<'a>>,
         indices: &[usize],
     ) -> Result<Vec<f32>, ModelError> {
         let blocks = self.graph.blocks();
@@ -43,7 +42,7 @@ impl Network {
     pub fn site_inputs<'a>(
         &self,
         site: usize,
-        examples: impl Into<Examples<'a>>,
+        examples: impl Into<ExamplesRef<'a>>,
         indices: &[usize],
     ) -> Result<Rows, ModelError> {
         let Some(bound) = self.sites.get(site) else {
@@ -52,7 +51,7 @@ impl Network {
         let (width, examples) = (bound.shape.inputs, examples.into());
         let node = &self.graph.nodes[self.wiring.nodes[site]];
         match (&node.op, examples) {
-            (Op::Features { .. }, Examples::Features(rows)) => {
+            (Op::Features { .. }, ExamplesRef::Features(rows)) => {
                 self.check_examples(examples, indices)?;
                 return Ok(rows.select(indices));
             }
@@ -69,7 +68,7 @@ impl Network {
         &self,
         by: Key,
         width: usize,
-        examples: Examples<'_>,
+        examples: ExamplesRef<'_>,
         indices: &[usize],
     ) -> Result<Rows, ModelError> {
         let keys = self.start(examples, indices)?.tokens.map(|tokens| tokens.keys(by)).unwrap_or_default();
@@ -82,7 +81,7 @@ impl Network {
         &self,
         mut probe: Probe,
         node: usize,
-        examples: Examples<'_>,
+        examples: ExamplesRef<'_>,
         indices: &[usize],
     ) -> Result<Vec<f32>, ModelError> {
         if indices.is_empty() {
@@ -111,7 +110,7 @@ impl Network {
     pub fn input_worth<'a>(
         &self,
         sites: &[usize],
-        (examples, indices): (impl Into<Examples<'a>>, &[usize]),
+        (examples, indices): (impl Into<ExamplesRef<'a>>, &[usize]),
         loss: &mut dyn FnMut(&[f32], &mut [f32]) -> f64,
     ) -> Result<Vec<Vec<f32>>, ModelError> {
         let has_inputs = |s: &usize| *s > 0 && *s < self.sites.len() && !self.wiring.is_table[*s];

@@ -1,10 +1,11 @@
 //! Passes over a bound network: logits, gradients, and the two halves of a pass with gradients.
 
 use burn::tensor::Tensor;
+use nlpress_text::ExamplesRef;
 use std::ops::Range;
 
 use super::body::Pass;
-use super::examples::{Examples, Input};
+use super::examples::{Input, length};
 use super::leaves::Leaf;
 use super::placed::{Held, Placed};
 use super::start::Start;
@@ -40,16 +41,16 @@ impl Network {
     ///
     /// # Errors
     /// [`ModelError`] when the examples are not what the network takes, or the device fails.
-    pub fn logits<'a>(&self, examples: impl Into<Examples<'a>>) -> Result<Vec<f32>, ModelError> {
+    pub fn logits<'a>(&self, examples: impl Into<ExamplesRef<'a>>) -> Result<Vec<f32>, ModelError> {
         let examples = examples.into();
-        let count = examples.count();
+        let count = examples.len();
         let mut logits = Vec::with_capacity(count * self.graph.outputs());
         let (mut indices, mut tokens) = (Vec::new(), 0);
         for i in 0..count {
-            tokens += examples.length(i);
+            tokens += length(examples, i);
             indices.push(i);
             let is_full =
-                |next: usize| indices.len() == BATCH || tokens + examples.length(next) > BATCH_TOKENS;
+                |next: usize| indices.len() == BATCH || tokens + length(examples, next) > BATCH_TOKENS;
             if i + 1 == count || is_full(i + 1) {
                 let start = self.start(examples, &indices)?;
                 let mut pass = Pass::evaluating(self);
@@ -65,7 +66,7 @@ impl Network {
     /// # Errors
     /// As [`logits`](Network::logits).
     pub fn logits_of(&self, data: &Dataset) -> Result<Vec<f32>, ModelError> {
-        self.logits(data.rows())
+        self.logits(data.examples())
     }
 
     /// Loss and gradient of a batch.
@@ -77,12 +78,12 @@ impl Network {
     /// [`ModelError`] when the examples are not what the network takes, or the device fails.
     pub fn gradients<'a>(
         &self,
-        (examples, indices): (impl Into<Examples<'a>>, &'a [usize]),
+        (examples, indices): (impl Into<ExamplesRef<'a>>, &'a [usize]),
         dropout: Option<&Dropout>,
         first: usize,
         loss: &mut dyn FnMut(&[f32], &mut [f32]) -> f64,
     ) -> Result<Gradients, ModelError> {
-        let (all, input) = (0..self.sites.len(), Input::of(examples.into(), indices));
+        let (all, input) = (0..self.sites.len(), Input::Examples(examples.into(), indices));
         let trace = self.forward(all, input, dropout, first)?;
         let logits = trace.output()?;
         let mut upstream = vec![0.0; logits.len()];
@@ -104,8 +105,9 @@ impl Network {
     ) -> Result<Trace, ModelError> {
         self.check(&sites, input)?;
         let (mut start, nodes) = match input {
-            Input::Rows(rows, indices) => (self.start(rows.into(), indices)?, self.wiring.leaves.clone()),
-            Input::Tokens(rows, indices) => (self.start(rows.into(), indices)?, self.wiring.leaves.clone()),
+            Input::Examples(examples, indices) => {
+                (self.start(examples, indices)?, self.wiring.leaves.clone())
+            }
             Input::Activations(pre) => {
                 let (width, node) =
                     (self.sites[sites.start].shape.inputs, self.wiring.nodes[sites.start - 1]);
@@ -153,10 +155,10 @@ impl Network {
         let mut flat = Vec::with_capacity(self.trainable(sites.clone()));
         for i in sites.clone().filter(|i| self.sites[*i].trainable) {
             match (input, &mut gradients) {
-                (Input::Rows(..) | Input::Tokens(..), _) if self.wiring.is_table[i] => {
+                (Input::Examples(..), _) if self.wiring.is_table[i] => {
                     self.table_gradient(i, &start, &into_leaves, &mut flat);
                 }
-                (Input::Rows(rows, indices), _) if i == 0 => {
+                (Input::Examples(ExamplesRef::Features(rows), indices), _) if i == 0 => {
                     self.first_site_gradient((rows, indices), &start, &into_leaves[0], &mut flat)?;
                 }
                 (_, Some(gradients)) => self.site_gradient(i, gradients, &mut flat)?,
@@ -168,7 +170,13 @@ impl Network {
                 flat.extend(host(vector.grad_remove(gradients).ok_or_else(|| lost("a vector"))?)?);
             }
         }
-        Ok((flat, if input.examples().is_some() { Vec::new() } else { into_leaves.concat() }))
+        Ok((
+            flat,
+            match input {
+                Input::Examples(..) => Vec::new(),
+                Input::Activations(_) => into_leaves.concat(),
+            },
+        ))
     }
 
     /// Appends the gradient of a site on the device, of its weight and its bias.
@@ -204,10 +212,10 @@ impl Network {
             return bad(format!("site {i} is not bound here"));
         }
         match input {
-            Input::Rows(..) | Input::Tokens(..) if sites.start > 0 => {
+            Input::Examples(..) if sites.start > 0 => {
                 bad(format!("examples go into site 0, not {}", sites.start))
             }
-            Input::Rows(_, []) | Input::Tokens(_, []) => bad("there is no row".into()),
+            Input::Examples(_, []) => bad("there is no row".into()),
             Input::Activations(_) if sites.start == 0 => {
                 bad("site 0 takes feature rows, not activations".into())
             }
@@ -218,7 +226,7 @@ impl Network {
                 }
                 Ok(())
             }
-            Input::Rows(..) | Input::Tokens(..) => Ok(()),
+            Input::Examples(..) => Ok(()),
         }
     }
 }

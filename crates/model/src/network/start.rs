@@ -1,10 +1,9 @@
 //! What a pass starts from, computed in plain memory.
 
 use nlpress_graph::Source;
-use nlpress_text::Rows;
+use nlpress_text::{ExamplesRef, Rows};
 
 use super::Network;
-use super::examples::Examples;
 use super::tokens::Tokens;
 use crate::ModelError;
 
@@ -23,14 +22,14 @@ pub(super) struct Start {
 
 impl Network {
     /// Looks tokens up, or runs the first site on feature rows.
-    pub(super) fn start(&self, examples: Examples<'_>, indices: &[usize]) -> Result<Start, ModelError> {
+    pub(super) fn start(&self, examples: ExamplesRef<'_>, indices: &[usize]) -> Result<Start, ModelError> {
         self.check_examples(examples, indices)?;
         match (examples, self.graph.source) {
-            (Examples::Tokens(rows), _) => Ok(self.looked_up(Tokens::of_texts(rows, indices))),
-            (Examples::Features(rows), Source::Bag { tokens, .. }) => {
+            (ExamplesRef::Tokens(rows), _) => Ok(self.looked_up(Tokens::of_texts(rows, indices))),
+            (ExamplesRef::Features(rows), Source::Bag { tokens, .. }) => {
                 Ok(self.looked_up(Tokens::of_bags(rows, indices, tokens)))
             }
-            (Examples::Features(rows), _) => self.start_of_rows(rows, indices),
+            (ExamplesRef::Features(rows), _) => self.start_of_rows(rows, indices),
         }
     }
 

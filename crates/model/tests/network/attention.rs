@@ -254,7 +254,7 @@ fn it_learns() {
     let mut losses = Vec::new();
     for _ in 0..400 {
         network.update(0..network.sites(), &flat);
-        let found = network.gradients((data.rows(), &all), None, 0, &mut error).unwrap();
+        let found = network.gradients((data.examples(), &all), None, 0, &mut error).unwrap();
         losses.push(found.loss);
         flat.iter_mut().zip(&found.flat).for_each(|(x, g)| *x -= 0.03 * g);
     }

@@ -47,7 +47,7 @@ fn check(model: &Model, rows: &Rows, backend: &Backend, held: usize) {
 
     // A pass with gradients takes floats for all but the first site.
     let indices: Vec<usize> = (0..rows.len()).collect();
-    let trace = network.forward(0..all, Input::Rows(rows, &indices), None, 0).unwrap();
+    let trace = network.forward(0..all, Input::Examples(rows.into(), &indices), None, 0).unwrap();
     assert!(distance(&trace.output().unwrap(), &expected) < 1e-4);
 }
 

@@ -239,7 +239,7 @@ fn ranges_of_sites_and_shares_of_a_batch_give_the_whole() {
         for cut in 1..4 {
             let front = Network::bind_sites(&model, &backend, 0..cut);
             let back = Network::bind_sites(&model, &backend, cut..4);
-            let input = Input::Rows(&rows, &indices);
+            let input = Input::Examples((&rows).into(), &indices);
             let first = front.forward(0..cut, input, Some(&dropout), 0).unwrap();
             let between = first.output().unwrap();
             let second = back.forward(cut..4, Input::Activations(&between), Some(&dropout), 0).unwrap();
@@ -440,10 +440,10 @@ fn impossible_passes_are_refused() {
             matches!(network.forward(sites, input, None, 0), Err(ModelError::Data(_)))
         };
         assert!(network.forward(1..2, Input::Activations(&six), None, 0).is_ok());
-        assert!(refused(&network, 0..3, Input::Rows(&narrow, &[0])));
-        assert!(refused(&network, 0..3, Input::Rows(&rows, &[3])));
-        assert!(refused(&network, 0..3, Input::Rows(&rows, &[])));
-        assert!(refused(&network, 1..3, Input::Rows(&rows, &[0])));
+        assert!(refused(&network, 0..3, Input::Examples((&narrow).into(), &[0])));
+        assert!(refused(&network, 0..3, Input::Examples((&rows).into(), &[3])));
+        assert!(refused(&network, 0..3, Input::Examples((&rows).into(), &[])));
+        assert!(refused(&network, 1..3, Input::Examples((&rows).into(), &[0])));
         assert!(refused(&network, 0..2, Input::Activations(&six)));
         assert!(refused(&network, 1..2, Input::Activations(&six[..5])));
         assert!(refused(&network, 1..4, Input::Activations(&six)));

@@ -56,7 +56,7 @@ fn every_artifact_answers_as_its_model_does_and_gives_it_back() {
 
         let memory = Network::bind(&model, &backend).logits_of(&valid).unwrap();
         let session = Session::from_artifact(opened).unwrap();
-        let served = session.logits(valid.rows()).unwrap();
+        let served = session.logits(valid.features().unwrap()).unwrap();
         assert_eq!(memory.len(), served.len(), "{name}");
         let largest = memory.iter().fold(0.0_f32, |m, x| m.max(x.abs()));
         let apart = memory.iter().zip(&served).map(|(a, b)| (a - b).abs()).fold(0.0_f32, f32::max);

@@ -28,7 +28,7 @@ pub(crate) fn pre_activations(
     data: &Dataset,
     indices: &[usize],
 ) -> Result<Vec<f32>, ModelError> {
-    network.forward(0..site + 1, Input::Rows(data.rows(), indices), None, 0)?.output()
+    network.forward(0..site + 1, Input::Examples(data.examples(), indices), None, 0)?.output()
 }
 
 /// What goes into site number `site`, dropout off: a row of `inputs` numbers for each of `indices`, or, inside an
@@ -39,7 +39,7 @@ pub(crate) fn inputs(
     data: &Dataset,
     indices: &[usize],
 ) -> Result<Vec<f32>, ModelError> {
-    let rows = network.site_inputs(site, data.rows(), indices)?;
+    let rows = network.site_inputs(site, data.examples(), indices)?;
     let mut dense = Vec::new();
     rows.densify(0..rows.len(), &mut dense);
     Ok(dense)

@@ -123,7 +123,7 @@ fn levels(
     let rows = sample(data);
     for (n, part) in rows.chunks(ROWS).enumerate() {
         cx.progress("measuring activations", n * ROWS, rows.len())?;
-        let inputs = network.site_inputs(site, data.rows(), part)?;
+        let inputs = network.site_inputs(site, data.examples(), part)?;
         count += inputs.len();
         for row in inputs.iter() {
             for (&column, &value) in row.columns.iter().zip(row.values) {
@@ -175,7 +175,7 @@ pub fn factors(
         cx.progress("measuring derivatives", n * ROWS, rows.len())?;
         // Every row for itself: the batch is one row long as far as the loss is concerned.
         let mut loss = |logits: &[f32], gradient: &mut [f32]| objective.loss(part, 1, logits, gradient);
-        let found = network.input_worth(&sites, (cx.train.rows(), part), &mut loss)?;
+        let found = network.input_worth(&sites, (cx.train.examples(), part), &mut loss)?;
         let mut found = found.iter();
         for ((all, readers), group) in all.iter_mut().zip(&readers).zip(groups) {
             // A unit that several sites read has a factor at each; together they are its own.

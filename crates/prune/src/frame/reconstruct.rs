@@ -79,7 +79,7 @@ pub(crate) fn reconstruct(
         for (n, rows) in all.chunks(ROWS).enumerate() {
             cx.progress("fitting what is left", n * ROWS, all.len())?;
             let mut targets = Vec::new();
-            for row in whole.site_inputs(site, cx.train.rows(), rows)?.iter() {
+            for row in whole.site_inputs(site, cx.train.examples(), rows)?.iter() {
                 let mut out = before.bias.clone();
                 for (&input, &x) in row.columns.iter().zip(row.values) {
                     let weights = &weight[input as usize * width..][..width];

@@ -212,8 +212,9 @@ pub(crate) fn presence(data: &Dataset) -> (Vec<f64>, Vec<f64>) {
 pub(crate) fn sums(data: &Dataset, of: impl Fn(f32) -> f64) -> (Vec<f64>, Vec<f64>) {
     let classes = data.classes();
     let mut rows = vec![0.0; classes];
-    let mut sums = vec![0.0; data.rows().width() * classes];
-    for (row, label) in data.rows().iter().zip(data.labels()) {
+    let bags = data.bags();
+    let mut sums = vec![0.0; bags.width() * classes];
+    for (row, label) in bags.iter().zip(data.labels()) {
         rows[*label as usize] += 1.0;
         for (column, value) in row.columns.iter().zip(row.values) {
             if *value != 0.0 {
@@ -226,8 +227,9 @@ pub(crate) fn sums(data: &Dataset, of: impl Fn(f32) -> f64) -> (Vec<f64>, Vec<f6
 
 /// Share of the stored values of rows that lie in these columns.
 fn covered(data: &Dataset, kept: &[u32]) -> f64 {
-    let inside = data.rows().columns().iter().filter(|c| kept.binary_search(c).is_ok()).count();
-    inside as f64 / data.rows().nonzeros().max(1) as f64
+    let bags = data.bags();
+    let inside = bags.columns().iter().filter(|c| kept.binary_search(c).is_ok()).count();
+    inside as f64 / bags.nonzeros().max(1) as f64
 }
 
 #[cfg(test)]

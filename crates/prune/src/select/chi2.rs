@@ -89,7 +89,7 @@ pub fn statistics(rows: &[f64], observed: &[f64]) -> Result<Vec<f64>, PruneError
 /// [`PruneError`] when a value is negative.
 pub fn scores(data: &Dataset, of: Counted) -> Result<Vec<f64>, PruneError> {
     if of == Counted::Values
-        && let Some(bad) = data.rows().values().iter().find(|x| **x < 0.0)
+        && let Some(bad) = data.bags().values().iter().find(|x| **x < 0.0)
     {
         return Err(PruneError::setting("a value", bad, "at least 0 for the chi-squared statistic"));
     }

@@ -13,7 +13,9 @@
 use nlpress_core::Measurement;
 use nlpress_model::{Dataset, Model};
 use nlpress_technique::{Cx, Family, Kind, StepError, parse};
+use nlpress_text::Rows;
 use serde::Deserialize;
+use std::borrow::Cow;
 
 use super::{FINETUNE, KEEP, Selector, WordScore};
 use crate::PruneError;
@@ -74,7 +76,7 @@ impl WordScore for Lasso {
     const PROGRESS: &str = "finding the penalty";
 
     fn scores(&self, _model: &Model, keep: Option<usize>, cx: &mut Cx<'_>) -> Result<Vec<f64>, StepError> {
-        let (penalty, scores) = self.search(keep.unwrap_or(cx.train.rows().width()), cx)?;
+        let (penalty, scores) = self.search(keep.unwrap_or(cx.train.examples().width()), cx)?;
         cx.measure(Measurement::higher("penalty", penalty, "1"));
         Ok(scores)
     }
@@ -108,6 +110,7 @@ impl Linear {
 #[derive(Debug)]
 pub struct Path<'a> {
     data: &'a Dataset,
+    rows: Cow<'a, Rows>,
     outputs: usize,
     /// Bound on the curvature of the mean loss.
     curvature: f64,
@@ -119,7 +122,9 @@ impl<'a> Path<'a> {
         let outputs = data.outputs();
         // The Hessian is at most the loss's own curvature times that of mean(x xᵀ), the bias being a column of ones.
         let of_loss = if outputs == 1 { 0.25 } else { 0.5 };
-        Self { data, outputs, curvature: of_loss * largest_eigenvalue(data) }
+        let rows = data.bags();
+        let curvature = of_loss * largest_eigenvalue(&rows);
+        Self { data, rows, outputs, curvature }
     }
 
     /// The model of no weight, its biases at the best of the classes' shares.
@@ -131,7 +136,7 @@ impl<'a> Path<'a> {
             1 => vec![(counts[1] / counts[0]).ln()],
             _ => counts.iter().map(|n| (n / rows).ln()).collect(),
         };
-        Linear { weight: vec![0.0; self.data.rows().width() * self.outputs], bias }
+        Linear { weight: vec![0.0; self.rows.width() * self.outputs], bias }
     }
 
     /// The gradient of the mean loss, in the shape of the model.
@@ -140,7 +145,7 @@ impl<'a> Path<'a> {
         let mut gradient = Linear { weight: vec![0.0; at.weight.len()], bias: vec![0.0; outputs] };
         let share = 1.0 / self.data.len() as f64;
         let mut logits = vec![0.0; outputs];
-        for (row, label) in self.data.rows().iter().zip(self.data.labels()) {
+        for (row, label) in self.rows.iter().zip(self.data.labels()) {
             logits.copy_from_slice(&at.bias);
             for (column, value) in row.columns.iter().zip(row.values) {
                 let start = *column as usize * outputs;
@@ -216,8 +221,8 @@ fn residual(logits: &mut [f64], label: usize) {
 }
 
 /// The largest eigenvalue of `mean(x xᵀ)` with a column of ones beside the rows, from above.
-fn largest_eigenvalue(data: &Dataset) -> f64 {
-    let (rows, width) = (data.rows(), data.rows().width());
+fn largest_eigenvalue(rows: &Rows) -> f64 {
+    let width = rows.width();
     let trace =
         1.0 + rows.values().iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>() / rows.len() as f64;
     let mut vector = vec![1.0_f64; width + 1];
@@ -291,7 +296,6 @@ impl Lasso {
 mod tests {
     use super::*;
     use nlpress_core::Seed;
-    use nlpress_text::Rows;
 
     /// Rows of 8 features in which 0 and 1 tell the class, and 1 says nothing that 0 does not.
     fn data(classes: usize) -> Dataset {
@@ -311,7 +315,7 @@ mod tests {
     fn loss(path: &Path<'_>, at: &Linear) -> f64 {
         let data = path.data;
         let mut total = 0.0;
-        for (row, label) in data.rows().iter().zip(data.labels()) {
+        for (row, label) in path.rows.iter().zip(data.labels()) {
             let mut logits = at.bias.clone();
             for (c, v) in row.columns.iter().zip(row.values) {
                 for (o, sum) in logits.iter_mut().enumerate() {

@@ -112,10 +112,10 @@ pub fn distances(model: &Model, cx: &Cx<'_>) -> Result<Vec<f64>, StepError> {
     let (mut sums, mut words) = (vec![0.0; blocks.len()], 0_usize);
     for (n, part) in rows.chunks(ROWS).enumerate() {
         cx.progress("measuring blocks", n * ROWS, rows.len())?;
-        let mut before = network.words(0, cx.train.rows(), part)?;
+        let mut before = network.words(0, cx.train.examples(), part)?;
         words += before.len() / width;
         for (block, sum) in sums.iter_mut().enumerate() {
-            let after = network.words(block + 1, cx.train.rows(), part)?;
+            let after = network.words(block + 1, cx.train.examples(), part)?;
             for (a, b) in before.chunks_exact(width).zip(after.chunks_exact(width)) {
                 *sum += angle(a, b).map_err(|e| StepError::Failed(e.to_string()))?;
             }

@@ -164,7 +164,7 @@ impl Layers {
                 let indices: Vec<usize> = (first..data.len().min(first + ROWS)).collect();
                 if i == 0 {
                     dense.clear();
-                    data.rows().densify(indices.iter().copied(), &mut dense);
+                    data.features()?.densify(indices.iter().copied(), &mut dense);
                 } else {
                     dense = pre_activations(&network, i - 1, data, &indices)?;
                     relu(&mut dense);

@@ -350,7 +350,7 @@ fn see(
     let rows = sample(data);
     for (n, part) in rows.chunks(ROWS).enumerate() {
         cx.progress("measuring activations", n * ROWS, rows.len())?;
-        for row in network.site_inputs(site, data.rows(), part)?.iter() {
+        for row in network.site_inputs(site, data.examples(), part)?.iter() {
             seen.add(row.columns, row.values).map_err(|e| StepError::Failed(e.to_string()))?;
         }
     }

@@ -260,7 +260,7 @@ impl Search {
         }
         let logits = Network::bind(model, cx.backend).logits_of(cx.train)?;
         let labels = draw(&logits, model.graph().outputs(), cx.seed.derive("labels"));
-        Ok(Dataset::new(cx.train.rows().clone(), labels, cx.train.classes())?)
+        Ok(cx.train.relabelled(labels)?)
     }
 }
 
@@ -318,7 +318,7 @@ impl Technique for Search {
         let data = self.judged(&model, cx)?;
         let worths = factors(&model, &groups, &Labels::of(&data), cx)?;
         let diagonal: Vec<Vec<f64>> = worths.iter().map(|rows| fisher(rows)).collect();
-        let words = cx.train.rows().nonzeros() as f64 / cx.train.len() as f64;
+        let words = cx.train.examples().entries() as f64 / cx.train.len() as f64;
         let widths = self.widths(model.graph(), &groups, &diagonal, words)?;
         let mut smaller = model.clone();
         let mut stayed: Vec<Vec<usize>> = Vec::new();

@@ -134,7 +134,7 @@ impl<const SQUARED: bool> Saliency<SQUARED> {
             }
             let mut loss =
                 |logits: &[f32], gradient: &mut [f32]| labels.loss(indices, indices.len(), logits, gradient);
-            let mut found = network.gradients((cx.train.rows(), indices), None, 0, &mut loss)?.flat;
+            let mut found = network.gradients((cx.train.examples(), indices), None, 0, &mut loss)?.flat;
             // A last, smaller batch counts by its rows.
             let share = indices.len() as f32 / self.batch as f32;
             found.iter_mut().for_each(|g| *g *= share);

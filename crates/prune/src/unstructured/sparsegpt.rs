@@ -341,7 +341,7 @@ impl SparseGpt {
                     cx.progress("weighing outputs", at, drawn.len())?;
                 }
                 let mut loss = |logits: &[f32], gradient: &mut [f32]| labels.loss(row, 1, logits, gradient);
-                let flat = network.gradients((cx.train.rows(), row), None, 0, &mut loss)?.flat;
+                let flat = network.gradients((cx.train.examples(), row), None, 0, &mut loss)?.flat;
                 // The derivative by a bias, for one row, is the one by the pre-activation.
                 let mut start = 0;
                 for (sums, layer) in sums.iter_mut().zip(model.layers()) {

@@ -15,11 +15,11 @@ fn inputs(world: &World, model: &Model, site: usize) -> Vec<f32> {
     let all: Vec<usize> = (0..data.len()).collect();
     let mut dense = Vec::new();
     if site == 0 {
-        data.rows().densify(all, &mut dense);
+        data.features().unwrap().densify(all, &mut dense);
         return dense;
     }
     let network = Network::bind(model, &world.backend);
-    let before = network.forward(0..site, Input::Rows(data.rows(), &all), None, 0).unwrap();
+    let before = network.forward(0..site, Input::Examples(data.examples(), &all), None, 0).unwrap();
     before.output().unwrap().into_iter().map(|x| x.max(0.0)).collect()
 }
 

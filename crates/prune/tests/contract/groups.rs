@@ -123,7 +123,7 @@ proptest! {
 #[test]
 fn a_unit_that_something_goes_out_of_is_missed() {
     for bench in Bench::families(&cpu()).unwrap() {
-        let (model, rows) = (bench.model(), bench.valid().rows());
+        let (model, rows) = (bench.model(), bench.valid().features().unwrap());
         let whole = logits(model, rows);
         for group in model.graph().groups() {
             let missed =

@@ -30,7 +30,7 @@ fn the_layer_of_the_smallest_validation_loss_goes() {
 
 /// Pre-activations of a site for every row, in plain loops.
 fn pre_activations(world: &World, model: &Model, site: usize) -> Vec<Vec<f64>> {
-    let rows = world.cx().train.rows();
+    let rows = world.cx().train.features().unwrap();
     let of = |row: nlpress_text::Row<'_>| {
         let mut x = vec![0.0; rows.width()];
         row.columns.iter().zip(row.values).for_each(|(c, v)| x[*c as usize] = f64::from(*v));

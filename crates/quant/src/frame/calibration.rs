@@ -246,7 +246,7 @@ impl Calibration {
             let network = Network::bind(&model, cx.backend);
             let mut batches = Vec::new();
             for batch in rows.chunks(BATCH) {
-                let inputs = network.site_inputs(site, cx.train.rows(), batch)?;
+                let inputs = network.site_inputs(site, cx.train.examples(), batch)?;
                 batches.push(weighted(&inputs, matrix));
             }
             let (scale, range) = self.scale(&batches, levels);

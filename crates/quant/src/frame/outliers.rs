@@ -107,7 +107,7 @@ impl Search<'_> {
             let index = sites::index(form).ok_or_else(|| failed(format!("it is already {form}")))?;
             let network = Network::bind(&model, cx.backend);
             let inputs =
-                |rows| Ok::<_, StepError>(some(&network.site_inputs(site, cx.train.rows(), rows)?));
+                |rows| Ok::<_, StepError>(some(&network.site_inputs(site, cx.train.examples(), rows)?));
             let (choosing, judging) = (inputs(choosing)?, inputs(judging)?);
             let values = layer.weight.values();
             let keep = match &layer.weight {

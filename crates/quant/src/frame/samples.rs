@@ -267,7 +267,7 @@ impl<S: Solver> Calibrated<S> {
             for indices in rows.chunks(ROWS) {
                 cx.progress("summing up inputs", done, self.samples.min(cx.train.len()))?;
                 done += indices.len();
-                let rows = network.site_inputs(site, cx.train.rows(), indices)?;
+                let rows = network.site_inputs(site, cx.train.examples(), indices)?;
                 dense.clear();
                 rows.densify(0..rows.len(), &mut dense);
                 seen.add(&dense).map_err(failed)?;

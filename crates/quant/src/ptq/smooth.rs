@@ -214,7 +214,7 @@ impl Technique for Smooth {
                 cx.note(format!("{id}: {before}, which could take its factors, is packed already"));
                 continue;
             }
-            let inputs = Network::bind(&model, cx.backend).site_inputs(site, cx.train.rows(), &drawn)?;
+            let inputs = Network::bind(&model, cx.backend).site_inputs(site, cx.train.examples(), &drawn)?;
             let mut dense = Vec::new();
             inputs.densify(0..inputs.len(), &mut dense);
             let weights = model.layers()[site].weight.values().into_owned();

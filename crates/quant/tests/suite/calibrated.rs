@@ -61,7 +61,7 @@ fn output_error(bench: &Bench, site: &SiteId, weight: &[f32]) -> f64 {
     let number = bench.model().layers().iter().position(|l| l.id == *site).unwrap();
     let network = Network::bind(bench.model(), &cpu());
     let rows: Vec<usize> = (0..bench.train().len()).collect();
-    let inputs = network.site_inputs(number, bench.train().rows(), &rows).unwrap();
+    let inputs = network.site_inputs(number, bench.train().examples(), &rows).unwrap();
     let outputs = layer.shape.outputs;
     let product = |row: nlpress_text::Row<'_>, weight: &dyn Fn(usize) -> f64, output: usize| -> f64 {
         let terms = row.columns.iter().zip(row.values);

@@ -163,7 +163,7 @@ fn outliers_keep_the_contract() {
 /// The bench's network and rows with one input so many times as large, and its weights as much smaller.
 fn lopsided(bench: &Bench, input: u32, times: f32) -> (Model, Dataset) {
     let data = bench.valid();
-    let rows = data.rows().clone().map_rows(|columns, values| {
+    let rows = data.features().unwrap().clone().map_rows(|columns, values| {
         values.iter_mut().zip(columns).filter(|(_, c)| **c == input).for_each(|(x, _)| *x *= times);
     });
     let data = Dataset::new(rows, data.labels().to_vec(), data.classes()).unwrap();

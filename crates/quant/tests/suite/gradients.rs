@@ -29,7 +29,7 @@ fn article() -> (Model, Vec<f32>) {
     let indices: Vec<usize> = (0..32).collect();
     let dropout = Dropout::new(&graph, Seed(3), 0);
     let labels = Labels::of(&data);
-    let batch = Batch::whole((data.rows(), &indices), &dropout, &labels);
+    let batch = Batch::whole((data.examples(), &indices), &dropout, &labels);
     let mut source = OneNetwork::default();
     source.begin(&model, &cpu(), &[]).unwrap();
     let gradient = source.gradients(&model.flat(), &batch).unwrap().flat;

@@ -243,7 +243,8 @@ fn the_network_that_is_trained_gives_the_logits_of_the_session() {
         let parts = EncoderParts { config, blob };
         let made =
             Artifact::new(model.outline(), layers.collect(), vec![], labels, parts, Provenance::default());
-        let served = Session::from_artifact(made.unwrap()).unwrap().logits(world.test.rows()).unwrap();
+        let served =
+            Session::from_artifact(made.unwrap()).unwrap().logits(world.test.features().unwrap()).unwrap();
         let plain = Network::bind(&world.model, &world.backend).logits_of(&world.test).unwrap();
         let off = |a: &[f32]| a.iter().zip(&served).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(off(&trained) < 1e-4, "{} {with:?}: {}", kind.name, off(&trained));
@@ -257,7 +258,7 @@ fn the_network_that_is_trained_gives_the_logits_of_the_session() {
 fn a_rounded_input_is_in_the_gradient_too() {
     let world = World::new();
     let linear = Model::init(&Graph::from(MlpSpec::new(40, &[], 6, 0.0)), Seed(3)).unwrap();
-    let (rows, indices) = (world.train.rows(), [3, 5, 8]);
+    let (rows, indices) = (world.train.features().unwrap(), [3, 5, 8]);
     let mut network = Network::bind(&linear, &world.backend);
     let mut ones = |_: &[f32], gradient: &mut [f32]| {
         gradient.fill(1.0);

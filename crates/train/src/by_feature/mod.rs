@@ -12,8 +12,8 @@ mod part;
 mod passed;
 
 use nlpress_model::network::Input;
-use nlpress_model::{Dataset, Model, ModelError, Network, Shape, Weight};
-use nlpress_text::{Row, Rows};
+use nlpress_model::{Model, ModelError, Network, Shape, Weight};
+use nlpress_text::{ExamplesRef, Row, Rows};
 use rayon::prelude::*;
 
 use crate::checkpoint::Progress;
@@ -71,10 +71,11 @@ struct Batched {
 /// Whether a training's first site goes by feature: where that gives the same and costs less.
 pub(crate) fn pays(model: &Model, fit: &Fit<'_>) -> bool {
     possible(model, fit) && {
+        let Ok(rows) = fit.train.features() else { return false };
         let Shape { inputs, outputs, .. } = model.layers()[0].shape;
         let (of_output, of_feature) = COST;
         let outputs = outputs as f64;
-        let here = expected_features(fit.train, fit.config.batch()) * (of_output * outputs + of_feature);
+        let here = expected_features(rows, fit.config.batch()) * (of_output * outputs + of_feature);
         here < inputs as f64 * outputs
     }
 }
@@ -98,9 +99,9 @@ pub(crate) fn possible(model: &Model, fit: &Fit<'_>) -> bool {
 }
 
 /// Features that a batch of rows drawn from these has, on average.
-fn expected_features(data: &Dataset, batch: usize) -> f64 {
-    let mut documents = vec![0u32; data.rows().width()];
-    data.rows().columns().iter().for_each(|&column| documents[column as usize] += 1);
+fn expected_features(data: &Rows, batch: usize) -> f64 {
+    let mut documents = vec![0u32; data.width()];
+    data.columns().iter().for_each(|&column| documents[column as usize] += 1);
     let (rows, batch) = (data.len() as f64, batch.min(data.len()) as i32);
     documents.into_iter().map(|n| 1.0 - (1.0 - f64::from(n) / rows).powi(batch)).sum()
 }
@@ -174,12 +175,15 @@ impl<'a> ByFeature<'a> {
         batch: &Batch<'_>,
         rate: f64,
     ) -> Result<f64, TrainError> {
-        if batch.rows.width() != self.first.inputs {
-            let (have, takes) = (batch.rows.width(), self.first.inputs);
+        let ExamplesRef::Features(rows) = batch.examples else {
+            return Err(ModelError::Data("the network takes feature rows, not tokens".into()).into());
+        };
+        if rows.width() != self.first.inputs {
+            let (have, takes) = (rows.width(), self.first.inputs);
             let why = format!("rows have {have} features, the network takes {takes}");
             return Err(ModelError::Data(why).into());
         }
-        self.batch.fill(batch.rows, batch.indices, &self.lasts);
+        self.batch.fill(rows, batch.indices, &self.lasts);
         let weights = self.first.weights();
         let (loss, upstream, rest) = self.pass(&at.flat[weights..], batch)?;
         if !loss.is_finite() {

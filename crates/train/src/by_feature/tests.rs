@@ -5,7 +5,7 @@ use crate::plan::Fit;
 use crate::steps::Way;
 use nlpress_core::event::Quiet;
 use nlpress_core::{Backend, BackendKind, Seed};
-use nlpress_model::{Graph, MlpSpec};
+use nlpress_model::{Dataset, Graph, MlpSpec};
 
 const FEATURES: usize = 300;
 
