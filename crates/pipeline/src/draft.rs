@@ -7,7 +7,7 @@
 
 use nlpress_core::shown::{counted, shown};
 use nlpress_text::corpus::columns::{self, MOST_VALUES, Profile, Table};
-use nlpress_text::{Column, Corpus, CorpusOptions, Coverage, Encoder, EncoderConfig, Source, TextError};
+use nlpress_text::{BagEncoder, Column, Corpus, CorpusOptions, Coverage, EncoderConfig, Source, TextError};
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -244,7 +244,7 @@ struct Facts {
 impl Facts {
     fn of(corpus: &Corpus, notes: &mut Vec<String>) -> Result<Self, DraftError> {
         let texts: Vec<&str> = corpus.train.iter().map(|d| d.text.as_str()).collect();
-        let fit = |config: &EncoderConfig| Encoder::fit(config, texts.iter().copied());
+        let fit = |config: &EncoderConfig| BagEncoder::fit(config, texts.iter().copied());
         let base = EncoderConfig { vocabulary: MOST_WORDS, ..EncoderConfig::default() };
         let mut config = base.clone();
         let mut encoder = match fit(&base) {

@@ -3,7 +3,7 @@
 use nlpress_core::shown::{counted, shown};
 use nlpress_model::{Dataset, Graph, ModelError};
 use nlpress_text::corpus::label;
-use nlpress_text::{Corpus, CorpusOptions, Coverage, Document, Encoder, Files, Source};
+use nlpress_text::{BagEncoder, Corpus, CorpusOptions, Coverage, Document, Files, Source};
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,7 +23,7 @@ pub struct Prepared {
     /// The documents.
     pub corpus: Arc<Corpus>,
     /// Text to rows.
-    pub encoder: Encoder,
+    pub encoder: BagEncoder,
     /// Rows to train on.
     pub train: Dataset,
     /// Rows to choose by.
@@ -49,7 +49,7 @@ impl Prepared {
     /// [`DataError`] when the encoder finds no token, a class weight has no class, or a split is empty.
     pub fn of_corpus(corpus: Arc<Corpus>, data: &DataRecipe) -> Result<Self, DataError> {
         let texts: Vec<&str> = corpus.train.iter().map(|d| d.text.as_str()).collect();
-        let encoder = Encoder::fit(&data.encoder, texts.iter().copied())?;
+        let encoder = BagEncoder::fit(&data.encoder, texts.iter().copied())?;
         let weights = match &data.class_weights {
             None => Vec::new(),
             Some(weights) => {
@@ -77,7 +77,7 @@ impl Prepared {
         Self::encode(Arc::clone(&self.corpus), self.encoder.narrow(keep)?, weights)
     }
 
-    fn encode(corpus: Arc<Corpus>, encoder: Encoder, weights: &[f64]) -> Result<Self, DataError> {
+    fn encode(corpus: Arc<Corpus>, encoder: BagEncoder, weights: &[f64]) -> Result<Self, DataError> {
         let split = |documents: &[Document], split, why| {
             if documents.is_empty() {
                 return Err(DataError::Empty { corpus: corpus.name.clone(), split, why });
@@ -141,13 +141,13 @@ pub fn read_corpus(data: &DataRecipe, folder: &Path) -> Result<Corpus, DataError
 ///
 /// # Errors
 /// [`ModelError::Data`] when there is none.
-pub fn dataset(encoder: &Encoder, documents: &[Document], classes: usize) -> Result<Dataset, ModelError> {
+pub fn dataset(encoder: &BagEncoder, documents: &[Document], classes: usize) -> Result<Dataset, ModelError> {
     dataset_seen(encoder, documents, classes).map(|(data, _)| data)
 }
 
 /// The same, with what the encoder knows of the documents.
 fn dataset_seen(
-    encoder: &Encoder,
+    encoder: &BagEncoder,
     documents: &[Document],
     classes: usize,
 ) -> Result<(Dataset, Coverage), ModelError> {

@@ -7,7 +7,7 @@ use nlpress_core::{Backend, Seed, files};
 use nlpress_eval::{Bootstrap, Machine};
 use nlpress_model::{Graph, Network, Outline};
 use nlpress_runtime::Session;
-use nlpress_text::Encoder;
+use nlpress_text::BagEncoder;
 use nlpress_train::TrainError;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -50,7 +50,7 @@ fn start(recipe: &Recipe, prepared: &Prepared) -> Result<Option<Start>, RecipeEr
         let (have, want) = (artifact.labels.join(", "), prepared.corpus.labels.join(", "));
         return Err(misfit(format!("its labels are {have}, the data's are {want}")));
     }
-    let encoder = Encoder::from_parts(&artifact.encoder.config, &artifact.encoder.blob)
+    let encoder = BagEncoder::from_parts(&artifact.encoder.config, &artifact.encoder.blob)
         .map_err(|e| misfit(e.to_string()))?;
     let unknown = || {
         let [its, ours] = [&encoder, &prepared.encoder].map(|e| e.config().version);

@@ -37,10 +37,13 @@ pub enum RuntimeError {
         /// Inputs of the network.
         network: usize,
     },
-    /// A session for feature rows was to be opened on a network of tokens.
+    /// A text cannot be made tokens of.
+    #[error("the text cannot be encoded: {0}")]
+    Text(#[source] TextError),
+    /// Feature rows, or an encoder that makes them, for a network of tokens.
     #[error("the artifact's network takes tokens, not feature rows")]
     TakesTokens,
-    /// A session for tokens was to be opened on a network of feature rows.
+    /// Tokens, or an encoder that makes them, for a network of feature rows.
     #[error("the artifact's network takes feature rows, not tokens")]
     TakesRows,
     /// The vocabulary of tokens is another than the network's.
@@ -51,6 +54,21 @@ pub enum RuntimeError {
         /// That of the network's.
         expected: usize,
     },
+    /// The tokenizer makes rows that the network does not take.
+    #[error(
+        "the artifact's tokenizer makes texts of up to {encoder} {what}, but its network takes {network}"
+    )]
+    Tokenizer {
+        /// What there is too much of.
+        what: &'static str,
+        /// That of the tokenizer.
+        encoder: usize,
+        /// That of the network.
+        network: usize,
+    },
+    /// A class was asked for, and the network makes embeddings.
+    #[error("the artifact's network makes embeddings: it names no class")]
+    NoClasses,
     /// A text has tokens that the network does not take.
     #[error("text {row} {why}")]
     Tokens {
@@ -77,7 +95,7 @@ pub enum RuntimeError {
     },
     /// The words that decided cannot be told.
     #[error(
-        "which words decided cannot be told of an attention network, only of a linear one or of hidden layers"
+        "which words decided can be told of feature rows that go through linear or hidden layers, not of attention or tokens"
     )]
     NotExplained,
     /// A slice has the wrong length.

@@ -7,6 +7,7 @@
 
 use crate::{RuntimeError, Scratch, Session};
 use nlpress_graph::Op;
+use nlpress_text::BagEncoder;
 
 /// What one word of a text added to a logit.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -21,6 +22,7 @@ pub struct Contribution<'s> {
 #[derive(Debug)]
 pub struct Explainer<'s> {
     session: &'s Session,
+    encoder: &'s BagEncoder,
     /// Of every site, `[inputs, outputs]`.
     weights: Vec<Vec<f32>>,
 }
@@ -29,17 +31,16 @@ impl Session {
     /// What is needed to say which words decided. It holds every weight as a float, zeros included.
     ///
     /// # Errors
-    /// [`RuntimeError::NotExplained`] for a network of attention.
+    /// [`RuntimeError::NotExplained`] for a network of attention, or one on tokens.
     pub fn explainer(&self) -> Result<Explainer<'_>, RuntimeError> {
         let nodes = &self.network().graph.nodes;
         let is_chain = |op: &Op| {
             matches!(op, Op::Features { .. } | Op::Linear { .. } | Op::Activate(_) | Op::Dropout { .. })
         };
-        if !nodes.iter().all(|node| is_chain(&node.op)) {
-            return Err(RuntimeError::NotExplained);
-        }
+        let encoder = self.encoder().bag().filter(|_| nodes.iter().all(|node| is_chain(&node.op)));
+        let Some(encoder) = encoder else { return Err(RuntimeError::NotExplained) };
         let weights = self.network().layers.iter().map(|l| l.weight.unpack()).collect();
-        Ok(Explainer { session: self, weights })
+        Ok(Explainer { session: self, encoder, weights })
     }
 }
 
@@ -59,9 +60,9 @@ impl<'s> Explainer<'s> {
         if class >= labels {
             return Err(RuntimeError::Length { what: "labels", found: labels, expected: class + 1 });
         }
-        let row = self.session.encoder().encode(text, scratch.text());
+        let row = self.encoder.encode(text, scratch.text().bag());
         let slopes = self.slopes(row.columns, row.values, class);
-        let words = self.session.encoder().words();
+        let words = self.encoder.words();
         let mut all: Vec<Contribution<'s>> = (row.columns.iter().zip(row.values).zip(slopes))
             .map(|((&column, value), slope)| Contribution {
                 word: &words[column as usize],

@@ -10,12 +10,11 @@ mod network;
 mod program;
 mod scores;
 mod session;
-mod token_session;
+mod takes;
 mod tokens;
 
 pub use error::RuntimeError;
 pub use explain::{Contribution, Explainer};
-pub use integer::{IntegerScratch, IntegerSession, IntegerTokens, NotIntegers};
+pub use integer::{IntegerScratch, IntegerSession, NotIntegers};
 pub use nlpress_artifact::OpenOptions;
 pub use session::{Answer, Prediction, Scratch, Session};
-pub use token_session::{TokenScratch, TokenSession};

@@ -3,7 +3,7 @@
 use nlpress_artifact::{Layer, Vector};
 use nlpress_graph::{Activation, Graph, Key, NORM_EPSILON, Op, Pooling, SiteId, Source};
 use nlpress_kernels::{Aligned, Batch, Input, Linear, Scratch as Products};
-use nlpress_text::{Row, Rows, TokenRows};
+use nlpress_text::{Row, Rows, TokenRow};
 use std::ops::Range;
 
 use crate::attention::{self, Heads};
@@ -131,15 +131,14 @@ impl Network {
         self.run_features(features, range.len(), out, scratch);
     }
 
-    /// What the network makes of consecutive texts, `[rows, outputs]`; each is a text that it takes.
-    pub(crate) fn outputs_of(
+    /// What the network makes of texts, `[texts, outputs]`; each is a text that it takes.
+    pub(crate) fn outputs_of<'t>(
         &self,
-        rows: &TokenRows,
-        range: Range<usize>,
+        texts: impl Iterator<Item = TokenRow<'t>>,
         out: &mut [f32],
         scratch: &mut Activations,
     ) {
-        scratch.tokens.read_texts(rows, range);
+        scratch.tokens.read_texts(texts);
         self.run_tokens(out, scratch);
     }
 

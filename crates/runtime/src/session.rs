@@ -3,11 +3,12 @@
 use crate::decision::Decision;
 use crate::error::MOST_THREADS;
 use crate::network::{Activations, Network, Site};
+use crate::takes::Takes;
 use crate::{RuntimeError, scores};
 use nlpress_artifact::{Artifact, OpenOptions, Provenance};
-use nlpress_graph::{Outline, SiteId, Source};
+use nlpress_graph::{Outline, SiteId};
 use nlpress_packed::Index;
-use nlpress_text::{Encoder, Rows, Seen};
+use nlpress_text::{AnyEncoder, AnyScratch, Encode, Example, ExamplesRef, Seen};
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::collections::BTreeMap;
@@ -17,15 +18,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Rows that go through the network together.
 const ROWS: usize = 32;
+/// Tokens that go through the network together, where one text alone has not more: enough for weights to be read once
+/// for many, and few enough for what is between two sites to stay in a cache.
+const TOKENS: usize = 256;
 
-/// An artifact that is open for questions.
+/// An artifact that is open for questions: texts, or examples that its encoder made of them.
 #[derive(Debug)]
 pub struct Session {
     outline: Outline,
     network: Network,
+    takes: Takes,
     labels: Vec<String>,
     threshold: Option<f64>,
-    encoder: Encoder,
+    encoder: AnyEncoder,
     provenance: Provenance,
     idle: Mutex<Vec<Scratch>>,
     pools: Mutex<BTreeMap<usize, Arc<ThreadPool>>>,
@@ -34,7 +39,7 @@ pub struct Session {
 /// Memory for intermediate results, to be used again: once it has grown, answering allocates nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Scratch {
-    text: nlpress_text::Scratch,
+    text: AnyScratch,
     activations: Activations,
     logits: Vec<f32>,
     scores: Vec<f32>,
@@ -46,7 +51,7 @@ impl Scratch {
         self.text.seen()
     }
 
-    pub(crate) fn text(&mut self) -> &mut nlpress_text::Scratch {
+    pub(crate) fn text(&mut self) -> &mut AnyScratch {
         &mut self.text
     }
 }
@@ -94,20 +99,15 @@ impl Session {
     /// Opens an artifact that is in memory.
     ///
     /// # Errors
-    /// [`RuntimeError`] when the artifact's encoder is damaged or does not fit its network, which takes feature rows: for
-    /// one that takes tokens there is [`TokenSession`](crate::TokenSession).
+    /// [`RuntimeError`] when the artifact's encoder is damaged or does not fit its network.
     pub fn from_artifact(artifact: Artifact) -> Result<Self, RuntimeError> {
-        if let Source::Tokens { .. } = artifact.outline.graph.source {
-            return Err(RuntimeError::TakesTokens);
-        }
-        let encoder = Encoder::from_parts(&artifact.encoder.config, &artifact.encoder.blob)?;
-        let inputs = artifact.outline.graph.inputs();
-        if encoder.width() != inputs {
-            return Err(RuntimeError::Width { encoder: encoder.width(), network: inputs });
-        }
+        let encoder = AnyEncoder::from_parts(&artifact.encoder.config, &artifact.encoder.blob)?;
+        let takes = Takes::of(&artifact.outline.graph);
+        takes.check_encoder(&encoder)?;
         Ok(Self {
             network: Network::new(artifact.outline.graph.clone(), artifact.layers, artifact.vectors),
             outline: artifact.outline,
+            takes,
             labels: artifact.labels,
             threshold: artifact.threshold,
             encoder,
@@ -117,7 +117,7 @@ impl Session {
         })
     }
 
-    /// Names of the classes.
+    /// Names of the classes; none for a network that makes embeddings.
     pub fn labels(&self) -> &[String] {
         &self.labels
     }
@@ -137,8 +137,8 @@ impl Session {
         &self.outline
     }
 
-    /// What turns texts into rows.
-    pub fn encoder(&self) -> &Encoder {
+    /// What turns texts into examples.
+    pub fn encoder(&self) -> &AnyEncoder {
         &self.encoder
     }
 
@@ -171,18 +171,31 @@ impl Session {
         prediction
     }
 
+    /// What the network makes of a text: logits, or an embedding. Allocates nothing once `scratch` has grown.
+    ///
+    /// # Errors
+    /// [`RuntimeError::NotFinite`] when the numbers of the model are so large that a result is infinite or undefined,
+    /// and [`RuntimeError::Text`] where a tokenizer from a stranger fails at this text.
+    pub fn answer<'a>(&self, text: &str, scratch: &'a mut Scratch) -> Result<&'a [f32], RuntimeError> {
+        let Scratch { text: words, activations, logits, .. } = scratch;
+        logits.resize(self.network.outputs, 0.0);
+        match self.encoder.encode(text, words).map_err(RuntimeError::Text)? {
+            Example::Features(row) => self.network.logits(row.columns, row.values, logits, activations),
+            Example::Tokens(row) => self.network.outputs_of(std::iter::once(row), logits, activations),
+        }
+        finite(logits, 0, logits.len())?;
+        Ok(logits)
+    }
+
     /// The scores of a text, in the order of the labels. Allocates nothing once `scratch` has grown.
     ///
     /// # Errors
-    /// [`RuntimeError::NotFinite`] when the numbers of the model are so large that a logit is infinite or undefined.
+    /// As [`answer`](Session::answer), and [`RuntimeError::NoClasses`] for a network that makes embeddings.
     pub fn score<'a>(&self, text: &str, scratch: &'a mut Scratch) -> Result<&'a [f32], RuntimeError> {
-        let Scratch { text: words, activations, logits, scores } = scratch;
-        let row = self.encoder.encode(text, words);
-        logits.resize(self.network.outputs, 0.0);
-        self.network.logits(row.columns, row.values, logits, activations);
-        finite(logits, 0, logits.len())?;
-        scores::from_logits(logits, scores);
-        Ok(scores)
+        self.check_classes()?;
+        self.answer(text, scratch)?;
+        scores::from_logits(&scratch.logits, &mut scratch.scores);
+        Ok(&scratch.scores)
     }
 
     /// What [`predict`](Session::predict) answers. Allocates nothing once `scratch` has grown.
@@ -224,70 +237,107 @@ impl Session {
         answers.into_iter().collect()
     }
 
-    /// The logits of one sparse row, written into `out`. Allocates nothing once `scratch` has grown.
+    /// The logits (or the embedding) of one sparse row, or of the tokens of one text, written into `out`. Allocates
+    /// nothing once `scratch` has grown.
     ///
     /// # Errors
     /// [`RuntimeError`] when there are not as many values as columns or not as many places in `out` as outputs,
-    /// for a column that the network does not have, and [`RuntimeError::NotFinite`] as in [`score`](Session::score).
-    pub fn logits_row(
+    /// for what the network does not take, and [`RuntimeError::NotFinite`] as in [`answer`](Session::answer).
+    #[inline]
+    pub fn logits_row<'a>(
         &self,
-        columns: &[u32],
-        values: &[f32],
+        example: impl Into<Example<'a>>,
         out: &mut [f32],
         scratch: &mut Scratch,
     ) -> Result<(), RuntimeError> {
-        same_length("values", values.len(), columns.len())?;
+        let example = example.into();
+        self.takes.check_one(example)?;
         same_length("out", out.len(), self.network.outputs)?;
-        let inputs = self.outline.graph.inputs();
-        let largest = columns.iter().copied().fold(0, u32::max);
-        if largest as usize >= inputs {
-            return Err(RuntimeError::Column { column: largest, inputs });
+        match example {
+            Example::Features(row) => {
+                self.network.logits(row.columns, row.values, out, &mut scratch.activations);
+            }
+            Example::Tokens(row) => {
+                self.network.outputs_of(std::iter::once(row), out, &mut scratch.activations);
+            }
         }
-        self.network.logits(columns, values, out, &mut scratch.activations);
         finite(out, 0, out.len())
     }
 
-    /// The logits of rows, `[rows, outputs]`, row-major.
+    /// The logits (or embeddings) of examples, `[examples, outputs]`, row-major.
     ///
     /// # Errors
-    /// [`RuntimeError::Rows`] when the rows are not as wide as the network's inputs, and
-    /// [`RuntimeError::NotFinite`] with the number of the row.
-    pub fn logits(&self, rows: &Rows) -> Result<Vec<f32>, RuntimeError> {
-        let mut logits = vec![0.0; rows.len() * self.network.outputs];
-        self.logits_rows(rows, 0..rows.len(), &mut logits, &mut Scratch::default())?;
+    /// As [`logits_rows`](Session::logits_rows).
+    pub fn logits<'a>(&self, examples: impl Into<ExamplesRef<'a>>) -> Result<Vec<f32>, RuntimeError> {
+        let examples = examples.into();
+        let mut logits = vec![0.0; examples.len() * self.network.outputs];
+        self.logits_rows(examples, 0..examples.len(), &mut logits, &mut Scratch::default())?;
         Ok(logits)
     }
 
-    /// The logits of some consecutive rows, `[rows, outputs]`, row-major, written into `out`: for each row what
-    /// [`logits_row`](Session::logits_row) gives, bit for bit. Weights are read once for several rows where that is
-    /// faster: where rows have few zeros. Allocates nothing once `scratch` has grown.
+    /// The logits (or embeddings) of some consecutive examples, `[examples, outputs]`, row-major, written into `out`: for
+    /// each what [`logits_row`](Session::logits_row) gives, bit for bit. Weights are read once for several feature rows
+    /// where that is faster (where rows have few zeros), and for several texts, which go through the network together
+    /// without padding. Allocates nothing once `scratch` has grown.
     ///
     /// # Errors
-    /// [`RuntimeError::Rows`] when the rows are not as wide as the network's inputs, [`RuntimeError::Length`] when
-    /// there are not as many places in `out` as those rows have logits, or not as many rows as the range ends with,
-    /// [`RuntimeError::NotFinite`] with the number of the row.
-    pub fn logits_rows(
+    /// [`RuntimeError::TakesTokens`] and [`RuntimeError::TakesRows`] for examples of the other kind,
+    /// [`RuntimeError::Rows`] when rows are not as wide as the network's inputs, [`RuntimeError::Vocabulary`] when that
+    /// of texts is another, [`RuntimeError::Tokens`] for a text with more tokens than the network takes, or a type that
+    /// it does not know, [`RuntimeError::Length`] when there are not as many places in `out` as those examples have
+    /// numbers, or not as many examples as the range ends with, [`RuntimeError::NotFinite`] with the number of the row.
+    pub fn logits_rows<'a>(
         &self,
-        rows: &Rows,
+        examples: impl Into<ExamplesRef<'a>>,
         range: Range<usize>,
         out: &mut [f32],
         scratch: &mut Scratch,
     ) -> Result<(), RuntimeError> {
-        let (found, expected) = (rows.width(), self.outline.graph.inputs());
-        if found != expected {
-            return Err(RuntimeError::Rows { found, expected });
-        }
-        if range.end > rows.len() {
-            return Err(RuntimeError::Length { what: "rows", found: rows.len(), expected: range.end });
-        }
+        let examples = examples.into();
+        self.check(examples, &range, out.len())?;
         let outputs = self.network.outputs;
-        same_length("out", out.len(), range.len() * outputs)?;
-        for (n, out) in out.chunks_mut(ROWS * outputs).enumerate() {
-            let first = range.start + n * ROWS;
-            self.network.logits_of(rows, first..first + out.len() / outputs, out, &mut scratch.activations);
-            finite(out, first, outputs)?;
+        match examples {
+            ExamplesRef::Features(rows) => {
+                for (n, out) in out.chunks_mut(ROWS * outputs).enumerate() {
+                    let first = range.start + n * ROWS;
+                    let rows_of = first..first + out.len() / outputs;
+                    self.network.logits_of(rows, rows_of, out, &mut scratch.activations);
+                    finite(out, first, outputs)?;
+                }
+            }
+            ExamplesRef::Tokens(rows) => {
+                let (mut first, mut rest) = (range.start, out);
+                while first < range.end {
+                    let (mut end, mut tokens) = (first, 0);
+                    while end < range.end && (end == first || tokens + rows.row(end).ids.len() <= TOKENS) {
+                        tokens += rows.row(end).ids.len();
+                        end += 1;
+                    }
+                    let (now, later) = rest.split_at_mut((end - first) * outputs);
+                    let texts = (first..end).map(|row| rows.row(row));
+                    self.network.outputs_of(texts, now, &mut scratch.activations);
+                    finite(now, first, outputs)?;
+                    (first, rest) = (end, later);
+                }
+            }
         }
         Ok(())
+    }
+
+    /// Checks that the examples are there and what the network takes, and that so many numbers are what it makes of them.
+    pub(crate) fn check(
+        &self,
+        examples: ExamplesRef<'_>,
+        range: &Range<usize>,
+        out: usize,
+    ) -> Result<(), RuntimeError> {
+        self.takes.check(examples, range)?;
+        same_length("out", out, range.len() * self.network.outputs)
+    }
+
+    /// Checks that there are classes to name.
+    pub(crate) fn check_classes(&self) -> Result<(), RuntimeError> {
+        if self.labels.is_empty() { Err(RuntimeError::NoClasses) } else { Ok(()) }
     }
 
     pub(crate) fn decision(&self) -> Decision {

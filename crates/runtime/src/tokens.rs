@@ -1,7 +1,7 @@
 //! The tokens of the examples of a run, one after the other without padding.
 
 use nlpress_graph::Key;
-use nlpress_text::{Row, TokenRows};
+use nlpress_text::{Row, TokenRow};
 use std::ops::Range;
 
 /// Tokens, in memory that is used again.
@@ -32,10 +32,10 @@ impl Tokens {
         self.ends.push(self.ids.len());
     }
 
-    /// The tokens of consecutive texts.
-    pub(crate) fn read_texts(&mut self, rows: &TokenRows, range: Range<usize>) {
+    /// The tokens of texts.
+    pub(crate) fn read_texts<'t>(&mut self, texts: impl Iterator<Item = TokenRow<'t>>) {
         self.clear();
-        for row in range.map(|row| rows.row(row)) {
+        for row in texts {
             self.ids.extend_from_slice(row.ids);
             self.types.extend_from_slice(row.types);
             self.ends.push(self.ids.len());

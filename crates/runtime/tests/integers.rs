@@ -10,7 +10,7 @@ use nlpress_graph::{AttentionSpec, BlockSpec, Form, Graph, MlpSpec, Outline, Ran
 use nlpress_packed::{Activations, Grid, Index, Int, Matrix, Per, Scales, Scheme, Values};
 use nlpress_runtime::integer::ONE;
 use nlpress_runtime::{IntegerScratch, Session};
-use nlpress_text::{Encoder, EncoderConfig, Weighting};
+use nlpress_text::{BagEncoder, EncoderConfig, Weighting};
 
 const VOCABULARY: usize = 200;
 
@@ -42,7 +42,7 @@ fn session(graph: &Graph, per: Per, zero_points: bool, config: EncoderConfig) ->
         layers.push(Layer { id: site.id.clone(), matrix, bias });
     }
     let all: Vec<String> = texts(40, VOCABULARY, 30).into_iter().chain([common_words()]).collect();
-    let encoder = Encoder::fit(&config, all.iter().map(String::as_str)).unwrap();
+    let encoder = BagEncoder::fit(&config, all.iter().map(String::as_str)).unwrap();
     assert_eq!(encoder.width(), VOCABULARY);
     let (config, blob) = encoder.to_parts();
     let labels = (0..graph.outputs().max(2)).map(|n| format!("class {n}")).collect();
@@ -166,7 +166,7 @@ fn exact_session(graph: &Graph, per: Per, zero_points: bool) -> Session {
     assert!(grain >= 1.0 / ONE as f32);
     let config = EncoderConfig { weighting: Weighting::Count, l2: false, ..EncoderConfig::default() };
     let all: Vec<String> = texts(40, VOCABULARY, 30).into_iter().chain([common_words()]).collect();
-    let (config, blob) = Encoder::fit(&config, all.iter().map(String::as_str)).unwrap().to_parts();
+    let (config, blob) = BagEncoder::fit(&config, all.iter().map(String::as_str)).unwrap().to_parts();
     let labels = (0..graph.outputs().max(2)).map(|n| format!("class {n}")).collect();
     let parts = EncoderParts { config, blob };
     let artifact = Artifact::new(outline, layers, vec![], labels, parts, Provenance::default()).unwrap();
@@ -337,7 +337,7 @@ mod machine_code {
             "nlpress_runtime::integer::",
             "nlpress_kernels::accumulate",
             "::accumulate_with",
-            "Encoder::tally",
+            "BagEncoder::tally",
             "nlpress_text::analyzer",
             "_i8",
         ] {

@@ -5,7 +5,7 @@
 //! learns from a model of all words is better than one that learns from labels alone.
 
 use nlpress_core::seed::Rng;
-use nlpress_text::{Analyzer, Boundaries, Corpus, Coverage, Encoder, EncoderConfig, TextError, corpus};
+use nlpress_text::{Analyzer, BagEncoder, Boundaries, Corpus, Coverage, EncoderConfig, TextError, corpus};
 
 use crate::candidate::{Base, Candidate, How, Numbers, Student, Training};
 use crate::limits::Limits;
@@ -44,7 +44,7 @@ pub(crate) fn bases(corpus: &Corpus) -> Result<Vec<Base>, TextError> {
     };
     let texts = || corpus::texts(&corpus.train);
     let plain = with(words, [1, 1], false);
-    let seen = match Encoder::fit(&plain, texts()) {
+    let seen = match BagEncoder::fit(&plain, texts()) {
         Ok(encoder) => Some(Coverage::of(&encoder, texts())),
         Err(_) => None, // no words at all
     };

@@ -2,7 +2,7 @@
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use nlpress_text::{
-    Algorithm, Analyzer, Encoder, EncoderConfig, Scratch, TokenEncoder, TokenScratch, TokensConfig,
+    Algorithm, Analyzer, BagEncoder, EncoderConfig, Scratch, TokenEncoder, TokenScratch, TokensConfig,
     TokensTable,
 };
 use std::hint::black_box;
@@ -55,7 +55,8 @@ fn encode(c: &mut Criterion) {
         ("ascii, characters 1-2", texts(&latin, " ", ","), characters),
     ] {
         let config = EncoderConfig { analyzer, ..EncoderConfig::default() };
-        let encoder = Encoder::fit(&config, texts.iter().map(String::as_str)).expect("the texts have words");
+        let encoder =
+            BagEncoder::fit(&config, texts.iter().map(String::as_str)).expect("the texts have words");
         group.throughput(Throughput::Bytes(texts.iter().map(|t| t.len() as u64).sum()));
         let mut scratch = Scratch::default();
         group.bench_function(name, |b| {
@@ -71,7 +72,8 @@ fn encode(c: &mut Criterion) {
         ("ascii, whole words", Algorithm::Words),
     ] {
         let texts = texts(&latin, " ", ",");
-        let table = TokensTable { model: Some(algorithm), most: Some(512), ..TokensTable::default() };
+        let table =
+            TokensTable { algorithm: Some(algorithm), max_tokens: Some(512), ..TokensTable::default() };
         let config = TokensConfig::try_from(&table).expect("within the bounds");
         let encoder =
             TokenEncoder::fit(&config, texts.iter().map(String::as_str)).expect("the texts have words");

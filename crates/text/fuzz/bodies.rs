@@ -5,7 +5,7 @@
 //! accepted.
 
 use nlpress_text::{
-    Column, Corpus, CorpusOptions, Encoder, EncoderConfig, Format, Scoring, Source, TextEncoding, Texts,
+    BagEncoder, Column, Corpus, CorpusOptions, EncoderConfig, Format, Scoring, Source, TextEncoding, Texts,
 };
 use nlpress_text::{TokenEncoder, TokenScratch};
 use serde_json::json;
@@ -119,7 +119,7 @@ pub(crate) fn token_parts(bytes: &[u8], _: &Path) -> bool {
 pub(crate) fn bag_parts(bytes: &[u8], _: &Path) -> bool {
     let config = serde_json::to_value(EncoderConfig::default()).expect("plain settings");
     let description = json!({"version": 2, "config": config, "documents": 40});
-    let Ok(encoder) = Encoder::from_parts(&description, bytes) else { return false };
+    let Ok(encoder) = BagEncoder::from_parts(&description, bytes) else { return false };
     let rows = encoder.encode_all(&TEXTS);
     assert_eq!((rows.len(), rows.width()), (TEXTS.len(), encoder.width()));
     true
@@ -129,7 +129,7 @@ fn encodes(encoder: &TokenEncoder) {
     let mut scratch = TokenScratch::default();
     for text in TEXTS {
         if let Ok(row) = encoder.encode(text, &mut scratch) {
-            assert!(row.ids.len() <= encoder.most());
+            assert!(row.ids.len() <= encoder.max_tokens());
             assert!(row.ids.iter().all(|&id| (id as usize) < encoder.width()));
             assert!(row.types.is_empty() || row.types.len() == row.ids.len());
         }

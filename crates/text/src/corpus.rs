@@ -275,7 +275,7 @@ fn add_all<T: AsRef<str>, L: AsRef<str>>(
     Ok(())
 }
 
-/// The texts of documents, as [`Encoder::fit`](crate::Encoder::fit) takes them.
+/// The texts of documents, as [`BagEncoder::fit`](crate::BagEncoder::fit) takes them.
 pub fn texts(documents: &[Document]) -> impl ExactSizeIterator<Item = &str> + Clone {
     documents.iter().map(|d| d.text.as_str())
 }

@@ -690,7 +690,7 @@ fn the_embedded_corpus_is_whole_and_encodes() {
     let corpus = Corpus::embedded().unwrap();
     assert_eq!(corpus.labels, ["neg", "pos"]);
     assert!(corpus.test.len() >= 1700 && corpus.train.len() >= 6000, "{:?}", corpus.test.len());
-    let encoder = crate::Encoder::fit(&EncoderConfig::default(), texts(&corpus.train)).unwrap();
+    let encoder = crate::BagEncoder::fit(&EncoderConfig::default(), texts(&corpus.train)).unwrap();
     assert_eq!(encoder.width(), 1000);
     let each = encoder.vocabulary_bytes() as f64 / 1000.0;
     assert!(each <= 6.5, "{each} bytes a word");

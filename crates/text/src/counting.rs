@@ -128,7 +128,7 @@ fn too_many() -> TextError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Encoder, EncoderConfig};
+    use crate::{BagEncoder, EncoderConfig};
     use proptest::prelude::*;
 
     fn on(threads: usize) -> rayon::ThreadPool {
@@ -161,7 +161,7 @@ mod tests {
         ) {
             let config = EncoderConfig { vocabulary, ..EncoderConfig::default() };
             let all = |threads| on(threads).install(|| {
-                let encoder = Encoder::fit(&config, texts.iter().map(String::as_str)).unwrap();
+                let encoder = BagEncoder::fit(&config, texts.iter().map(String::as_str)).unwrap();
                 (encoder.to_parts(), encoder.encode_all(&texts))
             });
             let one = all(1);

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use crate::analyzer::Analyzer;
 use crate::blob::{self, Reader};
 use crate::corpus::{Corpus, Document, texts};
-use crate::encoder::{Encoder, EncoderConfig, Scratch, Weighting};
+use crate::encoder::{BagEncoder, EncoderConfig, Scratch, Weighting};
 use crate::error::TextError;
 
 const BYTES: &[u8] = include_bytes!("../data/embedded.bin");
@@ -38,7 +38,7 @@ impl Corpus {
 /// document how often it has each of them. Documents without any of the words are left out.
 ///
 /// # Errors
-/// What [`Encoder::fit`] refuses, and [`TextError::OneClass`] and the like when the documents left are no corpus.
+/// What [`BagEncoder::fit`] refuses, and [`TextError::OneClass`] and the like when the documents left are no corpus.
 pub fn embed(corpus: &Corpus, vocabulary: usize) -> Result<Vec<u8>, TextError> {
     let config = EncoderConfig {
         analyzer: Analyzer::default(),
@@ -49,7 +49,7 @@ pub fn embed(corpus: &Corpus, vocabulary: usize) -> Result<Vec<u8>, TextError> {
         version: 1,
         ..EncoderConfig::default()
     };
-    let encoder = Encoder::fit(&config, texts(&corpus.train))?;
+    let encoder = BagEncoder::fit(&config, texts(&corpus.train))?;
     let mut body = Vec::new();
     blob::push_words(&mut body, corpus.labels.iter().map(String::as_str));
     blob::push_words(&mut body, encoder.words().iter().map(|w| &**w));

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
-use crate::coverage::Coverage;
-use crate::encoder::{Encoder, EncoderConfig, Scratch};
+use crate::coverage::{Coverage, Seen};
+use crate::encoder::{BagEncoder, EncoderConfig, Scratch};
 use crate::error::TextError;
 use crate::examples::{Example, Examples};
 use crate::tokens::{KIND, TokenEncoder, TokenScratch, TokensConfig, TokensTable};
@@ -35,6 +35,13 @@ pub trait Encode: std::fmt::Debug + Send + Sync {
     /// As for [`encode`](Self::encode).
     fn encode_all<S: AsRef<str> + Sync>(&self, texts: &[S]) -> Result<(Examples, Coverage), TextError>;
 
+    /// The features or ids that stay whatever else is left out, ascending: those that [`narrowed`](Self::narrowed) keeps
+    /// unasked.
+    ///
+    /// # Errors
+    /// [`TextError::Narrow`] when this encoder cannot be narrowed.
+    fn always_kept(&self) -> Result<Vec<u32>, TextError>;
+
     /// What to say, and what to try, where it misses much of some texts; nothing where it does not.
     fn advice(&self, coverage: &Coverage) -> Option<String>;
 
@@ -60,7 +67,7 @@ pub trait Encode: std::fmt::Debug + Send + Sync {
         Self: Sized;
 }
 
-impl Encode for Encoder {
+impl Encode for BagEncoder {
     type Scratch = Scratch;
 
     fn kind(&self) -> &'static str {
@@ -82,6 +89,10 @@ impl Encode for Encoder {
     fn encode_all<S: AsRef<str> + Sync>(&self, texts: &[S]) -> Result<(Examples, Coverage), TextError> {
         let (rows, coverage) = self.encode_all_seen(texts);
         Ok((rows.into(), coverage))
+    }
+
+    fn always_kept(&self) -> Result<Vec<u32>, TextError> {
+        Ok(Vec::new())
     }
 
     fn advice(&self, coverage: &Coverage) -> Option<String> {
@@ -125,6 +136,10 @@ impl Encode for TokenEncoder {
         Ok((rows.into(), coverage))
     }
 
+    fn always_kept(&self) -> Result<Vec<u32>, TextError> {
+        self.always_kept()
+    }
+
     fn advice(&self, coverage: &Coverage) -> Option<String> {
         self.advice(coverage)
     }
@@ -146,7 +161,7 @@ impl Encode for TokenEncoder {
 #[derive(Clone, Debug)]
 pub enum AnyEncoder {
     /// A bag of words.
-    Bag(Box<Encoder>),
+    Bag(Box<BagEncoder>),
     /// A tokenizer.
     Tokens(Box<TokenEncoder>),
 }
@@ -156,6 +171,21 @@ pub enum AnyEncoder {
 pub struct AnyScratch {
     bag: Scratch,
     tokens: TokenScratch,
+    /// Which of them was used last.
+    of_tokens: bool,
+}
+
+impl AnyScratch {
+    /// The buffers of a bag of words, which is what is used next.
+    pub fn bag(&mut self) -> &mut Scratch {
+        self.of_tokens = false;
+        &mut self.bag
+    }
+
+    /// What was seen of the text that was encoded last.
+    pub fn seen(&self) -> Seen {
+        if self.of_tokens { self.tokens.seen() } else { self.bag.seen() }
+    }
 }
 
 /// How to make an encoder, as a configuration file writes it: `kind = "tokens"` with the keys of a tokenizer, or the keys
@@ -216,15 +246,43 @@ impl TryFrom<&EncoderTable> for EncoderPlan {
     }
 }
 
+impl From<BagEncoder> for AnyEncoder {
+    fn from(encoder: BagEncoder) -> Self {
+        Self::Bag(Box::new(encoder))
+    }
+}
+
+impl From<TokenEncoder> for AnyEncoder {
+    fn from(encoder: TokenEncoder) -> Self {
+        Self::Tokens(Box::new(encoder))
+    }
+}
+
 impl AnyEncoder {
+    /// The bag of words; none where it is a tokenizer.
+    pub fn bag(&self) -> Option<&BagEncoder> {
+        match self {
+            Self::Bag(encoder) => Some(encoder),
+            Self::Tokens(_) => None,
+        }
+    }
+
+    /// The tokenizer; none where it is a bag of words.
+    pub fn tokens(&self) -> Option<&TokenEncoder> {
+        match self {
+            Self::Tokens(encoder) => Some(encoder),
+            Self::Bag(_) => None,
+        }
+    }
+
     /// Makes the encoder that is asked for, from training texts.
     ///
     /// # Errors
-    /// As for [`Encoder::fit`] and [`TokenEncoder::fit`].
+    /// As for [`BagEncoder::fit`] and [`TokenEncoder::fit`].
     pub fn fit<'a>(plan: &EncoderPlan, texts: impl IntoIterator<Item = &'a str>) -> Result<Self, TextError> {
         match &plan.0 {
-            Planned::Bag(config) => Ok(Self::Bag(Box::new(Encoder::fit(config, texts)?))),
-            Planned::Tokens(config) => Ok(Self::Tokens(Box::new(TokenEncoder::fit(config, texts)?))),
+            Planned::Bag(config) => Ok(BagEncoder::fit(config, texts)?.into()),
+            Planned::Tokens(config) => Ok(TokenEncoder::fit(config, texts)?.into()),
         }
     }
 }
@@ -255,8 +313,11 @@ impl Encode for AnyEncoder {
 
     fn encode<'s>(&self, text: &str, scratch: &'s mut AnyScratch) -> Result<Example<'s>, TextError> {
         match self {
-            Self::Bag(encoder) => Encode::encode(&**encoder, text, &mut scratch.bag),
-            Self::Tokens(encoder) => Encode::encode(&**encoder, text, &mut scratch.tokens),
+            Self::Bag(encoder) => Encode::encode(&**encoder, text, scratch.bag()),
+            Self::Tokens(encoder) => {
+                scratch.of_tokens = true;
+                Encode::encode(&**encoder, text, &mut scratch.tokens)
+            }
         }
     }
 
@@ -264,6 +325,13 @@ impl Encode for AnyEncoder {
         match self {
             Self::Bag(encoder) => Encode::encode_all(&**encoder, texts),
             Self::Tokens(encoder) => Encode::encode_all(&**encoder, texts),
+        }
+    }
+
+    fn always_kept(&self) -> Result<Vec<u32>, TextError> {
+        match self {
+            Self::Bag(encoder) => Encode::always_kept(&**encoder),
+            Self::Tokens(encoder) => encoder.always_kept(),
         }
     }
 
@@ -276,10 +344,10 @@ impl Encode for AnyEncoder {
 
     fn narrowed(&self, keep: &[u32]) -> Result<(Self, Vec<u32>), TextError> {
         Ok(match self {
-            Self::Bag(encoder) => (Self::Bag(Box::new(encoder.narrow(keep)?)), keep.to_vec()),
+            Self::Bag(encoder) => (encoder.narrow(keep)?.into(), keep.to_vec()),
             Self::Tokens(encoder) => {
                 let (narrowed, kept) = encoder.narrow(keep)?;
-                (Self::Tokens(Box::new(narrowed)), kept)
+                (narrowed.into(), kept)
             }
         })
     }
@@ -294,8 +362,8 @@ impl Encode for AnyEncoder {
     /// A description without a kind is that of a bag of words.
     fn from_parts(description: &Value, blob: &[u8]) -> Result<Self, TextError> {
         match description.get("kind") {
-            None => Ok(Self::Bag(Box::new(Encoder::from_parts(description, blob)?))),
-            Some(_) => Ok(Self::Tokens(Box::new(TokenEncoder::from_parts(description, blob)?))),
+            None => Ok(BagEncoder::from_parts(description, blob)?.into()),
+            Some(_) => Ok(TokenEncoder::from_parts(description, blob)?.into()),
         }
     }
 }

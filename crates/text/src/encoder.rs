@@ -1,7 +1,7 @@
 //! A bag of words: a vocabulary with weights, fitted on training text, that turns text into feature rows.
 //!
 //! Feature `i` is word `i` of the vocabulary in byte order, so the words can be stored by their shared prefixes
-//! ([`Encoder::to_parts`]). An encoder that was written and read back gives the same bits.
+//! ([`BagEncoder::to_parts`]). An encoder that was written and read back gives the same bits.
 
 mod config;
 mod misses;
@@ -20,7 +20,7 @@ pub use config::{EncoderConfig, MAX_VOCABULARY, Weighting};
 
 /// A fitted bag of words.
 #[derive(Clone, Debug)]
-pub struct Encoder {
+pub struct BagEncoder {
     /// Its stop words are in `stop`.
     config: EncoderConfig,
     stop: StopSet,
@@ -33,7 +33,7 @@ pub struct Encoder {
     index: Index,
 }
 
-/// Buffers that [`Encoder::encode`] reuses from text to text. One serves any number of encoders.
+/// Buffers that [`BagEncoder::encode`] reuses from text to text. One serves any number of encoders.
 #[derive(Clone, Debug, Default)]
 pub struct Scratch {
     buffer: Buffer,
@@ -61,7 +61,7 @@ impl Scratch {
     }
 }
 
-impl Encoder {
+impl BagEncoder {
     /// Chooses the vocabulary and the weights from training texts.
     ///
     /// # Errors

@@ -160,6 +160,18 @@ impl<'a> From<&'a TokenRows> for ExamplesRef<'a> {
     }
 }
 
+impl<'a> From<Row<'a>> for Example<'a> {
+    fn from(row: Row<'a>) -> Self {
+        Self::Features(row)
+    }
+}
+
+impl<'a> From<TokenRow<'a>> for Example<'a> {
+    fn from(row: TokenRow<'a>) -> Self {
+        Self::Tokens(row)
+    }
+}
+
 impl From<Rows> for Examples {
     fn from(rows: Rows) -> Self {
         Self::Features(rows)

@@ -39,7 +39,7 @@ pub use corpus::{
 pub use coverage::{Coverage, Seen};
 pub use embedded::embed;
 pub use encode::{AnyEncoder, AnyScratch, Encode, EncoderPlan, EncoderTable};
-pub use encoder::{Counts, Encoder, EncoderConfig, Scratch, Weighting};
+pub use encoder::{BagEncoder, Counts, EncoderConfig, Scratch, Weighting};
 pub use error::{Place, TextError};
 pub use examples::{Example, Examples, ExamplesRef};
 pub use rows::{Row, Rows};

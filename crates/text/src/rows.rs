@@ -143,10 +143,10 @@ impl Rows {
     /// not empty is then scaled to Euclidean length 1.
     ///
     /// Of rows that an encoder with `l2` made, and with `unit`, these are the rows of the encoder that
-    /// [`narrow`](crate::Encoder::narrow) gives, up to rounding.
+    /// [`narrow`](crate::BagEncoder::narrow) gives, up to rounding.
     ///
     /// # Errors
-    /// [`TextError::Narrow`] as for [`narrow`](crate::Encoder::narrow).
+    /// [`TextError::Narrow`] as for [`narrow`](crate::BagEncoder::narrow).
     pub fn keep_columns(&self, keep: &[u32], unit: bool) -> Result<Self, TextError> {
         check_kept(keep, self.width)?;
         let mut place = vec![u32::MAX; self.width];

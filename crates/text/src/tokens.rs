@@ -72,10 +72,10 @@ impl TokenEncoder {
         texts: impl IntoIterator<Item = &'a str>,
     ) -> Result<Self, TextError> {
         match config {
-            TokensConfig::Open { file, most } => Self::open(file, *most),
+            TokensConfig::Open { file, max_tokens } => Self::open(file, *max_tokens),
             TokensConfig::Learn(learn) => {
                 let texts: Vec<&str> = texts.into_iter().collect();
-                Self::of(training::learn(learn, &texts)?, learn.most, "the learned vocabulary")
+                Self::of(training::learn(learn, &texts)?, learn.max_tokens, "the learned vocabulary")
             }
         }
     }
@@ -112,7 +112,7 @@ impl TokenEncoder {
         let around = plain.frame.len();
         if most <= around || most > MAX_LENGTH {
             return Err(TextError::Setting {
-                setting: "most",
+                setting: "max_tokens",
                 value: most.to_string(),
                 bound: format!("must lie between {} and {MAX_LENGTH} tokens", around + 1),
             });
@@ -148,7 +148,7 @@ impl TokenEncoder {
     }
 
     /// Most tokens of a row, special ones among them.
-    pub fn most(&self) -> usize {
+    pub fn max_tokens(&self) -> usize {
         self.most
     }
 
@@ -171,6 +171,11 @@ impl TokenEncoder {
     /// Whether rows have types: some token around or of a text has another than 0.
     pub fn typed(&self) -> bool {
         self.plain.frame.typed()
+    }
+
+    /// One more than the largest type of a token.
+    pub fn types(&self) -> usize {
+        self.plain.frame.types()
     }
 
     /// The `tokenizer.json`, without what encoding does not use (truncation, padding, decoder).

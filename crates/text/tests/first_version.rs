@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used)] // a test may end by a panic
 
-use nlpress_text::{Analyzer, Encoder, EncoderConfig, Scratch};
+use nlpress_text::{Analyzer, BagEncoder, EncoderConfig, Scratch};
 use serde_json::json;
 
 /// What they were fitted on.
@@ -33,10 +33,10 @@ fn check(analyzer: serde_json::Value, blob: &[u8], rows: [Row; 2]) {
             "min_documents": 1,
         },
     });
-    let written = Encoder::from_parts(&description, blob).unwrap();
+    let written = BagEncoder::from_parts(&description, blob).unwrap();
     assert_eq!(written.to_parts(), (description.clone(), blob.to_vec()));
     let config = EncoderConfig { version: 1, ..written.config().clone() };
-    let fitted = Encoder::fit(&config, TEXTS).unwrap();
+    let fitted = BagEncoder::fit(&config, TEXTS).unwrap();
     assert_eq!(fitted.to_parts(), (description, blob.to_vec()));
     let mut scratch = Scratch::default();
     for encoder in [&written, &fitted, &written.narrow(&(0..12).collect::<Vec<u32>>()).unwrap()] {

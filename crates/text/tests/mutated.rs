@@ -6,7 +6,7 @@
 mod bodies;
 
 use bodies::{BODIES, Body};
-use nlpress_text::{Algorithm, Encoder, EncoderConfig, TokenEncoder, TokensConfig, TokensTable};
+use nlpress_text::{Algorithm, BagEncoder, EncoderConfig, TokenEncoder, TokensConfig, TokensTable};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -132,7 +132,7 @@ fn texts() -> Vec<String> {
 }
 
 fn learned(model: Algorithm) -> TokenEncoder {
-    let table = TokensTable { model: Some(model), vocabulary: Some(300), ..TokensTable::default() };
+    let table = TokensTable { algorithm: Some(model), vocabulary: Some(300), ..TokensTable::default() };
     let config = TokensConfig::try_from(&table).unwrap();
     TokenEncoder::fit(&config, texts().iter().map(String::as_str)).unwrap()
 }
@@ -178,7 +178,7 @@ fn samples(name: &str) -> Vec<Vec<u8>> {
         "bag_parts" => {
             let texts = texts();
             vec![
-                Encoder::fit(&EncoderConfig::default(), texts.iter().map(String::as_str))
+                BagEncoder::fit(&EncoderConfig::default(), texts.iter().map(String::as_str))
                     .unwrap()
                     .to_parts()
                     .1,

@@ -88,7 +88,7 @@ fn an_encoder_of_one_layer_learns_what_only_the_order_tells() {
 fn static_embeddings_learn_the_embedded_corpus_with_every_tokenizer() {
     let corpus = Corpus::embedded().unwrap().limited(4000).unwrap();
     for algorithm in ["wordpiece", "words"] {
-        let table = format!("{{\"kind\": \"tokens\", \"model\": \"{algorithm}\", \"vocabulary\": 3000}}");
+        let table = format!("{{\"kind\": \"tokens\", \"algorithm\": \"{algorithm}\", \"vocabulary\": 3000}}");
         let table: EncoderTable = serde_json::from_str(&table).unwrap();
         let texts = |documents: &[Document]| documents.iter().map(|d| d.text.clone()).collect::<Vec<_>>();
         let train = texts(&corpus.train);

@@ -7,13 +7,13 @@ use nlpress_packed::Values;
 use nlpress_pipeline::{kinds, ship};
 use nlpress_runtime::Session;
 use nlpress_testkit::{Bench, cpu};
-use nlpress_text::{Encoder, EncoderConfig};
+use nlpress_text::{BagEncoder, EncoderConfig};
 
 /// An encoder of the bench's 24 made-up words: as many features as its rows have.
-fn encoder(bench: &Bench) -> Encoder {
+fn encoder(bench: &Bench) -> BagEncoder {
     let text = bench.words().join(" ");
     let config = EncoderConfig { vocabulary: 24, ..EncoderConfig::default() };
-    let encoder = Encoder::fit(&config, [text.as_str(); 4]).unwrap();
+    let encoder = BagEncoder::fit(&config, [text.as_str(); 4]).unwrap();
     assert_eq!(encoder.words(), bench.words());
     encoder
 }

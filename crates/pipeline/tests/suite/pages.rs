@@ -4,7 +4,7 @@
 use nlpress_core::BackendKind;
 use nlpress_model::{AttentionSpec, MlpSpec, Ranks};
 use nlpress_pipeline::{Recipe, kinds};
-use nlpress_text::{CorpusOptions, Encoder, EncoderConfig};
+use nlpress_text::{BagEncoder, CorpusOptions, EncoderConfig};
 use nlpress_train::FitConfig;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -124,7 +124,7 @@ fn the_limits_are_those_that_hold() {
         AttentionSpec { inputs, width, head_width, layers, outputs, dropout, tokens, ranks }.check().is_ok()
     };
     let encoder = |vocabulary: usize| {
-        Encoder::fit(&EncoderConfig { vocabulary, ..EncoderConfig::default() }, ["a text", "a"]).is_ok()
+        BagEncoder::fit(&EncoderConfig { vocabulary, ..EncoderConfig::default() }, ["a text", "a"]).is_ok()
     };
     let recipe = |seeds: usize| {
         let rest = "schema = 1\n[model]\nnetwork = { mlp = {} }\n[data]\ncorpus = 'embedded'\n";

@@ -10,7 +10,7 @@ use nlpress_quant::{binary, qat, ternary};
 use nlpress_runtime::Session;
 use nlpress_technique::{Cx, Kind, StepError, Teacher};
 use nlpress_testkit::Bench;
-use nlpress_text::{Encoder, EncoderConfig, Rows};
+use nlpress_text::{BagEncoder, EncoderConfig, Rows};
 use nlpress_train::{Fit, FitConfig, fit, gradients};
 
 const KINDS: [Kind; 3] = [qat::KIND, ternary::KIND, binary::KIND];
@@ -219,7 +219,7 @@ fn the_network_that_is_trained_gives_the_logits_of_the_session() {
     let world = World::new();
     let words: Vec<String> =
         (0..40).map(|i| format!("w{}", (0..=i).map(|_| 'a').collect::<String>())).collect();
-    let encoder = Encoder::fit(
+    let encoder = BagEncoder::fit(
         &EncoderConfig { vocabulary: 40, min_documents: 1, ..EncoderConfig::default() },
         [words.join(" ").as_str()],
     )

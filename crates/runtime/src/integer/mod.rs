@@ -1,4 +1,4 @@
-//! Inference in integers: from the counts of words to logits without a float.
+//! Inference in integers: from the counts of words, or from tokens, to logits without a float.
 //!
 //! Possible where every site has integers of up to 8 bits and a fixed scale of its activations. Sums have 32 bits and
 //! are exact; scales, biases and feature weights become fixed-point numbers when the network is prepared,
@@ -20,11 +20,11 @@ mod prepare;
 #[deny(clippy::float_arithmetic)]
 mod site;
 
-use crate::{RuntimeError, Session, TokenSession, decision};
+use crate::{RuntimeError, Session, decision};
 use features::Features;
 use network::{Between, Network};
 use nlpress_graph::SiteId;
-use nlpress_text::{Counts, Seen, TokenRows};
+use nlpress_text::{AnyEncoder, AnyScratch, Counts, Encode, Example, Seen, TokenRows};
 use std::ops::Range;
 
 /// What stands for 1 in a logit.
@@ -34,7 +34,8 @@ pub const ONE: i64 = fixed::ONE;
 #[derive(Debug)]
 pub struct IntegerSession<'s> {
     session: &'s Session,
-    features: Features,
+    /// What words are worth, where there is a bag of them.
+    features: Option<Features>,
     network: Network<'s>,
     /// The logit above which one output means the second class.
     cut: i64,
@@ -43,7 +44,7 @@ pub struct IntegerSession<'s> {
 /// Memory for intermediate results, to be used again: once it has grown, answering allocates next to nothing.
 #[derive(Clone, Debug, Default)]
 pub struct IntegerScratch {
-    text: nlpress_text::Scratch,
+    text: AnyScratch,
     values: Vec<i64>,
     between: Between,
     logits: Vec<i64>,
@@ -71,60 +72,12 @@ impl Session {
     ///
     /// # Errors
     /// [`NotIntegers`] naming a site that is not integers of up to 8 bits, that has outliers, whose activations have
-    /// no fixed scale, or whose numbers are beyond fixed point.
+    /// no fixed scale (tables look a one up, which needs a scale too), or whose numbers are beyond fixed point: the
+    /// session itself then answers in floats from the same weights.
     pub fn in_integers(&self) -> Result<IntegerSession<'_>, NotIntegers> {
-        let network = prepare::network(self.network())?;
-        let (features, cut) = (prepare::features(self.encoder()), prepare::cut(self.threshold()));
-        Ok(IntegerSession { session: self, features, network, cut })
-    }
-}
-
-/// A session for tokens that answers in integers.
-#[derive(Debug)]
-pub struct IntegerTokens<'s> {
-    session: &'s TokenSession,
-    network: Network<'s>,
-    cut: i64,
-}
-
-impl TokenSession {
-    /// The same session, answering in integers alone.
-    ///
-    /// # Errors
-    /// [`NotIntegers`] naming a site that is not integers of up to 8 bits, that has outliers, whose activations have
-    /// no fixed scale (tables look a one up, which needs a scale too), or whose numbers are beyond fixed point: the session
-    /// itself then answers in floats from the same weights.
-    pub fn in_integers(&self) -> Result<IntegerTokens<'_>, NotIntegers> {
         let (network, cut) = (prepare::network(self.network())?, prepare::cut(self.threshold()));
-        Ok(IntegerTokens { session: self, network, cut })
-    }
-}
-
-impl<'s> IntegerTokens<'s> {
-    /// The session that it answers for.
-    pub fn session(&self) -> &'s TokenSession {
-        self.session
-    }
-
-    /// The logits or embeddings of some consecutive texts, `[texts, outputs]`, in units of 1/[`ONE`], written into `out`.
-    ///
-    /// # Errors
-    /// As [`TokenSession::answer_rows`], for what is not in the texts.
-    pub fn answer_rows(
-        &self,
-        rows: &TokenRows,
-        range: Range<usize>,
-        out: &mut [i64],
-        scratch: &mut IntegerScratch,
-    ) -> Result<(), RuntimeError> {
-        self.session.check_rows(rows, &range, out.len())?;
-        self.network.outputs_of(rows, range, out, &mut scratch.between);
-        Ok(())
-    }
-
-    /// The class that logits name, counted from 0.
-    pub fn class(&self, logits: &[i64]) -> usize {
-        decision::class_of_integers(logits, self.cut)
+        let features = self.encoder().bag().map(prepare::features);
+        Ok(IntegerSession { session: self, features, network, cut })
     }
 }
 
@@ -134,40 +87,78 @@ impl<'s> IntegerSession<'s> {
         self.session
     }
 
-    /// The logits of a text, in units of 1/[`ONE`].
-    pub fn logits<'a>(&self, text: &str, scratch: &'a mut IntegerScratch) -> &'a [i64] {
+    /// The logits (or the embedding) of a text, in units of 1/[`ONE`].
+    ///
+    /// # Errors
+    /// [`RuntimeError::Text`] where a tokenizer from a stranger fails at this text.
+    pub fn logits<'a>(&self, text: &str, scratch: &'a mut IntegerScratch) -> Result<&'a [i64], RuntimeError> {
         let IntegerScratch { text: words, values, between, logits } = scratch;
-        let counts = self.session.encoder().count(text, words);
         logits.resize(self.session.network().outputs, 0);
-        self.run(counts, values, logits, between);
-        logits
+        match (self.session.encoder(), &self.features) {
+            (AnyEncoder::Bag(bag), Some(features)) => {
+                let counts = bag.count(text, words.bag());
+                features.values(counts, values);
+                self.network.logits(counts.columns, values, logits, between);
+            }
+            (encoder, _) => {
+                if let Example::Tokens(row) = encoder.encode(text, words).map_err(RuntimeError::Text)? {
+                    self.network.outputs_of(std::iter::once(row), logits, between);
+                }
+            }
+        }
+        Ok(logits)
+    }
+
+    /// The logits or embeddings of some consecutive texts, `[texts, outputs]`, in units of 1/[`ONE`], written into `out`.
+    ///
+    /// # Errors
+    /// As [`Session::logits_rows`], for what is not in the texts.
+    pub fn logits_rows(
+        &self,
+        rows: &TokenRows,
+        range: Range<usize>,
+        out: &mut [i64],
+        scratch: &mut IntegerScratch,
+    ) -> Result<(), RuntimeError> {
+        self.session.check(rows.into(), &range, out.len())?;
+        self.network.outputs_of(range.map(|row| rows.row(row)), out, &mut scratch.between);
+        Ok(())
     }
 
     /// The logits of counted words, in units of 1/[`ONE`], written into `out`.
     ///
+    /// # Errors
+    /// [`RuntimeError::TakesTokens`] for a network of tokens, which has no words to count.
+    ///
     /// # Panics
     /// When there are not as many counts as columns, a column that the encoder does not have, or not as many places in
     /// `out` as outputs: mistakes of the caller.
-    pub fn logits_of(&self, counts: Counts<'_>, out: &mut [i64], scratch: &mut IntegerScratch) {
+    pub fn logits_of(
+        &self,
+        counts: Counts<'_>,
+        out: &mut [i64],
+        scratch: &mut IntegerScratch,
+    ) -> Result<(), RuntimeError> {
         assert_eq!(counts.columns.len(), counts.counts.len(), "one count for each column");
         assert_eq!(out.len(), self.session.network().outputs, "one place for each output");
         let IntegerScratch { values, between, .. } = scratch;
-        self.run(counts, values, out, between);
+        self.features.as_ref().ok_or(RuntimeError::TakesTokens)?.values(counts, values);
+        self.network.logits(counts.columns, values, out, between);
+        Ok(())
     }
 
     /// The class of a text, counted from 0.
-    pub fn classify(&self, text: &str, scratch: &mut IntegerScratch) -> usize {
-        self.class(self.logits(text, scratch))
+    ///
+    /// # Errors
+    /// As [`logits`](IntegerSession::logits), and [`RuntimeError::NoClasses`] for a network that makes embeddings.
+    pub fn classify(&self, text: &str, scratch: &mut IntegerScratch) -> Result<usize, RuntimeError> {
+        self.session.check_classes()?;
+        Ok(self.class(self.logits(text, scratch)?))
     }
 
     /// The class that logits name, counted from 0: the first of the highest, or of one logit whether its score is
     /// above the artifact's threshold.
     pub fn class(&self, logits: &[i64]) -> usize {
         decision::class_of_integers(logits, self.cut)
-    }
-
-    fn run(&self, counts: Counts<'_>, values: &mut Vec<i64>, out: &mut [i64], between: &mut Between) {
-        self.features.values(counts, values);
-        self.network.logits(counts.columns, values, out, between);
     }
 }

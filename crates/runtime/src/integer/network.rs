@@ -7,8 +7,7 @@ use crate::program::{Counts, Kernels, Program};
 use crate::tokens::Tokens;
 use nlpress_graph::{Activation, Key, Pooling};
 use nlpress_kernels::Aligned;
-use nlpress_text::TokenRows;
-use std::ops::Range;
+use nlpress_text::TokenRow;
 
 /// A network whose sites are integers.
 #[derive(Debug)]
@@ -61,16 +60,15 @@ impl Network<'_> {
         self.program.run(&mut integers, counts, out, buffers);
     }
 
-    /// What the network makes of consecutive texts, `[rows, outputs]`; each is a text that it takes.
-    pub(super) fn outputs_of(
+    /// What the network makes of texts, `[texts, outputs]`; each is a text that it takes.
+    pub(super) fn outputs_of<'t>(
         &self,
-        rows: &TokenRows,
-        range: Range<usize>,
+        texts: impl Iterator<Item = TokenRow<'t>>,
         out: &mut [i64],
         between: &mut Between,
     ) {
         let Between { buffers, room, shares, tokens, .. } = between;
-        tokens.read_texts(rows, range);
+        tokens.read_texts(texts);
         let counts = Counts { rows: tokens.examples(), tokens: tokens.ids.len() };
         let mut integers = Integers { network: self, columns: &[], values: &[], tokens, room, shares };
         self.program.run(&mut integers, counts, out, buffers);

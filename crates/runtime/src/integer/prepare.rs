@@ -11,7 +11,7 @@ use crate::network;
 use nlpress_graph::SiteId;
 use nlpress_graph::{NORM_EPSILON, Op, Source};
 use nlpress_packed::Scales;
-use nlpress_text::{Encoder, Weighting};
+use nlpress_text::{BagEncoder, Weighting};
 
 /// Counts that have an entry of their own in the table of terms.
 const TERMS: u32 = 1024;
@@ -25,7 +25,7 @@ pub(super) fn cut(threshold: Option<f64>) -> i64 {
 }
 
 /// What words are worth to an encoder.
-pub(super) fn features(encoder: &Encoder) -> Features {
+pub(super) fn features(encoder: &BagEncoder) -> Features {
     let one = (0..encoder.width()).map(|word| fixed(encoder.value(word, 1).into())).collect();
     let config = encoder.config();
     let terms = match (config.weighting, config.sublinear) {

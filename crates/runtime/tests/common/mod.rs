@@ -4,7 +4,7 @@
 use nlpress_artifact::{Artifact, EncoderParts, Layer, Provenance, Vector};
 use nlpress_graph::{Form, Graph, MlpSpec, Outline};
 use nlpress_packed::{Activations, Codebook, Grid, Index, Int, Matrix, Per, Scales, Scheme, Values};
-use nlpress_text::{Encoder, EncoderConfig, Rows};
+use nlpress_text::{BagEncoder, EncoderConfig, Rows};
 
 pub(crate) const INDEXES: [Index; 7] = [
     Index::Full,
@@ -77,11 +77,11 @@ pub(crate) fn texts(count: usize, vocabulary: usize, length: usize) -> Vec<Strin
     (0..count).map(|_| text()).collect()
 }
 
-pub(crate) fn encoder(vocabulary: usize) -> Encoder {
+pub(crate) fn encoder(vocabulary: usize) -> BagEncoder {
     let all: Vec<String> = (0..vocabulary).map(word).collect();
     let text = all.join(" ");
     let config = EncoderConfig { vocabulary, min_documents: 1, ..EncoderConfig::default() };
-    let encoder = Encoder::fit(&config, [text.as_str()]).expect("what is made up here fits together");
+    let encoder = BagEncoder::fit(&config, [text.as_str()]).expect("what is made up here fits together");
     assert_eq!(encoder.width(), vocabulary);
     encoder
 }
@@ -209,7 +209,7 @@ fn integers(
 }
 
 /// Rows of the made-up texts, and an empty one.
-pub(crate) fn rows(encoder: &Encoder, count: usize, length: usize) -> Rows {
+pub(crate) fn rows(encoder: &BagEncoder, count: usize, length: usize) -> Rows {
     let mut texts = texts(count, encoder.width(), length);
     texts.push("nothing known".into());
     encoder.encode_all(&texts)

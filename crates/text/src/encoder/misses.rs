@@ -1,6 +1,6 @@
 //! What a bag of words misses of some texts, and what may help.
 
-use super::{Encoder, Scratch};
+use super::{BagEncoder, Scratch};
 use crate::analyzer::Analyzer;
 use crate::coverage::{Coverage, share};
 
@@ -17,7 +17,7 @@ const CUT_BEFORE: f64 = 2.5;
 
 impl Coverage {
     /// Looks at every text.
-    pub fn of<S: AsRef<str>>(encoder: &Encoder, texts: impl IntoIterator<Item = S>) -> Self {
+    pub fn of<S: AsRef<str>>(encoder: &BagEncoder, texts: impl IntoIterator<Item = S>) -> Self {
         let mut coverage = Self::default();
         let mut scratch = Scratch::default();
         for text in texts {
@@ -28,7 +28,7 @@ impl Coverage {
     }
 
     /// What to say, and what to try, where the encoder misses much of the texts; nothing where it does not.
-    pub fn advice(&self, encoder: &Encoder) -> Option<String> {
+    pub fn advice(&self, encoder: &BagEncoder) -> Option<String> {
         let config = encoder.config();
         let words = matches!(config.analyzer, Analyzer::Words { .. });
         let percent = |share: f64| format!("{:.0} %", 100.0 * share);

@@ -17,7 +17,7 @@ fn words(min_length: usize) -> Analyzer {
     Analyzer::Words { min_length, boundaries: Boundaries::Unicode }
 }
 
-fn row(encoder: &Encoder, text: &str) -> Vec<(String, f32)> {
+fn row(encoder: &BagEncoder, text: &str) -> Vec<(String, f32)> {
     let mut scratch = Scratch::default();
     let row = encoder.encode(text, &mut scratch);
     let words = row.columns.iter().map(|&c| encoder.words()[c as usize].to_string());
@@ -26,10 +26,10 @@ fn row(encoder: &Encoder, text: &str) -> Vec<(String, f32)> {
 
 #[test]
 fn keeps_the_most_frequent_words_in_byte_order() {
-    let encoder = Encoder::fit(&with(|c| c.vocabulary = 4), TEXTS).unwrap();
+    let encoder = BagEncoder::fit(&with(|c| c.vocabulary = 4), TEXTS).unwrap();
     let words: Vec<&str> = encoder.words().iter().map(|w| &**w).collect();
     assert_eq!(words, ["a", "acting", "film", "good"]); // acting: the first of the words of one document
-    let twice = Encoder::fit(&with(|c| c.min_documents = 2), TEXTS).unwrap();
+    let twice = BagEncoder::fit(&with(|c| c.min_documents = 2), TEXTS).unwrap();
     assert_eq!(twice.width(), 3);
     assert_eq!(twice.position("film"), Some(1));
     assert_eq!(twice.position("plot"), None);
@@ -45,28 +45,29 @@ fn weights_are_those_of_the_formula() {
             assert!(word == w && (value - v).abs() < 1e-6, "{got:?} {want:?}");
         }
     };
-    let tf_idf = Encoder::fit(&raw, TEXTS).unwrap();
+    let tf_idf = BagEncoder::fit(&raw, TEXTS).unwrap();
     close(row(&tf_idf, "Bad bad BAD film?"), &[("bad", 3.0 * idf(1.0)), ("film", idf(2.0))]);
-    let sublinear = Encoder::fit(&EncoderConfig { sublinear: true, ..raw.clone() }, TEXTS).unwrap();
+    let sublinear = BagEncoder::fit(&EncoderConfig { sublinear: true, ..raw.clone() }, TEXTS).unwrap();
     close(row(&sublinear, "bad bad film"), &[("bad", (1.0 + 2f32.ln()) * idf(1.0)), ("film", idf(2.0))]);
-    let count = Encoder::fit(&EncoderConfig { weighting: Weighting::Count, ..raw.clone() }, TEXTS).unwrap();
+    let count =
+        BagEncoder::fit(&EncoderConfig { weighting: Weighting::Count, ..raw.clone() }, TEXTS).unwrap();
     close(row(&count, "bad bad film"), &[("bad", 2.0), ("film", 1.0)]);
     let unit = EncoderConfig { weighting: Weighting::Count, l2: true, ..raw.clone() };
     close(
-        row(&Encoder::fit(&unit, TEXTS).unwrap(), "bad bad bad film film film film"),
+        row(&BagEncoder::fit(&unit, TEXTS).unwrap(), "bad bad bad film film film film"),
         &[("bad", 0.6), ("film", 0.8)],
     );
-    let binary = Encoder::fit(&EncoderConfig { weighting: Weighting::Binary, ..raw }, TEXTS).unwrap();
+    let binary = BagEncoder::fit(&EncoderConfig { weighting: Weighting::Binary, ..raw }, TEXTS).unwrap();
     close(row(&binary, "bad bad film"), &[("bad", 1.0), ("film", 1.0)]);
 }
 
 #[test]
 fn unknown_text_gives_an_empty_row_and_leaves_no_trace() {
-    let encoder = Encoder::fit(&EncoderConfig::default(), TEXTS).unwrap();
+    let encoder = BagEncoder::fit(&EncoderConfig::default(), TEXTS).unwrap();
     let mut scratch = Scratch::default();
     let first: Vec<f32> = encoder.encode("good film", &mut scratch).values.to_vec();
     assert!(encoder.encode("zzz", &mut scratch).columns.is_empty());
-    let small = Encoder::fit(&with(|c| c.vocabulary = 1), TEXTS).unwrap();
+    let small = BagEncoder::fit(&with(|c| c.vocabulary = 1), TEXTS).unwrap();
     small.encode("a a a", &mut scratch);
     assert_eq!(encoder.encode("good film", &mut scratch).values, first);
     let rows = encoder.encode_all(&["good film", "zzz"]);
@@ -88,11 +89,11 @@ fn refuses_bad_settings_and_texts_without_words() {
         with(|c| c.version = 0),
         with(|c| c.version = 3),
     ] {
-        assert!(matches!(Encoder::fit(&bad, TEXTS), Err(TextError::Setting { .. })), "{bad:?}");
+        assert!(matches!(BagEncoder::fit(&bad, TEXTS), Err(TextError::Setting { .. })), "{bad:?}");
     }
-    let empty = Encoder::fit(&EncoderConfig::default(), ["...", ""]);
+    let empty = BagEncoder::fit(&EncoderConfig::default(), ["...", ""]);
     assert!(matches!(empty, Err(TextError::EmptyVocabulary { documents: 2, .. })));
-    assert!(Encoder::fit(&with(|c| c.min_documents = 9), TEXTS).is_err());
+    assert!(BagEncoder::fit(&with(|c| c.min_documents = 9), TEXTS).is_err());
 }
 
 #[test]
@@ -138,20 +139,20 @@ fn settings_of_words_are_refused_where_they_mean_nothing() {
 #[test]
 fn an_empty_vocabulary_says_what_may_help() {
     let says =
-        |config: &EncoderConfig, texts: [&str; 2]| Encoder::fit(config, texts).unwrap_err().to_string();
+        |config: &EncoderConfig, texts: [&str; 2]| BagEncoder::fit(config, texts).unwrap_err().to_string();
     let error = says(&EncoderConfig::default(), [":)", ":("]);
     assert!(error.contains("--symbols") && error.contains("--ngrams 1-2"), "{error}");
     let error = says(&with(|c| c.min_documents = 2), ["a", "b"]);
     assert!(error.contains("min_documents may be too high") && !error.contains("--symbols"), "{error}");
-    let emoji = Encoder::fit(&EncoderConfig::default(), ["😡 !", "😀 😀"]).unwrap();
+    let emoji = BagEncoder::fit(&EncoderConfig::default(), ["😡 !", "😀 😀"]).unwrap();
     assert_eq!(emoji.width(), 2);
-    let signs = Encoder::fit(&with(|c| c.symbols = true), [":)", ":("]).unwrap();
+    let signs = BagEncoder::fit(&with(|c| c.symbols = true), [":)", ":("]).unwrap();
     assert_eq!(signs.words().iter().map(|w| &**w).collect::<Vec<_>>(), [":(", ":)"]);
 }
 
 #[test]
 fn what_was_seen_of_a_text_is_counted() {
-    let encoder = Encoder::fit(&EncoderConfig::default(), TEXTS).unwrap();
+    let encoder = BagEncoder::fit(&EncoderConfig::default(), TEXTS).unwrap();
     let mut scratch = Scratch::default();
     encoder.encode("A good GOOD unknown film :) .", &mut scratch);
     let seen = Seen { tokens: 5, known: 4, dropped: 2, symbols: 1, singles: 0, single_runs: 0, cut: false };
@@ -160,7 +161,7 @@ fn what_was_seen_of_a_text_is_counted() {
     assert_eq!(scratch.seen(), Seen { tokens: 3, singles: 2, single_runs: 1, ..Seen::default() });
     encoder.encode("", &mut scratch);
     assert_eq!(scratch.seen(), Seen::default());
-    let pairs = Encoder::fit(&with(|c| c.word_ngrams = [1, 2]), TEXTS).unwrap();
+    let pairs = BagEncoder::fit(&with(|c| c.word_ngrams = [1, 2]), TEXTS).unwrap();
     pairs.encode("good film unknown", &mut scratch);
     assert_eq!(scratch.seen(), Seen { tokens: 5, known: 3, ..Seen::default() });
 }
@@ -171,11 +172,11 @@ fn stop_words_are_no_features_and_travel_with_the_encoder() {
     for ngrams in [[1, 1], [1, 2]] {
         let config =
             EncoderConfig { stop_words: stop.clone(), word_ngrams: ngrams, ..EncoderConfig::default() };
-        let encoder = Encoder::fit(&config, TEXTS).unwrap();
+        let encoder = BagEncoder::fit(&config, TEXTS).unwrap();
         assert_eq!((encoder.position("a"), encoder.position("the")), (None, None));
         let (json, blob) = encoder.to_parts();
         assert_eq!((&json["version"], &json["stop_words"]), (&2.into(), &true.into()));
-        let back = Encoder::from_parts(&json, &blob).unwrap();
+        let back = BagEncoder::from_parts(&json, &blob).unwrap();
         assert_eq!(back.to_parts(), (json.clone(), blob.clone()));
         let text = "good the film, don't a acting";
         assert_eq!(row(&back, text), row(&encoder, text));
@@ -184,16 +185,16 @@ fn stop_words_are_no_features_and_travel_with_the_encoder() {
         back.encode(text, &mut scratch);
         assert_eq!(scratch.seen().tokens, if ngrams == [1, 2] { 5 } else { 3 });
         let narrow = back.narrow(&[0, 1]).unwrap();
-        assert_eq!(Encoder::from_parts(&narrow.to_parts().0, &narrow.to_parts().1).unwrap().width(), 2);
+        assert_eq!(BagEncoder::from_parts(&narrow.to_parts().0, &narrow.to_parts().1).unwrap().width(), 2);
         for n in 0..blob.len() {
-            assert!(Encoder::from_parts(&json, &blob[..n]).is_err(), "cut at {n}");
+            assert!(BagEncoder::from_parts(&json, &blob[..n]).is_err(), "cut at {n}");
         }
         let mut lie = json.clone();
         lie["version"] = 1.into();
-        assert!(Encoder::from_parts(&lie, &blob).is_err());
+        assert!(BagEncoder::from_parts(&lie, &blob).is_err());
         lie["version"] = 2.into();
         lie["config"]["analyzer"] = serde_json::json!({"characters": {"min": 1, "max": 2}});
-        assert!(Encoder::from_parts(&lie, &blob).is_err());
+        assert!(BagEncoder::from_parts(&lie, &blob).is_err());
     }
     let read = serde_json::from_str::<EncoderConfig>;
     assert_eq!(read(r#"{"stop_words": "s.txt"}"#).unwrap().stop_words, StopWords::File("s.txt".into()));
@@ -211,8 +212,8 @@ fn texts_written_in_two_ways_are_encoded_alike() {
         let composed: Vec<String> = texts.iter().map(|t| nfc.normalize(t).into_owned()).collect();
         let apart: Vec<String> = texts.iter().map(|t| nfd.normalize(t).into_owned()).collect();
         assert_ne!(composed, apart);
-        let one = Encoder::fit(&config, composed.iter().map(String::as_str)).unwrap();
-        let other = Encoder::fit(&config, apart.iter().map(String::as_str)).unwrap();
+        let one = BagEncoder::fit(&config, composed.iter().map(String::as_str)).unwrap();
+        let other = BagEncoder::fit(&config, apart.iter().map(String::as_str)).unwrap();
         assert_eq!(one.to_parts(), other.to_parts());
         assert_eq!(one.encode_all(&composed), one.encode_all(&apart));
         assert!(one.encode_all(&apart).iter().all(|row| !row.columns.is_empty()));
@@ -224,7 +225,7 @@ fn the_embedded_corpus_has_the_same_rows_in_both_versions() {
     let corpus = crate::Corpus::embedded().unwrap();
     let texts: Vec<&str> = corpus.train.iter().chain(&corpus.test).map(|d| d.text.as_str()).collect();
     let rows = |version| {
-        let encoder = Encoder::fit(&with(|c| c.version = version), texts.iter().copied()).unwrap();
+        let encoder = BagEncoder::fit(&with(|c| c.version = version), texts.iter().copied()).unwrap();
         (encoder.words().to_vec(), encoder.encode_all(&texts))
     };
     assert!(rows(1) == rows(2));
@@ -238,7 +239,7 @@ fn a_narrowed_encoder_is_one_fitted_on_the_kept_words() {
         with(|c| c.weighting = Weighting::Count),
         with(|c| c.weighting = Weighting::Binary),
     ] {
-        let whole = Encoder::fit(&config, TEXTS).unwrap();
+        let whole = BagEncoder::fit(&config, TEXTS).unwrap();
         let gone = ["bad", "the"];
         let keep: Vec<u32> =
             (0..whole.width() as u32).filter(|&i| !gone.contains(&&*whole.words()[i as usize])).collect();
@@ -250,21 +251,24 @@ fn a_narrowed_encoder_is_one_fitted_on_the_kept_words() {
             words.join(" ")
         };
         let texts: Vec<String> = TEXTS.iter().map(|t| without(t)).collect();
-        let refitted = Encoder::fit(&config, texts.iter().map(String::as_str)).unwrap();
+        let refitted = BagEncoder::fit(&config, texts.iter().map(String::as_str)).unwrap();
         assert_eq!(narrow.words(), refitted.words());
         assert_eq!(narrow.to_parts(), refitted.to_parts());
         assert_eq!(narrow.encode_all(&TEXTS), refitted.encode_all(&TEXTS));
         assert_eq!(narrow.position("good"), refitted.position("good"));
         assert_eq!(narrow.position("bad"), None);
         let (json, blob) = narrow.to_parts();
-        assert_eq!(Encoder::from_parts(&json, &blob).unwrap().encode_all(&TEXTS), narrow.encode_all(&TEXTS));
+        assert_eq!(
+            BagEncoder::from_parts(&json, &blob).unwrap().encode_all(&TEXTS),
+            narrow.encode_all(&TEXTS)
+        );
         assert!(blob.len() < whole.vocabulary_bytes());
     }
 }
 
 #[test]
 fn features_to_keep_must_be_there_and_ascend() {
-    let encoder = Encoder::fit(&EncoderConfig::default(), TEXTS).unwrap();
+    let encoder = BagEncoder::fit(&EncoderConfig::default(), TEXTS).unwrap();
     let width = encoder.width() as u32;
     for (keep, says) in [
         (&[][..], "there is none"),
@@ -282,11 +286,11 @@ fn features_to_keep_must_be_there_and_ascend() {
 
 #[test]
 fn a_description_is_checked() {
-    let (json, blob) = Encoder::fit(&EncoderConfig::default(), TEXTS).unwrap().to_parts();
+    let (json, blob) = BagEncoder::fit(&EncoderConfig::default(), TEXTS).unwrap().to_parts();
     let with = |key: &str, value: serde_json::Value| {
         let mut json = json.clone();
         json[key] = value;
-        Encoder::from_parts(&json, &blob)
+        BagEncoder::from_parts(&json, &blob)
     };
     assert!(with("version", 1.into()).is_ok());
     assert!(matches!(with("version", 0.into()), Err(TextError::Description(_))));
@@ -295,22 +299,22 @@ fn a_description_is_checked() {
     assert!(matches!(with("documents", 1.into()), Err(TextError::Blob { .. })));
     assert!(matches!(with("documents", (-1).into()), Err(TextError::Description(_))));
     assert!(matches!(with("extra", 1.into()), Err(TextError::Description(_))));
-    assert!(Encoder::from_parts(&serde_json::Value::Null, &blob).is_err());
+    assert!(BagEncoder::from_parts(&serde_json::Value::Null, &blob).is_err());
     let mut longer = blob.clone();
     longer.push(0);
-    assert!(matches!(Encoder::from_parts(&json, &longer), Err(TextError::Blob { .. })));
+    assert!(matches!(BagEncoder::from_parts(&json, &longer), Err(TextError::Blob { .. })));
 }
 
 #[test]
 fn a_damaged_blob_is_refused_or_read_and_never_panics() {
-    let (json, blob) = Encoder::fit(&EncoderConfig::default(), TEXTS).unwrap().to_parts();
+    let (json, blob) = BagEncoder::fit(&EncoderConfig::default(), TEXTS).unwrap().to_parts();
     for n in 0..blob.len() {
-        assert!(Encoder::from_parts(&json, &blob[..n]).is_err(), "cut at {n}");
+        assert!(BagEncoder::from_parts(&json, &blob[..n]).is_err(), "cut at {n}");
     }
     for bit in 0..blob.len() * 8 {
         let mut flipped = blob.clone();
         flipped[bit / 8] ^= 1 << (bit % 8);
-        if let Ok(encoder) = Encoder::from_parts(&json, &flipped) {
+        if let Ok(encoder) = BagEncoder::from_parts(&json, &flipped) {
             encoder.encode_all(&TEXTS);
         }
     }
@@ -343,10 +347,10 @@ proptest! {
     ) {
         let analyzer = if characters { Analyzer::characters(1, 3) } else { Analyzer::default() };
         let config = EncoderConfig { analyzer, weighting, l2, vocabulary, ..EncoderConfig::default() };
-        let Ok(encoder) = Encoder::fit(&config, texts.iter().map(String::as_str)) else { return Ok(()) };
+        let Ok(encoder) = BagEncoder::fit(&config, texts.iter().map(String::as_str)) else { return Ok(()) };
         let (json, blob) = encoder.to_parts();
         prop_assert_eq!(blob.len(), encoder.vocabulary_bytes());
-        let back = Encoder::from_parts(&json, &blob).unwrap();
+        let back = BagEncoder::from_parts(&json, &blob).unwrap();
         prop_assert_eq!(back.config(), &config);
         let (a, b) = (encoder.encode_all(&texts), back.encode_all(&texts));
         let bits = |rows: &Rows| rows.values().iter().map(|v| v.to_bits()).collect::<Vec<_>>();
@@ -363,7 +367,7 @@ proptest! {
         keep in prop::collection::vec(any::<bool>(), 40),
     ) {
         let config = EncoderConfig { l2, ..EncoderConfig::default() };
-        let Ok(encoder) = Encoder::fit(&config, texts.iter().map(String::as_str)) else { return Ok(()) };
+        let Ok(encoder) = BagEncoder::fit(&config, texts.iter().map(String::as_str)) else { return Ok(()) };
         let keep: Vec<u32> = (0..encoder.width() as u32).filter(|i| keep[*i as usize % 40]).collect();
         prop_assume!(!keep.is_empty());
         let again = encoder.narrow(&keep).unwrap().encode_all(&texts);
@@ -376,8 +380,8 @@ proptest! {
 
     #[test]
     fn noise_is_refused_or_read_and_never_panics(noise in prop::collection::vec(any::<u8>(), 0..80)) {
-        let (json, _) = Encoder::fit(&EncoderConfig::default(), TEXTS).unwrap().to_parts();
-        if let Ok(encoder) = Encoder::from_parts(&json, &noise) {
+        let (json, _) = BagEncoder::fit(&EncoderConfig::default(), TEXTS).unwrap().to_parts();
+        if let Ok(encoder) = BagEncoder::from_parts(&json, &noise) {
             encoder.encode_all(&TEXTS);
         }
     }

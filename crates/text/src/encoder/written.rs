@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Encoder, EncoderConfig, Weighting};
+use super::{BagEncoder, EncoderConfig, Weighting};
 use crate::analyzer::{Analyzer, StopSet, VERSION};
 use crate::blob::{self, Reader};
 use crate::error::TextError;
@@ -21,7 +21,7 @@ struct Description {
     stop_words: bool,
 }
 
-impl Encoder {
+impl BagEncoder {
     /// Its written form: a JSON description (a few settings) and the vocabulary as bytes.
     pub fn to_parts(&self) -> (serde_json::Value, Vec<u8>) {
         let config =

@@ -38,7 +38,7 @@ pub struct TokensTable {
     pub file: Option<PathBuf>,
     /// How words are cut; `wordpiece` where it is not given.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub model: Option<Algorithm>,
+    pub algorithm: Option<Algorithm>,
     /// Tokens at most, 8000 where it is not given; special tokens are among them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vocabulary: Option<usize>,
@@ -50,7 +50,7 @@ pub struct TokensTable {
     pub min_count: Option<u64>,
     /// Most tokens of a row, special ones among them; 128 where it is not given.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub most: Option<usize>,
+    pub max_tokens: Option<usize>,
 }
 
 /// A checked [`TokensTable`].
@@ -61,7 +61,7 @@ pub enum TokensConfig {
         /// A `tokenizer.json`.
         file: PathBuf,
         /// Most tokens of a row.
-        most: usize,
+        max_tokens: usize,
     },
     /// Learns a vocabulary.
     Learn(Learn),
@@ -74,25 +74,25 @@ pub struct Learn {
     pub(super) vocabulary: usize,
     pub(super) lowercase: bool,
     pub(super) min_count: u64,
-    pub(super) most: usize,
+    pub(super) max_tokens: usize,
 }
 
 impl TryFrom<&TokensTable> for TokensConfig {
     type Error = TextError;
 
     fn try_from(table: &TokensTable) -> Result<Self, TextError> {
-        let TokensTable { file, model, vocabulary, lowercase, min_count, most } = table;
-        let most = within("most", most.unwrap_or(128), 3, MAX_LENGTH)?;
+        let TokensTable { file, algorithm, vocabulary, lowercase, min_count, max_tokens } = table;
+        let max_tokens = within("max_tokens", max_tokens.unwrap_or(128), 3, MAX_LENGTH)?;
         let Some(file) = file else {
-            let algorithm = model.unwrap_or_default();
+            let algorithm = algorithm.unwrap_or_default();
             let least = if algorithm == Algorithm::Bpe { MIN_BYTES } else { MIN_LEARNED };
             let vocabulary = within("vocabulary", vocabulary.unwrap_or(8000), least, MAX_LEARNED)?;
             let min_count = within("min_count", min_count.unwrap_or(2), 1, u64::from(u32::MAX))?;
             let lowercase = lowercase.unwrap_or(true);
-            return Ok(Self::Learn(Learn { algorithm, vocabulary, lowercase, min_count, most }));
+            return Ok(Self::Learn(Learn { algorithm, vocabulary, lowercase, min_count, max_tokens }));
         };
         let given = [
-            ("model", model.map(|model| format!("{model:?}").to_lowercase())),
+            ("algorithm", algorithm.map(|of| format!("{of:?}").to_lowercase())),
             ("vocabulary", vocabulary.map(|n| n.to_string())),
             ("lowercase", lowercase.map(|yes| yes.to_string())),
             ("min_count", min_count.map(|n| n.to_string())),
@@ -102,7 +102,7 @@ impl TryFrom<&TokensTable> for TokensConfig {
                 let bound = format!("is for a vocabulary that is learned, not for {}", file.display());
                 Err(TextError::Setting { setting, value, bound })
             }
-            None => Ok(Self::Open { file: file.clone(), most }),
+            None => Ok(Self::Open { file: file.clone(), max_tokens }),
         }
     }
 }

@@ -34,7 +34,13 @@ impl Frame {
 
     /// Whether a token has another type than 0.
     pub(super) fn typed(&self) -> bool {
-        self.inner > 0 || self.before.iter().chain(&self.after).any(|(_, kind)| *kind > 0)
+        self.types() > 1
+    }
+
+    /// One more than the largest type of a token.
+    pub(super) fn types(&self) -> usize {
+        let around = self.before.iter().chain(&self.after).map(|(_, kind)| *kind);
+        1 + usize::from(around.fold(self.inner, u8::max))
     }
 
     /// A processor that works on what the ones before it made.

@@ -15,8 +15,8 @@ impl TokenEncoder {
         let percent = |share: f64| format!("{:.0} %", 100.0 * share);
         if coverage.share_unknown() >= MANY_UNKNOWN {
             let remedy = match self.algorithm() {
-                Algorithm::Words => "pieces of words (model = \"wordpiece\") know more than whole words",
-                _ => "model = \"bpe\" knows every text, byte for byte",
+                Algorithm::Words => "pieces of words (algorithm = \"wordpiece\") know more than whole words",
+                _ => "algorithm = \"bpe\" knows every text, byte for byte",
             };
             return Some(format!(
                 "{} of the tokens are unknown: {remedy}; or the texts are of another kind, or in another language, than \
@@ -27,9 +27,9 @@ impl TokenEncoder {
         let cut = share(coverage.documents_cut, coverage.documents);
         (cut >= MANY_CUT).then(|| {
             format!(
-                "{} of the documents are cut after {} tokens: a larger `most` sees more",
+                "{} of the documents are cut after {} tokens: a larger `max_tokens` sees more",
                 percent(cut),
-                self.most()
+                self.max_tokens()
             )
         })
     }

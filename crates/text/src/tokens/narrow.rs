@@ -14,36 +14,45 @@ use crate::rows::check_kept;
 impl TokenEncoder {
     /// The same tokenizer with the tokens `keep` only, numbered anew in the same order; and the old id of each new one.
     ///
-    /// Kept in any case are special and other added tokens, the unknown token and, of a unigram model, the least
-    /// probable piece, on which the cost of an unknown character depends.
+    /// [`always_kept`](Self::always_kept) says which others stay.
     ///
     /// # Errors
     /// [`TextError::Narrow`] when no id is given, they do not strictly ascend, one is not below
     /// [`width`](Self::width) or has no token, or the tokenizer is BPE.
     pub fn narrow(&self, keep: &[u32]) -> Result<(Self, Vec<u32>), TextError> {
-        let plain = &self.plain;
-        if plain.algorithm == Algorithm::Bpe {
-            let problem = "a BPE vocabulary cannot be narrowed: its merges make tokens out of other tokens";
-            return Err(TextError::Narrow(problem.into()));
-        }
+        let (plain, always) = (&self.plain, self.always_kept()?);
         check_kept(keep, plain.width)?;
         let by_id = plain.by_id();
         if let Some(id) = keep.iter().find(|&&id| by_id[id as usize].is_none()) {
             return Err(TextError::Narrow(format!("there is no token {id}")));
         }
         let mut kept = vec![false; plain.width];
-        let least = (0..plain.scores.len()).min_by(|&a, &b| plain.scores[a].total_cmp(&plain.scores[b]));
-        let always = plain.added.iter().map(|(_, id)| *id).chain(plain.unknown);
-        let around = plain.frame.before.iter().chain(&plain.frame.after).map(|(id, _)| *id);
-        let least = least.map(|i| plain.ids[i]);
-        for id in keep.iter().copied().chain(always).chain(around).chain(least) {
-            kept[id as usize] = true;
-        }
+        keep.iter().chain(&always).for_each(|&id| kept[id as usize] = true);
         let old: Vec<u32> = (0..plain.width as u32).filter(|&id| kept[id as usize]).collect();
         let mut new = vec![None; plain.width];
         old.iter().zip(0..).for_each(|(&id, number)| new[id as usize] = Some(number));
         let narrowed = narrowed(plain, &new).map_err(TextError::Narrow)?;
         Ok((Self::of(narrowed, self.most, "the narrowed vocabulary")?, old))
+    }
+
+    /// The tokens that a narrower vocabulary has in any case, ascending: special and other added tokens, the unknown token
+    /// and, of a unigram model, the least probable piece, on which the cost of an unknown character depends.
+    ///
+    /// # Errors
+    /// [`TextError::Narrow`] when the tokenizer is BPE.
+    pub fn always_kept(&self) -> Result<Vec<u32>, TextError> {
+        let plain = &self.plain;
+        if plain.algorithm == Algorithm::Bpe {
+            let problem = "a BPE vocabulary cannot be narrowed: its merges make tokens out of other tokens";
+            return Err(TextError::Narrow(problem.into()));
+        }
+        let least = (0..plain.scores.len()).min_by(|&a, &b| plain.scores[a].total_cmp(&plain.scores[b]));
+        let added = plain.added.iter().map(|(_, id)| *id).chain(plain.unknown);
+        let around = plain.frame.before.iter().chain(&plain.frame.after).map(|(id, _)| *id);
+        let mut always: Vec<u32> = added.chain(around).chain(least.map(|i| plain.ids[i])).collect();
+        always.sort_unstable();
+        always.dedup();
+        Ok(always)
     }
 }
 

@@ -100,16 +100,16 @@ fn settings_are_checked() {
     for (table, want) in [
         (json!({"kind": "tokens", "vocabulary": 3}), "vocabulary = 3: must lie between 16 and 1048576"),
         (
-            json!({"kind": "tokens", "model": "bpe", "vocabulary": 260}),
+            json!({"kind": "tokens", "algorithm": "bpe", "vocabulary": 260}),
             "vocabulary = 260: must lie between 261 and",
         ),
-        (json!({"kind": "tokens", "most": 2}), "most = 2: must lie between 3 and 65536"),
+        (json!({"kind": "tokens", "max_tokens": 2}), "max_tokens = 2: must lie between 3 and 65536"),
         (json!({"kind": "tokens", "min_count": 0}), "min_count = 0: must lie between 1 and"),
-        (json!({"kind": "tokens", "model": "best"}), "unknown variant `best`"),
+        (json!({"kind": "tokens", "algorithm": "best"}), "unknown variant `best`"),
         (json!({"kind": "tokens", "l2": true}), "unknown field `l2`"),
         (json!({"kind": "tokens", "file": "t.json", "vocabulary": 8000}), "not for t.json"),
         (json!({"kind": "words"}), "kind = \"words\": must be \"bag\" or \"tokens\""),
-        (json!({"kind": "bag", "most": 8}), "unknown field `most`"),
+        (json!({"kind": "bag", "max_tokens": 8}), "unknown field `max_tokens`"),
         (json!({"vocabulary": 0}), "vocabulary = 0: must lie between 1 and"),
     ] {
         let said = said(table.clone());

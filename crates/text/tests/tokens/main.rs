@@ -92,7 +92,7 @@ fn named(encoder: &TokenEncoder, text: &str) -> Vec<String> {
 
 fn learn(algorithm: Algorithm, vocabulary: usize, texts: &[&str]) -> TokenEncoder {
     let table =
-        TokensTable { model: Some(algorithm), vocabulary: Some(vocabulary), ..TokensTable::default() };
+        TokensTable { algorithm: Some(algorithm), vocabulary: Some(vocabulary), ..TokensTable::default() };
     TokenEncoder::fit(&TokensConfig::try_from(&table).unwrap(), texts.iter().copied()).unwrap()
 }
 

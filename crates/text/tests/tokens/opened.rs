@@ -61,7 +61,7 @@ fn a_long_text_is_cut_before_the_closing_token() {
     }
     let error =
         |most| TokenEncoder::from_json("t", bert().to_string().as_bytes(), most).unwrap_err().to_string();
-    assert_eq!(error(2), "most = 2: must lie between 3 and 65536 tokens");
+    assert_eq!(error(2), "max_tokens = 2: must lie between 3 and 65536 tokens");
     assert!(error(1 << 17).contains("between 3 and 65536"));
     // Without special tokens a full row is not a cut one.
     let encoder = TokenEncoder::from_json("t", bpe().to_string().as_bytes(), 2).unwrap();
@@ -145,7 +145,7 @@ fn files_are_opened_and_errors_name_them() {
     std::fs::write(&path, bert().to_string()).unwrap();
     assert_eq!(ids(&TokenEncoder::open(&path, 16).unwrap(), "the"), [2, 5, 3]);
     let table: EncoderTable =
-        serde_json::from_value(json!({"kind": "tokens", "file": path, "most": 4})).unwrap();
+        serde_json::from_value(json!({"kind": "tokens", "file": path, "max_tokens": 4})).unwrap();
     let encoder = AnyEncoder::fit(&(&table).try_into().unwrap(), []).unwrap();
     let mut scratch = Default::default();
     let example = encoder.encode("the film was good", &mut scratch).unwrap();
