@@ -9,7 +9,7 @@ use nlpress::pipeline::recipe::DataRecipe;
 use nlpress::pipeline::{DataError, Prepared, Recipe};
 use nlpress::text::corpus::{Column, Reading};
 use nlpress::text::{
-    Corpus, CorpusOptions, Document, EncoderConfig, Files, Scoring, Source, SplitRule, TextError, Texts,
+    Corpus, CorpusOptions, Document, EncoderTable, Files, Scoring, Source, SplitRule, TextError, Texts,
 };
 use nlpress::train::ClassWeights;
 use std::path::PathBuf;
@@ -74,7 +74,15 @@ pub(crate) fn recipe(path: &std::path::Path, changes: &Changes) -> anyhow::Resul
         recipe.forget_data_lines();
         said.push("data".to_owned());
     }
-    said.extend(tokens::apply(&changes.tokens, &mut recipe.data.encoder)?);
+    match (recipe.data.encoder.bag_mut(), changes.tokens.given()) {
+        (Some(bag), _) => said.extend(tokens::apply(&changes.tokens, bag)?),
+        (None, Some(option)) => {
+            return Err(refuse(format!(
+                "{option} is for a bag of words, but the recipe's encoder makes tokens"
+            )));
+        }
+        (None, None) => {}
+    }
     if let Some(seeds) = changes.seeds {
         recipe.seeds = seeds;
     }
@@ -102,7 +110,7 @@ pub(crate) fn prepare(recipe: &Recipe, changes: &Changes) -> anyhow::Result<Prep
 pub(crate) fn labelled(
     from: &Labelled,
     splits: &Splits,
-    encoder: EncoderConfig,
+    encoder: EncoderTable,
     class_weights: Option<ClassWeights>,
 ) -> anyhow::Result<Prepared> {
     // Not left to the parser: it waives what an argument requires when that contradicts another, here --corpus.

@@ -7,6 +7,7 @@
 mod arguments;
 mod commands;
 mod data;
+mod encoding;
 mod outcome;
 mod progress;
 mod signals;

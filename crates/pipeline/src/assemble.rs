@@ -7,7 +7,7 @@ use nlpress_eval::interval::difference;
 use nlpress_eval::quality::macro_f1;
 use nlpress_eval::{Bootstrap, Call, Confusion, EvalError, Quality, Ratio, Scores, Speeds};
 use nlpress_runtime::Session;
-use nlpress_text::Coverage;
+use nlpress_text::{Coverage, Encode};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -240,17 +240,13 @@ pub(crate) fn warnings(rows: &[Row], corpus: &CorpusInfo) -> Vec<String> {
 
 /// How much of the test documents the encoder of the first model knows.
 pub(crate) fn known(prepared: &Prepared) -> Known {
-    let Coverage { documents, documents_without, tokens, tokens_unknown, .. } = coverage(prepared);
+    let Coverage { documents, documents_without, tokens, tokens_unknown, .. } = prepared.of_test;
     Known { documents, documents_without, tokens, tokens_unknown }
 }
 
 /// What to try, where the encoder misses much of the test documents.
 pub(crate) fn unknown_text(prepared: &Prepared) -> Option<String> {
-    coverage(prepared).advice(&prepared.encoder)
-}
-
-fn coverage(prepared: &Prepared) -> Coverage {
-    Coverage::of(&prepared.encoder, prepared.corpus.test.iter().map(|d| &d.text))
+    prepared.encoder.advice(&prepared.of_test)
 }
 
 /// The steps that were rolled back, with the number of repetitions for which they were.

@@ -1,7 +1,7 @@
 //! Ordinary training as techniques, for the rows that keep everyone honest: the same model trained for more
 //! epochs without compression, and a smaller (or linear) network trained alone, without a teacher.
 
-use nlpress_model::{Form, Graph, MlpSpec, Model, Outline, SiteId};
+use nlpress_model::{Form, Graph, Model, Outline, SiteId};
 use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
 use nlpress_train::{Fit, FitConfig, fit};
 use serde::Deserialize;
@@ -57,7 +57,7 @@ impl Alone {
     }
 
     fn graph(&self, before: &Graph) -> Graph {
-        Graph::from(MlpSpec::new(before.inputs(), &self.hidden, before.outputs(), self.dropout))
+        Graph::feed_forward(before.source, &self.hidden, before.outputs(), self.dropout)
     }
 }
 

@@ -84,6 +84,7 @@ impl<'a> Views<'a> {
 mod tests {
     use super::*;
     use crate::Recipe;
+    use nlpress_text::Encode;
     use std::path::Path;
 
     fn prepared() -> Prepared {

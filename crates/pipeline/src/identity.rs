@@ -9,6 +9,7 @@
 
 use nlpress_core::files;
 use nlpress_model::Graph;
+use nlpress_text::Encode;
 use nlpress_train::FitConfig;
 use serde::Serialize;
 use std::collections::BTreeMap;

@@ -13,6 +13,7 @@ use nlpress_core::shown::{counted, shown};
 use nlpress_core::{Measurement, Seed, Selectors, files};
 use nlpress_model::{Graph, Model, Network};
 use nlpress_technique::{Cx, Kind, StepError, Teacher, Technique};
+use nlpress_text::Encode;
 use nlpress_train::{Fit, Loss, Scores, TrainError, fit};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -278,11 +279,15 @@ impl Workshop<'_> {
         }
         let (data, of_teacher) = (self.views.of(&before.features)?, self.views.of(&teacher.features)?);
         let teacher = Teacher { model: &teacher.model, train: &of_teacher.train, valid: &of_teacher.valid };
+        let words = data.words();
+        // An encoder that cannot be narrowed is refused where a step would, in the plan.
+        let always_kept = data.encoder.always_kept().unwrap_or_default();
         let mut cx = Cx {
             threads: self.options.threads,
             teacher: Some(teacher),
-            words: data.encoder.words(),
-            unit_rows: data.encoder.config().l2,
+            words: &words,
+            always_kept: &always_kept,
+            unit_rows: data.unit_rows(),
             ..Cx::new(seed, self.options.backend, (&data.train, &data.valid), self.sink)
         };
         let start = step.max_drop.map(|_| before.clone());

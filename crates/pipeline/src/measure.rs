@@ -4,10 +4,10 @@ use nlpress_artifact::{Artifact, Sizes};
 use nlpress_core::Seed;
 use nlpress_eval::speed::BATCH;
 use nlpress_eval::{Call, Contender, EvalError, Outcome, Pace, Scores, Speeds, Subject, SystemClock};
-use nlpress_graph::{Form, Outline};
+use nlpress_graph::{Form, Outline, Source};
 use nlpress_packed::{Activations, Scheme, Values};
 use nlpress_runtime::{IntegerScratch, NotIntegers, RuntimeError, Scratch, Session, integer};
-use nlpress_text::{Document, Rows};
+use nlpress_text::{Document, Encode, Examples, TextError};
 use std::error::Error;
 use std::path::Path;
 
@@ -23,7 +23,7 @@ const MOST_RESIDENT: usize = 1 << 30;
 #[derive(Debug)]
 pub struct Served<'a> {
     session: Session,
-    rows: Rows,
+    examples: Examples,
     texts: &'a [&'a str],
     scratch: Scratch,
     logits: Vec<f32>,
@@ -39,29 +39,29 @@ impl<'a> Served<'a> {
             return Err(EvalError::Empty("texts").into());
         }
         let session = Session::open(path)?;
-        let rows = session.encoder().encode_all(texts);
+        let (examples, _) = session.encoder().encode_all(texts)?;
         let logits = vec![0.0; BATCH * session.outline().graph.outputs()];
-        Ok(Self { session, rows, texts, scratch: Scratch::default(), logits })
+        Ok(Self { session, examples, texts, scratch: Scratch::default(), logits })
     }
 }
 
 impl Subject for Served<'_> {
     fn one(&mut self, call: usize) -> Outcome {
-        let row = self.rows.row(call % self.rows.len());
+        let example = self.examples.get(call % self.examples.len());
         let outputs = self.session.outline().graph.outputs();
-        self.session.logits_row(row.columns, row.values, &mut self.logits[..outputs], &mut self.scratch)?;
+        self.session.logits_row(example, &mut self.logits[..outputs], &mut self.scratch)?;
         Ok(self.logits[0])
     }
 
     fn batch(&mut self, call: usize) -> Outcome {
         // So many rows in their order, and from the first again after the last.
         let outputs = self.session.outline().graph.outputs();
-        let (mut first, mut done) = (call * BATCH % self.rows.len(), 0);
+        let (mut first, mut done) = (call * BATCH % self.examples.len(), 0);
         while done < BATCH {
-            let range = first..self.rows.len().min(first + BATCH - done);
+            let range = first..self.examples.len().min(first + BATCH - done);
             let out = &mut self.logits[done * outputs..][..range.len() * outputs];
             done += range.len();
-            self.session.logits_rows(&self.rows, range, out, &mut self.scratch)?;
+            self.session.logits_rows(&self.examples, range, out, &mut self.scratch)?;
             first = 0;
         }
         Ok(self.logits[0])
@@ -138,17 +138,24 @@ fn open_all<'a>(
 }
 
 /// Encodes documents with a session's own encoder.
-pub fn encode(session: &Session, documents: &[Document]) -> Rows {
+///
+/// # Errors
+/// [`MeasureError::Text`] where its tokenizer fails at one.
+pub fn encode(session: &Session, documents: &[Document]) -> Result<Examples, MeasureError> {
     let texts: Vec<&str> = documents.iter().map(|d| d.text.as_str()).collect();
-    session.encoder().encode_all(&texts)
+    Ok(session.encoder().encode_all(&texts)?.0)
 }
 
 /// Logits and scores of a session on encoded documents.
 ///
 /// # Errors
-/// [`RuntimeError`] when the rows do not fit, [`EvalError`] when a logit is no number.
-pub fn score(session: &Session, rows: &Rows, labels: &[u32]) -> Result<(Vec<f32>, Scores), MeasureError> {
-    let logits = session.logits(rows)?;
+/// [`RuntimeError`] when the examples do not fit, [`EvalError`] when a logit is no number.
+pub fn score(
+    session: &Session,
+    examples: &Examples,
+    labels: &[u32],
+) -> Result<(Vec<f32>, Scores), MeasureError> {
+    let logits = session.logits(examples)?;
     let outputs = session.outline().graph.outputs();
     let predictions = logits.chunks_exact(outputs).map(|row| session.class(row) as u32).collect();
     let scores = Scores::decided(predictions, &logits, outputs, labels)?;
@@ -168,7 +175,7 @@ pub fn score_integers(
     let mut scratch = IntegerScratch::default();
     let (mut logits, mut predictions) = (Vec::new(), Vec::new());
     for document in documents {
-        let found = integers.logits(&document.text, &mut scratch);
+        let found = integers.logits(&document.text, &mut scratch)?;
         predictions.push(integers.class(found) as u32);
         logits.extend(found.iter().map(|logit| *logit as f32 / integer::ONE as f32));
     }
@@ -190,14 +197,22 @@ pub fn size(path: &Path) -> Result<Size, ShipError> {
     let artifact = Artifact::open(path)?;
     let Sizes { file_bytes, weight_bytes, vocabulary_bytes, unshrunk, .. } = artifact.sizes()?;
     let nonzeros: usize = artifact.layers.iter().map(|l| l.matrix.nonzeros()).sum();
+    let outline = &artifact.outline;
+    let macs = match outline.graph.source {
+        Source::Features { .. } | Source::Bag { .. } => outline.macs(),
+        // Of the longest text that the network takes.
+        Source::Tokens { most, .. } => outline.graph.macs_of(most, |site, weights| {
+            artifact.layers.iter().find(|l| l.id == *site).map_or(weights, |l| l.matrix.kept())
+        }),
+    };
     Ok(Size {
         file_bytes,
         weight_bytes,
         vocabulary_bytes,
         unshrunk,
-        parameters: artifact.outline.parameters() as u64,
+        parameters: outline.parameters() as u64,
         nonzeros: nonzeros as u64,
-        macs: artifact.outline.macs() as u64,
+        macs: macs as u64,
     })
 }
 
@@ -208,6 +223,9 @@ pub enum MeasureError {
     /// The session refused.
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
+    /// A text cannot be encoded.
+    #[error("a text cannot be encoded: {0}")]
+    Text(#[from] TextError),
     /// It cannot answer in integers.
     #[error("it cannot answer in integers: {0}")]
     NotIntegers(#[from] NotIntegers),

@@ -1,9 +1,12 @@
 //! Data made ready: a corpus, the encoder fitted on its training documents, and encoded splits.
 
 use nlpress_core::shown::{counted, shown};
-use nlpress_model::{Dataset, Graph, ModelError};
+use nlpress_model::graph::Source as Takes;
+use nlpress_model::{Dataset, Graph};
 use nlpress_text::corpus::label;
-use nlpress_text::{BagEncoder, Corpus, CorpusOptions, Coverage, Document, Files, Source};
+use nlpress_text::{
+    AnyEncoder, Corpus, CorpusOptions, Coverage, Document, Encode, EncoderPlan, Files, Source, TextError,
+};
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,16 +25,18 @@ const MOST_SHOWN: usize = 20;
 pub struct Prepared {
     /// The documents.
     pub corpus: Arc<Corpus>,
-    /// Text to rows.
-    pub encoder: BagEncoder,
+    /// Text to rows or tokens.
+    pub encoder: AnyEncoder,
     /// Rows to train on.
     pub train: Dataset,
     /// Rows to choose by.
     pub valid: Dataset,
     /// Rows to score on.
     pub test: Dataset,
-    /// What the encoder knows of the documents that were held back from training.
+    /// What the encoder knows of the documents that were held back from training: of validation and test documents.
     pub held_back: Coverage,
+    /// What it knows of the test documents.
+    pub of_test: Coverage,
 }
 
 impl Prepared {
@@ -49,7 +54,7 @@ impl Prepared {
     /// [`DataError`] when the encoder finds no token, a class weight has no class, or a split is empty.
     pub fn of_corpus(corpus: Arc<Corpus>, data: &DataRecipe) -> Result<Self, DataError> {
         let texts: Vec<&str> = corpus.train.iter().map(|d| d.text.as_str()).collect();
-        let encoder = BagEncoder::fit(&data.encoder, texts.iter().copied())?;
+        let encoder = AnyEncoder::fit(&EncoderPlan::try_from(&data.encoder)?, texts.iter().copied())?;
         let weights = match &data.class_weights {
             None => Vec::new(),
             Some(weights) => {
@@ -68,21 +73,41 @@ impl Prepared {
         Self::encode(corpus, encoder, &weights)
     }
 
-    /// The same documents in some of the features only.
+    /// The same documents in some of the features, or cut into some of the tokens, only.
     ///
     /// # Errors
-    /// [`DataError::Text`] when the positions do not strictly ascend or are not there.
+    /// [`DataError::Text`] when the positions do not strictly ascend or are not there, the encoder cannot be narrowed, or
+    /// a token is not among them that always stays.
     pub fn narrow(&self, keep: &[u32]) -> Result<Self, DataError> {
-        let weights = self.train.class_weights();
-        Self::encode(Arc::clone(&self.corpus), self.encoder.narrow(keep)?, weights)
+        let (encoder, kept) = self.encoder.narrowed(keep)?;
+        if kept != keep {
+            let why = format!("{} were to stay, but {} must", counted(keep.len(), "token"), kept.len());
+            return Err(TextError::Narrow(why).into());
+        }
+        Self::encode(Arc::clone(&self.corpus), encoder, self.train.class_weights())
     }
 
-    fn encode(corpus: Arc<Corpus>, encoder: BagEncoder, weights: &[f64]) -> Result<Self, DataError> {
+    /// Names of the features or tokens; an id that has no token has an empty one.
+    pub fn words(&self) -> Cow<'_, [Box<str>]> {
+        match &self.encoder {
+            AnyEncoder::Bag(bag) => bag.words().into(),
+            AnyEncoder::Tokens(tokens) => {
+                tokens.tokens().into_iter().map(|token| token.unwrap_or_default().into()).collect()
+            }
+        }
+    }
+
+    /// Whether every row is scaled to Euclidean length 1.
+    pub fn unit_rows(&self) -> bool {
+        self.encoder.bag().is_some_and(|bag| bag.config().l2)
+    }
+
+    fn encode(corpus: Arc<Corpus>, encoder: AnyEncoder, weights: &[f64]) -> Result<Self, DataError> {
         let split = |documents: &[Document], split, why| {
             if documents.is_empty() {
                 return Err(DataError::Empty { corpus: corpus.name.clone(), split, why });
             }
-            Ok(dataset_seen(&encoder, documents, corpus.labels.len())?)
+            dataset_seen(&encoder, documents, corpus.labels.len())
         };
         // What is chosen on validation is chosen by the loss that is trained.
         let weighted = |data: Dataset| data.with_class_weights(weights.to_vec());
@@ -91,7 +116,7 @@ impl Prepared {
         let (test, of_test) = split(&corpus.test, "test", "to score models")?;
         held_back.merge(&of_test);
         let (train, valid) = (weighted(train)?, weighted(valid)?);
-        Ok(Self { train, valid, test, held_back, encoder, corpus })
+        Ok(Self { train, valid, test, held_back, of_test, encoder, corpus })
     }
 
     /// The network of a recipe on this data.
@@ -100,6 +125,25 @@ impl Prepared {
     /// [`DataError::Misfit`] when its inputs or outputs contradict the data, or it is impossible.
     pub fn graph(&self, network: &NetworkRecipe) -> Result<Graph, DataError> {
         let (features, outputs) = (self.encoder.width(), self.train.outputs());
+        let graph = match (&self.encoder, network.template.source) {
+            (AnyEncoder::Bag(_), Takes::Tokens { .. }) => {
+                return Err(DataError::Misfit(
+                    "the network reads tokens, but the encoder makes bags of words: give an encoder with kind = \"tokens\""
+                        .into(),
+                ));
+            }
+            (AnyEncoder::Tokens(_), Takes::Features { .. } | Takes::Bag { .. }) => {
+                return Err(DataError::Misfit(
+                    "the network reads bags of words, but the encoder makes tokens: take network = { static = … } or \
+                     { encoder = … }, or leave kind = \"tokens\" out"
+                        .into(),
+                ));
+            }
+            (AnyEncoder::Tokens(tokens), Takes::Tokens { .. }) => {
+                network.template.clone().with_length(tokens.max_tokens())
+            }
+            (AnyEncoder::Bag(_), _) => network.template.clone(),
+        };
         if let Some(inputs) = network.inputs.filter(|n| *n != features) {
             let why = format!(
                 "the network has {}, but the encoder makes {} of {}; leave inputs out to take what there is",
@@ -118,7 +162,7 @@ impl Prepared {
             );
             return Err(DataError::Misfit(why));
         }
-        let graph = network.template.clone().with_inputs(features).with_outputs(outputs);
+        let graph = graph.with_inputs(features).with_outputs(outputs);
         graph.check().map_err(|e| DataError::Misfit(e.to_string()))?;
         Ok(graph)
     }
@@ -140,20 +184,20 @@ pub fn read_corpus(data: &DataRecipe, folder: &Path) -> Result<Corpus, DataError
 /// Encodes documents, on the threads of the current pool.
 ///
 /// # Errors
-/// [`ModelError::Data`] when there is none.
-pub fn dataset(encoder: &BagEncoder, documents: &[Document], classes: usize) -> Result<Dataset, ModelError> {
+/// [`DataError`] when there is none, or one cannot be encoded.
+pub fn dataset(encoder: &AnyEncoder, documents: &[Document], classes: usize) -> Result<Dataset, DataError> {
     dataset_seen(encoder, documents, classes).map(|(data, _)| data)
 }
 
 /// The same, with what the encoder knows of the documents.
 fn dataset_seen(
-    encoder: &BagEncoder,
+    encoder: &AnyEncoder,
     documents: &[Document],
     classes: usize,
-) -> Result<(Dataset, Coverage), ModelError> {
+) -> Result<(Dataset, Coverage), DataError> {
     let texts: Vec<&str> = documents.iter().map(|d| d.text.as_str()).collect();
-    let (rows, coverage) = encoder.encode_all_seen(&texts);
-    Ok((Dataset::new(rows, documents.iter().map(|d| d.label).collect(), classes)?, coverage))
+    let (examples, coverage) = encoder.encode_all(&texts)?;
+    Ok((Dataset::new(examples, documents.iter().map(|d| d.label).collect(), classes)?, coverage))
 }
 
 /// The corpus that is built in, whose options but one are settled.

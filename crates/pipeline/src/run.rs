@@ -5,16 +5,18 @@ use nlpress_core::event::{Event, Sink};
 use nlpress_core::shown::{counted, shown};
 use nlpress_core::{Backend, Seed, files};
 use nlpress_eval::{Bootstrap, Machine};
+use nlpress_model::graph::Source;
 use nlpress_model::{Graph, Network, Outline};
 use nlpress_runtime::Session;
-use nlpress_text::BagEncoder;
+use nlpress_text::{AnyEncoder, Encode};
 use nlpress_train::TrainError;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use crate::assemble::{self, Assembly, Scored};
 use crate::failure::RunError;
-use crate::features::Views;
+use crate::features::{Features, Views};
 use crate::identity;
 use crate::integers::Integers;
 use crate::lock::Lock;
@@ -50,11 +52,12 @@ fn start(recipe: &Recipe, prepared: &Prepared) -> Result<Option<Start>, RecipeEr
         let (have, want) = (artifact.labels.join(", "), prepared.corpus.labels.join(", "));
         return Err(misfit(format!("its labels are {have}, the data's are {want}")));
     }
-    let encoder = BagEncoder::from_parts(&artifact.encoder.config, &artifact.encoder.blob)
+    let encoder = AnyEncoder::from_parts(&artifact.encoder.config, &artifact.encoder.blob)
         .map_err(|e| misfit(e.to_string()))?;
     let unknown = || {
-        let [its, ours] = [&encoder, &prepared.encoder].map(|e| e.config().version);
-        misfit(match its == ours {
+        let [its, ours] =
+            [&encoder, &prepared.encoder].map(|e| e.bag().map_or(0, |bag| bag.config().version));
+        misfit(match its == ours || its.min(ours) == 0 {
             true => format!(
                 "its vocabulary is neither the one that the data gives nor a part of it; {}",
                 match recipe.quick {
@@ -68,17 +71,25 @@ fn start(recipe: &Recipe, prepared: &Prepared) -> Result<Option<Start>, RecipeEr
             ),
         })
     };
-    let place = |word: &str| prepared.encoder.position(word).map(|i| i as u32);
-    let places: Option<Vec<u32>> = encoder.words().iter().map(|word| place(word)).collect();
-    let places = places.ok_or_else(unknown)?;
-    let narrow = prepared.encoder.narrow(&places).map_err(|e| misfit(e.to_string()))?;
-    if encoder.to_parts() != narrow.to_parts() {
-        return Err(unknown());
-    }
-    let features = (places.len() < prepared.encoder.width()).then_some(places);
+    let features = features_of(&encoder, &prepared.encoder).ok_or_else(unknown)?;
     let model = ship::unpack(&artifact).map_err(|e| misfit(e.to_string()))?;
     let (sha256, threshold) = (files::sha256_hex(&bytes), artifact.threshold);
     Ok(Some(Start { work: Work { model, features }, sha256, threshold }))
+}
+
+/// The features of an encoder that another one, which is a part of it, has; nothing where it is no part.
+fn features_of(part: &AnyEncoder, whole: &AnyEncoder) -> Option<Features> {
+    let parts = part.to_parts();
+    if parts == whole.to_parts() {
+        return Some(None);
+    }
+    let words = whole.vocabulary();
+    let places: HashMap<&str, u32> =
+        words.iter().zip(0..).filter_map(|(word, place)| Some(((*word)?, place))).collect();
+    let kept: Vec<u32> =
+        part.vocabulary().into_iter().map(|word| places.get(word?).copied()).collect::<Option<_>>()?;
+    let (narrow, _) = whole.narrowed(&kept).ok()?;
+    (narrow.to_parts() == parts).then_some(Some(kept))
 }
 
 /// Plans a recipe on prepared data, training nothing.
@@ -104,7 +115,39 @@ fn laid_out(recipe: &Recipe, prepared: &Prepared) -> Result<(Option<Start>, Grap
         threshold.check(&prepared.valid).map_err(|e| recipe.refuse(recipe.lines.threshold, e))?;
     }
     let plan = Plan::of(recipe, &base)?;
+    check_narrowing(recipe, prepared, &plan)?;
     Ok((start, graph, plan))
+}
+
+/// Refuses steps that leave tokens out where the tokenizer cannot, or would keep more.
+fn check_narrowing(recipe: &Recipe, prepared: &Prepared, plan: &Plan) -> Result<(), RecipeError> {
+    let Source::Tokens { .. } = plan.rows[0].outline.graph.source else { return Ok(()) };
+    let inputs = |outline: &Outline| outline.graph.inputs();
+    for variant in &recipe.variants {
+        let row = |id: &str| plan.rows.iter().find(|row| row.id == id);
+        let (Some(parent), Some(made)) = (row(&variant.parent), row(&variant.id)) else { continue };
+        let mut before = inputs(&parent.outline);
+        for (step, planned) in variant.steps.iter().zip(&made.steps) {
+            let after = inputs(&planned.outline);
+            // A selection by a list plans no less than there is.
+            let selects = after < before || step.kind.name.starts_with("select.");
+            let refuse = |why: &dyn std::fmt::Display| {
+                let why = format!("{}: {}: {why}", variant.id, step.kind.name);
+                Err(RecipeError { file: recipe.path.clone(), line: Some(step.line), why })
+            };
+            match prepared.encoder.always_kept() {
+                Err(error) if selects => return refuse(&error),
+                Ok(always) if after < always.len() => {
+                    return refuse(&format!(
+                        "{after} tokens are to stay, but {} special ones always do",
+                        always.len()
+                    ));
+                }
+                _ => before = after,
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The network that a recipe trains first.
@@ -203,7 +246,7 @@ fn scored<'a>(
     for copy in &row.copies {
         let of_file = |e: MeasureError| RunError::Artifact(copy.path.clone(), Box::new(e));
         let session = Session::open(&copy.path).map_err(MeasureError::from)?;
-        let rows = measure::encode(&session, &prepared.corpus.test);
+        let rows = measure::encode(&session, &prepared.corpus.test).map_err(of_file)?;
         let (logits, found) = measure::score(&session, &rows, prepared.test.labels()).map_err(of_file)?;
         let memory = Network::bind(&copy.model, backend)
             .logits_of(&views.of(&copy.features)?.test)

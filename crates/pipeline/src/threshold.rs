@@ -80,7 +80,7 @@ impl Threshold {
             )),
             Self::Chosen(aim) => {
                 let session = Session::from_artifact(artifact.clone())?;
-                let found = aim.choose(&session.logits(&valid.bags())?, valid.labels())?;
+                let found = aim.choose(&session.logits(valid.examples())?, valid.labels())?;
                 let note = format!(
                     "\"{label}\" is predicted above a score of {:.4}: on validation, {aim} is {:.4} there and {:.4} at 0.5",
                     found.value, found.reached, found.before

@@ -9,7 +9,7 @@ use common::network;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use nlpress_graph::{EncoderSpec, Form, Graph, Head, Pooling};
 use nlpress_packed::{Grid, Index, Per, Scheme, Values};
-use nlpress_runtime::{TokenScratch, TokenSession};
+use nlpress_runtime::{Scratch, Session};
 use nlpress_text::TokenRows;
 use std::hint::black_box;
 
@@ -40,17 +40,17 @@ fn texts(count: u32, length: u32) -> TokenRows {
 fn serve(c: &mut Criterion) {
     let int8 = Form::Packed(Scheme { values: Values::int(Grid::Int8, Per::Channel), index: Index::Full });
     for (name, form) in [("f32", Form::Dense), ("int8", int8)] {
-        let session = TokenSession::from_artifact(network(&minilm(), form, 100)).expect(FITS);
-        let mut scratch = TokenScratch::default();
+        let session = Session::from_artifact(network(&minilm(), form, 100)).expect(FITS);
+        let mut scratch = Scratch::default();
         let mut group = c.benchmark_group(name);
         group.sample_size(10);
         for (count, length) in [(1, 16), (1, 80), (8, 80), (1, 256)] {
             let texts = texts(count, length);
-            let mut out = vec![0.0; count as usize * session.outputs()];
+            let mut out = vec![0.0; count as usize * session.outline().graph.outputs()];
             group.throughput(Throughput::Elements(count.into()));
             group.bench_function(format!("{count} x {length} tokens"), |b| {
                 b.iter(|| {
-                    session.answer_rows(&texts, 0..count as usize, &mut out, &mut scratch).expect(FITS);
+                    session.logits_rows(&texts, 0..count as usize, &mut out, &mut scratch).expect(FITS);
                     black_box(&out);
                 });
             });

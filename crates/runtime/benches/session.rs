@@ -36,13 +36,13 @@ fn serve(c: &mut Criterion) {
     for words in [20, 100] {
         let mut group = c.benchmark_group(format!("one row of {words} words"));
         for (name, session) in &sessions {
-            let rows = rows(session.encoder(), 255, words);
+            let rows = rows(session.encoder().bag().expect(FITS), 255, words);
             let mut next = (0..rows.len()).cycle();
             let mut out = [0.0];
             group.bench_function(BenchmarkId::from_parameter(name), |b| {
                 b.iter(|| {
                     let row = rows.row(next.next().expect("a cycle has no end"));
-                    session.logits_row(row.columns, row.values, &mut out, &mut scratch).expect(FITS);
+                    session.logits_row(row, &mut out, &mut scratch).expect(FITS);
                     black_box(out);
                 });
             });

@@ -13,7 +13,7 @@ use std::path::Path;
 #[test]
 fn an_encoder_of_either_kind_comes_back_from_an_artifact() {
     let texts = common::texts(40, 30, 12);
-    for table in [json!({"vocabulary": 20}), json!({"kind": "tokens", "vocabulary": 60, "most": 9})] {
+    for table in [json!({"vocabulary": 20}), json!({"kind": "tokens", "vocabulary": 60, "max_tokens": 9})] {
         let table: EncoderTable = serde_json::from_value(table).unwrap();
         let plan = (&table).try_into().unwrap();
         let encoder = AnyEncoder::fit(&plan, texts.iter().map(String::as_str)).unwrap();

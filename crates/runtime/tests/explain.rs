@@ -8,12 +8,13 @@ use common::{artifact, texts};
 use nlpress_graph::Form;
 use nlpress_packed::{Grid, Index, Per, Scheme, Values};
 use nlpress_runtime::{RuntimeError, Scratch, Session};
+use nlpress_text::Row;
 
 const INT8: Form = Form::Packed(Scheme { values: Values::int(Grid::Int8, Per::Channel), index: Index::Full });
 
 fn logits(session: &Session, columns: &[u32], values: &[f32]) -> Vec<f32> {
     let mut out = vec![0.0; session.outline().graph.outputs()];
-    session.logits_row(columns, values, &mut out, &mut Scratch::default()).unwrap();
+    session.logits_row(Row { columns, values }, &mut out, &mut Scratch::default()).unwrap();
     out
 }
 
@@ -32,7 +33,7 @@ fn shares_of_a_linear_network_make_up_its_logit() {
         let explainer = session.explainer().unwrap();
         let mut scratch = Scratch::default();
         for text in texts(5, 80, 12) {
-            let rows = session.encoder().encode_all(&[&text]);
+            let rows = session.encoder().bag().unwrap().encode_all(&[&text]);
             let row = rows.row(0);
             for class in 0..session.labels().len() {
                 let shares = explainer.explain(&text, class, &mut scratch).unwrap();
@@ -42,7 +43,7 @@ fn shares_of_a_linear_network_make_up_its_logit() {
                 let sum: f32 = shares.iter().map(|s| s.amount).sum();
                 assert!((sum - expected).abs() < 0.02 * expected.abs().max(1.0), "{form}: {sum} {expected}");
                 assert!(shares.windows(2).all(|w| w[0].amount.abs() >= w[1].amount.abs()));
-                assert!(shares.iter().all(|s| session.encoder().position(s.word).is_some()));
+                assert!(shares.iter().all(|s| session.encoder().bag().unwrap().position(s.word).is_some()));
             }
         }
     }
@@ -55,11 +56,11 @@ fn shares_of_hidden_layers_are_value_times_slope() {
         let session = Session::from_artifact(artifact(Form::Dense, 60, &[24, 12], outputs, 100)).unwrap();
         let explainer = session.explainer().unwrap();
         for text in texts(5, 60, 10) {
-            let rows = session.encoder().encode_all(&[&text]);
+            let rows = session.encoder().bag().unwrap().encode_all(&[&text]);
             let row = rows.row(0);
             for class in 0..session.labels().len() {
                 for share in explainer.explain(&text, class, &mut Scratch::default()).unwrap() {
-                    let column = session.encoder().position(share.word).unwrap() as u32;
+                    let column = session.encoder().bag().unwrap().position(share.word).unwrap() as u32;
                     let at = row.columns.iter().position(|c| *c == column).unwrap();
                     let moved = |by: f32| {
                         let mut values = row.values.to_vec();

@@ -73,7 +73,7 @@ fn logits(artifact: Artifact) -> Vec<f32> {
     let session = Session::from_artifact(artifact).unwrap();
     [3, 12, 60]
         .iter()
-        .flat_map(|words| session.logits(&rows(session.encoder(), 3, *words)).unwrap())
+        .flat_map(|words| session.logits(&rows(session.encoder().bag().unwrap(), 3, *words)).unwrap())
         .collect()
 }
 

@@ -92,12 +92,16 @@ fn integers_answer_nearly_what_floats_answer() {
             let mut scratch = IntegerScratch::default();
             let (mut same, mut count, mut apart) = (0, 0, 0.0);
             let all: Vec<String> = texts(60, VOCABULARY, 25).into_iter().chain([String::new()]).collect();
-            let rows = session.encoder().encode_all(&all);
+            let rows = session.encoder().bag().unwrap().encode_all(&all);
             let floats = session.logits(&rows).unwrap();
             let largest = floats.iter().fold(1.0_f32, |m, x| m.max(x.abs()));
             for (text, floats) in all.iter().zip(floats.chunks_exact(graph.outputs())) {
-                let found: Vec<f32> =
-                    integers.logits(text, &mut scratch).iter().map(|x| *x as f32 / ONE as f32).collect();
+                let found: Vec<f32> = integers
+                    .logits(text, &mut scratch)
+                    .unwrap()
+                    .iter()
+                    .map(|x| *x as f32 / ONE as f32)
+                    .collect();
                 for (a, b) in found.iter().zip(floats) {
                     // A tie in rounding may fall either way, which is a step of the activations.
                     let most = largest * if graph.is_chain() { 0.08 } else { 0.2 };
@@ -106,10 +110,10 @@ fn integers_answer_nearly_what_floats_answer() {
                 }
                 let class = session.predict(text).unwrap().class;
                 assert_eq!(
-                    integers.classify(text, &mut scratch),
-                    integers.class(integers.logits(text, &mut scratch))
+                    integers.classify(text, &mut scratch).unwrap(),
+                    integers.class(integers.logits(text, &mut scratch).unwrap())
                 );
-                same += usize::from(integers.classify(text, &mut scratch) == class);
+                same += usize::from(integers.classify(text, &mut scratch).unwrap() == class);
                 count += 1;
             }
             let mean = apart / floats.len() as f32;
@@ -207,8 +211,9 @@ fn where_nothing_is_rounded_integers_and_floats_are_the_same() {
             let mut seen = std::collections::BTreeSet::new();
             for length in [0, 1, 2, 5, 12, 40] {
                 for text in texts(6, VOCABULARY, length) {
-                    let floats = session.logits(&session.encoder().encode_all(&[&text])).unwrap();
-                    let found = integers.logits(&text, &mut scratch);
+                    let floats =
+                        session.logits(&session.encoder().bag().unwrap().encode_all(&[&text])).unwrap();
+                    let found = integers.logits(&text, &mut scratch).unwrap();
                     let exact: Vec<f32> = found.iter().map(|x| *x as f32 / ONE as f32).collect();
                     assert_eq!(exact, floats, "{graph:?} {per} {zero_points} {length} words");
                     seen.extend(found.iter().copied());
@@ -230,7 +235,8 @@ fn every_processor_answers_the_same_bits() {
             let integers = session.in_integers().unwrap();
             let mut scratch = IntegerScratch::default();
             for text in texts(50, VOCABULARY, 25) {
-                for byte in integers.logits(&text, &mut scratch).iter().flat_map(|x| x.to_le_bytes()) {
+                for byte in integers.logits(&text, &mut scratch).unwrap().iter().flat_map(|x| x.to_le_bytes())
+                {
                     hash = (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
                 }
             }
@@ -325,7 +331,7 @@ mod machine_code {
         // So that the linker keeps all of it.
         let session = session(&perceptron(2), Per::Channel, false, EncoderConfig::default());
         let integers = session.in_integers().unwrap();
-        assert!(integers.classify("worda wordb", &mut IntegerScratch::default()) < 2);
+        assert!(integers.classify("worda wordb", &mut IntegerScratch::default()).unwrap() < 2);
 
         let functions = functions();
         let of = |part: &str| functions.iter().filter(|(name, _)| name.contains(part)).collect::<Vec<_>>();

@@ -106,7 +106,7 @@ fn every_layout_computes_its_definition() {
                 let bytes = artifact.to_bytes().unwrap();
                 let session =
                     Session::from_artifact(Artifact::from_bytes(&bytes, "memory").unwrap()).unwrap();
-                let rows = rows(session.encoder(), 12, 40);
+                let rows = rows(session.encoder().bag().unwrap(), 12, 40);
                 let (found, expected) = (session.logits(&rows).unwrap(), expected_all(&rows));
                 let what = format!("{form}, {inputs} {hidden:?} {outputs}, {percent} % kept");
                 match form {
@@ -147,7 +147,7 @@ fn rows_together_are_rows_alone() {
             assert_eq!(some, all[5 * 3..16 * 3], "{form}");
             for (row, expected) in rows.iter().zip(all.chunks(3)) {
                 let mut out = [0.0; 3];
-                session.logits_row(row.columns, row.values, &mut out, &mut scratch).unwrap();
+                session.logits_row(row, &mut out, &mut scratch).unwrap();
                 assert_eq!(out, expected, "{form}");
             }
         }
@@ -245,7 +245,7 @@ fn attention_computes_its_definition() {
     for (spec, (form, most)) in specs.iter().flat_map(|spec| forms.map(|form| (spec, form))) {
         let artifact = network(&spec.clone().into(), form, 70);
         let session = Session::from_artifact(artifact.clone()).unwrap();
-        let rows = rows(session.encoder(), 8, 30);
+        let rows = rows(session.encoder().bag().unwrap(), 8, 30);
         let found = session.logits(&rows).unwrap();
         let expected: Vec<f32> =
             rows.iter().flat_map(|row| reference_attention(spec, &artifact, row)).collect();
@@ -280,7 +280,7 @@ fn rows_that_do_not_fit_are_refused() {
     let session = Session::from_artifact(artifact(Form::Dense, 50, &[8], 2, 100)).unwrap();
     let mut scratch = Scratch::default();
     let mut row = |columns: &[u32], values: &[f32], out: usize| {
-        session.logits_row(columns, values, &mut vec![0.0; out], &mut scratch)
+        session.logits_row(Row { columns, values }, &mut vec![0.0; out], &mut scratch)
     };
     assert!(row(&[49], &[1.0], 2).is_ok());
     assert!(row(&[], &[], 2).is_ok());
@@ -325,7 +325,12 @@ fn logits_that_are_not_finite_are_no_answer() {
         for threads in [1, 3] {
             is_it(session.predict_many(&["worda", "wordb", "wordc"], threads).unwrap_err(), 0);
         }
-        is_it(session.logits_row(&[1], &[1.0], &mut [0.0; 2], &mut scratch).unwrap_err(), 0);
+        is_it(
+            session
+                .logits_row(Row { columns: &[1], values: &[1.0] }, &mut [0.0; 2], &mut scratch)
+                .unwrap_err(),
+            0,
+        );
         let rows = Rows::from_dense(3, 50, &[0.5; 150]).unwrap();
         is_it(session.logits(&rows).unwrap_err(), 0);
         is_it(session.logits_rows(&rows, 2..3, &mut [0.0; 2], &mut scratch).unwrap_err(), 2);

@@ -41,7 +41,7 @@ fn logits_are_those_of_pytorch() {
         let (mut scratch, width) = (Scratch::default(), dump.graph.outputs());
         let mut alone = vec![0.0; dump.rows.len() * width];
         for (row, out) in dump.rows.iter().zip(alone.chunks_exact_mut(width)) {
-            session.logits_row(row.columns, row.values, out, &mut scratch).unwrap();
+            session.logits_row(row, out, &mut scratch).unwrap();
         }
         dump.assert_near(&alone, dump.at("logits"), "logits of rows alone");
     }

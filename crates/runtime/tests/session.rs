@@ -56,7 +56,7 @@ fn one_output_scores_two_labels() {
     assert_eq!(session.labels().len(), 2);
     let text = &texts(1, 60, 20)[0];
     let prediction = session.predict(text).unwrap();
-    let logits = session.logits(&session.encoder().encode_all(&[text])).unwrap();
+    let logits = session.logits(&session.encoder().bag().unwrap().encode_all(&[text])).unwrap();
     let p = 1.0 / (1.0 + (-logits[0]).exp());
     assert!((prediction.scores[1] - p).abs() < 1e-6);
     assert_eq!(prediction.class, usize::from(logits[0] > 0.0));
@@ -107,7 +107,7 @@ fn a_threshold_moves_the_class_and_not_the_scores() {
     plain.with_threshold(Some(threshold)).unwrap().write(&path).unwrap();
     let session = Session::open(&path).unwrap();
     assert_eq!(session.threshold(), Some(threshold));
-    let rows = session.encoder().encode_all(&texts);
+    let rows = session.encoder().bag().unwrap().encode_all(&texts);
     let logits = session.logits(&rows).unwrap();
     for (n, text) in texts.iter().enumerate() {
         let answer = session.predict(text).unwrap();

@@ -102,7 +102,7 @@ impl World<'_> {
         if let Some(found) = held(&key) {
             return Ok(found);
         }
-        let data = DataRecipe { encoder: encoder.clone(), ..self.data.clone() };
+        let data = DataRecipe { encoder: encoder.clone().into(), ..self.data.clone() };
         let prepared = Arc::new(Prepared::of_corpus(Arc::clone(&self.corpus), &data)?);
         self.encoded.lock().unwrap_or_else(PoisonError::into_inner).insert(key, Arc::clone(&prepared));
         Ok(prepared)
@@ -232,7 +232,7 @@ pub(crate) fn scored(
     labels: &[u32],
 ) -> Result<(Session, Scores), RunError> {
     let session = Session::open(path).map_err(MeasureError::from)?;
-    let (_, scores) = score(&session, &encode(&session, documents), labels)?;
+    let (_, scores) = score(&session, &encode(&session, documents)?, labels)?;
     Ok((session, scores))
 }
 

@@ -61,8 +61,11 @@ pub struct Cx<'a> {
     pub valid: &'a Dataset,
     /// The model to learn from.
     pub teacher: Option<Teacher<'a>>,
-    /// Names of the features, one for each column of the rows; empty when they are not known.
+    /// Names of the features, one for each column of the rows, or of the tokens, one for each id; empty when they are
+    /// not known.
     pub words: &'a [Box<str>],
+    /// The features or tokens that stay whatever a selection leaves out, ascending: special tokens.
+    pub always_kept: &'a [u32],
     /// Whether the encoder scales every row to Euclidean length 1, so that rows of fewer features are scaled anew.
     pub unit_rows: bool,
     /// The features that a selecting technique kept; see [`keep_features`](Cx::keep_features).
@@ -90,6 +93,7 @@ impl<'a> Cx<'a> {
             valid,
             teacher: None,
             words: &[],
+            always_kept: &[],
             unit_rows: false,
             kept_features: None,
             notes: Vec::new(),

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
+use std::path::Path;
 
 use crate::coverage::{Coverage, Seen};
 use crate::encoder::{BagEncoder, EncoderConfig, Scratch};
@@ -229,6 +230,38 @@ impl<'de> Deserialize<'de> for EncoderTable {
             }
         };
         read.map_err(serde::de::Error::custom)
+    }
+}
+
+impl From<EncoderConfig> for EncoderTable {
+    fn from(config: EncoderConfig) -> Self {
+        Self::Bag(config)
+    }
+}
+
+impl EncoderTable {
+    /// Checks the settings, and reads or finds the files that they name, which lie relative to `folder`.
+    ///
+    /// # Errors
+    /// [`TextError::Setting`] naming the setting, its value and the bound, and those of
+    /// [`StopWords::read`](crate::StopWords::read).
+    pub fn read(self, folder: &Path) -> Result<Self, TextError> {
+        match self {
+            Self::Bag(config) => Ok(Self::Bag(config.read(folder)?)),
+            Self::Tokens(table) => {
+                let table = TokensTable { file: table.file.map(|file| folder.join(file)), ..table };
+                TokensConfig::try_from(&table)?;
+                Ok(Self::Tokens(table))
+            }
+        }
+    }
+
+    /// The settings of a bag of words, to be changed; none where it is a tokenizer.
+    pub fn bag_mut(&mut self) -> Option<&mut EncoderConfig> {
+        match self {
+            Self::Bag(config) => Some(config),
+            Self::Tokens(_) => None,
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod encoding;
 mod fit;
 mod values;
 
@@ -9,10 +10,9 @@ use nlpress::pipeline::prepared::fetched_files;
 use nlpress::text::{Format, SplitRule, TextEncoding};
 use std::path::PathBuf;
 
+pub(crate) use encoding::{EncoderKind, Encoding};
 pub(crate) use fit::Fit;
-use values::{
-    class_count, delimiter, dropout, finite, place, rounds, seeds, share, threads, widths, word_count,
-};
+use values::{class_count, delimiter, finite, place, rounds, seeds, share, threads, word_count};
 
 /// Makes text classifiers smaller and faster, and proves it.
 ///
@@ -265,20 +265,8 @@ pub(crate) struct Train {
     /// Where to write the artifact.
     #[arg(long, value_name = "FILE", value_parser = place())]
     pub(crate) out: PathBuf,
-    /// Widths of the hidden layers, separated by commas; `none` for a linear model.
-    #[arg(long, default_value = "128,64", value_name = "WIDTHS", value_parser = widths)]
-    pub(crate) hidden: Widths,
-    /// Dropout rate after each hidden layer.
-    #[arg(long, default_value_t = 0.5, value_name = "RATE", value_parser = dropout, allow_negative_numbers = true)]
-    pub(crate) dropout: f64,
-    /// Largest vocabulary.
-    #[arg(long, default_value_t = 1000, value_name = "N", allow_negative_numbers = true)]
-    pub(crate) vocabulary: usize,
-    /// Count a word that a text repeats by the logarithm of its count: 1 + ln(count).
-    #[arg(long)]
-    pub(crate) sublinear: bool,
     #[command(flatten)]
-    pub(crate) tokens: Tokens,
+    pub(crate) encoding: Encoding,
     /// What training reduces.
     #[arg(long, default_value = "cross-entropy", value_name = "LOSS")]
     pub(crate) loss: TrainLoss,

@@ -5,6 +5,7 @@ use nlpress::eval::{Call, Floor, Pace, Speeds, peak_rss};
 use nlpress::pipeline::measure::{self, MeasureError};
 use nlpress::pipeline::report::{Speed, Versus, verdict};
 use nlpress::runtime::{Scratch, Session};
+use nlpress::text::Encode;
 use std::path::Path;
 
 use crate::arguments::{Bench, Rss};
@@ -29,12 +30,13 @@ pub(crate) fn bench(arguments: Bench) -> anyhow::Result<()> {
     let data = data::timing(&arguments.labelled)?;
     data::say_notes(&data.reading);
     let documents = &data.documents;
-    let nonzeros: Vec<f64> = (sessions.iter())
+    let entries: Vec<f64> = (sessions.iter())
         .map(|session| {
-            let rows = measure::encode(session, documents);
-            rows.nonzeros() as f64 / rows.len() as f64
+            let examples = measure::encode(session, documents).map_err(sort)?;
+            Ok(examples.view().entries() as f64 / examples.len() as f64)
         })
-        .collect();
+        .collect::<anyhow::Result<_>>()?;
+    let of_tokens: Vec<bool> = sessions.iter().map(|session| session.encoder().tokens().is_some()).collect();
     drop(sessions);
     let threads = data::threads(arguments.threads);
     let threads: Vec<usize> = if threads > 1 { vec![1, threads] } else { vec![1] };
@@ -42,7 +44,7 @@ pub(crate) fn bench(arguments: Bench) -> anyhow::Result<()> {
     let speeds = speeds.map_err(sort)?;
     let texts = format!("{}: {}", data.name, counted(documents.len(), "document"));
     if arguments.json {
-        return print_json(&names, &speeds, &nonzeros, &data.name, documents.len());
+        return print_json(&names, &speeds, (&entries, &of_tokens), &data.name, documents.len());
     }
     say!("texts of {texts}; {}", floors(&speeds));
     for (n, name) in names.iter().enumerate() {
@@ -51,16 +53,17 @@ pub(crate) fn bench(arguments: Bench) -> anyhow::Result<()> {
         let rates: Vec<String> = rows_per_s.iter().map(|(n, rate)| format!("{rate:.0} on {n}")).collect();
         say!(
             "{name}: from text to answer {:.2} µs (p90 {:.2}, p99 {:.2}), texts a second by threads: {}; network alone: \
-             batch 1 {:.2} µs, batch 32 {:.1} µs; {:.1} non-zeros a row",
+             batch 1 {:.2} µs, batch 32 {:.1} µs; {:.1} {} a row",
             text.p50,
             text.p90,
             text.p99,
             rates.join(", "),
             batch1_us.p50,
             batch32_us.p50,
-            nonzeros[n]
+            entries[n],
+            if of_tokens[n] { "tokens" } else { "non-zeros" }
         );
-        if nonzeros[n] == 0.0 {
+        if entries[n] == 0.0 {
             say!("  it knows no feature of these texts, so what is timed are empty rows");
         }
         if n > 0 {
@@ -117,7 +120,7 @@ fn floors(speeds: &Speeds) -> String {
 fn print_json(
     names: &[String],
     speeds: &Speeds,
-    nonzeros: &[f64],
+    (entries, of_tokens): (&[f64], &[bool]),
     corpus: &str,
     documents: usize,
 ) -> anyhow::Result<()> {
@@ -125,12 +128,14 @@ fn print_json(
         let Versus {
             text1_speedup, rows_per_s_speedup, batch1_speedup, batch32_speedup, faster, slower, ..
         } = versus(speeds, n, names.len().max(2));
-        serde_json::json!({
+        let mut result = serde_json::json!({
             "artifact": names[n], "speed": speed(speeds, n), "batch1_speedup": batch1_speedup,
             "batch32_speedup": batch32_speedup, "text1_speedup": text1_speedup,
             "rows_per_s_speedup": rows_per_s_speedup, "faster": n > 0 && faster, "slower": n > 0 && slower,
-            "nonzeros_per_row": nonzeros[n], "corpus": corpus, "documents": documents,
-        })
+            "corpus": corpus, "documents": documents,
+        });
+        result[if of_tokens[n] { "tokens_per_row" } else { "nonzeros_per_row" }] = entries[n].into();
+        result
     };
     let mut results: Vec<serde_json::Value> = (0..names.len()).map(result).collect();
     match results.len() {
@@ -144,7 +149,7 @@ fn print_json(
 pub(crate) fn rss(arguments: Rss) -> anyhow::Result<()> {
     let session = Session::open(&arguments.artifact).map_err(refuse)?;
     let mut scratch = Scratch::default();
-    let words: Vec<&str> = session.encoder().words().iter().take(64).map(|w| &**w).collect();
+    let words: Vec<&str> = session.encoder().vocabulary().into_iter().flatten().take(64).collect();
     let text = words.join(" ");
     for _ in 0..100 {
         session.score(&text, &mut scratch)?;

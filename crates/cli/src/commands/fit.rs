@@ -5,7 +5,7 @@ use nlpress::core::shown::escaped;
 use nlpress::pipeline::draft::{columns_of, named_from};
 use nlpress::pipeline::recipe::DataRecipe;
 use nlpress::search::{self, Found, Request, report};
-use nlpress::text::{EncoderConfig, Files, Source};
+use nlpress::text::{EncoderTable, Files, Source};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
@@ -95,7 +95,7 @@ fn data_recipe(arguments: &Fit) -> anyhow::Result<DataRecipe> {
         corpus: arguments.corpus.clone(),
         source: data::source(&arguments.data, &arguments.splits),
         options,
-        encoder: EncoderConfig::default(),
+        encoder: EncoderTable::default(),
         class_weights: None,
     })
 }

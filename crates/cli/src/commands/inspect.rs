@@ -7,7 +7,7 @@ use nlpress::artifact::{Artifact, Inspection, OpenOptions, Sizes};
 use nlpress::core::shown::shown;
 use nlpress::model::summary::summarise;
 use nlpress::pipeline::plan_of;
-use nlpress::text::BagEncoder;
+use nlpress::text::{AnyEncoder, Encode};
 use std::path::Path;
 
 use crate::arguments::{Inspect, Summary};
@@ -21,7 +21,7 @@ pub(crate) fn inspect(arguments: Inspect) -> anyhow::Result<()> {
     let path = &arguments.artifact;
     let found = Inspection::open(path, &OpenOptions::default()).map_err(sort)?;
     let parts = &found.artifact.encoder;
-    let encoder = BagEncoder::from_parts(&parts.config, &parts.blob);
+    let encoder = AnyEncoder::from_parts(&parts.config, &parts.blob);
     encoder.map_err(|e| refuse(format!("{}: the artifact's encoder is damaged: {e}", path.display())))?;
     if arguments.json { json(&found) } else { text(&found) }
 }

@@ -4,19 +4,19 @@ use nlpress::artifact::{ArtifactError, Provenance};
 use nlpress::core::shown::{counted, escaped};
 use nlpress::core::{Seed, files};
 use nlpress::eval::{Confusion, Scores};
-use nlpress::model::{Graph, MlpSpec, Model, Network};
+use nlpress::model::{Model, Network};
 use nlpress::pipeline::recipe::NetworkRecipe;
 use nlpress::pipeline::{Prepared, Threshold, ship};
 use nlpress::runtime::Session;
-use nlpress::text::{Coverage, EncoderConfig};
+use nlpress::text::{Coverage, Encode};
 use nlpress::train::{ClassWeights, Fit, FitConfig, fit};
 use std::path::Path;
 
 use crate::arguments::{Shape, Train, TrainLoss};
 use crate::data;
+use crate::encoding;
 use crate::outcome::{of_training, printable, refuse, say, sort, tell, training_stopped, with_text};
 use crate::progress::Progress;
-use crate::tokens;
 
 /// From this share of the most frequent class on, weights of classes are worth a hint.
 const IMBALANCED: f64 = 0.7;
@@ -29,15 +29,8 @@ pub(crate) fn train(arguments: Train) -> anyhow::Result<()> {
     class_weights.as_ref().map_or(Ok(()), ClassWeights::check).map_err(refuse)?;
     let threshold: Option<Threshold> =
         arguments.threshold.as_deref().map(str::parse).transpose().map_err(refuse)?;
-    let mut encoder = EncoderConfig {
-        vocabulary: arguments.vocabulary,
-        sublinear: arguments.sublinear,
-        ..EncoderConfig::default()
-    };
-    tokens::apply(&arguments.tokens, &mut encoder)?;
-    let mlp = MlpSpec::new(1, &arguments.hidden.0, 1, arguments.dropout);
-    mlp.check().map_err(|e| refuse(format!("--hidden: {e}")))?;
-    let network = NetworkRecipe { path: None, inputs: None, outputs: None, template: Graph::from(mlp) };
+    let (encoder, template) = encoding::read(&arguments.encoding)?;
+    let network = NetworkRecipe { path: None, inputs: None, outputs: None, template };
     // Before the data are read: encoding them is done by all threads.
     let (backend, _) = data::compute(&arguments.compute)?;
     let prepared = data::labelled(&arguments.labelled, &arguments.splits, encoder, class_weights.clone())?;
@@ -75,7 +68,7 @@ pub(crate) fn train(arguments: Train) -> anyhow::Result<()> {
     artifact.write(&arguments.out).map_err(|e| unwritten(e, arguments.checkpoint.as_deref()))?;
 
     let session = Session::open(&arguments.out)?;
-    let logits = session.logits(prepared.test.features()?)?;
+    let logits = session.logits(prepared.test.examples())?;
     let outputs = prepared.test.outputs();
     let predictions: Vec<u32> = logits.chunks_exact(outputs).map(|row| session.class(row) as u32).collect();
     let confusion = Confusion::of(&predictions, prepared.test.labels())?;
@@ -150,14 +143,15 @@ struct Seen {
 /// Says how much of the documents held back the vocabulary knows.
 fn say_coverage(prepared: &Prepared) -> Seen {
     let coverage = prepared.held_back;
+    let thing = if prepared.encoder.tokens().is_some() { "token" } else { "feature" };
     tell!(
-        "{}: {:.1} % of the tokens of the documents held back are known; {} of those {} have no known feature",
-        counted(prepared.encoder.width(), "feature"),
+        "{}: {:.1} % of the tokens of the documents held back are known; {} of those {} have no known {thing}",
+        counted(prepared.encoder.width(), thing),
         100.0 * (1.0 - coverage.share_unknown()),
         coverage.documents_without,
         coverage.documents
     );
-    let advice = coverage.advice(&prepared.encoder);
+    let advice = prepared.encoder.advice(&coverage);
     if let Some(advice) = &advice {
         tell!("note: {advice}");
     }
@@ -170,8 +164,11 @@ fn check_outputs(arguments: &Train) -> anyhow::Result<()> {
     for (name, file) in arguments.labelled.files() {
         outputs = outputs.input(name, file);
     }
-    if let Some(file) = &arguments.tokens.stop_words {
+    if let Some(file) = &arguments.encoding.tokens.stop_words {
         outputs = outputs.input("--stop-words", file);
+    }
+    if let Some(file) = &arguments.encoding.tokenizer {
+        outputs = outputs.input("--tokenizer", file);
     }
     outputs = arguments.splits.files().fold(outputs, |outputs, (name, file)| outputs.input(name, file));
     if let Some(checkpoint) = &arguments.checkpoint {

@@ -1,7 +1,7 @@
 //! What a student is at first: fresh and small, or the model at hand with its form.
 
 use nlpress_core::Seed;
-use nlpress_model::{Form, Graph, MlpSpec, Model, ModelError, Outline, SiteId};
+use nlpress_model::{Form, Graph, Model, ModelError, Outline, SiteId};
 use nlpress_technique::Problem;
 
 use crate::error::{DistillError, check};
@@ -14,7 +14,7 @@ const DEFAULT_HIDDEN: [usize; 1] = [16];
 /// What a student is at first.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Start {
-    /// A fresh dense network between the same inputs and outputs.
+    /// A fresh dense network between the same inputs and outputs: [`Graph::feed_forward`].
     Fresh {
         /// Its hidden widths.
         hidden: Vec<usize>,
@@ -108,7 +108,7 @@ impl Start {
         match self {
             Start::Model => of.clone(),
             Start::Fresh { hidden, dropout } => {
-                Graph::from(MlpSpec::new(of.inputs(), hidden, of.outputs(), *dropout))
+                Graph::feed_forward(of.source, hidden, of.outputs(), *dropout)
             }
         }
     }
@@ -117,6 +117,7 @@ impl Start {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nlpress_model::MlpSpec;
 
     #[test]
     fn settings_are_read_and_refused_by_name() {

@@ -59,13 +59,19 @@ impl Graph {
     /// Multiply-accumulates of the products with weights and of attention, with every weight present, for an example of
     /// `tokens` tokens (non-zero features, for a network that reads feature rows).
     pub fn macs(&self, tokens: usize) -> usize {
+        self.macs_of(tokens, |_, weights| weights)
+    }
+
+    /// The same with the weights that are kept: `kept` has how many of a site's, which has so many, are.
+    pub fn macs_of(&self, tokens: usize, kept: impl Fn(&SiteId, usize) -> usize) -> usize {
         let values = self.values();
         let of = |(node, value): (&Node, &Value)| {
             let times = if value.per == Per::Token { tokens } else { 1 };
             match &node.op {
                 Op::Features { outputs, .. } => tokens.saturating_mul(*outputs),
-                Op::Linear { outputs, .. } => {
-                    times.saturating_mul(values[node.from[0]].width).saturating_mul(*outputs)
+                Op::Linear { site, outputs, .. } => {
+                    let weights = values[node.from[0]].width.saturating_mul(*outputs);
+                    times.saturating_mul(kept(site, weights))
                 }
                 Op::Attend { .. } => {
                     2_usize.saturating_mul(tokens).saturating_mul(tokens).saturating_mul(value.width)

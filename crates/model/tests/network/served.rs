@@ -8,7 +8,7 @@ use nlpress_core::BackendKind;
 use nlpress_graph::{EncoderSpec, Form, Graph, Head, StaticSpec};
 use nlpress_model::{Layer, Layers, Model, Network, Vector, Weight};
 use nlpress_packed::{Codebook, Grid, Index, Int, Per, Scheme, Values};
-use nlpress_runtime::TokenSession;
+use nlpress_runtime::Session;
 use nlpress_testkit::reference;
 use nlpress_text::TokenRows;
 
@@ -68,7 +68,7 @@ fn what_is_served_is_what_was_trained() {
         for form in forms {
             let artifact = common::network(&graph, form, 70);
             let model = model(&artifact);
-            let served = TokenSession::from_artifact(artifact).unwrap().answer(&texts).unwrap();
+            let served = Session::from_artifact(artifact).unwrap().logits(&texts).unwrap();
             let trained = Network::bind(&model, &backend).logits(&texts).unwrap();
             let plain = reference::logits(&model, &texts);
             let largest = plain.iter().fold(0.0_f64, |most, x| most.max(x.abs()));

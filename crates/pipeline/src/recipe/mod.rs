@@ -6,7 +6,7 @@ mod reader;
 use nlpress_core::{Selectors, files};
 use nlpress_model::Graph;
 use nlpress_technique::{Kind, Technique};
-use nlpress_text::{CorpusOptions, EncoderConfig, Source, StopWords, TextError};
+use nlpress_text::{CorpusOptions, EncoderTable, Source, StopWords, TextError};
 use nlpress_train::{ClassWeights, FitConfig};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -132,8 +132,8 @@ pub struct DataRecipe {
     pub source: Option<Source>,
     /// How they are read.
     pub options: CorpusOptions,
-    /// How texts become rows.
-    pub encoder: EncoderConfig,
+    /// How texts become rows or tokens.
+    pub encoder: EncoderTable,
     /// How much the documents of each class weigh in training.
     pub class_weights: Option<ClassWeights>,
 }
@@ -232,8 +232,15 @@ impl Recipe {
         );
         let data = self.data.source.iter().flat_map(Source::paths);
         all.extend(data.map(|path| ("the data", path)));
-        if let StopWords::Lines { path, .. } = &self.data.encoder.stop_words {
-            all.push(("the stop words", path));
+        match &self.data.encoder {
+            EncoderTable::Bag(bag) => {
+                if let StopWords::Lines { path, .. } = &bag.stop_words {
+                    all.push(("the stop words", path));
+                }
+            }
+            EncoderTable::Tokens(tokens) => {
+                all.extend(tokens.file.as_deref().map(|path| ("the tokenizer", path)));
+            }
         }
         let files = self.variants.iter().flat_map(|v| &v.steps).filter_map(|s| s.file.as_deref());
         all.extend(files.map(|file| ("a file of a step", file)));

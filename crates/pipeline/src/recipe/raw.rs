@@ -1,7 +1,8 @@
 //! The form of a recipe as TOML has it: what may stand where, and nothing of what it means.
 
 use nlpress_model::BlockSpec;
-use nlpress_text::{CorpusOptions, EncoderConfig, Source};
+use nlpress_model::graph::Pooling;
+use nlpress_text::{CorpusOptions, Source};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -22,7 +23,7 @@ pub(super) struct Raw {
     pub(super) model: Spanned<RawModel>,
     pub(super) data: Spanned<RawData>,
     #[serde(default)]
-    pub(super) train: Option<Spanned<TrainTable>>,
+    pub(super) train: Option<Spanned<Table>>,
     #[serde(default)]
     pub(super) controls: Option<Spanned<Controls>>,
     #[serde(default)]
@@ -33,8 +34,8 @@ pub(super) struct Raw {
     pub(super) variants: Vec<Spanned<RawVariant>>,
 }
 
-/// The table of training; each value with its place.
-pub(super) type TrainTable = BTreeMap<String, Spanned<toml::Value>>;
+/// A table whose values have their places, to be read when it is known what they are.
+pub(super) type Table = BTreeMap<String, Spanned<toml::Value>>;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -50,6 +51,8 @@ pub(super) struct RawModel {
 pub(super) enum RawNetwork {
     Mlp(RawMlp),
     Attention(RawAttention),
+    Static(RawStatic),
+    Encoder(RawEncoder),
 }
 
 #[derive(Deserialize)]
@@ -82,6 +85,41 @@ pub(super) struct RawAttention {
     pub(super) tokens: usize,
 }
 
+/// Token embeddings whose mean goes through hidden layers, if any.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawStatic {
+    pub(super) width: usize,
+    #[serde(default)]
+    pub(super) hidden: Vec<usize>,
+    #[serde(default)]
+    pub(super) outputs: Option<Spanned<usize>>,
+    #[serde(default)]
+    pub(super) dropout: f64,
+}
+
+/// Layers of attention among tokens, as BERT has them.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawEncoder {
+    pub(super) width: usize,
+    pub(super) layers: usize,
+    pub(super) heads: usize,
+    /// Four times the width where it is not given.
+    #[serde(default)]
+    pub(super) intermediate: Option<usize>,
+    #[serde(default = "mean")]
+    pub(super) pooling: Pooling,
+    #[serde(default)]
+    pub(super) outputs: Option<Spanned<usize>>,
+    #[serde(default)]
+    pub(super) dropout: f64,
+}
+
+fn mean() -> Pooling {
+    Pooling::Mean
+}
+
 fn most_tokens() -> usize {
     128
 }
@@ -96,7 +134,7 @@ pub(super) struct RawData {
     #[serde(default)]
     pub(super) read: Option<Spanned<CorpusOptions>>,
     #[serde(default)]
-    pub(super) encoder: Option<Spanned<EncoderConfig>>,
+    pub(super) encoder: Option<Spanned<Table>>,
 }
 
 #[derive(Deserialize)]

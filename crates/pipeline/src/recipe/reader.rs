@@ -3,16 +3,18 @@
 use nlpress_core::select::BadSelector;
 use nlpress_core::shown::{escaped, is_plain, shown};
 use nlpress_core::{Selectors, files};
-use nlpress_model::{AttentionSpec, Graph, MlpSpec, Ranks};
+use nlpress_model::graph::Source as Takes;
+use nlpress_model::{AttentionSpec, EncoderSpec, Graph, Head, MlpSpec, Ranks};
 use nlpress_technique::{said, told};
-use nlpress_text::{Source, TextError};
+use nlpress_text::{EncoderTable, Source, TextError};
 use nlpress_train::{ClassWeights, FitConfig};
+use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use toml::Spanned;
 
-use super::raw::{Raw, RawData, RawModel, RawNetwork, RawStep, RawVariant, TrainTable};
+use super::raw::{Raw, RawData, RawModel, RawNetwork, RawStep, RawVariant, Table};
 use super::{
     Controls, DataRecipe, Lines, MOST_SEEDS, NetworkRecipe, Recipe, RecipeError, ReportRecipe, Step, TEACHER,
     Variant,
@@ -30,10 +32,11 @@ fn regular(path: &Path) -> Result<(), String> {
 }
 
 /// What stands at keys of a recipe that have tables, or values of several kinds.
-const EXAMPLES: [(&str, &str); 16] = [
+const EXAMPLES: [(&str, &str); 17] = [
     ("network", "{ mlp = { hidden = [64], dropout = 0.5 } }"),
     ("mlp", "{ hidden = [64], dropout = 0.5 }"),
     ("attention", "{ width = 64, head_width = 16, layers = [{ heads = 4, neurons = 128 }] }"),
+    ("static", "{ width = 64 }"),
     ("hidden", "[64, 32]"),
     ("files", "\"reviews.csv\""),
     ("read", "{ text = \"body\", label = \"stars\" }"),
@@ -48,6 +51,17 @@ const EXAMPLES: [(&str, &str); 16] = [
     ("gate", "{ max_drop = 1.0 }"),
     ("student", "[16]"),
 ];
+
+/// What a network on tokens reads until the data say how many there are.
+const TEXT: Takes = Takes::Tokens { vocabulary: 1, most: 1 };
+
+/// What is wrong with the value of a key, with what may stand there.
+fn with_example(why: String, key: Option<&str>) -> String {
+    match key.and_then(|key| EXAMPLES.iter().find(|(known, _)| *known == key)) {
+        Some((key, value)) => format!("{why}; for example `{key} = {value}`"),
+        None => why,
+    }
+}
 
 /// What the table of training says.
 #[derive(Default)]
@@ -95,14 +109,7 @@ impl<'a> Reader<'a> {
         if let Some(twice) = twice.and_then(|span| self.text.get(span)) {
             return self.refuse(at, format!("duplicate key `{}`", shown(twice)));
         }
-        let example = key.and_then(|key| EXAMPLES.iter().find(|(known, _)| *known == key));
-        self.refuse(
-            at,
-            match example {
-                Some((key, value)) => format!("{why}; for example `{key} = {value}`"),
-                None => why,
-            },
-        )
+        self.refuse(at, with_example(why, key))
     }
 
     /// The key whose value begins there.
@@ -183,6 +190,29 @@ impl<'a> Reader<'a> {
                 mlp.check().map_err(|e| refuse(e.to_string()))?;
                 (Graph::from(mlp), raw.inputs, raw.outputs)
             }
+            (None, Some(RawNetwork::Static(raw))) => {
+                let widths = [&[raw.width][..], &raw.hidden].concat();
+                let graph = Graph::feed_forward(TEXT, &widths, 1, raw.dropout);
+                graph.check().map_err(|e| refuse(e.to_string()))?;
+                (graph, None, raw.outputs)
+            }
+            (None, Some(RawNetwork::Encoder(raw))) => {
+                let spec = EncoderSpec {
+                    vocabulary: 1,
+                    tokens: 1,
+                    positions: 1,
+                    types: 0,
+                    width: raw.width,
+                    layers: raw.layers,
+                    heads: raw.heads,
+                    intermediate: raw.intermediate.unwrap_or(raw.width.saturating_mul(4)),
+                    epsilon: 1e-12,
+                    dropout: raw.dropout,
+                    head: Head::Classifier { pooling: raw.pooling, outputs: 1 },
+                };
+                spec.check().map_err(|e| refuse(e.to_string()))?;
+                (Graph::from(spec), None, raw.outputs)
+            }
             (None, Some(RawNetwork::Attention(raw))) => {
                 let attention = AttentionSpec {
                     inputs: 1,
@@ -218,12 +248,10 @@ impl<'a> Reader<'a> {
         }
         let (of_read, options) = self.located(raw.read);
         let options = options.unwrap_or_default();
-        let (of_encoder, encoder) = self.located(raw.encoder);
         lines.read = of_read;
         let refuse = |line, e: TextError| RecipeError { file: self.file.into(), line, why: e.to_string() };
         options.split.check().map_err(|e| refuse(of_read, e))?;
-        // It checks itself, and reads the files that it names.
-        let encoder = encoder.unwrap_or_default().read(folder).map_err(|e| refuse(of_encoder, e))?;
+        let encoder = self.encoder(raw.encoder, folder)?;
         let source = raw.files.map(|files| files.below(folder));
         // Every run reads them anew; one that is not there is told where it is read.
         for path in source.iter().flat_map(Source::paths) {
@@ -232,12 +260,49 @@ impl<'a> Reader<'a> {
         Ok(DataRecipe { corpus: raw.corpus, source, options, encoder, class_weights: None })
     }
 
-    /// The table of training: how the first model is trained, and what beside it every model is told.
-    pub(super) fn train(
+    /// How texts become rows or tokens; the files that it names are read, or found.
+    fn encoder(&self, raw: Option<Spanned<Table>>, folder: &Path) -> Result<EncoderTable, RecipeError> {
+        let Some(raw) = raw else { return Ok(EncoderTable::default()) };
+        let at = raw.span().start;
+        let mut table = raw.into_inner();
+        let kind = table.remove("kind");
+        let places: BTreeMap<String, usize> =
+            table.iter().map(|(key, value)| (key.clone(), value.span().start)).collect();
+        let table: toml::Table = table.into_iter().map(|(key, value)| (key, value.into_inner())).collect();
+        let encoder = match kind.as_ref().map_or(Some("bag"), |kind| kind.get_ref().as_str()) {
+            Some("bag") => EncoderTable::Bag(self.table(table, at, &places)?),
+            Some("tokens") => EncoderTable::Tokens(self.table(table, at, &places)?),
+            _ => {
+                let why = "kind must be \"bag\" or \"tokens\"";
+                return Err(self.refuse(kind.map(|kind| kind.span().start), why));
+            }
+        };
+        encoder.read(folder).map_err(|e| {
+            let of = if let TextError::Setting { setting, .. } = &e { places.get(*setting) } else { None };
+            self.refuse(Some(*of.unwrap_or(&at)), e.to_string())
+        })
+    }
+
+    /// Reads a table of settings that stands there, with the place of each.
+    fn table<T: DeserializeOwned>(
         &self,
-        raw: Option<Spanned<TrainTable>>,
-        lines: &mut Lines,
-    ) -> Result<Train, RecipeError> {
+        table: toml::Table,
+        at: usize,
+        places: &BTreeMap<String, usize>,
+    ) -> Result<T, RecipeError> {
+        toml::Value::Table(table).try_into().map_err(|e: toml::de::Error| {
+            let display = e.to_string();
+            let keys = display.trim_end().rsplit_once("\nin ").map(|(_, keys)| keys.trim_matches('`'));
+            let key = keys.and_then(|keys| keys.split('.').next());
+            // Of a key that is not known, the message has the name.
+            let unknown = || e.message().strip_prefix("unknown field `")?.split('`').next();
+            let place = key.or_else(unknown).and_then(|key| places.get(key));
+            self.refuse(Some(*place.unwrap_or(&at)), with_example(told(&e), key))
+        })
+    }
+
+    /// The table of training: how the first model is trained, and what beside it every model is told.
+    pub(super) fn train(&self, raw: Option<Spanned<Table>>, lines: &mut Lines) -> Result<Train, RecipeError> {
         let Some(raw) = raw else { return Ok(Train::default()) };
         let at = raw.span().start;
         let mut table = raw.into_inner();

@@ -1,6 +1,7 @@
 //! Feature selection by a score of each word: everything but the score.
 
 use nlpress_core::Measurement;
+use nlpress_model::graph::Source;
 use nlpress_model::{Dataset, Form, Model, Outline, SiteId, Weight};
 use nlpress_technique::settings::BadTable;
 use nlpress_technique::{Cx, Kind, Needs, Problem, StepError, Technique, settings};
@@ -126,6 +127,12 @@ impl<S: WordScore> Technique for Selector<S> {
             let why = format!("it is {}: select features before packing", first.form);
             problems.push(Problem::at(&first.id, why));
         }
+        if let (Source::Tokens { .. }, Some(_)) = (before.graph.source, &self.finetune) {
+            problems.push(Problem::of_step(
+                "finetune trains on the rows of the words that stay, but fewer tokens cut texts anew: leave it out, and \
+                 train in the next step",
+            ));
+        }
         let inputs = first.shape.inputs;
         let keep = self.keep.unwrap_or(inputs);
         if self.keep.is_some_and(|keep| keep >= inputs) {
@@ -152,8 +159,15 @@ impl<S: WordScore> Technique for Selector<S> {
 
     fn apply(&self, model: Model, _on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
         cx.progress(S::PROGRESS, 0, 1)?;
-        let scores = self.score.scores(&model, self.keep, cx)?;
+        let mut scores = self.score.scores(&model, self.keep, cx)?;
+        cx.always_kept.iter().for_each(|kept| scores[*kept as usize] = f64::INFINITY);
         let keep = self.keep.unwrap_or_else(|| scores.iter().filter(|score| **score > 0.0).count());
+        if keep < cx.always_kept.len() {
+            let always = cx.always_kept.len();
+            return Err(StepError::Failed(format!(
+                "keep is {keep}, but {always} special tokens always stay"
+            )));
+        }
         self.keep_features(model, best(&scores, keep), cx)
     }
 }

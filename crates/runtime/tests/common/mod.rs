@@ -2,9 +2,9 @@
 #![allow(dead_code)] // each test file uses a part
 
 use nlpress_artifact::{Artifact, EncoderParts, Layer, Provenance, Vector};
-use nlpress_graph::{Form, Graph, MlpSpec, Outline};
+use nlpress_graph::{Form, Graph, MlpSpec, Outline, Source};
 use nlpress_packed::{Activations, Codebook, Grid, Index, Int, Matrix, Per, Scales, Scheme, Values};
-use nlpress_text::{BagEncoder, EncoderConfig, Rows};
+use nlpress_text::{BagEncoder, EncoderConfig, Rows, TokenEncoder};
 
 pub(crate) const INDEXES: [Index; 7] = [
     Index::Full,
@@ -86,6 +86,23 @@ pub(crate) fn encoder(vocabulary: usize) -> BagEncoder {
     encoder
 }
 
+/// A tokenizer of whole words, of so many tokens; the first stands for what it does not know. Texts that [`texts`] makes
+/// have others, too.
+pub(crate) fn tokenizer(vocabulary: usize, max_tokens: usize) -> TokenEncoder {
+    let words = (1..vocabulary).map(|n| (word(n), n));
+    let ids: serde_json::Map<String, serde_json::Value> =
+        words.chain([("[UNK]".to_owned(), 0)]).map(|(word, id)| (word, id.into())).collect();
+    let json = serde_json::json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null,
+        "pre_tokenizer": { "type": "Whitespace" }, "post_processor": null, "decoder": null,
+        "model": { "type": "WordLevel", "vocab": ids, "unk_token": "[UNK]" },
+    });
+    let made = TokenEncoder::from_json("made up", json.to_string().as_bytes(), max_tokens);
+    let made = made.expect("what is made up here fits together");
+    assert_eq!(made.width(), vocabulary);
+    made
+}
+
 /// A perceptron of that form with `percent` of its weights kept.
 pub(crate) fn artifact(
     form: Form,
@@ -131,7 +148,10 @@ pub(crate) fn network(graph: &Graph, form: Form, percent: u32) -> Artifact {
     });
     let vectors = vectors.collect();
     let labels = (0..graph.classes().unwrap_or(0)).map(|n| format!("class {n}")).collect();
-    let (config, blob) = encoder(graph.inputs()).to_parts();
+    let (config, blob) = match graph.source {
+        Source::Tokens { vocabulary, most } => tokenizer(vocabulary, most).to_parts(),
+        _ => encoder(graph.inputs()).to_parts(),
+    };
     Artifact::new(outline, layers, vectors, labels, EncoderParts { config, blob }, Provenance::default())
         .expect("what is made up here fits together")
 }

@@ -3,8 +3,8 @@
 use nlpress::core::shown::shown;
 use nlpress::eval::{Calibration, ClassScore, Confusion, Scores};
 use nlpress::runtime::{IntegerScratch, Session, integer};
-use nlpress::text::Coverage;
 use nlpress::text::corpus::{self, Scoring};
+use nlpress::text::{Coverage, Encode};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -224,22 +224,24 @@ impl Answers {
 type Part = (Vec<f32>, Vec<u32>, Coverage);
 
 fn in_floats(session: &Session, texts: &[&str]) -> anyhow::Result<Part> {
-    let logits = session.logits(&session.encoder().encode_all(texts))?;
+    let (examples, coverage) = session.encoder().encode_all(texts)?;
+    let logits = session.logits(&examples)?;
     let rows = logits.chunks_exact(session.outline().graph.outputs());
     let predictions = rows.map(|row| session.class(row) as u32).collect();
-    Ok((logits, predictions, Coverage::of(session.encoder(), texts)))
+    Ok((logits, predictions, coverage))
 }
 
 fn in_integers(session: &Session, texts: &[&str]) -> anyhow::Result<Part> {
     let integers = session.in_integers().map_err(|e| anyhow::anyhow!("it cannot answer in integers: {e}"))?;
     let mut scratch = IntegerScratch::default();
-    let (mut logits, mut predictions) = (Vec::new(), Vec::new());
+    let (mut logits, mut predictions, mut coverage) = (Vec::new(), Vec::new(), Coverage::default());
     for text in texts {
-        let found = integers.logits(text, &mut scratch);
+        let found = integers.logits(text, &mut scratch)?;
         logits.extend(found.iter().map(|logit| *logit as f32 / integer::ONE as f32));
         predictions.push(integers.class(found) as u32);
+        coverage.add(scratch.seen());
     }
-    Ok((logits, predictions, Coverage::of(session.encoder(), texts)))
+    Ok((logits, predictions, coverage))
 }
 
 /// What is told of the answers, beside the quality.
@@ -313,7 +315,7 @@ impl Found {
             confusion: (classes as usize <= MATRIX).then(matrix),
             mistakes: mistakes.collect(),
             calibration: answers.calibration(&chosen.labels)?,
-            advice: answers.coverage.advice(session.encoder()),
+            advice: session.encoder().advice(&answers.coverage),
             coverage: answers.coverage,
         })
     }

@@ -106,6 +106,7 @@ impl<'s> Answers<'s> {
         let class = match &self.integers {
             Some(integers) => {
                 let logits = integers.logits(asked.text, &mut room.integers);
+                let logits = logits.map_err(|e| refuse(self.unanswered(asked, &e)))?;
                 room.scores.clear();
                 room.scores.extend(logits.iter().map(|logit| *logit as f32 / integer::ONE as f32));
                 integers.class(logits)
