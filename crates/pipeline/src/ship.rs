@@ -3,7 +3,7 @@
 use nlpress_artifact::{Artifact, ArtifactError, EncoderParts, Layer, Provenance, Vector};
 use nlpress_model::{Form, Layers, Model, ModelError, SiteId, Weight};
 use nlpress_packed::{Index, Matrix, PackError};
-use nlpress_text::{AnyEncoder, Encode};
+use nlpress_text::Encode;
 
 /// A model that cannot ship, or an artifact that cannot be trained further.
 #[derive(Debug, thiserror::Error)]
@@ -32,7 +32,7 @@ pub enum ShipError {
 /// [`ShipError`].
 pub fn pack(
     model: &Model,
-    encoder: &AnyEncoder,
+    encoder: &impl Encode,
     labels: &[String],
     provenance: Provenance,
 ) -> Result<Artifact, ShipError> {

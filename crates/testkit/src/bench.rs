@@ -3,13 +3,19 @@
 use nlpress_core::event::{Quiet, Sink};
 use nlpress_core::{Backend, Seed, Selectors};
 use nlpress_model::graph::{Activation, Builder, Key, Op, Output, Pooling, Source};
-use nlpress_model::{AttentionSpec, BlockSpec, Dataset, Graph, MlpSpec, Model, Outline, Ranks, SiteId};
+use nlpress_model::{
+    AttentionSpec, BlockSpec, Dataset, EncoderSpec, Graph, Head, MlpSpec, Model, Outline, Ranks, SiteId,
+};
 use nlpress_technique::{Cx, Kind, StepError, Teacher, Technique};
-use nlpress_text::Rows;
+use nlpress_text::{ExamplesRef, Rows, TokenEncoder, TokenRows};
 use nlpress_train::{Fit, FitConfig, fit};
 
-/// Features of a row.
+/// Features of a row, or tokens of a vocabulary.
 pub const FEATURES: usize = 24;
+/// Most tokens of a text.
+const MAX_TOKENS: usize = 12;
+/// The token that stands for those that a vocabulary does not have.
+const UNKNOWN: u32 = 0;
 
 /// A trained network, the rows it was trained on, and others of the same kind that it has not seen.
 #[derive(Debug)]
@@ -20,6 +26,7 @@ pub struct Bench {
     valid: Dataset,
     model: Model,
     words: Vec<Box<str>>,
+    always_kept: Vec<u32>,
 }
 
 /// What a technique made of a bench's network.
@@ -66,25 +73,50 @@ impl Bench {
         Self::of("encoder", &post_norm(), backend)
     }
 
+    /// An encoder of two layers as BERT has them, on texts of tokens: word and position embeddings, attention,
+    /// feed-forward blocks with GELU, and a classifier on the mean.
+    ///
+    /// # Errors
+    /// When the training itself fails.
+    pub fn tokens(backend: &Backend) -> Result<Self, String> {
+        let spec = EncoderSpec {
+            vocabulary: FEATURES,
+            tokens: MAX_TOKENS,
+            positions: MAX_TOKENS,
+            types: 0,
+            width: 12,
+            layers: 2,
+            heads: 3,
+            intermediate: 10,
+            epsilon: 1e-12,
+            dropout: 0.1,
+            head: Head::Classifier { pooling: Pooling::Mean, outputs: 1 },
+        };
+        Self::of("tokens", &Graph::from(spec), backend)
+    }
+
     /// Every family of networks.
     ///
     /// # Errors
     /// When the training itself fails.
-    pub fn families(backend: &Backend) -> Result<[Self; 3], String> {
-        Ok([Self::new(backend)?, Self::attention(backend)?, Self::encoder(backend)?])
+    pub fn families(backend: &Backend) -> Result<[Self; 4], String> {
+        Ok([Self::new(backend)?, Self::attention(backend)?, Self::encoder(backend)?, Self::tokens(backend)?])
     }
 
-    /// A network of any specification on 24 features, trained for three epochs.
+    /// A network of any specification on 24 features, or on texts of 24 tokens, trained for three epochs.
     ///
     /// # Errors
     /// When the specification does not fit the rows, or the training itself fails.
     pub fn of(name: &'static str, graph: &Graph, backend: &Backend) -> Result<Self, String> {
-        let (train, valid) = (rows(96, 1)?, rows(48, 2)?);
+        let takes_tokens = matches!(graph.source, Source::Tokens { .. });
+        let of = |count, seed| if takes_tokens { texts(count, seed) } else { rows(count, seed) };
+        let (train, valid) = (of(96, 1)?, of(48, 2)?);
         let config = FitConfig::default().with_epochs(3).map_err(|e| e.to_string())?;
         let model = Model::init(graph, Seed(3)).map_err(|e| e.to_string())?;
         let (model, _) =
             fit(model, Fit::new(&config, backend, &train, Seed(3), &Quiet)).map_err(|e| e.to_string())?;
-        Ok(Self { name, backend: backend.clone(), train, valid, model, words: words() })
+        let always_kept = if takes_tokens { vec![UNKNOWN] } else { Vec::new() };
+        Ok(Self { name, backend: backend.clone(), train, valid, model, words: words(), always_kept })
     }
 
     /// What the network is called in messages.
@@ -112,7 +144,7 @@ impl Bench {
         &self.backend
     }
 
-    /// Names of the features: twenty of Latin letters, then four Chinese ones.
+    /// Names of the features or tokens: twenty of Latin letters, then four Chinese ones.
     pub fn words(&self) -> &[Box<str>] {
         &self.words
     }
@@ -123,6 +155,7 @@ impl Bench {
         Cx {
             teacher: Some(teacher),
             words: &self.words,
+            always_kept: &self.always_kept,
             ..Cx::new(Seed(11), &self.backend, (&self.train, &self.valid), sink)
         }
     }
@@ -197,7 +230,7 @@ impl Bench {
         }
         let whole = self.cx(&Quiet);
         let narrow = |data: &Dataset| match &first.features {
-            Some(kept) => whole.narrowed(data, kept).map_err(|e| e.to_string()),
+            Some(kept) => self.narrowed(data, kept),
             None => Ok(data.clone()),
         };
         let (train, valid) = (narrow(&self.train)?, narrow(&self.valid)?);
@@ -218,7 +251,38 @@ impl Bench {
     /// When its features do not ascend or are not there.
     pub fn valid_for(&self, made: &Made) -> Result<Dataset, String> {
         let Some(kept) = &made.features else { return Ok(self.valid.clone()) };
-        self.cx(&Quiet).narrowed(&self.valid, kept).map_err(|e| e.to_string())
+        self.narrowed(&self.valid, kept)
+    }
+
+    /// Rows of some features only, or texts cut by some tokens only, as a narrower encoder would make them.
+    ///
+    /// # Errors
+    /// When the features do not ascend or are not there, or the unknown token is not among them.
+    pub(crate) fn narrowed(&self, data: &Dataset, kept: &[u32]) -> Result<Dataset, String> {
+        let ExamplesRef::Tokens(rows) = data.examples() else {
+            return self.cx(&Quiet).narrowed(data, kept).map_err(|e| e.to_string());
+        };
+        let place = |id: u32| kept.binary_search(&id).ok();
+        let unknown = place(UNKNOWN).ok_or("the unknown token does not stay")?;
+        let ids = rows.ids().iter().map(|id| place(*id).unwrap_or(unknown) as u32).collect();
+        let rows = TokenRows::new(kept.len(), rows.offsets().to_vec(), ids, Vec::new());
+        let rows = rows.map_err(|e| e.to_string())?;
+        Dataset::new(rows, data.labels().to_vec(), data.classes()).map_err(|e| e.to_string())
+    }
+
+    /// The tokenizer that cuts texts into the bench's tokens, of the names that [`words`](Bench::words) gives them.
+    ///
+    /// # Errors
+    /// Never, unless a tokenizer of whole words became impossible.
+    pub fn tokenizer(&self) -> Result<TokenEncoder, String> {
+        let ids: serde_json::Map<String, serde_json::Value> =
+            self.words.iter().zip(0..).map(|(word, id)| (word.to_string(), id.into())).collect();
+        let json = serde_json::json!({
+            "version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null,
+            "pre_tokenizer": { "type": "Whitespace" }, "post_processor": null, "decoder": null,
+            "model": { "type": "WordLevel", "vocab": ids, "unk_token": &*self.words[UNKNOWN as usize] },
+        });
+        TokenEncoder::from_json("made up", json.to_string().as_bytes(), MAX_TOKENS).map_err(|e| e.to_string())
     }
 }
 
@@ -279,6 +343,26 @@ fn words() -> Vec<Box<str>> {
 /// Never, unless a dataset of 24 features and two classes became impossible.
 pub fn rows(count: usize, seed: u64) -> Result<Dataset, String> {
     shifted(count, seed, 0.8)
+}
+
+/// Texts of 2 to 12 tokens in two classes; those of the second have the first six tokens more often.
+///
+/// # Errors
+/// Never, unless a dataset of 24 tokens and two classes became impossible.
+pub fn texts(count: usize, seed: u64) -> Result<Dataset, String> {
+    let mut rng = Seed(seed).stream(0);
+    let (mut offsets, mut ids, mut labels) = (vec![0], Vec::new(), Vec::new());
+    for _ in 0..count {
+        let label = rng.below(2) as u32;
+        labels.push(label);
+        for _ in 0..2 + rng.below(MAX_TOKENS - 1) {
+            let few = label == 1 && rng.uniform() < 0.3;
+            ids.push(rng.below(if few { 6 } else { FEATURES }) as u32);
+        }
+        offsets.push(ids.len());
+    }
+    let rows = TokenRows::new(FEATURES, offsets, ids, Vec::new()).map_err(|e| e.to_string())?;
+    Dataset::new(rows, labels, 2).map_err(|e| e.to_string())
 }
 
 /// [`rows`] whose class can be told from most of them, so that what was learnt shows on rows that were not seen.

@@ -117,7 +117,7 @@ impl Bench {
             return Err(format!("planned {planned:?}, made {outline:?}"));
         }
         let narrowed = match &made.features {
-            Some(kept) => self.cx(&Quiet).narrowed(valid, kept).map_err(|e| e.to_string())?,
+            Some(kept) => self.narrowed(valid, kept)?,
             None => valid.clone(),
         };
         let network = Network::bind(&made.model, self.backend());

@@ -21,6 +21,7 @@ mod resume;
 mod signals;
 #[cfg(unix)]
 mod stopped;
+mod tokens;
 mod unicode;
 mod verdicts;
 mod world;

@@ -7,7 +7,7 @@ use nlpress_packed::Values;
 use nlpress_pipeline::{kinds, ship};
 use nlpress_runtime::Session;
 use nlpress_testkit::{Bench, cpu};
-use nlpress_text::{BagEncoder, EncoderConfig};
+use nlpress_text::{AnyEncoder, BagEncoder, Encode, EncoderConfig};
 
 /// An encoder of the bench's 24 made-up words: as many features as its rows have.
 fn encoder(bench: &Bench) -> BagEncoder {
@@ -29,21 +29,30 @@ fn has_integers(model: &Model) -> bool {
 fn every_artifact_answers_as_its_model_does_and_gives_it_back() {
     let backend = cpu();
     let benches = Bench::families(&backend).unwrap();
-    let whole = encoder(&benches[0]);
+    let bag = AnyEncoder::from(encoder(&benches[0]));
     let labels = ["no".to_owned(), "yes".to_owned()];
-    let (mut integers, mut narrowed, mut made_on) = (0, 0, [0, 0]);
-    for (kind, bench) in kinds::all().flat_map(|kind| benches.iter().map(move |bench| (kind, bench))) {
+    let (mut integers, mut narrowed, mut made_on) = (0, [0, 0], [0; 4]);
+    let all = |kind| benches.iter().enumerate().map(move |(number, bench)| (kind, number, bench));
+    for (kind, number, bench) in kinds::all().flat_map(all) {
         if !bench.runs(kind) {
             continue;
         }
-        made_on[usize::from(bench.name() == "attention")] += 1;
+        made_on[number] += 1;
+        let whole = match bench.name() {
+            "tokens" => bench.tokenizer().unwrap().into(),
+            _ => bag.clone(),
+        };
         let name = &format!("{} on {}", kind.name, bench.name());
         let made = bench.run(kind, 1).unwrap();
         let encoder = match &made.features {
-            Some(kept) => whole.narrow(kept).unwrap(),
+            Some(kept) => {
+                let (narrow, stayed) = whole.narrowed(kept).unwrap();
+                assert_eq!(stayed, *kept, "{name}");
+                narrow
+            }
             None => whole.clone(),
         };
-        narrowed += usize::from(made.features.is_some());
+        narrowed[usize::from(bench.name() == "tokens")] += usize::from(made.features.is_some());
         let valid = bench.valid_for(&made).unwrap();
         let model = made.model;
         let provenance = Provenance { technique: kind.name.into(), ..Provenance::default() };
@@ -56,7 +65,7 @@ fn every_artifact_answers_as_its_model_does_and_gives_it_back() {
 
         let memory = Network::bind(&model, &backend).logits_of(&valid).unwrap();
         let session = Session::from_artifact(opened).unwrap();
-        let served = session.logits(valid.features().unwrap()).unwrap();
+        let served = session.logits(valid.examples()).unwrap();
         assert_eq!(memory.len(), served.len(), "{name}");
         let largest = memory.iter().fold(0.0_f32, |m, x| m.max(x.abs()));
         let apart = memory.iter().zip(&served).map(|(a, b)| (a - b).abs()).fold(0.0_f32, f32::max);
@@ -64,9 +73,9 @@ fn every_artifact_answers_as_its_model_does_and_gives_it_back() {
         let bound = if has_integers(&model) { 0.05 * largest } else { 1e-4 * largest.max(1.0) };
         assert!(largest > 0.0 && apart <= bound, "{name}: {apart:e} apart, {bound:e} allowed");
     }
-    assert!(made_on.iter().all(|made| *made >= 40), "{made_on:?} kinds ran on a perceptron and on attention");
+    assert!(made_on.iter().all(|made| *made >= 40), "{made_on:?} kinds ran on each network");
     assert!(integers >= 2, "only {integers} kinds made integers");
-    assert!(narrowed >= 6, "only {narrowed} kinds chose features");
+    assert!(narrowed.iter().all(|kinds| *kinds >= 5), "only {narrowed:?} kinds chose features and tokens");
 }
 
 /// Runs a kind on a model that another made, on the bench's rows.

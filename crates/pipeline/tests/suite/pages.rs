@@ -4,7 +4,7 @@
 use nlpress_core::BackendKind;
 use nlpress_model::{AttentionSpec, MlpSpec, Ranks};
 use nlpress_pipeline::{Recipe, kinds};
-use nlpress_text::{BagEncoder, CorpusOptions, EncoderConfig};
+use nlpress_text::{BagEncoder, CorpusOptions, EncoderConfig, TokensConfig, TokensTable};
 use nlpress_train::FitConfig;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -70,6 +70,10 @@ fn the_tables_of_a_recipe_have_the_keys_and_defaults_that_are_read() {
     hold("## Training tables", &page, &parsed::<FitConfig>);
     hold("### `[data.read]`", &page, &parsed::<CorpusOptions>);
     hold("### `[data.encoder]`", &page, &parsed::<EncoderConfig>);
+    hold("### `kind = \"tokens\"`", &page, &|text: &str| {
+        let table: TokensTable = toml::from_str(text).map_err(|e| e.message().to_owned())?;
+        TokensConfig::try_from(&table).map(|read| format!("{read:?}")).map_err(|e| e.to_string())
+    });
     hold("## `[controls]`", &page, &|controls: &str| {
         let rest = "schema = 1\n[model]\nnetwork = { mlp = {} }\n[data]\ncorpus = 'embedded'\n[controls]\n";
         let read = Recipe::parse(&format!("{rest}{controls}"), "recipe.toml");

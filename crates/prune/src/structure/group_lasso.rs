@@ -27,7 +27,7 @@ pub const KIND: Kind = Kind {
               removes the weakest; matrices shrink.",
     source: "Yuan and Lin 2006 (group lasso); Wen et al. 2016, arXiv:1608.03665 (structured sparsity learning)",
     example: "lambda = 1e-3\nremove = 0.5\ntrain = { epochs = 1 }",
-    on: &["hidden.*"],
+    on: &["hidden.*", "encoder.layer.*.intermediate.dense"],
     settings: &[
         ("lambda", "weight of the penalty in the loss, positive; required"),
         ("train", "training under the penalty, as a training table; by default its defaults"),

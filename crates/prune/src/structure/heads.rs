@@ -24,7 +24,7 @@ pub const HEADS: Kind = Kind {
               shrink.",
     source: "Michel, Levy and Neubig 2019, arXiv:1905.10650",
     example: "remove = 0.5",
-    on: &["encoder.*.attention.query"],
+    on: &["encoder.*.attention.query", "encoder.layer.*.attention.self.query"],
     settings: &[
         (
             "remove",
@@ -44,7 +44,7 @@ pub const WIDTH: Kind = Kind {
               throughout the network.",
     source: "McCarley, Chakravarti and Sil 2019, arXiv:1910.06360, for the dimensions of an embedding",
     example: "remove = 0.25\ncriterion = \"l2\"",
-    on: &["embedding"],
+    on: &["embedding", "embeddings.word_embeddings"],
     settings: &[
         (
             "remove",

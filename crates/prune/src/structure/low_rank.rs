@@ -26,7 +26,7 @@ pub const KIND: Kind = Kind {
               to it on the training rows.",
     source: "Denton et al. 2014, arXiv:1404.0736; Eckart and Young 1936; weighted: Chen et al. 2021 (DRONE)",
     example: "rank = 2",
-    on: &["hidden.0", "encoder.*.ffn.up"],
+    on: &["hidden.0", "encoder.*.ffn.up", "encoder.layer.*.intermediate.dense"],
     settings: &[
         (
             "rank",

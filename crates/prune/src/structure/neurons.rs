@@ -31,7 +31,7 @@ pub const KIND: Kind = Kind {
               least, or by another importance; matrices shrink.",
     source: "Mozer and Smolensky 1989 (skeletonization); Molchanov et al. 2017, arXiv:1611.06440 (oracle ranking)",
     example: "remove = 0.5\npasses = 2",
-    on: &["hidden.*"],
+    on: &["hidden.*", "encoder.layer.*.intermediate.dense"],
     settings: &[
         (
             "remove",

@@ -29,7 +29,7 @@ pub const KIND: Kind = Kind {
     source: "Mishra et al. 2021, arXiv:2104.08378 (2:4); Gray et al. 2017 (block-sparse weights); Li et al. 2017, \
              arXiv:1608.08710 (rows and columns by norm)",
     example: "n_m = \"2:4\"",
-    on: &["hidden.*"],
+    on: &["hidden.*", "encoder.layer.*.*.dense"],
     settings: &[
         (
             "n_m",

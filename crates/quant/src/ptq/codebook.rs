@@ -43,7 +43,7 @@ pub const PRODUCT: Kind = Kind {
     source: "Jégou, Douze and Schmid 2011, Product Quantization for Nearest Neighbor Search; Stock et al. 2020, \
              And the Bit Goes Down, arXiv:1907.05686",
     example: "width = 2\nbits = 5\nlists = \"each\"",
-    on: &["hidden.*", "embedding", "encoder.**"],
+    on: &["hidden.*", "embedding", "embeddings.**", "encoder.**"],
     settings: &[
         (
             "width",
