@@ -11,7 +11,7 @@ use nlpress_pipeline::measure::{MeasureError, encode, score};
 use nlpress_pipeline::recipe::{DataRecipe, TEACHER};
 use nlpress_pipeline::{Prepared, Recipe, RunError, RunOptions, make_rows};
 use nlpress_runtime::{Scratch, Session};
-use nlpress_text::{Corpus, Document, EncoderConfig};
+use nlpress_text::{Corpus, Document, Encode, EncoderConfig};
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;

@@ -7,7 +7,7 @@
 //! planned to stay; a stop is obeyed wherever it is asked for; an unknown setting is refused.
 
 use nlpress_core::Backend;
-use nlpress_core::event::{Event, Flow, Quiet, Sink};
+use nlpress_core::event::{Event, Flow, Sink};
 use nlpress_model::{Dataset, Network, Outline, SiteId};
 use nlpress_technique::{Kind, Technique};
 use std::sync::atomic::{AtomicBool, Ordering};

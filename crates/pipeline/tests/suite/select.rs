@@ -124,7 +124,8 @@ fn chosen_words_are_what_is_written_served_and_gone_on_from() {
     // The run itself holds every session against the network in memory.
     let report = world.run(&text, false, &heard).unwrap();
     let teacher = row(&report, "teacher");
-    let words = |row: &Row| Session::open(&world.artifact(row)).unwrap().encoder().words().to_vec();
+    let words =
+        |row: &Row| Session::open(&world.artifact(row)).unwrap().encoder().bag().unwrap().words().to_vec();
     let all = words(teacher);
     assert_eq!(all.len(), 400);
     for (id, features) in [("chosen", 120), ("taught", 120), ("small", 40), ("held", 400)] {
@@ -223,7 +224,7 @@ fn a_recipe_goes_on_from_an_artifact_of_fewer_words() {
     let next = world.run(&format!("{HEAD}{from}{more}"), false, &Heard::default()).unwrap();
     assert_eq!(next.rows[0].quality.accuracy.mean, narrow.quality.accuracy.mean);
     let session = Session::open(&world.artifact(row(&next, "select.norm"))).unwrap();
-    assert_eq!(session.encoder().width(), 20);
+    assert_eq!(session.encoder().bag().unwrap().width(), 20);
     // Other weights of the same words are another encoder.
     let other = HEAD.replace("vocabulary = 400", "vocabulary = 400, weighting = \"count\"");
     let error = world.run(&format!("{other}{from}"), false, &Heard::default()).unwrap_err();
@@ -239,7 +240,7 @@ fn a_list_of_words_lies_beside_its_recipe_and_is_part_of_it() {
     assert!(missing.to_string().contains("words.txt"), "{missing}");
     let words = |report: &Report| {
         let session = Session::open(&world.artifact(row(report, "select.words"))).unwrap();
-        session.encoder().words().iter().map(ToString::to_string).collect::<Vec<_>>()
+        session.encoder().bag().unwrap().words().iter().map(ToString::to_string).collect::<Vec<_>>()
     };
     std::fs::write(&list, "the\nThis\nnoSuchWordAtAll\n").unwrap();
     let report = world.run(&text, false, &Heard::default()).unwrap();
