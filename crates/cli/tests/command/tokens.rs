@@ -134,6 +134,8 @@ fn a_recipe_on_tokens_is_planned_run_and_run_again_to_the_same_bytes() {
         let network = RECIPE.lines().find(|line| line.starts_with("network")).unwrap();
         let path = format!("path = \"one/artifacts/{row}.0.safetensors\"");
         let rest = RECIPE.replace(network, &path);
+        // All of its sites are integers, so nothing trains on.
+        let rest = rest.replace("more_epochs = 1", "more_epochs = 0");
         let (head, _) = rest.split_once("[[variants]]").unwrap();
         let step = "[[variants]]\nid = \"f16\"\nsteps = [{ use = \"quant.f16\" }]\n";
         let step = if row == "vocabulary" { "" } else { step };

@@ -159,22 +159,24 @@ impl TryFrom<Raw> for SparseGpt {
     }
 }
 
-/// A weight that is being pruned: `[inputs, outputs]` with the bias as one more input at the end.
+/// A weight that is being pruned: `[inputs, outputs]`, with the bias, where there is one, as one more input at the end.
 #[derive(Debug)]
 pub struct Surgery {
     inputs: usize,
+    /// The inputs, and one more for a bias.
+    width: usize,
     outputs: usize,
-    /// `[inputs + 1, outputs]`.
+    /// `[width, outputs]`.
     weights: Vec<f64>,
     /// What an error at each output costs.
     importance: Vec<f64>,
-    /// Upper factor `U` with `Uᵀ · U = (H + damping)⁻¹`, `[inputs + 1, inputs + 1]`.
+    /// Upper factor `U` with `Uᵀ · U = (H + damping)⁻¹`, `[width, width]`.
     factor: Vec<f64>,
 }
 
 impl Surgery {
-    /// Prepares to prune `weights` `[inputs, outputs]` with their `bias`, for the inputs summed up in `gram`, where
-    /// an error at an output costs its `importance`.
+    /// Prepares to prune `weights` `[inputs, outputs]` with their `bias`, of which there may be none, for the inputs summed
+    /// up in `gram`, where an error at an output costs its `importance`.
     ///
     /// # Errors
     /// [`PruneError`] when they do not fit, or the sums are not finite or cannot be inverted.
@@ -185,14 +187,22 @@ impl Surgery {
         gram: &Gram,
         damping: f64,
     ) -> Result<Self, PruneError> {
-        PruneError::same_length("importance", importance.len(), bias.len())?;
-        let (inputs, outputs) = (gram.width(), bias.len());
+        let (inputs, outputs) = (gram.width(), importance.len());
+        if !bias.is_empty() {
+            PruneError::same_length("bias", bias.len(), outputs)?;
+        }
         PruneError::same_length("weights", weights.len(), inputs * outputs)?;
         let singular =
             || PruneError::setting("damping", damping, "larger: the inputs' products cannot be inverted");
-        let factor = inverse_factor(gram.with_constant(damping), inputs + 1).ok_or_else(singular)?;
+        let width = inputs + usize::from(!bias.is_empty());
+        let mut products = gram.with_constant(damping);
+        if width == inputs {
+            let rows = products.chunks_exact(inputs + 1).take(inputs);
+            products = rows.flat_map(|row| &row[..inputs]).copied().collect();
+        }
+        let factor = inverse_factor(products, width).ok_or_else(singular)?;
         let weights = weights.iter().chain(bias).map(|w| f64::from(*w)).collect();
-        Ok(Self { inputs, outputs, weights, importance: importance.to_vec(), factor })
+        Ok(Self { inputs, width, outputs, weights, importance: importance.to_vec(), factor })
     }
 
     /// What dropping each entry of the inputs `from..to` would cost now: `w² / [H⁻¹]` times the importance of the
@@ -201,7 +211,7 @@ impl Surgery {
     /// # Panics
     /// When there are no such inputs.
     pub fn costs(&self, from: usize, to: usize) -> Vec<f32> {
-        let n = self.inputs + 1;
+        let n = self.width;
         let of = |i: usize| {
             let d = self.factor[i * n + i];
             let row = self.weights[i * self.outputs..(i + 1) * self.outputs].iter().zip(&self.importance);
@@ -216,7 +226,7 @@ impl Surgery {
     /// When there is no such input or `keep` is not as long as the outputs.
     pub fn freeze(&mut self, i: usize, keep: &[bool]) {
         assert_eq!(keep.len(), self.outputs);
-        let (n, outputs) = (self.inputs + 1, self.outputs);
+        let (n, outputs) = (self.width, self.outputs);
         let (done, rest) = self.weights.split_at_mut((i + 1) * outputs);
         let row = &mut done[i * outputs..];
         let d = self.factor[i * n + i];
@@ -342,13 +352,19 @@ impl SparseGpt {
                 }
                 let mut loss = |logits: &[f32], gradient: &mut [f32]| labels.loss(row, 1, logits, gradient);
                 let flat = network.gradients((cx.train.examples(), row), None, 0, &mut loss)?.flat;
-                // The derivative by a bias, for one row, is the one by the pre-activation.
+                // The derivative by a bias, for one row, is the one by the pre-activation; so is, where there is no bias,
+                // what a table's entries have together, since every token takes one of its rows.
                 let mut start = 0;
                 for (sums, layer) in sums.iter_mut().zip(model.layers()) {
                     if layer.weight.is_trainable() {
-                        let bias = start + layer.shape.weights()..start + layer.shape.parameters();
-                        let squares = flat[bias].iter().map(|g| f64::from(*g).powi(2));
-                        sums.iter_mut().zip(squares).for_each(|(sum, square)| *sum += square);
+                        let (weight, bias) =
+                            flat[start..start + layer.shape.parameters()].split_at(layer.shape.weights());
+                        let by_output = if layer.shape.bias { bias } else { weight };
+                        let mut derivative = vec![0.0; sums.len()];
+                        for row in by_output.chunks_exact(sums.len()) {
+                            derivative.iter_mut().zip(row).for_each(|(sum, g)| *sum += f64::from(*g));
+                        }
+                        sums.iter_mut().zip(derivative).for_each(|(sum, g)| *sum += g.powi(2));
                         start += layer.shape.parameters();
                     }
                 }
@@ -474,6 +490,25 @@ mod tests {
             }
         }
         assert!(error(&was, &output(&rows, &new, &[new_bias[0] + 1e-2])) > least);
+    }
+
+    #[test]
+    fn without_a_bias_the_weights_alone_make_up_for_what_is_dropped() {
+        let (rows, weights, _, gram) = case(5, 1);
+        let was = output(&rows, &weights, &[0.0]);
+        let mut surgery = Surgery::new(&weights, &[], &[1.0], &gram, 1e-8).unwrap();
+        let cost = f64::from(surgery.costs(0, 1)[0]);
+        surgery.freeze(0, &[false]);
+        let (new, no_bias) = surgery.finish();
+        assert!(no_bias.is_empty());
+        let least = error(&was, &output(&rows, &new, &[0.0]));
+        assert!((least - cost).abs() < 1e-3 * cost, "{least} {cost}");
+        for (i, d) in (1..5).flat_map(|i| [(i, -1e-2), (i, 1e-2)]) {
+            let mut moved = new.clone();
+            moved[i] += d;
+            assert!(error(&was, &output(&rows, &moved, &[0.0])) > least);
+        }
+        assert!(Surgery::new(&weights, &[0.0; 2], &[1.0], &gram, 1e-8).is_err());
     }
 
     #[test]

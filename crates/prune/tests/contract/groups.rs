@@ -5,7 +5,7 @@ use nlpress_core::Seed;
 use nlpress_model::{AttentionSpec, BlockSpec, Graph, Group, MlpSpec, Model, Network, Ranks, Units, Weight};
 use nlpress_prune::units;
 use nlpress_testkit::{Bench, cpu, reference};
-use nlpress_text::Rows;
+use nlpress_text::{ExamplesRef, Rows};
 use proptest::prelude::*;
 
 fn mlp() -> impl Strategy<Value = Graph> {
@@ -75,7 +75,7 @@ fn silenced(model: &Model, group: &Group, unit: usize) -> Model {
     Model::new(graph, layers).unwrap()
 }
 
-fn logits(model: &Model, rows: &Rows) -> Vec<f64> {
+fn logits<'a>(model: &Model, rows: impl Into<ExamplesRef<'a>>) -> Vec<f64> {
     let found = Network::bind(model, &cpu()).logits(rows).unwrap();
     found.into_iter().map(f64::from).collect()
 }
@@ -123,7 +123,7 @@ proptest! {
 #[test]
 fn a_unit_that_something_goes_out_of_is_missed() {
     for bench in Bench::families(&cpu()).unwrap() {
-        let (model, rows) = (bench.model(), bench.valid().features().unwrap());
+        let (model, rows) = (bench.model(), bench.valid().examples());
         let whole = logits(model, rows);
         for group in model.graph().groups() {
             let missed =

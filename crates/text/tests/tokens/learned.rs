@@ -81,7 +81,7 @@ fn threads_change_no_vocabulary() {
 #[test]
 fn too_little_to_learn_from_is_an_error() {
     for algorithm in [Algorithm::Wordpiece, Algorithm::Words] {
-        let table = json!({"kind": "tokens", "model": algorithm});
+        let table = json!({"kind": "tokens", "algorithm": algorithm});
         let table: EncoderTable = serde_json::from_value(table).unwrap();
         let error = AnyEncoder::fit(&(&table).try_into().unwrap(), [" ", "\n"]).unwrap_err();
         assert!(matches!(error, TextError::EmptyVocabulary { documents: 2, .. }), "{algorithm:?}: {error}");
