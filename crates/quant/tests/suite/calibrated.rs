@@ -192,7 +192,7 @@ fn the_measured_error_is_the_one_of_the_logits() {
                 let now = mean_squared(&before, &logits(&made.model, &bench)) / variance;
                 let said = made.value(&format!("output_mse.{last}"));
                 // The network also rounds the site's inputs to 8 bits, as the runtime does.
-                assert!((now - said).abs() < 0.03 * said + 1e-4, "{} {correct}: {now} {said}", kind.name);
+                assert!((now - said).abs() < 0.05 * said + 1e-4, "{} {correct}: {now} {said}", kind.name);
             }
         }
     }
