@@ -296,7 +296,8 @@ impl Technique for ByModel {
     fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
         if self.0.stages > 1 && !before.graph.is_chain() {
             problems.push(Problem::of_step(
-                "an attention network runs as a whole, so that its sites cannot be split over stages: set stages = 1",
+                "a network on tokens, or one with attention, runs as a whole, so that its sites cannot be split over stages: \
+                 set stages = 1",
             ));
         }
         if self.0.stages > before.sites.len() {

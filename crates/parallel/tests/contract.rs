@@ -41,12 +41,14 @@ fn apart(a: &Model, b: &Model, data: &Dataset, backend: &Backend) -> f32 {
 fn every_kind_keeps_the_contract() {
     for backend in backends() {
         // Its sites cannot be split over stages; with one stage it runs.
-        let refused = ["attention", "encoder", "tokens"].map(|family| (pipeline::KIND.name, family));
+        let refused =
+            ["attention", "encoder", "tokens", "averaging"].map(|family| (pipeline::KIND.name, family));
         check_all(KINDS, &refused, &backend).unwrap_or_else(|broken| panic!("{broken}"));
         let whole = Kind { example: "stages = 1\nmicro_batches = 2\nfit = { epochs = 2 }", ..pipeline::KIND };
         Bench::attention(&backend).unwrap().check(&whole).unwrap();
         Bench::encoder(&backend).unwrap().check(&whole).unwrap();
         Bench::tokens(&backend).unwrap().check(&whole).unwrap();
+        Bench::averaging(&backend).unwrap().check(&whole).unwrap();
     }
 }
 

@@ -95,12 +95,27 @@ impl Bench {
         Self::of("tokens", &Graph::from(spec), backend)
     }
 
+    /// Token embeddings of width 12 whose mean goes through a hidden layer of 8.
+    ///
+    /// # Errors
+    /// When the training itself fails.
+    pub fn averaging(backend: &Backend) -> Result<Self, String> {
+        let source = Source::Tokens { vocabulary: FEATURES, most: MAX_TOKENS };
+        Self::of("averaging", &Graph::feed_forward(source, &[12, 8], 1, 0.2), backend)
+    }
+
     /// Every family of networks.
     ///
     /// # Errors
     /// When the training itself fails.
-    pub fn families(backend: &Backend) -> Result<[Self; 4], String> {
-        Ok([Self::new(backend)?, Self::attention(backend)?, Self::encoder(backend)?, Self::tokens(backend)?])
+    pub fn families(backend: &Backend) -> Result<[Self; 5], String> {
+        Ok([
+            Self::new(backend)?,
+            Self::attention(backend)?,
+            Self::encoder(backend)?,
+            Self::tokens(backend)?,
+            Self::averaging(backend)?,
+        ])
     }
 
     /// A network of any specification on 24 features, or on texts of 24 tokens, trained for three epochs.

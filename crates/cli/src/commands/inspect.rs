@@ -48,10 +48,11 @@ fn text(found: &Inspection) -> anyhow::Result<()> {
     let Inspection { artifact, schema, has_checksums, sha256, sizes, weight_bytes, .. } = found;
     outcome::print(format_args!("{}", summarise(&artifact.outline)))?;
     say!("");
+    let width = artifact.layers.iter().map(|layer| layer.id.as_str().len()).max().unwrap_or(0).max(12);
     for (layer, bytes) in artifact.layers.iter().zip(weight_bytes) {
         let matrix = &layer.matrix;
         let (kept, entries) = (matrix.kept(), matrix.inputs() * matrix.outputs());
-        say!("{:<12} {}: {bytes} bytes, {kept} of {entries} entries kept", layer.id, matrix.scheme());
+        say!("{:<width$} {}: {bytes} bytes, {kept} of {entries} entries kept", layer.id, matrix.scheme());
     }
     let labels: Vec<String> =
         artifact.labels.iter().take(MOST_LABELS).map(|label| shown(label).to_string()).collect();

@@ -7,7 +7,7 @@ use nlpress_quant::{adaround, awq, gptq};
 use nlpress_technique::{Cx, Kind};
 use nlpress_testkit::{Bench, cpu};
 
-fn benches() -> [Bench; 4] {
+fn benches() -> [Bench; 5] {
     Bench::families(&cpu()).unwrap()
 }
 
