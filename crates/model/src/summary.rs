@@ -13,7 +13,7 @@ pub fn summarise(outline: &Outline) -> String {
     let names = outline.sites.iter().map(|site| &site.id).chain(vectors.iter().map(|(id, _)| id));
     let width = names.map(|id| id.as_str().len()).max().unwrap_or(0).max(12);
     let mut text = String::new();
-    let mut line = |cells| line(&mut text, width, cells);
+    let mut line = |cells: [&str; 6]| line(&mut text, width, cells);
     line(["site", "shape", "form", "parameters", "MACs", "bytes"]);
     let (among_tokens, macs_of) = macs(outline);
     let (mut all_macs, mut all_bytes) = (among_tokens, 0);
