@@ -215,9 +215,10 @@ impl Workshop<'_> {
                 variants.push(control(id, kind, technique, settings.to_string()));
             };
         let train = &self.recipe.train;
+        let alone = controls.train.as_ref().unwrap_or(train);
         if controls.linear {
-            let technique = Alone::new(Vec::new(), train.clone());
-            add(LINEAR, &ALONE, Box::new(technique), &json!({ "hidden": [], "fit": train }));
+            let technique = Alone::new(Vec::new(), alone.clone());
+            add(LINEAR, &ALONE, Box::new(technique), &json!({ "hidden": [], "fit": alone }));
         }
         if controls.more_epochs > 0 {
             let more = train.clone().with_epochs(controls.more_epochs).map_err(TrainError::from)?;
@@ -225,8 +226,8 @@ impl Workshop<'_> {
             add(recipe::MORE, &MORE, Box::new(More::new(more)), &settings);
         }
         if !controls.student.is_empty() {
-            let settings = json!({ "hidden": &controls.student, "fit": train });
-            let technique = Alone::new(controls.student.clone(), train.clone());
+            let settings = json!({ "hidden": &controls.student, "fit": alone });
+            let technique = Alone::new(controls.student.clone(), alone.clone());
             add(STUDENT, &ALONE, Box::new(technique), &settings);
         }
         Ok(variants)

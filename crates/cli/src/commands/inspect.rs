@@ -4,7 +4,7 @@
 //! [`shown`](nlpress::core::shown).
 
 use nlpress::artifact::{Artifact, Inspection, OpenOptions, Sizes};
-use nlpress::core::shown::shown;
+use nlpress::core::shown::{counted, shown};
 use nlpress::model::summary::summarise;
 use nlpress::pipeline::plan_of;
 use nlpress::text::{AnyEncoder, Encode};
@@ -21,9 +21,9 @@ pub(crate) fn inspect(arguments: Inspect) -> anyhow::Result<()> {
     let path = &arguments.artifact;
     let found = Inspection::open(path, &OpenOptions::default()).map_err(sort)?;
     let parts = &found.artifact.encoder;
-    let encoder = AnyEncoder::from_parts(&parts.config, &parts.blob);
-    encoder.map_err(|e| refuse(format!("{}: the artifact's encoder is damaged: {e}", path.display())))?;
-    if arguments.json { json(&found) } else { text(&found) }
+    let encoder = AnyEncoder::from_parts(&parts.config, &parts.blob)
+        .map_err(|e| refuse(format!("{}: the artifact's encoder is damaged: {e}", path.display())))?;
+    if arguments.json { json(&found) } else { text(&found, &encoder) }
 }
 
 fn json(found: &Inspection) -> anyhow::Result<()> {
@@ -44,7 +44,7 @@ fn json(found: &Inspection) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn text(found: &Inspection) -> anyhow::Result<()> {
+fn text(found: &Inspection, encoder: &AnyEncoder) -> anyhow::Result<()> {
     let Inspection { artifact, schema, has_checksums, sha256, sizes, weight_bytes, .. } = found;
     outcome::print(format_args!("{}", summarise(&artifact.outline)))?;
     say!("");
@@ -54,13 +54,22 @@ fn text(found: &Inspection) -> anyhow::Result<()> {
         let (kept, entries) = (matrix.kept(), matrix.inputs() * matrix.outputs());
         say!("{:<width$} {}: {bytes} bytes, {kept} of {entries} entries kept", layer.id, matrix.scheme());
     }
+    match encoder {
+        AnyEncoder::Bag(bag) => say!("\nencoder: a bag of {}", counted(bag.width(), "word")),
+        AnyEncoder::Tokens(tokens) => say!(
+            "\nencoder: a tokenizer ({}) of {}, at most {} of them a text",
+            format!("{:?}", tokens.algorithm()).to_lowercase(),
+            counted(tokens.width(), "token"),
+            tokens.max_tokens()
+        ),
+    }
     let labels: Vec<String> =
         artifact.labels.iter().take(MOST_LABELS).map(|label| shown(label).to_string()).collect();
     let more = match artifact.labels.len() - labels.len() {
         0 => String::new(),
         more => format!(", and {more} more"),
     };
-    say!("\nlabels: {}{more}", labels.join(", "));
+    say!("labels: {}{more}", labels.join(", "));
     if let Some(threshold) = artifact.threshold {
         say!("threshold: the second label from a score of more than {threshold}");
     }

@@ -163,6 +163,12 @@ fn networks_and_encoders_that_do_not_go_together_are_refused() {
             "bags of words",
         ),
         ("heads = 2", "heads = 3", "network", "heads is 3"),
+        (
+            "{ width = 16, layers = 1, heads = 2, intermediate = 24, dropout = 0.1 }",
+            "3",
+            "network",
+            "encoder = { width = 64",
+        ),
         ("\"words\", vocabulary = 60", "\"words\", vocabulary = 3", "vocabulary = 3", "vocabulary = 3"),
         ("max_tokens = 12", "max_token = 12", "max_token", "unknown field `max_token`"),
         ("max_tokens = 12", "max_tokens = \"many\"", "max_tokens", "`max_tokens` is the text \"many\""),

@@ -1,5 +1,6 @@
 //! What a user wrote: read from TOML, then checked, with line numbers kept for whatever is wrong later.
 
+mod encoder;
 mod raw;
 mod reader;
 
@@ -184,11 +185,14 @@ pub struct Controls {
     pub more_epochs: u32,
     /// Hidden widths of a student that is trained alone; empty for none.
     pub student: Vec<usize>,
+    /// How the linear model and the student are trained, where it is otherwise than the first model: what suits a deep
+    /// network may not suit them, and a control that is trained badly says nothing.
+    pub train: Option<FitConfig>,
 }
 
 impl Default for Controls {
     fn default() -> Self {
-        Self { linear: true, more_epochs: 3, student: vec![16] }
+        Self { linear: true, more_epochs: 3, student: vec![16], train: None }
     }
 }
 
@@ -249,7 +253,7 @@ impl Recipe {
 
     /// The names of the rows that a run makes, controls included.
     pub(crate) fn rows(&self) -> impl Iterator<Item = &str> {
-        let Controls { linear, more_epochs, student } = &self.controls;
+        let Controls { linear, more_epochs, student, .. } = &self.controls;
         let controls = [(*linear, LINEAR), (*more_epochs > 0, MORE), (!student.is_empty(), STUDENT)];
         let controls = controls.into_iter().filter_map(|(is, id)| is.then_some(id));
         std::iter::once(TEACHER).chain(controls).chain(self.variants.iter().map(|v| v.id.as_str()))

@@ -32,11 +32,12 @@ fn regular(path: &Path) -> Result<(), String> {
 }
 
 /// What stands at keys of a recipe that have tables, or values of several kinds.
-const EXAMPLES: [(&str, &str); 17] = [
+const EXAMPLES: [(&str, &str); 18] = [
     ("network", "{ mlp = { hidden = [64], dropout = 0.5 } }"),
     ("mlp", "{ hidden = [64], dropout = 0.5 }"),
     ("attention", "{ width = 64, head_width = 16, layers = [{ heads = 4, neurons = 128 }] }"),
     ("static", "{ width = 64 }"),
+    ("network.encoder", "{ width = 64, layers = 2, heads = 4 }"),
     ("hidden", "[64, 32]"),
     ("files", "\"reviews.csv\""),
     ("read", "{ text = \"body\", label = \"stars\" }"),
@@ -56,9 +57,12 @@ const EXAMPLES: [(&str, &str); 17] = [
 const TEXT: Takes = Takes::Tokens { vocabulary: 1, most: 1 };
 
 /// What is wrong with the value of a key, with what may stand there.
-fn with_example(why: String, key: Option<&str>) -> String {
+pub(super) fn with_example(why: String, key: Option<&str>) -> String {
     match key.and_then(|key| EXAMPLES.iter().find(|(known, _)| *known == key)) {
-        Some((key, value)) => format!("{why}; for example `{key} = {value}`"),
+        Some((key, value)) => {
+            let key = key.rsplit('.').next().unwrap_or(key);
+            format!("{why}; for example `{key} = {value}`")
+        }
         None => why,
     }
 }
@@ -103,12 +107,15 @@ impl<'a> Reader<'a> {
     pub(super) fn refuse_toml(&self, error: &toml::de::Error) -> RecipeError {
         let at = error.span().map(|span| span.start);
         let key = at.and_then(|at| self.key_before(at));
+        let of_network =
+            at.is_some_and(|at| self.text[..at].lines().last().is_some_and(|l| l.contains("network")));
         let why = said(error.message(), key);
         // The parser says where it stands, and not which.
         let twice = error.span().filter(|_| error.message() == "duplicate key");
         if let Some(twice) = twice.and_then(|span| self.text.get(span)) {
             return self.refuse(at, format!("duplicate key `{}`", shown(twice)));
         }
+        let key = if key == Some("encoder") && of_network { Some("network.encoder") } else { key };
         self.refuse(at, with_example(why, key))
     }
 
@@ -258,47 +265,6 @@ impl<'a> Reader<'a> {
             regular(path).map_err(|why| self.refuse(Some(at), why))?;
         }
         Ok(DataRecipe { corpus: raw.corpus, source, options, encoder, class_weights: None })
-    }
-
-    /// How texts become rows or tokens; the files that it names are read, or found.
-    fn encoder(&self, raw: Option<Spanned<Table>>, folder: &Path) -> Result<EncoderTable, RecipeError> {
-        let Some(raw) = raw else { return Ok(EncoderTable::default()) };
-        let at = raw.span().start;
-        let mut table = raw.into_inner();
-        let kind = table.remove("kind");
-        let places: BTreeMap<String, usize> =
-            table.iter().map(|(key, value)| (key.clone(), value.span().start)).collect();
-        let table: toml::Table = table.into_iter().map(|(key, value)| (key, value.into_inner())).collect();
-        let encoder = match kind.as_ref().map_or(Some("bag"), |kind| kind.get_ref().as_str()) {
-            Some("bag") => EncoderTable::Bag(self.table(table, at, &places)?),
-            Some("tokens") => EncoderTable::Tokens(self.table(table, at, &places)?),
-            _ => {
-                let why = "kind must be \"bag\" or \"tokens\"";
-                return Err(self.refuse(kind.map(|kind| kind.span().start), why));
-            }
-        };
-        encoder.read(folder).map_err(|e| {
-            let of = if let TextError::Setting { setting, .. } = &e { places.get(*setting) } else { None };
-            self.refuse(Some(*of.unwrap_or(&at)), e.to_string())
-        })
-    }
-
-    /// Reads a table of settings that stands there, with the place of each.
-    fn table<T: DeserializeOwned>(
-        &self,
-        table: toml::Table,
-        at: usize,
-        places: &BTreeMap<String, usize>,
-    ) -> Result<T, RecipeError> {
-        toml::Value::Table(table).try_into().map_err(|e: toml::de::Error| {
-            let display = e.to_string();
-            let keys = display.trim_end().rsplit_once("\nin ").map(|(_, keys)| keys.trim_matches('`'));
-            let key = keys.and_then(|keys| keys.split('.').next());
-            // Of a key that is not known, the message has the name.
-            let unknown = || e.message().strip_prefix("unknown field `")?.split('`').next();
-            let place = key.or_else(unknown).and_then(|key| places.get(key));
-            self.refuse(Some(*place.unwrap_or(&at)), with_example(told(&e), key))
-        })
     }
 
     /// The table of training: how the first model is trained, and what beside it every model is told.
