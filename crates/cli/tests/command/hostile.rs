@@ -527,3 +527,35 @@ fn checkpoints_of_something_else() {
     world.write("rows.csv", data.replace("bru1", "bru2"));
     world.refuses(&train(&resume), b"", &["checkpoint state", "another training", "training data"]);
 }
+
+/// The encoder of a network on tokens, and the graph, may lie as any other part.
+#[test]
+fn artifacts_whose_tokenizers_lie() {
+    let world = World::new();
+    let train = ["train", "--data", "rows.csv", "--out", "t.safetensors", "--epochs", "1"];
+    let how = ["--encoder", "words", "--layers", "1", "--width", "8", "--heads", "2", "--max-tokens", "20"];
+    world.does(&[&train[..], &how].concat());
+    let good = Parts::of(&world.read("t.safetensors"));
+    type Change = fn(&mut Value);
+    let cases: [(Change, &[&str]); 8] = [
+        (|m| m["encoder"]["config"]["most"] = 21.into(), &["up to 21 tokens", "takes 20"]),
+        (|m| m["encoder"]["config"]["most"] = json!(1_u64 << 40), &["max_tokens"]),
+        (|m| m["encoder"]["config"]["kind"] = "bag".into(), &["encoder"]),
+        (|m| m["encoder"]["config"]["model"] = "bpe".into(), &["model"]),
+        (|m| m["encoder"]["config"] = json!({}), &["encoder"]),
+        (
+            |m| m["outline"]["graph"]["source"]["tokens"]["vocabulary"] = 9.into(),
+            &["embeddings.word_embeddings"],
+        ),
+        (|m| m["outline"]["graph"]["source"]["tokens"]["most"] = 99.into(), &["position"]),
+        (|m| m["outline"]["graph"]["source"] = json!({ "features": { "width": 9 } }), &["embed"]),
+    ];
+    for (n, (change, says)) in cases.into_iter().enumerate() {
+        let bad = good.clone().manifest(change).bytes();
+        assert_ne!(bad, good.bytes(), "case {n} changes nothing");
+        refuse_artifact(&world, &bad, says);
+    }
+    let mut words = good.clone();
+    words.tensor("encoder.vocabulary").fill(0xff);
+    refuse_artifact(&world, &words.bytes(), &["encoder"]);
+}
