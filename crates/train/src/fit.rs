@@ -1,6 +1,7 @@
 //! The training loop.
 
 use nlpress_core::event::Event;
+use nlpress_model::graph::Source;
 use nlpress_model::{Dataset, Dropout, Model, ModelError};
 
 use crate::TrainError;
@@ -39,9 +40,10 @@ pub(crate) fn fit_by(model: Model, fit: Fit<'_>, way: Way) -> Result<(Model, His
     }
     let threads = rayon::current_num_threads();
     // burn hands each of its operations to a thread of the current pool and waits. On a pool's own thread there
-    // is nothing to hand over, and one thread is all that a batch of a few rows can use.
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
-    let pool = pool.map_err(|e| TrainError::Failed(format!("its thread could not be started: {e}")))?;
+    // is nothing to hand over, and one thread is all that a batch of a few feature rows can use. Tokens are many rows.
+    let of_tokens = !matches!(model.graph().source, Source::Features { .. });
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(if of_tokens { threads } else { 1 }).build();
+    let pool = pool.map_err(|e| TrainError::Failed(format!("its threads could not be started: {e}")))?;
     pool.install(|| run(model, fit, threads, way))
 }
 

@@ -143,7 +143,8 @@ mod tests {
         for head in 0..2 {
             let at = |token: usize, nth: usize, i: usize| f64::from(qkv[token * 18 + nth * 6 + head * 3 + i]);
             for t in 0..tokens {
-                let score = |s: usize| (0..3).map(|i| at(t, 0, i) * at(s, 1, i)).sum::<f64>() / 3.0_f64.sqrt();
+                let score =
+                    |s: usize| (0..3).map(|i| at(t, 0, i) * at(s, 1, i)).sum::<f64>() / 3.0_f64.sqrt();
                 let total: f64 = (0..tokens).map(|s| score(s).exp()).sum();
                 let share = |s: usize| score(s).exp() / total;
                 for s in 0..tokens {
@@ -161,9 +162,8 @@ mod tests {
     #[test]
     fn derivatives_agree_with_finite_differences() {
         let (qkv, towards) = (numbers(4 * 18, 2), numbers(4 * 6, 3));
-        let loss = |qkv: &[f32]| -> f64 {
-            run(qkv).0.iter().zip(&towards).map(|(x, t)| f64::from(x * t)).sum()
-        };
+        let loss =
+            |qkv: &[f32]| -> f64 { run(qkv).0.iter().zip(&towards).map(|(x, t)| f64::from(x * t)).sum() };
         let (_, probabilities) = run(&qkv);
         let mut found = vec![f32::NAN; qkv.len()];
         HEADS.backward(&qkv, &probabilities, &towards, &mut found);

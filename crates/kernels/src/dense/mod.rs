@@ -11,7 +11,7 @@ mod numbers;
 mod pool;
 mod product;
 
-pub use activation::{Gate, add_bias, gelu, relu, sum_rows, tanh};
+pub use activation::{Gate, gelu, relu, sum_rows, tanh};
 pub use attention::Heads;
 pub use norm::{LayerNorm, normalize, normalize_backward};
 pub use pool::Pool;

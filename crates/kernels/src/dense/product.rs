@@ -137,13 +137,19 @@ mod tests {
     }
 
     /// Sums of exact numbers: the same in any order.
-    fn plain(a: impl Fn(usize, usize) -> f32, b: impl Fn(usize, usize) -> f32, k: usize) -> impl Fn(usize, usize) -> f32 {
+    fn plain(
+        a: impl Fn(usize, usize) -> f32,
+        b: impl Fn(usize, usize) -> f32,
+        k: usize,
+    ) -> impl Fn(usize, usize) -> f32 {
         move |r, c| (0..k).map(|i| a(r, i) * b(i, c)).sum()
     }
 
     #[test]
     fn products_of_all_layouts_and_sizes_are_exact() {
-        for (m, k, n) in [(1, 1, 1), (1, 7, 5), (5, 3, 1), (17, 33, 9), (64, 16, 48), (70, 1, 66), (3, 300, 2)] {
+        for (m, k, n) in
+            [(1, 1, 1), (1, 7, 5), (5, 3, 1), (17, 33, 9), (64, 16, 48), (70, 1, 66), (3, 300, 2)]
+        {
             let (a, b) = (numbers(m * k, 1), numbers(k * n, 2));
             let expected = plain(|r, i| a[r * k + i], |i, c| b[i * n + c], k);
             let (at, bt) = (
@@ -199,6 +205,11 @@ mod tests {
     #[test]
     #[should_panic(expected = "assertion")]
     fn shapes_must_fit() {
-        product(1.0, View::new(&[0.0; 6], 2, 3), View::new(&[0.0; 4], 2, 2), ViewMut::new(&mut [0.0; 4], 2, 2));
+        product(
+            1.0,
+            View::new(&[0.0; 6], 2, 3),
+            View::new(&[0.0; 4], 2, 2),
+            ViewMut::new(&mut [0.0; 4], 2, 2),
+        );
     }
 }

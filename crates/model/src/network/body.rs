@@ -1,13 +1,15 @@
 //! Everything after where a pass starts: the graph, node by node.
 
 use burn::tensor::{Device, Int, Tensor, TensorData, activation};
-use nlpress_graph::{Activation, NORM_EPSILON, Op, Per, Pooling};
+use nlpress_graph::{NORM_EPSILON, Op, Per};
+use nlpress_kernels::dense::Heads;
 
 use super::Network;
 use super::hooks::Hooks;
 use super::start::Start;
 use super::tokens::Tokens;
 use crate::Dropout;
+use crate::operations::{self, Projection, Way, affine, layer_norm, norm, pool, project};
 
 /// One pass through a network.
 pub(super) struct Pass<'a> {
@@ -81,6 +83,9 @@ impl<'a> Pass<'a> {
                 continue;
             }
             let node = &network.graph.nodes[n];
+            if wiring.projected_at[n].is_some_and(|at| self.projection(at).is_some()) {
+                continue;
+            }
             let mut read = |i: usize| {
                 let from = node.from[i];
                 let value = if wiring.last_readers[from] == n && !node.from[i + 1..].contains(&from) {
@@ -94,20 +99,44 @@ impl<'a> Pass<'a> {
                 Op::Linear { .. } | Op::Features { .. } | Op::Embed { .. } => {
                     let of_tokens = wiring.values[node.from[0]].per == Per::Token;
                     let owners = placement.filter(|_| of_tokens).map(|placement| &placement.owners);
-                    self.site(wiring.site_of[n].expect("it has a site"), read(0), owners)
+                    self.site(n, read(0), owners)
                 }
-                Op::Norm => norm(read(0), NORM_EPSILON),
-                Op::LayerNorm { epsilon, .. } => self.layer_norm(n, norm(read(0), *epsilon)),
-                Op::Activate(activation) => activate(*activation, read(0)),
+                Op::Norm => norm(self.way(), read(0), NORM_EPSILON),
+                Op::LayerNorm { epsilon, .. } => {
+                    layer_norm(self.way(), read(0), self.vectors_of(n), *epsilon)
+                }
+                Op::Activate(_) if self.is_activated(node.from[0]) => read(0),
+                Op::Activate(activation) => operations::activate(*activation, read(0)),
                 Op::Attend { heads, head_width } => {
                     let placement = placement.expect("a graph on tokens starts from them");
-                    placement.attend((*heads, *head_width), [read(0), read(1), read(2)])
+                    let heads = Heads { heads: *heads, width: *head_width };
+                    match (self.way(), self.projection(n)) {
+                        (Way::Burn, _) => placement.attend(heads, [read(0), read(1), read(2)]),
+                        (Way::Host(kind), projection) => {
+                            let qkv = match projection {
+                                Some((from, projection)) => {
+                                    let x = if wiring.last_readers[from] < n {
+                                        values[from].take()
+                                    } else {
+                                        values[from].clone()
+                                    };
+                                    project(
+                                        self.way(),
+                                        x.expect("a node comes after what it reads"),
+                                        projection,
+                                    )
+                                }
+                                None => Tensor::cat(vec![read(0), read(1), read(2)], 1),
+                            };
+                            operations::attend(kind, qkv, heads, placement.tokens.offsets())
+                        }
+                    }
                 }
                 Op::Add => read(0) + read(1),
                 Op::Dropout { .. } => self.dropped(n, read(0), tokens),
                 Op::Pool(pooling) => {
                     let tokens = tokens.expect("a graph on tokens starts from them");
-                    pool(*pooling, tokens, read(0))
+                    pool(self.way(), read(0), tokens.offsets(), tokens.shares(*pooling))
                 }
                 Op::Normalize => normalize(read(0)),
             };
@@ -141,19 +170,45 @@ impl<'a> Pass<'a> {
         hidden * self.network.tensor(factors, [places, width], device)
     }
 
-    /// Normalised numbers times the gain of node `n`, plus its bias.
-    fn layer_norm(&self, n: usize, normed: Tensor<2>) -> Tensor<2> {
+    /// How operations are computed.
+    fn way(&self) -> Way {
+        self.network.way
+    }
+
+    /// Gain and bias of the normalisation at node `n`.
+    fn vectors_of(&self, n: usize) -> [Tensor<2>; 2] {
         let gain = self.network.wiring.gain_of[n].expect("a normalisation has vectors");
-        let [gain, bias] = [gain, gain + 1].map(|vector| {
+        [gain, gain + 1].map(|vector| {
             let placed = self.network.vectors[vector].on_device.clone();
             let placed = placed.expect("vectors are placed where the last site is");
             if self.train { placed } else { placed.inner() }
-        });
-        normed * gain + bias
+        })
     }
 
-    /// Input times weight, plus bias.
-    fn site(&mut self, i: usize, mut input: Tensor<2>, owners: Option<&Tensor<1, Int>>) -> Tensor<2> {
+    /// Whether the non-linearity behind node `n` is computed with it. Hooks see both.
+    fn is_activated(&self, n: usize) -> bool {
+        self.hooks.is_none() && self.way() != Way::Burn && self.network.wiring.activation_of[n].is_some()
+    }
+
+    /// The weights of the three sites that make query, key and value for the attention at node `n`, and the node they
+    /// read, where they are multiplied in one. Hooks see each input.
+    fn projection(&self, n: usize) -> Option<(usize, Projection)> {
+        if self.hooks.is_some() || self.way() == Way::Burn {
+            return None;
+        }
+        let (from, sites) = self.network.wiring.projection_of[n]?;
+        let site = |i: usize| {
+            let site = &self.network.sites[i];
+            let floats = site.on_device.as_ref().filter(|_| site.rounding.is_none())?.floats(self.train)?;
+            floats.1.map(|bias| (floats.0, bias))
+        };
+        Some((from, [site(sites[0])?, site(sites[1])?, site(sites[2])?]))
+    }
+
+    /// Input times the weight of the site at node `n`, plus bias, and the non-linearity where that is computed with it.
+    fn site(&mut self, n: usize, mut input: Tensor<2>, owners: Option<&Tensor<1, Int>>) -> Tensor<2> {
+        let wiring = &self.network.wiring;
+        let i = wiring.site_of[n].expect("it has a site");
         let site = &self.network.sites[i];
         if let Some(hooks) = &mut self.hooks {
             input = hooks.input(i, input, owners);
@@ -162,7 +217,11 @@ impl<'a> Pass<'a> {
             input = rounding.tensor(input);
         }
         let placed = site.on_device.as_ref().expect("every site but where a pass starts is always placed");
-        if self.train { placed.train(input) } else { placed.evaluate(input) }
+        let activation = wiring.activation_of[n].filter(|_| self.is_activated(n));
+        match placed.floats(self.train) {
+            Some(floats) => affine(self.way(), input, floats, activation),
+            None => placed.evaluate(input),
+        }
     }
 }
 
@@ -197,7 +256,7 @@ impl<'t> Placement<'t> {
     }
 
     /// Scaled dot-product attention among the tokens of each example.
-    fn attend(&self, (heads, width): (usize, usize), [query, key, value]: [Tensor<2>; 3]) -> Tensor<2> {
+    fn attend(&self, Heads { heads, width }: Heads, [query, key, value]: [Tensor<2>; 3]) -> Tensor<2> {
         if self.tokens.count() == 0 {
             // Nobody attends; what made query and key has a derivative, of zero.
             return value + (query + key) * 0.0;
@@ -219,29 +278,6 @@ impl<'t> Placement<'t> {
             None => mixed,
         }
     }
-}
-
-/// One row from the tokens of each example.
-fn pool(pooling: Pooling, tokens: &Tokens, x: Tensor<2>) -> Tensor<2> {
-    let shape = [tokens.examples(), tokens.places()];
-    let shares: Tensor<2> = Tensor::from_data(TensorData::new(tokens.pool(pooling), shape), &x.device());
-    shares.matmul(x)
-}
-
-fn activate(activation: Activation, x: Tensor<2>) -> Tensor<2> {
-    match activation {
-        Activation::Relu => activation::relu(x),
-        // burn's own has the derivative of another function, the approximation by tanh.
-        Activation::Gelu => x.clone() * ((x * std::f32::consts::FRAC_1_SQRT_2).erf() + 1.0) * 0.5,
-        Activation::Tanh => x.tanh(),
-    }
-}
-
-/// Every row to mean 0 and variance 1.
-fn norm(x: Tensor<2>, epsilon: f32) -> Tensor<2> {
-    let centred = x.clone() - x.mean_dim(1);
-    let variance = (centred.clone() * centred.clone()).mean_dim(1);
-    centred / (variance + epsilon).sqrt()
 }
 
 /// Every row to length 1. The smallest square keeps the root, and its derivative, finite.

@@ -28,6 +28,7 @@ use nlpress_core::Backend;
 use nlpress_graph::{Graph, Shape};
 use std::ops::Range;
 
+use crate::operations::Way;
 use crate::{Model, ModelError, Weight};
 use integers::Integers;
 use placed::{Held, Placed};
@@ -45,6 +46,8 @@ pub struct Network {
     sites: Vec<Bound>,
     vectors: Vec<BoundVector>,
     on_cpu: bool,
+    /// How operations between sites are computed: by burn's for feature rows, of which a batch is small.
+    way: Way,
     device: Device,
     tracked: Device,
 }
@@ -100,7 +103,9 @@ impl Network {
         let vectors = model.vectors().iter().map(vector).collect();
         let graph = model.graph().clone();
         let wiring = Wiring::of(&graph);
-        let mut network = Self { graph, wiring, sites, vectors, on_cpu, device, tracked };
+        let in_memory = on_cpu && wiring::reads_tokens(&graph);
+        let way = if in_memory { Way::Host(backend.kind()) } else { Way::Burn };
+        let mut network = Self { graph, wiring, sites, vectors, on_cpu, way, device, tracked };
         for i in range.clone() {
             network.place(i, &model.layers()[i].weight);
         }

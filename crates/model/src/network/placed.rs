@@ -23,6 +23,18 @@ pub(super) enum Held {
 }
 
 impl Placed {
+    /// Weight and bias as floats: with their graph, integers as constants, for a pass that is `tracked`; without a graph
+    /// else, where there are none of integers.
+    pub(super) fn floats(&self, tracked: bool) -> Option<(Tensor<2>, Option<Tensor<2>>)> {
+        let of = |x: &Tensor<2>| if tracked { x.clone() } else { x.clone().inner() };
+        let weight = match &self.weight {
+            Held::Floats(weight) => of(weight),
+            Held::Integers(integers) if tracked => integers.floats().autodiff(),
+            Held::Integers(_) => return None,
+        };
+        Some((weight, self.bias.as_ref().map(of)))
+    }
+
     /// `[rows, inputs]` times the weight, plus the bias, without a graph.
     pub(super) fn evaluate(&self, input: Tensor<2>) -> Tensor<2> {
         let output = match &self.weight {
@@ -31,19 +43,6 @@ impl Placed {
         };
         match &self.bias {
             Some(bias) => output + bias.clone().inner(),
-            None => output,
-        }
-    }
-
-    /// The same with a graph, in which integers are constants.
-    pub(super) fn train(&self, input: Tensor<2>) -> Tensor<2> {
-        let weight = match &self.weight {
-            Held::Floats(weight) => weight.clone(),
-            Held::Integers(integers) => integers.floats().autodiff(),
-        };
-        let output = input.matmul(weight);
-        match &self.bias {
-            Some(bias) => output + bias.clone(),
             None => output,
         }
     }

@@ -1,6 +1,9 @@
 //! Which engine computes: chosen by cargo feature, opened at run time as one burn device.
 //!
-//! Every `cfg` over backends in the workspace is in this file; all other code takes a device.
+//! Every `cfg` over backends in the workspace is in this module; all other code takes a device.
+
+#[cfg(any(feature = "ndarray", feature = "flex", feature = "wgpu"))]
+pub mod host;
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
