@@ -157,6 +157,77 @@ fn computed<B: Host, const N: usize, O: HostOperation<N>>(
     (B::float_from_data(TensorData::new(numbers, shape), &device), state)
 }
 
+/// Calls `f` with the numbers of a tensor: where they lie, if that is in memory of this process.
+///
+/// # Panics
+/// When the tensor's device fails.
+pub fn with_numbers<const D: usize, R>(tensor: &Tensor<D>, f: impl FnOnce(&[f32]) -> R) -> R {
+    let tensor = tensor.clone().without_autodiff();
+    match BackendKind::of(&tensor.device()) {
+        #[cfg(feature = "ndarray")]
+        BackendKind::Ndarray => f(&read::<NdArray>(&primitive::<NdArray, D>(tensor))),
+        #[cfg(feature = "flex")]
+        BackendKind::Flex => {
+            f(&read::<burn::backend::Flex>(&primitive::<burn::backend::Flex, D>(tensor)))
+        }
+        #[allow(unreachable_patterns)] // reachable only when a backend is left out of the build
+        _ => f(&into_numbers(tensor).expect("the device can be read")),
+    }
+}
+
+/// The numbers of a tensor, without a copy if they are in memory of this process and nobody else holds them.
+///
+/// # Errors
+/// Why the device failed.
+pub fn into_numbers<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, String> {
+    let tensor = tensor.without_autodiff();
+    match BackendKind::of(&tensor.device()) {
+        #[cfg(feature = "ndarray")]
+        BackendKind::Ndarray => Ok(numbers_of::<NdArray>(primitive::<NdArray, D>(tensor))),
+        #[cfg(feature = "flex")]
+        BackendKind::Flex => {
+            Ok(numbers_of::<burn::backend::Flex>(primitive::<burn::backend::Flex, D>(tensor)))
+        }
+        #[allow(unreachable_patterns)] // as above
+        _ => {
+            let data = tensor.try_into_data().map_err(|e| e.to_string())?;
+            data.try_into_vec::<f32>().map_err(|e| format!("{e:?}"))
+        }
+    }
+}
+
+/// A tensor of the same shape and device without a graph, with other numbers; they are written where the old ones lie if
+/// that is in memory of this process and nobody else holds those.
+///
+/// # Panics
+/// When there are not as many numbers.
+pub fn overwritten<const D: usize>(tensor: Tensor<D>, numbers: &[f32]) -> Tensor<D> {
+    let tensor = tensor.without_autodiff();
+    let (shape, device) = (tensor.dims(), tensor.device());
+    let is_here = BackendKind::of(&device).is_cpu();
+    let mut own = if is_here { into_numbers(tensor).unwrap_or_default() } else { Vec::new() };
+    if own.is_empty() {
+        own = numbers.to_vec();
+    } else {
+        own.copy_from_slice(numbers);
+    }
+    Tensor::from_data(TensorData::new(own, shape), &device)
+}
+
+#[allow(dead_code)] // used where a CPU backend is in the build
+fn primitive<B: Host, const D: usize>(tensor: Tensor<D>) -> FloatTensor<B>
+where
+    DispatchTensor: DispatchKindConversion<B>,
+{
+    tensor.try_into_primitive::<B>().expect("the tensor is on its device's backend, without a graph")
+}
+
+/// The numbers row by row, copied at once where others hold them too.
+#[allow(dead_code)] // as above
+fn numbers_of<B: Host>(tensor: FloatTensor<B>) -> Vec<f32> {
+    if B::is_only(&tensor) { taken::<B>(tensor) } else { read::<B>(&tensor).into_owned() }
+}
+
 /// The numbers row by row, where they lie if they can be had there.
 fn read<B: Host>(tensor: &FloatTensor<B>) -> Cow<'_, [f32]> {
     B::numbers(tensor).map_or_else(|| taken::<B>(tensor.clone()).into(), Cow::Borrowed)

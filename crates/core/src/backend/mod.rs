@@ -71,6 +71,23 @@ impl BackendKind {
         !matches!(self, Self::Wgpu)
     }
 
+    /// The backend of a device.
+    #[cfg(any(feature = "ndarray", feature = "flex", feature = "wgpu"))]
+    pub fn of(device: &burn::tensor::Device) -> Self {
+        let device = device.clone().inner();
+        #[cfg(feature = "ndarray")]
+        #[allow(deprecated)] // as in `open`
+        if device == burn::tensor::Device::ndarray() {
+            return Self::Ndarray;
+        }
+        #[cfg(feature = "flex")]
+        if device == burn::tensor::Device::flex() {
+            return Self::Flex;
+        }
+        let _ = device;
+        Self::Wgpu
+    }
+
     /// Opens the backend.
     ///
     /// # Errors

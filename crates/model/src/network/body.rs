@@ -1,12 +1,15 @@
 //! Everything after where a pass starts: the graph, node by node.
 
 use burn::tensor::{Device, Int, Tensor, TensorData, activation};
+use nlpress_core::BackendKind;
 use nlpress_graph::{NORM_EPSILON, Op, Per};
 use nlpress_kernels::dense::Heads;
 
 use super::Network;
 use super::hooks::Hooks;
+use super::placed::on;
 use super::start::Start;
+use super::taps::AttentionMap;
 use super::tokens::Tokens;
 use crate::Dropout;
 use crate::operations::{self, Projection, Way, affine, layer_norm, norm, pool, project};
@@ -40,6 +43,13 @@ struct Bucket {
     absence: Tensor<4>,
 }
 
+/// Queries, keys and values.
+enum Made {
+    Apart([Tensor<2>; 3]),
+    /// Side by side, on a CPU.
+    Together(BackendKind, Tensor<2>),
+}
+
 impl<'a> Pass<'a> {
     /// A pass with a graph, for gradients.
     pub(super) fn training(network: &'a Network, dropout: Option<(&'a Dropout, usize)>) -> Self {
@@ -52,12 +62,9 @@ impl<'a> Pass<'a> {
     }
 
     /// Runs the whole network.
-    pub(super) fn whole(&mut self, start: &Start, device: &Device) -> Tensor<2> {
-        let network = self.network;
-        let leaf = |(values, shape): &(Vec<f32>, [usize; 2])| network.tensor(values.clone(), *shape, device);
-        let nodes = network.wiring.leaves.iter().map(|leaf| leaf.node);
-        let starts = nodes.zip(start.values.iter().map(leaf)).collect();
-        self.run(start.tokens.as_ref(), starts, network.wiring.last(network.sites.len()))
+    pub(super) fn whole(&mut self, start: &mut Start) -> Tensor<2> {
+        let starts = self.network.starts(start, self.train);
+        self.run(start.tokens.as_ref(), starts, self.network.wiring.last(self.network.sites.len()))
     }
 
     /// Runs the nodes up to `last` from the values of some of them: `[examples, width]`, or `[places, width]` of tokens.
@@ -109,28 +116,16 @@ impl<'a> Pass<'a> {
                 Op::Activate(activation) => operations::activate(*activation, read(0)),
                 Op::Attend { heads, head_width } => {
                     let placement = placement.expect("a graph on tokens starts from them");
-                    let heads = Heads { heads: *heads, width: *head_width };
-                    match (self.way(), self.projection(n)) {
-                        (Way::Burn, _) => placement.attend(heads, [read(0), read(1), read(2)]),
-                        (Way::Host(kind), projection) => {
-                            let qkv = match projection {
-                                Some((from, projection)) => {
-                                    let x = if wiring.last_readers[from] < n {
-                                        values[from].take()
-                                    } else {
-                                        values[from].clone()
-                                    };
-                                    project(
-                                        self.way(),
-                                        x.expect("a node comes after what it reads"),
-                                        projection,
-                                    )
-                                }
-                                None => Tensor::cat(vec![read(0), read(1), read(2)], 1),
-                            };
-                            operations::attend(kind, qkv, heads, placement.tokens.offsets())
+                    let made = match self.projection(n) {
+                        None => Made::Apart([read(0), read(1), read(2)]),
+                        Some((kind, from, projection)) => {
+                            let is_last = wiring.last_readers[from] < n;
+                            let x = if is_last { values[from].take() } else { values[from].clone() };
+                            let x = x.expect("a node comes after what it reads");
+                            Made::Together(kind, project(self.way(), x, projection))
                         }
-                    }
+                    };
+                    self.attend(placement, Heads { heads: *heads, width: *head_width }, made)
                 }
                 Op::Add => read(0) + read(1),
                 Op::Dropout { .. } => self.dropped(n, read(0), tokens),
@@ -179,30 +174,51 @@ impl<'a> Pass<'a> {
     fn vectors_of(&self, n: usize) -> [Tensor<2>; 2] {
         let gain = self.network.wiring.gain_of[n].expect("a normalisation has vectors");
         [gain, gain + 1].map(|vector| {
-            let placed = self.network.vectors[vector].on_device.clone();
-            let placed = placed.expect("vectors are placed where the last site is");
-            if self.train { placed } else { placed.inner() }
+            let placed = self.network.vectors[vector].placed.as_ref();
+            on(placed.expect("vectors are placed where the last site is"), self.train).unsqueeze()
         })
     }
 
-    /// Whether the non-linearity behind node `n` is computed with it. Hooks see both.
+    /// Whether the non-linearity behind node `n` is computed with it.
     fn is_activated(&self, n: usize) -> bool {
-        self.hooks.is_none() && self.way() != Way::Burn && self.network.wiring.activation_of[n].is_some()
+        self.way() != Way::Burn && self.network.wiring.activation_of[n].is_some()
+    }
+
+    /// Whether someone looks at inputs, and at attention.
+    fn is_looked_at(&self) -> (bool, bool) {
+        self.hooks.as_ref().map_or((false, false), |hooks| (hooks.sees_inputs(), hooks.sees_attention()))
     }
 
     /// The weights of the three sites that make query, key and value for the attention at node `n`, and the node they
-    /// read, where they are multiplied in one. Hooks see each input.
-    fn projection(&self, n: usize) -> Option<(usize, Projection)> {
-        if self.hooks.is_some() || self.way() == Way::Burn {
-            return None;
-        }
-        let (from, sites) = self.network.wiring.projection_of[n]?;
+    /// read, where they are multiplied in one and nobody looks at what goes in or at the attention.
+    fn projection(&self, n: usize) -> Option<(BackendKind, usize, Projection)> {
+        let Way::Host(kind) = self.way() else { return None };
+        let (from, sites) = self.network.wiring.projection_of[n].filter(|_| self.is_looked_at() == (false, false))?;
         let site = |i: usize| {
             let site = &self.network.sites[i];
-            let floats = site.on_device.as_ref().filter(|_| site.rounding.is_none())?.floats(self.train)?;
+            let floats = site.placed.as_ref().filter(|_| site.rounding.is_none())?.floats(self.train)?;
             floats.1.map(|bias| (floats.0, bias))
         };
-        Some((from, [site(sites[0])?, site(sites[1])?, site(sites[2])?]))
+        Some((kind, from, [site(sites[0])?, site(sites[1])?, site(sites[2])?]))
+    }
+
+    /// Attention among the tokens of each example.
+    fn attend(&mut self, placement: &Placement<'_>, heads: Heads, made: Made) -> Tensor<2> {
+        let offsets = placement.tokens.offsets();
+        let (_, is_seen) = self.is_looked_at();
+        match (made, self.way()) {
+            (Made::Together(kind, qkv), _) => operations::attend(kind, qkv, heads, offsets),
+            (Made::Apart(made), Way::Host(kind)) if !is_seen => {
+                operations::attend(kind, Tensor::cat(made.into(), 1), heads, offsets)
+            }
+            (Made::Apart(made), _) => {
+                let (out, maps) = placement.attend(heads, made, is_seen);
+                if let Some(hooks) = self.hooks.as_mut().filter(|_| is_seen) {
+                    hooks.attention(maps);
+                }
+                out
+            }
+        }
     }
 
     /// Input times the weight of the site at node `n`, plus bias, and the non-linearity where that is computed with it.
@@ -216,7 +232,7 @@ impl<'a> Pass<'a> {
         if let Some(rounding) = &site.rounding {
             input = rounding.tensor(input);
         }
-        let placed = site.on_device.as_ref().expect("every site but where a pass starts is always placed");
+        let placed = self.network.placed(i);
         let activation = wiring.activation_of[n].filter(|_| self.is_activated(n));
         match placed.floats(self.train) {
             Some(floats) => affine(self.way(), input, floats, activation),
@@ -255,28 +271,39 @@ impl<'t> Placement<'t> {
         Self { tokens, buckets: buckets.into_iter().map(place).collect(), back, owners }
     }
 
-    /// Scaled dot-product attention among the tokens of each example.
-    fn attend(&self, Heads { heads, width }: Heads, [query, key, value]: [Tensor<2>; 3]) -> Tensor<2> {
+    /// Scaled dot-product attention among the tokens of each example, and its probabilities where they are to be seen.
+    fn attend(
+        &self,
+        Heads { heads, width }: Heads,
+        [query, key, value]: [Tensor<2>; 3],
+        is_seen: bool,
+    ) -> (Tensor<2>, Vec<AttentionMap>) {
+        let (mut mixed, mut maps) = (Vec::new(), Vec::new());
         if self.tokens.count() == 0 {
             // Nobody attends; what made query and key has a derivative, of zero.
-            return value + (query + key) * 0.0;
+            return (value + (query + key) * 0.0, maps);
         }
         let scale = 1.0 / (width as f32).sqrt();
-        let mut mixed = Vec::new();
         for Bucket { examples, length, places, absence } in &self.buckets {
             let split = |x: &Tensor<2>| -> Tensor<4> {
                 let own = if self.back.is_some() { x.clone().select(0, places.clone()) } else { x.clone() };
                 own.reshape([*examples, *length, heads, width]).swap_dims(1, 2)
             };
             let scores = split(&query).matmul(split(&key).swap_dims(2, 3)) * scale + absence.clone();
-            let brought = activation::softmax(scores, 3).matmul(split(&value));
+            let probabilities = activation::softmax(scores, 3);
+            if is_seen {
+                let present = absence.clone().swap_dims(2, 3).equal_elem(0.0).float();
+                maps.push(AttentionMap { probabilities: probabilities.clone(), present });
+            }
+            let brought = probabilities.matmul(split(&value));
             mixed.push(brought.swap_dims(1, 2).reshape([examples * length, heads * width]));
         }
         let mixed: Tensor<2> = if mixed.len() == 1 { mixed.remove(0) } else { Tensor::cat(mixed, 0) };
-        match &self.back {
+        let mixed = match &self.back {
             Some(back) => mixed.select(0, back.clone()),
             None => mixed,
-        }
+        };
+        (mixed, maps)
     }
 }
 

@@ -6,6 +6,7 @@
 mod attention;
 mod encoders;
 mod integers;
+mod module;
 mod pytorch;
 mod served;
 
