@@ -107,7 +107,9 @@ impl Technique for Layers {
         let (teacher, width) = (cx.teacher()?, cx.train.examples().width());
         if teacher.train.examples().width() != width {
             let other = teacher.train.examples().width();
-            let why = format!("the teacher reads {other} words, the student {width}: layers are of the same tokens");
+            let why = format!(
+                "the teacher reads {other} words, the student {width}: layers are of the same tokens"
+            );
             return Err(StepError::Failed(why));
         }
         let network = Network::bind(teacher.model, cx.backend);

@@ -20,7 +20,9 @@ use nlpress_quant::QuantizerConfig;
 use nlpress_technique::{
     Cx, DISTILL, Family, KdSettings, Kind, Needs, Problem, StepError, Technique, Training, Tuning, parse,
 };
-use nlpress_train::{AdapterConfig, GradientSource, Objective, Reparameterization, TrainError, With, WordDropout};
+use nlpress_train::{
+    AdapterConfig, GradientSource, Objective, Reparameterization, TrainError, With, WordDropout,
+};
 use serde::Deserialize;
 
 /// The technique's configuration.
@@ -60,7 +62,9 @@ impl TryFrom<Raw> for Joint {
         workers.map_or(Ok(()), data::check_workers)?;
         let has_none = masks.is_none() && quantize.is_none() && distill.is_none() && workers.is_none();
         if has_none && adapters.is_none() {
-            return Err("there is nothing to join: set one of adapters, masks, quantize, distill and workers".into());
+            return Err(
+                "there is nothing to join: set one of adapters, masks, quantize, distill and workers".into(),
+            );
         }
         if wire.is_some() && workers.is_none() {
             return Err("wire is set, but there are no workers that send: set workers".into());
@@ -125,8 +129,11 @@ impl Technique for Joint {
     fn apply(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
         let mut masks = self.masks.as_ref().map(|masks| masks.moving(&model, on)).transpose()?;
         let moving = masks.is_some();
-        let mut adapters =
-            self.adapters.map(|adapters| adapters.adapters(&model, on, cx.seed, self.train.fit())).transpose().map_err(TrainError::from)?;
+        let mut adapters = self
+            .adapters
+            .map(|adapters| adapters.adapters(&model, on, cx.seed, self.train.fit()))
+            .transpose()
+            .map_err(TrainError::from)?;
         let mut quantizer = self.quantize.as_ref().map(|q| q.quantizer(&model, on, moving)).transpose()?;
         let mut source = self.source(cx)?;
         cx.measure(Measurement::higher("valid_accuracy_before", cx.accuracy(&model)?, "1"));

@@ -40,7 +40,11 @@ impl TryFrom<Raw> for AdapterConfig {
         }
         let alpha = alpha.unwrap_or(2.0 * rank as f64);
         if !((alpha as f32).is_finite() && alpha as f32 > 0.0) {
-            return Err(BadConfig { field: "alpha", value: format!("{alpha:?}"), bound: "positive in 32 bits" });
+            return Err(BadConfig {
+                field: "alpha",
+                value: format!("{alpha:?}"),
+                bound: "positive in 32 bits",
+            });
         }
         Ok(Self { rank, alpha })
     }
@@ -98,7 +102,8 @@ impl AdapterConfig {
             let rank = self.rank.min(inputs).min(outputs);
             let mut rng = seed.derive("adapter").derive(place.id.as_str()).stream(0);
             let bound = 1.0 / (inputs as f32).sqrt();
-            let mut factors: Vec<f32> = (0..inputs * rank).map(|_| (2.0 * rng.uniform() - 1.0) * bound).collect();
+            let mut factors: Vec<f32> =
+                (0..inputs * rank).map(|_| (2.0 * rng.uniform() - 1.0) * bound).collect();
             factors.resize((inputs + outputs) * rank, 0.0);
             Adapter { adam: Adam::new(factors.len()), rank, factors, place }
         };

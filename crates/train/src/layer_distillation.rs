@@ -47,7 +47,9 @@ impl<'a> LayerDistillation<'a> {
             let (own, others) = (own.heads.len(), others.heads.len());
             return failed(format!("the student has {own} layers with attention, the teacher {others}"));
         }
-        if let Some(of) = [student, teacher.graph()].into_iter().find(|g| g.blocks().len() != Layers::of(g).heads.len()) {
+        if let Some(of) =
+            [student, teacher.graph()].into_iter().find(|g| g.blocks().len() != Layers::of(g).heads.len())
+        {
             let (layers, heads) = (of.blocks().len(), Layers::of(of).heads.len());
             return failed(format!("of {layers} layers {heads} have attention: layers cannot be told apart"));
         }

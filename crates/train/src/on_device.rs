@@ -47,7 +47,10 @@ struct Parameter {
 /// Whether nothing of a training but its step is done on the host.
 pub(crate) fn possible(fit: &Fit<'_>) -> bool {
     let with = &fit.with;
-    with.reparameterizations.is_empty() && with.penalties.is_empty() && with.source.is_none() && with.wire.is_none()
+    with.reparameterizations.is_empty()
+        && with.penalties.is_empty()
+        && with.source.is_none()
+        && with.wire.is_none()
 }
 
 impl<'a> OnDevice<'a> {
@@ -264,7 +267,9 @@ mod tests {
     use nlpress_core::{Backend, BackendKind};
     use nlpress_model::graph::Pooling;
     use nlpress_model::network::bytes_read;
-    use nlpress_model::{AttentionSpec, BlockSpec, Dataset, Dropout, EncoderSpec, Graph, Head, MlpSpec, Ranks, Weight};
+    use nlpress_model::{
+        AttentionSpec, BlockSpec, Dataset, Dropout, EncoderSpec, Graph, Head, MlpSpec, Ranks, Weight,
+    };
     use nlpress_text::{Rows, TokenRows};
 
     const INPUTS: usize = 40;
@@ -329,7 +334,8 @@ mod tests {
         let (graph, mut layers) = model.into_parts();
         for layer in layers.iter_mut() {
             let keep: Vec<bool> = (0..layer.shape.weights()).map(|i| i % 3 != 1).collect();
-            let kept = layer.weight.values().iter().zip(&keep).map(|(v, k)| if *k { *v } else { 0.0 }).collect();
+            let kept =
+                layer.weight.values().iter().zip(&keep).map(|(v, k)| if *k { *v } else { 0.0 }).collect();
             layer.weight = Weight::Masked { values: kept, keep };
         }
         Model::new(graph, layers).unwrap()
@@ -348,12 +354,22 @@ mod tests {
         for backend in backends() {
             for (graph, data, text) in [
                 (&mlp, rows(50), "epochs = 2\nbatch = 8"),
-                (&mlp, rows(50), "epochs = 2\nbatch = 4\naccumulate = 2\nl1 = 0.01\nl2 = 0.02\nclip_norm = 0.1"),
+                (
+                    &mlp,
+                    rows(50),
+                    "epochs = 2\nbatch = 4\naccumulate = 2\nl1 = 0.01\nl2 = 0.02\nclip_norm = 0.1",
+                ),
                 (&attention(6), rows(50), "epochs = 2\nbatch = 8\nweight_decay = 2.0\nschedule = 'linear'"),
-                (&encoder(), texts(50), "epochs = 2\nbatch = 8\nclip_norm = 0.5\ngroups = [{ on = ['encoder.**'], \
-                  rate = 0.5, weight_decay = 1.0 }, { on = ['embeddings.word_embeddings'], frozen = true }]"),
+                (
+                    &encoder(),
+                    texts(50),
+                    "epochs = 2\nbatch = 8\nclip_norm = 0.5\ngroups = [{ on = ['encoder.**'], \
+                  rate = 0.5, weight_decay = 1.0 }, { on = ['embeddings.word_embeddings'], frozen = true }]",
+                ),
             ] {
-                for model in [Model::init(graph, Seed(1)).unwrap()].into_iter().flat_map(|m| [m.clone(), masked(m)]) {
+                for model in
+                    [Model::init(graph, Seed(1)).unwrap()].into_iter().flat_map(|m| [m.clone(), masked(m)])
+                {
                     let run = |way| train(&model, text, &data, &backend, way);
                     let ((whole, said), (device, also)) = (run(Way::Whole), run(Way::OnDevice));
                     assert_eq!(whole.outline(), device.outline());

@@ -132,7 +132,8 @@ fn training_brings_hidden_states_and_attention_nearer() {
         let distance = |student: &Model, weights| {
             let outputs = Imitation::of(&logits, Distance::Mse);
             let objective = LayerDistillation::new(outputs, student.graph(), taught, weights).unwrap();
-            let seen = Network::bind(student, &backend).seen(data.examples(), &all, objective.taps()).unwrap();
+            let seen =
+                Network::bind(student, &backend).seen(data.examples(), &all, objective.taps()).unwrap();
             objective.term(&all, all.len(), &seen).unwrap().unwrap().into_scalar::<f32>()
         };
         let config: FitConfig = toml::from_str("epochs = 40\nbatch = 8\nlearning_rate = 0.01").unwrap();

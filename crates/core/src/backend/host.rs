@@ -167,9 +167,7 @@ pub fn with_numbers<const D: usize, R>(tensor: &Tensor<D>, f: impl FnOnce(&[f32]
         #[cfg(feature = "ndarray")]
         BackendKind::Ndarray => f(&read::<NdArray>(&primitive::<NdArray, D>(tensor))),
         #[cfg(feature = "flex")]
-        BackendKind::Flex => {
-            f(&read::<burn::backend::Flex>(&primitive::<burn::backend::Flex, D>(tensor)))
-        }
+        BackendKind::Flex => f(&read::<burn::backend::Flex>(&primitive::<burn::backend::Flex, D>(tensor))),
         #[allow(unreachable_patterns)] // reachable only when a backend is left out of the build
         _ => f(&into_numbers(tensor).expect("the device can be read")),
     }

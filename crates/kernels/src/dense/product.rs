@@ -173,7 +173,7 @@ mod tests {
     #[test]
     fn parts_are_read_and_written_in_place() {
         let (a, b) = (numbers(4 * 6, 3), numbers(3 * 2, 4));
-        let mut out = vec![9.0; 4 * 5];
+        let mut out = [9.0; 4 * 5];
         let into = ViewMut::part(&mut out[1..], (4, 2), 5);
         product(1.0, View::part(&a[2..], (4, 3), 6), View::new(&b, 3, 2), into);
         for r in 0..4 {

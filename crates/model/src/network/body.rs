@@ -6,10 +6,9 @@ use nlpress_graph::{NORM_EPSILON, Op, Per};
 use nlpress_kernels::dense::Heads;
 
 use super::Network;
-use super::hooks::Hooks;
+use super::hooks::{AttentionMap, Hooks};
 use super::placed::on;
 use super::start::Start;
-use super::taps::AttentionMap;
 use super::tokens::Tokens;
 use crate::Dropout;
 use crate::operations::{self, Projection, Way, affine, layer_norm, norm, pool, project};
@@ -44,6 +43,7 @@ struct Bucket {
 }
 
 /// Queries, keys and values.
+#[allow(clippy::large_enum_variant)] // there is one at a time
 enum Made {
     Apart([Tensor<2>; 3]),
     /// Side by side, on a CPU.
@@ -193,7 +193,8 @@ impl<'a> Pass<'a> {
     /// read, where they are multiplied in one and nobody looks at what goes in or at the attention.
     fn projection(&self, n: usize) -> Option<(BackendKind, usize, Projection)> {
         let Way::Host(kind) = self.way() else { return None };
-        let (from, sites) = self.network.wiring.projection_of[n].filter(|_| self.is_looked_at() == (false, false))?;
+        let (from, sites) =
+            self.network.wiring.projection_of[n].filter(|_| self.is_looked_at() == (false, false))?;
         let site = |i: usize| {
             let site = &self.network.sites[i];
             let floats = site.placed.as_ref().filter(|_| site.rounding.is_none())?.floats(self.train)?;

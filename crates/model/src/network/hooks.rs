@@ -2,7 +2,15 @@
 
 use burn::tensor::{Int, Tensor};
 
-use super::taps::AttentionMap;
+/// The attention probabilities of some examples in one layer. The examples of a batch are grouped by the number of their
+/// tokens in the same way in every network.
+#[derive(Clone, Debug)]
+pub struct AttentionMap {
+    /// `[examples, heads, tokens, tokens]`: how much each token, the third, gets of each other.
+    pub probabilities: Tensor<4>,
+    /// `[examples, 1, tokens, 1]`: 1 for a token, 0 for padding.
+    pub present: Tensor<4>,
+}
 
 /// Called from a pass.
 pub(super) trait Hooks {

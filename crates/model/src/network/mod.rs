@@ -44,8 +44,9 @@ use rounding::Rounding;
 use wiring::Wiring;
 
 pub use examples::Input;
+pub use hooks::AttentionMap;
 pub use run::{Gradients, Trace};
-pub use taps::{AttentionMap, Loss, Seen, Taps};
+pub use taps::{Loss, Seen, Taps};
 
 /// A model bound to a device.
 #[derive(Clone, Debug)]

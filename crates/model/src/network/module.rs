@@ -47,7 +47,11 @@ impl Network {
     fn moved(mut self, device: &Device, each: &mut impl Each) -> Self {
         let plain = device.clone().inner();
         if plain != self.device {
-            assert_eq!(self.held_as_integers(), 0, "integers stay on their device; bind the model on the other");
+            assert_eq!(
+                self.held_as_integers(),
+                0,
+                "integers stay on their device; bind the model on the other"
+            );
         }
         let kind = BackendKind::of(&plain);
         let in_memory = kind.is_cpu() && reads_tokens(&self.graph);

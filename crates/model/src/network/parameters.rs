@@ -11,6 +11,7 @@ use super::{Network, host, lost};
 use crate::ModelError;
 
 /// The derivative by the numbers of a site.
+#[allow(clippy::large_enum_variant)] // there is one at a time
 pub(super) enum Derivative {
     /// By the weight, then the bias, in the memory of this process.
     Numbers(Vec<f32>),

@@ -6,9 +6,9 @@
 use nlpress_graph::Shape;
 use nlpress_text::Rows;
 
-use super::start::Start;
 use super::Network;
 use super::parameters::Derivative;
+use super::start::Start;
 use crate::kernel;
 
 /// Below this share of non-zeros the sparse product is the faster one.

@@ -246,9 +246,8 @@ impl Network {
         }
         let mut of = root.backward();
         // Taken out rather than copied: burn moves numbers that nobody else holds.
-        let into = |leaf: Tensor<2>| {
-            host(leaf.grad_remove(&mut of).ok_or_else(|| lost("where the pass starts"))?)
-        };
+        let into =
+            |leaf: Tensor<2>| host(leaf.grad_remove(&mut of).ok_or_else(|| lost("where the pass starts"))?);
         let into_leaves = leaves.into_iter().map(into).collect::<Result<_, _>>()?;
         Ok((start, into_leaves, Some(of)))
     }

@@ -115,7 +115,12 @@ impl Network {
     }
 
     /// The derivative by a table, weight and bias: by all sums that it is in.
-    pub(super) fn table_derivative(&self, site: usize, start: &Start, into_leaves: &[Vec<f32>]) -> Derivative {
+    pub(super) fn table_derivative(
+        &self,
+        site: usize,
+        start: &Start,
+        into_leaves: &[Vec<f32>],
+    ) -> Derivative {
         let shape = self.sites[site].shape;
         let mut numbers = vec![0.0; shape.parameters()];
         if let Some(tokens) = &start.tokens {

@@ -3,7 +3,7 @@
 use burn::tensor::{Int, Tensor};
 use nlpress_graph::Graph;
 
-use super::hooks::Hooks;
+use super::hooks::{AttentionMap, Hooks};
 use super::tokens::Tokens;
 use crate::ModelError;
 
@@ -30,16 +30,6 @@ pub struct Seen {
     pub attention: Vec<Vec<AttentionMap>>,
     /// Where the tokens of each example begin, and where those of the last end; empty without tokens.
     pub offsets: Vec<usize>,
-}
-
-/// The attention probabilities of some examples in one layer. The examples of a batch are grouped by the number of their
-/// tokens in the same way in every network.
-#[derive(Clone, Debug)]
-pub struct AttentionMap {
-    /// `[examples, heads, tokens, tokens]`: how much each token, the third, gets of each other.
-    pub probabilities: Tensor<4>,
-    /// `[examples, 1, tokens, 1]`: 1 for a token, 0 for padding.
-    pub present: Tensor<4>,
 }
 
 /// A loss of a batch. A function of logits that writes their derivative is one.

@@ -1,7 +1,7 @@
 //! A network as a burn module: its paths, burn's optimizers and records, and devices.
 
 use burn::module::{Module, ModuleVisitor, Param, ParamGroup};
-use burn::optim::{ModuleOptimizer, SgdConfig};
+use burn::optim::SgdConfig;
 use burn::tensor::Tensor;
 use nlpress_core::Seed;
 use nlpress_core::backend::host::into_numbers;
@@ -101,7 +101,7 @@ fn a_step_of_a_burn_optimizer_moves_every_parameter_along_its_gradient() {
         let gradient = network.gradients((&texts, &all), None, 0, &mut loss).unwrap();
         let (value, found) = network.parameter_gradients((&texts, &all), None, 0, &mut loss).unwrap();
         assert_eq!((value, found.len()), (gradient.loss, parameters(&network).len()));
-        let mut optimizer = ModuleOptimizer::from(SgdConfig::new().init());
+        let mut optimizer = SgdConfig::new().init();
         let network = optimizer.step(f64::from(RATE), network, found);
         let moved = network.flat().unwrap();
         for ((before, after), slope) in model.flat().iter().zip(&moved).zip(&gradient.flat) {
@@ -123,10 +123,9 @@ fn a_frozen_group_has_no_gradient_wherever_it_is_computed() {
         let group = ParamGroup::from_regex(r"^hidden\.0\.weight$|^hidden\.1\.bias$").unwrap();
         let network = Network::bind(&model, &backend).freeze_group(group);
         let indices = [0, 1, 2];
-        let (_, found) =
-            network.parameter_gradients((&rows(3, 0.5), &indices), None, 0, &mut loss).unwrap();
+        let (_, found) = network.parameter_gradients((&rows(3, 0.5), &indices), None, 0, &mut loss).unwrap();
         assert_eq!(found.len(), parameters(&network).len() - frozen.len());
-        let mut optimizer = ModuleOptimizer::from(SgdConfig::new().init());
+        let mut optimizer = SgdConfig::new().init();
         let moved = parameters(&optimizer.step(0.5, network, found));
         let before = parameters(&Network::bind(&model, &backend));
         for ((path, before), (_, after)) in before.iter().zip(&moved) {
