@@ -296,7 +296,7 @@ mod tests {
             weight.iter().zip(&gradient).map(|(w, g)| w * g).sum()
         };
         let found = site.derivative(1.5, (&gradient, &keep));
-        for i in 0..found.len() {
+        for (i, slope) in found.iter().enumerate() {
             let mut moved = |d: f32| {
                 site.factors[i] += d;
                 let loss = loss(site);
@@ -304,7 +304,7 @@ mod tests {
                 loss
             };
             let numeric = (moved(0.25) - moved(-0.25)) / 0.5;
-            assert!((numeric - found[i]).abs() < 1e-4, "{i}: {numeric} {}", found[i]);
+            assert!((numeric - slope).abs() < 1e-4, "{i}: {numeric} {slope}");
         }
     }
 
