@@ -2,7 +2,8 @@
 //!
 //! # Modules
 //!
-//! - [`backend`]: which engine computes, chosen by cargo feature and opened at run time as one burn device.
+//! - [`backend`]: which engine computes, chosen by cargo feature and opened at run time as one burn device; and
+//!   operations of ours in burn's graph.
 //! - [`event`]: everything a run says about itself, pushed into a [`Sink`] whose answer can stop the run.
 //! - [`measure`]: a number with its name, its unit and the direction that is better.
 //! - [`select`]: glob selectors over site names.

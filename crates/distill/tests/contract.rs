@@ -4,7 +4,7 @@
 
 use nlpress_core::Seed;
 use nlpress_core::event::Quiet;
-use nlpress_distill::{KINDS, outputs, student, validation};
+use nlpress_distill::{KINDS, layers, outputs, student, validation};
 use nlpress_model::dataset::accuracy;
 use nlpress_model::{Dataset, Model, Network, SiteId, Weight};
 use nlpress_packed::{Index, Matrix, Scheme, Values};
@@ -12,6 +12,9 @@ use nlpress_technique::{Cx, Kind, StepError, Teacher};
 use nlpress_testkit::contract::check_all;
 use nlpress_testkit::{Bench, backends, clear_rows, cpu};
 use nlpress_train::{Fit, FitConfig, fit};
+
+/// Those that learn from outputs alone, and make a student of any kind.
+const OF_OUTPUTS: &[Kind] = &[student::KIND, validation::KIND, outputs::KIND];
 
 #[test]
 fn every_kind_keeps_the_contract() {
@@ -165,7 +168,7 @@ fn a_teacher_reads_its_own_rows() {
     let graph = world.bench.model().graph().clone().with_inputs(12);
     let student = Model::init(&graph, Seed(2)).unwrap();
     let its = Teacher { model: &world.teacher, train: &world.train, valid: &world.valid };
-    for kind in KINDS {
+    for kind in OF_OUTPUTS {
         let with = format!("from = 'model'\n{FIT}");
         let (made, said) = taught(kind, &with, student.clone(), Some(its), (&train, &valid)).unwrap();
         assert_eq!(made.graph().inputs(), 12, "{}", kind.name);
@@ -188,7 +191,7 @@ fn a_masked_model_is_taught_with_its_mask() {
     let values = layer.weight.values().iter().zip(&keep).map(|(v, k)| if *k { *v } else { 0.0 }).collect();
     let masked =
         bench.model().clone().with_weight(&layer.id, Weight::Masked { values, keep: keep.clone() }).unwrap();
-    for kind in KINDS {
+    for kind in OF_OUTPUTS {
         let with = "from = 'model'\nfit = { epochs = 2 }";
         let data = (&train, &valid);
         let (taught, _) = apply(kind, with, masked.clone(), Some(&teacher), data).unwrap();
@@ -206,7 +209,7 @@ fn packed_models_can_be_replaced_but_not_taught() {
         Matrix::dense(layer.shape.inputs, layer.shape.outputs, layer.weight.values().into_owned()).unwrap();
     let packed = bench.model().clone().with_weight(&layer.id, Weight::Packed { scheme, matrix }).unwrap();
     let data = (bench.train(), bench.valid());
-    for kind in KINDS {
+    for kind in OF_OUTPUTS {
         let short = "fit = { epochs = 1 }";
         assert!(apply(kind, short, packed.clone(), Some(bench.model()), data).is_ok());
         let with = format!("from = 'model'\n{short}");
@@ -247,7 +250,7 @@ fn a_teacher_must_be_there_and_fit() {
     let data = (bench.train(), bench.valid());
     let other = nlpress_model::Graph::from(nlpress_model::MlpSpec::new(23, &[], 1, 0.0));
     let other = Model::init(&other, Seed(1)).unwrap();
-    for kind in KINDS {
+    for kind in OF_OUTPUTS {
         let error = |teacher| {
             apply(kind, "", bench.model().clone(), teacher, data).map(|_| ()).unwrap_err().to_string()
         };
@@ -258,4 +261,25 @@ fn a_teacher_must_be_there_and_fit() {
             error(Some(&other))
         );
     }
+}
+
+#[test]
+fn a_masked_network_of_attention_is_taught_by_layers() {
+    let bench = Bench::attention(&cpu()).unwrap();
+    let layer = &bench.model().layers()[1];
+    let keep: Vec<bool> = (0..layer.shape.weights()).map(|i| i % 2 == 0).collect();
+    let values = layer.weight.values().iter().zip(&keep).map(|(v, k)| if *k { *v } else { 0.0 }).collect();
+    let masked =
+        bench.model().clone().with_weight(&layer.id, Weight::Masked { values, keep: keep.clone() }).unwrap();
+    let data = (bench.train(), bench.valid());
+    let with = "fit = { epochs = 12, learning_rate = 0.01 }";
+    let (taught, said) = apply(&layers::KIND, with, masked.clone(), Some(bench.model()), data).unwrap();
+    assert_eq!(taught.layers()[1].weight.keep(), keep);
+    assert_ne!(taught, masked);
+    assert!(said.value("agreement_after") >= said.value("agreement_before"), "{:?}", said.measured);
+    let none = apply(&layers::KIND, with, masked.clone(), None, data).map(|_| ()).unwrap_err();
+    assert!(none.to_string().contains("a teacher"), "{none}");
+    let plain = Bench::new(&cpu()).unwrap();
+    let other = apply(&layers::KIND, with, masked, Some(plain.model()), data).map(|_| ()).unwrap_err();
+    assert!(other.to_string().contains("the teacher 0"), "{other}");
 }

@@ -9,12 +9,14 @@
 //! # Unsafe code
 //!
 //! `unsafe` is used to call loops compiled for instructions which were found on this processor first, for the loads of
-//! their vectors from arrays of that size, for one instruction that the standard library does not name yet, and for a
-//! [`heap`] that begins allocations at a cache line.
+//! their vectors from arrays of that size, for one instruction that the standard library does not name yet, for a
+//! [`heap`] that begins allocations at a cache line, and to call the `gemm` crate, whose products take pointers.
 
 mod accumulate;
 mod aligned;
 mod batch;
+#[cfg(feature = "dense")]
+pub mod dense;
 mod form;
 pub mod heap;
 mod input;

@@ -15,6 +15,7 @@ pub mod kernel;
 pub mod layers;
 pub mod model;
 pub mod network;
+mod operations;
 pub mod summary;
 
 pub use burn::tensor::Device;

@@ -67,6 +67,10 @@ impl GradientSource for ModelParallel {
     }
 
     fn gradients(&mut self, flat: &[f32], batch: &Batch<'_>) -> Result<Gradients, TrainError> {
+        if batch.objective.taps().is_any() {
+            let why = "a loss of hidden states needs the whole network; model parallelism splits it";
+            return Err(TrainError::Failed(why.into()));
+        }
         let size = batch.indices.len().div_ceil(self.micro_batches.max(1)).max(1);
         let last = self.placed.len().saturating_sub(1);
         let results: Vec<Result<(f64, Vec<f32>), Ended>> = std::thread::scope(|scope| {

@@ -6,6 +6,9 @@
 //! from the same gradient, that of the loss at the masked and rounded weights, by the straight-through estimator. What a
 //! mask holds at zero in the end is not stored.
 //!
+//! With low-rank adapters, narrow factors are trained in place of the weights, and what is masked and rounded is the sum;
+//! they are added to the weights at the end.
+//!
 //! A part that is left out is not there: with a single part, this is that part's own technique, to the bit. Masks that
 //! the model has are held.
 
@@ -17,13 +20,16 @@ use nlpress_quant::QuantizerConfig;
 use nlpress_technique::{
     Cx, DISTILL, Family, KdSettings, Kind, Needs, Problem, StepError, Technique, Training, Tuning, parse,
 };
-use nlpress_train::{GradientSource, Objective, Reparameterization, With, WordDropout};
+use nlpress_train::{
+    AdapterConfig, GradientSource, Objective, Reparameterization, TrainError, With, WordDropout,
+};
 use serde::Deserialize;
 
 /// The technique's configuration.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(try_from = "Raw")]
 pub struct Joint {
+    adapters: Option<AdapterConfig>,
     masks: Option<MasksConfig>,
     quantize: Option<QuantizerConfig>,
     distill: Option<KdSettings>,
@@ -36,6 +42,7 @@ pub struct Joint {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Raw {
+    adapters: Option<AdapterConfig>,
     masks: Option<MasksConfig>,
     quantize: Option<QuantizerConfig>,
     distill: Option<KdSettings>,
@@ -51,10 +58,13 @@ impl TryFrom<Raw> for Joint {
     type Error = String;
 
     fn try_from(raw: Raw) -> Result<Self, String> {
-        let Raw { masks, quantize, distill, workers, wire, word_dropout, train } = raw;
+        let Raw { adapters, masks, quantize, distill, workers, wire, word_dropout, train } = raw;
         workers.map_or(Ok(()), data::check_workers)?;
-        if masks.is_none() && quantize.is_none() && distill.is_none() && workers.is_none() {
-            return Err("there is nothing to join: set one of masks, quantize, distill and workers".into());
+        let has_none = masks.is_none() && quantize.is_none() && distill.is_none() && workers.is_none();
+        if has_none && adapters.is_none() {
+            return Err(
+                "there is nothing to join: set one of adapters, masks, quantize, distill and workers".into(),
+            );
         }
         if wire.is_some() && workers.is_none() {
             return Err("wire is set, but there are no workers that send: set workers".into());
@@ -62,7 +72,10 @@ impl TryFrom<Raw> for Joint {
         let mut defaults = vec![("learning_rate", 1e-2.into()), ("schedule", "linear".into())];
         defaults.extend(quantize.as_ref().map(|_| ("clip_norm", 1.0.into())));
         let train = Tuning::read(train, &defaults).map_err(|e| format!("train: {e}"))?;
-        Ok(Self { masks, quantize, distill, workers, wire, words: word_dropout, train })
+        if let Some(adapters) = adapters {
+            adapters.check(train.fit()).map_err(|e| format!("train: {e}"))?;
+        }
+        Ok(Self { adapters, masks, quantize, distill, workers, wire, words: word_dropout, train })
     }
 }
 
@@ -73,6 +86,7 @@ impl Joint {
             (Some(_), _, _) => cx.seed.derive("movement"),
             (None, Some(_), _) => cx.seed.derive("shadow"),
             (None, None, Some(_)) => cx.seed.derive("distill"),
+            (None, None, None) if self.adapters.is_some() => cx.seed.derive("adapters"),
             (None, None, None) => cx.seed,
         }
     }
@@ -115,6 +129,11 @@ impl Technique for Joint {
     fn apply(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
         let mut masks = self.masks.as_ref().map(|masks| masks.moving(&model, on)).transpose()?;
         let moving = masks.is_some();
+        let mut adapters = self
+            .adapters
+            .map(|adapters| adapters.adapters(&model, on, cx.seed, self.train.fit()))
+            .transpose()
+            .map_err(TrainError::from)?;
         let mut quantizer = self.quantize.as_ref().map(|q| q.quantizer(&model, on, moving)).transpose()?;
         let mut source = self.source(cx)?;
         cx.measure(Measurement::higher("valid_accuracy_before", cx.accuracy(&model)?, "1"));
@@ -122,6 +141,7 @@ impl Technique for Joint {
         let kd = logits.as_deref().zip(self.distill.as_ref());
         let imitation = kd.map(|(logits, kd)| kd.loss().objective(logits, cx.train));
         let mut reparameterizations: Vec<&mut dyn Reparameterization> = Vec::new();
+        reparameterizations.extend(adapters.as_mut().map(|a| a as &mut dyn Reparameterization));
         reparameterizations.extend(masks.as_mut().map(|m| m as &mut dyn Reparameterization));
         reparameterizations.extend(quantizer.as_mut().map(|q| q as &mut dyn Reparameterization));
         let training = Training {
@@ -135,6 +155,9 @@ impl Technique for Joint {
             ..Training::new(&self.train, self.seed(cx))
         };
         let (mut model, _) = training.run(model, cx)?;
+        if let Some(adapters) = &adapters {
+            model = adapters.merged(model)?;
+        }
         if let Some(masks) = &masks {
             model = masks.cut(model)?;
         }
@@ -155,15 +178,21 @@ impl Technique for Joint {
 pub const KIND: Kind = Kind {
     name: "train.joint",
     family: Family::Chain,
-    summary: "joint pruning, quantization and distillation (JPQD): movement pruning, quantization-aware training, knowledge \
-              distillation and data parallelism in the same steps of one training",
-    source: "Sanh, Wolf and Rush 2020, arXiv:2005.07683 (movement pruning); Esser et al. 2019, arXiv:1902.08153 (LSQ); \
+    summary: "joint pruning, quantization and distillation (JPQD): low-rank adapters (LoRA), movement pruning, \
+              quantization-aware training, knowledge distillation and data parallelism in the same steps of one training",
+    source: "Hu et al. 2021, arXiv:2106.09685 (LoRA); Sanh, Wolf and Rush 2020, arXiv:2005.07683 (movement pruning); Esser et al. 2019, arXiv:1902.08153 (LSQ); \
              Hinton et al. 2015, arXiv:1503.02531 (distillation); Lagunas et al. 2021, arXiv:2109.04838, and Kurtic et al. \
              2022, arXiv:2203.07259, which join them",
     example: "masks = { sparsity = 0.5 }\nquantize = { grid = \"int4\" }\ndistill = {}\nworkers = 2\n\
               wire = { codec = \"int8\" }\ntrain = { epochs = 2 }",
     on: &["**"],
     settings: &[
+        (
+            "adapters",
+            "low-rank adapters (LoRA) in place of the selected weights: a table of `rank`, 1 to 4096 (at most a side of the \
+             weight), and `alpha`, a positive number, twice the rank by default, which over the rank is the factor of their \
+             product; weights themselves are trained when it is left out",
+        ),
         (
             "masks",
             "movement pruning: a table of `sparsity`, `nonzeros` or `bytes`, `scope`, `score_rate`, `start`, `warmup` and \
@@ -215,6 +244,8 @@ mod tests {
             ("quantize = { train = {} }", "unknown field `train`"),
             ("quantize = {}\ntrain = { epochs = 0 }", "train: epochs is 0"),
             ("quantize = {}\nword_dropout = 1", "word_dropout is 1"),
+            ("adapters = { rank = 0 }", "rank is 0"),
+            ("adapters = { rank = 2 }\ntrain = { weight_decay = 0.1 }", "weight_decay is 0.1"),
         ] {
             let message = read(bad).unwrap_err();
             assert!(message.contains(says), "{bad}: {message}");

@@ -4,6 +4,7 @@
 //! burn's own optimiser makes a tensor for every term; here each parameter is read and written once. That is
 //! most of the difference in training time on a network this small.
 
+use burn::tensor::Tensor;
 use pulp::Arch;
 use std::io;
 use std::ops::Range;
@@ -55,6 +56,16 @@ impl Adam {
         self.step = from.count()?;
         from.row_into(&mut self.first)?;
         from.row_into(&mut self.second)
+    }
+
+    /// The same count of steps, without moments: those of the parameters are elsewhere.
+    pub(crate) fn counter(&self) -> Self {
+        Self { first: Vec::new(), second: Vec::new(), step: self.step }
+    }
+
+    /// The same count of steps with these moments.
+    pub(crate) fn with_moments(&self, first: Vec<f32>, second: Vec<f32>) -> Self {
+        Self { first, second, step: self.step }
     }
 
     /// Number of parameters.
@@ -128,6 +139,22 @@ impl Update {
                 *p -= rate * *m / (v.sqrt() * root + epsilon);
             }
         });
+    }
+}
+
+impl Update {
+    /// [`apply`](Update::apply) where the numbers are on a device: what it makes of parameters and both moments.
+    pub(crate) fn on_device(
+        self,
+        parameters: Tensor<1>,
+        gradient: Tensor<1>,
+        (first, second): (Tensor<1>, Tensor<1>),
+    ) -> (Tensor<1>, Tensor<1>, Tensor<1>) {
+        let Self { rate, root, b1, b2, epsilon } = self;
+        let first = first * b1 + gradient.clone() * (1.0 - b1);
+        let second = second * b2 + gradient.clone() * gradient * (1.0 - b2);
+        let step = first.clone() * rate / (second.clone().sqrt() * root + epsilon);
+        (parameters - step, first, second)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The training loop.
 
 use nlpress_core::event::Event;
+use nlpress_model::graph::Source;
 use nlpress_model::{Dataset, Dropout, Model, ModelError};
 
 use crate::TrainError;
@@ -12,6 +13,7 @@ use crate::gradients::Batch;
 use crate::history::{Epoch, History};
 use crate::identity;
 use crate::objective::{Labels, Objective};
+use crate::on_device::OnDevice;
 use crate::parts::Parts;
 use crate::plan::Fit;
 use crate::reparameterization::Step;
@@ -39,9 +41,10 @@ pub(crate) fn fit_by(model: Model, fit: Fit<'_>, way: Way) -> Result<(Model, His
     }
     let threads = rayon::current_num_threads();
     // burn hands each of its operations to a thread of the current pool and waits. On a pool's own thread there
-    // is nothing to hand over, and one thread is all that a batch of a few rows can use.
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
-    let pool = pool.map_err(|e| TrainError::Failed(format!("its thread could not be started: {e}")))?;
+    // is nothing to hand over, and one thread is all that a batch of a few feature rows can use. Tokens are many rows.
+    let of_tokens = !matches!(model.graph().source, Source::Features { .. });
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(if of_tokens { threads } else { 1 }).build();
+    let pool = pool.map_err(|e| TrainError::Failed(format!("its threads could not be started: {e}")))?;
     pool.install(|| run(model, fit, threads, way))
 }
 
@@ -55,15 +58,20 @@ pub(crate) fn run(
     let labels = Labels::of(fit.train).with_loss(config.loss());
     let objective: &dyn Objective = fit.objective.unwrap_or(&labels);
     check(&model, &fit)?;
-    let by_feature = steps::by_feature(&model, &fit, way);
+    let (by_feature, on_device) = (steps::by_feature(&model, &fit, way), steps::on_device(&fit, way));
     let mut steps = Steps::whole(&model, config)?;
+    let words = fit.with.words;
     let mut parts = Parts::new(std::mem::take(&mut fit.with));
-    if !by_feature {
+    fit.with.words = words;
+    if !by_feature && !on_device {
         parts.begin(&model, fit.backend)?;
     }
     let mut at = start(&model, &fit, &mut parts)?;
     if by_feature {
         steps = Steps::ByFeature(Box::new(ByFeature::new(&model, &fit, &mut at, threads)?));
+    }
+    if on_device {
+        steps = Steps::OnDevice(Box::new(OnDevice::new(&model, &fit, &mut at)?));
     }
     let mut dropout = Dropout::new(model.graph(), seed, 0);
     let in_epoch = config.steps_of_epoch(fit.train.len());
@@ -93,7 +101,7 @@ pub(crate) fn run(
                 fit.sink.say(&Event::Progress { what: "training".into(), done: at.step, total: of })?;
             }
         }
-        steps.end_epoch(&mut at);
+        steps.end_epoch(&mut at)?;
         let loss = loss / fit.train.len() as f64;
         if at.flat.iter().any(|x| !x.is_finite()) {
             return Err(diverged(loss));
@@ -156,6 +164,10 @@ fn check(model: &Model, fit: &Fit<'_>) -> Result<(), TrainError> {
     }
     if fit.objective.is_some() && fit.config.loss() != Loss::CrossEntropy {
         return Err(TrainError::LossGiven(fit.config.loss()));
+    }
+    if fit.objective.is_some_and(|o| o.taps().is_any()) && fit.with.words.is_some_and(|(w, _)| !w.is_off()) {
+        let why = "a loss of hidden states and word dropout do not go together: the teacher reads all words";
+        return Err(TrainError::Failed(why.into()));
     }
     if let (Some(patience), None) = (fit.config.patience(), fit.valid) {
         return Err(TrainError::NoValidation(patience));

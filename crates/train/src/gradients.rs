@@ -1,11 +1,14 @@
 //! Where the gradient of a batch comes from, and what happens to it on its way to the optimizer.
 
-use nlpress_core::Backend;
-use nlpress_model::{Dropout, Gradients, Model, Network};
+use burn::tensor::Tensor;
+use nlpress_core::{Backend, Seed};
+use nlpress_model::network::{Loss, Seen, Taps};
+use nlpress_model::{Dropout, Gradients, Model, ModelError, Network};
 use nlpress_text::ExamplesRef;
 use std::ops::Range;
 
 use crate::record::Stateful;
+use crate::word_dropout::{Renumbered, WordDropout};
 use crate::{Objective, TrainError};
 
 /// Rows whose gradient is asked for: all of a step's, or a contiguous part of them.
@@ -58,8 +61,44 @@ impl<'a> Batch<'a> {
             return Ok(Gradients { loss: 0.0, flat: vec![0.0; flat.len()] });
         }
         network.update(0..network.sites(), flat);
-        let mut loss = |logits: &[f32], gradient: &mut [f32]| self.loss(logits, gradient);
-        Ok(network.gradients((self.examples, self.indices), Some(self.dropout), self.first, &mut loss)?)
+        let examples = (self.examples, self.indices);
+        Ok(network.gradients(examples, Some(self.dropout), self.first, &mut self.reduced())?)
+    }
+
+    /// Its loss as networks take it.
+    pub(crate) fn reduced(&self) -> Reduced<'_> {
+        Reduced(self)
+    }
+
+    /// Calls `of` with the batch, without the words that the step leaves out.
+    pub(crate) fn thinned<R>(
+        &self,
+        words: Option<(WordDropout, Seed)>,
+        step: u64,
+        of: impl FnOnce(&Batch<'_>) -> R,
+    ) -> R {
+        let Some((words, seed)) = words else { return of(self) };
+        let examples = words.thinned(self.examples, self.indices, seed, step);
+        let all: Vec<usize> = (0..examples.len()).collect();
+        let objective = Renumbered { objective: self.objective, indices: self.indices };
+        of(&Batch { examples: examples.view(), indices: &all, objective: &objective, ..*self })
+    }
+}
+
+/// The loss of a batch.
+pub(crate) struct Reduced<'a>(&'a Batch<'a>);
+
+impl Loss for Reduced<'_> {
+    fn taps(&self) -> Taps {
+        self.0.objective.taps()
+    }
+
+    fn of_logits(&mut self, logits: &[f32], derivative: &mut [f32]) -> f64 {
+        self.0.loss(logits, derivative)
+    }
+
+    fn of_seen(&mut self, seen: &Seen) -> Result<Option<Tensor<1>>, ModelError> {
+        self.0.objective.term(self.0.indices, self.0.total, seen)
     }
 }
 

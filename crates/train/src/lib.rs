@@ -8,10 +8,12 @@
 //! - [`ClassWeights`]: how much the documents of each class weigh in it.
 //! - [`Imitation`]: the knowledge-distillation loss, on another network's logits.
 //! - [`KdConfig`]: its weight relative to the loss on labels.
+//! - [`LayerDistillation`]: the same with distances of hidden states and attention maps.
 //!
 //! What else is done in a step goes together, in any choice ([`With`]):
 //!
-//! - [`Reparameterization`]: what the parameters are before the network computes with them: masked, fake-quantized.
+//! - [`Reparameterization`]: what the parameters are before the network computes with them: masked, fake-quantized,
+//!   with low-rank adapters added ([`Adapters`]).
 //! - [`Penalty`]: a term of the loss that depends on the parameters alone.
 //! - [`GradientSource`]: how the gradient of a batch is computed; on one network here, spread over threads in
 //!   `nlpress-parallel`.
@@ -19,6 +21,7 @@
 //! - [`WordDropout`]: words that a step leaves out.
 
 pub mod adam;
+pub mod adapter;
 mod by_feature;
 pub mod checkpoint;
 pub mod class_weights;
@@ -30,7 +33,9 @@ mod history;
 mod identity;
 pub mod imitation;
 pub mod kd;
+pub mod layer_distillation;
 pub mod objective;
+mod on_device;
 mod parts;
 pub mod places;
 mod plan;
@@ -41,6 +46,7 @@ mod segments;
 mod steps;
 pub mod word_dropout;
 
+pub use adapter::{AdapterConfig, Adapters};
 pub use checkpoint::Progress;
 pub use class_weights::ClassWeights;
 pub use config::{BadConfig, FitConfig, Loss, ParameterGroup, Schedule};
@@ -50,6 +56,7 @@ pub use gradients::{Batch, GradientSource, OneNetwork, RoundedInputs, Wire};
 pub use history::{Epoch, History};
 pub use imitation::{Distance, Imitation};
 pub use kd::KdConfig;
+pub use layer_distillation::LayerDistillation;
 pub use objective::{Labels, Objective, mean_loss, softmax};
 pub use places::{Place, places};
 pub use plan::{Fit, With};

@@ -1,19 +1,37 @@
-//! Losses as plain functions of logits that return their own derivative.
+//! Losses as plain functions of logits that return their own derivative, and terms that burn differentiates.
 //!
 //! They are computed from logits, never from probabilities, so that neither the value nor the derivative is
 //! ever infinite or undefined.
 
-use nlpress_model::Dataset;
+use burn::tensor::Tensor;
+use nlpress_model::network::{Seen, Taps};
+use nlpress_model::{Dataset, ModelError};
 
 use crate::Loss;
 
-/// A loss over rows of logits.
+/// A loss over rows of logits, and perhaps of what the network makes before them.
 pub trait Objective: Sync {
     /// The loss summed over `rows` (numbers of rows in the training set), divided by `batch`; its derivative by
     /// each logit goes into `gradient`. `logits` and `gradient` are `[rows, outputs]`.
     ///
     /// `batch` is the size of the whole batch, of which `rows` may be one worker's share.
     fn loss(&self, rows: &[usize], batch: usize, logits: &[f32], gradient: &mut [f32]) -> f64;
+
+    /// What it looks at besides logits on the host: nothing by default.
+    fn taps(&self) -> Taps {
+        Taps::default()
+    }
+
+    /// A term that is added to [`loss`](Objective::loss), as a tensor of one number with its graph: of the logits as a tensor,
+    /// hidden states and attention maps. It is summed over `rows` and divided by `batch` too, and called where there are
+    /// [`taps`](Objective::taps).
+    ///
+    /// # Errors
+    /// [`ModelError`] when what is seen is not what it can be compared with, or a device fails.
+    fn term(&self, rows: &[usize], batch: usize, seen: &Seen) -> Result<Option<Tensor<1>>, ModelError> {
+        let _ = (rows, batch, seen);
+        Ok(None)
+    }
 }
 
 /// A loss against the true labels: binary for a single output, over classes otherwise; each row times the weight of its

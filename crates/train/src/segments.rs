@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use crate::adam::Adam;
 use crate::config::{BadConfig, ParameterGroup};
-use crate::places::{Place, places};
+use crate::places::places;
 use crate::{FitConfig, TrainError};
 
 /// A stretch of parameters that move alike.
@@ -35,21 +35,39 @@ impl Segments {
         });
         let groups = groups.collect::<Result<Vec<_>, BadConfig>>()?;
         let places = places(model);
-        let selects = |on: &Selectors, place: &Place| on.matches(place.id.as_str());
-        if let Some((group, _)) = groups.iter().find(|(_, on)| !places.iter().any(|p| selects(on, p))) {
-            let all = places.iter().map(|p| p.id.as_str()).collect::<Vec<_>>().join(", ");
-            return Err(TrainError::NoGroup(group.on.clone(), all));
+        let names = || {
+            let vectors = model.vectors().iter().map(|vector| vector.id.as_str());
+            places.iter().map(|place| place.id.as_str()).chain(vectors)
+        };
+        if let Some((group, _)) = groups.iter().find(|(_, on)| !names().any(|name| on.matches(name))) {
+            return Err(TrainError::NoGroup(group.on.clone(), names().collect::<Vec<_>>().join(", ")));
         }
+        let group = |name: &str| groups.iter().find(|(_, on)| on.matches(name)).map(|(group, _)| *group);
+        let rate_of = |group: Option<&ParameterGroup>| match group {
+            Some(group) if group.frozen => 0.0,
+            group => group.and_then(|group| group.rate).unwrap_or(1.0),
+        };
         let mut segments = Self(Vec::new());
         for place in &places {
-            let group = groups.iter().find(|(_, on)| selects(on, place)).map(|(group, _)| *group);
-            let rate = |g: &ParameterGroup| if g.frozen { 0.0 } else { g.rate.unwrap_or(1.0) };
-            let rate = group.map_or(1.0, rate);
+            let group = group(place.id.as_str());
+            let rate = rate_of(group);
             let decay = group.and_then(|g| g.weight_decay).unwrap_or(config.weight_decay());
             segments.push(Segment { range: place.weights.clone(), rate, decay });
             segments.push(Segment { range: place.biases.clone(), rate, decay: 0.0 });
         }
+        let mut begin = places.last().map_or(0, |place| place.biases.end);
+        for vector in model.vectors() {
+            let range = begin..begin + vector.values.len();
+            begin = range.end;
+            segments.push(Segment { range, rate: rate_of(group(vector.id.as_str())), decay: 0.0 });
+        }
         Ok(segments)
+    }
+
+    /// What the learning rate is multiplied with at a parameter, and its weight decay.
+    pub(crate) fn at(&self, parameter: usize) -> (f64, f64) {
+        let found = self.0.iter().find(|segment| segment.range.contains(&parameter));
+        found.map_or((0.0, 0.0), |segment| (segment.rate, segment.decay))
     }
 
     fn push(&mut self, next: Segment) {

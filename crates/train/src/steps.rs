@@ -1,4 +1,5 @@
-//! The steps of a training: over all of the parameters, or by feature where that is cheaper ([`ByFeature`]).
+//! The steps of a training: over all of the parameters, here or on the device ([`OnDevice`]), or by feature where that is
+//! cheaper ([`ByFeature`]).
 
 use nlpress_model::Model;
 use std::ops::Range;
@@ -6,12 +7,12 @@ use std::ops::Range;
 use crate::by_feature::{self, ByFeature};
 use crate::checkpoint::Progress;
 use crate::gradients::Batch;
+use crate::on_device::{self, OnDevice};
 use crate::parts::Parts;
 use crate::places::places;
 use crate::plan::Fit;
 use crate::reparameterization::{Penalty, Step};
 use crate::segments::Segments;
-use crate::word_dropout::Renumbered;
 use crate::{FitConfig, TrainError};
 
 /// How the steps of a training are done.
@@ -20,6 +21,8 @@ pub(crate) enum Steps<'a> {
     Whole(Whole<'a>),
     /// Those of the first site only where a batch has the feature.
     ByFeature(Box<ByFeature<'a>>),
+    /// Every parameter in every step, where the backend has them.
+    OnDevice(Box<OnDevice<'a>>),
 }
 
 /// Which way a training goes: the cheaper one, unless a test asks for one.
@@ -30,6 +33,8 @@ pub(crate) enum Way {
     Whole,
     #[cfg(test)]
     ByFeature,
+    #[cfg(test)]
+    OnDevice,
 }
 
 /// Steps that read and write every parameter.
@@ -45,10 +50,22 @@ pub(crate) fn by_feature(model: &Model, fit: &Fit<'_>, way: Way) -> bool {
     match way {
         Way::Cheaper => by_feature::pays(model, fit),
         #[cfg(test)]
-        Way::Whole => false,
+        Way::Whole | Way::OnDevice => false,
         #[cfg(test)]
         Way::ByFeature => by_feature::possible(model, fit),
     }
+}
+
+/// Whether the steps of a training are done where the parameters are.
+pub(crate) fn on_device(fit: &Fit<'_>, way: Way) -> bool {
+    let is_asked_for = match way {
+        Way::Cheaper => !fit.backend.kind().is_cpu(),
+        #[cfg(test)]
+        Way::OnDevice => true,
+        #[cfg(test)]
+        _ => false,
+    };
+    is_asked_for && on_device::possible(fit)
 }
 
 impl<'a> Steps<'a> {
@@ -82,14 +99,21 @@ impl<'a> Steps<'a> {
         match self {
             Self::Whole(whole) => whole.step(parts, at, batch, now),
             Self::ByFeature(by_feature) => by_feature.step(at, batch, now.rate),
+            Self::OnDevice(on_device) => on_device.step(batch, now),
         }
     }
 
     /// Puts all numbers where they belong after the last step of an epoch.
-    pub(crate) fn end_epoch(&mut self, at: &mut Progress) {
-        if let Self::ByFeature(by_feature) = self {
-            by_feature.end_epoch(at);
+    ///
+    /// # Errors
+    /// [`TrainError`] when the device fails.
+    pub(crate) fn end_epoch(&mut self, at: &mut Progress) -> Result<(), TrainError> {
+        match self {
+            Self::Whole(_) => {}
+            Self::ByFeature(by_feature) => by_feature.end_epoch(at),
+            Self::OnDevice(on_device) => on_device.end_epoch(at)?,
         }
+        Ok(())
     }
 }
 
@@ -103,17 +127,8 @@ impl Whole<'_> {
     ) -> Result<f64, TrainError> {
         parts.forward(&at.flat, now)?;
         let size = self.config.batch();
-        let mut found = match parts.words {
-            None => parts.gradients(&at.flat, batch, size)?,
-            Some((words, seed)) => {
-                let examples = words.thinned(batch.examples, batch.indices, seed, now.number);
-                let all: Vec<usize> = (0..examples.len()).collect();
-                let objective = Renumbered { objective: batch.objective, indices: batch.indices };
-                let thinned =
-                    Batch { examples: examples.view(), indices: &all, objective: &objective, ..*batch };
-                parts.gradients(&at.flat, &thinned, size)?
-            }
-        };
+        let words = parts.words;
+        let mut found = batch.thinned(words, now.number, |batch| parts.gradients(&at.flat, batch, size))?;
         if !found.loss.is_finite() {
             return Ok(found.loss);
         }

@@ -5,7 +5,10 @@
 //! (Iyyer et al. 2015, "Deep Unordered Composition Rivals Syntactic
 //! Methods for Text Classification", section 3.2).
 
+use burn::tensor::Tensor;
 use nlpress_core::Seed;
+use nlpress_model::ModelError;
+use nlpress_model::network::{Seen, Taps};
 use nlpress_text::{Examples, ExamplesRef, Rows, TokenRows};
 use serde::Deserialize;
 
@@ -99,8 +102,21 @@ pub(crate) struct Renumbered<'a> {
 
 impl Objective for Renumbered<'_> {
     fn loss(&self, rows: &[usize], n: usize, logits: &[f32], gradient: &mut [f32]) -> f64 {
-        let indices: Vec<usize> = rows.iter().map(|row| self.indices[*row]).collect();
-        self.objective.loss(&indices, n, logits, gradient)
+        self.objective.loss(&self.numbers(rows), n, logits, gradient)
+    }
+
+    fn taps(&self) -> Taps {
+        self.objective.taps()
+    }
+
+    fn term(&self, rows: &[usize], n: usize, seen: &Seen) -> Result<Option<Tensor<1>>, ModelError> {
+        self.objective.term(&self.numbers(rows), n, seen)
+    }
+}
+
+impl Renumbered<'_> {
+    fn numbers(&self, rows: &[usize]) -> Vec<usize> {
+        rows.iter().map(|row| self.indices[*row]).collect()
     }
 }
 

@@ -18,7 +18,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("kernels", &["packed"]),
     ("graph", &["core", "packed"]),
     ("text", &["core"]),
-    ("model", &["core", "graph", "packed", "text"]),
+    ("model", &["core", "graph", "kernels", "packed", "text"]),
     ("train", &["core", "model", "text"]),
     ("technique", &["core", "model", "text", "train"]),
     ("testkit", &["core", "model", "packed", "technique", "text", "train"]), // and no crate on it, but for tests

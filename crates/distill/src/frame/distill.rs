@@ -3,7 +3,7 @@
 use nlpress_core::Seed;
 use nlpress_model::{Model, Outline, SiteId};
 use nlpress_technique::{Cx, Needs, Problem, StepError, Technique, settings};
-use nlpress_train::{Fit, FitConfig, Imitation, KdConfig, fit};
+use nlpress_train::{Fit, FitConfig, KdConfig, Objective, fit};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -60,6 +60,11 @@ impl Distill {
         Ok((Self { student, loss, fit: shared.fit }, own))
     }
 
+    /// A distillation of these parts.
+    pub(crate) fn of(student: Start, loss: KdConfig, fit: FitConfig) -> Self {
+        Self { student, loss, fit }
+    }
+
     /// The loss.
     pub(crate) fn loss(&self) -> KdConfig {
         self.loss
@@ -74,7 +79,7 @@ impl Distill {
     pub(crate) fn train(
         &self,
         student: Model,
-        objective: &Imitation<'_>,
+        objective: &dyn Objective,
         seed: Seed,
         cx: &Cx<'_>,
     ) -> Result<Model, StepError> {

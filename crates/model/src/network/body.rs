@@ -1,13 +1,17 @@
 //! Everything after where a pass starts: the graph, node by node.
 
 use burn::tensor::{Device, Int, Tensor, TensorData, activation};
-use nlpress_graph::{Activation, NORM_EPSILON, Op, Per, Pooling};
+use nlpress_core::BackendKind;
+use nlpress_graph::{NORM_EPSILON, Op, Per};
+use nlpress_kernels::dense::Heads;
 
 use super::Network;
-use super::hooks::Hooks;
+use super::hooks::{AttentionMap, Hooks};
+use super::placed::on;
 use super::start::Start;
 use super::tokens::Tokens;
 use crate::Dropout;
+use crate::operations::{self, Projection, Way, affine, layer_norm, norm, pool, project};
 
 /// One pass through a network.
 pub(super) struct Pass<'a> {
@@ -38,6 +42,14 @@ struct Bucket {
     absence: Tensor<4>,
 }
 
+/// Queries, keys and values.
+#[allow(clippy::large_enum_variant)] // there is one at a time
+enum Made {
+    Apart([Tensor<2>; 3]),
+    /// Side by side, on a CPU.
+    Together(BackendKind, Tensor<2>),
+}
+
 impl<'a> Pass<'a> {
     /// A pass with a graph, for gradients.
     pub(super) fn training(network: &'a Network, dropout: Option<(&'a Dropout, usize)>) -> Self {
@@ -50,12 +62,9 @@ impl<'a> Pass<'a> {
     }
 
     /// Runs the whole network.
-    pub(super) fn whole(&mut self, start: &Start, device: &Device) -> Tensor<2> {
-        let network = self.network;
-        let leaf = |(values, shape): &(Vec<f32>, [usize; 2])| network.tensor(values.clone(), *shape, device);
-        let nodes = network.wiring.leaves.iter().map(|leaf| leaf.node);
-        let starts = nodes.zip(start.values.iter().map(leaf)).collect();
-        self.run(start.tokens.as_ref(), starts, network.wiring.last(network.sites.len()))
+    pub(super) fn whole(&mut self, start: &mut Start) -> Tensor<2> {
+        let starts = self.network.starts(start, self.train);
+        self.run(start.tokens.as_ref(), starts, self.network.wiring.last(self.network.sites.len()))
     }
 
     /// Runs the nodes up to `last` from the values of some of them: `[examples, width]`, or `[places, width]` of tokens.
@@ -81,6 +90,9 @@ impl<'a> Pass<'a> {
                 continue;
             }
             let node = &network.graph.nodes[n];
+            if wiring.projected_at[n].is_some_and(|at| self.projection(at).is_some()) {
+                continue;
+            }
             let mut read = |i: usize| {
                 let from = node.from[i];
                 let value = if wiring.last_readers[from] == n && !node.from[i + 1..].contains(&from) {
@@ -94,20 +106,32 @@ impl<'a> Pass<'a> {
                 Op::Linear { .. } | Op::Features { .. } | Op::Embed { .. } => {
                     let of_tokens = wiring.values[node.from[0]].per == Per::Token;
                     let owners = placement.filter(|_| of_tokens).map(|placement| &placement.owners);
-                    self.site(wiring.site_of[n].expect("it has a site"), read(0), owners)
+                    self.site(n, read(0), owners)
                 }
-                Op::Norm => norm(read(0), NORM_EPSILON),
-                Op::LayerNorm { epsilon, .. } => self.layer_norm(n, norm(read(0), *epsilon)),
-                Op::Activate(activation) => activate(*activation, read(0)),
+                Op::Norm => norm(self.way(), read(0), NORM_EPSILON),
+                Op::LayerNorm { epsilon, .. } => {
+                    layer_norm(self.way(), read(0), self.vectors_of(n), *epsilon)
+                }
+                Op::Activate(_) if self.is_activated(node.from[0]) => read(0),
+                Op::Activate(activation) => operations::activate(*activation, read(0)),
                 Op::Attend { heads, head_width } => {
                     let placement = placement.expect("a graph on tokens starts from them");
-                    placement.attend((*heads, *head_width), [read(0), read(1), read(2)])
+                    let made = match self.projection(n) {
+                        None => Made::Apart([read(0), read(1), read(2)]),
+                        Some((kind, from, projection)) => {
+                            let is_last = wiring.last_readers[from] < n;
+                            let x = if is_last { values[from].take() } else { values[from].clone() };
+                            let x = x.expect("a node comes after what it reads");
+                            Made::Together(kind, project(self.way(), x, projection))
+                        }
+                    };
+                    self.attend(placement, Heads { heads: *heads, width: *head_width }, made)
                 }
                 Op::Add => read(0) + read(1),
                 Op::Dropout { .. } => self.dropped(n, read(0), tokens),
                 Op::Pool(pooling) => {
                     let tokens = tokens.expect("a graph on tokens starts from them");
-                    pool(*pooling, tokens, read(0))
+                    pool(self.way(), read(0), tokens.offsets(), tokens.shares(*pooling))
                 }
                 Op::Normalize => normalize(read(0)),
             };
@@ -141,19 +165,67 @@ impl<'a> Pass<'a> {
         hidden * self.network.tensor(factors, [places, width], device)
     }
 
-    /// Normalised numbers times the gain of node `n`, plus its bias.
-    fn layer_norm(&self, n: usize, normed: Tensor<2>) -> Tensor<2> {
-        let gain = self.network.wiring.gain_of[n].expect("a normalisation has vectors");
-        let [gain, bias] = [gain, gain + 1].map(|vector| {
-            let placed = self.network.vectors[vector].on_device.clone();
-            let placed = placed.expect("vectors are placed where the last site is");
-            if self.train { placed } else { placed.inner() }
-        });
-        normed * gain + bias
+    /// How operations are computed.
+    fn way(&self) -> Way {
+        self.network.way
     }
 
-    /// Input times weight, plus bias.
-    fn site(&mut self, i: usize, mut input: Tensor<2>, owners: Option<&Tensor<1, Int>>) -> Tensor<2> {
+    /// Gain and bias of the normalisation at node `n`.
+    fn vectors_of(&self, n: usize) -> [Tensor<2>; 2] {
+        let gain = self.network.wiring.gain_of[n].expect("a normalisation has vectors");
+        [gain, gain + 1].map(|vector| {
+            let placed = self.network.vectors[vector].placed.as_ref();
+            on(placed.expect("vectors are placed where the last site is"), self.train).unsqueeze()
+        })
+    }
+
+    /// Whether the non-linearity behind node `n` is computed with it.
+    fn is_activated(&self, n: usize) -> bool {
+        self.way() != Way::Burn && self.network.wiring.activation_of[n].is_some()
+    }
+
+    /// Whether someone looks at inputs, and at attention.
+    fn is_looked_at(&self) -> (bool, bool) {
+        self.hooks.as_ref().map_or((false, false), |hooks| (hooks.sees_inputs(), hooks.sees_attention()))
+    }
+
+    /// The weights of the three sites that make query, key and value for the attention at node `n`, and the node they
+    /// read, where they are multiplied in one and nobody looks at what goes in or at the attention.
+    fn projection(&self, n: usize) -> Option<(BackendKind, usize, Projection)> {
+        let Way::Host(kind) = self.way() else { return None };
+        let (from, sites) =
+            self.network.wiring.projection_of[n].filter(|_| self.is_looked_at() == (false, false))?;
+        let site = |i: usize| {
+            let site = &self.network.sites[i];
+            let floats = site.placed.as_ref().filter(|_| site.rounding.is_none())?.floats(self.train)?;
+            floats.1.map(|bias| (floats.0, bias))
+        };
+        Some((kind, from, [site(sites[0])?, site(sites[1])?, site(sites[2])?]))
+    }
+
+    /// Attention among the tokens of each example.
+    fn attend(&mut self, placement: &Placement<'_>, heads: Heads, made: Made) -> Tensor<2> {
+        let offsets = placement.tokens.offsets();
+        let (_, is_seen) = self.is_looked_at();
+        match (made, self.way()) {
+            (Made::Together(kind, qkv), _) => operations::attend(kind, qkv, heads, offsets),
+            (Made::Apart(made), Way::Host(kind)) if !is_seen => {
+                operations::attend(kind, Tensor::cat(made.into(), 1), heads, offsets)
+            }
+            (Made::Apart(made), _) => {
+                let (out, maps) = placement.attend(heads, made, is_seen);
+                if let Some(hooks) = self.hooks.as_mut().filter(|_| is_seen) {
+                    hooks.attention(maps);
+                }
+                out
+            }
+        }
+    }
+
+    /// Input times the weight of the site at node `n`, plus bias, and the non-linearity where that is computed with it.
+    fn site(&mut self, n: usize, mut input: Tensor<2>, owners: Option<&Tensor<1, Int>>) -> Tensor<2> {
+        let wiring = &self.network.wiring;
+        let i = wiring.site_of[n].expect("it has a site");
         let site = &self.network.sites[i];
         if let Some(hooks) = &mut self.hooks {
             input = hooks.input(i, input, owners);
@@ -161,8 +233,12 @@ impl<'a> Pass<'a> {
         if let Some(rounding) = &site.rounding {
             input = rounding.tensor(input);
         }
-        let placed = site.on_device.as_ref().expect("every site but where a pass starts is always placed");
-        if self.train { placed.train(input) } else { placed.evaluate(input) }
+        let placed = self.network.placed(i);
+        let activation = wiring.activation_of[n].filter(|_| self.is_activated(n));
+        match placed.floats(self.train) {
+            Some(floats) => affine(self.way(), input, floats, activation),
+            None => placed.evaluate(input),
+        }
     }
 }
 
@@ -196,52 +272,40 @@ impl<'t> Placement<'t> {
         Self { tokens, buckets: buckets.into_iter().map(place).collect(), back, owners }
     }
 
-    /// Scaled dot-product attention among the tokens of each example.
-    fn attend(&self, (heads, width): (usize, usize), [query, key, value]: [Tensor<2>; 3]) -> Tensor<2> {
+    /// Scaled dot-product attention among the tokens of each example, and its probabilities where they are to be seen.
+    fn attend(
+        &self,
+        Heads { heads, width }: Heads,
+        [query, key, value]: [Tensor<2>; 3],
+        is_seen: bool,
+    ) -> (Tensor<2>, Vec<AttentionMap>) {
+        let (mut mixed, mut maps) = (Vec::new(), Vec::new());
         if self.tokens.count() == 0 {
             // Nobody attends; what made query and key has a derivative, of zero.
-            return value + (query + key) * 0.0;
+            return (value + (query + key) * 0.0, maps);
         }
         let scale = 1.0 / (width as f32).sqrt();
-        let mut mixed = Vec::new();
         for Bucket { examples, length, places, absence } in &self.buckets {
             let split = |x: &Tensor<2>| -> Tensor<4> {
                 let own = if self.back.is_some() { x.clone().select(0, places.clone()) } else { x.clone() };
                 own.reshape([*examples, *length, heads, width]).swap_dims(1, 2)
             };
             let scores = split(&query).matmul(split(&key).swap_dims(2, 3)) * scale + absence.clone();
-            let brought = activation::softmax(scores, 3).matmul(split(&value));
+            let probabilities = activation::softmax(scores, 3);
+            if is_seen {
+                let present = absence.clone().swap_dims(2, 3).equal_elem(0.0).float();
+                maps.push(AttentionMap { probabilities: probabilities.clone(), present });
+            }
+            let brought = probabilities.matmul(split(&value));
             mixed.push(brought.swap_dims(1, 2).reshape([examples * length, heads * width]));
         }
         let mixed: Tensor<2> = if mixed.len() == 1 { mixed.remove(0) } else { Tensor::cat(mixed, 0) };
-        match &self.back {
+        let mixed = match &self.back {
             Some(back) => mixed.select(0, back.clone()),
             None => mixed,
-        }
+        };
+        (mixed, maps)
     }
-}
-
-/// One row from the tokens of each example.
-fn pool(pooling: Pooling, tokens: &Tokens, x: Tensor<2>) -> Tensor<2> {
-    let shape = [tokens.examples(), tokens.places()];
-    let shares: Tensor<2> = Tensor::from_data(TensorData::new(tokens.pool(pooling), shape), &x.device());
-    shares.matmul(x)
-}
-
-fn activate(activation: Activation, x: Tensor<2>) -> Tensor<2> {
-    match activation {
-        Activation::Relu => activation::relu(x),
-        // burn's own has the derivative of another function, the approximation by tanh.
-        Activation::Gelu => x.clone() * ((x * std::f32::consts::FRAC_1_SQRT_2).erf() + 1.0) * 0.5,
-        Activation::Tanh => x.tanh(),
-    }
-}
-
-/// Every row to mean 0 and variance 1.
-fn norm(x: Tensor<2>, epsilon: f32) -> Tensor<2> {
-    let centred = x.clone() - x.mean_dim(1);
-    let variance = (centred.clone() * centred.clone()).mean_dim(1);
-    centred / (variance + epsilon).sqrt()
 }
 
 /// Every row to length 1. The smallest square keeps the root, and its derivative, finite.

@@ -1,10 +1,12 @@
 //! A model bound to a burn device, where it computes.
 //!
 //! The forward pass and its gradient are written here and nowhere else. Two things make it fast on text:
-//! what starts from the text (the first layer on feature rows, the tables of tokens) is linear in a constant input, so its
-//! product and its gradient need no graph, and on the CPU both run where the rows lie ([`kernel`](crate::kernel)), so that
-//! its weight, the largest by far, never becomes a tensor; and a loss is a plain function of the logits that returns its own derivative, so burn's graph holds
-//! just the layers between.
+//! what starts from the text (the first layer on feature rows, the tables of tokens) is linear in a constant input, so on the
+//! CPU its product and its gradient need no graph, and run where the rows lie ([`kernel`](crate::kernel)); and a loss may be
+//! a plain function of the logits that returns its own derivative, so burn's graph holds just the layers between.
+//!
+//! A network is a burn [`Module`](burn::module::Module): its parameters are called after our sites, so that burn's
+//! optimizers, groups and records work on it.
 //!
 //! A pass may cover a range of sites, which is how model parallelism splits a network over threads: what goes
 //! from stage to stage is the pre-activation `[batch, outputs]` of the last site of a range.
@@ -14,59 +16,70 @@ mod examples;
 mod hooks;
 mod integers;
 mod leaves;
+mod module;
+mod parameters;
 mod placed;
 mod probe;
 mod rounding;
 mod rows;
 mod run;
 mod start;
+mod taps;
 mod tokens;
 mod wiring;
 
+use burn::module::Param;
 use burn::tensor::{Device, Tensor, TensorData};
 use nlpress_core::Backend;
-use nlpress_graph::{Graph, Shape};
+use nlpress_core::backend::host::into_numbers;
+use nlpress_graph::{Graph, Shape, SiteId};
 use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::operations::Way;
 use crate::{Model, ModelError, Weight};
-use integers::Integers;
 use placed::{Held, Placed};
 use rounding::Rounding;
 use wiring::Wiring;
 
 pub use examples::Input;
+pub use hooks::AttentionMap;
 pub use run::{Gradients, Trace};
+pub use taps::{Loss, Seen, Taps};
 
 /// A model bound to a device.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Network {
-    graph: Graph,
-    wiring: Wiring,
+    graph: Arc<Graph>,
+    wiring: Arc<Wiring>,
     sites: Vec<Bound>,
     vectors: Vec<BoundVector>,
     on_cpu: bool,
+    /// How operations between sites are computed: by burn's for feature rows, of which a batch is small.
+    way: Way,
     device: Device,
     tracked: Device,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Bound {
+    id: SiteId,
     shape: Shape,
     trainable: bool,
     /// How the site's input is rounded, as the runtime's integer kernels do.
     rounding: Option<Rounding>,
-    weight: Vec<f32>,
-    bias: Vec<f32>,
-    /// Absent outside the bound range, and at the first site on the CPU, which computes in plain memory.
-    on_device: Option<Placed>,
+    /// Absent outside the bound range.
+    placed: Option<Placed>,
 }
 
 /// A vector of a normalisation.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct BoundVector {
-    values: Vec<f32>,
-    /// `[1, length]`; absent where the last site is not bound.
-    on_device: Option<Tensor<2>>,
+    id: SiteId,
+    length: usize,
+    /// Absent where the last site is not bound.
+    placed: Option<Param<Tensor<1>>>,
 }
 
 impl Network {
@@ -79,35 +92,33 @@ impl Network {
     pub fn bind_sites(model: &Model, backend: &Backend, range: Range<usize>) -> Self {
         let device = backend.device().clone();
         let tracked = device.clone().autodiff();
-        let sites = model
-            .layers()
-            .iter()
-            .enumerate()
-            .map(|(i, layer)| Bound {
-                shape: layer.shape,
-                trainable: layer.weight.is_trainable(),
-                rounding: match &layer.weight {
-                    Weight::Packed { matrix, .. } => Rounding::of(matrix),
-                    _ => None,
-                },
-                weight: if range.contains(&i) { layer.weight.values().into_owned() } else { Vec::new() },
-                bias: if range.contains(&i) { layer.bias.clone() } else { Vec::new() },
-                on_device: None,
-            })
-            .collect();
         let on_cpu = backend.kind().is_cpu();
-        let vector = |of: &crate::Vector| BoundVector { values: of.values.clone(), on_device: None };
-        let vectors = model.vectors().iter().map(vector).collect();
         let graph = model.graph().clone();
         let wiring = Wiring::of(&graph);
-        let mut network = Self { graph, wiring, sites, vectors, on_cpu, device, tracked };
-        for i in range.clone() {
-            network.place(i, &model.layers()[i].weight);
-        }
-        if range.end == network.sites.len() {
-            network.place_vectors();
-        }
-        network
+        let in_memory = on_cpu && wiring::reads_tokens(&graph);
+        let way = if in_memory { Way::Host(backend.kind()) } else { Way::Burn };
+        let sites = model.layers().iter().enumerate().map(|(i, layer)| Bound {
+            id: layer.id.clone(),
+            shape: layer.shape,
+            trainable: layer.weight.is_trainable(),
+            rounding: match &layer.weight {
+                Weight::Packed { matrix, .. } => Rounding::of(matrix),
+                _ => None,
+            },
+            placed: range.contains(&i).then(|| {
+                let may_be_integers = !on_cpu && !wiring.is_table[i];
+                Placed::of(layer, &device, may_be_integers)
+            }),
+        });
+        let is_last = range.end == model.layers().len();
+        let vectors = model.vectors().iter().map(|vector| BoundVector {
+            id: vector.id.clone(),
+            length: vector.values.len(),
+            placed: is_last.then(|| placed::trained(vector.values.clone(), [vector.values.len()], &device)),
+        });
+        let (sites, vectors) = (sites.collect(), vectors.collect());
+        let (graph, wiring) = (Arc::new(graph), Arc::new(wiring));
+        Self { graph, wiring, sites, vectors, on_cpu, way, device, tracked }
     }
 
     /// Bound sites whose packed integers are integers on the device too.
@@ -120,15 +131,20 @@ impl Network {
     ///
     /// Zero on the CPU, where burn has no use for integers.
     pub fn held_as_integers(&self) -> usize {
-        let held = |s: &&Bound| matches!(&s.on_device, Some(Placed { weight: Held::Integers(_), .. }));
+        let held = |s: &&Bound| matches!(&s.placed, Some(Placed { weight: Held::Integers(_), .. }));
         self.sites.iter().filter(held).count()
     }
 
     /// Bound sites whose packed integers were made floats to compute with: those with integers that are not
     /// [`held_as_integers`](Network::held_as_integers). Their inputs are rounded as if they were.
     pub fn dequantized(&self) -> usize {
-        let integers = |s: &&Bound| s.rounding.is_some() && !s.weight.is_empty();
+        let integers = |s: &&Bound| s.rounding.is_some() && s.placed.is_some();
         self.sites.iter().filter(integers).count() - self.held_as_integers()
+    }
+
+    /// What the network is.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
     }
 
     /// Number of sites.
@@ -140,36 +156,7 @@ impl Network {
     pub fn trainable(&self, sites: Range<usize>) -> usize {
         let vectors = if sites.end == self.sites.len() { &self.vectors[..] } else { &[] };
         let of_sites = self.sites[sites].iter().filter(|s| s.trainable).map(|s| s.shape.parameters());
-        of_sites.chain(vectors.iter().map(|v| v.values.len())).sum()
-    }
-
-    /// Puts new numbers on the device, in the order of [`Model::flat`], for a range of sites.
-    ///
-    /// # Panics
-    /// When the count is not [`trainable`](Network::trainable)'s.
-    pub fn update(&mut self, sites: Range<usize>, flat: &[f32]) {
-        assert_eq!(flat.len(), self.trainable(sites.clone()));
-        let mut rest = flat;
-        let is_last = sites.end == self.sites.len();
-        for i in sites {
-            let site = &mut self.sites[i];
-            if site.trainable {
-                let (weight, tail) = rest.split_at(site.shape.weights());
-                let (bias, tail) = tail.split_at(site.shape.biases());
-                site.weight.copy_from_slice(weight);
-                site.bias.copy_from_slice(bias);
-                rest = tail;
-                self.place_floats(i);
-            }
-        }
-        if is_last {
-            for vector in &mut self.vectors {
-                let (values, tail) = rest.split_at(vector.values.len());
-                vector.values.copy_from_slice(values);
-                rest = tail;
-            }
-            self.place_vectors();
-        }
+        of_sites.chain(vectors.iter().map(|v| v.length)).sum()
     }
 
     /// Rounds what goes into a site as the kernels would if its weight were integers: every row to `levels` steps to
@@ -194,51 +181,17 @@ impl Network {
         }
     }
 
-    /// Puts a site's weight on the device, as integers where that works.
-    fn place(&mut self, i: usize, weight: &Weight) {
-        let integers = match weight {
-            Weight::Packed { matrix, .. } if !self.on_cpu && !self.in_plain_memory(i) => {
-                Integers::place(matrix, &self.device)
-            }
-            _ => None,
-        };
-        match integers {
-            Some(integers) => {
-                let weight = Held::Integers(integers);
-                self.sites[i].on_device = Some(Placed { weight, bias: self.bias(i, false) });
-            }
-            None => self.place_floats(i),
-        }
-    }
-
-    fn place_floats(&mut self, i: usize) {
-        if self.in_plain_memory(i) {
-            return;
-        }
-        let Bound { shape, trainable, weight, .. } = &self.sites[i];
-        let track = *trainable && i > 0;
-        let weight = self.tensor(weight.clone(), [shape.inputs, shape.outputs], &self.tracked);
-        let weight = Held::Floats(if track { weight.require_grad() } else { weight });
-        self.sites[i].on_device = Some(Placed { weight, bias: self.bias(i, track) });
-    }
-
-    fn bias(&self, i: usize, track: bool) -> Option<Tensor<2>> {
-        let Bound { shape, bias, .. } = &self.sites[i];
-        let bias = shape.bias.then(|| self.tensor(bias.clone(), [1, shape.outputs], &self.tracked));
-        if track { bias.map(Tensor::require_grad) } else { bias }
-    }
-
-    fn place_vectors(&mut self) {
-        for n in 0..self.vectors.len() {
-            let values = self.vectors[n].values.clone();
-            let shape = [1, values.len()];
-            self.vectors[n].on_device = Some(self.tensor(values, shape, &self.tracked).require_grad());
-        }
-    }
-
-    /// Whether a site computes without the device.
+    /// Whether a site computes in the memory of this process, where a pass starts.
     fn in_plain_memory(&self, i: usize) -> bool {
-        self.wiring.is_table[i] || (i == 0 && self.on_cpu)
+        self.on_cpu && (i == 0 || self.wiring.is_table[i])
+    }
+
+    /// The numbers of a site.
+    ///
+    /// # Panics
+    /// When it is not bound; passes check that it is.
+    fn placed(&self, i: usize) -> &Placed {
+        self.sites[i].placed.as_ref().expect("a pass goes over bound sites")
     }
 
     fn tensor(&self, values: Vec<f32>, shape: [usize; 2], device: &Device) -> Tensor<2> {
@@ -246,9 +199,23 @@ impl Network {
     }
 }
 
-fn host(tensor: Tensor<2>) -> Result<Vec<f32>, ModelError> {
-    let data = tensor.try_into_data().map_err(|e| ModelError::Device(e.to_string()))?;
-    data.try_into_vec::<f32>().map_err(|e| ModelError::Device(format!("{e:?}")))
+/// Bytes that [`host`] has read.
+static READ: AtomicU64 = AtomicU64::new(0);
+
+/// Bytes of tensors that networks of this process have read into its memory so far: on a graphics card, what was copied from
+/// there.
+pub fn bytes_read() -> u64 {
+    READ.load(Ordering::Relaxed)
+}
+
+/// The numbers of a tensor: the one place where networks, and what trains them, read a device.
+///
+/// # Errors
+/// [`ModelError::Device`] when the device fails.
+pub fn host<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, ModelError> {
+    let numbers = into_numbers(tensor).map_err(ModelError::Device)?;
+    READ.fetch_add(size_of_val(&numbers[..]) as u64, Ordering::Relaxed);
+    Ok(numbers)
 }
 
 fn lost(what: &str) -> ModelError {

@@ -6,6 +6,7 @@ use nlpress_text::{ExamplesRef, Rows};
 
 use super::body::Pass;
 use super::hooks::Probe;
+use super::taps::{Seen, Tapping, Taps};
 use super::{Network, host, lost};
 use crate::ModelError;
 
@@ -30,7 +31,28 @@ impl Network {
         let Some(&node) = std::iter::once(&first.start).chain(&ends).nth(block) else {
             return Err(ModelError::Data(format!("there are {} blocks, no words after {block}", ends.len())));
         };
-        self.seen(Probe { node: Some(node), ..Probe::default() }, node, examples.into(), indices)
+        self.captured(Probe { node: Some(node), ..Probe::default() }, node, examples.into(), indices)
+    }
+
+    /// What a pass over the given examples makes, without dropout and without a graph.
+    ///
+    /// # Errors
+    /// [`ModelError::Data`] when the examples do not fit, [`ModelError::Device`] when the device fails.
+    pub fn seen<'a>(
+        &self,
+        examples: impl Into<ExamplesRef<'a>>,
+        indices: &[usize],
+        taps: Taps,
+    ) -> Result<Seen, ModelError> {
+        if indices.is_empty() {
+            return Err(ModelError::Data("there is no row".into()));
+        }
+        let mut start = self.start(examples.into(), indices)?;
+        let mut tapping = Tapping::of(&self.graph, taps);
+        let mut pass = Pass::evaluating(self);
+        pass.hooks = Some(&mut tapping);
+        let output = pass.whole(&mut start);
+        Ok(tapping.seen(output, start.tokens.as_ref()))
     }
 
     /// What goes into a site for the given examples, without dropout: one row of `inputs` numbers for each example, or,
@@ -59,7 +81,7 @@ impl Network {
             _ => {}
         }
         let probe = Probe { capture: Some(site), ..Probe::default() };
-        let seen = self.seen(probe, node.from[0], examples, indices)?;
+        let seen = self.captured(probe, node.from[0], examples, indices)?;
         Rows::from_dense(seen.len() / width, width, &seen).map_err(|e| ModelError::Data(e.to_string()))
     }
 
@@ -77,7 +99,7 @@ impl Network {
     }
 
     /// What a probe captures, which has the shape of the value of `node`.
-    fn seen(
+    fn captured(
         &self,
         mut probe: Probe,
         node: usize,
@@ -87,10 +109,10 @@ impl Network {
         if indices.is_empty() {
             return Err(ModelError::Data("there is no row".into()));
         }
-        let start = self.start(examples, indices)?;
+        let mut start = self.start(examples, indices)?;
         let mut pass = Pass::evaluating(self);
         pass.hooks = Some(&mut probe);
-        pass.whole(&start, &self.device);
+        pass.whole(&mut start);
         let mut seen = host(probe.captured.ok_or_else(|| lost("what is looked at"))?)?;
         let value = self.wiring.values[node];
         if let Some(tokens) = start.tokens.filter(|_| value.per == Per::Token) {
@@ -117,7 +139,7 @@ impl Network {
         if let Some(bad) = sites.iter().find(|s| !has_inputs(s)) {
             return Err(ModelError::Data(format!("site number {bad} has no inputs that units make")));
         }
-        let start = self.start(examples.into(), indices)?;
+        let mut start = self.start(examples.into(), indices)?;
         let ones = |site: &usize| {
             let shape = [indices.len(), self.sites[*site].shape.inputs];
             let ones = TensorData::new(vec![1.0_f32; shape[0] * shape[1]], shape);
@@ -126,7 +148,7 @@ impl Network {
         let mut probe = Probe { factors: sites.iter().map(ones).collect(), ..Probe::default() };
         let mut pass = Pass::training(self, None);
         pass.hooks = Some(&mut probe);
-        let output = pass.whole(&start, &self.tracked);
+        let output = pass.whole(&mut start);
         let logits = host(output.clone().inner())?;
         let mut upstream = vec![0.0; logits.len()];
         loss(&logits, &mut upstream);

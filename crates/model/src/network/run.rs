@@ -1,14 +1,16 @@
 //! Passes over a bound network: logits, gradients, and the two halves of a pass with gradients.
 
+use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 use nlpress_text::ExamplesRef;
 use std::ops::Range;
 
 use super::body::Pass;
 use super::examples::{Input, length};
-use super::leaves::Leaf;
-use super::placed::{Held, Placed};
+use super::hooks::Hooks;
+use super::parameters::Derivative;
 use super::start::Start;
+use super::taps::{Loss, Tapping};
 use super::wiring::reads_tokens;
 use super::{Network, host, lost};
 use crate::{Dataset, Dropout, ModelError};
@@ -34,6 +36,8 @@ pub struct Trace {
     leaves: Vec<Tensor<2>>,
     /// Absent where the pass ends where it starts.
     output: Option<Tensor<2>>,
+    /// What a loss looks at besides; it takes part in the backward pass.
+    term: Option<Tensor<1>>,
 }
 
 impl Network {
@@ -52,9 +56,8 @@ impl Network {
             let is_full =
                 |next: usize| indices.len() == BATCH || tokens + length(examples, next) > BATCH_TOKENS;
             if i + 1 == count || is_full(i + 1) {
-                let start = self.start(examples, &indices)?;
-                let mut pass = Pass::evaluating(self);
-                logits.extend(host(pass.whole(&start, &self.device))?);
+                let mut start = self.start(examples, &indices)?;
+                logits.extend(host(Pass::evaluating(self).whole(&mut start))?);
                 (indices, tokens) = (Vec::new(), 0);
             }
         }
@@ -71,25 +74,75 @@ impl Network {
 
     /// Loss and gradient of a batch.
     ///
-    /// `first` is the place of the first of `indices` in the whole batch, for dropout. `loss` gets the logits
-    /// `[indices, outputs]`, writes its derivative into the second slice, and returns its value.
+    /// `first` is the place of the first of `indices` in the whole batch, for dropout. The loss is [`Loss`], or a function
+    /// that gets the logits `[indices, outputs]`, writes its derivative into the second slice, and returns its value.
     ///
     /// # Errors
     /// [`ModelError`] when the examples are not what the network takes, or the device fails.
     pub fn gradients<'a>(
         &self,
-        (examples, indices): (impl Into<ExamplesRef<'a>>, &'a [usize]),
+        examples: (impl Into<ExamplesRef<'a>>, &'a [usize]),
         dropout: Option<&Dropout>,
         first: usize,
-        loss: &mut dyn FnMut(&[f32], &mut [f32]) -> f64,
+        loss: &mut dyn Loss,
     ) -> Result<Gradients, ModelError> {
-        let (all, input) = (0..self.sites.len(), Input::Examples(examples.into(), indices));
-        let trace = self.forward(all, input, dropout, first)?;
-        let logits = trace.output()?;
-        let mut upstream = vec![0.0; logits.len()];
-        let loss = loss(&logits, &mut upstream);
+        let input = Input::Examples(examples.0.into(), examples.1);
+        let (loss, trace, upstream) = self.forward_to(input, dropout, first, loss)?;
         let (flat, _) = self.backward(trace, input, &upstream)?;
         Ok(Gradients { loss, flat })
+    }
+
+    /// [`gradients`](Network::gradients) as burn's optimizers take them: on the device, by parameter; none of what is
+    /// frozen.
+    ///
+    /// # Errors
+    /// As [`gradients`](Network::gradients).
+    pub fn parameter_gradients<'a>(
+        &self,
+        examples: (impl Into<ExamplesRef<'a>>, &'a [usize]),
+        dropout: Option<&Dropout>,
+        first: usize,
+        loss: &mut dyn Loss,
+    ) -> Result<(f64, GradientsParams), ModelError> {
+        let input = Input::Examples(examples.0.into(), examples.1);
+        let (loss, trace, upstream) = self.forward_to(input, dropout, first, loss)?;
+        let mut found = GradientsParams::new();
+        let sites = trace.sites.clone();
+        let (start, into_leaves, mut of) = self.derived(trace, &upstream)?;
+        for i in sites.filter(|i| self.sites[*i].trainable) {
+            if let Some(derivative) = self.derivative(i, input, (&start, &into_leaves), &mut of) {
+                self.register(i, derivative, &mut found);
+            }
+        }
+        for vector in self.vectors.iter().filter_map(|vector| vector.placed.as_ref()) {
+            if let Some(by_vector) = of.as_mut().and_then(|of| vector.grad_remove(of)) {
+                found.register::<1>(vector.id, by_vector);
+            }
+        }
+        Ok((loss, found))
+    }
+
+    /// The whole forward pass, its loss, and the loss's derivative by the logits.
+    fn forward_to(
+        &self,
+        input: Input<'_>,
+        dropout: Option<&Dropout>,
+        first: usize,
+        loss: &mut dyn Loss,
+    ) -> Result<(f64, Trace, Vec<f32>), ModelError> {
+        let mut tapping = loss.taps().is_any().then(|| Tapping::of(&self.graph, loss.taps()));
+        let hooks = tapping.as_mut().map(|tapping| tapping as &mut dyn Hooks);
+        let mut trace = self.forward_with(0..self.sites.len(), input, (dropout, first), hooks)?;
+        let logits = trace.output()?;
+        let mut upstream = vec![0.0; logits.len()];
+        let mut total = loss.of_logits(&logits, &mut upstream);
+        if let Some((tapping, output)) = tapping.zip(trace.output.clone()) {
+            trace.term = loss.of_seen(&tapping.seen(output, trace.start.tokens.as_ref()))?;
+            if let Some(term) = &trace.term {
+                total += host(term.clone())?.iter().map(|x| f64::from(*x)).sum::<f64>();
+            }
+        }
+        Ok((total, trace, upstream))
     }
 
     /// Runs a range of sites and keeps what the backward pass needs.
@@ -103,28 +156,45 @@ impl Network {
         dropout: Option<&Dropout>,
         first: usize,
     ) -> Result<Trace, ModelError> {
+        self.forward_with(sites, input, (dropout, first), None)
+    }
+
+    fn forward_with<'a>(
+        &'a self,
+        sites: Range<usize>,
+        input: Input<'_>,
+        (dropout, first): (Option<&'a Dropout>, usize),
+        hooks: Option<&'a mut dyn Hooks>,
+    ) -> Result<Trace, ModelError> {
         self.check(&sites, input)?;
-        let (mut start, nodes) = match input {
-            Input::Examples(examples, indices) => {
-                (self.start(examples, indices)?, self.wiring.leaves.clone())
-            }
+        let (start, mut starts) = match input {
             Input::Activations(pre) => {
                 let (width, node) =
                     (self.sites[sites.start].shape.inputs, self.wiring.nodes[sites.start - 1]);
-                let values = vec![(pre.to_vec(), [pre.len() / width, width])];
-                (Start { values, ..Start::default() }, vec![Leaf { node, tables: Vec::new() }])
+                let value = self.tensor(pre.to_vec(), [pre.len() / width, width], &self.tracked);
+                (Start::default(), vec![(node, value)])
+            }
+            Input::Examples(examples, indices) => {
+                let mut start = self.start(examples, indices)?;
+                let starts = self.starts(&mut start, true);
+                (start, starts)
             }
         };
-        let values = std::mem::take(&mut start.values);
-        let leaf = |(values, shape)| self.tensor(values, shape, &self.tracked).require_grad();
-        let leaves: Vec<Tensor<2>> = values.into_iter().map(leaf).collect();
+        let mut leaves = Vec::new();
+        if self.on_cpu || matches!(input, Input::Activations(_)) {
+            for (_, value) in &mut starts {
+                *value = value.clone().require_grad();
+                leaves.push(value.clone());
+            }
+        }
         let last = self.wiring.last(sites.end);
-        let starts: Vec<_> = nodes.iter().map(|leaf| leaf.node).zip(leaves.iter().cloned()).collect();
-        let output = starts.iter().all(|(node, _)| *node != last).then(|| {
+        let ends_at_a_leaf = !leaves.is_empty() && starts.iter().any(|(node, _)| *node == last);
+        let output = (!ends_at_a_leaf).then(|| {
             let mut pass = Pass::training(self, dropout.map(|d| (d, first)));
+            pass.hooks = hooks;
             pass.run(start.tokens.as_ref(), starts, last)
         });
-        Ok(Trace { sites, start, leaves, output })
+        Ok(Trace { sites, start, leaves, output, term: None })
     }
 
     /// Carries the derivative `upstream` by a trace's output back through its sites: returns the derivative by
@@ -140,60 +210,66 @@ impl Network {
         upstream: &[f32],
     ) -> Result<(Vec<f32>, Vec<f32>), ModelError> {
         self.check(&trace.sites, input)?;
-        let Trace { sites, start, leaves, output } = trace;
-        let (mut into_leaves, mut gradients) = (vec![upstream.to_vec()], None);
-        if let Some(output) = output {
-            let factor = self.tensor(upstream.to_vec(), output.dims(), &self.tracked);
-            let mut of = (output * factor).sum().backward();
-            // Taken out rather than copied: burn moves numbers that nobody else holds.
-            let mut into = |leaf: Tensor<2>| {
-                host(leaf.grad_remove(&mut of).ok_or_else(|| lost("where the pass starts"))?)
-            };
-            into_leaves = leaves.into_iter().map(&mut into).collect::<Result<_, _>>()?;
-            gradients = Some(of);
-        }
+        let sites = trace.sites.clone();
+        let (start, into_leaves, mut of) = self.derived(trace, upstream)?;
         let mut flat = Vec::with_capacity(self.trainable(sites.clone()));
         for i in sites.clone().filter(|i| self.sites[*i].trainable) {
-            match (input, &mut gradients) {
-                (Input::Examples(..), _) if self.wiring.is_table[i] => {
-                    self.table_gradient(i, &start, &into_leaves, &mut flat);
-                }
-                (Input::Examples(ExamplesRef::Features(rows), indices), _) if i == 0 => {
-                    self.first_site_gradient((rows, indices), &start, &into_leaves[0], &mut flat)?;
-                }
-                (_, Some(gradients)) => self.site_gradient(i, gradients, &mut flat)?,
-                (_, None) => {}
+            if let Some(derivative) = self.derivative(i, input, (&start, &into_leaves), &mut of) {
+                self.append(i, derivative, &mut flat)?;
             }
         }
-        if let (true, Some(gradients)) = (sites.end == self.sites.len(), &mut gradients) {
-            for vector in self.vectors.iter().filter_map(|vector| vector.on_device.as_ref()) {
-                flat.extend(host(vector.grad_remove(gradients).ok_or_else(|| lost("a vector"))?)?);
+        if let (true, Some(of)) = (sites.end == self.sites.len(), &mut of) {
+            for vector in self.vectors.iter().filter_map(|vector| vector.placed.as_ref()) {
+                flat.extend(host(vector.grad_remove(of).ok_or_else(|| lost("a vector"))?)?);
             }
         }
-        Ok((
-            flat,
-            match input {
-                Input::Examples(..) => Vec::new(),
-                Input::Activations(_) => into_leaves.concat(),
-            },
-        ))
+        let into_input = match input {
+            Input::Examples(..) => Vec::new(),
+            Input::Activations(_) => into_leaves.concat(),
+        };
+        Ok((flat, into_input))
     }
 
-    /// Appends the gradient of a site on the device, of its weight and its bias.
-    fn site_gradient(
+    /// The derivatives by where a trace started, and those in burn's graph.
+    #[allow(clippy::type_complexity)] // each is used at once
+    fn derived(
+        &self,
+        trace: Trace,
+        upstream: &[f32],
+    ) -> Result<(Start, Vec<Vec<f32>>, Option<burn::tensor::Gradients>), ModelError> {
+        let Trace { start, leaves, output, term, .. } = trace;
+        let Some(output) = output else { return Ok((start, vec![upstream.to_vec()], None)) };
+        let factor = self.tensor(upstream.to_vec(), output.dims(), &self.tracked);
+        let mut root = (output * factor).sum();
+        if let Some(term) = term {
+            root = root + term.sum();
+        }
+        let mut of = root.backward();
+        // Taken out rather than copied: burn moves numbers that nobody else holds.
+        let into =
+            |leaf: Tensor<2>| host(leaf.grad_remove(&mut of).ok_or_else(|| lost("where the pass starts"))?);
+        let into_leaves = leaves.into_iter().map(into).collect::<Result<_, _>>()?;
+        Ok((start, into_leaves, Some(of)))
+    }
+
+    /// The derivative by a site; none where the pass did not come to it.
+    fn derivative(
         &self,
         i: usize,
-        gradients: &mut burn::tensor::Gradients,
-        flat: &mut Vec<f32>,
-    ) -> Result<(), ModelError> {
-        let Some(Placed { weight: Held::Floats(weight), bias }) = &self.sites[i].on_device else {
-            return Ok(());
-        };
-        flat.extend(host(weight.grad_remove(gradients).ok_or_else(|| lost("a weight"))?)?);
-        if let Some(bias) = bias {
-            flat.extend(host(bias.grad_remove(gradients).ok_or_else(|| lost("a bias"))?)?);
+        input: Input<'_>,
+        (start, into_leaves): (&Start, &[Vec<f32>]),
+        of: &mut Option<burn::tensor::Gradients>,
+    ) -> Option<Derivative> {
+        match (input, of) {
+            (Input::Examples(..), _) if self.on_cpu && self.wiring.is_table[i] => {
+                Some(self.table_derivative(i, start, into_leaves))
+            }
+            (Input::Examples(ExamplesRef::Features(rows), indices), _) if self.in_plain_memory(i) => {
+                Some(self.first_site_derivative((rows, indices), start, &into_leaves[0]))
+            }
+            (_, Some(of)) => Some(self.site_derivative(i, of)),
+            (_, None) => None,
         }
-        Ok(())
     }
 
     /// Whether a pass can run over these sites from this input.
@@ -208,7 +284,7 @@ impl Network {
                 "a network on tokens or with vectors runs as a whole, not its sites {sites:?} alone"
             ));
         }
-        if let Some(i) = sites.clone().find(|i| self.sites[*i].weight.is_empty()) {
+        if let Some(i) = sites.clone().find(|i| self.sites[*i].placed.is_none()) {
             return bad(format!("site {i} is not bound here"));
         }
         match input {

@@ -3,7 +3,7 @@
 //! Looking a token up is a product with a row that has a single one, so it needs no graph: the gradient by the table
 //! is the sum of what arrives at each token's place.
 
-use nlpress_graph::{Key, Shape};
+use nlpress_graph::{Key, Pooling, Shape};
 use nlpress_text::{Rows, TokenRows};
 
 /// Examples up to so many tokens attend together, whatever their lengths.
@@ -61,11 +61,6 @@ impl Tokens {
         tokens
     }
 
-    /// Examples.
-    pub(super) fn examples(&self) -> usize {
-        self.offsets.len() - 1
-    }
-
     /// Tokens of all examples.
     pub(super) fn count(&self) -> usize {
         self.ids.len()
@@ -99,20 +94,21 @@ impl Tokens {
         }
     }
 
-    /// What pooling multiplies each token with, `[examples, places]`.
-    pub(super) fn pool(&self, pooling: nlpress_graph::Pooling) -> Vec<f32> {
-        use nlpress_graph::Pooling;
-        let places = self.places();
-        let mut shares = vec![0.0; self.examples() * places];
-        for (n, range) in self.offsets.windows(2).map(|w| w[0]..w[1]).enumerate() {
-            let row = &mut shares[n * places..][range.clone()];
-            match pooling {
-                Pooling::WeightedSum => row.copy_from_slice(&self.weights[range]),
-                Pooling::Mean => row.fill(1.0 / range.len().max(1) as f32),
-                Pooling::First => row.iter_mut().take(1).for_each(|share| *share = 1.0),
+    /// Where each example's tokens begin, and where the last one's end.
+    pub(super) fn offsets(&self) -> &[usize] {
+        &self.offsets
+    }
+
+    /// What pooling multiplies each token with.
+    pub(super) fn shares(&self, pooling: Pooling) -> Vec<f32> {
+        let lengths = self.lengths();
+        match pooling {
+            Pooling::WeightedSum => self.weights.clone(),
+            Pooling::Mean => lengths.flat_map(|n| std::iter::repeat_n(1.0 / n.max(1) as f32, n)).collect(),
+            Pooling::First => {
+                lengths.flat_map(|n| (0..n).map(|at| if at == 0 { 1.0 } else { 0.0 })).collect()
             }
         }
-        shares
     }
 
     /// The examples that have tokens, by length, so that few places are padding.

@@ -1,6 +1,6 @@
 //! What a pass needs to know of a graph, read off it once.
 
-use nlpress_graph::{Graph, Key, Op, Source, Value};
+use nlpress_graph::{Activation, Graph, Key, Op, Source, Value};
 
 use super::leaves::{Leaf, leaves};
 
@@ -22,6 +22,13 @@ pub(super) struct Wiring {
     pub(super) is_plain: Vec<bool>,
     /// Sites that are tables.
     pub(super) is_table: Vec<bool>,
+    /// For each site whose only reader is a non-linearity, that.
+    pub(super) activation_of: Vec<Option<Activation>>,
+    /// For each attention whose query, key and value are made of one value and nothing else reads them: the node of that
+    /// value, and the three sites.
+    pub(super) projection_of: Vec<Option<(usize, [usize; 3])>>,
+    /// For each node that makes one of these, the attention.
+    pub(super) projected_at: Vec<Option<usize>>,
     /// Types of tokens that every table of types knows.
     pub(super) types: usize,
 }
@@ -47,16 +54,67 @@ impl Wiring {
                 types = types.min(rows);
             }
         }
+        let readers = graph.readers();
+        let activation_of = (0..graph.nodes.len()).map(|n| activation_behind(graph, &readers, n)).collect();
+        let projection_of: Vec<_> =
+            (0..graph.nodes.len()).map(|n| projection(graph, &readers, &site_of, n)).collect();
+        let mut projected_at = vec![None; graph.nodes.len()];
+        for n in (0..graph.nodes.len()).filter(|n| projection_of[*n].is_some()) {
+            graph.nodes[n].from.iter().for_each(|from| projected_at[*from] = Some(n));
+        }
         let (leaves, is_plain) = leaves(graph, &site_of);
         let is_table = nodes.iter().map(|n| matches!(graph.nodes[*n].op, Op::Embed { .. })).collect();
         let (values, last_readers) = (graph.values(), graph.last_readers());
-        Self { values, last_readers, nodes, site_of, gain_of, dropout_of, leaves, is_plain, is_table, types }
+        Self {
+            values,
+            last_readers,
+            nodes,
+            site_of,
+            gain_of,
+            dropout_of,
+            leaves,
+            is_plain,
+            is_table,
+            activation_of,
+            projection_of,
+            projected_at,
+            types,
+        }
     }
 
     /// The node that ends a pass over the first `sites` sites.
     pub(super) fn last(&self, sites: usize) -> usize {
         if sites == self.nodes.len() { self.values.len() - 1 } else { self.nodes[sites - 1] }
     }
+}
+
+/// The non-linearity that alone reads node `n`, a product with a site.
+fn activation_behind(graph: &Graph, readers: &[Vec<usize>], n: usize) -> Option<Activation> {
+    match (&graph.nodes[n].op, &readers[n][..]) {
+        (Op::Linear { .. }, [reader]) => match graph.nodes[*reader].op {
+            Op::Activate(activation) => Some(activation),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// The node that query, key and value of the attention at node `n` are made of, and their sites.
+fn projection(
+    graph: &Graph,
+    readers: &[Vec<usize>],
+    site_of: &[Option<usize>],
+    n: usize,
+) -> Option<(usize, [usize; 3])> {
+    let node = &graph.nodes[n];
+    let (Op::Attend { .. }, &[query, key, value]) = (&node.op, &node.from[..]) else { return None };
+    let from = graph.nodes[query].from.first().copied()?;
+    let is_own = |made: usize| {
+        let is_product = matches!(graph.nodes[made].op, Op::Linear { .. });
+        is_product && graph.nodes[made].from == [from] && readers[made] == [n]
+    };
+    let sites = [site_of[query]?, site_of[key]?, site_of[value]?];
+    [query, key, value].into_iter().all(is_own).then_some((from, sites))
 }
 
 /// Whether a network starts from tokens, so that it runs as a whole.

@@ -3,7 +3,7 @@
 
 use nlpress_core::Seed;
 use nlpress_core::event::{Event, Flow, Quiet, Sink};
-use nlpress_model::{Graph, MlpSpec, Model, SiteId, Weight};
+use nlpress_model::{Graph, MlpSpec, Model, Network, SiteId, Weight};
 use nlpress_parallel::DataParallel;
 use nlpress_pipeline::{joint, kinds};
 use nlpress_prune::moving::MasksConfig;
@@ -11,7 +11,7 @@ use nlpress_quant::QuantizerConfig;
 use nlpress_technique::{Cx, StepError, Teacher};
 use nlpress_testkit::contract::check_all;
 use nlpress_testkit::{Bench, cpu};
-use nlpress_train::{Fit, FitConfig, TrainError, With, fit};
+use nlpress_train::{Fit, FitConfig, Loss, Scores, TrainError, With, fit};
 use std::path::Path;
 use std::sync::Mutex;
 
@@ -37,6 +37,9 @@ fn the_joint_technique_keeps_the_contract() {
     for bench in Bench::families(&cpu()).unwrap() {
         for example in [
             "masks = { sparsity = 0.5, start = \"magnitude\" }\nworkers = 3\ntrain = { epochs = 2, accumulate = 2 }",
+            "adapters = { rank = 3 }\nmasks = { sparsity = 0.5, start = \"magnitude\" }\nquantize = { grid = \"int8\" }\n\
+             train = { epochs = 2 }",
+            "adapters = { rank = 2, alpha = 1.0 }\nworkers = 2\ntrain = { epochs = 2 }",
             "quantize = { grid = \"int8\", activations = { calibrator = \"minmax\" } }\ndistill = { teacher = \"self\" }\n\
              train = { epochs = 2 }",
         ] {
@@ -67,6 +70,41 @@ fn a_part_alone_is_its_own_technique() {
         same(&part, "quant.qat", &own, train);
         let student = "from = 'model'\nalpha = 0.7\ntemperature = 3.0";
         same(&format!("distill = {{ {kd} }}"), "distill.student", student, &fit);
+    }
+}
+
+/// Adapters alone: what is added to each weight has their rank, and what else there is, is trained as it is.
+#[test]
+fn adapters_are_merged_as_matrices_of_their_rank() {
+    for bench in Bench::families(&cpu()).unwrap() {
+        let with = "adapters = { rank = 1 }\ntrain = { epochs = 3 }";
+        let made = apply("train.joint", with, bench.model(), bench.cx(&Quiet)).0;
+        let mut moved = 0;
+        for (before, after) in bench.model().layers().iter().zip(made.layers()) {
+            let (shape, id) = (before.shape, before.id.as_str());
+            let (before, after) = (before.weight.values(), after.weight.values());
+            let change: Vec<f64> = after.iter().zip(&*before).map(|(a, b)| f64::from(a - b)).collect();
+            let largest = change.iter().fold(0.0_f64, |top, x| top.max(x.abs()));
+            moved += usize::from(largest > 1e-3);
+            let at = |row: usize, column: usize| change[row * shape.outputs + column];
+            let (row, column) = (0..shape.weights())
+                .map(|i| (i / shape.outputs, i % shape.outputs))
+                .max_by(|a, b| at(a.0, a.1).abs().total_cmp(&at(b.0, b.1).abs()))
+                .unwrap();
+            // Every row of a matrix of rank 1 is a multiple of one of them.
+            for (r, c) in (0..shape.weights()).map(|i| (i / shape.outputs, i % shape.outputs)) {
+                let expected =
+                    at(r, column) * at(row, c) / at(row, column).abs().max(1e-9).copysign(at(row, column));
+                assert!((at(r, c) - expected).abs() < 1e-5 + 1e-3 * largest, "{id}: {} {expected}", at(r, c));
+            }
+        }
+        assert!(moved > 0, "{}: nothing was trained", bench.name());
+        let loss = |model: &Model| {
+            let logits = Network::bind(model, bench.backend()).logits_of(bench.train()).unwrap();
+            Scores::of(&logits, bench.train(), Loss::CrossEntropy).loss
+        };
+        let (before, after) = (loss(bench.model()), loss(&made));
+        assert!(after < before, "{}: {before} {after}", bench.name());
     }
 }
 

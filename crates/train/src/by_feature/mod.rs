@@ -87,6 +87,7 @@ pub(crate) fn possible(model: &Model, fit: &Fit<'_>) -> bool {
     let steps = fit.train.len().div_ceil(config.batch()) as f64;
     let left = (1.0 - config.peak_rate() * config.weight_decay()).powf(steps);
     fit.with.is_plain()
+        && fit.objective.is_none_or(|objective| !objective.taps().is_any())
         && config.groups().is_empty()
         && config.rows_of_step() == config.batch()
         && fit.backend.kind().is_cpu()

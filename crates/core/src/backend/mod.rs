@@ -1,6 +1,9 @@
 //! Which engine computes: chosen by cargo feature, opened at run time as one burn device.
 //!
-//! Every `cfg` over backends in the workspace is in this file; all other code takes a device.
+//! Every `cfg` over backends in the workspace is in this module; all other code takes a device.
+
+#[cfg(any(feature = "ndarray", feature = "flex", feature = "wgpu"))]
+pub mod host;
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -66,6 +69,23 @@ impl BackendKind {
     /// Whether it computes in the memory of this process, so that plain slices reach its tensors cheaply.
     pub fn is_cpu(self) -> bool {
         !matches!(self, Self::Wgpu)
+    }
+
+    /// The backend of a device.
+    #[cfg(any(feature = "ndarray", feature = "flex", feature = "wgpu"))]
+    pub fn of(device: &burn::tensor::Device) -> Self {
+        let device = device.clone().inner();
+        #[cfg(feature = "ndarray")]
+        #[allow(deprecated)] // as in `open`
+        if device == burn::tensor::Device::ndarray() {
+            return Self::Ndarray;
+        }
+        #[cfg(feature = "flex")]
+        if device == burn::tensor::Device::flex() {
+            return Self::Flex;
+        }
+        let _ = device;
+        Self::Wgpu
     }
 
     /// Opens the backend.

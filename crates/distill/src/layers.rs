@@ -1,0 +1,149 @@
+//! `distill.layers`: the incoming model learns from a teacher's hidden states and attention maps, and from its outputs.
+//!
+//! The distances are TinyBERT's of hidden states and MiniLM's of attention (see [`LayerDistillation`]); they are added to
+//! the loss of `distill.student`. The student is the model at hand and keeps its form, so that one that has lost layers or
+//! connections is taught before it is quantized. Teacher and student read the same tokens and are as wide; a student may
+//! have fewer layers.
+
+use nlpress_model::{Form, Model, Network, Outline, SiteId};
+use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
+use nlpress_train::{FitConfig, LayerDistillation};
+use serde::Deserialize;
+
+use crate::error::check;
+use crate::frame::distill::{Distill, FIT, TEMPERATURE};
+use crate::frame::teacher::TeacherCache;
+use crate::start::Start;
+use crate::{Distance, DistillError, KdConfig};
+
+/// The technique's entry.
+pub const KIND: Kind = Kind {
+    name: "distill.layers",
+    family: Family::Distill,
+    summary: "knowledge distillation of hidden states and attention maps (TinyBERT, MiniLM): the model at hand learns \
+              from its teacher's layers as well as from its outputs",
+    source: "Jiao et al. 2019, arXiv:1909.10351 (hidden states); Wang et al. 2020, arXiv:2002.10957 (attention); Hinton et \
+             al. 2015 (outputs)",
+    example: "hidden = 1.0\nattention = 0.5\nfit = { epochs = 2 }",
+    on: &["encoder.**"],
+    settings: &[
+        ("alpha", "share of the teacher in the loss of the outputs, more than 0 and at most 1, default 0.5"),
+        TEMPERATURE,
+        ("hidden", "weight of the distance of hidden states, at least 0, default 1; 0 leaves it out"),
+        (
+            "attention",
+            "weight of the divergence of attention maps, at least 0, default 1; 0 leaves it out. One of the two is more \
+             than 0",
+        ),
+        FIT,
+    ],
+    parse: parse::<Layers>,
+};
+
+/// The technique's configuration.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "Raw")]
+pub struct Layers {
+    distill: Distill,
+    hidden: f64,
+    attention: f64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Raw {
+    alpha: f64,
+    temperature: f64,
+    hidden: f64,
+    attention: f64,
+    fit: FitConfig,
+}
+
+impl Default for Raw {
+    fn default() -> Self {
+        Self { alpha: 0.5, temperature: 2.0, hidden: 1.0, attention: 1.0, fit: FitConfig::default() }
+    }
+}
+
+impl TryFrom<Raw> for Layers {
+    type Error = DistillError;
+
+    fn try_from(Raw { alpha, temperature, hidden, attention, fit }: Raw) -> Result<Self, DistillError> {
+        let is_weight = |x: f64| (x as f32).is_finite() && x >= 0.0;
+        check(is_weight(hidden), "hidden", hidden, "at least 0 and finite in 32 bits")?;
+        check(is_weight(attention), "attention", attention, "at least 0 and finite in 32 bits")?;
+        let any = hidden > 0.0 || attention > 0.0;
+        check(any, "attention", attention, "more than 0 where hidden is 0: else distill.student is meant")?;
+        let loss = KdConfig::new(Distance::kl(temperature)?, alpha);
+        let loss = loss.ok_or_else(|| DistillError::Setting {
+            key: "alpha",
+            value: alpha.to_string(),
+            bound: "greater than 0 and at most 1",
+        })?;
+        Ok(Self { distill: Distill::of(Start::Model, loss, fit), hidden, attention })
+    }
+}
+
+impl Technique for Layers {
+    fn needs(&self) -> Needs {
+        self.distill.needs()
+    }
+
+    fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
+        let missing = on.iter().filter(|id| before.site(id).is_none());
+        problems.extend(missing.map(|id| Problem::at(id, "there is no such site")));
+        if before.graph.blocks().is_empty() {
+            problems.push(Problem::of_step("the network has no layers with attention; see distill.student"));
+        }
+        let packed = before.sites.iter().filter(|site| matches!(site.form, Form::Packed(_)));
+        problems.extend(
+            packed.map(|site| Problem::at(&site.id, format!("it is {} and cannot be trained", site.form))),
+        );
+        before.clone()
+    }
+
+    fn apply(&self, model: Model, _on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
+        let cache = TeacherCache::ask(&model, cx)?;
+        let (teacher, width) = (cx.teacher()?, cx.train.examples().width());
+        if teacher.train.examples().width() != width {
+            let other = teacher.train.examples().width();
+            let why = format!(
+                "the teacher reads {other} words, the student {width}: layers are of the same tokens"
+            );
+            return Err(StepError::Failed(why));
+        }
+        let network = Network::bind(teacher.model, cx.backend);
+        let objective = LayerDistillation::new(
+            self.distill.loss().objective(&cache.train, cx.train),
+            model.graph(),
+            (&network, teacher.train.examples()),
+            (self.hidden, self.attention),
+        )?;
+        let student = self.distill.train(model, &objective, cx.seed.derive("distill"), cx)?;
+        cache.compare(&student, cx)?;
+        Ok(student)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_checked_by_name() {
+        let read = |text: &str| (KIND.parse)(&text.parse().unwrap()).map(|_| ());
+        assert_eq!(read(""), Ok(()));
+        assert_eq!(read("hidden = 0\nattention = 0.5"), Ok(()));
+        for (bad, says) in [
+            ("hidden = 0\nattention = 0", "attention is 0"),
+            ("hidden = -1", "hidden is -1"),
+            ("attention = inf", "attention is inf"),
+            ("alpha = 0", "alpha is 0"),
+            ("temperature = 0", "temperature is 0"),
+            ("from = 'model'", "unknown field `from`"),
+        ] {
+            let error = read(bad).unwrap_err();
+            assert!(error.contains(says), "{bad}: {error}");
+        }
+    }
+}
