@@ -3,8 +3,7 @@
 use nlpress_core::event::{Event, Flow, Sink};
 use nlpress_core::shown::counted;
 use nlpress_core::{Backend, Seed, files};
-use nlpress_eval::{Bootstrap, Estimate, Quality};
-use nlpress_pipeline::measure::MeasureError;
+use nlpress_eval::Estimate;
 use nlpress_pipeline::prepared::read_corpus;
 use nlpress_pipeline::recipe::DataRecipe;
 use nlpress_pipeline::{Lock, RunError};
@@ -12,26 +11,33 @@ use rayon::prelude::*;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crate::candidate::{Base, Candidate};
-use crate::choose::{Choice, choose, fits, frontier};
+use crate::candidate::{Base, Candidate, Student};
+use crate::choose::{Choice, LATENCY_USED, choose, fits, frontier};
 use crate::error::SearchError;
 use crate::limits::{Effort, Limits, Metric};
-use crate::space::{Sizes, bases, changed, usual};
-use crate::trial::{Ear, Opened, Trial, World, ask, base_of, latency, scored};
+use crate::space::{FEWEST, bases, changed, more_bases, usual};
+use crate::trial::{Ear, Opened, Trial, World, ask, base_of};
 
 /// Candidates that are made side by side, whatever the number of threads: what comes next depends on all of them.
 const GENERATION: usize = 8;
-/// Candidates that are tried on other folds before one is chosen.
-const FINALISTS: usize = 6;
-/// Folds that finalists are tried on, beside the split of the corpus.
-const FOLDS: usize = 2;
+/// Changes that are proposed for a generation at most, in rounds of as many as it has.
+const PROPOSED: usize = 20 * GENERATION;
 /// Bases that candidates are made from in the first generation.
-const FIRST_BASES: usize = 3;
+const FIRST_BASES: usize = 4;
+/// Words to try each of the usual ways with where no limit says how many: for the best base, and for others.
+const LADDER: [&[usize]; 2] = [&[8000, 2000, 500], &[4000]];
+/// A file is filled up with words to this share of the limit at least.
+const FULL: f64 = 0.995;
+/// Sizes that are foreseen to find how many words fit.
+const STEPS: usize = 8;
 /// Shares of the time after which no base, and no candidate, is begun.
-const FOR_BASES: f64 = 0.35;
+const FOR_BASES: f64 = 0.3;
 const FOR_TRIALS: f64 = 0.65;
+
+/// How long a search takes where nothing is said.
+const USUAL_TIME: Duration = Duration::from_secs(120);
 
 /// What is made on the way, below the folder of the search.
 const TRIALS: &str = "trials";
@@ -59,6 +65,23 @@ pub struct Request<'a> {
     pub resume: bool,
 }
 
+impl<'a> Request<'a> {
+    /// A search of two minutes for accuracy, without limits, on all processors; `folder` is for what is made on the way.
+    pub fn new(data: DataRecipe, folder: &'a Path) -> Self {
+        Self {
+            data,
+            data_dir: Path::new("data"),
+            limits: Limits::default(),
+            metric: Metric::default(),
+            effort: Effort::Time(USUAL_TIME),
+            seed: 1,
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
+            folder,
+            resume: false,
+        }
+    }
+}
+
 /// A candidate's scores on the test documents, which nothing was chosen by.
 #[derive(Clone, Debug, Serialize)]
 pub struct Tested {
@@ -75,6 +98,8 @@ pub struct Tested {
 }
 
 /// What a search found.
+///
+/// Files of candidates lie in the folder of the search until [`clean`] removes them.
 #[derive(Clone, Debug, Serialize)]
 pub struct Found {
     /// Bases that candidates were made from, with their validation scores.
@@ -83,6 +108,8 @@ pub struct Found {
     pub trials: Vec<Trial>,
     /// Candidates that could not be made, with the reason.
     pub failed: Vec<String>,
+    /// Candidates that were not made, because their files were foreseen to miss the limits.
+    pub spared: usize,
     /// Places of the candidates that no other beats in size and quality, smallest first.
     pub frontier: Vec<usize>,
     /// The one to ship.
@@ -138,6 +165,7 @@ pub fn fit(request: &Request<'_>, backend: &Backend, sink: &dyn Sink) -> Result<
         opened: Vec::new(),
         trials: Vec::new(),
         failed: Vec::new(),
+        spared: 0,
         stopped: false,
     };
     search.look()?;
@@ -145,19 +173,25 @@ pub fn fit(request: &Request<'_>, backend: &Backend, sink: &dyn Sink) -> Result<
 }
 
 /// A search under way.
-struct Search<'a> {
-    request: &'a Request<'a>,
-    world: World<'a>,
-    sink: &'a dyn Sink,
-    pool: rayon::ThreadPool,
-    began: Instant,
-    opened: Vec<Opened>,
-    trials: Vec<Trial>,
-    failed: Vec<String>,
-    stopped: bool,
+pub(crate) struct Search<'a> {
+    pub(crate) request: &'a Request<'a>,
+    pub(crate) world: World<'a>,
+    pub(crate) sink: &'a dyn Sink,
+    pub(crate) pool: rayon::ThreadPool,
+    pub(crate) began: Instant,
+    pub(crate) opened: Vec<Opened>,
+    pub(crate) trials: Vec<Trial>,
+    pub(crate) failed: Vec<String>,
+    pub(crate) spared: usize,
+    pub(crate) stopped: bool,
 }
 
 impl Found {
+    /// The candidate to ship.
+    pub fn chosen(&self) -> &Trial {
+        &self.trials[self.choice.trial]
+    }
+
     /// What a candidate scored on test, where it was looked at.
     pub fn on_test(&self, trial: usize) -> Option<&Tested> {
         self.tested.iter().find(|tested| tested.trial == trial)
@@ -166,7 +200,7 @@ impl Found {
 
 impl Search<'_> {
     /// The moment when this share of the time is over; none where trials are counted.
-    fn until(&self, share: f64) -> Option<Instant> {
+    pub(crate) fn until(&self, share: f64) -> Option<Instant> {
         match self.request.effort {
             Effort::Trials(_) => None,
             Effort::Time(time) => Some(self.began + time.mul_f64(share)),
@@ -179,19 +213,11 @@ impl Search<'_> {
         let first = self.world.open(&wanted[0], &Ear { outer: self.sink, until: None })?;
         self.opened.push(first);
         let many = match self.request.effort {
-            Effort::Trials(n) => n.div_ceil(6).min(wanted.len() - 1),
-            Effort::Time(_) => wanted.len() - 1,
+            Effort::Trials(n) => n.div_ceil(4),
+            Effort::Time(_) => usize::MAX,
         };
-        let ear = Ear { outer: self.sink, until: self.until(FOR_BASES) };
-        let world = &self.world;
-        let more: Vec<Result<Opened, RunError>> =
-            self.pool.install(|| wanted[1..=many].par_iter().map(|base| world.open(base, &ear)).collect());
-        for opened in more {
-            match opened {
-                Ok(opened) => self.opened.push(opened),
-                Err(error) => self.note_failure("a base", error),
-            }
-        }
+        self.open(&wanted[1..], many);
+        self.open(&more_bases(&self.opened), many);
         self.say_bases()?;
         let mut generation = self.first_generation();
         let mut number = 0;
@@ -202,6 +228,22 @@ impl Search<'_> {
             generation = self.next_generation(number);
         }
         Ok(())
+    }
+
+    /// Trains bases side by side, until there are so many.
+    fn open(&mut self, wanted: &[Base], many: usize) {
+        let wanted = &wanted[..wanted.len().min(many.saturating_sub(self.opened.len()))];
+        let ear = Ear { outer: self.sink, until: self.until(FOR_BASES) };
+        let world = &self.world;
+        let opened: Vec<Result<Opened, RunError>> = self
+            .pool
+            .install(|| wanted.par_iter().with_max_len(1).map(|base| world.open(base, &ear)).collect());
+        for opened in opened {
+            match opened {
+                Ok(opened) => self.opened.push(opened),
+                Err(error) => self.note_failure("a base", error),
+            }
+        }
     }
 
     fn note_failure(&mut self, what: &str, error: RunError) {
@@ -216,24 +258,39 @@ impl Search<'_> {
         ask(self.sink) == Flow::Stop
     }
 
-    /// What usually pays, from the best bases.
-    fn first_generation(&self) -> Vec<Candidate> {
-        let sizes = Sizes::learn(self.world_outputs(), &[], &self.opened);
+    /// The bases, the best first.
+    fn best_bases(&self) -> Vec<&Opened> {
         let mut order: Vec<&Opened> = self.opened.iter().collect();
         order.sort_by(|a, b| b.score.total_cmp(&a.score));
-        let mut lists: Vec<_> = order
-            .iter()
-            .take(FIRST_BASES)
-            .enumerate()
-            .map(|(n, opened)| usual(opened, n == 0, &self.request.limits, &sizes).into_iter())
+        order
+    }
+
+    /// What usually pays, from the best bases.
+    fn first_generation(&mut self) -> Vec<Candidate> {
+        let mut lists: Vec<_> = (self.best_bases().into_iter().take(FIRST_BASES).enumerate())
+            .map(|(n, opened)| {
+                let all = [opened.width];
+                let keeps = match self.request.limits.max_bytes {
+                    Some(_) => &all[..],
+                    None => LADDER[n.min(1)],
+                };
+                usual(opened, self.outputs(), keeps).into_iter()
+            })
             .collect();
         // The first of each base, then the second of each.
         let mut candidates = Vec::new();
         while lists.iter().any(|list| list.len() > 0) {
             candidates.extend(lists.iter_mut().filter_map(Iterator::next));
         }
-        candidates.truncate(self.left());
-        candidates
+        let filled = self.fill(candidates.into_iter().map(|candidate| (candidate, true)).collect());
+        let mut kept: Vec<Candidate> = Vec::new();
+        for candidate in filled {
+            if !kept.iter().any(|other| candidate.is_like(other)) {
+                kept.push(candidate);
+            }
+        }
+        kept.truncate(self.left());
+        kept
     }
 
     /// Trials that are left.
@@ -244,38 +301,84 @@ impl Search<'_> {
         }
     }
 
-    fn world_outputs(&self) -> usize {
+    fn outputs(&self) -> usize {
         self.opened[0].prepared.train.outputs()
     }
 
     /// Changes to the best so far.
-    fn next_generation(&self, number: u64) -> Vec<Candidate> {
+    fn next_generation(&mut self, number: u64) -> Vec<Candidate> {
         let over = self.until(FOR_TRIALS).is_some_and(|until| Instant::now() > until);
         let parents = self.parents();
         if over || parents.is_empty() {
             return Vec::new();
         }
-        let sizes = Sizes::learn(self.world_outputs(), &self.trials, &self.opened);
         let mut rng = Seed(self.request.seed).derive("search").stream(number);
         let mut generation: Vec<Candidate> = Vec::new();
-        for _ in 0..50 * GENERATION {
-            if generation.len() == GENERATION.min(self.left()) {
+        let wanted = GENERATION.min(self.left());
+        for _ in 0..PROPOSED / GENERATION {
+            if generation.len() == wanted {
                 break;
             }
-            // The better, the more often: the least of two.
-            let parent = parents[rng.below(parents.len()).min(rng.below(parents.len()))];
-            let child =
-                changed(&self.trials[parent].candidate, &self.opened, &self.request.limits, &sizes, &mut rng);
-            let made = self.trials.iter().map(|t| &t.candidate);
-            let known = made.chain(&generation).any(|other| child.is_like(other));
-            let hopeless = self.request.limits.max_bytes.is_some_and(|most| {
-                base_of(&self.opened, &child).is_none_or(|of| sizes.bytes(&child, of) > 1.2 * most as f64)
-            });
-            if !known && !hopeless {
-                generation.push(child);
+            let bases = self.best_bases();
+            let outputs = self.outputs();
+            let mut propose = || {
+                // The better, the more often: the least of two.
+                let parent = parents[rng.below(parents.len()).min(rng.below(parents.len()))];
+                let child = changed(&self.trials[parent].candidate, &bases, outputs, &mut rng);
+                (child, rng.below(4) > 0)
+            };
+            let proposed = (0..GENERATION).map(|_| propose()).collect();
+            for child in self.fill(proposed) {
+                let made = self.trials.iter().map(|t| &t.candidate);
+                let known = made.chain(&generation).any(|other| child.is_like(other));
+                if !known && generation.len() < wanted {
+                    generation.push(child);
+                }
             }
         }
         generation
+    }
+
+    /// Candidates with as many words as the limit on size allows, or no more than that; those that are foreseen to miss
+    /// a limit even so are left out, and counted.
+    fn fill(&mut self, candidates: Vec<(Candidate, bool)>) -> Vec<Candidate> {
+        let ratio = self.foreseen_too_low();
+        let one = |(candidate, full): (Candidate, bool)| self.filled(candidate, full, ratio);
+        let filled: Vec<Option<Candidate>> =
+            self.pool.install(|| candidates.into_par_iter().with_max_len(1).map(one).collect());
+        self.spared += filled.iter().filter(|candidate| candidate.is_none()).count();
+        filled.into_iter().flatten().collect()
+    }
+
+    /// What files with pruned entries take, over what was foreseen; what is exact needs no correction.
+    fn foreseen_too_low(&self) -> f64 {
+        let sparse = self.trials.iter().filter(|trial| !trial.candidate.is_exact());
+        let ratios = sparse.map(|trial| trial.bytes as f64 / trial.foreseen as f64);
+        ratios.fold(1.01, f64::max)
+    }
+
+    fn filled(&self, mut candidate: Candidate, full: bool, ratio: f64) -> Option<Candidate> {
+        let limits = &self.request.limits;
+        let opened = base_of(&self.opened, &candidate)?;
+        let ratio = if candidate.is_exact() { 1.0 } else { ratio };
+        let bytes = |keep: usize| {
+            let student = Student { keep, ..candidate.student.clone() };
+            let candidate = Candidate { student, ..candidate.clone() };
+            // What cannot be planned fails as a trial, with its reason.
+            let foreseen = self.world.foresee(&candidate, opened, false);
+            foreseen.map_or(0.0, |foreseen| ratio * foreseen.bytes as f64)
+        };
+        if let Some(most) = limits.max_bytes {
+            let start = candidate.student.keep.min(opened.width);
+            candidate.student.keep = words_that_fit(start, (opened.width, full), most as f64, bytes)?;
+        }
+        if let Some(most) = limits.max_latency_us {
+            let foreseen = self.world.foresee(&candidate, opened, true).ok()?;
+            if foreseen.latency_us.is_some_and(|us| us > LATENCY_USED * most) {
+                return None;
+            }
+        }
+        Some(candidate)
     }
 
     /// The candidates to change: with a limit on size or latency the best that keep it, else the frontier.
@@ -342,133 +445,43 @@ impl Search<'_> {
         );
         self.stopped |= self.sink.say(&Event::Note { text }).is_err();
     }
+}
 
-    /// Tries the finalists on other folds, chooses, and looks at test once.
-    fn finish(mut self) -> Result<Found, SearchError> {
-        if self.trials.is_empty() {
-            return Err(match (self.failed.first(), self.stopped) {
-                (_, true) => SearchError::Stopped(nlpress_core::event::Stopped),
-                (Some(why), _) => SearchError::Nothing(why.clone()),
-                (None, _) => SearchError::Nothing("the time was over before the first was made".into()),
-            });
-        }
-        let all: Vec<usize> = (0..self.trials.len()).collect();
-        let among = if self.stopped { all.clone() } else { self.confirm(&all) };
-        let limits = &self.request.limits;
-        let nothing = || SearchError::Nothing("there is no trial".into());
-        let mut choice = choose(&self.trials, &among, limits).ok_or_else(nothing)?;
-        if !choice.missed.is_empty() {
-            choice = choose(&self.trials, &all, limits).ok_or_else(nothing)?;
-        }
-        let front = frontier(&self.trials);
-        let mut shown = front.clone();
-        if !shown.contains(&choice.trial) {
-            shown.push(choice.trial);
-        }
-        let tested = shown.iter().map(|&i| self.tested(i)).collect::<Result<Vec<_>, RunError>>()?;
-        let chosen = &self.trials[choice.trial];
-        let width = base_of(&self.opened, &chosen.candidate).map_or(0, |o| o.width);
-        let recipe = chosen.candidate.recipe(self.request.seed, width);
-        Ok(Found {
-            bases: self.opened.iter().map(|o| (o.base.clone(), o.score)).collect(),
-            frontier: front,
-            choice,
-            tested,
-            recipe,
-            seconds: self.began.elapsed().as_secs_f64(),
-            stopped: self.stopped,
-            failed: self.failed,
-            trials: self.trials,
-        })
+/// The largest number of words, up to `width`, whose file has no more than `most` bytes: where it is to be `full`, as near
+/// to the limit as is quickly found; else no more than `start` words. `bytes` grows with words. Nothing where not even the
+/// fewest fit.
+fn words_that_fit(
+    start: usize,
+    (width, full): (usize, bool),
+    most: f64,
+    bytes: impl Fn(usize) -> f64,
+) -> Option<usize> {
+    let fewest = FEWEST.min(width);
+    let (mut low, mut high) = ((fewest, bytes(fewest)), (width, f64::INFINITY));
+    if low.1 > most {
+        return None;
     }
-
-    /// The finalists, each with its mean score over folds. What was made for one split of the documents can be good
-    /// by chance; on other documents to train and to choose by, chance has no memory.
-    fn confirm(&mut self, all: &[usize]) -> Vec<usize> {
-        let finalists = self.finalists(all);
-        if finalists.len() < 2 {
-            return all.to_vec();
+    let mut next = start.clamp(fewest, width);
+    for _ in 0..STEPS {
+        let taken = bytes(next);
+        match taken <= most {
+            true if next >= low.0 => low = (next, taken),
+            false if next < high.0 => high = (next, taken),
+            _ => {}
         }
-        let corpus = &self.world.corpus;
-        let folds = ((corpus.train.len() + corpus.valid.len()) / corpus.valid.len().max(1)).clamp(3, 10);
-        for n in 0..FOLDS {
-            // When the time is over, all finalists keep as many folds.
-            let Ok(scores) = self.on_fold(&finalists, n, folds) else { break };
-            for (&i, (score, correct)) in finalists.iter().zip(scores) {
-                let trial = &mut self.trials[i];
-                trial.score = (trial.score * trial.folds as f64 + score) / (trial.folds + 1) as f64;
-                trial.correct.extend(correct);
-                trial.folds += 1;
-            }
+        let done = low.0 + 1 >= high.0 || low.0 == width || low.1 >= FULL * most;
+        if done || (!full && low.0 == start) {
+            break;
         }
-        finalists
+        // A straight line through what is known, and a little below it.
+        let line = match high.1.is_finite() {
+            true => (high.1 - low.1) / (high.0 - low.0) as f64,
+            false => (taken / next as f64).max(1e-9),
+        };
+        let guess = low.0 + ((0.998 * most - low.1).max(0.0) / line) as usize;
+        next = guess.clamp(low.0 + 1, if high.1.is_finite() { high.0 - 1 } else { width });
     }
-
-    /// The best that keep the limits, and by turns those that would be chosen one after the other, which may be
-    /// smaller; none when not one keeps the limits.
-    fn finalists(&self, all: &[usize]) -> Vec<usize> {
-        let mut rest = all.to_vec();
-        let mut finalists = Vec::new();
-        while finalists.len() < FINALISTS
-            && let Some(choice) = choose(&self.trials, &rest, &self.request.limits)
-            && choice.missed.is_empty()
-        {
-            let fitting = rest.iter().copied().filter(|&i| fits(&self.trials[i], &self.request.limits));
-            let best = fitting.max_by(|&a, &b| {
-                self.trials[a]
-                    .score
-                    .total_cmp(&self.trials[b].score)
-                    .then(self.trials[b].bytes.cmp(&self.trials[a].bytes))
-            });
-            let next = if finalists.len() % 2 == 0 { choice.trial } else { best.unwrap_or(choice.trial) };
-            finalists.push(next);
-            rest.retain(|&i| i != next);
-        }
-        finalists
-    }
-
-    /// Scores of candidates that are made again on a fold.
-    fn on_fold(&self, finalists: &[usize], n: usize, folds: usize) -> Result<Vec<(f64, Vec<f64>)>, RunError> {
-        let world = self.world.fold(n, folds);
-        let ear = Ear { outer: self.sink, until: self.until(1.0) };
-        let candidates: Vec<&Candidate> = finalists.iter().map(|&i| &self.trials[i].candidate).collect();
-        let mut bases: Vec<&Base> = Vec::new();
-        for candidate in &candidates {
-            if !bases.contains(&&candidate.base) {
-                bases.push(&candidate.base);
-            }
-        }
-        self.pool.install(|| {
-            let opened: Vec<Opened> =
-                bases.par_iter().with_max_len(1).map(|b| world.open(b, &ear)).collect::<Result<_, _>>()?;
-            let score = |candidate: &&Candidate| -> Result<(f64, Vec<f64>), RunError> {
-                let lost = || RunError::Internal("a base is missing".into());
-                let of = base_of(&opened, candidate).ok_or_else(lost)?;
-                let trial = world.attempt(candidate, of, &ear)?;
-                Ok((trial.score, trial.correct))
-            };
-            candidates.par_iter().with_max_len(1).map(score).collect()
-        })
-    }
-
-    /// A candidate's written file on the test documents.
-    fn tested(&self, trial: usize) -> Result<Tested, RunError> {
-        let test = &self.world.corpus.test;
-        let labels: Vec<u32> = test.iter().map(|d| d.label).collect();
-        let (session, scores) = scored(&self.trials[trial].path, test, &labels)?;
-        let value = self.world.quality(&scores, &labels);
-        let predictions = [scores.predictions.clone()];
-        let bootstrap = Bootstrap::new(Seed(self.request.seed));
-        let quality =
-            Quality::of(&[scores], &labels, &predictions, &bootstrap).map_err(MeasureError::from)?;
-        Ok(Tested {
-            trial,
-            score: value,
-            accuracy: quality.accuracy,
-            macro_f1: quality.macro_f1,
-            latency_us: latency(&session, test, 9)?,
-        })
-    }
+    Some(low.0)
 }
 
 /// Writes the chosen file and the recipe that makes it again.
@@ -493,4 +506,31 @@ pub fn write(found: &Found, out: &Path, recipe: &Path, text: &str) -> Result<(),
 pub fn clean(folder: &Path) -> Result<(), SearchError> {
     let trials: PathBuf = folder.join(TRIALS);
     std::fs::remove_dir_all(&trials).map_err(|e| SearchError::Write(trials, e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The most words that fit are found, whatever a word takes, and nothing that does not fit.
+    #[test]
+    fn words_that_fit_fill_the_file() {
+        for (fixed, word, width) in [(2000.0, 6.3, 50_000), (2000.0, 60.0, 7000), (0.0, 1.0, 20)] {
+            // Words take less where there are more, as in a vocabulary that shares beginnings.
+            let bytes = |keep: usize| fixed + word * (keep as f64).powf(0.95);
+            for most in [2500.0, 12_500.0, 100_000.0] {
+                let full = words_that_fit(width, (width, true), most, bytes);
+                let fits = |keep: usize| bytes(keep) <= most;
+                match full {
+                    None => assert!(!fits(FEWEST.min(width))),
+                    Some(keep) => {
+                        assert!(fits(keep), "{keep} words take {} of {most}", bytes(keep));
+                        assert!(keep == width || bytes(keep + 1) > 0.98 * most, "{keep} of {most}");
+                    }
+                }
+                let few = words_that_fit(FEWEST.max(width / 100), (width, false), most, bytes);
+                assert!(few.is_none_or(|few| few <= FEWEST.max(width / 100) && fits(few)));
+            }
+        }
+    }
 }

@@ -3,13 +3,14 @@
 mod candidate;
 mod choose;
 mod error;
+mod finals;
 mod fit;
 mod limits;
 pub mod report;
 mod space;
 mod trial;
 
-pub use candidate::{Base, Candidate, How, Numbers, ROW, Student, Training};
+pub use candidate::{Base, Candidate, How, Loss, Numbers, ROW, Student, Training};
 pub use choose::{Choice, choose, frontier};
 pub use error::SearchError;
 pub use fit::{Found, Request, Tested, clean, fit, write};
