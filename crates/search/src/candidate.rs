@@ -230,6 +230,16 @@ impl Candidate {
         recipe
     }
 
+    /// Roughly what it takes to make: passes over the documents, each as long as its first matrix is wide.
+    pub(crate) fn cost(&self, outputs: usize) -> f64 {
+        let Student { how, rank, sparsity, numbers, .. } = &self.student;
+        let (How::Tuned(fit) | How::Distilled { fit, .. }) = how;
+        let pruning = if *sparsity > 0.0 { 16 } else { 0 };
+        let rounding = if matches!(numbers, Numbers::Int8 | Numbers::Int4) { 0 } else { 5 };
+        let width = rank.unwrap_or_else(|| self.hidden().first().copied().unwrap_or(outputs));
+        f64::from(fit.epochs + pruning + rounding) * (8 + width) as f64
+    }
+
     /// Whether another is the same but for a few words more or less.
     pub(crate) fn is_like(&self, other: &Self) -> bool {
         let near = self.student.keep.abs_diff(other.student.keep) * 25 < self.student.keep;

@@ -4,12 +4,13 @@ use nlpress_core::Seed;
 use nlpress_eval::{Bootstrap, Quality};
 use nlpress_pipeline::RunError;
 use nlpress_pipeline::measure::MeasureError;
-use rayon::prelude::*;
 
 use crate::candidate::{Base, Candidate};
 use crate::choose::{choose, fits, frontier};
 use crate::error::SearchError;
-use crate::fit::{Found, Search, Tested};
+use crate::found::{Found, Tested};
+use crate::generations::Search;
+use crate::queue::side_by_side;
 use crate::trial::{Ear, Opened, base_of, latency, scored};
 
 /// Candidates that are tried on other folds before one is chosen.
@@ -114,17 +115,18 @@ impl Search<'_> {
                 bases.push(&candidate.base);
             }
         }
-        self.pool.install(|| {
-            let opened: Vec<Opened> =
-                bases.par_iter().with_max_len(1).map(|b| world.open(b, &ear)).collect::<Result<_, _>>()?;
-            let score = |candidate: &&Candidate| -> Result<(f64, Vec<f64>), RunError> {
-                let lost = || RunError::Internal("a base is missing".into());
-                let of = base_of(&opened, candidate).ok_or_else(lost)?;
-                let trial = world.attempt(candidate, of, &ear)?;
-                Ok((trial.score, trial.correct))
-            };
-            candidates.par_iter().with_max_len(1).map(score).collect()
-        })
+        let open = |_, base: &&Base| world.open(base, &ear);
+        let opened = side_by_side(&self.pool, &bases, |_| 0.0, open);
+        let opened: Vec<Opened> = opened.into_iter().collect::<Result<_, _>>()?;
+        let outputs = self.outputs();
+        let score = |_, candidate: &&Candidate| -> Result<(f64, Vec<f64>), RunError> {
+            let lost = || RunError::Internal("a base is missing".into());
+            let of = base_of(&opened, candidate).ok_or_else(lost)?;
+            let trial = world.attempt(candidate, of, &ear)?;
+            Ok((trial.score, trial.correct))
+        };
+        let scores = side_by_side(&self.pool, &candidates, |candidate| candidate.cost(outputs), score);
+        scores.into_iter().collect()
     }
 
     /// A candidate's written file on the test documents.

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 
 use crate::candidate::{How, Loss, features};
 use crate::choose::{error_of_difference, fits, frontier};
-use crate::fit::{Found, Tested};
+use crate::found::{Found, Tested};
 use crate::limits::{Limits, Metric};
 use crate::trial::Trial;
 
