@@ -8,9 +8,11 @@ use crate::space::FEWEST;
 use crate::trial::base_of;
 
 /// A file is filled up with words to this share of the limit at least.
-const FULL: f64 = 0.995;
+const FULL: f64 = 0.99;
 /// Sizes that are foreseen to find how many words fit.
-const STEPS: usize = 8;
+const STEPS: usize = 6;
+/// Bytes of a file without words and weights, about.
+const FRAME: f64 = 2200.0;
 
 impl Search<'_> {
     /// Candidates with as many words as the limit on size allows, or no more than that; those that are foreseen to miss
@@ -65,31 +67,34 @@ fn words_that_fit(
     bytes: impl Fn(usize) -> f64,
 ) -> Option<usize> {
     let fewest = FEWEST.min(width);
-    let (mut low, mut high) = ((fewest, bytes(fewest)), (width, f64::INFINITY));
-    if low.1 > most {
-        return None;
-    }
+    let (mut low, mut high): (Option<(usize, f64)>, Option<(usize, f64)>) = (None, None);
     let mut next = start.clamp(fewest, width);
     for _ in 0..STEPS {
         let taken = bytes(next);
         match taken <= most {
-            true if next >= low.0 => low = (next, taken),
-            false if next < high.0 => high = (next, taken),
-            _ => {}
+            true => low = Some((next, taken)),
+            false => high = Some((next, taken)),
         }
-        let done = low.0 + 1 >= high.0 || low.0 == width || low.1 >= FULL * most;
-        if done || (!full && low.0 == start) {
+        let enough = |(words, taken): (usize, f64)| {
+            words == width || taken >= FULL * most || (!full && words == start)
+        };
+        let (from, to) = (low.map_or(fewest, |l| l.0 + 1), high.map_or(width, |h| h.0.saturating_sub(1)));
+        if low.is_some_and(enough) || from > to {
             break;
         }
-        // A straight line through what is known, and a little below it.
-        let line = match high.1.is_finite() {
-            true => (high.1 - low.1) / (high.0 - low.0) as f64,
-            false => (taken / next as f64).max(1e-9),
+        // A straight line through what is known, and a little below the limit.
+        let aim = 0.998 * most;
+        let guess = match (low, high) {
+            (Some(l), Some(h)) => l.0 as f64 + (aim - l.1) * (h.0 - l.0) as f64 / (h.1 - l.1),
+            (Some(p), None) | (None, Some(p)) => p.0 as f64 * (aim - FRAME) / (p.1 - FRAME).max(1.0),
+            (None, None) => break,
         };
-        let guess = low.0 + ((0.998 * most - low.1).max(0.0) / line) as usize;
-        next = guess.clamp(low.0 + 1, if high.1.is_finite() { high.0 - 1 } else { width });
+        next = (guess.max(0.0) as usize).clamp(from, to);
     }
-    Some(low.0)
+    match low {
+        Some((words, _)) => Some(words),
+        None => (bytes(fewest) <= most).then_some(fewest),
+    }
 }
 
 #[cfg(test)]
@@ -109,7 +114,10 @@ mod tests {
                     None => assert!(!fits(FEWEST.min(width))),
                     Some(keep) => {
                         assert!(fits(keep), "{keep} words take {} of {most}", bytes(keep));
-                        assert!(keep == width || bytes(keep + 1) > 0.98 * most, "{keep} of {most}");
+                        assert!(
+                            keep == width || keep == FEWEST || bytes(keep + 1) > 0.98 * most,
+                            "{keep} of {most}"
+                        );
                     }
                 }
                 let few = words_that_fit(FEWEST.max(width / 100), (width, false), most, bytes);

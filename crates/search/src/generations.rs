@@ -13,7 +13,7 @@ use crate::error::SearchError;
 use crate::limits::Effort;
 use crate::queue::side_by_side;
 use crate::request::Request;
-use crate::space::{bases, changed, more_bases, usual};
+use crate::space::{FEWEST, bases, changed, more_bases, usual};
 use crate::trial::{Ear, Opened, Trial, World, ask, base_of};
 
 /// Candidates that are made side by side, whatever the number of threads: what comes next depends on all of them.
@@ -157,7 +157,13 @@ impl<'a> Search<'a> {
         while lists.iter().any(|list| list.len() > 0) {
             candidates.extend(lists.iter_mut().filter_map(Iterator::next));
         }
-        let filled = self.fill(candidates.into_iter().map(|candidate| (candidate, true)).collect());
+        let mut filled = self.fill(candidates.iter().map(|candidate| (candidate.clone(), true)).collect());
+        if filled.is_empty() {
+            // Nothing keeps the limits, as far as is foreseen: the nearest is wanted even so.
+            filled = candidates;
+            filled.iter_mut().for_each(|c| c.student.keep = c.student.keep.min(FEWEST));
+            self.spared = self.spared.saturating_sub(filled.len());
+        }
         let mut kept: Vec<Candidate> = Vec::new();
         for candidate in filled {
             if !kept.iter().any(|other| candidate.is_like(other)) {
