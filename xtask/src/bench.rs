@@ -1,12 +1,12 @@
-//! `cargo xtask bench`: the criterion benches of every crate that has some, the peers (see `peers`), and two binaries
-//! that train (see `bench_train`).
+//! `cargo xtask bench`: the criterion benches of every crate that has some, the peers (see `peers`), searches for
+//! the best small model (see `bench_fit`), and two binaries that train (see `bench_train`).
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use std::process::Command;
 
 use crate::workspace::{Package, Workspace, cargo, succeed};
-use crate::{Refused, bench_train, peers};
+use crate::{Refused, bench_fit, bench_train, peers};
 
 /// Runs the benchmarks.
 ///
@@ -20,6 +20,7 @@ use crate::{Refused, bench_train, peers};
   cargo xtask bench kernels                      those of crates/kernels
   cargo xtask bench int8                         those with int8 in their name
   cargo xtask bench peers                        nlpress beside other libraries
+  cargo xtask bench fit                          the best model of so many bytes, here and elsewhere
   cargo xtask bench train OLD NEW -- --corpus r8 two binaries that train, in turns"
 )]
 pub(crate) struct Arguments {
@@ -33,6 +34,7 @@ pub(crate) struct Arguments {
 #[derive(Clone, Debug, Subcommand)]
 enum With {
     Peers(peers::Arguments),
+    Fit(bench_fit::Arguments),
     Train(bench_train::Arguments),
 }
 
@@ -40,6 +42,7 @@ enum With {
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     match &arguments.with {
         Some(With::Peers(arguments)) => return peers::run(arguments),
+        Some(With::Fit(arguments)) => return bench_fit::run(arguments),
         Some(With::Train(arguments)) => return bench_train::run(arguments),
         None => {}
     }

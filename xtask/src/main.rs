@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)] // a command-line program talks
 
 mod bench;
+mod bench_fit;
 mod bench_train;
 mod ci;
 mod data;

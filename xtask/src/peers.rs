@@ -20,6 +20,7 @@ use crate::Refused;
 use crate::workspace::{ALL_BACKENDS, Workspace};
 use answer::{Answer, Times};
 use ours::Ours;
+pub(crate) use table::aligned;
 use table::{Comparison, DENSE, Side};
 use texts::Texts;
 

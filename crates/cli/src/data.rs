@@ -106,6 +106,21 @@ pub(crate) fn prepare(recipe: &Recipe, changes: &Changes) -> anyhow::Result<Prep
     Ok(prepared)
 }
 
+/// That there is something to split, and a split to take from it; `file` is what the command calls the data.
+pub(crate) fn check_splits(splits: &Splits, data: &[PathBuf], file: &str) -> anyhow::Result<()> {
+    // Not left to the parser: it waives what an argument requires when that contradicts another, here --corpus.
+    let split_asked = splits.split != SplitRule::default();
+    if data.is_empty() && (!splits.valid.is_empty() || !splits.test.is_empty() || split_asked) {
+        return Err(refuse(format!("--valid, --test and --split need {file}")));
+    }
+    if split_asked && !splits.valid.is_empty() && !splits.test.is_empty() {
+        return Err(refuse(
+            "--split has nothing to divide where both --valid and --test are given: leave it out",
+        ));
+    }
+    Ok(())
+}
+
 /// Labelled text for training.
 pub(crate) fn labelled(
     from: &Labelled,
@@ -113,16 +128,7 @@ pub(crate) fn labelled(
     encoder: EncoderTable,
     class_weights: Option<ClassWeights>,
 ) -> anyhow::Result<Prepared> {
-    // Not left to the parser: it waives what an argument requires when that contradicts another, here --corpus.
-    let split_asked = splits.split != SplitRule::default();
-    if from.data.is_empty() && (!splits.valid.is_empty() || !splits.test.is_empty() || split_asked) {
-        return Err(refuse("--valid, --test and --split need --data FILE"));
-    }
-    if split_asked && !splits.valid.is_empty() && !splits.test.is_empty() {
-        return Err(refuse(
-            "--split has nothing to divide where both --valid and --test are given: leave it out",
-        ));
-    }
+    check_splits(splits, &from.data, "--data FILE")?;
     let source = source(&from.data, splits);
     let options = CorpusOptions { split: splits.split, ..options(from)? };
     let data = DataRecipe { corpus: from.corpus.clone(), source, options, encoder, class_weights };

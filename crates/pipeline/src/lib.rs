@@ -14,6 +14,7 @@ mod data_error;
 pub mod draft;
 mod failure;
 pub mod features;
+pub mod foresee;
 mod identity;
 mod integers;
 pub mod joint;

@@ -29,6 +29,19 @@ pub struct Training {
     pub learning_rate: f64,
     /// Decoupled weight decay.
     pub weight_decay: f64,
+    /// What is reduced.
+    pub loss: Loss,
+}
+
+/// The loss of a training on labels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Loss {
+    /// The negative logarithm of the label's probability.
+    #[default]
+    CrossEntropy,
+    /// Support vector machines of one class against the rest.
+    SquaredHinge,
 }
 
 /// What is made of a base.
@@ -40,6 +53,8 @@ pub struct Student {
     pub contribution: bool,
     /// The network.
     pub how: How,
+    /// For a linear model of many classes, the width between the two factors of its matrix; none for one matrix.
+    pub rank: Option<usize>,
     /// Share of the connections that go; 0 for none.
     pub sparsity: f64,
     /// The numbers of the weights.
@@ -73,6 +88,10 @@ pub enum Numbers {
     Int8,
     /// Integers of 4 bits, rounded after training.
     Int4,
+    /// Integers of 4 bits, trained as such.
+    Int4Trained,
+    /// Integers of 3 bits, trained as such.
+    Int3,
     /// Integers of 2 bits, trained as such.
     Int2,
     /// −1, 0 or 1, trained as such.
@@ -90,12 +109,20 @@ pub struct Candidate {
 
 impl Training {
     fn table(&self) -> Value {
-        let Self { epochs, learning_rate, weight_decay } = *self;
+        let Self { epochs, learning_rate, weight_decay, loss } = *self;
         let mut table = json!({ "epochs": epochs, "learning_rate": learning_rate, "schedule": "linear" });
         if weight_decay > 0.0 {
             table["weight_decay"] = json!(weight_decay);
         }
+        if loss != Loss::CrossEntropy {
+            table["loss"] = json!(loss);
+        }
         table
+    }
+
+    /// A shorter training after a step, of the same loss.
+    fn after(&self, epochs: u32, learning_rate: f64) -> Self {
+        Self { epochs, learning_rate, ..*self }
     }
 }
 
@@ -121,21 +148,34 @@ impl Base {
 }
 
 impl Numbers {
-    /// Bits of a weight.
-    pub(crate) fn bits(self) -> f64 {
+    /// All, the widest first.
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Int8, Self::Int4, Self::Int4Trained, Self::Int3, Self::Int2, Self::Ternary];
+
+    /// The name of the integers.
+    pub(crate) const fn name(self) -> &'static str {
         match self {
-            Self::Int8 => 8.0,
-            Self::Int4 => 4.0,
-            Self::Int2 => 2.0,
-            Self::Ternary => 1.6,
+            Self::Int8 => "int8",
+            Self::Int4 => "int4",
+            Self::Int4Trained => "int4 (trained)",
+            Self::Int3 => "int3",
+            Self::Int2 => "int2",
+            Self::Ternary => "ternary",
         }
     }
 
-    fn step(self) -> Value {
-        let trained = |grid: &str| json!({ "use": "quant.qat", "with": { "grid": grid, "train": { "epochs": 5, "learning_rate": 1e-2, "schedule": "linear", "clip_norm": 1.0 } } });
+    /// The step that makes them, after a training of this kind.
+    fn step(self, fit: &Training) -> Value {
+        let trained = |grid: &str| {
+            let mut train = fit.after(5, 1e-2).table();
+            train["clip_norm"] = json!(1.0);
+            json!({ "use": "quant.qat", "with": { "grid": grid, "train": train } })
+        };
         match self {
             Self::Int8 => json!({ "use": "quant.int8" }),
-            Self::Int4 => json!({ "use": "quant.int4" }),
+            Self::Int4 => json!({ "use": "quant.int4", "with": { "clip": "mse" } }),
+            Self::Int4Trained => trained("int4"),
+            Self::Int3 => trained("int3"),
             Self::Int2 => trained("int2"),
             Self::Ternary => trained("ternary"),
         }
@@ -145,7 +185,7 @@ impl Numbers {
 impl Candidate {
     /// The recipe whose row [`ROW`] is the candidate; `width` is the number of features of its encoder.
     pub(crate) fn recipe(&self, seed: u64, width: usize) -> Value {
-        let Student { keep, contribution, how, sparsity, numbers } = &self.student;
+        let Student { keep, contribution, how, rank, sparsity, numbers } = &self.student;
         let mut steps = Vec::new();
         let tuned = match how {
             How::Tuned(fit) if fit.epochs > 0 => Some(fit.table()),
@@ -156,27 +196,48 @@ impl Candidate {
             if *contribution {
                 with["by"] = json!("contribution");
             }
-            if let Some(fit) = &tuned {
+            if let (Some(fit), None) = (&tuned, rank) {
                 with["finetune"] = fit.clone();
             }
             steps.push(json!({ "use": "select.norm", "with": with }));
-        } else if let Some(fit) = &tuned {
+        } else if let (Some(fit), None) = (&tuned, rank) {
             steps.push(json!({ "use": "train.more", "with": { "fit": fit } }));
         }
-        if let How::Distilled { hidden, temperature, alpha, fit } = how {
-            steps.push(json!({ "use": "distill.student", "with": {
-                "hidden": hidden, "temperature": temperature, "alpha": alpha, "fit": fit.table(),
-            } }));
+        if let Some(rank) = rank {
+            let mut with = json!({ "rank": rank });
+            if let Some(fit) = &tuned {
+                with["finetune"] = fit.clone();
+            }
+            steps.push(json!({ "use": "prune.low_rank", "on": ["output"], "with": with }));
         }
+        let fit = match how {
+            How::Tuned(fit) => *fit,
+            How::Distilled { hidden, temperature, alpha, fit } => {
+                steps.push(json!({ "use": "distill.student", "with": {
+                    "hidden": hidden, "temperature": temperature, "alpha": alpha, "fit": fit.table(),
+                } }));
+                *fit
+            }
+        };
         if *sparsity > 0.0 {
-            let finetune = json!({ "epochs": 4, "learning_rate": 2e-3, "schedule": "linear" });
+            let finetune = fit.after(4, 2e-3).table();
             let with = json!({ "sparsity": sparsity, "schedule": "cubic", "steps": 4, "finetune": finetune });
             steps.push(json!({ "use": "prune.magnitude", "with": with }));
         }
-        steps.push(numbers.step());
+        steps.push(numbers.step(&fit));
         let mut recipe = self.base.recipe(seed);
         recipe["variants"] = json!([{ "id": ROW, "steps": steps }]);
         recipe
+    }
+
+    /// Roughly what it takes to make: passes over the documents, each as long as its first matrix is wide.
+    pub(crate) fn cost(&self, outputs: usize) -> f64 {
+        let Student { how, rank, sparsity, numbers, .. } = &self.student;
+        let (How::Tuned(fit) | How::Distilled { fit, .. }) = how;
+        let pruning = if *sparsity > 0.0 { 16 } else { 0 };
+        let rounding = if matches!(numbers, Numbers::Int8 | Numbers::Int4) { 0 } else { 5 };
+        let width = rank.unwrap_or_else(|| self.hidden().first().copied().unwrap_or(outputs));
+        f64::from(fit.epochs + pruning + rounding) * (8 + width) as f64
     }
 
     /// Whether another is the same but for a few words more or less.
@@ -184,6 +245,11 @@ impl Candidate {
         let near = self.student.keep.abs_diff(other.student.keep) * 25 < self.student.keep;
         near && *self
             == Self { student: Student { keep: self.student.keep, ..other.student.clone() }, ..other.clone() }
+    }
+
+    /// Whether its bytes are known before it is made: those of pruned entries depend on which they are.
+    pub(crate) fn is_exact(&self) -> bool {
+        self.student.sparsity == 0.0
     }
 
     /// Hidden widths of what it becomes.
@@ -196,17 +262,15 @@ impl Candidate {
 
     /// One line: features, network, numbers.
     pub(crate) fn told(&self) -> String {
-        let network = match self.hidden() {
-            [] => "linear".to_owned(),
-            hidden => format!("mlp {}", hidden.iter().map(ToString::to_string).collect::<Vec<_>>().join("-")),
+        let network = match (self.hidden(), self.student.rank) {
+            ([], None) => "linear".to_owned(),
+            ([], Some(rank)) => format!("linear of rank {rank}"),
+            (hidden, _) => {
+                format!("mlp {}", hidden.iter().map(ToString::to_string).collect::<Vec<_>>().join("-"))
+            }
         };
         let taught = if matches!(self.student.how, How::Distilled { .. }) { ", distilled" } else { "" };
-        let numbers = match self.student.numbers {
-            Numbers::Int8 => "int8",
-            Numbers::Int4 => "int4",
-            Numbers::Int2 => "int2",
-            Numbers::Ternary => "ternary",
-        };
+        let numbers = self.student.numbers.name();
         let sparse = match self.student.sparsity {
             0.0 => String::new(),
             share => format!(", {:.0} % of connections pruned", 100.0 * share),
@@ -239,13 +303,14 @@ pub(crate) mod tests {
     use nlpress_pipeline::Recipe;
 
     pub(crate) fn candidate() -> Candidate {
-        let fit = Training { epochs: 3, learning_rate: 5e-3, weight_decay: 0.0 };
+        let fit = Training { epochs: 3, learning_rate: 5e-3, weight_decay: 0.0, loss: Loss::CrossEntropy };
         Candidate {
             base: Base { encoder: EncoderConfig::default(), hidden: vec![8], dropout: 0.2, fit },
             student: Student {
                 keep: 50,
                 contribution: true,
                 how: How::Tuned(fit),
+                rank: None,
                 sparsity: 0.5,
                 numbers: Numbers::Int2,
             },
@@ -254,14 +319,15 @@ pub(crate) mod tests {
 
     #[test]
     fn every_form_is_a_recipe() {
-        let fit = Training { epochs: 2, learning_rate: 3e-3, weight_decay: 0.01 };
-        let distilled = How::Distilled { hidden: vec![4], temperature: 2.0, alpha: 0.7, fit };
-        for how in [How::Tuned(fit), distilled] {
-            for numbers in [Numbers::Int8, Numbers::Int4, Numbers::Int2, Numbers::Ternary] {
+        let fit = Training { epochs: 2, learning_rate: 3e-3, weight_decay: 0.01, loss: Loss::SquaredHinge };
+        let of_teacher = Training { loss: Loss::CrossEntropy, ..fit };
+        let distilled = How::Distilled { hidden: vec![4], temperature: 2.0, alpha: 0.7, fit: of_teacher };
+        for (how, ranks) in [(How::Tuned(fit), &[None, Some(3)][..]), (distilled, &[None])] {
+            for (numbers, rank) in Numbers::ALL.into_iter().flat_map(|n| ranks.iter().map(move |r| (n, *r))) {
                 for (keep, sparsity) in [(50, 0.0), (1000, 0.8)] {
                     let mut candidate = candidate();
                     candidate.student =
-                        Student { keep, contribution: false, how: how.clone(), sparsity, numbers };
+                        Student { keep, contribution: false, how: how.clone(), rank, sparsity, numbers };
                     let mut recipe = candidate.recipe(7, 1000);
                     recipe["data"]["corpus"] = json!("embedded");
                     let text = toml::to_string(&recipe).unwrap();

@@ -8,11 +8,15 @@ use crate::trial::Trial;
 /// Points that may be lost where nothing is said.
 pub(crate) const USUAL_DROP: f64 = 1.0;
 
-/// Candidates are alike when their scores differ by no more than this share of the standard error of the difference.
-const ALIKE: f64 = 0.25;
+/// Candidates are alike when their scores differ by no more than this share of the standard error of the difference: with
+/// many documents to choose by, and with few.
+const ALIKE: [f64; 2] = [0.25, 1.0];
+
+/// So few documents to choose by, all folds together, that among those that cannot be told apart the smaller is preferred.
+const FEW: usize = 500;
 
 /// Share of a limit on latency that is used, because the next measurement will differ a little.
-const LATENCY_USED: f64 = 0.9;
+pub(crate) const LATENCY_USED: f64 = 0.9;
 
 /// A candidate chosen, and why.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -61,7 +65,7 @@ pub(crate) fn fits(trial: &Trial, limits: &Limits) -> bool {
 }
 
 /// The standard error of the difference of two candidates' scores, from the documents that both answered.
-fn error_of_difference(a: &Trial, b: &Trial) -> f64 {
+pub(crate) fn error_of_difference(a: &Trial, b: &Trial) -> f64 {
     let n = a.correct.len().min(b.correct.len());
     if n < 2 {
         return 0.0;
@@ -76,7 +80,7 @@ fn error_of_difference(a: &Trial, b: &Trial) -> f64 {
 ///
 /// With a bound on the drop (or no limit at all: one point), the smallest file within it. With other limits only,
 /// the best that keeps them, or a smaller one that is not told apart from it: within a quarter of the standard error of
-/// the difference. Where none keeps the limits, the one that misses them by least.
+/// the difference, within one where there are few documents. Where none keeps the limits, the one that misses them by least.
 pub fn choose(trials: &[Trial], among: &[usize], limits: &Limits) -> Option<Choice> {
     let best = among.iter().map(|&i| trials[i].score).fold(f64::NEG_INFINITY, f64::max);
     let unlimited = *limits == Limits::default();
@@ -110,7 +114,8 @@ pub fn choose(trials: &[Trial], among: &[usize], limits: &Limits) -> Option<Choi
             .then(b.cmp(&a))
     })?;
     let alike = |&i: &usize| {
-        trials[top].score - trials[i].score <= ALIKE * error_of_difference(&trials[top], &trials[i])
+        let share = ALIKE[usize::from(trials[top].correct.len() < FEW)];
+        trials[top].score - trials[i].score <= share * error_of_difference(&trials[top], &trials[i])
     };
     let trial = smallest(&fitting.iter().copied().filter(alike).collect::<Vec<_>>())?;
     let why = match trial == top {
@@ -152,6 +157,7 @@ mod tests {
             told: candidate.told(),
             candidate,
             bytes,
+            foreseen: bytes,
             score,
             folds: 1,
             latency_us,
@@ -188,6 +194,25 @@ mod tests {
         let (_, missed) = chosen(&trials, Limits { max_bytes: Some(20), max_drop: Some(1.0), ..limits });
         assert_eq!(missed.len(), 2, "{missed:?}");
         assert_eq!(choose(&trials, &[], &limits), None);
+    }
+
+    #[test]
+    fn few_documents_prefer_the_smaller() {
+        // Two right more and one less of a hundred: 0.6 standard errors apart.
+        let few = |bytes, wrong: &[usize]| {
+            let mut trial = trial(bytes, 0, 1.0);
+            trial.correct = (0..100).map(|i| if wrong.contains(&i) { 0.0 } else { 1.0 }).collect();
+            trial.score = trial.correct.iter().sum::<f64>() / 100.0;
+            trial
+        };
+        let limits = Limits { max_bytes: Some(200), ..Limits::default() };
+        let trials = [few(100, &[1, 2]), few(50, &[1, 3, 4])];
+        assert_eq!(chosen(&trials, limits).0, 1);
+        let many = trials.map(|mut trial| {
+            trial.correct = (0..10).flat_map(|_| trial.correct.clone()).collect();
+            trial
+        });
+        assert_eq!(chosen(&many, limits).0, 0);
     }
 
     #[test]

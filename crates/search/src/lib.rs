@@ -3,15 +3,23 @@
 mod candidate;
 mod choose;
 mod error;
+mod fill;
+mod finals;
 mod fit;
+mod found;
+mod generations;
 mod limits;
+mod queue;
 pub mod report;
+mod request;
 mod space;
 mod trial;
 
-pub use candidate::{Base, Candidate, How, Numbers, ROW, Student, Training};
+pub use candidate::{Base, Candidate, How, Loss, Numbers, ROW, Student, Training};
 pub use choose::{Choice, choose, frontier};
 pub use error::SearchError;
-pub use fit::{Found, Request, Tested, clean, fit, write};
+pub use fit::{clean, fit, write};
+pub use found::{Found, Tested};
 pub use limits::{Bytes, Effort, Limits, Metric, Micros};
+pub use request::Request;
 pub use trial::Trial;

@@ -7,8 +7,9 @@ use nlpress_pipeline::report::plot::{Point, scatter};
 use serde_json::Value;
 use std::fmt::Write as _;
 
-use crate::candidate::features;
-use crate::fit::{Found, Tested};
+use crate::candidate::{How, Loss, features};
+use crate::choose::{error_of_difference, fits, frontier};
+use crate::found::{Found, Tested};
 use crate::limits::{Limits, Metric};
 use crate::trial::Trial;
 
@@ -41,6 +42,9 @@ pub fn optimism(found: &Found) -> Option<f64> {
     let test = found.on_test(found.choice.trial)?;
     Some(100.0 * (found.trials[found.choice.trial].score - test.score))
 }
+
+/// Standard errors within which a difference may be chance.
+const SURE: f64 = 1.96;
 
 /// From this width of the 95 % interval of the accuracy on, it is said that there are few test documents.
 const WIDE: f64 = 0.1;
@@ -78,48 +82,97 @@ pub fn table(found: &Found) -> String {
     out
 }
 
-/// A value of a kind of choice, the best validation score with it, and how many candidates had it.
-type Mattered = (String, f64, usize);
+/// A value of a kind of choice: the best validation score with it, how many candidates had it, and how many of those are on
+/// the frontier.
+struct Mattered {
+    value: String,
+    best: f64,
+    candidates: usize,
+    on_frontier: usize,
+}
 
-/// The choices that moved the result: for each kind of choice, its values, the best first.
-fn what_mattered(found: &Found, limits: &Limits) -> Vec<(String, Vec<Mattered>)> {
+/// A kind of choice, its values with the best first, and whether it moved the result: its best value is better than what
+/// all others reach by more than noise.
+struct KindOfChoice {
+    name: &'static str,
+    values: Vec<Mattered>,
+    points: f64,
+    moved: bool,
+}
+
+/// Which choices moved the result, those first that moved it most.
+fn what_mattered(found: &Found, limits: &Limits) -> Vec<KindOfChoice> {
     type Of = fn(&Trial) -> String;
-    let kinds: [(&str, Of); 5] = [
+    let kinds: [(&str, Of); 7] = [
         ("features", |t| features(&t.candidate.base.encoder)),
-        ("network", |t| match t.candidate.hidden() {
-            [] => "linear".into(),
-            hidden => format!("hidden {hidden:?}"),
+        ("the base's loss and decay", |t| {
+            let fit = t.candidate.base.fit;
+            let loss = match fit.loss {
+                Loss::CrossEntropy => "cross-entropy",
+                Loss::SquaredHinge => "squared hinge",
+            };
+            format!("{loss}, {}", fit.weight_decay)
+        }),
+        ("network", |t| match (t.candidate.hidden(), t.candidate.student.rank) {
+            ([], None) => "linear".into(),
+            ([], Some(rank)) => format!("linear of rank {rank}"),
+            (hidden, _) => format!("hidden {hidden:?}"),
         }),
         ("learnt from", |t| match t.candidate.student.how {
-            crate::How::Tuned(_) => "labels, from the base's weights".into(),
-            crate::How::Distilled { .. } => "the base and labels".into(),
+            How::Tuned(_) => "labels, from the base's weights".into(),
+            How::Distilled { .. } => "the base and labels".into(),
         }),
-        ("numbers", |t| format!("{:?}", t.candidate.student.numbers).to_lowercase()),
+        ("words ranked by", |t| match t.candidate.student.contribution {
+            true => "weight times value".into(),
+            false => "weight".into(),
+        }),
+        ("numbers", |t| t.candidate.student.numbers.name().into()),
         ("connections pruned", |t| format!("{:.0} %", 100.0 * t.candidate.student.sparsity)),
     ];
-    let fits = |t: &&Trial| crate::choose::fits(t, limits);
-    kinds
-        .into_iter()
-        .map(|(name, of)| {
-            let mut values: Vec<Mattered> = Vec::new();
-            for trial in found.trials.iter().filter(fits) {
-                let value = of(trial);
-                match values.iter_mut().find(|(v, ..)| *v == value) {
-                    Some((_, best, count)) => (*best, *count) = (best.max(trial.score), *count + 1),
-                    None => values.push((value, trial.score, 1)),
-                }
+    let fitting: Vec<&Trial> = found.trials.iter().filter(|t| fits(t, limits)).collect();
+    let front: Vec<&Trial> = frontier(&found.trials).into_iter().map(|i| &found.trials[i]).collect();
+    let mut mattered: Vec<KindOfChoice> =
+        kinds.into_iter().filter_map(|(name, of)| mattered(name, of, &fitting, &front)).collect();
+    mattered.sort_by(|a, b| b.moved.cmp(&a.moved).then(b.points.total_cmp(&a.points)));
+    mattered
+}
+
+/// The values of one kind of choice; nothing where all candidates have one value.
+fn mattered(
+    name: &'static str,
+    of: fn(&Trial) -> String,
+    fitting: &[&Trial],
+    front: &[&Trial],
+) -> Option<KindOfChoice> {
+    let mut values: Vec<Mattered> = Vec::new();
+    for trial in fitting {
+        let (value, on_front) = (of(trial), usize::from(front.iter().any(|f| f.path == trial.path)));
+        match values.iter_mut().find(|m| m.value == value) {
+            Some(m) => {
+                m.best = m.best.max(trial.score);
+                m.candidates += 1;
+                m.on_frontier += on_front;
             }
-            values.sort_by(|a, b| b.1.total_cmp(&a.1));
-            (name.to_owned(), values)
-        })
-        .filter(|(_, values)| values.len() > 1)
-        .collect()
+            None => {
+                values.push(Mattered { value, best: trial.score, candidates: 1, on_frontier: on_front });
+            }
+        }
+    }
+    values.sort_by(|a, b| b.best.total_cmp(&a.best));
+    let best_of = |value: &str| {
+        let with = fitting.iter().filter(|t| of(t) == value);
+        with.max_by(|a, b| a.score.total_cmp(&b.score))
+    };
+    let (first, second) = (values.first()?, values.get(1)?);
+    let noise = SURE * error_of_difference(best_of(&first.value)?, best_of(&second.value)?);
+    let difference = first.best - second.best;
+    Some(KindOfChoice { name, points: 100.0 * difference, moved: difference > noise, values })
 }
 
 /// The whole page.
 pub fn html(found: &Found, name: &str, metric: &Metric, limits: &Limits) -> String {
     let mut body = format!("<p class=\"advice\">{}</p>\n", escape(&advice(found, metric)));
-    for text in facts(found, metric) {
+    for text in facts(found, metric, limits) {
         let _ = writeln!(body, "<p class=\"soft\">{}</p>", escape(&text));
     }
     let points: Vec<Point> = points(found);
@@ -128,13 +181,20 @@ pub fn html(found: &Found, name: &str, metric: &Metric, limits: &Limits) -> Stri
     body += "<h2>The frontier</h2>\n";
     let rows = found.tested.iter().map(|t| (t.trial, cells(&found.trials[t.trial], Some(t))));
     rows_of(rows, found.choice.trial, &mut body);
-    body += "<h2>What mattered</h2>\n<p class=\"soft\">The best validation score of candidates within the limits on size and latency, by choice.</p>\n<dl>\n";
-    for (name, values) in what_mattered(found, limits) {
-        let values: Vec<String> = values
-            .iter()
-            .map(|(v, best, n)| format!("{v}: {:.2} % ({})", 100.0 * best, counted(*n, "candidate")))
-            .collect();
-        let _ = writeln!(body, "<dt>{}</dt><dd>{}</dd>", escape(&name), escape(&values.join("; ")));
+    body += "<h2>What mattered</h2>\n<p class=\"soft\">For each kind of choice, the best validation score of candidates within \
+             the limits on size and latency, and how many of them no other beats in size and quality. A kind moved the \
+             result where its best value is better than the next by more than noise.</p>\n<dl>\n";
+    for KindOfChoice { name, values, points, moved } in what_mattered(found, limits) {
+        let verdict = match moved {
+            true => format!("moved the result, {points:.2} points"),
+            false => "cannot be told".to_owned(),
+        };
+        let values = values.iter().map(|Mattered { value, best, candidates, on_frontier }| {
+            let count = counted(*candidates, "candidate");
+            format!("{value}: {:.2} % ({count}, {on_frontier} on the frontier)", 100.0 * best)
+        });
+        let values = values.collect::<Vec<_>>().join("; ");
+        let _ = writeln!(body, "<dt>{name} ({verdict})</dt><dd>{}</dd>", escape(&values));
     }
     body += "</dl>\n<h2>All candidates</h2>\n";
     rows_of(
@@ -150,8 +210,33 @@ pub fn html(found: &Found, name: &str, metric: &Metric, limits: &Limits) -> Stri
     page(&format!("nlpress fit: {name}"), &body)
 }
 
+/// `3 candidates were`.
+fn were(count: usize, what: &str) -> String {
+    format!("{} {}", counted(count, what), if count == 1 { "was" } else { "were" })
+}
+
+/// Says so where the validation documents are too few to tell the choice from others that keep the limits.
+fn cannot_be_told(found: &Found, limits: &Limits) -> Option<String> {
+    let chosen = &found.trials[found.choice.trial];
+    let alike = |trial: &&Trial| {
+        fits(trial, limits)
+            && (trial.score - chosen.score).abs() <= SURE * error_of_difference(trial, chosen)
+            && trial.path != chosen.path
+    };
+    let alike: Vec<&Trial> = found.trials.iter().filter(alike).collect();
+    let smaller = alike.iter().filter(|trial| trial.bytes < chosen.bytes).count();
+    (!alike.is_empty()).then(|| {
+        format!(
+            "Cannot be told: whether the choice is better or worse than {} within the limits ({smaller} of them smaller); \
+             on {} the difference is within its noise.",
+            counted(alike.len(), "other candidate"),
+            counted(chosen.correct.len(), "validation document"),
+        )
+    })
+}
+
 /// What a reader needs to know about the numbers.
-pub fn facts(found: &Found, metric: &Metric) -> Vec<String> {
+pub fn facts(found: &Found, metric: &Metric, limits: &Limits) -> Vec<String> {
     let mut facts = vec![format!(
         "{} from {} in {:.0} s{}. Chosen on validation documents; the test documents were looked at once, after the choice.",
         counted(found.trials.len(), "candidate"),
@@ -159,6 +244,15 @@ pub fn facts(found: &Found, metric: &Metric) -> Vec<String> {
         found.seconds,
         if found.stopped { ", stopped on request before the end" } else { "" }
     )];
+    if found.spared > 0 {
+        facts.push(format!(
+            "{} not trained: their files were foreseen to miss the limits.",
+            were(found.spared, "candidate")
+        ));
+    }
+    if let Some(alike) = cannot_be_told(found, limits) {
+        facts.push(alike);
+    }
     let wide = |t: &Tested| t.accuracy.ci95[1] - t.accuracy.ci95[0] > WIDE;
     if found.on_test(found.choice.trial).is_some_and(wide) {
         facts.push(

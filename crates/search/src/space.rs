@@ -1,15 +1,15 @@
 //! What is tried: first what usually pays, then changes to what has been found.
 //!
 //! The first candidates follow what recipes of this project have shown on their corpora: the vocabulary is most of a small
-//! file, so words go before bits do; a linear model of 8 bits is hard to beat; and with few words a small network that
-//! learns from a model of all words is better than one that learns from labels alone.
+//! file, so words go before bits do; a linear model of 8 bits is hard to beat; with few words a small network that
+//! learns from a model of all words is better than one that learns from labels alone; and with many classes a matrix of
+//! low rank takes a word's bytes down from one a class to a few.
 
 use nlpress_core::seed::Rng;
 use nlpress_text::{Analyzer, BagEncoder, Boundaries, Corpus, Coverage, EncoderConfig, TextError, corpus};
 
-use crate::candidate::{Base, Candidate, How, Numbers, Student, Training};
-use crate::limits::Limits;
-use crate::trial::{Opened, Trial, base_of};
+use crate::candidate::{Base, Candidate, How, Loss, Numbers, Student, Training};
+use crate::trial::{Opened, base_of};
 
 /// Words that a base reads at most.
 const MOST_WORDS: usize = 50_000;
@@ -20,13 +20,16 @@ const SINGLES: f64 = 0.3;
 /// From this share of documents with emoticons and the like on, signs are tried as tokens.
 const SYMBOLS: f64 = 0.05;
 
-/// Bytes of a file without words and weights.
-const FRAME: f64 = 2200.0;
+/// From so many outputs on, a matrix of low rank is tried.
+const MANY_OUTPUTS: usize = 6;
 
-/// How much longer a word is in the file when its neighbours are gone: they share beginnings.
-const LONELY: f64 = 1.15;
+/// Fewest words of a candidate.
+pub(crate) const FEWEST: usize = 8;
 
-/// The bases to try, the one that works everywhere first.
+/// Kinds of features whose other models are trained, too: those of the best linear models.
+const BEST_FEATURES: usize = 2;
+
+/// A linear model of each kind of features, the one that works everywhere first.
 pub(crate) fn bases(corpus: &Corpus) -> Result<Vec<Base>, TextError> {
     let documents = corpus.train.len();
     let usual = EncoderConfig {
@@ -68,119 +71,91 @@ pub(crate) fn bases(corpus: &Corpus) -> Result<Vec<Base>, TextError> {
         }
     };
     let epochs = (150_000 / documents.max(1)).clamp(6, 40) as u32;
-    let linear = Training { epochs, learning_rate: 5e-3, weight_decay: 0.0 };
-    let deep = Training { epochs: epochs.div_ceil(2), learning_rate: 1e-3, weight_decay: 0.0 };
-    let base = |encoder: &EncoderConfig, hidden: &[usize], fit| Base {
-        encoder: encoder.clone(),
-        hidden: hidden.to_vec(),
-        dropout: if hidden.is_empty() { 0.0 } else { 0.5 },
-        fit,
+    let fit = Training { epochs, learning_rate: 5e-3, weight_decay: 0.1, loss: Loss::SquaredHinge };
+    let base = |encoder| Base { encoder, hidden: Vec::new(), dropout: 0.0, fit };
+    Ok(encoders.into_iter().map(base).collect())
+}
+
+/// Other models of the features whose linear models were best: by cross-entropy, with more decay, of a hidden layer.
+pub(crate) fn more_bases(opened: &[Opened]) -> Vec<Base> {
+    let mut order: Vec<&Opened> = opened.iter().collect();
+    order.sort_by(|a, b| b.score.total_cmp(&a.score));
+    let best = order.into_iter().take(BEST_FEATURES).map(|o| &o.base);
+    let others = |base: &Base| {
+        let fit = |weight_decay, loss| Training { weight_decay, loss, ..base.fit };
+        let deep = Training {
+            epochs: base.fit.epochs.div_ceil(2),
+            learning_rate: 1e-3,
+            ..fit(0.0, Loss::CrossEntropy)
+        };
+        [
+            Base { fit: fit(0.0, Loss::CrossEntropy), ..base.clone() },
+            Base { fit: fit(1.0, Loss::SquaredHinge), ..base.clone() },
+            Base { hidden: vec![64], dropout: 0.5, fit: deep, ..base.clone() },
+        ]
     };
-    let shallow = encoders.iter().map(|e| base(e, &[], linear));
-    let hidden = encoders.iter().take(2).map(|e| base(e, &[64], deep));
-    Ok(shallow.chain(hidden).collect())
+    // The same change of both before the next.
+    let lists: Vec<[Base; 3]> = best.map(others).collect();
+    (0..3).flat_map(|n| lists.iter().map(move |list| list[n].clone())).collect()
 }
 
-/// What is known of sizes: the shape of the answer, and how far predictions were off so far.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Sizes {
-    pub(crate) outputs: usize,
-    /// Bytes of files over predicted bytes, the mean.
-    pub(crate) correction: f64,
-}
-
-impl Sizes {
-    /// What is learnt from trials.
-    pub(crate) fn learn(outputs: usize, trials: &[Trial], opened: &[Opened]) -> Self {
-        let plain = Self { outputs, correction: 1.0 };
-        let ratios = trials.iter().filter_map(|trial| {
-            let of = base_of(opened, &trial.candidate)?;
-            Some(trial.bytes as f64 / plain.bytes(&trial.candidate, of))
-        });
-        let (sum, count) = ratios.fold((0.0, 0.0), |(sum, count), ratio| (sum + ratio, count + 1.0));
-        Self { correction: if count > 0.0 { sum / count } else { 1.0 }, ..plain }
-    }
-
-    /// Predicted bytes of a candidate's file.
-    pub(crate) fn bytes(&self, candidate: &Candidate, opened: &Opened) -> f64 {
-        let Student { keep, sparsity, numbers, .. } = &candidate.student;
-        let keep = (*keep).min(opened.width) as f64;
-        let [of_word, fixed] = self.parts(candidate.hidden(), *numbers, *sparsity, opened);
-        self.correction * (fixed + keep * of_word)
-    }
-
-    /// How many words fit into a file of so many bytes.
-    pub(crate) fn words(&self, bytes: f64, candidate: &Candidate, opened: &Opened) -> usize {
-        let Student { sparsity, numbers, .. } = &candidate.student;
-        let [of_word, fixed] = self.parts(candidate.hidden(), *numbers, *sparsity, opened);
-        let words = (bytes / self.correction - fixed) / of_word;
-        (words.max(8.0) as usize).min(opened.width)
-    }
-
-    /// Bytes of a word, and of what does not grow with words.
-    fn parts(&self, hidden: &[usize], numbers: Numbers, sparsity: f64, opened: &Opened) -> [f64; 2] {
-        let byte = numbers.bits() / 8.0;
-        // A sparse entry costs about two bits more to find.
-        let entry = if sparsity > 0.0 { ((1.0 - sparsity) * (byte + 0.5)).min(byte) } else { byte };
-        let widths: Vec<usize> = hidden.iter().copied().chain([self.outputs]).collect();
-        let later: usize = widths.windows(2).map(|w| w[0] * w[1]).sum();
-        let biases: usize = widths.iter().sum();
-        let of_word = LONELY * opened.word_bytes + entry * widths[0] as f64;
-        [of_word, FRAME + entry * later as f64 + 8.0 * biases as f64]
-    }
-}
-
-/// What usually pays, for one base: the best first.
-pub(crate) fn usual(opened: &Opened, strongest: bool, limits: &Limits, sizes: &Sizes) -> Vec<Candidate> {
-    let epochs = opened.base.fit.epochs;
-    let tuned = How::Tuned(Training { epochs: epochs.div_ceil(3), learning_rate: 3e-3, weight_decay: 0.0 });
-    let fit = Training { epochs: (2 * epochs).min(40), learning_rate: 3e-3, weight_decay: 0.0 };
-    let taught = |width: usize| How::Distilled { hidden: vec![width], temperature: 2.0, alpha: 0.7, fit };
-    let student = |keep, how: &How, numbers| Candidate {
+/// What usually pays, for one base: the best first. `keeps` are the numbers of words to try each with.
+pub(crate) fn usual(opened: &Opened, outputs: usize, keeps: &[usize]) -> Vec<Candidate> {
+    let Training { epochs, weight_decay, loss, .. } = opened.base.fit;
+    let after = Training { epochs: epochs.div_ceil(3), learning_rate: 3e-3, weight_decay, loss };
+    let fit = Training {
+        epochs: (2 * epochs).min(40),
+        learning_rate: 3e-3,
+        weight_decay: 0.0,
+        loss: Loss::CrossEntropy,
+    };
+    let temperature = if loss == Loss::SquaredHinge { 1.0 } else { 2.0 };
+    let taught = |width: usize| How::Distilled { hidden: vec![width], temperature, alpha: 0.7, fit };
+    let student = |keep: usize, how: How, numbers, rank| Candidate {
         base: opened.base.clone(),
-        student: Student { keep, contribution: true, how: how.clone(), sparsity: 0.0, numbers },
+        student: Student {
+            keep: keep.clamp(FEWEST.min(opened.width), opened.width),
+            contribution: true,
+            how,
+            rank,
+            sparsity: 0.0,
+            numbers,
+        },
     };
-    let ways: Vec<(How, Numbers)> = match opened.base.hidden.is_empty() {
-        true => vec![(tuned.clone(), Numbers::Int8), (taught(16), Numbers::Int8), (tuned, Numbers::Int4)],
-        false => vec![(taught(16), Numbers::Int8), (taught(8), Numbers::Int4)],
+    let tuned = || How::Tuned(after);
+    let mut ways: Vec<(How, Numbers, Option<usize>)> = match opened.base.hidden.is_empty() {
+        true => vec![(tuned(), Numbers::Int8, None), (tuned(), Numbers::Int4, None)],
+        false => vec![(taught(8), Numbers::Int4, None)],
     };
-    let ladder: &[usize] = if strongest { &[8000, 2000, 500] } else { &[4000] };
-    let mut candidates = Vec::new();
-    for (how, numbers) in &ways {
-        match limits.max_bytes {
-            Some(most) => {
-                let mut candidate = student(opened.width, how, *numbers);
-                candidate.student.keep = sizes.words(0.95 * most as f64, &candidate, opened);
-                candidates.push(candidate);
-            }
-            None => {
-                candidates.extend(ladder.iter().map(|&keep| student(keep.min(opened.width), how, *numbers)))
-            }
-        }
+    if opened.base.hidden.is_empty() && outputs >= MANY_OUTPUTS {
+        let rank = ranks(outputs).last().copied();
+        ways.insert(0, (tuned(), Numbers::Int8, rank));
     }
-    candidates
+    ways.insert(1, (taught(16), Numbers::Int8, None));
+    let each = ways.iter().flat_map(|way| keeps.iter().map(move |keep| (way, *keep)));
+    each.map(|((how, numbers, rank), keep)| student(keep, how.clone(), *numbers, *rank)).collect()
 }
 
-/// A change to a candidate that was made: one or two of its choices.
-pub(crate) fn changed(
-    parent: &Candidate,
-    opened: &[Opened],
-    limits: &Limits,
-    sizes: &Sizes,
-    rng: &mut Rng,
-) -> Candidate {
+/// Ranks for a matrix of so many outputs.
+fn ranks(outputs: usize) -> Vec<usize> {
+    [4, 6, 8, 12, 16, 24].into_iter().filter(|rank| rank * 2 <= outputs).collect()
+}
+
+/// A change to a candidate that was made: one or two of its choices. Bases lie with the best first.
+pub(crate) fn changed(parent: &Candidate, opened: &[&Opened], outputs: usize, rng: &mut Rng) -> Candidate {
     let mut child = parent.clone();
     for _ in 0..=rng.below(2) {
-        change(&mut child, opened, rng);
+        change(&mut child, opened, outputs, rng);
     }
-    let Some(of) = base_of(opened, &child) else { return child };
-    child.student.keep = child.student.keep.clamp(8, of.width.max(8));
-    if let Some(most) = limits.max_bytes {
-        let (least, most) = (0.7 * most as f64, 0.96 * most as f64);
-        let bytes = sizes.bytes(&child, of);
-        if bytes > most || (bytes < least && rng.below(2) == 0) {
-            child.student.keep = sizes.words(most, &child, of);
-        }
+    let linear = child.base.hidden.is_empty() && matches!(child.student.how, How::Tuned(_));
+    if !linear {
+        child.student.rank = None;
+    }
+    if let How::Distilled { fit, .. } = &mut child.student.how {
+        fit.loss = Loss::CrossEntropy;
+    }
+    if let Some(of) = base_of(opened.iter().copied(), &child) {
+        child.student.keep = child.student.keep.clamp(FEWEST.min(of.width), of.width);
     }
     child
 }
@@ -189,31 +164,55 @@ fn pick<T: Clone>(of: &[T], rng: &mut Rng) -> T {
     of[rng.below(of.len())].clone()
 }
 
-fn change(child: &mut Candidate, opened: &[Opened], rng: &mut Rng) {
+fn change(child: &mut Candidate, opened: &[&Opened], outputs: usize, rng: &mut Rng) {
     let student = &mut child.student;
-    match rng.below(9) {
+    match rng.below(11) {
         0 | 1 => student.keep = (student.keep as f64 * pick(&[0.5, 0.7, 0.85, 1.2, 1.4, 2.0], rng)) as usize,
-        2 => student.numbers = pick(&[Numbers::Int8, Numbers::Int4, Numbers::Int2, Numbers::Ternary], rng),
-        3 => student.sparsity = pick(&[0.0, 0.5, 0.7, 0.85], rng),
-        4 => student.contribution = !student.contribution,
-        5 | 6 => student.how = other_network(&student.how, rng),
-        7 => {
+        2 | 3 => student.numbers = pick(&Numbers::ALL, rng),
+        4 => student.sparsity = pick(&[0.0, 0.5, 0.7, 0.85], rng),
+        5 => student.contribution = !student.contribution,
+        6 => student.how = taught(&student.how, rng),
+        7 if outputs >= MANY_OUTPUTS && child.base.hidden.is_empty() => {
+            let mut ranks: Vec<Option<usize>> = ranks(outputs).into_iter().map(Some).collect();
+            ranks.push(None);
+            student.rank = pick(&ranks, rng);
+            student.how = How::Tuned(tuned(&child.base));
+        }
+        7 => student.how = How::Tuned(tuned(&child.base)),
+        8 => {
             let (How::Tuned(fit) | How::Distilled { fit, .. }) = &mut student.how;
             let epochs = (f64::from(fit.epochs) * pick(&[0.5, 1.5, 2.0], rng)).round();
             fit.epochs = (epochs as u32).clamp(1, 60);
             fit.learning_rate = (fit.learning_rate * pick(&[0.4, 0.7, 1.0, 1.5, 2.5], rng)).clamp(1e-4, 5e-2);
-            fit.weight_decay = pick(&[0.0, 0.0, 1e-2, 1e-1], rng);
+            fit.weight_decay = pick(&[0.0, 0.1, 0.3, 1.0, 2.0], rng);
         }
-        _ => child.base = opened[rng.below(opened.len())].base.clone(),
+        _ => {
+            // The better, the more often: the least of two.
+            child.base = opened[rng.below(opened.len()).min(rng.below(opened.len()))].base.clone();
+            if let How::Tuned(fit) = &mut student.how {
+                fit.loss = child.base.fit.loss;
+            }
+        }
     }
 }
 
-fn other_network(how: &How, rng: &mut Rng) -> How {
+/// The base's own training, shorter.
+fn tuned(base: &Base) -> Training {
+    Training { epochs: base.fit.epochs.div_ceil(3), learning_rate: 3e-3, ..base.fit }
+}
+
+/// Another network that learns from the base.
+fn taught(how: &How, rng: &mut Rng) -> How {
     let hidden = pick(&[vec![], vec![4], vec![8], vec![12], vec![16], vec![24], vec![32], vec![64]], rng);
-    let (temperature, alpha) = (pick(&[1.0, 2.0, 3.0, 4.0], rng), pick(&[0.3, 0.5, 0.7, 0.9], rng));
+    let (temperature, alpha) = (pick(&[0.5, 1.0, 2.0, 3.0], rng), pick(&[0.3, 0.5, 0.7, 0.9], rng));
     let fit = match how {
         How::Distilled { fit, .. } => *fit,
-        How::Tuned(fit) => Training { epochs: (3 * fit.epochs).clamp(5, 40), learning_rate: 3e-3, ..*fit },
+        How::Tuned(fit) => Training {
+            epochs: (3 * fit.epochs).clamp(5, 40),
+            learning_rate: 3e-3,
+            weight_decay: 0.0,
+            loss: Loss::CrossEntropy,
+        },
     };
     How::Distilled { hidden, temperature, alpha, fit }
 }

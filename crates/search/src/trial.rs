@@ -7,8 +7,11 @@
 use nlpress_core::event::{Event, Flow, Sink};
 use nlpress_core::{Backend, Seed, files};
 use nlpress_eval::{Pace, Scores};
+use nlpress_pipeline::foresee::{by_norm, untrained};
+use nlpress_pipeline::make::Rows;
 use nlpress_pipeline::measure::{MeasureError, encode, score};
 use nlpress_pipeline::recipe::{DataRecipe, TEACHER};
+use nlpress_pipeline::ship::ShipError;
 use nlpress_pipeline::{Prepared, Recipe, RunError, RunOptions, make_rows};
 use nlpress_runtime::{Scratch, Session};
 use nlpress_text::{Corpus, Document, Encode, EncoderConfig};
@@ -20,7 +23,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use crate::candidate::{Base, Candidate, ROW};
+use crate::candidate::{Base, Candidate, ROW, Student};
 use crate::limits::Metric;
 
 /// Texts whose answers are timed.
@@ -47,8 +50,9 @@ pub(crate) struct Opened {
     folder: PathBuf,
     /// Number of its features.
     pub(crate) width: usize,
-    /// Bytes that the file takes for a word, its weights left out.
-    pub(crate) word_bytes: f64,
+    /// Its features, those first that would be kept first: by the norm of their weights, and by that times the size of
+    /// their values.
+    orders: [Vec<u32>; 2],
     /// Quality on the validation documents.
     pub(crate) score: f64,
 }
@@ -62,6 +66,8 @@ pub struct Trial {
     pub told: String,
     /// Bytes of its file.
     pub bytes: u64,
+    /// Bytes that were foreseen before it was made: the same, but where pruned entries are stored.
+    pub foreseen: u64,
     /// Quality on validation documents, a share; the mean over the folds that it was tried on.
     pub score: f64,
     /// Folds that it was tried on.
@@ -76,6 +82,15 @@ pub struct Trial {
     /// The file.
     #[serde(skip)]
     pub path: PathBuf,
+}
+
+/// What is known of a candidate before it is made.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Foreseen {
+    /// Bytes of its file; near where pruned entries are stored, else exact.
+    pub(crate) bytes: u64,
+    /// Microseconds from a text to its answer, measured on a file of the same form, where that was asked for.
+    pub(crate) latency_us: Option<f64>,
 }
 
 /// Hears that a run is to stop: because the user says so, or because the time is over.
@@ -112,19 +127,45 @@ impl World<'_> {
     pub(crate) fn open(&self, base: &Base, ear: &Ear<'_>) -> Result<Opened, RunError> {
         let prepared = self.prepared(&base.encoder)?;
         let folder = self.folder.join(format!("base-{}", name_of(base)));
-        self.make(&base.recipe(self.seed), &prepared, &folder, ear)?;
+        let rows = self.make(&base.recipe(self.seed), &prepared, &folder, ear)?;
         let path = nlpress_pipeline::make::artifact_path(&folder, TEACHER, 0);
         let (_, scores) = scored(&path, &prepared.corpus.valid, prepared.valid.labels())?;
-        let size = nlpress_pipeline::measure::size(&path)?;
-        let width = prepared.encoder.width();
+        let lost = || RunError::Internal("a base is missing".into());
+        let model = &rows.made.first().and_then(|row| row.copies.first()).ok_or_else(lost)?.model;
         Ok(Opened {
             base: base.clone(),
             folder,
-            width,
-            word_bytes: size.vocabulary_bytes as f64 / width.max(1) as f64,
+            width: prepared.encoder.width(),
+            orders: [false, true].map(|contribution| by_norm(model, &prepared.train, contribution)),
             score: self.quality(&scores, prepared.valid.labels()),
             prepared,
         })
+    }
+
+    /// What is known of a candidate before it is made.
+    pub(crate) fn foresee(
+        &self,
+        candidate: &Candidate,
+        opened: &Opened,
+        timed: bool,
+    ) -> Result<Foreseen, RunError> {
+        let recipe = self.parse(&candidate.recipe(self.seed, opened.width))?;
+        let Student { keep, contribution, .. } = candidate.student;
+        let kept = (keep < opened.width).then(|| {
+            let mut kept = opened.orders[usize::from(contribution)][..keep].to_vec();
+            kept.sort_unstable();
+            kept
+        });
+        let artifact = untrained(&recipe, ROW, &opened.prepared, kept.as_deref())?;
+        let bytes = artifact.to_bytes().map_err(ShipError::from)?.len() as u64;
+        let latency_us = match timed {
+            true => {
+                let session = Session::from_artifact(artifact).map_err(MeasureError::from)?;
+                Some(latency(&session, &opened.prepared.corpus.valid, 3)?)
+            }
+            false => None,
+        };
+        Ok(Foreseen { bytes, latency_us })
     }
 
     /// Makes a candidate from its base.
@@ -135,9 +176,10 @@ impl World<'_> {
         ear: &Ear<'_>,
     ) -> Result<Trial, RunError> {
         let began = Instant::now();
+        let foreseen = self.foresee(candidate, opened, false)?.bytes;
         let folder = self.folder.join(format!("trial-{}", name_of(candidate)));
         lend(&opened.folder, &folder)?;
-        self.make(&candidate.recipe(self.seed, opened.width), &opened.prepared, &folder, ear)?;
+        let _ = self.make(&candidate.recipe(self.seed, opened.width), &opened.prepared, &folder, ear)?;
         let path = nlpress_pipeline::make::artifact_path(&folder, ROW, 0);
         let (valid, labels) = (&opened.prepared.corpus.valid, opened.prepared.valid.labels());
         let (session, scores) = scored(&path, valid, labels)?;
@@ -146,6 +188,7 @@ impl World<'_> {
             candidate: candidate.clone(),
             told: candidate.told(),
             bytes,
+            foreseen,
             score: self.quality(&scores, labels),
             folds: 1,
             latency_us: latency(&session, valid, 3)?,
@@ -166,7 +209,7 @@ impl World<'_> {
         prepared: &Prepared,
         folder: &Path,
         ear: &Ear<'_>,
-    ) -> Result<(), RunError> {
+    ) -> Result<Rows, RunError> {
         let recipe = self.parse(recipe)?;
         let options = RunOptions {
             backend: self.backend,
@@ -179,7 +222,7 @@ impl World<'_> {
         let rows = make_rows(&recipe, prepared, &options, ear)?;
         match rows.failed.first() {
             Some(failed) => Err(RunError::Internal(failed.to_string())),
-            None => Ok(()),
+            None => Ok(rows),
         }
     }
 
@@ -221,8 +264,11 @@ pub(crate) fn ask(sink: &dyn Sink) -> Flow {
 }
 
 /// The opened base that a candidate is made from.
-pub(crate) fn base_of<'o>(opened: &'o [Opened], candidate: &Candidate) -> Option<&'o Opened> {
-    opened.iter().find(|o| o.base == candidate.base)
+pub(crate) fn base_of<'o>(
+    opened: impl IntoIterator<Item = &'o Opened>,
+    candidate: &Candidate,
+) -> Option<&'o Opened> {
+    opened.into_iter().find(|o| o.base == candidate.base)
 }
 
 /// Opens a written file and scores what it says of documents.
@@ -273,4 +319,79 @@ pub(crate) fn latency(session: &Session, documents: &[Document], passes: usize) 
 fn name_of(of: &impl Serialize) -> String {
     let text = serde_json::to_vec(of).expect("numbers, texts and text keys are JSON");
     files::sha256_hex(&text)[..16].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::candidate::{How, Loss, Numbers, Training};
+    use nlpress_core::BackendKind;
+    use nlpress_core::event::Quiet;
+    use nlpress_text::CorpusOptions;
+
+    /// Documents of eight classes, each with words of its own among words of all.
+    fn corpus() -> Corpus {
+        let document = |i: usize| {
+            let class = i % 8;
+            let text = format!("word{} own{class} other{} thing{class}{}", i % 13, i % 7, i % 3);
+            (text, format!("class {class}"))
+        };
+        let documents: Vec<(String, String)> = (0..160).map(document).collect();
+        Corpus::from_splits("eight", &documents[..120], &documents[120..140], &documents[140..]).unwrap()
+    }
+
+    /// For every form in the space, what is foreseen is what the file takes; near it, where connections are pruned.
+    #[test]
+    fn bytes_are_foreseen_for_every_form() {
+        let folder = tempfile::tempdir().unwrap();
+        let backend = BackendKind::Ndarray.open().unwrap();
+        let metric = Metric::Accuracy;
+        let data = DataRecipe {
+            corpus: None,
+            source: None,
+            options: CorpusOptions::default(),
+            encoder: EncoderConfig::default(),
+            class_weights: None,
+        };
+        let world = World {
+            corpus: Arc::new(corpus()),
+            data,
+            folder: folder.path().into(),
+            seed: 3,
+            backend: &backend,
+            metric: &metric,
+            class: None,
+            encoded: Mutex::default(),
+        };
+        let ear = Ear { outer: &Quiet, until: None };
+        let fit = Training { epochs: 1, learning_rate: 5e-3, weight_decay: 0.1, loss: Loss::SquaredHinge };
+        let encoder = EncoderConfig { vocabulary: 60, sublinear: true, ..EncoderConfig::default() };
+        let base = Base { encoder, hidden: Vec::new(), dropout: 0.0, fit };
+        let opened = world.open(&base, &ear).unwrap();
+        let taught = |hidden: &[usize]| How::Distilled {
+            hidden: hidden.to_vec(),
+            temperature: 2.0,
+            alpha: 0.5,
+            fit: Training { loss: Loss::CrossEntropy, ..fit },
+        };
+        let ways =
+            [(How::Tuned(fit), None), (How::Tuned(fit), Some(3)), (taught(&[]), None), (taught(&[5]), None)];
+        for (how, rank) in ways {
+            for numbers in Numbers::ALL {
+                for (keep, contribution, sparsity) in
+                    [(17, true, 0.0), (30, false, 0.0), (opened.width, true, 0.0), (30, true, 0.7)]
+                {
+                    let student = Student { keep, contribution, how: how.clone(), rank, sparsity, numbers };
+                    let candidate = Candidate { base: base.clone(), student };
+                    let trial = world.attempt(&candidate, &opened, &ear).unwrap();
+                    let (foreseen, bytes) = (trial.foreseen as f64, trial.bytes as f64);
+                    if candidate.is_exact() {
+                        assert_eq!(trial.foreseen, trial.bytes, "{}", trial.told);
+                    } else {
+                        assert!((foreseen / bytes - 1.0).abs() < 0.1, "{}: {foreseen} {bytes}", trial.told);
+                    }
+                }
+            }
+        }
+    }
 }

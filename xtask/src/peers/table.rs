@@ -237,7 +237,7 @@ impl Quartiles {
 }
 
 /// Cells in columns: the first three to the left, numbers to the right.
-pub(super) fn aligned(cells: &[Vec<String>]) -> Vec<String> {
+pub(crate) fn aligned(cells: &[Vec<String>]) -> Vec<String> {
     let columns = cells.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
         cells.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)

@@ -80,6 +80,7 @@ fn check_outputs(arguments: &Fit, folder: &Path) -> anyhow::Result<()> {
 
 /// What to read: columns that are not given are guessed from the first file.
 fn data_recipe(arguments: &Fit) -> anyhow::Result<DataRecipe> {
+    data::check_splits(&arguments.splits, &arguments.data, "FILE, which --corpus takes the place of")?;
     let mut hints = data::hints(&arguments.columns);
     hints.options.split = arguments.splits.split;
     let options = match arguments.data.first() {
@@ -148,10 +149,12 @@ fn data_table(data: &DataRecipe, recipe: &Path) -> anyhow::Result<Value> {
 
 fn say_found(arguments: &Fit, folder: &Path, found: &Found) -> anyhow::Result<()> {
     say!("{}", report::table(found));
-    report::facts(found, &arguments.metric).iter().try_for_each(|fact| -> anyhow::Result<()> {
-        say!("{fact}");
-        Ok(())
-    })?;
+    report::facts(found, &arguments.metric, &arguments.limits()).iter().try_for_each(
+        |fact| -> anyhow::Result<()> {
+            say!("{fact}");
+            Ok(())
+        },
+    )?;
     say!("\n{}", report::advice(found, &arguments.metric));
     say!(
         "\n{} is written; {} and the recipe that makes it again are in {}",

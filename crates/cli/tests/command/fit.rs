@@ -20,6 +20,13 @@ fn what_is_found_keeps_its_limits_and_is_made_again_by_its_recipe() {
     let trials = found["found"]["trials"].as_array().unwrap();
     assert_eq!(trials.len() + found["found"]["failed"].as_array().unwrap().len(), 9, "{found:#}");
     assert_eq!(found["found"]["failed"].as_array().unwrap().len(), 0, "{found:#}");
+    // What was foreseen before a candidate was made is what its file takes, and near it where connections are pruned.
+    for trial in trials {
+        let bytes = |key: &str| trial[key].as_f64().unwrap();
+        let pruned = trial["candidate"]["student"]["sparsity"] != 0.0;
+        let off = (bytes("foreseen") - bytes("bytes")).abs();
+        assert!(off <= if pruned { 0.2 * bytes("bytes") } else { 0.0 }, "{trial:#}");
+    }
     let chosen = &trials[found["found"]["choice"]["trial"].as_u64().unwrap() as usize];
     assert_eq!(chosen["bytes"].as_u64().unwrap() as usize, bytes.len());
 
@@ -37,9 +44,8 @@ fn what_is_found_keeps_its_limits_and_is_made_again_by_its_recipe() {
     assert!(scored["quality"]["accuracy"]["mean"].as_f64().unwrap() > 0.8, "{scored}");
 }
 
-/// Starts a search, and asks it to stop as soon as so many candidates were begun.
-fn stop_at(world: &World, trials: usize, arguments: &[&str]) -> Done {
-    let child = world.start(arguments);
+/// Waits until so many candidates were begun.
+fn wait_for(world: &World, trials: usize) {
     let (start, folder) = (Instant::now(), world.path("part.fit/trials"));
     let begun = || {
         let there = std::fs::read_dir(&folder).into_iter().flatten().flatten();
@@ -49,6 +55,12 @@ fn stop_at(world: &World, trials: usize, arguments: &[&str]) -> Done {
         assert!(start.elapsed() < Duration::from_secs(60), "{trials} candidates do not come");
         std::thread::sleep(Duration::from_millis(1));
     }
+}
+
+/// Starts a search, and asks it to stop as soon as so many candidates were begun.
+fn stop_at(world: &World, trials: usize, arguments: &[&str]) -> Done {
+    let child = world.start(arguments);
+    wait_for(world, trials);
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
     finish(child, b"", arguments)
 }
@@ -70,6 +82,21 @@ fn a_search_that_is_stopped_goes_on_to_the_same_file() {
         world.does(&fit("part.safetensors", &["--resume"]));
         assert!(world.read("whole.safetensors") == world.read("part.safetensors"));
         assert_eq!(recipe("whole"), recipe("part"));
+        std::fs::remove_file(world.path("part.safetensors")).unwrap();
+    }
+}
+
+#[test]
+fn a_search_that_is_killed_goes_on_to_the_same_file() {
+    let world = World::new();
+    world.does(&fit("whole.safetensors", &[]));
+    for trials in [1, 4, 7] {
+        let mut child = world.start(&fit("part.safetensors", &["--threads", "2"]));
+        wait_for(&world, trials);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        world.does(&fit("part.safetensors", &["--resume"]));
+        assert!(world.read("whole.safetensors") == world.read("part.safetensors"), "killed at {trials}");
         std::fs::remove_file(world.path("part.safetensors")).unwrap();
     }
 }
@@ -102,6 +129,10 @@ fn what_cannot_be_is_refused_before_anything_is_made() {
     world.refuses(&["fit", "rows.csv", "--out", "a.fit"], b"", &[".fit"]);
     world.refuses(&["fit", "missing.csv", "--out", "a.safetensors"], b"", &["missing.csv"]);
     world.refuses(&["fit", "--out", "a.safetensors"], b"", &[]);
+    for more in [["--split", "60/20/20"], ["--valid", "rows.csv"], ["--test", "rows.csv"]] {
+        let of_corpus = ["fit", "--corpus", "embedded", "--out", "a.safetensors"];
+        world.refuses(&[&of_corpus[..], &more].concat(), b"", &["--corpus", "--split"]);
+    }
     world.refuses(&["fit", "-", "--out", "a.safetensors"], b"text,label\n", &["standard input"]);
     std::fs::create_dir_all(world.path("b.fit/trials")).unwrap();
     world.write("b.fit/trials/mine", "of the user");
