@@ -133,8 +133,9 @@ pub enum RuntimeError {
 }
 
 impl RuntimeError {
-    /// The same for a row that was looked at by itself and is one of several.
-    pub(crate) fn in_row(self, row: usize) -> Self {
+    /// The same for a row that was looked at by itself and is one of several, counted from 0.
+    #[must_use]
+    pub fn in_row(self, row: usize) -> Self {
         match self {
             Self::NotFinite { class, value, .. } => Self::NotFinite { row, class, value },
             other => other,

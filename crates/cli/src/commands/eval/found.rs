@@ -2,7 +2,7 @@
 
 use nlpress::core::shown::shown;
 use nlpress::eval::{Calibration, ClassScore, Confusion, Scores};
-use nlpress::runtime::{IntegerScratch, Session, integer};
+use nlpress::runtime::{IntegerScratch, Scratch, Session, integer};
 use nlpress::text::corpus::{self, Scoring};
 use nlpress::text::{Coverage, Encode};
 use serde::Serialize;
@@ -176,13 +176,15 @@ impl Answers {
     ) -> anyhow::Result<Self> {
         let share = texts.len().div_ceil(threads).max(1);
         let parts = std::thread::scope(|scope| {
-            let ask = |texts| {
-                let work =
-                    move || if integers { in_integers(session, texts) } else { in_floats(session, texts) };
+            let ask = |(n, texts)| {
+                let work = move || match integers {
+                    true => in_integers(session, texts),
+                    false => in_floats(session, texts, n * share),
+                };
                 // Where the system gives no more threads, this one does the work.
                 std::thread::Builder::new().spawn_scoped(scope, work).map_err(|_| work())
             };
-            let parts: Vec<_> = texts.chunks(share).map(ask).collect();
+            let parts: Vec<_> = texts.chunks(share).enumerate().map(ask).collect();
             let join = |part: Result<std::thread::ScopedJoinHandle<'_, _>, _>| match part.map(|p| p.join()) {
                 Err(part) | Ok(Ok(part)) => part,
                 Ok(Err(panic)) => std::panic::resume_unwind(panic),
@@ -223,11 +225,16 @@ impl Answers {
 
 type Part = (Vec<f32>, Vec<u32>, Coverage);
 
-fn in_floats(session: &Session, texts: &[&str]) -> anyhow::Result<Part> {
-    let (examples, coverage) = session.encoder().encode_all(texts)?;
-    let logits = session.logits(&examples)?;
-    let rows = logits.chunks_exact(session.outline().graph.outputs());
-    let predictions = rows.map(|row| session.class(row) as u32).collect();
+/// Of texts of which the first is number `first`.
+fn in_floats(session: &Session, texts: &[&str], first: usize) -> anyhow::Result<Part> {
+    let mut scratch = Scratch::default();
+    let (mut logits, mut predictions, mut coverage) = (Vec::new(), Vec::new(), Coverage::default());
+    for (row, text) in (first..).zip(texts) {
+        let found = session.answer(text, &mut scratch).map_err(|e| e.in_row(row))?;
+        logits.extend_from_slice(found);
+        predictions.push(session.class(found) as u32);
+        coverage.add(scratch.seen());
+    }
     Ok((logits, predictions, coverage))
 }
 
