@@ -13,7 +13,7 @@ use std::path::Path;
 
 use crate::failure::RunError;
 use crate::integers::Integers;
-use crate::make::Made;
+use crate::made::Made;
 use crate::measure;
 use crate::options::RunOptions;
 use crate::prepared::Prepared;

@@ -9,105 +9,30 @@
 
 use nlpress_artifact::{Artifact, Provenance};
 use nlpress_core::event::{Event, Sink};
-use nlpress_core::shown::{counted, shown};
-use nlpress_core::{Measurement, Seed, Selectors, files};
+use nlpress_core::shown::counted;
+use nlpress_core::{Seed, Selectors, files};
 use nlpress_model::{Graph, Model, Network};
 use nlpress_technique::{Cx, Kind, StepError, Teacher, Technique};
 use nlpress_text::Encode;
 use nlpress_train::{Fit, Loss, Scores, TrainError, fit};
-use serde::{Deserialize, Serialize};
 use serde_json::json;
-use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use crate::controls::{ALONE, Alone, MORE, More};
 use crate::failure::RunError;
 use crate::features::{Features, Views, kept_of};
+use crate::folder::{artifact_path, journal_path};
 use crate::identity::Written;
+use crate::made::{Copy, Journal, Made, Rows};
 use crate::options::RunOptions;
 use crate::plan::selected;
 use crate::prepared::Prepared;
 use crate::recipe::{self, LINEAR, Recipe, STUDENT, Step, TEACHER, Variant};
 use crate::recorder::Recorder;
-use crate::report::{Curve, FailedRow, Family};
+use crate::report::{FailedRow, Family};
 use crate::ship;
 use crate::threshold::Threshold;
-
-/// The files of the report.
-pub(crate) const REPORTS: [&str; 3] = ["report.json", "report.md", "report.html"];
-
-/// The folder of the artifacts, below that of the run, and how their names end.
-const ARTIFACTS: &str = "artifacts";
-const ARTIFACT: &str = "safetensors";
-/// Artifacts of other runs that are named.
-const NAMED: usize = 5;
-
-/// A row, made once for every repetition.
-#[derive(Debug)]
-pub struct Made {
-    /// Its name.
-    pub id: String,
-    /// Its family.
-    pub family: Family,
-    /// The row it started from.
-    pub parent: Option<String>,
-    /// Its steps, as text.
-    pub technique: String,
-    /// One for each repetition.
-    pub copies: Vec<Copy>,
-}
-
-/// The rows of a run: those that were made, and those that were not.
-#[derive(Debug, Default)]
-pub struct Rows {
-    /// In the order of the plan; the teacher is always there.
-    pub made: Vec<Made>,
-    /// With the reason.
-    pub failed: Vec<FailedRow>,
-}
-
-/// A row of one repetition.
-#[derive(Debug)]
-pub struct Copy {
-    /// Seed of the repetition.
-    pub seed: u64,
-    /// The model in memory.
-    pub model: Model,
-    /// The features it reads.
-    pub features: Features,
-    /// Where it was written.
-    pub path: PathBuf,
-    /// Hash of the file.
-    pub sha256: String,
-    /// Seconds, sentences and numbers from making it.
-    pub journal: Journal,
-}
-
-/// What making a row left to say.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Journal {
-    /// Which row of which recipe, data, seed and version this is.
-    pub identity: String,
-    /// Hash of the artifact.
-    pub sha256: String,
-    /// Seconds it took.
-    pub seconds: f64,
-    /// Sentences for the report.
-    pub notes: Vec<String>,
-    /// Numbers for the report.
-    pub measured: Vec<Measurement>,
-    /// Techniques that their gates rolled back.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub rolled_back: Vec<String>,
-    /// How its trainings went.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub curves: Vec<Curve>,
-    /// The features that the row reads, where they are not all.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub features: Features,
-}
 
 /// A model on its way through the steps, with the features it reads.
 #[derive(Clone, Debug)]
@@ -451,20 +376,6 @@ struct RowToMake<'a> {
     written: &'a Written,
 }
 
-impl Made {
-    /// The copy of a repetition.
-    fn copy(&self, seed: Seed) -> Result<&Copy, RunError> {
-        let missing = || RunError::Internal(format!("row {} was not made with seed {}", self.id, seed.0));
-        self.copies.iter().find(|copy| copy.seed == seed.0).ok_or_else(missing)
-    }
-}
-
-impl Copy {
-    fn work(&self) -> Work {
-        Work { model: self.model.clone(), features: self.features.clone() }
-    }
-}
-
 /// A control as a variant of one step.
 fn control(id: &str, kind: &'static Kind, technique: Box<dyn Technique>, settings: String) -> Variant {
     let step =
@@ -477,46 +388,4 @@ fn control(id: &str, kind: &'static Kind, technique: Box<dyn Technique>, setting
         steps: vec![step],
         line: 0,
     }
-}
-
-/// The files that a run of a recipe writes into a folder.
-pub fn writes<'a>(recipe: &'a Recipe, out: &'a Path) -> impl Iterator<Item = PathBuf> + 'a {
-    let rows = recipe.rows().flat_map(|id| (0..recipe.seeds).map(move |n| (id, n)));
-    let of_row = rows.flat_map(|(id, n)| [artifact_path(out, id, n), journal_path(out, id, n)]);
-    REPORTS.iter().map(|name| out.join(name)).chain(of_row)
-}
-
-/// The artifacts in a folder that are none of these files, by their names: earlier runs, or anyone, left them there.
-pub(crate) fn left_over<'a>(out: &Path, of_run: impl IntoIterator<Item = &'a Path>) -> Vec<String> {
-    let of_run: BTreeSet<&OsStr> = of_run.into_iter().filter_map(Path::file_name).collect();
-    let there = std::fs::read_dir(out.join(ARTIFACTS)).into_iter().flatten().flatten();
-    let mut left: Vec<String> = (there.map(|entry| entry.file_name()))
-        .filter(|name| Path::new(name).extension().is_some_and(|e| e == ARTIFACT))
-        .filter(|name| !of_run.contains(name.as_os_str()))
-        .map(|name| shown(&name.to_string_lossy()).to_string())
-        .collect();
-    left.sort();
-    left
-}
-
-/// What is said of them, where there are any.
-pub(crate) fn not_of_this_run(left: &[String]) -> Option<String> {
-    let named = left.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
-    let more = match left.len().saturating_sub(NAMED) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    let artifacts = counted(left.len(), "artifact");
-    let says =
-        format!("found in {ARTIFACTS}/, not of this run and left as it is: {artifacts}: {named}{more}");
-    (!left.is_empty()).then_some(says)
-}
-
-/// Where a row of a repetition is written.
-pub fn artifact_path(out: &Path, id: &str, n: u32) -> PathBuf {
-    out.join(ARTIFACTS).join(format!("{id}.{n}.{ARTIFACT}"))
-}
-
-fn journal_path(out: &Path, id: &str, n: u32) -> PathBuf {
-    out.join("journal").join(format!("{id}.{n}.json"))
 }

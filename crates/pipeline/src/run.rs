@@ -17,10 +17,12 @@ use std::time::Instant;
 use crate::assemble::{self, Assembly, Scored};
 use crate::failure::RunError;
 use crate::features::{Features, Views};
+use crate::folder;
 use crate::identity;
 use crate::integers::Integers;
 use crate::lock::Lock;
-use crate::make::{self, Made, Rows, Start, Work, Workshop};
+use crate::made::{Made, Rows};
+use crate::make::{Start, Work, Workshop};
 use crate::measure::{self, MeasureError, Rounding};
 use crate::options::RunOptions;
 use crate::plan::Plan;
@@ -178,7 +180,7 @@ pub fn run(
     let (_alone, rows) = rows(recipe, (prepared, &views), options, sink)?;
     let report = measured(recipe, (prepared, &views), options, sink, &rows)?;
     let texts = [report.json(), report::markdown(&report), report::html(&report)];
-    for (name, text) in make::REPORTS.into_iter().zip(texts) {
+    for (name, text) in folder::REPORTS.into_iter().zip(texts) {
         let path = options.out.join(name);
         files::write_atomically(&path, text.as_bytes()).map_err(|e| RunError::Write(path, e))?;
     }
@@ -214,9 +216,9 @@ fn rows(
         Workshop { recipe, prepared, views, graph: &graph, start, data, options, sink: recorder, recorder };
     sink.say(&Event::RunStarted { name: recipe.name.clone(), total: workshop.total() })?;
     // Said before hours of work, and again by what a reader of the folder sees.
-    let planned: Vec<PathBuf> = make::writes(recipe, options.out).collect();
-    let left = make::left_over(options.out, planned.iter().map(PathBuf::as_path));
-    for text in make::not_of_this_run(&left).into_iter().chain(earlier_report(recipe, options.out)) {
+    let planned: Vec<PathBuf> = folder::writes(recipe, options.out).collect();
+    let left = folder::left_over(options.out, planned.iter().map(PathBuf::as_path));
+    for text in folder::not_of_this_run(&left).into_iter().chain(earlier_report(recipe, options.out)) {
         sink.say(&Event::Note { text: format!("note: {text}") })?;
     }
     Ok((alone, workshop.rows()?))
@@ -224,13 +226,13 @@ fn rows(
 
 /// What is said of a report that another recipe left in the folder: it stands there until this run ends.
 fn earlier_report(recipe: &Recipe, out: &Path) -> Option<String> {
-    let report = files::read_bounded(&out.join(make::REPORTS[0]), LARGEST_REPORT).ok()?;
+    let report = files::read_bounded(&out.join(folder::REPORTS[0]), LARGEST_REPORT).ok()?;
     let report: serde_json::Value = serde_json::from_slice(&report).ok()?;
     let of = report["recipe"]["sha256"].as_str().filter(|sha256| *sha256 != recipe.sha256)?;
     let (name, of) = (report["recipe"]["name"].as_str().unwrap_or_default(), of.get(..12).unwrap_or(of));
     Some(format!(
         "{} is of another recipe (\"{}\", SHA-256 {}) until this run ends and replaces it",
-        make::REPORTS[0],
+        folder::REPORTS[0],
         shown(name),
         shown(of)
     ))
@@ -302,7 +304,7 @@ fn measured(
     notes.push("quality, size and speed come from sessions opened on the written artifact".into());
     notes.extend(prepared.corpus.reading.report());
     let made = all.made.iter().flat_map(|row| &row.copies).map(|copy| copy.path.as_path());
-    notes.extend(make::not_of_this_run(&make::left_over(options.out, made)));
+    notes.extend(folder::not_of_this_run(&folder::left_over(options.out, made)));
     let mut report = Report {
         schema: report::SCHEMA,
         machine: Machine::detect(),

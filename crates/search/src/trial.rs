@@ -8,7 +8,7 @@ use nlpress_core::event::{Event, Flow, Sink};
 use nlpress_core::{Backend, Seed, files};
 use nlpress_eval::{Pace, Scores};
 use nlpress_pipeline::foresee::{by_norm, untrained};
-use nlpress_pipeline::make::Rows;
+use nlpress_pipeline::made::Rows;
 use nlpress_pipeline::measure::{MeasureError, encode, score};
 use nlpress_pipeline::recipe::{DataRecipe, TEACHER};
 use nlpress_pipeline::ship::ShipError;
@@ -128,7 +128,7 @@ impl World<'_> {
         let prepared = self.prepared(&base.encoder)?;
         let folder = self.folder.join(format!("base-{}", name_of(base)));
         let rows = self.make(&base.recipe(self.seed), &prepared, &folder, ear)?;
-        let path = nlpress_pipeline::make::artifact_path(&folder, TEACHER, 0);
+        let path = nlpress_pipeline::folder::artifact_path(&folder, TEACHER, 0);
         let (_, scores) = scored(&path, &prepared.corpus.valid, prepared.valid.labels())?;
         let lost = || RunError::Internal("a base is missing".into());
         let model = &rows.made.first().and_then(|row| row.copies.first()).ok_or_else(lost)?.model;
@@ -180,7 +180,7 @@ impl World<'_> {
         let folder = self.folder.join(format!("trial-{}", name_of(candidate)));
         lend(&opened.folder, &folder)?;
         let _ = self.make(&candidate.recipe(self.seed, opened.width), &opened.prepared, &folder, ear)?;
-        let path = nlpress_pipeline::make::artifact_path(&folder, ROW, 0);
+        let path = nlpress_pipeline::folder::artifact_path(&folder, ROW, 0);
         let (valid, labels) = (&opened.prepared.corpus.valid, opened.prepared.valid.labels());
         let (session, scores) = scored(&path, valid, labels)?;
         let bytes = std::fs::metadata(&path).map_err(|e| RunError::File(path.clone(), e))?.len();

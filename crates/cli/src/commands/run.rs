@@ -4,7 +4,7 @@ use nlpress::core::files::{OutputError, Outputs};
 use nlpress::core::shown::counted;
 use nlpress::eval::Pace;
 use nlpress::pipeline::prepared::fetched_files;
-use nlpress::pipeline::{Recipe, Report, RunOptions, make, plan_of, report, run as run_recipe};
+use nlpress::pipeline::{Recipe, Report, RunOptions, folder, plan_of, report, run as run_recipe};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -63,7 +63,7 @@ fn check_files(recipe: &Recipe, arguments: &Run) -> Result<(), OutputError> {
             all = all.input("the data", file);
         }
     }
-    for path in make::writes(recipe, &arguments.out) {
+    for path in folder::writes(recipe, &arguments.out) {
         all = all.output("the file", path);
     }
     if let Some(path) = &arguments.events {

@@ -1,0 +1,60 @@
+//! The files in a run's folder, by their names.
+
+use nlpress_core::shown::{counted, shown};
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use crate::recipe::Recipe;
+
+/// The files of the report.
+pub(crate) const REPORTS: [&str; 3] = ["report.json", "report.md", "report.html"];
+
+/// The folder of the artifacts, below that of the run, and how their names end.
+const ARTIFACTS: &str = "artifacts";
+const ARTIFACT: &str = "safetensors";
+/// Artifacts of other runs that are named.
+const NAMED: usize = 5;
+
+/// The files that a run of a recipe writes into a folder.
+pub fn writes<'a>(recipe: &'a Recipe, out: &'a Path) -> impl Iterator<Item = PathBuf> + 'a {
+    let rows = recipe.rows().flat_map(|id| (0..recipe.seeds).map(move |n| (id, n)));
+    let of_row = rows.flat_map(|(id, n)| [artifact_path(out, id, n), journal_path(out, id, n)]);
+    REPORTS.iter().map(|name| out.join(name)).chain(of_row)
+}
+
+/// The artifacts in a folder that are none of these files, by their names: earlier runs, or anyone, left them there.
+pub(crate) fn left_over<'a>(out: &Path, of_run: impl IntoIterator<Item = &'a Path>) -> Vec<String> {
+    let of_run: BTreeSet<&OsStr> = of_run.into_iter().filter_map(Path::file_name).collect();
+    let there = std::fs::read_dir(out.join(ARTIFACTS)).into_iter().flatten().flatten();
+    let mut left: Vec<String> = (there.map(|entry| entry.file_name()))
+        .filter(|name| Path::new(name).extension().is_some_and(|e| e == ARTIFACT))
+        .filter(|name| !of_run.contains(name.as_os_str()))
+        .map(|name| shown(&name.to_string_lossy()).to_string())
+        .collect();
+    left.sort();
+    left
+}
+
+/// What is said of them, where there are any.
+pub(crate) fn not_of_this_run(left: &[String]) -> Option<String> {
+    let named = left.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let more = match left.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let artifacts = counted(left.len(), "artifact");
+    let says =
+        format!("found in {ARTIFACTS}/, not of this run and left as it is: {artifacts}: {named}{more}");
+    (!left.is_empty()).then_some(says)
+}
+
+/// Where a row of a repetition is written.
+pub fn artifact_path(out: &Path, id: &str, n: u32) -> PathBuf {
+    out.join(ARTIFACTS).join(format!("{id}.{n}.{ARTIFACT}"))
+}
+
+/// Where what making it left to say is written.
+pub(crate) fn journal_path(out: &Path, id: &str, n: u32) -> PathBuf {
+    out.join("journal").join(format!("{id}.{n}.json"))
+}
