@@ -7,7 +7,6 @@ use std::path::PathBuf;
 
 use crate::failure::RunError;
 use crate::features::Features;
-use crate::make::Work;
 use crate::report::{Curve, FailedRow, Family};
 
 /// A row, made once for every repetition.
@@ -73,6 +72,13 @@ pub struct Journal {
     /// The features that the row reads, where they are not all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub features: Features,
+}
+
+/// A model on its way through the steps, with the features it reads.
+#[derive(Clone, Debug)]
+pub(crate) struct Work {
+    pub(crate) model: Model,
+    pub(crate) features: Features,
 }
 
 impl Made {

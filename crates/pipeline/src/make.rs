@@ -24,7 +24,7 @@ use crate::failure::RunError;
 use crate::features::{Features, Views, kept_of};
 use crate::folder::{artifact_path, journal_path};
 use crate::identity::Written;
-use crate::made::{Copy, Journal, Made, Rows};
+use crate::made::{Copy, Journal, Made, Rows, Work};
 use crate::options::RunOptions;
 use crate::plan::selected;
 use crate::prepared::Prepared;
@@ -33,13 +33,6 @@ use crate::recorder::Recorder;
 use crate::report::{FailedRow, Family};
 use crate::ship;
 use crate::threshold::Threshold;
-
-/// A model on its way through the steps, with the features it reads.
-#[derive(Clone, Debug)]
-pub(crate) struct Work {
-    pub(crate) model: Model,
-    pub(crate) features: Features,
-}
 
 /// What a run starts from in place of training.
 #[derive(Debug)]
