@@ -129,7 +129,7 @@ mod tests {
         assert_eq!((macs("attention "), macs("classifier")), (2 * 7 * 7 * 8, 8 * 3));
         assert_eq!(macs("total"), graph.macs(7));
         assert!(text.ends_with("MACs are of a text of 7 tokens\n"), "{text}");
-        let ends: Vec<usize> = text.lines().take(5).map(str::len).collect();
+        let ends: Vec<usize> = text.lines().take(5).map(|line| line.chars().count()).collect();
         assert!(ends.iter().all(|end| *end == ends[0]), "columns are in line: {text}");
     }
 
