@@ -272,11 +272,11 @@ fn a_masked_network_of_attention_is_taught_by_layers() {
     let masked =
         bench.model().clone().with_weight(&layer.id, Weight::Masked { values, keep: keep.clone() }).unwrap();
     let data = (bench.train(), bench.valid());
-    let with = "fit = { epochs = 12, learning_rate = 0.01 }";
+    let with = "alpha = 1.0\nfit = { epochs = 6 }";
     let (taught, said) = apply(&layers::KIND, with, masked.clone(), Some(bench.model()), data).unwrap();
     assert_eq!(taught.layers()[1].weight.keep(), keep);
     assert_ne!(taught, masked);
-    assert!(said.value("agreement_after") >= said.value("agreement_before"), "{:?}", said.measured);
+    assert!(said.value("agreement_after") > 0.9, "{:?}", said.measured);
     let none = apply(&layers::KIND, with, masked.clone(), None, data).map(|_| ()).unwrap_err();
     assert!(none.to_string().contains("a teacher"), "{none}");
     let plain = Bench::new(&cpu()).unwrap();

@@ -3,7 +3,7 @@
 
 use nlpress_core::Seed;
 use nlpress_core::event::{Event, Flow, Quiet, Sink};
-use nlpress_model::{Graph, MlpSpec, Model, Network, SiteId, Weight};
+use nlpress_model::{Graph, MlpSpec, Model, SiteId, Weight};
 use nlpress_parallel::DataParallel;
 use nlpress_pipeline::{joint, kinds};
 use nlpress_prune::moving::MasksConfig;
@@ -11,7 +11,7 @@ use nlpress_quant::QuantizerConfig;
 use nlpress_technique::{Cx, StepError, Teacher};
 use nlpress_testkit::contract::check_all;
 use nlpress_testkit::{Bench, cpu};
-use nlpress_train::{Fit, FitConfig, Loss, Scores, TrainError, With, fit};
+use nlpress_train::{Fit, FitConfig, TrainError, With, fit};
 use std::path::Path;
 use std::sync::Mutex;
 
@@ -99,12 +99,6 @@ fn adapters_are_merged_as_matrices_of_their_rank() {
             }
         }
         assert!(moved > 0, "{}: nothing was trained", bench.name());
-        let loss = |model: &Model| {
-            let logits = Network::bind(model, bench.backend()).logits_of(bench.train()).unwrap();
-            Scores::of(&logits, bench.train(), Loss::CrossEntropy).loss
-        };
-        let (before, after) = (loss(bench.model()), loss(&made));
-        assert!(after < before, "{}: {before} {after}", bench.name());
     }
 }
 
