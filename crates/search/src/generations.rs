@@ -237,11 +237,13 @@ impl<'a> Search<'a> {
     /// Makes candidates side by side; in their order they become trials.
     fn attempt(&mut self, candidates: &[Candidate], first: bool) {
         let until = if first { self.until(1.0) } else { self.until(FOR_TRIALS) };
-        let ear = Ear { outer: self.sink, until };
-        let (world, opened) = (&self.world, &self.opened);
+        let (world, opened, sink) = (&self.world, &self.opened, self.sink);
         let outputs = self.outputs();
-        let one =
-            |_, candidate: &Candidate| Some(world.attempt(candidate, base_of(opened, candidate)?, &ear));
+        let one = |n: usize, candidate: &Candidate| {
+            // The very first is made however long it takes, so that there is something.
+            let until = if first && n == 0 { None } else { until };
+            Some(world.attempt(candidate, base_of(opened, candidate)?, &Ear { outer: sink, until }))
+        };
         let made = side_by_side(&self.pool, candidates, |candidate| candidate.cost(outputs), one);
         for (candidate, made) in candidates.iter().zip(made) {
             match made {
