@@ -10,6 +10,7 @@ use nlpress_core::Seed;
 use nlpress_model::{Dataset, Form, Model, Site};
 use nlpress_packed::{Activations, Index, Matrix, PackError, Scales, Values};
 use nlpress_prune::select::norm::{norms, root_mean_squares};
+use nlpress_text::Encode;
 use std::borrow::Cow;
 
 use crate::failure::RunError;
@@ -45,7 +46,7 @@ pub fn untrained(
     };
     let outline = row.outline;
     let encoder = match kept {
-        Some(kept) => Cow::Owned(prepared.encoder.narrow(kept).map_err(crate::DataError::from)?),
+        Some(kept) => Cow::Owned(prepared.encoder.narrowed(kept).map_err(crate::DataError::from)?.0),
         None => Cow::Borrowed(&prepared.encoder),
     };
     if encoder.width() != outline.graph.inputs() {

@@ -21,7 +21,7 @@ use std::time::Instant;
 
 use crate::controls::{ALONE, Alone, MORE, More};
 use crate::failure::RunError;
-use crate::features::{Features, Views, kept_of};
+use crate::features::{Views, kept_of};
 use crate::folder::{artifact_path, journal_path};
 use crate::identity::Written;
 use crate::made::{Copy, Journal, Made, Rows, Work};
