@@ -194,15 +194,18 @@ pub fn into_numbers<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, Strin
     }
 }
 
-/// A tensor of the same shape and device without a graph, with other numbers; they are written where the old ones lie if
-/// that is in memory of this process and nobody else holds those.
+/// Numbers that are not worth writing where others lie: a new place costs less than taking the old one.
+const FEW: usize = 1 << 14;
+
+/// A tensor of the same shape and device without a graph, with other numbers; where they are many, they are written where
+/// the old ones lie if that is in memory of this process and nobody else holds those.
 ///
 /// # Panics
 /// When there are not as many numbers.
 pub fn overwritten<const D: usize>(tensor: Tensor<D>, numbers: &[f32]) -> Tensor<D> {
     let tensor = tensor.without_autodiff();
     let (shape, device) = (tensor.dims(), tensor.device());
-    let is_here = BackendKind::of(&device).is_cpu();
+    let is_here = numbers.len() > FEW && BackendKind::of(&device).is_cpu();
     let mut own = if is_here { into_numbers(tensor).unwrap_or_default() } else { Vec::new() };
     if own.is_empty() {
         own = numbers.to_vec();

@@ -2,7 +2,7 @@
 
 use burn::module::Param;
 use burn::optim::GradientsParams;
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::Tensor;
 use nlpress_core::backend::host::overwritten;
 use std::ops::Range;
 
@@ -16,7 +16,7 @@ pub(super) enum Derivative {
     /// By the weight, then the bias, in the memory of this process.
     Numbers(Vec<f32>),
     /// On the device; absent what has none.
-    Tensors(Option<Tensor<2>>, Option<Tensor<1>>),
+    Tensors(Option<Tensor<2>>, Option<Tensor<2>>),
 }
 
 impl Network {
@@ -101,8 +101,8 @@ impl Network {
             Derivative::Numbers(mut numbers) => {
                 let tail = numbers.split_off(shape.weights());
                 let by_weight = self.tensor(numbers, [shape.inputs, shape.outputs], &self.device);
-                let by_bias = Tensor::from_data(TensorData::new(tail, [shape.biases()]), &self.device);
-                (Some(by_weight), Some(by_bias))
+                let by_bias = shape.bias.then(|| self.tensor(tail, [1, shape.outputs], &self.device));
+                (Some(by_weight), by_bias)
             }
         };
         // A frozen parameter would move all the same if it were registered.
@@ -110,7 +110,7 @@ impl Network {
             into.register::<2>(weight.id, by_weight);
         }
         if let Some((bias, by_bias)) = bias.as_ref().zip(by_bias).filter(|(bias, _)| bias.is_require_grad()) {
-            into.register::<1>(bias.id, by_bias);
+            into.register::<2>(bias.id, by_bias);
         }
     }
 }

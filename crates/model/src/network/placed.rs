@@ -11,8 +11,8 @@ use crate::layers::{Layer, Weight};
 #[derive(Clone, Debug)]
 pub(super) struct Placed {
     pub(super) weight: Held,
-    /// `[outputs]`; absent where the site has none.
-    pub(super) bias: Option<Param<Tensor<1>>>,
+    /// `[1, outputs]`, as it is added, so that no pass has to reshape it; absent where the site has none.
+    pub(super) bias: Option<Param<Tensor<2>>>,
 }
 
 /// How a device holds a weight.
@@ -52,8 +52,8 @@ impl Placed {
         let shape = [layer.shape.inputs, layer.shape.outputs];
         let is_trained = layer.weight.is_trainable();
         let bias = layer.shape.bias.then(|| {
-            let of = if is_trained { trained::<1> } else { fixed::<1> };
-            of(layer.bias.clone(), [layer.shape.outputs], device)
+            let of = if is_trained { trained::<2> } else { fixed::<2> };
+            of(layer.bias.clone(), [1, layer.shape.outputs], device)
         });
         let integers = match &layer.weight {
             Weight::Packed { matrix, .. } if may_be_integers => Integers::place(matrix, device),
@@ -94,7 +94,7 @@ impl Placed {
 
     /// The bias `[1, outputs]`.
     pub(super) fn bias_row(&self, tracked: bool) -> Option<Tensor<2>> {
-        self.bias.as_ref().map(|bias| on(bias, tracked).unsqueeze())
+        self.bias.as_ref().map(|bias| on(bias, tracked))
     }
 
     /// Calls `f` with weight and bias in the memory of this process; without a bias the second is empty.
