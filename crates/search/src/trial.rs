@@ -350,7 +350,7 @@ mod tests {
             corpus: None,
             source: None,
             options: CorpusOptions::default(),
-            encoder: EncoderConfig::default(),
+            encoder: EncoderConfig::default().into(),
             class_weights: None,
         };
         let world = World {
