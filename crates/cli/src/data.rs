@@ -25,11 +25,14 @@ const QUICK: usize = 300;
 pub(crate) fn compute(compute: &Compute) -> anyhow::Result<(Backend, usize)> {
     let backend = compute.backend.open().map_err(refuse)?;
     let threads = threads(compute.threads);
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
-    pool.with_context(|| {
-        format!("{} cannot be started: give fewer by --threads", counted(threads, "thread"))
-    })?;
+    start(threads)?;
     Ok((backend, threads))
+}
+
+/// Starts the threads that texts are read and encoded on.
+pub(crate) fn start(threads: usize) -> anyhow::Result<()> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
+    pool.with_context(|| format!("{} cannot be started: give fewer by --threads", counted(threads, "thread")))
 }
 
 /// So many threads, or one for each processor.

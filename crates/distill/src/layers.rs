@@ -102,6 +102,19 @@ impl Technique for Layers {
         before.clone()
     }
 
+    fn check_teacher(&self, before: &Outline, teacher: &Outline, problems: &mut Vec<Problem>) {
+        let (own, other) = (before.graph.inputs(), teacher.graph.inputs());
+        if own != other {
+            let why =
+                format!("the teacher reads {other} words, the student {own}: layers are of the same tokens");
+            problems.push(Problem::of_step(why));
+        }
+        let weights = (self.hidden, self.attention);
+        if let Err(why) = LayerDistillation::pairs(&before.graph, &teacher.graph, weights) {
+            problems.push(Problem::of_step(why));
+        }
+    }
+
     fn apply(&self, model: Model, _on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
         let cache = TeacherCache::ask(&model, cx)?;
         let (teacher, width) = (cx.teacher()?, cx.train.examples().width());

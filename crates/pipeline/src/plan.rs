@@ -62,7 +62,8 @@ impl Plan {
             let mut steps = Vec::new();
             for step in &variant.steps {
                 let on = selected(step, &outline);
-                outline = planned(recipe, &variant.id, step, &outline, &on)?;
+                let teacher = &outlines[variant.teacher.as_str()];
+                outline = planned(recipe, &variant.id, step, (&outline, teacher), &on)?;
                 steps.push(PlannedStep { technique: step.kind.name.into(), on, outline: outline.clone() });
             }
             outlines.insert(&variant.id, outline.clone());
@@ -94,7 +95,7 @@ fn planned(
     recipe: &Recipe,
     id: &str,
     step: &Step,
-    before: &Outline,
+    (before, teacher): (&Outline, &Outline),
     on: &[SiteId],
 ) -> Result<Outline, RecipeError> {
     let refuse = |why: String| {
@@ -108,6 +109,9 @@ fn planned(
     }
     let mut problems = Vec::new();
     let after = step.technique.plan(before, on, &mut problems);
+    if step.technique.needs().teacher {
+        step.technique.check_teacher(before, teacher, &mut problems);
+    }
     if problems.is_empty() {
         return Ok(after);
     }

@@ -33,6 +33,12 @@ pub trait Technique: Debug + Send + Sync {
     /// returned then does not matter.
     fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline;
 
+    /// Whatever keeps a model of the outline `before` from learning from a teacher of the outline `teacher` goes into
+    /// `problems`; asked while planning, of what [needs](Technique::needs) a teacher.
+    fn check_teacher(&self, before: &Outline, teacher: &Outline, problems: &mut Vec<Problem>) {
+        let _ = (before, teacher, problems);
+    }
+
     /// Whether the planned outline is exactly what [`apply`](Technique::apply) will make. A technique that lets the
     /// data decide how a budget is spent plans a bound instead: what it makes then
     /// [fits within](Outline::fits_within) its plan.

@@ -240,10 +240,13 @@ impl Bench {
         let Ok(on) = self.selected(kind, &before) else { return Ok(None) };
         let mut problems = Vec::new();
         let planned = technique.plan(&before, &on, &mut problems);
+        let whole = self.cx(&Quiet);
+        if let Some(teacher) = &whole.teacher {
+            technique.check_teacher(&before, &teacher.model.outline(), &mut problems);
+        }
         if !problems.is_empty() {
             return Ok(None);
         }
-        let whole = self.cx(&Quiet);
         let narrow = |data: &Dataset| match &first.features {
             Some(kept) => self.narrowed(data, kept),
             None => Ok(data.clone()),

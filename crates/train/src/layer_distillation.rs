@@ -41,35 +41,47 @@ impl<'a> LayerDistillation<'a> {
         (teacher, examples): (&'a Network, ExamplesRef<'a>),
         (hidden, attention): (f64, f64),
     ) -> Result<Self, TrainError> {
-        let failed = |why: String| Err(TrainError::Failed(why));
-        let (own, others) = (Layers::of(student), Layers::of(teacher.graph()));
+        let layers =
+            Self::pairs(student, teacher.graph(), (hidden, attention)).map_err(TrainError::Failed)?;
+        Ok(Self { outputs, teacher, examples, hidden, attention, layers })
+    }
+
+    /// For each of the student's layers the teacher's that it learns from, by the weights of the distances of hidden
+    /// states and attention.
+    ///
+    /// # Errors
+    /// Why the one cannot learn from the other's layers, as in [`new`](LayerDistillation::new).
+    pub fn pairs(
+        student: &Graph,
+        teacher: &Graph,
+        (hidden, attention): (f64, f64),
+    ) -> Result<Vec<usize>, String> {
+        let (own, others) = (Layers::of(student), Layers::of(teacher));
         if own.heads.is_empty() || own.heads.len() > others.heads.len() {
             let (own, others) = (own.heads.len(), others.heads.len());
-            return failed(format!("the student has {own} layers with attention, the teacher {others}"));
+            return Err(format!("the student has {own} layers with attention, the teacher {others}"));
         }
         if let Some(of) =
-            [student, teacher.graph()].into_iter().find(|g| g.blocks().len() != Layers::of(g).heads.len())
+            [student, teacher].into_iter().find(|g| g.blocks().len() != Layers::of(g).heads.len())
         {
             let (layers, heads) = (of.blocks().len(), Layers::of(of).heads.len());
-            return failed(format!("of {layers} layers {heads} have attention: layers cannot be told apart"));
+            return Err(format!("of {layers} layers {heads} have attention: layers cannot be told apart"));
         }
         let (m, n) = (own.heads.len(), others.heads.len());
         let layers: Vec<usize> = (1..=m).map(|i| (i * n).div_ceil(m) - 1).collect();
         if hidden > 0.0 && own.width != others.width {
-            return failed(format!(
-                "the student's tokens have {:?} numbers, the teacher's {:?}",
-                own.width, others.width
-            ));
+            let (own, others) = (own.width.unwrap_or(0), others.width.unwrap_or(0));
+            return Err(format!("the student's tokens have {own} numbers, the teacher's {others}"));
         }
         for (i, of) in layers.iter().enumerate().filter(|_| attention > 0.0) {
             if own.heads[i] != others.heads[*of] {
                 let (own, others) = (own.heads[i], others.heads[*of]);
-                return failed(format!(
+                return Err(format!(
                     "layer {i} of the student has {own} heads, layer {of} of the teacher {others}"
                 ));
             }
         }
-        Ok(Self { outputs, teacher, examples, hidden, attention, layers })
+        Ok(layers)
     }
 
     /// Mean squared differences of hidden states, a mean over each example's tokens, summed over examples.

@@ -22,6 +22,8 @@ pub(crate) fn bench(arguments: Bench) -> anyhow::Result<()> {
         Some(rounds) => Pace::default().with_rounds(rounds).map_err(refuse)?,
         None => Pace::default(),
     };
+    let threads = data::threads(arguments.threads);
+    data::start(threads)?;
     let names: Vec<String> = arguments.artifacts.iter().map(|path| path.display().to_string()).collect();
     let artifacts: Vec<(&str, &Path)> =
         names.iter().zip(&arguments.artifacts).map(|(name, path)| (name.as_str(), path.as_path())).collect();
@@ -38,7 +40,6 @@ pub(crate) fn bench(arguments: Bench) -> anyhow::Result<()> {
         .collect::<anyhow::Result<_>>()?;
     let of_tokens: Vec<bool> = sessions.iter().map(|session| session.encoder().tokens().is_some()).collect();
     drop(sessions);
-    let threads = data::threads(arguments.threads);
     let threads: Vec<usize> = if threads > 1 { vec![1, threads] } else { vec![1] };
     let speeds = measure::speeds::<MeasureError>(&artifacts, documents, &threads, pace, |_| Ok(()));
     let speeds = speeds.map_err(sort)?;

@@ -313,6 +313,6 @@ impl Trace {
     /// # Errors
     /// [`ModelError::Device`] when the device fails.
     pub fn output(&self) -> Result<Vec<f32>, ModelError> {
-        host(self.output.as_ref().unwrap_or(&self.leaves[0]).clone().inner())
+        host(self.output.as_ref().unwrap_or_else(|| &self.leaves[0]).clone().inner())
     }
 }
