@@ -67,7 +67,7 @@ fn words_that_fit(
     bytes: impl Fn(usize) -> f64,
 ) -> Option<usize> {
     let fewest = FEWEST.min(width);
-    let (mut low, mut high): (Option<(usize, f64)>, Option<(usize, f64)>) = (None, None);
+    let (mut low, mut high) = (None::<(usize, f64)>, None::<(usize, f64)>);
     let mut next = start.clamp(fewest, width);
     for _ in 0..STEPS {
         let taken = bytes(next);

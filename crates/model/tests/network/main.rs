@@ -2,7 +2,6 @@
 //! against the arithmetic that ships.
 
 #![allow(clippy::unwrap_used)] // clippy.toml allows it in test functions, but not in the functions they share
-#![allow(clippy::duplicate_mod)] // both dumps of PyTorch, which the runtime's tests read by themselves, share a file
 #![allow(clippy::duplicate_mod)] // both dumps of PyTorch, which other crates' tests read too, share a file
 
 mod attention;
