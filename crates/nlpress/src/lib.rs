@@ -32,7 +32,7 @@ pub use nlpress_train as train;
 ///     corpus: Some("embedded".into()), // or `source`, for files
 ///     source: None,
 ///     options: CorpusOptions { limit: Some(120), ..CorpusOptions::default() },
-///     encoder: EncoderConfig::default(),
+///     encoder: EncoderConfig::default().into(),
 ///     class_weights: None,
 /// };
 /// let folder = std::env::temp_dir().join(format!("nlpress-fit-{}", std::process::id()));
