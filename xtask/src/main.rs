@@ -13,6 +13,7 @@ mod pages;
 mod peers;
 mod pipeline;
 mod readme;
+mod said;
 mod suite;
 mod workspace;
 

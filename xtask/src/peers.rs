@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::Refused;
+use crate::said::{check_python, last_line};
 use crate::workspace::{ALL_BACKENDS, Workspace};
 use answer::{Answer, Times};
 use ours::Ours;
@@ -25,7 +26,7 @@ use table::{Comparison, DENSE, Side};
 use texts::Texts;
 
 /// The program that times a peer.
-const SCRIPT: &str = include_str!("peers/time.py");
+const SCRIPT: &str = concat!(include_str!("peers/answer.py"), include_str!("peers/time.py"));
 
 /// nlpress beside TensorFlow Lite, ONNX Runtime and PyTorch (the article's network), and beside scikit-learn and
 /// fastText (from text to answers): whichever are installed.
@@ -204,14 +205,7 @@ struct Script {
 impl Script {
     fn new(arguments: &Arguments, folder: &Path) -> Result<Self> {
         let python = arguments.python.clone();
-        let refused = |why: String| Refused(format!("--python {}: {why}", python.display()));
-        match Command::new(&python).args(["-c", "import sys; sys.exit(sys.version_info < (3, 8))"]).output() {
-            Err(error) => return Err(refused(format!("cannot be run: {error}")).into()),
-            Ok(output) if !output.status.success() => {
-                return Err(refused("is no Python of version 3.8 or later".into()).into());
-            }
-            Ok(_) => {}
-        }
+        check_python(&python, 8)?;
         let path = folder.join("time.py");
         std::fs::write(&path, SCRIPT).with_context(|| format!("cannot write {}", path.display()))?;
         let models = arguments.models.clone().unwrap_or_else(|| folder.join("models"));
@@ -228,9 +222,7 @@ impl Script {
         command.envs([("OMP_NUM_THREADS", "1"), ("MKL_NUM_THREADS", "1"), ("TF_CPP_MIN_LOG_LEVEL", "2")]);
         let output = command.output().with_context(|| format!("cannot run {}", self.python.display()))?;
         if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr);
-            let last = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it said nothing").trim();
-            return Ok(Answer::Failed(format!("{}: {last}", output.status)));
+            return Ok(Answer::Failed(format!("{}: {}", output.status, last_line(&output))));
         }
         Answer::read(peer.key, &String::from_utf8_lossy(&output.stdout))
     }

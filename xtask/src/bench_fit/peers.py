@@ -5,11 +5,9 @@ and `test.jsonl` with the keys `text` and `label`. Prints one line of JSON: for 
 saved model, and the label that it gives to each test document. Who is right is counted elsewhere, alike for all.
 """
 
-import json
 import os
 import pickle
 import re
-import sys
 import tempfile
 
 # Runs of letters and digits; characters of a script that has no spaces between words stand alone.
@@ -17,33 +15,6 @@ ALONE = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 TOKEN = re.compile(rf"[{ALONE}]|[^\W{ALONE}]+")
 # From this share of tokens that stand alone on, features are runs of characters.
 MOSTLY_ALONE = 0.3
-
-
-class Missing(Exception):
-    """A package that is not installed."""
-
-
-def main():
-    peer, folder, settings = sys.argv[1], sys.argv[2], sys.argv[3:]
-    # Libraries print what they like, some from C++; only the answer goes to the standard output.
-    answer = os.dup(1)
-    os.dup2(2, 1)
-    try:
-        version, rows = PEERS[peer](folder, *map(int, settings))
-        found = {"version": version, "rows": rows}
-    except Missing as missing:
-        found = {"missing": str(missing)}
-    except Exception as error:  # whatever a library raises is its answer
-        found = {"error": " ".join(f"{type(error).__name__}: {error}".split())}
-    with os.fdopen(answer, "w") as out:
-        print(json.dumps({"peer": peer, **found}), file=out)
-
-
-def read(folder, split):
-    """Texts and labels of a split."""
-    with open(os.path.join(folder, f"{split}.jsonl"), encoding="utf-8") as file:
-        rows = [json.loads(line) for line in file]
-    return [row["text"] for row in rows], [row["label"] for row in rows]
 
 
 def sklearn(folder):
@@ -76,7 +47,7 @@ def sklearn(folder):
             form = f"{type(classifier).__name__}, {name}"
             answers = [str(label) for label in model.predict(tests)]
             rows.append({"form": form, "bytes": len(pickle.dumps(model)), "answers": answers})
-    return f"scikit-learn {sklearn.__version__}", rows
+    return {"version": f"scikit-learn {sklearn.__version__}", "rows": rows}
 
 
 def fasttext(folder, size, seconds, threads, seed):
@@ -115,7 +86,8 @@ def fasttext(folder, size, seconds, threads, seed):
         answers, _ = model.predict([tokens(text) for text in read(folder, "test")[0]])
         # A text without any known word has no answer.
         answers = [names[int(a[0].removeprefix("__label__"))] if len(a) else "" for a in answers]
-        return version, [{"form": "autotune", "bytes": os.path.getsize(saved), "answers": answers}]
+        row = {"form": "autotune", "bytes": os.path.getsize(saved), "answers": answers}
+        return {"version": version, "rows": [row]}
 
 
 PEERS = {"sklearn": sklearn, "fasttext": fasttext}

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use super::table::{Answers, Row};
-use crate::Refused;
+use crate::said::{Said, check_python, last_line};
 
 /// The program that trains a peer.
-const SCRIPT: &str = include_str!("peers.py");
+const SCRIPT: &str = concat!(include_str!("../peers/answer.py"), include_str!("peers.py"));
 
 /// The exit code of `nlpress fit` when the model that it wrote misses a limit.
 const MISSED: i32 = 3;
@@ -39,16 +39,6 @@ struct Labelled {
     label: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Line {
-    peer: String,
-    missing: Option<String>,
-    error: Option<String>,
-    version: Option<String>,
-    rows: Option<Vec<Row>>,
-}
-
 impl Peer {
     /// What the script calls it.
     const fn key(self) -> &'static str {
@@ -66,14 +56,7 @@ impl Sides {
         folder: &Path,
         (minutes, threads): (f64, usize),
     ) -> Result<Self> {
-        let refused = |why: String| Refused(format!("--python {}: {why}", python.display()));
-        match Command::new(python).args(["-c", "import sys; sys.exit(sys.version_info < (3, 9))"]).output() {
-            Err(error) => return Err(refused(format!("cannot be run: {error}")).into()),
-            Ok(output) if !output.status.success() => {
-                return Err(refused("is no Python of version 3.9 or later".into()).into());
-            }
-            Ok(_) => {}
-        }
+        check_python(python, 9)?;
         let script = folder.join("peers.py");
         std::fs::write(&script, SCRIPT).with_context(|| format!("cannot write {}", script.display()))?;
         Ok(Self { python: python.into(), script, binary, folder: folder.into(), minutes, threads })
@@ -151,27 +134,18 @@ fn form(json: &[u8]) -> Result<String> {
 
 /// Reads what the script printed.
 fn answers(peer: Peer, said: &str) -> Result<Answers> {
-    let unknown = || format!("the script printed something unknown for {}: {:.200}", peer.key(), said.trim());
-    let line: Line = serde_json::from_str(said).with_context(unknown)?;
-    if line.peer != peer.key() {
-        bail!("the script was asked for {} and answered for {}", peer.key(), line.peer);
-    }
-    Ok(match line {
-        Line { missing: Some(packages), error: None, rows: None, .. } => Answers::Missing(packages),
-        Line { error: Some(why), missing: None, rows: None, .. } => Answers::Failed(why),
-        Line { rows: Some(rows), version: Some(_), missing: None, error: None, .. } => Answers::Rows(rows),
-        _ => bail!(unknown()),
+    let said = Said::read(peer.key(), said, &format!("{:.200}", said.trim()))?;
+    Ok(match said {
+        Said::Missing(packages) => Answers::Missing(packages),
+        Said::Failed(why) => Answers::Failed(why),
+        Said::Rows(_, rows) => Answers::Rows(rows),
     })
-}
-
-fn last_line(output: &Output) -> String {
-    let said = String::from_utf8_lossy(&output.stderr);
-    said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it said nothing").trim().to_owned()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Refused;
 
     #[test]
     fn the_script_knows_both_peers() {

@@ -9,38 +9,11 @@ import json
 import os
 import pickle
 import re
-import sys
 import tempfile
 import time
 
 # What `nlpress train` looks at, too: runs of letters and digits.
 WORD = re.compile(r"\w+")
-
-
-class Missing(Exception):
-    """A package that is not installed."""
-
-
-def main():
-    peer, folder, threads = sys.argv[1], sys.argv[2], int(sys.argv[3])
-    # Libraries print what they like, some from C++; only the answer goes to the standard output.
-    answer = os.dup(1)
-    os.dup2(2, 1)
-    try:
-        found = PEERS[peer](folder, threads)
-    except Missing as missing:
-        found = {"missing": str(missing)}
-    except Exception as error:  # whatever a library raises is its answer
-        found = {"error": " ".join(f"{type(error).__name__}: {error}".split())}
-    with os.fdopen(answer, "w") as out:
-        print(json.dumps({"peer": peer, **found}), file=out)
-
-
-def read(folder, split):
-    """Texts and labels of a split."""
-    with open(os.path.join(folder, f"{split}.jsonl"), encoding="utf-8") as file:
-        rows = [json.loads(line) for line in file]
-    return [row["text"] for row in rows], [row["label"] for row in rows]
 
 
 def measure(form, folder, train, predict, save):

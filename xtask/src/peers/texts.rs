@@ -12,9 +12,10 @@ use std::time::Instant;
 
 use super::table::{Quartiles, aligned};
 use super::{Peer, Script};
+use crate::said::{Said, last_line};
 
 /// The program that trains a peer.
-pub(super) const SCRIPT: &str = include_str!("texts.py");
+pub(super) const SCRIPT: &str = concat!(include_str!("answer.py"), include_str!("texts.py"));
 
 /// What is trained beside ours.
 pub(super) const PEERS: [Peer; 2] =
@@ -54,16 +55,6 @@ struct Row {
     predict_s: f64,
     accuracy: f64,
     bytes: u64,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Line {
-    peer: String,
-    missing: Option<String>,
-    error: Option<String>,
-    version: Option<String>,
-    rows: Option<Vec<Row>>,
 }
 
 /// A form of a library on a corpus, over all rounds.
@@ -197,19 +188,10 @@ impl Found {
                 return Ok(());
             }
         };
-        let unknown = || format!("the script printed something unknown for {}: {:?}", peer.key, said.trim());
-        let line: Line = serde_json::from_str(&said).with_context(unknown)?;
-        if line.peer != peer.key {
-            bail!("the script was asked for {} and answered for {}", peer.key, line.peer);
-        }
-        match line {
-            Line { missing: Some(packages), error: None, rows: None, .. } => {
-                self.missing.push((peer.name.into(), packages));
-            }
-            Line { error: Some(why), missing: None, rows: None, .. } => {
-                self.failed.push((peer.name.into(), why));
-            }
-            Line { rows: Some(rows), version: Some(version), missing: None, error: None, .. } => {
+        match Said::<Row>::read(peer.key, &said, &format!("{:?}", said.trim()))? {
+            Said::Missing(packages) => self.missing.push((peer.name.into(), packages)),
+            Said::Failed(why) => self.failed.push((peer.name.into(), why)),
+            Said::Rows(version, rows) => {
                 if let Some(row) = rows.iter().find(|row| !(row.train_s > 0.0 && row.predict_s > 0.0)) {
                     bail!("{}: {}: a time must be more than 0", peer.key, row.form);
                 }
@@ -218,7 +200,6 @@ impl Found {
                     self.versions.push(version);
                 }
             }
-            _ => bail!(unknown()),
         }
         Ok(())
     }
@@ -346,10 +327,8 @@ impl Script {
         command.arg(&self.texts).arg(peer.key).arg(folder).arg(&threads);
         command.envs(["OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"].map(|n| (n, &threads)));
         let output = command.output().with_context(|| format!("cannot run {}", self.python.display()))?;
-        let said = String::from_utf8_lossy(&output.stderr);
         if !output.status.success() {
-            let last = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it said nothing").trim();
-            return Ok(Err(format!("{}: {last}", output.status)));
+            return Ok(Err(format!("{}: {}", output.status, last_line(&output))));
         }
         Ok(Ok(String::from_utf8_lossy(&output.stdout).into_owned()))
     }

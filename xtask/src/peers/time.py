@@ -11,7 +11,6 @@ before any arithmetic.
 
 import contextlib
 import importlib.metadata
-import json
 import os
 import statistics
 import sys
@@ -24,26 +23,6 @@ TURNS = 10
 SEED = 7
 # Rows from which the range of activations is taken.
 SAMPLES = 3200
-
-
-class Missing(Exception):
-    """A package that is not installed."""
-
-
-def main():
-    peer, folder = sys.argv[1], sys.argv[2]
-    os.makedirs(folder, exist_ok=True)
-    # Libraries print what they like, some from C++; only the answer goes to the standard output.
-    answer = os.dup(1)
-    os.dup2(2, 1)
-    try:
-        found = PEERS[peer](folder)
-    except Missing as missing:
-        found = {"missing": str(missing)}
-    except Exception as error:  # whatever a library raises is its answer
-        found = {"error": " ".join(f"{type(error).__name__}: {error}".split())}
-    with os.fdopen(answer, "w") as out:
-        print(json.dumps({"peer": peer, **found}), file=out)
 
 
 def take_turns(calls):
@@ -322,4 +301,5 @@ def torch(_folder):
 PEERS = {"tflite": tflite, "onnxruntime": onnxruntime, "torch": torch}
 
 if __name__ == "__main__":
+    os.makedirs(sys.argv[2], exist_ok=True)
     main()
