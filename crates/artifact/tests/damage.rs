@@ -8,7 +8,7 @@ mod common;
 use common::file::{put_together, sealed, take_apart, tensors, with_manifest};
 use common::{artifact, assemble, embedder, encoder_graph, fault, forms, parts_of};
 use nlpress_artifact::{Artifact, ArtifactError as E};
-use nlpress_graph::{Form, Head};
+use nlpress_graph::{Activation, Form, Head};
 use nlpress_packed::{Grid, Index, Per, Scheme, Values};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -234,7 +234,7 @@ impl Outcomes {
 #[test]
 fn lies_in_every_field_of_the_manifest_are_refused_or_harmless() {
     let mut outcomes = Outcomes::default();
-    let pooler = parts_of(&encoder_graph(Head::Pooler { outputs: 2 }), Form::Dense);
+    let pooler = parts_of(&encoder_graph(Head::Pooler { activation: Activation::Tanh, outputs: 2 }), Form::Dense);
     let encoders = [assemble(pooler).unwrap(), embedder(INT8)];
     for honest in forms().into_iter().step_by(30).map(|form| artifact(form, 2)).chain(encoders) {
         let (header, data) = take_apart(&honest.to_bytes().unwrap());

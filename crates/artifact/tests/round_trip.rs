@@ -6,7 +6,7 @@ mod common;
 
 use common::{artifact, assemble, embedder, encoder_graph, fault, forms, parts, parts_of};
 use nlpress_artifact::{Artifact, ArtifactError, Inspection, OpenOptions};
-use nlpress_graph::{Form, Head, SiteId};
+use nlpress_graph::{Activation, Form, Head, SiteId};
 use nlpress_packed::{Grid, Index, Matrix, Per, Scheme, Values};
 
 const INT8: Form = Form::Packed(Scheme { values: Values::int(Grid::Int8, Per::Channel), index: Index::Full });
@@ -40,7 +40,7 @@ fn every_form_survives_the_file() {
 #[test]
 fn encoders_survive_the_file_with_their_vectors() {
     for form in forms().into_iter().step_by(9) {
-        let classifier = assemble(parts_of(&encoder_graph(Head::Pooler { outputs: 3 }), form)).unwrap();
+        let classifier = assemble(parts_of(&encoder_graph(Head::Pooler { activation: Activation::Tanh, outputs: 3 }), form)).unwrap();
         for written in [classifier, embedder(form)] {
             let bytes = written.to_bytes().unwrap();
             let read = Artifact::from_bytes(&bytes, "memory").unwrap();

@@ -47,8 +47,11 @@ pub struct EncoderSpec {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Head {
-    /// The first token, through `pooler.dense` and tanh, then `classifier`: as BERT has it.
+    /// The first token, through `pooler.dense` and an activation, then `classifier`. BERT and RoBERTa have tanh there,
+    /// DistilBERT ReLU, ELECTRA GELU.
     Pooler {
+        /// What follows `pooler.dense`.
+        activation: Activation,
         /// Logits.
         outputs: usize,
     },
@@ -66,6 +69,26 @@ pub enum Head {
         /// Whether to Euclidean length 1.
         unit: bool,
     },
+}
+
+impl Head {
+    /// What comes behind the layers of a graph.
+    fn of(graph: &Graph) -> Result<Self, String> {
+        let mut last = graph.nodes.iter().rev().map(|node| &node.op);
+        let unit = last.clone().next() == Some(&Op::Normalize);
+        let at = last.clone().find_map(|op| if let Op::Pool(pooling) = op { Some(*pooling) } else { None });
+        let pooling = at.ok_or("its tokens are not pooled")?;
+        let Some(outputs) = graph.classes().and(last.next().and_then(Op::outputs)) else {
+            return Ok(Head::Embedding { pooling, unit });
+        };
+        let activation = last
+            .take_while(|op| !matches!(op, Op::Pool(_)))
+            .find_map(|op| if let Op::Activate(activation) = op { Some(*activation) } else { None });
+        Ok(match activation {
+            Some(activation) => Head::Pooler { activation, outputs },
+            None => Head::Classifier { pooling, outputs },
+        })
+    }
 }
 
 impl EncoderSpec {
@@ -96,6 +119,54 @@ impl EncoderSpec {
             ));
         }
         Graph::from(self.clone()).check()
+    }
+
+    /// The sizes of a graph that is such an encoder, whatever its layers are called.
+    ///
+    /// # Errors
+    /// What in it no such encoder has, naming the site: layers of other widths, a factored site, attention whose heads do
+    /// not make the width.
+    pub fn of(graph: &Graph) -> Result<Self, String> {
+        let Source::Tokens { vocabulary, most } = graph.source else {
+            return Err("it reads rows of features, not tokens".into());
+        };
+        let ops = || graph.nodes.iter().map(|node| &node.op);
+        let outputs = |site: &str| {
+            let ends = |op: &&Op| op.site().is_some_and(|id| id.as_str().ends_with(site));
+            ops().find(ends).and_then(Op::outputs)
+        };
+        let rows = |of: &dyn Fn(&Key) -> Option<usize>| {
+            ops().find_map(|op| if let Op::Embed { by, .. } = op { of(by) } else { None })
+        };
+        let positions = rows(&|by| if let Key::Position { rows } = by { Some(*rows) } else { None });
+        let types = rows(&|by| if let Key::Type { rows } = by { Some(*rows) } else { None });
+        let epsilon = ops().find_map(|op| if let Op::LayerNorm { epsilon, .. } = op { Some(*epsilon) } else { None });
+        let heads = ops().find_map(|op| if let Op::Attend { heads, .. } = op { Some(*heads) } else { None });
+        let spec = Self {
+            vocabulary,
+            tokens: most,
+            positions: positions.ok_or("it has no table of positions")?,
+            types: types.unwrap_or(0),
+            width: outputs("embeddings.word_embeddings").ok_or("it has no table embeddings.word_embeddings")?,
+            layers: ops().filter(|op| matches!(op, Op::Attend { .. })).count(),
+            heads: heads.unwrap_or(1),
+            intermediate: outputs(".intermediate.dense").unwrap_or(1),
+            epsilon: epsilon.ok_or("it has no normalisation with gain and bias")?,
+            dropout: graph.dropout(),
+            head: Head::of(graph)?,
+        };
+        spec.check().map_err(|e| e.to_string())?;
+        let expected = Graph::from(spec.clone());
+        for (found, expected) in graph.nodes.iter().zip(&expected.nodes) {
+            if found.from != expected.from || !found.op.is_like(&expected.op) {
+                let of = |op: &Op| op.name().map(|name| format!(" {name}")).unwrap_or_default();
+                return Err(format!("{:?}{} is not as in the other layers", found.op, of(&found.op)));
+            }
+        }
+        match graph.nodes.len() == expected.nodes.len() {
+            true => Ok(spec),
+            false => Err("its operations are not those of such an encoder".into()),
+        }
     }
 
     /// The sum of the tables, normalised.
@@ -143,14 +214,14 @@ impl From<EncoderSpec> for Graph {
             tokens = spec.added(&mut nodes, tokens, site("output.LayerNorm"));
         }
         let (pooling, outputs) = match spec.head {
-            Head::Pooler { outputs } => (Pooling::First, Some(outputs)),
+            Head::Pooler { outputs, .. } => (Pooling::First, Some(outputs)),
             Head::Classifier { pooling, outputs } => (pooling, Some(outputs)),
             Head::Embedding { pooling, .. } => (pooling, None),
         };
         nodes.then(Op::Pool(pooling));
-        if let Head::Pooler { .. } = spec.head {
+        if let Head::Pooler { activation, .. } = spec.head {
             nodes.then(Op::linear(SiteId::new("pooler.dense"), spec.width));
-            nodes.then(Op::Activate(Activation::Tanh));
+            nodes.then(Op::Activate(activation));
         }
         if let Some(outputs) = outputs {
             nodes.then(Op::Dropout { rate: spec.dropout });
@@ -182,7 +253,7 @@ mod tests {
                 intermediate: 12,
                 epsilon: 1e-12,
                 dropout: 0.1,
-                head: Head::Pooler { outputs: 2 },
+                head: Head::Pooler { activation: Activation::Tanh, outputs: 2 },
             };
             change(&mut spec);
             spec.check().map_err(|e| e.to_string())

@@ -10,7 +10,7 @@ mod dump;
 use common::{artifact, encoder, forms, network, texts as made_up, tokenizer};
 use dump::{Dump, dumps};
 use nlpress_artifact::{Artifact, EncoderParts, Layer, Provenance, Vector};
-use nlpress_graph::{EncoderSpec, Form, Graph, Head, MlpSpec, Outline, Source, StaticSpec};
+use nlpress_graph::{Activation, EncoderSpec, Form, Graph, Head, MlpSpec, Outline, Source, StaticSpec};
 use nlpress_packed::{Activations, Grid, Index, Int, Matrix, Per, Scheme, Values};
 use nlpress_runtime::{IntegerScratch, RuntimeError, Scratch, Session, integer};
 use nlpress_text::{AnyScratch, Encode, Example, Row, TokenRow, TokenRows};
@@ -54,7 +54,7 @@ fn graphs() -> [Graph; 2] {
         intermediate: 40,
         epsilon: 1e-12,
         dropout: 0.1,
-        head: Head::Pooler { outputs: 3 },
+        head: Head::Pooler { activation: Activation::Tanh, outputs: 3 },
     };
     let table = StaticSpec { vocabulary: 60, tokens: 200, width: 20, outputs: None, dropout: 0.0 };
     [spec.into(), table.into()]

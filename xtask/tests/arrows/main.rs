@@ -27,6 +27,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("distill", BELOW_A_FAMILY),
     ("parallel", &["core", "model", "quant", "technique", "train"]), // quant: its codecs go over the wire
     ("artifact", &["core", "graph", "packed"]),
+    ("hub", &["artifact", "core", "graph", "packed", "text"]),
     ("runtime", &["artifact", "core", "graph", "kernels", "packed", "text"]),
     ("eval", &["core", "text"]),
     ("pipeline", BELOW_THE_PIPELINE),
@@ -80,7 +81,7 @@ const LIBRARIES: &[&str] = &[
 ];
 
 /// What serves a model, and must be had without a training stack.
-const WITHOUT_BURN: &[&str] = &["packed", "kernels", "artifact", "runtime"];
+const WITHOUT_BURN: &[&str] = &["packed", "kernels", "artifact", "hub", "runtime"];
 
 /// The crates that talk to the terminal, read the surroundings and end the process.
 const TALKATIVE: &[&str] = &["cli", "xtask"];

@@ -190,6 +190,23 @@ impl Op {
         }
     }
 
+    /// Numbers that its site makes.
+    pub(crate) fn outputs(&self) -> Option<usize> {
+        match self {
+            Op::Features { outputs, .. } | Op::Embed { outputs, .. } | Op::Linear { outputs, .. } => Some(*outputs),
+            _ => None,
+        }
+    }
+
+    /// Whether it does the same as another, whatever the parameters of the two are called.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        let mut named = self.clone();
+        if let (Some(name), Some(of_other)) = (named.name_mut(), other.name()) {
+            *name = of_other.clone();
+        }
+        named == *other
+    }
+
     /// Whether its site has a bias.
     pub(super) fn has_bias(&self) -> bool {
         match self {
@@ -209,7 +226,7 @@ impl Op {
     }
 
     /// What its parameters are called after: its site, or the vectors of a normalisation.
-    pub(super) fn name(&self) -> Option<&SiteId> {
+    pub(crate) fn name(&self) -> Option<&SiteId> {
         if let Op::LayerNorm { param, .. } = self { Some(param) } else { self.site() }
     }
 

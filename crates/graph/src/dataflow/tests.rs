@@ -46,12 +46,12 @@ fn encoder(layers: usize, heads: usize, head: Head) -> Graph {
 }
 
 fn bert(layers: usize) -> Graph {
-    encoder(layers, 2, Head::Pooler { outputs: 3 })
+    encoder(layers, 2, Head::Pooler { activation: Activation::Tanh, outputs: 3 })
 }
 
 fn heads() -> impl Strategy<Value = Head> {
     prop_oneof![
-        (1_usize..4).prop_map(|outputs| Head::Pooler { outputs }),
+        (1_usize..4).prop_map(|outputs| Head::Pooler { activation: Activation::Tanh, outputs }),
         (1_usize..4).prop_map(|outputs| Head::Classifier { pooling: Pooling::Mean, outputs }),
         any::<bool>().prop_map(|unit| Head::Embedding { pooling: Pooling::First, unit }),
     ]
@@ -295,7 +295,7 @@ fn parameters_of_an_encoder_have_the_usual_names_and_shapes() {
         intermediate: 1536,
         epsilon: 1e-12,
         dropout: 0.1,
-        head: Head::Pooler { outputs: 2 },
+        head: Head::Pooler { activation: Activation::Tanh, outputs: 2 },
     };
     let of_classifier = 384 * 2 + 2;
     assert_eq!(crate::Outline::dense(&minilm.into()).parameters() - of_classifier, 22_713_216);

@@ -6,7 +6,7 @@ mod dump;
 
 use dump::{Dump, dumps, numbers};
 use nlpress_core::{Backend, Seed};
-use nlpress_graph::{EncoderSpec, Graph, Head, Op, Output, Pooling, SiteId, StaticSpec};
+use nlpress_graph::{Activation, EncoderSpec, Graph, Head, Op, Output, Pooling, SiteId, StaticSpec};
 use nlpress_model::{Dropout, Layer, Layers, Model, ModelError, Network, Vector, Weight};
 use nlpress_packed::{Matrix, Scheme};
 use nlpress_testkit::{backends, reference};
@@ -172,7 +172,7 @@ fn graphs() -> Vec<Graph> {
     let table =
         |outputs| Graph::from(StaticSpec { vocabulary: 30, tokens: 40, width: 7, outputs, dropout: 0.5 });
     let mut all = vec![
-        encoder(2, 2, Head::Pooler { outputs: 3 }),
+        encoder(2, 2, Head::Pooler { activation: Activation::Tanh, outputs: 3 }),
         encoder(1, 0, Head::Classifier { pooling: Pooling::Mean, outputs: 1 }),
         encoder(0, 2, Head::Embedding { pooling: Pooling::First, unit: false }),
         encoder(1, 2, Head::Embedding { pooling: Pooling::Mean, unit: true }),

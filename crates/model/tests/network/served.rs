@@ -5,7 +5,7 @@ mod common;
 
 use nlpress_artifact::Artifact;
 use nlpress_core::BackendKind;
-use nlpress_graph::{EncoderSpec, Form, Graph, Head, StaticSpec};
+use nlpress_graph::{Activation, EncoderSpec, Form, Graph, Head, StaticSpec};
 use nlpress_model::{Layer, Layers, Model, Network, Vector, Weight};
 use nlpress_packed::{Codebook, Grid, Index, Int, Per, Scheme, Values};
 use nlpress_runtime::Session;
@@ -37,7 +37,7 @@ fn graphs() -> [Graph; 2] {
         intermediate: 40,
         epsilon: 1e-12,
         dropout: 0.1,
-        head: Head::Pooler { outputs: 3 },
+        head: Head::Pooler { activation: Activation::Tanh, outputs: 3 },
     };
     let table = StaticSpec { vocabulary: 40, tokens: 30, width: 20, outputs: Some(4), dropout: 0.0 };
     [spec.into(), table.into()]

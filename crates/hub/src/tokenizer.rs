@@ -1,0 +1,129 @@
+//! The tokenizer of a folder.
+
+use nlpress_text::TokenEncoder;
+use serde_json::{Map, Value, json};
+use std::path::Path;
+
+use crate::HubError;
+use crate::json::{self, Object};
+use crate::weights::read_file;
+
+/// The tokenizer, whole.
+pub(crate) const FILE: &str = "tokenizer.json";
+/// What says how one is meant to be used.
+const CONFIG: &str = "tokenizer_config.json";
+/// The vocabulary of WordPiece, a token a line.
+const VOCABULARY: &str = "vocab.txt";
+/// Largest file of a tokenizer.
+const LARGEST: u64 = 1 << 28;
+/// Lengths from which on a tokenizer means none: `transformers` writes 10^30.
+const ENDLESS: f64 = 1e9;
+
+/// The longest text that the tokenizer is meant for, in tokens; none where it is not said.
+pub(crate) fn longest(folder: &Path) -> Result<Option<usize>, HubError> {
+    let Some(config) = Object::read(folder.join(CONFIG))? else { return Ok(None) };
+    Ok(config.number("model_max_length")?.filter(|n| *n >= 1.0 && *n < ENDLESS).map(|n| n as usize))
+}
+
+/// Opens the tokenizer of a folder, for rows of up to `most` tokens.
+pub(crate) fn open(folder: &Path, most: usize) -> Result<TokenEncoder, HubError> {
+    let file = folder.join(FILE);
+    if file.exists() {
+        return Ok(TokenEncoder::open(&file, most)?);
+    }
+    let vocabulary = folder.join(VOCABULARY);
+    if !vocabulary.exists() {
+        let advice = "it has no tokenizer.json (and no vocab.txt of BERT); \
+                      `AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)` writes one";
+        return Err(HubError::missing(folder, advice));
+    }
+    let words = read_file(&vocabulary, LARGEST)?;
+    let words = String::from_utf8(words).map_err(|e| HubError::file(&vocabulary, e))?;
+    let config = Object::read(folder.join(CONFIG))?;
+    let json = wordpiece(&vocabulary, &words, config.as_ref())?;
+    let bytes = serde_json::to_vec(&json).map_err(|e| HubError::file(&vocabulary, e))?;
+    Ok(TokenEncoder::from_json(&vocabulary.display().to_string(), &bytes, most)?)
+}
+
+/// The tokenizer of BERT from its list of tokens.
+fn wordpiece(file: &Path, words: &str, config: Option<&Object>) -> Result<Value, HubError> {
+    let flag = |key: &str| config.map_or(Ok(None), |config| config.flag(key));
+    let token = |key: &str, usual: &'static str| {
+        let written = config.and_then(|config| config.get(key));
+        let content = written.and_then(|w| w.as_str().or_else(|| w.get("content").and_then(Value::as_str)));
+        content.unwrap_or(usual).to_owned()
+    };
+    let lowercase = flag("do_lower_case")?.unwrap_or(true);
+    let mut vocabulary = Map::new();
+    for (id, word) in words.lines().enumerate() {
+        vocabulary.insert(word.to_owned(), id.into());
+    }
+    let [unknown, class, separator, padding, mask] = [
+        ("unk_token", "[UNK]"),
+        ("cls_token", "[CLS]"),
+        ("sep_token", "[SEP]"),
+        ("pad_token", "[PAD]"),
+        ("mask_token", "[MASK]"),
+    ]
+    .map(|(key, usual)| token(key, usual));
+    let id = |token: &str| {
+        let missing = || HubError::file(file, format!("the special token {token:?} is not in it"));
+        vocabulary.get(token).and_then(Value::as_u64).ok_or_else(missing)
+    };
+    let (first, last) = (id(&class)?, id(&separator)?);
+    id(&unknown)?;
+    let special = [&padding, &unknown, &class, &separator, &mask];
+    let mut added: Vec<(u64, &String)> = Vec::new();
+    for token in special {
+        if let Some(id) = vocabulary.get(token).and_then(Value::as_u64) {
+            added.push((id, token));
+        }
+    }
+    added.sort_unstable();
+    added.dedup();
+    let added: Vec<Value> = added
+        .into_iter()
+        .map(|(id, content)| {
+            json!({"id": id, "content": content, "single_word": false, "lstrip": false, "rstrip": false,
+                   "normalized": false, "special": true})
+        })
+        .collect();
+    Ok(json!({
+        "version": "1.0",
+        "added_tokens": added,
+        "normalizer": {"type": "BertNormalizer", "clean_text": true,
+            "handle_chinese_chars": flag("tokenize_chinese_chars")?.unwrap_or(true),
+            "strip_accents": flag("strip_accents")?, "lowercase": lowercase},
+        "pre_tokenizer": {"type": "BertPreTokenizer"},
+        "post_processor": {"type": "BertProcessing", "sep": [separator, last], "cls": [class, first]},
+        "model": {"type": "WordPiece", "unk_token": unknown, "continuing_subword_prefix": "##",
+            "max_input_chars_per_word": 100, "vocab": vocabulary}
+    }))
+}
+
+/// Whether a tokenizer turns upper case into lower case, as far as can be told from its normalizer.
+pub(crate) fn lowers(encoder: &TokenEncoder) -> bool {
+    fn any(value: &Value) -> bool {
+        match value {
+            Value::Object(map) => {
+                map.get("type").is_some_and(|kind| kind == "Lowercase")
+                    || map.get("lowercase") == Some(&Value::Bool(true))
+                    || map.values().any(any)
+            }
+            Value::Array(list) => list.iter().any(any),
+            _ => false,
+        }
+    }
+    any(&encoder.to_json()["normalizer"])
+}
+
+/// What sentence-transformers says of the texts: the most tokens, and whether it lowers them itself.
+pub(crate) fn sentence(folder: &Path) -> Result<(Option<usize>, bool), HubError> {
+    let Some(config) = Object::read(folder.join("sentence_bert_config.json"))? else { return Ok((None, false)) };
+    Ok((config.size("max_seq_length")?, config.flag("do_lower_case")?.unwrap_or(false)))
+}
+
+/// As [`json::bytes`], of the tokenizer.
+pub(crate) fn bytes(folder: &Path) -> Result<Option<Vec<u8>>, HubError> {
+    json::bytes(&folder.join(FILE), LARGEST)
+}
