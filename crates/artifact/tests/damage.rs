@@ -234,7 +234,8 @@ impl Outcomes {
 #[test]
 fn lies_in_every_field_of_the_manifest_are_refused_or_harmless() {
     let mut outcomes = Outcomes::default();
-    let pooler = parts_of(&encoder_graph(Head::Pooler { activation: Activation::Tanh, outputs: 2 }), Form::Dense);
+    let pooler =
+        parts_of(&encoder_graph(Head::Pooler { activation: Activation::Tanh, outputs: 2 }), Form::Dense);
     let encoders = [assemble(pooler).unwrap(), embedder(INT8)];
     for honest in forms().into_iter().step_by(30).map(|form| artifact(form, 2)).chain(encoders) {
         let (header, data) = take_apart(&honest.to_bytes().unwrap());

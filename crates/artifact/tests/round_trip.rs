@@ -40,7 +40,11 @@ fn every_form_survives_the_file() {
 #[test]
 fn encoders_survive_the_file_with_their_vectors() {
     for form in forms().into_iter().step_by(9) {
-        let classifier = assemble(parts_of(&encoder_graph(Head::Pooler { activation: Activation::Tanh, outputs: 3 }), form)).unwrap();
+        let classifier = assemble(parts_of(
+            &encoder_graph(Head::Pooler { activation: Activation::Tanh, outputs: 3 }),
+            form,
+        ))
+        .unwrap();
         for written in [classifier, embedder(form)] {
             let bytes = written.to_bytes().unwrap();
             let read = Artifact::from_bytes(&bytes, "memory").unwrap();

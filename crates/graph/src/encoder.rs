@@ -140,14 +140,16 @@ impl EncoderSpec {
         };
         let positions = rows(&|by| if let Key::Position { rows } = by { Some(*rows) } else { None });
         let types = rows(&|by| if let Key::Type { rows } = by { Some(*rows) } else { None });
-        let epsilon = ops().find_map(|op| if let Op::LayerNorm { epsilon, .. } = op { Some(*epsilon) } else { None });
+        let epsilon =
+            ops().find_map(|op| if let Op::LayerNorm { epsilon, .. } = op { Some(*epsilon) } else { None });
         let heads = ops().find_map(|op| if let Op::Attend { heads, .. } = op { Some(*heads) } else { None });
         let spec = Self {
             vocabulary,
             tokens: most,
             positions: positions.ok_or("it has no table of positions")?,
             types: types.unwrap_or(0),
-            width: outputs("embeddings.word_embeddings").ok_or("it has no table embeddings.word_embeddings")?,
+            width: outputs("embeddings.word_embeddings")
+                .ok_or("it has no table embeddings.word_embeddings")?,
             layers: ops().filter(|op| matches!(op, Op::Attend { .. })).count(),
             heads: heads.unwrap_or(1),
             intermediate: outputs(".intermediate.dense").unwrap_or(1),

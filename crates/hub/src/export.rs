@@ -37,12 +37,14 @@ const LARGEST_BESIDE: u64 = 1 << 26;
 /// and is not empty, or cannot be written.
 pub fn export(artifact: &Artifact, folder: &Path, like: Option<&Folder>) -> Result<(), HubError> {
     let graph = &artifact.outline.graph;
-    let spec = EncoderSpec::of(graph).map_err(|why| HubError::Form(format!("{why}, as no folder of this kind can say")))?;
+    let spec = EncoderSpec::of(graph)
+        .map_err(|why| HubError::Form(format!("{why}, as no folder of this kind can say")))?;
     let encoder = AnyEncoder::from_parts(&artifact.encoder.config, &artifact.encoder.blob)?;
     let AnyEncoder::Tokens(encoder) = encoder else {
         return Err(HubError::Form("its texts become features, not tokens".into()));
     };
-    let export = Export { artifact, spec, encoder: *encoder, family: like.map_or(&BERT, |like| like.family), like };
+    let export =
+        Export { artifact, spec, encoder: *encoder, family: like.map_or(&BERT, |like| like.family), like };
     export.check()?;
     let files = export.files()?;
     write(folder, &files)
@@ -66,12 +68,19 @@ impl Export<'_> {
         let family = self.family;
         match self.spec.head {
             Head::Classifier { pooling, .. } => {
-                return form(format!("its classifier reads {pooling:?} of the tokens; there it reads the first, through a dense layer"));
+                return form(format!(
+                    "its classifier reads {pooling:?} of the tokens; there it reads the first, through a dense layer"
+                ));
             }
             Head::Pooler { activation, .. } if activation != family.pooler => {
-                return form(format!("{activation:?} stands before its classifier, and in {} {:?}", family.model_type, family.pooler));
+                return form(format!(
+                    "{activation:?} stands before its classifier, and in {} {:?}",
+                    family.model_type, family.pooler
+                ));
             }
-            Head::Embedding { pooling: Pooling::WeightedSum, .. } => return form("its tokens have weights".into()),
+            Head::Embedding { pooling: Pooling::WeightedSum, .. } => {
+                return form("its tokens have weights".into());
+            }
             _ => {}
         }
         if self.spec.types > 0 && family.keys.types.is_none() {
@@ -89,14 +98,20 @@ impl Export<'_> {
         text(CONFIG, &self.config()?);
         if let Head::Embedding { pooling, unit } = self.spec.head {
             text("modules.json", &modules(unit));
-            text("1_Pooling/config.json", &json!({
-                "word_embedding_dimension": self.spec.width,
-                "pooling_mode_cls_token": pooling == Pooling::First,
-                "pooling_mode_mean_tokens": pooling == Pooling::Mean,
-                "pooling_mode_max_tokens": false,
-                "pooling_mode_mean_sqrt_len_tokens": false,
-            }));
-            text("sentence_bert_config.json", &json!({"max_seq_length": self.spec.tokens, "do_lower_case": false}));
+            text(
+                "1_Pooling/config.json",
+                &json!({
+                    "word_embedding_dimension": self.spec.width,
+                    "pooling_mode_cls_token": pooling == Pooling::First,
+                    "pooling_mode_mean_tokens": pooling == Pooling::Mean,
+                    "pooling_mode_max_tokens": false,
+                    "pooling_mode_mean_sqrt_len_tokens": false,
+                }),
+            );
+            text(
+                "sentence_bert_config.json",
+                &json!({"max_seq_length": self.spec.tokens, "do_lower_case": false}),
+            );
         }
         files.insert(SINGLE.into(), self.weights()?);
         Ok(files)
@@ -109,7 +124,10 @@ impl Export<'_> {
         let mut config = self.like.map_or_else(
             || {
                 let padding = self.encoder.id("[PAD]").or_else(|| self.encoder.id("<pad>")).unwrap_or(0);
-                Map::from_iter([("pad_token_id".to_owned(), padding.into()), ("hidden_act".to_owned(), "gelu".into())])
+                Map::from_iter([
+                    ("pad_token_id".to_owned(), padding.into()),
+                    ("hidden_act".to_owned(), "gelu".into()),
+                ])
             },
             |like| like.config.keys.clone(),
         );
@@ -157,7 +175,9 @@ impl Export<'_> {
     fn rows(&self, by: &Key, used: usize, skipped: usize) -> Result<usize, HubError> {
         let kept = match self.like {
             // Rows behind the last token stay where the vocabulary is still that of the folder.
-            Some(like) if matches!(by, Key::Word) && self.keeps_tokenizer()? => like.rows(by, used, skipped)?,
+            Some(like) if matches!(by, Key::Word) && self.keeps_tokenizer()? => {
+                like.rows(by, used, skipped)?
+            }
             _ => used + skipped,
         };
         Ok(kept)
@@ -232,7 +252,13 @@ impl Export<'_> {
         }
         if self.spec.types == 0 && self.family.keys.types.is_some() {
             let zeros = vec![0.0; self.spec.width];
-            self.add(&mut tensors, "embeddings.token_type_embeddings", "weight", &zeros, vec![1, self.spec.width]);
+            self.add(
+                &mut tensors,
+                "embeddings.token_type_embeddings",
+                "weight",
+                &zeros,
+                vec![1, self.spec.width],
+            );
         }
         self.keep_unknown(&mut tensors)?;
         let views: Result<Vec<_>, _> = tensors
@@ -246,7 +272,13 @@ impl Export<'_> {
     }
 
     /// A table with the rows that are never used, as the folder that it is like has them.
-    fn table(&self, id: &SiteId, by: &Key, used: Vec<f32>, shape: Shape) -> Result<(Vec<f32>, Vec<usize>), HubError> {
+    fn table(
+        &self,
+        id: &SiteId,
+        by: &Key,
+        used: Vec<f32>,
+        shape: Shape,
+    ) -> Result<(Vec<f32>, Vec<usize>), HubError> {
         let Shape { inputs, outputs, .. } = shape;
         let offset = self.like.map_or(Ok(0), Folder::first_position)?;
         let skipped = if matches!(by, Key::Position { .. }) { offset } else { 0 };
@@ -263,7 +295,14 @@ impl Export<'_> {
     }
 
     /// Adds a tensor under its name there, of the type that it has there.
-    fn add(&self, tensors: &mut BTreeMap<String, Raw>, of: &str, part: &str, numbers: &[f32], shape: Vec<usize>) {
+    fn add(
+        &self,
+        tensors: &mut BTreeMap<String, Raw>,
+        of: &str,
+        part: &str,
+        numbers: &[f32],
+        shape: Vec<usize>,
+    ) {
         let prefix = match self.like {
             Some(like) => like.prefix(),
             None if matches!(self.spec.head, Head::Embedding { .. }) => "",
@@ -284,7 +323,8 @@ impl Export<'_> {
     /// Adds what the folder has beside the model, where the model still has the sizes that it had there.
     fn keep_unknown(&self, tensors: &mut BTreeMap<String, Raw>) -> Result<(), HubError> {
         let Some(like) = self.like else { return Ok(()) };
-        let fits = |(name, raw): (&String, &Raw)| like.weights.shape(name).is_none_or(|shape| *shape == *raw.shape);
+        let fits =
+            |(name, raw): (&String, &Raw)| like.weights.shape(name).is_none_or(|shape| *shape == *raw.shape);
         if !tensors.iter().all(fits) {
             return Ok(());
         }
@@ -317,9 +357,7 @@ fn to_bytes(dtype: Dtype, numbers: &[f32]) -> (Dtype, Vec<u8>) {
 
 /// `modules.json`.
 fn modules(unit: bool) -> Value {
-    let module = |n: usize, kind: &str, path: &str| {
-        json!({"idx": n, "name": n.to_string(), "path": path, "type": format!("sentence_transformers.models.{kind}")})
-    };
+    let module = |n: usize, kind: &str, path: &str| json!({"idx": n, "name": n.to_string(), "path": path, "type": format!("sentence_transformers.models.{kind}")});
     let mut all = vec![module(0, "Transformer", ""), module(1, "Pooling", "1_Pooling")];
     if unit {
         all.push(module(2, "Normalize", "2_Normalize"));
@@ -343,7 +381,9 @@ fn write(folder: &Path, all: &Files) -> Result<(), HubError> {
     let written = all.iter().try_for_each(|(path, bytes)| {
         let path = beside.join(path);
         let parent = path.parent().expect("a file is in the folder");
-        std::fs::create_dir_all(parent).and_then(|()| files::write_atomically(&path, bytes)).map_err(fault(&path))
+        std::fs::create_dir_all(parent)
+            .and_then(|()| files::write_atomically(&path, bytes))
+            .map_err(fault(&path))
     });
     // An empty folder gives way to a whole one.
     let renamed = written.and_then(|()| std::fs::rename(&beside, folder).map_err(fault(folder)));

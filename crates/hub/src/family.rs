@@ -57,7 +57,8 @@ const BERT_KEYS: Keys = Keys {
 };
 
 /// The head of RoBERTa, which ELECTRA has, too.
-const DENSE_HEAD: &[(&str, &str)] = &[("pooler.dense", "classifier.dense"), ("classifier", "classifier.out_proj")];
+const DENSE_HEAD: &[(&str, &str)] =
+    &[("pooler.dense", "classifier.dense"), ("classifier", "classifier.out_proj")];
 
 /// Devlin et al. 2019, arXiv:1810.04805; MiniLM (Wang et al. 2020, arXiv:2002.10957) has the same form.
 pub(crate) const BERT: Family = Family {

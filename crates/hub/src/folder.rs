@@ -39,7 +39,10 @@ impl Folder {
     /// or the first one, perhaps made of length 1.
     pub fn open(path: &Path) -> Result<Self, HubError> {
         if !path.is_dir() {
-            return Err(HubError::missing(path, "it is no folder; one with config.json and model.safetensors is expected"));
+            return Err(HubError::missing(
+                path,
+                "it is no folder; one with config.json and model.safetensors is expected",
+            ));
         }
         let (sentence, encoder) = match Sentence::read(path)? {
             Some((sentence, encoder)) => (Some(sentence), encoder),
@@ -56,6 +59,13 @@ impl Folder {
         let (longest, lowered) = tokenizer::sentence(&encoder)?;
         let texts = (longest.or(tokenizer::longest(&encoder)?), lowered);
         Ok(Self { path: encoder, config, family, weights, sentence, texts })
+    }
+
+    /// The files that it is read from, as far as they are there.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let beside = [CONFIG, tokenizer::FILE, "tokenizer_config.json", "vocab.txt", "modules.json"];
+        let beside = beside.map(|name| self.path.join(name)).into_iter().filter(|file| file.exists());
+        self.weights.files().map(Path::to_owned).chain(beside).collect()
     }
 
     /// What the configuration calls its kind of model, for example `bert`.

@@ -50,7 +50,11 @@ impl Folder {
     pub fn import(&self, options: ImportOptions) -> Result<Imported, HubError> {
         let labels = self.labels()?;
         let offset = self.first_position()?;
-        let positions = self.config.needed("max_position_embeddings")?.saturating_sub(offset);
+        let key = "max_position_embeddings";
+        let rows = self.config.needed(key)?;
+        let positions = rows.checked_sub(offset).filter(|n| *n > 0);
+        let positions = positions
+            .ok_or_else(|| self.config.bad(key, format!("is {rows}, and leaves no position for a token")))?;
         let most = options.max_tokens.or(self.texts.0.map(|n| n.min(positions))).unwrap_or(positions);
         let tokenizer = self.tokenizer(most)?;
         let spec = self.spec(labels.as_deref(), positions, &tokenizer, options.pooling)?;
@@ -72,11 +76,18 @@ impl Folder {
         let unused = self.weights.names().filter(|(name, _)| !used.contains(*name));
         let unused = unused.map(|(name, bytes)| Unused { name: name.to_owned(), bytes }).collect();
         let (config, blob) = tokenizer.to_parts();
-        let provenance = Provenance { technique: format!("import.{}", self.family.model_type), ..Provenance::default() };
+        let provenance =
+            Provenance { technique: format!("import.{}", self.family.model_type), ..Provenance::default() };
         let parts = EncoderParts { config, blob };
-        let artifact =
-            Artifact::new(Outline::dense(&graph), layers, vectors, labels.unwrap_or_default(), parts, provenance)
-                .map_err(|e| HubError::Artifact { folder: self.path.clone(), error: Box::new(e) })?;
+        let artifact = Artifact::new(
+            Outline::dense(&graph),
+            layers,
+            vectors,
+            labels.unwrap_or_default(),
+            parts,
+            provenance,
+        )
+        .map_err(|e| HubError::Artifact { folder: self.path.clone(), error: Box::new(e) })?;
         Ok(Imported { artifact, unused })
     }
 
@@ -97,7 +108,8 @@ impl Folder {
         }
         let width = config.needed(keys.width)?;
         config.only("embedding_size", &width.into())?;
-        let number = |key: Option<&str>, usual| match key.map(|key| config.number(key)).transpose()?.flatten() {
+        let number = |key: Option<&str>, usual| match key.map(|key| config.number(key)).transpose()?.flatten()
+        {
             Some(found) => Ok(found),
             None => Ok::<f64, HubError>(usual),
         };
@@ -142,16 +154,22 @@ impl Folder {
             _ => return Ok(None),
         }
         if config.text("problem_type")?.is_some_and(|kind| kind != "single_label_classification") {
-            return Err(config.bad("problem_type", "is not single_label_classification: only one class a text is known"));
+            return Err(config
+                .bad("problem_type", "is not single_label_classification: only one class a text is known"));
         }
         let labels = match config.get("id2label") {
             Some(labels) => labels_of(labels).ok_or_else(|| {
                 config.bad("id2label", "must give every class, counted from 0, a different text")
             })?,
-            None => (0..config.size("num_labels")?.unwrap_or(2)).map(|n| format!("LABEL_{n}")).take(MOST_LABELS).collect(),
+            None => (0..config.size("num_labels")?.unwrap_or(2))
+                .map(|n| format!("LABEL_{n}"))
+                .take(MOST_LABELS)
+                .collect(),
         };
         if labels.len() < 2 {
-            return Err(config.bad("id2label", "has one class: scores of regression or ranking are not classes"));
+            return Err(
+                config.bad("id2label", "has one class: scores of regression or ranking are not classes")
+            );
         }
         Ok(Some(labels))
     }
@@ -195,8 +213,8 @@ impl Folder {
             true => self.weights.numbers(&self.tensor(id.as_str(), "bias", used), &[outputs])?,
             false => Vec::new(),
         };
-        let matrix = Matrix::dense(inputs, outputs, weight)
-            .map_err(|e| self.weights.bad(&tensor, e.to_string()))?;
+        let matrix =
+            Matrix::dense(inputs, outputs, weight).map_err(|e| self.weights.bad(&tensor, e.to_string()))?;
         Ok(Layer { id, matrix, bias })
     }
 

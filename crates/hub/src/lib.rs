@@ -13,4 +13,4 @@ mod weights;
 pub use error::HubError;
 pub use export::export;
 pub use folder::Folder;
-pub use import::{Imported, ImportOptions, Unused};
+pub use import::{ImportOptions, Imported, Unused};

@@ -4,8 +4,8 @@ use nlpress_graph::Pooling;
 use serde_json::Value;
 use std::path::{Component, Path, PathBuf};
 
-use crate::json::{self, Object};
 use crate::HubError;
+use crate::json::{self, Object};
 
 /// What follows the encoder, and the longest text.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -24,14 +24,22 @@ impl Sentence {
     pub(crate) fn read(folder: &Path) -> Result<Option<(Self, PathBuf)>, HubError> {
         let file = folder.join("modules.json");
         let Some(modules) = json::value(&file)? else { return Ok(None) };
-        let modules = modules.as_array().ok_or_else(|| HubError::file(&file, "it is not a list of modules"))?;
+        let modules =
+            modules.as_array().ok_or_else(|| HubError::file(&file, "it is not a list of modules"))?;
         let mut read = Vec::new();
         for module in modules.iter().take(MOST_MODULES + 1) {
             let text = |key: &str| module.get(key).and_then(Value::as_str).unwrap_or_default();
             let kind = text("type").rsplit('.').next().unwrap_or_default();
-            read.push((kind, inside(folder, text("path")).ok_or_else(|| {
-                HubError::key(&file, "path", format!("is {:?}, which is not inside the folder", text("path")))
-            })?));
+            read.push((
+                kind,
+                inside(folder, text("path")).ok_or_else(|| {
+                    HubError::key(
+                        &file,
+                        "path",
+                        format!("is {:?}, which is not inside the folder", text("path")),
+                    )
+                })?,
+            ));
         }
         let (encoder, pooling, unit) = match &read[..] {
             [("Transformer", encoder), ("Pooling", pooling)] => (encoder, pooling, false),
@@ -51,7 +59,8 @@ const MOST_MODULES: usize = 8;
 
 /// The folder of a module, which must be inside that of the model.
 fn inside(folder: &Path, path: &str) -> Option<PathBuf> {
-    let plain = Path::new(path).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+    let plain =
+        Path::new(path).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
     plain.then(|| folder.join(path))
 }
 
@@ -69,9 +78,17 @@ fn pooling_of(folder: &Path) -> Result<Pooling, HubError> {
     });
     modes.extend(newer);
     match modes[..] {
-        [mode] => MODES.iter().find(|(name, _)| *name == mode).map(|(_, pooling)| *pooling).ok_or_else(|| {
-            config.bad(mode, "is the way of pooling; only the mean of the tokens and the first token (cls) are known")
-        }),
-        _ => Err(HubError::file(&file, format!("it has {} ways of pooling at once, expected one", modes.len()))),
+        [mode] => {
+            MODES.iter().find(|(name, _)| *name == mode).map(|(_, pooling)| *pooling).ok_or_else(|| {
+                config.bad(
+                    mode,
+                    "is the way of pooling; only the mean of the tokens and the first token (cls) are known",
+                )
+            })
+        }
+        _ => Err(HubError::file(
+            &file,
+            format!("it has {} ways of pooling at once, expected one", modes.len()),
+        )),
     }
 }

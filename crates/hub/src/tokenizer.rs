@@ -119,7 +119,9 @@ pub(crate) fn lowers(encoder: &TokenEncoder) -> bool {
 
 /// What sentence-transformers says of the texts: the most tokens, and whether it lowers them itself.
 pub(crate) fn sentence(folder: &Path) -> Result<(Option<usize>, bool), HubError> {
-    let Some(config) = Object::read(folder.join("sentence_bert_config.json"))? else { return Ok((None, false)) };
+    let Some(config) = Object::read(folder.join("sentence_bert_config.json"))? else {
+        return Ok((None, false));
+    };
     Ok((config.size("max_seq_length")?, config.flag("do_lower_case")?.unwrap_or(false)))
 }
 

@@ -8,8 +8,8 @@ use nlpress_core::files;
 use nlpress_core::shown::{counted, message, shown};
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
-use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde::Deserialize;
+use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::File;
@@ -17,8 +17,8 @@ use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Component, Path, PathBuf};
 
-use crate::json::{self, Object};
 use crate::HubError;
+use crate::json::{self, Object};
 
 /// The file of a model in one piece.
 pub(crate) const SINGLE: &str = "model.safetensors";
@@ -65,8 +65,10 @@ impl Weights {
         let Some(index) = Object::read(folder.join(INDEX))? else {
             let pickled = folder.join("pytorch_model.bin").exists();
             let what = match pickled {
-                true => "it has only pytorch_model.bin, a pickle, which can run code when it is read; save it again with \
-                         `save_pretrained(FOLDER, safe_serialization=True)`",
+                true => {
+                    "it has only pytorch_model.bin, a pickle, which can run code when it is read; save it again with \
+                         `save_pretrained(FOLDER, safe_serialization=True)`"
+                }
                 false => "it has neither model.safetensors nor model.safetensors.index.json",
             };
             return Err(HubError::missing(folder, what));
@@ -107,7 +109,8 @@ impl Weights {
             let found = self.tensors.get(tensor).map(|place| &self.files[place.file].0);
             let named = found.and_then(|path| path.file_name()).and_then(|name| name.to_str());
             if named != file.as_str() {
-                let why = format!("it is not in {}, as the index says", shown(file.as_str().unwrap_or_default()));
+                let why =
+                    format!("it is not in {}, as the index says", shown(file.as_str().unwrap_or_default()));
                 return Err(HubError::tensor(&index.file, tensor, why));
             }
         }
@@ -117,6 +120,11 @@ impl Weights {
             return Err(index.bad("weight_map", format!("names {count}, but the files have {found}")));
         }
         Ok(())
+    }
+
+    /// The files.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &Path> {
+        self.files.iter().map(|(path, _)| &**path)
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {
@@ -166,7 +174,9 @@ impl Weights {
         let place = self.tensors.get(name).ok_or_else(|| self.bad(name, "it is missing"))?;
         if place.shape != shape {
             let found = &place.shape;
-            return Err(self.bad(name, format!("its shape is {found:?}, but the configuration makes it {shape:?}")));
+            return Err(
+                self.bad(name, format!("its shape is {found:?}, but the configuration makes it {shape:?}"))
+            );
         }
         let convert = to_floats(place.dtype).ok_or_else(|| {
             self.bad(name, format!("its numbers are {:?}, expected F32, F16 or BF16", place.dtype))
@@ -226,7 +236,9 @@ fn header(path: &Path, file: &mut File, size: u64) -> Result<(u64, Vec<(String, 
     let length = u64::from_le_bytes(length);
     let room = size - 8;
     if length == 0 || length > room {
-        return Err(odd(format!("its first 8 bytes would make a header of {length} bytes, but {room} follow")));
+        return Err(odd(format!(
+            "its first 8 bytes would make a header of {length} bytes, but {room} follow"
+        )));
     }
     if length > LARGEST_HEADER {
         return Err(odd(format!("its header has {length} bytes, but at most {LARGEST_HEADER} are read")));
@@ -266,7 +278,9 @@ impl<'de> Deserialize<'de> for Entries {
                         map.next_value::<IgnoredAny>()?;
                         continue;
                     }
-                    let info = map.next_value().map_err(|e| A::Error::custom(format!("tensor {}: {e}", shown(&name))))?;
+                    let info = map
+                        .next_value()
+                        .map_err(|e| A::Error::custom(format!("tensor {}: {e}", shown(&name))))?;
                     tensors.push((name, info));
                 }
                 Ok(Entries(tensors))

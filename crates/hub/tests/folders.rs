@@ -106,7 +106,8 @@ fn an_export_alone_is_a_bert_of_the_same_answers() {
     let temp = tempfile::tempdir().unwrap();
     for name in ALL {
         let to = temp.path().join(name);
-        let artifact = Folder::open(&folder(name)).unwrap().import(ImportOptions::default()).unwrap().artifact;
+        let artifact =
+            Folder::open(&folder(name)).unwrap().import(ImportOptions::default()).unwrap().artifact;
         let exported = export(&artifact, &to, None);
         if name.starts_with("distilbert-") || name.starts_with("electra-") {
             let Err(HubError::Form(why)) = exported else { panic!("{name}: {exported:?}") };

@@ -5,6 +5,7 @@ pub use nlpress_core as core;
 pub use nlpress_distill as distill;
 pub use nlpress_eval as eval;
 pub use nlpress_graph as graph;
+pub use nlpress_hub as hub;
 pub use nlpress_kernels as kernels;
 pub use nlpress_model as model;
 pub use nlpress_packed as packed;

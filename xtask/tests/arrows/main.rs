@@ -65,6 +65,7 @@ const LIBRARIES: &[&str] = &[
     "core",
     "distill",
     "eval",
+    "hub",
     "kernels",
     "model",
     "graph",

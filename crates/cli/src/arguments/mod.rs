@@ -2,6 +2,8 @@
 
 mod encoding;
 mod fit;
+mod folders;
+mod texts;
 mod values;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -12,6 +14,8 @@ use std::path::PathBuf;
 
 pub(crate) use encoding::{EncoderKind, Encoding};
 pub(crate) use fit::Fit;
+pub(crate) use folders::{Export, Import};
+pub(crate) use texts::{Embed, Predict, Texts};
 use values::{class_count, delimiter, finite, place, rounds, seeds, share, threads, word_count};
 
 /// Makes text classifiers smaller and faster, and proves it.
@@ -42,8 +46,14 @@ pub(crate) enum Command {
     Train(Box<Train>),
     /// Finds the best small model for labelled text within limits on size, latency and quality.
     Fit(Box<Fit>),
+    /// Makes an artifact of a folder with a pretrained encoder (config.json, model.safetensors, tokenizer.json).
+    Import(Import),
+    /// Writes an artifact as such a folder.
+    Export(Export),
     /// Classifies texts with an artifact: those given, or the lines of standard input.
     Predict(Predict),
+    /// Turns texts into vectors with an artifact whose network makes embeddings.
+    Embed(Embed),
     /// Scores an artifact on labelled text.
     Eval(Eval),
     /// Measures latency and throughput of artifacts on texts, side by side.
@@ -361,50 +371,6 @@ pub(crate) struct Answering {
     /// fixed scale of its activations. What `predict` prints beside the label is then the winning logit.
     #[arg(long)]
     pub(crate) integers: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Predict {
-    #[command(flatten)]
-    pub(crate) answering: Answering,
-    /// Texts; without any, or with `-`, every line of standard input is one, and is answered as it comes.
-    pub(crate) texts: Vec<String>,
-    #[command(flatten)]
-    pub(crate) rows: Rows,
-    /// Print so many classes a text, with their scores: the answer first, then by score.
-    #[arg(long, value_name = "K", value_parser = class_count, conflicts_with = "integers")]
-    pub(crate) top: Option<usize>,
-    /// Name no class whose score is below this: `-` stands in its place, null in JSON.
-    #[arg(long, value_name = "SCORE", value_parser = share, conflicts_with = "integers")]
-    pub(crate) threshold: Option<f32>,
-    /// Print how many tokens of the text the artifact knows. JSON always has it.
-    #[arg(long, conflicts_with = "json")]
-    pub(crate) known: bool,
-    /// Print the N words that decided (5 when not given), with what each added to the logit of the class. Exact for
-    /// linear models, value times slope for hidden layers.
-    #[arg(
-        long,
-        value_name = "N",
-        num_args = 0..=1,
-        require_equals = true,
-        default_missing_value = "5",
-        value_parser = word_count,
-        conflicts_with = "integers"
-    )]
-    pub(crate) explain: Option<usize>,
-    /// Print the text, on one line, after its answer.
-    #[arg(long)]
-    pub(crate) with_text: bool,
-    /// Stop at the first line that is no text, in place of answering the others.
-    #[arg(long, conflicts_with = "data")]
-    pub(crate) strict: bool,
-    /// Print one JSON object a text, with all scores (or with all logits in integers), the tokens and how many of them
-    /// are known.
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// Threads to use. Answers and their order do not depend on it.
-    #[arg(long, default_value_t = 1, value_name = "N", value_parser = threads)]
-    pub(crate) threads: usize,
 }
 
 #[derive(Debug, Args)]

@@ -193,7 +193,9 @@ impl Op {
     /// Numbers that its site makes.
     pub(crate) fn outputs(&self) -> Option<usize> {
         match self {
-            Op::Features { outputs, .. } | Op::Embed { outputs, .. } | Op::Linear { outputs, .. } => Some(*outputs),
+            Op::Features { outputs, .. } | Op::Embed { outputs, .. } | Op::Linear { outputs, .. } => {
+                Some(*outputs)
+            }
             _ => None,
         }
     }

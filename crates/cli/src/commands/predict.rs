@@ -1,19 +1,24 @@
-//! One answer, as a line of text or of JSON.
+//! `nlpress predict`: the class of each text, as a line of text or of JSON.
 
 use nlpress::core::shown::escaped;
 use nlpress::runtime::{Explainer, IntegerScratch, IntegerSession, RuntimeError, Scratch, Session, integer};
-use nlpress::text::Place;
 use serde::Serialize;
 use std::io::Write;
 
 use crate::arguments::Predict;
+use crate::commands::texts::{self, Asked};
 use crate::outcome::refuse;
 
 /// What stands in a column of text that has no answer.
 const NONE: &str = "-";
 
+pub(crate) fn predict(arguments: Predict) -> anyhow::Result<()> {
+    let session = Session::open(&arguments.answering.artifact).map_err(refuse)?;
+    texts::answer(&Answers::new(&session, &arguments)?, &arguments.texts)
+}
+
 /// Answers texts in the form that was asked for.
-pub(super) struct Answers<'s> {
+struct Answers<'s> {
     session: &'s Session,
     /// The artifact's file, for messages.
     file: String,
@@ -36,25 +41,9 @@ struct Form {
     with_id: bool,
 }
 
-/// A text with what stands beside it.
-#[derive(Clone, Copy)]
-pub(super) struct Asked<'t> {
-    pub(super) text: &'t str,
-    pub(super) id: Option<&'t str>,
-    /// Where it stands, when it is of a file.
-    pub(super) place: Option<&'t Place>,
-}
-
-impl<'t> Asked<'t> {
-    /// A text without anything beside it.
-    pub(super) fn alone(text: &'t str) -> Self {
-        Self { text, id: None, place: None }
-    }
-}
-
 /// Memory that is used again.
 #[derive(Default)]
-pub(super) struct Room {
+struct Room {
     scratch: Scratch,
     integers: IntegerScratch,
     scores: Vec<f32>,
@@ -73,7 +62,7 @@ fn told(label: &str) -> String {
 }
 
 impl<'s> Answers<'s> {
-    pub(super) fn new(session: &'s Session, arguments: &Predict) -> anyhow::Result<Self> {
+    fn new(session: &'s Session, arguments: &Predict) -> anyhow::Result<Self> {
         let named =
             |e: &dyn std::fmt::Display| refuse(format!("{}: {e}", arguments.answering.artifact.display()));
         let integers = match arguments.answering.integers {
@@ -93,55 +82,12 @@ impl<'s> Answers<'s> {
             known: arguments.known,
             explain: arguments.explain.unwrap_or(0),
             with_text: arguments.with_text,
-            with_id: arguments.rows.id_column.is_some(),
+            with_id: arguments.texts.rows.id_column.is_some(),
         };
         let labels = session.labels().iter();
         let labels = labels.map(|l| (told(l), serde_json::Value::from(l.as_str()).to_string()));
         let file = arguments.answering.artifact.display().to_string();
         Ok(Self { session, file, integers, explainer, form, labels: labels.collect() })
-    }
-
-    /// Appends the answer to a text and a line end.
-    pub(super) fn write(&self, asked: Asked<'_>, room: &mut Room, out: &mut Vec<u8>) -> anyhow::Result<()> {
-        let class = match &self.integers {
-            Some(integers) => {
-                let logits = integers.logits(asked.text, &mut room.integers);
-                let logits = logits.map_err(|e| refuse(self.unanswered(asked, &e)))?;
-                room.scores.clear();
-                room.scores.extend(logits.iter().map(|logit| *logit as f32 / integer::ONE as f32));
-                integers.class(logits)
-            }
-            None => {
-                let answer = self.session.classify(asked.text, &mut room.scratch);
-                let answer = answer.map_err(|e| refuse(self.unanswered(asked, &e)))?;
-                room.scores.clear();
-                room.scores.extend_from_slice(answer.scores);
-                answer.class
-            }
-        };
-        if self.form.json {
-            self.json(asked, class, room, out)?
-        } else {
-            self.text(asked, class, room, out)?
-        }
-        out.push(b'\n');
-        Ok(())
-    }
-
-    /// Appends what stands in place of the answer to a line that is no text, and a line end.
-    pub(super) fn write_bad(&self, line: u64, why: &str, out: &mut Vec<u8>) -> anyhow::Result<()> {
-        if self.form.json {
-            writeln!(out, "{}", serde_json::json!({ "line": line, "error": why }))?;
-            return Ok(());
-        }
-        let form = &self.form;
-        let columns = 2 * form.top.unwrap_or(1)
-            + usize::from(form.with_id)
-            + usize::from(form.known)
-            + usize::from(form.explain > 0)
-            + usize::from(form.with_text);
-        writeln!(out, "{}", vec![NONE; columns].join("\t"))?;
-        Ok(())
     }
 
     fn text(&self, asked: Asked<'_>, class: usize, room: &mut Room, out: &mut Vec<u8>) -> anyhow::Result<()> {
@@ -264,5 +210,52 @@ impl<'s> Answers<'s> {
             .take(self.form.explain)
             .map(|c| Share { word: c.word, amount: c.amount })
             .collect())
+    }
+}
+
+impl texts::Answers for Answers<'_> {
+    type Room = Room;
+
+    const COMMAND: &'static str = "predict";
+
+    fn write(&self, asked: Asked<'_>, room: &mut Room, out: &mut Vec<u8>) -> anyhow::Result<()> {
+        let class = match &self.integers {
+            Some(integers) => {
+                let logits = integers.logits(asked.text, &mut room.integers);
+                let logits = logits.map_err(|e| refuse(self.unanswered(asked, &e)))?;
+                room.scores.clear();
+                room.scores.extend(logits.iter().map(|logit| *logit as f32 / integer::ONE as f32));
+                integers.class(logits)
+            }
+            None => {
+                let answer = self.session.classify(asked.text, &mut room.scratch);
+                let answer = answer.map_err(|e| refuse(self.unanswered(asked, &e)))?;
+                room.scores.clear();
+                room.scores.extend_from_slice(answer.scores);
+                answer.class
+            }
+        };
+        if self.form.json {
+            self.json(asked, class, room, out)?
+        } else {
+            self.text(asked, class, room, out)?
+        }
+        out.push(b'\n');
+        Ok(())
+    }
+
+    fn write_bad(&self, line: u64, why: &str, out: &mut Vec<u8>) -> anyhow::Result<()> {
+        if self.form.json {
+            writeln!(out, "{}", serde_json::json!({ "line": line, "error": why }))?;
+            return Ok(());
+        }
+        let form = &self.form;
+        let columns = 2 * form.top.unwrap_or(1)
+            + usize::from(form.with_id)
+            + usize::from(form.known)
+            + usize::from(form.explain > 0)
+            + usize::from(form.with_text);
+        writeln!(out, "{}", vec![NONE; columns].join("\t"))?;
+        Ok(())
     }
 }

@@ -1,23 +1,22 @@
-//! `nlpress predict`: texts from the command line, the lines of standard input, or the rows of a file.
+//! What `nlpress predict` and `nlpress embed` share: texts from the command line, the lines of standard input, or the rows
+//! of a file, each with a line of output.
 //!
 //! Standard input is answered as it comes: whatever whole lines are there are answered and flushed, so another program
 //! can write a line and wait for its answer, and a large file is answered in large pieces by every thread. Each line
 //! of input has one line of output. A line that is no text does not cost the answers of others: its place holds no
 //! answer, standard error says why, and the exit code is 2 in the end.
 
-mod answer;
 mod lines;
 mod ordered;
 
 use nlpress::core::shown::{counted, quoted};
-use nlpress::runtime::Session;
+use nlpress::text::Place;
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 
-use crate::arguments::Predict;
+use crate::arguments::Texts;
 use crate::data;
 use crate::outcome::{of_stdout, refuse, tell};
-use answer::{Answers, Asked, Room};
 use lines::{LONGEST, Lines, Piece};
 use ordered::in_order;
 
@@ -39,35 +38,66 @@ struct Bad {
     why: String,
 }
 
-pub(crate) fn predict(arguments: Predict) -> anyhow::Result<()> {
-    let session = Session::open(&arguments.answering.artifact).map_err(refuse)?;
-    let answers = Answers::new(&session, &arguments)?;
-    if let Some(rows) = data::texts(&arguments.rows)? {
+/// What turns texts into lines of output.
+pub(super) trait Answers: Sync {
+    /// Memory that is used again.
+    type Room: Default;
+
+    /// The subcommand, for messages.
+    const COMMAND: &'static str;
+
+    /// Appends the answer to a text and a line end.
+    fn write(&self, asked: Asked<'_>, room: &mut Self::Room, out: &mut Vec<u8>) -> anyhow::Result<()>;
+
+    /// Appends what stands in place of the answer to a line that is no text, and a line end.
+    fn write_bad(&self, line: u64, why: &str, out: &mut Vec<u8>) -> anyhow::Result<()>;
+}
+
+/// A text with what stands beside it.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'t> {
+    pub(super) text: &'t str,
+    pub(super) id: Option<&'t str>,
+    /// Where it stands, when it is of a file.
+    pub(super) place: Option<&'t Place>,
+}
+
+impl<'t> Asked<'t> {
+    /// A text without anything beside it.
+    fn alone(text: &'t str) -> Self {
+        Self { text, id: None, place: None }
+    }
+}
+
+/// Answers all texts that were asked for, in their order.
+pub(super) fn answer(answers: &impl Answers, texts: &Texts) -> anyhow::Result<()> {
+    if let Some(rows) = data::texts(&texts.rows)? {
         data::say_notes(&rows.reading);
         let ids = rows.ids.iter().map(|id| Some(id.as_str())).chain(std::iter::repeat(None));
         let asked: Vec<Asked<'_>> = (rows.texts.iter().zip(&rows.places).zip(ids))
             .map(|((text, place), id)| Asked { text, id, place: Some(place) })
             .collect();
-        return answer_all(&answers, &asked, arguments.threads);
+        return answer_all(answers, &asked, texts.threads);
     }
-    if arguments.texts != ["-"] && !arguments.texts.is_empty() {
-        check_texts(&arguments)?;
-        arguments.texts.iter().for_each(|text| hint(text));
-        let asked: Vec<Asked<'_>> = arguments.texts.iter().map(|text| Asked::alone(text)).collect();
-        return answer_all(&answers, &asked, arguments.threads);
+    if texts.texts != ["-"] && !texts.texts.is_empty() {
+        check_texts(texts, answers)?;
+        texts.texts.iter().for_each(|text| hint(text));
+        let asked: Vec<Asked<'_>> = texts.texts.iter().map(|text| Asked::alone(text)).collect();
+        return answer_all(answers, &asked, texts.threads);
     }
-    answer_lines(&answers, &arguments)
+    answer_lines(answers, texts)
 }
 
 /// A dash stands for standard input, and only there are there lines to stop at.
-fn check_texts(arguments: &Predict) -> anyhow::Result<()> {
-    if arguments.texts.iter().any(|text| text == "-") {
-        return Err(refuse(
+fn check_texts<A: Answers>(texts: &Texts, _: &A) -> anyhow::Result<()> {
+    if texts.texts.iter().any(|text| text == "-") {
+        return Err(refuse(format!(
             "`-` stands for standard input, which cannot be mixed with texts: give it alone; a text of one dash is \
-             classified by: printf '%s\\n' - | nlpress predict ARTIFACT",
-        ));
+             answered by: printf '%s\\n' - | nlpress {} ARTIFACT",
+            A::COMMAND
+        )));
     }
-    if arguments.strict {
+    if texts.strict {
         return Err(refuse("--strict is for the lines of standard input, but texts were given"));
     }
     Ok(())
@@ -79,14 +109,14 @@ fn hint(text: &str) {
         let file = quoted(text);
         tell!(
             "note: there is a file {text}, but its name was taken as the text; \
-             its rows are classified by --data {file}, its lines by < {file}"
+             its rows are answered by --data {file}, its lines by < {file}"
         );
     }
 }
 
-fn answer_all(answers: &Answers<'_>, asked: &[Asked<'_>], threads: usize) -> anyhow::Result<()> {
+fn answer_all<A: Answers>(answers: &A, asked: &[Asked<'_>], threads: usize) -> anyhow::Result<()> {
     let mut pieces = asked.chunks(TOGETHER);
-    let work = |piece: &[Asked<'_>], room: &mut Room| {
+    let work = |piece: &[Asked<'_>], room: &mut A::Room| {
         let mut out = Vec::new();
         piece.iter().try_for_each(|asked| answers.write(*asked, room, &mut out)).map_err(refuse)?;
         Ok(out)
@@ -94,11 +124,11 @@ fn answer_all(answers: &Answers<'_>, asked: &[Asked<'_>], threads: usize) -> any
     in_order(threads, || Ok(pieces.next()), work, |out: Vec<u8>| put(&out))
 }
 
-fn answer_lines(answers: &Answers<'_>, arguments: &Predict) -> anyhow::Result<()> {
+fn answer_lines<A: Answers>(answers: &A, texts: &Texts) -> anyhow::Result<()> {
     let mut lines = Lines::new(io::stdin());
-    let strict = arguments.strict;
+    let strict = texts.strict;
     let next = || lines.next().map_err(of_stdin);
-    let work = |piece, room: &mut Room| answer_piece(answers, piece, strict, room);
+    let work = |piece, room: &mut A::Room| answer_piece(answers, piece, strict, room);
     let mut bad = 0;
     let put_in_order = |answered: Answered| {
         put(&answered.out)?;
@@ -113,7 +143,7 @@ fn answer_lines(answers: &Answers<'_>, arguments: &Predict) -> anyhow::Result<()
         }
         Ok(())
     };
-    in_order(arguments.threads, next, work, put_in_order)?;
+    in_order(texts.threads, next, work, put_in_order)?;
     match bad {
         0 => Ok(()),
         n => {
@@ -124,11 +154,11 @@ fn answer_lines(answers: &Answers<'_>, arguments: &Predict) -> anyhow::Result<()
 }
 
 /// Answers the lines of a piece; strictly, only those before the first bad one.
-fn answer_piece(
-    answers: &Answers<'_>,
+fn answer_piece<A: Answers>(
+    answers: &A,
     piece: Piece,
     strict: bool,
-    room: &mut Room,
+    room: &mut A::Room,
 ) -> anyhow::Result<Answered> {
     let mut made = Answered::default();
     let (first, bytes) = match piece {
@@ -167,12 +197,12 @@ fn answer_piece(
 }
 
 impl Answered {
-    fn answer(
+    fn answer<A: Answers>(
         &mut self,
-        answers: &Answers<'_>,
+        answers: &A,
         (line, text): (u64, &str),
         strict: bool,
-        room: &mut Room,
+        room: &mut A::Room,
     ) -> anyhow::Result<()> {
         if text.len() > LONGEST {
             return self.refuse(answers, line, too_long(), strict);
@@ -186,7 +216,7 @@ impl Answered {
     }
 
     /// Notes a line without an answer, and unless nothing is to follow it leaves its place.
-    fn refuse(&mut self, answers: &Answers<'_>, line: u64, why: String, strict: bool) -> anyhow::Result<()> {
+    fn refuse(&mut self, answers: &impl Answers, line: u64, why: String, strict: bool) -> anyhow::Result<()> {
         if !strict {
             answers.write_bad(line, &why, &mut self.out)?;
         }
