@@ -4,15 +4,17 @@ use anyhow::Context;
 use nlpress::core::shown::counted;
 use nlpress::core::{Backend, files};
 use nlpress::pipeline::draft::Hints;
-use nlpress::pipeline::prepared::EMBEDDED;
+use nlpress::pipeline::prepared::{EMBEDDED, read_corpus};
 use nlpress::pipeline::recipe::DataRecipe;
 use nlpress::pipeline::{DataError, Prepared, Recipe};
 use nlpress::text::corpus::{Column, Reading};
 use nlpress::text::{
-    Corpus, CorpusOptions, Document, EncoderTable, Files, Scoring, Source, SplitRule, TextError, Texts,
+    AnyEncoder, Corpus, CorpusOptions, Document, EncoderTable, Files, Scoring, Source, SplitRule, TextError,
+    Texts,
 };
 use nlpress::train::ClassWeights;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::arguments::{Changes, Columns, Compute, Form, Labelled, Layout, Rows, Splits};
 use crate::outcome::{refuse, tell};
@@ -103,7 +105,7 @@ pub(crate) fn recipe(path: &std::path::Path, changes: &Changes) -> anyhow::Resul
 
 /// A recipe's data made ready.
 pub(crate) fn prepare(recipe: &Recipe, changes: &Changes) -> anyhow::Result<Prepared> {
-    let prepared = Prepared::of(&recipe.data, &changes.data_dir);
+    let prepared = Prepared::of_recipe(recipe, &changes.data_dir);
     let prepared = prepared.map_err(|e| refuse(recipe.refuse_data(&e)))?;
     say_read(&prepared.corpus);
     Ok(prepared)
@@ -124,21 +126,37 @@ pub(crate) fn check_splits(splits: &Splits, data: &[PathBuf], file: &str) -> any
     Ok(())
 }
 
+/// What encodes texts.
+pub(crate) enum Encoder {
+    /// What is fitted to the training documents.
+    Fitted(EncoderTable),
+    /// What an artifact has.
+    Given(AnyEncoder),
+}
+
 /// Labelled text for training.
 pub(crate) fn labelled(
     from: &Labelled,
     splits: &Splits,
-    encoder: EncoderTable,
+    encoder: Encoder,
     class_weights: Option<ClassWeights>,
 ) -> anyhow::Result<Prepared> {
     check_splits(splits, &from.data, "--data FILE")?;
     let source = source(&from.data, splits);
     let options = CorpusOptions { split: splits.split, ..options(from)? };
+    let (encoder, given) = match encoder {
+        Encoder::Fitted(table) => (table, None),
+        Encoder::Given(encoder) => (EncoderTable::default(), Some(encoder)),
+    };
     let data = DataRecipe { corpus: from.corpus.clone(), source, options, encoder, class_weights };
     if data.corpus.is_none() && data.source.is_none() {
         return Err(refuse("give --data FILE or --corpus NAME"));
     }
-    let prepared = Prepared::of(&data, &from.data_dir).map_err(|e| match e {
+    let prepared = read_corpus(&data, &from.data_dir).and_then(|corpus| match given {
+        Some(encoder) => Prepared::with_encoder(Arc::new(corpus), encoder, &data),
+        None => Prepared::of_corpus(Arc::new(corpus), &data),
+    });
+    let prepared = prepared.map_err(|e| match e {
         DataError::Text(TextError::EmptySplit { .. } | TextError::NoDocuments { .. })
         | DataError::Empty { .. } => refuse(format!("{e}{}", none_left(&data.options))),
         DataError::Text(error) => of_text(error, None),

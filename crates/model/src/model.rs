@@ -42,6 +42,28 @@ impl Model {
         Ok(Self { graph: graph.clone(), layers, vectors })
     }
 
+    /// The network of another graph, with the numbers of this one at all sites and vectors that are the same in both, and
+    /// fresh ones at the others.
+    ///
+    /// # Errors
+    /// [`ModelError::Graph`].
+    pub fn moved_to(&self, graph: &Graph, seed: Seed) -> Result<Self, ModelError> {
+        let mut moved = Self::init(graph, seed)?;
+        for layer in &mut moved.layers {
+            let known = self.layers.iter().find(|known| known.id == layer.id && known.shape == layer.shape);
+            if let Some(known) = known {
+                *layer = Arc::clone(known);
+            }
+        }
+        for vector in Arc::make_mut(&mut moved.vectors) {
+            let same = |known: &&Vector| known.id == vector.id && known.values.len() == vector.values.len();
+            if let Some(known) = self.vectors.iter().find(same) {
+                vector.values.clone_from(&known.values);
+            }
+        }
+        Ok(moved)
+    }
+
     /// Joins a specification and its numbers; layers alone are all that a network without vectors has.
     ///
     /// # Errors

@@ -5,6 +5,8 @@ use nlpress_model::ModelError;
 use nlpress_text::TextError;
 use nlpress_train::BadConfig;
 
+use crate::origin::BadOrigin;
+
 /// Data that cannot be made ready.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -42,6 +44,9 @@ pub enum DataError {
         /// The labels of the data.
         labels: String,
     },
+    /// The artifact that a recipe starts from.
+    #[error(transparent)]
+    Origin(#[from] BadOrigin),
     /// Rows and network do not fit.
     #[error("{0}")]
     Misfit(String),

@@ -38,6 +38,8 @@ use crate::threshold::Threshold;
 #[derive(Debug)]
 pub(crate) struct Start {
     pub(crate) work: Work,
+    /// Whether it is a classifier already. Else one is put behind it, and all of it is trained.
+    pub(crate) trained: bool,
     /// Hash of the artifact's file.
     pub(crate) sha256: String,
     /// Where the artifact decides between two classes, if not at one half.
@@ -109,15 +111,16 @@ impl Workshop<'_> {
 
     fn teacher(&self, written: &Written) -> Result<Made, RunError> {
         let make = |seed: Seed, _: &mut Journal| {
-            if let Some(start) = self.start {
-                return Ok(start.work.clone());
-            }
-            let fresh = Model::init(self.graph, seed).map_err(TrainError::from)?;
-            let mut plan =
-                Fit::new(&self.recipe.train, self.options.backend, &self.prepared.train, seed, self.sink);
-            plan.valid = Some(&self.prepared.valid);
-            let (model, _) = fit(fresh, plan)?;
-            Ok(Work { model, features: None })
+            let (fresh, features) = match self.start {
+                Some(start) if start.trained => return Ok(start.work.clone()),
+                Some(start) => (start.work.model.moved_to(self.graph, seed), start.work.features.clone()),
+                None => (Model::init(self.graph, seed), None),
+            };
+            let data = self.views.of(&features)?;
+            let mut plan = Fit::new(&self.recipe.train, self.options.backend, &data.train, seed, self.sink);
+            plan.valid = Some(&data.valid);
+            let (model, _) = fit(fresh.map_err(TrainError::from)?, plan)?;
+            Ok(Work { model, features })
         };
         let row =
             RowToMake { id: TEACHER, family: Family::Baseline, parent: None, technique: "train", written };

@@ -5,14 +5,16 @@ use nlpress_model::graph::Source as Takes;
 use nlpress_model::{Dataset, Graph};
 use nlpress_text::corpus::label;
 use nlpress_text::{
-    AnyEncoder, Corpus, CorpusOptions, Coverage, Document, Encode, EncoderPlan, Files, Source, TextError,
+    AnyEncoder, Corpus, CorpusOptions, Coverage, Document, Encode, EncoderPlan, EncoderTable, Files, Source,
+    TextError,
 };
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::data_error::DataError;
-use crate::recipe::{DataRecipe, NetworkRecipe};
+use crate::origin::Origin;
+use crate::recipe::{DataRecipe, NetworkRecipe, Recipe};
 
 /// The name of the corpus that is built in.
 pub const EMBEDDED: &str = "embedded";
@@ -48,6 +50,21 @@ impl Prepared {
         Self::of_corpus(Arc::new(read_corpus(data, folder)?), data)
     }
 
+    /// The data of a recipe. One that starts from an artifact and names no encoder has the artifact's.
+    ///
+    /// # Errors
+    /// [`DataError`]; [`DataError::Artifact`] where the artifact cannot be opened.
+    pub fn of_recipe(recipe: &Recipe, folder: &Path) -> Result<Self, DataError> {
+        let data = &recipe.data;
+        match recipe.network.path.as_deref().filter(|_| data.encoder == EncoderTable::default()) {
+            None => Self::of(data, folder),
+            Some(path) => {
+                let encoder = Origin::open(path)?.encoder;
+                Self::with_encoder(Arc::new(read_corpus(data, folder)?), encoder, data)
+            }
+        }
+    }
+
     /// Fits a recipe's encoder to a corpus that is read, and encodes it.
     ///
     /// # Errors
@@ -55,6 +72,18 @@ impl Prepared {
     pub fn of_corpus(corpus: Arc<Corpus>, data: &DataRecipe) -> Result<Self, DataError> {
         let texts: Vec<&str> = corpus.train.iter().map(|d| d.text.as_str()).collect();
         let encoder = AnyEncoder::fit(&EncoderPlan::try_from(&data.encoder)?, texts.iter().copied())?;
+        Self::with_encoder(corpus, encoder, data)
+    }
+
+    /// Encodes a corpus with an encoder that is there.
+    ///
+    /// # Errors
+    /// As [`of_corpus`](Self::of_corpus).
+    pub fn with_encoder(
+        corpus: Arc<Corpus>,
+        encoder: AnyEncoder,
+        data: &DataRecipe,
+    ) -> Result<Self, DataError> {
         let weights = match &data.class_weights {
             None => Vec::new(),
             Some(weights) => {

@@ -1,6 +1,5 @@
 //! Runs a recipe: makes every row, then measures what was written.
 
-use nlpress_artifact::{Artifact, LARGEST_FILE};
 use nlpress_core::event::{Event, Sink};
 use nlpress_core::shown::{counted, shown};
 use nlpress_core::{Backend, Seed, files};
@@ -25,6 +24,7 @@ use crate::made::{Made, Rows, Work};
 use crate::make::{Start, Workshop};
 use crate::measure::{self, MeasureError, Rounding};
 use crate::options::RunOptions;
+use crate::origin::Origin;
 use crate::plan::Plan;
 use crate::prepared::{EMBEDDED, Prepared};
 use crate::recipe::{Recipe, RecipeError, TEACHER};
@@ -46,16 +46,13 @@ fn start(recipe: &Recipe, prepared: &Prepared) -> Result<Option<Start>, RecipeEr
     let Some(path) = &recipe.network.path else { return Ok(None) };
     let refuse = |why: String| recipe.refuse(recipe.lines.model, why);
     let misfit = |why: String| refuse(format!("{}: {why}", path.display()));
-    // The bytes that are hashed are the bytes that are opened.
-    let bytes = files::read_bounded(path, LARGEST_FILE).map_err(|e| misfit(e.to_string()))?;
-    let artifact =
-        Artifact::from_bytes(&bytes, &path.display().to_string()).map_err(|e| refuse(e.to_string()))?;
-    if artifact.labels != prepared.corpus.labels {
-        let (have, want) = (artifact.labels.join(", "), prepared.corpus.labels.join(", "));
+    let Origin { model, encoder, labels, threshold, sha256 } = Origin::open(path).map_err(|e| refuse(e.0))?;
+    // What makes embeddings gets a classifier of the data's labels, and is trained.
+    let trained = model.graph().classes().is_some();
+    if trained && labels != prepared.corpus.labels {
+        let (have, want) = (labels.join(", "), prepared.corpus.labels.join(", "));
         return Err(misfit(format!("its labels are {have}, the data's are {want}")));
     }
-    let encoder = AnyEncoder::from_parts(&artifact.encoder.config, &artifact.encoder.blob)
-        .map_err(|e| misfit(e.to_string()))?;
     let unknown = || {
         let [its, ours] =
             [&encoder, &prepared.encoder].map(|e| e.bag().map_or(0, |bag| bag.config().version));
@@ -74,9 +71,7 @@ fn start(recipe: &Recipe, prepared: &Prepared) -> Result<Option<Start>, RecipeEr
         })
     };
     let features = features_of(&encoder, &prepared.encoder).ok_or_else(unknown)?;
-    let model = ship::unpack(&artifact).map_err(|e| misfit(e.to_string()))?;
-    let (sha256, threshold) = (files::sha256_hex(&bytes), artifact.threshold);
-    Ok(Some(Start { work: Work { model, features }, sha256, threshold }))
+    Ok(Some(Start { work: Work { model, features }, trained, sha256, threshold }))
 }
 
 /// The features of an encoder that another one, which is a part of it, has; nothing where it is no part.
@@ -106,7 +101,12 @@ pub fn plan_of(recipe: &Recipe, prepared: &Prepared) -> Result<Plan, RunError> {
 fn laid_out(recipe: &Recipe, prepared: &Prepared) -> Result<(Option<Start>, Graph, Plan), RunError> {
     let start = start(recipe, prepared)?;
     let (graph, base) = match &start {
-        Some(start) => (start.work.model.graph().clone(), start.work.model.outline()),
+        Some(start) if start.trained => (start.work.model.graph().clone(), start.work.model.outline()),
+        Some(start) => {
+            let graph = start.work.model.graph().clone().with_classifier(prepared.train.outputs());
+            let base = Outline::dense(&graph);
+            (graph, base)
+        }
         None => {
             let graph = spec_of(recipe, prepared)?;
             let base = Outline::dense(&graph);

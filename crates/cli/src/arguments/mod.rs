@@ -275,6 +275,14 @@ pub(crate) struct Train {
     /// Where to write the artifact.
     #[arg(long, value_name = "FILE", value_parser = place())]
     pub(crate) out: PathBuf,
+    /// An artifact to start from, with its encoder and all of its numbers: a classifier of the same labels is trained on,
+    /// and what makes embeddings (see `nlpress import`) gets a classifier and is fine-tuned.
+    #[arg(
+        long,
+        value_name = "ARTIFACT",
+        conflicts_with_all = ["encoder", "tokenizer", "vocabulary", "max_tokens", "hidden", "layers", "dropout"]
+    )]
+    pub(crate) from: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) encoding: Encoding,
     /// What training reduces.

@@ -6,14 +6,14 @@ use nlpress::core::{Seed, files};
 use nlpress::eval::{Confusion, Scores};
 use nlpress::model::{Model, Network};
 use nlpress::pipeline::recipe::NetworkRecipe;
-use nlpress::pipeline::{Prepared, Threshold, ship};
+use nlpress::pipeline::{Origin, Prepared, Threshold, ship};
 use nlpress::runtime::Session;
 use nlpress::text::{Coverage, Encode};
 use nlpress::train::{ClassWeights, Fit, FitConfig, fit};
 use std::path::Path;
 
 use crate::arguments::{Shape, Train, TrainLoss};
-use crate::data;
+use crate::data::{self, Encoder};
 use crate::encoding;
 use crate::outcome::{of_training, printable, refuse, say, sort, tell, training_stopped, with_text};
 use crate::progress::Progress;
@@ -29,8 +29,7 @@ pub(crate) fn train(arguments: Train) -> anyhow::Result<()> {
     class_weights.as_ref().map_or(Ok(()), ClassWeights::check).map_err(refuse)?;
     let threshold: Option<Threshold> =
         arguments.threshold.as_deref().map(str::parse).transpose().map_err(refuse)?;
-    let (encoder, template) = encoding::read(&arguments.encoding)?;
-    let network = NetworkRecipe { path: None, inputs: None, outputs: None, template };
+    let (encoder, begin) = Begin::of(&arguments)?;
     // Before the data are read: encoding them is done by all threads.
     let (backend, _) = data::compute(&arguments.compute)?;
     let prepared = data::labelled(&arguments.labelled, &arguments.splits, encoder, class_weights.clone())?;
@@ -38,22 +37,22 @@ pub(crate) fn train(arguments: Train) -> anyhow::Result<()> {
         threshold.check(&prepared.valid).map_err(refuse)?;
     }
     let seen = say_coverage(&prepared);
-    let graph = prepared.graph(&network).map_err(refuse)?;
+    let seed = Seed(arguments.seed);
+    let model = begin.model(&prepared, seed)?;
+    let graph = model.graph().clone();
     let progress = Progress::start(None)?;
 
-    let seed = Seed(arguments.seed);
     let mut plan = Fit::new(&config, &backend, &prepared.train, seed, &progress);
     plan.valid = Some(&prepared.valid);
     plan.checkpoint = arguments.checkpoint.as_deref();
     plan.resume = arguments.resume;
-    let (model, history) =
-        fit(Model::init(&graph, seed)?, plan).map_err(|e| of_training(e, arguments.checkpoint.as_deref()))?;
+    let (model, history) = fit(model, plan).map_err(|e| of_training(e, arguments.checkpoint.as_deref()))?;
     progress.end().map_err(|_| training_stopped(arguments.checkpoint.as_deref()))?;
 
     let made_by = serde_json::json!([config, graph, class_weights, threshold]);
     let provenance = Provenance {
         recipe_sha256: files::sha256_hex(made_by.to_string().as_bytes()),
-        start_sha256: None,
+        start_sha256: begin.sha256(),
         data_sha256: prepared.corpus.sha256.clone(),
         seed: seed.0,
         technique: "train".into(),
@@ -121,6 +120,51 @@ pub(crate) fn train(arguments: Train) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What training begins with.
+enum Begin {
+    /// Fresh numbers.
+    Fresh(NetworkRecipe),
+    /// Those of an artifact.
+    Origin(Box<Origin>),
+}
+
+impl Begin {
+    fn of(arguments: &Train) -> anyhow::Result<(Encoder, Self)> {
+        let Some(path) = &arguments.from else {
+            let (encoder, template) = encoding::read(&arguments.encoding)?;
+            let network = NetworkRecipe { path: None, inputs: None, outputs: None, template };
+            return Ok((Encoder::Fitted(encoder), Self::Fresh(network)));
+        };
+        if let Some(option) = arguments.encoding.tokens.given() {
+            return Err(refuse(format!(
+                "{option} cuts texts, and --from has the encoder of its artifact: leave one out"
+            )));
+        }
+        let origin = Origin::open(path).map_err(refuse)?;
+        Ok((Encoder::Given(origin.encoder.clone()), Self::Origin(Box::new(origin))))
+    }
+
+    /// The model for some data.
+    fn model(&self, prepared: &Prepared, seed: Seed) -> anyhow::Result<Model> {
+        match self {
+            Self::Fresh(network) => Ok(Model::init(&prepared.graph(network).map_err(refuse)?, seed)?),
+            Self::Origin(origin) => {
+                let labels = &prepared.corpus.labels;
+                if origin.model.graph().classes().is_some() && origin.labels != *labels {
+                    let (have, want) = (origin.labels.join(", "), labels.join(", "));
+                    return Err(refuse(format!("--from: its labels are {have}, the data's are {want}")));
+                }
+                let graph = origin.model.graph().clone().with_classifier(prepared.train.outputs());
+                Ok(origin.model.moved_to(&graph, seed)?)
+            }
+        }
+    }
+
+    fn sha256(&self) -> Option<String> {
+        if let Self::Origin(origin) = self { Some(origin.sha256.clone()) } else { None }
+    }
+}
+
 /// An artifact that cannot be written after its training, with what is left of the model.
 fn unwritten(error: ArtifactError, checkpoint: Option<&Path>) -> anyhow::Error {
     let left = match checkpoint {
@@ -171,6 +215,9 @@ fn check_outputs(arguments: &Train) -> anyhow::Result<()> {
         outputs = outputs.input("--tokenizer", file);
     }
     outputs = arguments.splits.files().fold(outputs, |outputs, (name, file)| outputs.input(name, file));
+    if let Some(file) = &arguments.from {
+        outputs = outputs.input("--from", file);
+    }
     if let Some(checkpoint) = &arguments.checkpoint {
         outputs = outputs.output("--checkpoint", checkpoint);
     }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::node::{Graph, Key, Node, Op, Source};
+use super::node::{Graph, Key, Node, Op, Output, Source};
 use crate::group::Group;
 use crate::ranks::Ranks;
 use crate::site::{Shape, SiteId};
@@ -38,6 +38,24 @@ impl Graph {
         if let Some((_, width)) = self.nodes.last_mut().and_then(|node| node.op.site_mut()) {
             *width = outputs;
         }
+        self
+    }
+
+    /// The same network with a site `classifier` of so many logits behind the embedding that it makes, which is no longer
+    /// made of length 1; unchanged where it makes logits already.
+    #[must_use]
+    pub fn with_classifier(mut self, outputs: usize) -> Self {
+        if self.output == Output::Logits {
+            return self;
+        }
+        let rate = self.dropout();
+        let then = |nodes: &mut Vec<Node>, op: Op| nodes.push(Node { op, from: vec![nodes.len() - 1] });
+        self.nodes.pop_if(|node| node.op == Op::Normalize);
+        if rate > 0.0 {
+            then(&mut self.nodes, Op::Dropout { rate });
+        }
+        then(&mut self.nodes, Op::linear(SiteId::new("classifier"), outputs));
+        self.output = Output::Logits;
         self
     }
 

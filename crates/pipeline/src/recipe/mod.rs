@@ -223,6 +223,7 @@ impl Recipe {
         let line = match error {
             DataError::Text(TextError::Setting { .. }) => self.lines.read,
             DataError::ClassWeights { .. } => self.lines.class_weights,
+            DataError::Origin(_) => self.lines.model,
             _ => None,
         };
         self.refuse(line.or(self.lines.data), error)
