@@ -30,7 +30,6 @@ use crate::prepared::{EMBEDDED, Prepared};
 use crate::recipe::{Recipe, RecipeError, TEACHER};
 use crate::recorder::Recorder;
 use crate::report::{self, CorpusInfo, FailedRow, RecipeInfo, Report};
-use crate::ship;
 
 /// What the report of a quick run says first.
 const QUICK: &str = "a quick run: few documents a split and short timings, to see that everything runs; its numbers \

@@ -16,7 +16,7 @@ pub(crate) use encoding::{EncoderKind, Encoding};
 pub(crate) use fit::Fit;
 pub(crate) use folders::{Export, Import};
 pub(crate) use texts::{Embed, Predict, Texts};
-use values::{class_count, delimiter, finite, place, rounds, seeds, share, threads, word_count};
+use values::{delimiter, finite, place, rounds, seeds, threads};
 
 /// Makes text classifiers smaller and faster, and proves it.
 ///
