@@ -8,6 +8,7 @@ mod data;
 mod eval;
 #[cfg(unix)]
 mod fit;
+mod folders;
 mod happy;
 mod hostile;
 #[cfg(target_os = "linux")]

@@ -1,0 +1,151 @@
+//! Folders of pretrained encoders: in, out, to vectors, and on to a classifier.
+
+use serde_json::Value;
+use std::path::PathBuf;
+
+use crate::world::World;
+
+/// A tiny encoder that `transformers` wrote.
+fn folder(name: &str) -> String {
+    let folders = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../hub/tests/folders");
+    folders.join(name).to_str().unwrap().into()
+}
+
+/// Sentences in the words of the tiny tokenizer, whose class one word decides.
+fn sentences() -> String {
+    let mut csv = "text,label\n".to_owned();
+    for n in 0..120 {
+        let filler = ["the same word", "a large model which is small", "small words", "models are the same"];
+        let (word, label) = if n % 2 == 0 { ("fast", "quick") } else { ("slow", "late") };
+        csv += &format!("{} {word} {},{label}\n", filler[n % 3], filler[(n / 2) % 4]);
+    }
+    csv
+}
+
+#[test]
+fn a_folder_becomes_an_artifact_that_embeds_and_a_folder_again() {
+    let world = World::new();
+    let bert = folder("bert");
+    let said = world.does(&["import", &bert, "--out", "bert.safetensors"]);
+    assert!(said.contains("bert.safetensors: bert, embeddings of 8 numbers"), "{said}");
+    assert!(said.contains("left out: 2 tensors") && said.contains("pooler.dense.bias"), "{said}");
+
+    let vectors = world.does(&["embed", "bert.safetensors", "a small model answers fast", "the large model"]);
+    let vectors: Vec<Vec<f64>> = vectors.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let expected = std::fs::read_to_string(PathBuf::from(&bert).join("expected.jsonl")).unwrap();
+    let expected: Value = serde_json::from_str(expected.lines().next().unwrap()).unwrap();
+    for (found, expected) in vectors[0].iter().zip(expected["values"].as_array().unwrap()) {
+        assert!((found - expected.as_f64().unwrap()).abs() < 1e-4);
+    }
+    assert_ne!(vectors[0], vectors[1]);
+    let lines = world.run(&["embed", "bert.safetensors", "--json", "--threads", "2"], b"small\n\xff\nfast\n");
+    let answers: Vec<Value> = lines.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(
+        (lines.code, answers.len(), answers[0]["tokens"].as_u64()),
+        (Some(2), 3, Some(1)),
+        "{lines:?}"
+    );
+    assert!(answers[1]["error"].as_str().unwrap().contains("not UTF-8"), "{lines:?}");
+
+    world.does(&["export", "bert.safetensors", "--hf", "copy", "--like", &bert]);
+    world.does(&["import", "copy", "--out", "again.safetensors"]);
+    assert_eq!(world.read("again.safetensors"), world.read("bert.safetensors"));
+    world.does(&["export", "bert.safetensors", "--hf", "plain"]);
+    world.does(&["import", "plain", "--out", "plain.safetensors"]);
+}
+
+#[test]
+fn a_classifier_of_a_folder_predicts_and_takes_no_embed() {
+    let world = World::new();
+    world.does(&["import", &folder("distilbert-classifier"), "--out", "c.safetensors"]);
+    let answer = world.does(&["predict", "c.safetensors", "a small model"]);
+    assert!(["bad", "fair", "good"].iter().any(|label| answer.starts_with(label)), "{answer}");
+    let refused = world.run(&["embed", "c.safetensors", "a text"], b"");
+    assert!(refused.code == Some(2) && refused.err.contains("ask it by `nlpress predict`"), "{refused:?}");
+    let refused = world.run(&["export", "c.safetensors", "--hf", "folder"], b"");
+    assert!(refused.code == Some(2) && refused.err.contains("stands before its classifier"), "{refused:?}");
+    assert!(!world.path("folder").exists());
+}
+
+#[test]
+fn an_encoder_of_a_folder_is_fine_tuned_and_compressed() {
+    let world = World::new();
+    world.write("sentences.csv", sentences());
+    world.does(&["import", &folder("bert"), "--out", "encoder.safetensors"]);
+    let tuned =
+        ["train", "--data", "sentences.csv", "--from", "encoder.safetensors", "--out", "tuned.safetensors"];
+    let said =
+        world.does(&[&tuned[..], &["--epochs", "30", "--learning-rate", "0.01", "--batch", "8"]].concat());
+    assert!(said.contains("accuracy 100.00 %"), "{said}");
+    assert!(world.does(&["predict", "tuned.safetensors", "a slow word"]).starts_with("late"));
+    // A classifier is trained on; of other labels it is refused.
+    let more =
+        ["train", "--from", "tuned.safetensors", "--out", "more.safetensors", "--epochs", "1", "--data"];
+    world.does(&[&more[..], &["sentences.csv"]].concat());
+    let refused = world.run(&[&more[..], &["rows.csv"]].concat(), b"");
+    assert!(refused.code == Some(2) && refused.err.contains("its labels are late, quick"), "{refused:?}");
+    let refused = world.run(&[&tuned[..], &["--hidden", "8"]].concat(), b"");
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+
+    world.write(
+        "recipe.toml",
+        r#"
+schema = 1
+[model]
+path = "encoder.safetensors"
+[data]
+files = "sentences.csv"
+[train]
+epochs = 30
+batch = 8
+learning_rate = 1e-2
+[[variants]]
+id = "int8"
+steps = [{ use = "quant.int8" }]
+[[variants]]
+id = "half"
+steps = [{ use = "prune.neurons", on = ["encoder.layer.*.intermediate.dense"], with = { remove = 0.5 } }]
+"#,
+    );
+    let plan = world.does(&["plan", "recipe.toml"]);
+    assert!(plan.contains("int8"), "{plan}");
+    world.does(&["run", "recipe.toml", "--out", "out", "--quick"]);
+    let report: Value = serde_json::from_slice(&world.read("out/report.json")).unwrap();
+    let rows = report["rows"].as_array().unwrap();
+    let bytes = |id: &str| {
+        let row = rows.iter().find(|row| row["id"] == id).unwrap();
+        assert!(row["quality"]["accuracy"]["mean"].as_f64().unwrap() > 0.9, "{row}");
+        row["size"]["weight_bytes"].as_u64().unwrap()
+    };
+    assert!(bytes("int8") < bytes("teacher") / 2);
+    assert!(bytes("half") < bytes("teacher"));
+    // What was compressed here is a folder there: neurons in fewer numbers, integers as the floats that they stand for.
+    let artifact = |id: &str| {
+        let row = rows.iter().find(|row| row["id"] == id).unwrap();
+        format!("out/{}", row["artifact"].as_str().unwrap())
+    };
+    for id in ["int8", "half"] {
+        let refused = world.run(&["export", &artifact(id), "--hf", id], b"");
+        assert!(refused.code == Some(2) && refused.err.contains("its classifier reads"), "{refused:?}");
+    }
+}
+
+#[test]
+fn what_is_no_folder_is_refused_and_nothing_is_written() {
+    let world = World::new();
+    for (arguments, says) in [
+        (&["import", "nowhere", "--out", "a.safetensors"][..], "nowhere: it is no folder"),
+        (&["import", ".", "--out", "a.safetensors"], "no config.json"),
+        (&["import", &folder("bert"), "--out", "a.safetensors", "--max-tokens", "1"], "max_tokens"),
+        (&["import", &folder("bert"), "--out", "a.safetensors", "--max-tokens", "33"], "tokens is 33"),
+        (&["export", "rows.csv", "--hf", "folder"], "rows.csv: not a safetensors file"),
+        (&["embed", "rows.csv", "a text"], "rows.csv"),
+    ] {
+        let refused = world.run(arguments, b"");
+        assert!(refused.code == Some(2) && refused.err.contains(says), "{arguments:?}: {refused:?}");
+        assert!(!world.path("a.safetensors").exists() && !world.path("folder").exists());
+    }
+    world.train("bag.safetensors");
+    let refused = world.run(&["export", "bag.safetensors", "--hf", "folder"], b"");
+    assert!(refused.code == Some(2) && refused.err.contains("rows of features, not tokens"), "{refused:?}");
+}
