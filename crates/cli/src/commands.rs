@@ -1,6 +1,7 @@
 //! One module a subcommand.
 
 pub(crate) mod bench;
+pub(crate) mod compress;
 pub(crate) mod embed;
 pub(crate) mod eval;
 pub(crate) mod fit;

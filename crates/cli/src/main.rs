@@ -39,6 +39,7 @@ fn main() -> ExitCode {
         Command::Plan(plan) => commands::plan::plan(plan),
         Command::Train(train) => commands::train::train(*train),
         Command::Fit(fit) => commands::fit::fit(&fit),
+        Command::Compress(compress) => commands::compress::compress(&compress),
         Command::Import(import) => commands::folders::import(&import),
         Command::Export(export) => commands::folders::export(&export),
         Command::Predict(predict) => commands::predict::predict(predict),

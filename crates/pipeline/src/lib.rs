@@ -9,6 +9,7 @@
 //! - [`report`]: what was measured, as JSON, Markdown and one HTML page.
 
 mod assemble;
+pub mod compress;
 pub mod controls;
 mod data_error;
 pub mod draft;

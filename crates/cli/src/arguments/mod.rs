@@ -1,5 +1,6 @@
 //! The command line.
 
+mod compress;
 mod encoding;
 mod fit;
 mod folders;
@@ -12,6 +13,7 @@ use nlpress::pipeline::prepared::fetched_files;
 use nlpress::text::{Format, SplitRule, TextEncoding};
 use std::path::PathBuf;
 
+pub(crate) use compress::Compress;
 pub(crate) use encoding::{EncoderKind, Encoding};
 pub(crate) use fit::Fit;
 pub(crate) use folders::{Export, Import};
@@ -46,6 +48,8 @@ pub(crate) enum Command {
     Train(Box<Train>),
     /// Finds the best small model for labelled text within limits on size, latency and quality.
     Fit(Box<Fit>),
+    /// Applies one technique to an artifact, without data.
+    Compress(Compress),
     /// Makes an artifact of a folder with a pretrained encoder (config.json, model.safetensors, tokenizer.json).
     Import(Import),
     /// Writes an artifact as such a folder.

@@ -1,0 +1,42 @@
+//! The arguments of `nlpress compress`.
+
+use clap::Args;
+use std::path::PathBuf;
+
+use super::Compute;
+use super::values::place;
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  nlpress compress minilm.safetensors --use quant.int8 --out small.safetensors --texts lines.txt
+  nlpress compress small.safetensors --use quant.int4 --on 'embeddings.word_embeddings' --out smaller.safetensors
+  nlpress compress model.safetensors --use prune.low_rank --with 'rank = 16' --out factored.safetensors
+
+Techniques that train or calibrate need labelled text, and are steps of a recipe: `model = { path = ARTIFACT }`.")]
+pub(crate) struct Compress {
+    /// The artifact.
+    pub(crate) artifact: PathBuf,
+    /// The technique; `nlpress techniques` lists them.
+    #[arg(long = "use", value_name = "TECHNIQUE")]
+    pub(crate) kind: String,
+    /// Its settings, as in a recipe's `with`: `bits = 4, per = \"channel\"`, or one a line.
+    #[arg(long, default_value = "", value_name = "TOML", hide_default_value = true)]
+    pub(crate) with: String,
+    /// Sites by their names or patterns, as in a recipe's `on`. May be given several times.
+    #[arg(long, default_value = "**", value_name = "SELECTOR")]
+    pub(crate) on: Vec<String>,
+    /// Where to write the artifact.
+    #[arg(long, value_name = "FILE", value_parser = place())]
+    pub(crate) out: PathBuf,
+    /// A text a line, over which the answers of the two artifacts are compared.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) texts: Option<PathBuf>,
+    /// Root of random choices.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(crate) seed: u64,
+    /// Print the result as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) compute: Compute,
+}
