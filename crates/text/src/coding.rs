@@ -1,12 +1,11 @@
 //! The coded form of a vocabulary: an arithmetic code of words and counts under a model that learns from them.
 //!
 //! It takes a third to a half of the bytes of the plain form ([`crate::blob`]), and more time to open. A list of words is
-//! coded as: whether a dictionary is used; if so which of its words the list has; then the others, those with fewer spaces inside first, each group in
-//! byte order. `docs/decisions/vocabularies.md` has the figures.
+//! coded as: its length; whether a dictionary is used, and which of its words the list has; then the others, in groups by
+//! the spaces inside them, each in byte order. `docs/decisions/vocabularies.md` has the figures.
 //!
-//! Few bytes can say much in such a code. A reader believes no more than [`WORDS_A_BYTE`] words and
-//! [`TEXT_A_BYTE`] bytes of text for each byte of the code, beside the words of the dictionary; a writer
-//! gives up beyond.
+//! Few bytes can say much in such a code. A reader believes no more than [`WORDS_A_BYTE`] words and [`TEXT_A_BYTE`] bytes
+//! of text for each byte of the code, beside the words of the dictionary; a writer gives up beyond.
 
 mod bits;
 mod english;
@@ -30,7 +29,7 @@ const WORDS_A_BYTE: usize = 8;
 /// Most bytes of words that a byte of code may stand for.
 const TEXT_A_BYTE: usize = 32;
 /// Least and most bits of a place in the model's tables.
-const WIDTHS: (u8, u8) = (10, 18);
+const WIDTHS: (u8, u8) = (10, 16);
 /// The dictionary is used where one word in so many is in it.
 const WORTH: usize = 16;
 /// Lists are coded in so many groups at most, by the spaces inside words.
