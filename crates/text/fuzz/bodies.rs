@@ -15,6 +15,9 @@ use std::path::Path;
 const TEXTS: [&str; 6] =
     ["", "The films, ungood", "ab abc [CLS]", "é好🙂\u{0}\u{202e}", "aaaaaaaaaaaaaaaaaaaaaaaa", " \u{a0}\n"];
 
+/// How the vocabulary of an encoder may lie in an artifact.
+const FORMS: [&str; 2] = ["plain", "coded"];
+
 /// One reader, by the name of its target.
 pub(crate) type Body = fn(&[u8], &Path) -> bool;
 
@@ -108,21 +111,30 @@ pub(crate) fn tokenizer(bytes: &[u8], _: &Path) -> bool {
 
 /// The bytes of a tokenizer in an artifact.
 pub(crate) fn token_parts(bytes: &[u8], _: &Path) -> bool {
-    let read = |model: &str| {
-        let description = json!({"kind": "tokens", "version": 1, "model": model, "most": 16});
+    let read = |model: &str, form: &str| {
+        let description = json!({"kind": "tokens", "version": 1, "model": model, "most": 16, "form": form});
         TokenEncoder::from_parts(&description, bytes).inspect(encodes).is_ok()
     };
-    ["wordpiece", "bpe", "unigram", "words"].map(read).contains(&true)
+    ["wordpiece", "bpe", "unigram", "words"]
+        .map(|model| FORMS.map(|form| read(model, form)))
+        .as_flattened()
+        .contains(&true)
 }
 
 /// The bytes of a bag of words in an artifact.
 pub(crate) fn bag_parts(bytes: &[u8], _: &Path) -> bool {
     let config = serde_json::to_value(EncoderConfig::default()).expect("plain settings");
-    let description = json!({"version": 2, "config": config, "documents": 40});
-    let Ok(encoder) = BagEncoder::from_parts(&description, bytes) else { return false };
-    let rows = encoder.encode_all(&TEXTS);
-    assert_eq!((rows.len(), rows.width()), (TEXTS.len(), encoder.width()));
-    true
+    let read = |form| {
+        let description = json!({"version": 2, "config": config, "documents": 40, "form": form});
+        let Ok(encoder) = BagEncoder::from_parts(&description, bytes) else { return false };
+        let rows = encoder.encode_all(&TEXTS);
+        assert_eq!((rows.len(), rows.width()), (TEXTS.len(), encoder.width()));
+        let (description, blob) = encoder.to_parts();
+        let back = BagEncoder::from_parts(&description, &blob).expect("what was written is read");
+        assert_eq!(back.words(), encoder.words());
+        true
+    };
+    FORMS.map(read).contains(&true)
 }
 
 fn encodes(encoder: &TokenEncoder) {

@@ -25,6 +25,16 @@ impl<'a> Reader<'a> {
         Err(TextError::Blob { what: self.what, at: self.at, problem: problem.into() })
     }
 
+    /// What the bytes are.
+    pub(crate) fn what(&self) -> &'static str {
+        self.what
+    }
+
+    /// Bytes that were read.
+    pub(crate) fn at(&self) -> usize {
+        self.at
+    }
+
     pub(crate) fn remaining(&self) -> usize {
         self.bytes.len() - self.at
     }

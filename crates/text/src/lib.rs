@@ -16,6 +16,7 @@
 pub mod analyzer;
 mod blob;
 mod classes;
+mod coding;
 pub mod corpus;
 mod counting;
 pub mod coverage;

@@ -1,12 +1,19 @@
-//! The written form of an encoder: a description and the bytes of its vocabulary.
+//! The written form of an encoder: a description and the bytes of its vocabulary, plain or coded, whichever is shorter.
+//!
+//! Both forms have the words, for tf-idf their document frequencies, and the stop words if there are any. In the plain form
+//! frequencies are the least of them and how far each is above it, as varints.
 
 use serde::{Deserialize, Serialize};
 
 use super::{BagEncoder, EncoderConfig, Weighting};
-use crate::analyzer::{Analyzer, StopSet, VERSION};
+use crate::analyzer::{Analyzer, VERSION};
 use crate::blob::{self, Reader};
+use crate::coding::{self, Form};
 use crate::error::TextError;
 use crate::stop_words::StopWords;
+
+/// What errors call the bytes.
+const WHAT: &str = "vocabulary";
 
 /// What the artifact says of an encoder beside the blob.
 #[derive(Debug, Serialize, Deserialize)]
@@ -16,6 +23,9 @@ struct Description {
     version: u32,
     config: EncoderConfig,
     documents: u32,
+    /// Of the vocabulary's bytes; plain where it is not written.
+    #[serde(default, skip_serializing_if = "Form::is_plain")]
+    form: Form,
     /// Whether stop words follow the vocabulary.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     stop_words: bool,
@@ -28,9 +38,10 @@ impl BagEncoder {
             EncoderConfig { version: VERSION, stop_words: StopWords::default(), ..self.config.clone() };
         let Self { documents, ref stop, .. } = *self;
         let version = self.config.version;
-        let description = Description { version, config, documents, stop_words: !stop.is_empty() };
+        let (form, blob) = self.blob();
+        let description = Description { version, config, documents, form, stop_words: !stop.is_empty() };
         let json = serde_json::to_value(description).expect("a struct of plain fields is always JSON");
-        (json, self.blob())
+        (json, blob)
     }
 
     /// Reads the written form back.
@@ -39,7 +50,7 @@ impl BagEncoder {
     /// [`TextError::Description`], [`TextError::Setting`] or [`TextError::Blob`]: the parts may come from a
     /// stranger, and nothing in them is believed unchecked.
     pub fn from_parts(description: &serde_json::Value, blob: &[u8]) -> Result<Self, TextError> {
-        let Description { version, mut config, documents, stop_words } =
+        let Description { version, mut config, documents, form, stop_words } =
             Description::deserialize(description)
                 .map_err(|e| TextError::Description(nlpress_core::shown::message(e)))?;
         if !(1..=VERSION).contains(&version) {
@@ -52,54 +63,84 @@ impl BagEncoder {
         }
         config.version = version;
         config.check()?;
-        let mut reader = Reader::new("vocabulary", blob);
-        let words = reader.words()?;
+        let most = (config.weighting == Weighting::TfIdf).then_some(documents);
+        let Read { words, frequencies, stop } = match form {
+            Form::Plain => plain(blob, most, stop_words)?,
+            Form::Coded => coded(blob, most, stop_words)?,
+        };
+        let fail = |problem| Err(TextError::Blob { what: WHAT, at: 0, problem });
         if words.is_empty() || words.len() > config.vocabulary {
-            return reader.fail(format!("{} words, expected 1 to {}", words.len(), config.vocabulary));
+            return fail(format!("{} words, expected 1 to {}", words.len(), config.vocabulary));
         }
-        let mut frequencies = Vec::new();
-        if config.weighting == Weighting::TfIdf {
-            let least = reader.varint(documents)?;
-            if least == 0 {
-                return reader.fail("a word that no document has");
-            }
-            frequencies.reserve_exact(words.len());
-            for _ in 0..words.len() {
-                frequencies.push(least + reader.varint(documents - least)?);
-            }
+        if frequencies.contains(&0) {
+            return fail("a word that no document has".into());
         }
-        let mut stop = StopSet::default();
         if stop_words {
-            let words = reader.words()?;
-            if words.is_empty() || version == 1 || matches!(config.analyzer, Analyzer::Characters { .. }) {
-                return reader.fail("stop words where none can be");
+            if stop.is_empty() || version == 1 || matches!(config.analyzer, Analyzer::Characters { .. }) {
+                return fail("stop words where none can be".into());
             }
-            config.stop_words = StopWords::Words(words.iter().map(|w| w.to_string()).collect());
-            stop = words.into_iter().collect();
+            config.stop_words = StopWords::Words(stop.iter().map(|w| w.to_string()).collect());
         }
-        reader.end()?;
+        let stop = stop.into_iter().collect();
         Ok(Self::assemble(config, stop, documents, words, frequencies))
     }
 
     /// Bytes that the vocabulary takes in the artifact.
     pub fn vocabulary_bytes(&self) -> usize {
-        self.blob().len()
+        self.blob().1.len()
     }
 
-    fn blob(&self) -> Vec<u8> {
-        let mut out = Vec::new();
-        blob::push_words(&mut out, self.words.iter().map(|w| &**w));
+    /// The bytes of the vocabulary in the shorter of the two forms.
+    fn blob(&self) -> (Form, Vec<u8>) {
+        let words: Vec<&str> = self.words.iter().map(|w| &**w).collect();
+        let mut stop: Vec<&str> = self.stop.iter().map(|w| &**w).collect();
+        stop.sort_unstable();
+        let mut plain = Vec::new();
+        blob::push_words(&mut plain, words.iter().copied());
         if let Some(&least) = self.frequencies.iter().min() {
-            blob::push_varint(&mut out, least);
-            for frequency in &self.frequencies {
-                blob::push_varint(&mut out, frequency - least);
-            }
+            blob::push_varint(&mut plain, least);
+            self.frequencies.iter().for_each(|frequency| blob::push_varint(&mut plain, frequency - least));
         }
-        if !self.stop.is_empty() {
-            let mut stop: Vec<&str> = self.stop.iter().map(|w| &**w).collect();
-            stop.sort_unstable();
-            blob::push_words(&mut out, stop.into_iter());
+        let mut coded = coding::Writer::new(Vec::new(), words.len());
+        coded.words(&words, &self.frequencies);
+        if !stop.is_empty() {
+            blob::push_words(&mut plain, stop.iter().copied());
+            coded.words(&stop, &[]);
         }
-        out
+        coding::shorter(plain, coded.finish())
     }
+}
+
+/// What the bytes of a vocabulary hold.
+struct Read {
+    words: Vec<Box<str>>,
+    frequencies: Vec<u32>,
+    stop: Vec<Box<str>>,
+}
+
+/// Reads the plain form, with frequencies up to `most` if it has any.
+fn plain(blob: &[u8], most: Option<u32>, stop: bool) -> Result<Read, TextError> {
+    let mut reader = Reader::new(WHAT, blob);
+    let words = reader.words()?;
+    let mut frequencies = Vec::new();
+    if let Some(most) = most {
+        let least = reader.varint(most)?;
+        frequencies.reserve_exact(words.len());
+        for _ in 0..words.len() {
+            frequencies.push(least + reader.varint(most - least)?);
+        }
+    }
+    let stop = if stop { reader.words()? } else { Vec::new() };
+    reader.end()?;
+    Ok(Read { words, frequencies, stop })
+}
+
+/// The same for the coded form.
+fn coded(blob: &[u8], most: Option<u32>, stop: bool) -> Result<Read, TextError> {
+    let mut reader = coding::Reader::new(&mut Reader::new(WHAT, blob))?;
+    let words = reader.words()?;
+    let frequencies = most.map(|most| reader.counts(&words, most)).transpose()?.unwrap_or_default();
+    let stop = if stop { reader.words()?.words } else { Vec::new() };
+    reader.end()?;
+    Ok(Read { words: words.words, frequencies, stop })
 }
