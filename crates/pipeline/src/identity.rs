@@ -10,7 +10,7 @@
 use nlpress_core::files;
 use nlpress_model::Graph;
 use nlpress_text::Encode;
-use nlpress_train::FitConfig;
+use nlpress_train::TrainConfig;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ pub(crate) struct Written(BTreeMap<String, String>);
 #[derive(Serialize)]
 enum First<'a> {
     /// Trained by the recipe.
-    Trained { network: &'a Graph, train: &'a FitConfig, threshold: Option<Threshold> },
+    Trained { network: &'a Graph, train: &'a TrainConfig, threshold: Option<Threshold> },
     /// The artifact with this SHA-256.
     Opened { sha256: &'a str, threshold: Option<Threshold> },
 }
@@ -71,7 +71,7 @@ impl Written {
     /// The first row: trained, or opened from the artifact with the hash.
     pub(crate) fn new(
         network: &Graph,
-        (train, threshold): (&FitConfig, Option<Threshold>),
+        (train, threshold): (&TrainConfig, Option<Threshold>),
         start: Option<&str>,
     ) -> Self {
         let first = match start {

@@ -14,7 +14,7 @@ use nlpress_core::{Seed, Selectors, files};
 use nlpress_model::{Graph, Model, Network};
 use nlpress_technique::{Cx, Kind, StepError, Teacher, Technique};
 use nlpress_text::Encode;
-use nlpress_train::{Fit, Loss, Scores, TrainError, fit};
+use nlpress_train::{LabelTraining, Loss, Scores, TrainError};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -68,7 +68,7 @@ impl Workshop<'_> {
         let mut rows = Rows::default();
         rows.made.push(self.teacher(&written)?);
         let mut places = BTreeMap::from([(TEACHER.to_owned(), 0)]);
-        for variant in self.controls()?.iter().chain(&self.recipe.variants) {
+        for variant in self.controls().iter().chain(&self.recipe.variants) {
             written.add(variant);
             let place = |id: &String| places.get(id).copied();
             let why = match (place(&variant.parent), place(&variant.teacher)) {
@@ -113,10 +113,10 @@ impl Workshop<'_> {
                 return Ok(start.work.clone());
             }
             let fresh = Model::init(self.graph, seed).map_err(TrainError::from)?;
-            let mut plan =
-                Fit::new(&self.recipe.train, self.options.backend, &self.prepared.train, seed, self.sink);
-            plan.valid = Some(&self.prepared.valid);
-            let (model, _) = fit(fresh, plan)?;
+            let data = (&self.prepared.train, &self.prepared.valid);
+            let training =
+                LabelTraining::new(&self.recipe.train, self.options.backend, data, seed, self.sink);
+            let (model, _) = training.run(fresh)?;
             Ok(Work { model, features: None })
         };
         let row =
@@ -125,30 +125,28 @@ impl Workshop<'_> {
     }
 
     /// The rows that keep everyone honest.
-    fn controls(&self) -> Result<Vec<Variant>, RunError> {
-        let controls = &self.recipe.controls;
+    fn controls(&self) -> Vec<Variant> {
+        let (recipe, controls) = (self.recipe, &self.recipe.controls);
         let mut variants = Vec::new();
         let mut add =
             |id: &str, kind: &'static Kind, technique: Box<dyn Technique>, settings: &dyn ToString| {
                 variants.push(control(id, kind, technique, settings.to_string()));
             };
-        let train = &self.recipe.train;
-        let alone = controls.train.as_ref().unwrap_or(train);
         if controls.linear {
-            let technique = Alone::new(Vec::new(), alone.clone());
-            add(LINEAR, &ALONE, Box::new(technique), &json!({ "hidden": [], "fit": alone }));
+            let train = recipe.linear_train();
+            let settings = json!({ "hidden": [], "fit": &train });
+            add(LINEAR, &ALONE, Box::new(Alone::new(Vec::new(), train)), &settings);
         }
-        if controls.more_epochs > 0 {
-            let more = train.clone().with_epochs(controls.more_epochs).map_err(TrainError::from)?;
+        if let Some(more) = recipe.training_on() {
             let settings = json!({ "fit": &more });
-            add(recipe::MORE, &MORE, Box::new(More::new(more)), &settings);
+            add(recipe::MORE, &MORE, Box::new(More::new(more.into())), &settings);
         }
         if !controls.student.is_empty() {
-            let settings = json!({ "hidden": &controls.student, "fit": alone });
-            let technique = Alone::new(controls.student.clone(), alone.clone());
-            add(STUDENT, &ALONE, Box::new(technique), &settings);
+            let train = recipe.student_train();
+            let settings = json!({ "hidden": &controls.student, "fit": &train });
+            add(STUDENT, &ALONE, Box::new(Alone::new(controls.student.clone(), train)), &settings);
         }
-        Ok(variants)
+        variants
     }
 
     fn variant(

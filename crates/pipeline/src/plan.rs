@@ -1,7 +1,8 @@
 //! A recipe laid over an outline: what every row will be, before anything is trained.
 
 use nlpress_core::shown::shown;
-use nlpress_model::{MlpSpec, Outline, SiteId};
+use nlpress_model::{Graph, MlpSpec, Outline, SiteId};
+use nlpress_train::TrainConfig;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -55,6 +56,7 @@ impl Plan {
         student
             .check()
             .map_err(|e| recipe.refuse(recipe.lines.controls, format!("controls: student: {e}")))?;
+        check_controls(recipe, base)?;
         let mut outlines: BTreeMap<&str, Outline> = BTreeMap::from([(TEACHER, base.clone())]);
         let mut rows = vec![PlannedRow::new(TEACHER, Family::Baseline, None, Vec::new(), base.clone())];
         for variant in &recipe.variants {
@@ -83,6 +85,23 @@ impl PlannedRow {
     ) -> Self {
         let predicted_bytes = outline.predicted_bytes();
         Self { id: id.into(), family, parent: parent.map(Into::into), steps, outline, predicted_bytes }
+    }
+}
+
+/// Refuses controls that cannot be trained as the recipe says.
+fn check_controls(recipe: &Recipe, base: &Outline) -> Result<(), RecipeError> {
+    let check = |name: &str, hidden: &[usize], train: TrainConfig| {
+        let graph = Graph::feed_forward(base.graph.source, hidden, base.graph.outputs(), 0.0);
+        let refuse = |e| recipe.refuse(recipe.lines.controls, format!("controls: {name}: {e}"));
+        train.check(&Outline::dense(&graph)).map_err(refuse)
+    };
+    let controls = &recipe.controls;
+    if controls.linear {
+        check("linear", &[], recipe.linear_train())?;
+    }
+    match controls.student.as_slice() {
+        [] => Ok(()),
+        hidden => check("student", hidden, recipe.student_train()),
     }
 }
 

@@ -110,6 +110,7 @@ fn laid_out(recipe: &Recipe, prepared: &Prepared) -> Result<(Option<Start>, Grap
         None => {
             let graph = spec_of(recipe, prepared)?;
             let base = Outline::dense(&graph);
+            recipe.train.check(&base).map_err(|e| recipe.refuse(recipe.lines.train, e))?;
             (graph, base)
         }
     };

@@ -20,12 +20,25 @@ pub struct Base {
     pub fit: Training,
 }
 
-/// The part of a training that is searched.
+/// The part of a training on labels that is searched.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Training {
+#[serde(rename_all = "snake_case")]
+pub enum Training {
+    /// A linear model, to the optimum of the squared hinge with a penalty on weights.
+    Optimum {
+        /// What an error costs beside the penalty.
+        cost: f64,
+    },
+    /// Any network, by steps along gradients.
+    Steps(Steps),
+}
+
+/// A training by steps along gradients.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Steps {
     /// Passes over the training documents.
     pub epochs: u32,
-    /// Adam's learning rate, which falls to zero in a straight line.
+    /// The learning rate, which falls to zero in a straight line.
     pub learning_rate: f64,
     /// Decoupled weight decay.
     pub weight_decay: f64,
@@ -76,7 +89,7 @@ pub enum How {
         /// Share of the base in the loss.
         alpha: f64,
         /// How it is trained.
-        fit: Training,
+        fit: Steps,
     },
 }
 
@@ -109,6 +122,25 @@ pub struct Candidate {
 
 impl Training {
     fn table(&self) -> Value {
+        match self {
+            Self::Optimum { cost } => json!({ "solver": "coordinate_descent", "cost": cost }),
+            Self::Steps(steps) => steps.table(),
+        }
+    }
+
+    /// What may follow where numbers change in ways that only steps can train: so many epochs of the same loss.
+    fn steps(&self, epochs: u32, learning_rate: f64) -> Steps {
+        match self {
+            Self::Optimum { .. } => {
+                Steps { epochs, learning_rate, weight_decay: 0.1, loss: Loss::SquaredHinge }
+            }
+            Self::Steps(steps) => Steps { epochs, learning_rate, ..*steps },
+        }
+    }
+}
+
+impl Steps {
+    fn table(&self) -> Value {
         let Self { epochs, learning_rate, weight_decay, loss } = *self;
         let mut table = json!({ "epochs": epochs, "learning_rate": learning_rate, "schedule": "linear" });
         if weight_decay > 0.0 {
@@ -118,11 +150,6 @@ impl Training {
             table["loss"] = json!(loss);
         }
         table
-    }
-
-    /// A shorter training after a step, of the same loss.
-    fn after(&self, epochs: u32, learning_rate: f64) -> Self {
-        Self { epochs, learning_rate, ..*self }
     }
 }
 
@@ -167,7 +194,7 @@ impl Numbers {
     /// The step that makes them, after a training of this kind.
     fn step(self, fit: &Training) -> Value {
         let trained = |grid: &str| {
-            let mut train = fit.after(5, 1e-2).table();
+            let mut train = fit.steps(5, 1e-2).table();
             train["clip_norm"] = json!(1.0);
             json!({ "use": "quant.qat", "with": { "grid": grid, "train": train } })
         };
@@ -187,42 +214,47 @@ impl Candidate {
     pub(crate) fn recipe(&self, seed: u64, width: usize) -> Value {
         let Student { keep, contribution, how, rank, sparsity, numbers } = &self.student;
         let mut steps = Vec::new();
-        let tuned = match how {
-            How::Tuned(fit) if fit.epochs > 0 => Some(fit.table()),
-            _ => None,
-        };
+        let more = |fit: &Training| json!({ "use": "train.more", "with": { "fit": fit.table() } });
+        let tuned = if let (How::Tuned(fit), None) = (how, rank) { Some(fit) } else { None };
         if *keep < width {
             let mut with = json!({ "keep": keep });
             if *contribution {
                 with["by"] = json!("contribution");
             }
-            if let (Some(fit), None) = (&tuned, rank) {
-                with["finetune"] = fit.clone();
+            if let Some(fit) = tuned {
+                with["finetune"] = fit.table();
             }
             steps.push(json!({ "use": "select.norm", "with": with }));
-        } else if let (Some(fit), None) = (&tuned, rank) {
-            steps.push(json!({ "use": "train.more", "with": { "fit": fit } }));
+        } else if let Some(fit) = tuned {
+            let is_there = matches!(fit, Training::Optimum { .. }) && *fit == self.base.fit;
+            steps.extend((!is_there).then(|| more(fit)));
         }
-        if let Some(rank) = rank {
-            let mut with = json!({ "rank": rank });
-            if let Some(fit) = &tuned {
-                with["finetune"] = fit.clone();
+        let fit = match (how, rank) {
+            (How::Tuned(fit), None) => *fit,
+            (How::Tuned(fit), Some(rank)) => {
+                let with = json!({ "rank": rank, "finetune": fit.table() });
+                steps.push(json!({ "use": "prune.low_rank", "on": ["output"], "with": with }));
+                *fit
             }
-            steps.push(json!({ "use": "prune.low_rank", "on": ["output"], "with": with }));
-        }
-        let fit = match how {
-            How::Tuned(fit) => *fit,
-            How::Distilled { hidden, temperature, alpha, fit } => {
+            (How::Distilled { hidden, temperature, alpha, fit }, _) => {
                 steps.push(json!({ "use": "distill.student", "with": {
                     "hidden": hidden, "temperature": temperature, "alpha": alpha, "fit": fit.table(),
                 } }));
-                *fit
+                Training::Steps(*fit)
             }
         };
-        if *sparsity > 0.0 {
-            let finetune = fit.after(4, 2e-3).table();
-            let with = json!({ "sparsity": sparsity, "schedule": "cubic", "steps": 4, "finetune": finetune });
-            steps.push(json!({ "use": "prune.magnitude", "with": with }));
+        match fit {
+            _ if *sparsity == 0.0 => {}
+            Training::Optimum { .. } => {
+                steps.push(json!({ "use": "prune.magnitude", "with": { "sparsity": sparsity } }));
+                steps.push(more(&fit));
+            }
+            Training::Steps(_) => {
+                let finetune = fit.steps(4, 2e-3).table();
+                let with =
+                    json!({ "sparsity": sparsity, "schedule": "cubic", "steps": 4, "finetune": finetune });
+                steps.push(json!({ "use": "prune.magnitude", "with": with }));
+            }
         }
         steps.push(numbers.step(&fit));
         let mut recipe = self.base.recipe(seed);
@@ -233,11 +265,14 @@ impl Candidate {
     /// Roughly what it takes to make: passes over the documents, each as long as its first matrix is wide.
     pub(crate) fn cost(&self, outputs: usize) -> f64 {
         let Student { how, rank, sparsity, numbers, .. } = &self.student;
-        let (How::Tuned(fit) | How::Distilled { fit, .. }) = how;
-        let pruning = if *sparsity > 0.0 { 16 } else { 0 };
+        let (epochs, pruning) = match how {
+            How::Tuned(Training::Optimum { .. }) => (2, 2),
+            How::Tuned(Training::Steps(fit)) | How::Distilled { fit, .. } => (fit.epochs, 16),
+        };
+        let pruning = if *sparsity > 0.0 { pruning } else { 0 };
         let rounding = if matches!(numbers, Numbers::Int8 | Numbers::Int4) { 0 } else { 5 };
         let width = rank.unwrap_or_else(|| self.hidden().first().copied().unwrap_or(outputs));
-        f64::from(fit.epochs + pruning + rounding) * (8 + width) as f64
+        f64::from(epochs + pruning + rounding) * (8 + width) as f64
     }
 
     /// Whether another is the same but for a few words more or less.
@@ -303,7 +338,8 @@ pub(crate) mod tests {
     use nlpress_pipeline::Recipe;
 
     pub(crate) fn candidate() -> Candidate {
-        let fit = Training { epochs: 3, learning_rate: 5e-3, weight_decay: 0.0, loss: Loss::CrossEntropy };
+        let fit = Steps { epochs: 3, learning_rate: 5e-3, weight_decay: 0.0, loss: Loss::CrossEntropy };
+        let fit = Training::Steps(fit);
         Candidate {
             base: Base { encoder: EncoderConfig::default(), hidden: vec![8], dropout: 0.2, fit },
             student: Student {
@@ -319,10 +355,12 @@ pub(crate) mod tests {
 
     #[test]
     fn every_form_is_a_recipe() {
-        let fit = Training { epochs: 2, learning_rate: 3e-3, weight_decay: 0.01, loss: Loss::SquaredHinge };
-        let of_teacher = Training { loss: Loss::CrossEntropy, ..fit };
+        let fit = Steps { epochs: 2, learning_rate: 3e-3, weight_decay: 0.01, loss: Loss::SquaredHinge };
+        let of_teacher = Steps { loss: Loss::CrossEntropy, ..fit };
         let distilled = How::Distilled { hidden: vec![4], temperature: 2.0, alpha: 0.7, fit: of_teacher };
-        for (how, ranks) in [(How::Tuned(fit), &[None, Some(3)][..]), (distilled, &[None])] {
+        let exact = How::Tuned(Training::Optimum { cost: 0.25 });
+        let tuned = How::Tuned(Training::Steps(fit));
+        for (how, ranks) in [(tuned, &[None, Some(3)][..]), (distilled, &[None]), (exact, &[None])] {
             for (numbers, rank) in Numbers::ALL.into_iter().flat_map(|n| ranks.iter().map(move |r| (n, *r))) {
                 for (keep, sparsity) in [(50, 0.0), (1000, 0.8)] {
                     let mut candidate = candidate();

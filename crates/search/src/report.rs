@@ -7,7 +7,7 @@ use nlpress_pipeline::report::plot::{Point, scatter};
 use serde_json::Value;
 use std::fmt::Write as _;
 
-use crate::candidate::{How, Loss, features};
+use crate::candidate::{How, Loss, Steps, Training, features};
 use crate::choose::{error_of_difference, fits, frontier};
 use crate::found::{Found, Tested};
 use crate::limits::{Limits, Metric};
@@ -105,13 +105,10 @@ fn what_mattered(found: &Found, limits: &Limits) -> Vec<KindOfChoice> {
     type Of = fn(&Trial) -> String;
     let kinds: [(&str, Of); 7] = [
         ("features", |t| features(&t.candidate.base.encoder)),
-        ("the base's loss and decay", |t| {
-            let fit = t.candidate.base.fit;
-            let loss = match fit.loss {
-                Loss::CrossEntropy => "cross-entropy",
-                Loss::SquaredHinge => "squared hinge",
-            };
-            format!("{loss}, {}", fit.weight_decay)
+        ("the base's training", |t| match t.candidate.base.fit {
+            Training::Optimum { cost } => format!("squared hinge, to the optimum at a cost of {cost}"),
+            Training::Steps(Steps { loss: Loss::CrossEntropy, .. }) => "cross-entropy".into(),
+            Training::Steps(Steps { loss: Loss::SquaredHinge, .. }) => "squared hinge, by steps".into(),
         }),
         ("network", |t| match (t.candidate.hidden(), t.candidate.student.rank) {
             ([], None) => "linear".into(),
@@ -119,7 +116,8 @@ fn what_mattered(found: &Found, limits: &Limits) -> Vec<KindOfChoice> {
             (hidden, _) => format!("hidden {hidden:?}"),
         }),
         ("learnt from", |t| match t.candidate.student.how {
-            How::Tuned(_) => "labels, from the base's weights".into(),
+            How::Tuned(Training::Optimum { .. }) => "labels, to the optimum".into(),
+            How::Tuned(Training::Steps(_)) => "labels, from the base's weights".into(),
             How::Distilled { .. } => "the base and labels".into(),
         }),
         ("words ranked by", |t| match t.candidate.student.contribution {

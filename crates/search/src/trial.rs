@@ -324,7 +324,7 @@ fn name_of(of: &impl Serialize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::candidate::{How, Loss, Numbers, Training};
+    use crate::candidate::{How, Loss, Numbers, Steps, Training};
     use nlpress_core::BackendKind;
     use nlpress_core::event::Quiet;
     use nlpress_text::CorpusOptions;
@@ -364,18 +364,23 @@ mod tests {
             encoded: Mutex::default(),
         };
         let ear = Ear { outer: &Quiet, until: None };
-        let fit = Training { epochs: 1, learning_rate: 5e-3, weight_decay: 0.1, loss: Loss::SquaredHinge };
+        let fit = Steps { epochs: 1, learning_rate: 5e-3, weight_decay: 0.1, loss: Loss::SquaredHinge };
+        let (exact, steps) = (Training::Optimum { cost: 1.0 }, Training::Steps(fit));
         let encoder = EncoderConfig { vocabulary: 60, sublinear: true, ..EncoderConfig::default() };
-        let base = Base { encoder, hidden: Vec::new(), dropout: 0.0, fit };
+        let base = Base { encoder, hidden: Vec::new(), dropout: 0.0, fit: exact };
         let opened = world.open(&base, &ear).unwrap();
         let taught = |hidden: &[usize]| How::Distilled {
             hidden: hidden.to_vec(),
             temperature: 2.0,
             alpha: 0.5,
-            fit: Training { loss: Loss::CrossEntropy, ..fit },
+            fit: Steps { loss: Loss::CrossEntropy, ..fit },
         };
-        let ways =
-            [(How::Tuned(fit), None), (How::Tuned(fit), Some(3)), (taught(&[]), None), (taught(&[5]), None)];
+        let ways = [
+            (How::Tuned(exact), None),
+            (How::Tuned(steps), Some(3)),
+            (taught(&[]), None),
+            (taught(&[5]), None),
+        ];
         for (how, rank) in ways {
             for numbers in Numbers::ALL {
                 for (keep, contribution, sparsity) in

@@ -7,7 +7,7 @@ use nlpress_model::graph::Source as Takes;
 use nlpress_model::{AttentionSpec, EncoderSpec, Graph, Head, MlpSpec, Ranks};
 use nlpress_technique::{said, told};
 use nlpress_text::{Source, TextError};
-use nlpress_train::{ClassWeights, FitConfig};
+use nlpress_train::{ClassWeights, TrainConfig};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -69,7 +69,7 @@ pub(super) fn with_example(why: String, key: Option<&str>) -> String {
 /// What the table of training says.
 #[derive(Default)]
 pub(super) struct Train {
-    pub(super) fit: FitConfig,
+    pub(super) fit: TrainConfig,
     pub(super) class_weights: Option<ClassWeights>,
     pub(super) threshold: Option<Threshold>,
 }
@@ -270,6 +270,7 @@ impl<'a> Reader<'a> {
     pub(super) fn train(&self, raw: Option<Spanned<Table>>, lines: &mut Lines) -> Result<Train, RecipeError> {
         let Some(raw) = raw else { return Ok(Train::default()) };
         let at = raw.span().start;
+        lines.train = Some(self.line(at));
         let mut table = raw.into_inner();
         let (weights, threshold) = (table.remove("class_weights"), table.remove("threshold"));
         let (of_weights, weights) = self.located(weights);
@@ -297,17 +298,25 @@ impl<'a> Reader<'a> {
     pub(super) fn controls(
         &self,
         raw: Option<Spanned<Controls>>,
-        train: &FitConfig,
+        train: &TrainConfig,
         lines: &mut Lines,
     ) -> Result<Controls, RecipeError> {
         let (line, controls) = self.located(raw);
         lines.controls = line;
         let controls = controls.unwrap_or_default();
-        if let (Some(_), 1..) = (line, controls.more_epochs) {
-            train.clone().with_epochs(controls.more_epochs).map_err(|e| {
-                let why = format!("controls: more_epochs: {e}");
-                RecipeError { file: self.file.into(), line, why }
-            })?;
+        let refuse = |why: String| {
+            let why = format!("controls: more_epochs: {why}");
+            Err(RecipeError { file: self.file.into(), line, why })
+        };
+        match (controls.more_epochs, train) {
+            (Some(epochs @ 1..), TrainConfig::Gradient(train)) => {
+                train.clone().with_epochs(epochs).map(|_| ()).or_else(|e| refuse(e.to_string()))?;
+            }
+            (Some(epochs @ 1..), TrainConfig::CoordinateDescent(_)) => refuse(format!(
+                "it is {epochs}, but it must be 0 or left out: the solver of [train] ends at the optimum, from which there is \
+                 nowhere to go"
+            ))?,
+            (None | Some(0), _) => {}
         }
         Ok(controls)
     }
