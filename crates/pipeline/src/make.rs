@@ -12,11 +12,11 @@ use nlpress_core::event::{Event, Sink};
 use nlpress_core::shown::counted;
 use nlpress_core::{Seed, Selectors, files};
 use nlpress_model::{Graph, Model, Network};
-use nlpress_technique::{Cx, Kind, StepError, Teacher, Technique};
+use nlpress_technique::{Cx, Kind, StepError, Teacher, Technique, Unlabelled};
 use nlpress_text::Encode;
 use nlpress_train::{LabelTraining, Loss, Scores, TrainError};
 use serde_json::json;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
 use crate::controls::{ALONE, Alone, MORE, More};
@@ -28,10 +28,11 @@ use crate::made::{Copy, Journal, Made, Rows, Work};
 use crate::options::RunOptions;
 use crate::plan::selected;
 use crate::prepared::Prepared;
-use crate::recipe::{self, LINEAR, Recipe, STUDENT, Step, TEACHER, Variant};
+use crate::recipe::{self, LINEAR, Recipe, STUDENT, Step, TEACHER, Teaching, Variant};
 use crate::recorder::Recorder;
 use crate::report::{FailedRow, Family};
 use crate::ship;
+use crate::teachers::{TeacherFile, Teachers};
 use crate::threshold::Threshold;
 
 /// What a run starts from in place of training.
@@ -49,6 +50,8 @@ pub(crate) struct Workshop<'a> {
     pub recipe: &'a Recipe,
     pub prepared: &'a Prepared,
     pub views: &'a Views<'a>,
+    /// Artifacts that teach, and the SHA-256 of each by the variant that learns from it.
+    pub teachers: (&'a Teachers, HashMap<String, String>),
     pub graph: &'a Graph,
     pub start: Option<&'a Start>,
     /// Hash of the data.
@@ -69,21 +72,26 @@ impl Workshop<'_> {
         rows.made.push(self.teacher(&written)?);
         let mut places = BTreeMap::from([(TEACHER.to_owned(), 0)]);
         for variant in self.controls().iter().chain(&self.recipe.variants) {
-            written.add(variant);
-            let place = |id: &String| places.get(id).copied();
-            let why = match (place(&variant.parent), place(&variant.teacher)) {
-                (Some(parent), Some(teacher)) => {
-                    match self.variant(variant, &rows.made[parent], &rows.made[teacher], &written) {
-                        Ok(row) => {
-                            places.insert(variant.id.clone(), rows.made.len());
-                            rows.made.push(row);
-                            continue;
-                        }
-                        Err(error) => error.of_one_row()?,
+            written.add(variant, self.teachers.1.get(&variant.id).map(String::as_str));
+            let made = |id: &str| places.get(id).map(|&place: &usize| &rows.made[place]);
+            let teacher = match &variant.teacher {
+                Teaching::Row(id) => made(id).map(Taught::By),
+                Teaching::File(file) => Some(Taught::ByFile(file)),
+            };
+            let why = match (made(&variant.parent), teacher) {
+                (Some(parent), Some(teacher)) => match self.variant(variant, parent, teacher, &written) {
+                    Ok(row) => {
+                        places.insert(variant.id.clone(), rows.made.len());
+                        rows.made.push(row);
+                        continue;
                     }
-                }
+                    Err(error) => error.of_one_row()?,
+                },
                 (None, _) => format!("skipped: it starts from {}, which failed", variant.parent),
-                (_, None) => format!("skipped: it learns from {}, which failed", variant.teacher),
+                (_, None) => {
+                    let teacher = variant.teacher.row().unwrap_or_default();
+                    format!("skipped: it learns from {teacher}, which failed")
+                }
             };
             rows.failed.push(self.failed(&variant.id, why)?);
         }
@@ -153,14 +161,18 @@ impl Workshop<'_> {
         &self,
         variant: &Variant,
         parent: &Made,
-        teacher: &Made,
+        taught: Taught<'_, &Made>,
         written: &Written,
     ) -> Result<Made, RunError> {
         let make = |seed: Seed, journal: &mut Journal| {
             let mut work = parent.copy(seed)?.work();
+            let teacher = match taught {
+                Taught::By(made) => Taught::By(made.copy(seed)?),
+                Taught::ByFile(file) => Taught::ByFile(file),
+            };
             for (i, step) in variant.steps.iter().enumerate() {
                 let derived = seed.derive(&variant.id).derive(&i.to_string());
-                work = self.step(variant, step, work, teacher.copy(seed)?, derived, journal)?;
+                work = self.step(variant, step, (work, teacher), derived, journal)?;
             }
             Ok(work)
         };
@@ -180,8 +192,7 @@ impl Workshop<'_> {
         &self,
         variant: &Variant,
         step: &Step,
-        before: Work,
-        teacher: &Copy,
+        (before, taught): (Work, Taught<'_, &Copy>),
         seed: Seed,
         journal: &mut Journal,
     ) -> Result<Work, RunError> {
@@ -194,14 +205,29 @@ impl Workshop<'_> {
         if let Some(problem) = problems.first() {
             return Err(fail(StepError::Failed(problem.to_string())));
         }
-        let (data, of_teacher) = (self.views.of(&before.features)?, self.views.of(&teacher.features)?);
-        let teacher = Teacher { model: &teacher.model, train: &of_teacher.train, valid: &of_teacher.valid };
+        let data = self.views.of(&before.features)?;
+        let of_teacher = match taught {
+            Taught::By(copy) => self.views.of(&copy.features)?,
+            Taught::ByFile(_) => data.clone(),
+        };
+        let (teacher, answers) = match taught {
+            Taught::By(Copy { model, .. }) => {
+                (Some(Teacher { model, train: &of_teacher.train, valid: &of_teacher.valid }), None)
+            }
+            Taught::ByFile(file) if step.technique.needs().teacher => {
+                (None, Some(self.teachers.0.answers(file, &self.prepared.corpus, self.sink)?))
+            }
+            Taught::ByFile(_) => (None, None),
+        };
+        let unlabelled = data.unlabelled.as_ref().zip(of_teacher.unlabelled.as_ref());
         let words = data.words();
         // An encoder that cannot be narrowed is refused where a step would, in the plan.
         let always_kept = data.encoder.always_kept().unwrap_or_default();
         let mut cx = Cx {
             threads: self.options.threads,
-            teacher: Some(teacher),
+            teacher,
+            answers: answers.as_deref(),
+            unlabelled: unlabelled.map(|(own, of_teacher)| Unlabelled { own, of_teacher }),
             words: &words,
             always_kept: &always_kept,
             unit_rows: data.unit_rows(),
@@ -358,6 +384,13 @@ impl Workshop<'_> {
     }
 }
 
+/// What a row learns from: another row, or an artifact.
+#[derive(Clone, Copy)]
+enum Taught<'a, Row> {
+    By(Row),
+    ByFile(&'a TeacherFile),
+}
+
 /// A row on its way to be made.
 struct RowToMake<'a> {
     id: &'a str,
@@ -375,7 +408,7 @@ fn control(id: &str, kind: &'static Kind, technique: Box<dyn Technique>, setting
         id: id.into(),
         family: kind.family.into(),
         parent: TEACHER.into(),
-        teacher: TEACHER.into(),
+        teacher: Teaching::default(),
         steps: vec![step],
         line: 0,
     }

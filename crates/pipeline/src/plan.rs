@@ -2,6 +2,7 @@
 
 use nlpress_core::shown::shown;
 use nlpress_model::{Graph, MlpSpec, Outline, SiteId};
+use nlpress_technique::Problem;
 use nlpress_train::TrainConfig;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -64,7 +65,7 @@ impl Plan {
             let mut steps = Vec::new();
             for step in &variant.steps {
                 let on = selected(step, &outline);
-                let teacher = &outlines[variant.teacher.as_str()];
+                let teacher = variant.teacher.row().map(|row| &outlines[row]);
                 outline = planned(recipe, &variant.id, step, (&outline, teacher), &on)?;
                 steps.push(PlannedStep { technique: step.kind.name.into(), on, outline: outline.clone() });
             }
@@ -114,7 +115,7 @@ fn planned(
     recipe: &Recipe,
     id: &str,
     step: &Step,
-    (before, teacher): (&Outline, &Outline),
+    (before, teacher): (&Outline, Option<&Outline>),
     on: &[SiteId],
 ) -> Result<Outline, RecipeError> {
     let refuse = |why: String| {
@@ -128,8 +129,14 @@ fn planned(
     }
     let mut problems = Vec::new();
     let after = step.technique.plan(before, on, &mut problems);
-    if step.technique.needs().teacher {
-        step.technique.check_teacher(before, teacher, &mut problems);
+    match teacher {
+        Some(teacher) if step.technique.needs().teacher => {
+            step.technique.check_teacher(before, teacher, &mut problems);
+        }
+        None if step.technique.reads_teacher_network() => problems.push(Problem::of_step(
+            "it looks into the teacher's network, so the teacher must be a row and no file",
+        )),
+        _ => {}
     }
     if problems.is_empty() {
         return Ok(after);

@@ -7,13 +7,14 @@ mod reader;
 use nlpress_core::{Selectors, files};
 use nlpress_model::Graph;
 use nlpress_technique::{Kind, Technique};
-use nlpress_text::{CorpusOptions, EncoderTable, Source, StopWords, TextError};
+use nlpress_text::{CorpusOptions, EncoderTable, Files, Source, StopWords, TextError};
 use nlpress_train::{ClassWeights, FitConfig, TrainConfig};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
 use crate::data_error::DataError;
 use crate::report::{ALIKE_POINTS, Family};
+use crate::teachers::TeacherFile;
 use crate::threshold::Threshold;
 use raw::Raw;
 use reader::Reader;
@@ -135,6 +136,8 @@ pub struct DataRecipe {
     pub corpus: Option<String>,
     /// Files.
     pub source: Option<Source>,
+    /// Files of texts without labels, which students learn from by what their teacher says of them.
+    pub unlabelled: Option<Files>,
     /// How they are read.
     pub options: CorpusOptions,
     /// How texts become rows or tokens.
@@ -152,12 +155,37 @@ pub struct Variant {
     pub family: Family,
     /// The row it starts from.
     pub parent: String,
-    /// The row that distillation learns from.
-    pub teacher: String,
+    /// What distillation learns from.
+    pub teacher: Teaching,
     /// What is done.
     pub steps: Vec<Step>,
     /// Line of the recipe.
     pub line: usize,
+}
+
+/// What distillation learns from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Teaching {
+    /// A row of the recipe.
+    Row(String),
+    /// An artifact.
+    File(TeacherFile),
+}
+
+impl Default for Teaching {
+    fn default() -> Self {
+        Self::Row(TEACHER.into())
+    }
+}
+
+impl Teaching {
+    /// The row, where it is one.
+    pub fn row(&self) -> Option<&str> {
+        match self {
+            Self::Row(id) => Some(id),
+            Self::File(_) => None,
+        }
+    }
 }
 
 /// One step of a variant.
@@ -241,6 +269,9 @@ impl Recipe {
         );
         let data = self.data.source.iter().flat_map(Source::paths);
         all.extend(data.map(|path| ("the data", path)));
+        let unlabelled = self.data.unlabelled.iter().flat_map(Files::paths);
+        all.extend(unlabelled.map(|path| ("the texts without labels", path.as_path())));
+        all.extend(self.teachers().map(|(_, file)| ("the teacher", file.path.as_path())));
         match &self.data.encoder {
             EncoderTable::Bag(bag) => {
                 if let StopWords::Lines { path, .. } = &bag.stop_words {
@@ -254,6 +285,14 @@ impl Recipe {
         let files = self.variants.iter().flat_map(|v| &v.steps).filter_map(|s| s.file.as_deref());
         all.extend(files.map(|file| ("a file of a step", file)));
         all
+    }
+
+    /// The artifacts that teach, each with the variant that learns from it.
+    pub(crate) fn teachers(&self) -> impl Iterator<Item = (&Variant, &TeacherFile)> {
+        self.variants.iter().filter_map(|variant| match &variant.teacher {
+            Teaching::File(file) => Some((variant, file)),
+            Teaching::Row(_) => None,
+        })
     }
 
     /// The names of the rows that a run makes, controls included.
