@@ -134,7 +134,8 @@ pub(crate) fn labelled(
     check_splits(splits, &from.data, "--data FILE")?;
     let source = source(&from.data, splits);
     let options = CorpusOptions { split: splits.split, ..options(from)? };
-    let data = DataRecipe { corpus: from.corpus.clone(), source, options, encoder, class_weights };
+    let corpus = from.corpus.clone();
+    let data = DataRecipe { corpus, source, unlabelled: None, options, encoder, class_weights };
     if data.corpus.is_none() && data.source.is_none() {
         return Err(refuse("give --data FILE or --corpus NAME"));
     }

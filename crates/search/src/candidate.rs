@@ -80,14 +80,16 @@ pub struct Student {
 pub enum How {
     /// The base's own, trained on with the features that stay.
     Tuned(Training),
-    /// A network of these hidden widths that learns from the base and from the labels.
+    /// A network of these hidden widths that learns from a teacher and from the labels.
     Distilled {
         /// Widths of the hidden layers; none is a linear model.
         hidden: Vec<usize>,
         /// What logits are divided by.
         temperature: f64,
-        /// Share of the base in the loss.
+        /// Share of the teacher in the loss.
         alpha: f64,
+        /// Whether the teacher is the artifact that the search was given, and not the base.
+        by_file: bool,
         /// How it is trained.
         fit: Steps,
     },
@@ -210,8 +212,9 @@ impl Numbers {
 }
 
 impl Candidate {
-    /// The recipe whose row [`ROW`] is the candidate; `width` is the number of features of its encoder.
-    pub(crate) fn recipe(&self, seed: u64, width: usize) -> Value {
+    /// The recipe whose row [`ROW`] is the candidate; `width` is the number of features of its encoder, and `teacher` the
+    /// table of the artifact that teaches, where there is one.
+    pub(crate) fn recipe(&self, seed: u64, width: usize, teacher: Option<&Value>) -> Value {
         let Student { keep, contribution, how, rank, sparsity, numbers } = &self.student;
         let mut steps = Vec::new();
         let more = |fit: &Training| json!({ "use": "train.more", "with": { "fit": fit.table() } });
@@ -236,7 +239,7 @@ impl Candidate {
                 steps.push(json!({ "use": "prune.low_rank", "on": ["output"], "with": with }));
                 *fit
             }
-            (How::Distilled { hidden, temperature, alpha, fit }, _) => {
+            (How::Distilled { hidden, temperature, alpha, fit, .. }, _) => {
                 steps.push(json!({ "use": "distill.student", "with": {
                     "hidden": hidden, "temperature": temperature, "alpha": alpha, "fit": fit.table(),
                 } }));
@@ -258,7 +261,11 @@ impl Candidate {
         }
         steps.push(numbers.step(&fit));
         let mut recipe = self.base.recipe(seed);
-        recipe["variants"] = json!([{ "id": ROW, "steps": steps }]);
+        let mut variant = json!({ "id": ROW, "steps": steps });
+        if let (How::Distilled { by_file: true, .. }, Some(teacher)) = (how, teacher) {
+            variant["teacher"] = teacher.clone();
+        }
+        recipe["variants"] = json!([variant]);
         recipe
     }
 
@@ -304,7 +311,11 @@ impl Candidate {
                 format!("mlp {}", hidden.iter().map(ToString::to_string).collect::<Vec<_>>().join("-"))
             }
         };
-        let taught = if matches!(self.student.how, How::Distilled { .. }) { ", distilled" } else { "" };
+        let taught = match self.student.how {
+            How::Distilled { by_file: true, .. } => ", distilled from the teacher",
+            How::Distilled { by_file: false, .. } => ", distilled",
+            How::Tuned(_) => "",
+        };
         let numbers = self.student.numbers.name();
         let sparse = match self.student.sparsity {
             0.0 => String::new(),
@@ -357,7 +368,9 @@ pub(crate) mod tests {
     fn every_form_is_a_recipe() {
         let fit = Steps { epochs: 2, learning_rate: 3e-3, weight_decay: 0.01, loss: Loss::SquaredHinge };
         let of_teacher = Steps { loss: Loss::CrossEntropy, ..fit };
-        let distilled = How::Distilled { hidden: vec![4], temperature: 2.0, alpha: 0.7, fit: of_teacher };
+        let distilled =
+            How::Distilled { hidden: vec![4], temperature: 2.0, alpha: 0.7, by_file: true, fit: of_teacher };
+        let teacher = json!({ "path": "teacher.safetensors", "sha256": "0".repeat(64) });
         let exact = How::Tuned(Training::Optimum { cost: 0.25 });
         let tuned = How::Tuned(Training::Steps(fit));
         for (how, ranks) in [(tuned, &[None, Some(3)][..]), (distilled, &[None]), (exact, &[None])] {
@@ -366,7 +379,7 @@ pub(crate) mod tests {
                     let mut candidate = candidate();
                     candidate.student =
                         Student { keep, contribution: false, how: how.clone(), rank, sparsity, numbers };
-                    let mut recipe = candidate.recipe(7, 1000);
+                    let mut recipe = candidate.recipe(7, 1000, Some(&teacher));
                     recipe["data"]["corpus"] = json!("embedded");
                     let text = toml::to_string(&recipe).unwrap();
                     let recipe = Recipe::parse(&text, "fit.toml").unwrap_or_else(|e| panic!("{e}\n{text}"));
