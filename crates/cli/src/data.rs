@@ -148,7 +148,8 @@ pub(crate) fn labelled(
         Encoder::Fitted(table) => (table, None),
         Encoder::Given(encoder) => (EncoderTable::default(), Some(encoder)),
     };
-    let data = DataRecipe { corpus: from.corpus.clone(), source, options, encoder, class_weights };
+    let corpus = from.corpus.clone();
+    let data = DataRecipe { corpus, source, unlabelled: None, options, encoder, class_weights };
     if data.corpus.is_none() && data.source.is_none() {
         return Err(refuse("give --data FILE or --corpus NAME"));
     }

@@ -102,6 +102,10 @@ impl Technique for Layers {
         before.clone()
     }
 
+    fn reads_teacher_network(&self) -> bool {
+        true
+    }
+
     fn check_teacher(&self, before: &Outline, teacher: &Outline, problems: &mut Vec<Problem>) {
         let (own, other) = (before.graph.inputs(), teacher.graph.inputs());
         if own != other {
@@ -132,7 +136,7 @@ impl Technique for Layers {
             (&network, teacher.train.examples()),
             (self.hidden, self.attention),
         )?;
-        let student = self.distill.train(model, &objective, cx.seed.derive("distill"), cx)?;
+        let student = self.distill.train(model, (&objective, cx.train), cx.seed.derive("distill"), cx)?;
         cache.compare(&student, cx)?;
         Ok(student)
     }

@@ -124,7 +124,7 @@ impl Validation {
     fn candidate(&self, round: &Round<'_>, loss: KdConfig, cx: &Cx<'_>) -> Result<Candidate, StepError> {
         let objective = loss.objective(&round.teacher.train, cx.train).with_weights(round.weights);
         let seed = cx.seed.derive("distill").derive(&format!("round {}", round.number));
-        let model = self.distill.train(round.student.clone(), &objective, seed, cx)?;
+        let model = self.distill.train(round.student.clone(), (&objective, cx.train), seed, cx)?;
         let logits = cx.valid_logits(&model)?;
         let gap = compare::mean(&compare::losses(cx.valid, &logits)) - round.teacher_loss;
         Ok(Candidate { model, logits, gap, alpha: loss.share(), round: round.number })

@@ -32,6 +32,7 @@ pub use nlpress_train as train;
 /// let data = DataRecipe {
 ///     corpus: Some("embedded".into()), // or `source`, for files
 ///     source: None,
+///     unlabelled: None,
 ///     options: CorpusOptions { limit: Some(120), ..CorpusOptions::default() },
 ///     encoder: EncoderConfig::default().into(),
 ///     class_weights: None,

@@ -3,7 +3,7 @@
 
 use nlpress_model::{Form, Graph, Model, Outline, SiteId};
 use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
-use nlpress_train::{Fit, FitConfig, fit};
+use nlpress_train::{LabelTraining, TrainConfig};
 use serde::Deserialize;
 
 /// The kinds of this module.
@@ -13,12 +13,12 @@ pub const KINDS: &[Kind] = &[MORE, ALONE];
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct More {
-    fit: FitConfig,
+    fit: TrainConfig,
 }
 
 impl More {
     /// Goes on for as many epochs as the configuration has.
-    pub fn new(fit: FitConfig) -> Self {
+    pub fn new(fit: TrainConfig) -> Self {
         Self { fit }
     }
 }
@@ -32,6 +32,8 @@ impl Technique for More {
         whole(before, on, problems);
         if before.sites.iter().all(|site| matches!(site.form, Form::Packed(_))) {
             problems.push(Problem::of_step("every site is packed, so there is nothing to train"));
+        } else if let Err(why) = self.fit.check(before) {
+            problems.push(Problem::of_step(why.to_string()));
         }
         before.clone()
     }
@@ -47,12 +49,12 @@ impl Technique for More {
 pub struct Alone {
     hidden: Vec<usize>,
     dropout: f64,
-    fit: FitConfig,
+    fit: TrainConfig,
 }
 
 impl Alone {
     /// A network of these hidden widths; none makes it linear.
-    pub fn new(hidden: Vec<usize>, fit: FitConfig) -> Self {
+    pub fn new(hidden: Vec<usize>, fit: TrainConfig) -> Self {
         Self { hidden, dropout: 0.0, fit }
     }
 
@@ -69,13 +71,13 @@ impl Technique for Alone {
     fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
         whole(before, on, problems);
         let graph = self.graph(&before.graph);
-        match graph.check() {
-            Ok(()) => Outline::dense(&graph),
-            Err(e) => {
-                problems.push(Problem::of_step(e.to_string()));
-                before.clone()
-            }
+        if let Err(e) = graph.check() {
+            problems.push(Problem::of_step(e.to_string()));
+            return before.clone();
         }
+        let outline = Outline::dense(&graph);
+        problems.extend(self.fit.check(&outline).err().map(|why| Problem::of_step(why.to_string())));
+        outline
     }
 
     fn apply(&self, model: Model, _on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
@@ -84,10 +86,8 @@ impl Technique for Alone {
     }
 }
 
-fn train(model: Model, config: &FitConfig, cx: &Cx<'_>) -> Result<Model, StepError> {
-    let mut plan = Fit::new(config, cx.backend, cx.train, cx.seed, cx.sink);
-    plan.valid = Some(cx.valid);
-    Ok(fit(model, plan)?.0)
+fn train(model: Model, config: &TrainConfig, cx: &Cx<'_>) -> Result<Model, StepError> {
+    Ok(LabelTraining::new(config, cx.backend, (cx.train, cx.valid), cx.seed, cx.sink).run(model)?.0)
 }
 
 /// Training takes the whole network: every site must be selected, and none that is not there.

@@ -16,7 +16,7 @@ use std::borrow::Cow;
 use crate::failure::RunError;
 use crate::prepared::Prepared;
 use crate::recipe::Recipe;
-use crate::run::plan_of;
+use crate::run::planned;
 use crate::ship::ShipError;
 
 /// The artifact of a row without what it learns; `kept` are the features that it will read, ascending, where they are not
@@ -32,7 +32,7 @@ pub fn untrained(
     kept: Option<&[u32]>,
 ) -> Result<Artifact, RunError> {
     let broken = |why: &str| RunError::Internal(format!("{id}: {why}"));
-    let plan = plan_of(recipe, prepared)?;
+    let plan = planned(recipe, prepared)?;
     let row = plan.rows.into_iter().find(|row| row.id == id).ok_or_else(|| broken("there is no such row"))?;
     let steps: Vec<&str> = row.steps.iter().map(|step| step.technique.as_str()).collect();
     // Hashes have one length, whatever they are of.

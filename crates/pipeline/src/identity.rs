@@ -10,7 +10,7 @@
 use nlpress_core::files;
 use nlpress_model::Graph;
 use nlpress_text::Encode;
-use nlpress_train::FitConfig;
+use nlpress_train::TrainConfig;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ pub(crate) struct Written(BTreeMap<String, String>);
 #[derive(Serialize)]
 enum First<'a> {
     /// Trained by the recipe.
-    Trained { network: &'a Graph, train: &'a FitConfig, threshold: Option<Threshold> },
+    Trained { network: &'a Graph, train: &'a TrainConfig, threshold: Option<Threshold> },
     /// The artifact with this SHA-256.
     Opened { sha256: &'a str, threshold: Option<Threshold> },
 }
@@ -71,7 +71,7 @@ impl Written {
     /// The first row: trained, or opened from the artifact with the hash.
     pub(crate) fn new(
         network: &Graph,
-        (train, threshold): (&FitConfig, Option<Threshold>),
+        (train, threshold): (&TrainConfig, Option<Threshold>),
         start: Option<&str>,
     ) -> Self {
         let first = match start {
@@ -81,12 +81,12 @@ impl Written {
         Self(BTreeMap::from([(TEACHER.to_owned(), sha256(&first))]))
     }
 
-    /// Adds a row whose parent and teacher are there.
-    pub(crate) fn add(&mut self, variant: &Variant) {
+    /// Adds a row whose parent and teacher are there; `file` is the SHA-256 of its teacher, where that is an artifact.
+    pub(crate) fn add(&mut self, variant: &Variant, file: Option<&str>) {
         let later = Later {
             id: &variant.id,
             from: self.of(&variant.parent),
-            teacher: self.of(&variant.teacher),
+            teacher: file.or(variant.teacher.row().map(|row| self.of(row))).unwrap_or_default(),
             steps: variant.steps.iter().map(StepForm::of).collect(),
         };
         let hash = sha256(&later);
@@ -132,7 +132,7 @@ mod tests {
     fn written(text: &str, start: Option<&str>) -> Vec<String> {
         let recipe = Recipe::parse(text, "r.toml").unwrap();
         let mut written = Written::new(&recipe.network.template, (&recipe.train, recipe.threshold), start);
-        recipe.variants.iter().for_each(|variant| written.add(variant));
+        recipe.variants.iter().for_each(|variant| written.add(variant, None));
         [TEACHER, "a", "b", "c"].map(|id| written.of(id).to_owned()).to_vec()
     }
 

@@ -34,6 +34,7 @@ mod recorder;
 pub mod report;
 pub mod run;
 pub mod ship;
+mod teachers;
 pub mod threshold;
 
 pub use data_error::DataError;
@@ -46,4 +47,5 @@ pub use prepared::Prepared;
 pub use recipe::{Recipe, RecipeError};
 pub use report::Report;
 pub use run::{make_rows, plan_of, run};
+pub use teachers::{TeacherFile, Teachers};
 pub use threshold::{Threshold, ThresholdError};

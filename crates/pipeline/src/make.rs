@@ -12,11 +12,11 @@ use nlpress_core::event::{Event, Sink};
 use nlpress_core::shown::counted;
 use nlpress_core::{Seed, Selectors, files};
 use nlpress_model::{Graph, Model, Network};
-use nlpress_technique::{Cx, Kind, StepError, Teacher, Technique};
+use nlpress_technique::{Cx, Kind, StepError, Teacher, Technique, Unlabelled};
 use nlpress_text::Encode;
-use nlpress_train::{Fit, Loss, Scores, TrainError, fit};
+use nlpress_train::{LabelTraining, Loss, Scores, TrainError};
 use serde_json::json;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
 use crate::controls::{ALONE, Alone, MORE, More};
@@ -28,10 +28,11 @@ use crate::made::{Copy, Journal, Made, Rows, Work};
 use crate::options::RunOptions;
 use crate::plan::selected;
 use crate::prepared::Prepared;
-use crate::recipe::{self, LINEAR, Recipe, STUDENT, Step, TEACHER, Variant};
+use crate::recipe::{self, LINEAR, Recipe, STUDENT, Step, TEACHER, Teaching, Variant};
 use crate::recorder::Recorder;
 use crate::report::{FailedRow, Family};
 use crate::ship;
+use crate::teachers::{TeacherFile, Teachers};
 use crate::threshold::Threshold;
 
 /// What a run starts from in place of training.
@@ -51,6 +52,8 @@ pub(crate) struct Workshop<'a> {
     pub recipe: &'a Recipe,
     pub prepared: &'a Prepared,
     pub views: &'a Views<'a>,
+    /// Artifacts that teach, and the SHA-256 of each by the variant that learns from it.
+    pub teachers: (&'a Teachers, HashMap<String, String>),
     pub graph: &'a Graph,
     pub start: Option<&'a Start>,
     /// Hash of the data.
@@ -70,22 +73,27 @@ impl Workshop<'_> {
         let mut rows = Rows::default();
         rows.made.push(self.teacher(&written)?);
         let mut places = BTreeMap::from([(TEACHER.to_owned(), 0)]);
-        for variant in self.controls()?.iter().chain(&self.recipe.variants) {
-            written.add(variant);
-            let place = |id: &String| places.get(id).copied();
-            let why = match (place(&variant.parent), place(&variant.teacher)) {
-                (Some(parent), Some(teacher)) => {
-                    match self.variant(variant, &rows.made[parent], &rows.made[teacher], &written) {
-                        Ok(row) => {
-                            places.insert(variant.id.clone(), rows.made.len());
-                            rows.made.push(row);
-                            continue;
-                        }
-                        Err(error) => error.of_one_row()?,
+        for variant in self.controls().iter().chain(&self.recipe.variants) {
+            written.add(variant, self.teachers.1.get(&variant.id).map(String::as_str));
+            let made = |id: &str| places.get(id).map(|&place: &usize| &rows.made[place]);
+            let teacher = match &variant.teacher {
+                Teaching::Row(id) => made(id).map(Taught::By),
+                Teaching::File(file) => Some(Taught::ByFile(file)),
+            };
+            let why = match (made(&variant.parent), teacher) {
+                (Some(parent), Some(teacher)) => match self.variant(variant, parent, teacher, &written) {
+                    Ok(row) => {
+                        places.insert(variant.id.clone(), rows.made.len());
+                        rows.made.push(row);
+                        continue;
                     }
-                }
+                    Err(error) => error.of_one_row()?,
+                },
                 (None, _) => format!("skipped: it starts from {}, which failed", variant.parent),
-                (_, None) => format!("skipped: it learns from {}, which failed", variant.teacher),
+                (_, None) => {
+                    let teacher = variant.teacher.row().unwrap_or_default();
+                    format!("skipped: it learns from {teacher}, which failed")
+                }
             };
             rows.failed.push(self.failed(&variant.id, why)?);
         }
@@ -117,9 +125,10 @@ impl Workshop<'_> {
                 None => (Model::init(self.graph, seed), None),
             };
             let data = self.views.of(&features)?;
-            let mut plan = Fit::new(&self.recipe.train, self.options.backend, &data.train, seed, self.sink);
-            plan.valid = Some(&data.valid);
-            let (model, _) = fit(fresh.map_err(TrainError::from)?, plan)?;
+            let data = (&data.train, &data.valid);
+            let training =
+                LabelTraining::new(&self.recipe.train, self.options.backend, data, seed, self.sink);
+            let (model, _) = training.run(fresh.map_err(TrainError::from)?)?;
             Ok(Work { model, features })
         };
         let row =
@@ -128,44 +137,46 @@ impl Workshop<'_> {
     }
 
     /// The rows that keep everyone honest.
-    fn controls(&self) -> Result<Vec<Variant>, RunError> {
-        let controls = &self.recipe.controls;
+    fn controls(&self) -> Vec<Variant> {
+        let (recipe, controls) = (self.recipe, &self.recipe.controls);
         let mut variants = Vec::new();
         let mut add =
             |id: &str, kind: &'static Kind, technique: Box<dyn Technique>, settings: &dyn ToString| {
                 variants.push(control(id, kind, technique, settings.to_string()));
             };
-        let train = &self.recipe.train;
-        let alone = controls.train.as_ref().unwrap_or(train);
         if controls.linear {
-            let technique = Alone::new(Vec::new(), alone.clone());
-            add(LINEAR, &ALONE, Box::new(technique), &json!({ "hidden": [], "fit": alone }));
+            let train = recipe.linear_train();
+            let settings = json!({ "hidden": [], "fit": &train });
+            add(LINEAR, &ALONE, Box::new(Alone::new(Vec::new(), train)), &settings);
         }
-        if controls.more_epochs > 0 {
-            let more = train.clone().with_epochs(controls.more_epochs).map_err(TrainError::from)?;
+        if let Some(more) = recipe.training_on() {
             let settings = json!({ "fit": &more });
-            add(recipe::MORE, &MORE, Box::new(More::new(more)), &settings);
+            add(recipe::MORE, &MORE, Box::new(More::new(more.into())), &settings);
         }
         if !controls.student.is_empty() {
-            let settings = json!({ "hidden": &controls.student, "fit": alone });
-            let technique = Alone::new(controls.student.clone(), alone.clone());
-            add(STUDENT, &ALONE, Box::new(technique), &settings);
+            let train = recipe.student_train();
+            let settings = json!({ "hidden": &controls.student, "fit": &train });
+            add(STUDENT, &ALONE, Box::new(Alone::new(controls.student.clone(), train)), &settings);
         }
-        Ok(variants)
+        variants
     }
 
     fn variant(
         &self,
         variant: &Variant,
         parent: &Made,
-        teacher: &Made,
+        taught: Taught<'_, &Made>,
         written: &Written,
     ) -> Result<Made, RunError> {
         let make = |seed: Seed, journal: &mut Journal| {
             let mut work = parent.copy(seed)?.work();
+            let teacher = match taught {
+                Taught::By(made) => Taught::By(made.copy(seed)?),
+                Taught::ByFile(file) => Taught::ByFile(file),
+            };
             for (i, step) in variant.steps.iter().enumerate() {
                 let derived = seed.derive(&variant.id).derive(&i.to_string());
-                work = self.step(variant, step, work, teacher.copy(seed)?, derived, journal)?;
+                work = self.step(variant, step, (work, teacher), derived, journal)?;
             }
             Ok(work)
         };
@@ -185,8 +196,7 @@ impl Workshop<'_> {
         &self,
         variant: &Variant,
         step: &Step,
-        before: Work,
-        teacher: &Copy,
+        (before, taught): (Work, Taught<'_, &Copy>),
         seed: Seed,
         journal: &mut Journal,
     ) -> Result<Work, RunError> {
@@ -199,14 +209,29 @@ impl Workshop<'_> {
         if let Some(problem) = problems.first() {
             return Err(fail(StepError::Failed(problem.to_string())));
         }
-        let (data, of_teacher) = (self.views.of(&before.features)?, self.views.of(&teacher.features)?);
-        let teacher = Teacher { model: &teacher.model, train: &of_teacher.train, valid: &of_teacher.valid };
+        let data = self.views.of(&before.features)?;
+        let of_teacher = match taught {
+            Taught::By(copy) => self.views.of(&copy.features)?,
+            Taught::ByFile(_) => data.clone(),
+        };
+        let (teacher, answers) = match taught {
+            Taught::By(Copy { model, .. }) => {
+                (Some(Teacher { model, train: &of_teacher.train, valid: &of_teacher.valid }), None)
+            }
+            Taught::ByFile(file) if step.technique.needs().teacher => {
+                (None, Some(self.teachers.0.answers(file, &self.prepared.corpus, self.sink)?))
+            }
+            Taught::ByFile(_) => (None, None),
+        };
+        let unlabelled = data.unlabelled.as_ref().zip(of_teacher.unlabelled.as_ref());
         let words = data.words();
         // An encoder that cannot be narrowed is refused where a step would, in the plan.
         let always_kept = data.encoder.always_kept().unwrap_or_default();
         let mut cx = Cx {
             threads: self.options.threads,
-            teacher: Some(teacher),
+            teacher,
+            answers: answers.as_deref(),
+            unlabelled: unlabelled.map(|(own, of_teacher)| Unlabelled { own, of_teacher }),
             words: &words,
             always_kept: &always_kept,
             unit_rows: data.unit_rows(),
@@ -363,6 +388,13 @@ impl Workshop<'_> {
     }
 }
 
+/// What a row learns from: another row, or an artifact.
+#[derive(Clone, Copy)]
+enum Taught<'a, Row> {
+    By(Row),
+    ByFile(&'a TeacherFile),
+}
+
 /// A row on its way to be made.
 struct RowToMake<'a> {
     id: &'a str,
@@ -380,7 +412,7 @@ fn control(id: &str, kind: &'static Kind, technique: Box<dyn Technique>, setting
         id: id.into(),
         family: kind.family.into(),
         parent: TEACHER.into(),
-        teacher: TEACHER.into(),
+        teacher: Teaching::default(),
         steps: vec![step],
         line: 0,
     }

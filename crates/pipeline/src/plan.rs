@@ -1,7 +1,9 @@
 //! A recipe laid over an outline: what every row will be, before anything is trained.
 
 use nlpress_core::shown::shown;
-use nlpress_model::{MlpSpec, Outline, SiteId};
+use nlpress_model::{Graph, MlpSpec, Outline, SiteId};
+use nlpress_technique::Problem;
+use nlpress_train::TrainConfig;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -55,6 +57,7 @@ impl Plan {
         student
             .check()
             .map_err(|e| recipe.refuse(recipe.lines.controls, format!("controls: student: {e}")))?;
+        check_controls(recipe, base)?;
         let mut outlines: BTreeMap<&str, Outline> = BTreeMap::from([(TEACHER, base.clone())]);
         let mut rows = vec![PlannedRow::new(TEACHER, Family::Baseline, None, Vec::new(), base.clone())];
         for variant in &recipe.variants {
@@ -62,7 +65,7 @@ impl Plan {
             let mut steps = Vec::new();
             for step in &variant.steps {
                 let on = selected(step, &outline);
-                let teacher = &outlines[variant.teacher.as_str()];
+                let teacher = variant.teacher.row().map(|row| &outlines[row]);
                 outline = planned(recipe, &variant.id, step, (&outline, teacher), &on)?;
                 steps.push(PlannedStep { technique: step.kind.name.into(), on, outline: outline.clone() });
             }
@@ -86,6 +89,23 @@ impl PlannedRow {
     }
 }
 
+/// Refuses controls that cannot be trained as the recipe says.
+fn check_controls(recipe: &Recipe, base: &Outline) -> Result<(), RecipeError> {
+    let check = |name: &str, hidden: &[usize], train: TrainConfig| {
+        let graph = Graph::feed_forward(base.graph.source, hidden, base.graph.outputs(), 0.0);
+        let refuse = |e| recipe.refuse(recipe.lines.controls, format!("controls: {name}: {e}"));
+        train.check(&Outline::dense(&graph)).map_err(refuse)
+    };
+    let controls = &recipe.controls;
+    if controls.linear {
+        check("linear", &[], recipe.linear_train())?;
+    }
+    match controls.student.as_slice() {
+        [] => Ok(()),
+        hidden => check("student", hidden, recipe.student_train()),
+    }
+}
+
 /// The sites of an outline that a step selects.
 pub fn selected(step: &Step, outline: &Outline) -> Vec<SiteId> {
     outline.sites.iter().map(|s| s.id.clone()).filter(|id| step.on.matches(id.as_str())).collect()
@@ -95,7 +115,7 @@ fn planned(
     recipe: &Recipe,
     id: &str,
     step: &Step,
-    (before, teacher): (&Outline, &Outline),
+    (before, teacher): (&Outline, Option<&Outline>),
     on: &[SiteId],
 ) -> Result<Outline, RecipeError> {
     let refuse = |why: String| {
@@ -109,8 +129,14 @@ fn planned(
     }
     let mut problems = Vec::new();
     let after = step.technique.plan(before, on, &mut problems);
-    if step.technique.needs().teacher {
-        step.technique.check_teacher(before, teacher, &mut problems);
+    match teacher {
+        Some(teacher) if step.technique.needs().teacher => {
+            step.technique.check_teacher(before, teacher, &mut problems);
+        }
+        None if step.technique.reads_teacher_network() => problems.push(Problem::of_step(
+            "it looks into the teacher's network, so the teacher must be a row and no file",
+        )),
+        _ => {}
     }
     if problems.is_empty() {
         return Ok(after);

@@ -5,8 +5,8 @@ use nlpress_model::graph::Source as Takes;
 use nlpress_model::{Dataset, Graph};
 use nlpress_text::corpus::label;
 use nlpress_text::{
-    AnyEncoder, Corpus, CorpusOptions, Coverage, Document, Encode, EncoderPlan, EncoderTable, Files, Source,
-    TextError,
+    AnyEncoder, Corpus, CorpusOptions, Coverage, Document, Encode, EncoderPlan, EncoderTable, Examples,
+    Files, Source, TextError,
 };
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -35,6 +35,8 @@ pub struct Prepared {
     pub valid: Dataset,
     /// Rows to score on.
     pub test: Dataset,
+    /// Rows without labels, where there are any.
+    pub unlabelled: Option<Examples>,
     /// What the encoder knows of the documents that were held back from training: of validation and test documents.
     pub held_back: Coverage,
     /// What it knows of the test documents.
@@ -145,7 +147,11 @@ impl Prepared {
         let (test, of_test) = split(&corpus.test, "test", "to score models")?;
         held_back.merge(&of_test);
         let (train, valid) = (weighted(train)?, weighted(valid)?);
-        Ok(Self { train, valid, test, held_back, of_test, encoder, corpus })
+        let unlabelled = match corpus.unlabelled.as_slice() {
+            [] => None,
+            texts => Some(encoder.encode_all(texts)?.0),
+        };
+        Ok(Self { train, valid, test, unlabelled, held_back, of_test, encoder, corpus })
     }
 
     /// The network of a recipe on this data.
@@ -202,11 +208,15 @@ impl Prepared {
 /// # Errors
 /// [`DataError`].
 pub fn read_corpus(data: &DataRecipe, folder: &Path) -> Result<Corpus, DataError> {
-    match (&data.corpus, &data.source) {
-        (Some(name), _) if name == EMBEDDED => embedded(&data.options),
-        (Some(name), _) => fetched(name, folder, &data.options),
-        (None, Some(source)) => Ok(Corpus::read_for_training(source, &data.options)?),
-        (None, None) => Err(DataError::Misfit("data names no corpus and no file".into())),
+    let corpus = match (&data.corpus, &data.source) {
+        (Some(name), _) if name == EMBEDDED => embedded(&data.options)?,
+        (Some(name), _) => fetched(name, folder, &data.options)?,
+        (None, Some(source)) => Corpus::read_for_training(source, &data.options)?,
+        (None, None) => return Err(DataError::Misfit("data names no corpus and no file".into())),
+    };
+    match &data.unlabelled {
+        Some(files) => Ok(corpus.with_unlabelled(files, &data.options)?),
+        None => Ok(corpus),
     }
 }
 

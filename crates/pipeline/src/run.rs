@@ -27,9 +27,10 @@ use crate::options::RunOptions;
 use crate::origin::Origin;
 use crate::plan::Plan;
 use crate::prepared::{EMBEDDED, Prepared};
-use crate::recipe::{Recipe, RecipeError, TEACHER};
+use crate::recipe::{Recipe, RecipeError, TEACHER, Variant};
 use crate::recorder::Recorder;
 use crate::report::{self, CorpusInfo, FailedRow, RecipeInfo, Report};
+use crate::teachers::{TeacherFile, Teachers};
 
 /// What the report of a quick run says first.
 const QUICK: &str = "a quick run: few documents a split and short timings, to see that everything runs; its numbers \
@@ -91,9 +92,29 @@ fn features_of(part: &AnyEncoder, whole: &AnyEncoder) -> Option<Features> {
 /// Plans a recipe on prepared data, training nothing.
 ///
 /// # Errors
-/// [`RunError`] for a network or a threshold that does not fit the data, and for steps that cannot run.
+/// [`RunError`] for a network, a threshold or a teacher that does not fit the data, and for steps that cannot run.
 pub fn plan_of(recipe: &Recipe, prepared: &Prepared) -> Result<Plan, RunError> {
+    check_teachers(recipe, prepared, &Teachers::default())?;
+    planned(recipe, prepared)
+}
+
+/// The plan of a recipe whose teachers are not looked at.
+pub(crate) fn planned(recipe: &Recipe, prepared: &Prepared) -> Result<Plan, RunError> {
     laid_out(recipe, prepared).map(|(.., plan)| plan)
+}
+
+/// Opens the artifacts that teach; the SHA-256 of each by the variant that learns from it.
+fn check_teachers(
+    recipe: &Recipe,
+    prepared: &Prepared,
+    teachers: &Teachers,
+) -> Result<HashMap<String, String>, RecipeError> {
+    let open = |(variant, file): (&Variant, &TeacherFile)| {
+        let refuse =
+            |why: String| recipe.refuse(Some(variant.line), format!("{}: teacher: {why}", variant.id));
+        Ok((variant.id.clone(), teachers.open(file, &prepared.corpus).map_err(refuse)?))
+    };
+    recipe.teachers().map(open).collect()
 }
 
 /// Everything that is refused before anything is made: the first model where there is one, the network, and the plan.
@@ -109,6 +130,7 @@ fn laid_out(recipe: &Recipe, prepared: &Prepared) -> Result<(Option<Start>, Grap
         None => {
             let graph = spec_of(recipe, prepared)?;
             let base = Outline::dense(&graph);
+            recipe.train.check(&base).map_err(|e| recipe.refuse(recipe.lines.train, e))?;
             (graph, base)
         }
     };
@@ -176,7 +198,7 @@ pub fn run(
 ) -> Result<Report, RunError> {
     let began = Instant::now();
     let views = Views::new(prepared);
-    let (_alone, rows) = rows(recipe, (prepared, &views), options, sink)?;
+    let (_alone, rows) = rows(recipe, (prepared, &views, &Teachers::default()), options, sink)?;
     let report = measured(recipe, (prepared, &views), options, sink, &rows)?;
     let texts = [report.json(), report::markdown(&report), report::html(&report)];
     for (name, text) in folder::REPORTS.into_iter().zip(texts) {
@@ -187,32 +209,44 @@ pub fn run(
     Ok(report)
 }
 
-/// Makes the rows of a recipe and writes their artifacts, as [`run`] does, but measures and reports nothing.
+/// Makes the rows of a recipe and writes their artifacts, as [`run`] does, but measures and reports nothing. Files that
+/// teach are opened, and asked about the documents, if they were not before.
 ///
 /// # Errors
 /// [`RunError`]; every file that was written is whole.
 pub fn make_rows(
     recipe: &Recipe,
-    prepared: &Prepared,
+    (prepared, teachers): (&Prepared, &Teachers),
     options: &RunOptions<'_>,
     sink: &dyn Sink,
 ) -> Result<Rows, RunError> {
-    Ok(rows(recipe, (prepared, &Views::new(prepared)), options, sink)?.1)
+    Ok(rows(recipe, (prepared, &Views::new(prepared), teachers), options, sink)?.1)
 }
 
 /// The rows, and the folder that nobody else writes into until this is dropped.
 fn rows(
     recipe: &Recipe,
-    (prepared, views): (&Prepared, &Views<'_>),
+    (prepared, views, teachers): (&Prepared, &Views<'_>, &Teachers),
     options: &RunOptions<'_>,
     sink: &dyn Sink,
 ) -> Result<(Lock, Rows), RunError> {
+    let files = check_teachers(recipe, prepared, teachers)?;
     let (start, graph, _) = laid_out(recipe, prepared)?;
     let alone = Lock::take(options.out)?;
     let (start, data) = (start.as_ref(), identity::of_data(prepared));
     let recorder = &Recorder::new(sink);
-    let workshop =
-        Workshop { recipe, prepared, views, graph: &graph, start, data, options, sink: recorder, recorder };
+    let workshop = Workshop {
+        recipe,
+        prepared,
+        views,
+        teachers: (teachers, files),
+        graph: &graph,
+        start,
+        data,
+        options,
+        sink: recorder,
+        recorder,
+    };
     sink.say(&Event::RunStarted { name: recipe.name.clone(), total: workshop.total() })?;
     // Said before hours of work, and again by what a reader of the folder sees.
     let planned: Vec<PathBuf> = folder::writes(recipe, options.out).collect();

@@ -20,12 +20,25 @@ pub struct Base {
     pub fit: Training,
 }
 
-/// The part of a training that is searched.
+/// The part of a training on labels that is searched.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Training {
+#[serde(rename_all = "snake_case")]
+pub enum Training {
+    /// A linear model, to the optimum of the squared hinge with a penalty on weights.
+    Optimum {
+        /// What an error costs beside the penalty.
+        cost: f64,
+    },
+    /// Any network, by steps along gradients.
+    Steps(Steps),
+}
+
+/// A training by steps along gradients.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Steps {
     /// Passes over the training documents.
     pub epochs: u32,
-    /// Adam's learning rate, which falls to zero in a straight line.
+    /// The learning rate, which falls to zero in a straight line.
     pub learning_rate: f64,
     /// Decoupled weight decay.
     pub weight_decay: f64,
@@ -67,16 +80,18 @@ pub struct Student {
 pub enum How {
     /// The base's own, trained on with the features that stay.
     Tuned(Training),
-    /// A network of these hidden widths that learns from the base and from the labels.
+    /// A network of these hidden widths that learns from a teacher and from the labels.
     Distilled {
         /// Widths of the hidden layers; none is a linear model.
         hidden: Vec<usize>,
         /// What logits are divided by.
         temperature: f64,
-        /// Share of the base in the loss.
+        /// Share of the teacher in the loss.
         alpha: f64,
+        /// Whether the teacher is the artifact that the search was given, and not the base.
+        by_file: bool,
         /// How it is trained.
-        fit: Training,
+        fit: Steps,
     },
 }
 
@@ -109,6 +124,25 @@ pub struct Candidate {
 
 impl Training {
     fn table(&self) -> Value {
+        match self {
+            Self::Optimum { cost } => json!({ "solver": "coordinate_descent", "cost": cost }),
+            Self::Steps(steps) => steps.table(),
+        }
+    }
+
+    /// What may follow where numbers change in ways that only steps can train: so many epochs of the same loss.
+    fn steps(&self, epochs: u32, learning_rate: f64) -> Steps {
+        match self {
+            Self::Optimum { .. } => {
+                Steps { epochs, learning_rate, weight_decay: 0.1, loss: Loss::SquaredHinge }
+            }
+            Self::Steps(steps) => Steps { epochs, learning_rate, ..*steps },
+        }
+    }
+}
+
+impl Steps {
+    fn table(&self) -> Value {
         let Self { epochs, learning_rate, weight_decay, loss } = *self;
         let mut table = json!({ "epochs": epochs, "learning_rate": learning_rate, "schedule": "linear" });
         if weight_decay > 0.0 {
@@ -118,11 +152,6 @@ impl Training {
             table["loss"] = json!(loss);
         }
         table
-    }
-
-    /// A shorter training after a step, of the same loss.
-    fn after(&self, epochs: u32, learning_rate: f64) -> Self {
-        Self { epochs, learning_rate, ..*self }
     }
 }
 
@@ -167,7 +196,7 @@ impl Numbers {
     /// The step that makes them, after a training of this kind.
     fn step(self, fit: &Training) -> Value {
         let trained = |grid: &str| {
-            let mut train = fit.after(5, 1e-2).table();
+            let mut train = fit.steps(5, 1e-2).table();
             train["clip_norm"] = json!(1.0);
             json!({ "use": "quant.qat", "with": { "grid": grid, "train": train } })
         };
@@ -183,61 +212,74 @@ impl Numbers {
 }
 
 impl Candidate {
-    /// The recipe whose row [`ROW`] is the candidate; `width` is the number of features of its encoder.
-    pub(crate) fn recipe(&self, seed: u64, width: usize) -> Value {
+    /// The recipe whose row [`ROW`] is the candidate; `width` is the number of features of its encoder, and `teacher` the
+    /// table of the artifact that teaches, where there is one.
+    pub(crate) fn recipe(&self, seed: u64, width: usize, teacher: Option<&Value>) -> Value {
         let Student { keep, contribution, how, rank, sparsity, numbers } = &self.student;
         let mut steps = Vec::new();
-        let tuned = match how {
-            How::Tuned(fit) if fit.epochs > 0 => Some(fit.table()),
-            _ => None,
-        };
+        let more = |fit: &Training| json!({ "use": "train.more", "with": { "fit": fit.table() } });
+        let tuned = if let (How::Tuned(fit), None) = (how, rank) { Some(fit) } else { None };
         if *keep < width {
             let mut with = json!({ "keep": keep });
             if *contribution {
                 with["by"] = json!("contribution");
             }
-            if let (Some(fit), None) = (&tuned, rank) {
-                with["finetune"] = fit.clone();
+            if let Some(fit) = tuned {
+                with["finetune"] = fit.table();
             }
             steps.push(json!({ "use": "select.norm", "with": with }));
-        } else if let (Some(fit), None) = (&tuned, rank) {
-            steps.push(json!({ "use": "train.more", "with": { "fit": fit } }));
+        } else if let Some(fit) = tuned {
+            let is_there = matches!(fit, Training::Optimum { .. }) && *fit == self.base.fit;
+            steps.extend((!is_there).then(|| more(fit)));
         }
-        if let Some(rank) = rank {
-            let mut with = json!({ "rank": rank });
-            if let Some(fit) = &tuned {
-                with["finetune"] = fit.clone();
+        let fit = match (how, rank) {
+            (How::Tuned(fit), None) => *fit,
+            (How::Tuned(fit), Some(rank)) => {
+                let with = json!({ "rank": rank, "finetune": fit.table() });
+                steps.push(json!({ "use": "prune.low_rank", "on": ["output"], "with": with }));
+                *fit
             }
-            steps.push(json!({ "use": "prune.low_rank", "on": ["output"], "with": with }));
-        }
-        let fit = match how {
-            How::Tuned(fit) => *fit,
-            How::Distilled { hidden, temperature, alpha, fit } => {
+            (How::Distilled { hidden, temperature, alpha, fit, .. }, _) => {
                 steps.push(json!({ "use": "distill.student", "with": {
                     "hidden": hidden, "temperature": temperature, "alpha": alpha, "fit": fit.table(),
                 } }));
-                *fit
+                Training::Steps(*fit)
             }
         };
-        if *sparsity > 0.0 {
-            let finetune = fit.after(4, 2e-3).table();
-            let with = json!({ "sparsity": sparsity, "schedule": "cubic", "steps": 4, "finetune": finetune });
-            steps.push(json!({ "use": "prune.magnitude", "with": with }));
+        match fit {
+            _ if *sparsity == 0.0 => {}
+            Training::Optimum { .. } => {
+                steps.push(json!({ "use": "prune.magnitude", "with": { "sparsity": sparsity } }));
+                steps.push(more(&fit));
+            }
+            Training::Steps(_) => {
+                let finetune = fit.steps(4, 2e-3).table();
+                let with =
+                    json!({ "sparsity": sparsity, "schedule": "cubic", "steps": 4, "finetune": finetune });
+                steps.push(json!({ "use": "prune.magnitude", "with": with }));
+            }
         }
         steps.push(numbers.step(&fit));
         let mut recipe = self.base.recipe(seed);
-        recipe["variants"] = json!([{ "id": ROW, "steps": steps }]);
+        let mut variant = json!({ "id": ROW, "steps": steps });
+        if let (How::Distilled { by_file: true, .. }, Some(teacher)) = (how, teacher) {
+            variant["teacher"] = teacher.clone();
+        }
+        recipe["variants"] = json!([variant]);
         recipe
     }
 
     /// Roughly what it takes to make: passes over the documents, each as long as its first matrix is wide.
     pub(crate) fn cost(&self, outputs: usize) -> f64 {
         let Student { how, rank, sparsity, numbers, .. } = &self.student;
-        let (How::Tuned(fit) | How::Distilled { fit, .. }) = how;
-        let pruning = if *sparsity > 0.0 { 16 } else { 0 };
+        let (epochs, pruning) = match how {
+            How::Tuned(Training::Optimum { .. }) => (2, 2),
+            How::Tuned(Training::Steps(fit)) | How::Distilled { fit, .. } => (fit.epochs, 16),
+        };
+        let pruning = if *sparsity > 0.0 { pruning } else { 0 };
         let rounding = if matches!(numbers, Numbers::Int8 | Numbers::Int4) { 0 } else { 5 };
         let width = rank.unwrap_or_else(|| self.hidden().first().copied().unwrap_or(outputs));
-        f64::from(fit.epochs + pruning + rounding) * (8 + width) as f64
+        f64::from(epochs + pruning + rounding) * (8 + width) as f64
     }
 
     /// Whether another is the same but for a few words more or less.
@@ -269,7 +311,11 @@ impl Candidate {
                 format!("mlp {}", hidden.iter().map(ToString::to_string).collect::<Vec<_>>().join("-"))
             }
         };
-        let taught = if matches!(self.student.how, How::Distilled { .. }) { ", distilled" } else { "" };
+        let taught = match self.student.how {
+            How::Distilled { by_file: true, .. } => ", distilled from the teacher",
+            How::Distilled { by_file: false, .. } => ", distilled",
+            How::Tuned(_) => "",
+        };
         let numbers = self.student.numbers.name();
         let sparse = match self.student.sparsity {
             0.0 => String::new(),
@@ -303,7 +349,8 @@ pub(crate) mod tests {
     use nlpress_pipeline::Recipe;
 
     pub(crate) fn candidate() -> Candidate {
-        let fit = Training { epochs: 3, learning_rate: 5e-3, weight_decay: 0.0, loss: Loss::CrossEntropy };
+        let fit = Steps { epochs: 3, learning_rate: 5e-3, weight_decay: 0.0, loss: Loss::CrossEntropy };
+        let fit = Training::Steps(fit);
         Candidate {
             base: Base { encoder: EncoderConfig::default(), hidden: vec![8], dropout: 0.2, fit },
             student: Student {
@@ -319,16 +366,20 @@ pub(crate) mod tests {
 
     #[test]
     fn every_form_is_a_recipe() {
-        let fit = Training { epochs: 2, learning_rate: 3e-3, weight_decay: 0.01, loss: Loss::SquaredHinge };
-        let of_teacher = Training { loss: Loss::CrossEntropy, ..fit };
-        let distilled = How::Distilled { hidden: vec![4], temperature: 2.0, alpha: 0.7, fit: of_teacher };
-        for (how, ranks) in [(How::Tuned(fit), &[None, Some(3)][..]), (distilled, &[None])] {
+        let fit = Steps { epochs: 2, learning_rate: 3e-3, weight_decay: 0.01, loss: Loss::SquaredHinge };
+        let of_teacher = Steps { loss: Loss::CrossEntropy, ..fit };
+        let distilled =
+            How::Distilled { hidden: vec![4], temperature: 2.0, alpha: 0.7, by_file: true, fit: of_teacher };
+        let teacher = json!({ "path": "teacher.safetensors", "sha256": "0".repeat(64) });
+        let exact = How::Tuned(Training::Optimum { cost: 0.25 });
+        let tuned = How::Tuned(Training::Steps(fit));
+        for (how, ranks) in [(tuned, &[None, Some(3)][..]), (distilled, &[None]), (exact, &[None])] {
             for (numbers, rank) in Numbers::ALL.into_iter().flat_map(|n| ranks.iter().map(move |r| (n, *r))) {
                 for (keep, sparsity) in [(50, 0.0), (1000, 0.8)] {
                     let mut candidate = candidate();
                     candidate.student =
                         Student { keep, contribution: false, how: how.clone(), rank, sparsity, numbers };
-                    let mut recipe = candidate.recipe(7, 1000);
+                    let mut recipe = candidate.recipe(7, 1000, Some(&teacher));
                     recipe["data"]["corpus"] = json!("embedded");
                     let text = toml::to_string(&recipe).unwrap();
                     let recipe = Recipe::parse(&text, "fit.toml").unwrap_or_else(|e| panic!("{e}\n{text}"));

@@ -44,8 +44,9 @@ impl Search<'_> {
         let tested = shown.iter().map(|&i| self.tested(i)).collect::<Result<Vec<_>, RunError>>()?;
         let chosen = &self.trials[choice.trial];
         let width = base_of(&self.opened, &chosen.candidate).map_or(0, |o| o.width);
-        let recipe = chosen.candidate.recipe(self.request.seed, width);
+        let recipe = self.world.recipe(&chosen.candidate, width);
         Ok(Found {
+            notes: self.world.corpus.reading.notes.clone(),
             bases: self.opened.iter().map(|o| (o.base.clone(), o.score)).collect(),
             frontier: front,
             choice,

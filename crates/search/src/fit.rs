@@ -2,8 +2,10 @@
 
 use nlpress_core::event::{Event, Sink};
 use nlpress_core::{Backend, files};
-use nlpress_pipeline::Lock;
 use nlpress_pipeline::prepared::read_corpus;
+use nlpress_pipeline::{Lock, TeacherFile, Teachers};
+use nlpress_text::Corpus;
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -26,6 +28,8 @@ pub fn fit(request: &Request<'_>, backend: &Backend, sink: &dyn Sink) -> Result<
         sink.say(&Event::Note { text })?;
     }
     let class = request.metric.class(&corpus.labels).map_err(SearchError::Asked)?;
+    let (teachers, teacher) = (Arc::new(Teachers::default()), request.teacher);
+    let teacher = teacher.map(|path| open_teacher(path, &teachers, &corpus)).transpose()?;
     let folder = request.folder.join(TRIALS);
     if folder.exists() && !Lock::is_in(request.folder) {
         let why = format!("{}: it is there, and no search made it; choose another name", folder.display());
@@ -37,6 +41,8 @@ pub fn fit(request: &Request<'_>, backend: &Backend, sink: &dyn Sink) -> Result<
     }
     let world = World {
         corpus,
+        teacher,
+        teachers,
         data: request.data.clone(),
         folder,
         seed: request.seed,
@@ -50,6 +56,19 @@ pub fn fit(request: &Request<'_>, backend: &Backend, sink: &dyn Sink) -> Result<
     let mut search = Search::new(request, world, sink, pool);
     search.look()?;
     search.finish()
+}
+
+/// The table of a recipe that names an artifact as teacher, where it can teach the documents.
+fn open_teacher(path: &Path, teachers: &Teachers, corpus: &Corpus) -> Result<Value, SearchError> {
+    // Recipes of candidates lie nowhere, so that a path of theirs must not depend on where that would be.
+    let path =
+        std::path::absolute(path).map_err(|e| SearchError::Asked(format!("{}: {e}", path.display())))?;
+    let named = path.to_str().ok_or_else(|| {
+        SearchError::Asked(format!("{}: a recipe cannot name it, because it is not Unicode", path.display()))
+    })?;
+    let file = TeacherFile { path: path.clone(), sha256: None };
+    let sha256 = teachers.open(&file, corpus).map_err(SearchError::Asked)?;
+    Ok(json!({ "path": named, "sha256": sha256 }))
 }
 
 /// Writes the chosen file and the recipe that makes it again.

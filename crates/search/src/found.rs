@@ -31,6 +31,8 @@ pub struct Found {
     pub bases: Vec<(Base, f64)>,
     /// All candidates that were made, in order.
     pub trials: Vec<Trial>,
+    /// What is to be known of the data: rows left out, documents in two splits, texts without labels.
+    pub notes: Vec<String>,
     /// Candidates that could not be made, with the reason.
     pub failed: Vec<String>,
     /// Candidates that were not made, because their files were foreseen to miss the limits.

@@ -149,7 +149,7 @@ impl<'a> Search<'a> {
                     Some(_) => &all[..],
                     None => LADDER[n.min(1)],
                 };
-                usual(opened, self.outputs(), keeps).into_iter()
+                usual(opened, self.outputs(), keeps, self.world.teacher.is_some()).into_iter()
             })
             .collect();
         // The first of each base, then the second of each.
@@ -201,11 +201,11 @@ impl<'a> Search<'a> {
                 break;
             }
             let bases = self.best_bases();
-            let outputs = self.outputs();
+            let facts = (self.outputs(), self.world.teacher.is_some());
             let mut propose = || {
                 // The better, the more often: the least of two.
                 let parent = parents[rng.below(parents.len()).min(rng.below(parents.len()))];
-                let child = changed(&self.trials[parent].candidate, &bases, outputs, &mut rng);
+                let child = changed(&self.trials[parent].candidate, &bases, facts, &mut rng);
                 (child, rng.below(4) > 0)
             };
             let proposed = (0..GENERATION).map(|_| propose()).collect();

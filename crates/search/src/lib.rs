@@ -15,7 +15,7 @@ mod request;
 mod space;
 mod trial;
 
-pub use candidate::{Base, Candidate, How, Loss, Numbers, ROW, Student, Training};
+pub use candidate::{Base, Candidate, How, Loss, Numbers, ROW, Steps, Student, Training};
 pub use choose::{Choice, choose, frontier};
 pub use error::SearchError;
 pub use fit::{clean, fit, write};

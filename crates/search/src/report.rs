@@ -7,7 +7,7 @@ use nlpress_pipeline::report::plot::{Point, scatter};
 use serde_json::Value;
 use std::fmt::Write as _;
 
-use crate::candidate::{How, Loss, features};
+use crate::candidate::{How, Loss, Steps, Training, features};
 use crate::choose::{error_of_difference, fits, frontier};
 use crate::found::{Found, Tested};
 use crate::limits::{Limits, Metric};
@@ -105,13 +105,10 @@ fn what_mattered(found: &Found, limits: &Limits) -> Vec<KindOfChoice> {
     type Of = fn(&Trial) -> String;
     let kinds: [(&str, Of); 7] = [
         ("features", |t| features(&t.candidate.base.encoder)),
-        ("the base's loss and decay", |t| {
-            let fit = t.candidate.base.fit;
-            let loss = match fit.loss {
-                Loss::CrossEntropy => "cross-entropy",
-                Loss::SquaredHinge => "squared hinge",
-            };
-            format!("{loss}, {}", fit.weight_decay)
+        ("the base's training", |t| match t.candidate.base.fit {
+            Training::Optimum { cost } => format!("squared hinge, to the optimum at a cost of {cost}"),
+            Training::Steps(Steps { loss: Loss::CrossEntropy, .. }) => "cross-entropy".into(),
+            Training::Steps(Steps { loss: Loss::SquaredHinge, .. }) => "squared hinge, by steps".into(),
         }),
         ("network", |t| match (t.candidate.hidden(), t.candidate.student.rank) {
             ([], None) => "linear".into(),
@@ -119,8 +116,10 @@ fn what_mattered(found: &Found, limits: &Limits) -> Vec<KindOfChoice> {
             (hidden, _) => format!("hidden {hidden:?}"),
         }),
         ("learnt from", |t| match t.candidate.student.how {
-            How::Tuned(_) => "labels, from the base's weights".into(),
-            How::Distilled { .. } => "the base and labels".into(),
+            How::Tuned(Training::Optimum { .. }) => "labels, to the optimum".into(),
+            How::Tuned(Training::Steps(_)) => "labels, from the base's weights".into(),
+            How::Distilled { by_file: false, .. } => "the base and labels".into(),
+            How::Distilled { by_file: true, .. } => "the teacher and labels".into(),
         }),
         ("words ranked by", |t| match t.candidate.student.contribution {
             true => "weight times value".into(),
@@ -244,6 +243,7 @@ pub fn facts(found: &Found, metric: &Metric, limits: &Limits) -> Vec<String> {
         found.seconds,
         if found.stopped { ", stopped on request before the end" } else { "" }
     )];
+    facts.extend(found.notes.iter().map(|note| format!("Data: {note}.")));
     if found.spared > 0 {
         facts.push(format!(
             "{} not trained: their files were foreseen to miss the limits.",
@@ -303,12 +303,21 @@ fn rows_of(rows: impl Iterator<Item = (usize, [String; 7])>, chosen: usize, out:
     *out += "</tbody>\n</table>\n</div>\n";
 }
 
-/// The recipe as text: `data` is its table of that name, without the encoder.
+/// The recipe as text: `data` is its table of that name, without the encoder; `teacher` is how it names the artifact that
+/// teaches, where there is one.
 ///
 /// # Errors
 /// When it cannot be written as TOML, such as for a path that is not Unicode.
-pub fn recipe(found: &Found, name: &str, data: Value) -> Result<String, toml::ser::Error> {
+pub fn recipe(
+    found: &Found,
+    name: &str,
+    data: Value,
+    teacher: Option<String>,
+) -> Result<String, toml::ser::Error> {
     let mut recipe = found.recipe.clone();
+    if let (Some(path), Some(table)) = (teacher, recipe.pointer_mut("/variants/0/teacher")) {
+        table["path"] = Value::from(path);
+    }
     let encoder = recipe["data"]["encoder"].clone();
     recipe["data"] = data;
     recipe["data"]["encoder"] = encoder;

@@ -16,6 +16,8 @@ pub struct Request<'a> {
     pub data: DataRecipe,
     /// Folder of fetched corpora.
     pub data_dir: &'a Path,
+    /// An artifact that students learn from, beside the models that the search itself trains.
+    pub teacher: Option<&'a Path>,
     /// What the model must keep.
     pub limits: Limits,
     /// What counts as quality.
@@ -38,6 +40,7 @@ impl<'a> Request<'a> {
         Self {
             data,
             data_dir: Path::new("data"),
+            teacher: None,
             limits: Limits::default(),
             metric: Metric::default(),
             effort: Effort::Time(USUAL_TIME),

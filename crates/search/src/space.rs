@@ -8,7 +8,7 @@
 use nlpress_core::seed::Rng;
 use nlpress_text::{Analyzer, BagEncoder, Boundaries, Corpus, Coverage, EncoderConfig, TextError, corpus};
 
-use crate::candidate::{Base, Candidate, How, Loss, Numbers, Student, Training};
+use crate::candidate::{Base, Candidate, How, Loss, Numbers, Steps, Student, Training};
 use crate::trial::{Opened, base_of};
 
 /// Words that a base reads at most.
@@ -26,10 +26,13 @@ const MANY_OUTPUTS: usize = 6;
 /// Fewest words of a candidate.
 pub(crate) const FEWEST: usize = 8;
 
+/// What an error costs in bases that are trained to their optimum, beside the penalty on weights.
+const COSTS: [f64; 2] = [1.0, 0.25];
+
 /// Kinds of features whose other models are trained, too: those of the best linear models.
 const BEST_FEATURES: usize = 2;
 
-/// A linear model of each kind of features, the one that works everywhere first.
+/// Linear models of each kind of features, trained to their optimum at each cost, the one that works everywhere first.
 pub(crate) fn bases(corpus: &Corpus) -> Result<Vec<Base>, TextError> {
     let documents = corpus.train.len();
     let usual = EncoderConfig {
@@ -70,70 +73,119 @@ pub(crate) fn bases(corpus: &Corpus) -> Result<Vec<Base>, TextError> {
             encoders
         }
     };
-    let epochs = (150_000 / documents.max(1)).clamp(6, 40) as u32;
-    let fit = Training { epochs, learning_rate: 5e-3, weight_decay: 0.1, loss: Loss::SquaredHinge };
-    let base = |encoder| Base { encoder, hidden: Vec::new(), dropout: 0.0, fit };
-    Ok(encoders.into_iter().map(base).collect())
+    let base = |encoder: &EncoderConfig, cost: f64| Base {
+        encoder: encoder.clone(),
+        hidden: Vec::new(),
+        dropout: 0.0,
+        fit: Training::Optimum { cost },
+    };
+    Ok(COSTS.iter().flat_map(|&cost| encoders.iter().map(move |encoder| base(encoder, cost))).collect())
 }
 
-/// Other models of the features whose linear models were best: by cross-entropy, with more decay, of a hidden layer.
+/// A training of a base by steps along gradients, on so many documents.
+fn of_base(documents: usize) -> Steps {
+    let epochs = (150_000 / documents.max(1)).clamp(6, 40) as u32;
+    Steps { epochs, learning_rate: 5e-3, weight_decay: 0.0, loss: Loss::CrossEntropy }
+}
+
+/// Other models of the features whose linear models were best: by cross-entropy, of a hidden layer.
 pub(crate) fn more_bases(opened: &[Opened]) -> Vec<Base> {
     let mut order: Vec<&Opened> = opened.iter().collect();
     order.sort_by(|a, b| b.score.total_cmp(&a.score));
-    let best = order.into_iter().take(BEST_FEATURES).map(|o| &o.base);
+    let mut best: Vec<&Base> = Vec::new();
+    for Opened { base, .. } in order {
+        if best.len() < BEST_FEATURES && best.iter().all(|other| other.encoder != base.encoder) {
+            best.push(base);
+        }
+    }
+    let steps = of_base(opened.first().map_or(0, documents_of));
     let others = |base: &Base| {
-        let fit = |weight_decay, loss| Training { weight_decay, loss, ..base.fit };
-        let deep = Training {
-            epochs: base.fit.epochs.div_ceil(2),
-            learning_rate: 1e-3,
-            ..fit(0.0, Loss::CrossEntropy)
-        };
+        let deep = Steps { epochs: steps.epochs.div_ceil(2), learning_rate: 1e-3, ..steps };
+        let linear = |fit| Base { fit, ..base.clone() };
         [
-            Base { fit: fit(0.0, Loss::CrossEntropy), ..base.clone() },
-            Base { fit: fit(1.0, Loss::SquaredHinge), ..base.clone() },
-            Base { hidden: vec![64], dropout: 0.5, fit: deep, ..base.clone() },
+            linear(Training::Steps(steps)),
+            Base { hidden: vec![64], dropout: 0.5, ..linear(Training::Steps(deep)) },
         ]
     };
     // The same change of both before the next.
-    let lists: Vec<[Base; 3]> = best.map(others).collect();
-    (0..3).flat_map(|n| lists.iter().map(move |list| list[n].clone())).collect()
+    let lists: Vec<[Base; 2]> = best.into_iter().map(others).collect();
+    (0..2).flat_map(|n| lists.iter().map(move |list| list[n].clone())).collect()
 }
 
 /// What usually pays, for one base: the best first. `keeps` are the numbers of words to try each with.
-pub(crate) fn usual(opened: &Opened, outputs: usize, keeps: &[usize]) -> Vec<Candidate> {
-    let Training { epochs, weight_decay, loss, .. } = opened.base.fit;
-    let after = Training { epochs: epochs.div_ceil(3), learning_rate: 3e-3, weight_decay, loss };
-    let fit = Training {
-        epochs: (2 * epochs).min(40),
-        learning_rate: 3e-3,
-        weight_decay: 0.0,
-        loss: Loss::CrossEntropy,
+pub(crate) fn usual(opened: &Opened, outputs: usize, keeps: &[usize], by_file: bool) -> Vec<Candidate> {
+    let documents = documents_of(opened);
+    let temperature = if matches!(opened.base.fit, Training::Optimum { .. }) { 1.0 } else { 2.0 };
+    let taught_as = |hidden: &[usize], alpha| {
+        let (hidden, fit) = (hidden.to_vec(), of_student(of_students(opened)));
+        How::Distilled { hidden, temperature, alpha, by_file, fit }
     };
-    let temperature = if loss == Loss::SquaredHinge { 1.0 } else { 2.0 };
-    let taught = |width: usize| How::Distilled { hidden: vec![width], temperature, alpha: 0.7, fit };
-    let student = |keep: usize, how: How, numbers, rank| Candidate {
+    let taught = |width: usize| taught_as(&[width], 0.7);
+    let student = |keep: usize, how: How, numbers, (rank, sparsity)| Candidate {
         base: opened.base.clone(),
         student: Student {
             keep: keep.clamp(FEWEST.min(opened.width), opened.width),
             contribution: true,
             how,
             rank,
-            sparsity: 0.0,
+            sparsity,
             numbers,
         },
     };
-    let tuned = || How::Tuned(after);
-    let mut ways: Vec<(How, Numbers, Option<usize>)> = match opened.base.hidden.is_empty() {
-        true => vec![(tuned(), Numbers::Int8, None), (tuned(), Numbers::Int4, None)],
-        false => vec![(taught(8), Numbers::Int4, None)],
+    let tuned = || How::Tuned(after(&opened.base, documents));
+    let plain = (None, 0.0);
+    let mut ways: Vec<(How, Numbers, (Option<usize>, f64))> = match opened.base.hidden.is_empty() {
+        true => vec![(tuned(), Numbers::Int8, plain), (tuned(), Numbers::Int4, plain)],
+        false => vec![(taught(8), Numbers::Int4, plain)],
     };
+    if outputs > 1 && matches!(opened.base.fit, Training::Optimum { .. }) {
+        // A word says something of few classes, and the optimum is found anew with what stays.
+        ways.insert(1, (tuned(), Numbers::Int8, (None, 0.5)));
+    }
     if opened.base.hidden.is_empty() && outputs >= MANY_OUTPUTS {
         let rank = ranks(outputs).last().copied();
-        ways.insert(0, (tuned(), Numbers::Int8, rank));
+        ways.insert(0, (How::Tuned(by_steps(&opened.base, documents)), Numbers::Int8, (rank, 0.0)));
     }
-    ways.insert(1, (taught(16), Numbers::Int8, None));
+    ways.insert(1, (taught(16), Numbers::Int8, plain));
+    if by_file || opened.prepared.unlabelled.is_some() {
+        // Where others know more than the labels say, they come first.
+        ways.insert(0, (taught_as(&[], 0.9), Numbers::Int8, plain));
+    }
     let each = ways.iter().flat_map(|way| keeps.iter().map(move |keep| (way, *keep)));
-    each.map(|((how, numbers, rank), keep)| student(keep, how.clone(), *numbers, *rank)).collect()
+    each.map(|((how, numbers, form), keep)| student(keep, how.clone(), *numbers, *form)).collect()
+}
+
+/// A training on labels from a base's numbers: to the optimum where that is how the base was trained, else by steps.
+fn after(base: &Base, documents: usize) -> Training {
+    match base.fit {
+        optimum @ Training::Optimum { .. } => optimum,
+        Training::Steps(_) => by_steps(base, documents),
+    }
+}
+
+/// A training on labels from a base's numbers, of its loss, by steps.
+fn by_steps(base: &Base, documents: usize) -> Training {
+    let (epochs, weight_decay, loss) = match base.fit {
+        Training::Optimum { .. } => (of_base(documents).epochs, 0.1, Loss::SquaredHinge),
+        Training::Steps(Steps { epochs, weight_decay, loss, .. }) => (epochs, weight_decay, loss),
+    };
+    Training::Steps(Steps { epochs: epochs.div_ceil(3), learning_rate: 3e-3, weight_decay, loss })
+}
+
+/// The training of a network that learns from a base.
+fn of_student(documents: usize) -> Steps {
+    let usual = of_base(documents);
+    Steps { epochs: (2 * usual.epochs).min(40), learning_rate: 3e-3, ..usual }
+}
+
+/// Documents that a base is trained on.
+fn documents_of(opened: &Opened) -> usize {
+    opened.prepared.train.len()
+}
+
+/// Documents that a student of a base is trained on.
+fn of_students(opened: &Opened) -> usize {
+    documents_of(opened) + opened.prepared.corpus.unlabelled.len()
 }
 
 /// Ranks for a matrix of so many outputs.
@@ -142,17 +194,26 @@ fn ranks(outputs: usize) -> Vec<usize> {
 }
 
 /// A change to a candidate that was made: one or two of its choices. Bases lie with the best first.
-pub(crate) fn changed(parent: &Candidate, opened: &[&Opened], outputs: usize, rng: &mut Rng) -> Candidate {
+pub(crate) fn changed(
+    parent: &Candidate,
+    opened: &[&Opened],
+    (outputs, has_file): (usize, bool),
+    rng: &mut Rng,
+) -> Candidate {
     let mut child = parent.clone();
+    let documents = opened.first().map_or(0, |o| documents_of(o));
+    let of_students = opened.first().map_or(0, |o| of_students(o));
     for _ in 0..=rng.below(2) {
-        change(&mut child, opened, outputs, rng);
+        change(&mut child, opened, Facts { outputs, documents, of_students, has_file }, rng);
     }
-    let linear = child.base.hidden.is_empty() && matches!(child.student.how, How::Tuned(_));
-    if !linear {
-        child.student.rank = None;
-    }
-    if let How::Distilled { fit, .. } = &mut child.student.how {
-        fit.loss = Loss::CrossEntropy;
+    let Candidate { base, student } = &mut child;
+    match &student.how {
+        How::Tuned(_) if !base.hidden.is_empty() => student.rank = None,
+        How::Tuned(Training::Optimum { .. }) if student.rank.is_some() => {
+            student.how = How::Tuned(by_steps(base, documents));
+        }
+        How::Tuned(_) => {}
+        How::Distilled { .. } => student.rank = None,
     }
     if let Some(of) = base_of(opened.iter().copied(), &child) {
         child.student.keep = child.student.keep.clamp(FEWEST.min(of.width), of.width);
@@ -164,55 +225,64 @@ fn pick<T: Clone>(of: &[T], rng: &mut Rng) -> T {
     of[rng.below(of.len())].clone()
 }
 
-fn change(child: &mut Candidate, opened: &[&Opened], outputs: usize, rng: &mut Rng) {
+/// What changes depend on beside the candidate.
+#[derive(Clone, Copy)]
+struct Facts {
+    outputs: usize,
+    /// Documents with labels to train on.
+    documents: usize,
+    /// Documents that students learn from.
+    of_students: usize,
+    /// Whether there is an artifact that teaches.
+    has_file: bool,
+}
+
+fn change(child: &mut Candidate, opened: &[&Opened], facts: Facts, rng: &mut Rng) {
+    let Facts { outputs, documents, of_students, has_file } = facts;
     let student = &mut child.student;
     match rng.below(11) {
         0 | 1 => student.keep = (student.keep as f64 * pick(&[0.5, 0.7, 0.85, 1.2, 1.4, 2.0], rng)) as usize,
         2 | 3 => student.numbers = pick(&Numbers::ALL, rng),
         4 => student.sparsity = pick(&[0.0, 0.5, 0.7, 0.85], rng),
         5 => student.contribution = !student.contribution,
-        6 => student.how = taught(&student.how, rng),
+        6 => student.how = taught(&student.how, (of_students, has_file), rng),
         7 if outputs >= MANY_OUTPUTS && child.base.hidden.is_empty() => {
             let mut ranks: Vec<Option<usize>> = ranks(outputs).into_iter().map(Some).collect();
             ranks.push(None);
             student.rank = pick(&ranks, rng);
-            student.how = How::Tuned(tuned(&child.base));
+            student.how = How::Tuned(after(&child.base, documents));
         }
-        7 => student.how = How::Tuned(tuned(&child.base)),
-        8 => {
-            let (How::Tuned(fit) | How::Distilled { fit, .. }) = &mut student.how;
-            let epochs = (f64::from(fit.epochs) * pick(&[0.5, 1.5, 2.0], rng)).round();
-            fit.epochs = (epochs as u32).clamp(1, 60);
-            fit.learning_rate = (fit.learning_rate * pick(&[0.4, 0.7, 1.0, 1.5, 2.5], rng)).clamp(1e-4, 5e-2);
-            fit.weight_decay = pick(&[0.0, 0.1, 0.3, 1.0, 2.0], rng);
-        }
+        7 => student.how = How::Tuned(after(&child.base, documents)),
+        8 => match &mut student.how {
+            How::Tuned(Training::Optimum { cost }) => {
+                *cost = (*cost * pick(&[0.25, 0.5, 2.0, 4.0], rng)).clamp(1.0 / 64.0, 64.0);
+            }
+            How::Tuned(Training::Steps(fit)) | How::Distilled { fit, .. } => {
+                let epochs = (f64::from(fit.epochs) * pick(&[0.5, 1.5, 2.0], rng)).round();
+                fit.epochs = (epochs as u32).clamp(1, 60);
+                fit.learning_rate =
+                    (fit.learning_rate * pick(&[0.4, 0.7, 1.0, 1.5, 2.5], rng)).clamp(1e-4, 5e-2);
+                fit.weight_decay = pick(&[0.0, 0.1, 0.3, 1.0, 2.0], rng);
+            }
+        },
         _ => {
             // The better, the more often: the least of two.
             child.base = opened[rng.below(opened.len()).min(rng.below(opened.len()))].base.clone();
-            if let How::Tuned(fit) = &mut student.how {
-                fit.loss = child.base.fit.loss;
+            if let How::Tuned(_) = &student.how {
+                student.how = How::Tuned(after(&child.base, documents));
             }
         }
     }
 }
 
-/// The base's own training, shorter.
-fn tuned(base: &Base) -> Training {
-    Training { epochs: base.fit.epochs.div_ceil(3), learning_rate: 3e-3, ..base.fit }
-}
-
-/// Another network that learns from the base.
-fn taught(how: &How, rng: &mut Rng) -> How {
+/// Another network that learns from the base or from the artifact that teaches.
+fn taught(how: &How, (documents, has_file): (usize, bool), rng: &mut Rng) -> How {
     let hidden = pick(&[vec![], vec![4], vec![8], vec![12], vec![16], vec![24], vec![32], vec![64]], rng);
     let (temperature, alpha) = (pick(&[0.5, 1.0, 2.0, 3.0], rng), pick(&[0.3, 0.5, 0.7, 0.9], rng));
     let fit = match how {
         How::Distilled { fit, .. } => *fit,
-        How::Tuned(fit) => Training {
-            epochs: (3 * fit.epochs).clamp(5, 40),
-            learning_rate: 3e-3,
-            weight_decay: 0.0,
-            loss: Loss::CrossEntropy,
-        },
+        How::Tuned(_) => of_student(documents),
     };
-    How::Distilled { hidden, temperature, alpha, fit }
+    let by_file = has_file && rng.below(3) > 0;
+    How::Distilled { hidden, temperature, alpha, by_file, fit }
 }

@@ -12,7 +12,7 @@ use nlpress_pipeline::made::Rows;
 use nlpress_pipeline::measure::{MeasureError, encode, score};
 use nlpress_pipeline::recipe::{DataRecipe, TEACHER};
 use nlpress_pipeline::ship::ShipError;
-use nlpress_pipeline::{Prepared, Recipe, RunError, RunOptions, make_rows};
+use nlpress_pipeline::{Prepared, Recipe, RunError, RunOptions, Teachers, make_rows};
 use nlpress_runtime::{Scratch, Session};
 use nlpress_text::{Corpus, Document, Encode, EncoderConfig};
 use serde::Serialize;
@@ -38,6 +38,10 @@ pub(crate) struct World<'a> {
     pub(crate) backend: &'a Backend,
     pub(crate) metric: &'a Metric,
     pub(crate) class: Option<u32>,
+    /// The artifact that teaches, as a table of a recipe.
+    pub(crate) teacher: Option<Value>,
+    /// Artifacts that teach, with what they said.
+    pub(crate) teachers: Arc<Teachers>,
     /// Encoded splits by encoder, as JSON.
     pub(crate) encoded: Mutex<BTreeMap<String, Arc<Prepared>>>,
 }
@@ -149,7 +153,7 @@ impl World<'_> {
         opened: &Opened,
         timed: bool,
     ) -> Result<Foreseen, RunError> {
-        let recipe = self.parse(&candidate.recipe(self.seed, opened.width))?;
+        let recipe = self.parse(&self.recipe(candidate, opened.width))?;
         let Student { keep, contribution, .. } = candidate.student;
         let kept = (keep < opened.width).then(|| {
             let mut kept = opened.orders[usize::from(contribution)][..keep].to_vec();
@@ -179,7 +183,7 @@ impl World<'_> {
         let foreseen = self.foresee(candidate, opened, false)?.bytes;
         let folder = self.folder.join(format!("trial-{}", name_of(candidate)));
         lend(&opened.folder, &folder)?;
-        let _ = self.make(&candidate.recipe(self.seed, opened.width), &opened.prepared, &folder, ear)?;
+        let _ = self.make(&self.recipe(candidate, opened.width), &opened.prepared, &folder, ear)?;
         let path = nlpress_pipeline::folder::artifact_path(&folder, ROW, 0);
         let (valid, labels) = (&opened.prepared.corpus.valid, opened.prepared.valid.labels());
         let (session, scores) = scored(&path, valid, labels)?;
@@ -196,6 +200,11 @@ impl World<'_> {
             correct: scores.correct,
             path,
         })
+    }
+
+    /// The recipe of a candidate whose encoder has so many features.
+    pub(crate) fn recipe(&self, candidate: &Candidate, width: usize) -> Value {
+        candidate.recipe(self.seed, width, self.teacher.as_ref())
     }
 
     pub(crate) fn quality(&self, scores: &Scores, labels: &[u32]) -> f64 {
@@ -219,7 +228,7 @@ impl World<'_> {
             pace: Pace::quick(),
             memory: None,
         };
-        let rows = make_rows(&recipe, prepared, &options, ear)?;
+        let rows = make_rows(&recipe, (prepared, &self.teachers), &options, ear)?;
         match rows.failed.first() {
             Some(failed) => Err(RunError::Internal(failed.to_string())),
             None => Ok(rows),
@@ -253,6 +262,8 @@ impl World<'_> {
             data: self.data.clone(),
             folder: self.folder.join(format!("fold-{n}")),
             encoded: Mutex::default(),
+            teacher: self.teacher.clone(),
+            teachers: Arc::clone(&self.teachers),
             ..*self
         }
     }
@@ -324,7 +335,7 @@ fn name_of(of: &impl Serialize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::candidate::{How, Loss, Numbers, Training};
+    use crate::candidate::{How, Loss, Numbers, Steps, Training};
     use nlpress_core::BackendKind;
     use nlpress_core::event::Quiet;
     use nlpress_text::CorpusOptions;
@@ -349,6 +360,7 @@ mod tests {
         let data = DataRecipe {
             corpus: None,
             source: None,
+            unlabelled: None,
             options: CorpusOptions::default(),
             encoder: EncoderConfig::default().into(),
             class_weights: None,
@@ -361,21 +373,29 @@ mod tests {
             backend: &backend,
             metric: &metric,
             class: None,
+            teacher: None,
+            teachers: Arc::default(),
             encoded: Mutex::default(),
         };
         let ear = Ear { outer: &Quiet, until: None };
-        let fit = Training { epochs: 1, learning_rate: 5e-3, weight_decay: 0.1, loss: Loss::SquaredHinge };
+        let fit = Steps { epochs: 1, learning_rate: 5e-3, weight_decay: 0.1, loss: Loss::SquaredHinge };
+        let (exact, steps) = (Training::Optimum { cost: 1.0 }, Training::Steps(fit));
         let encoder = EncoderConfig { vocabulary: 60, sublinear: true, ..EncoderConfig::default() };
-        let base = Base { encoder, hidden: Vec::new(), dropout: 0.0, fit };
+        let base = Base { encoder, hidden: Vec::new(), dropout: 0.0, fit: exact };
         let opened = world.open(&base, &ear).unwrap();
         let taught = |hidden: &[usize]| How::Distilled {
             hidden: hidden.to_vec(),
             temperature: 2.0,
             alpha: 0.5,
-            fit: Training { loss: Loss::CrossEntropy, ..fit },
+            by_file: false,
+            fit: Steps { loss: Loss::CrossEntropy, ..fit },
         };
-        let ways =
-            [(How::Tuned(fit), None), (How::Tuned(fit), Some(3)), (taught(&[]), None), (taught(&[5]), None)];
+        let ways = [
+            (How::Tuned(exact), None),
+            (How::Tuned(steps), Some(3)),
+            (taught(&[]), None),
+            (taught(&[5]), None),
+        ];
         for (how, rank) in ways {
             for numbers in Numbers::ALL {
                 for (keep, contribution, sparsity) in

@@ -4,7 +4,7 @@ use nlpress_core::event::{Event, Sink};
 use nlpress_core::shown::counted;
 use nlpress_core::{Backend, Measurement, Seed};
 use nlpress_model::{Dataset, Model, Network};
-use nlpress_text::TextError;
+use nlpress_text::{Examples, TextError};
 use nlpress_train::{Loss, Scores};
 
 use crate::StepError;
@@ -44,6 +44,29 @@ pub struct Teacher<'a> {
     pub valid: &'a Dataset,
 }
 
+/// The logits of a teacher that is no model of the run, `[documents, outputs]`: over the documents of [`Cx::train`],
+/// [`Cx::valid`] and [`Cx::unlabelled`].
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Answers {
+    /// Logits of a document.
+    pub outputs: usize,
+    /// Over the training documents.
+    pub train: Vec<f32>,
+    /// Over the validation documents.
+    pub valid: Vec<f32>,
+    /// Over the documents without labels.
+    pub unlabelled: Vec<f32>,
+}
+
+/// Documents without labels, which a student can learn from by what its teacher says of them.
+#[derive(Clone, Copy, Debug)]
+pub struct Unlabelled<'a> {
+    /// In the features of the model.
+    pub own: &'a Examples,
+    /// In those of the teacher.
+    pub of_teacher: &'a Examples,
+}
+
 /// A step's whole world.
 #[derive(Clone)]
 pub struct Cx<'a> {
@@ -61,6 +84,10 @@ pub struct Cx<'a> {
     pub valid: &'a Dataset,
     /// The model to learn from.
     pub teacher: Option<Teacher<'a>>,
+    /// What is said by a teacher that is learnt from in place of that model.
+    pub answers: Option<&'a Answers>,
+    /// Documents that only the teacher says something of.
+    pub unlabelled: Option<Unlabelled<'a>>,
     /// Names of the features, one for each column of the rows, or of the tokens, one for each id; empty when they are
     /// not known.
     pub words: &'a [Box<str>],
@@ -92,6 +119,8 @@ impl<'a> Cx<'a> {
             train,
             valid,
             teacher: None,
+            answers: None,
+            unlabelled: None,
             words: &[],
             always_kept: &[],
             unit_rows: false,
@@ -203,14 +232,12 @@ impl<'a> Cx<'a> {
     /// asked to stop.
     pub fn ask_teacher(&self, outputs: usize) -> Result<(Vec<f32>, Vec<f32>), StepError> {
         self.progress("asking the teacher", 0, 2)?;
-        let teacher = self.teacher()?;
-        let its_outputs = teacher.model.graph().outputs();
-        if outputs != its_outputs {
-            return Err(StepError::Failed(format!(
-                "the teacher has {}, the student {outputs}: they must be the same",
-                counted(its_outputs, "output")
-            )));
+        if let Some(answers) = self.answers {
+            same_outputs(answers.outputs, outputs)?;
+            return Ok((answers.train.clone(), answers.valid.clone()));
         }
+        let teacher = self.teacher()?;
+        same_outputs(teacher.model.graph().outputs(), outputs)?;
         let ask = |rows: &Dataset, split: &str, expected: usize| {
             let (inputs, features) = (teacher.model.graph().inputs(), rows.examples().width());
             if inputs != features {
@@ -231,6 +258,44 @@ impl<'a> Cx<'a> {
         let train = ask(teacher.train, "training", self.train.len())?;
         self.progress("asking the teacher", 1, 2)?;
         Ok((train, ask(teacher.valid, "validation", self.valid.len())?))
+    }
+
+    /// The documents without labels, and the teacher's logits over them, `[documents, outputs]`; nothing where there are
+    /// none.
+    ///
+    /// # Errors
+    /// As [`ask_teacher`](Cx::ask_teacher).
+    pub fn ask_about_unlabelled(
+        &self,
+        outputs: usize,
+    ) -> Result<Option<(&'a Examples, Vec<f32>)>, StepError> {
+        let Some(unlabelled) = self.unlabelled else { return Ok(None) };
+        self.progress("asking the teacher about texts without labels", 0, 1)?;
+        let logits = match self.answers {
+            Some(answers) => answers.unlabelled.clone(),
+            None => {
+                let teacher = self.teacher()?;
+                Network::bind(teacher.model, self.backend).logits(unlabelled.of_teacher.view())?
+            }
+        };
+        let expected = unlabelled.own.len() * outputs;
+        if logits.len() != expected {
+            let found = logits.len();
+            return Err(StepError::Failed(format!(
+                "the teacher gave {found} logits for texts without labels, which need {expected}"
+            )));
+        }
+        Ok(Some((unlabelled.own, logits)))
+    }
+}
+
+fn same_outputs(teacher: usize, student: usize) -> Result<(), StepError> {
+    match teacher == student {
+        true => Ok(()),
+        false => Err(StepError::Failed(format!(
+            "the teacher has {}, the student {student}: they must be the same",
+            counted(teacher, "output")
+        ))),
     }
 }
 

@@ -9,7 +9,7 @@ pub mod spend;
 mod told;
 pub mod tune;
 
-pub use cx::{Cx, Needs, Teacher};
+pub use cx::{Answers, Cx, Needs, Teacher, Unlabelled};
 pub use kd::{DISTILL, KdSettings};
 pub use kind::{Family, Kind, parse};
 pub use told::{said, told};
@@ -37,6 +37,11 @@ pub trait Technique: Debug + Send + Sync {
     /// `problems`; asked while planning, of what [needs](Technique::needs) a teacher.
     fn check_teacher(&self, before: &Outline, teacher: &Outline, problems: &mut Vec<Problem>) {
         let _ = (before, teacher, problems);
+    }
+
+    /// Whether it looks into its teacher's network, so that answers alone do not do.
+    fn reads_teacher_network(&self) -> bool {
+        false
     }
 
     /// Whether the planned outline is exactly what [`apply`](Technique::apply) will make. A technique that lets the

@@ -23,6 +23,7 @@ mod scoring;
 mod sink;
 mod source;
 mod split;
+mod unlabelled;
 
 use nlpress_core::Seed;
 use sha2::{Digest, Sha256};
@@ -66,7 +67,9 @@ pub struct Corpus {
     pub valid: Vec<Document>,
     /// To score models; may be empty.
     pub test: Vec<Document>,
-    /// SHA-256 of labels, splits, classes and texts in order, in lower-case hexadecimal.
+    /// Texts without labels, for a teacher to answer; none is the text of a document in a split, case and white space aside.
+    pub unlabelled: Vec<String>,
+    /// SHA-256 of labels, splits, classes and texts in order, those without labels at the end, in lower-case hexadecimal.
     pub sha256: String,
     /// What was found beside the documents, and is to be said.
     pub reading: Reading,
@@ -222,6 +225,7 @@ impl Corpus {
         for split in [&mut self.train, &mut self.valid, &mut self.test] {
             assemble::thin(split, self.labels.len(), limit);
         }
+        self.unlabelled.truncate(limit);
         self.sha256 = self.hash();
         Ok(self)
     }
@@ -257,6 +261,10 @@ impl Corpus {
                 hash.update(document.label.to_le_bytes());
                 text(&mut hash, &document.text);
             }
+        }
+        if !self.unlabelled.is_empty() {
+            hash.update(b"unlabelled\n");
+            self.unlabelled.iter().for_each(|unlabelled| text(&mut hash, unlabelled));
         }
         hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
     }

@@ -104,6 +104,9 @@ pub enum TextError {
         /// The file.
         file: String,
     },
+    /// A file for texts without labels that has none to learn from.
+    #[error("{}: every text is empty or stands among the labelled documents", .0.display())]
+    NothingNew(PathBuf),
     /// Rows that cannot be used, more than may be left out.
     #[error("{0}")]
     BadRows(BadRows),

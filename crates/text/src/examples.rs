@@ -1,5 +1,6 @@
 //! The examples that a model sees, whichever encoder made them.
 
+use crate::error::TextError;
 use crate::rows::{Row, Rows};
 use crate::token_rows::{TokenRow, TokenRows};
 
@@ -61,6 +62,24 @@ impl Examples {
     #[must_use]
     pub fn select(&self, examples: &[usize]) -> Self {
         self.view().select(examples)
+    }
+
+    /// These examples, and after them others of the same encoder.
+    ///
+    /// # Errors
+    /// [`TextError::Rows`] when the others are of another kind or width.
+    pub fn followed_by(&self, others: &Self) -> Result<Self, TextError> {
+        match (self.clone(), others) {
+            (Self::Features(mut rows), Self::Features(others)) if rows.width() == others.width() => {
+                rows.append(others);
+                Ok(Self::Features(rows))
+            }
+            (Self::Tokens(mut rows), Self::Tokens(others)) if rows.width() == others.width() => {
+                rows.append(others);
+                Ok(Self::Tokens(rows))
+            }
+            _ => Err(TextError::Rows("the examples are of two encoders".into())),
+        }
     }
 
     /// The same examples, borrowed.
@@ -181,5 +200,24 @@ impl From<Rows> for Examples {
 impl From<TokenRows> for Examples {
     fn from(rows: TokenRows) -> Self {
         Self::Tokens(rows)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn examples_follow_those_of_the_same_encoder() {
+        let rows =
+            |n: usize, width| Examples::from(Rows::from_dense(n, width, &vec![1.0; n * width]).unwrap());
+        assert_eq!(rows(2, 3).followed_by(&rows(1, 3)).unwrap(), rows(3, 3));
+        let tokens = |offsets: &[usize], ids: &[u32]| {
+            Examples::from(TokenRows::new(9, offsets.to_vec(), ids.to_vec(), Vec::new()).unwrap())
+        };
+        let both = tokens(&[0, 2], &[4, 1]).followed_by(&tokens(&[0, 0, 1], &[8])).unwrap();
+        assert_eq!(both, tokens(&[0, 2, 2, 3], &[4, 1, 8]));
+        assert!(rows(2, 3).followed_by(&rows(2, 4)).is_err());
+        assert!(rows(2, 9).followed_by(&both).is_err());
     }
 }

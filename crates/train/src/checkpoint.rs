@@ -90,8 +90,7 @@ impl Progress {
     pub fn resume(path: &Path, identity: &str, with: &mut dyn Stateful) -> Result<Self, TrainError> {
         Self::read_file(path, &mut |progress, record| {
             if progress.identity != identity {
-                let what = identity::differing(&progress.identity, identity);
-                return Err(invalid(format!("it belongs to another training; what differs: {what}")));
+                return Err(invalid(another(&progress.identity, identity)));
             }
             with.restore(record)
         })
@@ -147,6 +146,11 @@ impl Progress {
         let epochs = (0..from.count()?).map(|_| Epoch::read(from)).collect::<io::Result<_>>()?;
         Ok(Self { identity, epoch, step, flat, adam, best, stale, epochs })
     }
+}
+
+/// What is said of a checkpoint of another training.
+pub(crate) fn another(found: &str, wanted: &str) -> String {
+    format!("it belongs to another training; what differs: {}", identity::differing(found, wanted))
 }
 
 #[cfg(test)]

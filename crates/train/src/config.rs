@@ -4,9 +4,12 @@ use nlpress_core::Selectors;
 use serde::{Deserialize, Serialize};
 
 /// A checked training configuration. Its defaults are the article's: 10 epochs, batches of 32, Adam at 1e-3.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Raw", into = "Raw")]
 pub struct FitConfig(Raw);
+
+/// Passes over the training rows where nothing is said.
+const EPOCHS: u32 = 10;
 
 /// A value that training cannot run with.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -47,29 +50,49 @@ pub enum Loss {
     SquaredHinge,
 }
 
+/// What finds the parameters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Solver {
+    /// Steps along the gradients of batches.
+    #[default]
+    Adam,
+    /// [`CoordinateDescent`](crate::CoordinateDescent).
+    CoordinateDescent,
+}
+
+/// A table of training as it is written.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-struct Raw {
-    loss: Loss,
-    epochs: u32,
-    batch: usize,
-    learning_rate: f64,
-    beta1: f64,
-    beta2: f64,
-    epsilon: f64,
-    schedule: Schedule,
-    warmup_steps: u64,
+pub(crate) struct Raw {
     #[serde(skip_serializing_if = "is_default")]
-    warmup: f64,
+    pub(crate) solver: Solver,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cost: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tolerance: Option<f64>,
+    /// What the solver usually reduces where there is none.
+    pub(crate) loss: Option<Loss>,
+    /// What the solver usually needs where there is none.
+    pub(crate) epochs: Option<u32>,
+    pub(crate) batch: usize,
+    pub(crate) learning_rate: f64,
+    pub(crate) beta1: f64,
+    pub(crate) beta2: f64,
+    pub(crate) epsilon: f64,
+    pub(crate) schedule: Schedule,
+    pub(crate) warmup_steps: u64,
+    #[serde(skip_serializing_if = "is_default")]
+    pub(crate) warmup: f64,
     #[serde(skip_serializing_if = "is_one")]
-    accumulate: usize,
-    clip_norm: Option<f64>,
-    patience: Option<u32>,
-    l1: f64,
-    l2: f64,
-    weight_decay: f64,
+    pub(crate) accumulate: usize,
+    pub(crate) clip_norm: Option<f64>,
+    pub(crate) patience: Option<u32>,
+    pub(crate) l1: f64,
+    pub(crate) l2: f64,
+    pub(crate) weight_decay: f64,
     #[serde(skip_serializing_if = "is_default")]
-    groups: Vec<ParameterGroup>,
+    pub(crate) groups: Vec<ParameterGroup>,
 }
 
 // What came later is not written where it is not set, so that the hash of a configuration stays what it was.
@@ -101,8 +124,11 @@ pub struct ParameterGroup {
 impl Default for Raw {
     fn default() -> Self {
         Self {
-            loss: Loss::CrossEntropy,
-            epochs: 10,
+            solver: Solver::Adam,
+            cost: None,
+            tolerance: None,
+            loss: None,
+            epochs: None,
             batch: 32,
             learning_rate: 1e-3,
             beta1: 0.9,
@@ -125,17 +151,26 @@ impl Default for Raw {
 impl TryFrom<Raw> for FitConfig {
     type Error = BadConfig;
 
-    fn try_from(raw: Raw) -> Result<Self, BadConfig> {
+    fn try_from(mut raw: Raw) -> Result<Self, BadConfig> {
         let check = |ok: bool, field, value: String, bound| {
             if ok { Ok(()) } else { Err(BadConfig { field, value, bound }) }
         };
+        let here = "\"adam\" here, where training takes steps along gradients";
+        check(raw.solver == Solver::Adam, "solver", "\"coordinate_descent\"".into(), here)?;
+        for (field, value) in [("cost", raw.cost), ("tolerance", raw.tolerance)] {
+            let value = value.map(|x| format!("{x:?}"));
+            let alone = "left out without solver = \"coordinate_descent\"";
+            check(value.is_none(), field, value.unwrap_or_default(), alone)?;
+        }
+        raw.loss = Some(raw.loss.unwrap_or_default());
+        let epochs = *raw.epochs.insert(raw.epochs.unwrap_or(EPOCHS));
         // Training computes in 32 bits: what is 0, 1 or infinite there is so here.
         let positive = |x: f64| (x as f32).is_finite() && x as f32 > 0.0;
         let below_one = |x: f64| (0.0..1.0).contains(&(x as f32)) && x >= 0.0;
         let (a_positive, a_share) = ("positive in 32 bits", "at least 0 and less than 1 in 32 bits");
         let not_negative = |x: f64| x.is_finite() && x >= 0.0;
         let n = |x: f64| format!("{x:?}");
-        check((1..=10_000).contains(&raw.epochs), "epochs", raw.epochs.to_string(), "between 1 and 10000")?;
+        check((1..=10_000).contains(&epochs), "epochs", epochs.to_string(), "between 1 and 10000")?;
         check((1..=1 << 16).contains(&raw.batch), "batch", raw.batch.to_string(), "between 1 and 65536")?;
         check(positive(raw.learning_rate), "learning_rate", n(raw.learning_rate), a_positive)?;
         check(below_one(raw.beta1), "beta1", n(raw.beta1), a_share)?;
@@ -176,6 +211,12 @@ impl TryFrom<Raw> for FitConfig {
     }
 }
 
+impl Default for FitConfig {
+    fn default() -> Self {
+        Self(Raw { loss: Some(Loss::default()), epochs: Some(EPOCHS), ..Raw::default() })
+    }
+}
+
 impl From<FitConfig> for Raw {
     fn from(config: FitConfig) -> Raw {
         config.0
@@ -185,12 +226,12 @@ impl From<FitConfig> for Raw {
 impl FitConfig {
     /// What a training on labels reduces.
     pub fn loss(&self) -> Loss {
-        self.0.loss
+        self.0.loss.unwrap_or_default()
     }
 
     /// Passes over the training rows.
     pub fn epochs(&self) -> u32 {
-        self.0.epochs
+        self.0.epochs.unwrap_or(EPOCHS)
     }
 
     /// Rows whose gradient is computed at once.
@@ -269,7 +310,7 @@ impl FitConfig {
     /// # Errors
     /// [`BadConfig`] when it is out of bounds.
     pub fn with_epochs(mut self, epochs: u32) -> Result<Self, BadConfig> {
-        self.0.epochs = epochs;
+        self.0.epochs = Some(epochs);
         Self::try_from(self.0)
     }
 
@@ -313,6 +354,9 @@ mod tests {
             "weight_decay = -0.1",
             "weight_decay = 1000.0",
             "loss = 'hinge'",
+            "solver = 'coordinate_descent'",
+            "cost = 1.0",
+            "tolerance = 1e-4",
             "accumulate = 0",
             "warmup = 1.0",
             "warmup = 0.1\nwarmup_steps = 5",

@@ -25,6 +25,9 @@ pub enum TrainError {
     /// A group of parameters without any.
     #[error("groups: {0:?} select no site that is trained; there are {1}")]
     NoGroup(Vec<String>, String),
+    /// A network that a solver of linear models cannot train.
+    #[error("solver = \"coordinate_descent\" trains linear models of feature rows, but {0}")]
+    NotLinear(String),
     /// The loss is no longer a number.
     #[error(
         "training diverged in epoch {epoch}: the loss is {loss}, or a weight is no finite number any more; lower learning_rate or set clip_norm"

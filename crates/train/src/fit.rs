@@ -151,14 +151,7 @@ fn close_epoch(at: &mut Progress, loss: f64, valid: Option<Scores>, patient: boo
 
 /// Refuses what cannot be trained, before anything is.
 fn check(model: &Model, fit: &Fit<'_>) -> Result<(), TrainError> {
-    let outputs = model.graph().outputs();
-    for data in std::iter::once(fit.train).chain(fit.valid) {
-        if outputs != data.outputs() {
-            let (classes, needed) = (data.classes(), data.outputs());
-            let why = format!("{classes} classes need {needed} outputs, the network has {outputs}");
-            return Err(ModelError::Data(why).into());
-        }
-    }
+    check_data(model, [Some(fit.train), fit.valid])?;
     if !model.layers().iter().any(|l| l.weight.is_trainable()) {
         return Err(TrainError::Failed("no site of the model can be trained: all are packed".into()));
     }
@@ -173,6 +166,19 @@ fn check(model: &Model, fit: &Fit<'_>) -> Result<(), TrainError> {
         return Err(TrainError::NoValidation(patience));
     }
     Ok(())
+}
+
+/// Refuses data whose classes need other outputs than the model has.
+pub(crate) fn check_data(model: &Model, data: [Option<&Dataset>; 2]) -> Result<(), TrainError> {
+    let outputs = model.graph().outputs();
+    match data.into_iter().flatten().find(|data| data.outputs() != outputs) {
+        None => Ok(()),
+        Some(data) => {
+            let (classes, needed) = (data.classes(), data.outputs());
+            let why = format!("{classes} classes need {needed} outputs, the network has {outputs}");
+            Err(ModelError::Data(why).into())
+        }
+    }
 }
 
 /// Where the training starts: at the checkpoint, if there is one to go on from, else at the beginning.

@@ -34,10 +34,10 @@ impl Epoch {
 /// What happened in a training.
 #[derive(Clone, Debug, PartialEq)]
 pub struct History {
-    /// Epoch by epoch.
+    /// Epoch by epoch; of coordinate descent the end alone.
     pub epochs: Vec<Epoch>,
-    /// The epoch, from 1, whose parameters were kept.
+    /// The epoch, from 1, whose parameters were kept; of coordinate descent the passes of the class that took the most.
     pub kept: u32,
-    /// Optimiser steps.
+    /// Optimiser steps; of coordinate descent the passes of all classes.
     pub steps: u64,
 }

@@ -5,9 +5,12 @@ use nlpress_text::ExamplesRef;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use crate::coordinate_descent::CoordinateDescent;
+use crate::label_training::LabelTraining;
 use crate::parts::Parts;
 use crate::plan::Fit;
 use crate::record::Stateful;
+use crate::train_config::TrainConfig;
 
 /// All that decides what a training gives, a line each: its name and a hash. What has fields is hashed in its
 /// serialized form, in which none can be left out.
@@ -15,7 +18,7 @@ pub(crate) fn of(model: &Model, fit: &Fit<'_>, parts: &Parts<'_>, start: &[f32])
     let mut numbers = Sha256::new();
     start.iter().for_each(|x| numbers.update(x.to_le_bytes()));
     let mut lines = vec![
-        ("network", form(&(model.outline(), model.flat_keep()))),
+        ("network", of_network(model)),
         ("numbers at the start", hex(numbers)),
         ("configuration", form(fit.config)),
         ("seed", form(&fit.seed)),
@@ -23,7 +26,25 @@ pub(crate) fn of(model: &Model, fit: &Fit<'_>, parts: &Parts<'_>, start: &[f32])
         ("training data", of_data(fit.train)),
     ];
     lines.extend(fit.valid.map(|valid| ("validation data", of_data(valid))));
+    text(&lines)
+}
+
+/// The same of a solver, which starts from no numbers and looks at validation rows only at the end.
+pub(crate) fn of_solver(model: &Model, config: &CoordinateDescent, training: &LabelTraining<'_>) -> String {
+    text(&[
+        ("network", of_network(model)),
+        ("configuration", form(&TrainConfig::CoordinateDescent(*config))),
+        ("seed", form(&training.seed)),
+        ("training data", of_data(training.train)),
+    ])
+}
+
+fn text(lines: &[(&str, String)]) -> String {
     lines.iter().map(|(name, hash)| format!("{name}\t{hash}\n")).collect()
+}
+
+fn of_network(model: &Model) -> String {
+    form(&(model.outline(), model.flat_keep()))
 }
 
 /// The names of what differs between two identities, in the order of the second.

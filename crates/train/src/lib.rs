@@ -4,6 +4,8 @@
 //!
 //! - [`fit()`]: the loop: shuffled batches, schedule, penalty, clipping, Adam, validation, early stopping,
 //!   checkpoint and resume.
+//! - [`LabelTraining`]: a training on labels by the solver that a [`TrainConfig`] names: [`fit()`], or for linear models
+//!   [`CoordinateDescent`], which ends at the optimum.
 //! - [`Objective`]: a loss as a plain function of logits that returns its own derivative.
 //! - [`ClassWeights`]: how much the documents of each class weigh in it.
 //! - [`Imitation`]: the knowledge-distillation loss, on another network's logits.
@@ -26,6 +28,7 @@ mod by_feature;
 pub mod checkpoint;
 pub mod class_weights;
 pub mod config;
+mod coordinate_descent;
 pub mod error;
 pub mod fit;
 pub mod gradients;
@@ -33,6 +36,7 @@ mod history;
 mod identity;
 pub mod imitation;
 pub mod kd;
+mod label_training;
 pub mod layer_distillation;
 pub mod objective;
 mod on_device;
@@ -44,18 +48,21 @@ pub mod reparameterization;
 mod scores;
 mod segments;
 mod steps;
+mod train_config;
 pub mod word_dropout;
 
 pub use adapter::{AdapterConfig, Adapters};
 pub use checkpoint::Progress;
 pub use class_weights::ClassWeights;
 pub use config::{BadConfig, FitConfig, Loss, ParameterGroup, Schedule};
+pub use coordinate_descent::CoordinateDescent;
 pub use error::TrainError;
 pub use fit::fit;
 pub use gradients::{Batch, GradientSource, OneNetwork, RoundedInputs, Wire};
 pub use history::{Epoch, History};
 pub use imitation::{Distance, Imitation};
 pub use kd::KdConfig;
+pub use label_training::LabelTraining;
 pub use layer_distillation::LayerDistillation;
 pub use objective::{Labels, Objective, mean_loss, softmax};
 pub use places::{Place, places};
@@ -63,4 +70,5 @@ pub use plan::{Fit, With};
 pub use record::Stateful;
 pub use reparameterization::{Effective, Penalty, Reparameterization, Step};
 pub use scores::{Scores, agreement};
+pub use train_config::TrainConfig;
 pub use word_dropout::WordDropout;

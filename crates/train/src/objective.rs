@@ -35,7 +35,7 @@ pub trait Objective: Sync {
 }
 
 /// A loss against the true labels: binary for a single output, over classes otherwise; each row times the weight of its
-/// class, where the data set has weights.
+/// class, where the data set has weights. Rows after the last that has a label add nothing.
 #[derive(Clone, Copy, Debug)]
 pub struct Labels<'a> {
     labels: &'a [u32],
@@ -69,7 +69,10 @@ impl Objective for Labels<'_> {
         for ((&row, logits), gradient) in
             rows.iter().zip(logits.chunks_exact(outputs)).zip(gradient.chunks_exact_mut(outputs))
         {
-            let label = self.labels[row];
+            let Some(&label) = self.labels.get(row) else {
+                gradient.fill(0.0);
+                continue;
+            };
             let loss = of_row(logits, label, gradient);
             let (loss, scale) = match self.weights.get(label as usize) {
                 Some(weight) => (weight * loss, (weight / batch as f64) as f32),
@@ -189,6 +192,15 @@ mod tests {
         let weighted = of(&[1.0, 2.0]).loss(&[0, 1], 2, &logits, &mut twice);
         assert!((weighted - plain - only).abs() < 1e-12);
         assert_eq!(twice, [2.0 * once[0], once[1]]);
+    }
+
+    #[test]
+    fn rows_without_a_label_add_nothing() {
+        let (logits, mut gradient) = ([0.3, -1.0], [7.0; 2]);
+        let objective = Labels { labels: &[1], weights: &[], loss: Loss::CrossEntropy };
+        let both = objective.loss(&[0, 1], 2, &logits, &mut gradient);
+        let one = objective.loss(&[0], 2, &logits[..1], &mut [0.0]);
+        assert!(both == one && gradient[0] != 0.0 && gradient[1] == 0.0);
     }
 
     #[test]

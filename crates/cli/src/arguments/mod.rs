@@ -289,12 +289,22 @@ pub(crate) struct Train {
     pub(crate) from: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) encoding: Encoding,
-    /// What training reduces.
-    #[arg(long, default_value = "cross-entropy", value_name = "LOSS")]
-    pub(crate) loss: TrainLoss,
-    /// Passes over the training rows.
-    #[arg(long, default_value_t = 10, value_name = "N")]
-    pub(crate) epochs: u32,
+    /// What finds the parameters.
+    #[arg(long, default_value = "adam", value_name = "SOLVER")]
+    pub(crate) solver: Solver,
+    /// With --solver coordinate-descent: what an error costs beside the penalty on weights, as `C` of scikit-learn; 1
+    /// when not given.
+    #[arg(long, value_name = "C", value_parser = finite)]
+    pub(crate) cost: Option<f64>,
+    /// With --solver coordinate-descent: how near to the optimum it ends; 1e-4 when not given.
+    #[arg(long, value_name = "SIZE", value_parser = finite)]
+    pub(crate) tolerance: Option<f64>,
+    /// What training reduces; the cross-entropy when not given, the squared hinge with --solver coordinate-descent.
+    #[arg(long, value_name = "LOSS")]
+    pub(crate) loss: Option<TrainLoss>,
+    /// Passes over the training rows; 10 when not given, at most 1000 with --solver coordinate-descent.
+    #[arg(long, value_name = "N")]
+    pub(crate) epochs: Option<u32>,
     /// Rows of a step.
     #[arg(long, default_value_t = 32, value_name = "N")]
     pub(crate) batch: usize,
@@ -335,6 +345,16 @@ pub(crate) struct Train {
     pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) compute: Compute,
+}
+
+/// What finds the parameters of a model.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Solver {
+    /// Steps along the gradients of batches: for every network.
+    Adam,
+    /// For linear models (--hidden none): the optimum of the squared hinge and a penalty on weights, as LIBLINEAR and
+    /// scikit-learn's LinearSVC find it. There is no learning rate, batch or schedule to set.
+    CoordinateDescent,
 }
 
 /// What a training reduces.

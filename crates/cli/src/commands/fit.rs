@@ -28,6 +28,7 @@ pub(crate) fn fit(arguments: &Fit) -> anyhow::Result<()> {
     let request = Request {
         data: data.clone(),
         data_dir: &arguments.data_dir,
+        teacher: arguments.teacher.as_deref(),
         limits: arguments.limits(),
         metric: arguments.metric.clone(),
         effort: arguments.effort(),
@@ -66,7 +67,8 @@ fn check_outputs(arguments: &Fit, folder: &Path) -> anyhow::Result<()> {
         ));
     }
     let splits = || arguments.splits.files();
-    if arguments.data.iter().chain(splits().map(|(_, file)| file)).any(|file| file == Path::new("-")) {
+    let mut read = arguments.data.iter().chain(&arguments.unlabelled).chain(splits().map(|(_, file)| file));
+    if read.any(|file| file == Path::new("-")) {
         return Err(refuse(
             "the recipe that makes the model again names its files, so none can be standard input",
         ));
@@ -75,6 +77,8 @@ fn check_outputs(arguments: &Fit, folder: &Path) -> anyhow::Result<()> {
     outputs = [RECIPE, PAGE, JSON].iter().fold(outputs, |o, name| o.output("the report", folder.join(name)));
     outputs = arguments.data.iter().fold(outputs, |outputs, file| outputs.input("the data", file));
     outputs = splits().fold(outputs, |outputs, (name, file)| outputs.input(name, file));
+    outputs = arguments.unlabelled.iter().fold(outputs, |o, file| o.input("--unlabelled", file));
+    outputs = arguments.teacher.iter().fold(outputs, |o, file| o.input("--teacher", file));
     outputs.check().map_err(sort)
 }
 
@@ -95,6 +99,7 @@ fn data_recipe(arguments: &Fit) -> anyhow::Result<DataRecipe> {
     Ok(DataRecipe {
         corpus: arguments.corpus.clone(),
         source: data::source(&arguments.data, &arguments.splits),
+        unlabelled: Files::several(arguments.unlabelled.clone()),
         options,
         encoder: EncoderTable::default(),
         class_weights: None,
@@ -109,7 +114,8 @@ fn write(
 ) -> anyhow::Result<Value> {
     let place = folder.join(RECIPE);
     let table = data_table(data, &place)?;
-    let text = report::recipe(found, name, table).map_err(refuse)?;
+    let teacher = arguments.teacher.as_deref().map(|path| named_from(path, &place).map_err(of_draft));
+    let text = report::recipe(found, name, table, teacher.transpose()?).map_err(refuse)?;
     search::write(found, &arguments.out, &place, &text).map_err(searched)?;
     let limits = arguments.limits();
     let page = report::html(found, name, &arguments.metric, &limits);
@@ -127,10 +133,13 @@ fn write(
 
 /// The table `data` of the recipe, whose files are named as seen from its folder.
 fn data_table(data: &DataRecipe, recipe: &Path) -> anyhow::Result<Value> {
-    let Some(source) = &data.source else { return Ok(json!({ "corpus": data.corpus })) };
     let named = |files: &Files| -> anyhow::Result<Value> {
         let names = files.paths().iter().map(|p| named_from(p, recipe).map_err(of_draft));
         Ok(json!(names.collect::<anyhow::Result<Vec<_>>>()?))
+    };
+    let unlabelled = data.unlabelled.as_ref().map(named).transpose()?;
+    let Some(source) = &data.source else {
+        return Ok(json!({ "corpus": data.corpus, "unlabelled": unlabelled }));
     };
     let files = match source {
         Source::One(files) => named(files)?,
@@ -144,7 +153,7 @@ fn data_table(data: &DataRecipe, recipe: &Path) -> anyhow::Result<Value> {
             table
         }
     };
-    Ok(json!({ "files": files, "read": data.options }))
+    Ok(json!({ "files": files, "read": data.options, "unlabelled": unlabelled }))
 }
 
 fn say_found(arguments: &Fit, folder: &Path, found: &Found) -> anyhow::Result<()> {

@@ -4,15 +4,15 @@ use nlpress::artifact::{ArtifactError, Provenance};
 use nlpress::core::shown::{counted, escaped};
 use nlpress::core::{Seed, files};
 use nlpress::eval::{Confusion, Scores};
-use nlpress::model::{Model, Network};
+use nlpress::model::{Model, Network, Outline};
 use nlpress::pipeline::recipe::NetworkRecipe;
 use nlpress::pipeline::{Origin, Prepared, Threshold, ship};
 use nlpress::runtime::Session;
 use nlpress::text::{Coverage, Encode};
-use nlpress::train::{ClassWeights, Fit, FitConfig, fit};
+use nlpress::train::{ClassWeights, History, LabelTraining, TrainConfig};
 use std::path::Path;
 
-use crate::arguments::{Shape, Train, TrainLoss};
+use crate::arguments::{Shape, Solver, Train, TrainLoss};
 use crate::data::{self, Encoder};
 use crate::encoding;
 use crate::outcome::{of_training, printable, refuse, say, sort, tell, training_stopped, with_text};
@@ -40,13 +40,16 @@ pub(crate) fn train(arguments: Train) -> anyhow::Result<()> {
     let seed = Seed(arguments.seed);
     let model = begin.model(&prepared, seed)?;
     let graph = model.graph().clone();
+    config.check(&Outline::dense(&graph)).map_err(refuse)?;
     let progress = Progress::start(None)?;
 
-    let mut plan = Fit::new(&config, &backend, &prepared.train, seed, &progress);
-    plan.valid = Some(&prepared.valid);
-    plan.checkpoint = arguments.checkpoint.as_deref();
-    plan.resume = arguments.resume;
-    let (model, history) = fit(model, plan).map_err(|e| of_training(e, arguments.checkpoint.as_deref()))?;
+    let (checkpoint, data) = (arguments.checkpoint.as_deref(), (&prepared.train, &prepared.valid));
+    let training = LabelTraining {
+        checkpoint,
+        resume: arguments.resume,
+        ..LabelTraining::new(&config, &backend, data, seed, &progress)
+    };
+    let (model, history) = training.run(model).map_err(|e| of_training(e, checkpoint))?;
     progress.end().map_err(|_| training_stopped(arguments.checkpoint.as_deref()))?;
 
     let made_by = serde_json::json!([config, graph, class_weights, threshold]);
@@ -84,7 +87,7 @@ pub(crate) fn train(arguments: Train) -> anyhow::Result<()> {
         let result = serde_json::json!({
             // A path that is not Unicode cannot stand in JSON as it is.
             "artifact": arguments.out.to_string_lossy(), "file_bytes": bytes,
-            "epochs": history.epochs.len(), "kept_epoch": history.kept,
+            "epochs": history.epochs.len().max(history.kept as usize), "kept_epoch": history.kept,
             "documents": {
                 "train": corpus.train.len(), "valid": corpus.valid.len(), "test": corpus.test.len(),
             },
@@ -97,11 +100,10 @@ pub(crate) fn train(arguments: Train) -> anyhow::Result<()> {
         say!("{result}");
     } else {
         say!(
-            "{}: {}, {} (epoch {} kept); on {}: accuracy {:.2} %, macro-F1 {:.4}",
+            "{}: {}, {}; on {}: accuracy {:.2} %, macro-F1 {:.4}",
             printable(&arguments.out.to_string_lossy()),
             counted(bytes, "byte"),
-            counted(history.epochs.len(), "epoch"),
-            history.kept,
+            trained(&config, &history),
             counted(prepared.test.len(), "test document"),
             100.0 * scores.accuracy,
             scores.macro_f1
@@ -165,6 +167,18 @@ impl Begin {
     }
 }
 
+/// How long a training was.
+fn trained(config: &TrainConfig, history: &History) -> String {
+    match config {
+        TrainConfig::Gradient(_) => {
+            format!("{} (epoch {} kept)", counted(history.epochs.len(), "epoch"), history.kept)
+        }
+        TrainConfig::CoordinateDescent(_) => {
+            format!("{} passes over the documents", history.kept)
+        }
+    }
+}
+
 /// An artifact that cannot be written after its training, with what is left of the model.
 fn unwritten(error: ArtifactError, checkpoint: Option<&Path>) -> anyhow::Error {
     let left = match checkpoint {
@@ -225,18 +239,22 @@ fn check_outputs(arguments: &Train) -> anyhow::Result<()> {
 }
 
 /// The training settings, checked by the library.
-fn config(arguments: &Train) -> anyhow::Result<FitConfig> {
+fn config(arguments: &Train) -> anyhow::Result<TrainConfig> {
     let schedule = match arguments.schedule {
         Shape::Constant => "constant",
         Shape::Linear => "linear",
         Shape::Cosine => "cosine",
     };
-    let loss = match arguments.loss {
+    let loss = arguments.loss.map(|loss| match loss {
         TrainLoss::CrossEntropy => "cross_entropy",
         TrainLoss::SquaredHinge => "squared_hinge",
+    });
+    let solver = match arguments.solver {
+        Solver::Adam => "adam",
+        Solver::CoordinateDescent => "coordinate_descent",
     };
     let settings = serde_json::json!({
-        "loss": loss, "weight_decay": arguments.weight_decay, "epochs": arguments.epochs, "batch": arguments.batch, "learning_rate": arguments.learning_rate,
+        "solver": solver, "cost": arguments.cost, "tolerance": arguments.tolerance, "loss": loss, "weight_decay": arguments.weight_decay, "epochs": arguments.epochs, "batch": arguments.batch, "learning_rate": arguments.learning_rate,
         "schedule": schedule, "patience": arguments.patience, "clip_norm": arguments.clip_norm,
     });
     serde_json::from_value(settings).map_err(refuse)

@@ -101,6 +101,76 @@ fn a_search_that_is_killed_goes_on_to_the_same_file() {
     }
 }
 
+/// Files of the rows: every fifth with its label, and the texts of the others.
+fn few_labels(world: &World) {
+    let rows = String::from_utf8(world.read("rows.csv")).unwrap();
+    let (mut few, mut more) = ("text,label\n".to_owned(), "text\n".to_owned());
+    for (i, row) in rows.lines().skip(1).enumerate() {
+        // Rows of both classes: they take turns.
+        match i / 2 % 5 {
+            0 => few += &format!("{row}\n"),
+            _ => more += &format!("{}\n", row.rsplit_once(',').unwrap().0),
+        }
+    }
+    world.write("few.csv", few);
+    world.write("more.csv", more);
+}
+
+#[test]
+fn a_teacher_and_texts_without_labels_join_and_everything_is_made_again() {
+    let world = World::new();
+    few_labels(&world);
+    world.train("teacher.safetensors");
+    let fit = |out: &'static str, more: &[&'static str]| -> Vec<&'static str> {
+        let with = ["--teacher", "teacher.safetensors", "--unlabelled", "more.csv"];
+        [&["fit", "few.csv", "--out", out][..], &TRIALS, &with, more].concat()
+    };
+    let found = world.json(&fit("a.safetensors", &["--max-size", "3KB", "--json"]));
+    assert_eq!(found["found"]["failed"].as_array().unwrap().len(), 0, "{found:#}");
+    let notes = found["found"]["notes"].to_string();
+    assert!(notes.contains("160 texts without labels"), "{notes}");
+    let trials = found["found"]["trials"].as_array().unwrap();
+    let of_file = |t: &&serde_json::Value| t["candidate"]["student"]["how"]["distilled"]["by_file"] == true;
+    assert!(trials.iter().filter(of_file).count() > 1, "{found:#}");
+    world.does(&["run", "a.fit/recipe.toml", "--out", "again"]);
+    assert!(world.read("a.safetensors") == world.read("again/artifacts/fit.0.safetensors"));
+    world.does(&["plan", "a.fit/recipe.toml"]);
+    let mut child = world.start(&fit("part.safetensors", &["--max-size", "3KB", "--threads", "2"]));
+    wait_for(&world, 2);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    world.does(&fit("part.safetensors", &["--max-size", "3KB", "--resume"]));
+    assert!(world.read("a.safetensors") == world.read("part.safetensors"));
+}
+
+#[test]
+fn what_cannot_teach_is_refused() {
+    let world = World::new();
+    few_labels(&world);
+    world.write("three.csv", "text,label\na,x\nb,y\nc,z\na a,x\nb b,y\nc c,z\na b a,x\nb a b,y\nc a c,z\n");
+    world.does(&[
+        "train",
+        "--data",
+        "three.csv",
+        "--valid",
+        "three.csv",
+        "--test",
+        "three.csv",
+        "--hidden",
+        "none",
+        "--out",
+        "three.safetensors",
+    ]);
+    let refused = |more: &[&str], says: &[&str]| world.refuses(&fit("a.safetensors", more), b"", says);
+    refused(&["--teacher", "none.safetensors"], &["none.safetensors"]);
+    refused(&["--teacher", "rows.csv"], &["rows.csv"]);
+    refused(&["--teacher", "three.safetensors"], &["its labels are x, y, z", "the data's are dim, lit"]);
+    refused(&["--unlabelled", "none.csv"], &["none.csv"]);
+    refused(&["--unlabelled", "rows.csv"], &["every text is empty or stands among"]);
+    world.write("nothing.csv", "text\n");
+    refused(&["--unlabelled", "nothing.csv"], &["nothing.csv"]);
+}
+
 #[test]
 fn limits_that_nothing_keeps_end_with_3_and_the_nearest() {
     let world = World::new();

@@ -1,7 +1,7 @@
 //! Knowledge distillation: a student is trained on a loss that compares its outputs with a teacher's.
 
 use nlpress_core::Seed;
-use nlpress_model::{Model, Outline, SiteId};
+use nlpress_model::{Dataset, Model, Outline, SiteId};
 use nlpress_technique::{Cx, Needs, Problem, StepError, Technique, settings};
 use nlpress_train::{Fit, FitConfig, KdConfig, Objective, fit};
 use serde::Deserialize;
@@ -75,18 +75,18 @@ impl Distill {
         Ok(self.student.make(model, cx.seed)?)
     }
 
-    /// Trains a student on a loss.
+    /// Trains a student on a loss over the rows of `train`.
     pub(crate) fn train(
         &self,
         student: Model,
-        objective: &dyn Objective,
+        (objective, train): (&dyn Objective, &Dataset),
         seed: Seed,
         cx: &Cx<'_>,
     ) -> Result<Model, StepError> {
         let how = Fit {
             valid: Some(cx.valid),
             objective: Some(objective),
-            ..Fit::new(&self.fit, cx.backend, cx.train, seed, cx.sink)
+            ..Fit::new(&self.fit, cx.backend, train, seed, cx.sink)
         };
         Ok(fit(student, how)?.0)
     }
@@ -102,10 +102,13 @@ impl Technique for Distill {
     }
 
     fn apply(&self, model: Model, _on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
-        let teacher = TeacherCache::ask(&model, cx)?;
+        let mut teacher = TeacherCache::ask(&model, cx)?;
+        let joined = teacher.with_unlabelled(cx)?;
+        let train = joined.as_ref().unwrap_or(cx.train);
+        // Labels are those of the labelled rows, which come first.
         let objective = self.loss.objective(&teacher.train, cx.train);
         let student = self.student(model, cx)?;
-        let student = self.train(student, &objective, cx.seed.derive("distill"), cx)?;
+        let student = self.train(student, (&objective, train), cx.seed.derive("distill"), cx)?;
         teacher.compare(&student, cx)?;
         Ok(student)
     }

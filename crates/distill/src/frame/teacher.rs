@@ -3,13 +3,14 @@
 //! The teacher reads its own rows: the same documents, maybe in more features than the student's.
 
 use nlpress_core::Measurement;
-use nlpress_model::Model;
+use nlpress_model::{Dataset, Model};
 use nlpress_technique::{Cx, StepError};
+use nlpress_text::TextError;
 use nlpress_train::{Loss, Scores, agreement};
 
 /// The teacher's logits over the rows of a step.
 pub(crate) struct TeacherCache {
-    /// Its logits over the training rows.
+    /// Its logits over the training rows, and over what [`with_unlabelled`](TeacherCache::with_unlabelled) added.
     pub(crate) train: Vec<f32>,
     /// Its logits over the validation rows.
     pub(crate) valid: Vec<f32>,
@@ -25,6 +26,22 @@ impl TeacherCache {
         let before = agreement(&cache.valid, &cx.valid_logits(model)?, outputs);
         cx.measure(Measurement::higher("agreement_before", before, "1"));
         Ok(cache)
+    }
+
+    /// The training rows and after them documents without labels, where there are any; what the teacher says of those is
+    /// asked, too.
+    pub(crate) fn with_unlabelled(&mut self, cx: &mut Cx<'_>) -> Result<Option<Dataset>, StepError> {
+        let Some((examples, logits)) = cx.ask_about_unlabelled(self.outputs)? else { return Ok(None) };
+        let failed = |e: TextError| StepError::Failed(e.to_string());
+        let labelled = cx.train.examples();
+        let all: Vec<usize> = (0..labelled.len()).collect();
+        let joined = labelled.select(&all).followed_by(examples).map_err(failed)?;
+        let mut labels = cx.train.labels().to_vec();
+        // They stand for none: the loss on labels ends before them.
+        labels.resize(joined.len(), 0);
+        self.train.extend(logits);
+        cx.measure(Measurement::higher("texts_without_labels", examples.len() as f64, "1"));
+        Ok(Some(Dataset::new(joined, labels, cx.train.classes())?))
     }
 
     /// Measures how far the student agrees with the teacher.

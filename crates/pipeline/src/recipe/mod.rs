@@ -7,13 +7,14 @@ mod reader;
 use nlpress_core::{Selectors, files};
 use nlpress_model::Graph;
 use nlpress_technique::{Kind, Technique};
-use nlpress_text::{CorpusOptions, EncoderTable, Source, StopWords, TextError};
-use nlpress_train::{ClassWeights, FitConfig};
+use nlpress_text::{CorpusOptions, EncoderTable, Files, Source, StopWords, TextError};
+use nlpress_train::{ClassWeights, FitConfig, TrainConfig};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
 use crate::data_error::DataError;
 use crate::report::{ALIKE_POINTS, Family};
+use crate::teachers::TeacherFile;
 use crate::threshold::Threshold;
 use raw::Raw;
 use reader::Reader;
@@ -22,6 +23,8 @@ use reader::Reader;
 const LARGEST: u64 = 1 << 20;
 /// Most repetitions with different seeds.
 const MOST_SEEDS: u32 = 100;
+/// Epochs that a teacher usually trains on without compression.
+pub const MORE_EPOCHS: u32 = 3;
 /// The row that every variant descends from.
 pub const TEACHER: &str = "teacher";
 /// The control that is a linear model.
@@ -61,7 +64,7 @@ pub struct Recipe {
     /// The data.
     pub data: DataRecipe,
     /// How the first model is trained.
-    pub train: FitConfig,
+    pub train: TrainConfig,
     /// Where models of two classes decide, when it is not at one half.
     pub threshold: Option<Threshold>,
     /// The rows to make, in an order in which every parent comes before its children.
@@ -103,6 +106,8 @@ pub struct Lines {
     pub data: Option<usize>,
     /// How the data are read.
     pub read: Option<usize>,
+    /// How the first model is trained.
+    pub train: Option<usize>,
     /// The controls.
     pub controls: Option<usize>,
     /// The weights of classes.
@@ -131,6 +136,8 @@ pub struct DataRecipe {
     pub corpus: Option<String>,
     /// Files.
     pub source: Option<Source>,
+    /// Files of texts without labels, which students learn from by what their teacher says of them.
+    pub unlabelled: Option<Files>,
     /// How they are read.
     pub options: CorpusOptions,
     /// How texts become rows or tokens.
@@ -148,12 +155,37 @@ pub struct Variant {
     pub family: Family,
     /// The row it starts from.
     pub parent: String,
-    /// The row that distillation learns from.
-    pub teacher: String,
+    /// What distillation learns from.
+    pub teacher: Teaching,
     /// What is done.
     pub steps: Vec<Step>,
     /// Line of the recipe.
     pub line: usize,
+}
+
+/// What distillation learns from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Teaching {
+    /// A row of the recipe.
+    Row(String),
+    /// An artifact.
+    File(TeacherFile),
+}
+
+impl Default for Teaching {
+    fn default() -> Self {
+        Self::Row(TEACHER.into())
+    }
+}
+
+impl Teaching {
+    /// The row, where it is one.
+    pub fn row(&self) -> Option<&str> {
+        match self {
+            Self::Row(id) => Some(id),
+            Self::File(_) => None,
+        }
+    }
 }
 
 /// One step of a variant.
@@ -181,18 +213,19 @@ pub struct Step {
 pub struct Controls {
     /// A linear model on the same features.
     pub linear: bool,
-    /// Epochs that the teacher trains on without compression; 0 for none.
-    pub more_epochs: u32,
+    /// Epochs that the teacher trains on without compression; 0 for none. When it is not given, [`MORE_EPOCHS`], or none where the
+    /// teacher is trained to its optimum.
+    pub more_epochs: Option<u32>,
     /// Hidden widths of a student that is trained alone; empty for none.
     pub student: Vec<usize>,
     /// How the linear model and the student are trained, where it is otherwise than the first model: what suits a deep
     /// network may not suit them, and a control that is trained badly says nothing.
-    pub train: Option<FitConfig>,
+    pub train: Option<TrainConfig>,
 }
 
 impl Default for Controls {
     fn default() -> Self {
-        Self { linear: true, more_epochs: 3, student: vec![16], train: None }
+        Self { linear: true, more_epochs: None, student: vec![16], train: None }
     }
 }
 
@@ -237,6 +270,9 @@ impl Recipe {
         );
         let data = self.data.source.iter().flat_map(Source::paths);
         all.extend(data.map(|path| ("the data", path)));
+        let unlabelled = self.data.unlabelled.iter().flat_map(Files::paths);
+        all.extend(unlabelled.map(|path| ("the texts without labels", path.as_path())));
+        all.extend(self.teachers().map(|(_, file)| ("the teacher", file.path.as_path())));
         match &self.data.encoder {
             EncoderTable::Bag(bag) => {
                 if let StopWords::Lines { path, .. } = &bag.stop_words {
@@ -252,12 +288,45 @@ impl Recipe {
         all
     }
 
+    /// The artifacts that teach, each with the variant that learns from it.
+    pub(crate) fn teachers(&self) -> impl Iterator<Item = (&Variant, &TeacherFile)> {
+        self.variants.iter().filter_map(|variant| match &variant.teacher {
+            Teaching::File(file) => Some((variant, file)),
+            Teaching::Row(_) => None,
+        })
+    }
+
     /// The names of the rows that a run makes, controls included.
     pub(crate) fn rows(&self) -> impl Iterator<Item = &str> {
-        let Controls { linear, more_epochs, student, .. } = &self.controls;
-        let controls = [(*linear, LINEAR), (*more_epochs > 0, MORE), (!student.is_empty(), STUDENT)];
+        let Controls { linear, student, .. } = &self.controls;
+        let more = self.training_on().is_some();
+        let controls = [(*linear, LINEAR), (more, MORE), (!student.is_empty(), STUDENT)];
         let controls = controls.into_iter().filter_map(|(is, id)| is.then_some(id));
         std::iter::once(TEACHER).chain(controls).chain(self.variants.iter().map(|v| v.id.as_str()))
+    }
+
+    /// How the teacher trains on without compression, where it does.
+    pub(crate) fn training_on(&self) -> Option<FitConfig> {
+        let TrainConfig::Gradient(config) = &self.train else { return None };
+        match self.controls.more_epochs.unwrap_or(MORE_EPOCHS) {
+            0 => None,
+            // The reader has looked at what was given.
+            epochs => config.clone().with_epochs(epochs).ok(),
+        }
+    }
+
+    /// How the linear control is trained.
+    pub(crate) fn linear_train(&self) -> TrainConfig {
+        self.controls.train.as_ref().unwrap_or(&self.train).clone()
+    }
+
+    /// How the student is trained that is a control: as the teacher, unless a solver of linear models trains that.
+    pub(crate) fn student_train(&self) -> TrainConfig {
+        match (&self.controls.train, &self.train) {
+            (Some(train), _) => train.clone(),
+            (None, TrainConfig::Gradient(train)) => train.clone().into(),
+            (None, TrainConfig::CoordinateDescent(_)) => TrainConfig::default(),
+        }
     }
 
     /// Takes the data from elsewhere: what is wrong with them is then not in the recipe's text.

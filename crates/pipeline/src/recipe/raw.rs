@@ -2,7 +2,7 @@
 
 use nlpress_model::BlockSpec;
 use nlpress_model::graph::Pooling;
-use nlpress_text::{CorpusOptions, Source};
+use nlpress_text::{CorpusOptions, Files, Source};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -132,6 +132,8 @@ pub(super) struct RawData {
     #[serde(default)]
     pub(super) files: Option<Source>,
     #[serde(default)]
+    pub(super) unlabelled: Option<Files>,
+    #[serde(default)]
     pub(super) read: Option<Spanned<CorpusOptions>>,
     #[serde(default)]
     pub(super) encoder: Option<Spanned<Table>>,
@@ -144,8 +146,24 @@ pub(super) struct RawVariant {
     #[serde(default)]
     pub(super) from: Option<String>,
     #[serde(default)]
-    pub(super) teacher: Option<String>,
+    pub(super) teacher: Option<RawTeacher>,
     pub(super) steps: Vec<Spanned<RawStep>>,
+}
+
+/// A row, or an artifact.
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub(super) enum RawTeacher {
+    Row(String),
+    File(RawTeacherFile),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawTeacherFile {
+    pub(super) path: PathBuf,
+    #[serde(default)]
+    pub(super) sha256: Option<String>,
 }
 
 #[derive(Deserialize)]

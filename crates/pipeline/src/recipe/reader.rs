@@ -6,20 +6,21 @@ use nlpress_core::{Selectors, files};
 use nlpress_model::graph::Source as Takes;
 use nlpress_model::{AttentionSpec, EncoderSpec, Graph, Head, MlpSpec, Ranks};
 use nlpress_technique::{said, told};
-use nlpress_text::{Source, TextError};
-use nlpress_train::{ClassWeights, FitConfig};
+use nlpress_text::{Files, Source, TextError};
+use nlpress_train::{ClassWeights, TrainConfig};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use toml::Spanned;
 
-use super::raw::{Raw, RawData, RawModel, RawNetwork, RawStep, RawVariant, Table};
+use super::raw::{Raw, RawData, RawModel, RawNetwork, RawStep, RawTeacher, RawVariant, Table};
 use super::{
     Controls, DataRecipe, Lines, MOST_SEEDS, NetworkRecipe, Recipe, RecipeError, ReportRecipe, Step, TEACHER,
-    Variant,
+    Teaching, Variant,
 };
 use crate::kinds;
 use crate::report::Family;
+use crate::teachers::TeacherFile;
 use crate::threshold::Threshold;
 
 /// Refuses what is there and is no regular file: opening a named pipe would wait for a writer.
@@ -31,7 +32,7 @@ fn regular(path: &Path) -> Result<(), String> {
 }
 
 /// What stands at keys of a recipe that have tables, or values of several kinds.
-const EXAMPLES: [(&str, &str); 18] = [
+const EXAMPLES: [(&str, &str); 20] = [
     ("network", "{ mlp = { hidden = [64], dropout = 0.5 } }"),
     ("mlp", "{ hidden = [64], dropout = 0.5 }"),
     ("attention", "{ width = 64, head_width = 16, layers = [{ heads = 4, neurons = 128 }] }"),
@@ -50,6 +51,8 @@ const EXAMPLES: [(&str, &str); 18] = [
     ("with", "{ sparsity = 0.5 }"),
     ("gate", "{ max_drop = 1.0 }"),
     ("student", "[16]"),
+    ("teacher", "\"ROW\"` or `teacher = { path = \"teacher.safetensors\" }"),
+    ("unlabelled", "\"more.csv\""),
 ];
 
 /// What a network on tokens reads until the data say how many there are.
@@ -69,7 +72,7 @@ pub(super) fn with_example(why: String, key: Option<&str>) -> String {
 /// What the table of training says.
 #[derive(Default)]
 pub(super) struct Train {
-    pub(super) fit: FitConfig,
+    pub(super) fit: TrainConfig,
     pub(super) class_weights: Option<ClassWeights>,
     pub(super) threshold: Option<Threshold>,
 }
@@ -260,16 +263,19 @@ impl<'a> Reader<'a> {
         let encoder = self.encoder(raw.encoder, folder)?;
         let source = raw.files.map(|files| files.below(folder));
         // Every run reads them anew; one that is not there is told where it is read.
-        for path in source.iter().flat_map(Source::paths) {
+        let unlabelled = raw.unlabelled.map(|files| files.below(folder));
+        let more = unlabelled.iter().flat_map(Files::paths).map(PathBuf::as_path);
+        for path in source.iter().flat_map(Source::paths).chain(more) {
             regular(path).map_err(|why| self.refuse(Some(at), why))?;
         }
-        Ok(DataRecipe { corpus: raw.corpus, source, options, encoder, class_weights: None })
+        Ok(DataRecipe { corpus: raw.corpus, source, unlabelled, options, encoder, class_weights: None })
     }
 
     /// The table of training: how the first model is trained, and what beside it every model is told.
     pub(super) fn train(&self, raw: Option<Spanned<Table>>, lines: &mut Lines) -> Result<Train, RecipeError> {
         let Some(raw) = raw else { return Ok(Train::default()) };
         let at = raw.span().start;
+        lines.train = Some(self.line(at));
         let mut table = raw.into_inner();
         let (weights, threshold) = (table.remove("class_weights"), table.remove("threshold"));
         let (of_weights, weights) = self.located(weights);
@@ -297,17 +303,25 @@ impl<'a> Reader<'a> {
     pub(super) fn controls(
         &self,
         raw: Option<Spanned<Controls>>,
-        train: &FitConfig,
+        train: &TrainConfig,
         lines: &mut Lines,
     ) -> Result<Controls, RecipeError> {
         let (line, controls) = self.located(raw);
         lines.controls = line;
         let controls = controls.unwrap_or_default();
-        if let (Some(_), 1..) = (line, controls.more_epochs) {
-            train.clone().with_epochs(controls.more_epochs).map_err(|e| {
-                let why = format!("controls: more_epochs: {e}");
-                RecipeError { file: self.file.into(), line, why }
-            })?;
+        let refuse = |why: String| {
+            let why = format!("controls: more_epochs: {why}");
+            Err(RecipeError { file: self.file.into(), line, why })
+        };
+        match (controls.more_epochs, train) {
+            (Some(epochs @ 1..), TrainConfig::Gradient(train)) => {
+                train.clone().with_epochs(epochs).map(|_| ()).or_else(|e| refuse(e.to_string()))?;
+            }
+            (Some(epochs @ 1..), TrainConfig::CoordinateDescent(_)) => refuse(format!(
+                "it is {epochs}, but it must be 0 or left out: the solver of [train] ends at the optimum, from which there is \
+                 nowhere to go"
+            ))?,
+            (None | Some(0), _) => {}
         }
         Ok(controls)
     }
@@ -327,7 +341,8 @@ impl<'a> Reader<'a> {
             let parent = variants.last().map_or(TEACHER.into(), |v| v.id.clone());
             let family = step.kind.family.into();
             let line = step.line;
-            variants.push(Variant { id, family, parent, teacher: TEACHER.into(), steps: vec![step], line });
+            let teacher = Teaching::default();
+            variants.push(Variant { id, family, parent, teacher, steps: vec![step], line });
         }
         Ok(variants)
     }
@@ -353,10 +368,25 @@ impl<'a> Reader<'a> {
             id: raw.id,
             family,
             parent: raw.from.unwrap_or_else(|| TEACHER.into()),
-            teacher: raw.teacher.unwrap_or_else(|| TEACHER.into()),
+            teacher: raw.teacher.map_or_else(|| Ok(Teaching::default()), |t| self.teaching(t, at))?,
             steps,
             line: self.line(at),
         })
+    }
+
+    fn teaching(&self, raw: RawTeacher, at: usize) -> Result<Teaching, RecipeError> {
+        let file = match raw {
+            RawTeacher::Row(id) => return Ok(Teaching::Row(id)),
+            RawTeacher::File(file) => file,
+        };
+        let is_hash = |text: &str| text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
+        if let Some(bad) = file.sha256.as_deref().filter(|text| !is_hash(text)) {
+            let why = format!("teacher: sha256 is \"{}\", but it must be 64 hexadecimal digits", shown(bad));
+            return Err(self.refuse(Some(at), why));
+        }
+        let folder = Path::new(self.file).parent().unwrap_or(Path::new(""));
+        let sha256 = file.sha256.map(|text| text.to_ascii_lowercase());
+        Ok(Teaching::File(TeacherFile { path: folder.join(file.path), sha256 }))
     }
 
     fn step(&self, raw: Spanned<RawStep>) -> Result<Step, RecipeError> {
@@ -400,8 +430,9 @@ impl<'a> Reader<'a> {
         for variant in &recipe.variants {
             let line = Some(variant.line);
             let refuse = |why| Err(RecipeError { file: self.file.into(), line, why });
-            for (what, name) in [("from", &variant.parent), ("teacher", &variant.teacher)] {
-                if !known.contains(name.as_str()) {
+            let teacher = variant.teacher.row().map(|row| ("teacher", row));
+            for (what, name) in [("from", variant.parent.as_str())].into_iter().chain(teacher) {
+                if !known.contains(name) {
                     return refuse(format!("{}: {what} = {name:?} is not a row before it", variant.id));
                 }
             }

@@ -8,3 +8,4 @@ mod joint;
 mod pages;
 mod select;
 mod settings;
+mod teachers;

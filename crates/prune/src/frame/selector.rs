@@ -5,7 +5,7 @@ use nlpress_model::graph::Source;
 use nlpress_model::{Dataset, Form, Model, Outline, SiteId, Weight};
 use nlpress_technique::settings::BadTable;
 use nlpress_technique::{Cx, Kind, Needs, Problem, StepError, Technique, settings};
-use nlpress_train::{Fit, FitConfig, fit};
+use nlpress_train::{LabelTraining, TrainConfig};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::fmt::Debug;
@@ -46,7 +46,7 @@ pub trait WordScore: Debug + Send + Sync + DeserializeOwned + 'static {
 #[serde(try_from = "toml::Table", bound = "S: WordScore")]
 pub struct Selector<S> {
     keep: Option<usize>,
-    finetune: Option<FitConfig>,
+    finetune: Option<TrainConfig>,
     score: S,
 }
 
@@ -54,7 +54,7 @@ pub struct Selector<S> {
 #[derive(Deserialize)]
 struct Shared {
     keep: Option<usize>,
-    finetune: Option<FitConfig>,
+    finetune: Option<TrainConfig>,
 }
 
 impl<S: WordScore> TryFrom<toml::Table> for Selector<S> {
@@ -94,8 +94,8 @@ impl<S> Selector<S> {
         if let Some(config) = &self.finetune {
             let (train, valid) = (cx.narrowed(cx.train, &kept)?, cx.narrowed(cx.valid, &kept)?);
             let seed = cx.seed.derive("finetune");
-            let how = Fit { valid: Some(&valid), ..Fit::new(config, cx.backend, &train, seed, cx.sink) };
-            model = fit(model, how)?.0;
+            let training = LabelTraining::new(config, cx.backend, (&train, &valid), seed, cx.sink);
+            model = training.run(model)?.0;
         }
         if kept.len() < before {
             cx.keep_features(kept);
@@ -132,6 +132,11 @@ impl<S: WordScore> Technique for Selector<S> {
                 "finetune trains on the rows of the words that stay, but fewer tokens cut texts anew: leave it out, and \
                  train in the next step",
             ));
+        }
+        if let (Some(Err(why)), Form::Dense | Form::Masked) =
+            (self.finetune.as_ref().map(|finetune| finetune.check(before)), first.form)
+        {
+            problems.push(Problem::of_step(format!("finetune: {why}")));
         }
         let inputs = first.shape.inputs;
         let keep = self.keep.unwrap_or(inputs);

@@ -140,7 +140,16 @@ impl Draft {
             document.label = renumbered[document.label as usize];
         }
         let [train, valid, test] = splits;
-        Ok(Corpus { name, labels, train, valid, test, sha256: String::new(), reading })
+        Ok(Corpus {
+            name,
+            labels,
+            train,
+            valid,
+            test,
+            unlabelled: Vec::new(),
+            sha256: String::new(),
+            reading,
+        })
     }
 }
 

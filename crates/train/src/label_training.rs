@@ -1,0 +1,67 @@
+//! A training on labels alone, by whichever solver its settings name.
+
+use nlpress_core::event::Sink;
+use nlpress_core::{Backend, Seed};
+use nlpress_model::{Dataset, Model};
+use std::path::Path;
+
+use crate::TrainError;
+use crate::coordinate_descent;
+use crate::fit::fit;
+use crate::history::History;
+use crate::plan::Fit;
+use crate::train_config::TrainConfig;
+
+/// Everything that a training on labels needs besides the model.
+#[derive(Clone, Copy)]
+#[allow(missing_debug_implementations)] // sinks have none
+pub struct LabelTraining<'a> {
+    /// How.
+    pub config: &'a TrainConfig,
+    /// Where gradients are computed.
+    pub backend: &'a Backend,
+    /// On what.
+    pub train: &'a Dataset,
+    /// What early stopping and the progress report look at.
+    pub valid: Option<&'a Dataset>,
+    /// Root of the order of the rows and of dropout.
+    pub seed: Seed,
+    /// Who listens.
+    pub sink: &'a dyn Sink,
+    /// File to write on the way: after each epoch, or after every few classes.
+    pub checkpoint: Option<&'a Path>,
+    /// Whether to go on from that file when it is there.
+    pub resume: bool,
+}
+
+impl<'a> LabelTraining<'a> {
+    /// A training without a checkpoint.
+    pub fn new(
+        config: &'a TrainConfig,
+        backend: &'a Backend,
+        (train, valid): (&'a Dataset, &'a Dataset),
+        seed: Seed,
+        sink: &'a dyn Sink,
+    ) -> Self {
+        Self { config, backend, train, valid: Some(valid), seed, sink, checkpoint: None, resume: false }
+    }
+
+    /// Trains every trainable site of a model.
+    ///
+    /// # Errors
+    /// [`TrainError`]; the checkpoint, where there is one, then holds what was done.
+    pub fn run(self, model: Model) -> Result<(Model, History), TrainError> {
+        match self.config {
+            TrainConfig::Gradient(config) => {
+                let plan = Fit {
+                    valid: self.valid,
+                    checkpoint: self.checkpoint,
+                    resume: self.resume,
+                    ..Fit::new(config, self.backend, self.train, self.seed, self.sink)
+                };
+                fit(model, plan)
+            }
+            TrainConfig::CoordinateDescent(config) => coordinate_descent::solve(model, config, &self),
+        }
+    }
+}
