@@ -46,6 +46,10 @@ mod segments;
 mod steps;
 pub mod word_dropout;
 
+#[cfg(test)]
+#[path = "../tests/common/mod.rs"]
+mod common;
+
 pub use adapter::{AdapterConfig, Adapters};
 pub use checkpoint::Progress;
 pub use class_weights::ClassWeights;
