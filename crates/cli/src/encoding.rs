@@ -1,7 +1,7 @@
 //! What encodes texts and the network on them, as the command line says it.
 
-use nlpress::model::graph::{Pooling, Source};
-use nlpress::model::{EncoderSpec, Graph, Head, MlpSpec};
+use nlpress::model::graph::Source;
+use nlpress::model::{EncoderSpec, Graph, MlpSpec};
 use nlpress::text::{Algorithm, EncoderConfig, EncoderTable, TokensTable};
 use std::path::Path;
 
@@ -70,17 +70,8 @@ fn on_tokens(encoding: &Encoding) -> anyhow::Result<Graph> {
         return Ok(graph);
     };
     let spec = EncoderSpec {
-        vocabulary: 1,
-        tokens: 1,
-        positions: 1,
-        types: 0,
-        width: encoding.width,
-        layers,
-        heads: encoding.heads,
-        intermediate: encoding.width.saturating_mul(4),
-        epsilon: 1e-12,
         dropout: encoding.dropout.unwrap_or(0.1),
-        head: Head::Classifier { pooling: Pooling::Mean, outputs: 1 },
+        ..EncoderSpec::new(encoding.width, layers, encoding.heads)
     };
     spec.check().map_err(|e| refuse(format!("the network of --layers, --width and --heads: {e}")))?;
     Ok(spec.into())

@@ -6,7 +6,7 @@
 //! have fewer layers.
 
 use nlpress_model::{Form, Model, Network, Outline, SiteId};
-use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
+use nlpress_technique::{Cx, Family, Kind, Needs, Problem, Settings, StepError, Technique, parse, settings};
 use nlpress_train::{FitConfig, LayerDistillation};
 use serde::Deserialize;
 
@@ -26,17 +26,7 @@ pub const KIND: Kind = Kind {
              al. 2015 (outputs)",
     example: "hidden = 1.0\nattention = 0.5\nfit = { epochs = 2 }",
     on: &["encoder.**"],
-    settings: &[
-        ("alpha", "share of the teacher in the loss of the outputs, more than 0 and at most 1, default 0.5"),
-        TEMPERATURE,
-        ("hidden", "weight of the distance of hidden states, at least 0, default 1; 0 leaves it out"),
-        (
-            "attention",
-            "weight of the divergence of attention maps, at least 0, default 1; 0 leaves it out. One of the two is more \
-             than 0",
-        ),
-        FIT,
-    ],
+    settings: &[Raw::SETTINGS],
     parse: parse::<Layers>,
 };
 
@@ -49,14 +39,19 @@ pub struct Layers {
     attention: f64,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct Raw {
-    alpha: f64,
-    temperature: f64,
-    hidden: f64,
-    attention: f64,
-    fit: FitConfig,
+settings! {
+    #[serde(default)]
+    struct Raw {
+        /// share of the teacher in the loss of the outputs, more than 0 and at most 1, default 0.5
+        alpha: f64,
+        temperature: f64 as TEMPERATURE,
+        /// weight of the distance of hidden states, at least 0, default 1; 0 leaves it out
+        hidden: f64,
+        /// weight of the divergence of attention maps, at least 0, default 1; 0 leaves it out. One of the two is
+        /// more than 0
+        attention: f64,
+        fit: FitConfig as FIT,
+    }
 }
 
 impl Default for Raw {
@@ -107,12 +102,8 @@ impl Technique for Layers {
     }
 
     fn check_teacher(&self, before: &Outline, teacher: &Outline, problems: &mut Vec<Problem>) {
-        let (own, other) = (before.graph.inputs(), teacher.graph.inputs());
-        if own != other {
-            let why =
-                format!("the teacher reads {other} words, the student {own}: layers are of the same tokens");
-            problems.push(Problem::of_step(why));
-        }
+        let same = same_tokens(before.graph.inputs(), teacher.graph.inputs());
+        problems.extend(same.err().map(Problem::of_step));
         let weights = (self.hidden, self.attention);
         if let Err(why) = LayerDistillation::pairs(&before.graph, &teacher.graph, weights) {
             problems.push(Problem::of_step(why));
@@ -121,14 +112,9 @@ impl Technique for Layers {
 
     fn apply(&self, model: Model, _on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
         let cache = TeacherCache::ask(&model, cx)?;
-        let (teacher, width) = (cx.teacher()?, cx.train.examples().width());
-        if teacher.train.examples().width() != width {
-            let other = teacher.train.examples().width();
-            let why = format!(
-                "the teacher reads {other} words, the student {width}: layers are of the same tokens"
-            );
-            return Err(StepError::Failed(why));
-        }
+        let teacher = cx.teacher()?;
+        let (own, others) = (cx.train.examples().width(), teacher.train.examples().width());
+        same_tokens(own, others).map_err(StepError::Failed)?;
         let network = Network::bind(teacher.model, cx.backend);
         let objective = LayerDistillation::new(
             self.distill.loss().objective(&cache.train, cx.train),
@@ -140,6 +126,14 @@ impl Technique for Layers {
         cache.compare(&student, cx)?;
         Ok(student)
     }
+}
+
+/// Layers are compared token by token, so that teacher and student read the same ones.
+fn same_tokens(own: usize, others: usize) -> Result<(), String> {
+    if own == others {
+        return Ok(());
+    }
+    Err(format!("the teacher reads {others} words, the student {own}: layers are of the same tokens"))
 }
 
 #[cfg(test)]

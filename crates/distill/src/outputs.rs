@@ -5,10 +5,9 @@
 //! et al. 2015) or, with `loss = "mse"`, the mean squared difference of logits (Ba and Caruana 2014). Because no
 //! label is needed, any text will do for training, whatever the teacher was trained on.
 
-use nlpress_technique::{Family, Kind, Technique};
-use serde::Deserialize;
+use nlpress_technique::{Family, Kind, Settings, Technique, settings};
 
-use crate::frame::distill::{DROPOUT, Distill, FIT, FROM, HIDDEN};
+use crate::frame::distill::{Distill, SOFTENED, STUDENT, TRAINED};
 use crate::{Distance, DistillError, KdConfig};
 
 /// The technique's entry.
@@ -22,24 +21,24 @@ pub const KIND: Kind = Kind {
     example: "hidden = [4]\nloss = \"mse\"\nfit = { epochs = 2 }",
     on: &["**"],
     settings: &[
-        FROM,
-        HIDDEN,
-        DROPOUT,
-        ("loss", "\"kl\" (default): divergence of softened outputs; \"mse\": squared difference of logits"),
-        (
-            "temperature",
-            "what logits are divided by, between 0.1 and 100, default 2; only with loss = \"kl\"",
-        ),
-        FIT,
+        STUDENT,
+        Raw::SETTINGS,
+        &[
+            SOFTENED.saying(
+                "what logits are divided by, between 0.1 and 100, default 2; only with loss = \"kl\"",
+            ),
+            TRAINED,
+        ],
     ],
     parse: read,
 };
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Raw {
-    #[serde(default = "kl")]
-    loss: String,
+settings! {
+    struct Raw {
+        /// "kl" (default): divergence of softened outputs; "mse": squared difference of logits
+        #[serde(default = "kl")]
+        loss: String,
+    }
 }
 
 fn kl() -> String {
@@ -47,7 +46,7 @@ fn kl() -> String {
 }
 
 fn read(with: &toml::Table) -> Result<Box<dyn Technique>, String> {
-    match Distill::read(with, KIND.settings, loss) {
+    match Distill::read(with, &KIND, loss) {
         Ok((distill, _)) => Ok(Box::new(distill)),
         Err(error) => Err(error.to_string()),
     }

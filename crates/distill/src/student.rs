@@ -7,10 +7,9 @@
 //! With `from = "model"` the incoming model is the student and keeps its form, so that a pruned network can be
 //! taught before it is quantized.
 
-use nlpress_technique::{Family, Kind, Technique};
-use serde::Deserialize;
+use nlpress_technique::{Family, Kind, Settings, Technique, settings};
 
-use crate::frame::distill::{DROPOUT, Distill, FIT, FROM, HIDDEN, TEMPERATURE};
+use crate::frame::distill::{Distill, SOFTENED, STUDENT, TRAINED};
 use crate::{Distance, DistillError, KdConfig};
 
 /// The technique's entry.
@@ -22,22 +21,16 @@ pub const KIND: Kind = Kind {
     source: "Hinton et al. 2015, Distilling the Knowledge in a Neural Network",
     example: "hidden = [4]\ntemperature = 2.0\nalpha = 0.5\nfit = { epochs = 2 }",
     on: &["**"],
-    settings: &[
-        FROM,
-        HIDDEN,
-        DROPOUT,
-        TEMPERATURE,
-        ("alpha", "share of the teacher in the loss, greater than 0 and at most 1, default 0.5"),
-        FIT,
-    ],
+    settings: &[STUDENT, &[SOFTENED], Raw::SETTINGS, &[TRAINED]],
     parse: read,
 };
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Raw {
-    #[serde(default = "half")]
-    alpha: f64,
+settings! {
+    struct Raw {
+        /// share of the teacher in the loss, greater than 0 and at most 1, default 0.5
+        #[serde(default = "half")]
+        alpha: f64,
+    }
 }
 
 fn half() -> f64 {
@@ -45,7 +38,7 @@ fn half() -> f64 {
 }
 
 fn read(with: &toml::Table) -> Result<Box<dyn Technique>, String> {
-    match Distill::read(with, KIND.settings, loss) {
+    match Distill::read(with, &KIND, loss) {
         Ok((distill, _)) => Ok(Box::new(distill)),
         Err(error) => Err(error.to_string()),
     }

@@ -22,12 +22,11 @@
 
 use nlpress_core::Measurement;
 use nlpress_model::{Model, Outline, SiteId};
-use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique};
+use nlpress_technique::{Cx, Family, Kind, Needs, Problem, Settings, StepError, Technique, settings};
 use nlpress_train::agreement;
-use serde::Deserialize;
 
 use crate::error::check;
-use crate::frame::distill::{DROPOUT, Distill, FROM, HIDDEN, TEMPERATURE};
+use crate::frame::distill::{Distill, SOFTENED, STUDENT, TRAINED};
 use crate::frame::teacher::TeacherCache;
 use crate::{Distance, DistillError, KdConfig, compare};
 
@@ -43,11 +42,14 @@ pub struct Validation {
     rounds: u32,
 }
 
-#[derive(Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct Raw {
-    alphas: Vec<f64>,
-    rounds: u32,
+settings! {
+    #[serde(default)]
+    struct Raw {
+        /// shares of the teacher to choose among, 1 to 16 of them, in (0, 1], default [0.5, 0.9]
+        alphas: Vec<f64>,
+        /// rounds of training, between 1 and 100, default 3
+        rounds: u32,
+    }
 }
 
 impl Default for Raw {
@@ -67,13 +69,11 @@ pub const KIND: Kind = Kind {
     example: "hidden = [4]\nalphas = [0.5, 0.9]\nrounds = 2\nfit = { epochs = 1 }",
     on: &["**"],
     settings: &[
-        FROM,
-        HIDDEN,
-        DROPOUT,
-        TEMPERATURE,
-        ("alphas", "shares of the teacher to choose among, 1 to 16 of them, in (0, 1], default [0.5, 0.9]"),
-        ("rounds", "rounds of training, between 1 and 100, default 3"),
-        ("fit", "how to train in each round, for each share; the defaults of training when left out"),
+        STUDENT,
+        &[SOFTENED],
+        Raw::SETTINGS,
+        &[TRAINED
+            .saying("how to train in each round, for each share; the defaults of training when left out")],
     ],
     parse: |with| match Validation::read(with) {
         Ok(validation) => Ok(Box::new(validation)),
@@ -112,7 +112,7 @@ struct Round<'a> {
 
 impl Validation {
     fn read(with: &toml::Table) -> Result<Self, DistillError> {
-        let (distill, raw) = Distill::read(with, KIND.settings, |raw: &Raw, temperature| {
+        let (distill, raw) = Distill::read(with, &KIND, |raw: &Raw, temperature| {
             Ok(losses(&raw.alphas, Distance::kl(temperature.unwrap_or(2.0))?)?[0])
         })?;
         check((1..=MOST_ROUNDS).contains(&raw.rounds), "rounds", raw.rounds, "between 1 and 100")?;

@@ -92,6 +92,24 @@ impl Head {
 }
 
 impl EncoderSpec {
+    /// An encoder of so many layers with a feed-forward block four times as wide, without dropout and types, whose tokens'
+    /// mean goes through a classifier of one logit. It has one position and one word: the texts say how many there are.
+    pub fn new(width: usize, layers: usize, heads: usize) -> Self {
+        Self {
+            vocabulary: 1,
+            tokens: 1,
+            positions: 1,
+            types: 0,
+            width,
+            layers,
+            heads,
+            intermediate: width.saturating_mul(4),
+            epsilon: 1e-12,
+            dropout: 0.0,
+            head: Head::Classifier { pooling: Pooling::Mean, outputs: 1 },
+        }
+    }
+
     /// The site or normalisation `name` of layer `layer`, for example `intermediate.dense`.
     pub fn site(layer: usize, name: &str) -> SiteId {
         SiteId::new(format!("encoder.layer.{layer}.{name}"))
@@ -249,13 +267,10 @@ mod tests {
                 tokens: 16,
                 positions: 20,
                 types: 2,
-                width: 8,
-                layers: 2,
-                heads: 2,
                 intermediate: 12,
-                epsilon: 1e-12,
                 dropout: 0.1,
                 head: Head::Pooler { activation: Activation::Tanh, outputs: 2 },
+                ..EncoderSpec::new(8, 2, 2)
             };
             change(&mut spec);
             spec.check().map_err(|e| e.to_string())

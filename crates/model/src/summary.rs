@@ -109,14 +109,9 @@ mod tests {
             vocabulary: 50,
             tokens: 7,
             positions: 7,
-            types: 0,
-            width: 8,
-            layers: 1,
-            heads: 2,
             intermediate: 16,
-            epsilon: 1e-12,
-            dropout: 0.0,
             head: Head::Classifier { pooling: Pooling::Mean, outputs: 3 },
+            ..EncoderSpec::new(8, 1, 2)
         };
         let graph = Graph::from(spec);
         let text = summarise(&Outline::dense(&graph));

@@ -11,7 +11,9 @@
 use nlpress_core::{Backend, Measurement, Seed};
 use nlpress_model::{Gradients, Model, Network, Outline, SiteId};
 use nlpress_quant::gradient::{Coding, Layout, Sender};
-use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
+use nlpress_technique::{
+    Cx, Family, Kind, Needs, Problem, Settings, StepError, TRAINING, Technique, parse, settings,
+};
 use nlpress_train::gradients::bind;
 use nlpress_train::record::{Reader, Writer};
 use nlpress_train::{Batch, FitConfig, GradientSource, RoundedInputs, Stateful, TrainError};
@@ -162,14 +164,26 @@ fn shares(n: usize, workers: usize) -> Vec<Range<usize>> {
 #[serde(try_from = "Raw")]
 pub struct Data(Raw);
 
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct Raw {
-    workers: usize,
-    wire: Option<Coding>,
-    compare: bool,
-    tolerance: f64,
-    fit: FitConfig,
+/// The description of `wire`.
+pub const WIRE: &str = "gradient compression between workers: a table of codec, bits, clip, share, block, error_feedback \
+     and plain_steps, as quant.gradients takes them; floats when left out";
+/// The description of `compare`.
+pub(crate) const COMPARE: &str = "train serially as well, in the same parts and plainly, and report speed-ups and difference; default true";
+/// The description of `tolerance`.
+pub(crate) const TOLERANCE: &str =
+    "largest difference of a validation logit from the same parts on one thread; default 1e-4";
+
+settings! {
+    #[derive(Clone, Debug)]
+    #[serde(default)]
+    struct Raw {
+        /// shares of a batch, 1 to 256; default 2
+        workers: usize,
+        wire: Option<Coding> as WIRE,
+        compare: bool as COMPARE,
+        tolerance: f64 as TOLERANCE,
+        fit: FitConfig as TRAINING,
+    }
 }
 
 impl Default for Raw {
@@ -245,30 +259,13 @@ pub const KIND: Kind = Kind {
     source: "Li et al. 2020, PyTorch Distributed: Experiences on Accelerating Data Parallel Training",
     example: "workers = 2\nwire = { codec = \"int8\" }\nfit = { epochs = 2 }",
     on: &["**"],
-    settings: &[
-        ("workers", "shares of a batch, 1 to 256; default 2"),
-        (
-            "wire",
-            "gradient compression between workers: a table of codec, bits, clip, share, block, error_feedback and \
-             plain_steps, as quant.gradients takes them; floats when left out",
-        ),
-        (
-            "compare",
-            "train serially as well, in the same parts and plainly, and report speed-ups and difference; default true",
-        ),
-        (
-            "tolerance",
-            "largest difference of a validation logit from the same parts on one thread; default 1e-4",
-        ),
-        ("fit", "how to train: a table of training settings"),
-    ],
+    settings: &[Raw::SETTINGS],
     parse: parse::<Data>,
 };
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nlpress_quant::gradient::SETTINGS;
 
     #[test]
     fn shares_cover_every_row_once() {
@@ -283,7 +280,5 @@ mod tests {
         assert!(toml::from_str::<Data>("worker = 2").is_err());
         assert!(toml::from_str::<Data>("wire = { codec = 'zip' }").is_err());
         assert!(toml::from_str::<Data>("wire = { codec = 'qsgd', bits = 9 }").is_err());
-        let wire = KIND.settings.iter().find(|(key, _)| *key == "wire").unwrap().1;
-        assert!(SETTINGS.iter().all(|(key, _)| wire.contains(key)), "{wire}");
     }
 }

@@ -8,7 +8,9 @@
 use nlpress_core::{Backend, Measurement};
 use nlpress_model::network::Input;
 use nlpress_model::{Gradients, Model, ModelError, Network, Outline, SiteId};
-use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
+use nlpress_technique::{
+    Cx, Family, Kind, Needs, Problem, Settings, StepError, TRAINING, Technique, parse, settings,
+};
 use nlpress_train::record::{Reader, Writer};
 use nlpress_train::{Batch, FitConfig, GradientSource, RoundedInputs, Stateful, TrainError};
 use serde::Deserialize;
@@ -16,6 +18,7 @@ use std::io;
 use std::ops::Range;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
+use crate::data::{COMPARE, TOLERANCE};
 use crate::retrain;
 
 /// Computes the gradient of a batch on a pipeline of stages, each on its own thread, however many processors
@@ -260,14 +263,18 @@ fn ranges(weights: &[usize], stages: usize) -> Vec<Range<usize>> {
 #[serde(try_from = "Raw")]
 pub struct ByModel(Raw);
 
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct Raw {
-    stages: usize,
-    micro_batches: usize,
-    compare: bool,
-    tolerance: f64,
-    fit: FitConfig,
+settings! {
+    #[derive(Clone, Debug)]
+    #[serde(default)]
+    struct Raw {
+        /// workers, each with a range of sites, 1 to 64 and at most the sites there are; default 2
+        stages: usize,
+        /// parts of a batch that flow through the stages, 1 to 64; default 2
+        micro_batches: usize,
+        compare: bool as COMPARE,
+        tolerance: f64 as TOLERANCE,
+        fit: FitConfig as TRAINING,
+    }
 }
 
 impl Default for Raw {
@@ -331,19 +338,7 @@ pub const KIND: Kind = Kind {
     source: "Huang et al. 2019, GPipe: Efficient Training of Giant Neural Networks using Pipeline Parallelism",
     example: "stages = 2\nmicro_batches = 2\nfit = { epochs = 2 }",
     on: &["**"],
-    settings: &[
-        ("stages", "workers, each with a range of sites, 1 to 64 and at most the sites there are; default 2"),
-        ("micro_batches", "parts of a batch that flow through the stages, 1 to 64; default 2"),
-        (
-            "compare",
-            "train serially as well, in the same parts and plainly, and report speed-ups and difference; default true",
-        ),
-        (
-            "tolerance",
-            "largest difference of a validation logit from the same parts on one thread; default 1e-4",
-        ),
-        ("fit", "how to train: a table of training settings"),
-    ],
+    settings: &[Raw::SETTINGS],
     parse: parse::<ByModel>,
 };
 

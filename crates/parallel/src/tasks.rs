@@ -5,7 +5,9 @@
 
 use nlpress_core::Measurement;
 use nlpress_model::{Model, Outline, SiteId};
-use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
+use nlpress_technique::{
+    Cx, Family, Kind, Needs, Problem, Settings, StepError, TRAINING, Technique, parse, settings,
+};
 use nlpress_train::{Fit, FitConfig, fit};
 use rayon::prelude::*;
 use serde::Deserialize;
@@ -51,12 +53,16 @@ pub struct Tasks {
     compare: bool,
 }
 
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct Raw {
-    learning_rates: Vec<f64>,
-    compare: bool,
-    fit: FitConfig,
+settings! {
+    #[derive(Clone, Debug)]
+    #[serde(default)]
+    struct Raw {
+        /// one task each, 1 to 64; default [1e-3, 5e-4]
+        learning_rates: Vec<f64>,
+        /// run the tasks one after another as well and report the speed-up; default true
+        compare: bool,
+        fit: FitConfig as TRAINING,
+    }
 }
 
 impl Default for Raw {
@@ -139,11 +145,7 @@ pub const KIND: Kind = Kind {
     source: "Bergstra and Bengio 2012, Random Search for Hyper-Parameter Optimization (independent trials)",
     example: "learning_rates = [1e-3, 5e-4]\nfit = { epochs = 2 }",
     on: &["**"],
-    settings: &[
-        ("learning_rates", "one task each, 1 to 64; default [1e-3, 5e-4]"),
-        ("compare", "run the tasks one after another as well and report the speed-up; default true"),
-        ("fit", "how to train: a table of training settings"),
-    ],
+    settings: &[Raw::SETTINGS],
     parse: parse::<Tasks>,
 };
 

@@ -2,18 +2,21 @@
 //! epochs without compression, and a smaller (or linear) network trained alone, without a teacher.
 
 use nlpress_model::{Form, Graph, Model, Outline, SiteId};
-use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
+use nlpress_technique::{
+    Cx, Family, Kind, Needs, Problem, Settings, StepError, TRAINING, Technique, parse, settings,
+};
 use nlpress_train::{LabelTraining, TrainConfig};
-use serde::Deserialize;
 
 /// The kinds of this module.
 pub const KINDS: &[Kind] = &[MORE, ALONE];
 
-/// `train.more`: goes on training every trainable site.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct More {
-    fit: TrainConfig,
+settings! {
+    /// `train.more`: goes on training every trainable site.
+    #[derive(Clone, Debug, Default)]
+    #[serde(default)]
+    pub struct More {
+        fit: TrainConfig as TRAINING,
+    }
 }
 
 impl More {
@@ -43,13 +46,17 @@ impl Technique for More {
     }
 }
 
-/// `train.alone`: a fresh network of other hidden widths, trained on the labels alone.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Alone {
-    hidden: Vec<usize>,
-    dropout: f64,
-    fit: TrainConfig,
+settings! {
+    /// `train.alone`: a fresh network of other hidden widths, trained on the labels alone.
+    #[derive(Clone, Debug, Default)]
+    #[serde(default)]
+    pub struct Alone {
+        /// widths of the hidden layers; default none, which is a linear model
+        hidden: Vec<usize>,
+        /// dropout rate after each hidden layer, at least 0 and less than 1; default 0
+        dropout: f64,
+        fit: TrainConfig as TRAINING,
+    }
 }
 
 impl Alone {
@@ -107,7 +114,7 @@ pub(crate) const MORE: Kind = Kind {
     source: "the control of Blalock et al. 2020, What is the State of Neural Network Pruning?",
     example: "fit = { epochs = 1 }",
     on: &["**"],
-    settings: &[("fit", "how to train: a table of training settings")],
+    settings: &[More::SETTINGS],
     parse: parse::<More>,
 };
 
@@ -118,10 +125,6 @@ pub(crate) const ALONE: Kind = Kind {
     source: "the baseline of Hinton et al. 2015, Distilling the Knowledge in a Neural Network",
     example: "hidden = [4]\nfit = { epochs = 1 }",
     on: &["**"],
-    settings: &[
-        ("hidden", "widths of the hidden layers; default none, which is a linear model"),
-        ("dropout", "dropout rate after each hidden layer, at least 0 and less than 1; default 0"),
-        ("fit", "how to train: a table of training settings"),
-    ],
+    settings: &[Alone::SETTINGS],
     parse: parse::<Alone>,
 };

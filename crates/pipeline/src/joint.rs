@@ -18,7 +18,8 @@ use nlpress_parallel::{Coding, DataParallel, data};
 use nlpress_prune::moving::MasksConfig;
 use nlpress_quant::QuantizerConfig;
 use nlpress_technique::{
-    Cx, DISTILL, Family, KdSettings, Kind, Needs, Problem, StepError, Technique, Training, Tuning, parse,
+    Cx, DISTILL, Family, KdSettings, Kind, Needs, Problem, Settings, StepError, Technique, Training, Tuning,
+    parse, settings,
 };
 use nlpress_train::{
     AdapterConfig, GradientSource, Objective, Reparameterization, TrainError, With, WordDropout,
@@ -39,19 +40,30 @@ pub struct Joint {
     train: Tuning,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Raw {
-    adapters: Option<AdapterConfig>,
-    masks: Option<MasksConfig>,
-    quantize: Option<QuantizerConfig>,
-    distill: Option<KdSettings>,
-    workers: Option<usize>,
-    wire: Option<Coding>,
-    #[serde(default)]
-    word_dropout: WordDropout,
-    #[serde(default)]
-    train: toml::Table,
+settings! {
+    struct Raw {
+        /// low-rank adapters (LoRA) in place of the selected weights: a table of `rank`, 1 to 4096 (at most a side
+        /// of the weight), and `alpha`, a positive number, twice the rank by default, which over the rank is the
+        /// factor of their product; weights themselves are trained when it is left out
+        adapters: Option<AdapterConfig>,
+        /// movement pruning: a table of `sparsity`, `nonzeros` or `bytes`, `scope`, `score_rate`, `start`, `warmup`
+        /// and `settle`, as prune.movement takes them; masks are held as they are when it is left out
+        masks: Option<MasksConfig>,
+        /// quantization-aware training: a table of `grid`, `per`, `step` and `activations`, as quant.qat takes
+        /// them; weights stay floats when it is left out
+        quantize: Option<QuantizerConfig>,
+        distill: Option<KdSettings> as DISTILL,
+        /// data parallelism: shares of a batch, 1 to 256; batches stay whole when it is left out
+        workers: Option<usize>,
+        wire: Option<Coding> as data::WIRE,
+        #[serde(default)]
+        word_dropout: WordDropout as WordDropout::SETTING,
+        /// the training, as a training table; by default its learning rate is 1e-2, its schedule "linear" and, with
+        /// quantize, its clip_norm 1; its `dropout` replaces the network's. Sites that are not selected are trained
+        /// as floats
+        #[serde(default)]
+        train: toml::Table,
+    }
 }
 
 impl TryFrom<Raw> for Joint {
@@ -186,41 +198,7 @@ pub const KIND: Kind = Kind {
     example: "masks = { sparsity = 0.5 }\nquantize = { grid = \"int4\" }\ndistill = {}\nworkers = 2\n\
               wire = { codec = \"int8\" }\ntrain = { epochs = 2 }",
     on: &["**"],
-    settings: &[
-        (
-            "adapters",
-            "low-rank adapters (LoRA) in place of the selected weights: a table of `rank`, 1 to 4096 (at most a side of the \
-             weight), and `alpha`, a positive number, twice the rank by default, which over the rank is the factor of their \
-             product; weights themselves are trained when it is left out",
-        ),
-        (
-            "masks",
-            "movement pruning: a table of `sparsity`, `nonzeros` or `bytes`, `scope`, `score_rate`, `start`, `warmup` and \
-             `settle`, as prune.movement takes them; masks are held as they are when it is left out",
-        ),
-        (
-            "quantize",
-            "quantization-aware training: a table of `grid`, `per`, `step` and `activations`, as quant.qat takes them; \
-             weights stay floats when it is left out",
-        ),
-        DISTILL,
-        ("workers", "data parallelism: shares of a batch, 1 to 256; batches stay whole when it is left out"),
-        (
-            "wire",
-            "gradient compression between workers: a table of codec, bits, clip, share, block, error_feedback and \
-             plain_steps, as quant.gradients takes them; floats when left out",
-        ),
-        (
-            "word_dropout",
-            "share of each text's words that a step of training leaves out, at least 0 and less than 1; 0 by default",
-        ),
-        (
-            "train",
-            "the training, as a training table; by default its learning rate is 1e-2, its schedule \"linear\" and, with \
-             quantize, its clip_norm 1; its `dropout` replaces the network's. Sites that are not selected are trained as \
-             floats",
-        ),
-    ],
+    settings: &[Raw::SETTINGS],
     parse: parse::<Joint>,
 };
 

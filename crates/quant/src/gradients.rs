@@ -10,16 +10,15 @@
 
 use nlpress_core::Measurement;
 use nlpress_model::{Form, Model, Outline, SiteId, Weight};
-use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
+use nlpress_technique::{Cx, Family, Kind, Needs, Problem, Settings, StepError, Technique, parse, settings};
 use nlpress_train::{Fit, FitConfig, Wire, fit};
 use serde::Deserialize;
 
-use crate::gradient::{Name, RawCoding, SETTINGS};
 use crate::{Coding, GradientWire, QuantError, sites};
 
 /// The technique's configuration.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(try_from = "Raw")]
+#[serde(try_from = "toml::Table")]
 pub struct Gradients {
     fit: FitConfig,
     restart: bool,
@@ -27,45 +26,30 @@ pub struct Gradients {
     coding: Coding,
 }
 
-#[derive(Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct Raw {
-    fit: FitConfig,
-    restart: bool,
-    compare: bool,
-    codec: Name,
-    bits: Option<i64>,
-    clip: Option<toml::Value>,
-    share: Option<f64>,
-    block: Option<toml::Value>,
-    error_feedback: Option<bool>,
-    plain_steps: i64,
+settings! {
+    #[serde(default)]
+    struct Raw {
+        /// how to train; the defaults of training when left out
+        fit: FitConfig,
+        /// true (default): train from fresh numbers; false: go on from those the model has
+        restart: bool,
+        /// train with gradients in full as well, and report that accuracy too; default true
+        compare: bool,
+    }
 }
 
 impl Default for Raw {
     fn default() -> Self {
-        Self {
-            fit: FitConfig::default(),
-            restart: true,
-            compare: true,
-            codec: Name::default(),
-            bits: None,
-            clip: None,
-            share: None,
-            block: None,
-            error_feedback: None,
-            plain_steps: 0,
-        }
+        Self { fit: FitConfig::default(), restart: true, compare: true }
     }
 }
 
-impl TryFrom<Raw> for Gradients {
+impl TryFrom<toml::Table> for Gradients {
     type Error = QuantError;
 
-    fn try_from(raw: Raw) -> Result<Self, QuantError> {
-        let Raw { fit, restart, compare, codec, bits, clip, share, block, error_feedback, plain_steps } = raw;
-        let coding = RawCoding { codec, bits, clip, share, block, error_feedback, plain_steps };
-        Ok(Self { fit, restart, compare, coding: coding.try_into()? })
+    fn try_from(table: toml::Table) -> Result<Self, QuantError> {
+        let (Raw { fit, restart, compare }, coding) = settings::split(table, &KIND)?;
+        Ok(Self { fit, restart, compare, coding })
     }
 }
 
@@ -80,18 +64,7 @@ pub const KIND: Kind = Kind {
              Karimireddy et al. 2019, Error Feedback Fixes SignSGD",
     example: "codec = \"qsgd\"\nbits = 4\nfit = { epochs = 2 }",
     on: &["**"],
-    settings: &[
-        ("fit", "how to train; the defaults of training when left out"),
-        ("restart", "true (default): train from fresh numbers; false: go on from those the model has"),
-        ("compare", "train with gradients in full as well, and report that accuracy too; default true"),
-        SETTINGS[0],
-        SETTINGS[1],
-        SETTINGS[2],
-        SETTINGS[3],
-        SETTINGS[4],
-        SETTINGS[5],
-        SETTINGS[6],
-    ],
+    settings: &[Raw::SETTINGS, Coding::SETTINGS],
     parse: parse::<Gradients>,
 };
 
@@ -183,6 +156,7 @@ impl Technique for Gradients {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nlpress_technique::Setting;
 
     #[test]
     fn settings_are_checked_by_name() {
@@ -191,7 +165,7 @@ mod tests {
         for bad in ["block = 0", "block = 1.5", "block = 'row'", "block = 1048577"] {
             assert!(read(bad).unwrap_err().starts_with("block is "), "{bad}");
         }
-        for (name, _) in KIND.settings {
+        for Setting { name, .. } in KIND.settings() {
             assert!(!read(&format!("{name} = 'x'")).unwrap_err().contains("unknown field"), "{name}");
         }
         assert!(read("fit = { epochs = 0 }").unwrap_err().contains("epochs is 0"));

@@ -21,13 +21,8 @@ fn minilm() -> Graph {
         tokens: 512,
         positions: 512,
         types: 2,
-        width: 384,
-        layers: 6,
-        heads: 12,
-        intermediate: 1536,
-        epsilon: 1e-12,
-        dropout: 0.0,
         head: Head::Embedding { pooling: Pooling::Mean, unit: true },
+        ..EncoderSpec::new(384, 6, 12)
     })
 }
 

@@ -48,13 +48,10 @@ fn graphs() -> [Graph; 2] {
         tokens: 200,
         positions: 200,
         types: 4,
-        width: 24,
-        layers: 2,
-        heads: 3,
         intermediate: 40,
-        epsilon: 1e-12,
         dropout: 0.1,
         head: Head::Pooler { activation: Activation::Tanh, outputs: 3 },
+        ..EncoderSpec::new(24, 2, 3)
     };
     let table = StaticSpec { vocabulary: 60, tokens: 200, width: 20, outputs: None, dropout: 0.0 };
     [spec.into(), table.into()]

@@ -11,13 +11,10 @@ use serde::Deserialize;
 
 use crate::{Cx, StepError};
 
-/// The setting of techniques that may learn from a teacher.
-pub const DISTILL: (&str, &str) = (
-    "distill",
-    "knowledge distillation, learn from a teacher's outputs as well: `{ share, temperature, teacher }`; `share` of it in the loss, more than \
+/// The description of `distill`, the setting of techniques that may learn from a teacher.
+pub const DISTILL: &str = "knowledge distillation, learn from a teacher's outputs as well: `{ share, temperature, teacher }`; `share` of it in the loss, more than \
      0 and at most 1, 0.5 by default; `temperature` from 0.1 to 100, 2 by default; `teacher` is \"row\" (default), the \
-     row that the recipe names as teacher, or \"self\", the model itself before this step; none by default",
-);
+     row that the recipe names as teacher, or \"self\", the model itself before this step; none by default";
 
 /// Knowledge distillation while compressing: the loss, and who teaches.
 #[derive(Clone, Debug, PartialEq, Deserialize)]

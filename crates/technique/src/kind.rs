@@ -3,7 +3,8 @@
 use serde::de::DeserializeOwned;
 use std::fmt;
 
-use crate::{Technique, settings};
+use crate::Technique;
+use crate::settings::{self, Setting};
 
 /// The article's families of methods, and the chain of several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -53,8 +54,8 @@ pub struct Kind {
     pub example: &'static str,
     /// Selectors that the example works on.
     pub on: &'static [&'static str],
-    /// Its settings, one `(name, meaning with bounds and default)` each.
-    pub settings: &'static [(&'static str, &'static str)],
+    /// Its settings: those of its frame and its own, as groups, in the order in which they are described.
+    pub settings: &'static [&'static [Setting]],
     /// Reads a recipe's `with` table.
     pub parse: fn(&toml::Table) -> Result<Box<dyn Technique>, String>,
 }
@@ -66,17 +67,23 @@ impl fmt::Debug for Kind {
 }
 
 impl Kind {
+    /// Its settings, group after group.
+    pub fn settings(&self) -> impl Iterator<Item = &'static Setting> + use<> {
+        self.settings.iter().copied().flatten()
+    }
+
     /// Reads a recipe's `with` table; a value that is none of its setting is refused with what the setting may be.
     ///
     /// # Errors
-    /// As [`parse`](Kind::parse).
+    /// For a key that is none of its settings, and as [`parse`](Kind::parse).
     pub fn read(&self, with: &toml::Table) -> Result<Box<dyn Technique>, String> {
+        settings::only_known(with, self).map_err(|e| e.to_string())?;
         let speaks_of = |why: &str, name: &str| {
             let rest = why.strip_prefix('`').and_then(|why| why.strip_prefix(name));
             rest.is_some_and(|rest| rest.starts_with(['`', '.']))
         };
-        (self.parse)(with).map_err(|why| match self.settings.iter().find(|(name, _)| speaks_of(&why, name)) {
-            Some((name, meaning)) => format!("{why}; {name}: {meaning}"),
+        (self.parse)(with).map_err(|why| match self.settings().find(|s| speaks_of(&why, s.name)) {
+            Some(Setting { name, meaning }) => format!("{why}; {name}: {meaning}"),
             None => why,
         })
     }

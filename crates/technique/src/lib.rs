@@ -12,8 +12,9 @@ pub mod tune;
 pub use cx::{Answers, Cx, Needs, Teacher, Unlabelled};
 pub use kd::{DISTILL, KdSettings};
 pub use kind::{Family, Kind, parse};
+pub use settings::{Setting, Settings};
 pub use told::{said, told};
-pub use tune::{BadTuning, Training, Tuning};
+pub use tune::{BadTuning, TRAINING, Training, Tuning};
 
 use nlpress_core::event::Stopped;
 use nlpress_model::{Model, ModelError, Outline, SiteId};

@@ -11,6 +11,9 @@ use serde::Deserialize;
 
 use crate::{Cx, StepError, told};
 
+/// The description of a setting that is a training table, where nothing more is to be said of it.
+pub const TRAINING: &str = "how to train: a table of training settings";
+
 /// How a network is trained whose connections were cut: a training table with one more key, `dropout`.
 ///
 /// Dropout fits the size of a network. A cut one needs less of it: without a rate of its own, the network's is

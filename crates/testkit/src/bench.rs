@@ -4,7 +4,7 @@ use nlpress_core::event::{Quiet, Sink};
 use nlpress_core::{Backend, Seed, Selectors};
 use nlpress_model::graph::{Activation, Builder, Key, Op, Output, Pooling, Source};
 use nlpress_model::{
-    AttentionSpec, BlockSpec, Dataset, EncoderSpec, Graph, Head, MlpSpec, Model, Outline, Ranks, SiteId,
+    AttentionSpec, BlockSpec, Dataset, EncoderSpec, Graph, MlpSpec, Model, Outline, Ranks, SiteId,
 };
 use nlpress_technique::{Cx, Kind, StepError, Teacher, Technique};
 use nlpress_text::{ExamplesRef, Rows, TokenEncoder, TokenRows};
@@ -83,14 +83,9 @@ impl Bench {
             vocabulary: FEATURES,
             tokens: MAX_TOKENS,
             positions: MAX_TOKENS,
-            types: 0,
-            width: 12,
-            layers: 2,
-            heads: 3,
             intermediate: 10,
-            epsilon: 1e-12,
             dropout: 0.1,
-            head: Head::Classifier { pooling: Pooling::Mean, outputs: 1 },
+            ..EncoderSpec::new(12, 2, 3)
         };
         Self::of("tokens", &Graph::from(spec), backend)
     }

@@ -1,7 +1,7 @@
-//! Whether a kind's entry tells its readers the truth: its name, its words, every setting that it reads and every
+//! Whether a kind's entry tells its readers the truth: its name, its words, the settings within a setting and every
 //! default.
 
-use nlpress_technique::{Kind, Technique};
+use nlpress_technique::{Kind, Setting, Technique};
 
 use crate::Bench;
 use crate::bench::table;
@@ -26,29 +26,15 @@ pub(crate) fn check(kind: &Kind, bench: &Bench) -> Result<(), String> {
             return Err(format!("{name}: it has no {what}"));
         }
     }
-    if let Some((setting, _)) = kind.settings.iter().find(|(_, meaning)| meaning.trim().is_empty()) {
-        return Err(format!("{name}: setting {setting} is not described"));
-    }
     let example = table(kind)?;
-    (kind.parse)(&example).map_err(|e| format!("{name}: its example does not parse: {e}"))?;
+    kind.read(&example).map_err(|e| format!("{name}: its example does not parse: {e}"))?;
     check_settings(kind, &example).map_err(|why| format!("{name}: {why}"))?;
     check_defaults(kind, &example, bench).map_err(|why| format!("{name}: {why}"))
 }
 
-/// Checks that the settings described are those that the kind reads, those of tables within included.
+/// Checks that a setting which takes a table names the settings within.
 fn check_settings(kind: &Kind, example: &toml::Table) -> Result<(), String> {
-    let mut unknown = example.clone();
-    unknown.insert(UNKNOWN.into(), toml::Value::Boolean(true));
-    let Err(refusal) = (kind.parse)(&unknown) else { return Err("an unknown setting is not refused".into()) };
-    let read = expected(&refusal)
-        .ok_or_else(|| format!("its refusal of an unknown setting does not name those it has: {refusal}"))?;
-    if let Some(setting) = read.iter().find(|read| !kind.settings.iter().any(|(name, _)| name == read)) {
-        return Err(format!("it reads the setting {setting}, which is not described"));
-    }
-    if let Some((setting, _)) = kind.settings.iter().find(|(name, _)| !read.iter().any(|read| read == name)) {
-        return Err(format!("it describes the setting {setting}, but does not read it"));
-    }
-    for (setting, meaning) in kind.settings {
+    for Setting { name: setting, meaning } in kind.settings() {
         // The settings of training are those of a recipe's [train], on a page of their own.
         let training = meaning.contains("how to train") || meaning.contains("training table");
         for key in within(kind, example, setting)?.unwrap_or_default() {
@@ -68,6 +54,9 @@ fn within(kind: &Kind, example: &toml::Table, setting: &str) -> Result<Option<Ve
     nested.insert(setting.into(), toml::Value::Table(unknown));
     match (kind.parse)(&nested) {
         Ok(_) => Err(format!("an unknown setting within {setting} is not refused")),
+        Err(refusal) if refusal.starts_with(&format!("unknown field `{setting}`")) => {
+            Err(format!("it describes the setting {setting}, but does not read it"))
+        }
         Err(refusal) => Ok(expected(&refusal)),
     }
 }
@@ -85,7 +74,7 @@ fn expected(refusal: &str) -> Option<Vec<String>> {
 /// Checks that the example with a default written out is the example without it: as a configuration, or, where that
 /// keeps what was left out apart, by the model that it makes.
 fn check_defaults(kind: &Kind, example: &toml::Table, bench: &Bench) -> Result<(), String> {
-    for (setting, meaning) in kind.settings {
+    for Setting { name: setting, meaning } in kind.settings() {
         // What is said of a table's default is said of its settings.
         let Some(default) = default_of(meaning) else { continue };
         if within(kind, example, setting)?.is_some() {
@@ -117,8 +106,7 @@ fn pair(
     setting: &str,
     default: &toml::Value,
 ) -> Result<Option<Pair>, String> {
-    let required =
-        |name: &str| kind.settings.iter().any(|(n, meaning)| *n == name && meaning.contains("required"));
+    let required = |name: &str| kind.settings().any(|s| s.name == name && s.meaning.contains("required"));
     let needed: toml::Table =
         example.iter().filter(|(name, _)| required(name)).map(|(n, v)| (n.clone(), v.clone())).collect();
     let less_one = example.keys().map(|other| {

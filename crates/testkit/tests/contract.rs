@@ -4,19 +4,25 @@
 
 use nlpress_core::BackendKind;
 use nlpress_model::{Form, Model, Outline, SiteId, Weight};
-use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
+use nlpress_technique::{
+    Cx, Family, Kind, Needs, Problem, Setting, Settings, StepError, Technique, parse, settings,
+};
 use nlpress_testkit::Bench;
 use serde::Deserialize;
 
-/// Halves the weights of the selected sites, and breaks what it is told to break.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Halve {
-    breaks: Break,
-    #[serde(default = "half")]
-    factor: f32,
-    #[serde(default)]
-    more: More,
+settings! {
+    /// Halves the weights of the selected sites, and breaks what it is told to break.
+    #[derive(Clone, Debug)]
+    struct Halve {
+        /// the clause to break
+        breaks: Break,
+        /// what weights are multiplied by; 0.5 by default
+        #[serde(default = "half")]
+        factor: f32,
+        /// a table of rounds
+        #[serde(default)]
+        more: More,
+    }
 }
 
 /// A table of settings within.
@@ -145,9 +151,15 @@ fn counted() -> usize {
     CALLS.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
 }
 
-const BREAKS: (&str, &str) = ("breaks", "the clause to break");
-const FACTOR: (&str, &str) = ("factor", "what weights are multiplied by; 0.5 by default");
-const MORE: (&str, &str) = ("more", "a table of rounds");
+const BREAKS: Setting = Setting::of::<Halve>("breaks");
+const FACTOR: Setting = Setting::of::<Halve>("factor");
+const MORE: Setting = Setting::of::<Halve>("more");
+// Descriptions that are not so.
+const VAGUE: Setting = MORE.saying("a table");
+const QUARTER: Setting = FACTOR.saying("a factor; 0.25 by default");
+const WORD: Setting = FACTOR.saying("a factor, \"half\" (default)");
+const NOTHING: Setting = BREAKS.saying("which; default \"nothing\"");
+const RATE: Setting = Setting::new("rate", "a rate");
 
 fn kind(example: &'static str) -> Kind {
     Kind {
@@ -157,7 +169,7 @@ fn kind(example: &'static str) -> Kind {
         source: "this test",
         example,
         on: &["hidden.*"],
-        settings: &[BREAKS, FACTOR, MORE],
+        settings: &[Halve::SETTINGS],
         parse: parse::<Halve>,
     }
 }
@@ -202,48 +214,24 @@ fn each_broken_clause_is_named() {
     }
 }
 
-/// Takes any setting.
-#[derive(Clone, Debug, Deserialize)]
-struct Lax {}
-
-impl Technique for Lax {
-    fn plan(&self, before: &Outline, _on: &[SiteId], _problems: &mut Vec<Problem>) -> Outline {
-        before.clone()
-    }
-
-    fn apply(&self, model: Model, _on: &[SiteId], _cx: &mut Cx<'_>) -> Result<Model, StepError> {
-        Ok(model)
-    }
-}
-
 #[test]
 fn entries_that_mislead_a_reader_are_named() {
     let good = kind("breaks = 'nothing'");
     for (bad, complaint) in [
-        (Kind { parse: parse::<Lax>, ..good }, "an unknown setting is not refused"),
-        (Kind { settings: &[], ..good }, "it reads the setting breaks, which is not described"),
-        (Kind { settings: &[BREAKS, FACTOR], ..good }, "it reads the setting more, which is not described"),
         (
-            Kind { settings: &[BREAKS, FACTOR, MORE, ("rate", "a rate")], ..good },
-            "it describes the setting rate, but does not read it",
-        ),
-        (
-            Kind { settings: &[BREAKS, FACTOR, ("more", "a table")], ..good },
+            Kind { settings: &[&[BREAKS, FACTOR, VAGUE]], ..good },
             "it reads more.rounds, which its description does not name",
         ),
         (
-            Kind { settings: &[BREAKS, ("factor", "a factor; 0.25 by default"), MORE], ..good },
-            "factor is not 0.25 by default",
+            Kind { settings: &[Halve::SETTINGS, &[RATE]], ..good },
+            "it describes the setting rate, but does not read it",
         ),
+        (Kind { settings: &[&[BREAKS, QUARTER, MORE]], ..good }, "factor is not 0.25 by default"),
         (
-            Kind { settings: &[BREAKS, ("factor", "a factor, \"half\" (default)"), MORE], ..good },
+            Kind { settings: &[&[BREAKS, WORD, MORE]], ..good },
             "factor is \"half\" by default, which is refused",
         ),
-        (
-            Kind { settings: &[("breaks", "which; default \"nothing\""), FACTOR, MORE], ..good },
-            "it cannot be left out",
-        ),
-        (Kind { settings: &[("breaks", "")], ..good }, "setting breaks is not described"),
+        (Kind { settings: &[&[NOTHING, FACTOR, MORE]], ..good }, "it cannot be left out"),
         (Kind { summary: "", ..good }, "it has no summary"),
         (Kind { source: "", ..good }, "it has no source"),
         (Kind { on: &["nowhere"], ..good }, "select no site"),

@@ -49,14 +49,13 @@ fn of_network(model: &Model) -> String {
 
 /// The names of what differs between two identities, in the order of the second.
 pub(crate) fn differing(of: &str, other: &str) -> String {
-    let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
-    let (one, two) = (lines(of), lines(other));
-    let not_in = |all: &[String], line: &&String| !all.contains(line);
-    let name = |line: &String| line.split('\t').next().unwrap_or_default().to_owned();
-    let mut names: Vec<String> = two.iter().filter(|l| not_in(&one, l)).map(name).collect();
-    for gone in one.iter().filter(|l| not_in(&two, l)).map(name) {
-        if !names.contains(&gone) {
-            names.push(gone);
+    let [one, two] = [of, other].map(|text| text.lines().collect::<Vec<_>>());
+    let new = two.iter().filter(|line| !one.contains(line));
+    let gone = one.iter().filter(|line| !two.contains(line));
+    let mut names: Vec<&str> = Vec::new();
+    for name in new.chain(gone).filter_map(|line| line.split('\t').next()) {
+        if !names.contains(&name) {
+            names.push(name);
         }
     }
     names.join(", ")

@@ -51,6 +51,10 @@ mod steps;
 mod train_config;
 pub mod word_dropout;
 
+#[cfg(test)]
+#[path = "../tests/common/mod.rs"]
+mod common;
+
 pub use adapter::{AdapterConfig, Adapters};
 pub use checkpoint::Progress;
 pub use class_weights::ClassWeights;

@@ -259,35 +259,23 @@ impl ModuleMapper for Put {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::common::{backends, bags};
     use crate::fit::fit_by;
     use crate::history::History;
     use crate::objective::Labels;
     use crate::steps::Way;
+    use nlpress_core::Backend;
     use nlpress_core::event::{Event, Flow, Quiet, Sink};
-    use nlpress_core::{Backend, BackendKind};
-    use nlpress_model::graph::Pooling;
     use nlpress_model::network::bytes_read;
     use nlpress_model::{
-        AttentionSpec, BlockSpec, Dataset, Dropout, EncoderSpec, Graph, Head, MlpSpec, Ranks, Weight,
+        AttentionSpec, BlockSpec, Dataset, Dropout, EncoderSpec, Graph, MlpSpec, Ranks, Weight,
     };
-    use nlpress_text::{Rows, TokenRows};
+    use nlpress_text::TokenRows;
 
     const INPUTS: usize = 40;
 
-    fn backends() -> Vec<Backend> {
-        BackendKind::compiled().into_iter().filter_map(|kind| kind.open().ok()).collect()
-    }
-
     fn rows(count: usize) -> Dataset {
-        let mut rng = Seed(2).stream(0);
-        let mut values = vec![0.0; count * INPUTS];
-        for row in 0..count {
-            for _ in 0..row % 9 {
-                values[row * INPUTS + rng.below(INPUTS)] = 0.25 + rng.uniform();
-            }
-        }
-        let labels = (0..count).map(|row| (row % 2) as u32).collect();
-        Dataset::new(Rows::from_dense(count, INPUTS, &values).unwrap(), labels, 2).unwrap()
+        bags(count, INPUTS, 8, 2)
     }
 
     fn texts(count: usize) -> Dataset {
@@ -320,13 +308,9 @@ mod tests {
             tokens: 6,
             positions: 6,
             types: 2,
-            width: 8,
-            layers: 1,
-            heads: 2,
             intermediate: 12,
-            epsilon: 1e-12,
             dropout: 0.1,
-            head: Head::Classifier { pooling: Pooling::Mean, outputs: 1 },
+            ..EncoderSpec::new(8, 1, 2)
         })
     }
 

@@ -32,6 +32,9 @@ impl TryFrom<f64> for WordDropout {
 }
 
 impl WordDropout {
+    /// What a setting of this type says.
+    pub const SETTING: &str = "share of each text's words that a step of training leaves out, at least 0 and less than 1; 0 by default";
+
     /// Whether every word stays.
     pub fn is_off(self) -> bool {
         self.0 == 0.0

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used)] // clippy.toml allows it in test functions, but not in the functions they share
 
+mod common;
+
+use common::backends;
 use nlpress_core::event::{Event, Flow, Quiet, Sink};
 use nlpress_core::{Backend, BackendKind, Seed};
 use nlpress_model::dataset::accuracy;
@@ -19,10 +22,6 @@ use std::io;
 use std::sync::Mutex;
 
 const INPUTS: usize = 20;
-
-fn backends() -> Vec<Backend> {
-    BackendKind::compiled().into_iter().filter_map(|kind| kind.open().ok()).collect()
-}
 
 fn ndarray() -> Backend {
     BackendKind::Ndarray.open().unwrap()

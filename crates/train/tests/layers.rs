@@ -2,19 +2,17 @@
 
 #![allow(clippy::unwrap_used)] // clippy.toml allows it in test functions, but not in the functions they share
 
+mod common;
+
 use burn::tensor::Tensor;
+use common::{backends, bags};
+use nlpress_core::Seed;
 use nlpress_core::event::Quiet;
-use nlpress_core::{Backend, BackendKind, Seed};
 use nlpress_model::network::{Loss, Seen, Taps};
 use nlpress_model::{AttentionSpec, BlockSpec, Dataset, Graph, MlpSpec, Model, ModelError, Network, Ranks};
-use nlpress_text::Rows;
 use nlpress_train::{Distance, Fit, FitConfig, Imitation, Labels, LayerDistillation, Objective, fit};
 
 const INPUTS: usize = 20;
-
-fn backends() -> Vec<Backend> {
-    BackendKind::compiled().into_iter().filter_map(|kind| kind.open().ok()).collect()
-}
 
 fn graph(layers: usize, heads: usize) -> Graph {
     Graph::from(AttentionSpec {
@@ -31,15 +29,7 @@ fn graph(layers: usize, heads: usize) -> Graph {
 
 /// Rows of 0 to 6 words.
 fn data(rows: usize) -> Dataset {
-    let mut rng = Seed(9).stream(0);
-    let mut values = vec![0.0; rows * INPUTS];
-    for row in 0..rows {
-        for _ in 0..row % 7 {
-            values[row * INPUTS + rng.below(INPUTS)] = 0.25 + rng.uniform();
-        }
-    }
-    let labels = (0..rows).map(|row| (row % 2) as u32).collect();
-    Dataset::new(Rows::from_dense(rows, INPUTS, &values).unwrap(), labels, 2).unwrap()
+    bags(rows, INPUTS, 6, 9)
 }
 
 fn model(layers: usize, seed: u64) -> Model {

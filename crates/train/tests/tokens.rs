@@ -5,8 +5,7 @@
 
 use nlpress_core::event::Quiet;
 use nlpress_core::{Backend, BackendKind, Seed};
-use nlpress_model::graph::Pooling;
-use nlpress_model::{Dataset, EncoderSpec, Graph, Head, MlpSpec, Model, Network, StaticSpec};
+use nlpress_model::{Dataset, EncoderSpec, Graph, MlpSpec, Model, Network, StaticSpec};
 use nlpress_text::{AnyEncoder, Corpus, Document, Encode, EncoderPlan, EncoderTable, TokenRows};
 use nlpress_train::{Fit, FitConfig, Loss, Scores, TrainError, With, WordDropout, fit};
 
@@ -44,14 +43,9 @@ fn encoder() -> Graph {
         vocabulary: VOCABULARY,
         tokens: MOST,
         positions: MOST,
-        types: 0,
-        width: 16,
-        layers: 1,
-        heads: 2,
         intermediate: 32,
-        epsilon: 1e-12,
         dropout: 0.1,
-        head: Head::Classifier { pooling: Pooling::Mean, outputs: 1 },
+        ..EncoderSpec::new(16, 1, 2)
     })
 }
 

@@ -1,7 +1,7 @@
 //! `nlpress techniques`: the list, one technique explained, or pages for the documentation.
 
 use nlpress::pipeline::kinds;
-use nlpress::technique::Kind;
+use nlpress::technique::{Kind, Setting};
 use std::fmt::Write;
 use std::path::Path;
 
@@ -35,7 +35,7 @@ pub(crate) fn techniques(arguments: Techniques) -> anyhow::Result<()> {
 
 fn json(kind: &Kind) -> serde_json::Value {
     let settings: serde_json::Map<String, serde_json::Value> =
-        kind.settings.iter().map(|(name, meaning)| ((*name).to_owned(), (*meaning).into())).collect();
+        kind.settings().map(|setting| (setting.name.to_owned(), setting.meaning.into())).collect();
     serde_json::json!({
         "name": kind.name, "family": kind.family.to_string(), "summary": kind.summary, "source": kind.source,
         "example": kind.example, "on": kind.on, "settings": settings,
@@ -48,12 +48,12 @@ fn page(kind: &Kind) -> String {
     let mut add = |line: &str| writeln!(text, "{line}").expect("a String takes every write");
     add(&format!("Source: {}.\n", kind.source));
     add("## Settings\n");
-    if kind.settings.is_empty() {
+    if kind.settings().next().is_none() {
         add("None.");
     } else {
         add("| setting | meaning |\n|---|---|");
     }
-    for (name, meaning) in kind.settings {
+    for Setting { name, meaning } in kind.settings() {
         add(&format!("| `{name}` | {} |", meaning.replace('|', "\\|")));
     }
     let on: Vec<String> = kind.on.iter().map(|s| format!("{s:?}")).collect();

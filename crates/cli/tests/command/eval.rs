@@ -5,24 +5,6 @@ use std::fmt::Write as _;
 
 use crate::world::World;
 
-fn world() -> World {
-    let world = World::new();
-    world.does(&[
-        "train",
-        "--data",
-        "rows.csv",
-        "--out",
-        "a.safetensors",
-        "--hidden",
-        "none",
-        "--epochs",
-        "20",
-        "--learning-rate",
-        "0.05",
-    ]);
-    world
-}
-
 fn eval(world: &World, more: &[&str]) -> Value {
     world.json(&[&["eval", "a.safetensors", "--json"][..], more].concat())
 }
@@ -40,7 +22,7 @@ fn with_a_stranger() -> String {
 
 #[test]
 fn a_label_that_the_artifact_does_not_know_is_counted() {
-    let world = world();
+    let world = World::trained();
     world.write("test.csv", with_a_stranger());
     let left_out = eval(&world, &["--data", "test.csv"]);
     assert_eq!((&left_out["documents"], &left_out["quality"]["accuracy"]["mean"]), (&99.into(), &1.0.into()));
@@ -69,7 +51,7 @@ fn a_label_that_the_artifact_does_not_know_is_counted() {
 
 #[test]
 fn labels_of_which_none_is_known_are_refused_with_the_reason() {
-    let world = world();
+    let world = World::trained();
     world.write("case.csv", "text,label\nbru1,Dim\nzel1,Lit\n");
     let ask = ["eval", "a.safetensors", "--data", "case.csv"];
     let said = world.refuses(&ask, b"", &["case.csv:2", "\"Dim\"", "\"dim\"", "upper and lower case"]);
@@ -81,7 +63,7 @@ fn labels_of_which_none_is_known_are_refused_with_the_reason() {
 
 #[test]
 fn one_class_and_one_document_are_scored() {
-    let world = world();
+    let world = World::trained();
     for (rows, documents) in [("bru1 bru2,dim\nbru3,dim\n", 2), ("zel1,lit\n", 1), ("zel1,dim\n", 1)] {
         world.write("one.csv", format!("text,label\n{rows}"));
         let found = eval(&world, &["--data", "one.csv"]);
@@ -102,7 +84,7 @@ fn one_class_and_one_document_are_scored() {
 
 #[test]
 fn every_class_has_its_numbers_and_mistakes_are_told() {
-    let world = world();
+    let world = World::trained();
     world.write("t.csv", "text,label\nbru1,dim\nbru2,dim\nbru3,lit\nzel1,lit\nzel2,dim\nzel3,lit\n");
     let found = eval(&world, &["--data", "t.csv"]);
     assert_eq!(found["confusion"], serde_json::json!([[2, 1], [1, 2]]));
@@ -122,7 +104,7 @@ fn every_class_has_its_numbers_and_mistakes_are_told() {
 
 #[test]
 fn wrong_documents_are_written_with_their_places() {
-    let world = world();
+    let world = World::trained();
     let rows = "text,label\nbru1,dim\n\"bru2, \"\"so\"\"\",lit\nzel1,lit\nzel2 zel3,dim\n";
     world.write("t.csv", rows);
     let ask = |file: &str| world.does(&["eval", "a.safetensors", "--data", "t.csv", "--errors", file]);
@@ -150,7 +132,7 @@ fn wrong_documents_are_written_with_their_places() {
 
 #[test]
 fn numbers_do_not_depend_on_threads() {
-    let world = world();
+    let world = World::trained();
     let of = |threads: &str| {
         world.does(&["eval", "a.safetensors", "--data", "rows.csv", "--json", "--threads", threads])
     };

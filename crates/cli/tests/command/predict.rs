@@ -11,25 +11,6 @@ use crate::world::{World, finish};
 /// Longest wait for an answer that must come; no test waits for one that must not.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A trained artifact, linear so that words decide alone.
-fn world() -> World {
-    let world = World::new();
-    world.does(&[
-        "train",
-        "--data",
-        "rows.csv",
-        "--out",
-        "a.safetensors",
-        "--hidden",
-        "none",
-        "--epochs",
-        "20",
-        "--learning-rate",
-        "0.05",
-    ]);
-    world
-}
-
 /// The lines that a process writes, as they come.
 fn lines(from: impl std::io::Read + Send + 'static) -> Receiver<String> {
     let (sender, receiver) = channel();
@@ -45,7 +26,7 @@ fn lines(from: impl std::io::Read + Send + 'static) -> Receiver<String> {
 
 #[test]
 fn a_line_is_answered_while_the_pipe_is_open() {
-    let world = world();
+    let world = World::trained();
     for arguments in [
         &["predict", "a.safetensors"][..],
         &["predict", "a.safetensors", "--json"],
@@ -77,7 +58,7 @@ fn a_line_is_answered_while_the_pipe_is_open() {
 #[cfg(unix)]
 #[test]
 fn a_named_pipe_is_answered_as_it_comes() {
-    let world = world();
+    let world = World::trained();
     let fifo = world.path("fifo");
     assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
     // Opened for both, so that neither side waits for the other.
@@ -101,7 +82,7 @@ fn a_named_pipe_is_answered_as_it_comes() {
 
 #[test]
 fn a_line_that_is_no_text_costs_no_other_its_answer() {
-    let world = world();
+    let world = World::trained();
     let input = b"bru1 bru2\nbad\xff\xfe\nzel1 zel2\n\xc3\n\nbru3";
     let done = world.run(&["predict", "a.safetensors"], input);
     let labels: Vec<&str> = done.out.lines().map(|l| l.split('\t').next().unwrap()).collect();
@@ -129,7 +110,7 @@ fn a_line_that_is_no_text_costs_no_other_its_answer() {
 
 #[test]
 fn lines_of_every_kind_have_their_place_whatever_the_threads() {
-    let world = world();
+    let world = World::trained();
     let mut input = b"\xef\xbb\xbf".to_vec();
     let kinds: [&[u8]; 7] = [
         b"bru1 bru2",
@@ -164,7 +145,7 @@ fn lines_of_every_kind_have_their_place_whatever_the_threads() {
 
 #[test]
 fn a_line_without_end_is_refused_and_passed_over() {
-    let world = world();
+    let world = World::trained();
     let input = [&b"bru1 bru2\n"[..], &vec![b'x'; (16 << 20) + 1], b"\nzel1 zel2\n"].concat();
     let done = world.run(&["predict", "a.safetensors"], &input);
     let labels: Vec<&str> = done.out.lines().map(|l| l.split('\t').next().unwrap()).collect();
@@ -177,7 +158,7 @@ fn a_line_without_end_is_refused_and_passed_over() {
 #[cfg(unix)]
 #[test]
 fn standard_input_that_is_a_folder_is_named() {
-    let world = world();
+    let world = World::trained();
     let done = Command::new(env!("CARGO_BIN_EXE_nlpress"))
         .args(["predict", "a.safetensors"])
         .current_dir(world.path(""))
@@ -190,7 +171,7 @@ fn standard_input_that_is_a_folder_is_named() {
 
 #[test]
 fn texts_without_a_known_word_can_be_told() {
-    let world = world();
+    let world = World::trained();
     let input = "qwertyuiop zxcvbnm\nпривет мир\n12345\n!!!\n\nbru1 nothing bru2\n";
     let known = [0, 0, 0, 0, 0, 2];
     let json = world.run(&["predict", "a.safetensors", "--json"], input.as_bytes());
@@ -206,7 +187,7 @@ fn texts_without_a_known_word_can_be_told() {
 
 #[test]
 fn what_stands_beside_an_answer() {
-    let world = world();
+    let world = World::trained();
     let ask =
         |more: &[&str]| world.does(&[&["predict", "a.safetensors"][..], more, &["bru1 bru2 zel3"]].concat());
     let columns = |out: String| out.trim_end().split('\t').map(str::to_owned).collect::<Vec<_>>();
@@ -247,7 +228,7 @@ fn what_stands_beside_an_answer() {
 
 #[test]
 fn texts_are_printed_on_one_line() {
-    let world = world();
+    let world = World::trained();
     let done = world.does(&["predict", "a.safetensors", "--with-text", "bru1\tbru2\nbru3\\ \u{1b}[31m"]);
     assert_eq!(done.lines().count(), 1);
     assert_eq!(done.trim_end().split('\t').nth(2), Some("bru1\\tbru2\\nbru3\\\\ \\u{1b}[31m"));
@@ -258,7 +239,7 @@ fn texts_are_printed_on_one_line() {
 
 #[test]
 fn rows_of_a_file_are_answered_with_their_ids() {
-    let world = world();
+    let world = World::trained();
     world.write("new.csv", "id,review\n7,bru1 bru2\n\"8,\tb\",\"zel1, zel2\"\n");
     let rows = ["predict", "a.safetensors", "--data", "new.csv", "--text-column", "review"];
     let plain = world.does(&rows);
@@ -284,7 +265,7 @@ fn rows_of_a_file_are_answered_with_their_ids() {
 
 #[test]
 fn a_column_of_ids_is_any_column_but_that_of_the_text() {
-    let world = world();
+    let world = World::trained();
     world.write("new.csv", "id,text\n7,bru1\n8,zel1\n");
     world.write("plain.csv", "7,bru1\n8,zel1\n");
     world.write("new.jsonl", "{\"text\": \"zel1\", \"id\": 1}\n{\"text\": \"bru1\", \"id\": \"b\"}\n");
@@ -317,7 +298,7 @@ fn a_column_of_ids_is_any_column_but_that_of_the_text() {
 
 #[test]
 fn a_text_that_is_the_name_of_a_file_gets_a_hint() {
-    let world = world();
+    let world = World::trained();
     let done = world.run(&["predict", "a.safetensors", "rows.csv", "bru1"], b"");
     assert_eq!((done.code, done.out.lines().count()), (Some(0), 2));
     assert!(done.err.contains("rows.csv") && done.err.contains("--data"), "{}", done.err);
@@ -329,7 +310,7 @@ fn a_text_that_is_the_name_of_a_file_gets_a_hint() {
 
 #[test]
 fn a_reader_that_has_enough_ends_it() {
-    let world = world();
+    let world = World::trained();
     let mut child = world.start(&["predict", "a.safetensors", "--threads", "2"]);
     drop(child.stdout.take());
     child.stdout = None;
@@ -356,7 +337,7 @@ fn a_model_of_hidden_layers_is_explained_and_attention_is_not() {
 
 #[test]
 fn a_number_that_is_an_id_or_a_label_stays_what_the_file_has() {
-    let world = world();
+    let world = World::trained();
     let ids = ["12345678901234567890123", "9007199254740993.0", "1.50", "-0", "18446744073709551616", "7"];
     let rows: String = ids.iter().map(|id| format!("{{\"text\":\"bru1\",\"id\":{id}}}\n")).collect();
     world.write("ids.jsonl", rows);
@@ -388,7 +369,7 @@ fn a_label_of_a_dash_is_not_no_answer() {
 
 #[test]
 fn a_dash_is_standard_input() {
-    let world = world();
+    let world = World::trained();
     let done = world.run(&["predict", "a.safetensors", "-"], b"bru1\nzel1\n");
     assert_eq!(done.code, Some(0), "{}", done.err);
     assert_eq!(done.out, world.run(&["predict", "a.safetensors"], b"bru1\nzel1\n").out);

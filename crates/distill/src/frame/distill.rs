@@ -2,29 +2,18 @@
 
 use nlpress_core::Seed;
 use nlpress_model::{Dataset, Model, Outline, SiteId};
-use nlpress_technique::{Cx, Needs, Problem, StepError, Technique, settings};
+use nlpress_technique::{Cx, Kind, Needs, Problem, Setting, Settings, StepError, Technique, settings};
 use nlpress_train::{Fit, FitConfig, KdConfig, Objective, fit};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::start::Start;
 use super::teacher::TeacherCache;
 use crate::DistillError;
 
-/// The setting of what a student is at first.
-pub(crate) const FROM: (&str, &str) =
-    ("from", "\"fresh\" (default): a new dense student; \"model\": the incoming model, its form kept");
-/// The setting of a student's size.
-pub(crate) const HIDDEN: (&str, &str) =
-    ("hidden", "widths of a fresh student's hidden layers, default [16]; [] makes it linear");
-/// The setting of a student's dropout.
-pub(crate) const DROPOUT: (&str, &str) =
-    ("dropout", "a fresh student's dropout rate, at least 0 and less than 1, default 0");
-/// The setting that softens outputs.
-pub(crate) const TEMPERATURE: (&str, &str) =
-    ("temperature", "what logits are divided by, between 0.1 and 100, default 2");
-/// The setting of the training.
-pub(crate) const FIT: (&str, &str) = ("fit", "how to train; the defaults of training when left out");
+/// The description of `temperature`, which softens outputs.
+pub(crate) const TEMPERATURE: &str = "what logits are divided by, between 0.1 and 100, default 2";
+/// The description of `fit`, the training.
+pub(crate) const FIT: &str = "how to train; the defaults of training when left out";
 
 /// A distillation: the checked configuration of `distill.student`, `distill.outputs` and each round of
 /// `distill.validation`.
@@ -35,26 +24,37 @@ pub struct Distill {
     fit: FitConfig,
 }
 
-/// The settings that all distillations share.
-#[derive(Deserialize)]
-struct Shared {
-    from: Option<String>,
-    hidden: Option<Vec<usize>>,
-    dropout: Option<f64>,
-    temperature: Option<f64>,
-    #[serde(default)]
-    fit: FitConfig,
+settings! {
+    /// The settings that all distillations share.
+    struct Shared {
+        /// "fresh" (default): a new dense student; "model": the incoming model, its form kept
+        from: Option<String>,
+        /// widths of a fresh student's hidden layers, default [16]; [] makes it linear
+        hidden: Option<Vec<usize>>,
+        /// a fresh student's dropout rate, at least 0 and less than 1, default 0
+        dropout: Option<f64>,
+        temperature: Option<f64> as TEMPERATURE,
+        #[serde(default)]
+        fit: FitConfig as FIT,
+    }
 }
+
+/// The settings of a student, which come first.
+pub(crate) const STUDENT: &[Setting] = Shared::SETTINGS.split_at(3).0;
+/// The setting that softens outputs.
+pub(crate) const SOFTENED: Setting = Setting::of::<Shared>("temperature");
+/// The setting of the training.
+pub(crate) const TRAINED: Setting = Setting::of::<Shared>("fit");
 
 impl Distill {
     /// Reads a table that has the settings of this struct and those of `Own`; `loss` makes the loss of the latter and of
     /// the temperature.
     pub(crate) fn read<Own: DeserializeOwned>(
         with: &toml::Table,
-        settings: &[(&str, &str)],
+        kind: &Kind,
         loss: impl FnOnce(&Own, Option<f64>) -> Result<KdConfig, DistillError>,
     ) -> Result<(Self, Own), DistillError> {
-        let (shared, own): (Shared, Own) = settings::split(with.clone(), settings)?;
+        let (shared, own): (Shared, Own) = settings::split(with.clone(), kind)?;
         let loss = loss(&own, shared.temperature)?;
         let student = Start::read(shared.from.as_deref().unwrap_or("fresh"), shared.hidden, shared.dropout)?;
         Ok((Self { student, loss, fit: shared.fit }, own))

@@ -34,13 +34,10 @@ fn encoder(layers: usize, heads: usize, head: Head) -> Graph {
         tokens: 12,
         positions: 16,
         types: 2,
-        width: 4 * heads,
-        layers,
-        heads,
         intermediate: 10,
-        epsilon: 1e-12,
         dropout: 0.1,
         head,
+        ..EncoderSpec::new(4 * heads, layers, heads)
     }
     .into()
 }
@@ -289,13 +286,9 @@ fn parameters_of_an_encoder_have_the_usual_names_and_shapes() {
         tokens: 512,
         positions: 512,
         types: 2,
-        width: 384,
-        layers: 6,
-        heads: 12,
-        intermediate: 1536,
-        epsilon: 1e-12,
         dropout: 0.1,
         head: Head::Pooler { activation: Activation::Tanh, outputs: 2 },
+        ..EncoderSpec::new(384, 6, 12)
     };
     let of_classifier = 384 * 2 + 2;
     assert_eq!(crate::Outline::dense(&minilm.into()).parameters() - of_classifier, 22_713_216);

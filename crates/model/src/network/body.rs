@@ -4,12 +4,13 @@ use burn::tensor::{Device, Int, Tensor, TensorData, activation};
 use nlpress_core::BackendKind;
 use nlpress_graph::{NORM_EPSILON, Op, Per};
 use nlpress_kernels::dense::Heads;
+use std::sync::atomic::Ordering;
 
-use super::Network;
 use super::hooks::{AttentionMap, Hooks};
 use super::placed::on;
 use super::start::Start;
 use super::tokens::Tokens;
+use super::{Network, PASSES};
 use crate::Dropout;
 use crate::operations::{self, Projection, Way, affine, layer_norm, norm, pool, project};
 
@@ -74,6 +75,7 @@ impl<'a> Pass<'a> {
         starts: Vec<(usize, Tensor<2>)>,
         last: usize,
     ) -> Tensor<2> {
+        PASSES.fetch_add(1, Ordering::Relaxed);
         let network = self.network;
         let wiring = &network.wiring;
         let first = starts.iter().map(|(node, _)| *node).min().unwrap_or(0);

@@ -40,20 +40,15 @@ pub(super) trait Hooks {
 /// What to look at during a pass.
 #[derive(Debug, Default)]
 pub(super) struct Probe {
-    /// The site whose input is captured.
-    pub(super) capture: Option<usize>,
-    pub(super) captured: Option<Tensor<2>>,
     /// The node whose value is captured.
     pub(super) node: Option<usize>,
+    pub(super) captured: Option<Tensor<2>>,
     /// Sites with a factor for each example and input, `[examples, inputs]`.
     pub(super) factors: Vec<(usize, Tensor<2>)>,
 }
 
 impl Hooks for Probe {
     fn input(&mut self, site: usize, input: Tensor<2>, owners: Option<&Tensor<1, Int>>) -> Tensor<2> {
-        if self.capture == Some(site) {
-            self.captured = Some(input.clone());
-        }
         let Some((_, factor)) = self.factors.iter().find(|(s, _)| *s == site) else { return input };
         match owners {
             Some(owners) => input * factor.clone().select(0, owners.clone()),
@@ -66,4 +61,22 @@ impl Hooks for Probe {
             self.captured = Some(value.clone());
         }
     }
+}
+
+/// Shows the inputs of some sites, until that fails.
+pub(super) struct Watch<'w, E> {
+    pub(super) sites: &'w [usize],
+    pub(super) show: &'w mut dyn FnMut(usize, Tensor<2>) -> Result<(), E>,
+    pub(super) failed: Option<E>,
+}
+
+impl<E> Hooks for Watch<'_, E> {
+    fn input(&mut self, site: usize, input: Tensor<2>, _: Option<&Tensor<1, Int>>) -> Tensor<2> {
+        if self.failed.is_none() && self.sites.contains(&site) {
+            self.failed = (self.show)(site, input.clone()).err();
+        }
+        input
+    }
+
+    fn value(&mut self, _: usize, _: &Tensor<2>) {}
 }

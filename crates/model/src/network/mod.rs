@@ -199,6 +199,14 @@ impl Network {
     }
 }
 
+/// Passes that were made.
+static PASSES: AtomicU64 = AtomicU64::new(0);
+
+/// Forward passes, of whole networks or parts of them, that this process has made so far.
+pub fn passes() -> u64 {
+    PASSES.load(Ordering::Relaxed)
+}
+
 /// Bytes that [`host`] has read.
 static READ: AtomicU64 = AtomicU64::new(0);
 

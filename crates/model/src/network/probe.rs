@@ -1,12 +1,13 @@
-//! Forward hooks: the input of a site, and the gradient of the loss by gates on a site's inputs.
+//! Forward hooks: the inputs of sites, and the gradient of the loss by gates on a site's inputs.
 
 use burn::tensor::{Tensor, TensorData};
-use nlpress_graph::{Key, Op, Per};
+use nlpress_graph::{Op, Per};
 use nlpress_text::{ExamplesRef, Rows};
 
 use super::body::Pass;
-use super::hooks::Probe;
+use super::hooks::{Probe, Watch};
 use super::taps::{Seen, Tapping, Taps};
+use super::tokens::Tokens;
 use super::{Network, host, lost};
 use crate::ModelError;
 
@@ -55,47 +56,80 @@ impl Network {
         Ok(tapping.seen(output, start.tokens.as_ref()))
     }
 
-    /// What goes into a site for the given examples, without dropout: one row of `inputs` numbers for each example, or,
-    /// among tokens, for each token of it (a one in the column that is looked up, for a table).
+    /// Shows what goes into some sites for the given examples, in one pass without dropout. `see` gets the number of a
+    /// site and one row of `inputs` numbers for each example, or, among tokens, for each token of it (a one in the column
+    /// that is looked up, for a table): those of one site after the other, in the order of the network.
     ///
     /// # Errors
     /// [`ModelError::Data`] when there is no such site or the examples do not fit, [`ModelError::Device`] when the
-    /// device fails.
+    /// device fails; and the first error of `see`, after which it is shown nothing more.
+    pub fn each_input<'a, E: From<ModelError>>(
+        &self,
+        sites: &[usize],
+        examples: impl Into<ExamplesRef<'a>>,
+        indices: &[usize],
+        see: &mut dyn FnMut(usize, Rows) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let examples = examples.into();
+        let mut watched = Vec::new();
+        for &site in sites {
+            let Some(bound) = self.sites.get(site) else {
+                return Err(ModelError::Data(format!("there is no site number {site}")).into());
+            };
+            match (&self.graph.nodes[self.wiring.nodes[site]].op, examples) {
+                (Op::Features { .. }, ExamplesRef::Features(rows)) => {
+                    self.check_examples(examples, indices)?;
+                    see(site, rows.select(indices))?;
+                }
+                (Op::Embed { by, .. }, _) => {
+                    let tokens = self.start(examples, indices)?.tokens;
+                    see(site, looked_up(tokens.map(|tokens| tokens.keys(*by)), bound.shape.inputs)?)?;
+                }
+                _ => watched.push(site),
+            }
+        }
+        if watched.is_empty() {
+            return Ok(());
+        }
+        if indices.is_empty() {
+            return Err(ModelError::Data("there is no row".into()).into());
+        }
+        let mut start = self.start(examples, indices)?;
+        let count = start.tokens.as_ref().map(Tokens::count);
+        let mut show = |site: usize, input: Tensor<2>| -> Result<(), E> {
+            let [_, width] = input.dims();
+            let mut seen = host(input)?;
+            let node = self.graph.nodes[self.wiring.nodes[site]].from[0];
+            if let Some(count) = count.filter(|_| self.wiring.values[node].per == Per::Token) {
+                // Where no token is, one place is.
+                seen.truncate(count * width);
+            }
+            let rows = Rows::from_dense(seen.len() / width, width, &seen);
+            see(site, rows.map_err(|e| ModelError::Data(e.to_string()))?)
+        };
+        let mut watch = Watch { sites: &watched, show: &mut show, failed: None };
+        let mut pass = Pass::evaluating(self);
+        pass.hooks = Some(&mut watch);
+        pass.whole(&mut start);
+        watch.failed.map_or(Ok(()), Err)
+    }
+
+    /// What goes into one site, as [`each_input`](Network::each_input) shows it.
+    ///
+    /// # Errors
+    /// As [`each_input`](Network::each_input).
     pub fn site_inputs<'a>(
         &self,
         site: usize,
         examples: impl Into<ExamplesRef<'a>>,
         indices: &[usize],
     ) -> Result<Rows, ModelError> {
-        let Some(bound) = self.sites.get(site) else {
-            return Err(ModelError::Data(format!("there is no site number {site}")));
-        };
-        let (width, examples) = (bound.shape.inputs, examples.into());
-        let node = &self.graph.nodes[self.wiring.nodes[site]];
-        match (&node.op, examples) {
-            (Op::Features { .. }, ExamplesRef::Features(rows)) => {
-                self.check_examples(examples, indices)?;
-                return Ok(rows.select(indices));
-            }
-            (Op::Embed { by, .. }, _) => return self.looked_up_in(*by, width, examples, indices),
-            _ => {}
-        }
-        let probe = Probe { capture: Some(site), ..Probe::default() };
-        let seen = self.captured(probe, node.from[0], examples, indices)?;
-        Rows::from_dense(seen.len() / width, width, &seen).map_err(|e| ModelError::Data(e.to_string()))
-    }
-
-    /// What tokens look up in a table of `width` rows, as rows with a single one.
-    fn looked_up_in(
-        &self,
-        by: Key,
-        width: usize,
-        examples: ExamplesRef<'_>,
-        indices: &[usize],
-    ) -> Result<Rows, ModelError> {
-        let keys = self.start(examples, indices)?.tokens.map(|tokens| tokens.keys(by)).unwrap_or_default();
-        let (offsets, ones) = ((0..=keys.len()).collect(), vec![1.0; keys.len()]);
-        Rows::new(width, offsets, keys, ones).map_err(|e| ModelError::Data(e.to_string()))
+        let mut found = Err(lost("the site"));
+        self.each_input(&[site], examples, indices, &mut |_, rows| {
+            found = Ok(rows);
+            Ok::<_, ModelError>(())
+        })?;
+        found
     }
 
     /// What a probe captures, which has the shape of the value of `node`.
@@ -160,4 +194,11 @@ impl Network {
             .map(|(_, f)| host(f.grad_remove(&mut gradients).ok_or_else(|| lost("a factor"))?))
             .collect()
     }
+}
+
+/// What tokens look up in a table of `width` rows, as rows with a single one.
+fn looked_up(keys: Option<Vec<u32>>, width: usize) -> Result<Rows, ModelError> {
+    let keys = keys.unwrap_or_default();
+    let (offsets, ones) = ((0..=keys.len()).collect(), vec![1.0; keys.len()]);
+    Rows::new(width, offsets, keys, ones).map_err(|e| ModelError::Data(e.to_string()))
 }

@@ -12,8 +12,7 @@ use nlpress_packed::{Matrix, Scheme};
 use nlpress_testkit::{backends, reference};
 use nlpress_text::TokenRows;
 
-/// How far a derivative may be apart, relative to the largest of its parameter.
-const GRADIENT_NEAR: f32 = 1e-4;
+use super::{assert_gradient, largest};
 
 fn model(dump: &Dump) -> Model {
     let sites = dump.graph.sites().into_iter().map(|(id, shape)| {
@@ -138,19 +137,6 @@ fn loss_and_gradients_are_those_of_pytorch() {
     });
 }
 
-fn largest(of: &[f32]) -> f32 {
-    of.iter().fold(0.0, |most, x| most.max(x.abs()))
-}
-
-fn assert_gradient(found: &[f32], expected: &[f32], largest: f32, what: &str) {
-    assert_eq!(found.len(), expected.len(), "{what}");
-    assert!(expected.is_empty() || largest > 1e-6, "{what}: the loss does not depend on it");
-    for (i, (a, b)) in found.iter().zip(expected).enumerate() {
-        let apart = (a - b).abs();
-        assert!(apart <= GRADIENT_NEAR * largest, "{what}, number {i}: {a}, PyTorch {b} of {largest}");
-    }
-}
-
 fn graphs() -> Vec<Graph> {
     let encoder = |layers, types, head| {
         let spec = EncoderSpec {
@@ -158,13 +144,11 @@ fn graphs() -> Vec<Graph> {
             tokens: 40,
             positions: 40,
             types,
-            width: 12,
-            layers,
-            heads: 3,
             intermediate: 10,
             epsilon: 1e-5,
             dropout: 0.3,
             head,
+            ..EncoderSpec::new(12, layers, 3)
         };
         spec.check().unwrap();
         Graph::from(spec)

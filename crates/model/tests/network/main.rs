@@ -20,6 +20,8 @@ use nlpress_testkit::{backends, reference};
 use nlpress_text::Rows;
 
 const INPUTS: usize = 11;
+/// How far a derivative may be apart, relative to the largest of its parameter.
+const GRADIENT_NEAR: f32 = 1e-4;
 
 fn graph(hidden: &[usize], outputs: usize, dropout: f64) -> Graph {
     Graph::from(MlpSpec::new(INPUTS, hidden, outputs, dropout))
@@ -30,6 +32,21 @@ fn rows(n: usize, density: f32) -> Rows {
     let dense: Vec<f32> =
         (0..n * INPUTS).map(|_| if rng.uniform() < density { rng.normal() } else { 0.0 }).collect();
     Rows::from_dense(n, INPUTS, &dense).unwrap()
+}
+
+/// The largest magnitude.
+fn largest(of: &[f32]) -> f32 {
+    of.iter().fold(0.0, |most, x| most.max(x.abs()))
+}
+
+/// Holds a derivative against that of PyTorch, whose largest magnitude is `largest`.
+fn assert_gradient(found: &[f32], expected: &[f32], largest: f32, what: &str) {
+    assert_eq!(found.len(), expected.len(), "{what}");
+    assert!(expected.is_empty() || largest > 1e-6, "{what}: the loss does not depend on it");
+    for (i, (a, b)) in found.iter().zip(expected).enumerate() {
+        let apart = (a - b).abs();
+        assert!(apart <= GRADIENT_NEAR * largest, "{what}, number {i}: {a}, PyTorch {b} of {largest}");
+    }
 }
 
 /// `Σ cᵢ zᵢ + zᵢ² / 2` over the logits, with different `cᵢ`; its derivative is `cᵢ + zᵢ`.

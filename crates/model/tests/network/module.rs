@@ -15,20 +15,13 @@ use super::{graph, loss, rows};
 
 fn encoder() -> Graph {
     let head = Head::Classifier { pooling: Pooling::Mean, outputs: 3 };
-    let (vocabulary, tokens, positions, types) = (20, 6, 8, 0);
-    let (width, layers, heads, intermediate) = (8, 1, 2, 12);
     let spec = EncoderSpec {
-        vocabulary,
-        tokens,
-        positions,
-        types,
-        width,
-        layers,
-        heads,
-        intermediate,
-        epsilon: 1e-12,
-        dropout: 0.0,
+        vocabulary: 20,
+        tokens: 6,
+        positions: 8,
+        intermediate: 12,
         head,
+        ..EncoderSpec::new(8, 1, 2)
     };
     Graph::from(spec)
 }

@@ -10,8 +10,7 @@ use nlpress_model::{Layer, Model, Network, Weight};
 use nlpress_testkit::backends;
 use serde_json::Value;
 
-/// How far a derivative may be apart, relative to the largest by its parameter.
-const GRADIENT_NEAR: f32 = 1e-4;
+use super::{assert_gradient, largest};
 
 fn model(dump: &Dump) -> Model {
     let layers = dump.graph.sites().into_iter().map(|(id, shape)| {
@@ -106,16 +105,4 @@ fn loss_and_derivatives_are_those_of_pytorch() {
         }
         assert!(rest.is_empty());
     });
-}
-
-fn largest(of: &[f32]) -> f32 {
-    of.iter().fold(0.0, |most, x| most.max(x.abs()))
-}
-
-fn assert_gradient(found: &[f32], expected: &[f32], largest: f32, what: &str) {
-    assert_eq!(found.len(), expected.len(), "{what}");
-    for (i, (a, b)) in found.iter().zip(expected).enumerate() {
-        let apart = (a - b).abs();
-        assert!(apart <= GRADIENT_NEAR * largest, "{what}, number {i}: {a}, PyTorch {b} of {largest}");
-    }
 }

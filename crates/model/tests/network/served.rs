@@ -31,13 +31,10 @@ fn graphs() -> [Graph; 2] {
         tokens: 30,
         positions: 30,
         types: 4,
-        width: 24,
-        layers: 2,
-        heads: 3,
         intermediate: 40,
-        epsilon: 1e-12,
         dropout: 0.1,
         head: Head::Pooler { activation: Activation::Tanh, outputs: 3 },
+        ..EncoderSpec::new(24, 2, 3)
     };
     let table = StaticSpec { vocabulary: 40, tokens: 30, width: 20, outputs: Some(4), dropout: 0.0 };
     [spec.into(), table.into()]

@@ -207,17 +207,10 @@ impl<'a> Reader<'a> {
             }
             (None, Some(RawNetwork::Encoder(raw))) => {
                 let spec = EncoderSpec {
-                    vocabulary: 1,
-                    tokens: 1,
-                    positions: 1,
-                    types: 0,
-                    width: raw.width,
-                    layers: raw.layers,
-                    heads: raw.heads,
                     intermediate: raw.intermediate.unwrap_or(raw.width.saturating_mul(4)),
-                    epsilon: 1e-12,
                     dropout: raw.dropout,
                     head: Head::Classifier { pooling: raw.pooling, outputs: 1 },
+                    ..EncoderSpec::new(raw.width, raw.layers, raw.heads)
                 };
                 spec.check().map_err(|e| refuse(e.to_string()))?;
                 (Graph::from(spec), None, raw.outputs)

@@ -3,7 +3,7 @@
 
 use nlpress_core::Seed;
 use nlpress_core::event::{Event, Flow, Quiet, Sink};
-use nlpress_model::{Graph, MlpSpec, Model, SiteId, Weight};
+use nlpress_model::{Dataset, Graph, MlpSpec, Model, SiteId, Weight};
 use nlpress_parallel::DataParallel;
 use nlpress_pipeline::{joint, kinds};
 use nlpress_prune::moving::MasksConfig;
@@ -11,6 +11,7 @@ use nlpress_quant::QuantizerConfig;
 use nlpress_technique::{Cx, StepError, Teacher};
 use nlpress_testkit::contract::check_all;
 use nlpress_testkit::{Bench, cpu};
+use nlpress_text::Rows;
 use nlpress_train::{Fit, FitConfig, TrainError, With, fit};
 use std::path::Path;
 use std::sync::Mutex;
@@ -73,7 +74,7 @@ fn a_part_alone_is_its_own_technique() {
     }
 }
 
-/// Adapters alone: what is added to each weight has their rank, and what else there is, is trained as it is.
+/// Adapters alone: what is added to each weight has their rank.
 #[test]
 fn adapters_are_merged_as_matrices_of_their_rank() {
     for bench in Bench::families(&cpu()).unwrap() {
@@ -100,6 +101,36 @@ fn adapters_are_merged_as_matrices_of_their_rank() {
         }
         assert!(moved > 0, "{}: nothing was trained", bench.name());
     }
+}
+
+/// A network that was taught another class for each topic answers wrong; adapters at its hidden sites set that right beside
+/// a frozen output.
+#[test]
+fn adapters_teach_a_frozen_network() {
+    let backend = cpu();
+    let (train, valid) = (topics(1200, 1), topics(1000, 2));
+    let other = train.labels().iter().map(|label| (label + 1) % 6).collect();
+    let wrong = Dataset::new(train.features().unwrap().clone(), other, 6).unwrap();
+    let config: FitConfig = toml::from_str("epochs = 8\nlearning_rate = 3e-3").unwrap();
+    let fresh = Model::init(&Graph::from(MlpSpec::new(60, &[48, 24], 6, 0.1)), Seed(5)).unwrap();
+    let base = fit(fresh, Fit::new(&config, &backend, &wrong, Seed(5), &Quiet)).unwrap().0;
+    let cx = || Cx::new(Seed(9), &backend, (&train, &valid), &Quiet);
+    let on = [SiteId::hidden(0), SiteId::hidden(1)];
+    let tuned = |with: &str| {
+        let technique = joint::KIND.read(&with.parse().unwrap()).unwrap();
+        technique.apply(base.clone(), &on, &mut cx()).unwrap()
+    };
+    let score = |model: &Model| cx().accuracy(model).unwrap();
+    let frozen = "groups = [{ on = ['output'], frozen = true }]";
+    let made = tuned(&format!("adapters = {{ rank = 4 }}\ntrain = {{ epochs = 10, {frozen} }}"));
+    let still = "epochs = 1, learning_rate = 1e-12";
+    let still = tuned(&format!("adapters = {{ rank = 4 }}\ntrain = {{ {still}, {frozen} }}"));
+    let (before, still, after) = (score(&base), score(&still), score(&made));
+    eprintln!("{before} frozen, {still} without a step, {after} with adapters");
+    assert!(before < 0.2 && still < 0.2 && after > 0.7, "{before} {still} {after}");
+    assert_eq!(made.outline(), base.outline(), "adapters are merged");
+    assert_eq!(made.layers()[2], base.layers()[2], "the output is frozen");
+    assert!((0..2).all(|n| made.layers()[n].weight != base.layers()[n].weight));
 }
 
 /// `parallel.data` trains a fresh network, so that this is what it does after that.
@@ -200,24 +231,25 @@ fn a_stopped_joint_training_goes_on_to_the_same_bits() {
     }
 }
 
+/// Rows of sixty words in six classes, each of which has ten words of its own.
+fn topics(n: usize, seed: u64) -> Dataset {
+    let mut rng = Seed(seed).stream(0);
+    let (mut values, mut labels) = (vec![0.0_f32; n * 60], Vec::new());
+    for row in values.chunks_mut(60) {
+        let class = rng.below(6);
+        (0..6).for_each(|_| row[rng.below(60)] += rng.uniform());
+        (0..3).for_each(|_| row[class * 10 + rng.below(10)] += rng.uniform());
+        labels.push(class as u32);
+    }
+    Dataset::new(Rows::from_dense(n, 60, &values).unwrap(), labels, 6).unwrap()
+}
+
 /// All parts in one step, on words of six topics: the sparse integers that it makes are better than those of the same
 /// network cut and rounded, and than a training whose rate is next to nothing.
 #[test]
 fn all_parts_together_train() {
     let backend = cpu();
-    let rows = |n, seed| {
-        let mut rng = Seed(seed).stream(0);
-        let (mut values, mut labels) = (vec![0.0_f32; n * 60], Vec::new());
-        for row in values.chunks_mut(60) {
-            let class = rng.below(6);
-            (0..6).for_each(|_| row[rng.below(60)] += rng.uniform());
-            (0..3).for_each(|_| row[class * 10 + rng.below(10)] += rng.uniform());
-            labels.push(class as u32);
-        }
-        let rows = nlpress_text::Rows::from_dense(n, 60, &values).unwrap();
-        nlpress_model::Dataset::new(rows, labels, 6).unwrap()
-    };
-    let (train, valid) = (rows(1200, 1), rows(1000, 2));
+    let (train, valid) = (topics(1200, 1), topics(1000, 2));
     let config: FitConfig = toml::from_str("epochs = 8\nlearning_rate = 3e-3").unwrap();
     let fresh = Model::init(&Graph::from(MlpSpec::new(60, &[48, 24], 6, 0.1)), Seed(5)).unwrap();
     let model = fit(fresh, Fit::new(&config, &backend, &train, Seed(5), &Quiet)).unwrap().0;

@@ -1,6 +1,7 @@
 //! The settings of every technique, given what they cannot be: the refusal speaks of recipes, not of this program.
 
 use nlpress_pipeline::kinds;
+use nlpress_technique::Setting;
 
 /// Words of serde and of Rust that no recipe has.
 const PRIVATE: [&str; 15] = [
@@ -26,7 +27,7 @@ fn refusals_are_in_words_of_recipes() {
     let values = ["'odd'", "-1", "1.5", "true", "[]", "['odd']", "{}", "{ odd = 1 }", "1979-05-27"];
     let mut refused = 0;
     for kind in kinds::all() {
-        for (name, meaning) in kind.settings {
+        for Setting { name, meaning } in kind.settings() {
             for value in values {
                 let mut with: toml::Table = kind.example.parse().unwrap();
                 let given: toml::Table = format!("{name} = {value}").parse().unwrap();

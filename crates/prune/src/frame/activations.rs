@@ -3,12 +3,13 @@
 use nlpress_model::network::Input;
 use nlpress_model::{Dataset, Model, ModelError, Network};
 use nlpress_technique::{Cx, StepError};
+use nlpress_text::Rows;
 
 use crate::PruneError;
 
-/// The setting that names how many training rows are looked at.
-pub(crate) const CALIBRATION: (&str, &str) =
-    ("rows", "training rows to measure inputs on, from 1 to 1000000, drawn by the seed; 512 by default");
+/// The description of `rows`, the training rows that are looked at.
+pub(crate) const CALIBRATION: &str =
+    "training rows to measure inputs on, from 1 to 1000000, drawn by the seed; 512 by default";
 
 /// Checks [`CALIBRATION`].
 pub(crate) fn calibration_rows(rows: Option<usize>) -> Result<usize, PruneError> {
@@ -31,36 +32,28 @@ pub(crate) fn pre_activations(
     network.forward(0..site + 1, Input::Examples(data.examples(), indices), None, 0)?.output()
 }
 
-/// What goes into site number `site`, dropout off: a row of `inputs` numbers for each of `indices`, or, inside an
-/// attention network, for each word of them.
-pub(crate) fn inputs(
-    network: &Network,
-    site: usize,
-    data: &Dataset,
-    indices: &[usize],
-) -> Result<Vec<f32>, ModelError> {
-    let rows = network.site_inputs(site, data.examples(), indices)?;
+/// Rows without gaps.
+pub(crate) fn dense(rows: &Rows) -> Vec<f32> {
     let mut dense = Vec::new();
     rows.densify(0..rows.len(), &mut dense);
-    Ok(dense)
+    dense
 }
 
-/// Calls `take` with the inputs of site number `site` of a model, on up to `rows` rows of the training data drawn
-/// by the step's seed, some at a time.
+/// Calls `take` with the numbers of some sites of a model and their inputs, dropout off, on these rows, some at a time and
+/// all sites in one pass: a row of inputs for each row, or, inside an attention network, for each word of them.
 pub(crate) fn each_input(
     model: &Model,
-    site: usize,
-    rows: usize,
-    what: &str,
+    sites: &[usize],
+    (data, indices): (&Dataset, &[usize]),
     cx: &Cx<'_>,
-    take: &mut dyn FnMut(&[f32]) -> Result<(), PruneError>,
+    take: &mut dyn FnMut(usize, Rows) -> Result<(), PruneError>,
 ) -> Result<(), StepError> {
     let network = Network::bind(model, cx.backend);
-    let drawn = cx.draw_ascending(rows);
-    for (chunk, indices) in drawn.chunks(ROWS).enumerate() {
-        cx.progress(what, chunk * ROWS, drawn.len())?;
-        let inputs = inputs(&network, site, cx.train, indices)?;
-        take(&inputs).map_err(|e| StepError::Failed(e.to_string()))?;
+    for (chunk, part) in indices.chunks(ROWS).enumerate() {
+        cx.progress("measuring inputs", chunk * ROWS, indices.len())?;
+        network.each_input(sites, data.examples(), part, &mut |site, rows| {
+            take(site, rows).map_err(|e| StepError::Failed(e.to_string()))
+        })?;
     }
     Ok(())
 }

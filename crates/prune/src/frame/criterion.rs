@@ -5,13 +5,13 @@
 //! plan, and the reading of the settings for all that.
 
 use nlpress_model::{Form, Model, Outline, SiteId};
-use nlpress_technique::{Cx, Kind, Needs, Problem, StepError, Technique, settings};
+use nlpress_technique::{Cx, Kind, Needs, Problem, Setting, StepError, Technique, settings};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::fmt::Debug;
 
 use super::curve::SchedulePoint;
-use super::finetune::Tuning;
+use super::finetune::{TRAINS, Tuning, retrain};
 use super::keep::{KeepRule, keep_largest};
 use super::mask::{MaskBuilder, plan_masks};
 use super::pack::Places;
@@ -31,9 +31,14 @@ pub trait Criterion: Debug + Send + Sync + DeserializeOwned + 'static {
     /// Whether one of `sparsity`, `nonzeros` and `bytes` must be set; without one, nothing is dropped.
     const NEEDS_TARGET: bool = true;
 
-    /// What the scores need, beyond what the schedule's training does.
+    /// What the scores need, beyond what the trainings do.
     fn needs(&self) -> Needs {
         Needs::default()
+    }
+
+    /// A training before the first cut, with the masks that are there; none by default.
+    fn first(&self) -> Option<&Tuning> {
+        None
     }
 
     /// One row of scores for each selected site, an entry for each of its weights; the highest stay. Magnitudes of the
@@ -56,7 +61,8 @@ pub trait Criterion: Debug + Send + Sync + DeserializeOwned + 'static {
         Box::new(keep_largest)
     }
 
-    /// Prunes a model: by default, scores and masks at each step of the schedule, as [`by_scores`] does.
+    /// Prunes a model: by default, the [`first`](Criterion::first) training, then scores and masks at each step of the
+    /// schedule.
     ///
     /// # Errors
     /// [`StepError`] of a score, a mask or a training.
@@ -67,31 +73,21 @@ pub trait Criterion: Debug + Send + Sync + DeserializeOwned + 'static {
         schedule: &PruningSchedule,
         cx: &mut Cx<'_>,
     ) -> Result<Model, StepError> {
-        by_scores(self, model, masks, schedule, cx)
+        let model = match self.first() {
+            Some(tuning) => retrain(model, tuning, "penalty", cx)?,
+            None => model,
+        };
+        let mut rule = self.rule(cx);
+        schedule.run(model, cx, &mut |model, at, cx| {
+            let scores = self.scores(&model, masks, at, cx)?;
+            masks.prune(model, &scores, at, &mut *rule)
+        })
     }
 
     /// The sparse layout that the selected sites are packed in at the end; masked floats when there is none.
     fn layout(&self) -> Option<Places> {
         None
     }
-}
-
-/// Runs a schedule: at each of its steps the criterion scores the connections and its rule makes masks of the scores.
-///
-/// # Errors
-/// [`StepError`] of a score, a mask or a training.
-pub fn by_scores<C: Criterion>(
-    criterion: &C,
-    model: Model,
-    masks: &MaskBuilder,
-    schedule: &PruningSchedule,
-    cx: &mut Cx<'_>,
-) -> Result<Model, StepError> {
-    let mut rule = criterion.rule(cx);
-    schedule.run(model, cx, &mut |model, at, cx| {
-        let scores = criterion.scores(&model, masks, at, cx)?;
-        masks.prune(model, &scores, at, &mut *rule)
-    })
 }
 
 /// Unstructured pruning by a criterion: the checked configuration of its technique.
@@ -104,24 +100,54 @@ pub struct Unstructured<C> {
     criterion: C,
 }
 
-/// The settings that techniques of this kind share.
-#[derive(Deserialize)]
-struct Shared {
-    sparsity: Option<f64>,
-    nonzeros: Option<usize>,
-    bytes: Option<usize>,
-    scope: Option<Scope>,
-    #[serde(default)]
-    schedule: Schedule,
-    steps: Option<u32>,
-    finetune: Option<Tuning>,
+settings! {
+    /// The settings that techniques of this kind share.
+    pub(crate) struct Shared {
+        /// share of the selected sites' weights to drop, more than 0 and less than 1; exactly one of sparsity,
+        /// nonzeros and bytes is required
+        pub(crate) sparsity: Option<f64>,
+        /// entries to keep over the selected sites, at least 1; in place of sparsity
+        pub(crate) nonzeros: Option<usize>,
+        /// largest size of all weights and biases, each site in its smallest layout of floats, at least 1; in place
+        /// of sparsity
+        pub(crate) bytes: Option<usize>,
+        /// "global": weights compete over all selected sites (default); "site": within each; "output": among the
+        /// incoming weights of each output
+        pub(crate) scope: Option<Scope>,
+        /// "one_shot" (default); "cubic": in steps, much at first and little at the end; "iterative": in steps that
+        /// each drop the same share of what is left; training follows each step
+        #[serde(default)]
+        pub(crate) schedule: Schedule,
+        /// cuts of a schedule in steps, from 2 to 1000; required with one, refused without
+        pub(crate) steps: Option<u32>,
+        /// training with the mask held, as a training table, whose learning rate is 1e-2 and whose schedule
+        /// "linear" by default; its epochs are spread over the steps; its `dropout` replaces the network's, which
+        /// is otherwise lowered by the root of the share of weights kept, as in Han et al. 2015; none by default
+        pub(crate) finetune: Option<Tuning>,
+    }
 }
+
+/// The setting of how many entries are dropped, as a share.
+pub const SPARSITY: Setting = Setting::of::<Shared>("sparsity");
+/// The same as a count.
+pub const NONZEROS: Setting = Setting::of::<Shared>("nonzeros");
+/// The same as a size.
+pub const BYTES: Setting = Setting::of::<Shared>("bytes");
+/// The three, of which one is given.
+pub const TARGET: &[Setting] = &[SPARSITY, NONZEROS, BYTES];
+/// The setting of what competes with what.
+pub const SCOPE: Setting = Setting::of::<Shared>("scope");
+/// The setting of the training after a cut.
+pub const FINETUNE: Setting = Setting::of::<Shared>("finetune");
+/// The settings of the steps, and of the training after each.
+pub const SCHEDULE: &[Setting] =
+    &[Setting::of::<Shared>("schedule"), Setting::of::<Shared>("steps"), FINETUNE];
 
 impl<C: Criterion> TryFrom<toml::Table> for Unstructured<C> {
     type Error = PruneError;
 
     fn try_from(table: toml::Table) -> Result<Self, PruneError> {
-        let (shared, criterion): (Shared, C) = settings::split(table, C::KIND.settings)?;
+        let (shared, criterion): (Shared, C) = settings::split(table, &C::KIND)?;
         let given = shared.sparsity.is_some() || shared.nonzeros.is_some() || shared.bytes.is_some();
         let target = if given || C::NEEDS_TARGET {
             Some(SparsityTarget::one_of(shared.sparsity, shared.nonzeros, shared.bytes)?)
@@ -142,7 +168,8 @@ impl<C> Unstructured<C> {
 
 impl<C: Criterion> Technique for Unstructured<C> {
     fn needs(&self) -> Needs {
-        self.schedule.needs().and(self.criterion.needs())
+        let first = self.criterion.first().map_or_else(Needs::default, |_| TRAINS);
+        self.schedule.needs().and(self.criterion.needs()).and(first)
     }
 
     fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {

@@ -3,18 +3,16 @@
 use nlpress_core::Seed;
 use nlpress_model::Model;
 pub use nlpress_technique::Tuning;
-use nlpress_technique::{Cx, StepError, Training};
+use nlpress_technique::{Cx, Needs, StepError, Training};
 use nlpress_train::{Fit, FitConfig, fit};
 
 use crate::PruneError;
 
-/// The setting that names a training after a cut.
-pub const FINETUNE: (&str, &str) = (
-    "finetune",
-    "training with the mask held, as a training table, whose learning rate is 1e-2 and whose schedule \"linear\" \
-     by default; its epochs are spread over the steps; its `dropout` replaces the network's, which is otherwise lowered by the \
-     root of the share of weights kept, as in Han et al. 2015; none by default",
-);
+/// The description of `finetune` where no connection was cut.
+pub(crate) const AFTERWARDS: &str = "training afterwards, as a training table; none by default";
+
+/// What a training needs.
+pub(crate) const TRAINS: Needs = Needs { training: true, validation: true, teacher: false };
 
 /// Trains every trainable site of a cut model; entries that are not kept stay zero.
 ///

@@ -5,7 +5,7 @@ use nlpress_technique::{Cx, StepError};
 use nlpress_train::{Labels, Objective};
 use serde::{Deserialize, Serialize};
 
-use super::activations::ROWS;
+use super::activations::{ROWS, each_input};
 use super::units::remove;
 
 /// How the importance of a unit is measured.
@@ -27,7 +27,15 @@ pub enum ImportanceCriterion {
     Activation,
 }
 
-/// The setting of that name.
+impl ImportanceCriterion {
+    /// How many of `groups` are measured before any of them is cut: all in one pass, but for ablation, which measures the
+    /// network that ships and so looks at what the groups before are by then.
+    pub(crate) fn at_once(self, groups: usize) -> usize {
+        if self == Self::Ablation { 1 } else { groups.max(1) }
+    }
+}
+
+/// The description of `criterion`.
 pub(crate) const CRITERION: &str = "\"ablation\": the rise of the validation loss when a unit is held at its mean; \
      \"taylor\", \"fisher\": the derivative of the training loss by a factor on it, summed, or its squares; \"l1\", \
      \"l2\": its weights; \"activation\": its outputs";
@@ -44,42 +52,52 @@ pub struct Importance {
 /// Training rows that criteria look at, at most.
 const MOST_ROWS: usize = 2048;
 
-/// Scores the units of a group.
+/// Scores the units of each of some groups; rows are looked at in one pass for all of them.
 ///
 /// # Errors
 /// [`StepError`] when the data do not fit, the device fails, or on a request to stop.
 pub fn score(
     model: &Model,
-    group: &Group,
+    groups: &[Group],
     criterion: ImportanceCriterion,
     cx: &Cx<'_>,
-) -> Result<Importance, StepError> {
-    let (means, magnitudes) = levels(
-        model,
-        group,
-        if criterion == ImportanceCriterion::Ablation { cx.valid } else { cx.train },
-        cx,
-    )?;
-    let scores = match criterion {
-        ImportanceCriterion::Ablation => ablation(model, group, &means, cx)?,
-        ImportanceCriterion::Taylor => {
-            let worth = factors(model, std::slice::from_ref(group), &Labels::of(cx.train), cx)?.remove(0);
-            let sum = |unit| worth.iter().map(|row: &Vec<f64>| row[unit]).sum::<f64>().abs();
-            (0..group.units).map(sum).collect()
+) -> Result<Vec<Importance>, StepError> {
+    let data = if criterion == ImportanceCriterion::Ablation { cx.valid } else { cx.train };
+    let levels = levels(model, groups, data, cx)?;
+    let mut worth = match criterion {
+        ImportanceCriterion::Taylor | ImportanceCriterion::Fisher => {
+            factors(model, groups, &Labels::of(cx.train), cx)?
         }
-        ImportanceCriterion::Fisher => {
-            fisher(&factors(model, std::slice::from_ref(group), &Labels::of(cx.train), cx)?.remove(0))
-        }
-        ImportanceCriterion::L1 => weights(model, group, |w| f64::from(w.abs())),
-        ImportanceCriterion::L2 => weights(model, group, |w| f64::from(w * w)),
-        ImportanceCriterion::Activation => per_unit(&magnitudes, group.block),
-    };
-    Ok(Importance { scores, levels: means })
+        _ => Vec::new(),
+    }
+    .into_iter();
+    let each = groups.iter().zip(levels).map(|(group, Levels { means, magnitudes })| {
+        let worth = worth.next().unwrap_or_default();
+        let scores = match criterion {
+            ImportanceCriterion::Ablation => ablation(model, group, &means, cx)?,
+            ImportanceCriterion::Taylor => {
+                let sum = |unit| worth.iter().map(|row: &Vec<f64>| row[unit]).sum::<f64>().abs();
+                (0..group.units).map(sum).collect()
+            }
+            ImportanceCriterion::Fisher => fisher(&worth),
+            ImportanceCriterion::L1 => weights(model, group, |w| f64::from(w.abs())),
+            ImportanceCriterion::L2 => weights(model, group, |w| f64::from(w * w)),
+            ImportanceCriterion::Activation => per_unit(&magnitudes, group.block),
+        };
+        Ok(Importance { scores, levels: means })
+    });
+    each.collect()
 }
 
-/// The mean of each number of a group's units over the training rows, `[units · block]`.
-pub(crate) fn means(model: &Model, group: &Group, cx: &Cx<'_>) -> Result<Vec<f32>, StepError> {
-    Ok(levels(model, group, cx.train, cx)?.0)
+/// The mean of each number of the units of each group over the training rows, `[units · block]`.
+pub(crate) fn means(model: &Model, groups: &[Group], cx: &Cx<'_>) -> Result<Vec<Vec<f32>>, StepError> {
+    Ok(levels(model, groups, cx.train, cx)?.into_iter().map(|levels| levels.means).collect())
+}
+
+/// How large the numbers of a group's units are, `[units · block]` each.
+struct Levels {
+    means: Vec<f32>,
+    magnitudes: Vec<f64>,
 }
 
 /// The diagonal of Fisher's information from the derivatives of each row, `[rows][units]`.
@@ -109,31 +127,30 @@ pub(crate) fn reader(model: &Model, group: &Group) -> Result<usize, StepError> {
     site.ok_or_else(|| StepError::Failed(format!("{}: no site reads its units", group.lead())))
 }
 
-/// Mean and mean magnitude of every number of a group's units, as the first site that reads them gets it.
-fn levels(
-    model: &Model,
-    group: &Group,
-    data: &Dataset,
-    cx: &Cx<'_>,
-) -> Result<(Vec<f32>, Vec<f64>), StepError> {
-    let (site, network) = (reader(model, group)?, Network::bind(model, cx.backend));
-    let (mut sums, mut sizes) =
-        (vec![0.0_f64; group.units * group.block], vec![0.0_f64; group.units * group.block]);
-    let mut count = 0;
-    let rows = sample(data);
-    for (n, part) in rows.chunks(ROWS).enumerate() {
-        cx.progress("measuring activations", n * ROWS, rows.len())?;
-        let inputs = network.site_inputs(site, data.examples(), part)?;
-        count += inputs.len();
-        for row in inputs.iter() {
-            for (&column, &value) in row.columns.iter().zip(row.values) {
-                sums[column as usize] += f64::from(value);
-                sizes[column as usize] += f64::from(value.abs());
+/// Mean and mean magnitude of every number of the units of each group, as the first site that reads them gets it.
+fn levels(model: &Model, groups: &[Group], data: &Dataset, cx: &Cx<'_>) -> Result<Vec<Levels>, StepError> {
+    let sites: Vec<usize> = groups.iter().map(|group| reader(model, group)).collect::<Result<_, _>>()?;
+    // Sums of the numbers and of their magnitudes, and how many rows there were.
+    let mut sums: Vec<(Vec<[f64; 2]>, usize)> =
+        groups.iter().map(|group| (vec![[0.0; 2]; group.units * group.block], 0)).collect();
+    each_input(model, &sites, (data, &sample(data)), cx, &mut |site, inputs| {
+        for ((sums, count), _) in sums.iter_mut().zip(&sites).filter(|(_, of)| **of == site) {
+            *count += inputs.len();
+            for row in inputs.iter() {
+                for (&column, &value) in row.columns.iter().zip(row.values) {
+                    sums[column as usize][0] += f64::from(value);
+                    sums[column as usize][1] += f64::from(value.abs());
+                }
             }
         }
-    }
-    let count = count.max(1) as f64;
-    Ok((sums.iter().map(|s| (s / count) as f32).collect(), sizes.iter().map(|s| s / count).collect()))
+        Ok(())
+    })?;
+    let levels = sums.into_iter().map(|(sums, count)| {
+        let count = count.max(1) as f64;
+        let means = sums.iter().map(|[sum, _]| (sum / count) as f32).collect();
+        Levels { means, magnitudes: sums.iter().map(|[_, size]| size / count).collect() }
+    });
+    Ok(levels.collect())
 }
 
 fn per_unit(numbers: &[f64], block: usize) -> Vec<f64> {

@@ -7,15 +7,13 @@
 use nlpress_model::{Form, Group, Model, Network, Outline, SiteId, Weight};
 use nlpress_technique::{Cx, Problem, StepError};
 
-use super::activations::{ROWS, inputs};
+use super::activations::{ROWS, dense};
 use crate::PruneError;
 use crate::solve::LeastSquares;
 
-/// The setting of the ridge.
-pub(crate) const RIDGE: (&str, &str) = (
-    "ridge",
-    "weight of the squares of the fitted weights, by the mean variance of the inputs, from 1e-9 to 1000; 1e-3 by default",
-);
+/// The description of `ridge`, the weight of the squares in the fit.
+pub(crate) const RIDGE: &str = "weight of the squares of the fitted weights, by the mean variance of the inputs, from 1e-9 to 1000; 1e-3 \
+     by default";
 
 /// Widest site that is fitted anew.
 const WIDEST_SOLVED: usize = 4096;
@@ -87,7 +85,7 @@ pub(crate) fn reconstruct(
                 }
                 targets.extend(columns.iter().map(|n| out[*n]));
             }
-            let now = inputs(&part, site, cx.train, rows)?;
+            let now = dense(&part.site_inputs(site, cx.train.examples(), rows)?);
             fit.add(&now, &targets).map_err(|e| StepError::Failed(e.to_string()))?;
         }
         let Some(linear) = fit.solve(ridge) else { continue };

@@ -5,18 +5,8 @@ use nlpress_technique::{Cx, Needs, StepError};
 use serde::{Deserialize, Serialize};
 
 use super::curve::{Curve, SchedulePoint};
-use super::finetune::{Tuning, retrain, retrain_if, spread};
+use super::finetune::{TRAINS, Tuning, retrain, retrain_if, spread};
 use crate::PruneError;
-
-/// The setting that names a schedule.
-pub const SCHEDULE: (&str, &str) = (
-    "schedule",
-    "\"one_shot\" (default); \"cubic\": in steps, much at first and little at the end; \"iterative\": in steps \
-     that each drop the same share of what is left; training follows each step",
-);
-/// The setting that names the number of steps.
-pub const STEPS: (&str, &str) =
-    ("steps", "cuts of a schedule in steps, from 2 to 1000; required with one, refused without");
 
 /// Prunes a model to a point of a schedule.
 type Step<'a> = dyn FnMut(Model, SchedulePoint, &mut Cx<'_>) -> Result<Model, StepError> + 'a;
@@ -79,7 +69,7 @@ impl PruningSchedule {
 
     /// What a technique needs that does nothing else than this schedule.
     pub(crate) fn needs(&self) -> Needs {
-        Needs { training: self.trains(), validation: self.trains(), teacher: false }
+        if self.trains() { TRAINS } else { Needs::default() }
     }
 
     /// Whether it cuts in steps.

@@ -17,13 +17,6 @@ pub enum Scope {
     Output,
 }
 
-/// The setting that names a scope.
-pub const SCOPE: (&str, &str) = (
-    "scope",
-    "\"global\": weights compete over all selected sites (default); \"site\": within each; \"output\": among \
-     the incoming weights of each output",
-);
-
 /// The selected sites that can be treated, in the outline's order; what cannot goes into `problems`.
 pub(crate) fn treatable<'a>(
     before: &'a Outline,

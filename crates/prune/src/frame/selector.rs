@@ -4,19 +4,13 @@ use nlpress_core::Measurement;
 use nlpress_model::graph::Source;
 use nlpress_model::{Dataset, Form, Model, Outline, SiteId, Weight};
 use nlpress_technique::settings::BadTable;
-use nlpress_technique::{Cx, Kind, Needs, Problem, StepError, Technique, settings};
+use nlpress_technique::{Cx, Kind, Needs, Problem, Setting, StepError, Technique, settings};
 use nlpress_train::{LabelTraining, TrainConfig};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::fmt::Debug;
 
 use crate::PruneError;
-
-/// The setting of how many features stay.
-pub const KEEP: (&str, &str) = ("keep", "features that stay, at least 1 and fewer than there are; required");
-/// The setting of the training afterwards.
-pub const FINETUNE: (&str, &str) =
-    ("finetune", "training on the rows of the features that stay, as a training table; none by default");
 
 /// Scores words: those of the highest scores stay.
 ///
@@ -50,18 +44,26 @@ pub struct Selector<S> {
     score: S,
 }
 
-/// The settings that techniques of this kind share.
-#[derive(Deserialize)]
-struct Shared {
-    keep: Option<usize>,
-    finetune: Option<TrainConfig>,
+settings! {
+    /// The settings that techniques of this kind share.
+    struct Shared {
+        /// features that stay, at least 1 and fewer than there are; required
+        keep: Option<usize>,
+        /// training on the rows of the features that stay, as a training table; none by default
+        finetune: Option<TrainConfig>,
+    }
 }
+
+/// The setting of how many features stay.
+pub const KEEP: Setting = Setting::of::<Shared>("keep");
+/// The setting of the training afterwards.
+pub const FINETUNE: Setting = Setting::of::<Shared>("finetune");
 
 impl<S: WordScore> TryFrom<toml::Table> for Selector<S> {
     type Error = PruneError;
 
     fn try_from(table: toml::Table) -> Result<Self, PruneError> {
-        let (Shared { keep, finetune }, score) = settings::split(table, S::KIND.settings)?;
+        let (Shared { keep, finetune }, score) = settings::split(table, &S::KIND)?;
         match keep {
             None if S::NEEDS_KEEP => Err(BadTable::missing("keep").into()),
             Some(0) => Err(PruneError::setting("keep", 0, "at least 1")),

@@ -24,22 +24,6 @@ pub enum SparsityTarget {
     Bytes(usize),
 }
 
-/// The setting that names a share.
-pub const SPARSITY: (&str, &str) = (
-    "sparsity",
-    "share of the selected sites' weights to drop, more than 0 and less than 1; exactly one of sparsity, \
-     nonzeros and bytes is required",
-);
-/// The setting that names a count.
-pub const NONZEROS: (&str, &str) =
-    ("nonzeros", "entries to keep over the selected sites, at least 1; in place of sparsity");
-/// The setting that names a budget.
-pub const BYTES: (&str, &str) = (
-    "bytes",
-    "largest size of all weights and biases, each site in its smallest layout of floats, at least 1; in place \
-     of sparsity",
-);
-
 impl SparsityTarget {
     /// The one of three settings that is given.
     ///

@@ -8,6 +8,8 @@
 use nlpress_model::{Form, Graph, Group, Layer, Model, Outline, Shape, Site, SiteId, Units, Weight};
 use nlpress_technique::{Problem, StepError};
 
+use std::collections::BTreeSet;
+
 use super::keep::keep_largest;
 use super::mask::{cut_sites, masked};
 use super::scope::is_full;
@@ -102,9 +104,38 @@ fn pick(layer: &mut Layer, rows: &[usize], columns: &[usize]) -> Result<(), Step
     Ok(())
 }
 
+/// The units within a layer.
+pub(crate) const INNER: [Units; 2] = [Units::Neurons, Units::Heads];
+
 /// The groups of one of these kinds whose lead is selected.
 pub(crate) fn selected(graph: &Graph, on: &[SiteId], kinds: &[Units]) -> Vec<Group> {
     graph.groups().into_iter().filter(|g| kinds.contains(&g.what) && on.contains(g.lead())).collect()
+}
+
+/// Groups as they are in a network by now, of those that have more units than are to be left, with how many those are.
+pub(crate) fn above<'a>(
+    graph: &Graph,
+    left: impl Iterator<Item = (&'a Group, usize)>,
+) -> Vec<(Group, usize)> {
+    let all = graph.groups();
+    let now = left.filter_map(|(group, left)| Some((all.iter().find(|g| g.lead() == group.lead())?, left)));
+    now.filter(|(group, left)| group.units > *left).map(|(group, left)| (group.clone(), left)).collect()
+}
+
+/// Which selectors find groups of these kinds in a network, for whoever found none.
+pub(crate) fn selectors(graph: &Graph, kinds: &[Units]) -> String {
+    let number = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
+    let groups = graph.groups().into_iter().filter(|g| kinds.contains(&g.what));
+    let all: BTreeSet<String> = groups
+        .map(|g| {
+            let parts = g.lead().as_str().split('.').map(|part| if number(part) { "*" } else { part });
+            parts.collect::<Vec<_>>().join(".")
+        })
+        .collect();
+    match all.len() {
+        0 => "this network has none".into(),
+        _ => format!("here they are selected by {}", Vec::from_iter(all).join(", ")),
+    }
 }
 
 /// The outline with the network of `graph`, whose sites are those of `before`, some of them smaller; what stands in

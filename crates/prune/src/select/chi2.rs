@@ -8,7 +8,7 @@
 //! Each word is judged by itself: of words that say the same, all stay or none.
 
 use nlpress_model::{Dataset, Model};
-use nlpress_technique::{Cx, Family, Kind, StepError, parse};
+use nlpress_technique::{Cx, Family, Kind, Settings, StepError, parse, settings};
 use serde::Deserialize;
 
 use super::{FINETUNE, KEEP, Selector, WordScore, presence, sums};
@@ -23,11 +23,7 @@ pub const KIND: Kind = Kind {
     source: "Yang and Pedersen 1997, A Comparative Study on Feature Selection in Text Categorization",
     example: "keep = 12\nof = \"presence\"",
     on: &["**"],
-    settings: &[
-        KEEP,
-        ("of", "\"presence\": whether a document has the word (default); \"values\": the values of the rows"),
-        FINETUNE,
-    ],
+    settings: &[&[KEEP], Chi2::SETTINGS, &[FINETUNE]],
     parse: parse::<Selector<Chi2>>,
 };
 
@@ -42,12 +38,14 @@ pub enum Counted {
     Values,
 }
 
-/// The chi-squared statistic is a word's score.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Chi2 {
-    #[serde(default)]
-    of: Counted,
+settings! {
+    /// The chi-squared statistic is a word's score.
+    #[derive(Clone, Debug, PartialEq)]
+    pub struct Chi2 {
+        /// "presence": whether a document has the word (default); "values": the values of the rows
+        #[serde(default)]
+        of: Counted,
+    }
 }
 
 impl WordScore for Chi2 {

@@ -20,7 +20,7 @@ pub const KIND: Kind = Kind {
              (document frequency)",
     example: "keep = 12\nfinetune = { epochs = 1 }",
     on: &["**"],
-    settings: &[KEEP, FINETUNE],
+    settings: &[&[KEEP, FINETUNE]],
     parse: parse::<Selector<Frequency>>,
 };
 

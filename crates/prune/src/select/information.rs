@@ -21,7 +21,7 @@ pub const KIND: Kind = Kind {
              (information gain)",
     example: "keep = 12",
     on: &["**"],
-    settings: &[KEEP, FINETUNE],
+    settings: &[&[KEEP, FINETUNE]],
     parse: parse::<Selector<Information>>,
 };
 

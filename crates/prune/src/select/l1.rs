@@ -12,7 +12,7 @@
 
 use nlpress_core::Measurement;
 use nlpress_model::{Dataset, Model};
-use nlpress_technique::{Cx, Family, Kind, StepError, parse};
+use nlpress_technique::{Cx, Family, Kind, Settings, StepError, parse, settings};
 use nlpress_text::Rows;
 use serde::Deserialize;
 use std::borrow::Cow;
@@ -29,11 +29,7 @@ pub const KIND: Kind = Kind {
     source: "Tibshirani 1996, Regression Shrinkage and Selection via the Lasso; solver: Beck and Teboulle 2009",
     example: "keep = 12\niterations = 30",
     on: &["**"],
-    settings: &[
-        KEEP,
-        ("iterations", "steps of the solver for each penalty, from 1 to 10000; 100 by default"),
-        FINETUNE,
-    ],
+    settings: &[&[KEEP], Raw::SETTINGS, &[FINETUNE]],
     parse: parse::<Selector<Lasso>>,
 };
 
@@ -49,11 +45,12 @@ pub struct Lasso {
     iterations: usize,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Raw {
-    #[serde(default = "hundred")]
-    iterations: usize,
+settings! {
+    struct Raw {
+        /// steps of the solver for each penalty, from 1 to 10000; 100 by default
+        #[serde(default = "hundred")]
+        iterations: usize,
+    }
 }
 
 fn hundred() -> usize {

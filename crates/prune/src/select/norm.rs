@@ -8,10 +8,10 @@
 //! adds little.
 
 use nlpress_model::{Dataset, Model};
-use nlpress_technique::{Cx, Family, Kind, StepError, parse};
+use nlpress_technique::{Cx, Family, Kind, Settings, StepError, parse, settings};
 use serde::Deserialize;
 
-use super::{FINETUNE, Selector, WordScore, sums};
+use super::{FINETUNE, KEEP, Selector, WordScore, sums};
 
 /// The entry in the list of all techniques.
 pub const KIND: Kind = Kind {
@@ -23,17 +23,12 @@ pub const KIND: Kind = Kind {
     example: "keep = 12\nby = \"contribution\"",
     on: &["**"],
     settings: &[
-        (
-            "keep",
-            "features that stay, at least 1 and fewer than there are; when left out, those with a weight that is \
-             not zero (the plan is then a bound)",
-        ),
-        (
-            "by",
-            "\"weight\": the norm of a word's weights (default); \"contribution\": that times the root mean square \
-             of its values in the training rows",
-        ),
-        FINETUNE,
+        &[KEEP.saying(
+            "features that stay, at least 1 and fewer than there are; when left out, those with a weight that \
+             is not zero (the plan is then a bound)",
+        )],
+        Norm::SETTINGS,
+        &[FINETUNE],
     ],
     parse: parse::<Selector<Norm>>,
 };
@@ -49,12 +44,15 @@ pub enum By {
     Contribution,
 }
 
-/// The norm of a word's weights is its score, times the size of its values where asked.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Norm {
-    #[serde(default)]
-    by: By,
+settings! {
+    /// The norm of a word's weights is its score, times the size of its values where asked.
+    #[derive(Clone, Debug, PartialEq)]
+    pub struct Norm {
+        /// "weight": the norm of a word's weights (default); "contribution": that times the root mean square of its
+        /// values in the training rows
+        #[serde(default)]
+        by: By,
+    }
 }
 
 impl WordScore for Norm {

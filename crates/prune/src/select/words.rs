@@ -10,7 +10,7 @@
 
 use nlpress_core::files;
 use nlpress_model::Model;
-use nlpress_technique::{Cx, Family, Kind, StepError, parse};
+use nlpress_technique::{Cx, Family, Kind, Settings, StepError, parse, settings};
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -31,18 +31,7 @@ pub const KIND: Kind = Kind {
     source: "Yang, Cui and Chen 2022, TextPruner, arXiv:2203.15996 (vocabulary pruning); scripts: Unicode UAX 24",
     example: "scripts = [\"latin\"]",
     on: &["**"],
-    settings: &[
-        (
-            "file",
-            "list of the words that stay, one a line, UTF-8, at most 64 MiB; in a recipe relative to its folder; \
-             normalized as texts are; empty lines are skipped",
-        ),
-        (
-            "scripts",
-            "Unicode scripts whose words stay, for example [\"latin\", \"han\"]; file or scripts or both are required",
-        ),
-        FINETUNE,
-    ],
+    settings: &[Raw::SETTINGS, &[FINETUNE]],
     parse: parse::<Selector<Words>>,
 };
 
@@ -54,11 +43,14 @@ pub struct Words {
     scripts: Vec<Script>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Raw {
-    file: Option<PathBuf>,
-    scripts: Option<Vec<String>>,
+settings! {
+    struct Raw {
+        /// list of the words that stay, one a line, UTF-8, at most 64 MiB; in a recipe relative to its folder;
+        /// normalized as texts are; empty lines are skipped
+        file: Option<PathBuf>,
+        /// Unicode scripts whose words stay, for example ["latin", "han"]; file or scripts or both are required
+        scripts: Option<Vec<String>>,
+    }
 }
 
 impl TryFrom<Raw> for Words {

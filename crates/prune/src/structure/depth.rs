@@ -12,13 +12,13 @@
 
 use nlpress_model::graph::{Node, Op};
 use nlpress_model::{Form, Graph, Model, Network, Outline, Shape, SiteId};
-use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
+use nlpress_technique::{Cx, Family, Kind, Needs, Problem, Settings, StepError, Technique, parse, settings};
 use nlpress_train::FitConfig;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
 use crate::PruneError;
-use crate::frame::{ROWS, treatable, tune_if};
+use crate::frame::{AFTERWARDS, ROWS, treatable, tune_if};
 use crate::importance::{least, sample};
 
 /// The entry in the list of all techniques.
@@ -30,15 +30,7 @@ pub const KIND: Kind = Kind {
     source: "Gromov et al. 2024, arXiv:2403.17887 (angular distance); Men et al. 2024, arXiv:2403.03853 (ShortGPT)",
     example: "remove = 1",
     on: &["encoder.**"],
-    settings: &[
-        ("remove", "count of blocks that go, at least 1; one block always stays; required"),
-        (
-            "criterion",
-            "\"angle\" (default): the mean angle between a word before and after a block, on the training rows; \
-             \"validation\": the validation loss without it",
-        ),
-        ("finetune", "training afterwards, as a training table; none by default"),
-    ],
+    settings: &[Raw::SETTINGS],
     parse: parse::<Depth>,
 };
 
@@ -62,13 +54,16 @@ pub struct Depth {
     finetune: Option<FitConfig>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Raw {
-    remove: usize,
-    #[serde(default)]
-    criterion: Choice,
-    finetune: Option<FitConfig>,
+settings! {
+    struct Raw {
+        /// count of blocks that go, at least 1; one block always stays; required
+        remove: usize,
+        /// "angle" (default): the mean angle between a word before and after a block, on the training rows;
+        /// "validation": the validation loss without it
+        #[serde(default)]
+        criterion: Choice,
+        finetune: Option<FitConfig> as AFTERWARDS,
+    }
 }
 
 impl TryFrom<Raw> for Depth {

@@ -8,8 +8,8 @@
 //! A weight between two selected layers belongs to a unit of each and is drawn by both. Biases are not penalised.
 
 use nlpress_core::Fraction;
-use nlpress_model::{Graph, Group, Model, Outline, SiteId, Units};
-use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
+use nlpress_model::{Graph, Group, Model, Outline, SiteId};
+use nlpress_technique::{Cx, Family, Kind, Needs, Problem, Settings, StepError, Technique, parse, settings};
 use nlpress_train::{Fit, FitConfig, Penalty, Place, TrainError, With, fit, places};
 use serde::Deserialize;
 
@@ -28,20 +28,7 @@ pub const KIND: Kind = Kind {
     source: "Yuan and Lin 2006 (group lasso); Wen et al. 2016, arXiv:1608.03665 (structured sparsity learning)",
     example: "lambda = 1e-3\nremove = 0.5\ntrain = { epochs = 1 }",
     on: &["hidden.*", "encoder.layer.*.intermediate.dense"],
-    settings: &[
-        ("lambda", "weight of the penalty in the loss, positive; required"),
-        ("train", "training under the penalty, as a training table; by default its defaults"),
-        (
-            "remove",
-            "share of the units (neurons, heads) of each selected group, more than 0 and at most 1, rounded down; one \
-             unit always stays; required",
-        ),
-        (
-            "round_to",
-            "the count that is left is rounded up to a multiple of this, from 1 to 1024; 1 by default",
-        ),
-        ("finetune", "training afterwards without the penalty, as a training table; none by default"),
-    ],
+    settings: &[Raw::SETTINGS],
     parse: parse::<GroupLasso>,
 };
 
@@ -56,15 +43,21 @@ pub struct GroupLasso {
     finetune: Option<FitConfig>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Raw {
-    lambda: f64,
-    #[serde(default)]
-    train: FitConfig,
-    remove: f64,
-    round_to: Option<usize>,
-    finetune: Option<FitConfig>,
+settings! {
+    struct Raw {
+        /// weight of the penalty in the loss, positive; required
+        lambda: f64,
+        /// training under the penalty, as a training table; by default its defaults
+        #[serde(default)]
+        train: FitConfig,
+        /// share of the units (neurons, heads) of each selected group, more than 0 and at most 1, rounded down; one
+        /// unit always stays; required
+        remove: f64,
+        /// the count that is left is rounded up to a multiple of this, from 1 to 1024; 1 by default
+        round_to: Option<usize>,
+        /// training afterwards without the penalty, as a training table; none by default
+        finetune: Option<FitConfig>,
+    }
 }
 
 impl TryFrom<Raw> for GroupLasso {
@@ -183,7 +176,7 @@ pub fn train(
 impl GroupLasso {
     /// The selected groups, with the count of units that each will have.
     fn counts(&self, graph: &Graph, on: &[SiteId]) -> Vec<(Group, usize)> {
-        let groups = units::selected(graph, on, &[Units::Neurons, Units::Heads]);
+        let groups = units::selected(graph, on, &units::INNER);
         groups
             .into_iter()
             .map(|g| (stays(g.units, self.remove, self.round_to), g))
@@ -202,10 +195,9 @@ impl Technique for GroupLasso {
         let counts = self.counts(&before.graph, on);
         let graph = counts.iter().fold(before.graph.clone(), |graph, (g, count)| graph.with_units(g, *count));
         if graph == before.graph {
-            let share = self.remove.get();
+            let (share, select) = (self.remove.get(), units::selectors(&before.graph, &units::INNER));
             problems.push(Problem::of_step(format!(
-                "remove {share} with round_to {} removes no unit of the selected sites; hidden and ffn.up sites have \
-                 neurons, attention.query sites have heads",
+                "remove {share} with round_to {} removes no unit of the selected sites; {select}",
                 self.round_to
             )));
             return before.clone();
@@ -218,9 +210,8 @@ impl Technique for GroupLasso {
         let shares = Shares::of(&model);
         let groups: Vec<Group> = counts.iter().map(|(g, _)| g.clone()).collect();
         let mut model = train(model, &groups, self.lambda, &self.train, cx)?;
-        for (group, count) in &counts {
-            let Importance { scores, levels } =
-                importance::score(&model, group, ImportanceCriterion::L2, cx)?;
+        let found = importance::score(&model, &groups, ImportanceCriterion::L2, cx)?;
+        for ((group, count), Importance { scores, levels }) in counts.iter().zip(found) {
             let gone = least(&scores, group.units - count);
             cx.note(format!(
                 "{}: {count} of {} units stay; {}",
@@ -254,7 +245,7 @@ fn spread(squares: &[f64], gone: &[usize]) -> String {
 mod tests {
     use super::*;
     use nlpress_core::Seed;
-    use nlpress_model::{AttentionSpec, BlockSpec, MlpSpec, Ranks, Weight};
+    use nlpress_model::{AttentionSpec, BlockSpec, MlpSpec, Ranks, Units, Weight};
 
     #[test]
     fn the_gradient_is_the_slope_of_the_penalty() {

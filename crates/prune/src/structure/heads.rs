@@ -7,12 +7,11 @@
 
 use nlpress_core::Fraction;
 use nlpress_model::{Graph, Group, Model, Outline, SiteId, Units};
-use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, settings};
+use nlpress_technique::{Cx, Family, Kind, Needs, Problem, Settings, StepError, Technique, settings};
 use nlpress_train::FitConfig;
-use serde::Deserialize;
 
 use crate::PruneError;
-use crate::frame::{treatable, tune_if};
+use crate::frame::{AFTERWARDS, treatable, tune_if};
 use crate::importance::{self, Importance, ImportanceCriterion, least};
 use crate::units::{self, Shares};
 
@@ -25,15 +24,7 @@ pub const HEADS: Kind = Kind {
     source: "Michel, Levy and Neubig 2019, arXiv:1905.10650",
     example: "remove = 0.5",
     on: &["encoder.*.attention.query", "encoder.layer.*.attention.self.query"],
-    settings: &[
-        (
-            "remove",
-            "share of the heads of each selected block, more than 0 and at most 1, rounded down; one always stays; required",
-        ),
-        ("criterion", CRITERION_TAYLOR),
-        ("passes", "removals, with new measurements in between, from 1 to 100; 1 by default"),
-        ("finetune", "training afterwards, as a training table; none by default"),
-    ],
+    settings: &[Raw::SETTINGS],
     parse: |with| Narrower::read(with, Units::Heads),
 };
 
@@ -46,21 +37,15 @@ pub const WIDTH: Kind = Kind {
     example: "remove = 0.25\ncriterion = \"l2\"",
     on: &["embedding", "embeddings.word_embeddings"],
     settings: &[
-        (
-            "remove",
-            "share of the embedding's columns, more than 0 and at most 1, rounded down; one always stays; required",
-        ),
-        ("criterion", CRITERION_TAYLOR),
-        ("passes", "removals, with new measurements in between, from 1 to 100; 1 by default"),
-        ("finetune", "training afterwards, as a training table; none by default"),
+        &[Raw::SETTINGS[0].saying(
+            "share of the embedding's columns, more than 0 and at most 1, rounded down; one always stays; \
+             required",
+        )],
+        Raw::SETTINGS.split_at(1).1,
     ],
     parse: |with| Narrower::read(with, Units::Width),
     ..HEADS
 };
-
-const CRITERION_TAYLOR: &str = "\"taylor\" (default), \"fisher\": the derivative of the training loss by a factor on a unit, summed, or \
-     its squares; \"ablation\": the rise of the validation loss when it is held at its mean; \"l1\", \"l2\": its \
-     weights; \"activation\": its outputs";
 
 /// The checked configuration of `prune.heads` and `prune.width`: units of one kind, of which a share goes.
 #[derive(Clone, Debug, PartialEq)]
@@ -72,13 +57,19 @@ pub struct Narrower {
     finetune: Option<FitConfig>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Raw {
-    remove: f64,
-    criterion: Option<ImportanceCriterion>,
-    passes: Option<usize>,
-    finetune: Option<FitConfig>,
+settings! {
+    struct Raw {
+        /// share of the heads of each selected block, more than 0 and at most 1, rounded down; one always stays;
+        /// required
+        remove: f64,
+        /// "taylor" (default), "fisher": the derivative of the training loss by a factor on a unit, summed, or its
+        /// squares; "ablation": the rise of the validation loss when it is held at its mean; "l1", "l2": its
+        /// weights; "activation": its outputs
+        criterion: Option<ImportanceCriterion>,
+        /// removals, with new measurements in between, from 1 to 100; 1 by default
+        passes: Option<usize>,
+        finetune: Option<FitConfig> as AFTERWARDS,
+    }
 }
 
 impl Narrower {
@@ -118,16 +109,10 @@ impl Technique for Narrower {
         let smaller = |graph: Graph, g: &Group| graph.with_units(g, self.stays(g.units));
         let graph = groups.iter().fold(before.graph.clone(), smaller);
         if graph == before.graph {
-            let (share, select) = (
-                self.remove.get(),
-                match self.units {
-                    Units::Heads => "heads are selected by encoder.N.attention.query",
-                    _ => "the width is selected by embedding",
-                },
-            );
-            problems.push(Problem::of_step(format!(
-                "remove {share} removes nothing of the selected sites: {select}"
-            )));
+            let (share, select) = (self.remove.get(), units::selectors(&before.graph, &[self.units]));
+            let what = if self.units == Units::Heads { "heads" } else { "columns of an embedding" };
+            let why = format!("remove {share} removes no {what} of the selected sites; {select}");
+            problems.push(Problem::of_step(why));
             return before.clone();
         }
         units::plan(before, graph, on, problems)
@@ -137,14 +122,16 @@ impl Technique for Narrower {
         let groups = units::selected(model.graph(), on, &[self.units]);
         let shares = Shares::of(&model);
         for pass in 1..=self.passes {
-            for group in &groups {
-                let left = group.units - (group.units - self.stays(group.units)) * pass / self.passes;
-                let now = model.graph().groups().into_iter().find(|g| g.lead() == group.lead());
-                let Some(now) = now.filter(|g| g.units > left) else { continue };
-                let Importance { scores, levels } = importance::score(&model, &now, self.criterion, cx)?;
-                // What a head says on average stays; the width is normalised anew wherever it is read.
-                let levels = (self.units == Units::Heads).then_some(&levels[..]);
-                model = units::remove(model, &now, &least(&scores, now.units - left), levels)?;
+            let left = |whole: usize| whole - (whole - self.stays(whole)) * pass / self.passes;
+            let now = units::above(model.graph(), groups.iter().map(|g| (g, left(g.units))));
+            for now in now.chunks(self.criterion.at_once(now.len())) {
+                let measured: Vec<Group> = now.iter().map(|(group, _)| group.clone()).collect();
+                let found = importance::score(&model, &measured, self.criterion, cx)?;
+                for ((group, left), Importance { scores, levels }) in now.iter().zip(found) {
+                    // What a head says on average stays; the width is normalised anew wherever it is read.
+                    let levels = (self.units == Units::Heads).then_some(&levels[..]);
+                    model = units::remove(model, group, &least(&scores, group.units - left), levels)?;
+                }
             }
         }
         let model = shares.restore(model)?;

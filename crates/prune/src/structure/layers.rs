@@ -14,14 +14,14 @@
 
 use nlpress_core::shown::counted;
 use nlpress_model::{Form, Graph, Layer, Model, Network, Outline, Shape, Site, SiteId, Weight};
-use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
+use nlpress_technique::{Cx, Family, Kind, Needs, Problem, Settings, StepError, Technique, parse, settings};
 use nlpress_train::FitConfig;
 use serde::Deserialize;
 
 use super::depth;
 pub use super::depth::Choice;
 use crate::PruneError;
-use crate::frame::{ROWS, pre_activations, relu, treatable, tune_if};
+use crate::frame::{AFTERWARDS, ROWS, pre_activations, relu, treatable, tune_if};
 use crate::solve::{LeastSquares, Linear};
 
 /// Widest input that is solved for: 8 MiB of sums, and less than a second.
@@ -35,19 +35,7 @@ pub const KIND: Kind = Kind {
     source: "Dror et al. 2021, arXiv:2112.15106 (layer folding), with a fit in the manner of He et al. 2017, arXiv:1707.06168; choice by angle: Gromov et al. 2024, arXiv:2403.17887",
     example: "count = 1\nridge = 1e-3\nfinetune = { epochs = 1 }",
     on: &["hidden.*"],
-    settings: &[
-        ("count", "how many of the selected hidden layers go, from 1 to 64; all of them by default"),
-        (
-            "criterion",
-            "which go, with count: \"angle\" (default): those whose merging turns what the next site computes least; \
-             \"validation\": those whose merging costs the least validation loss",
-        ),
-        (
-            "ridge",
-            "weight of the squares in the fit, relative to the mean variance, from 1e-9 to 1000; 1e-3 by default",
-        ),
-        ("finetune", "training afterwards, as a training table; none by default"),
-    ],
+    settings: &[Raw::SETTINGS],
     parse: parse::<Layers>,
 };
 
@@ -61,14 +49,18 @@ pub struct Layers {
     finetune: Option<FitConfig>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Raw {
-    count: Option<usize>,
-    criterion: Option<Choice>,
-    #[serde(default = "gentle")]
-    ridge: f64,
-    finetune: Option<FitConfig>,
+settings! {
+    struct Raw {
+        /// how many of the selected hidden layers go, from 1 to 64; all of them by default
+        count: Option<usize>,
+        /// which go, with count: "angle" (default): those whose merging turns what the next site computes least;
+        /// "validation": those whose merging costs the least validation loss
+        criterion: Option<Choice>,
+        /// weight of the squares in the fit, relative to the mean variance, from 1e-9 to 1000; 1e-3 by default
+        #[serde(default = "gentle")]
+        ridge: f64,
+        finetune: Option<FitConfig> as AFTERWARDS,
+    }
 }
 
 fn gentle() -> f64 {

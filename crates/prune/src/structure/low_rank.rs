@@ -8,13 +8,13 @@
 //! factors would be no smaller than the one.
 
 use nlpress_core::Fraction;
-use nlpress_model::{Dataset, Form, Layer, Model, Network, Outline, Shape, Site, SiteId, Weight};
-use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
+use nlpress_model::{Form, Layer, Model, Outline, Shape, Site, SiteId, Weight};
+use nlpress_technique::{Cx, Family, Kind, Needs, Problem, Settings, StepError, Technique, parse, settings};
 use nlpress_train::FitConfig;
 use serde::Deserialize;
 
 use crate::PruneError;
-use crate::frame::{ROWS, directions, treatable, tune_if};
+use crate::frame::{AFTERWARDS, directions, each_input, treatable, tune_if};
 use crate::importance::sample;
 use crate::solve;
 
@@ -27,23 +27,7 @@ pub const KIND: Kind = Kind {
     source: "Denton et al. 2014, arXiv:1404.0736; Eckart and Young 1936; weighted: Chen et al. 2021 (DRONE)",
     example: "rank = 2",
     on: &["hidden.0", "encoder.*.ffn.up", "encoder.layer.*.intermediate.dense"],
-    settings: &[
-        (
-            "rank",
-            "width between the two factors, at least 1 and so small that they have fewer weights than the one; this \
-             or share",
-        ),
-        (
-            "share",
-            "the rank as a share of the largest possible one, the smaller side of the matrix, more than 0 and at \
-             most 1; at least rank 1; this or rank",
-        ),
-        (
-            "weighted",
-            "true (default): closest in the outputs on the training rows; false: closest in the weights",
-        ),
-        ("finetune", "training afterwards, as a training table; none by default"),
-    ],
+    settings: &[Raw::SETTINGS],
     parse: parse::<LowRank>,
 };
 
@@ -62,13 +46,18 @@ enum Rank {
     Share(Fraction),
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Raw {
-    rank: Option<usize>,
-    share: Option<f64>,
-    weighted: Option<bool>,
-    finetune: Option<FitConfig>,
+settings! {
+    struct Raw {
+        /// width between the two factors, at least 1 and so small that they have fewer weights than the one; this
+        /// or share
+        rank: Option<usize>,
+        /// the rank as a share of the largest possible one, the smaller side of the matrix, more than 0 and at most
+        /// 1; at least rank 1; this or rank
+        share: Option<f64>,
+        /// true (default): closest in the outputs on the training rows; false: closest in the weights
+        weighted: Option<bool>,
+        finetune: Option<FitConfig> as AFTERWARDS,
+    }
 }
 
 impl TryFrom<Raw> for LowRank {
@@ -89,6 +78,8 @@ impl TryFrom<Raw> for LowRank {
     }
 }
 
+/// Sites that the training rows are shown to in one pass: the sums of each take up to 32 MiB.
+const AT_ONCE: usize = 8;
 /// The smaller side of a matrix that is factored, at most: the time grows with its square times the larger one.
 const WIDEST: usize = 2048;
 /// What an input that the rows do not show counts for, relative to the mean square of all inputs.
@@ -129,20 +120,38 @@ impl LowRank {
             .then(|| format!("both sides of its {inputs} × {outputs} are more than {WIDEST}"))
     }
 
-    /// Factors one site of a model.
-    fn factor_site(&self, model: Model, id: &SiteId, cx: &Cx<'_>) -> Result<Model, StepError> {
-        let missing = || StepError::Failed(format!("site {id}: there is no such site"));
-        let number = model.layers().iter().position(|l| &l.id == id).ok_or_else(missing)?;
-        let Layer { shape, weight, .. } = &*model.layers()[number];
-        let (shape, rank, weight) = (*shape, self.rank_of(*shape), weight.values().into_owned());
-        let failed = |e: PruneError| StepError::Failed(format!("site {id}: {e}"));
-        let factors = if self.weighted {
-            let mut seen = Seen::new(&weight, shape).map_err(failed)?;
-            see(&mut seen, &Network::bind(&model, cx.backend), number, cx.train, cx)?;
-            seen.factor(rank).map_err(failed)?
-        } else {
-            factor(&weight, shape, rank).map_err(failed)?
-        };
+    /// The factors of sites of a model, by number; where inputs count, the training rows are shown to all of them in one
+    /// pass.
+    fn factors(&self, model: &Model, sites: &[usize], cx: &Cx<'_>) -> Result<Vec<Factors>, StepError> {
+        let layers = || sites.iter().map(|site| &*model.layers()[*site]);
+        let failed = |layer: &Layer, e: PruneError| StepError::Failed(format!("site {}: {e}", layer.id));
+        let weights: Vec<_> = layers().map(|layer| layer.weight.values()).collect();
+        if !self.weighted {
+            let factored = layers().zip(&weights).map(|(layer, weight)| {
+                factor(weight, layer.shape, self.rank_of(layer.shape)).map_err(|e| failed(layer, e))
+            });
+            return factored.collect();
+        }
+        let seen = layers().zip(&weights).map(|(l, w)| Seen::new(w, l.shape).map_err(|e| failed(l, e)));
+        let mut seen = seen.collect::<Result<Vec<_>, _>>()?;
+        each_input(model, sites, (cx.train, &sample(cx.train)), cx, &mut |site, rows| {
+            let of_site = seen.iter_mut().zip(sites).filter(|(_, of)| **of == site);
+            for (seen, _) in of_site {
+                rows.iter().try_for_each(|row| seen.add(row.columns, row.values))?;
+            }
+            Ok(())
+        })?;
+        let factored = seen.into_iter().zip(layers());
+        factored
+            .map(|(seen, layer)| seen.factor(self.rank_of(layer.shape)).map_err(|e| failed(layer, e)))
+            .collect()
+    }
+
+    /// Puts the two factors of a site in its place.
+    fn factored(&self, model: Model, id: &SiteId, factors: Factors) -> Result<Model, StepError> {
+        let number = model.layers().iter().position(|l| &l.id == id).expect("a site of the outline");
+        let shape = model.layers()[number].shape;
+        let rank = self.rank_of(shape);
         let (graph, mut layers) = model.into_parts();
         let graph = graph.factored(id, rank);
         let layer = &mut layers[number];
@@ -185,13 +194,21 @@ impl Technique for LowRank {
 
     fn apply(&self, mut model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
         let before = model.outline();
-        for (done, id) in on.iter().enumerate() {
-            cx.progress("factoring", done, on.len())?;
-            if let Some(why) = before.site(id).and_then(|site| self.refusal(&before, site)) {
-                return Err(StepError::Failed(format!("site {id}: {why}")));
+        let number = |id: &SiteId| {
+            let failed = |why: String| StepError::Failed(format!("site {id}: {why}"));
+            let number = before.sites.iter().position(|site| &site.id == id);
+            let number = number.ok_or_else(|| failed("there is no such site".into()))?;
+            self.refusal(&before, &before.sites[number]).map_or(Ok(number), |why| Err(failed(why)))
+        };
+        let sites = on.iter().map(number).collect::<Result<Vec<_>, _>>()?;
+        let (original, mut done) = (model.clone(), 0);
+        for (part, on) in sites.chunks(AT_ONCE).zip(on.chunks(AT_ONCE)) {
+            for (factors, id) in self.factors(&original, part, cx)?.into_iter().zip(on) {
+                cx.progress("factoring", done, sites.len())?;
+                model = self.factored(model, id, factors)?;
+                cx.note(format!("{id}: rank {}", model.graph().ranks()[id]));
+                done += 1;
             }
-            model = self.factor_site(model, id, cx)?;
-            cx.note(format!("{id}: rank {}", model.graph().ranks()[id]));
         }
         tune_if(model, self.finetune.as_ref(), cx)
     }
@@ -337,24 +354,6 @@ impl<'a> Seen<'a> {
     fn of_inputs(&self) -> bool {
         self.shape.inputs <= self.shape.outputs
     }
-}
-
-/// Shows the training rows to a site.
-fn see(
-    seen: &mut Seen<'_>,
-    network: &Network,
-    site: usize,
-    data: &Dataset,
-    cx: &Cx<'_>,
-) -> Result<(), StepError> {
-    let rows = sample(data);
-    for (n, part) in rows.chunks(ROWS).enumerate() {
-        cx.progress("measuring activations", n * ROWS, rows.len())?;
-        for row in network.site_inputs(site, data.examples(), part)?.iter() {
-            seen.add(row.columns, row.values).map_err(|e| StepError::Failed(e.to_string()))?;
-        }
-    }
-    Ok(())
 }
 
 /// The weight along each of the `vectors`, `[rank, outputs]`, and those; what is lost of the mean outputs moves.

@@ -14,12 +14,14 @@
 use nlpress_core::Fraction;
 use nlpress_model::network::Input;
 use nlpress_model::{Dataset, Graph, Group, Model, Network, Outline, Shape, SiteId, Units};
-use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
+use nlpress_technique::{Cx, Family, Kind, Needs, Problem, Settings, StepError, Technique, parse, settings};
 use nlpress_train::{FitConfig, Labels, mean_loss};
 use serde::Deserialize;
 
 use crate::PruneError;
-use crate::frame::{RIDGE, ROWS, only_dense, pre_activations, reconstruct, relu, ridge, treatable, tune_if};
+use crate::frame::{
+    AFTERWARDS, RIDGE, ROWS, only_dense, pre_activations, reconstruct, relu, ridge, treatable, tune_if,
+};
 use crate::importance::{self, CRITERION, Importance, ImportanceCriterion, least};
 use crate::units::{self, Shares};
 
@@ -32,27 +34,7 @@ pub const KIND: Kind = Kind {
     source: "Mozer and Smolensky 1989 (skeletonization); Molchanov et al. 2017, arXiv:1611.06440 (oracle ranking)",
     example: "remove = 0.5\npasses = 2",
     on: &["hidden.*", "encoder.layer.*.intermediate.dense"],
-    settings: &[
-        (
-            "remove",
-            "share of the units of each selected hidden layer, more than 0 and at most 1, rounded down; one unit \
-             always stays; required",
-        ),
-        (
-            "round_to",
-            "the width that is left is rounded up to a multiple of this, from 1 to 1024; 1 by default",
-        ),
-        ("criterion", CRITERION),
-        ("passes", "removals, with new measurements in between, from 1 to 100; 1 by default"),
-        ("compensate", "whether a removed unit's mean output moves into the next bias; true by default"),
-        (
-            "reconstruct",
-            "whether the sites that read fewer units are fitted anew to what they put out before, by least squares on the \
-             training rows; false by default",
-        ),
-        RIDGE,
-        ("finetune", "training afterwards, as a training table; none by default"),
-    ],
+    settings: &[Raw::SETTINGS],
     parse: parse::<Neurons>,
 };
 
@@ -70,22 +52,29 @@ pub struct Neurons {
     finetune: Option<FitConfig>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Raw {
-    remove: f64,
-    #[serde(default = "one")]
-    round_to: usize,
-    #[serde(default = "ablation")]
-    criterion: ImportanceCriterion,
-    #[serde(default = "one")]
-    passes: usize,
-    #[serde(default = "yes")]
-    compensate: bool,
-    #[serde(default)]
-    reconstruct: bool,
-    ridge: Option<f64>,
-    finetune: Option<FitConfig>,
+settings! {
+    struct Raw {
+        /// share of the units of each selected hidden layer, more than 0 and at most 1, rounded down; one unit
+        /// always stays; required
+        remove: f64,
+        /// the width that is left is rounded up to a multiple of this, from 1 to 1024; 1 by default
+        #[serde(default = "one")]
+        round_to: usize,
+        #[serde(default = "ablation")]
+        criterion: ImportanceCriterion as CRITERION,
+        /// removals, with new measurements in between, from 1 to 100; 1 by default
+        #[serde(default = "one")]
+        passes: usize,
+        /// whether a removed unit's mean output moves into the next bias; true by default
+        #[serde(default = "yes")]
+        compensate: bool,
+        /// whether the sites that read fewer units are fitted anew to what they put out before, by least squares on
+        /// the training rows; false by default
+        #[serde(default)]
+        reconstruct: bool,
+        ridge: Option<f64> as RIDGE,
+        finetune: Option<FitConfig> as AFTERWARDS,
+    }
 }
 
 fn one() -> usize {
@@ -248,10 +237,9 @@ impl Technique for Neurons {
         let widths = self.widths(&before.graph, on);
         let graph = widths.iter().fold(before.graph.clone(), |graph, (g, width)| graph.with_units(g, *width));
         if graph == before.graph {
-            let share = self.remove.get();
+            let (share, select) = (self.remove.get(), units::selectors(&before.graph, &[Units::Neurons]));
             problems.push(Problem::of_step(format!(
-                "remove {share} with round_to {} removes no unit of the selected sites; hidden and ffn.up sites have \
-                 neurons, the output's are the classes",
+                "remove {share} with round_to {} removes no unit of the selected sites; {select}",
                 self.round_to
             )));
             return before.clone();
@@ -268,16 +256,19 @@ impl Technique for Neurons {
         let (original, shares) = (model.clone(), Shares::of(&model));
         let mut stayed: Vec<Vec<usize>> = widths.iter().map(|(g, _)| (0..g.units).collect()).collect();
         for pass in 1..=self.passes {
-            for ((group, target), stayed) in widths.iter().zip(&mut stayed) {
-                let left = group.units - (group.units - target) * pass / self.passes;
-                let now = model.graph().groups().into_iter().find(|g| g.lead() == group.lead());
-                let Some(now) = now.filter(|g| g.units > left) else { continue };
-                let Importance { scores, levels } = self.measure(&model, &now, cx)?;
-                let levels = self.compensate.then_some(&levels[..]);
-                let gone = least(&scores, now.units - left);
-                model = units::remove(model, &now, &gone, levels)?;
-                let mut unit = 0..;
-                stayed.retain(|_| unit.next().is_some_and(|u| gone.binary_search(&u).is_err()));
+            let left = |(g, target): &(Group, usize)| g.units - (g.units - target) * pass / self.passes;
+            let now = units::above(model.graph(), widths.iter().map(|width| (&width.0, left(width))));
+            for now in now.chunks(self.criterion.at_once(now.len())) {
+                let found = self.measure(&model, now, cx)?;
+                for ((group, left), Importance { scores, levels }) in now.iter().zip(found) {
+                    let levels = self.compensate.then_some(&levels[..]);
+                    let gone = least(&scores, group.units - left);
+                    model = units::remove(model, group, &gone, levels)?;
+                    let (mut unit, same) = (0.., |(g, _): &(Group, usize)| g.lead() == group.lead());
+                    for (_, stayed) in widths.iter().zip(&mut stayed).filter(|(width, _)| same(width)) {
+                        stayed.retain(|_| unit.next().is_some_and(|u| gone.binary_search(&u).is_err()));
+                    }
+                }
             }
         }
         model = shares.restore(model)?;
@@ -293,16 +284,21 @@ impl Technique for Neurons {
 }
 
 impl Neurons {
-    /// What the units of a layer are worth. Ablation in a plain perceptron is measured from one forward pass.
-    fn measure(&self, model: &Model, group: &Group, cx: &Cx<'_>) -> Result<Importance, StepError> {
+    /// What the units of some layers are worth. Ablation in a plain perceptron is measured from one forward pass.
+    fn measure(
+        &self,
+        model: &Model,
+        layers: &[(Group, usize)],
+        cx: &Cx<'_>,
+    ) -> Result<Vec<Importance>, StepError> {
         let plain = model.graph().is_chain() && model.graph().ranks().is_empty();
-        let site = model.layers().iter().position(|l| &l.id == group.lead());
-        match (self.criterion, site) {
-            (ImportanceCriterion::Ablation, Some(site)) if plain => {
-                let found = measure(model, site, cx.valid, self.compensate, cx)?;
-                Ok(Importance { scores: found.increases, levels: found.levels })
-            }
-            _ => importance::score(model, group, self.criterion, cx),
+        let groups: Vec<Group> = layers.iter().map(|(group, _)| group.clone()).collect();
+        if !plain || self.criterion != ImportanceCriterion::Ablation {
+            return importance::score(model, &groups, self.criterion, cx);
         }
+        let site = |group: &Group| model.layers().iter().position(|l| &l.id == group.lead());
+        let sites = groups.iter().filter_map(site);
+        let found = sites.map(|site| measure(model, site, cx.valid, self.compensate, cx));
+        found.map(|found| found.map(|f| Importance { scores: f.increases, levels: f.levels })).collect()
     }
 }

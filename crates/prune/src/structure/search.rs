@@ -12,15 +12,15 @@
 //! outcome is the same on every machine.
 
 use nlpress_core::{Fraction, Measurement, Seed};
-use nlpress_model::{Dataset, Graph, Group, Model, Network, Outline, Shape, SiteId, Units};
-use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
+use nlpress_model::{Dataset, Graph, Group, Model, Network, Outline, Shape, SiteId};
+use nlpress_technique::{Cx, Family, Kind, Needs, Problem, Settings, StepError, Technique, parse, settings};
 use nlpress_train::objective::{sigmoid, softmax};
 use nlpress_train::{FitConfig, Labels};
 use serde::Deserialize;
 
 use crate::PruneError;
-use crate::frame::{RIDGE, only_dense, reconstruct, ridge, treatable, tune_if};
-use crate::importance::{factors, fisher};
+use crate::frame::{AFTERWARDS, RIDGE, only_dense, reconstruct, ridge, treatable, tune_if};
+use crate::importance::{factors, fisher, least, means};
 use crate::units;
 
 /// The entry in the list of all techniques.
@@ -32,28 +32,7 @@ pub const KIND: Kind = Kind {
     source: "Kwon et al. 2022, arXiv:2204.09656",
     example: "macs = 0.5",
     on: &["**"],
-    settings: &[
-        (
-            "macs",
-            "share of the network's multiply-accumulates that may stay, more than 0 and less than 1; this, latency or \
-             units",
-        ),
-        (
-            "latency",
-            "the same share of a cost that stands for time: a row of the first site has as many inputs as a training row \
-             has words on average, and outputs count in whole tiles of 8; this, macs or units",
-        ),
-        ("units", "the same share of the units of all selected groups; this, macs or latency"),
-        (
-            "labels",
-            "true (default): Fisher information from the true labels (empirical Fisher); false: from labels drawn \
-             from the model's own answers, which needs no labels",
-        ),
-        ("reconstruct", "whether sites that read fewer units are fitted anew; true by default"),
-        RIDGE,
-        ("round_to", "widths are multiples of this where they were, from 1 to 1024; 1 by default"),
-        ("finetune", "training afterwards, as a training table; none by default"),
-    ],
+    settings: &[Raw::SETTINGS],
     parse: parse::<Search>,
 };
 
@@ -81,17 +60,26 @@ enum Cost {
     Units,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Raw {
-    macs: Option<f64>,
-    latency: Option<f64>,
-    units: Option<f64>,
-    labels: Option<bool>,
-    reconstruct: Option<bool>,
-    ridge: Option<f64>,
-    round_to: Option<usize>,
-    finetune: Option<FitConfig>,
+settings! {
+    struct Raw {
+        /// share of the network's multiply-accumulates that may stay, more than 0 and less than 1; this, latency or
+        /// units
+        macs: Option<f64>,
+        /// the same share of a cost that stands for time: a row of the first site has as many inputs as a training
+        /// row has words on average, and outputs count in whole tiles of 8; this, macs or units
+        latency: Option<f64>,
+        /// the same share of the units of all selected groups; this, macs or latency
+        units: Option<f64>,
+        /// true (default): Fisher information from the true labels (empirical Fisher); false: from labels drawn
+        /// from the model's own answers, which needs no labels
+        labels: Option<bool>,
+        /// whether sites that read fewer units are fitted anew; true by default
+        reconstruct: Option<bool>,
+        ridge: Option<f64> as RIDGE,
+        /// widths are multiples of this where they were, from 1 to 1024; 1 by default
+        round_to: Option<usize>,
+        finetune: Option<FitConfig> as AFTERWARDS,
+    }
 }
 
 impl TryFrom<Raw> for Search {
@@ -169,7 +157,7 @@ pub fn rearrange(block: &[f64], gone: &mut [bool]) {
 
 impl Search {
     fn groups(graph: &Graph, on: &[SiteId]) -> Vec<Group> {
-        units::selected(graph, on, &[Units::Neurons, Units::Heads])
+        units::selected(graph, on, &units::INNER)
     }
 
     /// The cost of a network, `words` being the inputs that a row has at the first site.
@@ -298,9 +286,8 @@ impl Technique for Search {
         treatable(before, on, problems);
         let groups = Self::groups(&before.graph, on);
         if groups.is_empty() {
-            problems.push(Problem::of_step(
-                "no units are selected: hidden, encoder.N.attention.query and encoder.N.ffn.up sites have some",
-            ));
+            let select = units::selectors(&before.graph, &units::INNER);
+            problems.push(Problem::of_step(format!("no units are selected; {select}")));
         }
         only_dense(before, &groups, problems);
         let (share, least) = (self.share.get(), self.least(&before.graph, &groups));
@@ -320,17 +307,16 @@ impl Technique for Search {
         let diagonal: Vec<Vec<f64>> = worths.iter().map(|rows| fisher(rows)).collect();
         let words = cx.train.examples().entries() as f64 / cx.train.len() as f64;
         let widths = self.widths(model.graph(), &groups, &diagonal, words)?;
+        let levels = means(&model, &groups, cx)?;
         let mut smaller = model.clone();
         let mut stayed: Vec<Vec<usize>> = Vec::new();
-        for (((group, rows), worth), width) in groups.iter().zip(&worths).zip(&diagonal).zip(widths) {
+        let measured = worths.iter().zip(&diagonal).zip(&levels);
+        for ((group, ((rows, worth), levels)), width) in groups.iter().zip(measured).zip(widths) {
             let mut gone = vec![false; group.units];
-            crate::importance::least(worth, group.units - width)
-                .into_iter()
-                .for_each(|unit| gone[unit] = true);
+            least(worth, group.units - width).into_iter().for_each(|unit| gone[unit] = true);
             rearrange(&fisher_block(rows), &mut gone);
             let gone: Vec<usize> = (0..group.units).filter(|u| gone[*u]).collect();
-            let levels = crate::importance::means(&model, group, cx)?;
-            smaller = units::remove(smaller, group, &gone, Some(&levels))?;
+            smaller = units::remove(smaller, group, &gone, Some(levels))?;
             cx.note(format!("{}: {width} of {} units stay", group.lead(), group.units));
             stayed.push((0..group.units).filter(|u| gone.binary_search(u).is_err()).collect());
         }

@@ -12,7 +12,7 @@ use nlpress_core::{Fraction, Measurement};
 use nlpress_model::{Form, Layer, Model, Outline, SiteId};
 use nlpress_packed::{Index, Scheme};
 use nlpress_technique::spend::{Choice, Method, spend};
-use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
+use nlpress_technique::{Cx, Family, Kind, Needs, Problem, Settings, StepError, Technique, parse, settings};
 use nlpress_train::FitConfig;
 use serde::Deserialize;
 
@@ -30,28 +30,7 @@ pub const KIND: Kind = Kind {
              (multiple-choice knapsack)",
     example: "sparsity = 0.8\nmethod = \"knapsack\"\nlevels = [0.5, 0.8, 0.9]",
     on: &["**"],
-    settings: &[
-        (
-            "sparsity",
-            "share of the selected sites' weights to drop, more than 0 and less than 1; this or bytes",
-        ),
-        (
-            "bytes",
-            "most bytes that the weights of the selected sites may take as they ship (the smallest of the float \
-             layouts for each); this or sparsity",
-        ),
-        (
-            "method",
-            "\"knapsack\" (default): the least rise of the loss within the budget; \"greedy\": by the least rise \
-             for each byte saved; \"uniform\": the same share for each site, as the control",
-        ),
-        (
-            "levels",
-            "shares at which the sensitivity of each site is measured, ascending, each more than 0 and less than 1; \
-             [0.3, 0.5, 0.7, 0.8, 0.85, 0.9, 0.925, 0.95, 0.965, 0.98, 0.99] by default",
-        ),
-        ("finetune", "training afterwards with the masks held, as a training table; none by default"),
-    ],
+    settings: &[Raw::SETTINGS],
     parse: parse::<Budget>,
 };
 
@@ -71,16 +50,24 @@ enum Limit {
     Bytes(u64),
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Raw {
-    sparsity: Option<f64>,
-    bytes: Option<u64>,
-    #[serde(default)]
-    method: Method,
-    #[serde(default = "usual_levels")]
-    levels: Vec<f64>,
-    finetune: Option<FitConfig>,
+settings! {
+    struct Raw {
+        /// share of the selected sites' weights to drop, more than 0 and less than 1; this or bytes
+        sparsity: Option<f64>,
+        /// most bytes that the weights of the selected sites may take as they ship (the smallest of the float
+        /// layouts for each); this or sparsity
+        bytes: Option<u64>,
+        /// "knapsack" (default): the least rise of the loss within the budget; "greedy": by the least rise for each
+        /// byte saved; "uniform": the same share for each site, as the control
+        #[serde(default)]
+        method: Method,
+        /// shares at which the sensitivity of each site is measured, ascending, each more than 0 and less than 1;
+        /// [0.3, 0.5, 0.7, 0.8, 0.85, 0.9, 0.925, 0.95, 0.965, 0.98, 0.99] by default
+        #[serde(default = "usual_levels")]
+        levels: Vec<f64>,
+        /// training afterwards with the masks held, as a training table; none by default
+        finetune: Option<FitConfig>,
+    }
 }
 
 fn usual_levels() -> Vec<f64> {

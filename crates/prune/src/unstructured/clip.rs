@@ -7,11 +7,10 @@
 //! Against `prune.sparse`, whose entries compete over all sites: every site gets the same share here, which
 //! makes sizes predictable for each site and treats small layers harder.
 
-use nlpress_technique::{Cx, Family, Kind, parse};
-use serde::Deserialize;
+use nlpress_technique::{Cx, Family, Kind, Settings, parse, settings};
 
 use crate::PruneError;
-use crate::frame::{BYTES, Criterion, FINETUNE, KeepRule, NONZEROS, Places, SPARSITY, Scope, Unstructured};
+use crate::frame::{Criterion, FINETUNE, KeepRule, Places, Scope, TARGET, Unstructured};
 
 /// The entry in the list of all techniques.
 pub const KIND: Kind = Kind {
@@ -22,22 +21,18 @@ pub const KIND: Kind = Kind {
     source: "Han et al. 2015, arXiv:1506.02626, with a threshold for each layer",
     example: "sparsity = 0.6",
     on: &["**"],
-    settings: &[
-        SPARSITY,
-        NONZEROS,
-        BYTES,
-        ("index", "\"auto\": the smaller for each site (default); \"bitmask\"; \"csr\""),
-        FINETUNE,
-    ],
+    settings: &[TARGET, Clip::SETTINGS, &[FINETUNE]],
     parse: parse::<Unstructured<Clip>>,
 };
 
-/// The smallest non-zeros of each site go; the others are packed.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Clip {
-    #[serde(default)]
-    index: Places,
+settings! {
+    /// The smallest non-zeros of each site go; the others are packed.
+    #[derive(Clone, Debug, PartialEq)]
+    pub struct Clip {
+        /// "auto": the smaller for each site (default); "bitmask"; "csr"
+        #[serde(default)]
+        index: Places,
+    }
 }
 
 impl Criterion for Clip {

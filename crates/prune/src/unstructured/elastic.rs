@@ -4,17 +4,12 @@
 //! L2 beside it they share the weight, and go or stay as a group (Zou and Hastie 2005). Words that occur together
 //! are such inputs. Otherwise as `prune.l1`.
 
-use nlpress_model::Model;
-use nlpress_technique::{Cx, Family, Kind, Needs, StepError, parse};
+use nlpress_technique::{Family, Kind, Settings, parse, settings};
 use serde::Deserialize;
 
-use super::penalty::{TRAINS, penalised, positive};
+use super::penalty::{penalised, positive};
 use crate::PruneError;
-use crate::frame::criterion::by_scores;
-use crate::frame::{
-    BYTES, Criterion, FINETUNE, MaskBuilder, NONZEROS, PruningSchedule, SCOPE, SPARSITY, Tuning,
-    Unstructured, retrain,
-};
+use crate::frame::{Criterion, FINETUNE, SCOPE, TARGET, Tuning, Unstructured};
 
 /// The entry in the list of all techniques.
 pub const KIND: Kind = Kind {
@@ -25,19 +20,7 @@ pub const KIND: Kind = Kind {
     source: "Zou and Hastie 2005 (elastic net); Han et al. 2015, arXiv:1506.02626, section 3.1",
     example: "l1 = 1e-4\nl2 = 1e-4\nsparsity = 0.8\ntrain = { epochs = 1 }\nfinetune = { epochs = 1 }",
     on: &["**"],
-    settings: &[
-        ("l1", "weight of the sum of magnitudes in the loss, positive; required"),
-        ("l2", "weight of the sum of squares in the loss, positive; required"),
-        (
-            "train",
-            "training under the penalties, as a training table like finetune's, without l1 and l2; 10 epochs by default",
-        ),
-        SPARSITY,
-        NONZEROS,
-        BYTES,
-        SCOPE,
-        FINETUNE,
-    ],
+    settings: &[Raw::SETTINGS, TARGET, &[SCOPE, FINETUNE]],
     parse: parse::<Unstructured<Elastic>>,
 };
 
@@ -49,13 +32,17 @@ pub struct Elastic {
     train: Tuning,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Raw {
-    l1: f64,
-    l2: f64,
-    #[serde(default)]
-    train: Tuning,
+settings! {
+    struct Raw {
+        /// weight of the sum of magnitudes in the loss, positive; required
+        l1: f64,
+        /// weight of the sum of squares in the loss, positive; required
+        l2: f64,
+        /// training under the penalties, as a training table like finetune's, without l1 and l2; 10 epochs by
+        /// default
+        #[serde(default)]
+        train: Tuning,
+    }
 }
 
 impl TryFrom<Raw> for Elastic {
@@ -70,19 +57,8 @@ impl TryFrom<Raw> for Elastic {
 impl Criterion for Elastic {
     const KIND: Kind = KIND;
 
-    fn needs(&self) -> Needs {
-        TRAINS
-    }
-
-    fn prune(
-        &self,
-        model: Model,
-        masks: &MaskBuilder,
-        schedule: &PruningSchedule,
-        cx: &mut Cx<'_>,
-    ) -> Result<Model, StepError> {
-        let model = retrain(model, &self.train, "penalty", cx)?;
-        by_scores(self, model, masks, schedule, cx)
+    fn first(&self) -> Option<&Tuning> {
+        Some(&self.train)
     }
 }
 

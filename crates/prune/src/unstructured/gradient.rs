@@ -6,15 +6,12 @@
 //! a minimum the mean derivative vanishes while the batches' do not.
 
 use nlpress_model::{Model, Network};
-use nlpress_technique::{Cx, Family, Kind, Needs, StepError, parse};
+use nlpress_technique::{Cx, Family, Kind, Needs, Settings, StepError, parse, settings};
 use nlpress_train::{Labels, Objective};
 use serde::Deserialize;
 
 use crate::PruneError;
-use crate::frame::{
-    BYTES, Criterion, FINETUNE, MaskBuilder, NONZEROS, SCHEDULE, SCOPE, SPARSITY, STEPS, SchedulePoint,
-    Unstructured,
-};
+use crate::frame::{Criterion, MaskBuilder, SCHEDULE, SCOPE, SchedulePoint, TARGET, Unstructured};
 
 /// The entry of SNIP in the list of all techniques.
 pub const SNIP: Kind = Kind {
@@ -37,17 +34,7 @@ pub const TAYLOR: Kind = Kind {
     source: "Molchanov et al. 2019, arXiv:1906.10771",
     example: "sparsity = 0.8\nrows = 64\nbatch = 16",
     on: &["**"],
-    settings: &[
-        SPARSITY,
-        NONZEROS,
-        BYTES,
-        SCOPE,
-        ("rows", "training rows to look at, from 1 to 1000000, drawn by the seed; 4096 by default"),
-        ("batch", "rows of a derivative, from 1 to 65536; 32 by default"),
-        SCHEDULE,
-        STEPS,
-        FINETUNE,
-    ],
+    settings: &[TARGET, &[SCOPE], Raw::SETTINGS, SCHEDULE],
     parse: parse::<Unstructured<Saliency<true>>>,
 };
 
@@ -60,11 +47,13 @@ pub struct Saliency<const SQUARED: bool> {
     batch: usize,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Raw {
-    rows: Option<usize>,
-    batch: Option<usize>,
+settings! {
+    struct Raw {
+        /// training rows to look at, from 1 to 1000000, drawn by the seed; 4096 by default
+        rows: Option<usize>,
+        /// rows of a derivative, from 1 to 65536; 32 by default
+        batch: Option<usize>,
+    }
 }
 
 impl<const SQUARED: bool> TryFrom<Raw> for Saliency<SQUARED> {

@@ -12,13 +12,13 @@
 //! al. 2020): simpler, and as good.
 
 use nlpress_model::{Layer, Layers, Model, Weight};
-use nlpress_technique::{Cx, Family, Kind, Needs, StepError, parse};
+use nlpress_technique::{Cx, Family, Kind, Needs, Settings, StepError, parse, settings};
 use serde::{Deserialize, Serialize};
 
 use crate::PruneError;
 use crate::frame::{
-    BYTES, Criterion, Curve, MaskBuilder, NONZEROS, PruningSchedule, SCOPE, SPARSITY, SchedulePoint, Tuning,
-    Unstructured, keep_largest, retrain,
+    Criterion, Curve, MaskBuilder, PruningSchedule, SCOPE, SchedulePoint, TARGET, Tuning, Unstructured,
+    keep_largest, retrain,
 };
 
 /// The entry in the list of all techniques.
@@ -31,28 +31,7 @@ pub const KIND: Kind = Kind {
              Renda et al. 2020, arXiv:2003.02389 (learning-rate rewinding)",
     example: "sparsity = 0.8\nrounds = 2\nrewind_epochs = 1\ntrain = { epochs = 1 }",
     on: &["**"],
-    settings: &[
-        SPARSITY,
-        NONZEROS,
-        BYTES,
-        SCOPE,
-        (
-            "rewind",
-            "what goes back after each cut: \"weights\", to an early point of training anew (default); \
-             \"learning_rate\", the schedule only",
-        ),
-        (
-            "rewind_epochs",
-            "epochs of a fresh network's training that the weights go back to, from 0 to 100; 1 by default, refused \
-             with \"learning_rate\"",
-        ),
-        ("rounds", "cuts, from 1 to 100; 5 by default"),
-        (
-            "train",
-            "each round's training, as a training table like finetune's; its learning rate is 1e-2, its schedule \
-             \"linear\" and its epochs 10 by default",
-        ),
-    ],
+    settings: &[TARGET, &[SCOPE], Raw::SETTINGS],
     parse: parse::<Unstructured<Lottery>>,
 };
 
@@ -86,15 +65,22 @@ enum Early {
     After(Tuning),
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Raw {
-    #[serde(default)]
-    rewind: Rewind,
-    rewind_epochs: Option<u32>,
-    rounds: Option<u32>,
-    #[serde(default)]
-    train: Tuning,
+settings! {
+    struct Raw {
+        /// what goes back after each cut: "weights", to an early point of training anew (default); "learning_rate",
+        /// the schedule only
+        #[serde(default)]
+        rewind: Rewind,
+        /// epochs of a fresh network's training that the weights go back to, from 0 to 100; 1 by default, refused
+        /// with "learning_rate"
+        rewind_epochs: Option<u32>,
+        /// cuts, from 1 to 100; 5 by default
+        rounds: Option<u32>,
+        /// each round's training, as a training table like finetune's; its learning rate is 1e-2, its schedule
+        /// "linear" and its epochs 10 by default
+        #[serde(default)]
+        train: Tuning,
+    }
 }
 
 impl TryFrom<Raw> for Lottery {

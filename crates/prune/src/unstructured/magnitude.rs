@@ -10,7 +10,7 @@
 use nlpress_technique::{Family, Kind, parse};
 use serde::Deserialize;
 
-use crate::frame::{BYTES, Criterion, FINETUNE, NONZEROS, SCHEDULE, SCOPE, SPARSITY, STEPS, Unstructured};
+use crate::frame::{Criterion, SCHEDULE, SCOPE, TARGET, Unstructured};
 
 /// The entry in the list of all techniques.
 pub const KIND: Kind = Kind {
@@ -21,7 +21,7 @@ pub const KIND: Kind = Kind {
     source: "Han et al. 2015, arXiv:1506.02626; schedule: Zhu and Gupta 2017, arXiv:1710.01878",
     example: "sparsity = 0.8\nschedule = \"cubic\"\nsteps = 2\nfinetune = { epochs = 2 }",
     on: &["**"],
-    settings: &[SPARSITY, NONZEROS, BYTES, SCOPE, SCHEDULE, STEPS, FINETUNE],
+    settings: &[TARGET, &[SCOPE], SCHEDULE],
     parse: parse::<Unstructured<Magnitude>>,
 };
 

@@ -14,16 +14,15 @@
 //! A weight that is masked gets no gradient of its own, but its score does, so that it may come back.
 
 use nlpress_model::Model;
-use nlpress_technique::{Cx, Family, Kind, Needs, StepError, Training, parse};
+use nlpress_technique::{Cx, Family, Kind, Needs, Settings, StepError, Training, parse, settings};
 use nlpress_train::With;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::moving::{Above, Highest, Masking, MovingMasks, Scoring, Start};
-use super::penalty::TRAINS;
 use crate::PruneError;
 use crate::frame::{
-    BYTES, Criterion, FINETUNE, MaskBuilder, NONZEROS, PruningSchedule, SCOPE, SPARSITY, Tuning, Unstructured,
+    Criterion, FINETUNE, MaskBuilder, PruningSchedule, SCOPE, TARGET, TRAINS, Tuning, Unstructured,
 };
 
 /// The entry of hard movement pruning in the list of all techniques.
@@ -35,18 +34,7 @@ pub const HARD: Kind = Kind {
     source: "Sanh, Wolf and Rush 2020, arXiv:2005.07683",
     example: "sparsity = 0.8\ntrain = { epochs = 2 }\nfinetune = { epochs = 1 }",
     on: &["**"],
-    settings: &[
-        SPARSITY,
-        NONZEROS,
-        BYTES,
-        SCOPE,
-        TRAIN,
-        SCORE_RATE,
-        START,
-        ("warmup", "share of the training before the first entry goes, from 0 to 0.9; 0.1 by default"),
-        ("settle", "share of the training, at its end, at the final count, from 0 to 0.9; 0.2 by default"),
-        FINETUNE,
-    ],
+    settings: &[TARGET, &[SCOPE], RawHard::SETTINGS, &[FINETUNE]],
     parse: parse::<Unstructured<Hard>>,
 };
 
@@ -56,38 +44,17 @@ pub const SOFT: Kind = Kind {
     summary: "Soft movement pruning: learns a score for each connection and how many to drop where, by a \
               threshold and a penalty.",
     source: "Sanh, Wolf and Rush 2020, arXiv:2005.07683, section 4 (soft movement pruning)",
-    settings: &[
-        SPARSITY,
-        NONZEROS,
-        BYTES,
-        SCOPE,
-        TRAIN,
-        SCORE_RATE,
-        START,
-        (
-            "threshold",
-            "a connection is there while σ(score) is above this, more than 0 and less than 1; 0.1 by default",
-        ),
-        ("lambda", "weight of the penalty on the sum of σ(score), positive; 1e-3 by default"),
-        FINETUNE,
-    ],
+    settings: &[TARGET, &[SCOPE], RawSoft::SETTINGS, &[FINETUNE]],
     parse: parse::<Unstructured<Soft>>,
     ..HARD
 };
 
-const TRAIN: (&str, &str) = (
-    "train",
-    "training in which the scores are learnt, a training table as for finetune; 10 epochs by default",
-);
-const SCORE_RATE: (&str, &str) = (
-    "score_rate",
-    "learning rate of the scores, positive; 100 by default. From zero, the order of hard movement's scores does not \
-     depend on it",
-);
-const START: (&str, &str) = (
-    "start",
-    "first scores: \"zero\", as in the paper (default); \"magnitude\" of the weights, which movement then corrects",
-);
+const TRAIN: &str =
+    "training in which the scores are learnt, a training table as for finetune; 10 epochs by default";
+const SCORE_RATE: &str = "learning rate of the scores, positive; 100 by default. From zero, the order of hard movement's scores does \
+     not depend on it";
+const START: &str = "first scores: \"zero\", as in the paper (default); \"magnitude\" of the weights, which movement then \
+     corrects";
 
 /// Scores that are learnt while training; `prune.movement`.
 pub type Hard = Movement<Highest>;
@@ -146,30 +113,36 @@ impl Read for Above {
     }
 }
 
-/// Settings of `prune.movement`.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RawHard {
-    #[serde(default)]
-    train: Tuning,
-    score_rate: Option<f64>,
-    #[serde(default)]
-    start: Start,
-    warmup: Option<f64>,
-    settle: Option<f64>,
+settings! {
+    /// Settings of `prune.movement`.
+    #[derive(Debug)]
+    pub struct RawHard {
+        #[serde(default)]
+        train: Tuning as TRAIN,
+        score_rate: Option<f64> as SCORE_RATE,
+        #[serde(default)]
+        start: Start as START,
+        /// share of the training before the first entry goes, from 0 to 0.9; 0.1 by default
+        warmup: Option<f64>,
+        /// share of the training, at its end, at the final count, from 0 to 0.9; 0.2 by default
+        settle: Option<f64>,
+    }
 }
 
-/// Settings of `prune.soft_movement`.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RawSoft {
-    #[serde(default)]
-    train: Tuning,
-    score_rate: Option<f64>,
-    #[serde(default)]
-    start: Start,
-    threshold: Option<f64>,
-    lambda: Option<f64>,
+settings! {
+    /// Settings of `prune.soft_movement`.
+    #[derive(Debug)]
+    pub struct RawSoft {
+        #[serde(default)]
+        train: Tuning as TRAIN,
+        score_rate: Option<f64> as SCORE_RATE,
+        #[serde(default)]
+        start: Start as START,
+        /// a connection is there while σ(score) is above this, more than 0 and less than 1; 0.1 by default
+        threshold: Option<f64>,
+        /// weight of the penalty on the sum of σ(score), positive; 1e-3 by default
+        lambda: Option<f64>,
+    }
 }
 
 #[derive(Deserialize)]

@@ -11,7 +11,7 @@
 
 use nlpress_core::Fraction;
 use nlpress_model::{Form, Layer, Model, Outline, Shape, SiteId};
-use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
+use nlpress_technique::{Cx, Family, Kind, Needs, Problem, Settings, StepError, Technique, parse, settings};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -30,25 +30,7 @@ pub const KIND: Kind = Kind {
              arXiv:1608.08710 (rows and columns by norm)",
     example: "n_m = \"2:4\"",
     on: &["hidden.*", "encoder.layer.*.*.dense"],
-    settings: &[
-        (
-            "n_m",
-            "\"2:4\", \"1:4\" and so on: n less than m, m at most 16; exactly one of n_m, block and lines is required",
-        ),
-        ("block", "[inputs, outputs] of a tile, each from 1 to 256, for example [4, 1]"),
-        ("lines", "\"rows\": whole inputs; \"columns\": whole outputs"),
-        (
-            "sparsity",
-            "share of the tiles or lines to drop, more than 0 and less than 1; required with block and lines, refused with n_m",
-        ),
-        (
-            "scope",
-            "for block and lines, \"site\": tiles compete within each site (default); \"global\": over all selected sites",
-        ),
-        ("criterion", "\"magnitude\" (default); \"wanda\": magnitude times norm of the input"),
-        CALIBRATION,
-        FINETUNE,
-    ],
+    settings: &[Raw::SETTINGS],
     parse: parse::<Pattern>,
 };
 
@@ -166,18 +148,25 @@ enum Over {
     Global,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Raw {
-    n_m: Option<NOfM>,
-    block: Option<[usize; 2]>,
-    lines: Option<Lines>,
-    sparsity: Option<f64>,
-    scope: Option<Over>,
-    #[serde(default)]
-    criterion: Criterion,
-    rows: Option<usize>,
-    finetune: Option<Tuning>,
+settings! {
+    struct Raw {
+        /// "2:4", "1:4" and so on: n less than m, m at most 16; exactly one of n_m, block and lines is required
+        n_m: Option<NOfM>,
+        /// [inputs, outputs] of a tile, each from 1 to 256, for example [4, 1]
+        block: Option<[usize; 2]>,
+        /// "rows": whole inputs; "columns": whole outputs
+        lines: Option<Lines>,
+        /// share of the tiles or lines to drop, more than 0 and less than 1; required with block and lines, refused
+        /// with n_m
+        sparsity: Option<f64>,
+        /// for block and lines, "site": tiles compete within each site (default); "global": over all selected sites
+        scope: Option<Over>,
+        /// "magnitude" (default); "wanda": magnitude times norm of the input
+        #[serde(default)]
+        criterion: Criterion,
+        rows: Option<usize> as CALIBRATION,
+        finetune: Option<Tuning> as FINETUNE.meaning,
+    }
 }
 
 impl TryFrom<Raw> for Pattern {
@@ -381,16 +370,17 @@ impl Pattern {
     fn masks(&self, model: &Model, sites: &[usize], cx: &Cx<'_>) -> Result<Vec<Vec<bool>>, StepError> {
         let failed = |e: PruneError| StepError::Failed(e.to_string());
         let layers: Vec<&Layer> = sites.iter().map(|i| &*model.layers()[*i]).collect();
-        let mut scores = Vec::new();
-        for (&i, layer) in sites.iter().zip(&layers) {
-            let values = layer.weight.values();
-            scores.push(match self.criterion {
-                Criterion::Magnitude => values.iter().map(|x| x.abs()).collect(),
-                Criterion::Wanda => {
-                    wanda::scores(&values, &wanda::norms(model, i, self.rows, cx)?).map_err(failed)?
-                }
-            });
-        }
+        let scores: Vec<Vec<f32>> = match self.criterion {
+            Criterion::Magnitude => {
+                layers.iter().map(|l| l.weight.values().iter().map(|x| x.abs()).collect()).collect()
+            }
+            Criterion::Wanda => {
+                let norms = wanda::norms(model, sites, self.rows, cx)?;
+                let of = layers.iter().zip(&norms);
+                of.map(|(l, norms)| wanda::scores(&l.weight.values(), norms).map_err(failed))
+                    .collect::<Result<_, _>>()?
+            }
+        };
         if let Shapes::NOfM(n_m) = self.shapes {
             let of = scores.iter().zip(&layers);
             return of.map(|(s, l)| n_m.keep(s, l.shape.outputs).map_err(failed)).collect();

@@ -5,16 +5,11 @@
 //! (the sum of squares) pulls by proportion, so small weights are left and the cut matters more. The penalty is
 //! for the training before the cut only; the training after it holds the mask and has its own settings.
 
-use nlpress_model::Model;
-use nlpress_technique::{Cx, Family, Kind, Needs, StepError, parse};
+use nlpress_technique::{Family, Kind, Settings, parse, settings};
 use serde::Deserialize;
 
 use crate::PruneError;
-use crate::frame::criterion::by_scores;
-use crate::frame::{
-    BYTES, Criterion, FINETUNE, MaskBuilder, NONZEROS, PruningSchedule, SCOPE, SPARSITY, Tuning,
-    Unstructured, retrain,
-};
+use crate::frame::{Criterion, FINETUNE, SCOPE, TARGET, Tuning, Unstructured};
 
 /// The entry of L1 clipping in the list of all techniques.
 pub const L1: Kind = Kind {
@@ -35,18 +30,7 @@ pub const L2: Kind = Kind {
     source: "Krogh and Hertz 1991 (weight decay); Han et al. 2015, arXiv:1506.02626, section 3.1",
     example: "lambda = 1e-3\nsparsity = 0.8\ntrain = { epochs = 1 }\nfinetune = { epochs = 1 }",
     on: &["**"],
-    settings: &[
-        ("lambda", "weight of the penalty in the loss, positive; required"),
-        (
-            "train",
-            "training under the penalty, as a training table like finetune's, without l1 and l2; 10 epochs by default",
-        ),
-        SPARSITY,
-        NONZEROS,
-        BYTES,
-        SCOPE,
-        FINETUNE,
-    ],
+    settings: &[Raw::SETTINGS, TARGET, &[SCOPE, FINETUNE]],
     parse: parse::<Unstructured<Penalised<2>>>,
 };
 
@@ -58,12 +42,14 @@ pub struct Penalised<const NORM: u8> {
     train: Tuning,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Raw {
-    lambda: f64,
-    #[serde(default)]
-    train: Tuning,
+settings! {
+    struct Raw {
+        /// weight of the penalty in the loss, positive; required
+        lambda: f64,
+        /// training under the penalty, as a training table like finetune's, without l1 and l2; 10 epochs by default
+        #[serde(default)]
+        train: Tuning,
+    }
 }
 
 impl<const NORM: u8> TryFrom<Raw> for Penalised<NORM> {
@@ -79,24 +65,10 @@ impl<const NORM: u8> TryFrom<Raw> for Penalised<NORM> {
 impl<const NORM: u8> Criterion for Penalised<NORM> {
     const KIND: Kind = if NORM == 1 { L1 } else { L2 };
 
-    fn needs(&self) -> Needs {
-        TRAINS
-    }
-
-    fn prune(
-        &self,
-        model: Model,
-        masks: &MaskBuilder,
-        schedule: &PruningSchedule,
-        cx: &mut Cx<'_>,
-    ) -> Result<Model, StepError> {
-        let model = retrain(model, &self.train, "penalty", cx)?;
-        by_scores(self, model, masks, schedule, cx)
+    fn first(&self) -> Option<&Tuning> {
+        Some(&self.train)
     }
 }
-
-/// What a training before the first mask needs.
-pub(crate) const TRAINS: Needs = Needs { training: true, validation: true, teacher: false };
 
 /// Checks the weight of a penalty.
 pub(crate) fn positive(key: &'static str, value: f64) -> Result<f64, PruneError> {

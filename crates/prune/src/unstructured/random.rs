@@ -8,10 +8,7 @@ use nlpress_technique::{Cx, Family, Kind, parse};
 use serde::Deserialize;
 
 use crate::PruneError;
-use crate::frame::{
-    BYTES, Criterion, FINETUNE, KeepRule, NONZEROS, SCHEDULE, SCOPE, SPARSITY, STEPS, Unstructured,
-    mask_from, unpruned,
-};
+use crate::frame::{Criterion, KeepRule, SCHEDULE, SCOPE, TARGET, Unstructured, mask_from, unpruned};
 
 /// The entry in the list of all techniques.
 pub const KIND: Kind = Kind {
@@ -21,7 +18,7 @@ pub const KIND: Kind = Kind {
     source: "Blalock et al. 2020, arXiv:2003.03033 (random pruning as the control that papers leave out)",
     example: "sparsity = 0.8",
     on: &["**"],
-    settings: &[SPARSITY, NONZEROS, BYTES, SCOPE, SCHEDULE, STEPS, FINETUNE],
+    settings: &[TARGET, &[SCOPE], SCHEDULE],
     parse: parse::<Unstructured<Random>>,
 };
 

@@ -4,10 +4,9 @@
 //! bit for each entry, or as a column for each kept one (compressed sparse rows). A dense weight has nothing
 //! that can be left out, so it needs a `sparsity` first. The result is final and is no longer trained.
 
-use nlpress_technique::{Family, Kind, parse};
-use serde::Deserialize;
+use nlpress_technique::{Family, Kind, Settings, parse, settings};
 
-use crate::frame::{BYTES, Criterion, FINETUNE, NONZEROS, Places, SCOPE, Unstructured};
+use crate::frame::{BYTES, Criterion, FINETUNE, NONZEROS, Places, SCOPE, SPARSITY, Unstructured};
 
 /// The entry in the list of all techniques.
 pub const KIND: Kind = Kind {
@@ -19,26 +18,24 @@ pub const KIND: Kind = Kind {
     example: "sparsity = 0.8\nindex = \"auto\"",
     on: &["**"],
     settings: &[
-        (
-            "sparsity",
+        &[SPARSITY.saying(
             "share of the selected sites' weights to drop first, more than 0 and less than 1; this, nonzeros or \
              bytes is required where a site is dense",
-        ),
-        NONZEROS,
-        BYTES,
-        SCOPE,
-        ("index", "\"auto\": the smaller for each site (default); \"bitmask\"; \"csr\""),
-        FINETUNE,
+        ), NONZEROS, BYTES, SCOPE],
+        Sparse::SETTINGS,
+        &[FINETUNE],
     ],
     parse: parse::<Unstructured<Sparse>>,
 };
 
-/// The smallest weights go where some are to go; the others are packed.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Sparse {
-    #[serde(default)]
-    index: Places,
+settings! {
+    /// The smallest weights go where some are to go; the others are packed.
+    #[derive(Clone, Debug, PartialEq)]
+    pub struct Sparse {
+        /// "auto": the smaller for each site (default); "bitmask"; "csr"
+        #[serde(default)]
+        index: Places,
+    }
 }
 
 impl Criterion for Sparse {

@@ -16,16 +16,16 @@
 //! are in double precision, in the order of the rows.
 
 use nlpress_model::{Layer, Model, Network, Outline, SiteId, Weight};
-use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
+use nlpress_technique::{Cx, Family, Kind, Needs, Problem, Settings, StepError, Technique, parse, settings};
 use nlpress_train::{Labels, Objective};
 use serde::{Deserialize, Serialize};
 
 use super::pattern::NOfM;
 use crate::PruneError;
 use crate::frame::{
-    BYTES, CALIBRATION, FINETUNE, MaskBuilder, NONZEROS, PruningSchedule, SCHEDULE, SPARSITY, STEPS,
-    Schedule, SchedulePoint, Scope, SparsityTarget, Tuning, calibration_rows, each_input, keep_each_output,
-    keep_in_outputs, keep_largest, kept_by_output, plan_masks,
+    CALIBRATION, MaskBuilder, PruningSchedule, SCHEDULE, SCOPE, SchedulePoint, Scope, Shared, SparsityTarget,
+    TARGET, calibration_rows, dense, each_input, keep_each_output, keep_in_outputs, keep_largest,
+    kept_by_output, plan_masks,
 };
 use crate::solve::{Gram, inverse_factor};
 
@@ -43,36 +43,20 @@ pub const KIND: Kind = Kind {
     example: "sparsity = 0.5\nrows = 64\nblock = 8",
     on: &["**"],
     settings: &[
-        SPARSITY,
-        NONZEROS,
-        BYTES,
-        (
-            "n_m",
-            "\"2:4\" and so on: keep N of every M consecutive inputs of each output, in place of sparsity",
-        ),
-        (
-            "scope",
-            "\"global\": each site keeps as many as a ranking over all sites gives it, by \
-             magnitude (default); \"site\": its share; \"output\": so does each output",
-        ),
-        (
-            "weigh",
-            "\"even\": errors of all outputs of a site count alike; \"loss\" (default): each output is weighted by the \
-             mean squared derivative of the loss by it",
-        ),
-        CALIBRATION,
-        ("block", "inputs whose entries are chosen at a time, from 1 to 4096; 128 by default"),
-        ("damping", "added to H's diagonal, relative to its mean, from 1e-8 to 1; 0.01 by default"),
+        TARGET,
+        &[Raw::SETTINGS[0], SCOPE.saying(
+            "\"global\": each site keeps as many as a ranking over all sites gives it, by magnitude (default); \
+             \"site\": its share; \"output\": so does each output",
+        )],
+        Raw::SETTINGS.split_at(1).1,
         SCHEDULE,
-        STEPS,
-        FINETUNE,
     ],
     parse: parse::<SparseGpt>,
 };
 
 /// The checked configuration of `prune.sparsegpt`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(try_from = "Raw")]
+#[serde(try_from = "toml::Table")]
 pub struct SparseGpt {
     what: What,
     rows: usize,
@@ -99,37 +83,35 @@ pub enum Weigh {
     Loss,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Raw {
-    sparsity: Option<f64>,
-    nonzeros: Option<usize>,
-    bytes: Option<usize>,
-    n_m: Option<NOfM>,
-    scope: Option<Scope>,
-    rows: Option<usize>,
-    block: Option<usize>,
-    damping: Option<f64>,
-    #[serde(default)]
-    weigh: Weigh,
-    #[serde(default)]
-    schedule: Schedule,
-    steps: Option<u32>,
-    finetune: Option<Tuning>,
+settings! {
+    struct Raw {
+        /// "2:4" and so on: keep N of every M consecutive inputs of each output, in place of sparsity
+        n_m: Option<NOfM>,
+        /// "even": errors of all outputs of a site count alike; "loss" (default): each output is weighted by the
+        /// mean squared derivative of the loss by it
+        #[serde(default)]
+        weigh: Weigh,
+        rows: Option<usize> as CALIBRATION,
+        /// inputs whose entries are chosen at a time, from 1 to 4096; 128 by default
+        block: Option<usize>,
+        /// added to H's diagonal, relative to its mean, from 1e-8 to 1; 0.01 by default
+        damping: Option<f64>,
+    }
 }
 
-impl TryFrom<Raw> for SparseGpt {
+impl TryFrom<toml::Table> for SparseGpt {
     type Error = PruneError;
 
-    fn try_from(raw: Raw) -> Result<Self, PruneError> {
+    fn try_from(table: toml::Table) -> Result<Self, PruneError> {
+        let (shared, raw): (Shared, Raw) = settings::split(table, &KIND)?;
         let what = match raw.n_m {
             None => {
-                let target = SparsityTarget::one_of(raw.sparsity, raw.nonzeros, raw.bytes)?;
-                What::Target(target, raw.scope.unwrap_or_default())
+                let target = SparsityTarget::one_of(shared.sparsity, shared.nonzeros, shared.bytes)?;
+                What::Target(target, shared.scope.unwrap_or_default())
             }
             Some(n_m) => {
                 let bound = "left out with n_m, which says how much is kept where";
-                match (raw.sparsity, raw.nonzeros, raw.bytes, raw.scope) {
+                match (shared.sparsity, shared.nonzeros, shared.bytes, shared.scope) {
                     (Some(share), ..) => return Err(PruneError::setting("sparsity", share, bound)),
                     (_, Some(count), ..) => return Err(PruneError::setting("nonzeros", count, bound)),
                     (_, _, Some(bytes), _) => return Err(PruneError::setting("bytes", bytes, bound)),
@@ -145,7 +127,7 @@ impl TryFrom<Raw> for SparseGpt {
         if !(1e-8..=1.0).contains(&damping) {
             return Err(PruneError::setting("damping", damping, "between 1e-8 and 1"));
         }
-        let schedule = PruningSchedule::new(raw.schedule, raw.steps, raw.finetune)?;
+        let schedule = PruningSchedule::new(shared.schedule, shared.steps, shared.finetune)?;
         if let What::NOfM(n_m) = what {
             if !block.is_multiple_of(n_m.of()) {
                 return Err(PruneError::setting("block", block, "a multiple of the m of n_m"));
@@ -301,7 +283,8 @@ impl SparseGpt {
     ) -> Result<Surgery, StepError> {
         let layer = &model.layers()[site];
         let mut gram = Gram::new(layer.shape.inputs);
-        each_input(model, site, self.rows, "summing up inputs", cx, &mut |rows| Ok(gram.add(rows)?))?;
+        let drawn = (cx.train, &*cx.draw_ascending(self.rows));
+        each_input(model, &[site], drawn, cx, &mut |_, rows| Ok(gram.add(&dense(&rows))?))?;
         cx.progress("inverting", site, model.layers().len())?;
         Surgery::new(&layer.weight.values(), &layer.bias, &importance[site], &gram, self.damping)
             .map_err(|e| StepError::Failed(format!("site {}: {e}", layer.id)))

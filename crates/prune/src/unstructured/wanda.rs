@@ -6,13 +6,14 @@
 //! Within the incoming weights of one output by default, because inputs of different sites are of different size.
 
 use nlpress_model::Model;
-use nlpress_technique::{Cx, Family, Kind, Needs, StepError, parse};
+use nlpress_technique::{Cx, Family, Kind, Needs, Settings, StepError, parse, settings};
 use serde::Deserialize;
+use std::collections::BTreeMap;
 
 use crate::PruneError;
 use crate::frame::{
-    BYTES, CALIBRATION, Criterion, FINETUNE, MaskBuilder, NONZEROS, SCHEDULE, SPARSITY, STEPS, SchedulePoint,
-    Scope, Unstructured, calibration_rows, each_input, keep_largest,
+    CALIBRATION, Criterion, MaskBuilder, SCHEDULE, SCOPE, SchedulePoint, Scope, TARGET, Unstructured,
+    calibration_rows, each_input, keep_largest,
 };
 
 /// The entry in the list of all techniques.
@@ -25,18 +26,13 @@ pub const KIND: Kind = Kind {
     example: "sparsity = 0.5\nrows = 64",
     on: &["**"],
     settings: &[
-        SPARSITY,
-        NONZEROS,
-        BYTES,
-        (
-            "scope",
+        TARGET,
+        &[SCOPE.saying(
             "\"output\": among the incoming weights of each output (default); \"site\": within each site; \
              \"global\": over all selected sites",
-        ),
-        CALIBRATION,
+        )],
+        Raw::SETTINGS,
         SCHEDULE,
-        STEPS,
-        FINETUNE,
     ],
     parse: parse::<Unstructured<Wanda>>,
 };
@@ -48,10 +44,10 @@ pub struct Wanda {
     rows: usize,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Raw {
-    rows: Option<usize>,
+settings! {
+    struct Raw {
+        rows: Option<usize> as CALIBRATION,
+    }
 }
 
 impl TryFrom<Raw> for Wanda {
@@ -70,7 +66,8 @@ impl Criterion for Wanda {
         Needs { training: true, ..Needs::default() }
     }
 
-    /// Where each site is pruned by itself, its inputs are those that the sites before give once they are pruned.
+    /// Where each site is pruned by itself, its inputs are those that the sites before give once they are pruned; where all
+    /// compete, no site is pruned before, and all inputs are measured in one pass.
     fn scores(
         &self,
         model: &Model,
@@ -78,16 +75,19 @@ impl Criterion for Wanda {
         at: SchedulePoint,
         cx: &mut Cx<'_>,
     ) -> Result<Vec<Vec<f32>>, StepError> {
-        let mut pruned = model.clone();
-        let mut all = Vec::new();
-        for (i, layer) in model.layers().iter().enumerate() {
-            let Some(place) = masks.place(&layer.id) else { continue };
-            let norms = norms(&pruned, i, self.rows, cx)?;
-            let scores = scores(&layer.weight.values(), &norms);
-            all.push(scores.map_err(|e| StepError::Failed(e.to_string()))?);
-            if masks.scope() != Scope::Global {
-                pruned = masks.prune_site(pruned, place, &all[place], at, &mut keep_largest)?;
-            }
+        let layers = model.layers();
+        let scored = |site: usize, norms: &[f32]| {
+            scores(&layers[site].weight.values(), norms).map_err(|e| StepError::Failed(e.to_string()))
+        };
+        let sites: Vec<usize> = (0..layers.len()).filter(|i| masks.place(&layers[*i].id).is_some()).collect();
+        if masks.scope() == Scope::Global {
+            let norms = norms(model, &sites, self.rows, cx)?;
+            return sites.iter().zip(&norms).map(|(site, norms)| scored(*site, norms)).collect();
+        }
+        let (mut pruned, mut all) = (model.clone(), Vec::new());
+        for (place, site) in sites.into_iter().enumerate() {
+            all.push(scored(site, &norms(&pruned, &[site], self.rows, cx)?[0])?);
+            pruned = masks.prune_site(pruned, place, &all[place], at, &mut keep_largest)?;
         }
         Ok(all)
     }
@@ -104,17 +104,24 @@ pub fn scores(weights: &[f32], norms: &[f32]) -> Result<Vec<f32>, PruneError> {
     Ok(rows.flat_map(|(row, norm)| row.iter().map(move |w| w.abs() * norm)).collect())
 }
 
-/// Euclidean norm of every input of site number `site` over up to `rows` training rows.
-pub(crate) fn norms(model: &Model, site: usize, rows: usize, cx: &Cx<'_>) -> Result<Vec<f32>, StepError> {
-    let width = model.layers()[site].shape.inputs;
-    let mut squares = vec![0.0_f64; width];
-    each_input(model, site, rows, "measuring inputs", cx, &mut |inputs| {
-        for row in inputs.chunks_exact(width) {
-            squares.iter_mut().zip(row).for_each(|(sum, x)| *sum += f64::from(*x) * f64::from(*x));
+/// Euclidean norm of every input of each of these sites over up to `rows` training rows, in one pass over them.
+pub(crate) fn norms(
+    model: &Model,
+    sites: &[usize],
+    rows: usize,
+    cx: &Cx<'_>,
+) -> Result<Vec<Vec<f32>>, StepError> {
+    let mut squares: BTreeMap<usize, Vec<f64>> =
+        sites.iter().map(|site| (*site, vec![0.0; model.layers()[*site].shape.inputs])).collect();
+    each_input(model, sites, (cx.train, &cx.draw_ascending(rows)), cx, &mut |site, inputs| {
+        let sums = squares.get_mut(&site).expect("a site that was asked for");
+        for row in inputs.iter() {
+            row.columns.iter().zip(row.values).for_each(|(c, x)| sums[*c as usize] += f64::from(*x).powi(2));
         }
         Ok(())
     })?;
-    Ok(squares.into_iter().map(|sum| sum.sqrt() as f32).collect())
+    let norms = |site| squares[site].iter().map(|sum| sum.sqrt() as f32).collect();
+    Ok(sites.iter().map(norms).collect())
 }
 
 #[cfg(test)]

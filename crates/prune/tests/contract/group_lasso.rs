@@ -22,7 +22,8 @@ fn halved(world: &World, lambda: f64) -> Halved {
     let group = model.graph().groups().remove(0);
     let config: FitConfig = toml::from_str("epochs = 200\nlearning_rate = 0.01").unwrap();
     let model = train(model, std::slice::from_ref(&group), lambda, &config, &world.cx()).unwrap();
-    let squares = score(&model, &group, Criterion::L2, &world.cx()).unwrap().scores;
+    let squares =
+        score(&model, std::slice::from_ref(&group), Criterion::L2, &world.cx()).unwrap().remove(0).scores;
     let gone = least(&squares, group.units / 2);
     let largest = |goes: bool| {
         let units = (0..group.units).filter(|unit| gone.contains(unit) == goes);

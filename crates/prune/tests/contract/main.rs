@@ -9,6 +9,7 @@ mod groups;
 mod layers;
 mod low_rank;
 mod own_module;
+mod passes;
 mod select;
 mod units;
 

@@ -21,13 +21,10 @@ const BINS: usize = 2048;
 /// Ranges that [`Calibrator::Mse`] tries, in hundredths of the largest magnitude.
 const TRIED: std::ops::RangeInclusive<u32> = 10..=100;
 
-/// What the setting is.
-pub(crate) const ACTIVATIONS: (&str, &str) = (
-    "activations",
-    "none (default): dynamic, a scale for each row when it is served; or a table for one fixed (static) scale: calibrator = \"minmax\", \
-     \"moving_average\" (momentum, 0.9), \"percentile\" (percentile, 99.9), \"entropy\" or \"mse\" (default), measured on \
-     samples (300 by default, from 1 to 100000) training rows",
-);
+/// The description of `activations`.
+pub(crate) const ACTIVATIONS: &str = "none (default): dynamic, a scale for each row when it is served; or a table for one fixed (static) scale: \
+     calibrator = \"minmax\", \"moving_average\" (momentum, 0.9), \"percentile\" (percentile, 99.9), \
+     \"entropy\" or \"mse\" (default), measured on samples (300 by default, from 1 to 100000) training rows";
 
 /// How a range is found among magnitudes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -228,38 +225,44 @@ impl Calibration {
         (if range > 0.0 { range / levels as f32 } else { 1.0 }, range)
     }
 
-    /// Fixes the scale of the activations of packed sites, in the order of the network: each sees what the ones before
-    /// it make of the rows with their scales fixed.
+    /// Fixes the scale of the activations of packed sites by what goes into them while all scales are dynamic.
     ///
     /// # Errors
     /// [`StepError`] when asked to stop, or the network cannot run.
-    fn apply(&self, mut model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
+    fn apply(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
         let rows = cx.draw(self.samples);
-        let selected = sites::selected(&model, on)?;
-        for (done, &site) in selected.iter().enumerate() {
-            cx.progress("calibrating", done, selected.len())?;
-            let layer = &model.layers()[site];
-            let id = &layer.id.clone();
-            let Weight::Packed { scheme, matrix } = &layer.weight else { continue };
-            let Some(grid) = scheme.values.grid() else { continue };
-            let levels = grid.activation_levels();
-            let network = Network::bind(&model, cx.backend);
-            let mut batches = Vec::new();
+        let packed = |site: &usize| match &model.layers()[*site].weight {
+            Weight::Packed { scheme, matrix } => scheme.values.grid().map(|grid| (*scheme, matrix, grid)),
+            _ => None,
+        };
+        let selected: Vec<usize> =
+            sites::selected(&model, on)?.into_iter().filter(|site| packed(site).is_some()).collect();
+        let (network, mut fixed) = (Network::bind(&model, cx.backend), Vec::new());
+        for part in selected.chunks(sites::AT_ONCE) {
+            cx.progress("calibrating", fixed.len(), selected.len())?;
+            let mut batches = vec![Vec::new(); part.len()];
             for batch in rows.chunks(BATCH) {
-                let inputs = network.site_inputs(site, cx.train.examples(), batch)?;
-                batches.push(weighted(&inputs, matrix));
+                network.each_input(part, cx.train.examples(), batch, &mut |site, inputs| {
+                    let of_site = batches.iter_mut().zip(part).filter(|(_, of)| **of == site);
+                    of_site
+                        .for_each(|(all, _)| all.extend(packed(&site).map(|(_, m, _)| weighted(&inputs, m))));
+                    Ok::<_, StepError>(())
+                })?;
             }
-            let (scale, range) = self.scale(&batches, levels);
-            cx.measure(Measurement::lower(&format!("activation_range.{id}"), range.into(), "1"));
-            let failed = |e| StepError::Failed(format!("site {id}: {e}"));
-            let matrix = matrix.clone().with_activations(scale).map_err(failed)?;
-            let mut scheme = *scheme;
-            if let Values::Int(int) = &mut scheme.values {
-                int.activations = Activations::Static;
+            for (site, batches) in part.iter().zip(&batches) {
+                let Some((mut scheme, matrix, grid)) = packed(site) else { continue };
+                let id = model.layers()[*site].id.clone();
+                let (scale, range) = self.scale(batches, grid.activation_levels());
+                cx.measure(Measurement::lower(&format!("activation_range.{id}"), range.into(), "1"));
+                let failed = |e| StepError::Failed(format!("site {id}: {e}"));
+                let matrix = matrix.clone().with_activations(scale).map_err(failed)?;
+                if let Values::Int(int) = &mut scheme.values {
+                    int.activations = Activations::Static;
+                }
+                fixed.push((id, Weight::Packed { scheme, matrix }));
             }
-            model = model.with_weight(id, Weight::Packed { scheme, matrix })?;
         }
-        Ok(model)
+        Ok(fixed.into_iter().try_fold(model, |model, (id, weight)| model.with_weight(&id, weight))?)
     }
 }
 

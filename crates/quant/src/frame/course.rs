@@ -12,12 +12,6 @@ use nlpress_train::{Objective, With, WordDropout};
 use crate::calibration::Calibration;
 use crate::fake::{FakeQuantizer, Start};
 
-/// What the setting of word dropout is.
-pub(crate) const WORDS: (&str, &str) = (
-    "word_dropout",
-    "share of each text's words that a step of training leaves out, at least 0 and less than 1; 0 by default",
-);
-
 /// The configuration of a quantization-aware training.
 #[derive(Clone, Copy)]
 pub(crate) struct Course<'a> {

@@ -19,15 +19,6 @@ use crate::calibration::{Calibration, weighted};
 use crate::rounding::Rounding;
 use crate::{QuantError, sites};
 
-/// What the setting is.
-pub(crate) const OUTLIERS: (&str, &str) = (
-    "outliers",
-    "greatest number of outlier inputs of a site, from 0 (default) to 256: their weights stay 16-bit floats, and they are \
-     not rounded themselves. Chosen by the largest max|x| · ‖w‖ or max|x| on training rows, and kept only where they \
-     lower the error of the outputs on other training rows by a tenth at least; not with zero_points nor a number for \
-     per, and not for inference without floats",
-);
-
 /// Most of them.
 pub(crate) const MOST: u16 = 256;
 /// Training rows that are looked at: half of them choose, the other half judge.

@@ -3,20 +3,15 @@
 
 use nlpress_model::{Model, Outline, SiteId};
 use nlpress_packed::{Grid, Per, Values};
-use nlpress_technique::{Cx, KdSettings, Needs, Problem, StepError, Technique, Tuning};
+use nlpress_technique::{Cx, DISTILL, KdSettings, Needs, Problem, StepError, Technique, Tuning, settings};
 use nlpress_train::WordDropout;
 use serde::Deserialize;
 use std::fmt::Debug;
 
-use crate::calibration::Calibration;
+use crate::calibration::{ACTIVATIONS, Calibration};
 use crate::course::Course;
 use crate::fake::Rule;
 use crate::{QuantError, sites};
-
-/// The setting of a training that may be left out.
-pub(crate) const OR_NONE: &str = "training with rounded weights, as a training table; by default its learning rate is \
-    1e-2, its schedule \"linear\" and its clip_norm 1; its `dropout` replaces the network's. Sites that are not selected \
-    are trained as floats. `false`: no training";
 
 /// Reads where scales belong.
 pub(crate) fn read_per(word: Option<&str>) -> Result<Per, QuantError> {
@@ -50,15 +45,19 @@ pub(crate) struct Ruled<R> {
     rule: std::marker::PhantomData<R>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Raw {
-    per: Option<String>,
-    train: Option<toml::Value>,
-    distill: Option<KdSettings>,
-    #[serde(default)]
-    word_dropout: WordDropout,
-    activations: Option<Calibration>,
+settings! {
+    pub(crate) struct Raw {
+        /// "channel" (default): the scale of each output; "tensor": of each site
+        per: Option<String>,
+        /// training with rounded weights, as a training table; by default its learning rate is 1e-2, its schedule
+        /// "linear" and its clip_norm 1; its `dropout` replaces the network's. Sites that are not selected are
+        /// trained as floats. `false`: no training
+        train: Option<toml::Value>,
+        distill: Option<KdSettings> as DISTILL,
+        #[serde(default)]
+        word_dropout: WordDropout as WordDropout::SETTING,
+        activations: Option<Calibration> as ACTIVATIONS,
+    }
 }
 
 impl<R> TryFrom<Raw> for Ruled<R> {

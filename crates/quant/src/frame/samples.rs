@@ -8,8 +8,9 @@
 use nlpress_core::Measurement;
 use nlpress_model::{Model, Network, Outline, SiteId, Weight};
 use nlpress_packed::{Per, Scheme};
+use nlpress_technique::settings::split;
 use nlpress_technique::solve::SolveError;
-use nlpress_technique::{Cx, Kind, Needs, Problem, StepError, Technique, told};
+use nlpress_technique::{Cx, Kind, Needs, Problem, Setting, Settings, StepError, Technique};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
@@ -27,27 +28,6 @@ use crate::{QuantError, fold, settings, sites};
 pub(crate) const WIDEST: usize = 4096;
 /// Rows of one forward pass.
 const ROWS: usize = 256;
-
-pub(crate) const GRID: (&str, &str) = (
-    "grid",
-    "the integers: \"int8\" (±127), \"int4\" (±7, default), \"int3\" (±3), \"int2\" (±1 and ±3), \"ternary\" (0 and \
-     ±1) or \"binary\" (±1)",
-);
-pub(crate) const PER: (&str, &str) = (
-    "per",
-    "\"channel\" (default): one scale for each output; \"tensor\": one for each site; a number from 16 to 128, the group \
-     size: one for each group of consecutive inputs of one output",
-);
-pub(crate) const SAMPLES: (&str, &str) = (
-    "samples",
-    "calibration rows, drawn from the training rows by the seed, from 1 to 1000000; 1024 by default. From 8 on a quarter \
-     of them is held out, and decides which of several solutions is best",
-);
-pub(crate) const CORRECT: (&str, &str) = (
-    "correct",
-    "\"none\" (default); \"bias\": bias correction, each bias takes up the mean error of its output; \"norm\": scales \
-     restore the Euclidean norm of each output's weights; \"both\"",
-);
 
 /// How the integers of a site are chosen, and the settings of that.
 pub(crate) trait Solver: Clone + Debug + Send + Sync + DeserializeOwned + 'static {
@@ -69,18 +49,31 @@ pub(crate) struct Calibrated<S> {
     solver: S,
 }
 
-/// The settings that all of them have.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Shared {
-    grid: Option<String>,
-    #[serde(default, deserialize_with = "settings::per")]
-    per: Option<Per>,
-    samples: Option<usize>,
-    #[serde(default)]
-    correct: Correct,
-    activations: Option<Calibration>,
+nlpress_technique::settings! {
+    /// The settings that all of them have.
+    struct Shared {
+        /// the integers: "int8" (±127), "int4" (±7, default), "int3" (±3), "int2" (±1 and ±3), "ternary" (0 and ±1)
+        /// or "binary" (±1)
+        grid: Option<String>,
+        /// "channel" (default): one scale for each output; "tensor": one for each site; a number from 16 to 128,
+        /// the group size: one for each group of consecutive inputs of one output
+        #[serde(default, deserialize_with = "settings::per")]
+        per: Option<Per>,
+        /// calibration rows, drawn from the training rows by the seed, from 1 to 1000000; 1024 by default. From 8
+        /// on a quarter of them is held out, and decides which of several solutions is best
+        samples: Option<usize>,
+        /// "none" (default); "bias": bias correction, each bias takes up the mean error of its output; "norm":
+        /// scales restore the Euclidean norm of each output's weights; "both"
+        #[serde(default)]
+        correct: Correct,
+        activations: Option<Calibration> as ACTIVATIONS,
+    }
 }
+
+/// The settings of the integers, which come before the solver's own.
+pub(crate) const GRID: &[Setting] = Shared::SETTINGS.split_at(2).0;
+/// The settings of the rows, the corrections and the activations, which come after them.
+pub(crate) const SAMPLES: &[Setting] = Shared::SETTINGS.split_at(2).1;
 
 fn read_per(per: Option<Per>) -> Result<Span, QuantError> {
     match per {
@@ -95,23 +88,11 @@ fn read_per(per: Option<Per>) -> Result<Span, QuantError> {
     }
 }
 
-fn read<T: DeserializeOwned>(table: toml::Table) -> Result<T, String> {
-    toml::Value::Table(table).try_into().map_err(|e: toml::de::Error| told(&e))
-}
-
 impl<S: Solver> TryFrom<toml::Table> for Calibrated<S> {
     type Error = String;
 
-    fn try_from(mut own: toml::Table) -> Result<Self, String> {
-        let known: Vec<&str> = S::KIND.settings.iter().map(|(name, _)| *name).collect();
-        if let Some(key) = own.keys().find(|key| !known.contains(&key.as_str())) {
-            return Err(format!("unknown field `{key}`, expected one of `{}`", known.join("`, `")));
-        }
-        let mut shared = toml::Table::new();
-        for (key, _) in [GRID, PER, SAMPLES, CORRECT, ACTIVATIONS] {
-            shared.extend(own.remove_entry(key));
-        }
-        let shared: Shared = read(shared)?;
+    fn try_from(table: toml::Table) -> Result<Self, String> {
+        let (shared, solver): (Shared, S) = split(table, &S::KIND).map_err(|e| e.to_string())?;
         let says = |e: QuantError| e.to_string();
         let grid = settings::grid(shared.grid.as_deref().unwrap_or("int4")).map_err(says)?;
         let lattice = Lattice { grid, span: read_per(shared.per).map_err(says)? };
@@ -126,7 +107,7 @@ impl<S: Solver> TryFrom<toml::Table> for Calibrated<S> {
             let bound = "\"none\" or \"bias\" with per = \"tensor\", which has no scale for each output";
             return Err(says(QuantError::Setting { key: "correct", value, bound }));
         }
-        Ok(Self { lattice, samples, correct, activations: shared.activations, solver: read(own)? })
+        Ok(Self { lattice, samples, correct, activations: shared.activations, solver })
     }
 }
 

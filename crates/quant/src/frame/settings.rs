@@ -6,18 +6,6 @@ use serde::{Deserialize, Deserializer};
 use crate::rounding::Clip;
 use crate::{QuantError, sites};
 
-/// What `per` is.
-pub(crate) const PER: (&str, &str) = (
-    "per",
-    "\"channel\" (default): one scale for each output; \"tensor\": one for each site; \"row\": one for each input; a \
-     number from 16 to 128, the group size: one for each group of consecutive inputs of one output",
-);
-/// What `clip` is.
-pub(crate) const CLIP: (&str, &str) = (
-    "clip",
-    "\"max\": the range of all entries, the default from 3 bits up; \"mse\": the range of least squared error, the \
-     default below",
-);
 /// What is said of a `per` that is none.
 const PER_BOUND: &str = "\"channel\", \"tensor\", \"row\" or a number of inputs from 16 to 128";
 

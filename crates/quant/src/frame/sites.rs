@@ -7,6 +7,9 @@ use nlpress_technique::{Cx, Problem, StepError};
 
 use crate::{Noise, QuantError};
 
+/// Sites whose inputs are collected in one pass: what is kept of them grows with their number.
+pub(crate) const AT_ONCE: usize = 8;
+
 /// The outline with the selected sites packed as `values`; sites that cannot be go into `problems`.
 pub(crate) fn plan(before: &Outline, on: &[SiteId], values: Values, problems: &mut Vec<Problem>) -> Outline {
     let mut after = before.clone();

@@ -1,5 +1,6 @@
 //! The configuration of gradient compression: read from a recipe, then checked.
 
+use nlpress_technique::{Setting, Settings, settings};
 use serde::Deserialize;
 
 use super::{Codec, Int8, Qsgd, Sign, Ternary, TopK};
@@ -9,7 +10,7 @@ const LARGEST_BLOCK: i64 = 1 << 20;
 
 /// A configuration of gradient compression, shared by sender and receiver.
 ///
-/// A recipe writes it as a table; [`SETTINGS`] lists its keys.
+/// A recipe writes it as a table; its [`Settings`] are the keys.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(try_from = "RawCoding")]
 pub struct Coding {
@@ -45,42 +46,33 @@ enum Which {
     TopK { share: f64 },
 }
 
-/// The keys of the table, and what they mean.
-pub const SETTINGS: &[(&str, &str)] = &[
-    ("codec", "\"int8\" (default), \"qsgd\", \"ternary\", \"sign\" or \"top_k\""),
-    ("bits", "of qsgd: bits for each number, 2 to 8; default 4"),
-    (
-        "clip",
-        "of ternary without error feedback: standard deviations beyond which numbers are clipped; default 2.5; or \"off\"",
-    ),
-    ("share", "of top_k: share of a site's numbers that are sent, above 0 and at most 1; default 0.01"),
-    (
-        "block",
-        "of all but top_k: numbers that share a scale, between 1 and 1048576, or \"site\"; default 256, of sign 512, \
-         of ternary \"site\"",
-    ),
-    (
-        "error_feedback",
-        "whether the error of coding is added to the next gradient; default true, of qsgd and ternary, which otherwise \
-         use stochastic rounding, false",
-    ),
-    (
-        "plain_steps",
-        "number of first gradients that are sent as floats, their bytes counted (warm-up); default 0",
-    ),
-];
+settings! {
+    /// The table as written.
+    #[derive(Clone, Debug, Default)]
+    #[serde(default)]
+    pub(crate) struct RawCoding {
+        /// "int8" (default), "qsgd", "ternary", "sign" or "top_k"
+        pub(crate) codec: Name,
+        /// of qsgd: bits for each number, 2 to 8; default 4
+        pub(crate) bits: Option<i64>,
+        /// of ternary without error feedback: standard deviations beyond which numbers are clipped; default 2.5; or
+        /// "off"
+        pub(crate) clip: Option<toml::Value>,
+        /// of top_k: share of a site's numbers that are sent, above 0 and at most 1; default 0.01
+        pub(crate) share: Option<f64>,
+        /// of all but top_k: numbers that share a scale, between 1 and 1048576, or "site"; default 256, of sign
+        /// 512, of ternary "site"
+        pub(crate) block: Option<toml::Value>,
+        /// whether the error of coding is added to the next gradient; default true, of qsgd and ternary, which
+        /// otherwise use stochastic rounding, false
+        pub(crate) error_feedback: Option<bool>,
+        /// number of first gradients that are sent as floats, their bytes counted (warm-up); default 0
+        pub(crate) plain_steps: i64,
+    }
+}
 
-/// The table as written.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct RawCoding {
-    pub(crate) codec: Name,
-    pub(crate) bits: Option<i64>,
-    pub(crate) clip: Option<toml::Value>,
-    pub(crate) share: Option<f64>,
-    pub(crate) block: Option<toml::Value>,
-    pub(crate) error_feedback: Option<bool>,
-    pub(crate) plain_steps: i64,
+impl Settings for Coding {
+    const SETTINGS: &'static [Setting] = RawCoding::SETTINGS;
 }
 
 impl TryFrom<RawCoding> for Coding {
@@ -224,7 +216,7 @@ mod tests {
     #[test]
     fn every_key_of_the_table_is_listed_and_checked() {
         let table: toml::Table =
-            SETTINGS.iter().map(|(key, _)| ((*key).into(), toml::Value::Array(vec![]))).collect();
+            Coding::SETTINGS.iter().map(|s| (s.name.into(), toml::Value::Array(vec![]))).collect();
         assert_eq!(table.len(), 7);
         for key in table.keys() {
             let error = read(&format!("{key} = []")).unwrap_err();

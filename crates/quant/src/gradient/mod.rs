@@ -32,8 +32,7 @@ pub mod ternary;
 pub mod top_k;
 mod wire;
 
-pub(crate) use coding::RawCoding;
-pub use coding::{Coding, Name, SETTINGS};
+pub use coding::{Coding, Name};
 pub use int8::Int8;
 pub use qsgd::Qsgd;
 pub use sender::{Layout, Sender};

@@ -15,14 +15,13 @@ use nlpress_technique::{Family, Kind, StepError, parse};
 use serde::Deserialize;
 
 use crate::QuantError;
-use crate::calibration::ACTIVATIONS;
 use crate::candidates::{Choice, Errors, Task};
 pub use crate::fold::multiplied;
 use crate::lattice::{Lattice, Plain};
 use crate::moments::{Moments, off};
 pub use crate::range::clip;
 use crate::rounding::Clip;
-use crate::samples::{CORRECT, Calibrated, GRID, PER, SAMPLES, Solver};
+use crate::samples::{Calibrated, GRID, SAMPLES, Solver};
 
 /// The exponents that are tried, in twentieths.
 const EXPONENTS: std::ops::Range<u32> = 0..20;
@@ -36,7 +35,7 @@ pub const KIND: Kind = Kind {
     source: "Lin et al. 2023, AWQ, arXiv:2306.00978; bias correction: Nagel et al. 2019, arXiv:1906.04721",
     example: "grid = \"int4\"\nsamples = 64",
     on: &["**"],
-    settings: &[GRID, PER, SAMPLES, CORRECT, ACTIVATIONS],
+    settings: &[GRID, SAMPLES],
     parse: parse::<Calibrated<Awq>>,
 };
 

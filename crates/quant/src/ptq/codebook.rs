@@ -12,8 +12,7 @@ use nlpress_core::Seed;
 use nlpress_core::seed::Rng;
 use nlpress_model::{Layer, Model, Outline, SiteId};
 use nlpress_packed::{Codebook, Index, Matrix, Values};
-use nlpress_technique::{Cx, Family, Kind, Problem, StepError, Technique, told};
-use serde::Deserialize;
+use nlpress_technique::{Cx, Family, Kind, Problem, Settings, StepError, Technique, settings};
 use serde::de::DeserializeOwned;
 
 use crate::{QuantError, rounding, sites};
@@ -30,7 +29,7 @@ pub const KMEANS: Kind = Kind {
     source: "Han, Mao and Dally 2016, Deep Compression, arXiv:1510.00149",
     example: "bits = 4",
     on: &["**"],
-    settings: &[("bits", "bits of a code, from 4 to 8; 4 by default")],
+    settings: &[RawNumbers::SETTINGS],
     parse: |with| read::<RawNumbers>(with),
 };
 
@@ -44,17 +43,7 @@ pub const PRODUCT: Kind = Kind {
              And the Bit Goes Down, arXiv:1907.05686",
     example: "width = 2\nbits = 5\nlists = \"each\"",
     on: &["hidden.*", "embedding", "embeddings.**", "encoder.**"],
-    settings: &[
-        (
-            "width",
-            "outputs that one code stands for, from 2 to 8; 4 by default. The number of a site's outputs is a multiple of it",
-        ),
-        ("bits", "bits of a code, from 4 to 8; 8 by default"),
-        (
-            "lists",
-            "\"one\" (default): one codebook for the site; \"each\": one for each group of outputs, for tables of many rows",
-        ),
-    ],
+    settings: &[RawVectors::SETTINGS],
     parse: |with| read::<RawVectors>(with),
 };
 
@@ -62,27 +51,33 @@ pub const PRODUCT: Kind = Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Clusters(Codebook);
 
-/// The settings of `quant.kmeans`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawNumbers {
-    bits: Option<u8>,
+settings! {
+    /// The settings of `quant.kmeans`.
+    struct RawNumbers {
+        /// bits of a code, from 4 to 8; 4 by default
+        bits: Option<u8>,
+    }
 }
 
-/// The settings of `quant.product`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawVectors {
-    width: Option<u8>,
-    bits: Option<u8>,
-    lists: Option<String>,
+settings! {
+    /// The settings of `quant.product`.
+    struct RawVectors {
+        /// outputs that one code stands for, from 2 to 8; 4 by default. The number of a site's outputs is a
+        /// multiple of it
+        width: Option<u8>,
+        /// bits of a code, from 4 to 8; 8 by default
+        bits: Option<u8>,
+        /// "one" (default): one codebook for the site; "each": one for each group of outputs, for tables of many
+        /// rows
+        lists: Option<String>,
+    }
 }
 
 fn read<R>(with: &toml::Table) -> Result<Box<dyn Technique>, String>
 where
     R: DeserializeOwned + TryInto<Clusters, Error = QuantError>,
 {
-    let raw: R = toml::Value::Table(with.clone()).try_into().map_err(|e| told(&e))?;
+    let raw: R = settings::read(with.clone()).map_err(|e| e.to_string())?;
     Ok(Box::new(raw.try_into().map_err(|e| e.to_string())?))
 }
 

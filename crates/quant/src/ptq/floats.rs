@@ -5,8 +5,7 @@
 
 use nlpress_model::{Model, Outline, SiteId};
 use nlpress_packed::{Matrix, Values};
-use nlpress_technique::{Cx, Family, Kind, Problem, StepError, Technique, told};
-use serde::Deserialize;
+use nlpress_technique::{Cx, Family, Kind, Problem, StepError, Technique};
 
 use crate::sites;
 
@@ -28,7 +27,7 @@ pub const F16: Kind = Kind {
     example: "",
     on: &["**"],
     settings: &[],
-    parse: |with| read(Floats::Half, with),
+    parse: |_| Ok(Box::new(Floats::Half)),
 };
 
 /// bfloat16.
@@ -36,18 +35,9 @@ pub const BF16: Kind = Kind {
     name: "quant.bf16",
     summary: "bfloat16 (BF16): weights become the upper halves of 32-bit floats",
     source: "Kalamkar et al. 2019, A Study of BFLOAT16 for Deep Learning Training, arXiv:1905.12322",
-    parse: |with| read(Floats::Brain, with),
+    parse: |_| Ok(Box::new(Floats::Brain)),
     ..F16
 };
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Raw {}
-
-fn read(floats: Floats, with: &toml::Table) -> Result<Box<dyn Technique>, String> {
-    let Raw {} = toml::Value::Table(with.clone()).try_into().map_err(|e| told(&e))?;
-    Ok(Box::new(floats))
-}
 
 impl Floats {
     fn values(self) -> Values {

@@ -14,17 +14,16 @@
 //! smallest error on held-out rows (all outputs together where they share one scale).
 
 use nlpress_technique::solve::inverse_factor;
-use nlpress_technique::{Family, Kind, StepError, parse};
+use nlpress_technique::{Family, Kind, Settings, StepError, parse, settings};
 use serde::Deserialize;
 
 use crate::QuantError;
 use crate::awq;
-use crate::calibration::ACTIVATIONS;
 use crate::candidates::{Choice, Task};
 use crate::lattice::{Coded, Lattice, Plain, Span};
 use crate::moments::Moments;
 use crate::rounding::Clip;
-use crate::samples::{CORRECT, Calibrated, GRID, PER, SAMPLES, Solver};
+use crate::samples::{Calibrated, GRID, SAMPLES, Solver};
 
 /// The technique's entry.
 pub const KIND: Kind = Kind {
@@ -36,24 +35,7 @@ pub const KIND: Kind = Kind {
              arXiv:2208.11580; bias correction: Nagel et al. 2019, arXiv:1906.04721",
     example: "grid = \"int4\"\nsamples = 64",
     on: &["**"],
-    settings: &[
-        GRID,
-        PER,
-        (
-            "order",
-            "\"activation\": the largest inputs are rounded first (act-order); \"none\": in the order of the inputs; \"best\" \
-             (default): both are tried, and each output takes the one with the smaller error",
-        ),
-        (
-            "damping",
-            "added to the diagonal of the inputs' Gram matrix (the Hessian), relative to its mean, from 1e-8 to 1; 0.01 by \
-             default. 10 and 100 times that value are tried as well",
-        ),
-        ("clip", "\"mse\" (default): the range of least squared error; \"max\": the range of all entries"),
-        SAMPLES,
-        CORRECT,
-        ACTIVATIONS,
-    ],
+    settings: &[GRID, Raw::SETTINGS, SAMPLES],
     parse: parse::<Calibrated<Gptq>>,
 };
 
@@ -79,13 +61,18 @@ struct Gptq {
     clip: Clip,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Raw {
-    #[serde(default)]
-    order: Order,
-    damping: Option<f64>,
-    clip: Option<String>,
+settings! {
+    struct Raw {
+        /// "activation": the largest inputs are rounded first (act-order); "none": in the order of the inputs;
+        /// "best" (default): both are tried, and each output takes the one with the smaller error
+        #[serde(default)]
+        order: Order,
+        /// added to the diagonal of the inputs' Gram matrix (the Hessian), relative to its mean, from 1e-8 to 1;
+        /// 0.01 by default. 10 and 100 times that value are tried as well
+        damping: Option<f64>,
+        /// "mse" (default): the range of least squared error; "max": the range of all entries
+        clip: Option<String>,
+    }
 }
 
 impl TryFrom<Raw> for Gptq {

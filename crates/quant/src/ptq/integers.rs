@@ -12,13 +12,13 @@
 
 use nlpress_model::{Model, Outline, SiteId};
 use nlpress_packed::{Grid, Per};
-use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, told};
-use serde::Deserialize;
+use nlpress_technique::settings::BadTable;
+use nlpress_technique::{Cx, Family, Kind, Needs, Problem, Settings, StepError, Technique, settings};
 
 use crate::calibration::{ACTIVATIONS, Calibration};
-use crate::outliers::{self, OUTLIERS, Search};
+use crate::outliers::{self, Search};
 use crate::rounding::{Clip, Rounding};
-use crate::settings::{self, CLIP, PER};
+use crate::settings::per;
 use crate::{QuantError, sites};
 
 /// 8-bit integers.
@@ -32,17 +32,7 @@ pub const INT8: Kind = Kind {
              arXiv:2208.07339",
     example: "per = \"channel\"\nclip = \"max\"",
     on: &["**"],
-    settings: &[
-        PER,
-        CLIP,
-        (
-            "zero_points",
-            "whether ranges need not be symmetric: each scale then has a zero point; false by default",
-        ),
-        ("power_of_two", "whether every scale is a power of two; false by default"),
-        ACTIVATIONS,
-        OUTLIERS,
-    ],
+    settings: &[Raw::SETTINGS],
     parse: |with| read(Grid::Int8, with),
 };
 
@@ -88,10 +78,7 @@ pub const INT16: Kind = Kind {
     source: "Jacob et al. 2018, Quantization and Training of Neural Networks for Efficient \
              Integer-Arithmetic-Only Inference, arXiv:1712.05877",
     example: "per = \"tensor\"",
-    settings: &[
-        ("per", "\"channel\" (default): one scale for each output; \"tensor\": one for each site"),
-        ACTIVATIONS,
-    ],
+    settings: &[RawWide::SETTINGS],
     parse: |with| read(Grid::Int16, with),
     ..INT8
 };
@@ -114,35 +101,45 @@ pub struct Integers {
     outliers: u16,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Raw {
-    #[serde(default, deserialize_with = "settings::per")]
-    per: Option<Per>,
-    clip: Option<String>,
-    #[serde(default)]
-    zero_points: bool,
-    #[serde(default)]
-    power_of_two: bool,
-    activations: Option<Calibration>,
-    outliers: Option<i64>,
+settings! {
+    struct Raw {
+        /// "channel" (default): one scale for each output; "tensor": one for each site; "row": one for each input;
+        /// a number from 16 to 128, the group size: one for each group of consecutive inputs of one output
+        #[serde(default, deserialize_with = "per")]
+        per: Option<Per>,
+        /// "max": the range of all entries, the default from 3 bits up; "mse": the range of least squared error,
+        /// the default below
+        clip: Option<String>,
+        /// whether ranges need not be symmetric: each scale then has a zero point; false by default
+        #[serde(default)]
+        zero_points: bool,
+        /// whether every scale is a power of two; false by default
+        #[serde(default)]
+        power_of_two: bool,
+        activations: Option<Calibration> as ACTIVATIONS,
+        /// greatest number of outlier inputs of a site, from 0 (default) to 256: their weights stay 16-bit floats,
+        /// and they are not rounded themselves. Chosen by the largest max|x| · ‖w‖ or max|x| on training rows, and
+        /// kept only where they lower the error of the outputs on other training rows by a tenth at least; not with
+        /// zero_points nor a number for per, and not for inference without floats
+        outliers: Option<i64>,
+    }
 }
 
-/// The settings of integers of more than 8 bits: so wide, they have no use for the others.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawWide {
-    #[serde(default, deserialize_with = "settings::per")]
-    per: Option<Per>,
-    activations: Option<Calibration>,
+settings! {
+    /// The settings of integers of more than 8 bits: so wide, they have no use for the others.
+    struct RawWide {
+        /// "channel" (default): one scale for each output; "tensor": one for each site
+        #[serde(default, deserialize_with = "per")]
+        per: Option<Per>,
+        activations: Option<Calibration> as ACTIVATIONS,
+    }
 }
 
 fn read(grid: Grid, with: &toml::Table) -> Result<Box<dyn Technique>, String> {
-    let with = toml::Value::Table(with.clone());
-    let message = |e: toml::de::Error| told(&e);
+    let message = |e: BadTable| e.to_string();
     let read = match grid.levels() > 127 {
-        true => with.try_into().map_err(message).map(|raw: RawWide| raw.check(grid))?,
-        false => with.try_into().map_err(message).map(|raw: Raw| raw.check(grid))?,
+        true => settings::read(with.clone()).map(|raw: RawWide| raw.check(grid)).map_err(message)?,
+        false => settings::read(with.clone()).map(|raw: Raw| raw.check(grid)).map_err(message)?,
     };
     Ok(Box::new(read.map_err(|e| e.to_string())?))
 }

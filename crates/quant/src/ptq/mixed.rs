@@ -17,7 +17,7 @@ use nlpress_core::Measurement;
 use nlpress_model::{Form, Layer, Model, Outline, Site, SiteId, Weight};
 use nlpress_packed::{Grid, Matrix, Scheme, Values};
 use nlpress_technique::spend::{Choice, Method, spend};
-use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
+use nlpress_technique::{Cx, Family, Kind, Needs, Problem, Settings, StepError, Technique, parse, settings};
 use nlpress_train::Distance;
 use serde::Deserialize;
 
@@ -34,29 +34,7 @@ pub const KIND: Kind = Kind {
              (multiple-choice knapsack)",
     example: "size = 0.3\nprecisions = [\"f16\", \"int8\", \"int4\", \"int2\", \"binary\"]",
     on: &["**"],
-    settings: &[
-        (
-            "size",
-            "most bytes that the weights of the selected sites may take, scales included, as a share of all their \
-             weights in 32-bit floats; more than 0 and at most 1; this, bytes or time",
-        ),
-        ("bytes", "the same as a number of bytes; this, size or time"),
-        (
-            "time",
-            "most time, as a share of that of floats: multiplications, weighed 1 for f16 and bf16, 2 for int16, 0.85 for \
-             what is narrower; more than 0 and at most 2; this, size or bytes",
-        ),
-        (
-            "precisions",
-            "what a site may become: some of \"f16\", \"bf16\", \"int16\", \"int8\", \"int4\", \"int3\", \"int2\", \
-             \"ternary\", \"binary\"; [\"f16\", \"int8\", \"int4\", \"int3\", \"int2\"] by default",
-        ),
-        (
-            "method",
-            "\"knapsack\" (default): the smallest sum of divergences within the budget; \"greedy\": step by step the smallest \
-             divergence for each unit saved; \"uniform\": the same precision for each site, as the control",
-        ),
-    ],
+    settings: &[Raw::SETTINGS],
     parse: parse::<Mixed>,
 };
 
@@ -87,15 +65,24 @@ impl std::fmt::Display for Limit {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Raw {
-    size: Option<f64>,
-    bytes: Option<u64>,
-    time: Option<f64>,
-    precisions: Option<Vec<String>>,
-    #[serde(default)]
-    method: Method,
+settings! {
+    struct Raw {
+        /// most bytes that the weights of the selected sites may take, scales included, as a share of all their
+        /// weights in 32-bit floats; more than 0 and at most 1; this, bytes or time
+        size: Option<f64>,
+        /// the same as a number of bytes; this, size or time
+        bytes: Option<u64>,
+        /// most time, as a share of that of floats: multiplications, weighed 1 for f16 and bf16, 2 for int16, 0.85
+        /// for what is narrower; more than 0 and at most 2; this, size or bytes
+        time: Option<f64>,
+        /// what a site may become: some of "f16", "bf16", "int16", "int8", "int4", "int3", "int2", "ternary",
+        /// "binary"; ["f16", "int8", "int4", "int3", "int2"] by default
+        precisions: Option<Vec<String>>,
+        /// "knapsack" (default): the smallest sum of divergences within the budget; "greedy": step by step the
+        /// smallest divergence for each unit saved; "uniform": the same precision for each site, as the control
+        #[serde(default)]
+        method: Method,
+    }
 }
 
 impl TryFrom<Raw> for Mixed {

@@ -14,8 +14,9 @@ use nlpress_core::Measurement;
 use nlpress_kernels::quantize_row_at;
 use nlpress_model::{Layer, Model, Network, Outline, SiteId, Weight};
 use nlpress_packed::{Grid, Index};
-use nlpress_technique::{Cx, Family, Kind, Needs, Problem, StepError, Technique, parse};
+use nlpress_technique::{Cx, Family, Kind, Needs, Problem, Settings, StepError, Technique, parse, settings};
 use serde::Deserialize;
+use std::collections::BTreeMap;
 
 use crate::rounding::Rounding;
 use crate::{QuantError, sites};
@@ -34,13 +35,7 @@ pub const KIND: Kind = Kind {
     source: "Xiao et al. 2023, SmoothQuant, arXiv:2211.10438",
     example: "samples = 32",
     on: &["**"],
-    settings: &[
-        (
-            "alpha",
-            "migration strength: how much of the difficulty goes into the weights, from 0 to 1; searched when it is not given",
-        ),
-        ("samples", "training rows to look at, from 1 to 100000, drawn by the seed; 256 by default"),
-    ],
+    settings: &[Raw::SETTINGS],
     parse: parse::<Smooth>,
 };
 
@@ -52,11 +47,14 @@ pub struct Smooth {
     samples: usize,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Raw {
-    alpha: Option<f64>,
-    samples: Option<usize>,
+settings! {
+    struct Raw {
+        /// migration strength: how much of the difficulty goes into the weights, from 0 to 1; searched when it is
+        /// not given
+        alpha: Option<f64>,
+        /// training rows to look at, from 1 to 100000, drawn by the seed; 256 by default
+        samples: Option<usize>,
+    }
 }
 
 impl TryFrom<Raw> for Smooth {
@@ -165,6 +163,40 @@ impl Smooth {
     }
 }
 
+impl Smooth {
+    /// A model whose site has the best factors for its `inputs`, `[rows, inputs]`, and whose site `before` it their inverses.
+    fn smoothed(
+        &self,
+        model: Model,
+        (site, before): (usize, &SiteId),
+        inputs: &[f32],
+        cx: &mut Cx<'_>,
+    ) -> Result<Model, StepError> {
+        let layer = &model.layers()[site];
+        let (id, width, weights) = (layer.id.clone(), layer.shape.inputs, layer.weight.values().into_owned());
+        let failed = |e: QuantError| StepError::Failed(format!("site {id}: {e}"));
+        let best = self.best(inputs, &weights, width).map_err(failed)?;
+        let plain = error(inputs, &weights, &vec![1.0; width]).map_err(failed)?;
+        let Some((alpha, factors)) = best else {
+            cx.note(format!("{id}: as it is, its outputs are off the least"));
+            return Ok(model);
+        };
+        let after = error(inputs, &weights, &factors).map_err(failed)?;
+        cx.measure(Measurement::lower(&format!("smooth_error_ratio.{id}"), after / plain, "1"));
+        cx.note(format!("{id}: α = {alpha}"));
+        let (graph, mut layers) = model.into_parts();
+        for layer in layers.iter_mut() {
+            if layer.id == id {
+                scale(layer, |input, _| factors[input]);
+            } else if &layer.id == before {
+                scale(layer, |_, output| 1.0 / factors[output]);
+                layer.bias.iter_mut().zip(&factors).for_each(|(b, f)| *b /= f);
+            }
+        }
+        Ok(Model::new(graph, layers)?)
+    }
+}
+
 impl Technique for Smooth {
     fn needs(&self) -> Needs {
         Needs { training: true, ..Needs::default() }
@@ -198,49 +230,47 @@ impl Technique for Smooth {
     fn apply(&self, mut model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
         let drawn = cx.draw_ascending(self.samples);
         let names: Vec<SiteId> = model.layers().iter().map(|l| l.id.clone()).collect();
+        let mut chosen = Vec::new();
         for (site, id) in names.iter().enumerate().filter(|(_, id)| on.contains(id)) {
-            cx.progress("smoothing", site, names.len())?;
-            let failed = |why: String| StepError::Failed(format!("site {id}: {why}"));
-            let Some(before) = model.graph().fold_target(id).cloned() else {
-                cx.note(format!("{id}: nothing before it can take a factor for each input"));
-                continue;
-            };
-            if !on.contains(&before) {
-                cx.note(format!("{id}: {before}, which could take its factors, is not selected"));
-                continue;
+            match target(&model, id, on) {
+                Ok(before) => chosen.push((site, before)),
+                Err(why) => cx.note(format!("{id}: {why}")),
             }
-            let takes = model.layer(&before).is_some_and(|layer| layer.weight.is_trainable());
-            if !takes {
-                cx.note(format!("{id}: {before}, which could take its factors, is packed already"));
-                continue;
+        }
+        // Factors that go into a site leave its own inputs as they are, so that all can be looked at before.
+        let original = model.clone();
+        let network = Network::bind(&original, cx.backend);
+        for (part, chosen) in chosen.chunks(sites::AT_ONCE).enumerate() {
+            cx.progress("smoothing", part * sites::AT_ONCE, names.len())?;
+            let looked_at: Vec<usize> = chosen.iter().map(|(site, _)| *site).collect();
+            let mut inputs = BTreeMap::new();
+            network.each_input(&looked_at, cx.train.examples(), &drawn, &mut |site, rows| {
+                let mut dense = Vec::new();
+                rows.densify(0..rows.len(), &mut dense);
+                inputs.insert(site, dense);
+                Ok::<_, StepError>(())
+            })?;
+            for (site, before) in chosen {
+                cx.progress("smoothing", *site, names.len())?;
+                model = self.smoothed(model, (*site, before), &inputs[site], cx)?;
             }
-            let inputs = Network::bind(&model, cx.backend).site_inputs(site, cx.train.examples(), &drawn)?;
-            let mut dense = Vec::new();
-            inputs.densify(0..inputs.len(), &mut dense);
-            let weights = model.layers()[site].weight.values().into_owned();
-            let width = model.layers()[site].shape.inputs;
-            let best = self.best(&dense, &weights, width).map_err(|e| failed(e.to_string()))?;
-            let plain = error(&dense, &weights, &vec![1.0; width]).map_err(|e| failed(e.to_string()))?;
-            let Some((alpha, factors)) = best else {
-                cx.note(format!("{id}: as it is, its outputs are off the least"));
-                continue;
-            };
-            let after = error(&dense, &weights, &factors).map_err(|e| failed(e.to_string()))?;
-            cx.measure(Measurement::lower(&format!("smooth_error_ratio.{id}"), after / plain, "1"));
-            cx.note(format!("{id}: α = {alpha}"));
-            let (graph, mut layers) = model.into_parts();
-            for layer in layers.iter_mut() {
-                if &layer.id == id {
-                    scale(layer, |input, _| factors[input]);
-                } else if layer.id == before {
-                    scale(layer, |_, output| 1.0 / factors[output]);
-                    layer.bias.iter_mut().zip(&factors).for_each(|(b, f)| *b /= f);
-                }
-            }
-            model = Model::new(graph, layers)?;
         }
         Ok(model)
     }
+}
+
+/// The site before one that can take a factor for each of its inputs.
+fn target(model: &Model, id: &SiteId, on: &[SiteId]) -> Result<SiteId, String> {
+    let Some(before) = model.graph().fold_target(id) else {
+        return Err("nothing before it can take a factor for each input".into());
+    };
+    if !on.contains(before) {
+        return Err(format!("{before}, which could take its factors, is not selected"));
+    }
+    if !model.layer(before).is_some_and(|layer| layer.weight.is_trainable()) {
+        return Err(format!("{before}, which could take its factors, is packed already"));
+    }
+    Ok(before.clone())
 }
 
 /// Multiplies each entry of a weight of floats.

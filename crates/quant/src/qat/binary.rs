@@ -6,14 +6,11 @@
 //! large magnitude gets no gradient that would make it larger still, because that cannot change its sign.
 
 use nlpress_packed::Grid;
-use nlpress_technique::{DISTILL, Family, Kind, parse};
+use nlpress_technique::{Family, Kind, Settings, parse};
 
-use crate::calibration::ACTIVATIONS;
-use crate::course::WORDS;
 use crate::fake::{Rounded, Rule};
 use crate::ladder::{Kept, hold};
-use crate::qat::TRAIN;
-use crate::ruled::{Fixed, OR_NONE, Ruled};
+use crate::ruled::{Fixed, Raw, Ruled};
 
 /// The technique's entry.
 pub const KIND: Kind = Kind {
@@ -25,13 +22,7 @@ pub const KIND: Kind = Kind {
              arXiv:1511.00363 (BinaryConnect)",
     example: "train = { epochs = 2 }",
     on: &["**"],
-    settings: &[
-        ("per", "\"channel\" (default): the scale of each output; \"tensor\": of each site"),
-        (TRAIN.0, OR_NONE),
-        DISTILL,
-        WORDS,
-        ACTIVATIONS,
-    ],
+    settings: &[Raw::SETTINGS],
     parse: parse::<Ruled<Signs>>,
 };
 

@@ -21,15 +21,16 @@ pub mod ternary;
 
 use nlpress_model::{Model, Outline, SiteId};
 use nlpress_technique::{
-    Cx, DISTILL, Family, KdSettings, Kind, Needs, Problem, StepError, Technique, Tuning, parse, settings,
+    Cx, DISTILL, Family, KdSettings, Kind, Needs, Problem, Setting, Settings, StepError, Technique, Tuning,
+    parse, settings,
 };
 use nlpress_train::WordDropout;
 use serde::Deserialize;
 
 use crate::QuantError;
-use crate::course::{Course, WORDS};
+use crate::course::Course;
 use crate::ruled::training;
-use scales::{QuantizerConfig, SETTINGS};
+use scales::QuantizerConfig;
 
 /// The technique's configuration.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -41,25 +42,32 @@ pub struct Qat {
     words: WordDropout,
 }
 
-/// The settings of the training.
-#[derive(Deserialize)]
-struct Trained {
-    #[serde(default)]
-    train: toml::Table,
-    distill: Option<KdSettings>,
-    #[serde(default)]
-    word_dropout: WordDropout,
+settings! {
+    /// The settings of the training.
+    struct Trained {
+        /// training with rounded weights, as a training table; by default its learning rate is 1e-2, its schedule
+        /// "linear" and its clip_norm 1; its `dropout` replaces the network's. Sites that are not selected are
+        /// trained as floats
+        #[serde(default)]
+        train: toml::Table,
+        distill: Option<KdSettings> as DISTILL,
+        #[serde(default)]
+        word_dropout: WordDropout as WordDropout::SETTING,
+    }
 }
 
 impl TryFrom<toml::Table> for Qat {
     type Error = QuantError;
 
     fn try_from(table: toml::Table) -> Result<Self, QuantError> {
-        let (trained, quantize): (Trained, _) = settings::split(table, KIND.settings)?;
+        let (trained, quantize): (Trained, _) = settings::split(table, &KIND)?;
         let train = training(trained.train)?;
         Ok(Self { quantize, train, distill: trained.distill, words: trained.word_dropout })
     }
 }
+
+/// The settings of the quantizer: those before the training's, and those of the activations.
+const QUANTIZER: (&[Setting], &[Setting]) = QuantizerConfig::SETTINGS.split_at(3);
 
 /// The technique's entry.
 pub const KIND: Kind = Kind {
@@ -71,16 +79,9 @@ pub const KIND: Kind = Kind {
              arXiv:1308.3432 (straight-through estimator); Jacob et al. 2018, arXiv:1712.05877",
     example: "grid = \"int2\"\ntrain = { epochs = 2 }",
     on: &["**"],
-    settings: &[SETTINGS[0], SETTINGS[1], SETTINGS[2], TRAIN, DISTILL, WORDS, SETTINGS[3]],
+    settings: &[QUANTIZER.0, Trained::SETTINGS, QUANTIZER.1],
     parse: parse::<Qat>,
 };
-
-/// The setting of the training with rounded weights.
-pub(crate) const TRAIN: (&str, &str) = (
-    "train",
-    "training with rounded weights, as a training table; by default its learning rate is 1e-2, its schedule \"linear\" \
-     and its clip_norm 1; its `dropout` replaces the network's. Sites that are not selected are trained as floats",
-);
 
 impl Technique for Qat {
     fn needs(&self) -> Needs {

@@ -2,7 +2,7 @@
 
 use nlpress_model::{Model, Outline, SiteId};
 use nlpress_packed::{Grid, Per, Values};
-use nlpress_technique::{Cx, Problem, StepError};
+use nlpress_technique::{Cx, Problem, Setting, Settings, StepError};
 use nlpress_train::adam::Adam;
 use nlpress_train::record::{Reader, Writer};
 use serde::Deserialize;
@@ -24,20 +24,6 @@ pub struct QuantizerConfig {
     activations: Option<Calibration>,
 }
 
-/// The settings of a [`QuantizerConfig`].
-pub const SETTINGS: [(&str, &str); 4] = [
-    (
-        "grid",
-        "what weights become: \"int8\", \"int4\" (default), \"int3\", \"int2\", \"ternary\" or \"binary\"",
-    ),
-    ("per", "\"channel\" (default): one scale for each output; \"tensor\": one for each site"),
-    (
-        "step",
-        "\"learned\" (default): scales are trained by gradients of their own (LSQ); \"range\": they follow the weights",
-    ),
-    ACTIVATIONS,
-];
-
 /// Where scales come from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -49,14 +35,22 @@ pub enum Scales {
     Range,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Raw {
-    grid: Option<String>,
-    per: Option<String>,
-    #[serde(default)]
-    step: Scales,
-    activations: Option<Calibration>,
+nlpress_technique::settings! {
+    struct Raw {
+        /// what weights become: "int8", "int4" (default), "int3", "int2", "ternary" or "binary"
+        grid: Option<String>,
+        /// "channel" (default): one scale for each output; "tensor": one for each site
+        per: Option<String>,
+        /// "learned" (default): scales are trained by gradients of their own (LSQ); "range": they follow the
+        /// weights
+        #[serde(default)]
+        step: Scales,
+        activations: Option<Calibration> as ACTIVATIONS,
+    }
+}
+
+impl Settings for QuantizerConfig {
+    const SETTINGS: &'static [Setting] = Raw::SETTINGS;
 }
 
 impl TryFrom<Raw> for QuantizerConfig {

@@ -7,14 +7,11 @@
 //! gradient of its rounded value (straight-through estimator).
 
 use nlpress_packed::Grid;
-use nlpress_technique::{DISTILL, Family, Kind, parse};
+use nlpress_technique::{Family, Kind, Settings, parse};
 
-use crate::calibration::ACTIVATIONS;
-use crate::course::WORDS;
 use crate::fake::{Rounded, Rule};
 use crate::ladder::Kept;
-use crate::qat::TRAIN;
-use crate::ruled::{Fixed, OR_NONE, Ruled};
+use crate::ruled::{Fixed, Raw, Ruled};
 
 /// Share of the mean magnitude below which a weight becomes zero (Li, Zhang and Liu 2016, equation 6).
 pub const THRESHOLD: f32 = 0.7;
@@ -29,11 +26,9 @@ pub const KIND: Kind = Kind {
     example: "train = { epochs = 2 }",
     on: &["**"],
     settings: &[
-        ("per", "\"channel\" (default): threshold and scale of each output; \"tensor\": of each site"),
-        (TRAIN.0, OR_NONE),
-        DISTILL,
-        WORDS,
-        ACTIVATIONS,
+        &[Raw::SETTINGS[0]
+            .saying("\"channel\" (default): threshold and scale of each output; \"tensor\": of each site")],
+        Raw::SETTINGS.split_at(1).1,
     ],
     parse: parse::<Ruled<Thresholds>>,
 };

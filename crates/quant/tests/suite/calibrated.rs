@@ -2,8 +2,9 @@
 
 use nlpress_core::Seed;
 use nlpress_core::event::Quiet;
+use nlpress_model::network::passes;
 use nlpress_model::{Model, Network, SiteId, Weight};
-use nlpress_quant::{adaround, awq, gptq};
+use nlpress_quant::{adaround, awq, gptq, integers, smooth};
 use nlpress_technique::{Cx, Kind};
 use nlpress_testkit::{Bench, cpu};
 
@@ -282,5 +283,23 @@ fn masks_stay_with_every_grid() {
             assert_eq!(weight.keep(), keep, "{} {grid}", kind.name);
             assert!(weight.values().iter().zip(&keep).all(|(v, k)| *k || *v == 0.0));
         }
+    }
+}
+
+/// Fixed scales and the factors of smoothing are found in one pass over each batch of rows for up to eight sites.
+#[test]
+fn more_sites_take_no_more_passes() {
+    let bench = Bench::new(&cpu()).unwrap();
+    let all = sites(bench.model());
+    for (kind, with) in
+        [(integers::INT8, "activations = { calibrator = 'mse' }"), (smooth::KIND, "samples = 64")]
+    {
+        let made = |on: &[SiteId]| {
+            let before = passes();
+            apply(&kind, with, bench.model(), on, &bench);
+            passes() - before
+        };
+        let (two, three) = (made(&all[1..]), made(&all));
+        assert!(two > 0 && two == three, "{}: {two} passes for two sites, {three} for three", kind.name);
     }
 }

@@ -1,20 +1,15 @@
 //! Made-up models and texts.
-#![allow(dead_code)] // each test file uses a part
+#![allow(dead_code, unused_imports)] // each test file uses a part
+
+#[path = "../../../artifact/tests/common/forms.rs"]
+mod forms;
 
 use nlpress_artifact::{Artifact, EncoderParts, Layer, Provenance, Vector};
 use nlpress_graph::{Form, Graph, MlpSpec, Outline, Source};
-use nlpress_packed::{Activations, Codebook, Grid, Index, Int, Matrix, Per, Scales, Scheme, Values};
+use nlpress_packed::{Activations, Index, Int, Matrix, Scales, Scheme, Values};
 use nlpress_text::{BagEncoder, EncoderConfig, Rows, TokenEncoder};
 
-pub(crate) const INDEXES: [Index; 7] = [
-    Index::Full,
-    Index::Bitmask,
-    Index::Csr,
-    Index::Block { rows: 4, columns: 8 },
-    Index::Block { rows: 8, columns: 1 },
-    Index::Nm { n: 3, m: 7 },
-    Index::Sparse,
-];
+pub(crate) use forms::forms;
 
 /// Numbers in `0..1`, always the same.
 pub(crate) fn random(seed: u64) -> impl FnMut() -> f32 {
@@ -23,44 +18,6 @@ pub(crate) fn random(seed: u64) -> impl FnMut() -> f32 {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 40) as f32 / (1u64 << 24) as f32
     }
-}
-
-/// The forms that a network can have throughout.
-pub(crate) fn forms() -> Vec<Form> {
-    let int = |grid, per| Values::int(grid, per);
-    let affine = |grid, per| Values::Int(Int { zero_points: true, ..Int::new(grid, per) });
-    let fixed = |grid, per| Values::Int(Int { activations: Activations::Static, ..Int::new(grid, per) });
-    let outliers = |outliers, int| Values::Int(Int { outliers, ..int });
-    let values = [
-        Values::F32,
-        Values::F16,
-        Values::Bf16,
-        int(Grid::Int32, Per::Channel),
-        int(Grid::Int32, Per::Tensor),
-        int(Grid::Int16, Per::Channel),
-        int(Grid::Int8, Per::Channel),
-        int(Grid::Int8, Per::Tensor),
-        int(Grid::Int8, Per::Row),
-        int(Grid::Int4, Per::Group(16)),
-        int(Grid::Int4, Per::Channel),
-        int(Grid::Int3, Per::Channel),
-        int(Grid::Int2, Per::Channel),
-        int(Grid::Ternary, Per::Tensor),
-        int(Grid::Binary, Per::Row),
-        fixed(Grid::Int8, Per::Channel),
-        fixed(Grid::Int2, Per::Row),
-        outliers(1, Int::new(Grid::Int8, Per::Channel)),
-        outliers(1, Int::new(Grid::Int4, Per::Row)),
-        outliers(1, Int { activations: Activations::Static, ..Int::new(Grid::Int2, Per::Tensor) }),
-        affine(Grid::Int8, Per::Channel),
-        affine(Grid::Int4, Per::Group(32)),
-        affine(Grid::Int3, Per::Tensor),
-        affine(Grid::Int2, Per::Row),
-        Values::Codebook(Codebook { width: 1, bits: 6, product: false }),
-    ];
-    let packed = values.into_iter().flat_map(|values| INDEXES.map(|index| Scheme { values, index }));
-    let packed = packed.filter(|scheme| scheme.check().is_ok()).map(Form::Packed);
-    [Form::Dense, Form::Masked].into_iter().chain(packed).collect()
 }
 
 /// Words of which the made-up texts consist.

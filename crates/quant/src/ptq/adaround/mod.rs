@@ -16,15 +16,14 @@
 
 mod lanes;
 
-use nlpress_technique::{Family, Kind, StepError, parse};
+use nlpress_technique::{Family, Kind, Settings, StepError, parse, settings};
 use serde::Deserialize;
 
-use crate::calibration::ACTIVATIONS;
 use crate::candidates::{Choice, Task};
 use crate::lattice::{Coded, Lattice, Plain};
 use crate::moments::{Moments, off};
 use crate::rounding::Clip;
-use crate::samples::{CORRECT, Calibrated, GRID, PER, SAMPLES, Solver};
+use crate::samples::{Calibrated, GRID, SAMPLES, Solver};
 use crate::{QuantError, awq, sites};
 use lanes::{LANES, Lanes};
 
@@ -37,25 +36,7 @@ pub const KIND: Kind = Kind {
     source: "Nagel et al. 2020, AdaRound, arXiv:2004.10568; bias correction: Nagel et al. 2019, arXiv:1906.04721",
     example: "grid = \"int4\"\nsamples = 64\niterations = 100",
     on: &["**"],
-    settings: &[
-        GRID,
-        PER,
-        (
-            "clip",
-            "\"mse\": the range of least squared error, the default from 3 bits up; \"output\": the range with the smallest \
-             error of the outputs; \"max\": the range of all entries; by default, below 3 bits, \"mse\" and \"output\" are \
-             both tried",
-        ),
-        ("iterations", "steps of learning, from 1 to 100000; 1000 by default"),
-        ("rate", "learning rate, from 1e-6 to 1; 0.01 by default"),
-        (
-            "decide",
-            "weight of the regularizer that drives each variable to 0 or 1, from 0 to 1000; 30 by default",
-        ),
-        SAMPLES,
-        CORRECT,
-        ACTIVATIONS,
-    ],
+    settings: &[GRID, Raw::SETTINGS, SAMPLES],
     parse: parse::<Calibrated<AdaRound>>,
 };
 
@@ -83,13 +64,19 @@ fn read_range(word: &str) -> Result<Range, QuantError> {
     sites::choose("clip", word, "\"mse\", \"output\" or \"max\"", &ranges)
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Raw {
-    clip: Option<String>,
-    iterations: Option<u32>,
-    rate: Option<f64>,
-    decide: Option<f64>,
+settings! {
+    struct Raw {
+        /// "mse": the range of least squared error, the default from 3 bits up; "output": the range with the
+        /// smallest error of the outputs; "max": the range of all entries; by default, below 3 bits, "mse" and
+        /// "output" are both tried
+        clip: Option<String>,
+        /// steps of learning, from 1 to 100000; 1000 by default
+        iterations: Option<u32>,
+        /// learning rate, from 1e-6 to 1; 0.01 by default
+        rate: Option<f64>,
+        /// weight of the regularizer that drives each variable to 0 or 1, from 0 to 1000; 30 by default
+        decide: Option<f64>,
+    }
 }
 
 impl TryFrom<Raw> for AdaRound {

@@ -1,0 +1,72 @@
+//! What asks artifacts, scores them and times them.
+
+use clap::{Args, ValueEnum};
+use std::path::PathBuf;
+
+use super::Labelled;
+use super::values::{place, rounds, threads};
+
+/// An artifact, and in which numbers it answers.
+#[derive(Clone, Debug, Args)]
+#[group(skip)]
+pub(crate) struct Answering {
+    /// The artifact.
+    pub(crate) artifact: PathBuf,
+    /// Answer in integers alone, from counts of words to logits; every site needs integers of up to 8 bits and a
+    /// fixed scale of its activations. What `predict` prints beside the label is then the winning logit.
+    #[arg(long)]
+    pub(crate) integers: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Eval {
+    #[command(flatten)]
+    pub(crate) answering: Answering,
+    #[command(flatten)]
+    pub(crate) labelled: Labelled,
+    /// What happens to documents whose label the artifact does not know.
+    #[arg(long, default_value = "skip", value_name = "HOW")]
+    pub(crate) unknown_labels: UnknownLabels,
+    /// Another artifact, to say how often the two agree.
+    #[arg(long, value_name = "ARTIFACT")]
+    pub(crate) against: Option<PathBuf>,
+    /// Write the documents that were classified wrongly into this file (.jsonl or .csv): text, label, prediction,
+    /// its score, and where the document stands.
+    #[arg(long, value_name = "FILE", value_parser = place())]
+    pub(crate) errors: Option<PathBuf>,
+    /// Print `{"quality": …}` as in report.json, and everything else that is found, as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Threads to use; all processors when not given. Results do not depend on it.
+    #[arg(long, value_name = "N", value_parser = threads)]
+    pub(crate) threads: Option<usize>,
+}
+
+/// What happens to documents whose label the artifact does not know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum UnknownLabels {
+    /// They are counted and left out.
+    Skip,
+    /// They are counted as wrong.
+    Wrong,
+}
+
+#[derive(Debug, Args)]
+#[command(mut_arg("label_column", |label| label.hide(true)))]
+pub(crate) struct Bench {
+    /// The artifacts; they take turns, and each is compared with the first.
+    #[arg(required = true)]
+    pub(crate) artifacts: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) labelled: Labelled,
+    /// Rounds in which the artifacts take turns, 5 to 10000; when not given, as many as fit into 5 seconds for each
+    /// kind of call, and at most 150.
+    #[arg(long, value_name = "N", value_parser = rounds)]
+    pub(crate) rounds: Option<usize>,
+    /// Threads for the throughput, beside one.
+    #[arg(long, value_name = "N", value_parser = threads)]
+    pub(crate) threads: Option<usize>,
+    /// Print `{"speed": …}` as in report.json; a list when there are several artifacts.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
