@@ -326,7 +326,7 @@ impl<'a> Reader<'a> {
         }
         let least = self.coding.size(0);
         let counts = self.coding.counts(&words.words, &words.classes, |_| 0);
-        let count = |more: u32| u32::try_from(least + more as usize).ok().filter(|count| *count <= most);
+        let count = |more: u32| (least as u32).checked_add(more).filter(|count| *count <= most);
         match counts.into_iter().map(count).collect() {
             Some(counts) => Ok(counts),
             None => self.fail(format!("a count above {most}")),
@@ -379,7 +379,7 @@ impl<'a> Reader<'a> {
             return self.fail(format!("words with {last} spaces"));
         }
         let mut groups: Vec<usize> = (0..last).map(|_| self.coding.size(0)).collect();
-        match others.checked_sub(groups.iter().sum()) {
+        match groups.iter().try_fold(others, |rest, group| rest.checked_sub(*group)) {
             Some(rest) => groups.push(rest),
             None => return self.fail(format!("more than {others} words")),
         }

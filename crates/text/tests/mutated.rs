@@ -1,12 +1,17 @@
-//! The bodies of the fuzz targets (`fuzz/bodies.rs`) on damaged copies of good inputs; always the same copies.
+//! The bodies of the fuzz targets (`crates/fuzz`) on damaged copies of good inputs; always the same copies.
 
 #![cfg(test)]
 
-#[path = "../fuzz/bodies.rs"]
+#[path = "../../fuzz/src/text.rs"]
+#[allow(unreachable_pub)] // public where they belong
 mod bodies;
+#[path = "../../fuzz/src/samples.rs"]
+#[allow(unreachable_pub)]
+mod samples;
 
 use bodies::{BODIES, Body};
-use nlpress_text::{Algorithm, BagEncoder, EncoderConfig, TokenEncoder, TokensConfig, TokensTable};
+use nlpress_text::TokenEncoder;
+use samples::{MODELS, learned, samples};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -124,67 +129,6 @@ fn twisted(json: &Value, numbers: &mut Numbers) -> Value {
             Value::Array(all) => &mut all[child],
             _ => unreachable!("it has children"),
         };
-    }
-}
-
-fn texts() -> Vec<String> {
-    (0..40).map(|n| format!("the film {} was good, and {} was bad", n % 7, n % 5)).collect()
-}
-
-fn learned(model: Algorithm) -> TokenEncoder {
-    let table = TokensTable { algorithm: Some(model), vocabulary: Some(300), ..TokensTable::default() };
-    let config = TokensConfig::try_from(&table).unwrap();
-    TokenEncoder::fit(&config, texts().iter().map(String::as_str)).unwrap()
-}
-
-const MODELS: [Algorithm; 4] = [Algorithm::Wordpiece, Algorithm::Bpe, Algorithm::Unigram, Algorithm::Words];
-
-/// ASCII in the encoding that a first byte names: two of them are UTF-16, the others have ASCII as it is.
-fn encoded(first: u8, ascii: &[u8]) -> Vec<u8> {
-    let units = ascii.iter().map(|byte| u16::from(*byte));
-    match first {
-        1 => units.flat_map(u16::to_le_bytes).collect(),
-        2 => units.flat_map(u16::to_be_bytes).collect(),
-        _ => ascii.to_vec(),
-    }
-}
-
-/// Good inputs of a target.
-fn samples(name: &str) -> Vec<Vec<u8>> {
-    let rows =
-        || (0..12).map(|n| (format!("a text, {n} \"words\""), if n % 2 == 0 { "good" } else { "bad" }));
-    let table = |mark: &str| -> Vec<u8> {
-        let rows = rows().map(|(text, label)| format!("\"{}\"{mark}{label}\r\n", text.replace('"', "\"\"")));
-        format!("text{mark}label\r\n{}", rows.collect::<String>()).into_bytes()
-    };
-    let objects =
-        || rows().map(|(text, label)| json!({"text": text, "label": label, "more": [1, {"x": null}]}));
-    match name {
-        "csv" => vec![table(",")],
-        "tsv" => vec![table("\t")],
-        "jsonl" => vec![objects().map(|row| format!("{row}\n")).collect::<String>().into_bytes()],
-        "json" => vec![serde_json::to_vec_pretty(&objects().collect::<Vec<_>>()).unwrap()],
-        "fasttext" => {
-            vec![
-                rows()
-                    .map(|(text, label)| format!("__label__{label} {text}\n"))
-                    .collect::<String>()
-                    .into_bytes(),
-            ]
-        }
-        "encodings" => (0..8).map(|first| [&[first], &encoded(first, &table(","))[..]].concat()).collect(),
-        "tokenizer" => MODELS.map(|model| learned(model).to_json().to_string().into_bytes()).into(),
-        "token_parts" => MODELS.map(|model| learned(model).to_parts().1).into(),
-        "bag_parts" => {
-            let texts = texts();
-            vec![
-                BagEncoder::fit(&EncoderConfig::default(), texts.iter().map(String::as_str))
-                    .unwrap()
-                    .to_parts()
-                    .1,
-            ]
-        }
-        other => panic!("no sample for {other}"),
     }
 }
 

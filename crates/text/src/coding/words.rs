@@ -207,9 +207,9 @@ impl<'a> List<'a> {
             before = before << 8 | next;
             at += 1;
         }
-        self.shared = at;
         self.runs[..=at].iter_mut().for_each(|run| *run = run.saturating_add(1));
-        self.runs[at + 1..].fill(0);
+        self.runs[at + 1..(at + 1).max(self.shared + 1)].fill(0);
+        self.shared = at;
         if at == self.word.len() { Place::Longer } else { Place::Larger }
     }
 

@@ -1,8 +1,4 @@
-//! What a fuzz target does with its bytes: one function for each reader. The targets of `cargo fuzz` call them, and so does
-//! `tests/mutated.rs`, where there is no fuzzer.
-//!
-//! A reader may refuse; it must not panic, and what it accepts must keep its promises. A body returns whether something was
-//! accepted.
+//! Corpora, tokenizers and vocabularies.
 
 use nlpress_text::{
     BagEncoder, Column, Corpus, CorpusOptions, EncoderConfig, Format, Scoring, Source, TextEncoding, Texts,
@@ -19,15 +15,17 @@ const TEXTS: [&str; 6] =
 const FORMS: [&str; 2] = ["plain", "coded"];
 
 /// One reader, by the name of its target.
-pub(crate) type Body = fn(&[u8], &Path) -> bool;
+pub type Body = fn(&[u8], &Path) -> bool;
 
 /// Every body with its name.
-pub(crate) const BODIES: &[(&str, Body)] = &[
+pub const BODIES: &[(&str, Body)] = &[
     ("csv", csv),
     ("tsv", tsv),
     ("jsonl", jsonl),
     ("json", json),
     ("fasttext", fasttext),
+    #[cfg(feature = "parquet")]
+    ("parquet", parquet),
     ("encodings", encodings),
     ("tokenizer", tokenizer),
     ("token_parts", token_parts),
@@ -35,7 +33,7 @@ pub(crate) const BODIES: &[(&str, Body)] = &[
 ];
 
 /// CSV with names in the first line, and without.
-pub(crate) fn csv(bytes: &[u8], folder: &Path) -> bool {
+pub fn csv(bytes: &[u8], folder: &Path) -> bool {
     let named =
         corpus(bytes, folder, CorpusOptions { format: Some(Format::Csv), ..CorpusOptions::default() });
     let (text, label) = (Column::Index(0), Column::Index(1));
@@ -45,27 +43,33 @@ pub(crate) fn csv(bytes: &[u8], folder: &Path) -> bool {
 }
 
 /// TSV.
-pub(crate) fn tsv(bytes: &[u8], folder: &Path) -> bool {
+pub fn tsv(bytes: &[u8], folder: &Path) -> bool {
     corpus(bytes, folder, CorpusOptions { format: Some(Format::Tsv), ..CorpusOptions::default() })
 }
 
 /// JSON lines.
-pub(crate) fn jsonl(bytes: &[u8], folder: &Path) -> bool {
+pub fn jsonl(bytes: &[u8], folder: &Path) -> bool {
     corpus(bytes, folder, CorpusOptions { format: Some(Format::Jsonl), ..CorpusOptions::default() })
 }
 
 /// One JSON document.
-pub(crate) fn json(bytes: &[u8], folder: &Path) -> bool {
+pub fn json(bytes: &[u8], folder: &Path) -> bool {
     corpus(bytes, folder, CorpusOptions { format: Some(Format::Json), ..CorpusOptions::default() })
 }
 
 /// Lines of fastText.
-pub(crate) fn fasttext(bytes: &[u8], folder: &Path) -> bool {
+pub fn fasttext(bytes: &[u8], folder: &Path) -> bool {
     corpus(bytes, folder, CorpusOptions { format: Some(Format::FastText), ..CorpusOptions::default() })
 }
 
+/// Parquet.
+#[cfg(feature = "parquet")]
+pub fn parquet(bytes: &[u8], folder: &Path) -> bool {
+    corpus(bytes, folder, CorpusOptions { format: Some(Format::Parquet), ..CorpusOptions::default() })
+}
+
 /// CSV in an encoding that the first byte names.
-pub(crate) fn encodings(bytes: &[u8], folder: &Path) -> bool {
+pub fn encodings(bytes: &[u8], folder: &Path) -> bool {
     const NAMES: [&str; 8] =
         ["utf-8", "utf-16le", "utf-16be", "windows-1252", "shift_jis", "gb18030", "iso-2022-jp", "euc-kr"];
     let Some((first, rest)) = bytes.split_first() else { return false };
@@ -100,7 +104,7 @@ fn corpus(bytes: &[u8], folder: &Path, options: CorpusOptions) -> bool {
 }
 
 /// A `tokenizer.json`.
-pub(crate) fn tokenizer(bytes: &[u8], _: &Path) -> bool {
+pub fn tokenizer(bytes: &[u8], _: &Path) -> bool {
     let Ok(encoder) = TokenEncoder::from_json("fuzz", bytes, 16) else { return false };
     encodes(&encoder);
     let (description, blob) = encoder.to_parts();
@@ -110,7 +114,7 @@ pub(crate) fn tokenizer(bytes: &[u8], _: &Path) -> bool {
 }
 
 /// The bytes of a tokenizer in an artifact.
-pub(crate) fn token_parts(bytes: &[u8], _: &Path) -> bool {
+pub fn token_parts(bytes: &[u8], _: &Path) -> bool {
     let read = |model: &str, form: &str| {
         let description = json!({"kind": "tokens", "version": 1, "model": model, "most": 16, "form": form});
         TokenEncoder::from_parts(&description, bytes).inspect(encodes).is_ok()
@@ -122,7 +126,7 @@ pub(crate) fn token_parts(bytes: &[u8], _: &Path) -> bool {
 }
 
 /// The bytes of a bag of words in an artifact.
-pub(crate) fn bag_parts(bytes: &[u8], _: &Path) -> bool {
+pub fn bag_parts(bytes: &[u8], _: &Path) -> bool {
     let config = serde_json::to_value(EncoderConfig::default()).expect("plain settings");
     let read = |form| {
         let description = json!({"version": 2, "config": config, "documents": 40, "form": form});

@@ -1,0 +1,3 @@
+#![no_main]
+
+nlpress_fuzz::target!(nlpress_fuzz::text::tokenizer);
