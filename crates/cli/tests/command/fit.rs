@@ -172,6 +172,17 @@ fn what_cannot_teach_is_refused() {
 }
 
 #[test]
+fn there_is_a_candidate_however_little_time_there_is() {
+    let world = World::new();
+    let hurried = ["fit", "rows.csv", "--minutes", "0.00001", "--out", "a.safetensors", "--json"];
+    let found = world.json(&hurried);
+    let of = |key: &str| found["found"][key].as_array().unwrap().len();
+    assert_eq!((of("bases"), of("trials"), of("failed")), (1, 1, 0), "{found:#}");
+    world.does(&["run", "a.fit/recipe.toml", "--out", "again"]);
+    assert!(world.read("a.safetensors") == world.read("again/artifacts/fit.0.safetensors"));
+}
+
+#[test]
 fn limits_that_nothing_keeps_end_with_3_and_the_nearest() {
     let world = World::new();
     let done = world.run(&fit("a.safetensors", &["--max-size", "500"]), b"");

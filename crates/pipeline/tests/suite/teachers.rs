@@ -113,8 +113,8 @@ fn with_few_labels_a_teacher_helps_and_with_texts_without_labels_it_helps_more()
     let more = world.run(&text, "more", false).unwrap();
     let (without, taught) = (accuracy(&alone, "teacher"), accuracy(&alone, "taught"));
     let joined = accuracy(&more, "taught");
-    assert!(taught >= without, "{taught} {without}");
-    assert!(joined > without + 0.05 && joined > taught, "{joined} {taught} {without}");
+    assert!(taught > without, "{taught} {without}");
+    assert!(joined > without + 0.03 && joined > taught + 0.02, "{joined} {taught} {without}");
     assert_eq!(accuracy(&more, "teacher"), without, "labels alone know nothing of other texts");
     let row = |id: &str| more.rows.iter().find(|row| row.id == id).unwrap();
     let texts = |id: &str| row(id).measured.iter().find(|m| m.name == "texts_without_labels").unwrap().value;
