@@ -114,7 +114,15 @@ fn bytes(plain: &Plain) -> Vec<u8> {
     out
 }
 
+/// Largest vocabulary that is coded. Those of pretrained encoders are larger: beside tens of megabytes of weights the bytes
+/// would not show, but the 20 to 30 ms until the first answer would.
+const MOST_CODED: usize = 20_000;
+
+/// The coded form; none for a vocabulary that stays plain.
 fn coded(plain: &Plain) -> Option<Vec<u8>> {
+    if plain.words.len() > MOST_CODED {
+        return None;
+    }
     let mut writer = coding::Writer::new(rest(plain), plain.words.len());
     let words: Vec<&str> = plain.words.iter().map(|word| &**word).collect();
     writer.words(&words, &[]);
