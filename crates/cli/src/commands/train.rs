@@ -78,48 +78,76 @@ pub(crate) fn train(arguments: Train) -> anyhow::Result<()> {
     let memory = Network::bind(&model, &backend).logits_of(&prepared.test)?;
     let same = Scores::of(&memory, prepared.test.outputs(), prepared.test.labels())?;
     tracing::info!("accuracy in memory {:.4}, from the artifact {:.4}", same.accuracy, scores.accuracy);
-    let bytes = artifact.sizes()?.file_bytes;
-    let (majority, share) = confusion.majority();
-    let labels = &prepared.corpus.labels;
-    let only = confusion.only_prediction().map(|class| &labels[class as usize]);
-    if arguments.json {
-        let corpus = &prepared.corpus;
-        let result = serde_json::json!({
-            // A path that is not Unicode cannot stand in JSON as it is.
-            "artifact": arguments.out.to_string_lossy(), "file_bytes": bytes,
-            "epochs": history.epochs.len().max(history.kept as usize), "kept_epoch": history.kept,
-            "documents": {
-                "train": corpus.train.len(), "valid": corpus.valid.len(), "test": corpus.test.len(),
-            },
-            "coverage": seen.coverage, "advice": seen.advice, "threshold": session.threshold(),
-            "test": {
-                "accuracy": scores.accuracy, "macro_f1": scores.macro_f1, "nll": scores.nll,
-                "majority": { "label": labels[majority as usize], "accuracy": share }, "predicts_only": only,
-            },
-        });
-        say!("{result}");
-    } else {
-        say!(
-            "{}: {}, {}; on {}: accuracy {:.2} %, macro-F1 {:.4}",
-            printable(&arguments.out.to_string_lossy()),
-            counted(bytes, "byte"),
-            trained(&config, &history),
-            counted(prepared.test.len(), "test document"),
-            100.0 * scores.accuracy,
-            scores.macro_f1
-        );
-        let majority = escaped(&labels[majority as usize]);
-        say!("always saying \"{majority}\" would have an accuracy of {:.2} %", 100.0 * share);
-        if let Some(label) = only {
-            let remedy = if share >= IMBALANCED && arguments.class_weights.is_none() {
-                "; --class-weights balanced may help"
-            } else {
-                ""
-            };
-            say!("it predicts one class only: \"{}\"{remedy}", escaped(label));
+    let trained = Trained {
+        bytes: artifact.sizes()?.file_bytes,
+        config: &config,
+        history: &history,
+        seen: &seen,
+        threshold: session.threshold(),
+        scores: &scores,
+        confusion: &confusion,
+    };
+    trained.say(&arguments, &prepared)
+}
+
+/// What there is to say of a training.
+struct Trained<'a> {
+    /// Of the artifact.
+    bytes: u64,
+    config: &'a TrainConfig,
+    history: &'a History,
+    seen: &'a Seen,
+    threshold: Option<f64>,
+    /// On the test documents.
+    scores: &'a Scores,
+    confusion: &'a Confusion,
+}
+
+impl Trained<'_> {
+    fn say(&self, arguments: &Train, prepared: &Prepared) -> anyhow::Result<()> {
+        let Self { bytes, config, history, seen, threshold, scores, confusion } = *self;
+        let (majority, share) = confusion.majority();
+        let labels = &prepared.corpus.labels;
+        let only = confusion.only_prediction().map(|class| &labels[class as usize]);
+        if arguments.json {
+            let corpus = &prepared.corpus;
+            let result = serde_json::json!({
+                // A path that is not Unicode cannot stand in JSON as it is.
+                "artifact": arguments.out.to_string_lossy(), "file_bytes": bytes,
+                "epochs": history.epochs.len().max(history.kept as usize), "kept_epoch": history.kept,
+                "documents": {
+                    "train": corpus.train.len(), "valid": corpus.valid.len(), "test": corpus.test.len(),
+                },
+                "coverage": seen.coverage, "advice": seen.advice, "threshold": threshold,
+                "test": {
+                    "accuracy": scores.accuracy, "macro_f1": scores.macro_f1, "nll": scores.nll,
+                    "majority": { "label": labels[majority as usize], "accuracy": share }, "predicts_only": only,
+                },
+            });
+            say!("{result}");
+        } else {
+            say!(
+                "{}: {}, {}; on {}: accuracy {:.2} %, macro-F1 {:.4}",
+                printable(&arguments.out.to_string_lossy()),
+                counted(bytes, "byte"),
+                passes(config, history),
+                counted(prepared.test.len(), "test document"),
+                100.0 * scores.accuracy,
+                scores.macro_f1
+            );
+            let majority = escaped(&labels[majority as usize]);
+            say!("always saying \"{majority}\" would have an accuracy of {:.2} %", 100.0 * share);
+            if let Some(label) = only {
+                let remedy = if share >= IMBALANCED && arguments.class_weights.is_none() {
+                    "; --class-weights balanced may help"
+                } else {
+                    ""
+                };
+                say!("it predicts one class only: \"{}\"{remedy}", escaped(label));
+            }
         }
+        Ok(())
     }
-    Ok(())
 }
 
 /// What training begins with.
@@ -168,13 +196,13 @@ impl Begin {
 }
 
 /// How long a training was.
-fn trained(config: &TrainConfig, history: &History) -> String {
+fn passes(config: &TrainConfig, history: &History) -> String {
     match config {
         TrainConfig::Gradient(_) => {
             format!("{} (epoch {} kept)", counted(history.epochs.len(), "epoch"), history.kept)
         }
         TrainConfig::CoordinateDescent(_) => {
-            format!("{} passes over the documents", history.kept)
+            format!("{} over the documents", counted(history.kept, "pass"))
         }
     }
 }

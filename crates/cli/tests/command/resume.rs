@@ -195,3 +195,28 @@ fn a_folder_has_one_run_at_a_time() {
     finish(first, b"", &RUN);
     world.does(&second);
 }
+
+#[test]
+fn a_linear_model_is_solved_and_its_checkpoint_gone_on_from() {
+    let world = World::new();
+    let train = |out, more: &[&'static str]| {
+        let solver = ["--hidden", "none", "--solver", "coordinate-descent", "--checkpoint", "state"];
+        [&["train", "--data", "rows.csv", "--out", out][..], &solver, more].concat()
+    };
+    let said = world.json(&train("a.safetensors", &["--json"]));
+    assert!(
+        said["test"]["accuracy"].as_f64().unwrap() > 0.9 && said["epochs"] == said["kept_epoch"],
+        "{said}"
+    );
+    world.does(&train("b.safetensors", &["--resume", "--threads", "1"]));
+    assert!(world.read("a.safetensors") == world.read("b.safetensors"));
+    world.refuses(
+        &train("c.safetensors", &["--resume", "--cost", "2"]),
+        b"",
+        &["another training", "configuration"],
+    );
+    let steps =
+        ["train", "--data", "rows.csv", "--out", "c.safetensors", "--hidden", "none", "--epochs", "1"];
+    let steps = [&steps[..], &["--checkpoint", "state", "--resume"]].concat();
+    world.refuses(&steps, b"", &["checkpoint state", "not an nlpress checkpoint of this version"]);
+}

@@ -1,7 +1,8 @@
 //! The settings of every technique, given what they cannot be: the refusal speaks of recipes, not of this program.
 
-use nlpress_pipeline::kinds;
+use nlpress_pipeline::{Plan, Prepared, Recipe, RunError, kinds, plan_of};
 use nlpress_technique::Setting;
+use std::path::Path;
 
 /// Words of serde and of Rust that no recipe has.
 const PRIVATE: [&str; 15] = [
@@ -53,4 +54,44 @@ fn a_value_of_the_wrong_kind_is_answered_with_what_the_setting_may_be() {
     let why = int8.read(&"activations = 'fixed'".parse().unwrap()).unwrap_err();
     assert!(why.starts_with("`activations` is the text \"fixed\", but it must be a table"), "{why}");
     assert!(why.contains("calibrator = \"minmax\""), "{why}");
+}
+
+#[test]
+fn a_solver_of_linear_models_trains_those_and_has_controls_that_fit() {
+    let recipe = |hidden: &str, rest: &str| -> Result<Plan, RunError> {
+        let text = format!(
+            "schema = 1\n[model]\nnetwork = {{ mlp = {{ hidden = {hidden} }} }}\n[data]\ncorpus = 'embedded'\n\
+             read = {{ limit = 40 }}\n[train]\nsolver = 'coordinate_descent'\n{rest}"
+        );
+        let recipe = Recipe::parse(&text, "r.toml")?;
+        let prepared = Prepared::of(&recipe.data, Path::new(""))?;
+        plan_of(&recipe, &prepared)
+    };
+    let refused = |hidden: &str, rest: &str| recipe(hidden, rest).expect_err(rest).to_string();
+    // The defaults of controls are none that the solver cannot train.
+    assert_eq!(recipe("[]", "").unwrap().rows.len(), 1);
+    let kept = "[[variants]]\nid = 'a'\nsteps = [{ use = 'select.norm', with = { keep = 9, finetune = { solver = \
+                'coordinate_descent', cost = 0.5 } } }, { use = 'train.more', with = { fit = { solver = 'coordinate_descent' } } }]\n";
+    assert_eq!(recipe("[]", kept).unwrap().rows.len(), 2);
+    let deep = refused("[4]", "");
+    assert!(deep.starts_with("r.toml:7: ") && deep.contains("the sites hidden.0, output"), "{deep}");
+    let more = refused("[]", "[controls]\nmore_epochs = 2\n");
+    assert!(more.contains("r.toml:9: controls: more_epochs: it is 2"), "{more}");
+    let student = refused("[]", "[controls]\ntrain = { solver = 'coordinate_descent' }\n");
+    assert!(student.contains("controls: student") && student.contains("hidden.0"), "{student}");
+    for (steps, says) in [
+        (
+            "{ use = 'quant.int8' }, { use = 'train.more', with = { fit = { solver = 'coordinate_descent' } } }",
+            "train.more",
+        ),
+        (
+            "{ use = 'train.alone', with = { hidden = [4], fit = { solver = 'coordinate_descent' } } }",
+            "hidden.0",
+        ),
+        ("{ use = 'distill.student', with = { fit = { solver = 'coordinate_descent' } } }", "adam"),
+        ("{ use = 'quant.qat', with = { train = { solver = 'coordinate_descent' } } }", "adam"),
+    ] {
+        let error = refused("[]", &format!("[[variants]]\nid = 'a'\nsteps = [{steps}]\n"));
+        assert!(error.contains(says), "{steps}: {error}");
+    }
 }
