@@ -31,7 +31,7 @@ impl Interval {
 
     /// The last number that stands for a one.
     fn split(self, ones: u32) -> u32 {
-        let share = u64::from(self.high - self.low) * u64::from(ones) >> 16;
+        let share = (u64::from(self.high - self.low) * u64::from(ones)) >> 16;
         self.low + share as u32
     }
 

@@ -97,8 +97,8 @@ impl Model {
         let weights = &mut self.weights[mixer];
         let (mut places, mut inputs) = ([0; CONTEXTS], [0i32; CONTEXTS]);
         let mut sum = 0i64;
-        for i in 0..CONTEXTS {
-            places[i] = i * size + (contexts[i].wrapping_add(node) & self.mask) as usize;
+        for (i, context) in contexts.iter().enumerate() {
+            places[i] = i * size + (context.wrapping_add(node) & self.mask) as usize;
             let slot = self.slots[places[i]];
             let believed = TRUST[slot as usize & SLOWEST].1;
             inputs[i] = i32::from(LOG_ODDS[(slot >> 20) as usize]).wrapping_mul(believed) >> ODDS;
@@ -108,12 +108,12 @@ impl Model {
         let ones = i32::from(PROBABILITY[(odds + 2048) as usize]);
         let bit = bits.bit(ones as u32, bit);
         let error = ((i32::from(bit) << 16) - ones) * 3 / 4;
-        for i in 0..CONTEXTS {
+        for (i, place) in places.into_iter().enumerate() {
             weights[i] = weights[i].wrapping_add(inputs[i].wrapping_mul(error).wrapping_add(1 << 13) >> 14);
-            let slot = &mut self.slots[places[i]];
+            let slot = &mut self.slots[place];
             let (p, seen) = ((*slot >> 10) as i32, *slot & SLOWEST as u32);
             let target = if bit { (1 << 22) - 1 } else { 0 };
-            let step = i64::from(target - p) * i64::from(TRUST[seen as usize].0) >> 16;
+            let step = (i64::from(target - p) * i64::from(TRUST[seen as usize].0)) >> 16;
             *slot = ((p + step as i32) as u32) << 10 | (seen + 1).min(SLOWEST as u32);
         }
         bit
