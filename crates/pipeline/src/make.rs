@@ -28,11 +28,11 @@ use crate::made::{Copy, Journal, Made, Rows, Work};
 use crate::options::RunOptions;
 use crate::plan::selected;
 use crate::prepared::Prepared;
-use crate::recipe::{self, LINEAR, Recipe, STUDENT, Step, TEACHER, Teaching, Variant};
+use crate::recipe::{self, LINEAR, Recipe, STUDENT, Step, TEACHER, TeacherFile, Teaching, Variant};
 use crate::recorder::Recorder;
 use crate::report::{FailedRow, Family};
 use crate::ship;
-use crate::teachers::{TeacherFile, Teachers};
+use crate::teachers::Teachers;
 use crate::threshold::Threshold;
 
 /// What a run starts from in place of training.

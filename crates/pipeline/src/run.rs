@@ -27,10 +27,10 @@ use crate::options::RunOptions;
 use crate::origin::Origin;
 use crate::plan::Plan;
 use crate::prepared::{EMBEDDED, Prepared};
-use crate::recipe::{Recipe, RecipeError, TEACHER, Variant};
+use crate::recipe::{Recipe, RecipeError, TEACHER, TeacherFile, Variant};
 use crate::recorder::Recorder;
 use crate::report::{self, CorpusInfo, FailedRow, RecipeInfo, Report};
-use crate::teachers::{TeacherFile, Teachers};
+use crate::teachers::Teachers;
 
 /// What the report of a quick run says first.
 const QUICK: &str = "a quick run: few documents a split and short timings, to see that everything runs; its numbers \

@@ -15,18 +15,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::failure::RunError;
 use crate::measure::MeasureError;
+use crate::recipe::TeacherFile;
 
 /// Documents that are asked about between two looks at whether to stop.
 const DOCUMENTS_A_LOOK: usize = 128;
-
-/// An artifact that a recipe names as a teacher.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TeacherFile {
-    /// Where it is.
-    pub path: PathBuf,
-    /// The SHA-256 that it must have, where one is given.
-    pub sha256: Option<String>,
-}
 
 /// Files that teach: each is opened once, and asked once about the same documents.
 #[derive(Debug, Default)]

@@ -48,7 +48,7 @@ impl TryFrom<toml::Table> for Gradients {
     type Error = QuantError;
 
     fn try_from(table: toml::Table) -> Result<Self, QuantError> {
-        let (Raw { fit, restart, compare }, coding) = settings::split(table, &KIND)?;
+        let (Raw { fit, restart, compare }, coding) = settings::split(table, KIND.settings)?;
         Ok(Self { fit, restart, compare, coding })
     }
 }

@@ -77,7 +77,7 @@ impl Kind {
     /// # Errors
     /// For a key that is none of its settings, and as [`parse`](Kind::parse).
     pub fn read(&self, with: &toml::Table) -> Result<Box<dyn Technique>, String> {
-        settings::only_known(with, self).map_err(|e| e.to_string())?;
+        settings::only_known(with, self.settings).map_err(|e| e.to_string())?;
         let speaks_of = |why: &str, name: &str| {
             let rest = why.strip_prefix('`').and_then(|why| why.strip_prefix(name));
             rest.is_some_and(|rest| rest.starts_with(['`', '.']))

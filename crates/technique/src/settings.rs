@@ -4,7 +4,7 @@
 
 use serde::de::DeserializeOwned;
 
-use crate::{Kind, told};
+use crate::told;
 
 /// A setting of a technique: a key of its recipe table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,24 +140,25 @@ impl BadTable {
     }
 }
 
-/// Reads a technique's table as two configurations: `Shared` gets its settings, `Own` the rest.
+/// Reads a technique's table as two configurations: `Shared` gets its settings, `Own` the rest. `groups` are all of the
+/// technique's, as its entry has them.
 ///
 /// # Errors
 /// [`BadTable`] for a key that is none of the technique's, and with the message of the configuration that refuses its
 /// part.
 pub fn split<Shared: Settings, Own: DeserializeOwned>(
     table: toml::Table,
-    kind: &Kind,
+    groups: &[&[Setting]],
 ) -> Result<(Shared, Own), BadTable> {
-    only_known(&table, kind)?;
+    only_known(&table, groups)?;
     let is_shared = |key: &str| Shared::SETTINGS.iter().any(|setting| setting.name == key);
     let (shared, own) = table.into_iter().partition(|(key, _)| is_shared(key));
     Ok((read(shared)?, read(own)?))
 }
 
 /// Refuses a table with a key that is none of the technique's settings.
-pub(crate) fn only_known(table: &toml::Table, kind: &Kind) -> Result<(), BadTable> {
-    let known: Vec<&str> = kind.settings().map(|setting| setting.name).collect();
+pub(crate) fn only_known(table: &toml::Table, groups: &[&[Setting]]) -> Result<(), BadTable> {
+    let known: Vec<&str> = groups.iter().copied().flatten().map(|setting| setting.name).collect();
     match table.keys().find(|key| !known.contains(&key.as_str())) {
         Some(key) => Err(BadTable(format!("unknown field `{key}`, {}", expected(&known)))),
         None => Ok(()),
@@ -231,7 +232,7 @@ mod tests {
             parse: |_| Err("it is not read".into()),
         };
         assert_eq!(kind(ALL).settings().map(|s| s.meaning).collect::<Vec<_>>(), ["a share", "rows", "cuts"]);
-        let read = |text: &str, settings| split::<Frame, Checked>(text.parse().unwrap(), &kind(settings));
+        let read = |text: &str, settings| split::<Frame, Checked>(text.parse().unwrap(), settings);
         let refused = |text: &str, settings| read(text, settings).unwrap_err().to_string();
         let (frame, own) = read("rows = 3\nshare = 1", ALL).unwrap();
         assert_eq!((frame, own), (Frame { share: Some(1.0), steps: None }, Checked(3)));

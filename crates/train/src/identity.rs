@@ -5,8 +5,8 @@ use nlpress_text::ExamplesRef;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::coordinate_descent::CoordinateDescent;
 use crate::label_training::LabelTraining;
+use crate::linear_config::CoordinateDescent;
 use crate::parts::Parts;
 use crate::plan::Fit;
 use crate::record::Stateful;

@@ -2,14 +2,9 @@
 
 use nlpress_core::event::Sink;
 use nlpress_core::{Backend, Seed};
-use nlpress_model::{Dataset, Model};
+use nlpress_model::Dataset;
 use std::path::Path;
 
-use crate::TrainError;
-use crate::coordinate_descent;
-use crate::fit::fit;
-use crate::history::History;
-use crate::plan::Fit;
 use crate::train_config::TrainConfig;
 
 /// Everything that a training on labels needs besides the model.
@@ -44,24 +39,5 @@ impl<'a> LabelTraining<'a> {
         sink: &'a dyn Sink,
     ) -> Self {
         Self { config, backend, train, valid: Some(valid), seed, sink, checkpoint: None, resume: false }
-    }
-
-    /// Trains every trainable site of a model.
-    ///
-    /// # Errors
-    /// [`TrainError`]; the checkpoint, where there is one, then holds what was done.
-    pub fn run(self, model: Model) -> Result<(Model, History), TrainError> {
-        match self.config {
-            TrainConfig::Gradient(config) => {
-                let plan = Fit {
-                    valid: self.valid,
-                    checkpoint: self.checkpoint,
-                    resume: self.resume,
-                    ..Fit::new(config, self.backend, self.train, self.seed, self.sink)
-                };
-                fit(model, plan)
-            }
-            TrainConfig::CoordinateDescent(config) => coordinate_descent::solve(model, config, &self),
-        }
     }
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
 use crate::config::{BadConfig, FitConfig, Loss, Raw, Solver};
-use crate::coordinate_descent::CoordinateDescent;
+use crate::linear_config::CoordinateDescent;
 
 /// How to train on labels: the settings of a table of training, checked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -37,7 +37,7 @@ pub(crate) fn forms() -> Vec<Form> {
         int(Grid::Binary, Per::Row),
         fixed(Grid::Int8, Per::Channel),
         fixed(Grid::Int2, Per::Row),
-        outliers(2, Int::new(Grid::Int8, Per::Channel)),
+        outliers(1, Int::new(Grid::Int8, Per::Channel)),
         outliers(1, Int::new(Grid::Int4, Per::Row)),
         outliers(1, Int { activations: Activations::Static, ..Int::new(Grid::Int2, Per::Tensor) }),
         affine(Grid::Int8, Per::Channel),

@@ -54,7 +54,7 @@ impl Distill {
         kind: &Kind,
         loss: impl FnOnce(&Own, Option<f64>) -> Result<KdConfig, DistillError>,
     ) -> Result<(Self, Own), DistillError> {
-        let (shared, own): (Shared, Own) = settings::split(with.clone(), kind)?;
+        let (shared, own): (Shared, Own) = settings::split(with.clone(), kind.settings)?;
         let loss = loss(&own, shared.temperature)?;
         let student = Start::read(shared.from.as_deref().unwrap_or("fresh"), shared.hidden, shared.dropout)?;
         Ok((Self { student, loss, fit: shared.fit }, own))

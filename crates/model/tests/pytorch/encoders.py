@@ -200,7 +200,7 @@ def dump(name, family, seed, lengths, typed, make):
 
 
 def main():
-    pooler = {"pooler": {"outputs": 3}}
+    pooler = {"pooler": {"activation": "tanh", "outputs": 3}}
     dump("encoder", "encoder", 5, (5, 1, 9, 3, 9, 2), True, lambda: Encoder(32, 2, 4, 40, 2, pooler))
     mean = {"embedding": {"pooling": "mean", "unit": True}}
     dump("encoder-embedding", "encoder", 6, (4, 9, 1, 6), False, lambda: Encoder(8, 1, 2, 12, 0, mean))

@@ -14,7 +14,6 @@ use std::path::{Path, PathBuf};
 
 use crate::data_error::DataError;
 use crate::report::{ALIKE_POINTS, Family};
-use crate::teachers::TeacherFile;
 use crate::threshold::Threshold;
 use raw::Raw;
 use reader::Reader;
@@ -33,6 +32,15 @@ pub(crate) const LINEAR: &str = "control.linear";
 pub(crate) const MORE: &str = "control.more";
 /// The control that is a student without a teacher.
 pub(crate) const STUDENT: &str = "control.student";
+
+/// An artifact that a recipe names as a teacher.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TeacherFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// The SHA-256 that it must have, where one is given.
+    pub sha256: Option<String>,
+}
 
 /// A recipe that cannot be run.
 #[derive(Debug, thiserror::Error)]

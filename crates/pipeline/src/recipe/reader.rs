@@ -16,11 +16,10 @@ use toml::Spanned;
 use super::raw::{Raw, RawData, RawModel, RawNetwork, RawStep, RawTeacher, RawVariant, Table};
 use super::{
     Controls, DataRecipe, Lines, MOST_SEEDS, NetworkRecipe, Recipe, RecipeError, ReportRecipe, Step, TEACHER,
-    Teaching, Variant,
+    TeacherFile, Teaching, Variant,
 };
 use crate::kinds;
 use crate::report::Family;
-use crate::teachers::TeacherFile;
 use crate::threshold::Threshold;
 
 /// Refuses what is there and is no regular file: opening a named pipe would wait for a writer.

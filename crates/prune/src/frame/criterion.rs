@@ -147,7 +147,7 @@ impl<C: Criterion> TryFrom<toml::Table> for Unstructured<C> {
     type Error = PruneError;
 
     fn try_from(table: toml::Table) -> Result<Self, PruneError> {
-        let (shared, criterion): (Shared, C) = settings::split(table, &C::KIND)?;
+        let (shared, criterion): (Shared, C) = settings::split(table, C::KIND.settings)?;
         let given = shared.sparsity.is_some() || shared.nonzeros.is_some() || shared.bytes.is_some();
         let target = if given || C::NEEDS_TARGET {
             Some(SparsityTarget::one_of(shared.sparsity, shared.nonzeros, shared.bytes)?)

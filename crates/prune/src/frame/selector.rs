@@ -63,7 +63,7 @@ impl<S: WordScore> TryFrom<toml::Table> for Selector<S> {
     type Error = PruneError;
 
     fn try_from(table: toml::Table) -> Result<Self, PruneError> {
-        let (Shared { keep, finetune }, score) = settings::split(table, &S::KIND)?;
+        let (Shared { keep, finetune }, score) = settings::split(table, S::KIND.settings)?;
         match keep {
             None if S::NEEDS_KEEP => Err(BadTable::missing("keep").into()),
             Some(0) => Err(PruneError::setting("keep", 0, "at least 1")),

@@ -103,7 +103,7 @@ impl TryFrom<toml::Table> for SparseGpt {
     type Error = PruneError;
 
     fn try_from(table: toml::Table) -> Result<Self, PruneError> {
-        let (shared, raw): (Shared, Raw) = settings::split(table, &KIND)?;
+        let (shared, raw): (Shared, Raw) = settings::split(table, KIND.settings)?;
         let what = match raw.n_m {
             None => {
                 let target = SparsityTarget::one_of(shared.sparsity, shared.nonzeros, shared.bytes)?;

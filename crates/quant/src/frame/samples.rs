@@ -92,7 +92,7 @@ impl<S: Solver> TryFrom<toml::Table> for Calibrated<S> {
     type Error = String;
 
     fn try_from(table: toml::Table) -> Result<Self, String> {
-        let (shared, solver): (Shared, S) = split(table, &S::KIND).map_err(|e| e.to_string())?;
+        let (shared, solver): (Shared, S) = split(table, S::KIND.settings).map_err(|e| e.to_string())?;
         let says = |e: QuantError| e.to_string();
         let grid = settings::grid(shared.grid.as_deref().unwrap_or("int4")).map_err(says)?;
         let lattice = Lattice { grid, span: read_per(shared.per).map_err(says)? };

@@ -60,7 +60,7 @@ impl TryFrom<toml::Table> for Qat {
     type Error = QuantError;
 
     fn try_from(table: toml::Table) -> Result<Self, QuantError> {
-        let (trained, quantize): (Trained, _) = settings::split(table, &KIND)?;
+        let (trained, quantize): (Trained, _) = settings::split(table, KIND.settings)?;
         let train = training(trained.train)?;
         Ok(Self { quantize, train, distill: trained.distill, words: trained.word_dropout })
     }

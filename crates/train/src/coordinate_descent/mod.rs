@@ -5,7 +5,6 @@
 //! draws the order of its rows from its own stream of the seed. What a model was before does not matter, but for the entries that
 //! a mask leaves out: they stay zero, and the optimum is that of the entries that are kept.
 
-mod config;
 mod problem;
 mod solved;
 
@@ -18,9 +17,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::fit::check_data;
 use crate::history::{Epoch, History};
 use crate::label_training::LabelTraining;
+use crate::linear_config::CoordinateDescent;
 use crate::scores::Scores;
 use crate::{Loss, TrainError};
-pub use config::CoordinateDescent;
 use problem::{Problem, Until};
 use solved::{Class, Solved};
 
