@@ -189,8 +189,11 @@ impl Weights {
     }
 }
 
+/// Reads the numbers of little-endian bytes.
+type ToFloats = fn(&[u8]) -> Vec<f32>;
+
 /// What reads numbers of a type; none for types that are no floats.
-fn to_floats(dtype: Dtype) -> Option<fn(&[u8]) -> Vec<f32>> {
+fn to_floats(dtype: Dtype) -> Option<ToFloats> {
     fn each<const N: usize>(bytes: &[u8], read: impl Fn([u8; N]) -> f32) -> Vec<f32> {
         bytes.as_chunks::<N>().0.iter().map(|bytes| read(*bytes)).collect()
     }

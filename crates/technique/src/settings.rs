@@ -186,7 +186,7 @@ fn expected(fields: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Family;
+    use crate::{Family, Kind};
     use serde::Deserialize;
 
     crate::settings! {
