@@ -239,11 +239,11 @@ mod tests {
         let problem = Problem { rows: &rows, is_class: &is_class, costs: &costs, keep: None };
         let found = solved(problem, UNTIL);
         let mut dual = 0.0;
-        for i in 0..rows.len() {
+        for (i, (cost, alpha)) in costs.iter().zip(&found.alpha).enumerate() {
             let short = 1.0 - margin(problem, i, &found.weights, found.bias);
-            let expected = 2.0 * costs[i] * short.max(0.0);
-            assert!((found.alpha[i] - expected).abs() < 1e-6, "{i}: {} {expected}", found.alpha[i]);
-            dual += found.alpha[i] - 0.5 * problem.diagonal(i) * found.alpha[i].powi(2);
+            let expected = 2.0 * cost * short.max(0.0);
+            assert!((alpha - expected).abs() < 1e-6, "{i}: {alpha} {expected}");
+            dual += alpha - 0.5 * problem.diagonal(i) * alpha.powi(2);
         }
         dual -= 0.5 * (found.weights.iter().map(|w| w * w).sum::<f64>() + found.bias.powi(2));
         let primal = primal(problem, &found.weights, found.bias);
