@@ -29,6 +29,8 @@ impl Scheme {
             Values::Int(_) => (4, WITH_ZEROS[1]),
             _ => (4, WITH_ZEROS[2]),
         };
+        // A matrix of fewer rows than are filled up to is held with its zeros where still less is kept.
+        let share = if inputs < QUAD { share * QUAD } else { share };
         let across = if outputs == 1 { 1 } else { whole(outputs, VECTOR) };
         let dense = whole(inputs, QUAD).saturating_mul(across).saturating_mul(size);
         if self.index == Index::Full {

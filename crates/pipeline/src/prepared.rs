@@ -55,7 +55,7 @@ impl Prepared {
     /// The data of a recipe. One that starts from an artifact and names no encoder has the artifact's.
     ///
     /// # Errors
-    /// [`DataError`]; [`DataError::Artifact`] where the artifact cannot be opened.
+    /// [`DataError`]; [`DataError::Origin`] where the artifact cannot be opened.
     pub fn of_recipe(recipe: &Recipe, folder: &Path) -> Result<Self, DataError> {
         let data = &recipe.data;
         match recipe.network.path.as_deref().filter(|_| data.encoder == EncoderTable::default()) {
