@@ -179,8 +179,19 @@ impl EncoderSpec {
         let expected = Graph::from(spec.clone());
         for (found, expected) in graph.nodes.iter().zip(&expected.nodes) {
             if found.from != expected.from || !found.op.is_like(&expected.op) {
-                let of = |op: &Op| op.name().map(|name| format!(" {name}")).unwrap_or_default();
-                return Err(format!("{:?}{} is not as in the other layers", found.op, of(&found.op)));
+                return Err(match (found.op.name(), found.op.outputs(), &found.op) {
+                    (Some(name), Some(outputs), _) => {
+                        let usual = expected.op.outputs().unwrap_or(0);
+                        format!("{name} makes {outputs} numbers, where such an encoder makes {usual}")
+                    }
+                    (_, _, Op::Attend { heads, head_width }) => {
+                        format!(
+                            "a layer has {heads} heads of {head_width} numbers: not those of the others, or not its width"
+                        )
+                    }
+                    (Some(name), ..) => format!("{name} is not as in such an encoder"),
+                    (None, ..) => "its operations are not those of such an encoder".into(),
+                });
             }
         }
         match graph.nodes.len() == expected.nodes.len() {

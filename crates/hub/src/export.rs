@@ -65,6 +65,18 @@ type Files = BTreeMap<PathBuf, Vec<u8>>;
 impl Export<'_> {
     fn check(&self) -> Result<(), HubError> {
         let form = |why: String| Err(HubError::Form(why));
+        if let Some(like) = self.like {
+            let classes = matches!(self.spec.head, Head::Pooler { .. });
+            if classes != like.labels()?.is_some() {
+                let (is, other) = if classes { ("a classifier", "none") } else { ("no classifier", "one") };
+                return form(format!("it is {is}, and the folder that it is to be like is {other}"));
+            }
+            if self.family.offset && !self.keeps_tokenizer()? {
+                return form("its tokens are not those of the folder that it is to be like, and there positions depend on \
+                             the padding token"
+                    .into());
+            }
+        }
         let family = self.family;
         match self.spec.head {
             Head::Classifier { pooling, .. } => {
@@ -74,7 +86,7 @@ impl Export<'_> {
             }
             Head::Pooler { activation, .. } if activation != family.pooler => {
                 return form(format!(
-                    "{activation:?} stands before its classifier, and in {} {:?}",
+                    "{activation:?} stands before its classifier, and in {} {:?}: give the folder that it is like",
                     family.model_type, family.pooler
                 ));
             }
@@ -373,8 +385,7 @@ fn write(folder: &Path, all: &Files) -> Result<(), HubError> {
     };
     let empty = |folder: &Path| folder.read_dir().is_ok_and(|mut entries| entries.next().is_none());
     if folder.exists() && !empty(folder) {
-        let error = std::io::Error::new(std::io::ErrorKind::AlreadyExists, "it is there already");
-        return Err(fault(folder)(error));
+        return Err(HubError::file(folder, "it is there already, and not an empty folder"));
     }
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
     let beside = folder.with_file_name(format!(".{name}.{}.partial", std::process::id()));

@@ -4,7 +4,9 @@ use nlpress_artifact::{Artifact, EncoderParts, Layer, Provenance, Vector};
 use nlpress_graph::{EncoderSpec, Graph, Head, Key, Op, Outline, Param, Pooling, Shape, SiteId};
 use nlpress_packed::Matrix;
 use nlpress_text::TokenEncoder;
+use nlpress_text::corpus::label;
 use serde_json::Value;
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use crate::family::USUAL_EPSILON;
@@ -50,6 +52,12 @@ impl Folder {
     pub fn import(&self, options: ImportOptions) -> Result<Imported, HubError> {
         let labels = self.labels()?;
         let offset = self.first_position()?;
+        if labels.is_some() && options.pooling.is_some() {
+            return Err(self.config.bad(
+                "architectures",
+                "names a classifier, which reads the first token: there is no pooling to choose",
+            ));
+        }
         let key = "max_position_embeddings";
         let rows = self.config.needed(key)?;
         let positions = rows.checked_sub(offset).filter(|n| *n > 0);
@@ -146,7 +154,7 @@ impl Folder {
     }
 
     /// The classes, in the order of the logits; none for what is no classifier.
-    fn labels(&self) -> Result<Option<Vec<String>>, HubError> {
+    pub(crate) fn labels(&self) -> Result<Option<Vec<String>>, HubError> {
         let config = &self.config;
         let name = config.get("architectures").and_then(|all| all.get(0)).and_then(Value::as_str);
         match name {
@@ -159,7 +167,7 @@ impl Folder {
         }
         let labels = match config.get("id2label") {
             Some(labels) => labels_of(labels).ok_or_else(|| {
-                config.bad("id2label", "must give every class, counted from 0, a different text")
+                config.bad("id2label", "must give every class, counted from 0, a different text on one line")
             })?,
             None => (0..config.size("num_labels")?.unwrap_or(2))
                 .map(|n| format!("LABEL_{n}"))
@@ -233,7 +241,8 @@ const MOST_LABELS: usize = 1 << 20;
 /// The names of `id2label`, whose keys are numbers as texts.
 fn labels_of(labels: &Value) -> Option<Vec<String>> {
     let labels = labels.as_object()?;
-    let name = |n: usize| labels.get(&n.to_string())?.as_str().map(str::to_owned);
+    // In the form that labels of data have.
+    let name = |n: usize| label(labels.get(&n.to_string())?.as_str()?).ok().map(Cow::into_owned);
     let names: Vec<String> = (0..labels.len()).map(name).collect::<Option<_>>()?;
     (names.iter().collect::<BTreeSet<_>>().len() == names.len()).then_some(names)
 }

@@ -29,7 +29,9 @@ pub(crate) fn longest(folder: &Path) -> Result<Option<usize>, HubError> {
 pub(crate) fn open(folder: &Path, most: usize) -> Result<TokenEncoder, HubError> {
     let file = folder.join(FILE);
     if file.exists() {
-        return Ok(TokenEncoder::open(&file, most)?);
+        let encoder = TokenEncoder::open(&file, most)?;
+        check_normalizer(folder, &encoder)?;
+        return Ok(encoder);
     }
     let vocabulary = folder.join(VOCABULARY);
     if !vocabulary.exists() {
@@ -43,6 +45,32 @@ pub(crate) fn open(folder: &Path, most: usize) -> Result<TokenEncoder, HubError>
     let json = wordpiece(&vocabulary, &words, config.as_ref())?;
     let bytes = serde_json::to_vec(&json).map_err(|e| HubError::file(&vocabulary, e))?;
     Ok(TokenEncoder::from_json(&vocabulary.display().to_string(), &bytes, most)?)
+}
+
+/// Refuses keys of `tokenizer_config.json` by which a tokenizer of BERT normalizes otherwise than its `tokenizer.json` says:
+/// `transformers` follows the keys.
+fn check_normalizer(folder: &Path, encoder: &TokenEncoder) -> Result<(), HubError> {
+    let Some(config) = Object::read(folder.join(CONFIG))? else { return Ok(()) };
+    let normalizer = &encoder.to_json()["normalizer"];
+    let of_bert = config.text("tokenizer_class")?.is_some_and(|class| class != "PreTrainedTokenizerFast");
+    if !of_bert || normalizer["type"] != "BertNormalizer" {
+        return Ok(());
+    }
+    let keys = [
+        ("do_lower_case", "lowercase"),
+        ("strip_accents", "strip_accents"),
+        ("tokenize_chinese_chars", "handle_chinese_chars"),
+    ];
+    for (key, ours) in keys {
+        match config.flag(key)? {
+            Some(value) if normalizer[ours] != value => {
+                let why = format!("is {value}, but {FILE} has {ours} {}", normalizer[ours]);
+                return Err(config.bad(key, why));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// The tokenizer of BERT from its list of tokens.

@@ -46,6 +46,9 @@ impl Teachers {
             let found = &opened.sha256;
             return Err(format!("{path}: its SHA-256 is {found}, but the recipe names {wanted}"));
         }
+        if opened.session.labels().is_empty() {
+            return Err(format!("{path}: it makes embeddings, not classes, so it cannot teach"));
+        }
         match places(opened.session.labels(), &corpus.labels) {
             Some(_) => Ok(opened.sha256.clone()),
             None => {

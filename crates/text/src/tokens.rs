@@ -17,8 +17,10 @@ mod training;
 mod unigram;
 mod written;
 
+use nlpress_core::files;
 use rayon::prelude::*;
 use serde_json::Value;
+use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use tokenizers::{Tokenizer, TruncationParams};
@@ -85,11 +87,11 @@ impl TokenEncoder {
     /// # Errors
     /// [`TextError::Io`], [`TextError::FileTooLarge`], and as for [`from_json`](Self::from_json).
     pub fn open(path: &Path, most: usize) -> Result<Self, TextError> {
-        let io = |source| TextError::Io { path: path.into(), source };
-        if std::fs::metadata(path).map_err(io)?.len() > MAX_FILE {
-            return Err(TextError::FileTooLarge { path: path.into(), limit: MAX_FILE });
-        }
-        Self::from_json(&path.display().to_string(), &std::fs::read(path).map_err(io)?, most)
+        let bytes = files::read_bounded(path, MAX_FILE).map_err(|source| match source.kind() {
+            ErrorKind::FileTooLarge => TextError::FileTooLarge { path: path.into(), limit: MAX_FILE },
+            _ => TextError::Io { path: path.into(), source },
+        })?;
+        Self::from_json(&path.display().to_string(), &bytes, most)
     }
 
     /// Reads the bytes of a `tokenizer.json`, which may come from a stranger; `name` is what errors call it.

@@ -31,6 +31,11 @@ pub(crate) fn compress(arguments: &Compress) -> anyhow::Result<()> {
         String::from_utf8(bytes).map_err(|e| refuse(format!("{}: it is not UTF-8: {e}", file.display())))
     });
     let texts = texts.transpose()?;
+    if let (Some(texts), Some(file)) = (&texts, &arguments.texts)
+        && texts.lines().all(|line| line.trim().is_empty())
+    {
+        return Err(refuse(format!("--texts: {} has no text", file.display())));
+    }
     let origin = Origin::open(&arguments.artifact).map_err(refuse)?;
     let (backend, _) = data::compute(&arguments.compute)?;
     let (artifact, notes) = compress::compress(origin, &how, &backend, &Quiet).map_err(refuse)?;
@@ -77,7 +82,7 @@ impl Compared {
     fn of(before: &Session, after: &Session, texts: &str) -> anyhow::Result<Self> {
         let (mut first, mut second) = (Scratch::default(), Scratch::default());
         let (mut sum, mut least, mut same, mut count) = (0.0, f64::INFINITY, 0, 0);
-        for text in texts.lines() {
+        for text in texts.lines().filter(|line| !line.trim().is_empty()) {
             let a = before.answer(text, &mut first).map_err(refuse)?;
             let b = after.answer(text, &mut second).map_err(refuse)?;
             let dot = |a: &[f32], b: &[f32]| -> f64 {
@@ -87,9 +92,6 @@ impl Compared {
             let cosine = if length > 0.0 { dot(a, b) / length } else { f64::from(u8::from(a == b)) };
             (sum, least, count) = (sum + cosine, f64::min(least, cosine), count + 1);
             same += usize::from(!before.labels().is_empty() && before.class(a) == after.class(b));
-        }
-        if count == 0 {
-            return Err(refuse("--texts: the file has no line"));
         }
         let agreement = (!before.labels().is_empty()).then(|| same as f64 / count as f64);
         Ok(Self { texts: count, cosine: [sum / count as f64, least], agreement })

@@ -73,6 +73,14 @@ fn check_outputs(arguments: &Fit, folder: &Path) -> anyhow::Result<()> {
             "the recipe that makes the model again names its files, so none can be standard input",
         ));
     }
+    let mut read = arguments.data.iter().chain(&arguments.unlabelled).chain(splits().map(|(_, file)| file));
+    // A pipe would be waited for, and could not be read again by the recipe.
+    if let Some(odd) = read.find(|file| file.metadata().is_ok_and(|of| !of.is_file() && !of.is_dir())) {
+        return Err(refuse(format!(
+            "{}: it is no regular file, which the recipe could read again",
+            odd.display()
+        )));
+    }
     let mut outputs = files::Outputs::new().output("--out", &arguments.out);
     outputs = [RECIPE, PAGE, JSON].iter().fold(outputs, |o, name| o.output("the report", folder.join(name)));
     outputs = arguments.data.iter().fold(outputs, |outputs, file| outputs.input("the data", file));

@@ -4,7 +4,7 @@ use nlpress::artifact::{ArtifactError, Provenance};
 use nlpress::core::shown::{counted, escaped};
 use nlpress::core::{Seed, files};
 use nlpress::eval::{Confusion, Scores};
-use nlpress::model::{Model, Network, Outline};
+use nlpress::model::{Form, Model, Network, Outline};
 use nlpress::pipeline::recipe::NetworkRecipe;
 use nlpress::pipeline::{Origin, Prepared, Threshold, ship};
 use nlpress::runtime::Session;
@@ -183,6 +183,17 @@ impl Begin {
                 if origin.model.graph().classes().is_some() && origin.labels != *labels {
                     let (have, want) = (origin.labels.join(", "), labels.join(", "));
                     return Err(refuse(format!("--from: its labels are {have}, the data's are {want}")));
+                }
+                let packed = origin
+                    .model
+                    .outline()
+                    .sites
+                    .iter()
+                    .filter(|site| matches!(site.form, Form::Packed(_)))
+                    .count();
+                if packed > 0 {
+                    let sites = counted(origin.model.layers().len(), "site");
+                    tell!("note: {packed} of {sites} of the artifact are packed, and stay as they are");
                 }
                 let graph = origin.model.graph().clone().with_classifier(prepared.train.outputs());
                 Ok(origin.model.moved_to(&graph, seed)?)

@@ -89,6 +89,7 @@ fn a_configuration_that_lies_is_refused_by_its_key_or_its_tensor() {
     for (key, value, says) in [
         ("id2label", json!({"0": "a", "1": "a", "2": "b"}), "`id2label` must give every class"),
         ("id2label", json!({"0": "a", "2": "b", "3": "c"}), "`id2label` must give every class"),
+        ("id2label", json!({"0": "e\u{301}", "1": "\u{e9}", "2": "b"}), "`id2label` must give every class"),
         ("id2label", json!({"0": "a"}), "has one class"),
         ("id2label", json!({"0": "a", "1": "b"}), "tensor classifier.weight: its shape is [3, 8]"),
         ("problem_type", json!("multi_label_classification"), "`problem_type`"),
@@ -188,6 +189,12 @@ fn modules_and_tokenizers_are_looked_at() {
     assert!(with(json!({}), mean).unwrap_err().contains("not a list"));
 
     let folder = copy("bert");
+    change(&folder, "tokenizer_config.json", |config| {
+        config["tokenizer_class"] = "BertTokenizer".into();
+        config["do_lower_case"] = false.into();
+    });
+    assert!(refusal(&folder).contains("`do_lower_case` is false, but tokenizer.json has lowercase true"));
+    std::fs::remove_file(folder.path().join("tokenizer_config.json")).unwrap();
     std::fs::remove_file(folder.path().join("tokenizer.json")).unwrap();
     assert!(refusal(&folder).contains("no tokenizer.json"));
     std::fs::write(folder.path().join("tokenizer.json"), "{").unwrap();
