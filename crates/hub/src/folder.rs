@@ -8,7 +8,7 @@ use crate::HubError;
 use crate::family::{FAMILIES, Family};
 use crate::json::Object;
 use crate::sentence::Sentence;
-use crate::tokenizer;
+use crate::tokenizer::{self, Texts};
 use crate::weights::Weights;
 
 /// The configuration of an encoder.
@@ -26,8 +26,7 @@ pub struct Folder {
     pub(crate) family: &'static Family,
     pub(crate) weights: Weights,
     pub(crate) sentence: Option<Sentence>,
-    /// The longest text by the files, in tokens, and whether texts are lowered before the tokenizer sees them.
-    pub(crate) texts: (Option<usize>, bool),
+    pub(crate) texts: Texts,
 }
 
 impl Folder {
@@ -56,8 +55,7 @@ impl Folder {
         }
         config.only(family.keys.activation, &"gelu".into())?;
         let weights = Weights::open(&encoder)?;
-        let (longest, lowered) = tokenizer::sentence(&encoder)?;
-        let texts = (longest.or(tokenizer::longest(&encoder)?), lowered);
+        let texts = Texts::of(&encoder)?;
         Ok(Self { path: encoder, config, family, weights, sentence, texts })
     }
 
@@ -84,7 +82,7 @@ impl Folder {
     /// [`HubError`] where there is none, or [`TokenEncoder`] refuses it.
     pub fn tokenizer(&self, most: usize) -> Result<TokenEncoder, HubError> {
         let encoder = tokenizer::open(&self.path, most)?;
-        if self.texts.1 && !tokenizer::lowers(&encoder) {
+        if self.texts.lowered && !tokenizer::lowers(&encoder) {
             let file = self.path.join("sentence_bert_config.json");
             return Err(HubError::key(&file, "do_lower_case", "is true, but the tokenizer keeps upper case"));
         }

@@ -63,7 +63,7 @@ impl Folder {
         let positions = rows.checked_sub(offset).filter(|n| *n > 0);
         let positions = positions
             .ok_or_else(|| self.config.bad(key, format!("is {rows}, and leaves no position for a token")))?;
-        let most = options.max_tokens.or(self.texts.0.map(|n| n.min(positions))).unwrap_or(positions);
+        let most = options.max_tokens.or(self.texts.most.map(|n| n.min(positions))).unwrap_or(positions);
         let tokenizer = self.tokenizer(most)?;
         let spec = self.spec(labels.as_deref(), positions, &tokenizer, options.pooling)?;
         spec.check().map_err(|e| HubError::file(&self.config.file, format!("it makes no network: {e}")))?;

@@ -6,7 +6,6 @@ use std::path::Path;
 
 use crate::HubError;
 use crate::json::{self, Object};
-use crate::weights::read_file;
 
 /// The tokenizer, whole.
 pub(crate) const FILE: &str = "tokenizer.json";
@@ -20,7 +19,7 @@ const LARGEST: u64 = 1 << 28;
 const ENDLESS: f64 = 1e9;
 
 /// The longest text that the tokenizer is meant for, in tokens; none where it is not said.
-pub(crate) fn longest(folder: &Path) -> Result<Option<usize>, HubError> {
+fn longest(folder: &Path) -> Result<Option<usize>, HubError> {
     let Some(config) = Object::read(folder.join(CONFIG))? else { return Ok(None) };
     Ok(config.number("model_max_length")?.filter(|n| *n >= 1.0 && *n < ENDLESS).map(|n| n as usize))
 }
@@ -34,12 +33,11 @@ pub(crate) fn open(folder: &Path, most: usize) -> Result<TokenEncoder, HubError>
         return Ok(encoder);
     }
     let vocabulary = folder.join(VOCABULARY);
-    if !vocabulary.exists() {
+    let Some(words) = json::bytes(&vocabulary, LARGEST)? else {
         let advice = "it has no tokenizer.json (and no vocab.txt of BERT); \
                       `AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)` writes one";
         return Err(HubError::missing(folder, advice));
-    }
-    let words = read_file(&vocabulary, LARGEST)?;
+    };
     let words = String::from_utf8(words).map_err(|e| HubError::file(&vocabulary, e))?;
     let config = Object::read(folder.join(CONFIG))?;
     let json = wordpiece(&vocabulary, &words, config.as_ref())?;
@@ -145,12 +143,25 @@ pub(crate) fn lowers(encoder: &TokenEncoder) -> bool {
     any(&encoder.to_json()["normalizer"])
 }
 
-/// What sentence-transformers says of the texts: the most tokens, and whether it lowers them itself.
-pub(crate) fn sentence(folder: &Path) -> Result<(Option<usize>, bool), HubError> {
-    let Some(config) = Object::read(folder.join("sentence_bert_config.json"))? else {
-        return Ok((None, false));
-    };
-    Ok((config.size("max_seq_length")?, config.flag("do_lower_case")?.unwrap_or(false)))
+/// What the files of a folder say of its texts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Texts {
+    /// The most tokens; none where nothing is said.
+    pub(crate) most: Option<usize>,
+    /// Whether upper case becomes lower case before the tokenizer sees it.
+    pub(crate) lowered: bool,
+}
+
+impl Texts {
+    /// Reads what sentence-transformers says, and then what the tokenizer does.
+    pub(crate) fn of(folder: &Path) -> Result<Self, HubError> {
+        let of_tokenizer = longest(folder)?;
+        let Some(config) = Object::read(folder.join("sentence_bert_config.json"))? else {
+            return Ok(Self { most: of_tokenizer, lowered: false });
+        };
+        let most = config.size("max_seq_length")?.or(of_tokenizer);
+        Ok(Self { most, lowered: config.flag("do_lower_case")?.unwrap_or(false) })
+    }
 }
 
 /// As [`json::bytes`], of the tokenizer.

@@ -18,7 +18,7 @@ use std::ops::Range;
 use std::path::{Component, Path, PathBuf};
 
 use crate::HubError;
-use crate::json::{self, Object};
+use crate::json::Object;
 
 /// The file of a model in one piece.
 pub(crate) const SINGLE: &str = "model.safetensors";
@@ -291,9 +291,4 @@ impl<'de> Deserialize<'de> for Entries {
         }
         deserializer.deserialize_map(Names)
     }
-}
-
-/// Reads a file of a folder that may be large, and is bounded all the same.
-pub(crate) fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, HubError> {
-    json::bytes(path, limit)?.ok_or_else(|| HubError::file(path, "it is not there"))
 }
