@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::family::{BERT, Family};
+use crate::family::{self, BERT, Family};
 use crate::folder::CONFIG;
 use crate::import::transposed;
 use crate::weights::{Raw, SINGLE};
@@ -43,8 +43,12 @@ pub fn export(artifact: &Artifact, folder: &Path, like: Option<&Folder>) -> Resu
     let AnyEncoder::Tokens(encoder) = encoder else {
         return Err(HubError::Form("its texts become features, not tokens".into()));
     };
-    let export =
-        Export { artifact, spec, encoder: *encoder, family: like.map_or(&BERT, |like| like.family), like };
+    let keeps_tokenizer = match like {
+        Some(like) => like.tokenizer(encoder.max_tokens())?.to_json() == encoder.to_json(),
+        None => false,
+    };
+    let family = like.map_or(&BERT, |like| like.family);
+    let export = Export { artifact, spec, encoder: *encoder, family, like, keeps_tokenizer };
     export.check()?;
     let files = export.files()?;
     write(folder, &files)
@@ -57,6 +61,8 @@ struct Export<'a> {
     encoder: TokenEncoder,
     family: &'static Family,
     like: Option<&'a Folder>,
+    /// Whether the folder that it is like has the same tokenizer.
+    keeps_tokenizer: bool,
 }
 
 /// Files by their places in the folder.
@@ -71,7 +77,7 @@ impl Export<'_> {
                 let (is, other) = if classes { ("a classifier", "none") } else { ("no classifier", "one") };
                 return form(format!("it is {is}, and the folder that it is to be like is {other}"));
             }
-            if self.family.offset && !self.keeps_tokenizer()? {
+            if self.family.offset && !self.keeps_tokenizer {
                 return form("its tokens are not those of the folder that it is to be like, and there positions depend on \
                              the padding token"
                     .into());
@@ -187,23 +193,15 @@ impl Export<'_> {
     fn rows(&self, by: &Key, used: usize, skipped: usize) -> Result<usize, HubError> {
         let kept = match self.like {
             // Rows behind the last token stay where the vocabulary is still that of the folder.
-            Some(like) if matches!(by, Key::Word) && self.keeps_tokenizer()? => {
-                like.rows(by, used, skipped)?
-            }
+            Some(like) if matches!(by, Key::Word) && self.keeps_tokenizer => like.rows(by, used, skipped)?,
             _ => used + skipped,
         };
         Ok(kept)
     }
 
-    /// Whether the folder that it is like has the same tokenizer.
-    fn keeps_tokenizer(&self) -> Result<bool, HubError> {
-        let Some(like) = self.like else { return Ok(false) };
-        Ok(like.tokenizer(self.encoder.max_tokens())?.to_json() == self.encoder.to_json())
-    }
-
     fn tokenizer(&self) -> Result<Files, HubError> {
         let mut files = Files::new();
-        if let Some(like) = self.like.filter(|_| self.keeps_tokenizer().unwrap_or(false)) {
+        if let Some(like) = self.like.filter(|_| self.keeps_tokenizer) {
             if let Some(bytes) = tokenizer::bytes(&like.path)? {
                 files.insert(tokenizer::FILE.into(), bytes);
             }
@@ -259,7 +257,7 @@ impl Export<'_> {
             }
         }
         for (vector, (id, _)) in self.artifact.vectors.iter().zip(canonical.vectors()) {
-            let (of, part) = crate::family::of_vector(&id);
+            let (of, part) = family::of_vector(&id);
             self.add(&mut tensors, of, part, &vector.values, vec![vector.values.len()]);
         }
         if self.spec.types == 0 && self.family.keys.types.is_some() {
@@ -321,8 +319,7 @@ impl Export<'_> {
             None => self.family.prefix,
         };
         let name = self.family.name(of, prefix);
-        let other = if part == "weight" { "gamma" } else { "beta" };
-        let older = format!("{name}.{other}");
+        let older = format!("{name}.{}", family::older(part));
         let name = match self.like {
             Some(like) if like.weights.has(&older) => older,
             _ => format!("{name}.{part}"),

@@ -169,6 +169,11 @@ fn numbered(name: &str) -> (String, String) {
     (parts.join("."), number.to_owned())
 }
 
+/// What checkpoints that came from TensorFlow call a part of a normalisation: its gain or its bias.
+pub(crate) fn older(part: &str) -> &'static str {
+    if part == "weight" { "gamma" } else { "beta" }
+}
+
 /// The name of a site or of a normalisation without that of the part.
 pub(crate) fn of_vector(id: &SiteId) -> (&str, &str) {
     id.as_str().rsplit_once('.').expect("a vector is called after its normalisation")

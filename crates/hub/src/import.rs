@@ -9,7 +9,7 @@ use serde_json::Value;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use crate::family::USUAL_EPSILON;
+use crate::family::{self, USUAL_EPSILON};
 use crate::{Folder, HubError};
 
 /// What a caller may choose.
@@ -74,7 +74,7 @@ impl Folder {
             match param {
                 Param::Site(shape) => layers.push(self.layer(&graph, id, shape, offset, &mut used)?),
                 Param::Vector(vector) => {
-                    let (of, part) = crate::family::of_vector(&id);
+                    let (of, part) = family::of_vector(&id);
                     let tensor = self.tensor(of, part, &mut used);
                     let values = self.weights.numbers(&tensor, &[vector.length])?;
                     vectors.push(Vector { id, values });
@@ -185,9 +185,7 @@ impl Folder {
     /// The tensor of a part of a site or a normalisation, by the name under which the files have it.
     fn tensor(&self, of: &str, part: &str, used: &mut BTreeSet<String>) -> String {
         let name = self.family.name(of, self.prefix());
-        // Checkpoints that came from TensorFlow call gain and bias of normalisations otherwise.
-        let other = if part == "weight" { "gamma" } else { "beta" };
-        let names = [format!("{name}.{part}"), format!("{name}.{other}")];
+        let names = [format!("{name}.{part}"), format!("{name}.{}", family::older(part))];
         let found = names.iter().find(|name| self.weights.has(name)).unwrap_or(&names[0]).clone();
         used.insert(found.clone());
         found

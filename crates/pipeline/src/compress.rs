@@ -8,6 +8,7 @@ use nlpress_technique::{Cx, Kind, StepError};
 use nlpress_text::{AnyEncoder, Encode, TextError};
 
 use crate::origin::Origin;
+use crate::plan::{selected_by, selects_none};
 use crate::ship::{self, ShipError};
 
 /// What is done to an artifact.
@@ -73,12 +74,9 @@ pub fn compress(
         )));
     }
     let before = origin.model.outline();
-    let on: Vec<_> =
-        before.sites.iter().map(|s| s.id.clone()).filter(|id| how.on.matches(id.as_str())).collect();
+    let on = selected_by(how.on, &before);
     if on.is_empty() {
-        let sites: Vec<&str> = before.sites.iter().map(|s| s.id.as_str()).collect();
-        let selectors = how.on.source().join(", ");
-        return Err(refused(format!("\"{selectors}\" selects no site; there are: {}", sites.join(", "))));
+        return Err(refused(selects_none(how.on, &before)));
     }
     let mut problems = Vec::new();
     technique.plan(&before, &on, &mut problems);

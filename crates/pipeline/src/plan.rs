@@ -1,5 +1,6 @@
 //! A recipe laid over an outline: what every row will be, before anything is trained.
 
+use nlpress_core::Selectors;
 use nlpress_core::shown::shown;
 use nlpress_model::{Graph, MlpSpec, Outline, SiteId};
 use nlpress_technique::Problem;
@@ -108,7 +109,18 @@ fn check_controls(recipe: &Recipe, base: &Outline) -> Result<(), RecipeError> {
 
 /// The sites of an outline that a step selects.
 pub fn selected(step: &Step, outline: &Outline) -> Vec<SiteId> {
-    outline.sites.iter().map(|s| s.id.clone()).filter(|id| step.on.matches(id.as_str())).collect()
+    selected_by(&step.on, outline)
+}
+
+/// The sites of an outline that match.
+pub(crate) fn selected_by(on: &Selectors, outline: &Outline) -> Vec<SiteId> {
+    outline.sites.iter().map(|s| s.id.clone()).filter(|id| on.matches(id.as_str())).collect()
+}
+
+/// What is said of selectors that no site matches.
+pub(crate) fn selects_none(on: &Selectors, outline: &Outline) -> String {
+    let sites: Vec<&str> = outline.sites.iter().map(|s| s.id.as_str()).collect();
+    format!("\"{}\" selects no site; there are: {}", shown(&on.source().join(", ")), sites.join(", "))
 }
 
 fn planned(
@@ -123,9 +135,7 @@ fn planned(
         Err(RecipeError { file: recipe.path.clone(), line: Some(step.line), why })
     };
     if on.is_empty() {
-        let sites: Vec<&str> = before.sites.iter().map(|s| s.id.as_str()).collect();
-        let selectors = step.on.source().join(", ");
-        return refuse(format!("\"{}\" selects no site; there are: {}", shown(&selectors), sites.join(", ")));
+        return refuse(selects_none(&step.on, before));
     }
     let mut problems = Vec::new();
     let after = step.technique.plan(before, on, &mut problems);
