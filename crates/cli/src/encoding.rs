@@ -2,7 +2,7 @@
 
 use nlpress::model::graph::Source;
 use nlpress::model::{EncoderSpec, Graph, MlpSpec};
-use nlpress::text::{Algorithm, EncoderConfig, EncoderTable, TokensTable};
+use nlpress::text::{Algorithm, EncoderConfig, EncoderTable, TokensTable, Weighting};
 use std::path::Path;
 
 use crate::arguments::{EncoderKind, Encoding};
@@ -22,7 +22,9 @@ pub(crate) fn read(encoding: &Encoding) -> anyhow::Result<(EncoderTable, Graph)>
         EncoderKind::Unigram => Some(Algorithm::Unigram),
         EncoderKind::Words => Some(Algorithm::Words),
     };
-    let of_bags = encoding.tokens.given().or(encoding.sublinear.then_some("--sublinear"));
+    let flags = [("--sublinear", encoding.sublinear), ("--hashed", encoding.hashed)];
+    let flag = flags.into_iter().find_map(|(name, given)| given.then_some(name));
+    let of_bags = encoding.tokens.given().or(flag);
     if let Some(option) = of_bags {
         return Err(refuse(format!(
             "{option} is for a bag of words, not for tokens: leave it or --encoder out"
@@ -51,6 +53,8 @@ fn bag(encoding: &Encoding) -> anyhow::Result<(EncoderTable, Graph)> {
     let mut config = EncoderConfig {
         vocabulary: encoding.vocabulary.unwrap_or(WORDS),
         sublinear: encoding.sublinear,
+        hashed: encoding.hashed,
+        weighting: if encoding.hashed { Weighting::Count } else { Weighting::TfIdf },
         ..EncoderConfig::default()
     };
     tokens::apply(&encoding.tokens, &mut config)?;

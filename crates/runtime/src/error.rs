@@ -95,7 +95,8 @@ pub enum RuntimeError {
     },
     /// The words that decided cannot be told.
     #[error(
-        "which words decided can be told of feature rows that go through linear or hidden layers, not of attention or tokens"
+        "which words decided can be told of feature rows that go through linear or hidden layers, not of attention, \
+         tokens or hashed words"
     )]
     NotExplained,
     /// A slice has the wrong length.

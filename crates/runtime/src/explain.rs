@@ -31,13 +31,15 @@ impl Session {
     /// What is needed to say which words decided. It holds every weight as a float, zeros included.
     ///
     /// # Errors
-    /// [`RuntimeError::NotExplained`] for a network of attention, or one on tokens.
+    /// [`RuntimeError::NotExplained`] for a network of attention, one on tokens, or one on hashed words.
     pub fn explainer(&self) -> Result<Explainer<'_>, RuntimeError> {
         let nodes = &self.network().graph.nodes;
         let is_chain = |op: &Op| {
             matches!(op, Op::Features { .. } | Op::Linear { .. } | Op::Activate(_) | Op::Dropout { .. })
         };
+        let has_words = |bag: &&BagEncoder| !bag.config().hashed;
         let encoder = self.encoder().bag().filter(|_| nodes.iter().all(|node| is_chain(&node.op)));
+        let encoder = encoder.filter(has_words);
         let Some(encoder) = encoder else { return Err(RuntimeError::NotExplained) };
         let weights = self.network().layers.iter().map(|l| l.weight.unpack()).collect();
         Ok(Explainer { session: self, encoder, weights })

@@ -334,13 +334,14 @@ pub(crate) fn features(encoder: &EncoderConfig) -> String {
     use nlpress_text::Analyzer;
     let [fewest, most] = encoder.word_ngrams;
     let symbols = if encoder.symbols { " and symbols" } else { "" };
-    match encoder.analyzer {
+    let cut = match encoder.analyzer {
         Analyzer::Characters { min, max, within_words } => {
             format!("{min}–{max} characters{}", if within_words { " within words" } else { "" })
         }
         Analyzer::Words { .. } if (fewest, most) == (1, 1) => format!("words{symbols}"),
         Analyzer::Words { .. } => format!("runs of {fewest}–{most} words{symbols}"),
-    }
+    };
+    if encoder.hashed { format!("buckets of {cut}") } else { cut }
 }
 
 #[cfg(test)]

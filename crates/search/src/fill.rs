@@ -45,6 +45,9 @@ impl Search<'_> {
         };
         if let Some(most) = limits.max_bytes {
             let start = candidate.student.keep.min(opened.width);
+            if opened.base.encoder.hashed && bytes(start) > most as f64 {
+                return None;
+            }
             candidate.student.keep = words_that_fit(start, (opened.width, full), most as f64, bytes)?;
         }
         if let Some(most) = limits.max_latency_us {

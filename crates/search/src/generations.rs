@@ -13,7 +13,7 @@ use crate::error::SearchError;
 use crate::limits::Effort;
 use crate::queue::side_by_side;
 use crate::request::Request;
-use crate::space::{FEWEST, bases, changed, more_bases, usual};
+use crate::space::{FEWEST, bases, changed, hashed_bases, more_bases, usual};
 use crate::trial::{Ear, Opened, Trial, World, ask, base_of};
 
 /// Candidates that are made side by side, whatever the number of threads: what comes next depends on all of them.
@@ -82,6 +82,8 @@ impl<'a> Search<'a> {
         self.open(&wanted, many)?;
         let more = more_bases(&self.opened);
         self.open(&more, many)?;
+        let hashed = hashed_bases(&self.opened, self.outputs(), self.request.limits.max_bytes);
+        self.open(&hashed, many)?;
         self.say_bases()?;
         let mut generation = self.first_generation();
         let mut number = 0;

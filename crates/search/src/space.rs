@@ -6,7 +6,9 @@
 //! low rank takes a word's bytes down from one a class to a few.
 
 use nlpress_core::seed::Rng;
-use nlpress_text::{Analyzer, BagEncoder, Boundaries, Corpus, Coverage, EncoderConfig, TextError, corpus};
+use nlpress_text::{
+    Analyzer, BagEncoder, Boundaries, Corpus, Coverage, EncoderConfig, TextError, Weighting, corpus,
+};
 
 use crate::candidate::{Base, Candidate, How, Loss, Numbers, Steps, Student, Training};
 use crate::trial::{Opened, base_of};
@@ -28,6 +30,12 @@ pub(crate) const FEWEST: usize = 8;
 
 /// What an error costs in bases that are trained to their optimum, beside the penalty on weights.
 const COSTS: [f64; 2] = [1.0, 0.25];
+
+/// Bits of a weight in the files that buckets are counted for.
+const HASHED_BITS: [usize; 2] = [4, 8];
+
+/// Bytes for buckets at most.
+const ROOM: u64 = 1 << 18;
 
 /// Kinds of features whose other models are trained, too: those of the best linear models.
 const BEST_FEATURES: usize = 2;
@@ -112,6 +120,31 @@ pub(crate) fn more_bases(opened: &[Opened]) -> Vec<Base> {
     (0..2).flat_map(|n| lists.iter().map(move |list| list[n].clone())).collect()
 }
 
+/// Linear models of tokens that are hashed, cut from texts as the best base cuts them: as many buckets as a file of `most`
+/// bytes has room for. None for many classes, where a word says something of few of them and lists of what stays are
+/// shorter, or where there would be fewer buckets than words that can be chosen.
+pub(crate) fn hashed_bases(opened: &[Opened], outputs: usize, most: Option<u64>) -> Vec<Base> {
+    let best = opened.iter().max_by(|a, b| a.score.total_cmp(&b.score).then(b.width.cmp(&a.width)));
+    let Some(best) = best.filter(|_| outputs < MANY_OUTPUTS) else { return Vec::new() };
+    let room = most.map_or(ROOM, |most| most.min(ROOM)) as usize;
+    let buckets = HASHED_BITS.map(|bits| 8 * room.saturating_sub(room / 20 + 1000) / (bits * outputs));
+    let enough = buckets.into_iter().filter(|n| *n > FEWEST && 2 * n >= best.width);
+    let encoder = |vocabulary| EncoderConfig {
+        hashed: true,
+        vocabulary,
+        weighting: Weighting::Count,
+        min_documents: 1,
+        ..best.base.encoder.clone()
+    };
+    let base = |encoder| Base {
+        encoder,
+        hidden: Vec::new(),
+        dropout: 0.0,
+        fit: Training::Optimum { cost: COSTS[0] },
+    };
+    enough.map(|n| base(encoder(n))).collect()
+}
+
 /// What usually pays, for one base: the best first. `keeps` are the numbers of words to try each with.
 pub(crate) fn usual(opened: &Opened, outputs: usize, keeps: &[usize], by_file: bool) -> Vec<Candidate> {
     let documents = documents_of(opened);
@@ -134,6 +167,10 @@ pub(crate) fn usual(opened: &Opened, outputs: usize, keeps: &[usize], by_file: b
     };
     let tuned = || How::Tuned(after(&opened.base, documents));
     let plain = (None, 0.0);
+    if opened.base.encoder.hashed {
+        // Buckets cannot be chosen among: they stay.
+        return [Numbers::Int4, Numbers::Int8].map(|n| student(opened.width, tuned(), n, plain)).into();
+    }
     let mut ways: Vec<(How, Numbers, (Option<usize>, f64))> = match opened.base.hidden.is_empty() {
         true => vec![(tuned(), Numbers::Int8, plain), (tuned(), Numbers::Int4, plain)],
         false => vec![(taught(8), Numbers::Int4, plain)],
@@ -216,7 +253,8 @@ pub(crate) fn changed(
         How::Distilled { .. } => student.rank = None,
     }
     if let Some(of) = base_of(opened.iter().copied(), &child) {
-        child.student.keep = child.student.keep.clamp(FEWEST.min(of.width), of.width);
+        let fewest = if of.base.encoder.hashed { of.width } else { FEWEST.min(of.width) };
+        child.student.keep = child.student.keep.clamp(fewest, of.width);
     }
     child
 }

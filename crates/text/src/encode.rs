@@ -80,7 +80,10 @@ impl Encode for BagEncoder {
     }
 
     fn vocabulary(&self) -> Vec<Option<&str>> {
-        self.words().iter().map(|word| Some(&**word)).collect()
+        match self.config().hashed {
+            true => vec![None; self.width()],
+            false => self.words().iter().map(|word| Some(&**word)).collect(),
+        }
     }
 
     fn encode<'s>(&self, text: &str, scratch: &'s mut Scratch) -> Result<Example<'s>, TextError> {
@@ -93,7 +96,7 @@ impl Encode for BagEncoder {
     }
 
     fn always_kept(&self) -> Result<Vec<u32>, TextError> {
-        Ok(Vec::new())
+        self.check_words().map(|()| Vec::new())
     }
 
     fn advice(&self, coverage: &Coverage) -> Option<String> {

@@ -1,8 +1,9 @@
 //! A bag of words: a vocabulary with weights, fitted on training text, that turns text into feature rows.
 //!
 //! Feature `i` is word `i` of the vocabulary in byte order, so the words can be stored by their shared prefixes
-//! ([`BagEncoder::to_parts`]). An encoder that was written and read back gives the same bits.
+//! ([`BagEncoder::to_parts`]); or, of hashed tokens, bucket `i`, and there are no words. An encoder that was written and read back gives the same bits.
 
+mod buckets;
 mod config;
 mod misses;
 mod written;
@@ -14,8 +15,9 @@ pub use crate::counting::MAX_DISTINCT;
 use crate::counting::{count, parts};
 use crate::coverage::{Coverage, Seen};
 use crate::error::TextError;
-use crate::index::Index;
+use crate::index::{Index, Token};
 use crate::rows::{Row, Rows, check_kept};
+use buckets::bucket;
 pub use config::{EncoderConfig, MAX_VOCABULARY, Weighting};
 
 /// A fitted bag of words.
@@ -25,6 +27,7 @@ pub struct BagEncoder {
     config: EncoderConfig,
     stop: StopSet,
     documents: u32,
+    /// None where tokens are hashed.
     words: Vec<Box<str>>,
     /// Documents with each word; empty unless the weighting is tf-idf.
     frequencies: Vec<u32>,
@@ -82,6 +85,9 @@ impl BagEncoder {
         let texts: Vec<&str> = texts.into_iter().collect();
         let mut tokens = count(config.analysis(&stop), &texts)?;
         let documents = texts.len() as u32;
+        if config.hashed && !tokens.is_empty() {
+            return Ok(Self::assemble(config.clone(), stop, documents, Vec::new(), Vec::new()));
+        }
         tokens.retain(|(_, frequency)| *frequency >= config.min_documents);
         // Frequent first; equally frequent in byte order.
         tokens.sort_unstable_by(|(a, fa), (b, fb)| fb.cmp(fa).then_with(|| a.cmp(b)));
@@ -100,12 +106,12 @@ impl BagEncoder {
         &self.config
     }
 
-    /// Number of features: the length of the vocabulary, which may be less than the configured limit.
+    /// Number of features: the length of the vocabulary, which may be less than the configured limit, or the buckets.
     pub fn width(&self) -> usize {
-        self.words.len()
+        if self.config.hashed { self.config.vocabulary } else { self.words.len() }
     }
 
-    /// The vocabulary: feature `i` is word `i`; in byte order.
+    /// The vocabulary: feature `i` is word `i`; in byte order. Hashed tokens have none.
     pub fn words(&self) -> &[Box<str>] {
         &self.words
     }
@@ -117,6 +123,9 @@ impl BagEncoder {
 
     /// The feature of a token.
     pub fn position(&self, token: &str) -> Option<usize> {
+        if self.config.hashed {
+            return Some(bucket(token, self.config.vocabulary));
+        }
         self.words.binary_search_by(|word| (**word).cmp(token)).ok()
     }
 
@@ -154,8 +163,12 @@ impl BagEncoder {
         }
         columns.clear();
         let mut known = 0;
+        let find = |token: Token<'_>| match self.config.hashed {
+            true => Some(bucket(token.text, self.config.vocabulary)),
+            false => self.index.find(token, &self.words),
+        };
         self.config.analysis(&self.stop).tokens(text, buffer, |token| {
-            if let Some(i) = self.index.find(token, &self.words) {
+            if let Some(i) = find(token) {
                 known += 1;
                 if tally[i] == 0 {
                     columns.push(i as u32);
@@ -203,9 +216,10 @@ impl BagEncoder {
     /// words alone; with `l2` its row has length 1 over those.
     ///
     /// # Errors
-    /// [`TextError::Narrow`] when no position is given, they do not strictly ascend, or one is not below
-    /// [`width`](Self::width).
+    /// [`TextError::Narrow`] when no position is given, they do not strictly ascend, one is not below
+    /// [`width`](Self::width), or tokens are hashed.
     pub fn narrow(&self, keep: &[u32]) -> Result<Self, TextError> {
+        self.check_words()?;
         check_kept(keep, self.width())?;
         let words = keep.iter().map(|&i| self.words[i as usize].clone()).collect();
         let frequencies = match self.frequencies.is_empty() {
@@ -213,6 +227,14 @@ impl BagEncoder {
             false => keep.iter().map(|&i| self.frequencies[i as usize]).collect(),
         };
         Ok(Self::assemble(self.config.clone(), self.stop.clone(), self.documents, words, frequencies))
+    }
+
+    /// That there are words to choose from.
+    pub(crate) fn check_words(&self) -> Result<(), TextError> {
+        match self.config.hashed {
+            true => Err(TextError::Narrow("hashed tokens have no vocabulary; use fewer buckets".into())),
+            false => Ok(()),
+        }
     }
 
     fn assemble(

@@ -16,7 +16,7 @@ pub(crate) struct Encoding {
     /// A `tokenizer.json` that cuts texts into tokens, in place of a vocabulary that is learned.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["encoder", "vocabulary"])]
     pub(crate) tokenizer: Option<PathBuf>,
-    /// Largest vocabulary; 1000 words, or 8000 tokens, when not given.
+    /// Largest vocabulary; 1000 words, or 8000 tokens, when not given. With --hashed, the number of buckets.
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) vocabulary: Option<usize>,
     /// Tokens of a text that are read, special ones among them; 128 when not given. For tokens.
@@ -42,6 +42,10 @@ pub(crate) struct Encoding {
     /// Count a word that a text repeats by the logarithm of its count: 1 + ln(count). For a bag of words.
     #[arg(long)]
     pub(crate) sublinear: bool,
+    /// Hash words into --vocabulary buckets, of which no list is stored, and count them without inverse document
+    /// frequencies. For a bag of words.
+    #[arg(long)]
+    pub(crate) hashed: bool,
     #[command(flatten)]
     pub(crate) tokens: Tokens,
 }

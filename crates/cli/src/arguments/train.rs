@@ -20,7 +20,7 @@ pub(crate) struct Train {
     #[arg(
         long,
         value_name = "ARTIFACT",
-        conflicts_with_all = ["encoder", "tokenizer", "vocabulary", "max_tokens", "hidden", "layers", "dropout", "sublinear"]
+        conflicts_with_all = ["encoder", "tokenizer", "vocabulary", "max_tokens", "hidden", "layers", "dropout", "sublinear", "hashed"]
     )]
     pub(crate) from: Option<PathBuf>,
     #[command(flatten)]

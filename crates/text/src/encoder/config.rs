@@ -32,8 +32,12 @@ pub struct EncoderConfig {
     /// Scales every row to Euclidean length 1.
     pub l2: bool,
     /// Number of features at most: the tokens that occur in the most training documents, and of equally
-    /// frequent ones the first in byte order.
+    /// frequent ones the first in byte order. Of hashed tokens, the number of buckets.
     pub vocabulary: usize,
+    /// Tokens are hashed into `vocabulary` buckets, which are the features (Weinberger et al. 2009): no vocabulary is
+    /// stored. Not for [`Weighting::TfIdf`] or with `min_documents`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub hashed: bool,
     /// Tokens in fewer training documents are no features.
     pub min_documents: u32,
     /// Version of the analysis: 2, or 1 for what nlpress did before texts were normalized.
@@ -72,6 +76,7 @@ impl Default for EncoderConfig {
             sublinear: false,
             l2: true,
             vocabulary: 1000,
+            hashed: false,
             min_documents: 1,
             version: VERSION,
         }
@@ -111,6 +116,19 @@ impl EncoderConfig {
                 setting: "min_documents",
                 value: "0".into(),
                 bound: "must be at least 1".into(),
+            });
+        }
+        let of_words = [
+            ("weighting", "tf_idf", self.weighting == Weighting::TfIdf),
+            ("min_documents", "above 1", self.min_documents > 1),
+        ];
+        if let Some((setting, value, _)) = of_words.into_iter().find(|(.., given)| self.hashed && *given) {
+            return Err(TextError::Setting {
+                setting,
+                value: value.into(),
+                bound: "needs a vocabulary: hashed tokens have no document frequencies (weighting = \"count\" or \
+                        \"binary\", min_documents = 1)"
+                    .into(),
             });
         }
         if self.sublinear && self.weighting == Weighting::Binary {

@@ -395,3 +395,47 @@ proptest! {
         }
     }
 }
+
+fn hashed(buckets: usize) -> EncoderConfig {
+    with(|c| (c.hashed, c.vocabulary, c.weighting, c.sublinear) = (true, buckets, Weighting::Count, true))
+}
+
+#[test]
+fn hashed_tokens_are_counted_by_bucket_and_none_is_unknown() {
+    let encoder = BagEncoder::fit(&hashed(1 << 16), TEXTS).unwrap();
+    assert_eq!((encoder.width(), encoder.words().len(), encoder.documents()), (1 << 16, 0, 4));
+    let mut scratch = Scratch::default();
+    let row = encoder.encode("unheard unheard good", &mut scratch);
+    let [twice, once] = ["unheard", "good"].map(|word| encoder.position(word).unwrap() as u32);
+    let value = |of: u32| row.values[row.columns.iter().position(|c| *c == of).unwrap()];
+    assert_eq!(row.columns.len(), 2);
+    assert!((value(twice) / value(once) - (1.0 + 2f32.ln())).abs() < 1e-6);
+    assert_eq!((scratch.seen().tokens, scratch.seen().known), (3, 3));
+    // Of one bucket there is nothing to tell apart.
+    let one = BagEncoder::fit(&hashed(1), TEXTS).unwrap();
+    assert_eq!(one.encode("a b c", &mut scratch), Row { columns: &[0], values: &[1.0] });
+    assert!(matches!(BagEncoder::fit(&hashed(9), ["", "?!"]), Err(TextError::EmptyVocabulary { .. })));
+}
+
+#[test]
+fn a_hashed_encoder_is_written_without_words_and_has_none_to_choose_from() {
+    let mut config = hashed(300);
+    config.stop_words = StopWords::Words(vec!["the".into()]);
+    let encoder = BagEncoder::fit(&config, TEXTS).unwrap();
+    let (description, blob) = encoder.to_parts();
+    assert!(blob.len() < 10, "{} bytes", blob.len());
+    let back = BagEncoder::from_parts(&description, &blob).unwrap();
+    let mut scratches = [Scratch::default(), Scratch::default()];
+    let [first, second] = &mut scratches;
+    assert_eq!(encoder.encode("the good plot", first), back.encode("the good plot", second));
+    assert_eq!(first.seen().tokens, 2);
+    assert!(matches!(back.narrow(&[0, 1]), Err(TextError::Narrow(_))));
+    // Words where tokens are hashed, and none where they are not.
+    let (mut of_words, words) = BagEncoder::fit(&with(|_| ()), TEXTS).unwrap().to_parts();
+    assert!(BagEncoder::from_parts(&description, &words).is_err());
+    of_words["config"]["hashed"] = true.into();
+    assert!(BagEncoder::from_parts(&of_words, &words).is_err());
+    for bad in [with(|c| c.hashed = true), EncoderConfig { min_documents: 2, ..hashed(9) }] {
+        assert!(matches!(BagEncoder::fit(&bad, TEXTS), Err(TextError::Setting { .. })));
+    }
+}

@@ -69,7 +69,10 @@ impl BagEncoder {
             Form::Coded => coded(blob, most, stop_words)?,
         };
         let fail = |problem| Err(TextError::Blob { what: WHAT, at: 0, problem });
-        if words.is_empty() || words.len() > config.vocabulary {
+        if config.hashed && !words.is_empty() {
+            return fail(format!("{} words, but tokens are hashed", words.len()));
+        }
+        if !config.hashed && (words.is_empty() || words.len() > config.vocabulary) {
             return fail(format!("{} words, expected 1 to {}", words.len(), config.vocabulary));
         }
         if frequencies.contains(&0) {
