@@ -34,8 +34,15 @@ const COSTS: [f64; 2] = [1.0, 0.25];
 /// Bits of a weight in the files that buckets are counted for.
 const HASHED_BITS: [usize; 2] = [4, 8];
 
-/// Bytes for buckets at most.
-const ROOM: u64 = 1 << 18;
+/// Buckets at most: inputs of a matrix that can be quantized.
+const MOST_BUCKETS: usize = 1 << 17;
+
+/// Bytes of a file without words and weights, more than less.
+const FRAME: usize = 3000;
+
+/// Bytes of a word from which on tokens are hashed, too. Where words took 2 to 3, as in three corpora of films, books and
+/// mails, the words that were chosen were better than as many bytes of buckets, by 0 to 1 point.
+const COSTLY: usize = 4;
 
 /// Kinds of features whose other models are trained, too: those of the best linear models.
 const BEST_FEATURES: usize = 2;
@@ -121,14 +128,17 @@ pub(crate) fn more_bases(opened: &[Opened]) -> Vec<Base> {
 }
 
 /// Linear models of tokens that are hashed, cut from texts as the best base cuts them: as many buckets as a file of `most`
-/// bytes has room for. None for many classes, where a word says something of few of them and lists of what stays are
-/// shorter, or where there would be fewer buckets than words that can be chosen.
+/// bytes has room for. Only where words take many bytes, and where there are few classes: of many, a word says something
+/// of few, and lists of what stays are shorter.
 pub(crate) fn hashed_bases(opened: &[Opened], outputs: usize, most: Option<u64>) -> Vec<Base> {
     let best = opened.iter().max_by(|a, b| a.score.total_cmp(&b.score).then(b.width.cmp(&a.width)));
-    let Some(best) = best.filter(|_| outputs < MANY_OUTPUTS) else { return Vec::new() };
-    let room = most.map_or(ROOM, |most| most.min(ROOM)) as usize;
-    let buckets = HASHED_BITS.map(|bits| 8 * room.saturating_sub(room / 20 + 1000) / (bits * outputs));
-    let enough = buckets.into_iter().filter(|n| *n > FEWEST && 2 * n >= best.width);
+    let Some(best) = best.filter(|best| outputs < MANY_OUTPUTS && has_costly_words(best)) else {
+        return Vec::new();
+    };
+    let room = most.map_or(MOST_BUCKETS, |most| usize::try_from(most).unwrap_or(MOST_BUCKETS));
+    let buckets =
+        HASHED_BITS.map(|bits| (8 * room.saturating_sub(FRAME) / (bits * outputs)).min(MOST_BUCKETS));
+    let enough = buckets.into_iter().filter(|n| 2 * n >= best.width);
     let encoder = |vocabulary| EncoderConfig {
         hashed: true,
         vocabulary,
@@ -136,13 +146,17 @@ pub(crate) fn hashed_bases(opened: &[Opened], outputs: usize, most: Option<u64>)
         min_documents: 1,
         ..best.base.encoder.clone()
     };
-    let base = |encoder| Base {
-        encoder,
-        hidden: Vec::new(),
-        dropout: 0.0,
-        fit: Training::Optimum { cost: COSTS[0] },
-    };
-    enough.map(|n| base(encoder(n))).collect()
+    let fit = Training::Optimum { cost: COSTS[0] };
+    let base = |buckets| Base { encoder: encoder(buckets), hidden: Vec::new(), dropout: 0.0, fit };
+    let mut bases: Vec<Base> = enough.map(base).collect();
+    bases.dedup();
+    bases
+}
+
+/// Whether a word of the vocabulary takes more than [`COSTLY`] bytes in a file.
+fn has_costly_words(opened: &Opened) -> bool {
+    let bytes = opened.prepared.encoder.bag().map_or(0, BagEncoder::vocabulary_bytes);
+    bytes > COSTLY * opened.width
 }
 
 /// What usually pays, for one base: the best first. `keeps` are the numbers of words to try each with.
