@@ -102,7 +102,7 @@ impl AttentionSpec {
             let outputs = block.heads.saturating_mul(self.head_width);
             let made = ["attention.query", "attention.key", "attention.value"]
                 .map(|name| nodes.add(Op::linear(site(name), outputs), &[normed]));
-            nodes.add(Op::Attend { heads: block.heads, head_width: self.head_width }, &made);
+            nodes.add(Op::attend(block.heads, self.head_width), &made);
             let change = nodes.then(Op::linear(site("attention.output"), self.width));
             tokens = nodes.add(Op::Add, &[tokens, change]);
             nodes.then(Op::Norm);

@@ -20,7 +20,8 @@ pub enum Units {
 /// 2023, arXiv:2301.12900).
 ///
 /// Unit `u` is columns `u·block .. (u+1)·block` of every site in `columns`, with their biases, and the same rows
-/// of every site in `rows`, and the same numbers of every vector in `vectors`.
+/// of every site in `rows`, and the same share of every vector in `vectors`: its numbers from `u·n` on where there are
+/// `n` for each unit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
     /// What the units are.
@@ -33,7 +34,7 @@ pub struct Group {
     pub columns: Vec<SiteId>,
     /// Sites that read the units.
     pub rows: Vec<SiteId>,
-    /// Vectors that normalise the units.
+    /// Vectors that have numbers for each unit: of normalisations, and of attention's bias by distance.
     pub vectors: Vec<SiteId>,
 }
 

@@ -21,10 +21,10 @@ mod static_embedding;
 pub use attention::{AttentionSpec, BlockSpec};
 pub use bad::{BadSpec, WIDEST};
 pub use dataflow::{
-    Activation, Builder, Graph, Key, NORM_EPSILON, Node, Op, Output, Param, Per, Pooling, Residual, Source,
-    Value, Vector,
+    Activation, Builder, Graph, Key, NORM_EPSILON, Node, Op, Output, Param, Per, Pooling, PositionScheme,
+    RelativeBias, Residual, Rotary, Source, Value, Vector,
 };
-pub use encoder::{EncoderSpec, Head};
+pub use encoder::{EncoderSpec, Head, ModernLayers, RelativeSizes};
 pub use group::{Group, Units};
 pub use mlp::MlpSpec;
 pub use outline::Outline;

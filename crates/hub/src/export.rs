@@ -1,20 +1,19 @@
 //! An artifact as a folder that `transformers` and `sentence-transformers` open.
 
-use half::{bf16, f16};
 use nlpress_artifact::Artifact;
-use nlpress_core::files;
 use nlpress_graph::{EncoderSpec, Graph, Head, Key, Op, Pooling, Shape, SiteId};
 use nlpress_text::{AnyEncoder, Encode, TokenEncoder};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use crate::family::{self, BERT, Family};
+use crate::family::{self, Family, First};
 use crate::folder::CONFIG;
 use crate::import::transposed;
 use crate::weights::{Raw, SINGLE};
+use crate::written::{Files, modules, to_bytes, write};
 use crate::{Folder, HubError, tokenizer};
 
 /// Files of the tokenizer beside `tokenizer.json`, kept where it has not changed.
@@ -25,7 +24,8 @@ const LARGEST_BESIDE: u64 = 1 << 26;
 
 /// Writes an encoder of tokens as a new folder, as floats: what was compressed is written as the numbers that it stands for.
 ///
-/// Without `like` it is of the kind `bert`, which has a place for all of what this crate reads. With the folder that the
+/// Without `like` it is of the kind `bert`, or of the one that has a place for what `bert` has none for: `electra` for
+/// narrow tables, `mpnet` for a bias by distance, `modernbert` for its layers. With the folder that the
 /// model once came from it is of that kind: keys and tensors that this crate does not know are kept, each tensor has the
 /// type it had there, and what was imported and not changed is written as it was, tensor for tensor.
 ///
@@ -47,7 +47,7 @@ pub fn export(artifact: &Artifact, folder: &Path, like: Option<&Folder>) -> Resu
         Some(like) => like.tokenizer(encoder.max_tokens())?.to_json() == encoder.to_json(),
         None => false,
     };
-    let family = like.map_or(&BERT, |like| like.family);
+    let family = like.map_or_else(|| Family::for_spec(&spec), |like| like.family);
     let export = Export { artifact, spec, encoder: *encoder, family, like, keeps_tokenizer };
     export.check()?;
     let files = export.files()?;
@@ -55,58 +55,17 @@ pub fn export(artifact: &Artifact, folder: &Path, like: Option<&Folder>) -> Resu
 }
 
 /// A folder in the making.
-struct Export<'a> {
-    artifact: &'a Artifact,
-    spec: EncoderSpec,
-    encoder: TokenEncoder,
-    family: &'static Family,
-    like: Option<&'a Folder>,
+pub(crate) struct Export<'a> {
+    pub(crate) artifact: &'a Artifact,
+    pub(crate) spec: EncoderSpec,
+    pub(crate) encoder: TokenEncoder,
+    pub(crate) family: &'static Family,
+    pub(crate) like: Option<&'a Folder>,
     /// Whether the folder that it is like has the same tokenizer.
-    keeps_tokenizer: bool,
+    pub(crate) keeps_tokenizer: bool,
 }
 
-/// Files by their places in the folder.
-type Files = BTreeMap<PathBuf, Vec<u8>>;
-
 impl Export<'_> {
-    fn check(&self) -> Result<(), HubError> {
-        let form = |why: String| Err(HubError::Form(why));
-        if let Some(like) = self.like {
-            let classes = matches!(self.spec.head, Head::Pooler { .. });
-            if classes != like.labels()?.is_some() {
-                let (is, other) = if classes { ("a classifier", "none") } else { ("no classifier", "one") };
-                return form(format!("it is {is}, and the folder that it is to be like is {other}"));
-            }
-            if self.family.offset && !self.keeps_tokenizer {
-                return form("its tokens are not those of the folder that it is to be like, and there positions depend on \
-                             the padding token"
-                    .into());
-            }
-        }
-        let family = self.family;
-        match self.spec.head {
-            Head::Classifier { pooling, .. } => {
-                return form(format!(
-                    "its classifier reads {pooling:?} of the tokens; there it reads the first, through a dense layer"
-                ));
-            }
-            Head::Pooler { activation, .. } if activation != family.pooler => {
-                return form(format!(
-                    "{activation:?} stands before its classifier, and in {} {:?}: give the folder that it is like",
-                    family.model_type, family.pooler
-                ));
-            }
-            Head::Embedding { pooling: Pooling::WeightedSum, .. } => {
-                return form("its tokens have weights".into());
-            }
-            _ => {}
-        }
-        if self.spec.types > 0 && family.keys.types.is_none() {
-            return form(format!("its tokens have types, and those of {} have none", family.model_type));
-        }
-        Ok(())
-    }
-
     fn files(&self) -> Result<Files, HubError> {
         let mut files = self.tokenizer()?;
         let mut text = |name: &str, value: &Value| {
@@ -127,7 +86,7 @@ impl Export<'_> {
                 }),
             );
             text(
-                "sentence_bert_config.json",
+                tokenizer::OF_SENTENCES,
                 &json!({"max_seq_length": self.spec.tokens, "do_lower_case": false}),
             );
         }
@@ -138,13 +97,12 @@ impl Export<'_> {
     /// `config.json`: the keys of the folder that it is like, with those that this crate knows as they are now.
     fn config(&self) -> Result<Value, HubError> {
         let (spec, keys, family) = (&self.spec, self.family.keys, self.family);
-        let offset = self.like.map_or(Ok(0), Folder::first_position)?;
         let mut config = self.like.map_or_else(
             || {
                 let padding = self.encoder.id("[PAD]").or_else(|| self.encoder.id("<pad>")).unwrap_or(0);
                 Map::from_iter([
                     ("pad_token_id".to_owned(), padding.into()),
-                    ("hidden_act".to_owned(), "gelu".into()),
+                    (keys.activation.to_owned(), "gelu".into()),
                 ])
             },
             |like| like.config.keys.clone(),
@@ -159,7 +117,12 @@ impl Export<'_> {
         set("model_type", family.model_type.into());
         let vocabulary = self.rows(&Key::Word, spec.vocabulary, 0)?;
         set("vocab_size", vocabulary.into());
-        set("max_position_embeddings", (spec.positions + offset).into());
+        match (self.first()?, self.like) {
+            (Some(first), _) => set("max_position_embeddings", (spec.positions + first).into()),
+            (None, None) => set("max_position_embeddings", spec.positions.into()),
+            // Without a table it is no size of the model.
+            (None, Some(_)) => {}
+        }
         set(keys.width, spec.width.into());
         set(keys.layers, spec.layers.into());
         set(keys.heads, spec.heads.into());
@@ -167,19 +130,48 @@ impl Export<'_> {
         if let Some(key) = keys.types {
             set(key, spec.types.max(1).into());
         }
-        if let (Some(key), None) = (keys.epsilon, self.like) {
+        if let Some((key, _)) = keys.embedding {
+            set(key, spec.embedding.unwrap_or(spec.width).into());
+        }
+        if let (Some((key, _)), Some(relative)) = (keys.relative, spec.relative) {
+            set(key, relative.buckets.into());
+        }
+        if let (Some(key), None) = (keys.epsilon.0, self.like) {
             set(key, json!(f64::from(spec.epsilon)));
         }
         if self.like.is_none() {
-            set(keys.dropout, json!(spec.dropout));
-            set("attention_probs_dropout_prob", json!(spec.dropout));
+            set(keys.dropout.0, json!(spec.dropout));
+            if !keys.modern {
+                set("attention_probs_dropout_prob", json!(spec.dropout));
+            }
+            if let Some(modern) = spec.modern {
+                set("global_attn_every_n_layers", modern.every.into());
+                set("local_attention", (2 * modern.window).into());
+                set("global_rope_theta", json!(modern.global_base));
+                set("local_rope_theta", json!(modern.local_base));
+            }
+            if let Head::Prediction { pooling, .. } = spec.head {
+                set("classifier_pooling", if pooling == Pooling::First { "cls" } else { "mean" }.into());
+            }
         }
-        let classifies = matches!(spec.head, Head::Pooler { .. });
+        if let Some(types) =
+            self.like.and_then(|like| like.config.get("layer_types")).and_then(Value::as_array)
+            && keys.modern
+        {
+            set("layer_types", types[..spec.layers.min(types.len())].into());
+        }
+        let outputs = spec.head.outputs();
+        let classifies = outputs.is_some();
         if self.like.is_none() || classifies {
             let of = if classifies { "ForSequenceClassification" } else { "Model" };
             set("architectures", json!([format!("{}{of}", family.class)]));
         }
-        if classifies {
+        if let (true, Some(outputs), None) = (spec.scores, outputs, self.like) {
+            set("problem_type", "regression".into());
+            let name = |n: usize| (n.to_string(), json!(format!("LABEL_{n}")));
+            set("id2label", (0..outputs).map(name).collect::<Map<_, _>>().into());
+        }
+        if classifies && !spec.scores {
             let labels = self.artifact.labels.iter().enumerate();
             let names: Map<_, _> = labels.clone().map(|(n, label)| (n.to_string(), json!(label))).collect();
             let ids: Map<_, _> = labels.map(|(n, label)| (label.clone(), n.into())).collect();
@@ -241,6 +233,8 @@ impl Export<'_> {
         let canonical = Graph::from(self.spec.clone());
         let mut tensors: BTreeMap<String, Raw> = BTreeMap::new();
         let sites = self.artifact.layers.iter().zip(canonical.sites());
+        // Parts of one tensor, which follow each other.
+        let mut together: Vec<f32> = Vec::new();
         for (layer, (id, shape)) in sites {
             let node = graph.node_of(&layer.id).expect("a layer of an artifact is of its graph");
             let weight = layer.matrix.unpack();
@@ -248,7 +242,20 @@ impl Export<'_> {
                 Op::Embed { by, .. } => self.table(&id, by, weight, shape)?,
                 _ => {
                     let Shape { inputs, outputs, .. } = shape;
-                    (transposed(&weight, outputs, inputs), [outputs, inputs].into())
+                    let own = transposed(&weight, outputs, inputs);
+                    match self.family.part(id.as_str()) {
+                        (_, 1) => (own, [outputs, inputs].into()),
+                        (part, of) => {
+                            if part == 0 {
+                                together.clear();
+                            }
+                            together.extend(own);
+                            if together.len() < of * outputs * inputs {
+                                continue;
+                            }
+                            (std::mem::take(&mut together), [of * outputs, inputs].into())
+                        }
+                    }
                 }
             };
             self.add(&mut tensors, id.as_str(), "weight", &numbers, shape);
@@ -258,17 +265,19 @@ impl Export<'_> {
         }
         for (vector, (id, _)) in self.artifact.vectors.iter().zip(canonical.vectors()) {
             let (of, part) = family::of_vector(&id);
-            self.add(&mut tensors, of, part, &vector.values, vec![vector.values.len()]);
+            match canonical.nodes.iter().find_map(|node| node.op.relative()) {
+                Some(bias) if bias.vector() == id => {
+                    let heads = vector.values.len() / bias.buckets;
+                    let numbers = transposed(&vector.values, bias.buckets, heads);
+                    self.add(&mut tensors, of, part, &numbers, vec![bias.buckets, heads]);
+                }
+                _ => self.add(&mut tensors, of, part, &vector.values, vec![vector.values.len()]),
+            }
         }
         if self.spec.types == 0 && self.family.keys.types.is_some() {
-            let zeros = vec![0.0; self.spec.width];
-            self.add(
-                &mut tensors,
-                "embeddings.token_type_embeddings",
-                "weight",
-                &zeros,
-                vec![1, self.spec.width],
-            );
+            let width = self.spec.embedding.unwrap_or(self.spec.width);
+            let zeros = vec![0.0; width];
+            self.add(&mut tensors, "embeddings.token_type_embeddings", "weight", &zeros, vec![1, width]);
         }
         self.keep_unknown(&mut tensors)?;
         let views: Result<Vec<_>, _> = tensors
@@ -281,6 +290,17 @@ impl Export<'_> {
         safetensors::serialize(views.map_err(format)?, Some(metadata)).map_err(format)
     }
 
+    /// The first row of the table of positions that a token has in the folder; none where there is no table.
+    fn first(&self) -> Result<Option<usize>, HubError> {
+        match (self.like, self.family.first) {
+            (Some(like), _) => like.first_position(),
+            (None, First::Row(row)) => Ok(Some(row)),
+            // Only a folder tells the id of its padding token.
+            (None, First::BehindPadding) => Ok(Some(0)),
+            (None, First::NoTable) => Ok(None),
+        }
+    }
+
     /// A table with the rows that are never used, as the folder that it is like has them.
     fn table(
         &self,
@@ -290,8 +310,8 @@ impl Export<'_> {
         shape: Shape,
     ) -> Result<(Vec<f32>, Vec<usize>), HubError> {
         let Shape { inputs, outputs, .. } = shape;
-        let offset = self.like.map_or(Ok(0), Folder::first_position)?;
-        let skipped = if matches!(by, Key::Position { .. }) { offset } else { 0 };
+        let first = self.first()?.unwrap_or(0);
+        let skipped = if matches!(by, Key::Position { .. }) { first } else { 0 };
         let rows = self.rows(by, inputs, skipped)?;
         let mut table = vec![0.0; rows * outputs];
         if let Some(like) = self.like {
@@ -353,50 +373,4 @@ impl Export<'_> {
         let layer = rest.and_then(|rest| rest.split('.').next()).and_then(|n| n.parse::<usize>().ok());
         layer.is_some_and(|layer| layer >= self.spec.layers)
     }
-}
-
-/// Numbers in a type; in F32 where it is none of floats.
-fn to_bytes(dtype: Dtype, numbers: &[f32]) -> (Dtype, Vec<u8>) {
-    match dtype {
-        Dtype::F16 => (dtype, numbers.iter().flat_map(|x| f16::from_f32(*x).to_le_bytes()).collect()),
-        Dtype::BF16 => (dtype, numbers.iter().flat_map(|x| bf16::from_f32(*x).to_le_bytes()).collect()),
-        _ => (Dtype::F32, numbers.iter().flat_map(|x| x.to_le_bytes()).collect()),
-    }
-}
-
-/// `modules.json`.
-fn modules(unit: bool) -> Value {
-    let module = |n: usize, kind: &str, path: &str| json!({"idx": n, "name": n.to_string(), "path": path, "type": format!("sentence_transformers.models.{kind}")});
-    let mut all = vec![module(0, "Transformer", ""), module(1, "Pooling", "1_Pooling")];
-    if unit {
-        all.push(module(2, "Normalize", "2_Normalize"));
-    }
-    all.into()
-}
-
-/// Writes a folder beside, and renames it when it is whole.
-fn write(folder: &Path, all: &Files) -> Result<(), HubError> {
-    let fault = |file: &Path| {
-        let file = file.to_owned();
-        move |error| HubError::Write { file, error }
-    };
-    let empty = |folder: &Path| folder.read_dir().is_ok_and(|mut entries| entries.next().is_none());
-    if folder.exists() && !empty(folder) {
-        return Err(HubError::file(folder, "it is there already, and not an empty folder"));
-    }
-    let name = folder.file_name().unwrap_or_default().to_string_lossy();
-    let beside = folder.with_file_name(format!(".{name}.{}.partial", std::process::id()));
-    let written = all.iter().try_for_each(|(path, bytes)| {
-        let path = beside.join(path);
-        let parent = path.parent().expect("a file is in the folder");
-        std::fs::create_dir_all(parent)
-            .and_then(|()| files::write_atomically(&path, bytes))
-            .map_err(fault(&path))
-    });
-    // An empty folder gives way to a whole one.
-    let renamed = written.and_then(|()| std::fs::rename(&beside, folder).map_err(fault(folder)));
-    if renamed.is_err() {
-        let _ = std::fs::remove_dir_all(&beside);
-    }
-    renamed
 }

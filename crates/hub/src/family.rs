@@ -3,7 +3,7 @@
 //! All of them are the encoder of [`EncoderSpec`](nlpress_graph::EncoderSpec); they differ in names, in how positions are
 //! counted and in what stands before the classifier.
 
-use nlpress_graph::{Activation, SiteId};
+use nlpress_graph::{Activation, EncoderSpec, SiteId};
 use serde_json::{Value, json};
 
 /// A kind of encoder.
@@ -16,15 +16,35 @@ pub(crate) struct Family {
     pub(crate) keys: &'static Keys,
     /// Names that are others than ours, ours first; `*` is the number of a layer. All other names are ours.
     names: &'static [(&'static str, &'static str)],
+    /// Our names of what lies with others in one tensor, one behind the other: which part it is, of how many.
+    parts: &'static [(&'static str, usize, usize)],
     /// Our names of what stands outside the encoder, so that it has no prefix.
     outside: &'static [&'static str],
     /// What follows the dense layer before the classifier.
     pub(crate) pooler: Activation,
-    /// Whether positions are counted from one more than the id of the padding token, so that the first rows of their
-    /// table are never used.
-    pub(crate) offset: bool,
+    pub(crate) first: First,
+    /// Keys that may have one value only, as far as they are there.
+    only: &'static [(&'static str, Only)],
     /// What its classes are called in `architectures`, before `ForSequenceClassification`.
     pub(crate) class: &'static str,
+}
+
+/// The first row of the table of positions that a token has; those before are never used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum First {
+    /// Always this.
+    Row(usize),
+    /// The one behind the id of the padding token.
+    BehindPadding,
+    /// There is no table.
+    NoTable,
+}
+
+/// The only value of a key.
+#[derive(Clone, Copy, Debug)]
+enum Only {
+    False,
+    Text(&'static str),
 }
 
 /// What keys of `config.json` are called.
@@ -35,15 +55,17 @@ pub(crate) struct Keys {
     pub(crate) heads: &'static str,
     pub(crate) intermediate: &'static str,
     pub(crate) activation: &'static str,
-    pub(crate) dropout: &'static str,
+    pub(crate) dropout: (&'static str, f64),
     /// None where there is no table of types.
     pub(crate) types: Option<&'static str>,
-    /// None where it is always the usual one.
-    pub(crate) epsilon: Option<&'static str>,
+    pub(crate) epsilon: (Option<&'static str>, f64),
+    /// The width of the tables, where it may be another than that of the layers, and what it is where nothing is said.
+    pub(crate) embedding: Option<(&'static str, usize)>,
+    /// Buckets of a bias of attention by distance, which goes up to a distance.
+    pub(crate) relative: Option<(&'static str, usize)>,
+    /// Whether layers are those of ModernBERT, with its keys.
+    pub(crate) modern: bool,
 }
-
-/// Epsilon of normalisations where the configuration does not say another.
-pub(crate) const USUAL_EPSILON: f64 = 1e-12;
 
 const BERT_KEYS: Keys = Keys {
     width: "hidden_size",
@@ -51,12 +73,15 @@ const BERT_KEYS: Keys = Keys {
     heads: "num_attention_heads",
     intermediate: "intermediate_size",
     activation: "hidden_act",
-    dropout: "hidden_dropout_prob",
+    dropout: ("hidden_dropout_prob", 0.1),
     types: Some("type_vocab_size"),
-    epsilon: Some("layer_norm_eps"),
+    epsilon: (Some("layer_norm_eps"), 1e-12),
+    embedding: None,
+    relative: None,
+    modern: false,
 };
 
-/// The head of RoBERTa, which ELECTRA has, too.
+/// The head of RoBERTa, which ELECTRA and MPNet have, too.
 const DENSE_HEAD: &[(&str, &str)] =
     &[("pooler.dense", "classifier.dense"), ("classifier", "classifier.out_proj")];
 
@@ -66,9 +91,15 @@ pub(crate) const BERT: Family = Family {
     prefix: "bert.",
     keys: &BERT_KEYS,
     names: &[],
+    parts: &[],
     outside: &["classifier"],
     pooler: Activation::Tanh,
-    offset: false,
+    first: First::Row(0),
+    only: &[
+        ("position_embedding_type", Only::Text("absolute")),
+        ("is_decoder", Only::False),
+        ("add_cross_attention", Only::False),
+    ],
     class: "Bert",
 };
 
@@ -81,7 +112,7 @@ pub(crate) const FAMILIES: &[Family] = &[
         prefix: "roberta.",
         names: DENSE_HEAD,
         outside: &["pooler.dense", "classifier"],
-        offset: true,
+        first: First::BehindPadding,
         class: "Roberta",
         ..BERT
     },
@@ -91,7 +122,7 @@ pub(crate) const FAMILIES: &[Family] = &[
         prefix: "roberta.",
         names: DENSE_HEAD,
         outside: &["pooler.dense", "classifier"],
-        offset: true,
+        first: First::BehindPadding,
         class: "XLMRoberta",
         ..BERT
     },
@@ -105,9 +136,10 @@ pub(crate) const FAMILIES: &[Family] = &[
             heads: "n_heads",
             intermediate: "hidden_dim",
             activation: "activation",
-            dropout: "dropout",
+            dropout: ("dropout", 0.1),
             types: None,
-            epsilon: None,
+            epsilon: (None, 1e-12),
+            ..BERT_KEYS
         },
         names: &[
             ("encoder.layer.*.attention.self.query", "transformer.layer.*.attention.q_lin"),
@@ -129,11 +161,79 @@ pub(crate) const FAMILIES: &[Family] = &[
     Family {
         model_type: "electra",
         prefix: "electra.",
+        keys: &Keys { embedding: Some(("embedding_size", 128)), ..BERT_KEYS },
         names: DENSE_HEAD,
         outside: &["pooler.dense", "classifier"],
         pooler: Activation::Gelu,
         class: "Electra",
         ..BERT
+    },
+    // Song et al. 2020, arXiv:2004.09297.
+    Family {
+        model_type: "mpnet",
+        prefix: "mpnet.",
+        keys: &Keys { types: None, relative: Some(("relative_attention_num_buckets", 128)), ..BERT_KEYS },
+        names: &[
+            ("encoder.layer.*.attention.self.query", "encoder.layer.*.attention.attn.q"),
+            ("encoder.layer.*.attention.self.key", "encoder.layer.*.attention.attn.k"),
+            ("encoder.layer.*.attention.self.value", "encoder.layer.*.attention.attn.v"),
+            ("encoder.layer.*.attention.output.dense", "encoder.layer.*.attention.attn.o"),
+            ("encoder.layer.*.attention.output.LayerNorm", "encoder.layer.*.attention.LayerNorm"),
+            ("pooler.dense", "classifier.dense"),
+            ("classifier", "classifier.out_proj"),
+        ],
+        outside: &["pooler.dense", "classifier"],
+        // Whatever the id of its padding token.
+        first: First::Row(2),
+        class: "MPNet",
+        ..BERT
+    },
+    // Warner et al. 2024, arXiv:2412.13663.
+    Family {
+        model_type: "modernbert",
+        prefix: "model.",
+        keys: &Keys {
+            activation: "hidden_activation",
+            dropout: ("mlp_dropout", 0.0),
+            types: None,
+            epsilon: (Some("norm_eps"), 1e-5),
+            modern: true,
+            ..BERT_KEYS
+        },
+        names: &[
+            ("embeddings.word_embeddings", "embeddings.tok_embeddings"),
+            ("embeddings.LayerNorm", "embeddings.norm"),
+            ("encoder.layer.*.attention.LayerNorm", "layers.*.attn_norm"),
+            ("encoder.layer.*.attention.self.query", "layers.*.attn.Wqkv"),
+            ("encoder.layer.*.attention.self.key", "layers.*.attn.Wqkv"),
+            ("encoder.layer.*.attention.self.value", "layers.*.attn.Wqkv"),
+            ("encoder.layer.*.attention.output.dense", "layers.*.attn.Wo"),
+            ("encoder.layer.*.intermediate.LayerNorm", "layers.*.mlp_norm"),
+            ("encoder.layer.*.intermediate.dense", "layers.*.mlp.Wi"),
+            ("encoder.layer.*.intermediate.gate", "layers.*.mlp.Wi"),
+            ("encoder.layer.*.output.dense", "layers.*.mlp.Wo"),
+            ("encoder.LayerNorm", "final_norm"),
+            ("pooler.dense", "head.dense"),
+            ("pooler.LayerNorm", "head.norm"),
+        ],
+        parts: &[
+            ("encoder.layer.*.attention.self.query", 0, 3),
+            ("encoder.layer.*.attention.self.key", 1, 3),
+            ("encoder.layer.*.attention.self.value", 2, 3),
+            ("encoder.layer.*.intermediate.dense", 0, 2),
+            ("encoder.layer.*.intermediate.gate", 1, 2),
+        ],
+        outside: &["pooler.dense", "pooler.LayerNorm", "classifier"],
+        pooler: Activation::Gelu,
+        first: First::NoTable,
+        only: &[
+            ("attention_bias", Only::False),
+            ("mlp_bias", Only::False),
+            ("norm_bias", Only::False),
+            ("classifier_bias", Only::False),
+            ("classifier_activation", Only::Text("gelu")),
+        ],
+        class: "ModernBert",
     },
 ];
 
@@ -151,13 +251,51 @@ impl Family {
         if self.outside.contains(&ours) { theirs } else { format!("{prefix}{theirs}") }
     }
 
+    /// Where a site of ours lies in its tensor: which part it is, of how many.
+    pub(crate) fn part(&self, ours: &str) -> (usize, usize) {
+        let (pattern, _) = numbered(ours);
+        self.parts.iter().find(|(of, ..)| *of == pattern).map_or((0, 1), |(_, part, of)| (*part, *of))
+    }
+
+    /// The kind that has a place for an encoder, where no folder says which it is of.
+    pub(crate) fn for_spec(spec: &EncoderSpec) -> &'static Self {
+        let fits = |family: &&Self| {
+            let keys = family.keys;
+            keys.modern == spec.modern.is_some()
+                && keys.relative.is_some() == spec.relative.is_some()
+                && (keys.embedding.is_some() || spec.embedding.is_none())
+        };
+        FAMILIES.iter().find(fits).unwrap_or(&FAMILIES[0])
+    }
+
     /// Keys that may have one value only, as far as they are there.
-    pub(crate) fn only(&self) -> [(&'static str, Value); 3] {
-        [
-            ("position_embedding_type", json!("absolute")),
-            ("is_decoder", json!(false)),
-            ("add_cross_attention", json!(false)),
-        ]
+    pub(crate) fn only(&self) -> impl Iterator<Item = (&'static str, Value)> {
+        self.only.iter().map(|(key, only)| match only {
+            Only::False => (*key, json!(false)),
+            Only::Text(text) => (*key, json!(text)),
+        })
+    }
+
+    /// The key of `config.json` that a size of an encoder is from.
+    pub(crate) fn key_of(&self, size: &str) -> Option<&'static str> {
+        let keys = self.keys;
+        match size {
+            "width" => Some(keys.width),
+            "layers" => Some(keys.layers),
+            "heads" => Some(keys.heads),
+            "intermediate" => Some(keys.intermediate),
+            "dropout" => Some(keys.dropout.0),
+            "epsilon" => keys.epsilon.0,
+            "types" => keys.types,
+            "embedding" => keys.embedding.map(|(key, _)| key),
+            "relative" => keys.relative.map(|(key, _)| key),
+            "positions" => Some("max_position_embeddings"),
+            "vocabulary" => Some("vocab_size"),
+            "outputs" => Some("id2label"),
+            "modern.every" => Some("global_attn_every_n_layers"),
+            "modern.window" => Some("local_attention"),
+            _ => None,
+        }
     }
 }
 
@@ -197,6 +335,12 @@ mod tests {
         assert_eq!(name("roberta", "pooler.dense"), "classifier.dense");
         assert_eq!(name("electra", "classifier"), "classifier.out_proj");
         assert_eq!(name("distilbert", "pooler.dense"), "pre_classifier");
+        assert_eq!(name("mpnet", query), "mpnet.encoder.layer.11.attention.attn.q");
+        assert_eq!(name("modernbert", query), "model.layers.11.attn.Wqkv");
+        assert_eq!(name("modernbert", "pooler.LayerNorm"), "head.norm");
+        let part = |ours: &str| Family::of("modernbert").unwrap().part(ours);
+        assert_eq!(part("encoder.layer.3.attention.self.value"), (2, 3));
+        assert_eq!(part("encoder.layer.3.output.dense"), (0, 1));
         assert!(Family::of("gpt2").is_none());
     }
 }

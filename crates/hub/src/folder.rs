@@ -5,7 +5,7 @@ use nlpress_text::TokenEncoder;
 use std::path::{Path, PathBuf};
 
 use crate::HubError;
-use crate::family::{FAMILIES, Family};
+use crate::family::{FAMILIES, Family, First};
 use crate::json::Object;
 use crate::sentence::Sentence;
 use crate::tokenizer::{self, Texts};
@@ -76,6 +76,15 @@ impl Folder {
         self.sentence.map(|sentence| sentence.pooling)
     }
 
+    /// The rows of the table of positions that are never used; none where there is no table.
+    pub(crate) fn first_position(&self) -> Result<Option<usize>, HubError> {
+        Ok(match self.family.first {
+            First::Row(row) => Some(row),
+            First::BehindPadding => Some(self.config.size("pad_token_id")?.unwrap_or(1).saturating_add(1)),
+            First::NoTable => None,
+        })
+    }
+
     /// Its tokenizer, for rows of up to `most` tokens.
     ///
     /// # Errors
@@ -83,7 +92,7 @@ impl Folder {
     pub fn tokenizer(&self, most: usize) -> Result<TokenEncoder, HubError> {
         let encoder = tokenizer::open(&self.path, most)?;
         if self.texts.lowered && !tokenizer::lowers(&encoder) {
-            let file = self.path.join("sentence_bert_config.json");
+            let file = self.path.join(tokenizer::OF_SENTENCES);
             return Err(HubError::key(&file, "do_lower_case", "is true, but the tokenizer keeps upper case"));
         }
         Ok(encoder)
@@ -91,8 +100,8 @@ impl Folder {
 
     /// What the encoder's tensors begin with in these files.
     pub(crate) fn prefix(&self) -> &'static str {
-        let word = format!("{}embeddings.word_embeddings.weight", self.family.prefix);
-        if self.weights.has(&word) { self.family.prefix } else { "" }
+        let word = self.family.name("embeddings.word_embeddings", self.family.prefix);
+        if self.weights.has(&format!("{word}.weight")) { self.family.prefix } else { "" }
     }
 }
 

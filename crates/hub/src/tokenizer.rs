@@ -11,6 +11,8 @@ use crate::json::{self, Object};
 pub(crate) const FILE: &str = "tokenizer.json";
 /// What says how one is meant to be used.
 const CONFIG: &str = "tokenizer_config.json";
+/// What sentence-transformers says of the texts of a model.
+pub(crate) const OF_SENTENCES: &str = "sentence_bert_config.json";
 /// The vocabulary of WordPiece, a token a line.
 const VOCABULARY: &str = "vocab.txt";
 /// Largest file of a tokenizer.
@@ -19,9 +21,11 @@ const LARGEST: u64 = 1 << 28;
 const ENDLESS: f64 = 1e9;
 
 /// The longest text that the tokenizer is meant for, in tokens; none where it is not said.
-fn longest(folder: &Path) -> Result<Option<usize>, HubError> {
+fn longest(folder: &Path) -> Result<Option<Most>, HubError> {
     let Some(config) = Object::read(folder.join(CONFIG))? else { return Ok(None) };
-    Ok(config.number("model_max_length")?.filter(|n| *n >= 1.0 && *n < ENDLESS).map(|n| n as usize))
+    let key = "model_max_length";
+    let most = config.number(key)?.filter(|n| *n >= 1.0 && *n < ENDLESS);
+    Ok(most.map(|tokens| Most { tokens: tokens as usize, file: CONFIG, key }))
 }
 
 /// Opens the tokenizer of a folder, for rows of up to `most` tokens.
@@ -144,22 +148,31 @@ pub(crate) fn lowers(encoder: &TokenEncoder) -> bool {
 }
 
 /// What the files of a folder say of its texts.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Texts {
     /// The most tokens; none where nothing is said.
-    pub(crate) most: Option<usize>,
+    pub(crate) most: Option<Most>,
     /// Whether upper case becomes lower case before the tokenizer sees it.
     pub(crate) lowered: bool,
+}
+
+/// The most tokens of a text, and where that is said.
+#[derive(Clone, Debug)]
+pub(crate) struct Most {
+    pub(crate) tokens: usize,
+    pub(crate) file: &'static str,
+    pub(crate) key: &'static str,
 }
 
 impl Texts {
     /// Reads what sentence-transformers says, and then what the tokenizer does.
     pub(crate) fn of(folder: &Path) -> Result<Self, HubError> {
         let of_tokenizer = longest(folder)?;
-        let Some(config) = Object::read(folder.join("sentence_bert_config.json"))? else {
+        let (file, key) = (OF_SENTENCES, "max_seq_length");
+        let Some(config) = Object::read(folder.join(file))? else {
             return Ok(Self { most: of_tokenizer, lowered: false });
         };
-        let most = config.size("max_seq_length")?.or(of_tokenizer);
+        let most = config.size(key)?.map(|tokens| Most { tokens, file, key }).or(of_tokenizer);
         Ok(Self { most, lowered: config.flag("do_lower_case")?.unwrap_or(false) })
     }
 }

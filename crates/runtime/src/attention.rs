@@ -3,6 +3,7 @@
 use pulp::Arch;
 
 use crate::functions::softmax;
+use crate::positions::Positions;
 
 /// Numbers that one vector of sums has.
 const LANES: usize = 16;
@@ -16,6 +17,8 @@ pub(crate) struct Heads {
     keys: Vec<f32>,
     /// The values of a head, `[tokens, width]`.
     values: Vec<f32>,
+    /// The queries of a head, turned, `[tokens, width]`; empty where they are not.
+    queries: Vec<f32>,
     /// How much some queries attend to each token, `[queries, tokens]`.
     shares: Vec<f32>,
     /// What some queries bring, `[queries, width]`.
@@ -23,10 +26,16 @@ pub(crate) struct Heads {
 }
 
 /// Attention of `(heads, width)`: query, key, value and `out` are `[tokens, heads · width]`.
-pub(crate) fn attend((heads, width): (usize, usize), from: [&[f32]; 3], out: &mut [f32], room: &mut Heads) {
+pub(crate) fn attend(
+    (heads, width): (usize, usize),
+    positions: &Positions,
+    from: [&[f32]; 3],
+    out: &mut [f32],
+    room: &mut Heads,
+) {
     Arch::new().dispatch(
         #[inline(always)]
-        || (0..heads).for_each(|head| one_head(head, (heads * width, width), from, out, room)),
+        || (0..heads).for_each(|head| one_head(head, (heads * width, width), positions, from, out, room)),
     );
 }
 
@@ -35,6 +44,7 @@ pub(crate) fn attend((heads, width): (usize, usize), from: [&[f32]; 3], out: &mu
 fn one_head(
     head: usize,
     (stride, width): (usize, usize),
+    positions: &Positions,
     [query, key, value]: [&[f32]; 3],
     out: &mut [f32],
     room: &mut Heads,
@@ -43,26 +53,44 @@ fn one_head(
     // Rounded up, so that vectors need no rest; what is beyond is never read.
     let (row, wide) = (tokens.next_multiple_of(LANES), width.next_multiple_of(LANES));
     let part = head * width..(head + 1) * width;
-    let Heads { keys, values, shares, brought } = room;
+    let Heads { keys, values, queries, shares, brought } = room;
     keys.clear();
     keys.resize(width * row, 0.0);
     values.clear();
     values.resize(tokens * wide, 0.0);
     for (token, (key, value)) in key.chunks_exact(stride).zip(value.chunks_exact(stride)).enumerate() {
-        key[part.clone()].iter().enumerate().for_each(|(n, x)| keys[n * row + token] = *x);
+        let mut scatter = |key: &[f32]| key.iter().enumerate().for_each(|(n, x)| keys[n * row + token] = *x);
+        if positions.turns.is_some() {
+            queries.clear();
+            queries.extend_from_slice(&key[part.clone()]);
+            positions.turn(token, queries);
+            scatter(queries);
+        } else {
+            scatter(&key[part.clone()]);
+        }
         values[token * wide..][..width].copy_from_slice(&value[part.clone()]);
     }
     shares.resize(QUERIES * row, 0.0);
     brought.resize(QUERIES * wide, 0.0);
+    queries.clear();
+    if positions.turns.is_some() {
+        query.chunks_exact(stride).for_each(|query| queries.extend_from_slice(&query[part.clone()]));
+        queries.chunks_exact_mut(width).enumerate().for_each(|(place, query)| positions.turn(place, query));
+    }
+    let (query, stride_of_queries, own) = match queries[..] {
+        [] => (query, stride, part.clone()),
+        _ => (&queries[..], width, 0..width),
+    };
     let scale = 1.0 / (width as f32).sqrt();
     let mut first = 0;
     while first < tokens {
         let count = QUERIES.min(tokens - first);
         // Where fewer are left, the last goes through more than once.
-        let query = |n: usize| &query[(first + n.min(count - 1)) * stride..][part.clone()];
+        let query = |n: usize| &query[(first + n.min(count - 1)) * stride_of_queries..][own.clone()];
         product([query(0), query(1), query(2), query(3)], keys, row, shares);
-        for shares in shares.chunks_exact_mut(row) {
+        for (n, shares) in shares.chunks_exact_mut(row).enumerate() {
             shares[..tokens].iter_mut().for_each(|x| *x *= scale);
+            positions.apply(head, first + n.min(count - 1), &mut shares[..tokens]);
             softmax(&mut shares[..tokens]);
         }
         let share = |n: usize| &shares[n * row..][..tokens];
@@ -143,8 +171,9 @@ mod tests {
             let (mut found, mut expected) = (vec![7.0; length], vec![7.0; length]);
             let mut room = Heads::default();
             // Of another size before, so that what is left of it would show.
-            attend((1, 40), [&[2.0; 1600], &[3.0; 1600], &[4.0; 1600]], &mut [0.0; 1600], &mut room);
-            attend((heads, width), [&query, &key, &value], &mut found, &mut room);
+            let none = Positions::default();
+            attend((1, 40), &none, [&[2.0; 1600], &[3.0; 1600], &[4.0; 1600]], &mut [0.0; 1600], &mut room);
+            attend((heads, width), &none, [&query, &key, &value], &mut found, &mut room);
             attend_in_order((heads, width), [&query, &key, &value], &mut expected, &mut room);
             for (a, b) in found.iter().zip(&expected) {
                 assert!((a - b).abs() < 1e-5, "{heads} x {width}, {tokens}: {a} {b}");

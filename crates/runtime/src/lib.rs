@@ -7,6 +7,7 @@ mod explain;
 mod functions;
 pub mod integer;
 mod network;
+mod positions;
 mod program;
 mod scores;
 mod session;

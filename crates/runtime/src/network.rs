@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use crate::attention::{self, Heads};
 use crate::functions;
+use crate::positions::{self, Positions};
 use crate::program::{Counts, Kernels, Program};
 use crate::tokens::Tokens;
 
@@ -17,6 +18,8 @@ pub(crate) struct Network {
     pub(crate) graph: Graph,
     pub(crate) layers: Vec<Site>,
     pub(crate) norms: Vec<Norm>,
+    /// What each attention makes of places.
+    pub(crate) positions: Vec<Positions>,
     pub(crate) program: Program,
     /// Whether it is one product with feature rows.
     is_linear: bool,
@@ -71,24 +74,17 @@ impl Network {
             Site { id, weight, bias }
         };
         let layers = ops.zip(layers).map(site).collect();
-        let mut vectors = vectors.into_iter();
-        let mut norms = Vec::new();
-        for node in &graph.nodes {
-            if let Op::LayerNorm { epsilon, .. } = node.op
-                && let (Some(gain), Some(bias)) = (vectors.next(), vectors.next())
-            {
-                norms.push(Norm { gain, bias, epsilon });
-            }
-        }
+        let norms = norms(&graph, &vectors);
+        let positions = positions::of(&graph, &vectors);
         let (outputs, is_linear) = (graph.outputs(), program.is_one_product());
-        Self { graph, layers, norms, program, is_linear, outputs }
+        Self { graph, layers, norms, positions, program, is_linear, outputs }
     }
 
     /// Bytes of the weights, biases and vectors in memory.
     pub(crate) fn resident_bytes(&self) -> usize {
         let layers = self.layers.iter().map(|l| l.weight.resident_bytes() + 4 * l.bias.len());
         let norms = self.norms.iter().map(|n| 4 * (n.gain.values.len() + n.bias.values.len()));
-        layers.chain(norms).sum()
+        layers.chain(norms).chain(self.positions.iter().map(Positions::bytes)).sum()
     }
 
     /// The logits of one row; `out` has as many entries as the network has outputs.
@@ -158,6 +154,21 @@ impl Network {
     }
 }
 
+/// The normalisations of a graph with their vectors, which are all there; zeros for a bias that is none.
+fn norms(graph: &Graph, vectors: &[Vector]) -> Vec<Norm> {
+    let mut norms = Vec::new();
+    for node in &graph.nodes {
+        let Op::LayerNorm { param, epsilon, .. } = &node.op else { continue };
+        let own = node.op.vectors();
+        let mut own = own.iter().filter_map(|id| vectors.iter().find(|vector| vector.id == *id)).cloned();
+        let Some(gain) = own.next() else { continue };
+        let zeros = || Vector { id: param.clone(), values: vec![0.0; gain.values.len()] };
+        let bias = own.next().unwrap_or_else(zeros);
+        norms.push(Norm { gain, bias, epsilon: *epsilon });
+    }
+    norms
+}
+
 /// The operations in floats, on what goes in.
 struct Floats<'a> {
     network: &'a Network,
@@ -212,7 +223,14 @@ impl Kernels for Floats<'_> {
         }
     }
 
-    fn attend(&mut self, heads: (usize, usize), [query, key, value]: [&[f32]; 3], out: &mut [f32]) {
+    fn attend(
+        &mut self,
+        attention: usize,
+        heads: (usize, usize),
+        [query, key, value]: [&[f32]; 3],
+        out: &mut [f32],
+    ) {
+        let positions = &self.network.positions[attention];
         let stride = heads.0 * heads.1;
         let is_bag = matches!(self.network.graph.source, Source::Bag { .. });
         for range in self.tokens.ranges() {
@@ -221,13 +239,17 @@ impl Kernels for Floats<'_> {
             if is_bag {
                 attention::attend_in_order(heads, from, out, &mut self.room.heads);
             } else {
-                attention::attend(heads, from, out, &mut self.room.heads);
+                attention::attend(heads, positions, from, out, &mut self.room.heads);
             }
         }
     }
 
     fn add(&mut self, sums: &mut [f32], more: &[f32]) {
         sums.iter_mut().zip(more).for_each(|(sum, x)| *sum += x);
+    }
+
+    fn multiply(&mut self, products: &mut [f32], by: &[f32]) {
+        products.iter_mut().zip(by).for_each(|(product, x)| *product *= x);
     }
 
     fn pool(&mut self, pooling: Pooling, width: usize, tokens: &[f32], out: &mut [f32]) {

@@ -24,7 +24,8 @@ struct Step {
     in_place: bool,
 }
 
-/// What a step does. Sites and normalisations with vectors are counted in the order in which the graph runs them.
+/// What a step does. Sites, normalisations with vectors and attentions are counted in the order in which the graph runs
+/// them.
 #[derive(Clone, Copy, Debug)]
 enum Act {
     Features { site: usize },
@@ -33,8 +34,9 @@ enum Act {
     Norm,
     LayerNorm { norm: usize },
     Activate(Activation),
-    Attend { heads: usize, head_width: usize },
+    Attend { attention: usize, heads: usize, head_width: usize },
     Add,
+    Multiply,
     Pool(Pooling),
     Normalize,
 }
@@ -42,7 +44,10 @@ enum Act {
 impl Act {
     /// Whether it changes the first value that it reads, which its own begins as.
     fn changes(self) -> bool {
-        matches!(self, Act::Norm | Act::LayerNorm { .. } | Act::Activate(_) | Act::Add | Act::Normalize)
+        matches!(
+            self,
+            Act::Norm | Act::LayerNorm { .. } | Act::Activate(_) | Act::Add | Act::Multiply | Act::Normalize
+        )
     }
 }
 
@@ -72,15 +77,18 @@ pub(crate) trait Kernels {
     fn layer_norm(&mut self, norm: usize, width: usize, rows: &mut [Self::Number]);
     /// A non-linearity of each number.
     fn activate(&mut self, activation: Activation, values: &mut [Self::Number]);
-    /// Multi-head attention among the tokens of each example, from query, key and value.
+    /// Multi-head attention number `attention` among the tokens of each example, from query, key and value.
     fn attend(
         &mut self,
+        attention: usize,
         heads: (usize, usize),
         query_key_value: [&[Self::Number]; 3],
         out: &mut [Self::Number],
     );
     /// Adds to each number another.
     fn add(&mut self, sums: &mut [Self::Number], more: &[Self::Number]);
+    /// Multiplies each number by another.
+    fn multiply(&mut self, products: &mut [Self::Number], by: &[Self::Number]);
     /// One row from the tokens of each example.
     fn pool(&mut self, pooling: Pooling, width: usize, tokens: &[Self::Number], out: &mut [Self::Number]);
     /// Each row to Euclidean length 1.
@@ -106,7 +114,7 @@ impl Program {
         let values = graph.values();
         let mut compiler = Compiler::new(graph);
         let mut steps = Vec::new();
-        let (mut site, mut norm) = (0, 0);
+        let (mut site, mut norm, mut attention) = (0, 0, 0);
         for (n, node) in graph.nodes.iter().enumerate() {
             let act = match &node.op {
                 Op::Features { .. } => Act::Features { site },
@@ -115,8 +123,11 @@ impl Program {
                 Op::Norm => Act::Norm,
                 Op::LayerNorm { .. } => Act::LayerNorm { norm },
                 Op::Activate(activation) => Act::Activate(*activation),
-                Op::Attend { heads, head_width } => Act::Attend { heads: *heads, head_width: *head_width },
+                Op::Attend { heads, head_width, .. } => {
+                    Act::Attend { attention, heads: *heads, head_width: *head_width }
+                }
                 Op::Add => Act::Add,
+                Op::Multiply => Act::Multiply,
                 Op::Pool(pooling) => Act::Pool(*pooling),
                 Op::Normalize => Act::Normalize,
                 Op::Dropout { .. } => {
@@ -126,6 +137,7 @@ impl Program {
             };
             site += usize::from(node.op.site().is_some());
             norm += usize::from(matches!(node.op, Op::LayerNorm { .. }));
+            attention += usize::from(matches!(node.op, Op::Attend { .. }));
             let place = |buffer, of: usize| Place { buffer, width: values[of].width, per: values[of].per };
             let from: Vec<Place> =
                 node.from.iter().map(|from| place(compiler.buffer[*from], *from)).collect();
@@ -188,10 +200,11 @@ impl Step {
             Act::Norm => kernels.norm(self.to.width, out),
             Act::LayerNorm { norm } => kernels.layer_norm(norm, self.to.width, out),
             Act::Activate(activation) => kernels.activate(activation, out),
-            Act::Attend { heads, head_width } => {
-                kernels.attend((heads, head_width), [read(0), read(1), read(2)], out);
+            Act::Attend { attention, heads, head_width } => {
+                kernels.attend(attention, (heads, head_width), [read(0), read(1), read(2)], out);
             }
             Act::Add => kernels.add(out, read(1)),
+            Act::Multiply => kernels.multiply(out, read(1)),
             Act::Pool(pooling) => kernels.pool(pooling, self.to.width, read(0), out),
             Act::Normalize => kernels.normalize(self.to.width, out),
         }

@@ -117,7 +117,7 @@ impl Session {
         })
     }
 
-    /// Names of the classes; none for a network that makes embeddings.
+    /// Names of the classes; none for a network that makes embeddings or scores.
     pub fn labels(&self) -> &[String] {
         &self.labels
     }
@@ -171,15 +171,41 @@ impl Session {
         prediction
     }
 
-    /// What the network makes of a text: logits, or an embedding. Allocates nothing once `scratch` has grown.
+    /// What the network makes of a text: logits, scores or an embedding. Allocates nothing once `scratch` has grown.
     ///
     /// # Errors
     /// [`RuntimeError::NotFinite`] when the numbers of the model are so large that a result is infinite or undefined,
     /// and [`RuntimeError::Text`] where a tokenizer from a stranger fails at this text.
     pub fn answer<'a>(&self, text: &str, scratch: &'a mut Scratch) -> Result<&'a [f32], RuntimeError> {
         let Scratch { text: words, activations, logits, .. } = scratch;
+        let example = self.encoder.encode(text, words).map_err(RuntimeError::Text)?;
+        self.outputs_of(example, logits, activations)
+    }
+
+    /// What the network makes of two texts as one example, as cross-encoders take them: as [`answer`](Session::answer).
+    ///
+    /// # Errors
+    /// As [`answer`](Session::answer), [`RuntimeError::Text`] for an encoder that takes one text, and
+    /// [`RuntimeError::Tokens`] where the tokens of the second text have a type that the network does not know.
+    pub fn answer_pair<'a>(
+        &self,
+        texts: [&str; 2],
+        scratch: &'a mut Scratch,
+    ) -> Result<&'a [f32], RuntimeError> {
+        let Scratch { text: words, activations, logits, .. } = scratch;
+        let example = self.encoder.encode_pair(texts, words).map_err(RuntimeError::Text)?;
+        self.takes.check_one(example)?;
+        self.outputs_of(example, logits, activations)
+    }
+
+    fn outputs_of<'a>(
+        &self,
+        example: Example<'_>,
+        logits: &'a mut Vec<f32>,
+        activations: &mut Activations,
+    ) -> Result<&'a [f32], RuntimeError> {
         logits.resize(self.network.outputs, 0.0);
-        match self.encoder.encode(text, words).map_err(RuntimeError::Text)? {
+        match example {
             Example::Features(row) => self.network.logits(row.columns, row.values, logits, activations),
             Example::Tokens(row) => self.network.outputs_of(std::iter::once(row), logits, activations),
         }
@@ -204,6 +230,21 @@ impl Session {
     /// As [`score`](Session::score).
     pub fn classify<'a>(&self, text: &str, scratch: &'a mut Scratch) -> Result<Answer<'a>, RuntimeError> {
         self.score(text, scratch)?;
+        Ok(Answer { class: self.class(&scratch.logits), scores: &scratch.scores })
+    }
+
+    /// What [`classify`](Session::classify) answers, of two texts as one example.
+    ///
+    /// # Errors
+    /// As [`answer_pair`](Session::answer_pair), and [`RuntimeError::NoClasses`] for a network that has no classes.
+    pub fn classify_pair<'a>(
+        &self,
+        texts: [&str; 2],
+        scratch: &'a mut Scratch,
+    ) -> Result<Answer<'a>, RuntimeError> {
+        self.check_classes()?;
+        self.answer_pair(texts, scratch)?;
+        scores::from_logits(&scratch.logits, &mut scratch.scores);
         Ok(Answer { class: self.class(&scratch.logits), scores: &scratch.scores })
     }
 
@@ -333,6 +374,11 @@ impl Session {
     ) -> Result<(), RuntimeError> {
         self.takes.check(examples, range)?;
         same_length("out", out, range.len() * self.network.outputs)
+    }
+
+    /// Checks that an example is what the network takes.
+    pub(crate) fn check_one(&self, example: Example<'_>) -> Result<(), RuntimeError> {
+        self.takes.check_one(example)
     }
 
     /// Checks that there are classes to name.

@@ -10,7 +10,10 @@ mod dump;
 use common::{artifact, encoder, forms, network, texts as made_up, tokenizer};
 use dump::{Dump, dumps};
 use nlpress_artifact::{Artifact, EncoderParts, Layer, Provenance, Vector};
-use nlpress_graph::{Activation, EncoderSpec, Form, Graph, Head, MlpSpec, Outline, Source, StaticSpec};
+use nlpress_graph::{
+    Activation, EncoderSpec, Form, Graph, Head, MlpSpec, ModernLayers, Outline, Pooling, RelativeSizes,
+    Source, StaticSpec,
+};
 use nlpress_packed::{Activations, Grid, Index, Int, Matrix, Per, Scheme, Values};
 use nlpress_runtime::{IntegerScratch, RuntimeError, Scratch, Session, integer};
 use nlpress_text::{AnyScratch, Encode, Example, Row, TokenRow, TokenRows};
@@ -42,6 +45,25 @@ fn results_are_those_of_pytorch() {
     }
 }
 
+/// Encoders that make something of places in their attention.
+fn placed() -> [Graph; 2] {
+    let spec = EncoderSpec {
+        vocabulary: 60,
+        tokens: 200,
+        positions: 200,
+        intermediate: 40,
+        relative: Some(RelativeSizes { buckets: 32, distance: 128 }),
+        ..EncoderSpec::new(24, 2, 3)
+    };
+    let modern = EncoderSpec {
+        relative: None,
+        modern: Some(ModernLayers { every: 2, window: 4, global_base: 160_000.0, local_base: 10_000.0 }),
+        head: Head::Prediction { pooling: Pooling::Mean, outputs: 3 },
+        ..spec.clone()
+    };
+    [spec.into(), modern.into()]
+}
+
 fn graphs() -> [Graph; 2] {
     let spec = EncoderSpec {
         vocabulary: 60,
@@ -71,7 +93,7 @@ fn texts(lengths: &[usize]) -> TokenRows {
 fn texts_together_come_to_what_each_does_alone_in_every_layout() {
     let lengths = [7, 1, 0, 100, 33, 2, 200, 16, 15];
     let all = texts(&lengths);
-    for graph in graphs() {
+    for graph in graphs().into_iter().chain(placed()) {
         for form in forms().into_iter().step_by(6) {
             let made = network(&graph, form, 60);
             let session = Session::from_artifact(made).unwrap();

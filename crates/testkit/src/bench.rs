@@ -2,7 +2,9 @@
 
 use nlpress_core::event::{Quiet, Sink};
 use nlpress_core::{Backend, Seed, Selectors};
-use nlpress_model::graph::{Activation, Builder, Key, Op, Output, Pooling, Source};
+use nlpress_model::graph::{
+    Activation, Builder, Key, ModernLayers, Op, Output, Pooling, RelativeSizes, Source,
+};
 use nlpress_model::{
     AttentionSpec, BlockSpec, Dataset, EncoderSpec, Graph, MlpSpec, Model, Outline, Ranks, SiteId,
 };
@@ -79,15 +81,26 @@ impl Bench {
     /// # Errors
     /// When the training itself fails.
     pub fn tokens(backend: &Backend) -> Result<Self, String> {
-        let spec = EncoderSpec {
-            vocabulary: FEATURES,
-            tokens: MAX_TOKENS,
-            positions: MAX_TOKENS,
-            intermediate: 10,
-            dropout: 0.1,
-            ..EncoderSpec::new(12, 2, 3)
-        };
-        Self::of("tokens", &Graph::from(spec), backend)
+        Self::of("tokens", &Graph::from(encoder()), backend)
+    }
+
+    /// The same with the layers of ModernBERT: normalised first, without biases, rotary positions, GeGLU, a window in the
+    /// second layer.
+    ///
+    /// # Errors
+    /// When the training itself fails.
+    pub fn modern(backend: &Backend) -> Result<Self, String> {
+        let layers = ModernLayers { every: 2, window: 2, global_base: 160_000.0, local_base: 10_000.0 };
+        Self::of("modern", &Graph::from(EncoderSpec { modern: Some(layers), ..encoder() }), backend)
+    }
+
+    /// The same with a bias of attention by distance, which the layers share, and tables narrower than they are.
+    ///
+    /// # Errors
+    /// When the training itself fails.
+    pub fn relative(backend: &Backend) -> Result<Self, String> {
+        let relative = Some(RelativeSizes { buckets: 8, distance: 16 });
+        Self::of("relative", &Graph::from(EncoderSpec { relative, embedding: Some(8), ..encoder() }), backend)
     }
 
     /// Token embeddings of width 12 whose mean goes through a hidden layer of 8.
@@ -103,13 +116,15 @@ impl Bench {
     ///
     /// # Errors
     /// When the training itself fails.
-    pub fn families(backend: &Backend) -> Result<[Self; 5], String> {
+    pub fn families(backend: &Backend) -> Result<[Self; 7], String> {
         Ok([
             Self::new(backend)?,
             Self::attention(backend)?,
             Self::encoder(backend)?,
             Self::tokens(backend)?,
             Self::averaging(backend)?,
+            Self::modern(backend)?,
+            Self::relative(backend)?,
         ])
     }
 
@@ -299,10 +314,22 @@ impl Bench {
     }
 }
 
+/// An encoder of two layers as BERT has them.
+fn encoder() -> EncoderSpec {
+    EncoderSpec {
+        vocabulary: FEATURES,
+        tokens: MAX_TOKENS,
+        positions: MAX_TOKENS,
+        intermediate: 10,
+        dropout: 0.1,
+        ..EncoderSpec::new(12, 2, 3)
+    }
+}
+
 /// Layers of BERT on a bag.
 fn post_norm() -> Graph {
     let mut nodes = Builder::default();
-    let norm = |name: &str| Op::LayerNorm { param: SiteId::new(name), epsilon: 1e-5 };
+    let norm = |name: &str| Op::layer_norm(SiteId::new(name), 1e-5);
     let table = SiteId::new("embedding");
     nodes.add(Op::embed(table, 12, Key::Word), &[]);
     let mut tokens = nodes.then(norm("embedding.LayerNorm"));
@@ -310,7 +337,7 @@ fn post_norm() -> Graph {
         let site = |name: &str| AttentionSpec::site(layer, name);
         let made = ["attention.query", "attention.key", "attention.value"]
             .map(|name| nodes.add(Op::linear(site(name), 12), &[tokens]));
-        nodes.add(Op::Attend { heads: 3, head_width: 4 }, &made);
+        nodes.add(Op::attend(3, 4), &made);
         let change = nodes.then(Op::linear(site("attention.output"), 12));
         nodes.add(Op::Add, &[tokens, change]);
         tokens = nodes.then(norm(site("attention.LayerNorm").as_str()));

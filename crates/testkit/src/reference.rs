@@ -1,7 +1,7 @@
 //! Every network once more, in plain loops over 64-bit floats, one example and one token at a time: what passes
 //! through burn and through the runtime's kernels are held against. Slow, and shares no arithmetic with either.
 
-use nlpress_model::graph::{Activation, Key, NORM_EPSILON, Op, Per, Pooling, Source};
+use nlpress_model::graph::{Activation, Key, NORM_EPSILON, Op, Per, Pooling, PositionScheme, Source};
 use nlpress_model::{Layer, Model, Units, Weight};
 use nlpress_packed::{Scales, Scheme, Values};
 use nlpress_text::ExamplesRef;
@@ -163,15 +163,21 @@ impl Plain<'_> {
             Op::Linear { .. } => each(&|row| site(layer(), row)),
             Op::Norm => each(&|row| self.normed(n, row, NORM_EPSILON)),
             Op::LayerNorm { epsilon, .. } => {
-                let [gain, bias] = node.op.vectors().expect("a normalisation has vectors").map(|id| {
-                    let vector = self.model.vectors().iter().find(|vector| vector.id == id);
-                    vector.expect("a network has the vectors of its graph").values.clone()
-                });
-                let affine = |(i, x): (usize, f64)| x * f64::from(gain[i]) + f64::from(bias[i]);
+                let own = self.vectors_of(n);
+                let bias = |i: usize| own.get(1).map_or(0.0, |bias| f64::from(bias[i]));
+                let affine = |(i, x): (usize, f64)| x * f64::from(own[0][i]) + bias(i);
                 each(&|row| self.normed(n, row, *epsilon).into_iter().enumerate().map(affine).collect())
             }
             Op::Activate(activation) => each(&|row| row.iter().map(|x| activated(*activation, *x)).collect()),
-            Op::Attend { heads, head_width } => attended((*heads, *head_width), [read(0), read(1), read(2)]),
+            Op::Attend { heads, head_width, positions } => {
+                let bias = self.vectors_of(n);
+                let bias = bias.first().map_or(&[][..], |bias| bias);
+                attended((*heads, *head_width), positions, bias, [read(0), read(1), read(2)])
+            }
+            Op::Multiply => {
+                let product = |(a, b): (&Vec<f64>, &Vec<f64>)| a.iter().zip(b).map(|(a, b)| a * b).collect();
+                read(0).iter().zip(read(1)).map(product).collect()
+            }
             Op::Add => {
                 let sum = |(a, b): (&Vec<f64>, &Vec<f64>)| a.iter().zip(b).map(|(a, b)| a + b).collect();
                 read(0).iter().zip(read(1)).map(sum).collect()
@@ -187,6 +193,15 @@ impl Plain<'_> {
                 row.iter().map(|x| if length > 0.0 { x / length } else { 0.0 }).collect()
             }),
         }
+    }
+
+    /// The vectors of a node.
+    fn vectors_of(&self, n: usize) -> Vec<&[f32]> {
+        let vector = |id| {
+            let vector = self.model.vectors().iter().find(|vector| vector.id == id);
+            &vector.expect("a network has the vectors of its graph").values[..]
+        };
+        self.model.graph().nodes[n].op.vectors().into_iter().map(vector).collect()
     }
 
     /// A row to mean 0 and variance 1, without the number that is not there.
@@ -237,16 +252,50 @@ fn normal(x: f64) -> f64 {
     0.5 + sum * (-x * x / 2.0).exp() / std::f64::consts::TAU.sqrt()
 }
 
-/// What the heads of every token bring, one after the other.
-fn attended((heads, width): (usize, usize), [queries, keys, values]: [&Vec<Vec<f64>>; 3]) -> Vec<Vec<f64>> {
+/// The queries or keys of a token's heads, turned by its place.
+fn turned(row: &[f64], place: usize, width: usize, positions: &PositionScheme) -> Vec<f64> {
+    let Some(rotary) = positions.rotary else { return row.to_vec() };
+    let mut out = row.to_vec();
+    for (head, out) in row.chunks(width).zip(out.chunks_mut(width)) {
+        for i in 0..width / 2 {
+            let angle = place as f64 * f64::from(rotary.base).powf(-2.0 * i as f64 / width as f64);
+            let (x, y) = (head[i], head[i + width / 2]);
+            out[i] = x * angle.cos() - y * angle.sin();
+            out[i + width / 2] = y * angle.cos() + x * angle.sin();
+        }
+    }
+    out
+}
+
+/// What the heads of every token bring, one after the other; `bias` is that of the scores by distance, `[heads, buckets]`.
+fn attended(
+    (heads, width): (usize, usize),
+    positions: &PositionScheme,
+    bias: &[f32],
+    [queries, keys, values]: [&Vec<Vec<f64>>; 3],
+) -> Vec<Vec<f64>> {
+    let turned = |rows: &Vec<Vec<f64>>| -> Vec<Vec<f64>> {
+        rows.iter().enumerate().map(|(place, row)| turned(row, place, width, positions)).collect()
+    };
+    let (queries, keys) = (&turned(queries), &turned(keys));
     let head = |of: &[f64], h: usize| of[h * width..(h + 1) * width].to_vec();
     let mut all = Vec::new();
-    for query in queries {
+    for (place, query) in queries.iter().enumerate() {
         let mut brought = Vec::new();
         for h in 0..heads {
             let dot =
                 |key: &Vec<f64>| -> f64 { head(query, h).iter().zip(head(key, h)).map(|(q, k)| q * k).sum() };
-            let scores: Vec<f64> = keys.iter().map(|key| dot(key) / (width as f64).sqrt()).collect();
+            let of_key = |(at, key): (usize, &Vec<f64>)| {
+                if positions.window.is_some_and(|window| place.abs_diff(at) > window) {
+                    return f64::NEG_INFINITY;
+                }
+                let by_distance = positions.relative.as_ref().map_or(0.0, |relative| {
+                    let bucket = relative.bucket(at as isize - place as isize);
+                    f64::from(bias[h * relative.buckets + bucket])
+                });
+                dot(key) / (width as f64).sqrt() + by_distance
+            };
+            let scores: Vec<f64> = keys.iter().enumerate().map(of_key).collect();
             let largest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
             let exponentials: Vec<f64> = scores.iter().map(|s| (s - largest).exp()).collect();
             let total: f64 = exponentials.iter().sum();

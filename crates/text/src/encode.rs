@@ -323,6 +323,29 @@ impl AnyEncoder {
     }
 }
 
+impl AnyEncoder {
+    /// Encodes two texts as one example, which lies in `scratch` until the next call.
+    ///
+    /// # Errors
+    /// [`TextError::Tokenizer`] as [`TokenEncoder::encode_pair`], and for a bag of words, which takes one text.
+    pub fn encode_pair<'s>(
+        &self,
+        texts: [&str; 2],
+        scratch: &'s mut AnyScratch,
+    ) -> Result<Example<'s>, TextError> {
+        match self {
+            Self::Bag(_) => Err(TextError::Tokenizer {
+                file: "a pair of texts".into(),
+                problem: "a bag of words takes one text".into(),
+            }),
+            Self::Tokens(encoder) => {
+                scratch.of_tokens = true;
+                Ok(Example::Tokens(encoder.encode_pair(texts, &mut scratch.tokens)?))
+            }
+        }
+    }
+}
+
 impl Encode for AnyEncoder {
     type Scratch = AnyScratch;
 

@@ -11,6 +11,7 @@ mod frame;
 mod merges;
 mod misses;
 mod narrow;
+mod pairs;
 mod plain;
 mod steps;
 mod training;
@@ -23,6 +24,7 @@ use serde_json::Value;
 use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::OnceLock;
 use tokenizers::{Tokenizer, TruncationParams};
 
 use crate::counting::parts;
@@ -31,6 +33,7 @@ use crate::error::TextError;
 use crate::token_rows::{TokenRow, TokenRows};
 use ascii::{Ascii, Part};
 pub use config::{Algorithm, MAX_LENGTH, TokensConfig, TokensTable};
+use pairs::{PairFrame, longest_first};
 use plain::Plain;
 pub(crate) use written::KIND;
 
@@ -44,6 +47,10 @@ pub struct TokenEncoder {
     tokenizer: Tokenizer,
     /// The short way, where there is one.
     ascii: Option<Ascii>,
+    /// What stands around two texts, or why there can be no two.
+    pairs: Result<PairFrame, String>,
+    /// The same tokenizer, which cuts nothing off; made when it is first needed.
+    whole: OnceLock<Box<Tokenizer>>,
     most: usize,
 }
 
@@ -132,11 +139,14 @@ impl TokenEncoder {
                 )));
             }
         }
+        let processor = plain.rest.get("post_processor").unwrap_or(&Value::Null);
+        let pairs = PairFrame::of(processor, plain.width);
+        let least = pairs.as_ref().map_or(around, |pairs| pairs.len().min(around));
         // One more than fits, so that a text that was cut can be told.
-        let max_length = most - around + 1;
+        let max_length = most - least + 1;
         let truncation = TruncationParams { max_length, ..TruncationParams::default() };
         tokenizer.with_truncation(Some(truncation)).map_err(|e| fail(e.to_string()))?;
-        Ok(Self { ascii: Ascii::of(&plain), plain, tokenizer, most })
+        Ok(Self { ascii: Ascii::of(&plain), plain, tokenizer, pairs, whole: OnceLock::new(), most })
     }
 
     /// How it cuts words.
@@ -173,6 +183,18 @@ impl TokenEncoder {
     /// Whether rows have types: some token around or of a text has another than 0.
     pub fn typed(&self) -> bool {
         self.plain.frame.typed()
+    }
+
+    /// One more than the largest type of a token of two texts; an error that says why where there can be no two.
+    ///
+    /// # Errors
+    /// [`TextError::Tokenizer`].
+    pub fn pair_types(&self) -> Result<usize, TextError> {
+        let fail = |problem: &String| TextError::Tokenizer {
+            file: "a pair of texts".into(),
+            problem: problem.clone(),
+        };
+        self.pairs.as_ref().map(PairFrame::types).map_err(fail)
     }
 
     /// One more than the largest type of a token.
@@ -212,6 +234,60 @@ impl TokenEncoder {
         }
         scratch.seen = Seen { tokens, known: tokens - unknown as u32, cut, ..Seen::default() };
         Ok(TokenRow { ids: &scratch.ids, types: &scratch.types })
+    }
+
+    /// Turns two texts into the token ids of one example, as `tokenizers` does: where both are too long together, the longer
+    /// one is cut first.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode), and where the tokenizer does not say what stands around two texts, or too few tokens
+    /// are left beside that.
+    pub fn encode_pair<'s>(
+        &self,
+        texts: [&str; 2],
+        scratch: &'s mut TokenScratch,
+    ) -> Result<TokenRow<'s>, TextError> {
+        let fail = |problem: String| TextError::Tokenizer { file: "a pair of texts".into(), problem };
+        let frame = self.pairs.as_ref().map_err(|problem| fail(problem.clone()))?;
+        let room = self.most.checked_sub(frame.len()).filter(|room| *room > 0);
+        let room = room.ok_or_else(|| {
+            fail(format!("{} special tokens leave no room in {} tokens", frame.len(), self.most))
+        })?;
+        let TokenScratch { ids, types, buffer, .. } = &mut *scratch;
+        let mut both: [Vec<u32>; 2] = Default::default();
+        for (text, ids) in texts.into_iter().zip(&mut both) {
+            // Not more than is left of one text beside special tokens, which may be less than beside those of a pair.
+            self.cut(text, room, buffer, ids)?;
+        }
+        let mut lengths = [both[0].len(), both[1].len()];
+        if lengths.iter().all(|length| *length > room) {
+            // Of two that were cut both, it depends on their own lengths which is the longer.
+            for (text, length) in texts.into_iter().zip(&mut lengths) {
+                *length = self.count(text)?;
+            }
+        }
+        let stay = longest_first(lengths, room);
+        let [first, second] = [0, 1].map(|n| &both[n][..stay[n].min(both[n].len())]);
+        let unknown = self.plain.unknown;
+        let unknown = first.iter().chain(second).filter(|id| Some(**id) == unknown).count();
+        let tokens = (first.len() + second.len()) as u32;
+        frame.join(first, second, ids, types);
+        scratch.seen =
+            Seen { tokens, known: tokens - unknown as u32, cut: stay != lengths, ..Seen::default() };
+        Ok(TokenRow { ids: &scratch.ids, types: &scratch.types })
+    }
+
+    /// The tokens of a text, however many.
+    fn count(&self, text: &str) -> Result<usize, TextError> {
+        let whole = self.whole.get_or_init(|| {
+            let mut whole = self.tokenizer.clone();
+            // Without truncation there is nothing that could be wrong with it.
+            let _ = whole.with_truncation(None);
+            Box::new(whole)
+        });
+        let fail = |problem| TextError::Tokenizer { file: "a text".into(), problem };
+        let encoding = guarded(|| whole.encode_fast(text, false).map_err(|e| e.to_string()));
+        Ok(encoding.map_err(fail)?.len())
     }
 
     /// Appends the ids of a text; more than `room` of them where there are more.

@@ -13,6 +13,10 @@ pub(crate) struct Texts {
     pub(crate) texts: Vec<String>,
     #[command(flatten)]
     pub(crate) rows: Rows,
+    /// Two texts are one example, as cross-encoders take them: texts are given two by two, and a line of standard input
+    /// has both, separated by a tab or as JSON, {"text": …, "pair": …}.
+    #[arg(long, conflicts_with = "data")]
+    pub(crate) pairs: bool,
     /// Stop at the first line that is no text, in place of answering the others.
     #[arg(long, conflicts_with = "data")]
     pub(crate) strict: bool,

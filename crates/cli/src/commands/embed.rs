@@ -1,6 +1,7 @@
 //! `nlpress embed`: the vector of each text, as a line of JSON.
 
 use nlpress::core::shown::escaped;
+use nlpress::graph::Output;
 use nlpress::runtime::{Scratch, Session};
 use std::io::Write;
 
@@ -19,10 +20,13 @@ struct Vectors<'s> {
 pub(crate) fn embed(arguments: &Embed) -> anyhow::Result<()> {
     let session = Session::open(&arguments.artifact).map_err(refuse)?;
     let file = arguments.artifact.display().to_string();
-    if session.outline().graph.classes().is_some() {
-        return Err(refuse(format!(
-            "{file}: its network makes logits of classes: ask it by `nlpress predict`"
-        )));
+    let what = match session.outline().graph.output {
+        Output::Embedding => None,
+        Output::Logits => Some("logits of classes"),
+        Output::Scores => Some("scores"),
+    };
+    if let Some(what) = what {
+        return Err(refuse(format!("{file}: its network makes {what}: ask it by `nlpress predict`")));
     }
     texts::answer(&Vectors { session: &session, file, json: arguments.json }, &arguments.texts)
 }
@@ -34,7 +38,10 @@ impl Answers for Vectors<'_> {
 
     fn write(&self, asked: Asked<'_>, room: &mut Scratch, out: &mut Vec<u8>) -> anyhow::Result<()> {
         let place = || asked.place.map(|place| format!("{place}: ")).unwrap_or_default();
-        let vector = self.session.answer(asked.text, room);
+        let vector = match asked.pair {
+            None => self.session.answer(asked.text, room),
+            Some(pair) => self.session.answer_pair([asked.text, pair], room),
+        };
         let vector = vector.map_err(|e| refuse(format!("{}{}: {e}", place(), self.file)))?;
         match (self.json, asked.id) {
             (true, Some(id)) => write!(out, "{{\"id\":{},\"embedding\":", serde_json::to_string(id)?)?,

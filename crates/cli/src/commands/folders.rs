@@ -3,6 +3,7 @@
 use nlpress::artifact::Artifact;
 use nlpress::core::files::Outputs;
 use nlpress::core::shown::{counted, shown};
+use nlpress::graph::Output;
 use nlpress::hub::{self, Folder, ImportOptions, Imported};
 
 use crate::arguments::{Export, Import};
@@ -21,9 +22,10 @@ pub(crate) fn import(arguments: &Import) -> anyhow::Result<()> {
     let Imported { artifact, unused } = folder.import(options).map_err(sort)?;
     artifact.write(&arguments.out).map_err(sort)?;
     let graph = &artifact.outline.graph;
-    let what = match graph.classes() {
-        Some(classes) => format!("a classifier of {}", counted(classes, "class")),
-        None => format!("embeddings of {}", counted(graph.outputs(), "number")),
+    let what = match (graph.output, graph.classes()) {
+        (_, Some(classes)) => format!("a classifier of {}", counted(classes, "class")),
+        (Output::Scores, _) => counted(graph.outputs(), "score"),
+        (_, None) => format!("embeddings of {}", counted(graph.outputs(), "number")),
     };
     let (kind, parameters) = (folder.model_type(), artifact.outline.parameters());
     say!("{}: {kind}, {what}, {parameters} parameters", arguments.out.display());

@@ -1,6 +1,7 @@
 //! `nlpress predict`: the class of each text, as a line of text or of JSON.
 
 use nlpress::core::shown::escaped;
+use nlpress::graph::Output;
 use nlpress::runtime::{Explainer, IntegerScratch, IntegerSession, RuntimeError, Scratch, Session, integer};
 use serde::Serialize;
 use std::io::Write;
@@ -24,6 +25,8 @@ struct Answers<'s> {
     file: String,
     integers: Option<IntegerSession<'s>>,
     explainer: Option<Explainer<'s>>,
+    /// Whether its network makes scores as they are, of no classes.
+    makes_scores: bool,
     form: Form,
     /// The labels on one line each, and as JSON.
     labels: Vec<(String, String)>,
@@ -38,6 +41,7 @@ struct Form {
     known: bool,
     explain: usize,
     with_text: bool,
+    pairs: bool,
     with_id: bool,
 }
 
@@ -75,6 +79,20 @@ impl<'s> Answers<'s> {
             None => None,
             Some(_) => Some(session.explainer().map_err(|e| named(&e))?),
         };
+        let makes_scores = session.outline().graph.output == Output::Scores;
+        let of_classes = [
+            ("--top", arguments.top.is_some()),
+            ("--threshold", arguments.threshold.is_some()),
+            ("--integers", arguments.answering.integers),
+        ];
+        if let Some((option, _)) = of_classes.iter().find(|(_, is_there)| makes_scores && *is_there) {
+            return Err(named(&format!(
+                "its network makes scores of no classes, and {option} is for classes"
+            )));
+        }
+        if arguments.explain.is_some() && arguments.texts.pairs {
+            return Err(named(&"--explain is for one text, not for pairs"));
+        }
         let form = Form {
             json: arguments.json,
             top: arguments.top.map(|k| k.min(session.labels().len())),
@@ -82,12 +100,13 @@ impl<'s> Answers<'s> {
             known: arguments.known,
             explain: arguments.explain.unwrap_or(0),
             with_text: arguments.with_text,
+            pairs: arguments.texts.pairs,
             with_id: arguments.texts.rows.id_column.is_some(),
         };
         let labels = session.labels().iter();
         let labels = labels.map(|l| (told(l), serde_json::Value::from(l.as_str()).to_string()));
         let file = arguments.answering.artifact.display().to_string();
-        Ok(Self { session, file, integers, explainer, form, labels: labels.collect() })
+        Ok(Self { session, file, integers, explainer, makes_scores, form, labels: labels.collect() })
     }
 
     fn text(&self, asked: Asked<'_>, class: usize, room: &mut Room, out: &mut Vec<u8>) -> anyhow::Result<()> {
@@ -110,10 +129,7 @@ impl<'s> Answers<'s> {
                 write!(out, "{comma}\"{}\" {:+.4}", escaped(share.word), share.amount)?;
             }
         }
-        if self.form.with_text {
-            write!(out, "\t{}", escaped(asked.text))?;
-        }
-        Ok(())
+        self.texts(asked, out)
     }
 
     fn json(&self, asked: Asked<'_>, class: usize, room: &mut Room, out: &mut Vec<u8>) -> anyhow::Result<()> {
@@ -156,11 +172,57 @@ impl<'s> Answers<'s> {
             out.extend(b",\"explain\":");
             serde_json::to_writer(&mut *out, &self.shares(asked, class, room)?)?;
         }
-        if self.form.with_text {
-            out.extend(b",\"text\":");
-            serde_json::to_writer(&mut *out, asked.text)?;
+        self.end_json(asked, out)
+    }
+
+    /// The texts behind an answer, where they are to be printed.
+    fn texts(&self, asked: Asked<'_>, out: &mut Vec<u8>) -> anyhow::Result<()> {
+        for text in [Some(asked.text), asked.pair].into_iter().flatten().filter(|_| self.form.with_text) {
+            write!(out, "\t{}", escaped(text))?;
+        }
+        Ok(())
+    }
+
+    /// The same of an answer in JSON, and its end.
+    fn end_json(&self, asked: Asked<'_>, out: &mut Vec<u8>) -> anyhow::Result<()> {
+        for (key, text) in [("text", Some(asked.text)), ("pair", asked.pair)] {
+            if let Some(text) = text.filter(|_| self.form.with_text) {
+                write!(out, ",\"{key}\":")?;
+                serde_json::to_writer(&mut *out, text)?;
+            }
         }
         out.push(b'}');
+        Ok(())
+    }
+
+    /// The scores of a network that has no classes.
+    fn write_scores(&self, asked: Asked<'_>, room: &mut Room, out: &mut Vec<u8>) -> anyhow::Result<()> {
+        let scores = match asked.pair {
+            None => self.session.answer(asked.text, &mut room.scratch),
+            Some(pair) => self.session.answer_pair([asked.text, pair], &mut room.scratch),
+        };
+        let scores = scores.map_err(|e| refuse(self.unanswered(asked, &e)))?.to_vec();
+        let (known, tokens) = self.seen(room);
+        if self.form.json {
+            out.push(b'{');
+            if let Some(id) = asked.id {
+                write!(out, "\"id\":{},", serde_json::to_string(id)?)?;
+            }
+            write!(out, "\"scores\":{}", serde_json::to_string(&scores)?)?;
+            write!(out, ",\"known\":{known},\"tokens\":{tokens}")?;
+            self.end_json(asked, out)?;
+        } else {
+            if let Some(id) = asked.id {
+                write!(out, "{}\t", escaped(id))?;
+            }
+            let told: Vec<String> = scores.iter().map(|score| format!("{score:.4}")).collect();
+            write!(out, "{}", told.join("\t"))?;
+            if self.form.known {
+                write!(out, "\t{known}")?;
+            }
+            self.texts(asked, out)?;
+        }
+        out.push(b'\n');
         Ok(())
     }
 
@@ -219,16 +281,25 @@ impl texts::Answers for Answers<'_> {
     const COMMAND: &'static str = "predict";
 
     fn write(&self, asked: Asked<'_>, room: &mut Room, out: &mut Vec<u8>) -> anyhow::Result<()> {
+        if self.makes_scores {
+            return self.write_scores(asked, room, out);
+        }
         let class = match &self.integers {
             Some(integers) => {
-                let logits = integers.logits(asked.text, &mut room.integers);
+                let logits = match asked.pair {
+                    None => integers.logits(asked.text, &mut room.integers),
+                    Some(pair) => integers.logits_pair([asked.text, pair], &mut room.integers),
+                };
                 let logits = logits.map_err(|e| refuse(self.unanswered(asked, &e)))?;
                 room.scores.clear();
                 room.scores.extend(logits.iter().map(|logit| *logit as f32 / integer::ONE as f32));
                 integers.class(logits)
             }
             None => {
-                let answer = self.session.classify(asked.text, &mut room.scratch);
+                let answer = match asked.pair {
+                    None => self.session.classify(asked.text, &mut room.scratch),
+                    Some(pair) => self.session.classify_pair([asked.text, pair], &mut room.scratch),
+                };
                 let answer = answer.map_err(|e| refuse(self.unanswered(asked, &e)))?;
                 room.scores.clear();
                 room.scores.extend_from_slice(answer.scores);
@@ -250,11 +321,15 @@ impl texts::Answers for Answers<'_> {
             return Ok(());
         }
         let form = &self.form;
-        let columns = 2 * form.top.unwrap_or(1)
+        let answers = match self.makes_scores {
+            true => self.session.outline().graph.outputs(),
+            false => 2 * form.top.unwrap_or(1),
+        };
+        let columns = answers
             + usize::from(form.with_id)
             + usize::from(form.known)
             + usize::from(form.explain > 0)
-            + usize::from(form.with_text);
+            + usize::from(form.with_text) * (1 + usize::from(form.pairs));
         writeln!(out, "{}", vec![NONE; columns].join("\t"))?;
         Ok(())
     }

@@ -16,7 +16,8 @@ mod write;
 pub use outputs::{OutputError, Outputs};
 pub use read::{open_regular, read_bounded, read_rest, read_stream_bounded};
 pub use write::{
-    WriteContent, end_writes, is_refusal, remove_abandoned, stream_atomically, write_atomically,
+    WriteContent, end_writes, is_refusal, remove_abandoned, stream_atomically, uninterrupted,
+    write_atomically,
 };
 
 use sha2::{Digest, Sha256};

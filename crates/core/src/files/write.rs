@@ -23,6 +23,13 @@ pub fn end_writes() {
     std::mem::forget(AT_WORK.write().unwrap_or_else(PoisonError::into_inner));
 }
 
+/// Does what a process that is about to end ([`end_writes`]) waits for: several files that are whole together only.
+/// No file may be written by the other functions of this module in it.
+pub fn uninterrupted<T>(work: impl FnOnce() -> T) -> T {
+    let _at_work = AT_WORK.read().unwrap_or_else(PoisonError::into_inner);
+    work()
+}
+
 /// Writes the content of a file.
 pub type WriteContent<'a> = dyn FnMut(&mut File) -> io::Result<()> + 'a;
 

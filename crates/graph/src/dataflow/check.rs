@@ -12,7 +12,7 @@ use crate::site::SiteId;
 const MOST_BAG: usize = 1 << 12;
 const MOST_TOKENS: usize = 1 << 16;
 /// Most types of a token, which are written in a byte.
-const MOST_TYPES: usize = 1 << 8;
+pub(crate) const MOST_TYPES: usize = 1 << 8;
 /// Bytes of the longest name of a site.
 const LONGEST_NAME: usize = 256;
 /// Most nodes: more than 64 blocks of any network have.
@@ -42,7 +42,14 @@ impl Graph {
         let mut seen = BTreeSet::new();
         for n in 0..self.nodes.len() {
             self.check_node(n, &values)?;
-            if let Some(name) = self.nodes[n].op.name()
+            let relative = self.nodes[n].op.relative();
+            let shares = |other: &Node| {
+                other.op.relative() == relative && heads(&other.op) == heads(&self.nodes[n].op)
+            };
+            if relative.is_some() && self.nodes[..n].iter().any(shares) {
+                continue; // it is known
+            }
+            if let Some(name) = self.nodes[n].op.name().or(relative.map(|relative| &relative.param))
                 && !seen.insert(name)
             {
                 return Err(BadSpec::new(shown(name.as_str()).to_string(), "used twice", "used by one node"));
@@ -110,7 +117,8 @@ impl Graph {
             Err(BadSpec::new(format!("nodes.{n}{what}"), value, bound))
         };
         let read = |i: usize| values[node.from[i]];
-        if let Some(name) = node.op.name().map(SiteId::as_str) {
+        let name = node.op.name().or(node.op.relative().map(|relative| &relative.param));
+        if let Some(name) = name.map(SiteId::as_str) {
             if name.is_empty() || name.len() > LONGEST_NAME || name.chars().any(char::is_control) {
                 let what = if node.op.site().is_some() { ".site" } else { ".param" };
                 return bad(
@@ -134,8 +142,9 @@ impl Graph {
                 bad(".epsilon", epsilon.to_string(), "positive and finite")
             }
             (Op::Dropout { rate }, _) => BadSpec::dropout(&format!("nodes.{n}.dropout"), *rate),
-            (Op::Add, _) if read(0) != read(1) => {
-                bad("", format!("a sum of widths {} and {}", read(0).width, read(1).width), "of one shape")
+            (Op::Add | Op::Multiply, _) if read(0) != read(1) => {
+                let what = if node.op == Op::Add { "sum" } else { "product" };
+                bad("", format!("a {what} of widths {} and {}", read(0).width, read(1).width), "of one shape")
             }
             (Op::Pool(_), _) if read(0).per != Per::Token => {
                 bad("", "a pool of rows".into(), "one of tokens")
@@ -146,7 +155,11 @@ impl Graph {
             (Op::Pool(Pooling::First), Source::Bag { .. }) => {
                 bad("", "the first of a bag, which has no order".into(), "a sum or a mean")
             }
-            (Op::Attend { heads, head_width }, _) => {
+            (Op::Attend { positions, .. }, Source::Bag { .. }) if !positions.is_none() => {
+                bad(".positions", "of a bag".into(), "left out: a bag has no order")
+            }
+            (Op::Attend { heads, head_width, positions }, _) => {
+                positions.check(n, *head_width)?;
                 let expected = heads.saturating_mul(*head_width);
                 BadSpec::width(&format!("nodes.{n}.heads"), *heads)?;
                 BadSpec::width(&format!("nodes.{n}.head_width"), *head_width)?;
@@ -162,6 +175,11 @@ impl Graph {
             _ => Ok(()),
         }
     }
+}
+
+/// Heads of an attention.
+fn heads(op: &Op) -> Option<usize> {
+    if let Op::Attend { heads, .. } = op { Some(*heads) } else { None }
 }
 
 /// Checks what the embedding of node `n` looks up.

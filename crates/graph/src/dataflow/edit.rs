@@ -42,11 +42,15 @@ impl Graph {
     }
 
     /// The same network with a site `classifier` of so many logits behind the embedding that it makes, which is no longer
-    /// made of length 1; unchanged where it makes logits already.
+    /// made of length 1; unchanged where it makes logits already. What made scores makes so many logits in their place.
     #[must_use]
     pub fn with_classifier(mut self, outputs: usize) -> Self {
         if self.output == Output::Logits {
             return self;
+        }
+        if self.output == Output::Scores {
+            self.output = Output::Logits;
+            return self.with_outputs(outputs);
         }
         let rate = self.dropout();
         let then = |nodes: &mut Vec<Node>, op: Op| nodes.push(Node { op, from: vec![nodes.len() - 1] });

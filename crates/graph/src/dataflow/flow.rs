@@ -37,6 +37,7 @@ impl Graph {
                 | Op::Activate(_)
                 | Op::Attend { .. }
                 | Op::Add
+                | Op::Multiply
                 | Op::Dropout { .. }
                 | Op::Normalize => read,
             });

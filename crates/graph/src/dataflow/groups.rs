@@ -23,7 +23,7 @@ struct Bundle {
 
 impl Graph {
     /// The units that can be removed, with every site that each of them touches: a removal propagates along sums,
-    /// non-linearities and attention to all sites that make or read the same numbers (dependency groups: Fang et al.
+    /// products, non-linearities and attention to all sites that make or read the same numbers (dependency groups: Fang et al.
     /// 2023, arXiv:2301.12900). In the order of their last readers.
     pub fn groups(&self) -> Vec<Group> {
         let bundles = self.bundle_of_each();
@@ -39,7 +39,11 @@ impl Graph {
             if let Op::Attend { head_width, .. } = node.op {
                 made.head_width = Some(head_width);
             }
-            made.vectors.extend(node.op.vectors().into_iter().flatten());
+            for vector in node.op.vectors() {
+                if !made.vectors.contains(&vector) {
+                    made.vectors.push(vector);
+                }
+            }
             let Some(site) = node.op.site() else { continue };
             made.columns.push(site.clone());
             made.is_embedding |=
@@ -65,8 +69,12 @@ impl Graph {
             if node.op.site().is_some() {
                 continue; // it makes numbers of its own
             }
-            for from in &node.from {
-                let (a, b) = (root(&bundle, n), root(&bundle, *from));
+            // Attentions that share a bias have their heads in common.
+            let shares = |other: &usize| {
+                node.op.relative().is_some() && self.nodes[*other].op.relative() == node.op.relative()
+            };
+            for from in node.from.iter().copied().chain((0..n).find(shares)) {
+                let (a, b) = (root(&bundle, n), root(&bundle, from));
                 bundle[a.max(b)] = a.min(b);
             }
         }

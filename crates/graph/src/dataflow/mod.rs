@@ -12,13 +12,16 @@ mod flow;
 mod groups;
 mod node;
 mod params;
+mod positions;
 mod residuals;
 mod sites;
 #[cfg(test)]
 mod tests;
 
 pub use build::Builder;
+pub(crate) use check::MOST_TYPES;
 pub use flow::{Per, Value};
 pub use node::{Activation, Graph, Key, NORM_EPSILON, Node, Op, Output, Pooling, Source};
 pub use params::{Param, Vector};
+pub use positions::{PositionScheme, RelativeBias, Rotary};
 pub use residuals::Residual;

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::positions::{PositionScheme, RelativeBias};
 use crate::site::SiteId;
 
 /// Added to the variance by [`Op::Norm`], so that numbers which are all the same stay finite.
@@ -32,6 +33,8 @@ pub enum Output {
     Logits,
     /// A vector that stands for the example, to be compared with those of others.
     Embedding,
+    /// Numbers that answer as they are: of regression, or of ranking.
+    Scores,
 }
 
 /// What goes into a network.
@@ -133,6 +136,9 @@ pub enum Op {
         param: SiteId,
         /// Added to the variance; positive.
         epsilon: f32,
+        /// Whether it has a bias.
+        #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
+        bias: bool,
     },
     /// A non-linearity of each number.
     Activate(Activation),
@@ -143,9 +149,15 @@ pub enum Op {
         heads: usize,
         /// Numbers of a token in one head.
         head_width: usize,
+        /// What it makes of the places of tokens.
+        #[serde(default, skip_serializing_if = "is_default")]
+        positions: PositionScheme,
     },
     /// The sum of two values of one shape.
     Add,
+    /// The product of two values of one shape, number by number: what gates one by the other (Shazeer 2020,
+    /// arXiv:2002.05202).
+    Multiply,
     /// Numbers switched off at random while training (Srivastava et al. 2014); nothing otherwise.
     Dropout {
         /// Share that is switched off, in `[0, 1)`.
@@ -227,6 +239,21 @@ impl Op {
         Op::Linear { site, outputs, bias: true }
     }
 
+    /// Every row or token to mean 0 and variance 1, with gain and bias.
+    pub fn layer_norm(param: SiteId, epsilon: f32) -> Self {
+        Op::LayerNorm { param, epsilon, bias: true }
+    }
+
+    /// Attention to which the places of tokens make no difference.
+    pub fn attend(heads: usize, head_width: usize) -> Self {
+        Op::Attend { heads, head_width, positions: PositionScheme::default() }
+    }
+
+    /// The bias of its scores by distance, where it has one.
+    pub fn relative(&self) -> Option<&RelativeBias> {
+        if let Op::Attend { positions, .. } = self { positions.relative.as_ref() } else { None }
+    }
+
     /// What its parameters are called after: its site, or the vectors of a normalisation.
     pub(crate) fn name(&self) -> Option<&SiteId> {
         if let Op::LayerNorm { param, .. } = self { Some(param) } else { self.site() }
@@ -253,7 +280,7 @@ impl Op {
         match self {
             Op::Features { .. } | Op::Embed { .. } => 0,
             Op::Attend { .. } => 3,
-            Op::Add => 2,
+            Op::Add | Op::Multiply => 2,
             _ => 1,
         }
     }
@@ -264,7 +291,7 @@ fn yes() -> bool {
     true
 }
 
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+pub(super) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 

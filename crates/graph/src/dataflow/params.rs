@@ -1,6 +1,7 @@
 //! The parameters of a graph: the weights of sites, and the vectors of normalisations.
 
 use super::node::{Graph, Key, Node, Op};
+use super::positions::{PositionScheme, RelativeBias};
 use crate::site::{Shape, SiteId};
 
 /// What a parameter is.
@@ -8,7 +9,7 @@ use crate::site::{Shape, SiteId};
 pub enum Param {
     /// A site: a weight matrix, perhaps with a bias. What techniques act on.
     Site(Shape),
-    /// A vector of a normalisation: trained, cut with the units of its [`Group`](crate::Group), never quantized.
+    /// A vector of a normalisation, or the bias of attention by distance: trained, cut with the units of its [`Group`](crate::Group), never quantized.
     Vector(Vector),
 }
 
@@ -45,8 +46,20 @@ impl Graph {
                 let shape = Shape { inputs, outputs: value.width, bias: node.op.has_bias() };
                 params.push((site.clone(), Param::Site(shape)));
             }
-            let vector = |fresh| Param::Vector(Vector { length: value.width, fresh });
-            params.extend(node.op.vectors().into_iter().flatten().zip([vector(1.0), vector(0.0)]));
+            let vector = |length, fresh| Param::Vector(Vector { length, fresh });
+            for (n, id) in node.op.vectors().into_iter().enumerate() {
+                match &node.op {
+                    // Several attentions may share one.
+                    Op::Attend {
+                        heads, positions: PositionScheme { relative: Some(relative), .. }, ..
+                    } => {
+                        if !params.iter().any(|(known, _)| *known == id) {
+                            params.push((id, vector(heads.saturating_mul(relative.buckets), 0.0)));
+                        }
+                    }
+                    _ => params.push((id, vector(value.width, if n == 0 { 1.0 } else { 0.0 }))),
+                }
+            }
         }
         params
     }
@@ -75,14 +88,20 @@ impl Graph {
 }
 
 impl Op {
-    /// The names of its gain and its bias, where it has them.
-    pub fn vectors(&self) -> Option<[SiteId; 2]> {
-        let Op::LayerNorm { param, .. } = self else { return None };
-        Some(["weight", "bias"].map(|part| SiteId::new(format!("{param}.{part}"))))
+    /// The names of its vectors: the gain of a normalisation, and its bias where it has one; the bias of attention by
+    /// distance.
+    pub fn vectors(&self) -> Vec<SiteId> {
+        match self {
+            Op::LayerNorm { param, bias, .. } => {
+                let parts: &[&str] = if *bias { &["weight", "bias"] } else { &["weight"] };
+                parts.iter().map(|part| SiteId::new(format!("{param}.{part}"))).collect()
+            }
+            _ => self.relative().map(RelativeBias::vector).into_iter().collect(),
+        }
     }
 
     /// The names of all of its parameters.
     pub(super) fn params(&self) -> impl Iterator<Item = SiteId> {
-        self.site().cloned().into_iter().chain(self.vectors().into_iter().flatten())
+        self.site().cloned().into_iter().chain(self.vectors())
     }
 }

@@ -18,10 +18,10 @@ impl Graph {
         self.values().last().map_or(0, |value| value.width)
     }
 
-    /// The classes that its logits tell apart: two for one logit; none where it makes embeddings.
+    /// The classes that its logits tell apart: two for one logit; none where it makes embeddings or scores.
     pub fn classes(&self) -> Option<usize> {
         match (self.output, self.outputs()) {
-            (Output::Embedding, _) => None,
+            (Output::Embedding | Output::Scores, _) => None,
             (Output::Logits, 1) => Some(2),
             (Output::Logits, outputs) => Some(outputs),
         }
@@ -89,10 +89,14 @@ impl Graph {
         matches!(self.source, Source::Features { .. }) && self.nodes.iter().enumerate().all(follows)
     }
 
-    /// The layer that a site or a vector belongs to, of [`blocks`](Graph::blocks).
+    /// The layer that a site or a vector belongs to, of [`blocks`](Graph::blocks); none of what several share.
     pub fn block_of(&self, param: &SiteId) -> Option<usize> {
-        let is_its = |node: &Node| node.op.params().any(|name| name == *param);
-        let node = self.nodes.iter().position(is_its)?;
+        let is_its = |n: &usize| self.nodes[*n].op.params().any(|name| name == *param);
+        let mut nodes = (0..self.nodes.len()).filter(is_its);
+        let node = nodes.next()?;
+        if nodes.next().is_some() {
+            return None; // layers share it
+        }
         self.blocks().iter().position(|block| (block.start + 1..=block.end).contains(&node))
     }
 

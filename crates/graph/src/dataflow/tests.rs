@@ -139,11 +139,11 @@ proptest! {
             4 => Op::Norm,
             9 => Op::embed(SiteId::hidden(n), outputs, Key::Position { rows: outputs }),
             10 => Op::embed(SiteId::hidden(n), outputs, Key::Type { rows: outputs }),
-            11 => Op::LayerNorm { param: SiteId::hidden(n), epsilon: outputs as f32 },
+            11 => Op::LayerNorm { param: SiteId::hidden(n), epsilon: outputs as f32, bias: outputs % 2 == 0 },
             12 => Op::Pool(Pooling::Mean),
             13 => Op::Pool(Pooling::First),
             14 => Op::Normalize,
-            5 => Op::Attend { heads: outputs, head_width: outputs },
+            5 => Op::attend(outputs, outputs),
             6 => Op::Add,
             7 => Op::Dropout { rate: outputs as f64 / 2.0 },
             _ => Op::Pool(Pooling::WeightedSum),
@@ -420,7 +420,7 @@ fn what_cannot_run_is_refused_by_name() {
     says(refused(&|g| g.source = Source::Features { width: 100 }), "nodes.0 is embed");
     says(refused(&|g| g.nodes[5].from = vec![2, 3]), "nodes.5.from is 2");
     says(refused(&|g| g.nodes[5].from = vec![2, 3, 5]), "nodes.5.from is 5");
-    says(refused(&|g| g.nodes[5].op = Op::Attend { heads: 2, head_width: 5 }), "attention over width 8");
+    says(refused(&|g| g.nodes[5].op = Op::attend(2, 5)), "attention over width 8");
     says(refused(&|g| g.nodes[7].from = vec![4, 6]), "a sum of widths 8 and 16");
     says(refused(&|g| g.nodes.truncate(8)), "one value for each token");
     says(refused(&|g| g.nodes[6].from = vec![4]), "nodes.5 is read by none");
@@ -444,12 +444,9 @@ fn what_cannot_run_is_refused_by_name() {
     says(refused(&|g| g.source = Source::Tokens { vocabulary: 40, most: 1 << 17 }), "tokens is 131072");
     says(refused(&|g| g.source = Source::Bag { width: 40, tokens: 12 }), "a bag has no others");
     let param = SiteId::new("embeddings.word_embeddings");
-    says(refused(&|g| g.nodes[5].op = Op::LayerNorm { param: param.clone(), epsilon: 1.0 }), "used twice");
+    says(refused(&|g| g.nodes[5].op = Op::layer_norm(param.clone(), 1.0)), "used twice");
     let none = SiteId::new("");
-    says(
-        refused(&|g| g.nodes[5].op = Op::LayerNorm { param: none.clone(), epsilon: 1.0 }),
-        "nodes.5.param is",
-    );
+    says(refused(&|g| g.nodes[5].op = Op::layer_norm(none.clone(), 1.0)), "nodes.5.param is");
     says(refused(&|g| g.nodes[0].op = Op::embed(param.clone(), 9, Key::Word)), "a sum of widths 9 and 8");
 }
 

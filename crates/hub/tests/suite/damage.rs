@@ -52,11 +52,15 @@ fn a_configuration_that_lies_is_refused_by_its_key_or_its_tensor() {
         ("hidden_size", json!(16), "tensor embeddings.word_embeddings.weight: its shape is [29, 8]"),
         ("hidden_size", json!("8"), "`hidden_size` is \"8\", but it must be a whole number"),
         ("hidden_size", json!(-8), "must be a whole number"),
-        ("hidden_size", json!(1_u64 << 60), "it makes no network"),
+        ("hidden_size", json!(1_u64 << 60), "`hidden_size` makes no network: it is 1152921504606846976"),
         ("hidden_size", Value::Null, "`hidden_size` is missing"),
         ("num_hidden_layers", json!(3), "tensor encoder.layer.2.attention.self.query.weight: it is missing"),
-        ("num_hidden_layers", json!(1_000_000_000), "it makes no network: layers"),
-        ("num_attention_heads", json!(3), "it makes no network: heads is 3"),
+        (
+            "num_hidden_layers",
+            json!(1_000_000_000),
+            "`num_hidden_layers` makes no network: it is 1000000000 layers",
+        ),
+        ("num_attention_heads", json!(3), "`num_attention_heads` makes no network: it is 3"),
         (
             "intermediate_size",
             json!(13),
@@ -72,8 +76,9 @@ fn a_configuration_that_lies_is_refused_by_its_key_or_its_tensor() {
         ("max_position_embeddings", json!(512), "tensor embeddings.position_embeddings.weight"),
         ("max_position_embeddings", json!(0), "`max_position_embeddings` is 0, and leaves no position"),
         ("type_vocab_size", json!(3), "tensor embeddings.token_type_embeddings.weight"),
-        ("layer_norm_eps", json!(0), "epsilon"),
-        ("hidden_dropout_prob", json!(1.5), "dropout is 1.5"),
+        ("layer_norm_eps", json!(0), "`layer_norm_eps` makes no network: it is 0"),
+        ("hidden_dropout_prob", json!(1.5), "`hidden_dropout_prob` makes no network: it is 1.5"),
+        ("embedding_size", json!(4), "`embedding_size` is 4"),
         (
             "hidden_act",
             json!("gelu_new"),
@@ -90,13 +95,88 @@ fn a_configuration_that_lies_is_refused_by_its_key_or_its_tensor() {
         ("id2label", json!({"0": "a", "1": "a", "2": "b"}), "`id2label` must give every class"),
         ("id2label", json!({"0": "a", "2": "b", "3": "c"}), "`id2label` must give every class"),
         ("id2label", json!({"0": "e\u{301}", "1": "\u{e9}", "2": "b"}), "`id2label` must give every class"),
-        ("id2label", json!({"0": "a"}), "has one class"),
+        ("id2label", json!({"0": "a"}), "tensor classifier.weight: its shape is [3, 8]"),
+        ("id2label", json!({}), "`id2label` has no class"),
         ("id2label", json!({"0": "a", "1": "b"}), "tensor classifier.weight: its shape is [3, 8]"),
         ("problem_type", json!("multi_label_classification"), "`problem_type`"),
     ] {
         let message = with("bert-classifier", key, value);
         assert!(message.contains(says), "{message}");
     }
+}
+
+#[test]
+fn configurations_of_other_kinds_that_lie_are_refused_too() {
+    let types = |kinds: [&str; 4]| json!(kinds.map(|kind| format!("{kind}_attention")));
+    let rope = |key: &str, value: Value| {
+        let mut all = json!({"full_attention": {"rope_type": "default", "rope_theta": 160_000.0},
+                             "sliding_attention": {"rope_type": "default", "rope_theta": 10_000.0}});
+        all["sliding_attention"][key] = value;
+        all
+    };
+    let of_table = "tensor embeddings.word_embeddings.weight: its shape is [29, 6]";
+    for (name, key, value, says) in [
+        ("electra-small", "embedding_size", json!(8), of_table),
+        ("electra-small", "embedding_size", json!(7), of_table),
+        ("electra-small", "embedding_size", json!(0), "`embedding_size` makes no network: it is 0"),
+        ("mpnet", "relative_attention_num_buckets", json!(64), "`relative_attention_num_buckets` is 64"),
+        (
+            "mpnet",
+            "num_attention_heads",
+            json!(4),
+            "tensor encoder.relative_attention_bias.weight: its shape is [32, 2]",
+        ),
+        ("mpnet", "max_position_embeddings", json!(2), "leaves no position for a token"),
+        ("modernbert", "norm_bias", json!(true), "`norm_bias` is true"),
+        ("modernbert", "attention_bias", json!(true), "`attention_bias` is true"),
+        ("modernbert", "hidden_activation", json!("silu"), "`hidden_activation` is \"silu\""),
+        ("modernbert", "local_attention", json!(1), "window is 0"),
+        ("modernbert", "num_attention_heads", json!(8), "`num_attention_heads` makes no network"),
+        ("modernbert", "layer_types", types(["full", "full", "sliding", "full"]), "`layer_types` is not"),
+        ("modernbert", "layer_types", types(["sliding", "full", "full", "full"]), "`layer_types` is not"),
+        ("modernbert", "layer_types", types(["full", "other", "other", "full"]), "`layer_types` is not"),
+        ("modernbert", "layer_types", json!(["full_attention"]), "`layer_types` does not name 4 layers"),
+        ("modernbert", "layer_types", json!(7), "`layer_types` does not name 4 layers"),
+        (
+            "modernbert",
+            "rope_parameters",
+            rope("rope_type", json!("yarn")),
+            "`rope_parameters` has a sliding",
+        ),
+        ("modernbert", "rope_parameters", rope("factor", json!(2.0)), "`rope_parameters` has a sliding"),
+        ("modernbert", "rope_parameters", rope("rope_theta", json!(0.0)), "`rope_parameters` makes the base"),
+        ("modernbert", "rope_scaling", json!({"factor": 2}), "`rope_scaling`"),
+        ("modernbert", "intermediate_size", json!(11), "tensor layers.0.mlp.Wi.weight: its shape is [24, 8]"),
+        ("modernbert-classifier", "classifier_pooling", json!("max"), "`classifier_pooling` is neither"),
+        ("modernbert-classifier", "classifier_bias", json!(true), "`classifier_bias` is true"),
+    ] {
+        let message = with(name, key, value.clone());
+        assert!(message.contains(says), "{name} {key} {value}: {message}");
+    }
+}
+
+#[test]
+fn a_length_of_texts_that_files_say_is_refused_by_its_file() {
+    let folder = copy("bert");
+    change(&folder, "tokenizer_config.json", |config| config["model_max_length"] = json!(2));
+    let message = refusal(&folder);
+    assert!(
+        message.contains("tokenizer_config.json: `model_max_length` is 2: it must lie between 3 and"),
+        "{message}"
+    );
+    std::fs::write(folder.path().join("sentence_bert_config.json"), r#"{"max_seq_length": 1}"#).unwrap();
+    let message = refusal(&folder);
+    assert!(message.contains("sentence_bert_config.json: `max_seq_length` is 1: it must lie"), "{message}");
+    let asked = |max_tokens: usize| {
+        let options = ImportOptions { max_tokens: Some(max_tokens), ..ImportOptions::default() };
+        Folder::open(&original("bert")).unwrap().import(options).unwrap_err().to_string()
+    };
+    assert!(asked(2).contains("max_tokens"), "{}", asked(2));
+    assert!(
+        asked(40).contains("`max_position_embeddings` leaves 32 positions, and 40 tokens"),
+        "{}",
+        asked(40)
+    );
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 
 use super::hooks::{AttentionMap, Hooks};
 use super::placed::on;
+use super::positions::{ScoreBias, Turns};
 use super::start::Start;
 use super::tokens::Tokens;
 use super::{Network, PASSES};
@@ -116,7 +117,7 @@ impl<'a> Pass<'a> {
                 }
                 Op::Activate(_) if self.is_activated(node.from[0]) => read(0),
                 Op::Activate(activation) => operations::activate(*activation, read(0)),
-                Op::Attend { heads, head_width } => {
+                Op::Attend { heads, head_width, .. } => {
                     let placement = placement.expect("a graph on tokens starts from them");
                     let made = match self.projection(n) {
                         None => Made::Apart([read(0), read(1), read(2)]),
@@ -127,9 +128,10 @@ impl<'a> Pass<'a> {
                             Made::Together(kind, project(self.way(), x, projection))
                         }
                     };
-                    self.attend(placement, Heads { heads: *heads, width: *head_width }, made)
+                    self.attend(n, placement, Heads { heads: *heads, width: *head_width }, made)
                 }
                 Op::Add => read(0) + read(1),
+                Op::Multiply => read(0) * read(1),
                 Op::Dropout { .. } => self.dropped(n, read(0), tokens),
                 Op::Pool(pooling) => {
                     let tokens = tokens.expect("a graph on tokens starts from them");
@@ -172,13 +174,25 @@ impl<'a> Pass<'a> {
         self.network.way
     }
 
-    /// Gain and bias of the normalisation at node `n`.
+    /// Gain and bias of the normalisation at node `n`; zeros for a bias that it has not.
     fn vectors_of(&self, n: usize) -> [Tensor<2>; 2] {
-        let gain = self.network.wiring.gain_of[n].expect("a normalisation has vectors");
-        [gain, gain + 1].map(|vector| {
-            let placed = self.network.vectors[vector].placed.as_ref();
-            on(placed.expect("vectors are placed where the last site is"), self.train).unsqueeze()
-        })
+        let own = &self.network.wiring.vectors_of[n];
+        let gain = self.vector(own[0]);
+        let bias = match own.get(1) {
+            Some(bias) => self.vector(*bias),
+            None => {
+                let device = if self.train { &self.network.tracked } else { &self.network.device };
+                let width = gain.dims()[1];
+                self.network.tensor(vec![0.0; width], [1, width], device)
+            }
+        };
+        [gain, bias]
+    }
+
+    /// A vector, `[1, length]`.
+    fn vector(&self, vector: usize) -> Tensor<2> {
+        let placed = self.network.vectors[vector].placed.as_ref();
+        on(placed.expect("vectors are placed where the last site is"), self.train).unsqueeze()
     }
 
     /// Whether the non-linearity behind node `n` is computed with it.
@@ -205,17 +219,36 @@ impl<'a> Pass<'a> {
         Some((kind, from, [site(sites[0])?, site(sites[1])?, site(sites[2])?]))
     }
 
-    /// Attention among the tokens of each example.
-    fn attend(&mut self, placement: &Placement<'_>, heads: Heads, made: Made) -> Tensor<2> {
+    /// Attention of node `n` among the tokens of each example.
+    fn attend(&mut self, n: usize, placement: &Placement<'_>, heads: Heads, made: Made) -> Tensor<2> {
         let offsets = placement.tokens.offsets();
         let (_, is_seen) = self.is_looked_at();
+        let Op::Attend { positions, .. } = &self.network.graph.nodes[n].op else {
+            unreachable!("it is asked of attention")
+        };
+        let longest = placement.tokens.lengths().max().unwrap_or(0);
+        let mut made = made;
+        if let (Some(rotary), Made::Apart([query, key, _])) = (positions.rotary, &mut made) {
+            let turns = Turns::of(rotary, placement.tokens, heads, &query.device());
+            *query = turns.turn(query.clone());
+            *key = turns.turn(key.clone());
+        }
+        // A window as wide as the texts are long shuts nothing out.
+        let window = positions.window.filter(|window| *window + 1 < longest);
+        let bias = ScoreBias {
+            window,
+            relative: positions
+                .relative
+                .as_ref()
+                .map(|of| (of, self.vector(self.network.wiring.vectors_of[n][0]))),
+        };
         match (made, self.way()) {
             (Made::Together(kind, qkv), _) => operations::attend(kind, qkv, heads, offsets),
-            (Made::Apart(made), Way::Host(kind)) if !is_seen => {
+            (Made::Apart(made), Way::Host(kind)) if !is_seen && bias.is_none() => {
                 operations::attend(kind, Tensor::cat(made.into(), 1), heads, offsets)
             }
             (Made::Apart(made), _) => {
-                let (out, maps) = placement.attend(heads, made, is_seen);
+                let (out, maps) = placement.attend(heads, &bias, made, is_seen);
                 if let Some(hooks) = self.hooks.as_mut().filter(|_| is_seen) {
                     hooks.attention(maps);
                 }
@@ -278,6 +311,7 @@ impl<'t> Placement<'t> {
     fn attend(
         &self,
         Heads { heads, width }: Heads,
+        bias: &ScoreBias<'_>,
         [query, key, value]: [Tensor<2>; 3],
         is_seen: bool,
     ) -> (Tensor<2>, Vec<AttentionMap>) {
@@ -292,7 +326,10 @@ impl<'t> Placement<'t> {
                 let own = if self.back.is_some() { x.clone().select(0, places.clone()) } else { x.clone() };
                 own.reshape([*examples, *length, heads, width]).swap_dims(1, 2)
             };
-            let scores = split(&query).matmul(split(&key).swap_dims(2, 3)) * scale + absence.clone();
+            let mut scores = split(&query).matmul(split(&key).swap_dims(2, 3)) * scale + absence.clone();
+            for bias in bias.of(*length, heads, &scores.device()) {
+                scores = scores + bias;
+            }
             let probabilities = activation::softmax(scores, 3);
             if is_seen {
                 let present = absence.clone().swap_dims(2, 3).equal_elem(0.0).float();

@@ -19,6 +19,7 @@ mod leaves;
 mod module;
 mod parameters;
 mod placed;
+mod positions;
 mod probe;
 mod rounding;
 mod rows;

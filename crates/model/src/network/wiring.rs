@@ -13,8 +13,9 @@ pub(super) struct Wiring {
     /// The node of each site, and the site of each node.
     pub(super) nodes: Vec<usize>,
     pub(super) site_of: Vec<Option<usize>>,
-    /// The gain of each normalisation that has one; its bias is the vector behind it.
-    pub(super) gain_of: Vec<Option<usize>>,
+    /// The vectors of each node: of a normalisation its gain, and its bias where it has one; of attention its bias by
+    /// distance, which several may share.
+    pub(super) vectors_of: Vec<Vec<usize>>,
     /// For each dropout the site before it, and how many dropouts there are between the two.
     pub(super) dropout_of: Vec<(usize, usize)>,
     /// Where a pass over the whole network starts, and which nodes are computed before it does.
@@ -36,8 +37,9 @@ pub(super) struct Wiring {
 impl Wiring {
     pub(super) fn of(graph: &Graph) -> Self {
         let mut nodes = Vec::new();
-        let (mut site_of, mut gain_of, mut dropout_of) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut vectors, mut dropouts, mut types) = (0, 0, usize::MAX);
+        let (mut site_of, mut vectors_of, mut dropout_of) = (Vec::new(), Vec::new(), Vec::new());
+        let vectors = graph.vectors();
+        let (mut dropouts, mut types) = (0, usize::MAX);
         for (n, node) in graph.nodes.iter().enumerate() {
             let has_site = node.op.site().is_some();
             site_of.push(has_site.then_some(nodes.len()));
@@ -45,9 +47,9 @@ impl Wiring {
                 nodes.push(n);
                 dropouts = 0;
             }
-            let has_vectors = matches!(node.op, Op::LayerNorm { .. });
-            gain_of.push(has_vectors.then_some(vectors));
-            vectors += if has_vectors { 2 } else { 0 };
+            let own = node.op.vectors();
+            let number = |id| vectors.iter().position(|(of, _)| of == id);
+            vectors_of.push(own.iter().filter_map(number).collect());
             dropout_of.push((nodes.len().saturating_sub(1), dropouts));
             dropouts += usize::from(matches!(node.op, Op::Dropout { .. }));
             if let Op::Embed { by: Key::Type { rows }, .. } = node.op {
@@ -70,7 +72,7 @@ impl Wiring {
             last_readers,
             nodes,
             site_of,
-            gain_of,
+            vectors_of,
             dropout_of,
             leaves,
             is_plain,
@@ -107,7 +109,12 @@ fn projection(
     n: usize,
 ) -> Option<(usize, [usize; 3])> {
     let node = &graph.nodes[n];
-    let (Op::Attend { .. }, &[query, key, value]) = (&node.op, &node.from[..]) else { return None };
+    let (Op::Attend { positions, .. }, &[query, key, value]) = (&node.op, &node.from[..]) else {
+        return None;
+    };
+    if !positions.is_none() {
+        return None; // queries and keys are looked at between
+    }
     let from = graph.nodes[query].from.first().copied()?;
     let is_own = |made: usize| {
         let is_product = matches!(graph.nodes[made].op, Op::Linear { .. });

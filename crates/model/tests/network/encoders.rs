@@ -6,7 +6,10 @@ mod dump;
 
 use dump::{Dump, dumps, numbers};
 use nlpress_core::{Backend, Seed};
-use nlpress_graph::{Activation, EncoderSpec, Graph, Head, Op, Output, Pooling, SiteId, StaticSpec};
+use nlpress_graph::{
+    Activation, EncoderSpec, Graph, Head, ModernLayers, Op, Output, Pooling, RelativeSizes, SiteId,
+    StaticSpec,
+};
 use nlpress_model::{Dropout, Layer, Layers, Model, ModelError, Network, Vector, Weight};
 use nlpress_packed::{Matrix, Scheme};
 use nlpress_testkit::{backends, reference};
@@ -137,6 +140,36 @@ fn loss_and_gradients_are_those_of_pytorch() {
     });
 }
 
+/// Encoders of other kinds: narrow tables, a bias by distance, ModernBERT's layers.
+fn kinds() -> Vec<Graph> {
+    let base = EncoderSpec {
+        vocabulary: 30,
+        tokens: 40,
+        positions: 40,
+        intermediate: 10,
+        epsilon: 1e-5,
+        dropout: 0.3,
+        ..EncoderSpec::new(12, 2, 3)
+    };
+    let modern = ModernLayers { every: 2, window: 4, global_base: 160_000.0, local_base: 10_000.0 };
+    let specs = [
+        EncoderSpec { embedding: Some(7), types: 2, ..base.clone() },
+        EncoderSpec { relative: Some(RelativeSizes { buckets: 8, distance: 16 }), ..base.clone() },
+        EncoderSpec {
+            modern: Some(modern),
+            layers: 3,
+            head: Head::Prediction { pooling: Pooling::First, outputs: 2 },
+            scores: true,
+            ..base
+        },
+    ];
+    let checked = |spec: EncoderSpec| {
+        spec.check().unwrap();
+        Graph::from(spec)
+    };
+    specs.map(checked).into()
+}
+
 fn graphs() -> Vec<Graph> {
     let encoder = |layers, types, head| {
         let spec = EncoderSpec {
@@ -170,6 +203,7 @@ fn graphs() -> Vec<Graph> {
     }
     all.push(factored);
     all.push(all[0].without_residual(1).unwrap().without_residual(1).unwrap());
+    all.extend(kinds());
     all
 }
 

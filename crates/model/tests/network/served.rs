@@ -5,7 +5,9 @@ mod common;
 
 use nlpress_artifact::Artifact;
 use nlpress_core::BackendKind;
-use nlpress_graph::{Activation, EncoderSpec, Form, Graph, Head, StaticSpec};
+use nlpress_graph::{
+    Activation, EncoderSpec, Form, Graph, Head, ModernLayers, Pooling, RelativeSizes, StaticSpec,
+};
 use nlpress_model::{Layer, Layers, Model, Network, Vector, Weight};
 use nlpress_packed::{Codebook, Grid, Index, Int, Per, Scheme, Values};
 use nlpress_runtime::Session;
@@ -25,7 +27,7 @@ fn model(artifact: &Artifact) -> Model {
     Model::new(artifact.outline.graph.clone(), layers).unwrap()
 }
 
-fn graphs() -> [Graph; 2] {
+fn graphs() -> [Graph; 4] {
     let spec = EncoderSpec {
         vocabulary: 40,
         tokens: 30,
@@ -37,7 +39,14 @@ fn graphs() -> [Graph; 2] {
         ..EncoderSpec::new(24, 2, 3)
     };
     let table = StaticSpec { vocabulary: 40, tokens: 30, width: 20, outputs: Some(4), dropout: 0.0 };
-    [spec.into(), table.into()]
+    let mpnet = EncoderSpec { relative: Some(RelativeSizes { buckets: 8, distance: 16 }), ..spec.clone() };
+    let modern = EncoderSpec {
+        types: 0,
+        modern: Some(ModernLayers { every: 2, window: 4, global_base: 160_000.0, local_base: 10_000.0 }),
+        head: Head::Prediction { pooling: Pooling::Mean, outputs: 3 },
+        ..spec.clone()
+    };
+    [spec.into(), table.into(), mpnet.into(), modern.into()]
 }
 
 #[test]

@@ -52,7 +52,9 @@ pub fn remove(
         return failed(format!("{lead}: a factored site would be narrower than its rank"));
     }
     for vector in layers.vectors.iter_mut().filter(|vector| group.vectors.contains(&vector.id)) {
-        vector.values = stay.iter().map(|n| vector.values[*n]).collect();
+        let numbers = vector.values.chunks_exact(vector.values.len() / group.units);
+        let stay = numbers.enumerate().filter(|(unit, _)| gone.binary_search(unit).is_err());
+        vector.values = stay.flat_map(|(_, numbers)| numbers.iter().copied()).collect();
     }
     for layer in &mut layers.sites {
         if group.rows.contains(&layer.id) {

@@ -16,6 +16,8 @@ mod fixed;
 pub mod functions;
 #[deny(clippy::float_arithmetic)]
 mod network;
+#[cfg_attr(not(test), deny(clippy::float_arithmetic))]
+mod places;
 mod prepare;
 #[deny(clippy::float_arithmetic)]
 mod site;
@@ -105,6 +107,25 @@ impl<'s> IntegerSession<'s> {
                     self.network.outputs_of(std::iter::once(row), logits, between);
                 }
             }
+        }
+        Ok(logits)
+    }
+
+    /// The logits (or scores) of two texts as one example, in units of 1/[`ONE`].
+    ///
+    /// # Errors
+    /// As [`Session::answer_pair`].
+    pub fn logits_pair<'a>(
+        &self,
+        texts: [&str; 2],
+        scratch: &'a mut IntegerScratch,
+    ) -> Result<&'a [i64], RuntimeError> {
+        let IntegerScratch { text: words, between, logits, .. } = scratch;
+        logits.resize(self.session.network().outputs, 0);
+        let example = self.session.encoder().encode_pair(texts, words).map_err(RuntimeError::Text)?;
+        self.session.check_one(example)?;
+        if let Example::Tokens(row) = example {
+            self.network.outputs_of(std::iter::once(row), logits, between);
         }
         Ok(logits)
     }

@@ -2,6 +2,7 @@
 
 use super::fixed::{FRACTION, Factor, divide, multiply};
 use super::functions::{gelu, layer_norm, normalize, relu, softmax, tanh};
+use super::places::Places;
 use super::site::{Room, Site};
 use crate::program::{Counts, Kernels, Program};
 use crate::tokens::Tokens;
@@ -21,6 +22,8 @@ pub(super) struct Network<'a> {
     /// What is added to a variance where a normalisation has no vectors.
     pub(super) epsilon: i64,
     pub(super) norms: Vec<Norm>,
+    /// What each attention makes of places, where it makes something of them.
+    pub(super) places: Vec<Option<Places>>,
 }
 
 /// A normalisation with its vectors; numbers have 16 fraction bits.
@@ -131,18 +134,32 @@ impl Kernels for Integers<'_, '_> {
         values.iter_mut().for_each(|x| *x = of(*x));
     }
 
-    fn attend(&mut self, (heads, width): (usize, usize), from: [&[i64]; 3], out: &mut [i64]) {
+    fn attend(
+        &mut self,
+        attention: usize,
+        (heads, width): (usize, usize),
+        from: [&[i64]; 3],
+        out: &mut [i64],
+    ) {
+        let places = self.network.places[attention].as_ref();
         let score = self.network.scores.iter().find(|(of, _)| *of == width).map(|(_, score)| *score);
         let score = score.expect("every width of a head has a factor since the network was prepared");
         for range in self.tokens.ranges() {
             let own = heads * width * range.start..heads * width * range.end;
             let from = from.map(|of| &of[own.clone()]);
-            attend((heads, width), score, from, &mut out[own], self.shares);
+            match places {
+                None => attend((heads, width), score, from, &mut out[own], self.shares),
+                Some(places) => places.attend((heads, width), score, from, &mut out[own], self.shares),
+            }
         }
     }
 
     fn add(&mut self, sums: &mut [i64], more: &[i64]) {
         sums.iter_mut().zip(more).for_each(|(sum, x)| *sum += x);
+    }
+
+    fn multiply(&mut self, products: &mut [i64], by: &[i64]) {
+        products.iter_mut().zip(by).for_each(|(product, x)| *product = multiply(*product, *x));
     }
 
     fn pool(&mut self, pooling: Pooling, width: usize, tokens: &[i64], out: &mut [i64]) {

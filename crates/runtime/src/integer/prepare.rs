@@ -5,9 +5,11 @@ use super::NotIntegers;
 use super::features::{Features, Terms};
 use super::fixed::{Factor, MANTISSA_BITS, MOST_BITS, MOST_SHIFT, ONE};
 use super::network::{Network, Norm};
+use super::places::Places;
 use super::site::Site;
 use crate::decision::Decision;
 use crate::network;
+use crate::positions::Positions;
 use nlpress_graph::SiteId;
 use nlpress_graph::{NORM_EPSILON, Op, Source};
 use nlpress_packed::Scales;
@@ -67,7 +69,23 @@ pub(super) fn network(floats: &network::Network) -> Result<Network<'_>, NotInteg
     };
     let norms = floats.norms.iter().map(norm).collect::<Result<_, _>>()?;
     let epsilon = fixed(NORM_EPSILON.into()).max(1);
-    Ok(Network { program: &floats.program, sites, most_words, scores, epsilon, norms })
+    let places = floats.positions.iter().map(places).collect();
+    Ok(Network { program: &floats.program, sites, most_words, scores, epsilon, norms, places })
+}
+
+/// What an attention makes of places, in fixed point.
+pub(super) fn places(positions: &Positions) -> Option<Places> {
+    let Positions { turns, window, relative } = positions;
+    if turns.is_none() && window.is_none() && relative.is_none() {
+        return None;
+    }
+    let turns = turns.as_ref().map(|turns| {
+        turns.iter().map(|(cos, sin)| (fixed(f64::from(*cos)), fixed(f64::from(*sin)))).collect()
+    });
+    // Beyond 20 whole bits a softmax sees no difference.
+    let bias = |x: &f32| fixed(f64::from(*x).clamp(-1e6, 1e6));
+    let relative = relative.as_ref().map(|relative| relative.numbers().iter().map(bias).collect());
+    Some(Places { turns, window: *window, relative })
 }
 
 /// A normalisation in fixed point.
@@ -139,7 +157,7 @@ fn fixed(number: f64) -> i64 {
 }
 
 /// The nearest factor; `None` for a number that is negative, not finite, or 2^24 and more.
-fn factor(number: f64) -> Option<Factor> {
+pub(super) fn factor(number: f64) -> Option<Factor> {
     if !(number >= 0.0 && number < f64::from(1_u32 << (MANTISSA_BITS - 1))) {
         return None;
     }

@@ -99,12 +99,12 @@ impl Frame {
     }
 }
 
-fn id(value: &Value) -> Result<u32, String> {
+pub(super) fn id(value: &Value) -> Result<u32, String> {
     let id = value.as_u64().and_then(|id| u32::try_from(id).ok());
     id.ok_or_else(|| format!("`post_processor` has the id {}", short(value)))
 }
 
-fn kind(value: &Value) -> Result<u8, String> {
+pub(super) fn kind(value: &Value) -> Result<u8, String> {
     let kind = if value.is_null() { Some(0) } else { value.as_u64() };
     let kind = kind.and_then(|kind| u8::try_from(kind).ok());
     kind.ok_or_else(|| format!("`post_processor` has the type {}: must be 0 to 255", short(value)))

@@ -5,6 +5,7 @@
 mod hostile;
 mod learned;
 mod opened;
+mod python;
 
 use nlpress_text::{Algorithm, TokenEncoder, TokenScratch, TokensConfig, TokensTable};
 use serde_json::{Value, json};

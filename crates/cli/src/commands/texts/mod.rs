@@ -11,6 +11,8 @@ mod ordered;
 
 use nlpress::core::shown::{counted, quoted};
 use nlpress::text::Place;
+use serde::Deserialize;
+use std::borrow::Cow;
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 
@@ -57,6 +59,8 @@ pub(super) trait Answers: Sync {
 #[derive(Clone, Copy)]
 pub(super) struct Asked<'t> {
     pub(super) text: &'t str,
+    /// The second text of a pair.
+    pub(super) pair: Option<&'t str>,
     pub(super) id: Option<&'t str>,
     /// Where it stands, when it is of a file.
     pub(super) place: Option<&'t Place>,
@@ -65,7 +69,7 @@ pub(super) struct Asked<'t> {
 impl<'t> Asked<'t> {
     /// A text without anything beside it.
     fn alone(text: &'t str) -> Self {
-        Self { text, id: None, place: None }
+        Self { text, pair: None, id: None, place: None }
     }
 }
 
@@ -75,14 +79,25 @@ pub(super) fn answer(answers: &impl Answers, texts: &Texts) -> anyhow::Result<()
         data::say_notes(&rows.reading);
         let ids = rows.ids.iter().map(|id| Some(id.as_str())).chain(std::iter::repeat(None));
         let asked: Vec<Asked<'_>> = (rows.texts.iter().zip(&rows.places).zip(ids))
-            .map(|((text, place), id)| Asked { text, id, place: Some(place) })
+            .map(|((text, place), id)| Asked { text, pair: None, id, place: Some(place) })
             .collect();
         return answer_all(answers, &asked, texts.threads);
     }
     if texts.texts != ["-"] && !texts.texts.is_empty() {
         check_texts(texts, answers)?;
         texts.texts.iter().for_each(|text| hint(text));
-        let asked: Vec<Asked<'_>> = texts.texts.iter().map(|text| Asked::alone(text)).collect();
+        let asked: Vec<Asked<'_>> = match (texts.pairs, texts.texts.as_chunks()) {
+            (false, _) => texts.texts.iter().map(|text| Asked::alone(text)).collect(),
+            (true, (twos, [])) => {
+                twos.iter().map(|[text, pair]| Asked { pair: Some(pair), ..Asked::alone(text) }).collect()
+            }
+            (true, _) => {
+                return Err(refuse(format!(
+                    "--pairs takes texts two by two, but there are {}",
+                    texts.texts.len()
+                )));
+            }
+        };
         return answer_all(answers, &asked, texts.threads);
     }
     answer_lines(answers, texts)
@@ -126,9 +141,9 @@ fn answer_all<A: Answers>(answers: &A, asked: &[Asked<'_>], threads: usize) -> a
 
 fn answer_lines<A: Answers>(answers: &A, texts: &Texts) -> anyhow::Result<()> {
     let mut lines = Lines::new(io::stdin());
-    let strict = texts.strict;
+    let (strict, how) = (texts.strict, How { strict: texts.strict, pairs: texts.pairs });
     let next = || lines.next().map_err(of_stdin);
-    let work = |piece, room: &mut A::Room| answer_piece(answers, piece, strict, room);
+    let work = |piece, room: &mut A::Room| answer_piece(answers, piece, how, room);
     let mut bad = 0;
     let put_in_order = |answered: Answered| {
         put(&answered.out)?;
@@ -153,13 +168,46 @@ fn answer_lines<A: Answers>(answers: &A, texts: &Texts) -> anyhow::Result<()> {
     }
 }
 
+/// How lines are read.
+#[derive(Clone, Copy)]
+struct How {
+    /// Nothing follows a line that is no text.
+    strict: bool,
+    /// Each has two texts.
+    pairs: bool,
+}
+
+/// Two texts on a line, as JSON.
+#[derive(Deserialize)]
+struct Pair<'l> {
+    #[serde(borrow)]
+    text: Cow<'l, str>,
+    #[serde(borrow)]
+    pair: Cow<'l, str>,
+}
+
+impl<'l> Pair<'l> {
+    fn of(line: &'l str) -> anyhow::Result<Self> {
+        if line.starts_with('{') {
+            let bad = |e| anyhow::anyhow!("it is no JSON of a `text` and a `pair`: {e}");
+            return serde_json::from_str(line).map_err(bad);
+        }
+        let mut columns = line.split('\t');
+        match (columns.next(), columns.next(), columns.next()) {
+            (Some(text), Some(pair), None) => Ok(Self { text: text.into(), pair: pair.into() }),
+            _ => Err(anyhow::anyhow!("it has {} columns, a pair has two", line.split('\t').count())),
+        }
+    }
+}
+
 /// Answers the lines of a piece; strictly, only those before the first bad one.
 fn answer_piece<A: Answers>(
     answers: &A,
     piece: Piece,
-    strict: bool,
+    how: How,
     room: &mut A::Room,
 ) -> anyhow::Result<Answered> {
+    let strict = how.strict;
     let mut made = Answered::default();
     let (first, bytes) = match piece {
         Piece::Lines { first, bytes } => (first, bytes),
@@ -176,7 +224,7 @@ fn answer_piece<A: Answers>(
     // As text when all of it is, for then its lines are found and checked at once.
     if let Ok(text) = std::str::from_utf8(&bytes) {
         for (line, text) in (first..).zip(text.strip_suffix('\n').unwrap_or(text).split('\n')) {
-            made.answer(answers, (line, text), strict, room)?;
+            made.answer(answers, (line, text), how, room)?;
             if strict && !made.bad.is_empty() {
                 break;
             }
@@ -186,7 +234,7 @@ fn answer_piece<A: Answers>(
     let lines = bytes.strip_suffix(b"\n").unwrap_or(&bytes).split(|b| *b == b'\n');
     for (line, bytes) in (first..).zip(lines) {
         match std::str::from_utf8(bytes) {
-            Ok(text) => made.answer(answers, (line, text), strict, room)?,
+            Ok(text) => made.answer(answers, (line, text), how, room)?,
             Err(error) => made.refuse(answers, line, not_utf8(line, bytes, error), strict)?,
         }
         if strict && !made.bad.is_empty() {
@@ -201,17 +249,24 @@ impl Answered {
         &mut self,
         answers: &A,
         (line, text): (u64, &str),
-        strict: bool,
+        how: How,
         room: &mut A::Room,
     ) -> anyhow::Result<()> {
         if text.len() > LONGEST {
-            return self.refuse(answers, line, too_long(), strict);
+            return self.refuse(answers, line, too_long(), how.strict);
         }
         let before = self.out.len();
         let text = text.strip_suffix('\r').unwrap_or(text);
-        answers.write(Asked::alone(text), room, &mut self.out).or_else(|error| {
+        let written = match how.pairs {
+            false => answers.write(Asked::alone(text), room, &mut self.out),
+            true => Pair::of(text).and_then(|Pair { text, pair }| {
+                let asked = Asked { pair: Some(&*pair), ..Asked::alone(&text) };
+                answers.write(asked, room, &mut self.out)
+            }),
+        };
+        written.or_else(|error| {
             self.out.truncate(before);
-            self.refuse(answers, line, error.to_string(), strict)
+            self.refuse(answers, line, error.to_string(), how.strict)
         })
     }
 
