@@ -5,6 +5,7 @@
 //! - [`quality`]: accuracy, macro-F1, negative log-likelihood and agreement from logits and labels.
 //! - [`classes`]: precision, recall and F1 by class, the confusion matrix, the majority class.
 //! - [`calibration`]: whether scores are probabilities.
+//! - [`embeddings`]: retrieval of documents of the same class, and nearness to other embeddings.
 //! - [`threshold`]: where a binary model should decide.
 //! - [`interval`]: 95 % intervals of those numbers, and of the difference between two variants.
 //! - [`turns`], [`speedup`], [`speed`]: latencies and throughput of several artifacts side by side, each opened
@@ -13,6 +14,7 @@
 
 pub mod calibration;
 pub mod classes;
+pub mod embeddings;
 pub mod error;
 pub mod interval;
 pub mod machine;
@@ -26,6 +28,7 @@ pub mod turns;
 
 pub use calibration::Calibration;
 pub use classes::{ClassScore, Confusion, Mistake};
+pub use embeddings::{Cosine, Fidelity, Retrieval};
 pub use error::EvalError;
 pub use interval::{Bootstrap, Estimate, Quality};
 pub use machine::{Machine, peak_rss};
