@@ -3,7 +3,8 @@
 //! What the sums stand for, and what becomes of them, is the caller's affair: this is the product that a network needs
 //! which runs without floating point. No float appears in this module.
 
-use crate::input::Levels;
+use crate::input::{Levels, scatter};
+use crate::int8::accumulate;
 use crate::integers::Taken;
 use crate::isa::{Kernels, Set, with_kernels};
 use crate::linear::{Linear, Store};
@@ -16,6 +17,8 @@ impl Linear {
     pub fn accumulates(&self) -> bool {
         match &self.store {
             Store::Bytes(_, integers) => !integers.is_grouped() && integers.quantized.outliers.is_none(),
+            // Nothing else fits into panels.
+            Store::Wide(..) => true,
             _ => false,
         }
     }
@@ -40,8 +43,7 @@ impl Linear {
         sums: &mut [i64],
         scratch: &mut Scratch,
     ) {
-        let Store::Bytes(body, integers) = &self.store else { return };
-        let Scratch { columns: all_columns, between, .. } = scratch;
+        let Scratch { columns: all_columns, between, wide, .. } = scratch;
         let Between { levels: all_levels, bytes, sums_i32, .. } = between;
         let (columns, levels) = match levels {
             Levels::Sparse { columns, levels } => {
@@ -59,6 +61,17 @@ impl Linear {
                 }
                 (&columns[..count], &levels[..count])
             }
+        };
+        let (body, integers) = match &self.store {
+            Store::Bytes(body, integers) => (body, integers),
+            Store::Wide(panels, _) => {
+                let found = sums_i32.room(self.outputs);
+                let row = bytes.room(self.inputs);
+                scatter(columns, levels, |level| level as i8, self.inputs, row);
+                accumulate(panels, self.inputs, (row, self.inputs), (found, self.outputs), wide);
+                return sums.iter_mut().zip(&*found).for_each(|(sum, &found)| *sum = i64::from(found));
+            }
+            _ => return,
         };
         let found = sums_i32.room(body.width(self.outputs));
         let x = NonZeros { columns, levels }.held_as(body.held(), self.inputs, bytes);

@@ -88,6 +88,9 @@ impl Linear {
                     scratch.block = quantized;
                 }
             }
+            Store::Wide(panels, integers) => {
+                self.multiply_wide(kernels, (panels, integers), batch, (bias, out), scratch);
+            }
             Store::Floats(Body::Rows { values, stride })
                 if self.is_worth_float_blocks(kernels, *stride, batch) =>
             {

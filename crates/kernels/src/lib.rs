@@ -17,9 +17,11 @@ mod aligned;
 mod batch;
 #[cfg(feature = "dense")]
 pub mod dense;
+mod encoder;
 mod form;
 pub mod heap;
 mod input;
+mod int8;
 mod integers;
 mod isa;
 mod lanes;
@@ -29,10 +31,13 @@ mod outliers;
 mod product;
 mod quantize;
 mod scratch;
+mod wide;
 
 pub use aligned::Aligned;
+pub use encoder::{Activation, EncoderLayer, Norm, Room, Weighted};
 pub use form::Held;
 pub use input::{Batch, Input, Levels};
+pub use int8::instruction_sets as encoder_instruction_sets;
 pub use isa::instruction_sets;
 pub use linear::Linear;
 pub use quantize::{INT8_LEVELS, INT16_LEVELS, quantize_row, quantize_row_at};

@@ -1,9 +1,10 @@
 //! A weight matrix that is laid out for multiplying.
 
 use crate::form::{Body, Element, Held};
+use crate::int8::WidePanels;
 use crate::integers::Integers;
 use crate::isa::has_panels;
-use nlpress_packed::{Entries, Matrix, Numbers, Quantized, Scheme};
+use nlpress_packed::{Entries, Index, Matrix, Numbers, Quantized, Scales, Scheme, Values};
 
 /// A `[inputs, outputs]` weight matrix, laid out in memory for the products of this processor.
 ///
@@ -25,6 +26,8 @@ pub(crate) enum Store {
     Words(Body<i32>, Integers),
     /// Integers of up to 8 bits.
     Bytes(Body<i8>, Integers),
+    /// The same, all stored, with a scale for each output, in panels of 64 columns.
+    Wide(WidePanels, Integers),
 }
 
 /// Evaluates an expression for the body of a store, whatever its type.
@@ -34,6 +37,7 @@ macro_rules! each {
             Store::Floats($body) => $value,
             Store::Words($body, _) => $value,
             Store::Bytes($body, _) => $value,
+            Store::Wide($body, _) => $value,
         }
     };
 }
@@ -69,6 +73,47 @@ impl Linear {
     /// In the form that is the fastest for activations that are mostly not zero.
     pub fn for_dense_rows(matrix: Matrix) -> Self {
         Self::new(matrix, Choice::DenseRows)
+    }
+
+    /// As the layers of an encoder take it: in panels of 64 columns, where [that can be](Linear::fits_encoder), else as
+    /// [`for_dense_rows`](Linear::for_dense_rows).
+    pub fn for_encoder(matrix: Matrix) -> Self {
+        if !Self::fits_encoder(&matrix) {
+            return Self::for_dense_rows(matrix);
+        }
+        let (inputs, outputs, scheme) = (matrix.inputs(), matrix.outputs(), matrix.scheme());
+        match matrix.into_numbers() {
+            Numbers::Bytes(Entries::Full(values), quantized) => {
+                let factors = match &quantized.scales {
+                    Scales::Channel(scales) => scales.clone(),
+                    scales => vec![scales.all()[0]; outputs],
+                };
+                let panels = WidePanels::new(&values, inputs, factors);
+                Self { inputs, outputs, scheme, store: Store::Wide(panels, Integers::new(quantized)) }
+            }
+            _ => unreachable!("such matrices store all their bytes"),
+        }
+    }
+
+    /// Whether the matrix can lie in panels of 64 columns: integers of up to 8 bits that are all stored, with one scale or
+    /// one for each output and nothing else, whose sides are whole vectors and fill whole panels.
+    pub fn fits_encoder(matrix: &Matrix) -> bool {
+        let (inputs, outputs) = (matrix.inputs(), matrix.outputs());
+        let Scheme { values: Values::Int(int), index: Index::Full } = matrix.scheme() else { return false };
+        let plain = matrix.quantization().is_some_and(|quantized| {
+            quantized.zero_points.is_none()
+                && quantized.outliers.is_none()
+                && matches!(quantized.scales, Scales::Channel(_) | Scales::Tensor(_))
+        });
+        plain && !int.grid.is_wide() && inputs.is_multiple_of(64) && outputs.is_multiple_of(64)
+    }
+
+    /// The panels of [`for_encoder`](Linear::for_encoder).
+    pub(crate) fn wide(&self) -> Option<&WidePanels> {
+        match &self.store {
+            Store::Wide(panels, _) => Some(panels),
+            _ => None,
+        }
     }
 
     /// In that form, whatever is faster.
@@ -114,7 +159,12 @@ impl Linear {
 
     /// How the weights are held in memory.
     pub fn held(&self) -> Held {
-        each!(&self.store, body => body.held())
+        match &self.store {
+            Store::Floats(body) => body.held(),
+            Store::Words(body, _) => body.held(),
+            Store::Bytes(body, _) => body.held(),
+            Store::Wide(..) => Held::Tiles,
+        }
     }
 
     /// Bytes that the weights take in memory. A sparse matrix that multiplies faster with its zeros in place is held
@@ -122,7 +172,9 @@ impl Linear {
     pub fn resident_bytes(&self) -> usize {
         let scales = match &self.store {
             Store::Floats(_) => 0,
-            Store::Words(_, integers) | Store::Bytes(_, integers) => integers.resident_bytes(),
+            Store::Words(_, integers) | Store::Bytes(_, integers) | Store::Wide(_, integers) => {
+                integers.resident_bytes()
+            }
         };
         scales + each!(&self.store, body => body.resident_bytes())
     }
@@ -131,7 +183,9 @@ impl Linear {
     pub fn quantization(&self) -> Option<&Quantized> {
         match &self.store {
             Store::Floats(_) => None,
-            Store::Words(_, integers) | Store::Bytes(_, integers) => Some(&integers.quantized),
+            Store::Words(_, integers) | Store::Bytes(_, integers) | Store::Wide(_, integers) => {
+                Some(&integers.quantized)
+            }
         }
     }
 
@@ -146,6 +200,9 @@ impl Linear {
             }
             Store::Bytes(body, Integers { quantized, .. }) => {
                 body.visit(self.outputs, |r, c, q| put(r, c, quantized.value(r, c, self.outputs, q.into())));
+            }
+            Store::Wide(panels, Integers { quantized, .. }) => {
+                panels.visit(|r, c, q| put(r, c, quantized.value(r, c, self.outputs, q.into())));
             }
         }
         dense

@@ -21,7 +21,7 @@
 //! as sparse are quantized as they are; entries that it leaves out are zeros, so both forms agree.
 
 use crate::form::{Body, Held};
-use crate::input::Input;
+use crate::input::{Batch, Input};
 use crate::integers::Integers;
 use crate::isa::{Kernels, Rescale, Set, rescale, with_kernels};
 use crate::lanes::{GROUP, LANES};
@@ -64,6 +64,21 @@ impl Linear {
         out: &mut [f32],
         scratch: &mut Scratch,
     ) {
+        if let Store::Wide(panels, integers) = &self.store {
+            let (columns, values, row);
+            let batch = match input {
+                Input::Dense(dense) => {
+                    assert_eq!(dense.len(), self.inputs, "one activation for each input");
+                    Batch::Dense(dense)
+                }
+                Input::Sparse { columns: some, values: of } => {
+                    assert_eq!(some.len(), of.len(), "one value for each column");
+                    (columns, values, row) = (some, of, [0, some.len()]);
+                    Batch::Sparse { offsets: &row, columns, values }
+                }
+            };
+            return self.multiply_wide(kernels, (panels, integers), batch, (bias, out), scratch);
+        }
         let Scratch { columns: all_columns, values: all_values, between, .. } = scratch;
         let row = match input {
             Input::Sparse { columns, values } => {
@@ -93,6 +108,7 @@ impl Linear {
             Store::Bytes(body, integers) => {
                 self.multiply_bytes(kernels, (body, integers), row, (bias, out), between);
             }
+            Store::Wide(..) => unreachable!("multiplied above"),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Memory for what lies between the steps of a product.
 
 use crate::aligned::Aligned;
+use crate::int8::WideRoom;
 
 /// Memory for intermediate results, to be used again: after the first row of a kind nothing is allocated.
 #[derive(Clone, Debug, Default)]
@@ -12,6 +13,7 @@ pub struct Scratch {
     pub(crate) block: Quantities,
     pub(crate) without_outliers: Vec<f32>,
     pub(crate) outliers: Aligned<f32>,
+    pub(crate) wide: WideRoom,
 }
 
 /// What lies between the activations of one product and its outputs.

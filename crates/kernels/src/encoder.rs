@@ -1,0 +1,372 @@
+//! Layers of an encoder in 8-bit integers, from hidden states to hidden states, with everything between products fused.
+//!
+//! The sums of products are those of [`Linear::multiply_rows`]; beside it GELU is interpolated (within 8e-4), scales are
+//! divided by as a multiplication with one over them, and attention multiplies integers.
+
+use crate::aligned::Aligned;
+use crate::int8::{Applied, ToFloats};
+use crate::int8::{
+    ByteRows, Heads, Isa, LANES, Shape, Simd, Sums, Tiles, WidePanels, add_and_normalize, attend, largest,
+    product, with_tiles,
+};
+use crate::linear::Linear;
+use std::ops::Range;
+
+/// Rows that go through the products behind attention together: what is between two of them stays in a cache.
+const ROWS_TOGETHER: usize = 192;
+
+/// A non-linearity of the feed-forward block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    /// GELU with the normal distribution.
+    Gelu,
+    /// ReLU.
+    Relu,
+}
+
+/// A weight and its bias.
+#[derive(Clone, Copy, Debug)]
+pub struct Weighted<'a> {
+    /// The weight, laid out by [`Linear::for_encoder`].
+    pub weight: &'a Linear,
+    /// As many numbers as the weight has outputs.
+    pub bias: &'a [f32],
+}
+
+/// A normalisation to mean 0 and variance 1, times a gain, plus a bias.
+#[derive(Clone, Copy, Debug)]
+pub struct Norm<'a> {
+    /// One for each number of a token.
+    pub gain: &'a [f32],
+    /// As many.
+    pub bias: &'a [f32],
+    /// Added to the variance.
+    pub epsilon: f32,
+}
+
+/// A post-norm layer (Vaswani et al. 2017, arXiv:1706.03762; Devlin et al. 2019, arXiv:1810.04805), whose weights are bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct EncoderLayer<'a> {
+    /// What makes queries, keys and values of a token.
+    pub query_key_value: [Weighted<'a>; 3],
+    /// What attention brings, before it is added.
+    pub output: Weighted<'a>,
+    /// The normalisation behind attention.
+    pub attention_norm: Norm<'a>,
+    /// The feed-forward block.
+    pub up: Weighted<'a>,
+    /// Between its products.
+    pub activation: Activation,
+    /// Its second product.
+    pub down: Weighted<'a>,
+    /// The normalisation behind it.
+    pub output_norm: Norm<'a>,
+    /// Attention heads.
+    pub heads: usize,
+    /// Numbers of a head.
+    pub head_width: usize,
+}
+
+/// Memory for what lies between products, to be used again: once it has grown, nothing is allocated.
+#[derive(Clone, Debug, Default)]
+pub struct Room {
+    rows: ByteRows,
+    wide_rows: ByteRows,
+    query_key_value: Aligned<f32>,
+    context: Aligned<f32>,
+    change: Aligned<f32>,
+    wide: Aligned<f32>,
+    /// The largest magnitudes of a row: of hidden states, and of the feed-forward block lane by lane.
+    largest: Vec<f32>,
+    wide_largest: Vec<[f32; LANES]>,
+    heads: Heads,
+    sums: Option<Box<Sums>>,
+}
+
+impl<'a> Weighted<'a> {
+    fn panels(&self) -> &'a WidePanels {
+        self.weight.wide().expect("checked when the layer was: the weight is laid out in panels")
+    }
+
+    fn factors(&self) -> &'a [f32] {
+        self.panels().factors()
+    }
+
+    /// The scale of activations, where it is fixed.
+    fn fixed(&self) -> Option<f32> {
+        self.weight.quantization().and_then(|quantized| quantized.activations)
+    }
+
+    fn fits(&self, inputs: usize, outputs: usize) -> bool {
+        self.weight.wide().is_some()
+            && (self.weight.inputs(), self.weight.outputs(), self.bias.len()) == (inputs, outputs, outputs)
+    }
+}
+
+impl<'a> EncoderLayer<'a> {
+    /// Whether this processor has instructions with which such a layer is faster than its operations one by one.
+    pub fn is_fast() -> bool {
+        !matches!(Isa::best(), Isa::Portable(_))
+    }
+
+    /// Heads of these widths have fused attention.
+    pub const HEAD_WIDTHS: [usize; 2] = [32, 64];
+
+    /// Whether all shapes fit each other and hidden states of that width, and all weights lie in panels.
+    pub fn fits(&self, width: usize) -> bool {
+        let channels = self.heads * self.head_width;
+        let norm = |norm: &Norm<'_>| norm.gain.len() == width && norm.bias.len() == width;
+        Self::HEAD_WIDTHS.contains(&self.head_width)
+            && self.heads > 0
+            && self.query_key_value.iter().all(|site| site.fits(width, channels))
+            && self.output.fits(channels, width)
+            && self.up.fits(width, self.up.bias.len())
+            && self.down.fits(self.up.bias.len(), width)
+            && norm(&self.attention_norm)
+            && norm(&self.output_norm)
+    }
+
+    /// Puts the tokens' states `[tokens, width]` through the layers. Tokens of an example, which attend to each other, lie
+    /// between two of the `ends`; the result of an example does not depend on the others.
+    ///
+    /// # Panics
+    /// When a layer does not [fit](EncoderLayer::fits), there are not as many states as the last of `ends` says, or `ends`
+    /// do not ascend: mistakes of the caller.
+    pub fn run(layers: &[Self], width: usize, hidden: &mut [f32], ends: &[usize], room: &mut Room) {
+        with_tiles!(Isa::best(), tiles => Self::run_with(tiles, layers, width, hidden, ends, room));
+    }
+
+    pub(crate) fn run_with<T: Tiles>(
+        tiles: T,
+        layers: &[Self],
+        width: usize,
+        hidden: &mut [f32],
+        ends: &[usize],
+        room: &mut Room,
+    ) {
+        assert!(layers.iter().all(|layer| layer.fits(width)), "layers that fit each other");
+        let tokens = ends.last().copied().unwrap_or(0);
+        assert!(hidden.len() == tokens * width && ends.is_sorted(), "as many states as tokens");
+        if tokens == 0 {
+            return;
+        }
+        let mut sums = room.sums.take().unwrap_or_else(|| Box::new(Sums::new()));
+        room.largest.resize(tokens, 0.0);
+        let simd = tiles.simd();
+        simd.vectorize(
+            #[inline(always)]
+            || {
+                for (row, most) in hidden.chunks_exact(width).zip(&mut room.largest) {
+                    *most = largest(simd, row);
+                }
+            },
+        );
+        tiles.begin();
+        for layer in layers {
+            layer.project(tiles, hidden, tokens, room, &mut sums);
+            layer.attend(tiles, ends, room);
+            for first in (0..tokens).step_by(ROWS_TOGETHER) {
+                let range = first..tokens.min(first + ROWS_TOGETHER);
+                layer.add_context(tiles, range.clone(), hidden, room, &mut sums);
+                layer.feed_forward(tiles, range, hidden, room, &mut sums);
+            }
+        }
+        tiles.end();
+        room.sums = Some(sums);
+    }
+
+    /// Numbers of a token.
+    pub fn width(&self) -> usize {
+        self.output_norm.gain.len()
+    }
+
+    fn channels(&self) -> usize {
+        self.heads * self.head_width
+    }
+
+    /// Queries, keys and values of all tokens.
+    fn project<T: Tiles>(&self, tiles: T, hidden: &[f32], tokens: usize, room: &mut Room, sums: &mut Sums) {
+        let (width, channels, simd) = (self.width(), self.channels(), tiles.simd());
+        let out = room.query_key_value.room(tokens * 3 * channels);
+        room.rows.prepare(tokens, width);
+        let mut before = None;
+        for (n, site) in self.query_key_value.iter().enumerate() {
+            let again = before.replace(site.fixed()) != Some(site.fixed());
+            simd.vectorize(
+                #[inline(always)]
+                || {
+                    if again {
+                        for row in 0..tokens {
+                            let x = &hidden[row * width..][..width];
+                            room.rows.quantize(simd, row, x, room.largest[row], site.fixed());
+                        }
+                    }
+                    let mut finish = ToFloats {
+                        scales: &room.rows.scales,
+                        factors: site.factors(),
+                        bias: site.bias,
+                        out: &mut out[n * channels..],
+                        stride: 3 * channels,
+                        first: 0,
+                        applied: Applied::Nothing,
+                        largest: &mut [],
+                    };
+                    product(tiles, &room.rows, 0..tokens, site.panels(), sums, &mut finish);
+                },
+            );
+        }
+    }
+
+    fn attend<T: Tiles>(&self, tiles: T, ends: &[usize], room: &mut Room) {
+        let channels = self.channels();
+        let Room { query_key_value, context, heads, .. } = room;
+        let tokens = ends.last().copied().unwrap_or(0);
+        let context = context.room(tokens * channels);
+        tiles.simd().vectorize(
+            #[inline(always)]
+            || {
+                let mut start = 0;
+                for &end in ends {
+                    if start < end {
+                        let shape = Shape { heads: self.heads, width: self.head_width, tokens: end - start };
+                        let rows = &query_key_value[start * 3 * channels..end * 3 * channels];
+                        let out = &mut context[start * channels..end * channels];
+                        attend(tiles, shape, rows, out, heads);
+                    }
+                    start = end;
+                }
+            },
+        );
+    }
+
+    /// What attention brings, projected, added to some tokens and normalised.
+    fn add_context<T: Tiles>(
+        &self,
+        tiles: T,
+        range: Range<usize>,
+        hidden: &mut [f32],
+        room: &mut Room,
+        sums: &mut Sums,
+    ) {
+        let (channels, simd) = (self.channels(), tiles.simd());
+        room.rows.prepare(range.len(), channels);
+        simd.vectorize(
+            #[inline(always)]
+            || {
+                for (row, token) in range.clone().enumerate() {
+                    let x = &room.context[token * channels..][..channels];
+                    room.rows.quantize(simd, row, x, largest(simd, x), self.output.fixed());
+                }
+            },
+        );
+        change(tiles, self.output, range.len(), (&room.rows, &mut room.change), sums);
+        self.normalize(tiles, self.attention_norm, range, hidden, room);
+    }
+
+    /// The feed-forward block of some tokens, added and normalised.
+    fn feed_forward<T: Tiles>(
+        &self,
+        tiles: T,
+        range: Range<usize>,
+        hidden: &mut [f32],
+        room: &mut Room,
+        sums: &mut Sums,
+    ) {
+        let (width, inner, simd) = (self.width(), self.up.bias.len(), tiles.simd());
+        let count = range.len();
+        room.rows.prepare(count, width);
+        room.wide_rows.prepare(count, inner);
+        let wide = room.wide.room(count * inner);
+        room.wide_largest.clear();
+        room.wide_largest.resize(count, [0.0; LANES]);
+        simd.vectorize(
+            #[inline(always)]
+            || {
+                for (row, token) in range.clone().enumerate() {
+                    let x = &hidden[token * width..][..width];
+                    room.rows.quantize(simd, row, x, room.largest[token], self.up.fixed());
+                }
+                let mut finish = ToFloats {
+                    scales: &room.rows.scales,
+                    factors: self.up.factors(),
+                    bias: self.up.bias,
+                    out: wide,
+                    stride: inner,
+                    first: 0,
+                    applied: match self.activation {
+                        Activation::Gelu => Applied::Gelu,
+                        Activation::Relu => Applied::Relu,
+                    },
+                    largest: &mut room.wide_largest,
+                };
+                product(tiles, &room.rows, 0..count, self.up.panels(), sums, &mut finish);
+            },
+        );
+        simd.vectorize(
+            #[inline(always)]
+            || {
+                for row in 0..count {
+                    let most = simd.largest(simd.load(&room.wide_largest[row]));
+                    let x = &room.wide[row * inner..][..inner];
+                    room.wide_rows.quantize(simd, row, x, most, self.down.fixed());
+                }
+            },
+        );
+        change(tiles, self.down, count, (&room.wide_rows, &mut room.change), sums);
+        self.normalize(tiles, self.output_norm, range, hidden, room);
+    }
+
+    /// What changed of some tokens, added and normalised.
+    fn normalize<T: Tiles>(
+        &self,
+        tiles: T,
+        norm: Norm<'_>,
+        range: Range<usize>,
+        hidden: &mut [f32],
+        room: &mut Room,
+    ) {
+        let (width, simd) = (self.width(), tiles.simd());
+        simd.vectorize(
+            #[inline(always)]
+            || {
+                for (row, token) in range.enumerate() {
+                    let change = &room.change[row * width..][..width];
+                    let hidden = &mut hidden[token * width..][..width];
+                    room.largest[token] =
+                        add_and_normalize(simd, hidden, change, (norm.gain, norm.bias), norm.epsilon);
+                }
+            },
+        );
+    }
+}
+
+/// The product of some rows with a weight, plus its bias.
+fn change<T: Tiles>(
+    tiles: T,
+    site: Weighted<'_>,
+    count: usize,
+    (rows, out): (&ByteRows, &mut Aligned<f32>),
+    sums: &mut Sums,
+) {
+    let outputs = site.bias.len();
+    let out = out.room(count * outputs);
+    tiles.simd().vectorize(
+        #[inline(always)]
+        || {
+            let mut finish = ToFloats {
+                scales: &rows.scales,
+                factors: site.factors(),
+                bias: site.bias,
+                out,
+                stride: outputs,
+                first: 0,
+                applied: Applied::Nothing,
+                largest: &mut [],
+            };
+            product(tiles, rows, 0..count, site.panels(), sums, &mut finish);
+        },
+    );
+}
+
+#[cfg(test)]
+mod tests;

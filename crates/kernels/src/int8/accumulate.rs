@@ -1,0 +1,36 @@
+//! Rows of signed levels times a weight in panels: sums, and nothing but integers.
+
+use super::panels::WidePanels;
+use super::product::{ToSums, product};
+use super::rows::ByteRows;
+use super::tiles::{Isa, Sums, Tiles, with_tiles};
+
+/// Memory for rows as panels take them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct WideRoom {
+    rows: ByteRows,
+    block: Option<Box<Sums>>,
+}
+
+/// `sums = levels · weight`, `[rows, stride]`, of rows of `levels` that are `row` long, inputs first.
+pub(crate) fn accumulate(
+    panels: &WidePanels,
+    inputs: usize,
+    (levels, row): (&[i8], usize),
+    (sums, stride): (&mut [i32], usize),
+    room: &mut WideRoom,
+) {
+    let count = levels.len() / row;
+    room.rows.prepare(count, inputs);
+    for (n, levels) in levels.chunks_exact(row).enumerate() {
+        let bytes = room.rows.row_mut(n);
+        bytes.iter_mut().zip(&levels[..inputs]).for_each(|(byte, level)| *byte = level.cast_unsigned() ^ 128);
+    }
+    let block = room.block.get_or_insert_with(|| Box::new(Sums::new()));
+    let mut finish = ToSums { out: sums, stride, outputs: panels.factors().len() };
+    with_tiles!(Isa::best(), tiles => {
+        tiles.begin();
+        product(tiles, &room.rows, 0..count, panels, block, &mut finish);
+        tiles.end();
+    });
+}

@@ -1,0 +1,34 @@
+//! Products of bytes over panels of 64 columns, and what an encoder does between them, for layers in 8-bit integers.
+//!
+//! Activations are quantized row by row, with the scale `s = max|x| / 127` (or the weight's own), to `q = round(x · (1/s))`
+//! within `±127`, and are held as unsigned bytes `128 + q`. Weights are signed bytes in panels of 64 columns
+//! ([`panels`]); the sum of a column begins at `-128 ·` its total, so the offset costs nothing. Sums are the same
+//! integers on every set of instructions ([`tiles`]), and what is between products is one code over vectors of sixteen
+//! ([`simd`]), so a layer gives the same bits on all of them, whatever other examples go through it together.
+//!
+//! Beside the rules of [`multiply`](crate::multiply), GELU is interpolated ([`elementwise::gelu`], within 8e-4) and attention
+//! multiplies integers ([`attention`]).
+
+mod accumulate;
+mod attention;
+mod elementwise;
+mod panels;
+mod product;
+mod rows;
+mod simd;
+mod tiles;
+
+pub(crate) use accumulate::{WideRoom, accumulate};
+pub(crate) use attention::{Heads, Shape, attend};
+pub(crate) use elementwise::{add_and_normalize, largest};
+pub(crate) use panels::WidePanels;
+pub(crate) use product::{Applied, ToFloats, product};
+pub(crate) use rows::ByteRows;
+pub(crate) use simd::{LANES, Simd};
+pub(crate) use tiles::{Isa, Sums, Tiles, with_tiles};
+
+/// The sets of instructions that this processor has for encoder layers, the best first: `amx-int8`, `avx512-vnni`
+/// and `avx2` on x86-64, and last, everywhere, `portable`.
+pub fn instruction_sets() -> Vec<&'static str> {
+    tiles::Isa::all().into_iter().map(tiles::Isa::name).collect()
+}

@@ -1,0 +1,69 @@
+//! Rows of activations as unsigned bytes.
+
+use super::simd::{LANES, Simd};
+use super::tiles::{Block, ROWS};
+use crate::aligned::Aligned;
+
+/// Rows of bytes `128 + q`, filled up to whole blocks, each with a scale: a row stands for `q · scale`.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ByteRows {
+    bytes: Aligned<u8>,
+    stride: usize,
+    pub(crate) scales: Aligned<f32>,
+}
+
+/// Bytes of rows are a multiple of this.
+const WHOLE: usize = 64;
+/// The largest level.
+const MOST: f32 = 127.0;
+
+impl ByteRows {
+    /// Makes room for rows of `inputs`, whatever was there before. What is beyond the inputs, where they are no whole
+    /// vectors, may be anything: weights have zeros there.
+    pub(crate) fn prepare(&mut self, rows: usize, inputs: usize) {
+        self.stride = inputs.next_multiple_of(WHOLE);
+        self.bytes.room(rows.next_multiple_of(ROWS) * self.stride);
+        self.scales.room(rows);
+    }
+
+    #[inline(always)]
+    pub(crate) fn block(&self, first: usize, count: usize) -> Block<'_> {
+        Block { bytes: &self.bytes[first * self.stride..], stride: self.stride, count }
+    }
+
+    /// The bytes of a row.
+    pub(crate) fn row_mut(&mut self, row: usize) -> &mut [u8] {
+        &mut self.bytes[row * self.stride..][..self.stride]
+    }
+
+    /// A row of floats, as many as a multiple of sixteen; `largest` is the largest magnitude among them, `fixed` the scale
+    /// where it is given.
+    #[inline(always)]
+    pub(crate) fn quantize<S: Simd>(
+        &mut self,
+        simd: S,
+        row: usize,
+        x: &[f32],
+        largest: f32,
+        fixed: Option<f32>,
+    ) {
+        let scale = fixed.unwrap_or(largest / MOST);
+        self.scales[row] = scale;
+        let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
+        // Of a subnormal scale there is no inverse: such a row counts as zeros.
+        let inverse = simd.splat(if inverse < f32::INFINITY { inverse } else { 0.0 });
+        let to = &mut self.bytes[row * self.stride..][..self.stride];
+        let (most, least) = (simd.splat(MOST), simd.splat(-MOST));
+        let (x, _) = x.as_chunks::<LANES>();
+        let (to, _) = to.as_chunks_mut::<WHOLE>();
+        for n in 0..x.len().div_ceil(4) {
+            let last = x.len() - 1;
+            let mut vectors = [simd.splat_i(0); 4];
+            for v in 0..4 {
+                let scaled = simd.mul(simd.load(&x[(4 * n + v).min(last)]), inverse);
+                vectors[v] = simd.round(simd.max(simd.min(scaled, most), least));
+            }
+            to[n] = simd.offset_bytes(vectors);
+        }
+    }
+}

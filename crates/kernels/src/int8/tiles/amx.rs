@@ -1,0 +1,235 @@
+//! Products by AMX: 16 rows times 16 columns times 64 inputs in one instruction.
+//!
+//! A tile of the panel is 16 rows of 64 bytes, each four inputs of 16 columns, which is how panels lie; so nothing is
+//! laid out anew. The instructions have no stable intrinsics, so they are written out. Tile registers are
+//! configured by [`begin`](Tiles::begin), belong to the thread, and are used by nothing that the compiler makes.
+
+use super::{Block, PITCH, Panel, QUAD, ROWS, Sums, Tiles, WIDE};
+use crate::int8::simd::Avx512;
+use std::arch::asm;
+
+/// Inputs of a tile.
+const DEPTH: usize = 64;
+/// Rows of a tile, and columns of sums.
+const HIGH: usize = 16;
+/// Bytes of a row of sums.
+const SUMS: usize = 4 * WIDE;
+
+/// The proof that this processor has AMX for bytes besides [`Avx512`], and that the system lets this process use it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Amx(Avx512);
+
+/// What `ldtilecfg` reads: palette 1, all eight tiles of 16 rows of 64 bytes.
+#[repr(C, align(64))]
+struct Configuration {
+    palette: u8,
+    start_row: u8,
+    reserved: [u8; 14],
+    bytes: [u16; 16],
+    rows: [u8; 16],
+}
+
+static CONFIGURATION: Configuration = Configuration {
+    palette: 1,
+    start_row: 0,
+    reserved: [0; 14],
+    bytes: [64, 64, 64, 64, 64, 64, 64, 64, 0, 0, 0, 0, 0, 0, 0, 0],
+    rows: [16, 16, 16, 16, 16, 16, 16, 16, 0, 0, 0, 0, 0, 0, 0, 0],
+};
+
+impl Amx {
+    /// A token if this processor has the instructions and the system grants them.
+    pub(crate) fn detect() -> Option<Self> {
+        Avx512::detect().filter(|_| has_instructions() && is_granted()).map(Self)
+    }
+}
+
+/// Whether the processor names AMX tiles and products of bytes (leaf 7, `edx`).
+fn has_instructions() -> bool {
+    const TILE: u32 = 1 << 24;
+    const INT8: u32 = 1 << 25;
+    if cfg!(miri) || std::arch::x86_64::__cpuid(0).eax < 7 {
+        return false;
+    }
+    std::arch::x86_64::__cpuid_count(7, 0).edx & (TILE | INT8) == TILE | INT8
+}
+
+/// Asks Linux for the state of tiles: `arch_prctl(ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA)`. Granted once, it is for all
+/// threads of the process. Other systems are not asked.
+fn is_granted() -> bool {
+    #[cfg(target_os = "linux")]
+    {
+        const ARCH_PRCTL: i64 = 158;
+        const ARCH_REQ_XCOMP_PERM: i64 = 0x1023;
+        const XTILEDATA: i64 = 18;
+        let result: i64;
+        // SAFETY: a system call that takes two numbers, touches no memory, and changes what the process is permitted to do
+        // and nothing else. The instruction overwrites the two registers that are named.
+        unsafe {
+            asm!(
+                "syscall", inlateout("rax") ARCH_PRCTL => result, in("rdi") ARCH_REQ_XCOMP_PERM, in("rsi") XTILEDATA,
+                out("rcx") _, out("r11") _, options(nostack)
+            );
+        }
+        result == 0
+    }
+    #[cfg(not(target_os = "linux"))]
+    false
+}
+
+impl Tiles for Amx {
+    type Simd = Avx512;
+
+    const BEST: usize = ROWS;
+
+    #[inline(always)]
+    fn simd(self) -> Avx512 {
+        self.0
+    }
+
+    #[inline(always)]
+    fn begin(self) {
+        // SAFETY: the token is the proof of the instruction, which reads the 64 bytes of the configuration and sets tile
+        // registers, which nothing else uses.
+        unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const CONFIGURATION, options(nostack, readonly)) }
+    }
+
+    #[inline(always)]
+    fn end(self) {
+        // SAFETY: the token is the proof of the instruction, which clears tile registers.
+        unsafe { asm!("tilerelease", options(nostack, nomem)) }
+    }
+
+    #[inline(always)]
+    fn tile<const OFFSET: bool>(self, rows: Block<'_>, panel: Panel<'_>, sums: &mut Sums) {
+        let whole = (panel.quads * QUAD).is_multiple_of(DEPTH) && panel.columns.is_multiple_of(2 * HIGH);
+        if !whole || rows.count == 0 {
+            return self.0.tile::<OFFSET>(rows, panel, sums);
+        }
+        let steps = panel.quads * QUAD / DEPTH;
+        let (x, w, starts) = (rows.bytes.as_ptr(), panel.bytes.as_ptr(), panel.starts.as_ptr());
+        let to = sums.0.as_mut_ptr().cast::<i32>();
+        if rows.count <= HIGH && panel.columns == WIDE {
+            panel.check(&rows, HIGH);
+            // SAFETY: begun by the caller; 16 rows of the block, the columns of the panel, and 16 rows of sums are there,
+            // as was checked.
+            return unsafe { one_by_four(x, rows.stride, w, steps, starts, to) };
+        }
+        panel.check(&rows, ROWS);
+        let pitch = panel.columns * QUAD;
+        for column in (0..panel.columns).step_by(2 * HIGH) {
+            // SAFETY: as above, with 32 rows and 32 columns.
+            unsafe {
+                let (w, starts) = (w.add(column * QUAD), starts.add(column));
+                two_by_two((x, rows.stride), (w, pitch), steps, starts, to.add(column));
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn one_row(self, rows: Block<'_>, panel: Panel<'_>, sums: &mut Sums) {
+        self.0.one_row(rows, panel, sums);
+    }
+
+    #[inline(always)]
+    fn quads(count: usize) -> usize {
+        count.next_multiple_of(DEPTH / QUAD)
+    }
+}
+
+/// 32 rows times 32 columns of a panel, which has `pitch` bytes for four inputs.
+///
+/// # Safety
+/// Tiles must be configured. `steps` times 64 bytes must be there in 32 rows of `stride`, as many fours of inputs in the
+/// panel, 32 starts, and 32 rows of [`WIDE`] sums with 32 columns.
+#[inline(always)]
+unsafe fn two_by_two(
+    (x, stride): (*const u8, usize),
+    (w, pitch): (*const i8, usize),
+    steps: usize,
+    starts: *const i32,
+    to: *mut i32,
+) {
+    // SAFETY: reads and writes what the caller promises to be there, and no register but those named.
+    unsafe {
+        asm!(
+            // Each row of a tile begins with the starts: a stride of none.
+            "tileloadd tmm0, [{starts} + {none}]",
+            "tileloadd tmm1, [{starts} + {none} + 64]",
+            "tileloadd tmm2, [{starts} + {none}]",
+            "tileloadd tmm3, [{starts} + {none} + 64]",
+            "2:",
+            "tileloadd tmm4, [{x} + {stride}]",
+            "tileloadd tmm6, [{w} + {pitch}]",
+            "tileloadd tmm5, [{below} + {stride}]",
+            "tdpbusd tmm0, tmm4, tmm6",
+            "tileloadd tmm7, [{w} + {pitch} + 64]",
+            "tdpbusd tmm2, tmm5, tmm6",
+            "tdpbusd tmm1, tmm4, tmm7",
+            "tdpbusd tmm3, tmm5, tmm7",
+            "add {x}, 64",
+            "add {below}, 64",
+            "add {w}, {tile}",
+            "dec {steps}",
+            "jnz 2b",
+            "tilestored [{to} + {row}], tmm0",
+            "tilestored [{to} + {row} + 64], tmm1",
+            "add {to}, {lower}",
+            "tilestored [{to} + {row}], tmm2",
+            "tilestored [{to} + {row} + 64], tmm3",
+            starts = in(reg) starts, none = in(reg) 0_usize, stride = in(reg) stride, pitch = in(reg) pitch,
+            x = inout(reg) x => _, below = inout(reg) x.add(HIGH * stride) => _, w = inout(reg) w => _,
+            tile = in(reg) HIGH * pitch, steps = inout(reg) steps => _, row = in(reg) SUMS,
+            to = inout(reg) to => _, lower = const HIGH * SUMS,
+            out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _, out("tmm4") _, out("tmm5") _,
+            out("tmm6") _, out("tmm7") _, options(nostack)
+        );
+    }
+}
+
+/// 16 rows times the 64 columns of a panel.
+///
+/// # Safety
+/// As [`two_by_two`], with 16 rows, 64 columns and a pitch of 256.
+#[inline(always)]
+unsafe fn one_by_four(
+    x: *const u8,
+    stride: usize,
+    w: *const i8,
+    steps: usize,
+    starts: *const i32,
+    to: *mut i32,
+) {
+    // SAFETY: reads and writes what the caller promises to be there, and no register but those named.
+    unsafe {
+        asm!(
+            "tileloadd tmm0, [{starts} + {none}]",
+            "tileloadd tmm1, [{starts} + {none} + 64]",
+            "tileloadd tmm2, [{starts} + {none} + 128]",
+            "tileloadd tmm3, [{starts} + {none} + 192]",
+            "2:",
+            "tileloadd tmm4, [{x} + {stride}]",
+            "tileloadd tmm5, [{w} + {pitch}]",
+            "tdpbusd tmm0, tmm4, tmm5",
+            "tileloadd tmm6, [{w} + {pitch} + 64]",
+            "tdpbusd tmm1, tmm4, tmm6",
+            "tileloadd tmm7, [{w} + {pitch} + 128]",
+            "tdpbusd tmm2, tmm4, tmm7",
+            "tileloadd tmm5, [{w} + {pitch} + 192]",
+            "tdpbusd tmm3, tmm4, tmm5",
+            "add {x}, 64",
+            "add {w}, {tile}",
+            "dec {steps}",
+            "jnz 2b",
+            "tilestored [{to} + {pitch}], tmm0",
+            "tilestored [{to} + {pitch} + 64], tmm1",
+            "tilestored [{to} + {pitch} + 128], tmm2",
+            "tilestored [{to} + {pitch} + 192], tmm3",
+            starts = in(reg) starts, none = in(reg) 0_usize, stride = in(reg) stride, pitch = in(reg) PITCH,
+            x = inout(reg) x => _, w = inout(reg) w => _, tile = const DEPTH / QUAD * PITCH,
+            steps = inout(reg) steps => _, to = in(reg) to,
+            out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _, out("tmm4") _, out("tmm5") _,
+            out("tmm6") _, out("tmm7") _, options(nostack)
+        );
+    }
+}

@@ -1,0 +1,171 @@
+//! Products of a few rows of unsigned bytes with a panel of signed ones: the inner loop of every product of an encoder.
+
+#[cfg(target_arch = "x86_64")]
+mod amx;
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod portable;
+
+#[cfg(target_arch = "x86_64")]
+use super::simd::{Avx2, Avx512};
+use super::simd::{Portable, Simd};
+#[cfg(target_arch = "x86_64")]
+pub(crate) use amx::Amx;
+
+/// Columns of a panel.
+pub(crate) const WIDE: usize = 64;
+/// Inputs side by side.
+pub(crate) const QUAD: usize = 4;
+/// Bytes of four inputs of a panel.
+pub(crate) const PITCH: usize = WIDE * QUAD;
+/// Most rows of a block. Rows are kept in whole blocks, so that all of one can be read.
+pub(crate) const ROWS: usize = 32;
+
+/// The sums of a block: `[ROWS, WIDE]`.
+#[derive(Clone, Debug)]
+#[repr(align(64))]
+pub(crate) struct Sums(pub(crate) [[i32; WIDE]; ROWS]);
+
+impl Sums {
+    pub(crate) fn new() -> Self {
+        Self([[0; WIDE]; ROWS])
+    }
+}
+
+/// Up to [`ROWS`] rows of unsigned bytes, one after the other.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Block<'a> {
+    /// From the first byte of the first row.
+    pub(crate) bytes: &'a [u8],
+    /// Bytes from a row to the next.
+    pub(crate) stride: usize,
+    /// How many rows count.
+    pub(crate) count: usize,
+}
+
+/// Columns of signed bytes: `[inputs / QUAD, columns, QUAD]`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Panel<'a> {
+    pub(crate) bytes: &'a [i8],
+    /// Columns, at most [`WIDE`] and a multiple of 16.
+    pub(crate) columns: usize,
+    /// Fours of inputs.
+    pub(crate) quads: usize,
+    /// What the sum of each column begins with.
+    pub(crate) starts: &'a [i32; WIDE],
+}
+
+impl Panel<'_> {
+    /// Checks that all bytes that are read are there.
+    #[inline(always)]
+    fn check(&self, rows: &Block<'_>, read: usize) {
+        assert!(self.columns <= WIDE && self.columns.is_multiple_of(16), "columns of a panel");
+        assert!(self.bytes.len() >= self.quads * self.columns * QUAD, "bytes of a panel");
+        assert!(rows.count <= ROWS && rows.stride >= self.quads * QUAD, "rows of a block");
+        assert!(rows.bytes.len() >= read * rows.stride, "bytes of a block");
+    }
+}
+
+/// A set of instructions for products of bytes.
+pub(crate) trait Tiles: Copy {
+    /// The instructions for what is between products.
+    type Simd: Simd;
+
+    fn simd(self) -> Self::Simd;
+
+    /// Most rows that are multiplied at once with the best use of the instructions; at most [`ROWS`].
+    const BEST: usize;
+
+    /// Before products; ended by [`end`](Tiles::end) on the same thread.
+    #[inline(always)]
+    fn begin(self) {}
+
+    /// After products.
+    #[inline(always)]
+    fn end(self) {}
+
+    /// `sums[r][c] = starts[c] + Σ rows[r][i] · panel[i][c]` for the rows that count, in integers that wrap around.
+    ///
+    /// Rows that are `128 + q` with `q` within `±127` are told by `OFFSET`, with starts that take `128 · Σ panel[i][c]`
+    /// away; the sums are then the same, and some instructions take a shorter way.
+    fn tile<const OFFSET: bool>(self, rows: Block<'_>, panel: Panel<'_>, sums: &mut Sums);
+
+    /// The same of one row, without `OFFSET`, of which no more than that row is read.
+    #[inline(always)]
+    fn one_row(self, rows: Block<'_>, panel: Panel<'_>, sums: &mut Sums) {
+        self.tile::<false>(rows, panel, sums);
+    }
+
+    /// As many fours of inputs as are best multiplied, where there are so many that count and zeros behind them.
+    #[inline(always)]
+    fn quads(count: usize) -> usize {
+        count
+    }
+}
+
+/// Sets of instructions that this processor has, for encoders in integers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Isa {
+    #[cfg(target_arch = "x86_64")]
+    Amx(Amx),
+    #[cfg(target_arch = "x86_64")]
+    Avx512(Avx512),
+    #[cfg(target_arch = "x86_64")]
+    Avx2(Avx2),
+    Portable(Portable),
+}
+
+/// Evaluates an expression for a set of instructions, compiled for each.
+macro_rules! with_tiles {
+    ($isa:expr, $tiles:ident => $value:expr) => {
+        match $isa {
+            #[cfg(target_arch = "x86_64")]
+            $crate::int8::Isa::Amx($tiles) => $value,
+            #[cfg(target_arch = "x86_64")]
+            $crate::int8::Isa::Avx512($tiles) => $value,
+            #[cfg(target_arch = "x86_64")]
+            $crate::int8::Isa::Avx2($tiles) => $value,
+            $crate::int8::Isa::Portable($tiles) => $value,
+        }
+    };
+}
+pub(crate) use with_tiles;
+
+impl Isa {
+    /// All sets of this processor, the best first. The last is always the portable one.
+    pub(crate) fn all() -> Vec<Self> {
+        let all = [
+            #[cfg(target_arch = "x86_64")]
+            Amx::detect().map(Self::Amx),
+            #[cfg(target_arch = "x86_64")]
+            Avx512::detect().map(Self::Avx512),
+            #[cfg(target_arch = "x86_64")]
+            Avx2::detect().map(Self::Avx2),
+            Some(Self::Portable(Portable)),
+        ];
+        all.into_iter().flatten().collect()
+    }
+
+    /// The best set of this processor.
+    pub(crate) fn best() -> Self {
+        static BEST: std::sync::OnceLock<Isa> = std::sync::OnceLock::new();
+        *BEST.get_or_init(|| Self::all()[0])
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Amx(_) => "amx-int8",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(_) => "avx512-vnni",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(_) => "avx2",
+            Self::Portable(_) => "portable",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
