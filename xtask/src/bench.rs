@@ -1,12 +1,13 @@
 //! `cargo xtask bench`: the criterion benches of every crate that has some, the peers (see `peers`), searches for
-//! the best small model (see `bench_fit`), and two binaries that train (see `bench_train`).
+//! the best small model (see `bench_fit`), two binaries that train (see `bench_train`), and one core beside several (see
+//! `bench_parallel`).
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use std::process::Command;
 
 use crate::workspace::{Package, Workspace, cargo, succeed};
-use crate::{Refused, bench_fit, bench_train, peers};
+use crate::{Refused, bench_fit, bench_parallel, bench_train, peers};
 
 /// Runs the benchmarks.
 ///
@@ -21,6 +22,7 @@ use crate::{Refused, bench_fit, bench_train, peers};
   cargo xtask bench int8                         those with int8 in their name
   cargo xtask bench peers                        nlpress beside other libraries
   cargo xtask bench fit                          the best model of so many bytes, here and elsewhere
+  cargo xtask bench parallel                     one core beside several
   cargo xtask bench train OLD NEW -- --corpus r8 two binaries that train, in turns"
 )]
 pub(crate) struct Arguments {
@@ -36,6 +38,7 @@ enum With {
     Peers(peers::Arguments),
     Fit(bench_fit::Arguments),
     Train(bench_train::Arguments),
+    Parallel(bench_parallel::Arguments),
 }
 
 /// Runs the benches.
@@ -44,6 +47,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         Some(With::Peers(arguments)) => return peers::run(arguments),
         Some(With::Fit(arguments)) => return bench_fit::run(arguments),
         Some(With::Train(arguments)) => return bench_train::run(arguments),
+        Some(With::Parallel(arguments)) => return bench_parallel::run(arguments),
         None => {}
     }
     succeed(command(&Workspace::read()?.packages, arguments.filter.as_deref())?)

@@ -5,6 +5,7 @@
 
 mod bench;
 mod bench_fit;
+mod bench_parallel;
 mod bench_train;
 mod ci;
 mod data;

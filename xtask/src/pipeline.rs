@@ -46,6 +46,9 @@ pub(crate) struct Arguments {
     /// Threads that training and measuring may use [default: as `nlpress run` chooses].
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<NonZeroU32>,
+    /// Models to make side by side [default: as many as there are threads, and memory for].
+    #[arg(long, value_name = "N")]
+    pub(crate) workers: Option<NonZeroU32>,
     /// Build the binary with every backend, whichever runs: several runs then share one build.
     #[arg(long)]
     pub(crate) all_backends: bool,
@@ -89,7 +92,9 @@ fn run_arguments(arguments: &Arguments, corpus: Option<&str>) -> Vec<std::ffi::O
     }
     list.extend(arguments.quick.then(|| "--quick".into()));
     list.extend(arguments.resume.then(|| "--resume".into()));
-    for (option, number) in [("--seeds", arguments.seeds), ("--threads", arguments.threads)] {
+    for (option, number) in
+        [("--seeds", arguments.seeds), ("--threads", arguments.threads), ("--workers", arguments.workers)]
+    {
         if let Some(number) = number {
             list.extend([option.into(), number.to_string().into()]);
         }
@@ -171,10 +176,10 @@ mod tests {
         );
         assert_eq!(
             passed_on(
-                "--backend flex --corpus r8 --recipe a/b.toml --out o --quick --resume --seeds 2 --threads 3",
+                "--backend flex --corpus r8 --recipe a/b.toml --out o --quick --resume --seeds 2 --threads 3 --workers 2",
                 None
             ),
-            "run a/b.toml --backend flex --out o --corpus r8 --quick --resume --seeds 2 --threads 3"
+            "run a/b.toml --backend flex --out o --corpus r8 --quick --resume --seeds 2 --threads 3 --workers 2"
         );
         assert_eq!(
             passed_on("--recipe a/b.toml", None),
@@ -184,7 +189,7 @@ mod tests {
 
     #[test]
     fn bad_options_are_refused() {
-        for bad in ["--seeds 0", "--threads -1", "--backend cuda", "--threads x"] {
+        for bad in ["--seeds 0", "--threads -1", "--workers 0", "--backend cuda", "--threads x"] {
             assert!(line(bad).is_err(), "{bad}");
         }
     }

@@ -12,6 +12,7 @@ pub(crate) mod new_recipe;
 pub(crate) mod plan;
 pub(crate) mod predict;
 pub(crate) mod run;
+pub(crate) mod scaling;
 pub(crate) mod techniques;
 mod texts;
 pub(crate) mod train;

@@ -9,6 +9,7 @@ mod commands;
 mod data;
 mod encoding;
 mod outcome;
+mod processes;
 mod progress;
 mod signals;
 mod tokens;
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
         Command::Completions(completions) => commands::generated::completions(&completions),
         Command::Man(man) => commands::generated::man(&man),
         Command::Rss(rss) => commands::bench::rss(rss),
+        Command::Scaling(scaling) => commands::scaling::scaling(&scaling),
     });
     outcome::exit_code(done)
 }

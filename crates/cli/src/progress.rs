@@ -102,3 +102,20 @@ impl Sink for Progress {
         if self.signals.asked() { Flow::Stop } else { Flow::Continue }
     }
 }
+
+/// Hears events and shows none of them: what a process that follows another one does, which shows them for all.
+#[derive(Debug)]
+pub(crate) struct Unheard(SafePoints);
+
+impl Unheard {
+    /// Starts to listen to signals at safe points.
+    pub(crate) fn start() -> Self {
+        Self(SafePoints::start())
+    }
+}
+
+impl Sink for Unheard {
+    fn push(&self, _: &Event) -> Flow {
+        if self.0.asked() { Flow::Stop } else { Flow::Continue }
+    }
+}

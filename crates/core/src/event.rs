@@ -113,6 +113,12 @@ pub trait Sink: Send + Sync {
     }
 }
 
+impl<S: Sink + ?Sized> Sink for &S {
+    fn push(&self, event: &Event) -> Flow {
+        (**self).push(event)
+    }
+}
+
 /// A sink that hears nothing and never stops a run.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Quiet;

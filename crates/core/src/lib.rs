@@ -7,6 +7,7 @@
 //! - [`event`]: everything a run says about itself, pushed into a [`Sink`] whose answer can stop the run.
 //! - [`measure`]: a number with its name, its unit and the direction that is better.
 //! - [`select`]: glob selectors over site names.
+//! - [`peers`]: other processes that work on the same run.
 //! - [`seed`]: named, independent streams of random numbers, so that results do not depend on scheduling.
 //! - [`fraction`]: a number proven to lie in `[0, 1]`.
 //! - [`bounded`]: lists and maps from files that are refused when they are too long.
@@ -19,6 +20,7 @@ pub mod event;
 pub mod files;
 pub mod fraction;
 pub mod measure;
+pub mod peers;
 pub mod seed;
 pub mod select;
 pub mod shown;
@@ -29,5 +31,6 @@ pub use backend::BackendKind;
 pub use event::{Event, Flow, Sink, Stopped};
 pub use fraction::Fraction;
 pub use measure::{Better, Measurement};
+pub use peers::{Peers, PeersError};
 pub use seed::{Rng, Seed};
 pub use select::Selectors;

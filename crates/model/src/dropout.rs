@@ -2,6 +2,7 @@
 
 use nlpress_core::Seed;
 use nlpress_graph::Graph;
+use std::ops::Range;
 
 /// Dropout of one training step: which hidden units are switched off for which row (Srivastava et al. 2014).
 ///
@@ -13,13 +14,15 @@ pub struct Dropout {
     /// Of the first dropout behind each site.
     seeds: Vec<Seed>,
     step: u64,
+    /// For each site of which only some outputs are here: which, and how many there are.
+    parts: Vec<Option<(Range<usize>, usize)>>,
 }
 
 impl Dropout {
     /// The dropout of one step of training `graph`.
     pub fn new(graph: &Graph, seed: Seed, step: u64) -> Self {
         let seeds = graph.sites().iter().map(|(id, _)| seed.derive("dropout").derive(id.as_str())).collect();
-        Self { rate: graph.dropout(), seeds, step }
+        Self { rate: graph.dropout(), seeds, step, parts: Vec::new() }
     }
 
     /// The same choices at another step.
@@ -27,6 +30,13 @@ impl Dropout {
     pub fn at(mut self, step: u64) -> Self {
         self.step = step;
         self
+    }
+
+    /// The same choices for a network that has some of the outputs of some sites only: for each site which, and how many there
+    /// are in the whole network.
+    #[must_use]
+    pub fn of_parts(&self, parts: Vec<Option<(Range<usize>, usize)>>) -> Self {
+        Self { parts, ..self.clone() }
     }
 
     /// Whether it switches nothing off.
@@ -43,11 +53,17 @@ impl Dropout {
         let seed = if nth == 0 { self.seeds[site] } else { self.seeds[site].derive(&nth.to_string()) };
         let scale = (1.0 / (1.0 - self.rate)) as f32;
         let threshold = (self.rate * f64::from(u32::MAX)) as u32;
-        let mut factors = Vec::with_capacity(rows * width);
+        let part = self.parts.get(site).cloned().flatten();
+        let (here, width) = part.unwrap_or((0..width, width));
+        let mut factors = Vec::with_capacity(rows * here.len());
         for row in first..first + rows {
             // A batch has at most 2¹⁶ rows, so steps and rows do not meet.
             let mut rng = seed.stream((self.step << 24) | row as u64);
-            factors.extend((0..width).map(|_| if rng.bits() < threshold { 0.0 } else { scale }));
+            let factor = |rng: &mut nlpress_core::Rng| if rng.bits() < threshold { 0.0 } else { scale };
+            for column in 0..width.min(here.end) {
+                let factor = factor(&mut rng);
+                factors.extend(here.contains(&column).then_some(factor));
+            }
         }
         factors
     }
@@ -69,6 +85,15 @@ mod tests {
         let mut parts = dropout(0.5, 7).factors((1, 0), 0, 3, 20);
         parts.extend(dropout(0.5, 7).factors((1, 0), 3, 7, 20));
         assert_eq!(whole, parts);
+    }
+
+    #[test]
+    fn some_outputs_get_what_they_get_among_all() {
+        let whole = dropout(0.5, 7).factors((0, 0), 0, 3, 40);
+        let part = dropout(0.5, 7).of_parts(vec![Some((16..33, 40))]);
+        let expected: Vec<f32> = whole.chunks(40).flat_map(|row| row[16..33].to_vec()).collect();
+        assert_eq!(part.factors((0, 0), 0, 3, 17), expected);
+        assert_eq!(part.factors((1, 0), 0, 3, 20), dropout(0.5, 7).factors((1, 0), 0, 3, 20));
     }
 
     #[test]

@@ -1,163 +1,24 @@
-//! Data parallelism: every worker holds the whole network and takes a share of each batch.
+//! Data parallelism: every worker holds the whole network and takes shares of each batch.
 //!
-//! The shares are fixed by `workers`, never by how many threads happen to run, and gradients are added in rank
-//! order, so the trained numbers do not depend on scheduling: the same shares one after another on one thread give
+//! The shares are a setting, never how many threads or processes happen to run, and gradients are added in the order of the
+//! shares, so the trained numbers do not depend on scheduling: the same shares one after another on one thread give
 //! the same bits. Against whole batches they differ by the order in which floats are added.
 //!
-//! Workers exchange gradients as floats or compressed by one of `nlpress_quant`'s codecs. As between machines, each
-//! worker then codes its own gradient, with its own error-feedback memory and its own random stream, and the decoded
+//! Gradients are exchanged as floats or compressed by one of `nlpress_quant`'s codecs. As between machines, each
+//! share's gradient is then coded by itself, with its own error-feedback memory and its own random stream, and the decoded
 //! gradients are added.
 
-use nlpress_core::{Backend, Measurement, Seed};
-use nlpress_model::{Gradients, Model, Network, Outline, SiteId};
-use nlpress_quant::gradient::{Coding, Layout, Sender};
+use nlpress_core::Measurement;
+use nlpress_model::{Model, Outline, SiteId};
+use nlpress_quant::gradient::Coding;
 use nlpress_technique::{
     Cx, Family, Kind, Needs, Problem, Settings, StepError, TRAINING, Technique, parse, settings,
 };
-use nlpress_train::gradients::bind;
-use nlpress_train::record::{Reader, Writer};
-use nlpress_train::{Batch, FitConfig, GradientSource, RoundedInputs, Stateful, TrainError};
-use rayon::prelude::*;
+use nlpress_train::{FitConfig, GradientSource, TrainError};
 use serde::Deserialize;
-use std::io;
-use std::ops::Range;
 
+use crate::replicas::DataParallel;
 use crate::retrain;
-
-/// Computes the gradient of a batch on several workers, each of which takes a share.
-#[derive(Debug)]
-pub struct DataParallel {
-    workers: usize,
-    wire: Option<(Coding, Seed)>,
-    pool: rayon::ThreadPool,
-    ranks: Vec<Rank>,
-    sent: u64,
-    sent_as_f32: u64,
-}
-
-/// One worker: its copy of the network and, where gradients are coded, its sending end.
-#[derive(Debug)]
-struct Rank {
-    network: Network,
-    sender: Option<Sender>,
-    message: Vec<u8>,
-}
-
-impl DataParallel {
-    /// A source of `workers` shares on at most `threads` threads, whose workers send floats.
-    ///
-    /// # Errors
-    /// [`TrainError::Failed`] when the threads cannot be started.
-    pub fn new(workers: usize, threads: usize) -> Result<Self, TrainError> {
-        let pool = pool(threads.clamp(1, workers.max(1)))?;
-        Ok(Self { workers, wire: None, pool, ranks: Vec::new(), sent: 0, sent_as_f32: 0 })
-    }
-
-    /// The same with gradient compression; `seed` is the root of its stochastic rounding.
-    #[must_use]
-    pub fn with_wire(mut self, coding: Coding, seed: Seed) -> Self {
-        self.wire = Some((coding, seed));
-        self
-    }
-
-    /// Bytes that the workers have sent.
-    pub fn bytes(&self) -> u64 {
-        self.sent
-    }
-
-    /// Bytes that the same gradients take as floats.
-    pub fn bytes_as_f32(&self) -> u64 {
-        self.sent_as_f32
-    }
-}
-
-/// A pool of that many threads.
-pub(crate) fn pool(threads: usize) -> Result<rayon::ThreadPool, TrainError> {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-    pool.map_err(|e| TrainError::Failed(format!("{threads} threads could not be started: {e}")))
-}
-
-impl GradientSource for DataParallel {
-    fn begin(&mut self, model: &Model, backend: &Backend, rounded: &RoundedInputs) -> Result<(), TrainError> {
-        let rank = |rank| {
-            let sender = match &self.wire {
-                None => None,
-                Some((coding, seed)) => {
-                    let layout = Layout::of(coding, model, |_| true).map_err(failed)?;
-                    Some(Sender::new(layout, seed.derive(&format!("worker {rank}"))))
-                }
-            };
-            Ok(Rank { network: bind(model, backend, rounded)?, sender, message: Vec::new() })
-        };
-        self.ranks = (0..self.workers).map(rank).collect::<Result<_, TrainError>>()?;
-        Ok(())
-    }
-
-    fn gradients(&mut self, flat: &[f32], batch: &Batch<'_>) -> Result<Gradients, TrainError> {
-        let shares = shares(batch.indices.len(), self.workers);
-        let work = |(rank, share): (&mut Rank, &Range<usize>)| -> Result<Gradients, TrainError> {
-            let mut found = batch.part(share.clone()).gradients(&mut rank.network, flat)?;
-            if let Some(sender) = &mut rank.sender {
-                rank.message.clear();
-                sender.send(&mut found.flat, &mut rank.message).map_err(failed)?;
-            }
-            Ok(found)
-        };
-        let ranks = &mut self.ranks;
-        let found: Vec<Result<Gradients, TrainError>> =
-            self.pool.install(|| ranks.par_iter_mut().zip(shares.par_iter()).map(work).collect());
-        let mut sum: Option<Gradients> = None;
-        for (rank, found) in self.ranks.iter().zip(found) {
-            let found = found?;
-            let as_f32 = 4 * found.flat.len() as u64;
-            self.sent += if rank.sender.is_some() { rank.message.len() as u64 } else { as_f32 };
-            self.sent_as_f32 += as_f32;
-            match &mut sum {
-                None => sum = Some(found),
-                Some(sum) => {
-                    sum.loss += found.loss;
-                    sum.flat.iter_mut().zip(&found.flat).for_each(|(sum, x)| *sum += x);
-                }
-            }
-        }
-        sum.ok_or_else(|| TrainError::Failed("it has no worker".into()))
-    }
-}
-
-impl Stateful for DataParallel {
-    fn identity(&self) -> String {
-        format!("{} workers, {:?}", self.workers, self.wire)
-    }
-
-    fn save(&self, to: &mut Writer<'_>) -> io::Result<()> {
-        to.count(self.sent)?;
-        to.count(self.sent_as_f32)?;
-        self.ranks.iter().filter_map(|rank| rank.sender.as_ref()).try_for_each(|sender| sender.save(to))
-    }
-
-    fn restore(&mut self, from: &mut Reader<'_>) -> io::Result<()> {
-        self.sent = from.count()?;
-        self.sent_as_f32 = from.count()?;
-        let mut senders = self.ranks.iter_mut().filter_map(|rank| rank.sender.as_mut());
-        senders.try_for_each(|sender| sender.restore(from))
-    }
-}
-
-fn failed(error: nlpress_quant::QuantError) -> TrainError {
-    TrainError::Failed(error.to_string())
-}
-
-/// `n` rows in `workers` contiguous shares, the longer ones first.
-fn shares(n: usize, workers: usize) -> Vec<Range<usize>> {
-    let mut start = 0;
-    (0..workers)
-        .map(|rank| {
-            let length = n / workers + usize::from(rank < n % workers);
-            start += length;
-            start - length..start
-        })
-        .collect()
-}
 
 /// `parallel.data`: trains a fresh network with data parallelism.
 #[derive(Clone, Debug, Deserialize)]
@@ -177,8 +38,12 @@ settings! {
     #[derive(Clone, Debug)]
     #[serde(default)]
     struct Raw {
-        /// shares of a batch, 1 to 256; default 2
+        /// workers that compute shares of a batch side by side, 1 to 256, of which no more run than the run has
+        /// threads; default 2
         workers: usize,
+        /// shares that a batch is cut into, 1 to 256 and no fewer than workers; `workers` when left out. What is trained
+        /// depends on them alone
+        shares: Option<usize>,
         wire: Option<Coding> as WIRE,
         compare: bool as COMPARE,
         tolerance: f64 as TOLERANCE,
@@ -188,7 +53,14 @@ settings! {
 
 impl Default for Raw {
     fn default() -> Self {
-        Self { workers: 2, wire: None, compare: true, tolerance: 1e-4, fit: FitConfig::default() }
+        Self {
+            workers: 2,
+            shares: None,
+            wire: None,
+            compare: true,
+            tolerance: 1e-4,
+            fit: FitConfig::default(),
+        }
     }
 }
 
@@ -196,7 +68,14 @@ impl TryFrom<Raw> for Data {
     type Error = String;
 
     fn try_from(raw: Raw) -> Result<Self, String> {
-        check_workers(raw.workers)?;
+        check_workers("workers", raw.workers)?;
+        if let Some(shares) = raw.shares {
+            check_workers("shares", shares)?;
+            if shares < raw.workers {
+                let workers = raw.workers;
+                return Err(format!("shares is {shares}, but {workers} workers take one each at least"));
+            }
+        }
         if !(raw.tolerance.is_finite() && raw.tolerance > 0.0) {
             return Err(format!("tolerance is {}, but it must be positive", raw.tolerance));
         }
@@ -204,14 +83,14 @@ impl TryFrom<Raw> for Data {
     }
 }
 
-/// Refuses a number of workers that there cannot be.
+/// Refuses a number of workers, or of their shares, that there cannot be.
 ///
 /// # Errors
-/// A sentence with the number and its bounds.
-pub fn check_workers(workers: usize) -> Result<(), String> {
-    match workers {
+/// A sentence with the setting's name, the number and its bounds.
+pub fn check_workers(name: &str, number: usize) -> Result<(), String> {
+    match number {
         1..=256 => Ok(()),
-        _ => Err(format!("workers is {workers}, but it must be between 1 and 256")),
+        _ => Err(format!("{name} is {number}, but it must be between 1 and 256")),
     }
 }
 
@@ -225,17 +104,24 @@ impl Technique for Data {
     }
 
     fn apply(&self, model: Model, _on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
-        let Raw { workers, wire, compare, tolerance, fit } = &self.0;
-        let source = |threads| -> Result<DataParallel, TrainError> {
-            let source = DataParallel::new(*workers, threads)?;
+        let Raw { workers, shares, wire, compare, tolerance, fit } = &self.0;
+        let source = |threads| -> Result<DataParallel<'_>, TrainError> {
+            let source = DataParallel::new(shares.unwrap_or(*workers), threads)?;
             Ok(match wire {
                 None => source,
                 Some(coding) => source.with_wire(coding.clone(), cx.seed.derive("wire")),
             })
         };
-        let (mut parallel, mut serial) = (source(cx.threads)?, source(1)?);
+        let (parallel, mut serial) = (source(cx.threads.min(*workers))?, source(1)?);
+        let mut parallel = parallel.with_peers(cx.peers);
+        let sent_before = cx.peers.map_or(0, |peers| peers.sent());
         let reference = compare.then_some((&mut serial as &mut dyn GradientSource, *tolerance));
         let model = retrain::run(&model, fit, &mut parallel, reference, cx)?;
+        if let Some(peers) = cx.peers {
+            let wire = peers.sent() - sent_before;
+            cx.measure(Measurement::lower("bytes_between_processes", wire as f64, "bytes"));
+            cx.note(format!("each of {} processes sent {wire} bytes to the others", peers.size()));
+        }
         let (sent, as_f32) = (parallel.bytes(), parallel.bytes_as_f32());
         let ratio = as_f32 as f64 / sent.max(1) as f64;
         cx.measure(Measurement::lower("exchanged_bytes", sent as f64, "bytes"));
@@ -268,14 +154,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shares_cover_every_row_once() {
-        assert_eq!(shares(7, 3), [0..3, 3..5, 5..7]);
-        assert_eq!(shares(1, 3), [0..1, 1..1, 1..1]);
-    }
-
-    #[test]
     fn refuses_impossible_settings() {
         assert!(toml::from_str::<Data>("workers = 0").is_err());
+        assert!(toml::from_str::<Data>("workers = 4\nshares = 3").is_err());
+        assert!(toml::from_str::<Data>("workers = 4\nshares = 257").is_err());
+        assert!(toml::from_str::<Data>("workers = 1\nshares = 4").is_ok());
         assert!(toml::from_str::<Data>("tolerance = nan").is_err());
         assert!(toml::from_str::<Data>("worker = 2").is_err());
         assert!(toml::from_str::<Data>("wire = { codec = 'zip' }").is_err());

@@ -1,21 +1,25 @@
-//! Model parallelism: every worker holds a range of sites, and micro-batches flow through them as a pipeline
-//! (Huang et al. 2019, GPipe).
+//! Pipeline parallelism: every worker holds a range of sites, and micro-batches flow through them.
 //!
 //! What goes forward from stage to stage is a pre-activation `[rows, outputs]`, what comes back is the loss's
-//! derivative by it. A stage adds its gradients in the order of the micro-batches, so the trained numbers do
-//! not depend on scheduling.
+//! derivative by it. A stage that has begun as many micro-batches as there are stages from it to the end takes one forward
+//! and one back in turns (one forward, one backward: Narayanan et al. 2019, PipeDream, without its stale weights), so that it
+//! holds the intermediate results of no more than that many. Gradients are added in the order of the micro-batches, so the
+//! trained numbers do not depend on scheduling. What goes from stage to stage lies in the memory of the process, so stages
+//! may be on different backends.
 
-use nlpress_core::{Backend, Measurement};
-use nlpress_model::network::Input;
+use nlpress_core::{Backend, BackendKind, Measurement};
+use nlpress_model::network::{Input, Trace};
 use nlpress_model::{Gradients, Model, ModelError, Network, Outline, SiteId};
 use nlpress_technique::{
     Cx, Family, Kind, Needs, Problem, Settings, StepError, TRAINING, Technique, parse, settings,
 };
 use nlpress_train::record::{Reader, Writer};
-use nlpress_train::{Batch, FitConfig, GradientSource, RoundedInputs, Stateful, TrainError};
+use nlpress_train::{Batch, Crew, FitConfig, GradientSource, RoundedInputs, Stateful, TrainError};
 use serde::Deserialize;
+use std::collections::VecDeque;
 use std::io;
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use crate::data::{COMPARE, TOLERANCE};
@@ -27,6 +31,9 @@ use crate::retrain;
 pub struct ModelParallel {
     stages: usize,
     micro_batches: usize,
+    /// The backend of each stage, from the first again after the last; that of the run where there is none.
+    backends: Vec<Backend>,
+    crew: Option<Crew>,
     placed: Vec<Stage>,
 }
 
@@ -43,7 +50,14 @@ struct Stage {
 impl ModelParallel {
     /// A source of at most `stages` stages that splits each batch into `micro_batches`.
     pub fn new(stages: usize, micro_batches: usize) -> Self {
-        Self { stages, micro_batches, placed: Vec::new() }
+        Self { stages, micro_batches, backends: Vec::new(), crew: None, placed: Vec::new() }
+    }
+
+    /// The same with stages on these backends in turn, where there are some.
+    #[must_use]
+    pub fn on(mut self, backends: Vec<Backend>) -> Self {
+        self.backends = backends;
+        self
     }
 
     /// Bytes that its stages sent to each other so far: pre-activations forward, derivatives back.
@@ -56,7 +70,9 @@ impl GradientSource for ModelParallel {
     fn begin(&mut self, model: &Model, backend: &Backend, rounded: &RoundedInputs) -> Result<(), TrainError> {
         let weights: Vec<usize> = model.layers().iter().map(|l| l.shape.parameters()).collect();
         let mut start = 0;
-        let stage = |sites: Range<usize>| {
+        let backends = &self.backends;
+        let stage = |(number, sites): (usize, Range<usize>)| {
+            let backend = backends.get(number % backends.len().max(1)).unwrap_or(backend);
             let mut network = Network::bind_sites(model, backend, sites.clone());
             rounded.iter().try_for_each(|(site, levels)| network.round_input(*site, *levels))?;
             let end = start + network.trainable(sites.clone());
@@ -64,8 +80,9 @@ impl GradientSource for ModelParallel {
             start = end;
             Ok(stage)
         };
-        let ranges = ranges(&weights, self.stages).into_iter();
+        let ranges = ranges(&weights, self.stages).into_iter().enumerate();
         self.placed = ranges.map(stage).collect::<Result<_, TrainError>>()?;
+        self.crew = Some(Crew::new(self.placed.len())?);
         Ok(())
     }
 
@@ -76,22 +93,25 @@ impl GradientSource for ModelParallel {
         }
         let size = batch.indices.len().div_ceil(self.micro_batches.max(1)).max(1);
         let last = self.placed.len().saturating_sub(1);
-        let results: Vec<Result<(f64, Vec<f32>), Ended>> = std::thread::scope(|scope| {
-            let mut threads = Vec::new();
-            let mut from_before: Option<Link> = None;
-            for (i, stage) in self.placed.iter_mut().enumerate() {
-                let before = from_before.take();
-                let after = (i < last).then(|| {
-                    let (forward, next_from) = channel();
-                    let (next_to, back) = channel();
-                    from_before = Some(Link { from: next_from, to: next_to });
-                    Link { from: back, to: forward }
-                });
-                let part = &flat[stage.flat.clone()];
-                threads.push(scope.spawn(move || stage.run(part, batch, size, before, after)));
-            }
-            threads.into_iter().map(|t| t.join().unwrap_or(Err(Ended::Panicked))).collect()
-        });
+        let crew = self.crew.as_ref().ok_or(TrainError::Failed("it was not begun".into()))?;
+        let (mut jobs, mut from_before): (Vec<_>, Option<Link>) = (Vec::new(), None);
+        for (i, stage) in self.placed.iter_mut().enumerate() {
+            let before = from_before.take();
+            let after = (i < last).then(|| {
+                let (forward, next_from) = channel();
+                let (next_to, back) = channel();
+                from_before = Some(Link { from: next_from, to: next_to });
+                Link { from: back, to: forward }
+            });
+            let part = &flat[stage.flat.clone()];
+            jobs.push((stage, part, Links { before, after, behind: last - i }));
+        }
+        // There is a thread for each stage, so that none waits for one that has not begun.
+        let run = |(stage, part, links): (&mut Stage, &[f32], Links)| {
+            let run = || stage.run(part, batch, size, links);
+            catch_unwind(AssertUnwindSafe(run)).unwrap_or(Err(Ended::Panicked))
+        };
+        let results = crew.map(jobs, run);
         // When a stage ends early, its neighbours do so because of it: its own reason is the one to tell.
         let (mut parts, mut reasons) = (Vec::new(), Vec::new());
         for result in results {
@@ -110,11 +130,16 @@ impl GradientSource for ModelParallel {
         }
         Ok(all)
     }
+
+    fn crew(&self) -> Option<&Crew> {
+        self.crew.as_ref()
+    }
 }
 
 impl Stateful for ModelParallel {
     fn identity(&self) -> String {
-        format!("{} stages, {} micro-batches", self.stages, self.micro_batches)
+        let kinds: Vec<String> = self.backends.iter().map(|backend| backend.kind().to_string()).collect();
+        format!("{} stages, {} micro-batches {}", self.stages, self.micro_batches, kinds.join(", "))
     }
 
     fn save(&self, to: &mut Writer<'_>) -> io::Result<()> {
@@ -127,22 +152,20 @@ impl Stateful for ModelParallel {
 }
 
 impl Stage {
-    /// All micro-batches forward, then all back; the last stage turns each around at once.
+    /// Micro-batches forward until the first can come back, then one forward and one back in turns, then back what is left.
     fn run(
         &mut self,
         part: &[f32],
         batch: &Batch<'_>,
         size: usize,
-        before: Option<Link>,
-        after: Option<Link>,
+        links: Links,
     ) -> Result<(f64, Vec<f32>), Ended> {
         self.network.update(self.sites.clone(), part);
-        let mut gradient = vec![0.0; part.len()];
-        let mut loss = 0.0;
-        let mut waiting = Vec::new();
+        let mut done = (0.0, vec![0.0; part.len()]);
+        let mut waiting = VecDeque::new();
         for start in (0..batch.indices.len()).step_by(size) {
             let part = batch.part(start..batch.indices.len().min(start + size));
-            let arrived = match &before {
+            let arrived = match &links.before {
                 Some(link) => link.receive()?,
                 None => Vec::new(),
             };
@@ -151,26 +174,20 @@ impl Stage {
             let output = trace.output()?;
             let floats = |numbers: &[f32]| 4 * numbers.len() as u64;
             // What comes back to the stage before is as much as what came from it.
-            self.sent += floats(&arrived) + if after.is_some() { floats(&output) } else { 0 };
-            match &after {
-                Some(link) => {
-                    link.send(output)?;
-                    waiting.push((part, arrived, trace));
-                }
-                None => {
-                    let mut upstream = vec![0.0; output.len()];
-                    loss += part.loss(&output, &mut upstream);
-                    self.back(trace, input, &upstream, &mut gradient, &before)?;
-                }
+            self.sent += floats(&arrived) + if links.after.is_some() { floats(&output) } else { 0 };
+            let output = match &links.after {
+                Some(link) => link.send(output).map(|()| Vec::new())?,
+                None => output,
+            };
+            waiting.push_back(Waiting { part, arrived, trace, output });
+            if waiting.len() > links.behind {
+                self.back(waiting.pop_front(), &links, &mut done)?;
             }
         }
-        for (part, arrived, trace) in waiting {
-            let Some(link) = &after else { break };
-            let upstream = link.receive()?;
-            let input = self.input(&part, &arrived);
-            self.back(trace, input, &upstream, &mut gradient, &before)?;
+        while !waiting.is_empty() {
+            self.back(waiting.pop_front(), &links, &mut done)?;
         }
-        Ok((loss, gradient))
+        Ok(done)
     }
 
     fn input<'a>(&self, part: &Batch<'a>, arrived: &'a [f32]) -> Input<'a> {
@@ -180,21 +197,47 @@ impl Stage {
         }
     }
 
+    /// The way back of a micro-batch, which adds to the loss and the gradient.
     fn back(
         &self,
-        trace: nlpress_model::network::Trace,
-        input: Input<'_>,
-        upstream: &[f32],
-        gradient: &mut [f32],
-        before: &Option<Link>,
+        waiting: Option<Waiting<'_>>,
+        links: &Links,
+        (loss, gradient): &mut (f64, Vec<f32>),
     ) -> Result<(), Ended> {
-        let (flat, into_input) = self.network.backward(trace, input, upstream)?;
+        let Some(Waiting { part, arrived, trace, output }) = waiting else { return Ok(()) };
+        let upstream = match &links.after {
+            Some(link) => link.receive()?,
+            None => {
+                let mut upstream = vec![0.0; output.len()];
+                *loss += part.loss(&output, &mut upstream);
+                upstream
+            }
+        };
+        let (flat, into_input) = self.network.backward(trace, self.input(&part, &arrived), &upstream)?;
         gradient.iter_mut().zip(&flat).for_each(|(sum, x)| *sum += x);
-        match before {
+        match &links.before {
             Some(link) => link.send(into_input),
             None => Ok(()),
         }
     }
+}
+
+/// A micro-batch that has gone forward through a stage.
+struct Waiting<'a> {
+    part: Batch<'a>,
+    /// What came from the stage before.
+    arrived: Vec<f32>,
+    trace: Trace,
+    /// The logits, in the last stage.
+    output: Vec<f32>,
+}
+
+/// The ways of a stage to its neighbours.
+struct Links {
+    before: Option<Link>,
+    after: Option<Link>,
+    /// Stages behind it.
+    behind: usize,
 }
 
 /// The way to a neighbour and back.
@@ -271,6 +314,8 @@ settings! {
         stages: usize,
         /// parts of a batch that flow through the stages, 1 to 64; default 2
         micro_batches: usize,
+        /// backends of the stages, from the first again after the last, at most 64; that of the run for all when left out
+        backends: Vec<BackendKind>,
         compare: bool as COMPARE,
         tolerance: f64 as TOLERANCE,
         fit: FitConfig as TRAINING,
@@ -279,7 +324,14 @@ settings! {
 
 impl Default for Raw {
     fn default() -> Self {
-        Self { stages: 2, micro_batches: 2, compare: true, tolerance: 1e-4, fit: FitConfig::default() }
+        Self {
+            stages: 2,
+            micro_batches: 2,
+            backends: Vec::new(),
+            compare: true,
+            tolerance: 1e-4,
+            fit: FitConfig::default(),
+        }
     }
 }
 
@@ -291,6 +343,9 @@ impl TryFrom<Raw> for ByModel {
             if !(1..=64).contains(&value) {
                 return Err(format!("{name} is {value}, but it must be between 1 and 64"));
             }
+        }
+        if raw.backends.len() > 64 {
+            return Err(format!("backends has {} entries, but it must have at most 64", raw.backends.len()));
         }
         if !(raw.tolerance.is_finite() && raw.tolerance > 0.0) {
             return Err(format!("tolerance is {}, but it must be positive", raw.tolerance));
@@ -320,7 +375,9 @@ impl Technique for ByModel {
     }
 
     fn apply(&self, model: Model, _on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
-        let mut stages = ModelParallel::new(self.0.stages, self.0.micro_batches);
+        let open = |kind: &BackendKind| kind.open().map_err(|e| StepError::Failed(e.to_string()));
+        let backends = self.0.backends.iter().map(open).collect::<Result<_, _>>()?;
+        let mut stages = ModelParallel::new(self.0.stages, self.0.micro_batches).on(backends);
         let mut serial = ModelParallel::new(1, self.0.micro_batches);
         let reference = self.0.compare.then_some((&mut serial as &mut dyn GradientSource, self.0.tolerance));
         let model = retrain::run(&model, &self.0.fit, &mut stages, reference, cx)?;
@@ -333,9 +390,10 @@ impl Technique for ByModel {
 pub const KIND: Kind = Kind {
     name: "parallel.model",
     family: Family::Parallel,
-    summary: "model-parallel training (pipeline parallelism, as GPipe): splits the sites into stages, through which \
+    summary: "pipeline-parallel training (one forward, one backward): splits the sites into stages, through which \
               micro-batches flow, and trains a fresh network",
-    source: "Huang et al. 2019, GPipe: Efficient Training of Giant Neural Networks using Pipeline Parallelism",
+    source: "Huang et al. 2019, GPipe: Efficient Training of Giant Neural Networks using Pipeline Parallelism; the order of \
+             passes: Narayanan et al. 2019, PipeDream: Generalized Pipeline Parallelism for DNN Training",
     example: "stages = 2\nmicro_batches = 2\nfit = { epochs = 2 }",
     on: &["**"],
     settings: &[Raw::SETTINGS],

@@ -4,7 +4,7 @@
 use nlpress_core::Measurement;
 use nlpress_core::event::Event;
 use nlpress_model::{Form, Model, Outline, SiteId};
-use nlpress_technique::{Cx, Problem, StepError};
+use nlpress_technique::{Checkpoint, Cx, Problem, StepError};
 use nlpress_train::{Fit, FitConfig, GradientSource, Loss, Scores, agreement, fit};
 use std::time::Instant;
 
@@ -43,10 +43,10 @@ pub fn run(
     cx: &mut Cx<'_>,
 ) -> Result<Model, StepError> {
     let fresh = Model::init(model.graph(), cx.seed)?;
-    let (parallel, seconds) = train(fresh.clone(), config, Some(source), cx)?;
+    let (parallel, seconds) = train(fresh.clone(), config, Some(source), (cx, cx.checkpoint))?;
     let Some((reference, tolerance)) = reference else { return Ok(parallel) };
-    let (serial, serial_seconds) = train(fresh.clone(), config, Some(reference), cx)?;
-    let (plain, plain_seconds) = train(fresh, config, None, cx)?;
+    let (serial, serial_seconds) = train(fresh.clone(), config, Some(reference), (cx, None))?;
+    let (plain, plain_seconds) = train(fresh, config, None, (cx, None))?;
     cx.sink.say(&Event::Progress { what: "comparing with the serial run".into(), done: 0, total: 1 })?;
     let logits = cx.valid_logits(&parallel)?;
     let apart = distance(&cx.valid_logits(&serial)?, &logits);
@@ -83,12 +83,13 @@ fn train<'a>(
     fresh: Model,
     config: &'a FitConfig,
     source: Option<&'a mut dyn GradientSource>,
-    cx: &'a Cx<'_>,
+    (cx, checkpoint): (&'a Cx<'_>, Option<Checkpoint<'a>>),
 ) -> Result<(Model, f64), StepError> {
     let start = Instant::now();
     let mut plan = Fit::new(config, cx.backend, cx.train, cx.seed, cx.sink);
     plan.valid = Some(cx.valid);
     plan.with.source = source;
+    (plan.checkpoint, plan.resume) = checkpoint.map_or((None, false), |file| (Some(file.path), file.resume));
     let (model, _) = fit(fresh, plan)?;
     Ok((model, start.elapsed().as_secs_f64()))
 }

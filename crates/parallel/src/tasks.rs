@@ -8,13 +8,11 @@ use nlpress_model::{Model, Outline, SiteId};
 use nlpress_technique::{
     Cx, Family, Kind, Needs, Problem, Settings, StepError, TRAINING, Technique, parse, settings,
 };
-use nlpress_train::{Fit, FitConfig, fit};
-use rayon::prelude::*;
+use nlpress_train::{Crew, Fit, FitConfig, fit};
 use serde::Deserialize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use crate::data::pool;
 use crate::retrain;
 
 /// Runs independent tasks on at most `threads` threads; results come in the order of the tasks.
@@ -26,7 +24,7 @@ pub fn run<T: Sync, R: Send>(
     threads: usize,
     work: impl Fn(&T) -> Result<R, StepError> + Sync,
 ) -> Result<Vec<R>, StepError> {
-    let pool = pool(threads.clamp(1, tasks.len().max(1)))?;
+    let crew = Crew::new(threads.clamp(1, tasks.len().max(1)))?;
     let first_failure = AtomicUsize::new(usize::MAX);
     let one = |(number, task): (usize, &T)| {
         // What comes after a failure would be thrown away; what comes before it may still fail first.
@@ -39,8 +37,7 @@ pub fn run<T: Sync, R: Send>(
         }
         Some(result)
     };
-    let results: Vec<Option<Result<R, StepError>>> =
-        pool.install(|| tasks.par_iter().enumerate().map(one).collect());
+    let results = crew.map(tasks.iter().enumerate().collect(), one);
     results.into_iter().flatten().collect()
 }
 

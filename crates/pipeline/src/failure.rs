@@ -1,5 +1,6 @@
 //! Why a run did not come to its end.
 
+use nlpress_core::PeersError;
 use nlpress_core::event::Stopped;
 use nlpress_technique::StepError;
 use nlpress_train::TrainError;
@@ -55,6 +56,9 @@ pub enum RunError {
     /// Another run writes into the folder.
     #[error("{}: another run is at work in this folder; wait for it to end, or give another folder", .0.display())]
     Busy(PathBuf),
+    /// Another process of the run.
+    #[error(transparent)]
+    Peers(PeersError),
     /// An artifact that was written cannot be measured.
     #[error("{}: {}", .0.display(), .1)]
     Artifact(PathBuf, #[source] Box<MeasureError>),
@@ -82,9 +86,12 @@ impl RunError {
             cause = this.source();
         }
         match self {
-            Self::Stopped(_) | Self::File(..) | Self::Write(..) | Self::Busy(_) | Self::Recipe(_) => {
-                Err(self)
-            }
+            Self::Stopped(_)
+            | Self::File(..)
+            | Self::Write(..)
+            | Self::Busy(_)
+            | Self::Recipe(_)
+            | Self::Peers(_) => Err(self),
             // The row is named already.
             Self::Step { technique, source, .. } => Ok(format!("{technique}: {source}")),
             other => Ok(other.to_string()),

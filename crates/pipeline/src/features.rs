@@ -3,9 +3,8 @@
 //! Rows of a report may read different features. Each row says which ([`Features`]), and its data are encoded
 //! once however many steps, gates and descendants look at them.
 
-use std::cell::RefCell;
 use std::ops::Deref;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::data_error::DataError;
 use crate::prepared::Prepared;
@@ -33,14 +32,14 @@ pub(crate) fn kept_of(before: &Features, kept: Vec<u32>) -> Result<Features, Str
 #[derive(Debug)]
 pub(crate) struct Views<'a> {
     whole: &'a Prepared,
-    narrow: RefCell<Vec<(Vec<u32>, Rc<Prepared>)>>,
+    narrow: Mutex<Vec<(Vec<u32>, Arc<Prepared>)>>,
 }
 
 /// Prepared data in the features of a row.
 #[derive(Clone, Debug)]
 pub(crate) enum View<'a> {
     Whole(&'a Prepared),
-    Narrow(Rc<Prepared>),
+    Narrow(Arc<Prepared>),
 }
 
 impl Deref for View<'_> {
@@ -57,7 +56,7 @@ impl Deref for View<'_> {
 impl<'a> Views<'a> {
     /// Views of these data.
     pub(crate) fn new(whole: &'a Prepared) -> Self {
-        Self { whole, narrow: RefCell::default() }
+        Self { whole, narrow: Mutex::default() }
     }
 
     /// The data in these features, encoded if they are not at hand.
@@ -66,12 +65,13 @@ impl<'a> Views<'a> {
     /// [`DataError`] when the features do not ascend or are not there.
     pub(crate) fn of(&self, features: &Features) -> Result<View<'a>, DataError> {
         let Some(keep) = features else { return Ok(View::Whole(self.whole)) };
-        let mut held = self.narrow.borrow_mut();
+        // Whoever else wants the same waits here, in place of encoding it too.
+        let mut held = self.narrow.lock().unwrap_or_else(PoisonError::into_inner);
         let found = match held.iter().position(|(of, _)| of == keep) {
             Some(place) => held.remove(place),
-            None => (keep.clone(), Rc::new(self.whole.narrow(keep)?)),
+            None => (keep.clone(), Arc::new(self.whole.narrow(keep)?)),
         };
-        let prepared = Rc::clone(&found.1);
+        let prepared = Arc::clone(&found.1);
         held.push(found);
         if held.len() > MOST_HELD {
             held.remove(0);
@@ -109,14 +109,14 @@ mod tests {
         let kept = Some(vec![1, 4, 7]);
         let (a, b) = (views.of(&kept).unwrap(), views.of(&kept).unwrap());
         let (View::Narrow(a), View::Narrow(b)) = (a, b) else { panic!("a narrow view is whole") };
-        assert!(Rc::ptr_eq(&a, &b));
+        assert!(Arc::ptr_eq(&a, &b));
         assert_eq!((a.encoder.width(), a.train.examples().width()), (3, 3));
         assert_eq!(a.test.labels(), whole.test.labels());
         for i in 0..MOST_HELD as u32 {
             views.of(&Some(vec![i])).unwrap();
         }
         let View::Narrow(again) = views.of(&kept).unwrap() else { panic!("a narrow view is whole") };
-        assert!(!Rc::ptr_eq(&a, &again) && a.train.features().unwrap() == again.train.features().unwrap());
+        assert!(!Arc::ptr_eq(&a, &again) && a.train.features().unwrap() == again.train.features().unwrap());
         assert!(views.of(&Some(vec![3, 3])).is_err() && views.of(&Some(vec![20])).is_err());
     }
 }

@@ -13,6 +13,9 @@ pub(crate) const REPORTS: [&str; 3] = ["report.json", "report.md", "report.html"
 /// The folder of the artifacts, below that of the run, and how their names end.
 const ARTIFACTS: &str = "artifacts";
 const ARTIFACT: &str = "safetensors";
+/// The folders of journals and of trainings that are not at their end.
+const JOURNAL: &str = "journal";
+const CHECKPOINTS: &str = "checkpoints";
 /// Artifacts of other runs that are named.
 const NAMED: usize = 5;
 
@@ -56,5 +59,19 @@ pub fn artifact_path(out: &Path, id: &str, n: u32) -> PathBuf {
 
 /// Where what making it left to say is written.
 pub(crate) fn journal_path(out: &Path, id: &str, n: u32) -> PathBuf {
-    out.join("journal").join(format!("{id}.{n}.json"))
+    out.join(JOURNAL).join(format!("{id}.{n}.json"))
+}
+
+/// Where a step's training is written on the way, to go on from.
+pub(crate) fn checkpoint_path(out: &Path, id: &str, n: u32, step: usize) -> PathBuf {
+    out.join(CHECKPOINTS).join(format!("{id}.{n}.{step}.state"))
+}
+
+/// The files in a folder that a run may go on from.
+pub(crate) fn of_earlier_run(out: &Path) -> Vec<PathBuf> {
+    let of = |folder: &str| std::fs::read_dir(out.join(folder)).into_iter().flatten().flatten();
+    let files = [ARTIFACTS, JOURNAL, CHECKPOINTS].into_iter().flat_map(of).map(|entry| entry.path());
+    let mut files: Vec<PathBuf> = files.filter(|path| path.is_file()).collect();
+    files.sort();
+    files
 }

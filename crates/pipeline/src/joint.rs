@@ -71,7 +71,7 @@ impl TryFrom<Raw> for Joint {
 
     fn try_from(raw: Raw) -> Result<Self, String> {
         let Raw { adapters, masks, quantize, distill, workers, wire, word_dropout, train } = raw;
-        workers.map_or(Ok(()), data::check_workers)?;
+        workers.map_or(Ok(()), |workers| data::check_workers("workers", workers))?;
         let has_none = masks.is_none() && quantize.is_none() && distill.is_none() && workers.is_none();
         if has_none && adapters.is_none() {
             return Err(
@@ -103,9 +103,9 @@ impl Joint {
         }
     }
 
-    fn source(&self, cx: &Cx<'_>) -> Result<Option<DataParallel>, StepError> {
+    fn source<'a>(&self, cx: &Cx<'a>) -> Result<Option<DataParallel<'a>>, StepError> {
         let Some(workers) = self.workers else { return Ok(None) };
-        let source = DataParallel::new(workers, cx.threads)?;
+        let source = DataParallel::new(workers, cx.threads)?.with_peers(cx.peers);
         Ok(Some(match &self.wire {
             Some(coding) => source.with_wire(coding.clone(), cx.seed.derive("wire")),
             None => source,

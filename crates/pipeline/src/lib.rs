@@ -32,10 +32,13 @@ pub mod prepared;
 pub mod recipe;
 mod recorder;
 pub mod report;
+mod rows;
 pub mod run;
+mod schedule;
 pub mod ship;
 mod teachers;
 pub mod threshold;
+pub mod together;
 
 pub use data_error::DataError;
 pub use failure::RunError;

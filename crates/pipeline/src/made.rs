@@ -1,11 +1,10 @@
 //! The rows of a run as they were made.
 
-use nlpress_core::{Measurement, Seed};
+use nlpress_core::Measurement;
 use nlpress_model::Model;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-use crate::failure::RunError;
 use crate::features::Features;
 use crate::report::{Curve, FailedRow, Family};
 
@@ -79,14 +78,6 @@ pub struct Journal {
 pub(crate) struct Work {
     pub(crate) model: Model,
     pub(crate) features: Features,
-}
-
-impl Made {
-    /// The copy of a repetition.
-    pub(crate) fn copy(&self, seed: Seed) -> Result<&Copy, RunError> {
-        let missing = || RunError::Internal(format!("row {} was not made with seed {}", self.id, seed.0));
-        self.copies.iter().find(|copy| copy.seed == seed.0).ok_or_else(missing)
-    }
 }
 
 impl Copy {

@@ -1,4 +1,5 @@
-//! Makes the rows of a plan: trains the teacher, applies the steps, writes the artifacts.
+//! Makes the rows of a plan: trains the teacher, applies the steps, writes the artifacts. In which order, and how many side by
+//! side, is for [`rows`](crate::rows) to say.
 //!
 //! Every row of every repetition is written as soon as it is made, with a small journal beside it, so that a run
 //! that was stopped goes on where it was: what is on disk and belongs to the same recipe, data and version is
@@ -12,25 +13,25 @@ use nlpress_core::event::{Event, Sink};
 use nlpress_core::shown::counted;
 use nlpress_core::{Seed, Selectors, files};
 use nlpress_model::{Graph, Model, Network};
-use nlpress_technique::{Cx, Kind, StepError, Teacher, Technique, Unlabelled};
+use nlpress_technique::{Checkpoint, Cx, Kind, StepError, Teacher, Technique, Unlabelled};
 use nlpress_text::Encode;
 use nlpress_train::{LabelTraining, Loss, Scores, TrainError};
 use serde_json::json;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
+use std::path::Path;
 use std::time::Instant;
 
 use crate::controls::{ALONE, Alone, MORE, More};
 use crate::failure::RunError;
 use crate::features::{Views, kept_of};
-use crate::folder::{artifact_path, journal_path};
+use crate::folder::{self, artifact_path, journal_path};
 use crate::identity::Written;
-use crate::made::{Copy, Journal, Made, Rows, Work};
+use crate::made::{Copy, Journal, Work};
 use crate::options::RunOptions;
 use crate::plan::selected;
 use crate::prepared::Prepared;
 use crate::recipe::{self, LINEAR, Recipe, STUDENT, Step, TEACHER, TeacherFile, Teaching, Variant};
 use crate::recorder::Recorder;
-use crate::report::{FailedRow, Family};
 use crate::ship;
 use crate::teachers::Teachers;
 use crate::threshold::Threshold;
@@ -60,56 +61,31 @@ pub(crate) struct Workshop<'a> {
     pub data: String,
     pub options: &'a RunOptions<'a>,
     pub sink: &'a dyn Sink,
-    /// The sink's ear for learning curves.
-    pub recorder: &'a Recorder<'a>,
+}
+
+/// A repetition of a row on its way to be made.
+pub(crate) struct Repetition<'a> {
+    pub(crate) row: &'a RowToMake<'a>,
+    /// Its number, from 0.
+    pub(crate) number: u32,
+    /// Threads that it may use.
+    pub(crate) threads: usize,
+    pub(crate) sink: &'a dyn Sink,
+}
+
+/// What a variant is made from.
+#[derive(Clone, Copy)]
+pub(crate) struct MadeFrom<'a> {
+    pub(crate) variant: &'a Variant,
+    pub(crate) parent: &'a Copy,
+    pub(crate) taught: Taught<'a>,
 }
 
 impl Workshop<'_> {
-    /// All rows: the teacher, the controls, the variants. A row that fails, or whose parent or teacher did, is left
-    /// out with the reason, and the others are made.
-    pub(crate) fn rows(&self) -> Result<Rows, RunError> {
-        let start = self.start.map(|start| start.sha256.as_str());
-        let mut written = Written::new(self.graph, (&self.recipe.train, self.threshold()), start);
-        let mut rows = Rows::default();
-        rows.made.push(self.teacher(&written)?);
-        let mut places = BTreeMap::from([(TEACHER.to_owned(), 0)]);
-        for variant in self.controls().iter().chain(&self.recipe.variants) {
-            written.add(variant, self.teachers.1.get(&variant.id).map(String::as_str));
-            let made = |id: &str| places.get(id).map(|&place: &usize| &rows.made[place]);
-            let teacher = match &variant.teacher {
-                Teaching::Row(id) => made(id).map(Taught::By),
-                Teaching::File(file) => Some(Taught::ByFile(file)),
-            };
-            let why = match (made(&variant.parent), teacher) {
-                (Some(parent), Some(teacher)) => match self.variant(variant, parent, teacher, &written) {
-                    Ok(row) => {
-                        places.insert(variant.id.clone(), rows.made.len());
-                        rows.made.push(row);
-                        continue;
-                    }
-                    Err(error) => error.of_one_row()?,
-                },
-                (None, _) => format!("skipped: it starts from {}, which failed", variant.parent),
-                (_, None) => {
-                    let teacher = variant.teacher.row().unwrap_or_default();
-                    format!("skipped: it learns from {teacher}, which failed")
-                }
-            };
-            rows.failed.push(self.failed(&variant.id, why)?);
-        }
-        Ok(rows)
-    }
-
     /// Where every row decides: as the recipe says, or else as the artifact that the run starts from.
-    fn threshold(&self) -> Option<Threshold> {
+    pub(crate) fn threshold(&self) -> Option<Threshold> {
         let of_start = self.start.and_then(|start| start.threshold).map(Threshold::Fixed);
         self.recipe.threshold.or(of_start)
-    }
-
-    fn failed(&self, id: &str, why: String) -> Result<FailedRow, RunError> {
-        let failed = FailedRow { id: id.into(), why };
-        self.sink.say(&Event::Note { text: failed.to_string() })?;
-        Ok(failed)
     }
 
     /// How many rows times repetitions there are to make.
@@ -117,27 +93,21 @@ impl Workshop<'_> {
         self.recipe.rows().count() as u64 * u64::from(self.recipe.seeds)
     }
 
-    fn teacher(&self, written: &Written) -> Result<Made, RunError> {
-        let make = |seed: Seed, _: &mut Journal| {
-            let (fresh, features) = match self.start {
-                Some(start) if start.trained => return Ok(start.work.clone()),
-                Some(start) => (start.work.model.moved_to(self.graph, seed), start.work.features.clone()),
-                None => (Model::init(self.graph, seed), None),
-            };
-            let data = self.views.of(&features)?;
-            let data = (&data.train, &data.valid);
-            let training =
-                LabelTraining::new(&self.recipe.train, self.options.backend, data, seed, self.sink);
-            let (model, _) = training.run(fresh.map_err(TrainError::from)?)?;
-            Ok(Work { model, features })
+    fn teacher(&self, seed: Seed, sink: &dyn Sink) -> Result<Work, RunError> {
+        let (fresh, features) = match self.start {
+            Some(start) if start.trained => return Ok(start.work.clone()),
+            Some(start) => (start.work.model.moved_to(self.graph, seed), start.work.features.clone()),
+            None => (Model::init(self.graph, seed), None),
         };
-        let row =
-            RowToMake { id: TEACHER, family: Family::Baseline, parent: None, technique: "train", written };
-        self.row(&row, &make)
+        let data = self.views.of(&features)?;
+        let data = (&data.train, &data.valid);
+        let training = LabelTraining::new(&self.recipe.train, self.options.backend, data, seed, sink);
+        let (model, _) = training.run(fresh.map_err(TrainError::from)?)?;
+        Ok(Work { model, features })
     }
 
     /// The rows that keep everyone honest.
-    fn controls(&self) -> Vec<Variant> {
+    pub(crate) fn controls(&self) -> Vec<Variant> {
         let (recipe, controls) = (self.recipe, &self.recipe.controls);
         let mut variants = Vec::new();
         let mut add =
@@ -163,32 +133,19 @@ impl Workshop<'_> {
 
     fn variant(
         &self,
-        variant: &Variant,
-        parent: &Made,
-        taught: Taught<'_, &Made>,
-        written: &Written,
-    ) -> Result<Made, RunError> {
-        let make = |seed: Seed, journal: &mut Journal| {
-            let mut work = parent.copy(seed)?.work();
-            let teacher = match taught {
-                Taught::By(made) => Taught::By(made.copy(seed)?),
-                Taught::ByFile(file) => Taught::ByFile(file),
-            };
-            for (i, step) in variant.steps.iter().enumerate() {
-                let derived = seed.derive(&variant.id).derive(&i.to_string());
-                work = self.step(variant, step, (work, teacher), derived, journal)?;
-            }
-            Ok(work)
-        };
-        let technique = variant.steps.iter().map(|s| s.kind.name).collect::<Vec<_>>().join(" → ");
-        let row = RowToMake {
-            id: &variant.id,
-            family: variant.family,
-            parent: Some(&variant.parent),
-            technique: &technique,
-            written,
-        };
-        self.row(&row, &make)
+        MadeFrom { variant, parent, taught }: MadeFrom<'_>,
+        seed: Seed,
+        repetition: &Repetition<'_>,
+        journal: &mut Journal,
+    ) -> Result<Work, RunError> {
+        let mut work = parent.work();
+        for (i, step) in variant.steps.iter().enumerate() {
+            let derived = seed.derive(&variant.id).derive(&i.to_string());
+            let checkpoint = folder::checkpoint_path(self.options.out, &variant.id, repetition.number, i);
+            let at = (derived, checkpoint.as_path());
+            work = self.step(variant, step, (work, taught), at, (repetition, &mut *journal))?;
+        }
+        Ok(work)
     }
 
     /// One step, rolled back when it misses its gate.
@@ -196,9 +153,9 @@ impl Workshop<'_> {
         &self,
         variant: &Variant,
         step: &Step,
-        (before, taught): (Work, Taught<'_, &Copy>),
-        seed: Seed,
-        journal: &mut Journal,
+        (before, taught): (Work, Taught<'_>),
+        (seed, checkpoint): (Seed, &Path),
+        (repetition, journal): (&Repetition<'_>, &mut Journal),
     ) -> Result<Work, RunError> {
         let fail = |error: StepError| RunError::step(&variant.id, step.kind.name, error);
         let broken = |why: String| RunError::Internal(format!("{}: {} {why}", variant.id, step.kind.name));
@@ -219,7 +176,7 @@ impl Workshop<'_> {
                 (Some(Teacher { model, train: &of_teacher.train, valid: &of_teacher.valid }), None)
             }
             Taught::ByFile(file) if step.technique.needs().teacher => {
-                (None, Some(self.teachers.0.answers(file, &self.prepared.corpus, self.sink)?))
+                (None, Some(self.teachers.0.answers(file, &self.prepared.corpus, repetition.sink)?))
             }
             Taught::ByFile(_) => (None, None),
         };
@@ -228,14 +185,16 @@ impl Workshop<'_> {
         // An encoder that cannot be narrowed is refused where a step would, in the plan.
         let always_kept = data.encoder.always_kept().unwrap_or_default();
         let mut cx = Cx {
-            threads: self.options.threads,
+            threads: repetition.threads,
+            peers: self.options.peers,
+            checkpoint: self.checkpoint(checkpoint)?,
             teacher,
             answers: answers.as_deref(),
             unlabelled: unlabelled.map(|(own, of_teacher)| Unlabelled { own, of_teacher }),
             words: &words,
             always_kept: &always_kept,
             unit_rows: data.unit_rows(),
-            ..Cx::new(seed, self.options.backend, (&data.train, &data.valid), self.sink)
+            ..Cx::new(seed, self.options.backend, (&data.train, &data.valid), repetition.sink)
         };
         let start = step.max_drop.map(|_| before.clone());
         let model = step.technique.apply(before.model, &on, &mut cx).map_err(fail)?;
@@ -277,53 +236,60 @@ impl Workshop<'_> {
         Ok(Scores::of(&logits, &data.valid, Loss::CrossEntropy).accuracy)
     }
 
-    /// Makes and writes a row for every repetition, or opens what an earlier run wrote.
-    fn row(
-        &self,
-        row: &RowToMake<'_>,
-        make: &dyn Fn(Seed, &mut Journal) -> Result<Work, RunError>,
-    ) -> Result<Made, RunError> {
-        let RowToMake { id, technique, .. } = *row;
-        let mut copies = Vec::new();
-        for n in 0..self.recipe.seeds {
-            let seed = Seed(self.recipe.seed).derive(&format!("repetition {n}"));
-            self.sink.say(&Event::StepStarted {
-                variant: id.into(),
-                step: technique.into(),
-                seed: seed.0,
-            })?;
-            let start = Instant::now();
-            let identity = row.written.identity(id, &self.data, self.options.backend.kind(), seed.0);
-            let earlier = self.kept(id, seed, n, &identity)?;
-            let kept = earlier.is_some();
-            let copy = match earlier {
-                Some(copy) => copy,
-                None => {
-                    let mut journal = Journal { identity, ..Journal::default() };
-                    self.recorder.take();
-                    let work = make(seed, &mut journal)?;
-                    journal.curves = self.recorder.take();
-                    journal.seconds = start.elapsed().as_secs_f64();
-                    self.write(row, seed, n, work, journal)?
-                }
-            };
-            copies.push(copy);
-            let seconds = start.elapsed().as_secs_f64();
-            self.sink.say(&Event::StepFinished {
-                variant: id.into(),
-                step: technique.into(),
-                seed: seed.0,
-                seconds,
-                kept,
-            })?;
+    /// Where a step may write its training on the way: in a run of several processes, of which one may be lost, and where such
+    /// a run left one to go on from.
+    fn checkpoint<'p>(&self, path: &'p Path) -> Result<Option<Checkpoint<'p>>, RunError> {
+        let resume = self.options.resume;
+        if self.options.peers.is_none() && !(resume && path.exists()) {
+            return Ok(None);
         }
-        Ok(Made {
-            id: id.into(),
-            family: row.family,
-            parent: row.parent.map(Into::into),
-            technique: technique.into(),
-            copies,
-        })
+        let folder = path.parent().unwrap_or(self.options.out);
+        std::fs::create_dir_all(folder).map_err(|e| RunError::Write(folder.to_owned(), e))?;
+        Ok(Some(Checkpoint { path, resume }))
+    }
+
+    /// The seed of a repetition.
+    pub(crate) fn seed(&self, number: u32) -> Seed {
+        Seed(self.recipe.seed).derive(&format!("repetition {number}"))
+    }
+
+    /// Makes and writes a repetition of a row, from another row unless it is the first, or opens what an earlier run wrote.
+    pub(crate) fn copy(
+        &self,
+        repetition: &Repetition<'_>,
+        from: Option<MadeFrom<'_>>,
+    ) -> Result<Copy, RunError> {
+        let &Repetition { row, number, sink, .. } = repetition;
+        let (variant, step, seed) = (row.id.to_owned(), row.technique.to_owned(), self.seed(number));
+        sink.say(&Event::StepStarted { variant: variant.clone(), step: step.clone(), seed: seed.0 })?;
+        let start = Instant::now();
+        let identity = row.written.identity(row.id, &self.data, self.options.backend.kind(), seed.0);
+        let earlier = self.kept(row.id, seed, number, &identity)?;
+        let kept = earlier.is_some();
+        let copy = match earlier {
+            Some(copy) => copy,
+            None => {
+                let mut journal = Journal { identity, ..Journal::default() };
+                let recorder = Recorder::new(sink);
+                let heard = Repetition { sink: &recorder, ..*repetition };
+                let work = match from {
+                    Some(from) => self.variant(from, seed, &heard, &mut journal)?,
+                    None => self.teacher(seed, &recorder)?,
+                };
+                journal.curves = recorder.take();
+                journal.seconds = start.elapsed().as_secs_f64();
+                let copy = self.write(row, seed, number, work, journal)?;
+                for step in 0..from.map_or(0, |from| from.variant.steps.len()) {
+                    // What is not there need not go.
+                    let _ =
+                        std::fs::remove_file(folder::checkpoint_path(self.options.out, row.id, number, step));
+                }
+                copy
+            }
+        };
+        let seconds = start.elapsed().as_secs_f64();
+        sink.say(&Event::StepFinished { variant, step, seed: seed.0, seconds, kept })?;
+        Ok(copy)
     }
 
     fn write(
@@ -390,18 +356,16 @@ impl Workshop<'_> {
 
 /// What a row learns from: another row, or an artifact.
 #[derive(Clone, Copy)]
-enum Taught<'a, Row> {
-    By(Row),
+pub(crate) enum Taught<'a> {
+    By(&'a Copy),
     ByFile(&'a TeacherFile),
 }
 
 /// A row on its way to be made.
-struct RowToMake<'a> {
-    id: &'a str,
-    family: Family,
-    parent: Option<&'a str>,
-    technique: &'a str,
-    written: &'a Written,
+pub(crate) struct RowToMake<'a> {
+    pub(crate) id: &'a str,
+    pub(crate) technique: &'a str,
+    pub(crate) written: &'a Written,
 }
 
 /// A control as a variant of one step.

@@ -1,11 +1,11 @@
 //! How a recipe is run.
 
-use nlpress_core::Backend;
+use nlpress_core::{Backend, Peers};
 use nlpress_eval::Pace;
 use std::path::Path;
 
 /// Measures the peak memory in bytes of a process that serves an artifact, where that can be done.
-pub type MemoryProbe<'a> = dyn Fn(&Path) -> Option<u64> + 'a;
+pub type MemoryProbe<'a> = dyn Fn(&Path) -> Option<u64> + Sync + 'a;
 
 /// How a recipe is run.
 pub struct RunOptions<'a> {
@@ -13,6 +13,11 @@ pub struct RunOptions<'a> {
     pub backend: &'a Backend,
     /// Threads that training and measuring may use.
     pub threads: usize,
+    /// Rows that may be made side by side; as many as there are threads, and memory for, when there is none.
+    pub workers: Option<usize>,
+    /// Other processes that make the same rows at the same time, where there are some: training that is shared out among
+    /// processes is.
+    pub peers: Option<&'a dyn Peers>,
     /// Folder for artifacts and report.
     pub out: &'a Path,
     /// Whether to go on from what an earlier, stopped run left there.

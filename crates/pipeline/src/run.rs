@@ -28,8 +28,8 @@ use crate::origin::Origin;
 use crate::plan::Plan;
 use crate::prepared::{EMBEDDED, Prepared};
 use crate::recipe::{Recipe, RecipeError, TEACHER, TeacherFile, Variant};
-use crate::recorder::Recorder;
 use crate::report::{self, CorpusInfo, FailedRow, RecipeInfo, Report};
+use crate::rows;
 use crate::teachers::Teachers;
 
 /// What the report of a quick run says first.
@@ -198,7 +198,7 @@ pub fn run(
 ) -> Result<Report, RunError> {
     let began = Instant::now();
     let views = Views::new(prepared);
-    let (_alone, rows) = rows(recipe, (prepared, &views, &Teachers::default()), options, sink)?;
+    let (_alone, rows) = made(recipe, (prepared, &views, &Teachers::default()), options, sink)?;
     let report = measured(recipe, (prepared, &views), options, sink, &rows)?;
     let texts = [report.json(), report::markdown(&report), report::html(&report)];
     for (name, text) in folder::REPORTS.into_iter().zip(texts) {
@@ -220,11 +220,11 @@ pub fn make_rows(
     options: &RunOptions<'_>,
     sink: &dyn Sink,
 ) -> Result<Rows, RunError> {
-    Ok(rows(recipe, (prepared, &Views::new(prepared), teachers), options, sink)?.1)
+    Ok(made(recipe, (prepared, &Views::new(prepared), teachers), options, sink)?.1)
 }
 
 /// The rows, and the folder that nobody else writes into until this is dropped.
-fn rows(
+fn made(
     recipe: &Recipe,
     (prepared, views, teachers): (&Prepared, &Views<'_>, &Teachers),
     options: &RunOptions<'_>,
@@ -234,19 +234,8 @@ fn rows(
     let (start, graph, _) = laid_out(recipe, prepared)?;
     let alone = Lock::take(options.out)?;
     let (start, data) = (start.as_ref(), identity::of_data(prepared));
-    let recorder = &Recorder::new(sink);
-    let workshop = Workshop {
-        recipe,
-        prepared,
-        views,
-        teachers: (teachers, files),
-        graph: &graph,
-        start,
-        data,
-        options,
-        sink: recorder,
-        recorder,
-    };
+    let teachers = (teachers, files);
+    let workshop = Workshop { recipe, prepared, views, teachers, graph: &graph, start, data, options, sink };
     sink.say(&Event::RunStarted { name: recipe.name.clone(), total: workshop.total() })?;
     // Said before hours of work, and again by what a reader of the folder sees.
     let planned: Vec<PathBuf> = folder::writes(recipe, options.out).collect();
@@ -254,7 +243,7 @@ fn rows(
     for text in folder::not_of_this_run(&left).into_iter().chain(earlier_report(recipe, options.out)) {
         sink.say(&Event::Note { text: format!("note: {text}") })?;
     }
-    Ok((alone, workshop.rows()?))
+    Ok((alone, rows::all(&workshop)?))
 }
 
 /// What is said of a report that another recipe left in the folder: it stands there until this run ends.

@@ -223,6 +223,8 @@ impl World<'_> {
         let options = RunOptions {
             backend: self.backend,
             threads: 1,
+            workers: None,
+            peers: None,
             out: folder,
             resume: true,
             pace: Pace::quick(),

@@ -2,10 +2,12 @@
 
 use nlpress_core::event::{Event, Sink};
 use nlpress_core::shown::counted;
-use nlpress_core::{Backend, Measurement, Seed};
+use nlpress_core::{Backend, Measurement, Peers, Seed};
 use nlpress_model::{Dataset, Model, Network};
 use nlpress_text::{Examples, TextError};
 use nlpress_train::{Loss, Scores};
+
+use std::path::Path;
 
 use crate::StepError;
 
@@ -67,6 +69,15 @@ pub struct Unlabelled<'a> {
     pub of_teacher: &'a Examples,
 }
 
+/// A file that a training is written to on the way, and may go on from.
+#[derive(Clone, Copy, Debug)]
+pub struct Checkpoint<'a> {
+    /// The file.
+    pub path: &'a Path,
+    /// Whether to go on from it when it is there.
+    pub resume: bool,
+}
+
 /// A step's whole world.
 #[derive(Clone)]
 pub struct Cx<'a> {
@@ -76,6 +87,10 @@ pub struct Cx<'a> {
     pub backend: &'a Backend,
     /// Threads it may use; the result must not depend on them.
     pub threads: usize,
+    /// Other processes that do the same step at the same time, where there are some; the result must not depend on them.
+    pub peers: Option<&'a dyn Peers>,
+    /// Where a long training may be written on the way, where that is wanted.
+    pub checkpoint: Option<Checkpoint<'a>>,
     /// Who listens, and may ask to stop.
     pub sink: &'a dyn Sink,
     /// Training rows.
@@ -115,6 +130,8 @@ impl<'a> Cx<'a> {
             seed,
             backend,
             threads: 1,
+            peers: None,
+            checkpoint: None,
             sink,
             train,
             valid,

@@ -7,6 +7,7 @@ use nlpress_model::{Dropout, Gradients, Model, ModelError, Network};
 use nlpress_text::ExamplesRef;
 use std::ops::Range;
 
+use crate::crew::{Crew, by_pieces};
 use crate::record::Stateful;
 use crate::word_dropout::{Renumbered, WordDropout};
 use crate::{Objective, TrainError};
@@ -61,6 +62,17 @@ impl<'a> Batch<'a> {
             return Ok(Gradients { loss: 0.0, flat: vec![0.0; flat.len()] });
         }
         network.update(0..network.sites(), flat);
+        self.gradients_of(network)
+    }
+
+    /// [`gradients`](Batch::gradients) at the numbers that the network has.
+    ///
+    /// # Errors
+    /// As [`gradients`](Batch::gradients).
+    pub fn gradients_of(&self, network: &Network) -> Result<Gradients, TrainError> {
+        if self.indices.is_empty() {
+            return Ok(Gradients { loss: 0.0, flat: vec![0.0; network.trainable(0..network.sites())] });
+        }
         let examples = (self.examples, self.indices);
         Ok(network.gradients(examples, Some(self.dropout), self.first, &mut self.reduced())?)
     }
@@ -134,6 +146,33 @@ pub trait GradientSource: Stateful + Send {
     /// # Errors
     /// [`TrainError`] when the device or a worker fails.
     fn gradients(&mut self, flat: &[f32], batch: &Batch<'_>) -> Result<Gradients, TrainError>;
+
+    /// The threads that it computes on, which then do what else a step does to every parameter; none where it has no threads
+    /// of its own.
+    fn crew(&self) -> Option<&Crew> {
+        None
+    }
+}
+
+/// Adds a row to another, entry by entry, on the threads of a crew where there is one.
+pub(crate) fn add(crew: Option<&Crew>, sum: &mut [f32], more: &[f32]) {
+    by_pieces(crew, [sum], |start, [sum]| {
+        sum.iter_mut().zip(&more[start..]).for_each(|(sum, x)| *sum += x);
+    });
+}
+
+/// Adds rows of gradients in their order, and their losses; nothing of no row.
+pub fn sum(crew: Option<&Crew>, all: Vec<Gradients>) -> Option<Gradients> {
+    let mut all = all.into_iter();
+    let mut sum = all.next()?;
+    let others: Vec<Gradients> = all.collect();
+    sum.loss += others.iter().map(|more| more.loss).sum::<f64>();
+    by_pieces(crew, [&mut sum.flat], |start, [sum]| {
+        for more in &others {
+            sum.iter_mut().zip(&more.flat[start..]).for_each(|(sum, x)| *sum += x);
+        }
+    });
+    Some(sum)
 }
 
 /// The whole batch on one network, on the calling thread.

@@ -19,6 +19,7 @@
 //! - [`Penalty`]: a term of the loss that depends on the parameters alone.
 //! - [`GradientSource`]: how the gradient of a batch is computed; on one network here, spread over threads in
 //!   `nlpress-parallel`.
+//! - [`Crew`]: threads that compute parts of a step side by side.
 //! - [`Wire`]: what happens to gradients before the optimizer, for example an 8-bit exchange.
 //! - [`WordDropout`]: words that a step leaves out.
 
@@ -29,6 +30,7 @@ pub mod checkpoint;
 pub mod class_weights;
 pub mod config;
 mod coordinate_descent;
+mod crew;
 pub mod error;
 pub mod fit;
 pub mod gradients;
@@ -61,6 +63,7 @@ pub use adapter::{AdapterConfig, Adapters};
 pub use checkpoint::Progress;
 pub use class_weights::ClassWeights;
 pub use config::{BadConfig, FitConfig, Loss, ParameterGroup, Schedule};
+pub use crew::Crew;
 pub use error::TrainError;
 pub use fit::fit;
 pub use gradients::{Batch, GradientSource, OneNetwork, RoundedInputs, Wire};

@@ -5,7 +5,8 @@ use nlpress_model::{Gradients, Model, Network};
 use std::io;
 
 use crate::TrainError;
-use crate::gradients::{Batch, GradientSource, OneNetwork, Wire, bind};
+use crate::crew::Crew;
+use crate::gradients::{Batch, GradientSource, OneNetwork, Wire, add, bind};
 use crate::plan::With;
 use crate::record::{Reader, Stateful, Writer, invalid};
 use crate::reparameterization::{Effective, Penalty, Reparameterization, Step};
@@ -100,7 +101,7 @@ impl<'a> Parts<'a> {
         for start in (size..rows).step_by(size) {
             let more = source.gradients(flat, &step.part(start..rows.min(start + size)))?;
             sum.loss += more.loss;
-            sum.flat.iter_mut().zip(&more.flat).for_each(|(sum, x)| *sum += x);
+            add(source.crew(), &mut sum.flat, &more.flat);
         }
         Ok(sum)
     }
@@ -128,6 +129,14 @@ impl<'a> Parts<'a> {
     /// Sets the gradient to zero where a mask holds a zero.
     pub(crate) fn hold(&self, gradient: &mut [f32]) {
         gradient.iter_mut().zip(&self.effective.keep).for_each(|(g, keep)| *g = if *keep { *g } else { 0.0 });
+    }
+
+    /// The threads that what is done to every parameter is done on, where there are some.
+    pub(crate) fn crew(&self) -> Option<&Crew> {
+        match &self.source {
+            Source::Own(own) => own.crew(),
+            Source::Given(given) => given.crew(),
+        }
     }
 
     pub(crate) fn settled(&self, at: Step) -> bool {

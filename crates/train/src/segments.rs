@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use crate::adam::Adam;
 use crate::config::{BadConfig, ParameterGroup};
+use crate::crew::{Crew, by_pieces};
 use crate::places::places;
 use crate::{FitConfig, TrainError};
 
@@ -84,23 +85,32 @@ impl Segments {
         self.0.iter().filter(|s| s.rate == 0.0).for_each(|s| gradient[s.range.clone()].fill(0.0));
     }
 
-    /// Decays the weights, and moves everything against its gradient by a step of Adam.
+    /// Decays the weights, and moves everything against its gradient by a step of Adam at a rate.
     pub(crate) fn step(
         &self,
+        crew: Option<&Crew>,
         (flat, adam): (&mut [f32], &mut Adam),
         gradient: &[f32],
-        rate: f64,
-        config: &FitConfig,
+        (rate, config): (f64, &FitConfig),
     ) {
         let update = adam.next(rate, config.adam());
-        for Segment { range, rate: factor, decay } in self.0.iter().filter(|s| s.rate > 0.0) {
-            let numbers = &mut flat[range.clone()];
-            if *decay > 0.0 {
-                let left = (1.0 - rate * factor * decay) as f32;
-                numbers.iter_mut().for_each(|w| *w *= left);
+        let (first, second) = adam.moments(0..flat.len());
+        by_pieces(crew, [flat, first, second], |start, [numbers, first, second]| {
+            let end = start + numbers.len();
+            for Segment { range, rate: factor, decay } in self.0.iter().filter(|s| s.rate > 0.0) {
+                let (from, to) = (range.start.max(start), range.end.min(end));
+                if from >= to {
+                    continue;
+                }
+                let here = from - start..to - start;
+                let numbers = &mut numbers[here.clone()];
+                if *decay > 0.0 {
+                    let left = (1.0 - rate * factor * decay) as f32;
+                    numbers.iter_mut().for_each(|w| *w *= left);
+                }
+                let moments = (&mut first[here.clone()], &mut second[here]);
+                update.at(*factor).apply(numbers, &gradient[from..to], moments.0, moments.1);
             }
-            let (first, second) = adam.moments(range.clone());
-            update.at(*factor).apply(numbers, &gradient[range.clone()], first, second);
-        }
+        });
     }
 }

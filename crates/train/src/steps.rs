@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use crate::by_feature::{self, ByFeature};
 use crate::checkpoint::Progress;
+use crate::crew::{Crew, by_pieces, sum_of_squares};
 use crate::gradients::Batch;
 use crate::on_device::{self, OnDevice};
 use crate::parts::Parts;
@@ -139,8 +140,8 @@ impl Whole<'_> {
         }
         parts.hold(gradient);
         self.segments.freeze(gradient);
-        clip(gradient, self.config.clip_norm());
-        self.segments.step((&mut at.flat, &mut at.adam), gradient, now.rate, self.config);
+        clip(parts.crew(), gradient, self.config.clip_norm());
+        self.segments.step(parts.crew(), (&mut at.flat, &mut at.adam), gradient, (now.rate, self.config));
         Ok(found.loss)
     }
 }
@@ -171,11 +172,11 @@ impl Penalty for ElasticNet {
 }
 
 /// Scales a gradient down to the norm it may have (Pascanu et al. 2013).
-fn clip(gradient: &mut [f32], bound: Option<f64>) {
+fn clip(crew: Option<&Crew>, gradient: &mut [f32], bound: Option<f64>) {
     let Some(bound) = bound else { return };
-    let norm = gradient.iter().map(|g| f64::from(*g).powi(2)).sum::<f64>().sqrt();
+    let norm = sum_of_squares(crew, gradient).sqrt();
     if norm > bound {
         let scale = (bound / norm) as f32;
-        gradient.iter_mut().for_each(|g| *g *= scale);
+        by_pieces(crew, [gradient], |_, [gradient]| gradient.iter_mut().for_each(|g| *g *= scale));
     }
 }

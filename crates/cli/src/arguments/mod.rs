@@ -21,7 +21,7 @@ pub(crate) use encoding::{EncoderKind, Encoding};
 pub(crate) use fit::Fit;
 pub(crate) use folders::{Export, Import};
 pub(crate) use recipes::{Changes, NewRecipe, Plan, Run, Summary, Tokens, WordEnds};
-pub(crate) use serve::{Answering, Bench, Eval, UnknownLabels};
+pub(crate) use serve::{Answering, Bench, Eval, Scaling, UnknownLabels, Way};
 pub(crate) use texts::{Embed, Predict, Texts};
 pub(crate) use train::{Shape, Solver, Train, TrainLoss};
 use values::{place, threads};
@@ -84,6 +84,9 @@ pub(crate) enum Command {
     /// Prints the peak memory of a process that serves an artifact.
     #[command(hide = true)]
     Rss(Rss),
+    /// Prints the seconds that one way to train or to serve takes on made-up data.
+    #[command(hide = true)]
+    Scaling(Scaling),
 }
 
 #[derive(Debug, Subcommand)]

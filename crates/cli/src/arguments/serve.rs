@@ -1,6 +1,7 @@
 //! What asks artifacts, scores them and times them.
 
 use clap::{Args, ValueEnum};
+use nlpress::core::BackendKind;
 use std::path::PathBuf;
 
 use super::Labelled;
@@ -69,4 +70,51 @@ pub(crate) struct Bench {
     /// Print `{"speed": …}` as in report.json; a list when there are several artifacts.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// A way to compute that is timed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Way {
+    /// A training on one network.
+    Plain,
+    /// The same with data parallelism.
+    Data,
+    /// The same with its sites in stages.
+    Model,
+    /// The same with its weights split by columns and rows.
+    Tensor,
+    /// Trainings side by side.
+    Tasks,
+    /// Texts that are classified.
+    Serve,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Scaling {
+    /// What is timed.
+    pub(crate) way: Way,
+    /// The engine for training.
+    #[arg(long, default_value = "ndarray", value_name = "NAME")]
+    pub(crate) backend: BackendKind,
+    /// Threads.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = threads)]
+    pub(crate) threads: usize,
+    /// Shares of a batch, or stages of the network.
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = threads)]
+    pub(crate) shares: usize,
+    /// Rows of a step.
+    #[arg(long, value_name = "N", default_value_t = 128)]
+    pub(crate) batch: usize,
+    /// Rows, or texts.
+    #[arg(long, value_name = "N", default_value_t = 4096)]
+    pub(crate) rows: usize,
+    /// Width of the hidden layers, or of the encoder.
+    #[arg(long, value_name = "N", default_value_t = 1024)]
+    pub(crate) hidden: usize,
+    /// Train an encoder of two blocks on tokens in place of a network on feature rows.
+    #[arg(long)]
+    pub(crate) encoder: bool,
+    /// Serve this artifact in place of a network with random numbers.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) artifact: Option<PathBuf>,
 }

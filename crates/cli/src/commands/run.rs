@@ -1,32 +1,51 @@
 //! `nlpress run`.
 
+use nlpress::core::Peers;
 use nlpress::core::files::{OutputError, Outputs};
 use nlpress::core::shown::counted;
 use nlpress::eval::Pace;
 use nlpress::pipeline::prepared::fetched_files;
-use nlpress::pipeline::{Recipe, Report, RunOptions, folder, plan_of, report, run as run_recipe};
+use nlpress::pipeline::{Recipe, Report, RunOptions, folder, plan_of, report, run as run_recipe, together};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::arguments::Run;
 use crate::data;
 use crate::outcome::{of_file, of_run, say, sort};
-use crate::progress::Progress;
+use crate::processes::{self, Processes};
+use crate::progress::{Progress, Unheard};
 
-pub(crate) fn run(arguments: Run) -> anyhow::Result<()> {
+pub(crate) fn run(mut arguments: Run) -> anyhow::Result<()> {
+    let processes = Processes::join()?;
+    arguments.compute.threads = Some(processes::threads(arguments.compute.threads));
+    let peers = processes.as_ref().map(Processes::peers);
+    match peers.filter(|peers| peers.rank() > 0) {
+        Some(peers) => follow(arguments, peers)?,
+        None => lead(&arguments, peers)?,
+    }
+    processes.map_or(Ok(()), Processes::finish)
+}
+
+/// The run, in its folder.
+fn lead(arguments: &Run, peers: Option<&dyn Peers>) -> anyhow::Result<()> {
     let recipe = data::recipe(&arguments.recipe, &arguments.changes)?;
-    check_files(&recipe, &arguments).map_err(sort)?;
+    check_files(&recipe, arguments).map_err(sort)?;
     let (backend, threads) = data::compute(&arguments.compute)?;
     let prepared = data::prepare(&recipe, &arguments.changes)?;
     // What is refused leaves neither a folder nor a file of events.
     plan_of(&recipe, &prepared).map_err(of_run)?;
     std::fs::create_dir_all(&arguments.out).map_err(|e| of_file(&arguments.out, e))?;
+    if let Some(peers) = peers.filter(|_| arguments.resume) {
+        together::share(peers, &arguments.out).map_err(of_run)?;
+    }
     let quick = arguments.changes.quick;
     let pace = if quick { Pace::quick() } else { Pace::default() };
     let memory = |artifact: &Path| peak_memory(artifact);
     let options = RunOptions {
         backend: &backend,
         threads,
+        workers: arguments.workers,
+        peers,
         out: &arguments.out,
         resume: arguments.resume,
         pace,
@@ -50,6 +69,28 @@ pub(crate) fn run(arguments: Run) -> anyhow::Result<()> {
         );
     }
     Ok(())
+}
+
+/// The same rows in a folder that passes, together with the process that leads.
+fn follow(arguments: Run, peers: &dyn Peers) -> anyhow::Result<()> {
+    let recipe = data::recipe(&arguments.recipe, &arguments.changes)?;
+    let (backend, threads) = data::compute(&arguments.compute)?;
+    let prepared = data::prepare(&recipe, &arguments.changes)?;
+    let folder = tempfile::tempdir()?;
+    if arguments.resume {
+        together::share(peers, folder.path()).map_err(of_run)?;
+    }
+    let options = RunOptions {
+        backend: &backend,
+        threads,
+        workers: Some(1),
+        peers: Some(peers),
+        out: folder.path(),
+        resume: arguments.resume,
+        pace: Pace::quick(),
+        memory: None,
+    };
+    together::follow(&recipe, &prepared, &options, &Unheard::start()).map_err(of_run)
 }
 
 /// Nothing that the run writes is something that it reads, and all of it can be written.

@@ -14,6 +14,8 @@ mod hostile;
 #[cfg(target_os = "linux")]
 mod outputs;
 mod predict;
+#[cfg(target_os = "linux")]
+mod processes;
 #[cfg(unix)]
 mod readme;
 mod recipes;

@@ -46,6 +46,7 @@ use wiring::Wiring;
 
 pub use examples::Input;
 pub use hooks::AttentionMap;
+pub use parameters::Update;
 pub use run::{Gradients, Trace};
 pub use taps::{Loss, Seen, Taps};
 

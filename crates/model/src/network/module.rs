@@ -40,6 +40,13 @@ impl Network {
         self
     }
 
+    /// The same network with the same numbers, which are not copied, and a graph of its own: replicas compute gradients side
+    /// by side, where clones of one network wait for each other for ever in burn 0.22.1.
+    #[must_use]
+    pub fn replica(&self) -> Self {
+        self.clone().fork(&self.tracked)
+    }
+
     /// The network on another device.
     ///
     /// # Panics

@@ -19,27 +19,43 @@ pub(super) enum Derivative {
     Tensors(Option<Tensor<2>>, Option<Tensor<2>>),
 }
 
+/// Puts new numbers of a parameter on the device.
+pub type Update<'a> = Box<dyn FnOnce() + Send + 'a>;
+
 impl Network {
     /// Puts new numbers on the device, in the order of [`Model::flat`](crate::Model::flat), for a range of sites.
     ///
     /// # Panics
     /// When the count is not [`trainable`](Network::trainable)'s.
     pub fn update(&mut self, sites: Range<usize>, flat: &[f32]) {
+        self.updates(sites, flat).into_iter().for_each(|update| update());
+    }
+
+    /// What [`update`](Network::update) does, as jobs that may be done in any order, or side by side.
+    ///
+    /// # Panics
+    /// As [`update`](Network::update).
+    pub fn updates<'a>(&'a mut self, sites: Range<usize>, flat: &'a [f32]) -> Vec<Update<'a>> {
         assert_eq!(flat.len(), self.trainable(sites.clone()));
         let is_last = sites.end == self.sites.len();
-        let mut rest = flat;
+        let (mut rest, mut updates) = (flat, Vec::new());
         for site in self.sites[sites].iter_mut().filter(|site| site.trainable) {
-            if let Some(Placed { weight: Held::Floats(weight), bias }) = site.placed.take() {
-                let weight = Held::Floats(with(weight, &mut rest));
-                let bias = bias.map(|bias| with(bias, &mut rest));
-                site.placed = Some(Placed { weight, bias });
-            } else {
-                rest = &rest[site.shape.parameters()..];
-            }
+            let mut numbers = rest.split_off(..site.shape.parameters()).expect("the numbers are counted");
+            updates.push(Box::new(move || {
+                if let Some(Placed { weight: Held::Floats(weight), bias }) = site.placed.take() {
+                    let weight = Held::Floats(with(weight, &mut numbers));
+                    let bias = bias.map(|bias| with(bias, &mut numbers));
+                    site.placed = Some(Placed { weight, bias });
+                }
+            }) as Update<'a>);
         }
         for vector in self.vectors.iter_mut().filter(|_| is_last) {
-            vector.placed = vector.placed.take().map(|param| with(param, &mut rest));
+            let mut numbers = rest.split_off(..vector.length).expect("the numbers are counted");
+            updates.push(Box::new(move || {
+                vector.placed = vector.placed.take().map(|param| with(param, &mut numbers));
+            }));
         }
+        updates
     }
 
     /// The numbers of all sites and vectors that are trained, in the order of [`Model::flat`](crate::Model::flat), read

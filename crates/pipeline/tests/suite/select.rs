@@ -65,6 +65,8 @@ impl World {
         let options = RunOptions {
             backend: &self.backend,
             threads: 1,
+            workers: None,
+            peers: None,
             out: &out,
             resume,
             pace: Pace::quick(),

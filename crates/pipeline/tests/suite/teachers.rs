@@ -66,7 +66,16 @@ impl World {
         let (recipe, prepared) = self.prepare(text)?;
         let out = self.folder.path().join(out);
         let (backend, pace) = (&self.backend, Pace::quick());
-        let options = RunOptions { backend, threads: 1, out: &out, resume, pace, memory: None };
+        let options = RunOptions {
+            backend,
+            threads: 1,
+            workers: None,
+            peers: None,
+            out: &out,
+            resume,
+            pace,
+            memory: None,
+        };
         run::run(&recipe, &prepared, &options, &Quiet)
     }
 

@@ -171,6 +171,13 @@ impl Sender {
     }
 }
 
+impl Sender {
+    /// Counts a step in which another process sent what this sender stands for.
+    pub fn skip(&mut self) {
+        self.step += 1;
+    }
+}
+
 impl Stateful for Sender {
     fn identity(&self) -> String {
         format!("sent as {} from {:?}", self.layout.coding, self.seed)

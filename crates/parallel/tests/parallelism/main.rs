@@ -3,10 +3,12 @@
 
 #![allow(clippy::unwrap_used)] // clippy.toml allows it in test functions, but not in the functions they share
 
+mod workers;
+
 use nlpress_core::event::{Event, Flow, Quiet, Sink};
 use nlpress_core::{Backend, Seed};
 use nlpress_model::{Dataset, Dropout, Gradients, Model, Network};
-use nlpress_parallel::{DataParallel, KINDS, ModelParallel, pipeline, tasks};
+use nlpress_parallel::{DataParallel, KINDS, ModelParallel, pipeline, tasks, tensor};
 use nlpress_technique::{Kind, StepError};
 use nlpress_testkit::contract::check_all;
 use nlpress_testkit::{Bench, backends, cpu};
@@ -41,8 +43,10 @@ fn apart(a: &Model, b: &Model, data: &Dataset, backend: &Backend) -> f32 {
 fn every_kind_keeps_the_contract() {
     for backend in backends() {
         // Its sites cannot be split over stages; with one stage it runs.
-        let refused =
-            ["attention", "encoder", "tokens", "averaging"].map(|family| (pipeline::KIND.name, family));
+        let families = ["attention", "encoder", "tokens", "averaging"];
+        let refused = families.map(|family| (pipeline::KIND.name, family)).into_iter();
+        // Nor by columns and rows.
+        let refused: Vec<_> = refused.chain(families.map(|family| (tensor::KIND.name, family))).collect();
         check_all(KINDS, &refused, &backend).unwrap_or_else(|broken| panic!("{broken}"));
         let whole = Kind { example: "stages = 1\nmicro_batches = 2\nfit = { epochs = 2 }", ..pipeline::KIND };
         Bench::attention(&backend).unwrap().check(&whole).unwrap();
