@@ -68,6 +68,50 @@ fn a_classifier_of_a_folder_predicts_and_takes_no_embed() {
 }
 
 #[test]
+fn pairs_of_texts_are_scored_from_arguments_columns_and_json() {
+    let world = World::new();
+    let from = folder("bert-pairs");
+    let said = world.does(&["import", &from, "--out", "p.safetensors"]);
+    assert!(said.contains("bert, 1 score, "), "{said}");
+    let lines = std::fs::read_to_string(PathBuf::from(&from).join("expected.jsonl")).unwrap();
+    let expected: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let near = |found: &str, n: usize| {
+        let value = expected[n]["values"][0].as_f64().unwrap();
+        assert!((found.parse::<f64>().unwrap() - value).abs() < 1e-3, "{found} {value}");
+    };
+    let text = |n: usize, key: &str| expected[n][key].as_str().unwrap();
+    let alone = world.does(&["predict", "p.safetensors", "--pairs", text(0, "text"), text(0, "pair")]);
+    near(alone.trim(), 0);
+    let json = expected.iter().map(|line| serde_json::json!({"text": line["text"], "pair": line["pair"]}));
+    let json: Vec<String> = json.map(|line| line.to_string()).collect();
+    let tabs: Vec<String> =
+        (0..expected.len()).map(|n| format!("{}\t{}", text(n, "text"), text(n, "pair"))).collect();
+    for lines in [json, tabs] {
+        let done = world.run(&["predict", "p.safetensors", "--pairs"], lines.join("\n").as_bytes());
+        assert_eq!((done.code, done.out.lines().count()), (Some(0), expected.len()), "{done:?}");
+        done.out.lines().enumerate().for_each(|(n, line)| near(line, n));
+    }
+    let answer = world.run(&["predict", "p.safetensors", "--pairs", "--json", "--with-text"], b"small\tfast");
+    let answer: Value = serde_json::from_str(&answer.out).unwrap();
+    assert_eq!((answer["scores"].as_array().unwrap().len(), answer["pair"].as_str()), (1, Some("fast")));
+    let bad = world.run(&["predict", "p.safetensors", "--pairs"], b"one\na\tb\n{\"text\": 7}\na\tb\tc\n");
+    assert_eq!((bad.code, bad.out.lines().count()), (Some(2), 4), "{bad:?}");
+    for says in
+        ["input:1: it has 1 columns", "input:3: it is no JSON of a `text` and a `pair`", "input:4: it has 3"]
+    {
+        assert!(bad.err.contains(says), "{says}: {bad:?}");
+    }
+    for (arguments, says) in [
+        (&["predict", "p.safetensors", "--pairs", "a"][..], "takes texts two by two"),
+        (&["predict", "p.safetensors", "--top", "1", "a"], "--top is for classes"),
+        (&["embed", "p.safetensors", "a"], "its network makes scores"),
+    ] {
+        let refused = world.run(arguments, b"");
+        assert!(refused.code == Some(2) && refused.err.contains(says), "{arguments:?}: {refused:?}");
+    }
+}
+
+#[test]
 fn an_encoder_of_a_folder_is_fine_tuned_and_compressed() {
     let world = World::new();
     world.write("sentences.csv", sentences());
@@ -137,7 +181,10 @@ fn what_is_no_folder_is_refused_and_nothing_is_written() {
         (&["import", "nowhere", "--out", "a.safetensors"][..], "nowhere: it is no folder"),
         (&["import", ".", "--out", "a.safetensors"], "no config.json"),
         (&["import", &folder("bert"), "--out", "a.safetensors", "--max-tokens", "1"], "max_tokens"),
-        (&["import", &folder("bert"), "--out", "a.safetensors", "--max-tokens", "33"], "tokens is 33"),
+        (
+            &["import", &folder("bert"), "--out", "a.safetensors", "--max-tokens", "33"],
+            "33 tokens are asked for",
+        ),
         (&["export", "rows.csv", "--hf", "folder"], "rows.csv: not a safetensors file"),
         (&["embed", "rows.csv", "a text"], "rows.csv"),
     ] {
