@@ -12,6 +12,7 @@
 //! | [`layers`] | whole hidden layers | fewer, merged matrices |
 //! | [`depth`] | whole attention blocks | fewer matrices |
 //! | [`magnitude`] | the smallest connections | masked |
+//! | [`lamp`] | the smallest beside the larger ones of their site | masked |
 //! | [`lottery`] | the smallest, in rounds that rewind | masked |
 //! | [`budget`] | the smallest, where the measured sensitivity allows it | masked |
 //! | [`random`] | connections at random, as the control | masked |
@@ -45,8 +46,8 @@ pub use nlpress_core::{BackendKind, Fraction, Seed, Selectors};
 pub use nlpress_technique::solve;
 pub use structure::{depth, group_lasso, heads, layers, low_rank, neurons, search};
 pub use unstructured::{
-    budget, clip, elastic, gradient, lottery, magnitude, movement, moving, pattern, penalty, random, sparse,
-    sparsegpt, wanda,
+    budget, clip, elastic, gradient, lamp, lottery, magnitude, movement, moving, pattern, penalty, random,
+    sparse, sparsegpt, wanda,
 };
 
 use nlpress_technique::Kind;
@@ -60,6 +61,7 @@ pub const KINDS: &[Kind] = &[
     heads::WIDTH,
     budget::KIND,
     magnitude::KIND,
+    lamp::KIND,
     lottery::KIND,
     layers::KIND,
     low_rank::KIND,

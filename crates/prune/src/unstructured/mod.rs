@@ -8,6 +8,7 @@ pub mod budget;
 pub mod clip;
 pub mod elastic;
 pub mod gradient;
+pub mod lamp;
 pub mod lottery;
 pub mod magnitude;
 pub mod movement;
