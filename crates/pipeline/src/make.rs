@@ -224,17 +224,12 @@ impl Workshop<'_> {
             Taught::ByFile(_) => (None, None),
         };
         let unlabelled = data.unlabelled.as_ref().zip(of_teacher.unlabelled.as_ref());
-        let words = data.words();
-        // An encoder that cannot be narrowed is refused where a step would, in the plan.
-        let always_kept = data.encoder.always_kept().unwrap_or_default();
         let mut cx = Cx {
             threads: self.options.threads,
             teacher,
             answers: answers.as_deref(),
             unlabelled: unlabelled.map(|(own, of_teacher)| Unlabelled { own, of_teacher }),
-            words: &words,
-            always_kept: &always_kept,
-            unit_rows: data.unit_rows(),
+            encoder: Some(&data.encoder),
             ..Cx::new(seed, self.options.backend, (&data.train, &data.valid), self.sink)
         };
         let start = step.max_drop.map(|_| before.clone());
@@ -274,7 +269,8 @@ impl Workshop<'_> {
         let data = self.views.of(&work.features)?;
         let network = Network::bind(&work.model, self.options.backend);
         let logits = network.logits_of(&data.valid).map_err(TrainError::from)?;
-        Ok(Scores::of(&logits, &data.valid, Loss::CrossEntropy).accuracy)
+        let scores = Scores::of(&logits, &data.valid, Loss::CrossEntropy);
+        Ok(scores.map_err(TrainError::from)?.accuracy)
     }
 
     /// Makes and writes a row for every repetition, or opens what an earlier run wrote.
