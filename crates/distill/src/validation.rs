@@ -152,9 +152,10 @@ impl Technique for Validation {
     }
 
     fn apply(&self, model: Model, _on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
+        let outputs = model.graph().outputs();
         let teacher = TeacherCache::ask(&model, cx)?;
-        let (train, valid) = (cx.train, cx.valid);
-        let (classes, outputs) = (train.classes(), train.outputs());
+        let (train, valid) = (cx.train.labelled()?, cx.valid.labelled()?);
+        let classes = train.classes();
         if valid.classes() != classes {
             let has = valid.classes();
             return Err(StepError::Failed(format!(

@@ -18,8 +18,10 @@ const OF_OUTPUTS: &[Kind] = &[student::KIND, validation::KIND, outputs::KIND];
 
 #[test]
 fn every_kind_keeps_the_contract() {
+    // Bags have no tokens to encode one by one.
+    let refused = ["mlp", "attention", "encoder"].map(|bench| ("distill.static", bench));
     for backend in backends() {
-        check_all(KINDS, &[], &backend).unwrap_or_else(|broken| panic!("{broken}"));
+        check_all(KINDS, &refused, &backend).unwrap_or_else(|broken| panic!("{broken}"));
     }
 }
 
@@ -102,11 +104,11 @@ impl World {
 
 fn relabelled(data: &Dataset, label: impl Fn(usize, u32) -> u32) -> Dataset {
     let labels = data.labels().iter().enumerate().map(|(i, l)| label(i, *l)).collect();
-    data.relabelled(labels).unwrap()
+    data.relabelled(labels, data.classes()).unwrap()
 }
 
 fn score(model: &Model, data: &Dataset) -> f64 {
-    accuracy(&Network::bind(model, &cpu()).logits_of(data).unwrap(), data.outputs(), data.labels())
+    accuracy(&Network::bind(model, &cpu()).logits_of(data).unwrap(), data.outputs().unwrap(), data.labels())
 }
 
 const FIT: &str = "fit = { epochs = 20, learning_rate = 0.02 }";

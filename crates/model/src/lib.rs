@@ -19,7 +19,7 @@ mod operations;
 pub mod summary;
 
 pub use burn::tensor::Device;
-pub use dataset::Dataset;
+pub use dataset::{Dataset, Targets};
 pub use dropout::Dropout;
 pub use error::ModelError;
 pub use layers::{Layer, Layers, Vector, Weight};

@@ -96,7 +96,7 @@ pub fn check_workers(name: &str, number: usize) -> Result<(), String> {
 
 impl Technique for Data {
     fn needs(&self) -> Needs {
-        Needs { training: true, validation: self.0.compare, teacher: false }
+        Needs::TRAINING
     }
 
     fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {

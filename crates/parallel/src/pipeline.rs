@@ -356,7 +356,7 @@ impl TryFrom<Raw> for ByModel {
 
 impl Technique for ByModel {
     fn needs(&self) -> Needs {
-        Needs { training: true, validation: self.0.compare, teacher: false }
+        Needs::TRAINING
     }
 
     fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {

@@ -51,9 +51,10 @@ pub fn run(
     let logits = cx.valid_logits(&parallel)?;
     let apart = distance(&cx.valid_logits(&serial)?, &logits);
     let plain = cx.valid_logits(&plain)?;
-    let score = |logits: &[f32]| Scores::of(logits, cx.valid, Loss::CrossEntropy).accuracy;
-    let alike = agreement(&plain, &logits, cx.valid.outputs());
-    let (parallel_score, plain_score) = (score(&logits), score(&plain));
+    let score =
+        |logits: &[f32]| Scores::of(logits, cx.valid, Loss::CrossEntropy).map(|scores| scores.accuracy);
+    let alike = agreement(&plain, &logits, parallel.graph().outputs());
+    let (parallel_score, plain_score) = (score(&logits)?, score(&plain)?);
     let (over_serial, over_plain) = (serial_seconds / seconds, plain_seconds / seconds);
     cx.measure(Measurement::lower("training_seconds", seconds, "s"));
     cx.measure(Measurement::lower("serial_training_seconds", plain_seconds, "s"));

@@ -83,7 +83,7 @@ impl TryFrom<Raw> for Tasks {
 
 impl Technique for Tasks {
     fn needs(&self) -> Needs {
-        Needs { training: true, validation: true, teacher: false }
+        Needs::TRAINING
     }
 
     fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {

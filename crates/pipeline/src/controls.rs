@@ -28,7 +28,7 @@ impl More {
 
 impl Technique for More {
     fn needs(&self) -> Needs {
-        Needs { training: true, ..Needs::default() }
+        Needs::TRAINING
     }
 
     fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
@@ -72,7 +72,7 @@ impl Alone {
 
 impl Technique for Alone {
     fn needs(&self) -> Needs {
-        Needs { training: true, ..Needs::default() }
+        Needs::TRAINING
     }
 
     fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {

@@ -116,7 +116,7 @@ impl Joint {
 impl Technique for Joint {
     fn needs(&self) -> Needs {
         let teacher = self.distill.as_ref().is_some_and(KdSettings::needs_teacher);
-        Needs { training: true, validation: true, teacher }
+        Needs { teacher, ..Needs::TRAINING }
     }
 
     fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {

@@ -181,9 +181,6 @@ impl Workshop<'_> {
             Taught::ByFile(_) => (None, None),
         };
         let unlabelled = data.unlabelled.as_ref().zip(of_teacher.unlabelled.as_ref());
-        let words = data.words();
-        // An encoder that cannot be narrowed is refused where a step would, in the plan.
-        let always_kept = data.encoder.always_kept().unwrap_or_default();
         let mut cx = Cx {
             threads: repetition.threads,
             peers: self.options.peers,
@@ -191,9 +188,7 @@ impl Workshop<'_> {
             teacher,
             answers: answers.as_deref(),
             unlabelled: unlabelled.map(|(own, of_teacher)| Unlabelled { own, of_teacher }),
-            words: &words,
-            always_kept: &always_kept,
-            unit_rows: data.unit_rows(),
+            encoder: Some(&data.encoder),
             ..Cx::new(seed, self.options.backend, (&data.train, &data.valid), repetition.sink)
         };
         let start = step.max_drop.map(|_| before.clone());
@@ -233,7 +228,8 @@ impl Workshop<'_> {
         let data = self.views.of(&work.features)?;
         let network = Network::bind(&work.model, self.options.backend);
         let logits = network.logits_of(&data.valid).map_err(TrainError::from)?;
-        Ok(Scores::of(&logits, &data.valid, Loss::CrossEntropy).accuracy)
+        let scores = Scores::of(&logits, &data.valid, Loss::CrossEntropy);
+        Ok(scores.map_err(TrainError::from)?.accuracy)
     }
 
     /// Where a step may write its training on the way: in a run of several processes, of which one may be lost, and where such

@@ -23,6 +23,11 @@ pub struct Origin {
     pub sha256: String,
 }
 
+/// What is said of labels that are not the data's.
+pub(crate) fn other_labels(its: &[String], of_data: &[String]) -> String {
+    format!("its labels are {}, the data's are {}", its.join(", "), of_data.join(", "))
+}
+
 /// An artifact that nothing can start from; the message names the file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -47,5 +52,21 @@ impl Origin {
             threshold: artifact.threshold,
             sha256: files::sha256_hex(&bytes),
         })
+    }
+
+    /// Refuses data that a classifier has other labels than; what makes embeddings gets a classifier of the data's.
+    ///
+    /// # Errors
+    /// A sentence that names both.
+    pub fn check_labels(&self, of_data: &[String]) -> Result<(), String> {
+        if self.is_classifier() && self.labels != of_data {
+            return Err(other_labels(&self.labels, of_data));
+        }
+        Ok(())
+    }
+
+    /// Whether it tells classes apart; else it makes embeddings.
+    pub fn is_classifier(&self) -> bool {
+        self.model.graph().classes().is_some()
     }
 }

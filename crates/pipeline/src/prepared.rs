@@ -41,6 +41,8 @@ pub struct Prepared {
     pub held_back: Coverage,
     /// What it knows of the test documents.
     pub of_test: Coverage,
+    /// The artifact that the encoder is of, where it is one's, and its path.
+    pub(crate) origin: Option<(PathBuf, Origin)>,
 }
 
 impl Prepared {
@@ -61,8 +63,10 @@ impl Prepared {
         match recipe.network.path.as_deref().filter(|_| data.encoder == EncoderTable::default()) {
             None => Self::of(data, folder),
             Some(path) => {
-                let encoder = Origin::open(path)?.encoder;
-                Self::with_encoder(Arc::new(read_corpus(data, folder)?), encoder, data)
+                let origin = Origin::open(path)?;
+                let corpus = Arc::new(read_corpus(data, folder)?);
+                let prepared = Self::with_encoder(corpus, origin.encoder.clone(), data)?;
+                Ok(Self { origin: Some((path.to_owned(), origin)), ..prepared })
             }
         }
     }
@@ -118,19 +122,9 @@ impl Prepared {
         Self::encode(Arc::clone(&self.corpus), encoder, self.train.class_weights())
     }
 
-    /// Names of the features or tokens; an id that has no token has an empty one.
-    pub fn words(&self) -> Cow<'_, [Box<str>]> {
-        match &self.encoder {
-            AnyEncoder::Bag(bag) => bag.words().into(),
-            AnyEncoder::Tokens(tokens) => {
-                tokens.tokens().into_iter().map(|token| token.unwrap_or_default().into()).collect()
-            }
-        }
-    }
-
-    /// Whether every row is scaled to Euclidean length 1.
-    pub fn unit_rows(&self) -> bool {
-        self.encoder.bag().is_some_and(|bag| bag.config().l2)
+    /// Logits of a network for the labels: one for two of them, else one each.
+    pub fn outputs(&self) -> usize {
+        if self.corpus.labels.len() == 2 { 1 } else { self.corpus.labels.len() }
     }
 
     fn encode(corpus: Arc<Corpus>, encoder: AnyEncoder, weights: &[f64]) -> Result<Self, DataError> {
@@ -151,7 +145,7 @@ impl Prepared {
             [] => None,
             texts => Some(encoder.encode_all(texts)?.0),
         };
-        Ok(Self { train, valid, test, unlabelled, held_back, of_test, encoder, corpus })
+        Ok(Self { train, valid, test, unlabelled, held_back, of_test, encoder, corpus, origin: None })
     }
 
     /// The network of a recipe on this data.
@@ -159,7 +153,7 @@ impl Prepared {
     /// # Errors
     /// [`DataError::Misfit`] when its inputs or outputs contradict the data, or it is impossible.
     pub fn graph(&self, network: &NetworkRecipe) -> Result<Graph, DataError> {
-        let (features, outputs) = (self.encoder.width(), self.train.outputs());
+        let (features, outputs) = (self.encoder.width(), self.outputs());
         let graph = match (&self.encoder, network.template.source) {
             (AnyEncoder::Bag(_), Takes::Tokens { .. }) => {
                 return Err(DataError::Misfit(

@@ -46,13 +46,13 @@ fn start(recipe: &Recipe, prepared: &Prepared) -> Result<Option<Start>, RecipeEr
     let Some(path) = &recipe.network.path else { return Ok(None) };
     let refuse = |why: String| recipe.refuse(recipe.lines.model, why);
     let misfit = |why: String| refuse(format!("{}: {why}", path.display()));
-    let Origin { model, encoder, labels, threshold, sha256 } = Origin::open(path).map_err(|e| refuse(e.0))?;
-    // What makes embeddings gets a classifier of the data's labels, and is trained.
-    let trained = model.graph().classes().is_some();
-    if trained && labels != prepared.corpus.labels {
-        let (have, want) = (labels.join(", "), prepared.corpus.labels.join(", "));
-        return Err(misfit(format!("its labels are {have}, the data's are {want}")));
-    }
+    let origin = match prepared.origin.as_ref().filter(|(of, _)| of == path) {
+        Some((_, origin)) => origin.clone(),
+        None => Origin::open(path).map_err(|e| refuse(e.0))?,
+    };
+    origin.check_labels(&prepared.corpus.labels).map_err(misfit)?;
+    let trained = origin.is_classifier();
+    let Origin { model, encoder, threshold, sha256, .. } = origin;
     let unknown = || {
         let [its, ours] =
             [&encoder, &prepared.encoder].map(|e| e.bag().map_or(0, |bag| bag.config().version));
@@ -123,7 +123,7 @@ fn laid_out(recipe: &Recipe, prepared: &Prepared) -> Result<(Option<Start>, Grap
     let (graph, base) = match &start {
         Some(start) if start.trained => (start.work.model.graph().clone(), start.work.model.outline()),
         Some(start) => {
-            let graph = start.work.model.graph().clone().with_classifier(prepared.train.outputs());
+            let graph = start.work.model.graph().clone().with_classifier(prepared.outputs());
             let base = Outline::dense(&graph);
             (graph, base)
         }
@@ -142,31 +142,19 @@ fn laid_out(recipe: &Recipe, prepared: &Prepared) -> Result<(Option<Start>, Grap
     Ok((start, graph, plan))
 }
 
-/// Refuses steps that leave tokens out where the tokenizer cannot, or would keep more.
+/// Refuses steps that would leave out tokens which always stay.
 fn check_narrowing(recipe: &Recipe, prepared: &Prepared, plan: &Plan) -> Result<(), RecipeError> {
     let Source::Tokens { .. } = plan.rows[0].outline.graph.source else { return Ok(()) };
-    let inputs = |outline: &Outline| outline.graph.inputs();
+    let always = prepared.encoder.always_kept().len();
     for variant in &recipe.variants {
-        let row = |id: &str| plan.rows.iter().find(|row| row.id == id);
-        let (Some(parent), Some(made)) = (row(&variant.parent), row(&variant.id)) else { continue };
-        let mut before = inputs(&parent.outline);
+        let Some(made) = plan.rows.iter().find(|row| row.id == variant.id) else { continue };
         for (step, planned) in variant.steps.iter().zip(&made.steps) {
-            let after = inputs(&planned.outline);
-            // A selection by a list plans no less than there is.
-            let selects = after < before || step.kind.name.starts_with("select.");
-            let refuse = |why: &dyn std::fmt::Display| {
-                let why = format!("{}: {}: {why}", variant.id, step.kind.name);
-                Err(RecipeError { file: recipe.path.clone(), line: Some(step.line), why })
-            };
-            match prepared.encoder.always_kept() {
-                Err(error) if selects => return refuse(&error),
-                Ok(always) if after < always.len() => {
-                    return refuse(&format!(
-                        "{after} tokens are to stay, but {} special ones always do",
-                        always.len()
-                    ));
-                }
-                _ => before = after,
+            let after = planned.outline.graph.inputs();
+            if after < always {
+                let (id, kind) = (&variant.id, step.kind.name);
+                let why =
+                    format!("{id}: {kind}: {after} tokens are to stay, but {always} special ones always do");
+                return Err(RecipeError { file: recipe.path.clone(), line: Some(step.line), why });
             }
         }
     }
@@ -179,7 +167,7 @@ fn spec_of(recipe: &Recipe, prepared: &Prepared) -> Result<Graph, RecipeError> {
         let (network, lines) = (&recipe.network, &recipe.lines);
         let line = match (network.inputs, network.outputs) {
             (Some(inputs), _) if inputs != prepared.encoder.width() => lines.inputs,
-            (_, Some(outputs)) if outputs != prepared.train.outputs() => lines.outputs,
+            (_, Some(outputs)) if outputs != prepared.outputs() => lines.outputs,
             _ => lines.model,
         };
         recipe.refuse(line, e)

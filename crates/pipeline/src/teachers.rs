@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::failure::RunError;
 use crate::measure::MeasureError;
+use crate::origin::other_labels;
 use crate::recipe::TeacherFile;
 
 /// Documents that are asked about between two looks at whether to stop.
@@ -51,10 +52,7 @@ impl Teachers {
         }
         match places(opened.session.labels(), &corpus.labels) {
             Some(_) => Ok(opened.sha256.clone()),
-            None => {
-                let (have, want) = (opened.session.labels().join(", "), corpus.labels.join(", "));
-                Err(format!("{path}: its labels are {have}, the data's are {want}"))
-            }
+            None => Err(format!("{path}: {}", other_labels(opened.session.labels(), &corpus.labels))),
         }
     }
 

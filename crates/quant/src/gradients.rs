@@ -93,7 +93,7 @@ fn restarted(model: Model, cx: &Cx<'_>) -> Result<Model, StepError> {
 
 impl Technique for Gradients {
     fn needs(&self) -> Needs {
-        Needs { training: true, validation: true, teacher: false }
+        Needs::TRAINING
     }
 
     fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {

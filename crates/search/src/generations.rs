@@ -185,7 +185,7 @@ impl<'a> Search<'a> {
     }
 
     pub(crate) fn outputs(&self) -> usize {
-        self.opened[0].prepared.train.outputs()
+        self.opened[0].prepared.outputs()
     }
 
     /// Changes to the best so far.

@@ -4,7 +4,7 @@ use nlpress_core::event::{Event, Sink};
 use nlpress_core::shown::counted;
 use nlpress_core::{Backend, Measurement, Peers, Seed};
 use nlpress_model::{Dataset, Model, Network};
-use nlpress_text::{Examples, TextError};
+use nlpress_text::{AnyEncoder, Encode, Examples, TextError};
 use nlpress_train::{Loss, Scores};
 
 use std::path::Path;
@@ -14,8 +14,10 @@ use crate::StepError;
 /// What a technique needs to run, beyond the model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Needs {
-    /// It trains, or looks at training rows.
-    pub training: bool,
+    /// It looks at what training rows put into the network: calibration.
+    pub inputs: bool,
+    /// It looks at labels, of training or validation rows: it trains, takes derivatives of a loss, or measures one.
+    pub labels: bool,
     /// It looks at validation rows.
     pub validation: bool,
     /// It learns from another model.
@@ -23,14 +25,30 @@ pub struct Needs {
 }
 
 impl Needs {
+    /// Rows to calibrate by, whatever their labels.
+    pub const INPUTS: Self = Self { inputs: true, labels: false, validation: false, teacher: false };
+    /// Training rows with their labels.
+    pub const LABELS: Self = Self { labels: true, ..Self::INPUTS };
+    /// The loss on validation rows.
+    pub const VALIDATION: Self = Self { inputs: false, labels: true, validation: true, teacher: false };
+    /// All of both: what a training on labels looks at.
+    pub const TRAINING: Self = Self { validation: true, ..Self::LABELS };
+
     /// What both need.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         Self {
-            training: self.training || other.training,
+            inputs: self.inputs || other.inputs,
+            labels: self.labels || other.labels,
             validation: self.validation || other.validation,
             teacher: self.teacher || other.teacher,
         }
+    }
+
+    /// These needs where `needed`, else none.
+    #[must_use]
+    pub fn when(self, needed: bool) -> Self {
+        if needed { self } else { Self::default() }
     }
 }
 
@@ -93,9 +111,9 @@ pub struct Cx<'a> {
     pub checkpoint: Option<Checkpoint<'a>>,
     /// Who listens, and may ask to stop.
     pub sink: &'a dyn Sink,
-    /// Training rows.
+    /// Training rows; they have labels where the technique [needs](Needs::labels) them.
     pub train: &'a Dataset,
-    /// Validation rows.
+    /// Validation rows, likewise.
     pub valid: &'a Dataset,
     /// The model to learn from.
     pub teacher: Option<Teacher<'a>>,
@@ -103,13 +121,8 @@ pub struct Cx<'a> {
     pub answers: Option<&'a Answers>,
     /// Documents that only the teacher says something of.
     pub unlabelled: Option<Unlabelled<'a>>,
-    /// Names of the features, one for each column of the rows, or of the tokens, one for each id; empty when they are
-    /// not known.
-    pub words: &'a [Box<str>],
-    /// The features or tokens that stay whatever a selection leaves out, ascending: special tokens.
-    pub always_kept: &'a [u32],
-    /// Whether the encoder scales every row to Euclidean length 1, so that rows of fewer features are scaled anew.
-    pub unit_rows: bool,
+    /// What made the rows of texts, where that is known: it names features and tokens.
+    pub encoder: Option<&'a AnyEncoder>,
     /// The features that a selecting technique kept; see [`keep_features`](Cx::keep_features).
     pub kept_features: Option<Vec<u32>>,
     /// Sentences for the report.
@@ -119,7 +132,7 @@ pub struct Cx<'a> {
 }
 
 impl<'a> Cx<'a> {
-    /// A world of one thread, without a teacher and without names of features; its fields are set from there.
+    /// A world of one thread, without a teacher and without an encoder; its fields are set from there.
     pub fn new(
         seed: Seed,
         backend: &'a Backend,
@@ -138,9 +151,7 @@ impl<'a> Cx<'a> {
             teacher: None,
             answers: None,
             unlabelled: None,
-            words: &[],
-            always_kept: &[],
-            unit_rows: false,
+            encoder: None,
             kept_features: None,
             notes: Vec::new(),
             measured: Vec::new(),
@@ -177,9 +188,34 @@ impl<'a> Cx<'a> {
     /// [`StepError::Failed`] when the positions do not ascend or are not there.
     pub fn narrowed(&self, data: &Dataset, kept: &[u32]) -> Result<Dataset, StepError> {
         let failed = |e: TextError| StepError::Failed(e.to_string());
-        let rows = data.features()?.keep_columns(kept, self.unit_rows).map_err(failed)?;
-        let narrowed = Dataset::new(rows, data.labels().to_vec(), data.classes())?;
-        Ok(narrowed.with_class_weights(data.class_weights().to_vec())?)
+        // An encoder that scales every row to Euclidean length 1 scales rows of fewer features anew.
+        let of_length_one = self.encoder.and_then(AnyEncoder::bag).is_some_and(|bag| bag.config().l2);
+        let rows = data.features()?.keep_columns(kept, of_length_one).map_err(failed)?;
+        Ok(data.with_examples(rows)?)
+    }
+
+    /// What each feature or token id of the rows stands for; an id may stand for nothing.
+    ///
+    /// # Errors
+    /// [`StepError::Missing`] when the encoder is not known, or is of another width.
+    pub fn words(&self) -> Result<Vec<Option<&'a str>>, StepError> {
+        let words = self.encoder.map(Encode::vocabulary);
+        let fitting = words.filter(|words| words.len() == self.train.examples().width());
+        fitting.ok_or(StepError::Missing("the names of the features"))
+    }
+
+    /// The features or tokens that stay whatever a selection leaves out, ascending: special tokens.
+    pub fn always_kept(&self) -> Vec<u32> {
+        self.encoder.map(Encode::always_kept).unwrap_or_default()
+    }
+
+    /// The features or tokens that stay where these are to: more, where an encoder needs others for them.
+    ///
+    /// # Errors
+    /// [`StepError::Failed`] when they do not ascend or are not there.
+    pub fn closed(&self, keep: &[u32]) -> Result<Vec<u32>, StepError> {
+        let closed = self.encoder.map_or_else(|| Ok(keep.to_vec()), |encoder| encoder.closed(keep));
+        closed.map_err(|e| StepError::Failed(e.to_string()))
     }
 
     /// Puts a sentence into the report.
@@ -212,15 +248,16 @@ impl<'a> Cx<'a> {
     /// Cross-entropy in nats and accuracy of a model on the validation rows.
     ///
     /// # Errors
-    /// As [`valid_logits`](Cx::valid_logits).
+    /// As [`valid_logits`](Cx::valid_logits), and when the rows have no labels; here and below.
     pub fn scores(&self, model: &Model) -> Result<Scores, StepError> {
-        Ok(Scores::of(&self.valid_logits(model)?, self.valid, Loss::CrossEntropy))
+        self.valid.labelled()?;
+        Ok(Scores::of(&self.valid_logits(model)?, self.valid, Loss::CrossEntropy)?)
     }
 
     /// Cross-entropy of a model on the validation rows.
     ///
     /// # Errors
-    /// As [`valid_logits`](Cx::valid_logits).
+    /// As [`scores`](Cx::scores).
     pub fn loss(&self, model: &Model) -> Result<f64, StepError> {
         Ok(self.scores(model)?.loss)
     }
@@ -228,7 +265,7 @@ impl<'a> Cx<'a> {
     /// Accuracy of a model on the validation rows.
     ///
     /// # Errors
-    /// As [`valid_logits`](Cx::valid_logits).
+    /// As [`scores`](Cx::scores).
     pub fn accuracy(&self, model: &Model) -> Result<f64, StepError> {
         Ok(self.scores(model)?.accuracy)
     }

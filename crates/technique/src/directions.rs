@@ -1,4 +1,4 @@
-//! The main directions of the rows of a matrix, by one-sided Jacobi rotations.
+//! The main directions of the rows of a matrix, its right singular vectors, by one-sided Jacobi rotations.
 
 use crate::solve::dot;
 
@@ -14,7 +14,7 @@ const NOTHING: f64 = 1e-28;
 ///
 /// Pairs of rows are rotated until all are orthogonal (Hestenes 1958). What is left of the rows is the singular
 /// vectors times their singular values. The order of the rotations is fixed, so the result is too.
-pub(crate) fn directions(mut matrix: Vec<f64>, width: usize, rank: usize) -> Vec<f64> {
+pub fn directions(mut matrix: Vec<f64>, width: usize, rank: usize) -> Vec<f64> {
     let count = matrix.len() / width;
     let lengths = |m: &[f64]| m.chunks_exact(width).map(|row| dot(row, row)).collect::<Vec<f64>>();
     let mut squares = lengths(&matrix);

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod cx;
+pub mod directions;
 pub mod kd;
 pub mod kind;
 pub mod settings;

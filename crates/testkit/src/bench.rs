@@ -7,7 +7,9 @@ use nlpress_model::{
     AttentionSpec, BlockSpec, Dataset, EncoderSpec, Graph, MlpSpec, Model, Outline, Ranks, SiteId,
 };
 use nlpress_technique::{Cx, Kind, StepError, Teacher, Technique};
-use nlpress_text::{ExamplesRef, Rows, TokenEncoder, TokenRows};
+use nlpress_text::{
+    AnyEncoder, BagEncoder, Encode, EncoderConfig, ExamplesRef, Rows, TokenEncoder, TokenRows,
+};
 use nlpress_train::{Fit, FitConfig, fit};
 
 /// Features of a row, or tokens of a vocabulary.
@@ -25,8 +27,7 @@ pub struct Bench {
     train: Dataset,
     valid: Dataset,
     model: Model,
-    words: Vec<Box<str>>,
-    always_kept: Vec<u32>,
+    encoder: AnyEncoder,
 }
 
 /// What a technique made of a bench's network.
@@ -125,8 +126,8 @@ impl Bench {
         let model = Model::init(graph, Seed(3)).map_err(|e| e.to_string())?;
         let (model, _) =
             fit(model, Fit::new(&config, backend, &train, Seed(3), &Quiet)).map_err(|e| e.to_string())?;
-        let always_kept = if takes_tokens { vec![UNKNOWN] } else { Vec::new() };
-        Ok(Self { name, backend: backend.clone(), train, valid, model, words: words(), always_kept })
+        let encoder: AnyEncoder = if takes_tokens { tokenizer()?.into() } else { bag()?.into() };
+        Ok(Self { name, backend: backend.clone(), train, valid, model, encoder })
     }
 
     /// What the network is called in messages.
@@ -154,9 +155,10 @@ impl Bench {
         &self.backend
     }
 
-    /// Names of the features or tokens: twenty of Latin letters, then four Chinese ones.
-    pub fn words(&self) -> &[Box<str>] {
-        &self.words
+    /// What would make its rows of texts: a bag of 24 words, or a tokenizer of as many, twenty of Latin letters, then four
+    /// Chinese ones.
+    pub fn encoder(&self) -> &AnyEncoder {
+        &self.encoder
     }
 
     /// A step's world: the training and validation rows, and the network itself as the teacher.
@@ -164,8 +166,7 @@ impl Bench {
         let teacher = Teacher { model: &self.model, train: &self.train, valid: &self.valid };
         Cx {
             teacher: Some(teacher),
-            words: &self.words,
-            always_kept: &self.always_kept,
+            encoder: Some(&self.encoder),
             ..Cx::new(Seed(11), &self.backend, (&self.train, &self.valid), sink)
         }
     }
@@ -247,11 +248,11 @@ impl Bench {
             None => Ok(data.clone()),
         };
         let (train, valid) = (narrow(&self.train)?, narrow(&self.valid)?);
-        let words: Vec<Box<str>> = match &first.features {
-            Some(kept) => kept.iter().map(|k| self.words[*k as usize].clone()).collect(),
-            None => self.words.clone(),
+        let encoder = match &first.features {
+            Some(kept) => self.encoder.narrowed(kept).map_err(|e| e.to_string())?.0,
+            None => self.encoder.clone(),
         };
-        let mut cx = Cx { train: &train, valid: &valid, words: &words, ..whole.clone() };
+        let mut cx = Cx { train: &train, valid: &valid, encoder: Some(&encoder), ..whole.clone() };
         let model = technique.apply(first.model.clone(), &on, &mut cx).map_err(|e| format!("apply: {e}"))?;
         let made = Made { model, features: cx.kept_features };
         self.check_made(&*technique, &planned, before.graph.inputs(), &made, &valid)?;
@@ -280,23 +281,28 @@ impl Bench {
         let ids = rows.ids().iter().map(|id| place(*id).unwrap_or(unknown) as u32).collect();
         let rows = TokenRows::new(kept.len(), rows.offsets().to_vec(), ids, Vec::new());
         let rows = rows.map_err(|e| e.to_string())?;
-        Dataset::new(rows, data.labels().to_vec(), data.classes()).map_err(|e| e.to_string())
+        data.with_examples(rows).map_err(|e| e.to_string())
     }
+}
 
-    /// The tokenizer that cuts texts into the bench's tokens, of the names that [`words`](Bench::words) gives them.
-    ///
-    /// # Errors
-    /// Never, unless a tokenizer of whole words became impossible.
-    pub fn tokenizer(&self) -> Result<TokenEncoder, String> {
-        let ids: serde_json::Map<String, serde_json::Value> =
-            self.words.iter().zip(0..).map(|(word, id)| (word.to_string(), id.into())).collect();
-        let json = serde_json::json!({
-            "version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null,
-            "pre_tokenizer": { "type": "Whitespace" }, "post_processor": null, "decoder": null,
-            "model": { "type": "WordLevel", "vocab": ids, "unk_token": &*self.words[UNKNOWN as usize] },
-        });
-        TokenEncoder::from_json("made up", json.to_string().as_bytes(), MAX_TOKENS).map_err(|e| e.to_string())
-    }
+/// A tokenizer of whole words.
+fn tokenizer() -> Result<TokenEncoder, String> {
+    let words = words();
+    let ids: serde_json::Map<String, serde_json::Value> =
+        words.iter().zip(0..).map(|(word, id)| (word.to_string(), id.into())).collect();
+    let json = serde_json::json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null,
+        "pre_tokenizer": { "type": "Whitespace" }, "post_processor": null, "decoder": null,
+        "model": { "type": "WordLevel", "vocab": ids, "unk_token": &*words[UNKNOWN as usize] },
+    });
+    TokenEncoder::from_json("made up", json.to_string().as_bytes(), MAX_TOKENS).map_err(|e| e.to_string())
+}
+
+/// A bag of the words: as many features as the rows have, not scaled.
+fn bag() -> Result<BagEncoder, String> {
+    let text = words().join(" ");
+    let config = EncoderConfig { vocabulary: FEATURES, l2: false, ..EncoderConfig::default() };
+    BagEncoder::fit(&config, [text.as_str(); 4]).map_err(|e| e.to_string())
 }
 
 /// Layers of BERT on a bag.

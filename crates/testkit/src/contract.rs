@@ -4,12 +4,13 @@
 //! the descriptions are the ones it has. The example parses and plans; a site that is not there is a problem; applying
 //! makes exactly the planned outline; the same seed gives the same numbers, whatever the thread count; a model that reads
 //! fewer features says which; outputs are finite; sites that were not selected keep their bits, where their shape is
-//! planned to stay; a stop is obeyed wherever it is asked for; an unknown setting is refused.
+//! planned to stay; what it says that it does not need it does not look at; a stop is obeyed wherever it is asked for; an
+//! unknown setting is refused.
 
 use nlpress_core::Backend;
-use nlpress_core::event::{Event, Flow, Sink};
-use nlpress_model::{Dataset, Network, Outline, SiteId};
-use nlpress_technique::{Kind, Technique};
+use nlpress_core::event::{Event, Flow, Quiet, Sink};
+use nlpress_model::{Dataset, ModelError, Network, Outline, SiteId};
+use nlpress_technique::{Cx, Kind, Technique};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::bench::example;
@@ -70,6 +71,7 @@ impl Bench {
         }
         let inputs = self.model().graph().inputs();
         self.check_made(technique, &planned, inputs, &made, self.valid()).map_err(named)?;
+        self.check_needs(technique, &on, &made).map_err(named)?;
         self.check_sites(technique, &on).map_err(named)?;
         for site in [on.first(), on.last()].into_iter().flatten().filter(|_| on.len() > 1) {
             let alone = std::slice::from_ref(site);
@@ -100,6 +102,26 @@ impl Bench {
             }
         }
         Ok(())
+    }
+
+    /// Checks that a technique makes the same without what it does not need: labels, training rows but one, validation rows
+    /// but one, a teacher.
+    fn check_needs(&self, technique: &dyn Technique, on: &[SiteId], made: &Made) -> Result<(), String> {
+        let needs = technique.needs();
+        let without = |data: &Dataset, looks: bool| -> Result<Dataset, ModelError> {
+            let rows: Vec<usize> = (0..if looks { data.len() } else { 1 }).collect();
+            if needs.labels { data.select(&rows) } else { Dataset::unlabelled(data.examples().select(&rows)) }
+        };
+        let train = without(self.train(), needs.inputs).map_err(|e| e.to_string())?;
+        let valid = without(self.valid(), needs.validation).map_err(|e| e.to_string())?;
+        let whole = self.cx(&Quiet);
+        let teacher = whole.teacher.filter(|_| needs.teacher);
+        let cx = Cx { train: &train, valid: &valid, teacher, ..whole };
+        match self.apply(technique, on, cx) {
+            Ok(again) if again == *made => Ok(()),
+            Ok(_) => Err(format!("it says {needs:?}, but without the rest it makes another model")),
+            Err(error) => Err(format!("it says {needs:?}, but without the rest it fails: {error}")),
+        }
     }
 
     /// Checks a model that was made against what was planned: of `inputs` features before, on rows of those.

@@ -59,6 +59,9 @@ enum Break {
     OrderOfFeatures,
     CountOfFeatures,
     KeepingForNothing,
+    LookingAtLabels,
+    LookingAtRows,
+    NeedingLabels,
 }
 
 impl Technique for Halve {
@@ -110,6 +113,9 @@ impl Technique for Halve {
             Break::TheThreadCount => 1.0 / (1.0 + cx.threads as f32),
             // Each number is finite, their products are not.
             Break::FiniteLogits => 1e30,
+            Break::LookingAtLabels if cx.train.labels().is_empty() => 0.25,
+            Break::LookingAtRows => 1.0 / cx.train.len() as f32,
+            Break::NeedingLabels => cx.loss(&model)?.min(0.5) as f32,
             _ => self.factor,
         };
         let all: Vec<SiteId> = model.layers().iter().map(|l| l.id.clone()).collect();
@@ -207,6 +213,9 @@ fn each_broken_clause_is_named() {
         ("breaks = 'order-of-features'", "do not ascend"),
         ("breaks = 'count-of-features'", "it keeps 2 features for 3 inputs"),
         ("breaks = 'keeping-for-nothing'", "it keeps features, but its inputs are 24 as before"),
+        ("breaks = 'looking-at-labels'", "without the rest it makes another model"),
+        ("breaks = 'looking-at-rows'", "without the rest it makes another model"),
+        ("breaks = 'needing-labels'", "without the rest it fails: the rows have no labels"),
     ] {
         let complained = verdict(&kind(example)).expect_err(example);
         assert!(complained.starts_with("test.halve"), "{complained}");

@@ -38,10 +38,14 @@ pub trait Encode: std::fmt::Debug + Send + Sync {
 
     /// The features or ids that stay whatever else is left out, ascending: those that [`narrowed`](Self::narrowed) keeps
     /// unasked.
+    fn always_kept(&self) -> Vec<u32>;
+
+    /// The features or ids that [`narrowed`](Self::narrowed) keeps, ascending: `keep`, those that are always kept, and those
+    /// that others are made of.
     ///
     /// # Errors
-    /// [`TextError::Narrow`] when this encoder cannot be narrowed.
-    fn always_kept(&self) -> Result<Vec<u32>, TextError>;
+    /// As for [`narrowed`](Self::narrowed).
+    fn closed(&self, keep: &[u32]) -> Result<Vec<u32>, TextError>;
 
     /// What to say, and what to try, where it misses much of some texts; nothing where it does not.
     fn advice(&self, coverage: &Coverage) -> Option<String>;
@@ -50,8 +54,7 @@ pub trait Encode: std::fmt::Debug + Send + Sync {
     /// each new one, which are more than `keep` where others cannot go.
     ///
     /// # Errors
-    /// [`TextError::Narrow`] when none is given, they do not strictly ascend, one is not there, or this encoder cannot
-    /// be narrowed.
+    /// [`TextError::Narrow`] when none is given, they do not strictly ascend, or one is not there.
     fn narrowed(&self, keep: &[u32]) -> Result<(Self, Vec<u32>), TextError>
     where
         Self: Sized;
@@ -95,8 +98,14 @@ impl Encode for BagEncoder {
         Ok((rows.into(), coverage))
     }
 
-    fn always_kept(&self) -> Result<Vec<u32>, TextError> {
-        self.check_words().map(|()| Vec::new())
+    fn always_kept(&self) -> Vec<u32> {
+        Vec::new()
+    }
+
+    fn closed(&self, keep: &[u32]) -> Result<Vec<u32>, TextError> {
+        self.check_words()?;
+        crate::rows::check_kept(keep, self.width())?;
+        Ok(keep.to_vec())
     }
 
     fn advice(&self, coverage: &Coverage) -> Option<String> {
@@ -140,8 +149,12 @@ impl Encode for TokenEncoder {
         Ok((rows.into(), coverage))
     }
 
-    fn always_kept(&self) -> Result<Vec<u32>, TextError> {
+    fn always_kept(&self) -> Vec<u32> {
         self.always_kept()
+    }
+
+    fn closed(&self, keep: &[u32]) -> Result<Vec<u32>, TextError> {
+        self.closed(keep)
     }
 
     fn advice(&self, coverage: &Coverage) -> Option<String> {
@@ -387,10 +400,17 @@ impl Encode for AnyEncoder {
         }
     }
 
-    fn always_kept(&self) -> Result<Vec<u32>, TextError> {
+    fn always_kept(&self) -> Vec<u32> {
         match self {
             Self::Bag(encoder) => Encode::always_kept(&**encoder),
             Self::Tokens(encoder) => encoder.always_kept(),
+        }
+    }
+
+    fn closed(&self, keep: &[u32]) -> Result<Vec<u32>, TextError> {
+        match self {
+            Self::Bag(encoder) => encoder.closed(keep),
+            Self::Tokens(encoder) => encoder.closed(keep),
         }
     }
 

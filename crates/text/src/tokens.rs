@@ -4,6 +4,7 @@
 //! cuts texts; what it may be handed is checked before ([`TokenEncoder::from_json`]), and where it panics all the same
 //! there is an error. Its trainers are not used: their result differs from run to run.
 
+mod alone;
 mod ascii;
 mod config;
 mod counting;

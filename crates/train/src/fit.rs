@@ -2,9 +2,8 @@
 
 use nlpress_core::event::Event;
 use nlpress_model::graph::Source;
-use nlpress_model::{Dataset, Dropout, Model, ModelError};
+use nlpress_model::{Dataset, Dropout, Model, ModelError, Targets};
 
-use crate::TrainError;
 use crate::adam::Adam;
 use crate::by_feature::ByFeature;
 use crate::checkpoint::Progress;
@@ -19,6 +18,7 @@ use crate::plan::Fit;
 use crate::reparameterization::Step;
 use crate::scores::Scores;
 use crate::steps::{self, Steps, Way};
+use crate::{Distance, Imitation, TrainError, mean_loss};
 
 /// Steps between two looks at whether the run should stop.
 const STEPS_A_LOOK: u64 = 20;
@@ -55,9 +55,14 @@ pub(crate) fn run(
     way: Way,
 ) -> Result<(Model, History), TrainError> {
     let (config, seed) = (fit.config, fit.seed);
-    let labels = Labels::of(fit.train).with_loss(config.loss());
-    let objective: &dyn Objective = fit.objective.unwrap_or(&labels);
     check(&model, &fit)?;
+    let labels = Labels::of(fit.train).with_loss(config.loss());
+    let vectors = regression(fit.train);
+    let own: &dyn Objective = match &vectors {
+        Some(vectors) => vectors,
+        None => &labels,
+    };
+    let objective = fit.objective.unwrap_or(own);
     let (by_feature, on_device) = (steps::by_feature(&model, &fit, way), steps::on_device(&fit, way));
     let mut steps = Steps::whole(&model, config)?;
     let words = fit.with.words;
@@ -126,7 +131,7 @@ pub(crate) fn run(
             epoch: at.epoch,
             epochs: config.epochs(),
             loss,
-            valid_accuracy: valid.map(|v| v.accuracy),
+            valid_accuracy: valid.and_then(|v| v.accuracy),
         })?;
     }
     let kept = at.epoch - at.stale;
@@ -136,10 +141,10 @@ pub(crate) fn run(
 
 /// Notes a finished epoch, with loss and accuracy on the validation rows, and whether it is the best so far where
 /// training may end early.
-fn close_epoch(at: &mut Progress, loss: f64, valid: Option<Scores>, patient: bool) {
+fn close_epoch(at: &mut Progress, loss: f64, valid: Option<Validated>, patient: bool) {
     at.epoch += 1;
     let valid_loss = valid.map(|v| v.loss);
-    at.epochs.push(Epoch { loss, valid_loss, valid_accuracy: valid.map(|v| v.accuracy) });
+    at.epochs.push(Epoch { loss, valid_loss, valid_accuracy: valid.and_then(|v| v.accuracy) });
     let Some(valid_loss) = valid_loss.filter(|_| patient) else { return };
     if at.best.as_ref().is_none_or(|(best, _)| valid_loss < *best) {
         at.best = Some((valid_loss, at.flat.clone()));
@@ -152,10 +157,15 @@ fn close_epoch(at: &mut Progress, loss: f64, valid: Option<Scores>, patient: boo
 /// Refuses what cannot be trained, before anything is.
 fn check(model: &Model, fit: &Fit<'_>) -> Result<(), TrainError> {
     check_data(model, [Some(fit.train), fit.valid])?;
+    let judged = fit.valid.into_iter().chain(fit.objective.is_none().then_some(fit.train));
+    for data in judged.filter(|data| *data.targets() == Targets::None) {
+        data.labelled()?;
+    }
     if !model.layers().iter().any(|l| l.weight.is_trainable()) {
         return Err(TrainError::Failed("no site of the model can be trained: all are packed".into()));
     }
-    if fit.objective.is_some() && fit.config.loss() != Loss::CrossEntropy {
+    let given = fit.objective.is_some() || matches!(fit.train.targets(), Targets::Vectors { .. });
+    if given && fit.config.loss() != Loss::CrossEntropy {
         return Err(TrainError::LossGiven(fit.config.loss()));
     }
     if fit.objective.is_some_and(|o| o.taps().is_any()) && fit.with.words.is_some_and(|(w, _)| !w.is_off()) {
@@ -168,17 +178,39 @@ fn check(model: &Model, fit: &Fit<'_>) -> Result<(), TrainError> {
     Ok(())
 }
 
-/// Refuses data whose classes need other outputs than the model has.
+/// Refuses data whose targets need other outputs than the model has.
 pub(crate) fn check_data(model: &Model, data: [Option<&Dataset>; 2]) -> Result<(), TrainError> {
     let outputs = model.graph().outputs();
-    match data.into_iter().flatten().find(|data| data.outputs() != outputs) {
-        None => Ok(()),
-        Some(data) => {
-            let (classes, needed) = (data.classes(), data.outputs());
-            let why = format!("{classes} classes need {needed} outputs, the network has {outputs}");
-            Err(ModelError::Data(why).into())
-        }
+    for data in data.into_iter().flatten() {
+        let Some(needed) = data.outputs().filter(|needed| *needed != outputs) else { continue };
+        let why = match data.targets() {
+            Targets::Vectors { .. } => {
+                format!("vectors of {needed} need as many outputs, the network has {outputs}")
+            }
+            _ => {
+                let classes = data.classes();
+                format!("{classes} classes need {needed} outputs, the network has {outputs}")
+            }
+        };
+        return Err(ModelError::Data(why).into());
     }
+    Ok(())
+}
+
+/// The mean squared difference from the vectors of the rows, where they have vectors.
+fn regression(data: &Dataset) -> Option<Imitation<'_>> {
+    match data.targets() {
+        Targets::Vectors { values, .. } => Some(Imitation::of(values, Distance::Mse)),
+        _ => None,
+    }
+}
+
+/// How good what was trained is on validation rows.
+#[derive(Clone, Copy)]
+struct Validated {
+    loss: f64,
+    /// Of rows with labels.
+    accuracy: Option<f64>,
 }
 
 /// Where the training starts: at the checkpoint, if there is one to go on from, else at the beginning.
@@ -195,15 +227,19 @@ fn start(model: &Model, fit: &Fit<'_>, parts: &mut Parts<'_>) -> Result<Progress
     }
 }
 
-/// Loss and accuracy on validation rows of what the network computes with: the loss on labels, also where training
-/// reduces another.
+/// Loss and accuracy on validation rows of what the network computes with: the loss on their labels or vectors, also where
+/// training reduces another.
 fn validate(
     model: &Model,
     parts: &Parts<'_>,
     flat: &[f32],
     fit: &Fit<'_>,
     valid: &Dataset,
-) -> Result<Scores, TrainError> {
+) -> Result<Validated, TrainError> {
     let logits = parts.network(model, flat, fit.backend)?.logits_of(valid)?;
-    Ok(Scores::of(&logits, valid, fit.config.loss()))
+    if let Some(vectors) = regression(valid) {
+        return Ok(Validated { loss: mean_loss(&vectors, &logits, valid.len()), accuracy: None });
+    }
+    let Scores { loss, accuracy } = Scores::of(&logits, valid, fit.config.loss())?;
+    Ok(Validated { loss, accuracy: Some(accuracy) })
 }

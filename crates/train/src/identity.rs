@@ -1,6 +1,6 @@
 //! What a training is: two trainings of one identity give the same numbers.
 
-use nlpress_model::{Dataset, Model};
+use nlpress_model::{Dataset, Model, Targets};
 use nlpress_text::ExamplesRef;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -66,6 +66,9 @@ fn of_data(data: &Dataset) -> String {
     hash.update(format!("{} × {} of {}", data.len(), data.examples().width(), data.classes()));
     data.labels().iter().for_each(|x| hash.update(x.to_le_bytes()));
     data.class_weights().iter().for_each(|x| hash.update(x.to_le_bytes()));
+    if let Targets::Vectors { values, .. } = data.targets() {
+        values.iter().for_each(|x| hash.update(x.to_le_bytes()));
+    }
     let mut offsets = |offsets: &[usize]| {
         offsets.iter().for_each(|x| hash.update((*x as u64).to_le_bytes()));
     };

@@ -35,7 +35,8 @@ pub trait Objective: Sync {
 }
 
 /// A loss against the true labels: binary for a single output, over classes otherwise; each row times the weight of its
-/// class, where the data set has weights. Rows after the last that has a label add nothing.
+/// class, where the data set has weights. Rows after the last that has a label add nothing, and so do all rows of a data set
+/// without labels: ask [`Dataset::labelled`] first.
 #[derive(Clone, Copy, Debug)]
 pub struct Labels<'a> {
     labels: &'a [u32],

@@ -21,7 +21,8 @@ pub struct Fit<'a> {
     pub train: &'a Dataset,
     /// What early stopping and the progress report look at.
     pub valid: Option<&'a Dataset>,
-    /// What to reduce; the true labels' cross-entropy when there is none.
+    /// What to reduce. When there is none: the true labels' cross-entropy, or the mean squared difference from the vectors
+    /// where the rows have those in place of labels. With one, the rows need neither.
     pub objective: Option<&'a dyn Objective>,
     /// Root of data order and dropout.
     pub seed: Seed,
@@ -51,7 +52,7 @@ pub struct With<'a> {
 }
 
 impl<'a> Fit<'a> {
-    /// A plain training on labels.
+    /// A plain training on what the rows have: labels, or vectors.
     pub fn new(
         config: &'a FitConfig,
         backend: &'a Backend,

@@ -1,7 +1,7 @@
 //! How good logits are against labels: the one place for it.
 
-use nlpress_model::Dataset;
 use nlpress_model::dataset::{accuracy, decide};
+use nlpress_model::{Dataset, ModelError};
 
 use crate::{Labels, Loss, mean_loss};
 
@@ -16,9 +16,14 @@ pub struct Scores {
 
 impl Scores {
     /// Scores of logits `[rows, outputs]` over the rows of a data set.
-    pub fn of(logits: &[f32], data: &Dataset, loss: Loss) -> Self {
+    ///
+    /// # Errors
+    /// [`ModelError::Data`] when the rows have no labels.
+    pub fn of(logits: &[f32], data: &Dataset, loss: Loss) -> Result<Self, ModelError> {
+        let data = data.labelled()?;
+        let outputs = logits.len() / data.len();
         let mean = mean_loss(&Labels::of(data).with_loss(loss), logits, data.len());
-        Self { loss: mean, accuracy: accuracy(logits, data.outputs(), data.labels()) }
+        Ok(Self { loss: mean, accuracy: accuracy(logits, outputs, data.labels()) })
     }
 }
 

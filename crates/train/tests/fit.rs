@@ -85,10 +85,10 @@ fn learns_what_can_be_told_apart_and_repeats_itself() {
         for classes in [2, 5] {
             let (train, test) = (data(400, classes, 0, 1), data(200, classes, 0, 2));
             let config = config("epochs = 15\nlearning_rate = 0.01");
-            let run = || fit(model(train.outputs()), plain(&config, &backend, &train)).unwrap();
+            let run = || fit(model(train.outputs().unwrap()), plain(&config, &backend, &train)).unwrap();
             let (trained, history) = run();
             let logits = Network::bind(&trained, &backend).logits_of(&test).unwrap();
-            let right = accuracy(&logits, test.outputs(), test.labels());
+            let right = accuracy(&logits, test.outputs().unwrap(), test.labels());
             assert!(right > 0.97, "{classes} classes: {right}");
             let losses: Vec<f64> = history.epochs.iter().map(|e| e.loss).collect();
             assert!(losses[14] < 0.3 * losses[0], "{losses:?}");
@@ -267,7 +267,7 @@ fn a_checkpoint_of_another_training_is_refused() {
     train_on(model(1), &two, &train, None, 1).unwrap();
     assert!(train_on(model(1), &two, &train, None, 1).is_ok());
     let relabelled = train.labels().iter().map(|l| 1 - l).collect();
-    let relabelled = train.relabelled(relabelled).unwrap();
+    let relabelled = train.relabelled(relabelled, train.classes()).unwrap();
     let changed = train.features().unwrap().clone().map_rows(|_, values| values[0] += 0.5);
     let changed = Dataset::new(changed, train.labels().to_vec(), 2).unwrap();
     let mut flat = model(1).flat();

@@ -61,7 +61,7 @@ fn trained(
     let how = Fit { with, valid: Some(valid), ..Fit::new(config, &backend, train, Seed(2), &Quiet) };
     let (model, _) = fit(model, how).unwrap();
     let logits = Network::bind(&model, &backend).logits_of(valid).unwrap();
-    let scores = Scores::of(&logits, valid, Loss::CrossEntropy);
+    let scores = Scores::of(&logits, valid, Loss::CrossEntropy).unwrap();
     (model, scores)
 }
 
@@ -98,7 +98,7 @@ fn static_embeddings_learn_the_embedded_corpus_with_every_tokenizer() {
             vocabulary: encoder.width(),
             tokens: 128,
             width: 16,
-            outputs: Some(train.outputs()),
+            outputs: train.outputs(),
             dropout: 0.2,
         };
         let config = config("epochs = 10\nlearning_rate = 1e-2\npatience = 3");

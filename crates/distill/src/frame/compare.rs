@@ -3,9 +3,9 @@
 use nlpress_model::Dataset;
 use nlpress_train::{Labels, Objective};
 
-/// Cross-entropy of every row of `data` against its label.
+/// Cross-entropy of every row of `data` against its label; `logits` are `[rows, outputs]`.
 pub fn losses(data: &Dataset, logits: &[f32]) -> Vec<f64> {
-    let outputs = data.outputs();
+    let outputs = logits.len() / data.len();
     let labels = Labels::of(data);
     let mut gradient = vec![0.0; outputs];
     logits

@@ -94,7 +94,7 @@ impl Distill {
 
 impl Technique for Distill {
     fn needs(&self) -> Needs {
-        Needs { training: true, validation: true, teacher: true }
+        Needs { teacher: true, ..Needs::TRAINING }
     }
 
     fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {

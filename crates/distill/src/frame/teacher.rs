@@ -36,19 +36,17 @@ impl TeacherCache {
         let labelled = cx.train.examples();
         let all: Vec<usize> = (0..labelled.len()).collect();
         let joined = labelled.select(&all).followed_by(examples).map_err(failed)?;
-        let mut labels = cx.train.labels().to_vec();
-        // They stand for none: the loss on labels ends before them.
-        labels.resize(joined.len(), 0);
         self.train.extend(logits);
         cx.measure(Measurement::higher("texts_without_labels", examples.len() as f64, "1"));
-        Ok(Some(Dataset::new(joined, labels, cx.train.classes())?))
+        // The loss brings the labels of those that have one.
+        Ok(Some(Dataset::unlabelled(joined)?))
     }
 
     /// Measures how far the student agrees with the teacher.
     pub(crate) fn compare(&self, student: &Model, cx: &mut Cx<'_>) -> Result<(), StepError> {
         let logits = cx.valid_logits(student)?;
-        let score = |logits: &[f32]| Scores::of(logits, cx.valid, Loss::CrossEntropy).accuracy;
-        let (own, teacher) = (score(&logits), score(&self.valid));
+        let score = |logits: &[f32]| Scores::of(logits, cx.valid, Loss::CrossEntropy).map(|s| s.accuracy);
+        let (own, teacher) = (score(&logits)?, score(&self.valid)?);
         let after = agreement(&self.valid, &logits, self.outputs);
         cx.measure(Measurement::higher("agreement_after", after, "1"));
         cx.measure(Measurement::higher("valid_accuracy", own, "1"));

@@ -7,16 +7,7 @@ use nlpress_packed::Values;
 use nlpress_pipeline::{kinds, ship};
 use nlpress_runtime::Session;
 use nlpress_testkit::{Bench, cpu};
-use nlpress_text::{AnyEncoder, BagEncoder, Encode, EncoderConfig};
-
-/// An encoder of the bench's 24 made-up words: as many features as its rows have.
-fn encoder(bench: &Bench) -> BagEncoder {
-    let text = bench.words().join(" ");
-    let config = EncoderConfig { vocabulary: 24, ..EncoderConfig::default() };
-    let encoder = BagEncoder::fit(&config, [text.as_str(); 4]).unwrap();
-    assert_eq!(encoder.words(), bench.words());
-    encoder
-}
+use nlpress_text::Encode;
 
 /// Half floats and entries of codebooks are multiplied as floats, so they have no rounding to be excused by.
 fn has_integers(model: &Model) -> bool {
@@ -29,7 +20,6 @@ fn has_integers(model: &Model) -> bool {
 fn every_artifact_answers_as_its_model_does_and_gives_it_back() {
     let backend = cpu();
     let benches = Bench::families(&backend).unwrap();
-    let bag = AnyEncoder::from(encoder(&benches[0]));
     let labels = ["no".to_owned(), "yes".to_owned()];
     let (mut integers, mut narrowed, mut made_on) = (0, [0, 0], [0; 5]);
     let all = |kind| benches.iter().enumerate().map(move |(number, bench)| (kind, number, bench));
@@ -38,10 +28,7 @@ fn every_artifact_answers_as_its_model_does_and_gives_it_back() {
             continue;
         }
         made_on[number] += 1;
-        let whole = match bench.name() {
-            "tokens" | "averaging" => bench.tokenizer().unwrap().into(),
-            _ => bag.clone(),
-        };
+        let whole = bench.encoder();
         let name = &format!("{} on {}", kind.name, bench.name());
         let made = bench.run(kind, 1).unwrap();
         let encoder = match &made.features {

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use std::fmt::Debug;
 
 use super::curve::SchedulePoint;
-use super::finetune::{TRAINS, Tuning, retrain};
+use super::finetune::{Tuning, retrain};
 use super::keep::{KeepRule, keep_largest};
 use super::mask::{MaskBuilder, plan_masks};
 use super::pack::Places;
@@ -168,7 +168,7 @@ impl<C> Unstructured<C> {
 
 impl<C: Criterion> Technique for Unstructured<C> {
     fn needs(&self) -> Needs {
-        let first = self.criterion.first().map_or_else(Needs::default, |_| TRAINS);
+        let first = Needs::TRAINING.when(self.criterion.first().is_some());
         self.schedule.needs().and(self.criterion.needs()).and(first)
     }
 

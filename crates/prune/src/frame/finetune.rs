@@ -3,16 +3,13 @@
 use nlpress_core::Seed;
 use nlpress_model::Model;
 pub use nlpress_technique::Tuning;
-use nlpress_technique::{Cx, Needs, StepError, Training};
+use nlpress_technique::{Cx, StepError, Training};
 use nlpress_train::{Fit, FitConfig, fit};
 
 use crate::PruneError;
 
 /// The description of `finetune` where no connection was cut.
 pub(crate) const AFTERWARDS: &str = "training afterwards, as a training table; none by default";
-
-/// What a training needs.
-pub(crate) const TRAINS: Needs = Needs { training: true, validation: true, teacher: false };
 
 /// Trains every trainable site of a cut model; entries that are not kept stay zero.
 ///

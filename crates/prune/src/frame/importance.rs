@@ -1,7 +1,7 @@
 //! Importance scores of units (neurons, heads, dimensions): the criteria of structured pruning.
 
 use nlpress_model::{Dataset, Group, Layer, Model, Network};
-use nlpress_technique::{Cx, StepError};
+use nlpress_technique::{Cx, Needs, StepError};
 use nlpress_train::{Labels, Objective};
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +28,15 @@ pub enum ImportanceCriterion {
 }
 
 impl ImportanceCriterion {
+    /// What it looks at, besides the training rows that say what the mean of a unit is.
+    pub(crate) fn needs(self) -> Needs {
+        match self {
+            Self::Ablation => Needs::VALIDATION,
+            Self::Taylor | Self::Fisher => Needs::LABELS,
+            Self::L1 | Self::L2 | Self::Activation => Needs::INPUTS,
+        }
+    }
+
     /// How many of `groups` are measured before any of them is cut: all in one pass, but for ablation, which measures the
     /// network that ships and so looks at what the groups before are by then.
     pub(crate) fn at_once(self, groups: usize) -> usize {
@@ -66,7 +75,7 @@ pub fn score(
     let levels = levels(model, groups, data, cx)?;
     let mut worth = match criterion {
         ImportanceCriterion::Taylor | ImportanceCriterion::Fisher => {
-            factors(model, groups, &Labels::of(cx.train), cx)?
+            factors(model, groups, &Labels::of(cx.train.labelled()?), cx)?
         }
         _ => Vec::new(),
     }

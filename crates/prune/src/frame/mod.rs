@@ -10,14 +10,13 @@
 //! | [`sensitivity`] | how much the loss rises when one site alone is pruned |
 //! | [`importance`], [`units`], `reconstruct` | structured pruning: scores of units, their removal, reconstruction |
 //! | [`selector`] | feature selection: a [`WordScore`](selector::WordScore) scores words, [`Selector`](selector::Selector) does the rest |
-//! | `activations`, `jacobi` | inputs of a site in plain memory; singular vectors |
+//! | `activations` | inputs of a site in plain memory |
 
 pub(crate) mod activations;
 pub mod criterion;
 pub mod curve;
 pub(crate) mod finetune;
 pub mod importance;
-pub(crate) mod jacobi;
 pub mod keep;
 pub mod mask;
 pub mod pack;
@@ -34,12 +33,12 @@ pub(crate) use criterion::Shared;
 pub use criterion::{BYTES, Criterion, FINETUNE, NONZEROS, SCHEDULE, SCOPE, SPARSITY, TARGET, Unstructured};
 pub use curve::{Curve, SchedulePoint};
 pub use finetune::Tuning;
-pub(crate) use finetune::{AFTERWARDS, TRAINS, retrain, retrain_if, tune_if};
-pub(crate) use jacobi::directions;
+pub(crate) use finetune::{AFTERWARDS, retrain, retrain_if, tune_if};
 pub use keep::{KeepRule, keep_highest, keep_largest};
 pub(crate) use keep::{keep_each_output, keep_in_outputs, kept_by_output, mask_from, unpruned};
 pub use mask::MaskBuilder;
 pub(crate) use mask::{masked, plan_masks};
+pub(crate) use nlpress_technique::directions::directions;
 pub use pack::Places;
 pub(crate) use reconstruct::{RIDGE, only_dense, reconstruct, ridge};
 pub use schedule::{PruningSchedule, Schedule};

@@ -5,7 +5,7 @@ use nlpress_technique::{Cx, Needs, StepError};
 use serde::{Deserialize, Serialize};
 
 use super::curve::{Curve, SchedulePoint};
-use super::finetune::{TRAINS, Tuning, retrain, retrain_if, spread};
+use super::finetune::{Tuning, retrain, retrain_if, spread};
 use crate::PruneError;
 
 /// Prunes a model to a point of a schedule.
@@ -69,7 +69,7 @@ impl PruningSchedule {
 
     /// What a technique needs that does nothing else than this schedule.
     pub(crate) fn needs(&self) -> Needs {
-        if self.trains() { TRAINS } else { Needs::default() }
+        Needs::TRAINING.when(self.trains())
     }
 
     /// Whether it cuts in steps.

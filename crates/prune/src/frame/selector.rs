@@ -23,9 +23,9 @@ pub trait WordScore: Debug + Send + Sync + DeserializeOwned + 'static {
     /// What it is doing while it scores.
     const PROGRESS: &str = "scoring words";
 
-    /// Whether it looks at the training rows.
-    fn reads_rows(&self) -> bool {
-        true
+    /// What it looks at: training rows and their labels, where nothing else is said.
+    fn needs(&self) -> Needs {
+        Needs::LABELS
     }
 
     /// A score for each feature, of which the `keep` highest will stay.
@@ -81,10 +81,6 @@ impl<S> Selector<S> {
     /// Keeps these features, says so, and trains where the recipe asks for it.
     fn keep_features(&self, model: Model, kept: Vec<u32>, cx: &mut Cx<'_>) -> Result<Model, StepError> {
         let before = model.graph().inputs();
-        if let Some(keep) = self.keep.filter(|keep| *keep != kept.len()) {
-            let found = kept.len();
-            return Err(StepError::Failed(format!("{found} features would stay where keep is {keep}")));
-        }
         cx.measure(Measurement::lower("features_before", before as f64, "1"));
         cx.measure(Measurement::lower("features", kept.len() as f64, "1"));
         let covered = covered(cx.train, &kept);
@@ -108,8 +104,7 @@ impl<S> Selector<S> {
 
 impl<S: WordScore> Technique for Selector<S> {
     fn needs(&self) -> Needs {
-        let trains = self.finetune.is_some();
-        Needs { training: trains || self.score.reads_rows(), validation: trains, teacher: false }
+        self.score.needs().and(Needs::TRAINING.when(self.finetune.is_some()))
     }
 
     fn exact(&self) -> bool {
@@ -166,17 +161,51 @@ impl<S: WordScore> Technique for Selector<S> {
 
     fn apply(&self, model: Model, _on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
         cx.progress(S::PROGRESS, 0, 1)?;
+        if self.score.needs().labels {
+            cx.train.labelled()?;
+        }
         let mut scores = self.score.scores(&model, self.keep, cx)?;
-        cx.always_kept.iter().for_each(|kept| scores[*kept as usize] = f64::INFINITY);
+        let always_kept = cx.always_kept();
+        always_kept.iter().for_each(|kept| scores[*kept as usize] = f64::INFINITY);
         let keep = self.keep.unwrap_or_else(|| scores.iter().filter(|score| **score > 0.0).count());
-        if keep < cx.always_kept.len() {
-            let always = cx.always_kept.len();
+        if keep < always_kept.len() {
+            let always = always_kept.len();
             return Err(StepError::Failed(format!(
                 "keep is {keep}, but {always} special tokens always stay"
             )));
         }
-        self.keep_features(model, best(&scores, keep), cx)
+        let kept = match self.keep {
+            Some(_) => within(&scores, keep, cx)?,
+            None => cx.closed(&best(&scores, keep))?,
+        };
+        self.keep_features(model, kept, cx)
     }
+}
+
+/// The best features of which, with all that the encoder needs for them, at most `keep` stay: fewer than that only where one
+/// more would need several.
+fn within(scores: &[f64], keep: usize, cx: &Cx<'_>) -> Result<Vec<u32>, StepError> {
+    let (mut most, mut kept) = (keep, cx.closed(&best(scores, keep))?);
+    if kept.len() <= keep {
+        return Ok(kept);
+    }
+    let mut least = 0;
+    while most - least > 1 {
+        let middle = least + (most - least) / 2;
+        let closed = cx.closed(&best(scores, middle))?;
+        if closed.len() > keep {
+            most = middle;
+        } else {
+            (least, kept) = (middle, closed);
+        }
+    }
+    if kept.len() > keep {
+        let needed = kept.len();
+        return Err(StepError::Failed(format!(
+            "keep is {keep}, but one token and what is needed are {needed}"
+        )));
+    }
+    Ok(kept)
 }
 
 /// Positions of the `count` highest scores, ascending; among equals the earlier ones, and what is not a number
@@ -227,6 +256,18 @@ pub fn narrow(model: Model, kept: &[u32]) -> Result<Model, StepError> {
 /// Rows of each class, and of each feature the rows of each class that have it: `[features, classes]`.
 pub(crate) fn presence(data: &Dataset) -> (Vec<f64>, Vec<f64>) {
     sums(data, |_| 1.0)
+}
+
+/// Of each feature, the sum over all rows of what `of` makes of a stored value that is not zero.
+pub(crate) fn totals(data: &Dataset, of: impl Fn(f32) -> f64) -> Vec<f64> {
+    let bags = data.bags();
+    let mut totals = vec![0.0; bags.width()];
+    for (column, value) in bags.iter().flat_map(|row| row.columns.iter().zip(row.values)) {
+        if *value != 0.0 {
+            totals[*column as usize] += of(*value);
+        }
+    }
+    totals
 }
 
 /// Rows of each class, and the sum over the rows of each class of what `of` makes of a stored value.

@@ -116,7 +116,7 @@ pub struct Path<'a> {
 impl<'a> Path<'a> {
     /// Lays the problem over rows with labels.
     pub fn of(data: &'a Dataset) -> Self {
-        let outputs = data.outputs();
+        let outputs = data.outputs().unwrap_or(1);
         // The Hessian is at most the loss's own curvature times that of mean(x xᵀ), the bias being a column of ones.
         let of_loss = if outputs == 1 { 0.25 } else { 0.5 };
         let rows = data.bags();

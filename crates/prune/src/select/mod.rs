@@ -10,7 +10,7 @@
 //! | [`words`] | words of a list, or of some scripts |
 //!
 //! Each is one [`WordScore`]; [`Selector`] does the rest. A technique sees rows and the names of their columns, never
-//! a text or an encoder: it says which columns stay ([`keep_features`](nlpress_technique::Cx::keep_features)) and
+//! a text: it says which columns stay ([`keep_features`](nlpress_technique::Cx::keep_features)) and
 //! returns a model whose first site has just their rows. Whoever runs it narrows the encoder and encodes the documents
 //! anew.
 //!
@@ -30,4 +30,4 @@ pub mod norm;
 pub mod words;
 
 pub use crate::frame::selector::{FINETUNE, KEEP, Selector, WordScore, best, narrow};
-pub(crate) use crate::frame::selector::{presence, sums};
+pub(crate) use crate::frame::selector::{presence, sums, totals};

@@ -8,10 +8,10 @@
 //! adds little.
 
 use nlpress_model::{Dataset, Model};
-use nlpress_technique::{Cx, Family, Kind, Settings, StepError, parse, settings};
+use nlpress_technique::{Cx, Family, Kind, Needs, Settings, StepError, parse, settings};
 use serde::Deserialize;
 
-use super::{FINETUNE, KEEP, Selector, WordScore, sums};
+use super::{FINETUNE, KEEP, Selector, WordScore, totals};
 
 /// The entry in the list of all techniques.
 pub const KIND: Kind = Kind {
@@ -60,8 +60,8 @@ impl WordScore for Norm {
     const NEEDS_KEEP: bool = false;
     const PROGRESS: &str = "measuring words";
 
-    fn reads_rows(&self) -> bool {
-        self.by == By::Contribution
+    fn needs(&self) -> Needs {
+        Needs::INPUTS.when(self.by == By::Contribution)
     }
 
     fn scores(&self, model: &Model, keep: Option<usize>, cx: &mut Cx<'_>) -> Result<Vec<f64>, StepError> {
@@ -91,9 +91,8 @@ pub fn norms(weight: &[f32], outputs: usize) -> Vec<f64> {
 
 /// Root mean square of every column over all rows.
 pub fn root_mean_squares(data: &Dataset) -> Vec<f64> {
-    let (_, squares) = sums(data, |x| f64::from(x) * f64::from(x));
-    let by_class = squares.chunks_exact(data.classes());
-    by_class.map(|of| (of.iter().sum::<f64>() / data.len() as f64).sqrt()).collect()
+    let squares = totals(data, |x| f64::from(x) * f64::from(x));
+    squares.into_iter().map(|sum| (sum / data.len() as f64).sqrt()).collect()
 }
 
 #[cfg(test)]

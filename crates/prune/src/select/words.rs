@@ -10,7 +10,7 @@
 
 use nlpress_core::files;
 use nlpress_model::Model;
-use nlpress_technique::{Cx, Family, Kind, Settings, StepError, parse, settings};
+use nlpress_technique::{Cx, Family, Kind, Needs, Settings, StepError, parse, settings};
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -116,19 +116,18 @@ impl WordScore for Words {
     const NEEDS_KEEP: bool = false;
     const PROGRESS: &str = "looking at words";
 
-    fn reads_rows(&self) -> bool {
-        false
+    fn needs(&self) -> Needs {
+        Needs::default()
     }
 
-    fn scores(&self, model: &Model, _keep: Option<usize>, cx: &mut Cx<'_>) -> Result<Vec<f64>, StepError> {
-        if cx.words.len() != model.graph().inputs() {
-            return Err(StepError::Missing("the names of the features"));
-        }
+    fn scores(&self, _model: &Model, _keep: Option<usize>, cx: &mut Cx<'_>) -> Result<Vec<f64>, StepError> {
+        let words = cx.words()?;
         let stays =
             |word: &str| self.list.contains(word) || (!self.scripts.is_empty() && is_of(word, &self.scripts));
-        let scores: Vec<f64> = cx.words.iter().map(|word| if stays(word) { 1.0 } else { 0.0 }).collect();
+        let scores: Vec<f64> =
+            words.iter().map(|word| if word.is_some_and(stays) { 1.0 } else { 0.0 }).collect();
         if !scores.contains(&1.0) {
-            let all = cx.words.len();
+            let all = words.len();
             return Err(StepError::Failed(format!("none of the {all} words of the vocabulary would stay")));
         }
         Ok(scores)

@@ -200,12 +200,11 @@ impl Depth {
 
 impl Technique for Depth {
     fn needs(&self) -> Needs {
-        let tunes = self.finetune.is_some();
-        Needs {
-            training: tunes || self.criterion == Choice::Angle,
-            validation: tunes || self.criterion == Choice::Validation,
-            teacher: false,
-        }
+        let looks = match self.criterion {
+            Choice::Angle => Needs::INPUTS,
+            Choice::Validation => Needs::VALIDATION,
+        };
+        looks.and(Needs::TRAINING.when(self.finetune.is_some()))
     }
 
     fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {

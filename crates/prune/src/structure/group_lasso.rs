@@ -187,7 +187,7 @@ impl GroupLasso {
 
 impl Technique for GroupLasso {
     fn needs(&self) -> Needs {
-        Needs { training: true, validation: true, teacher: false }
+        Needs::TRAINING
     }
 
     fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {

@@ -100,7 +100,7 @@ impl Narrower {
 
 impl Technique for Narrower {
     fn needs(&self) -> Needs {
-        Needs { training: true, validation: true, teacher: false }
+        self.criterion.needs().and(Needs::TRAINING.when(self.finetune.is_some()))
     }
 
     fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {

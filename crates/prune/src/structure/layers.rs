@@ -267,7 +267,9 @@ fn bound(before: &Outline, hidden: &[usize], candidates: &[usize], count: usize)
 impl Technique for Layers {
     fn needs(&self) -> Needs {
         let validates = matches!(self.choice, Some((_, Choice::Validation)));
-        Needs { training: true, validation: validates || self.finetune.is_some(), teacher: false }
+        Needs::INPUTS
+            .and(Needs::VALIDATION.when(validates))
+            .and(Needs::TRAINING.when(self.finetune.is_some()))
     }
 
     fn exact(&self) -> bool {

@@ -171,8 +171,7 @@ impl LowRank {
 
 impl Technique for LowRank {
     fn needs(&self) -> Needs {
-        let tuned = self.finetune.is_some();
-        Needs { training: self.weighted || tuned, validation: tuned, teacher: false }
+        Needs::INPUTS.when(self.weighted).and(Needs::TRAINING.when(self.finetune.is_some()))
     }
 
     fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {

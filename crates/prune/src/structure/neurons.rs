@@ -191,7 +191,7 @@ pub fn measure(
     }
     let weight = next.weight.values();
     let rest = site + 2..network.sites();
-    let labels = Labels::of(data);
+    let labels = Labels::of(data.labelled()?);
     let losses = |pre: &[f32]| -> Result<Vec<f64>, StepError> {
         let logits = if rest.is_empty() {
             pre.to_vec()
@@ -227,9 +227,8 @@ impl Neurons {
 
 impl Technique for Neurons {
     fn needs(&self) -> Needs {
-        let ablation = self.criterion == ImportanceCriterion::Ablation;
-        let trains = self.finetune.is_some() || self.reconstruct.is_some();
-        Needs { training: trains || !ablation, validation: true, teacher: false }
+        let looks = self.criterion.needs().and(Needs::INPUTS.when(self.reconstruct.is_some()));
+        looks.and(Needs::TRAINING.when(self.finetune.is_some()))
     }
 
     fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {

@@ -244,13 +244,18 @@ impl Search {
     /// The labels that the Fisher information is computed with.
     fn judged(&self, model: &Model, cx: &Cx<'_>) -> Result<Dataset, StepError> {
         if self.labels {
-            return Ok(cx.train.clone());
+            return Ok(cx.train.labelled()?.clone());
         }
+        let classes = model.graph().classes();
+        let classes = classes.ok_or_else(|| StepError::Failed(NO_CLASSES.into()))?;
         let logits = Network::bind(model, cx.backend).logits_of(cx.train)?;
         let labels = draw(&logits, model.graph().outputs(), cx.seed.derive("labels"));
-        Ok(cx.train.relabelled(labels)?)
+        Ok(cx.train.relabelled(labels, classes)?)
     }
 }
+
+/// Why a network of embeddings cannot be searched.
+const NO_CLASSES: &str = "it measures by a loss over classes, and the network makes embeddings";
 
 /// A label for each row, drawn by the probabilities that its logits stand for.
 fn draw(logits: &[f32], outputs: usize, seed: Seed) -> Vec<u32> {
@@ -275,7 +280,8 @@ fn draw(logits: &[f32], outputs: usize, seed: Seed) -> Vec<u32> {
 
 impl Technique for Search {
     fn needs(&self) -> Needs {
-        Needs { training: true, validation: self.finetune.is_some(), teacher: false }
+        let looks = if self.labels { Needs::LABELS } else { Needs::INPUTS };
+        looks.and(Needs::TRAINING.when(self.finetune.is_some()))
     }
 
     fn exact(&self) -> bool {
@@ -290,6 +296,9 @@ impl Technique for Search {
             problems.push(Problem::of_step(format!("no units are selected; {select}")));
         }
         only_dense(before, &groups, problems);
+        if before.graph.classes().is_none() {
+            problems.push(Problem::of_step(NO_CLASSES));
+        }
         let (share, least) = (self.share.get(), self.least(&before.graph, &groups));
         if problems.is_empty() && share < least {
             problems.push(Problem::of_step(format!(

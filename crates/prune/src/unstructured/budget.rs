@@ -229,7 +229,7 @@ impl Budget {
 
 impl Technique for Budget {
     fn needs(&self) -> Needs {
-        Needs { training: self.finetune.is_some(), validation: true, teacher: false }
+        Needs::VALIDATION.and(Needs::TRAINING.when(self.finetune.is_some()))
     }
 
     fn exact(&self) -> bool {

@@ -75,7 +75,7 @@ impl<const SQUARED: bool> Criterion for Saliency<SQUARED> {
     const KIND: Kind = if SQUARED { TAYLOR } else { SNIP };
 
     fn needs(&self) -> Needs {
-        Needs { training: true, ..Needs::default() }
+        Needs::LABELS
     }
 
     fn scores(
@@ -114,7 +114,7 @@ impl<const SQUARED: bool> Saliency<SQUARED> {
     /// the largest, dropout off.
     fn changes(&self, model: &Model, cx: &Cx<'_>) -> Result<Vec<f32>, StepError> {
         let network = Network::bind(model, cx.backend);
-        let labels = Labels::of(cx.train);
+        let labels = Labels::of(cx.train.labelled()?);
         let (flat, drawn) = (model.flat(), cx.draw_ascending(self.rows));
         let mut sums = vec![0.0_f64; flat.len()];
         for (at, indices) in drawn.chunks(self.batch).enumerate() {

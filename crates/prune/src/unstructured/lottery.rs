@@ -146,7 +146,7 @@ impl Criterion for Lottery {
     const KIND: Kind = KIND;
 
     fn needs(&self) -> Needs {
-        Needs { training: true, validation: true, teacher: false }
+        Needs::TRAINING
     }
 
     /// The rounds are its schedule.

@@ -44,8 +44,8 @@ mod tests {
 
     #[test]
     fn settings_are_checked() {
-        assert!(!read("sparsity = 0.5").unwrap().needs().training);
-        assert!(read(KIND.example).unwrap().needs().training);
+        assert!(!read("sparsity = 0.5").unwrap().needs().labels);
+        assert!(read(KIND.example).unwrap().needs().labels);
         let read_back = format!("{:?}", read("bytes = 9000\nscope = 'output'").unwrap());
         assert!(read_back.contains("Bytes(9000)") && read_back.contains("Output"), "{read_back}");
         for (bad, says) in [

@@ -21,9 +21,7 @@ use serde::de::DeserializeOwned;
 
 use super::moving::{Above, Highest, Masking, MovingMasks, Scoring, Start};
 use crate::PruneError;
-use crate::frame::{
-    Criterion, FINETUNE, MaskBuilder, PruningSchedule, SCOPE, TARGET, TRAINS, Tuning, Unstructured,
-};
+use crate::frame::{Criterion, FINETUNE, MaskBuilder, PruningSchedule, SCOPE, TARGET, Tuning, Unstructured};
 
 /// The entry of hard movement pruning in the list of all techniques.
 pub const HARD: Kind = Kind {
@@ -161,7 +159,7 @@ impl<M: Read> Criterion for Movement<M> {
     const KIND: Kind = M::KIND;
 
     fn needs(&self) -> Needs {
-        TRAINS
+        Needs::TRAINING
     }
 
     fn prune(

@@ -394,9 +394,8 @@ impl Pattern {
 
 impl Technique for Pattern {
     fn needs(&self) -> Needs {
-        let trains = self.finetune.is_some();
-        let looks = self.criterion == Criterion::Wanda;
-        Needs { training: trains || looks, validation: trains, teacher: false }
+        let looks = Needs::INPUTS.when(self.criterion == Criterion::Wanda);
+        looks.and(Needs::TRAINING.when(self.finetune.is_some()))
     }
 
     fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {

@@ -327,7 +327,7 @@ impl SparseGpt {
     fn importance(&self, model: &Model, cx: &Cx<'_>) -> Result<Vec<Vec<f64>>, StepError> {
         let mut sums: Vec<Vec<f64>> = model.layers().iter().map(|l| vec![0.0; l.shape.outputs]).collect();
         if self.weigh == Weigh::Loss {
-            let (network, labels) = (Network::bind(model, cx.backend), Labels::of(cx.train));
+            let (network, labels) = (Network::bind(model, cx.backend), Labels::of(cx.train.labelled()?));
             let drawn = cx.draw_ascending(self.rows);
             for (at, row) in drawn.chunks(1).enumerate() {
                 if at % 64 == 0 {
@@ -382,7 +382,8 @@ impl SparseGpt {
 
 impl Technique for SparseGpt {
     fn needs(&self) -> Needs {
-        Needs { training: true, ..self.schedule.needs() }
+        let weighs = if self.weigh == Weigh::Loss { Needs::LABELS } else { Needs::INPUTS };
+        weighs.and(self.schedule.needs())
     }
 
     fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {

@@ -63,7 +63,7 @@ impl Criterion for Wanda {
     const DEFAULT_SCOPE: Scope = Scope::Output;
 
     fn needs(&self) -> Needs {
-        Needs { training: true, ..Needs::default() }
+        Needs::INPUTS
     }
 
     /// Where each site is pruned by itself, its inputs are those that the sites before give once they are pruned; where all

@@ -21,7 +21,6 @@ fn select(world: &World, model: Model, name: &str, with: &str) -> Result<Made, S
         return Err(problem.to_string());
     }
     let mut cx = world.cx();
-    cx.words = world.bench.words();
     let before = model.graph().inputs();
     let model = technique.apply(model, &on, &mut cx).map_err(|e| e.to_string())?;
     assert!(model.outline().fits_within(&planned), "{name}");

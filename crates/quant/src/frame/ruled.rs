@@ -89,8 +89,8 @@ impl<R> TryFrom<Raw> for Ruled<R> {
 impl<R: Fixed> Technique for Ruled<R> {
     fn needs(&self) -> Needs {
         let teacher = self.distill.as_ref().is_some_and(KdSettings::needs_teacher);
-        let trains = self.train.is_some();
-        Needs { training: trains, validation: trains, teacher }
+        let trains = Needs { teacher, ..Needs::TRAINING }.when(self.train.is_some());
+        trains.and(Needs::INPUTS.when(self.activations.is_some()))
     }
 
     fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {

@@ -113,7 +113,7 @@ impl<S: Solver> TryFrom<toml::Table> for Calibrated<S> {
 
 impl<S: Solver> Technique for Calibrated<S> {
     fn needs(&self) -> Needs {
-        Needs { training: true, ..Needs::default() }
+        Needs::INPUTS
     }
 
     fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {

@@ -192,7 +192,7 @@ impl Integers {
 
 impl Technique for Integers {
     fn needs(&self) -> Needs {
-        Needs { training: self.activations.is_some() || self.outliers > 0, ..Needs::default() }
+        Needs::INPUTS.when(self.activations.is_some() || self.outliers > 0)
     }
 
     fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {

@@ -225,14 +225,19 @@ impl Mixed {
     }
 }
 
-/// The mean divergence of a model's answers from others, in nats.
+/// The mean divergence of a model's answers from others, in nats; of embeddings the mean squared difference.
 fn divergence(before: &[f32], model: &Model, cx: &Cx<'_>) -> Result<f64, StepError> {
-    let (after, outputs) = (cx.valid_logits(model)?, cx.valid.outputs());
-    let distance = Distance::Kl { temperature: 1.0 };
+    let (after, outputs) = (cx.valid_logits(model)?, model.graph().outputs());
+    let distance = distance(model);
     let mut unused = vec![0.0; outputs];
     let rows = before.chunks_exact(outputs).zip(after.chunks_exact(outputs));
     let sum: f64 = rows.map(|(before, after)| distance.of(before, after, &mut unused)).sum();
     Ok(sum / cx.valid.len().max(1) as f64)
+}
+
+/// How the answers of a network are compared with others.
+fn distance(model: &Model) -> Distance {
+    if model.graph().classes().is_some() { Distance::Kl { temperature: 1.0 } } else { Distance::Mse }
 }
 
 /// One precision for all sites: the one of least rise whose costs are within the budget.

@@ -199,7 +199,7 @@ impl Smooth {
 
 impl Technique for Smooth {
     fn needs(&self) -> Needs {
-        Needs { training: true, ..Needs::default() }
+        Needs::INPUTS
     }
 
     fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {

@@ -86,7 +86,7 @@ pub const KIND: Kind = Kind {
 impl Technique for Qat {
     fn needs(&self) -> Needs {
         let teacher = self.distill.as_ref().is_some_and(KdSettings::needs_teacher);
-        Needs { training: true, validation: true, teacher }
+        Needs { teacher, ..Needs::TRAINING }
     }
 
     fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {

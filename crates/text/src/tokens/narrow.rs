@@ -1,8 +1,10 @@
 //! A tokenizer with some of its tokens only.
 //!
 //! What a text is cut into does not change where all its tokens are kept: the longest pieces stay the longest, the most
-//! probable cut stays the most probable. BPE is refused: its tokens are made of others, step by step.
+//! probable cut stays the most probable. Tokens of BPE are made of others, step by step; those stay with them, and so do the
+//! merges among what stays. A merge that would come first still comes first, and it is still there.
 
+use rustc_hash::{FxHashMap, FxHashSet};
 use serde_json::Value;
 
 use super::TokenEncoder;
@@ -12,47 +14,121 @@ use crate::error::TextError;
 use crate::rows::check_kept;
 
 impl TokenEncoder {
-    /// The same tokenizer with the tokens `keep` only, numbered anew in the same order; and the old id of each new one.
-    ///
-    /// [`always_kept`](Self::always_kept) says which others stay.
+    /// The same tokenizer with the tokens `keep` only, numbered anew in the same order; and the old id of each new one, which
+    /// are those of [`closed`](Self::closed).
     ///
     /// # Errors
-    /// [`TextError::Narrow`] when no id is given, they do not strictly ascend, one is not below
-    /// [`width`](Self::width) or has no token, or the tokenizer is BPE.
+    /// [`TextError::Narrow`] when no id is given, they do not strictly ascend, or one is not below
+    /// [`width`](Self::width) or has no token.
     pub fn narrow(&self, keep: &[u32]) -> Result<(Self, Vec<u32>), TextError> {
-        let (plain, always) = (&self.plain, self.always_kept()?);
-        check_kept(keep, plain.width)?;
-        let by_id = plain.by_id();
-        if let Some(id) = keep.iter().find(|&&id| by_id[id as usize].is_none()) {
-            return Err(TextError::Narrow(format!("there is no token {id}")));
-        }
-        let mut kept = vec![false; plain.width];
-        keep.iter().chain(&always).for_each(|&id| kept[id as usize] = true);
-        let old: Vec<u32> = (0..plain.width as u32).filter(|&id| kept[id as usize]).collect();
+        let (plain, old) = (&self.plain, self.closed(keep)?);
         let mut new = vec![None; plain.width];
         old.iter().zip(0..).for_each(|(&id, number)| new[id as usize] = Some(number));
         let narrowed = narrowed(plain, &new).map_err(TextError::Narrow)?;
         Ok((Self::of(narrowed, self.most, "the narrowed vocabulary")?, old))
     }
 
-    /// The tokens that a narrower vocabulary has in any case, ascending: special and other added tokens, the unknown token
-    /// and, of a unigram model, the least probable piece, on which the cost of an unknown character depends.
+    /// The tokens that a narrower vocabulary with the tokens `keep` has, ascending: those, what they are made of, and those
+    /// that are [always kept](Self::always_kept).
     ///
     /// # Errors
-    /// [`TextError::Narrow`] when the tokenizer is BPE.
-    pub fn always_kept(&self) -> Result<Vec<u32>, TextError> {
+    /// As for [`narrow`](Self::narrow).
+    pub fn closed(&self, keep: &[u32]) -> Result<Vec<u32>, TextError> {
         let plain = &self.plain;
-        if plain.algorithm == Algorithm::Bpe {
-            let problem = "a BPE vocabulary cannot be narrowed: its merges make tokens out of other tokens";
-            return Err(TextError::Narrow(problem.into()));
+        check_kept(keep, plain.width)?;
+        let by_id = plain.by_id();
+        if let Some(id) = keep.iter().find(|&&id| by_id[id as usize].is_none()) {
+            return Err(TextError::Narrow(format!("there is no token {id}")));
         }
+        let always = self.always_kept();
+        let mut kept = vec![false; plain.width];
+        let all: Vec<u32> = keep.iter().chain(&always).copied().collect();
+        all.iter().for_each(|&id| kept[id as usize] = true);
+        if plain.algorithm == Algorithm::Bpe {
+            let merging = Merging::of(plain);
+            for word in all.iter().filter_map(|&id| by_id[id as usize]) {
+                merging.parts(word).into_iter().for_each(|id| kept[id as usize] = true);
+            }
+        }
+        Ok((0..plain.width as u32).filter(|&id| kept[id as usize]).collect())
+    }
+
+    /// The tokens that a narrower vocabulary has in any case, ascending: special and other added tokens, the unknown token;
+    /// of a unigram model, the least probable piece, on which the cost of an unknown character depends; of BPE without an
+    /// unknown token, or one that falls back to bytes, the tokens that no merge makes, of which any text can be put together.
+    pub fn always_kept(&self) -> Vec<u32> {
+        let plain = &self.plain;
         let least = (0..plain.scores.len()).min_by(|&a, &b| plain.scores[a].total_cmp(&plain.scores[b]));
         let added = plain.added.iter().map(|(_, id)| *id).chain(plain.unknown);
         let around = plain.frame.before.iter().chain(&plain.frame.after).map(|(id, _)| *id);
         let mut always: Vec<u32> = added.chain(around).chain(least.map(|i| plain.ids[i])).collect();
+        let by_bytes = plain.rest["model"]["byte_fallback"].as_bool().unwrap_or(false);
+        if plain.algorithm == Algorithm::Bpe && (plain.unknown.is_none() || by_bytes) {
+            let merging = Merging::of(plain);
+            let made: FxHashSet<u32> = merging.pairs.values().map(|(_, made)| *made).collect();
+            always.extend(plain.ids.iter().filter(|id| !made.contains(id)));
+        }
         always.sort_unstable();
         always.dedup();
-        Ok(always)
+        always
+    }
+}
+
+/// How BPE puts tokens together.
+struct Merging<'a> {
+    plain: &'a Plain,
+    prefix: &'a str,
+    suffix: &'a str,
+    /// The place of each merge, and the token that it makes.
+    pairs: FxHashMap<[u32; 2], (usize, u32)>,
+}
+
+impl<'a> Merging<'a> {
+    fn of(plain: &'a Plain) -> Self {
+        let affix = |key: &str| plain.rest["model"][key].as_str().unwrap_or_default();
+        let (prefix, by_id) = (affix("continuing_subword_prefix"), plain.by_id());
+        let mut pairs = FxHashMap::default();
+        for (place, pair) in plain.merges.iter().enumerate() {
+            let [left, right] = pair.map(|id| by_id[id as usize].unwrap_or_default());
+            let made = format!("{left}{}", right.strip_prefix(prefix).unwrap_or(right));
+            if let Some(made) = plain.id(&made) {
+                pairs.entry(*pair).or_insert((place, made));
+            }
+        }
+        Self { plain, prefix, suffix: affix("end_of_word_suffix"), pairs }
+    }
+
+    /// The tokens that a token is made of on the way, from its characters on; those that it has, where merges do not reach
+    /// it.
+    fn parts(&self, word: &str) -> Vec<u32> {
+        let (head, suffix) = match word.strip_suffix(self.suffix) {
+            Some(head) if !self.suffix.is_empty() && !head.is_empty() => (head, self.suffix),
+            _ => (word, ""),
+        };
+        // A piece that continues a word is written with the prefix, which is no character of its own.
+        let (start, head) = match head.strip_prefix(self.prefix) {
+            Some(rest) if !self.prefix.is_empty() && !rest.is_empty() => (self.prefix, rest),
+            _ => ("", head),
+        };
+        let last = head.chars().count().saturating_sub(1);
+        let symbol = |(n, c): (usize, char)| {
+            let before = if n == 0 { start } else { self.prefix };
+            let after = if n == last { suffix } else { "" };
+            self.plain.id(&format!("{before}{c}{after}"))
+        };
+        let mut symbols: Vec<u32> = head.chars().enumerate().filter_map(symbol).collect();
+        let mut seen = symbols.clone();
+        let first = |symbols: &[u32]| {
+            let pairs = symbols.windows(2).enumerate();
+            let found = pairs
+                .filter_map(|(at, two)| self.pairs.get(&[two[0], two[1]]).map(|(n, made)| (*n, at, *made)));
+            found.min()
+        };
+        while let Some((_, at, made)) = first(&symbols) {
+            symbols.splice(at..at + 2, [made]);
+            seen.push(made);
+        }
+        seen
     }
 }
 
@@ -75,7 +151,16 @@ fn narrowed(plain: &Plain, new: &[Option<u32>]) -> Result<Plain, String> {
         Algorithm::Unigram => places.iter().map(|&i| plain.scores[i]).collect(),
         _ => Vec::new(),
     };
-    Plain::of_parts(rest, words, ids, Vec::new(), scores)
+    let by_id = plain.by_id();
+    let prefix = plain.rest["model"]["continuing_subword_prefix"].as_str().unwrap_or_default();
+    let merged = |[left, right]: &[u32; 2]| {
+        let pair = [new[*left as usize]?, new[*right as usize]?];
+        let [left, right] = [left, right].map(|id| by_id[*id as usize].unwrap_or_default());
+        let made = plain.id(&format!("{left}{}", right.strip_prefix(prefix).unwrap_or(right)))?;
+        new[made as usize].map(|_| pair)
+    };
+    let merges = plain.merges.iter().filter_map(merged).collect();
+    Plain::of_parts(rest, words, ids, merges, scores)
 }
 
 /// Renumbers the tokens that a post-processor adds.

@@ -64,7 +64,7 @@ fn the_numbers_are_those_of_plain_steps_up_to_rounding() {
         (&[12, 5], 4, true, "epochs = 2\nbeta1 = 0.5\nweight_decay = 1.0\nclip_norm = 0.05"),
     ] {
         let (rows, valid) = (data(250, classes, 1), data(60, classes, 2));
-        let model = model(hidden, rows.outputs());
+        let model = model(hidden, rows.outputs().unwrap());
         let model = if with_mask { masked(model) } else { model };
         let run = |way| train(model.clone(), text, [&rows, &valid], way);
         let ((plain, said), (by_feature, also)) = (run(Way::Whole), run(Way::ByFeature));
@@ -154,7 +154,7 @@ fn a_stopped_training_goes_on_to_the_same_bits() {
 fn rare_features_pay_and_frequent_ones_do_not() {
     let pays = |rows: &Dataset, text: &str, hidden: &[usize]| {
         let (config, backend): (FitConfig, Backend) = (toml::from_str(text).unwrap(), backend());
-        let model = model(hidden, rows.outputs());
+        let model = model(hidden, rows.outputs().unwrap());
         pays(&model, &Fit::new(&config, &backend, rows, Seed(6), &Quiet))
     };
     let rows = data(200, 3, 1);

@@ -41,7 +41,7 @@ pub(crate) fn solve(
     let shape = layer.shape;
     check_data(&model, [Some(training.train), training.valid])?;
     for data in std::iter::once(training.train).chain(training.valid) {
-        let (have, takes) = (data.examples().width(), shape.inputs);
+        let (have, takes) = (data.labelled()?.examples().width(), shape.inputs);
         if have != takes {
             let why = format!("rows have {have} features, the network takes {takes}");
             return Err(ModelError::Data(why).into());
@@ -147,7 +147,7 @@ impl Work<'_> {
     fn end(&self, flat: &[f32], passes: u32) -> Result<Epoch, TrainError> {
         let LabelTraining { train, valid, sink, .. } = *self.training;
         let score = |data: &Dataset| -> Result<Scores, TrainError> {
-            Ok(Scores::of(&logits(data.features()?, flat, self.outputs), data, Loss::SquaredHinge))
+            Ok(Scores::of(&logits(data.features()?, flat, self.outputs), data, Loss::SquaredHinge)?)
         };
         let (of_train, of_valid) = (score(train)?, valid.map(score).transpose()?);
         let epoch = Epoch {

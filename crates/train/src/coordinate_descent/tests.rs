@@ -49,7 +49,7 @@ fn trained(
 }
 
 fn exact(data: &Dataset, rest: &str) -> Vec<f32> {
-    trained(linear(data.outputs()), data, &config(rest), |_| ()).unwrap().0.flat()
+    trained(linear(data.outputs().unwrap()), data, &config(rest), |_| ()).unwrap().0.flat()
 }
 
 fn near(a: &[f32], b: &[f32]) -> bool {
@@ -74,10 +74,10 @@ fn bits_depend_neither_on_threads_nor_on_what_the_model_was() {
 fn two_classes_share_an_output_and_every_class_of_more_has_its_own() {
     for classes in [2, 3] {
         let data = data(classes, 2);
-        let (model, history) = trained(linear(data.outputs()), &data, &config(""), |_| ()).unwrap();
+        let (model, history) = trained(linear(data.outputs().unwrap()), &data, &config(""), |_| ()).unwrap();
         assert!(history.epochs[0].valid_accuracy.unwrap() > 0.8, "{history:?}");
-        let logits = logits(data.features().unwrap(), &model.flat(), data.outputs());
-        assert_eq!(logits.len(), data.len() * data.outputs());
+        let logits = logits(data.features().unwrap(), &model.flat(), data.outputs().unwrap());
+        assert_eq!(logits.len(), data.len() * data.outputs().unwrap());
         let network = nlpress_model::Network::bind(&model, &backend()).logits_of(&data).unwrap();
         assert!(near(&logits, &network));
     }
