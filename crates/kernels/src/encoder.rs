@@ -80,7 +80,7 @@ pub struct Room {
     largest: Vec<f32>,
     wide_largest: Vec<[f32; LANES]>,
     heads: Heads,
-    sums: Option<Box<Sums>>,
+    sums: Option<Box<[Sums; 2]>>,
 }
 
 impl<'a> Weighted<'a> {
@@ -150,7 +150,7 @@ impl<'a> EncoderLayer<'a> {
         if tokens == 0 {
             return;
         }
-        let mut sums = room.sums.take().unwrap_or_else(|| Box::new(Sums::new()));
+        let mut sums = room.sums.take().unwrap_or_else(|| Box::new([Sums::new(), Sums::new()]));
         room.largest.resize(tokens, 0.0);
         let simd = tiles.simd();
         simd.vectorize(
@@ -185,7 +185,14 @@ impl<'a> EncoderLayer<'a> {
     }
 
     /// Queries, keys and values of all tokens.
-    fn project<T: Tiles>(&self, tiles: T, hidden: &[f32], tokens: usize, room: &mut Room, sums: &mut Sums) {
+    fn project<T: Tiles>(
+        &self,
+        tiles: T,
+        hidden: &[f32],
+        tokens: usize,
+        room: &mut Room,
+        sums: &mut [Sums; 2],
+    ) {
         let (width, channels, simd) = (self.width(), self.channels(), tiles.simd());
         let out = room.query_key_value.room(tokens * 3 * channels);
         room.rows.prepare(tokens, width);
@@ -246,7 +253,7 @@ impl<'a> EncoderLayer<'a> {
         range: Range<usize>,
         hidden: &mut [f32],
         room: &mut Room,
-        sums: &mut Sums,
+        sums: &mut [Sums; 2],
     ) {
         let (channels, simd) = (self.channels(), tiles.simd());
         room.rows.prepare(range.len(), channels);
@@ -270,7 +277,7 @@ impl<'a> EncoderLayer<'a> {
         range: Range<usize>,
         hidden: &mut [f32],
         room: &mut Room,
-        sums: &mut Sums,
+        sums: &mut [Sums; 2],
     ) {
         let (width, inner, simd) = (self.width(), self.up.bias.len(), tiles.simd());
         let count = range.len();
@@ -346,7 +353,7 @@ fn change<T: Tiles>(
     site: Weighted<'_>,
     count: usize,
     (rows, out): (&ByteRows, &mut Aligned<f32>),
-    sums: &mut Sums,
+    sums: &mut [Sums; 2],
 ) {
     let outputs = site.bias.len();
     let out = out.room(count * outputs);

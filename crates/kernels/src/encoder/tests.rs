@@ -219,3 +219,47 @@ fn what_is_undefined_stays_undefined() {
         }
     }
 }
+
+#[test]
+fn panels_multiply_as_every_other_form_does() {
+    let (inputs, outputs, rows) = (192, 128, 37);
+    for step in [None, Some(0.01)] {
+        let made = |lay_out: fn(Matrix) -> Linear| {
+            let levels: Vec<i32> =
+                numbers(8, inputs * outputs).iter().map(|x| (x * 127.0).round() as i32).collect();
+            let scales = Scales::Channel(numbers(9, outputs).iter().map(|x| x.abs() / 100.0).collect());
+            let mut matrix =
+                Matrix::quantized((inputs, outputs), Grid::Int8, &levels, scales, None, Index::Full).unwrap();
+            if let Some(step) = step {
+                matrix = matrix.with_activations(step).unwrap();
+            }
+            lay_out(matrix)
+        };
+        let (wide, other) = (made(Linear::for_encoder), made(Linear::for_dense_rows));
+        assert!(wide.wide().is_some() && other.wide().is_none());
+        assert_eq!(wide.unpack(), other.unpack());
+        let bias = numbers(10, outputs);
+        let mut scratch = crate::Scratch::default();
+        let mut x = numbers(11, rows * inputs);
+        x[5 * inputs..6 * inputs].fill(0.0);
+        let mut of = |linear: &Linear, x: &[f32]| {
+            let mut out = vec![7.0; x.len() / inputs * outputs];
+            linear.multiply_rows(crate::Batch::Dense(x), &bias, &mut out, &mut scratch);
+            out
+        };
+        assert_eq!(of(&wide, &x), of(&other, &x));
+        assert_eq!(of(&wide, &x[..inputs]), of(&other, &x[..inputs]));
+        let (columns, values) = ([3, 70, 191], [0.5, -2.0, 1.5]);
+        let [mut a, mut b] = [vec![7.0; outputs], vec![8.0; outputs]];
+        let some = crate::Input::Sparse { columns: &columns, values: &values };
+        wide.multiply(some, &bias, &mut a, &mut scratch);
+        other.multiply(some, &bias, &mut b, &mut scratch);
+        assert_eq!(a, b);
+        let levels = [100, -127, 3];
+        let [mut a, mut b] = [vec![7; outputs], vec![8; outputs]];
+        let some = crate::Levels::Sparse { columns: &columns, levels: &levels };
+        wide.accumulate(some, &mut a, &mut scratch);
+        other.accumulate(some, &mut b, &mut scratch);
+        assert_eq!(a, b);
+    }
+}

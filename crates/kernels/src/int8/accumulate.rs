@@ -9,7 +9,7 @@ use super::tiles::{Isa, Sums, Tiles, with_tiles};
 #[derive(Clone, Debug, Default)]
 pub(crate) struct WideRoom {
     rows: ByteRows,
-    block: Option<Box<Sums>>,
+    block: Option<Box<[Sums; 2]>>,
 }
 
 /// `sums = levels · weight`, `[rows, stride]`, of rows of `levels` that are `row` long, inputs first.
@@ -26,7 +26,7 @@ pub(crate) fn accumulate(
         let bytes = room.rows.row_mut(n);
         bytes.iter_mut().zip(&levels[..inputs]).for_each(|(byte, level)| *byte = level.cast_unsigned() ^ 128);
     }
-    let block = room.block.get_or_insert_with(|| Box::new(Sums::new()));
+    let block = room.block.get_or_insert_with(|| Box::new([Sums::new(), Sums::new()]));
     let mut finish = ToSums { out: sums, stride, outputs: panels.factors().len() };
     with_tiles!(Isa::best(), tiles => {
         tiles.begin();

@@ -19,24 +19,50 @@ pub(crate) fn product<T: Tiles>(
     rows: &ByteRows,
     range: Range<usize>,
     weight: &WidePanels,
-    sums: &mut Sums,
+    sums: &mut [Sums; 2],
     finish: &mut impl Finish,
 ) {
+    let simd = tiles.simd();
+    let [mut current, mut before] = sums.each_mut();
+    // The rows of the block before, whose sums are still to be finished: the first, how many, and the panel.
+    let mut left = (0, 0, 0);
     for n in 0..weight.count() {
         let panel = weight.panel(n);
-        // The next panel is asked for bit by bit while this one is multiplied by.
+        // The next panel is asked for bit by bit, a part with each row, while this one is multiplied by.
         let next = if n + 1 < weight.count() { weight.panel(n + 1).bytes } else { &[] };
-        let mut parts = next.chunks(next.len().div_ceil(range.len().div_ceil(T::BEST)).max(1));
+        let mut parts = next.chunks(next.len().div_ceil(range.len()).next_multiple_of(64).max(64));
         let mut at = range.start;
         while at < range.end {
-            tiles.simd().prefetch(parts.next().unwrap_or_default());
             let count = T::BEST.min(range.end - at);
-            tiles.tile::<true>(rows.block(at, count), panel, sums);
-            for r in 0..count {
-                finish.row(tiles.simd(), at + r, n, &sums.0[r]);
+            let block = rows.block(at, count);
+            if T::OVERLAPS {
+                let (first, rows, of) = left;
+                tiles.tile_while::<true>(
+                    block,
+                    panel,
+                    current,
+                    rows,
+                    #[inline(always)]
+                    |r| {
+                        simd.prefetch(parts.next().unwrap_or_default());
+                        finish.row(simd, first + r, of, &before.0[r]);
+                    },
+                );
+                std::mem::swap(&mut current, &mut before);
+                left = (at, count, n);
+            } else {
+                tiles.tile::<true>(block, panel, current);
+                for r in 0..count {
+                    simd.prefetch(parts.next().unwrap_or_default());
+                    finish.row(simd, at + r, n, &current.0[r]);
+                }
             }
             at += count;
         }
+    }
+    let (first, rows, of) = left;
+    for r in 0..rows {
+        finish.row(simd, first + r, of, &before.0[r]);
     }
 }
 
@@ -77,28 +103,38 @@ impl Finish for ToFloats<'_> {
         let row = row - self.first;
         let (out, _) = self.out[row * self.stride + from..][..columns].as_chunks_mut::<LANES>();
         let (sums, _) = sums[..columns].as_chunks::<LANES>();
-        let value = |v: usize| {
-            let factor = simd.mul(scale, simd.load(&factors[v]));
-            simd.add(simd.mul(simd.float(simd.load_i(&sums[v])), factor), simd.load(&bias[v]))
-        };
         if self.applied == Applied::Nothing {
             for v in 0..out.len() {
-                simd.store(value(v), &mut out[v]);
+                simd.store(value(simd, scale, &factors[v], &bias[v], &sums[v]), &mut out[v]);
             }
             return;
         }
         let largest = &mut self.largest[row];
         let mut most = simd.load(largest);
         for v in 0..out.len() {
+            let x = value(simd, scale, &factors[v], &bias[v], &sums[v]);
             let x = match self.applied {
-                Applied::Gelu => gelu(simd, value(v)),
-                _ => simd.max(value(v), simd.splat(0.0)),
+                Applied::Gelu => gelu(simd, x),
+                _ => simd.max(simd.splat(0.0), x),
             };
             most = simd.max(most, simd.abs(x));
             simd.store(x, &mut out[v]);
         }
         simd.store(most, largest);
     }
+}
+
+/// Sixteen outputs of their sums.
+#[inline(always)]
+fn value<S: Simd>(
+    simd: S,
+    scale: S::F,
+    factors: &[f32; LANES],
+    bias: &[f32; LANES],
+    sums: &[i32; LANES],
+) -> S::F {
+    let factor = simd.mul(scale, simd.load(factors));
+    simd.add(simd.mul(simd.float(simd.load_i(sums)), factor), simd.load(bias))
 }
 
 /// The sums themselves, `[rows, stride]`.

@@ -126,6 +126,50 @@ impl Tiles for Amx {
         }
     }
 
+    const OVERLAPS: bool = true;
+
+    /// Tile registers work beside all others, so what is given is done between the steps of the product.
+    #[inline(always)]
+    fn tile_while<const OFFSET: bool>(
+        self,
+        rows: Block<'_>,
+        panel: Panel<'_>,
+        sums: &mut Sums,
+        count: usize,
+        mut work: impl FnMut(usize),
+    ) {
+        let steps = panel.quads * QUAD / DEPTH;
+        let whole = (panel.quads * QUAD).is_multiple_of(DEPTH) && panel.columns == WIDE && steps > 0;
+        let mut done = 0;
+        if whole && rows.count > HIGH {
+            panel.check(&rows, ROWS);
+            let each = count.div_ceil(2 * steps);
+            let to = sums.0.as_mut_ptr().cast::<i32>();
+            for column in [0, 2 * HIGH] {
+                // SAFETY: begun by the caller; 32 rows of the block, half the columns of the panel, and 32 rows of sums
+                // are there, as was checked.
+                unsafe {
+                    begin_two_by_two(panel.starts.as_ptr().add(column));
+                    for step in 0..steps {
+                        let x = rows.bytes.as_ptr().add(step * DEPTH);
+                        let w = panel.bytes.as_ptr().add(step * DEPTH / QUAD * PITCH + column * QUAD);
+                        step_two_by_two(x, rows.stride, w);
+                        for n in done..count.min(done + each) {
+                            work(n);
+                        }
+                        done = count.min(done + each);
+                    }
+                    end_two_by_two(to.add(column));
+                }
+            }
+        } else {
+            self.tile::<OFFSET>(rows, panel, sums);
+        }
+        for n in done..count {
+            work(n);
+        }
+    }
+
     #[inline(always)]
     fn one_row(self, rows: Block<'_>, panel: Panel<'_>, sums: &mut Sums) {
         self.0.one_row(rows, panel, sums);
@@ -183,6 +227,69 @@ unsafe fn two_by_two(
             to = inout(reg) to => _, lower = const HIGH * SUMS,
             out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _, out("tmm4") _, out("tmm5") _,
             out("tmm6") _, out("tmm7") _, options(nostack)
+        );
+    }
+}
+
+/// What [`two_by_two`] begins with, for panels of 64 columns. Tile registers keep their numbers from here to
+/// [`end_two_by_two`]: nothing that the compiler makes uses them, and no work between the steps does.
+///
+/// # Safety
+/// Tiles must be configured, and 32 starts be there.
+#[inline(always)]
+unsafe fn begin_two_by_two(starts: *const i32) {
+    // SAFETY: reads what the caller promises to be there into registers of tiles.
+    unsafe {
+        asm!(
+            "tileloadd tmm0, [{starts} + {none}]",
+            "tileloadd tmm1, [{starts} + {none} + 64]",
+            "tileloadd tmm2, [{starts} + {none}]",
+            "tileloadd tmm3, [{starts} + {none} + 64]",
+            starts = in(reg) starts, none = in(reg) 0_usize,
+            out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _, options(nostack, readonly)
+        );
+    }
+}
+
+/// One step of [`two_by_two`]: 64 inputs.
+///
+/// # Safety
+/// As [`two_by_two`], for one step and a pitch of 256, after [`begin_two_by_two`].
+#[inline(always)]
+unsafe fn step_two_by_two(x: *const u8, stride: usize, w: *const i8) {
+    // SAFETY: reads what the caller promises to be there, and changes registers of tiles.
+    unsafe {
+        asm!(
+            "tileloadd tmm4, [{x} + {stride}]",
+            "tileloadd tmm6, [{w} + {pitch}]",
+            "tileloadd tmm5, [{below} + {stride}]",
+            "tdpbusd tmm0, tmm4, tmm6",
+            "tileloadd tmm7, [{w} + {pitch} + 64]",
+            "tdpbusd tmm2, tmm5, tmm6",
+            "tdpbusd tmm1, tmm4, tmm7",
+            "tdpbusd tmm3, tmm5, tmm7",
+            x = in(reg) x, below = in(reg) x.add(HIGH * stride), stride = in(reg) stride, w = in(reg) w,
+            pitch = in(reg) PITCH,
+            out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _, out("tmm4") _, out("tmm5") _,
+            out("tmm6") _, out("tmm7") _, options(nostack, readonly)
+        );
+    }
+}
+
+/// What [`two_by_two`] ends with.
+///
+/// # Safety
+/// As [`two_by_two`], after its steps.
+#[inline(always)]
+unsafe fn end_two_by_two(to: *mut i32) {
+    // SAFETY: writes the sums that the caller promises to be there.
+    unsafe {
+        asm!(
+            "tilestored [{to} + {row}], tmm0",
+            "tilestored [{to} + {row} + 64], tmm1",
+            "tilestored [{lower} + {row}], tmm2",
+            "tilestored [{lower} + {row} + 64], tmm3",
+            to = in(reg) to, lower = in(reg) to.add(HIGH * WIDE), row = in(reg) SUMS, options(nostack)
         );
     }
 }

@@ -92,6 +92,25 @@ pub(crate) trait Tiles: Copy {
     /// away; the sums are then the same, and some instructions take a shorter way.
     fn tile<const OFFSET: bool>(self, rows: Block<'_>, panel: Panel<'_>, sums: &mut Sums);
 
+    /// Whether [`tile_while`](Tiles::tile_while) hides other work behind products.
+    const OVERLAPS: bool = false;
+
+    /// As [`tile`](Tiles::tile); meanwhile does `work` for each number below `count`, which may not use tiles.
+    #[inline(always)]
+    fn tile_while<const OFFSET: bool>(
+        self,
+        rows: Block<'_>,
+        panel: Panel<'_>,
+        sums: &mut Sums,
+        count: usize,
+        mut work: impl FnMut(usize),
+    ) {
+        self.tile::<OFFSET>(rows, panel, sums);
+        for n in 0..count {
+            work(n);
+        }
+    }
+
     /// The same of one row, without `OFFSET`, of which no more than that row is read.
     #[inline(always)]
     fn one_row(self, rows: Block<'_>, panel: Panel<'_>, sums: &mut Sums) {

@@ -7,7 +7,7 @@
 mod forms;
 mod narrow;
 mod quantize;
-mod rows;
+pub(super) mod rows;
 pub(super) mod steps;
 
 use super::Rescale;
@@ -38,13 +38,18 @@ impl Avx2 {
 }
 
 /// The methods of [`Kernels`] for a set of instructions that includes those of AVX2, the token of which is its first
-/// field, and improves on `rows_i8`, `panels_i8`, `tiles_i8` and `dot_i8` alone.
+/// field, and improves on `rows_i8`, `panels_i8`, `tiles_i8` and `dot_i8` alone, or on `rows_f32` and `block_f32`, too.
 macro_rules! forward_to_avx2 {
     () => {
         forward_to_avx2! {
             rows_f32(weights: &[f32], stride: usize, columns: &[u32], values: &[f32], sums: &mut [f32]) -> ();
-            has_float_blocks(stride: usize) -> bool;
             block_f32(weights: &[f32], stride: usize, rows: &[f32], sums: &mut [f32]) -> ();
+        }
+        forward_to_avx2!(but rows of floats);
+    };
+    (but rows of floats) => {
+        forward_to_avx2! {
+            has_float_blocks(stride: usize) -> bool;
             rows_i32(weights: &[i32], stride: usize, columns: &[u32], levels: &[i32], sums: &mut [i64]) -> ();
             lists_f32(lists: &Chunks<f32>, columns: &[u32], values: &[f32], sums: &mut [f32]) -> ();
             lists_i8(lists: &Chunks<i8>, columns: &[u32], levels: &[i32], sums: &mut [i32]) -> ();
@@ -72,7 +77,7 @@ pub(super) use forward_to_avx2;
 impl Kernels for Avx2 {
     fn rows_f32(self, weights: &[f32], stride: usize, columns: &[u32], values: &[f32], sums: &mut [f32]) {
         // SAFETY: `self` exists only if the processor has AVX2, FMA and POPCNT, which is all that the call asks for.
-        unsafe { rows::rows_f32(weights, stride, columns, values, sums) }
+        unsafe { rows::rows_f32(weights, stride, 0, columns, values, sums) }
     }
 
     fn has_float_blocks(self, stride: usize) -> bool {

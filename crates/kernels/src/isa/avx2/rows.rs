@@ -7,9 +7,16 @@ use std::arch::x86_64::*;
 /// So many columns at a time are added up in the order of the rows.
 pub(super) const IN_ORDER: usize = 8 * LANES;
 
+/// From column `at` on, a multiple of [`IN_ORDER`].
 #[target_feature(enable = "avx2,fma,popcnt")]
-pub(super) fn rows_f32(weights: &[f32], stride: usize, columns: &[u32], values: &[f32], sums: &mut [f32]) {
-    let mut at = 0;
+pub(in crate::isa) fn rows_f32(
+    weights: &[f32],
+    stride: usize,
+    mut at: usize,
+    columns: &[u32],
+    values: &[f32],
+    sums: &mut [f32],
+) {
     while at < stride {
         // Sums of as many columns as fill half the registers; for fewer columns, several rows at a time, so
         // that there are always eight independent sums to hide the latency of each.

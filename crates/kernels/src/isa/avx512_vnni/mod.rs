@@ -5,6 +5,7 @@
 //! is the same for every output, is taken away. Sums may wrap around on the way; since the result fits into 32 bits,
 //! it is exact all the same.
 
+mod floats;
 mod wide;
 
 use super::avx2::steps::{
@@ -39,7 +40,17 @@ impl Avx512Vnni {
 
 impl Kernels for Avx512Vnni {
     byte_kernels!(all_block_i8::<false>);
-    forward_to_avx2!();
+    forward_to_avx2!(but rows of floats);
+
+    fn rows_f32(self, weights: &[f32], stride: usize, columns: &[u32], values: &[f32], sums: &mut [f32]) {
+        // SAFETY: `self` exists only if the processor has these instructions.
+        unsafe { floats::rows_f32(weights, stride, columns, values, sums) }
+    }
+
+    fn block_f32(self, weights: &[f32], stride: usize, rows: &[f32], sums: &mut [f32]) {
+        // SAFETY: as in `rows_f32`.
+        unsafe { floats::block_f32(weights, stride, rows, sums) }
+    }
 }
 
 #[inline]
