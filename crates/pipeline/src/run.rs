@@ -4,7 +4,6 @@ use nlpress_core::event::{Event, Sink};
 use nlpress_core::shown::{counted, shown};
 use nlpress_core::{Backend, Seed, files};
 use nlpress_eval::{Bootstrap, Machine};
-use nlpress_model::graph::Source;
 use nlpress_model::{Graph, Network, Outline};
 use nlpress_runtime::Session;
 use nlpress_text::{AnyEncoder, Encode};
@@ -142,18 +141,27 @@ fn laid_out(recipe: &Recipe, prepared: &Prepared) -> Result<(Option<Start>, Grap
     Ok((start, graph, plan))
 }
 
-/// Refuses steps that would leave out tokens which always stay.
+/// Refuses steps that would leave out tokens which always stay, or buckets of hashed ones, of which there is no list.
 fn check_narrowing(recipe: &Recipe, prepared: &Prepared, plan: &Plan) -> Result<(), RecipeError> {
-    let Source::Tokens { .. } = plan.rows[0].outline.graph.source else { return Ok(()) };
-    let always = prepared.encoder.always_kept().len();
+    let encoder = &prepared.encoder;
+    let is_hashed = encoder.bag().is_some_and(|bag| bag.config().hashed);
+    let always = if is_hashed { encoder.width() } else { encoder.always_kept().len() };
     for variant in &recipe.variants {
         let Some(made) = plan.rows.iter().find(|row| row.id == variant.id) else { continue };
         for (step, planned) in variant.steps.iter().zip(&made.steps) {
             let after = planned.outline.graph.inputs();
             if after < always {
                 let (id, kind) = (&variant.id, step.kind.name);
-                let why =
-                    format!("{id}: {kind}: {after} tokens are to stay, but {always} special ones always do");
+                let why = match is_hashed {
+                    true => format!(
+                        "{id}: {kind}: words that are hashed cannot be chosen among; use fewer buckets"
+                    ),
+                    false => {
+                        format!(
+                            "{id}: {kind}: {after} tokens are to stay, but {always} special ones always do"
+                        )
+                    }
+                };
                 return Err(RecipeError { file: recipe.path.clone(), line: Some(step.line), why });
             }
         }

@@ -10,6 +10,7 @@ mod eval;
 mod fit;
 mod folders;
 mod happy;
+mod hashed;
 mod hostile;
 #[cfg(target_os = "linux")]
 mod outputs;
