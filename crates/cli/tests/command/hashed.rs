@@ -30,7 +30,7 @@ fn hashed_words_are_trained_without_a_list_and_answer() {
     let train = "train --data rows.csv --out a.safetensors --hidden none --hashed --vocabulary 4096 --epochs 20 --learning-rate 0.05";
     world.does(&train.split(' ').collect::<Vec<_>>());
     let inspected = world.json(&["inspect", "a.safetensors", "--json"]);
-    assert!(inspected["vocabulary_bytes"].as_u64().unwrap() < 8, "{inspected}");
+    assert!(inspected["sizes"]["vocabulary_bytes"].as_u64().unwrap() < 8, "{inspected}");
     let given = world.does(&["predict", "a.safetensors", "bru1 bru2 und3", "zel4 und1 zel2"]);
     let labels: Vec<&str> = given.lines().map(|l| l.split('\t').next().unwrap()).collect();
     assert_eq!(labels, ["dim", "lit"]);
