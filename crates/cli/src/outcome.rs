@@ -9,9 +9,11 @@ use nlpress::core::event::Stopped;
 use nlpress::core::files;
 use nlpress::core::shown::is_plain;
 use nlpress::pipeline::RunError;
+use nlpress::pipeline::compress::CompressError;
 use nlpress::pipeline::draft::DraftError;
 use nlpress::runtime::RuntimeError;
 use nlpress::search::SearchError;
+use nlpress::technique::StepError;
 use nlpress::train::TrainError;
 use std::error::Error;
 use std::fmt;
@@ -113,6 +115,19 @@ pub(crate) fn of_draft(error: DraftError) -> anyhow::Error {
         DraftError::Recipe(_) | DraftError::Plan(_) => error.into(),
         other => sort(other),
     }
+}
+
+/// An error of a compression, sorted likewise.
+pub(crate) fn of_compression(error: CompressError) -> anyhow::Error {
+    match error {
+        CompressError::Step { source: StepError::Stopped(_), .. } => compression_stopped(),
+        other => refuse(other),
+    }
+}
+
+/// A compression that was stopped before its artifact was written.
+pub(crate) fn compression_stopped() -> anyhow::Error {
+    Halted("nothing was written".into()).into()
 }
 
 /// An error of training, sorted likewise. A training that is stopped leaves its checkpoint, if it has one.

@@ -12,7 +12,10 @@ use super::values::place;
   nlpress compress small.safetensors --use quant.int4 --on 'embeddings.word_embeddings' --out smaller.safetensors
   nlpress compress model.safetensors --use prune.low_rank --with 'rank = 16' --out factored.safetensors
 
-Techniques that train or calibrate need labelled text, and are steps of a recipe: `model = { path = ARTIFACT }`.")]
+  nlpress compress minilm.safetensors --use quant.gptq --on 'encoder.**' --texts lines.txt --out calibrated.safetensors
+
+Techniques that calibrate look at the texts, which need no labels; every fourth text they do not see, and the artifacts are
+compared on those. Techniques that train need labelled text, and are steps of a recipe: `model = { path = ARTIFACT }`.")]
 pub(crate) struct Compress {
     /// The artifact.
     pub(crate) artifact: PathBuf,
@@ -28,7 +31,7 @@ pub(crate) struct Compress {
     /// Where to write the artifact.
     #[arg(long, value_name = "FILE", value_parser = place())]
     pub(crate) out: PathBuf,
-    /// A text a line, over which the answers of the two artifacts are compared.
+    /// A text a line: what a technique calibrates by, and over which the answers of the two artifacts are compared.
     #[arg(long, value_name = "FILE")]
     pub(crate) texts: Option<PathBuf>,
     /// Root of random choices.

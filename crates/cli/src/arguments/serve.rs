@@ -20,6 +20,10 @@ pub(crate) struct Answering {
 }
 
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Embeddings name no class. They are scored by retrieval of documents of the same label, for each document \
+among all others, ranked by cosine: nDCG@10, recall@10, recall@100, and how often the nearest has the same label."
+)]
 pub(crate) struct Eval {
     #[command(flatten)]
     pub(crate) answering: Answering,
@@ -28,7 +32,7 @@ pub(crate) struct Eval {
     /// What happens to documents whose label the artifact does not know.
     #[arg(long, default_value = "skip", value_name = "HOW")]
     pub(crate) unknown_labels: UnknownLabels,
-    /// Another artifact, to say how often the two agree.
+    /// Another artifact, to say how often the two agree, or how near embeddings are to its own.
     #[arg(long, value_name = "ARTIFACT")]
     pub(crate) against: Option<PathBuf>,
     /// Write the documents that were classified wrongly into this file (.jsonl or .csv): text, label, prediction,

@@ -1,16 +1,16 @@
-//! `nlpress compress`: one technique on one artifact, without data.
+//! `nlpress compress`: one technique on one artifact, without labels.
 
-use nlpress::core::event::Quiet;
 use nlpress::core::files::{self, Outputs};
 use nlpress::core::shown::counted;
 use nlpress::core::{Seed, Selectors};
-use nlpress::pipeline::compress::{self, Compression, settings};
+use nlpress::pipeline::compress::{self, Compressed, Compression, settings};
 use nlpress::pipeline::{Origin, kinds};
 use nlpress::runtime::{Scratch, Session};
 
 use crate::arguments::Compress;
 use crate::data;
-use crate::outcome::{refuse, say, sort};
+use crate::outcome::{compression_stopped, of_compression, refuse, say, sort};
+use crate::progress::Progress;
 
 /// Largest file of texts that is read.
 const LARGEST_TEXTS: u64 = 1 << 30;
@@ -24,21 +24,25 @@ pub(crate) fn compress(arguments: &Compress) -> anyhow::Result<()> {
     let kind = kinds::find(name).ok_or_else(unknown)?;
     let on = Selectors::parse(&arguments.on).map_err(|e| refuse(format!("--on: {e}")))?;
     let with = settings(&arguments.with).map_err(|e| refuse(format!("--with: {e}")))?;
-    let how = Compression { kind, with: &with, on: &on, seed: Seed(arguments.seed) };
     let texts = arguments.texts.as_deref().map(|file| {
         let bytes = files::read_bounded(file, LARGEST_TEXTS)
             .map_err(|e| refuse(format!("{}: {e}", file.display())))?;
         String::from_utf8(bytes).map_err(|e| refuse(format!("{}: it is not UTF-8: {e}", file.display())))
     });
     let texts = texts.transpose()?;
-    if let (Some(texts), Some(file)) = (&texts, &arguments.texts)
-        && texts.lines().all(|line| line.trim().is_empty())
-    {
+    let texts: Option<Vec<&str>> =
+        texts.as_ref().map(|texts| texts.lines().filter(|line| !line.trim().is_empty()).collect());
+    if let (Some([]), Some(file)) = (texts.as_deref(), &arguments.texts) {
         return Err(refuse(format!("--texts: {} has no text", file.display())));
     }
     let origin = Origin::open(&arguments.artifact).map_err(refuse)?;
-    let (backend, _) = data::compute(&arguments.compute)?;
-    let (artifact, notes) = compress::compress(origin, &how, &backend, &Quiet).map_err(refuse)?;
+    let (backend, threads) = data::compute(&arguments.compute)?;
+    let seed = Seed(arguments.seed);
+    let how = Compression { kind, with: &with, on: &on, texts: texts.as_deref(), seed, threads };
+    let progress = Progress::start(None)?;
+    let made = compress::compress(origin, &how, &backend, &progress).map_err(of_compression)?;
+    progress.end().map_err(|_| compression_stopped())?;
+    let Compressed { artifact, notes, shares } = made;
     artifact.write(&arguments.out).map_err(sort)?;
 
     let sessions = [&arguments.artifact, &arguments.out].map(|file| Session::open(file).map_err(refuse));
@@ -47,12 +51,16 @@ pub(crate) fn compress(arguments: &Compress) -> anyhow::Result<()> {
     let bytes = [&arguments.artifact, &arguments.out].map(|file| std::fs::metadata(file).map(|m| m.len()));
     let [was, is] = bytes;
     let (was, is) = (was?, is?);
-    let compared = texts.map(|texts| Compared::of(&before, &after, &texts)).transpose()?;
+    let held = texts.map(|texts| shares.held.iter().map(|n| texts[*n]).collect::<Vec<_>>());
+    let compared = held.map(|held| Compared::of(&before, &after, &held)).transpose()?;
+    let seen = shares.calibrated.len() + shares.chosen.len();
     if arguments.json {
         let compared = compared.as_ref().map(Compared::json);
         say!(
             "{}",
-            serde_json::json!({"file_bytes": is, "before_bytes": was, "notes": notes, "compared": compared})
+            serde_json::json!({
+                "file_bytes": is, "before_bytes": was, "notes": notes, "calibrated": seen, "compared": compared
+            })
         );
         return Ok(());
     }
@@ -63,6 +71,10 @@ pub(crate) fn compress(arguments: &Compress) -> anyhow::Result<()> {
         say!("{note}");
         Ok(())
     })?;
+    if seen > 0 {
+        let (seen, held) = (counted(seen, "text"), counted(shares.held.len(), "text"));
+        say!("calibrated by {seen}; every fourth, {held}, it has not seen");
+    }
     if let Some(compared) = compared {
         say!("{compared}");
     }
@@ -79,10 +91,10 @@ struct Compared {
 }
 
 impl Compared {
-    fn of(before: &Session, after: &Session, texts: &str) -> anyhow::Result<Self> {
+    fn of(before: &Session, after: &Session, texts: &[&str]) -> anyhow::Result<Self> {
         let (mut first, mut second) = (Scratch::default(), Scratch::default());
         let (mut sum, mut least, mut same, mut count) = (0.0, f64::INFINITY, 0, 0);
-        for text in texts.lines().filter(|line| !line.trim().is_empty()) {
+        for text in texts {
             let a = before.answer(text, &mut first).map_err(refuse)?;
             let b = after.answer(text, &mut second).map_err(refuse)?;
             let dot = |a: &[f32], b: &[f32]| -> f64 {

@@ -71,12 +71,12 @@ pub(crate) fn train(arguments: Train) -> anyhow::Result<()> {
 
     let session = Session::open(&arguments.out)?;
     let logits = session.logits(prepared.test.examples())?;
-    let outputs = prepared.test.outputs();
+    let outputs = prepared.outputs();
     let predictions: Vec<u32> = logits.chunks_exact(outputs).map(|row| session.class(row) as u32).collect();
     let confusion = Confusion::of(&predictions, prepared.test.labels())?;
     let scores = Scores::decided(predictions, &logits, outputs, prepared.test.labels())?;
     let memory = Network::bind(&model, &backend).logits_of(&prepared.test)?;
-    let same = Scores::of(&memory, prepared.test.outputs(), prepared.test.labels())?;
+    let same = Scores::of(&memory, prepared.outputs(), prepared.test.labels())?;
     tracing::info!("accuracy in memory {:.4}, from the artifact {:.4}", same.accuracy, scores.accuracy);
     let trained = Trained {
         bytes: artifact.sizes()?.file_bytes,
@@ -180,9 +180,8 @@ impl Begin {
             Self::Fresh(network) => Ok(Model::init(&prepared.graph(network).map_err(refuse)?, seed)?),
             Self::Origin(origin) => {
                 let labels = &prepared.corpus.labels;
-                if origin.model.graph().classes().is_some() && origin.labels != *labels {
-                    let (have, want) = (origin.labels.join(", "), labels.join(", "));
-                    return Err(refuse(format!("--from: its labels are {have}, the data's are {want}")));
+                if let Err(why) = origin.check_labels(labels) {
+                    return Err(refuse(format!("--from: {why}")));
                 }
                 let packed = origin
                     .model
@@ -195,7 +194,7 @@ impl Begin {
                     let sites = counted(origin.model.layers().len(), "site");
                     tell!("note: {packed} of {sites} of the artifact are packed, and stay as they are");
                 }
-                let graph = origin.model.graph().clone().with_classifier(prepared.train.outputs());
+                let graph = origin.model.graph().clone().with_classifier(prepared.outputs());
                 Ok(origin.model.moved_to(&graph, seed)?)
             }
         }

@@ -55,6 +55,71 @@ fn a_folder_becomes_an_artifact_that_embeds_and_a_folder_again() {
 }
 
 #[test]
+fn an_embedder_is_calibrated_by_texts_and_scored_by_what_it_finds() {
+    let world = World::new();
+    world.write("sentences.csv", sentences());
+    let lines: String =
+        (0..40).map(|n| format!("a {} word of number {n}\n", ["small", "large", "fast"][n % 3])).collect();
+    world.write("lines.txt", lines);
+    world.does(&["import", &folder("bert"), "--out", "encoder.safetensors"]);
+    let step = |kind: &'static str, with: &'static str| {
+        [
+            "compress",
+            "encoder.safetensors",
+            "--out",
+            "small.safetensors",
+            "--use",
+            kind,
+            "--on",
+            "encoder.**",
+            "--with",
+            with,
+        ]
+    };
+    for (kind, with) in [
+        ("quant.gptq", "grid = 'int8'"),
+        ("quant.int8", "activations = {}"),
+        ("prune.wanda", "sparsity = 0.3"),
+        ("quant.mixed", "size = 0.5"),
+    ] {
+        let refused = world.run(&step(kind, with), b"");
+        assert!(refused.code == Some(2) && refused.err.contains("it looks at texts"), "{kind}: {refused:?}");
+        let said = world.does(&[&step(kind, with)[..], &["--texts", "lines.txt"]].concat());
+        assert!(
+            said.contains("calibrated by 30 texts; every fourth, 10 texts, it has not seen"),
+            "{kind}: {said}"
+        );
+        assert!(said.contains("over 10 texts: cosine to the original"), "{kind}: {said}");
+    }
+    for (kind, with, says) in [
+        ("prune.magnitude", "sparsity = 0.5\nfinetune = { epochs = 1 }", "labelled text"),
+        ("quant.qat", "", "labelled text"),
+        ("distill.layers", "", "a teacher"),
+    ] {
+        let refused = world.run(&[&step(kind, with)[..], &["--texts", "lines.txt"]].concat(), b"");
+        assert!(refused.code == Some(2) && refused.err.contains(says), "{kind}: {refused:?}");
+        assert!(refused.err.contains("a step of a recipe"), "{kind}: {refused:?}");
+    }
+    world.write("one.txt", "a text\n");
+    let refused = world.run(&[&step("quant.gptq", "")[..], &["--texts", "one.txt"]].concat(), b"");
+    assert!(refused.code == Some(2) && refused.err.contains("at least 2"), "{refused:?}");
+
+    let eval = ["eval", "small.safetensors", "--data", "sentences.csv"];
+    let said = world.does(&[&eval[..], &["--against", "encoder.safetensors"]].concat());
+    assert!(said.contains("nDCG@10") && said.contains("Spearman") && said.contains("its nDCG@10"), "{said}");
+    let json = world.does(&[&eval[..], &["--against", "small.safetensors", "--json"]].concat());
+    let json: Value = serde_json::from_str(&json).unwrap();
+    let quality = &json["quality"];
+    assert!((0.0..=1.0).contains(&quality["ndcg_at_10"].as_f64().unwrap()), "{json}");
+    assert!(quality["against"]["cosine"]["least"].as_f64().unwrap() > 0.9999, "{json}");
+    assert!(quality["against"]["spearman"].as_f64().unwrap() > 0.9999, "{json}");
+    for option in [&["--errors", "e.csv"][..], &["--unknown-labels", "wrong"], &["--integers"]] {
+        let refused = world.run(&[&eval[..], option].concat(), b"");
+        assert!(refused.code == Some(2) && refused.err.contains(option[0]), "{refused:?}");
+    }
+}
+
+#[test]
 fn a_classifier_of_a_folder_predicts_and_takes_no_embed() {
     let world = World::new();
     world.does(&["import", &folder("distilbert-classifier"), "--out", "c.safetensors"]);

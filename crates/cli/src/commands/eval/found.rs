@@ -202,6 +202,11 @@ impl Answers {
         Ok(all)
     }
 
+    /// What the network made of the texts, `[texts, outputs]`.
+    pub(super) fn into_outputs(self) -> Vec<f32> {
+        self.logits
+    }
+
     pub(super) fn scores(&self, labels: &[u32]) -> anyhow::Result<Scores> {
         Ok(Scores::with_unknown(self.predictions.clone(), &self.logits, self.outputs, labels)?)
     }

@@ -1,8 +1,9 @@
 //! `nlpress eval`: how good an artifact's answers to labelled text are, and where they are wrong.
 //!
 //! It scores what it is given. A label that the artifact does not know is counted, with the places of the first few
-//! documents that have it; only where no label is known is there nothing to score.
+//! documents that have it; only where no label is known is there nothing to score. Embeddings are scored by what they find.
 
+mod embeddings;
 mod errors;
 mod found;
 mod shown;
@@ -24,6 +25,9 @@ pub(crate) fn eval(arguments: Eval) -> anyhow::Result<()> {
     let errors = errors.transpose()?;
     check_outputs(&arguments)?;
     let session = Session::open(&arguments.answering.artifact).map_err(refuse)?;
+    if session.labels().is_empty() {
+        return embeddings::eval(&arguments, &session);
+    }
     let data = data::scoring(&arguments.labelled)?;
     data::say_notes(&data.reading);
     let chosen = Chosen::of(&session, &data, arguments.unknown_labels)?;
