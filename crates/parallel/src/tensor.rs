@@ -400,7 +400,7 @@ impl TryFrom<Raw> for Tensors {
 
 impl Technique for Tensors {
     fn needs(&self) -> Needs {
-        Needs { training: true, validation: self.0.compare, teacher: false }
+        Needs::TRAINING
     }
 
     fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
