@@ -365,7 +365,7 @@ mod tests {
             let made = technique.apply(model.clone(), &on, &mut bench.cx(&Quiet)).unwrap();
             assert_eq!(made.outline(), planned);
             let ids: Vec<u32> = (0..24).collect();
-            let rows = bench.encoder().tokens().unwrap().alone(&ids).unwrap();
+            let rows = bench.text_encoder().tokens().unwrap().alone(&ids).unwrap();
             let logits = |model: &Model| Network::bind(model, &cpu()).logits(&rows).unwrap();
             for (student, teacher) in logits(&made).iter().zip(logits(&model)) {
                 assert!((student - teacher).abs() < 1e-4 * teacher.abs().max(1.0), "{student} {teacher}");

@@ -172,7 +172,7 @@ impl Bench {
 
     /// What would make its rows of texts: a bag of 24 words, or a tokenizer of as many, twenty of Latin letters, then four
     /// Chinese ones.
-    pub fn encoder(&self) -> &AnyEncoder {
+    pub fn text_encoder(&self) -> &AnyEncoder {
         &self.encoder
     }
 

@@ -28,7 +28,7 @@ fn every_artifact_answers_as_its_model_does_and_gives_it_back() {
             continue;
         }
         made_on[number] += 1;
-        let whole = bench.encoder();
+        let whole = bench.text_encoder();
         let name = &format!("{} on {}", kind.name, bench.name());
         let made = bench.run(kind, 1).unwrap();
         let encoder = match &made.features {
