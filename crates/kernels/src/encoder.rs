@@ -13,7 +13,7 @@ use crate::linear::Linear;
 use std::ops::Range;
 
 /// Rows that go through the products behind attention together: what is between two of them stays in a cache.
-const ROWS_TOGETHER: usize = 192;
+const ROWS_TOGETHER: usize = 96;
 
 /// A non-linearity of the feed-forward block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,6 +152,7 @@ impl<'a> EncoderLayer<'a> {
         }
         let mut sums = room.sums.take().unwrap_or_else(|| Box::new([Sums::new(), Sums::new()]));
         room.largest.resize(tokens, 0.0);
+        room.context.room(tokens * layers.iter().map(Self::channels).max().unwrap_or(0));
         let simd = tiles.simd();
         simd.vectorize(
             #[inline(always)]
@@ -163,8 +164,15 @@ impl<'a> EncoderLayer<'a> {
         );
         tiles.begin();
         for layer in layers {
-            layer.project(tiles, hidden, tokens, room, &mut sums);
-            layer.attend(tiles, ends, room);
+            let (mut start, mut from) = (0, 0);
+            for (n, &end) in ends.iter().enumerate() {
+                // Whole examples, so many that weights are worth reading and few enough to stay in a cache.
+                if end - start >= ROWS_TOGETHER || n + 1 == ends.len() {
+                    layer.project(tiles, start..end, hidden, room, &mut sums);
+                    layer.attend(tiles, start, &ends[from..=n], room);
+                    (start, from) = (end, n + 1);
+                }
+            }
             for first in (0..tokens).step_by(ROWS_TOGETHER) {
                 let range = first..tokens.min(first + ROWS_TOGETHER);
                 layer.add_context(tiles, range.clone(), hidden, room, &mut sums);
@@ -184,16 +192,17 @@ impl<'a> EncoderLayer<'a> {
         self.heads * self.head_width
     }
 
-    /// Queries, keys and values of all tokens.
+    /// Queries, keys and values of some tokens.
     fn project<T: Tiles>(
         &self,
         tiles: T,
+        range: Range<usize>,
         hidden: &[f32],
-        tokens: usize,
         room: &mut Room,
         sums: &mut [Sums; 2],
     ) {
         let (width, channels, simd) = (self.width(), self.channels(), tiles.simd());
+        let tokens = range.len();
         let out = room.query_key_value.room(tokens * 3 * channels);
         room.rows.prepare(tokens, width);
         let mut before = None;
@@ -203,9 +212,9 @@ impl<'a> EncoderLayer<'a> {
                 #[inline(always)]
                 || {
                     if again {
-                        for row in 0..tokens {
-                            let x = &hidden[row * width..][..width];
-                            room.rows.quantize(simd, row, x, room.largest[row], site.fixed());
+                        for (row, token) in range.clone().enumerate() {
+                            let x = &hidden[token * width..][..width];
+                            room.rows.quantize(simd, row, x, room.largest[token], site.fixed());
                         }
                     }
                     let mut finish = ToFloats {
@@ -224,19 +233,19 @@ impl<'a> EncoderLayer<'a> {
         }
     }
 
-    fn attend<T: Tiles>(&self, tiles: T, ends: &[usize], room: &mut Room) {
+    /// Attention of the examples that end there, the first of which starts with token `first`.
+    fn attend<T: Tiles>(&self, tiles: T, first: usize, ends: &[usize], room: &mut Room) {
         let channels = self.channels();
         let Room { query_key_value, context, heads, .. } = room;
-        let tokens = ends.last().copied().unwrap_or(0);
-        let context = context.room(tokens * channels);
         tiles.simd().vectorize(
             #[inline(always)]
             || {
-                let mut start = 0;
+                let mut start = first;
                 for &end in ends {
                     if start < end {
                         let shape = Shape { heads: self.heads, width: self.head_width, tokens: end - start };
-                        let rows = &query_key_value[start * 3 * channels..end * 3 * channels];
+                        let rows =
+                            &query_key_value[(start - first) * 3 * channels..][..3 * channels * shape.tokens];
                         let out = &mut context[start * channels..end * channels];
                         attend(tiles, shape, rows, out, heads);
                     }
