@@ -1,5 +1,5 @@
-//! `cargo xtask bench peers`: nlpress and other libraries, side by side: the article's network alone, and whole
-//! classifiers from text to answers.
+//! `cargo xtask bench peers`: nlpress and other libraries, side by side: the article's network alone, whole classifiers
+//! from text to answers, and a pretrained encoder.
 //!
 //! A speed means little without one to hold it against, and the libraries that people would otherwise take are the
 //! ones to hold it against. Each runs in a process of its own, on one thread, and they take turns: the ratios are
@@ -7,6 +7,7 @@
 //! is in docs/peers.md.
 
 mod answer;
+mod encoder;
 mod ours;
 mod table;
 mod texts;
@@ -20,6 +21,7 @@ use crate::Refused;
 use crate::said::{check_python, last_line};
 use crate::workspace::{ALL_BACKENDS, Workspace};
 use answer::{Answer, Times};
+use encoder::Encoder;
 use ours::Ours;
 pub(crate) use table::aligned;
 use table::{Comparison, DENSE, Side};
@@ -40,6 +42,7 @@ const SCRIPT: &str = concat!(include_str!("peers/answer.py"), include_str!("peer
   cargo xtask bench peers                                 whatever python3 has
   cargo xtask bench peers --python venv/bin/python        what a virtual environment has
   cargo xtask bench peers --only texts --corpus r8        training and answering, on one corpus
+  cargo xtask bench peers --encoder data/minilm           a pretrained encoder in 8-bit integers
   cargo xtask bench peers --json > peers.json")]
 pub(crate) struct Arguments {
     /// The Python whose packages are the peers.
@@ -54,6 +57,10 @@ pub(crate) struct Arguments {
     /// Compare only this.
     #[arg(long, value_name = "WHAT")]
     only: Option<Only>,
+    /// Compare only this pretrained encoder, a folder of the kind of BERT, in 8-bit integers: with OpenVINO, ONNX Runtime and
+    /// CTranslate2, on the test documents of r8, fetched before. `--threads` counts, one where it is not given.
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["only", "corpus"])]
+    encoder: Option<PathBuf>,
     /// Corpora to train on, fetched before [default: 20ng and r8, as far as they are fetched].
     #[arg(long, value_name = "NAME")]
     corpus: Vec<String>,
@@ -107,9 +114,29 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             return Err(Refused(why).into());
         }
     }
-    let binary = Workspace::read()?.build(if arguments.all_backends { ALL_BACKENDS } else { "ndarray" })?;
-    let wanted = |part| arguments.only.is_none_or(|only| only == part);
+    let documents = arguments.data_dir.join("r8/test.jsonl");
+    if arguments.encoder.is_some() && !documents.is_file() {
+        let why = format!("{} is not there; `cargo xtask data fetch r8` gets it", documents.display());
+        return Err(Refused(why).into());
+    }
+    let workspace = Workspace::read()?;
+    let binary = workspace.build(if arguments.all_backends { ALL_BACKENDS } else { "ndarray" })?;
+    let wanted = |part| arguments.encoder.is_none() && arguments.only.is_none_or(|only| only == part);
     let (mut json, mut text, mut failed) = (serde_json::Map::new(), String::new(), Vec::new());
+    if let Some(model) = &arguments.encoder {
+        let encoder = Encoder {
+            model: model.clone(),
+            timer: encoder::build_timer(&workspace.target)?,
+            binary: binary.clone(),
+            documents,
+            threads: arguments.threads.map_or(1, usize::from),
+            rounds: arguments.rounds,
+        };
+        let found = encoder.measure(&script)?;
+        text.push_str(&found.text());
+        json.insert("encoder".into(), found.json());
+        failed.extend(found.failed);
+    }
     if wanted(Only::Network) {
         let network = network(arguments, &script, &binary, folder.path())?;
         text.push_str(&network.text());
@@ -238,6 +265,7 @@ mod tests {
             rounds: 5,
             models: None,
             only: None,
+            encoder: None,
             corpus: Vec::new(),
             data_dir: "data".into(),
             threads: None,

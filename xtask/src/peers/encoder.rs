@@ -1,0 +1,379 @@
+//! A pretrained encoder in 8-bit integers, here and elsewhere: documents a second, and the time of a call.
+//!
+//! Ours is a lean process, the example `encoder_peer` of the runtime: no burn, no Python. Documents are tokenized once, by
+//! ours, and everybody reads the same ids. What is compared, and what is not, is in docs/peers.md.
+
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::table::{Quartiles, aligned};
+use super::{Peer, Script};
+use crate::Refused;
+use crate::said::last_line;
+use crate::workspace::{cargo, succeed};
+
+/// The program that times a peer.
+pub(super) const SCRIPT: &str = concat!(include_str!("answer.py"), include_str!("encoder.py"));
+
+/// What is timed beside ours, with the form that it has.
+pub(super) const PEERS: [(Peer, &str); 6] = [
+    (Peer { key: "openvino", name: "OpenVINO" }, "int8, NNCF"),
+    (Peer { key: "onnxruntime", name: "ONNX Runtime" }, "int8-dynamic"),
+    (Peer { key: "ctranslate2", name: "CTranslate2" }, "int8"),
+    (Peer { key: "openvino-bf16", name: "OpenVINO" }, "bf16"),
+    (Peer { key: "openvino-f32", name: "OpenVINO" }, "f32"),
+    (Peer { key: "onnxruntime-f32", name: "ONNX Runtime" }, "f32"),
+];
+/// Documents that are embedded.
+const DOCUMENTS: &str = "512";
+/// Most tokens of one.
+const TOKENS: &str = "128";
+/// Calls that are timed by themselves: texts and tokens.
+const CALLS: [&str; 3] = ["1x16", "1x128", "32x128"];
+
+/// What is compared, and where it lies.
+#[derive(Debug)]
+pub(super) struct Encoder {
+    /// The folder of the model.
+    pub(super) model: PathBuf,
+    pub(super) binary: PathBuf,
+    /// The example of the runtime.
+    pub(super) timer: PathBuf,
+    pub(super) documents: PathBuf,
+    pub(super) threads: usize,
+    pub(super) rounds: u32,
+}
+
+/// What a process says of one round.
+#[derive(Clone, Debug, Deserialize)]
+struct Round {
+    documents_per_s: f64,
+    ms: BTreeMap<String, f64>,
+    rss_bytes: Option<u64>,
+    cosine: Option<Cosine>,
+    version: Option<String>,
+    way: Option<String>,
+    first_ms: Option<f64>,
+    instructions: Option<Vec<String>>,
+}
+
+/// How near embeddings are to those in floats.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+struct Cosine {
+    mean: f64,
+    least: f64,
+}
+
+/// A library over all rounds.
+#[derive(Debug)]
+struct Entry {
+    library: String,
+    form: String,
+    rounds: Vec<Round>,
+}
+
+/// Everything that was measured; ours is the first entry.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    threads: usize,
+    flags: Vec<String>,
+    entries: Vec<Entry>,
+    missing: Vec<(String, String)>,
+    pub(super) failed: Vec<(String, String)>,
+}
+
+/// Builds the example that times ours.
+pub(super) fn build_timer(target: &Path) -> Result<PathBuf> {
+    succeed(cargo(["build", "--release", "--package", "nlpress-runtime", "--example", "encoder_peer"]))?;
+    Ok(target.join("release/examples/encoder_peer"))
+}
+
+impl Encoder {
+    /// Lets all take turns.
+    pub(super) fn measure(&self, script: &Script) -> Result<Found> {
+        let models = std::path::absolute(&script.models)?;
+        let artifact = self.prepare(&models)?;
+        let text = |file: &str| models.join(file);
+        let threads = self.threads.to_string();
+        let mut found = Found { threads: self.threads, flags: flags(), ..Found::default() };
+        for round in 1..=self.rounds {
+            eprintln!("encoder: round {round} of {}", self.rounds);
+            let mut ours = Command::new(&self.timer);
+            ours.arg("time").args([&artifact, &text("tokens.json")]).arg(&threads).arg(text("f32.json"));
+            let said = said(ours)?;
+            let times = serde_json::from_str(&said).with_context(|| format!("ours printed {said:?}"))?;
+            found.add("nlpress", "int8", times);
+            for (peer, form) in PEERS {
+                let out = |of: &[(String, String)]| of.iter().any(|(key, _)| key == peer.key);
+                if out(&found.missing) || out(&found.failed) {
+                    continue;
+                }
+                match script.embed(peer, &models, self.threads)? {
+                    Told::Times(times) => found.add(peer.name, form, times),
+                    Told::Missing(packages) => found.missing.push((peer.key.into(), packages)),
+                    Told::Failed(why) => found.failed.push((peer.key.into(), why)),
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// The model as an artifact in floats and in integers, the documents' tokens, and their embeddings in floats: whatever of
+    /// it is not there.
+    fn prepare(&self, models: &Path) -> Result<PathBuf> {
+        let there = |file: &str| models.join(file);
+        let [exact, artifact] = [there("f32.safetensors"), there("int8.safetensors")];
+        let link = there("encoder");
+        if !link.exists() {
+            std::fs::create_dir_all(&link)?;
+            for file in ["config.json", "model.safetensors"] {
+                std::fs::copy(self.model.join(file), link.join(file)).map_err(|error| {
+                    Refused(format!("--encoder {}: {file}: {error}", self.model.display()))
+                })?;
+            }
+        }
+        if !exact.exists() {
+            let mut import = Command::new(&self.binary);
+            import.arg("import").arg(&self.model).arg("--out").arg(&exact).args(["--max-tokens", TOKENS]);
+            said(import)?;
+        }
+        if !artifact.exists() {
+            let mut compress = Command::new(&self.binary);
+            compress.arg("compress").arg(&exact).args(["--use", "quant.int8"]).arg("--out").arg(&artifact);
+            said(compress)?;
+        }
+        if !there("tokens.json").exists() {
+            let mut tokens = Command::new(&self.timer);
+            tokens.arg("tokens").args([&exact, &self.documents]).arg(DOCUMENTS);
+            std::fs::write(there("tokens.json"), said(tokens)?)?;
+        }
+        if !there("f32.json").exists() {
+            let mut vectors = Command::new(&self.timer);
+            vectors.arg("vectors").args([&exact, &there("tokens.json")]);
+            std::fs::write(there("f32.json"), said(vectors)?)?;
+        }
+        Ok(artifact)
+    }
+}
+
+/// What a peer said.
+enum Told {
+    Times(Round),
+    Missing(String),
+    Failed(String),
+}
+
+impl Script {
+    /// Times one peer's encoder, in a process of its own.
+    fn embed(&self, peer: Peer, models: &Path, threads: usize) -> Result<Told> {
+        let path = self.models.join("encoder.py");
+        std::fs::write(&path, SCRIPT).with_context(|| format!("cannot write {}", path.display()))?;
+        let mut command = Command::new(&self.python);
+        command.arg(&path).arg(peer.key).arg(models).arg(threads.to_string());
+        let count = threads.to_string();
+        command.envs([("OMP_NUM_THREADS", &count), ("MKL_NUM_THREADS", &count)]);
+        let output = command.output().with_context(|| format!("cannot run {}", self.python.display()))?;
+        if !output.status.success() {
+            return Ok(Told::Failed(format!("{}: {}", output.status, last_line(&output))));
+        }
+        told(peer.key, &String::from_utf8_lossy(&output.stdout))
+    }
+}
+
+/// Reads what the script printed for a peer.
+fn told(peer: &str, printed: &str) -> Result<Told> {
+    #[derive(Deserialize)]
+    struct Line {
+        peer: String,
+        missing: Option<String>,
+        error: Option<String>,
+    }
+    let unknown = || format!("the script printed something unknown for {peer}: {:?}", printed.trim());
+    let line: Line = serde_json::from_str(printed).with_context(unknown)?;
+    if line.peer != peer {
+        bail!("the script was asked for {peer} and answered for {}", line.peer);
+    }
+    match line {
+        Line { missing: Some(packages), .. } => Ok(Told::Missing(packages)),
+        Line { error: Some(why), .. } => Ok(Told::Failed(why)),
+        Line { .. } => Ok(Told::Times(serde_json::from_str(printed).with_context(unknown)?)),
+    }
+}
+
+/// Runs a command to its end; gives what it printed.
+fn said(mut command: Command) -> Result<String> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let output = command.output().with_context(|| format!("cannot run {program}"))?;
+    if !output.status.success() {
+        bail!("{program} failed ({}): {}", output.status, last_line(&output));
+    }
+    String::from_utf8(output.stdout).with_context(|| format!("{program} printed something that is no text"))
+}
+
+/// What the system says of the processor, as far as it matters to integers and floats of 16 bits.
+fn flags() -> Vec<String> {
+    let Ok(text) = std::fs::read_to_string("/proc/cpuinfo") else { return Vec::new() };
+    let line = text.lines().find(|line| line.starts_with("flags")).unwrap_or_default();
+    let matters = |flag: &&str| {
+        ["avx2", "fma", "f16c"].contains(flag)
+            || ["avx512", "avx_vnni", "amx", "avx10"].iter().any(|start| flag.starts_with(start))
+    };
+    line.split_whitespace().filter(matters).map(str::to_owned).collect()
+}
+
+impl Found {
+    fn add(&mut self, library: &str, form: &str, round: Round) {
+        match self.entries.iter_mut().find(|entry| entry.library == library && entry.form == form) {
+            Some(entry) => entry.rounds.push(round),
+            None => {
+                let (library, form) = (library.to_owned(), form.to_owned());
+                self.entries.push(Entry { library, form, rounds: vec![round] });
+            }
+        }
+    }
+
+    /// Ours over theirs, round by round: documents a second, then the time of each call.
+    fn ratios(&self, entry: &Entry) -> Vec<Option<Quartiles>> {
+        let pairs = || self.entries[0].rounds.iter().zip(&entry.rounds);
+        let documents = pairs().map(|(ours, theirs)| ours.documents_per_s / theirs.documents_per_s);
+        let call = |call: &&str| {
+            let of = |round: &Round| round.ms.get(*call).copied();
+            Quartiles::of(pairs().filter_map(|(ours, theirs)| Some(of(ours)? / of(theirs)?)).collect())
+        };
+        std::iter::once(Quartiles::of(documents.collect())).chain(CALLS.iter().map(call)).collect()
+    }
+
+    /// Everything, for programs.
+    pub(super) fn json(&self) -> serde_json::Value {
+        let entries = self.entries.iter().map(|entry| {
+            let [first, ..] = &entry.rounds[..] else { return serde_json::Value::Null };
+            let all =
+                |of: &dyn Fn(&Round) -> Option<f64>| entry.rounds.iter().filter_map(of).collect::<Vec<_>>();
+            let ms: BTreeMap<&str, Vec<f64>> =
+                CALLS.iter().map(|call| (*call, all(&|round| round.ms.get(*call).copied()))).collect();
+            let [documents, calls @ ..] = &self.ratios(entry)[..] else { return serde_json::Value::Null };
+            let calls: BTreeMap<&str, _> = CALLS.iter().copied().zip(calls).collect();
+            serde_json::json!({
+                "library": entry.library, "form": entry.form, "version": first.version, "way": first.way,
+                "documents_per_s": all(&|round| Some(round.documents_per_s)), "ms": ms,
+                "rss_bytes": first.rss_bytes, "first_ms": first.first_ms, "cosine": first.cosine,
+                "instructions": first.instructions,
+                "ours_over_theirs": { "documents_per_s": documents, "ms": calls },
+            })
+        });
+        serde_json::json!({
+            "threads": self.threads, "flags": self.flags, "documents": DOCUMENTS, "tokens": TOKENS,
+            "libraries": entries.collect::<Vec<_>>(),
+            "missing": self.missing, "failed": self.failed,
+        })
+    }
+
+    /// Everything, as a table.
+    pub(super) fn text(&self) -> String {
+        let head =
+            ["library", "form", "way", "documents/s", "1×16 ms", "1×128", "32×128", "RSS MB", "cosine"];
+        let ratios = ["least", "× documents/s", "× 1×16", "× 1×128", "× 32×128"];
+        let mut cells: Vec<Vec<String>> = vec![head.iter().chain(&ratios).map(|&word| word.into()).collect()];
+        for (n, entry) in self.entries.iter().enumerate() {
+            let median = |of: &dyn Fn(&Round) -> Option<f64>, digits: usize| {
+                let quartiles = Quartiles::of(entry.rounds.iter().filter_map(of).collect());
+                quartiles.map_or_else(|| "–".into(), |of| format!("{:.digits$}", of.median))
+            };
+            let way = entry.rounds[0].way.clone().unwrap_or_else(|| "ragged".into());
+            let mut row = vec![entry.library.clone(), entry.form.clone(), way];
+            row.push(median(&|round| Some(round.documents_per_s), 0));
+            row.extend(CALLS.iter().map(|call| median(&|round| round.ms.get(*call).copied(), 2)));
+            row.push(median(&|round| round.rss_bytes.map(|bytes| bytes as f64 / 1e6), 0));
+            row.push(median(&|round| round.cosine.map(|cosine| cosine.mean), 4));
+            row.push(median(&|round| round.cosine.map(|cosine| cosine.least), 4));
+            let shown =
+                |of: Option<Quartiles>| of.filter(|_| n > 0).map_or_else(|| "–".into(), Quartiles::text);
+            row.extend(self.ratios(entry).into_iter().map(shown));
+            cells.push(row);
+        }
+        let mut text = format!(
+            "encoder, {DOCUMENTS} documents of at most {TOKENS} tokens, threads: {}; × is ours over theirs, of documents \
+             a second and of times\nprocessor: {}\n\n",
+            self.threads,
+            self.flags.join(" ")
+        );
+        for line in aligned(&cells) {
+            text.push_str(&line);
+            text.push('\n');
+        }
+        text.push('\n');
+        if let Some(set) = self.entries[0].rounds[0].instructions.as_ref().and_then(|all| all.first()) {
+            text.push_str(&format!("nlpress multiplies with {set}\n"));
+        }
+        if let Some(ms) = self.entries[0].rounds[0].first_ms {
+            text.push_str(&format!("nlpress answers first {ms:.0} ms after it begins to open the file\n"));
+        }
+        for entry in &self.entries[1..] {
+            let version = entry.rounds[0].version.as_deref().unwrap_or_default();
+            text.push_str(&format!("{}, {}: {version}\n", entry.library, entry.form));
+        }
+        for (key, packages) in &self.missing {
+            text.push_str(&format!("{key}: not installed; it takes {packages}\n"));
+        }
+        for (key, why) in &self.failed {
+            text.push_str(&format!("{key}: failed: {why}\n"));
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn round(documents_per_s: f64, ms: f64) -> String {
+        format!(
+            r#"{{"peer": "openvino", "version": "openvino 1", "way": "one by one", "documents_per_s": {documents_per_s},
+            "ms": {{"1x16": {ms}, "1x128": {ms}, "32x128": {ms}}}, "rss_bytes": 2000000,
+            "cosine": {{"mean": 0.99, "least": 0.9}}}}"#
+        )
+    }
+
+    #[test]
+    fn the_script_knows_every_peer() {
+        let list = SCRIPT.split_once("\nPEERS = {").unwrap().1;
+        for (peer, _) in PEERS {
+            assert!(list.contains(&format!("\"{}\":", peer.key)), "{}", peer.key);
+        }
+        for call in CALLS {
+            let (count, length) = call.split_once('x').unwrap();
+            assert!(SCRIPT.contains(&format!("({count}, {length})")), "{call}");
+        }
+    }
+
+    #[test]
+    fn ratios_are_of_rounds() {
+        let mut found = Found { threads: 1, ..Found::default() };
+        for (ours, theirs) in [(200.0, 100.0), (300.0, 100.0), (400.0, 100.0)] {
+            for (library, of, ms) in [("nlpress", ours, 1.0), ("OpenVINO", theirs, 4.0)] {
+                match told("openvino", &round(of, ms)).unwrap() {
+                    Told::Times(times) => found.add(library, "int8", times),
+                    _ => panic!("these are times"),
+                }
+            }
+        }
+        let text = found.text();
+        assert!(text.contains("3.00 (2.50–3.50)") && text.contains("0.25 (0.25–0.25)"), "{text}");
+        let json = found.json();
+        assert_eq!(json["libraries"][1]["ours_over_theirs"]["documents_per_s"]["median"], 3.0);
+        assert_eq!(json["libraries"][0]["ms"]["1x16"], serde_json::json!([1.0, 1.0, 1.0]));
+    }
+
+    #[test]
+    fn what_is_missing_or_failed_is_told() {
+        let missing = told("openvino", r#"{"peer": "openvino", "missing": "nncf"}"#).unwrap();
+        assert!(matches!(missing, Told::Missing(packages) if packages == "nncf"));
+        let failed = told("openvino", r#"{"peer": "openvino", "error": "E: no"}"#).unwrap();
+        assert!(matches!(failed, Told::Failed(why) if why == "E: no"));
+        assert!(told("openvino", &round(1.0, 1.0).replace("openvino\"", "other\"")).is_err());
+        assert!(told("openvino", "nothing").is_err());
+    }
+}
