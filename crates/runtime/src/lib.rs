@@ -1,11 +1,13 @@
 #![doc = include_str!("../README.md")]
 
 mod attention;
+mod batches;
 mod decision;
 mod error;
 mod explain;
 mod functions;
 pub mod integer;
+mod layers;
 mod network;
 mod positions;
 mod program;
@@ -18,4 +20,5 @@ pub use error::RuntimeError;
 pub use explain::{Contribution, Explainer};
 pub use integer::{IntegerScratch, IntegerSession, NotIntegers};
 pub use nlpress_artifact::OpenOptions;
+pub use nlpress_kernels::encoder_instruction_sets as encoder_instructions;
 pub use session::{Answer, Prediction, Scratch, Session};

@@ -2,12 +2,16 @@
 
 use nlpress_artifact::{Layer, Vector};
 use nlpress_graph::{Activation, Graph, Key, NORM_EPSILON, Op, Pooling, SiteId, Source};
-use nlpress_kernels::{Aligned, Batch, Input, Linear, Scratch as Products};
+use nlpress_kernels::{
+    self as kernels, Aligned, Batch, EncoderLayer, Input, Linear, Room as LayerRoom, Scratch as Products,
+    Weighted,
+};
 use nlpress_text::{Row, Rows, TokenRow};
 use std::ops::Range;
 
 use crate::attention::{self, Heads};
 use crate::functions;
+use crate::layers::{self, Span};
 use crate::positions::{self, Positions};
 use crate::program::{Counts, Kernels, Program};
 use crate::tokens::Tokens;
@@ -20,7 +24,11 @@ pub(crate) struct Network {
     pub(crate) norms: Vec<Norm>,
     /// What each attention makes of places.
     pub(crate) positions: Vec<Positions>,
+    /// Its operations one by one.
     pub(crate) program: Program,
+    /// As it is served here: with whole layers where there is a kernel for them.
+    served: Program,
+    fused: Vec<Span>,
     /// Whether it is one product with feature rows.
     is_linear: bool,
     /// Logits of a row.
@@ -57,6 +65,7 @@ pub(crate) struct Activations {
 struct Room {
     products: Products,
     heads: Heads,
+    layer: LayerRoom,
 }
 
 impl Network {
@@ -64,20 +73,23 @@ impl Network {
     /// mostly not zero; of no other site than the one at hand both the numbers and what is laid out are held.
     pub(crate) fn new(graph: Graph, layers: Vec<Layer>, vectors: Vec<Vector>) -> Self {
         let program = Program::of(&graph);
+        let fused = layers::find(&graph, &layers);
+        let served = Program::with_layers(&graph, &fused);
         let ops = graph.nodes.iter().map(|node| &node.op).filter(|op| op.site().is_some());
-        let site = |(op, Layer { id, matrix, mut bias }): (&Op, Layer)| {
+        let site = |(n, (op, Layer { id, matrix, mut bias })): (usize, (&Op, Layer))| {
             bias.resize(matrix.outputs(), 0.0);
             let weight = match op {
+                _ if fused.iter().any(|span| span.sites.contains(&n)) => Linear::for_encoder(matrix),
                 Op::Linear { .. } => Linear::for_dense_rows(matrix),
                 _ => Linear::for_sparse_rows(matrix),
             };
             Site { id, weight, bias }
         };
-        let layers = ops.zip(layers).map(site).collect();
+        let layers = ops.zip(layers).enumerate().map(site).collect();
         let norms = norms(&graph, &vectors);
         let positions = positions::of(&graph, &vectors);
         let (outputs, is_linear) = (graph.outputs(), program.is_one_product());
-        Self { graph, layers, norms, positions, program, is_linear, outputs }
+        Self { graph, layers, norms, positions, program, served, fused, is_linear, outputs }
     }
 
     /// Bytes of the weights, biases and vectors in memory.
@@ -85,6 +97,34 @@ impl Network {
         let layers = self.layers.iter().map(|l| l.weight.resident_bytes() + 4 * l.bias.len());
         let norms = self.norms.iter().map(|n| 4 * (n.gain.values.len() + n.bias.values.len()));
         layers.chain(norms).chain(self.positions.iter().map(Positions::bytes)).sum()
+    }
+
+    /// Layers that run as one kernel.
+    pub(crate) fn fused_layers(&self) -> usize {
+        self.fused.len()
+    }
+
+    /// A layer that runs as one kernel, with its numbers.
+    fn encoder_layer(&self, span: &Span) -> EncoderLayer<'_> {
+        let site = |n: usize| {
+            let site = &self.layers[span.sites[n]];
+            Weighted { weight: &site.weight, bias: &site.bias }
+        };
+        let norm = |n: usize| {
+            let Norm { gain, bias, epsilon } = &self.norms[span.norms[n]];
+            kernels::Norm { gain: &gain.values, bias: &bias.values, epsilon: *epsilon }
+        };
+        EncoderLayer {
+            query_key_value: [site(0), site(1), site(2)],
+            output: site(3),
+            attention_norm: norm(0),
+            up: site(4),
+            activation: span.activation,
+            down: site(5),
+            output_norm: norm(1),
+            heads: span.heads.0,
+            head_width: span.heads.1,
+        }
     }
 
     /// The logits of one row; `out` has as many entries as the network has outputs.
@@ -142,7 +182,7 @@ impl Network {
         let Activations { buffers, room, tokens } = scratch;
         tokens.clear();
         let mut floats = Floats { network: self, features, tokens, room };
-        self.program.run(&mut floats, Counts { rows, tokens: 0 }, out, buffers);
+        self.served.run(&mut floats, Counts { rows, tokens: 0 }, out, buffers);
     }
 
     fn run_tokens(&self, out: &mut [f32], scratch: &mut Activations) {
@@ -150,7 +190,7 @@ impl Network {
         let counts = Counts { rows: tokens.examples(), tokens: tokens.ids.len() };
         let features = Batch::Sparse { offsets: &[0], columns: &[], values: &[] };
         let mut floats = Floats { network: self, features, tokens, room };
-        self.program.run(&mut floats, counts, out, buffers);
+        self.served.run(&mut floats, counts, out, buffers);
     }
 }
 
@@ -276,5 +316,10 @@ impl Kernels for Floats<'_> {
             let length = row.iter().map(|x| x * x).sum::<f32>().max(1e-24).sqrt();
             row.iter_mut().for_each(|x| *x /= length);
         }
+    }
+
+    fn layer(&mut self, layer: usize, states: &mut [f32]) {
+        let layer = self.network.encoder_layer(&self.network.fused[layer]);
+        EncoderLayer::run(&[layer], layer.width(), states, self.tokens.ends(), &mut self.room.layer);
     }
 }

@@ -7,6 +7,8 @@ use bytemuck::Pod;
 use nlpress_graph::{Activation, Graph, Key, Op, Per, Pooling};
 use nlpress_kernels::Aligned;
 
+use crate::layers::Span;
+
 /// The steps of a network.
 #[derive(Clone, Debug)]
 pub(crate) struct Program {
@@ -28,17 +30,32 @@ struct Step {
 /// them.
 #[derive(Clone, Copy, Debug)]
 enum Act {
-    Features { site: usize },
-    Embed { site: usize, by: Key },
-    Linear { site: usize },
+    Features {
+        site: usize,
+    },
+    Embed {
+        site: usize,
+        by: Key,
+    },
+    Linear {
+        site: usize,
+    },
     Norm,
-    LayerNorm { norm: usize },
+    LayerNorm {
+        norm: usize,
+    },
     Activate(Activation),
-    Attend { attention: usize, heads: usize, head_width: usize },
+    Attend {
+        attention: usize,
+        heads: usize,
+        head_width: usize,
+    },
     Add,
     Multiply,
     Pool(Pooling),
     Normalize,
+    /// A whole layer of an encoder, counted as those that are run so.
+    Layer(usize),
 }
 
 impl Act {
@@ -46,7 +63,13 @@ impl Act {
     fn changes(self) -> bool {
         matches!(
             self,
-            Act::Norm | Act::LayerNorm { .. } | Act::Activate(_) | Act::Add | Act::Multiply | Act::Normalize
+            Act::Norm
+                | Act::LayerNorm { .. }
+                | Act::Activate(_)
+                | Act::Add
+                | Act::Multiply
+                | Act::Normalize
+                | Act::Layer(_)
         )
     }
 }
@@ -93,6 +116,11 @@ pub(crate) trait Kernels {
     fn pool(&mut self, pooling: Pooling, width: usize, tokens: &[Self::Number], out: &mut [Self::Number]);
     /// Each row to Euclidean length 1.
     fn normalize(&mut self, width: usize, rows: &mut [Self::Number]);
+    /// A whole layer of the tokens' states. Only programs that were made [with layers](Program::with_layers) have any.
+    fn layer(&mut self, layer: usize, states: &mut [Self::Number]) {
+        let _ = (layer, states);
+        unreachable!("a program without layers");
+    }
 }
 
 /// How many values there are of each kind in a run.
@@ -111,6 +139,11 @@ impl Counts {
 impl Program {
     /// The program of a graph that has been checked.
     pub(crate) fn of(graph: &Graph) -> Self {
+        Self::with_layers(graph, &[])
+    }
+
+    /// The same, with one step for each of these layers in place of its operations.
+    pub(crate) fn with_layers(graph: &Graph, layers: &[Span]) -> Self {
         let values = graph.values();
         let mut compiler = Compiler::new(graph);
         let mut steps = Vec::new();
@@ -142,7 +175,16 @@ impl Program {
             let from: Vec<Place> =
                 node.from.iter().map(|from| place(compiler.buffer[*from], *from)).collect();
             let (buffer, in_place) = compiler.target(n, act.changes());
-            steps.push(Step { act, from, to: place(buffer, n), in_place });
+            let to = place(buffer, n);
+            match layers.iter().position(|layer| (layer.nodes.0..=layer.nodes.1).contains(&n)) {
+                None => steps.push(Step { act, from, to, in_place }),
+                Some(layer) if n == layers[layer].nodes.1 => {
+                    let states = place(compiler.buffer[layers[layer].from], layers[layer].from);
+                    let in_place = states.buffer == to.buffer;
+                    steps.push(Step { act: Act::Layer(layer), from: vec![states], to, in_place });
+                }
+                Some(_) => {}
+            }
         }
         Self { steps, buffers: compiler.count }
     }
@@ -207,6 +249,7 @@ impl Step {
             Act::Multiply => kernels.multiply(out, read(1)),
             Act::Pool(pooling) => kernels.pool(pooling, self.to.width, read(0), out),
             Act::Normalize => kernels.normalize(self.to.width, out),
+            Act::Layer(layer) => kernels.layer(layer, out),
         }
     }
 }

@@ -16,12 +16,6 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Rows that go through the network together.
-const ROWS: usize = 32;
-/// Tokens that go through the network together, where one text alone has not more: enough for weights to be read once
-/// for many, and few enough for what is between two sites to stay in a cache.
-const TOKENS: usize = 256;
-
 /// An artifact that is open for questions: texts, or examples that its encoder made of them.
 #[derive(Debug)]
 pub struct Session {
@@ -40,7 +34,7 @@ pub struct Session {
 #[derive(Clone, Debug, Default)]
 pub struct Scratch {
     text: AnyScratch,
-    activations: Activations,
+    pub(crate) activations: Activations,
     logits: Vec<f32>,
     scores: Vec<f32>,
 }
@@ -157,6 +151,13 @@ impl Session {
     pub fn held_with_zeros(&self) -> Vec<&SiteId> {
         let held = |l: &&Site| l.weight.scheme().index != Index::Full && l.weight.held().with_zeros();
         self.network.layers.iter().filter(held).map(|l| &l.id).collect()
+    }
+
+    /// Layers of an encoder that run as one kernel: all of them where their weights are integers of up to 8 bits with a
+    /// scale for each output or one, widths are multiples of 64, heads of 32 or 64 numbers, and the processor has
+    /// instructions for it.
+    pub fn fused_layers(&self) -> usize {
+        self.network.fused_layers()
     }
 
     /// Which class a text is in, and how likely each class is.
@@ -305,66 +306,6 @@ impl Session {
         finite(out, 0, out.len())
     }
 
-    /// The logits (or embeddings) of examples, `[examples, outputs]`, row-major.
-    ///
-    /// # Errors
-    /// As [`logits_rows`](Session::logits_rows).
-    pub fn logits<'a>(&self, examples: impl Into<ExamplesRef<'a>>) -> Result<Vec<f32>, RuntimeError> {
-        let examples = examples.into();
-        let mut logits = vec![0.0; examples.len() * self.network.outputs];
-        self.logits_rows(examples, 0..examples.len(), &mut logits, &mut Scratch::default())?;
-        Ok(logits)
-    }
-
-    /// The logits (or embeddings) of some consecutive examples, `[examples, outputs]`, row-major, written into `out`: for
-    /// each what [`logits_row`](Session::logits_row) gives, bit for bit. Weights are read once for several feature rows
-    /// where that is faster (where rows have few zeros), and for several texts, which go through the network together
-    /// without padding. Allocates nothing once `scratch` has grown.
-    ///
-    /// # Errors
-    /// [`RuntimeError::TakesTokens`] and [`RuntimeError::TakesRows`] for examples of the other kind,
-    /// [`RuntimeError::Rows`] when rows are not as wide as the network's inputs, [`RuntimeError::Vocabulary`] when that
-    /// of texts is another, [`RuntimeError::Tokens`] for a text with more tokens than the network takes, or a type that
-    /// it does not know, [`RuntimeError::Length`] when there are not as many places in `out` as those examples have
-    /// numbers, or not as many examples as the range ends with, [`RuntimeError::NotFinite`] with the number of the row.
-    pub fn logits_rows<'a>(
-        &self,
-        examples: impl Into<ExamplesRef<'a>>,
-        range: Range<usize>,
-        out: &mut [f32],
-        scratch: &mut Scratch,
-    ) -> Result<(), RuntimeError> {
-        let examples = examples.into();
-        self.check(examples, &range, out.len())?;
-        let outputs = self.network.outputs;
-        match examples {
-            ExamplesRef::Features(rows) => {
-                for (n, out) in out.chunks_mut(ROWS * outputs).enumerate() {
-                    let first = range.start + n * ROWS;
-                    let rows_of = first..first + out.len() / outputs;
-                    self.network.logits_of(rows, rows_of, out, &mut scratch.activations);
-                    finite(out, first, outputs)?;
-                }
-            }
-            ExamplesRef::Tokens(rows) => {
-                let (mut first, mut rest) = (range.start, out);
-                while first < range.end {
-                    let (mut end, mut tokens) = (first, 0);
-                    while end < range.end && (end == first || tokens + rows.row(end).ids.len() <= TOKENS) {
-                        tokens += rows.row(end).ids.len();
-                        end += 1;
-                    }
-                    let (now, later) = rest.split_at_mut((end - first) * outputs);
-                    let texts = (first..end).map(|row| rows.row(row));
-                    self.network.outputs_of(texts, now, &mut scratch.activations);
-                    finite(now, first, outputs)?;
-                    (first, rest) = (end, later);
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// Checks that the examples are there and what the network takes, and that so many numbers are what it makes of them.
     pub(crate) fn check(
         &self,
@@ -401,7 +342,7 @@ impl Session {
     }
 
     /// The pool of that size, started when it is first asked for.
-    fn pool(&self, threads: usize) -> Result<Arc<ThreadPool>, RuntimeError> {
+    pub(crate) fn pool(&self, threads: usize) -> Result<Arc<ThreadPool>, RuntimeError> {
         if !(1..=MOST_THREADS).contains(&threads) {
             return Err(RuntimeError::Threads(threads));
         }

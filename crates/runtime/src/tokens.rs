@@ -52,6 +52,11 @@ impl Tokens {
         self.ends.len()
     }
 
+    /// Where each example's tokens end.
+    pub(crate) fn ends(&self) -> &[usize] {
+        &self.ends
+    }
+
     /// Where the tokens of each example are.
     pub(crate) fn ranges(&self) -> impl Iterator<Item = Range<usize>> {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
