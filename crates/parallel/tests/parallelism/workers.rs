@@ -179,11 +179,12 @@ fn processes_go_on_from_a_checkpoint_that_others_left() {
     let network = &networks()[0];
     for wire in WIRES {
         let folder = tempfile::tempdir().unwrap();
-        let run = |path, sink| Run { backend, network, wire, checkpoint: path, sink };
-        let whole = run(None, &Quiet).train(1, None).unwrap();
+        let whole = Run { backend, network, wire, checkpoint: None, sink: &Quiet }.train(1, None).unwrap();
         let path = |rank: usize| folder.path().join(rank.to_string());
         let stopped = together(4, |peers| {
-            run(Some(path(peers.rank()).as_path()), &AfterOne).train(1, Some(peers)).unwrap_err()
+            let checkpoint = path(peers.rank());
+            let run = Run { backend, network, wire, checkpoint: Some(&checkpoint), sink: &AfterOne };
+            run.train(1, Some(peers)).unwrap_err()
         });
         assert!(stopped.iter().all(|error| matches!(error, TrainError::Stopped(_))));
         let left = std::fs::read(path(0)).unwrap();
@@ -193,7 +194,9 @@ fn processes_go_on_from_a_checkpoint_that_others_left() {
         for size in [1, 2] {
             (0..size).for_each(|rank| std::fs::write(path(rank), &left).unwrap());
             let found = together(size, |peers| {
-                run(Some(path(peers.rank()).as_path()), &Quiet).train(1, Some(peers)).unwrap()
+                let checkpoint = path(peers.rank());
+                let run = Run { backend, network, wire, checkpoint: Some(&checkpoint), sink: &Quiet };
+                run.train(1, Some(peers)).unwrap()
             });
             assert!(found.into_iter().all(|found| found == whole), "{size} processes, {wire:?}");
         }
