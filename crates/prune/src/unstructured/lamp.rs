@@ -68,7 +68,7 @@ pub fn scores(weights: &[f32]) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::keep_largest;
+    use crate::frame::keep_largest;
     use nlpress_technique::Technique;
 
     #[test]
