@@ -6,6 +6,11 @@
 //! any scale compete fairly, and the last weight of every site has the score 1: no site is emptied before every
 //! other is down to its last weight. No data and no settings of its own.
 //!
+//! It pays where very much goes at once. On the article's network, three epochs of training after the cut, accuracy as a
+//! mean of three seeds by LAMP and by magnitude (73.1 % before): at 98 % 70.0 and 66.6, at 99.5 % 60.3 and 49.9, which is
+//! chance. At 90 and 95 % they are alike (72.7 and 72.8, 71.8 and 71.7), and so are they at 98 % in three cubic steps
+//! (69.9 and 70.5).
+//!
 //! Within one site the order is that of magnitude, so there is no `scope` to set: in any but the global one LAMP is
 //! `prune.magnitude`.
 
@@ -68,7 +73,7 @@ pub fn scores(weights: &[f32]) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::keep_largest;
+    use crate::frame::keep_largest;
     use nlpress_technique::Technique;
 
     #[test]
