@@ -215,7 +215,7 @@ fn each_broken_clause_is_named() {
         ("breaks = 'keeping-for-nothing'", "it keeps features, but its inputs are 24 as before"),
         ("breaks = 'looking-at-labels'", "without the rest it makes another model"),
         ("breaks = 'looking-at-rows'", "without the rest it makes another model"),
-        ("breaks = 'needing-labels'", "without the rest it fails: the rows have no labels"),
+        ("breaks = 'needing-labels'", "without the rest it fails: data: the rows have no labels"),
     ] {
         let complained = verdict(&kind(example)).expect_err(example);
         assert!(complained.starts_with("test.halve"), "{complained}");

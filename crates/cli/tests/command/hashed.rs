@@ -54,7 +54,7 @@ fn recipes_hash_words_and_refuse_to_choose_among_them() {
     world.write("chosen.toml", chosen);
     let refused = world.run(&["run", "chosen.toml", "--out", "other"], b"");
     assert_eq!(refused.code, Some(2), "{}", refused.err);
-    assert!(refused.err.contains("hashed") && refused.err.contains("chosen.toml:23"), "{}", refused.err);
+    assert!(refused.err.contains("hashed") && refused.err.contains("chosen.toml:20"), "{}", refused.err);
     world.write("weighted.toml", RECIPE.replace("\"count\"", "\"tf_idf\""));
     let weighted = world.run(&["run", "weighted.toml", "--out", "other"], b"");
     assert!(weighted.code == Some(2) && weighted.err.contains("document frequencies"), "{}", weighted.err);

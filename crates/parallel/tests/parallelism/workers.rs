@@ -37,7 +37,7 @@ fn networks() -> [(Graph, nlpress_model::Dataset); 2] {
         dropout: 0.1,
         ..EncoderSpec::new(64, 2, 4)
     };
-    [(mlp.into(), bags), (Graph::from(encoder).with_classifier(documents.outputs()), documents)]
+    [(mlp.into(), bags), (Graph::from(encoder).with_classifier(documents.outputs().unwrap()), documents)]
 }
 
 struct Run<'a> {

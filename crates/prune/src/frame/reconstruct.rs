@@ -61,7 +61,8 @@ pub(crate) fn reconstruct(
     let whole = Network::bind(original, cx.backend);
     for (site, id) in ids.iter().enumerate().filter(|(_, id)| reads_fewer(id)) {
         let shape = model.layers()[site].shape;
-        if shape.inputs > WIDEST_SOLVED {
+        // What is solved for has a bias, which a site without one has no place for.
+        if shape.inputs > WIDEST_SOLVED || model.layers()[site].bias.is_empty() {
             continue;
         }
         // The columns that are still there, by their numbers in the original.

@@ -107,7 +107,7 @@ mod tests {
     fn settings_are_checked() {
         let read =
             |text: &str| toml::from_str::<Unstructured<Lamp>>(text).map_err(|e| e.message().to_owned());
-        assert!(!read(KIND.example).unwrap().needs().training);
+        assert!(!read(KIND.example).unwrap().needs().labels);
         let message = read("sparsity = 0.5\nscope = 'site'").unwrap_err();
         assert!(message.contains("scope"), "{message}");
         assert!(read("").unwrap_err().contains("sparsity, nonzeros or bytes is missing"));

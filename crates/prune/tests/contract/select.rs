@@ -3,6 +3,7 @@
 use nlpress_core::Selectors;
 use nlpress_model::{Dataset, Form, Model, Network, SiteId};
 use nlpress_prune::KINDS;
+use nlpress_technique::Cx;
 use nlpress_testkit::{Made, check_features};
 use nlpress_train::{Labels, mean_loss};
 
@@ -20,7 +21,7 @@ fn select(world: &World, model: Model, name: &str, with: &str) -> Result<Made, S
     if let Some(problem) = problems.first() {
         return Err(problem.to_string());
     }
-    let mut cx = world.cx();
+    let mut cx = Cx { encoder: Some(world.bench.text_encoder()), ..world.cx() };
     let before = model.graph().inputs();
     let model = technique.apply(model, &on, &mut cx).map_err(|e| e.to_string())?;
     assert!(model.outline().fits_within(&planned), "{name}");
