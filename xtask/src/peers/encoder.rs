@@ -70,7 +70,7 @@ struct Cosine {
 /// A library over all rounds.
 #[derive(Debug)]
 struct Entry {
-    library: String,
+    toolkit: String,
     form: String,
     rounds: Vec<Round>,
 }
@@ -226,11 +226,11 @@ fn flags() -> Vec<String> {
 
 impl Found {
     fn add(&mut self, library: &str, form: &str, round: Round) {
-        match self.entries.iter_mut().find(|entry| entry.library == library && entry.form == form) {
+        match self.entries.iter_mut().find(|entry| entry.toolkit == library && entry.form == form) {
             Some(entry) => entry.rounds.push(round),
             None => {
-                let (library, form) = (library.to_owned(), form.to_owned());
-                self.entries.push(Entry { library, form, rounds: vec![round] });
+                let (toolkit, form) = (library.to_owned(), form.to_owned());
+                self.entries.push(Entry { toolkit, form, rounds: vec![round] });
             }
         }
     }
@@ -257,7 +257,7 @@ impl Found {
             let [documents, calls @ ..] = &self.ratios(entry)[..] else { return serde_json::Value::Null };
             let calls: BTreeMap<&str, _> = CALLS.iter().copied().zip(calls).collect();
             serde_json::json!({
-                "library": entry.library, "form": entry.form, "version": first.version, "way": first.way,
+                "library": entry.toolkit, "form": entry.form, "version": first.version, "way": first.way,
                 "documents_per_s": all(&|round| Some(round.documents_per_s)), "ms": ms,
                 "rss_bytes": first.rss_bytes, "first_ms": first.first_ms, "cosine": first.cosine,
                 "instructions": first.instructions,
@@ -283,7 +283,7 @@ impl Found {
                 quartiles.map_or_else(|| "–".into(), |of| format!("{:.digits$}", of.median))
             };
             let way = entry.rounds[0].way.clone().unwrap_or_else(|| "ragged".into());
-            let mut row = vec![entry.library.clone(), entry.form.clone(), way];
+            let mut row = vec![entry.toolkit.clone(), entry.form.clone(), way];
             row.push(median(&|round| Some(round.documents_per_s), 0));
             row.extend(CALLS.iter().map(|call| median(&|round| round.ms.get(*call).copied(), 2)));
             row.push(median(&|round| round.rss_bytes.map(|bytes| bytes as f64 / 1e6), 0));
@@ -313,7 +313,7 @@ impl Found {
         }
         for entry in &self.entries[1..] {
             let version = entry.rounds[0].version.as_deref().unwrap_or_default();
-            text.push_str(&format!("{}, {}: {version}\n", entry.library, entry.form));
+            text.push_str(&format!("{}, {}: {version}\n", entry.toolkit, entry.form));
         }
         for (key, packages) in &self.missing {
             text.push_str(&format!("{key}: not installed; it takes {packages}\n"));
