@@ -247,7 +247,7 @@ fn every(config: &Object, types: &Value, layers: usize) -> Result<usize, HubErro
     let names = names.filter(|names| names.len() == layers);
     let names = names.ok_or_else(|| config.bad(key, format!("does not name {layers} layers")))?;
     let is_global = |name: &&str| *name == "full_attention";
-    let every = names.iter().skip(1).position(|name| is_global(name)).map_or(layers.max(1), |n| n + 1);
+    let every = names.iter().skip(1).position(is_global).map_or(layers.max(1), |n| n + 1);
     let fits = |(n, name): (usize, &&str)| match n.is_multiple_of(every) {
         true => is_global(name),
         false => *name == "sliding_attention",

@@ -111,6 +111,9 @@ impl Part {
     }
 }
 
+/// What each shard keeps of its pass, by segment.
+type Traces = Vec<Vec<Trace>>;
+
 impl TensorParallel {
     /// A source of `workers` workers on at most `threads` threads.
     pub fn new(workers: usize, threads: usize) -> Self {
@@ -235,7 +238,7 @@ impl TensorParallel {
         batch: &Batch<'_>,
         dropout: &[Dropout],
         crew: &Crew,
-    ) -> Result<(Vec<Vec<Trace>>, Vec<Vec<f32>>), TrainError> {
+    ) -> Result<(Traces, Vec<Vec<f32>>), TrainError> {
         let (mut traces, mut values) = (Vec::new(), vec![Vec::new()]);
         for segment in &self.segments {
             let input = input(segment, batch, values.last().map_or(&[][..], Vec::as_slice));

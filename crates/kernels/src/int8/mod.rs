@@ -9,6 +9,9 @@
 //! Beside the rules of [`multiply`](crate::multiply), GELU is interpolated ([`elementwise::gelu`], within 8e-4) and attention
 //! multiplies integers ([`attention`]).
 
+// Numbers of rows, lanes and vectors index several arrays at once; and what reads from memory takes the proof of its instructions.
+#![allow(clippy::needless_range_loop, clippy::wrong_self_convention)]
+
 mod accumulate;
 mod attention;
 mod elementwise;
