@@ -1,24 +1,13 @@
 //! A folder as an artifact: the graph that its configuration says, with its numbers.
 
 use nlpress_artifact::{Artifact, EncoderParts, Layer, Provenance, Vector};
-use nlpress_graph::{Graph, Key, Op, Outline, Param, Pooling, Shape, SiteId};
+use nlpress_graph::{Graph, Key, Op, Outline, Param, Shape, SiteId};
 use nlpress_packed::Matrix;
 use std::collections::BTreeSet;
 
 use crate::family;
-use crate::spec::Task;
+use crate::spec::{ImportOptions, Task};
 use crate::{Folder, HubError};
-
-/// What a caller may choose.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ImportOptions {
-    /// Most tokens of a text, special ones among them; where there is none, what the files say, and the rows of the table
-    /// of positions at most.
-    pub max_tokens: Option<usize>,
-    /// How tokens become one vector in a folder that has no classifier; where there is none, what the files of
-    /// sentence-transformers say, and the mean where there are none.
-    pub pooling: Option<Pooling>,
-}
 
 /// A model from a folder.
 #[derive(Clone, Debug)]

@@ -16,4 +16,5 @@ mod written;
 pub use error::HubError;
 pub use export::export;
 pub use folder::Folder;
-pub use import::{ImportOptions, Imported, Unused};
+pub use import::{Imported, Unused};
+pub use spec::ImportOptions;

@@ -8,7 +8,18 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use crate::json::Object;
-use crate::{Folder, HubError, ImportOptions};
+use crate::{Folder, HubError};
+
+/// What a caller may choose.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ImportOptions {
+    /// Most tokens of a text, special ones among them; where there is none, what the files say, and the rows of the table
+    /// of positions at most.
+    pub max_tokens: Option<usize>,
+    /// How tokens become one vector in a folder that has no classifier; where there is none, what the files of
+    /// sentence-transformers say, and the mean where there are none.
+    pub pooling: Option<Pooling>,
+}
 
 /// What a folder is for.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::positions::{PositionScheme, RelativeBias};
+use super::positions::{PositionScheme, RelativeBias, is_default};
 use crate::site::SiteId;
 
 /// Added to the variance by [`Op::Norm`], so that numbers which are all the same stay finite.
@@ -289,10 +289,6 @@ impl Op {
 /// What serde takes for a site of which nothing is said.
 fn yes() -> bool {
     true
-}
-
-pub(super) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
 }
 
 /// A graph as it is written down: with the edges that do not go without saying.

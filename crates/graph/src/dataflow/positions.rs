@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::node::is_default;
 use crate::bad::{BadSpec, WIDEST};
 use crate::site::SiteId;
 
@@ -131,6 +130,10 @@ impl RelativeBias {
         let tokens = tokens as isize;
         (1 - tokens..tokens).map(|offset| self.bucket(offset)).collect()
     }
+}
+
+pub(super) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 #[cfg(test)]
