@@ -1,11 +1,11 @@
 //! Which examples go through the network together, and on which thread.
 
-use nlpress_text::{ExamplesRef, TokenRows};
+use nlpress_text::{AnyEncoder, Encode, Examples, ExamplesRef, Rows, TokenRows};
 use rayon::prelude::*;
 use std::ops::Range;
 
-use crate::RuntimeError;
-use crate::session::{Scratch, Session, finite};
+use crate::session::{Prediction, Scratch, Session, finite};
+use crate::{RuntimeError, scores};
 
 /// Rows that go through the network together.
 const ROWS: usize = 32;
@@ -13,7 +13,86 @@ const ROWS: usize = 32;
 /// for many, and few enough for what is between two sites to stay in a cache.
 const TOKENS: usize = 512;
 
+/// Memory in which texts are answered together, to be used again.
+struct Together {
+    examples: Examples,
+    logits: Vec<f32>,
+    scores: Vec<f32>,
+    scratch: Scratch,
+}
+
 impl Session {
+    /// [`predict`](Session::predict) for every text, on `threads` threads: in the order of the texts, and the same, bit for
+    /// bit, for every number of threads and whatever the texts beside it.
+    ///
+    /// Texts go through the network together, so that weights are read once for several. Threads are started when a number
+    /// of them is first asked for, and kept; one text is never worked on by two.
+    ///
+    /// # Errors
+    /// [`RuntimeError::Threads`] for none or more than 1024, [`RuntimeError::Pool`] when they cannot be started,
+    /// [`RuntimeError::NoClasses`] for a network that has none, [`RuntimeError::Text`] where a tokenizer from a stranger
+    /// fails at a text, and [`RuntimeError::NotFinite`] with the number of the first text that has no answer.
+    pub fn predict_many<S: AsRef<str> + Sync>(
+        &self,
+        texts: &[S],
+        threads: usize,
+    ) -> Result<Vec<Prediction<'_>>, RuntimeError> {
+        let (outputs, examples) = (self.network().outputs, no_examples(self.encoder())?);
+        let room = || Together {
+            examples: examples.clone(),
+            logits: Vec::with_capacity(ROWS * outputs),
+            scores: Vec::new(),
+            scratch: Scratch::default(),
+        };
+        self.check_classes()?;
+        let mut all = Vec::with_capacity(texts.len());
+        if threads == 1 {
+            let mut room = room();
+            for (n, piece) in texts.chunks(ROWS).enumerate() {
+                self.predict_together(n * ROWS, piece, &mut room, &mut all)?;
+            }
+            return Ok(all);
+        }
+        let pool = self.pool(threads)?;
+        // A few pieces for each thread: enough to even out long and short texts.
+        let piece = texts.len().div_ceil(4 * threads).clamp(1, ROWS);
+        let one = |room: &mut Together, (n, texts): (usize, &[S])| {
+            let mut answers = Vec::with_capacity(texts.len());
+            self.predict_together(n * piece, texts, room, &mut answers).map(|()| answers)
+        };
+        let pieces = texts.par_chunks(piece).enumerate();
+        // In order, so that the error is that of the first text whatever the threads.
+        for answers in pool.install(|| pieces.map_init(room, one).collect::<Vec<_>>()) {
+            all.append(&mut answers?);
+        }
+        Ok(all)
+    }
+
+    /// Answers consecutive texts, the first of which has the number `first`.
+    fn predict_together<'s, S: AsRef<str>>(
+        &'s self,
+        first: usize,
+        texts: &[S],
+        room: &mut Together,
+        answers: &mut Vec<Prediction<'s>>,
+    ) -> Result<(), RuntimeError> {
+        let Together { examples, logits, scores, scratch } = room;
+        examples.clear();
+        for text in texts {
+            let example = self.encoder().encode(text.as_ref(), scratch.text());
+            example.and_then(|example| examples.push(example)).map_err(RuntimeError::Text)?;
+        }
+        let outputs = self.network().outputs;
+        logits.resize(texts.len() * outputs, 0.0);
+        self.logits_rows(examples.view(), 0..texts.len(), logits, scratch).map_err(|e| e.after(first))?;
+        for logits in logits.chunks_exact(outputs) {
+            let class = self.class(logits);
+            scores::from_logits(logits, scores);
+            answers.push(Prediction { class, label: &self.labels()[class], scores: scores.clone() });
+        }
+        Ok(())
+    }
+
     /// The logits (or embeddings) of examples, `[examples, outputs]`, row-major.
     ///
     /// # Errors
@@ -125,6 +204,15 @@ impl Session {
         self.network().outputs_of(texts.map(|row| rows.row(row)), out, &mut scratch.activations);
         finite(out, first, self.network().outputs)
     }
+}
+
+/// None of an encoder's examples, to add to.
+fn no_examples(encoder: &AnyEncoder) -> Result<Examples, RuntimeError> {
+    let width = encoder.width();
+    Ok(match encoder {
+        AnyEncoder::Bag(_) => Rows::from_dense(0, width, &[])?.into(),
+        AnyEncoder::Tokens(_) => TokenRows::new(width, vec![0], Vec::new(), Vec::new())?.into(),
+    })
 }
 
 /// Consecutive texts of [`TOKENS`] tokens at most, or one that has more.

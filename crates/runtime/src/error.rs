@@ -143,6 +143,14 @@ impl RuntimeError {
         }
     }
 
+    /// The same where so many rows come before those that were looked at.
+    pub(crate) fn after(self, rows: usize) -> Self {
+        match self {
+            Self::NotFinite { row, .. } => self.in_row(rows + row),
+            other => other,
+        }
+    }
+
     /// Whether the system failed, rather than that the file or the question is one that nobody could accept.
     pub fn is_failure(&self) -> bool {
         match self {

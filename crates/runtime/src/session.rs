@@ -9,7 +9,6 @@ use nlpress_artifact::{Artifact, OpenOptions, Provenance};
 use nlpress_graph::{Outline, SiteId};
 use nlpress_packed::Index;
 use nlpress_text::{AnyEncoder, AnyScratch, Encode, Example, ExamplesRef, Seen};
-use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -247,36 +246,6 @@ impl Session {
         self.answer_pair(texts, scratch)?;
         scores::from_logits(&scratch.logits, &mut scratch.scores);
         Ok(Answer { class: self.class(&scratch.logits), scores: &scratch.scores })
-    }
-
-    /// [`predict`](Session::predict) for every text, on `threads` threads: in the order of the texts, and the same
-    /// for every number of threads.
-    ///
-    /// Threads are started when a number of them is first asked for, and kept. Texts are split among them; one
-    /// text is never worked on by two.
-    ///
-    /// # Errors
-    /// [`RuntimeError::Threads`] for none or more than 1024, [`RuntimeError::Pool`] when they cannot be started, and
-    /// [`RuntimeError::NotFinite`] with the number of the first text that has no answer.
-    pub fn predict_many<S: AsRef<str> + Sync>(
-        &self,
-        texts: &[S],
-        threads: usize,
-    ) -> Result<Vec<Prediction<'_>>, RuntimeError> {
-        let one = |scratch: &mut Scratch, (row, text): (usize, &S)| {
-            self.predict_with(text.as_ref(), scratch).map_err(|e| e.in_row(row))
-        };
-        if threads == 1 {
-            let mut scratch = Scratch::default();
-            return texts.iter().enumerate().map(|text| one(&mut scratch, text)).collect();
-        }
-        let pool = self.pool(threads)?;
-        // A few pieces for each thread: enough to even out long and short texts.
-        let piece = texts.len().div_ceil(4 * threads).max(1);
-        let texts = texts.par_iter().enumerate().with_min_len(piece);
-        let answers: Vec<_> = pool.install(|| texts.map_init(Scratch::default, one).collect());
-        // In order, so that the error is that of the first text whatever the threads.
-        answers.into_iter().collect()
     }
 
     /// The logits (or the embedding) of one sparse row, or of the tokens of one text, written into `out`. Allocates

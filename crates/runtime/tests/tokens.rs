@@ -153,6 +153,16 @@ fn texts_are_answered_as_their_tokens_are() {
         }
         let one = session.predict_many(&all, 1).unwrap();
         assert_eq!(one, session.predict_many(&all, 3).unwrap());
+        // Whatever goes through the network beside a text: nothing, fewer, others, in another order.
+        for (text, answer) in all.iter().zip(&one) {
+            assert_eq!(session.predict(text).unwrap(), *answer);
+        }
+        assert_eq!(session.predict_many(&all[3..8], 2).unwrap(), one[3..8]);
+        let back: Vec<&String> = all.iter().rev().cycle().take(70).collect();
+        for threads in [1, 3] {
+            let found = session.predict_many(&back, threads).unwrap();
+            assert!(found.iter().zip(one.iter().rev().cycle()).all(|(found, answer)| found == answer));
+        }
         for (answer, row) in one.iter().zip(logits.chunks(3)) {
             assert_eq!(answer.class, session.class(row));
             assert!((answer.scores.iter().sum::<f32>() - 1.0).abs() < 1e-6);

@@ -82,6 +82,27 @@ impl Examples {
         }
     }
 
+    /// Adds an example of the same encoder.
+    ///
+    /// # Errors
+    /// [`TextError::Rows`] when it is of another kind.
+    pub fn push(&mut self, example: Example<'_>) -> Result<(), TextError> {
+        match (self, example) {
+            (Self::Features(rows), Example::Features(row)) => rows.push(row),
+            (Self::Tokens(rows), Example::Tokens(row)) => rows.push(row),
+            _ => return Err(TextError::Rows("the examples are of two encoders".into())),
+        }
+        Ok(())
+    }
+
+    /// Forgets all examples, and keeps their memory.
+    pub fn clear(&mut self) {
+        match self {
+            Self::Features(rows) => rows.clear(),
+            Self::Tokens(rows) => rows.clear(),
+        }
+    }
+
     /// The same examples, borrowed.
     pub fn view(&self) -> ExamplesRef<'_> {
         self.into()

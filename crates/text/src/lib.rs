@@ -28,6 +28,7 @@ pub mod examples;
 mod index;
 mod label;
 pub mod normalize;
+mod offsets;
 pub mod rows;
 pub mod stop_words;
 pub mod token_rows;

@@ -1,12 +1,13 @@
 //! Feature rows: a sparse matrix in compressed-row form, in plain memory.
 
 use crate::error::TextError;
+use crate::offsets::Offsets;
 
 /// A sparse matrix of `len()` rows by `width()` columns, compressed by rows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rows {
     width: usize,
-    offsets: Vec<usize>,
+    offsets: Offsets,
     columns: Vec<u32>,
     values: Vec<f32>,
 }
@@ -39,14 +40,9 @@ impl Rows {
         if columns.len() != values.len() {
             return fail(format!("{} columns for {} values", columns.len(), values.len()));
         }
-        if offsets.first() != Some(&0) || offsets.last() != Some(&values.len()) {
-            return fail(format!("offsets must start at 0 and end at {}", values.len()));
-        }
-        if let Some(at) = offsets.windows(2).position(|w| w[0] > w[1]) {
-            return fail(format!("row {at} ends before it begins"));
-        }
-        for (at, w) in offsets.windows(2).enumerate() {
-            let row = columns.get(w[0]..w[1]).unwrap_or_default();
+        let offsets = Offsets::new(offsets, values.len()).map_err(TextError::Rows)?;
+        for (at, place) in offsets.iter().enumerate() {
+            let row = &columns[place];
             if row.windows(2).any(|c| c[0] >= c[1]) {
                 return fail(format!("the columns of row {at} do not ascend"));
             }
@@ -84,7 +80,7 @@ impl Rows {
 
     /// A matrix of `width` columns without rows, to be filled by [`push`](Self::push).
     pub(crate) fn empty(width: usize) -> Self {
-        Self { width, offsets: vec![0], columns: Vec::new(), values: Vec::new() }
+        Self { width, offsets: Offsets::empty(), columns: Vec::new(), values: Vec::new() }
     }
 
     /// Appends a row of the same width, as an encoder makes it.
@@ -94,12 +90,18 @@ impl Rows {
         self.offsets.push(self.values.len());
     }
 
+    /// Forgets all rows.
+    pub(crate) fn clear(&mut self) {
+        self.offsets.clear();
+        self.columns.clear();
+        self.values.clear();
+    }
+
     /// Appends all rows of another matrix of the same width.
     pub(crate) fn append(&mut self, other: &Self) {
-        let start = self.values.len();
         self.columns.extend_from_slice(&other.columns);
         self.values.extend_from_slice(&other.values);
-        self.offsets.extend(other.offsets[1..].iter().map(|offset| start + offset));
+        self.offsets.append(&other.offsets);
     }
 
     /// Number of columns.
@@ -109,7 +111,7 @@ impl Rows {
 
     /// Number of rows.
     pub fn len(&self) -> usize {
-        self.offsets.len() - 1
+        self.offsets.rows()
     }
 
     /// Whether there is no row.
@@ -132,8 +134,7 @@ impl Rows {
     /// A value may become zero; it stays stored.
     #[must_use]
     pub fn map_rows(mut self, mut change: impl FnMut(&[u32], &mut [f32])) -> Self {
-        for bounds in self.offsets.windows(2) {
-            let range = bounds[0]..bounds[1];
+        for range in self.offsets.iter() {
             change(&self.columns[range.clone()], &mut self.values[range]);
         }
         self
@@ -172,7 +173,7 @@ impl Rows {
 
     /// Where each row begins in [`columns`](Self::columns) and [`values`](Self::values); one more at the end.
     pub fn offsets(&self) -> &[usize] {
-        &self.offsets
+        self.offsets.as_slice()
     }
 
     /// The columns of all rows, one row after the other.
@@ -190,7 +191,7 @@ impl Rows {
     /// # Panics
     /// When `i` is not below [`len`](Self::len).
     pub fn row(&self, i: usize) -> Row<'_> {
-        let range = self.offsets[i]..self.offsets[i + 1];
+        let range = self.offsets.row(i);
         Row { columns: &self.columns[range.clone()], values: &self.values[range] }
     }
 

@@ -1,6 +1,7 @@
 //! Token ids: the rows that a tokenizer makes of texts, ragged, in plain memory. Nothing is padded at rest.
 
 use crate::error::TextError;
+use crate::offsets::Offsets;
 use crate::rows::Rows;
 
 /// Largest vocabulary of token ids.
@@ -10,7 +11,7 @@ pub const MAX_TOKENS: usize = 1 << 24;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenRows {
     width: usize,
-    offsets: Vec<usize>,
+    offsets: Offsets,
     ids: Vec<u32>,
     /// One for each id, or none at all where every type is 0.
     types: Vec<u8>,
@@ -40,12 +41,7 @@ impl TokenRows {
         if !types.is_empty() && types.len() != ids.len() {
             return fail(format!("{} types for {} tokens", types.len(), ids.len()));
         }
-        if offsets.first() != Some(&0) || offsets.last() != Some(&ids.len()) {
-            return fail(format!("offsets must start at 0 and end at {}", ids.len()));
-        }
-        if let Some(at) = offsets.windows(2).position(|w| w[0] > w[1]) {
-            return fail(format!("row {at} ends before it begins"));
-        }
+        let offsets = Offsets::new(offsets, ids.len()).map_err(TextError::Rows)?;
         if let Some(at) = ids.iter().position(|&id| id as usize >= width) {
             return fail(format!("token {at} is {}, not below the vocabulary of {width}", ids[at]));
         }
@@ -54,7 +50,7 @@ impl TokenRows {
 
     /// No rows yet, to be filled by [`push`](Self::push).
     pub(crate) fn empty(width: usize) -> Self {
-        Self { width, offsets: vec![0], ids: Vec::new(), types: Vec::new() }
+        Self { width, offsets: Offsets::empty(), ids: Vec::new(), types: Vec::new() }
     }
 
     /// Appends a row of the same encoder: either all its rows have types, or none has.
@@ -64,12 +60,18 @@ impl TokenRows {
         self.offsets.push(self.ids.len());
     }
 
+    /// Forgets all rows.
+    pub(crate) fn clear(&mut self) {
+        self.offsets.clear();
+        self.ids.clear();
+        self.types.clear();
+    }
+
     /// Appends all rows of another set of the same encoder.
     pub(crate) fn append(&mut self, other: &Self) {
-        let start = self.ids.len();
         self.ids.extend_from_slice(&other.ids);
         self.types.extend_from_slice(&other.types);
-        self.offsets.extend(other.offsets[1..].iter().map(|offset| start + offset));
+        self.offsets.append(&other.offsets);
     }
 
     /// The size of the vocabulary: every id is below.
@@ -79,7 +81,7 @@ impl TokenRows {
 
     /// Number of rows.
     pub fn len(&self) -> usize {
-        self.offsets.len() - 1
+        self.offsets.rows()
     }
 
     /// Whether there is no row.
@@ -94,17 +96,17 @@ impl TokenRows {
 
     /// Tokens of the longest row; 0 without rows.
     pub fn longest(&self) -> usize {
-        self.offsets.windows(2).map(|w| w[1] - w[0]).max().unwrap_or(0)
+        self.offsets.iter().map(|row| row.len()).max().unwrap_or(0)
     }
 
     /// Bytes that the rows take in memory.
     pub fn bytes(&self) -> usize {
-        size_of_val(&self.offsets[..]) + size_of_val(&self.ids[..]) + self.types.len()
+        size_of_val(self.offsets()) + size_of_val(&self.ids[..]) + self.types.len()
     }
 
     /// Where each row begins in [`ids`](Self::ids); one more at the end.
     pub fn offsets(&self) -> &[usize] {
-        &self.offsets
+        self.offsets.as_slice()
     }
 
     /// The ids of all rows, one row after the other.
@@ -122,7 +124,7 @@ impl TokenRows {
     /// # Panics
     /// When `i` is not below [`len`](Self::len).
     pub fn row(&self, i: usize) -> TokenRow<'_> {
-        let range = self.offsets[i]..self.offsets[i + 1];
+        let range = self.offsets.row(i);
         let types = if self.types.is_empty() { &[] } else { &self.types[range.clone()] };
         TokenRow { ids: &self.ids[range], types }
     }
