@@ -19,6 +19,13 @@ pub trait Peers: Debug + Send + Sync {
     /// [`PeersError`] when a process cannot be reached any more.
     fn all_gather(&self, own: Vec<u8>) -> Result<Vec<Vec<u8>>, PeersError>;
 
+    /// Hands bytes to the process of number 0, and gives it what each of them handed in, by number; the others get nothing. It
+    /// waits for all.
+    ///
+    /// # Errors
+    /// [`PeersError`] when a process cannot be reached any more.
+    fn gather(&self, own: Vec<u8>) -> Result<Vec<Vec<u8>>, PeersError>;
+
     /// Bytes that this process has sent to others so far.
     fn sent(&self) -> u64;
 }

@@ -76,9 +76,7 @@ impl TryFrom<Raw> for Data {
                 return Err(format!("shares is {shares}, but {workers} workers take one each at least"));
             }
         }
-        if !(raw.tolerance.is_finite() && raw.tolerance > 0.0) {
-            return Err(format!("tolerance is {}, but it must be positive", raw.tolerance));
-        }
+        retrain::check(raw.tolerance, &[])?;
         Ok(Self(raw))
     }
 }
@@ -118,9 +116,12 @@ impl Technique for Data {
         let reference = compare.then_some((&mut serial as &mut dyn GradientSource, *tolerance));
         let model = retrain::run(&model, fit, &mut parallel, reference, cx)?;
         if let Some(peers) = cx.peers {
-            let wire = peers.sent() - sent_before;
-            cx.measure(Measurement::lower("bytes_between_processes", wire as f64, "bytes"));
-            cx.note(format!("each of {} processes sent {wire} bytes to the others", peers.size()));
+            let own = (peers.sent() - sent_before).to_le_bytes().to_vec();
+            let all = peers.all_gather(own).map_err(|e| StepError::Failed(e.to_string()))?;
+            let sent = all.iter().filter_map(|bytes| bytes.first_chunk()).map(|b| u64::from_le_bytes(*b));
+            let (sent, processes) = (sent.sum::<u64>(), peers.size());
+            cx.measure(Measurement::lower("bytes_between_processes", sent as f64, "bytes"));
+            cx.note(format!("{processes} processes sent each other {sent} bytes, checkpoints included"));
         }
         let (sent, as_f32) = (parallel.bytes(), parallel.bytes_as_f32());
         let ratio = as_f32 as f64 / sent.max(1) as f64;

@@ -4,7 +4,7 @@
 //! and waits. When a process ends without saying so, `mpirun` ends all others; a run goes on from its last checkpoint
 //! then.
 
-use ::mpi::collective::CommunicatorCollectives;
+use ::mpi::collective::{CommunicatorCollectives, Root};
 use ::mpi::datatype::PartitionMut;
 use ::mpi::topology::{Communicator, SimpleCommunicator};
 use nlpress_core::{Peers, PeersError};
@@ -27,8 +27,15 @@ pub struct Mpi {
 }
 
 enum Ask {
-    AllGather(Vec<u8>, Sender<Vec<Vec<u8>>>),
+    Gather(Vec<u8>, To, Sender<Vec<Vec<u8>>>),
     Finish(Sender<()>),
+}
+
+/// Who gets what is gathered.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum To {
+    All,
+    First,
 }
 
 impl Mpi {
@@ -73,6 +80,16 @@ impl Mpi {
         done.recv().map_err(|_| gone())
     }
 
+    fn gathered(&self, own: Vec<u8>, to: To) -> Result<Vec<Vec<u8>>, PeersError> {
+        let (says, said) = channel();
+        let (length, bytes, others) = (size_of::<u64>() as u64, own.len() as u64, self.size as u64 - 1);
+        self.ask(Ask::Gather(own, to, says))?;
+        let arrived = said.recv().map_err(|_| gone())?;
+        let receivers = if to == To::All { others } else { u64::from(self.rank > 0) };
+        self.sent.fetch_add(length * others + bytes * receivers, Ordering::Relaxed);
+        Ok(arrived)
+    }
+
     fn ask(&self, ask: Ask) -> Result<(), PeersError> {
         self.asks.send(ask).map_err(|_| gone())
     }
@@ -92,12 +109,11 @@ impl Peers for Mpi {
     }
 
     fn all_gather(&self, own: Vec<u8>) -> Result<Vec<Vec<u8>>, PeersError> {
-        let (says, said) = channel();
-        let bytes = (size_of::<u64>() + own.len()) as u64;
-        self.ask(Ask::AllGather(own, says))?;
-        let all = said.recv().map_err(|_| gone())?;
-        self.sent.fetch_add(bytes * (self.size as u64 - 1), Ordering::Relaxed);
-        Ok(all)
+        self.gathered(own, To::All)
+    }
+
+    fn gather(&self, own: Vec<u8>) -> Result<Vec<Vec<u8>>, PeersError> {
+        self.gathered(own, To::First)
     }
 
     fn sent(&self) -> u64 {
@@ -116,9 +132,9 @@ enum End {
 fn answer(world: &SimpleCommunicator, asked: &Receiver<Ask>) -> End {
     for ask in asked {
         match ask {
-            Ask::AllGather(own, says) => {
+            Ask::Gather(own, to, says) => {
                 // Whoever asked and does not wait any more is on its way out.
-                let _ = says.send(all_gather(world, &own));
+                let _ = says.send(gather(world, &own, to));
             }
             Ask::Finish(says) => {
                 let mut others = world.immediate_barrier();
@@ -133,14 +149,22 @@ fn answer(world: &SimpleCommunicator, asked: &Receiver<Ask>) -> End {
     End::Alone
 }
 
-/// The bytes of all processes, in as many calls as it takes.
-fn all_gather(world: &SimpleCommunicator, own: &[u8]) -> Vec<Vec<u8>> {
-    let size = world.size() as usize;
+/// The bytes of all processes, in as many calls as it takes; nothing where this one is none of those that get them. All know
+/// the lengths, and so the number of calls.
+fn gather(world: &SimpleCommunicator, own: &[u8], to: To) -> Vec<Vec<u8>> {
+    let (size, first) = (world.size() as usize, world.process_at_rank(0));
     let mut lengths = vec![0_u64; size];
     world.all_gather_into(&(own.len() as u64), &mut lengths[..]);
-    let mut all: Vec<Vec<u8>> = vec![Vec::new(); size];
+    let receives = to == To::All || world.rank() == 0;
+    let mut all: Vec<Vec<u8>> = vec![Vec::new(); if receives { size } else { 0 }];
     let (piece, mut done) = ((AT_ONCE / size).max(1), 0);
     while lengths.iter().any(|length| done < *length as usize) {
+        let sent = &own[own.len().min(done)..own.len().min(done + piece)];
+        if !receives {
+            first.gather_varcount_into(sent);
+            done += piece;
+            continue;
+        }
         let left = |length: &u64| (*length as usize).saturating_sub(done).min(piece);
         let counts: Vec<i32> = lengths.iter().map(|length| left(length) as i32).collect();
         let starts = counts.iter().scan(0, |end, count| {
@@ -149,9 +173,11 @@ fn all_gather(world: &SimpleCommunicator, own: &[u8]) -> Vec<Vec<u8>> {
         });
         let starts: Vec<i32> = starts.collect();
         let mut arrived = vec![0_u8; counts.iter().map(|count| *count as usize).sum()];
-        let sent = &own[own.len().min(done)..own.len().min(done + piece)];
         let mut parts = PartitionMut::new(&mut arrived[..], &counts[..], &starts[..]);
-        world.all_gather_varcount_into(sent, &mut parts);
+        match to {
+            To::All => world.all_gather_varcount_into(sent, &mut parts),
+            To::First => first.gather_varcount_into_root(sent, &mut parts),
+        }
         for ((all, start), count) in all.iter_mut().zip(&starts).zip(&counts) {
             all.extend_from_slice(&arrived[*start as usize..][..*count as usize]);
         }

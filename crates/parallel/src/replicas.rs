@@ -10,7 +10,7 @@ use nlpress_model::{Gradients, Model, Network};
 use nlpress_quant::QuantError;
 use nlpress_quant::gradient::{Coding, Layout, Sender};
 use nlpress_train::gradients::{bind, sum};
-use nlpress_train::record::{Reader, Writer};
+use nlpress_train::record::{Reader, Writer, invalid};
 use nlpress_train::{Batch, Crew, GradientSource, RoundedInputs, Stateful, TrainError};
 use std::io;
 use std::ops::Range;
@@ -163,6 +163,7 @@ impl Stateful for DataParallel<'_> {
         to.count(self.sent)?;
         to.count(self.sent_as_f32)?;
         let Some(peers) = self.peers.filter(|_| !self.senders.is_empty()) else {
+            to.count(self.senders.len() as u64)?;
             return self.senders.iter().try_for_each(|sender| sender.save(to));
         };
         let state = |sender: &Sender| {
@@ -171,7 +172,12 @@ impl Stateful for DataParallel<'_> {
             sender.save(&mut writer).and_then(|()| writer.end()).map(|()| state)
         };
         let own = self.senders[self.own()].iter().map(state).collect::<io::Result<Vec<_>>>()?;
-        let arrived = peers.all_gather(exchange::framed(&own)).map_err(io::Error::other)?;
+        // A run goes on from the checkpoint of the process of number 0. So it alone gets what the others owe.
+        let arrived = peers.gather(exchange::framed(&own)).map_err(io::Error::other)?;
+        if peers.rank() > 0 {
+            return to.count(0);
+        }
+        to.count(self.senders.len() as u64)?;
         let states = arrived.iter().map(|bytes| exchange::unframed(bytes)).collect::<Result<Vec<_>, _>>();
         for (sender, state) in self.senders.iter().zip(states.map_err(io::Error::other)?.concat()) {
             let (mut sender, length) = (sender.clone(), state.len() as u64);
@@ -187,6 +193,13 @@ impl Stateful for DataParallel<'_> {
     fn restore(&mut self, from: &mut Reader<'_>) -> io::Result<()> {
         self.sent = from.count()?;
         self.sent_as_f32 = from.count()?;
+        let (found, wanted) = (from.count()?, self.senders.len());
+        if found != wanted as u64 {
+            let why = format!(
+                "it has what {found} of {wanted} shares owe; of several processes, that of number 0 has all"
+            );
+            return Err(invalid(why));
+        }
         self.senders.iter_mut().try_for_each(|sender| sender.restore(from))
     }
 }

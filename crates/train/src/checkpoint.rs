@@ -14,7 +14,7 @@ use crate::history::Epoch;
 use crate::identity;
 use crate::record::{Reader, Stateful, Writer, invalid};
 
-const MAGIC: &[u8; 8] = b"nlpCKPT2";
+const MAGIC: &[u8; 8] = b"nlpCKPT3";
 /// What all checkpoints of this program begin with, whatever their version.
 const ANY: &[u8] = b"nlpCKPT";
 
