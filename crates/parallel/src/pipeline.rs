@@ -7,7 +7,7 @@
 //! trained numbers do not depend on scheduling. What goes from stage to stage lies in the memory of the process, so stages
 //! may be on different backends.
 
-use nlpress_core::{Backend, BackendKind, Measurement};
+use nlpress_core::{Backend, BackendKind};
 use nlpress_model::network::{Input, Trace};
 use nlpress_model::{Gradients, Model, ModelError, Network, Outline, SiteId};
 use nlpress_technique::{
@@ -72,7 +72,7 @@ impl GradientSource for ModelParallel {
         let mut start = 0;
         let backends = &self.backends;
         let stage = |(number, sites): (usize, Range<usize>)| {
-            let backend = backends.get(number % backends.len().max(1)).unwrap_or(backend);
+            let backend = retrain::backend_of(backends, number, backend);
             let mut network = Network::bind_sites(model, backend, sites.clone());
             rounded.iter().try_for_each(|(site, levels)| network.round_input(*site, *levels))?;
             let end = start + network.trainable(sites.clone());
@@ -138,8 +138,12 @@ impl GradientSource for ModelParallel {
 
 impl Stateful for ModelParallel {
     fn identity(&self) -> String {
-        let kinds: Vec<String> = self.backends.iter().map(|backend| backend.kind().to_string()).collect();
-        format!("{} stages, {} micro-batches {}", self.stages, self.micro_batches, kinds.join(", "))
+        format!(
+            "{} stages, {} micro-batches {}",
+            self.stages,
+            self.micro_batches,
+            retrain::named(&self.backends)
+        )
     }
 
     fn save(&self, to: &mut Writer<'_>) -> io::Result<()> {
@@ -340,16 +344,11 @@ impl TryFrom<Raw> for ByModel {
 
     fn try_from(raw: Raw) -> Result<Self, String> {
         for (name, value) in [("stages", raw.stages), ("micro_batches", raw.micro_batches)] {
-            if !(1..=64).contains(&value) {
-                return Err(format!("{name} is {value}, but it must be between 1 and 64"));
+            if !(1..=retrain::MOST).contains(&value) {
+                return Err(format!("{name} is {value}, but it must be between 1 and {}", retrain::MOST));
             }
         }
-        if raw.backends.len() > 64 {
-            return Err(format!("backends has {} entries, but it must have at most 64", raw.backends.len()));
-        }
-        if !(raw.tolerance.is_finite() && raw.tolerance > 0.0) {
-            return Err(format!("tolerance is {}, but it must be positive", raw.tolerance));
-        }
+        retrain::check(raw.tolerance, &raw.backends)?;
         Ok(Self(raw))
     }
 }
@@ -375,14 +374,11 @@ impl Technique for ByModel {
     }
 
     fn apply(&self, model: Model, _on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
-        let open = |kind: &BackendKind| kind.open().map_err(|e| StepError::Failed(e.to_string()));
-        let backends = self.0.backends.iter().map(open).collect::<Result<_, _>>()?;
-        let mut stages = ModelParallel::new(self.0.stages, self.0.micro_batches).on(backends);
-        let mut serial = ModelParallel::new(1, self.0.micro_batches);
-        let reference = self.0.compare.then_some((&mut serial as &mut dyn GradientSource, self.0.tolerance));
-        let model = retrain::run(&model, &self.0.fit, &mut stages, reference, cx)?;
-        cx.measure(Measurement::lower("exchanged_bytes", stages.bytes() as f64, "bytes"));
-        Ok(model)
+        let Raw { stages, micro_batches, backends, compare, tolerance, fit } = &self.0;
+        let split = ModelParallel::new(*stages, *micro_batches).on(retrain::opened(backends)?);
+        let serial = ModelParallel::new(1, *micro_batches);
+        let how = (fit, compare.then_some(*tolerance));
+        retrain::split(&model, how, [split, serial], ModelParallel::bytes, cx)
     }
 }
 

@@ -1,12 +1,42 @@
 //! What the parallel techniques share: train a fresh network of the same specification with a source of gradients, and, if
-//! asked, serially too, to compare the two.
+//! asked, serially too, to compare the two. Those that split the network over workers choose backends for them alike.
 
-use nlpress_core::Measurement;
 use nlpress_core::event::Event;
+use nlpress_core::{Backend, BackendKind, Measurement};
 use nlpress_model::{Form, Model, Outline, SiteId};
 use nlpress_technique::{Checkpoint, Cx, Problem, StepError};
 use nlpress_train::{Fit, FitConfig, GradientSource, Loss, Scores, agreement, fit};
 use std::time::Instant;
+
+/// Most workers that a network is split over, and most backends that are named for them.
+pub(crate) const MOST: usize = 64;
+
+/// Refuses a tolerance that nothing keeps, and more backends than there can be workers.
+pub(crate) fn check(tolerance: f64, backends: &[BackendKind]) -> Result<(), String> {
+    if backends.len() > MOST {
+        return Err(format!("backends has {} entries, but it must have at most {MOST}", backends.len()));
+    }
+    match tolerance.is_finite() && tolerance > 0.0 {
+        true => Ok(()),
+        false => Err(format!("tolerance is {tolerance}, but it must be positive")),
+    }
+}
+
+/// Opens the backends of workers.
+pub(crate) fn opened(kinds: &[BackendKind]) -> Result<Vec<Backend>, StepError> {
+    kinds.iter().map(|kind| kind.open().map_err(|e| StepError::Failed(e.to_string()))).collect()
+}
+
+/// The backend of a worker: they go round, and there is that of the run where there is none.
+pub(crate) fn backend_of<'b>(all: &'b [Backend], worker: usize, of_run: &'b Backend) -> &'b Backend {
+    all.get(worker % all.len().max(1)).unwrap_or(of_run)
+}
+
+/// What an identity says of backends.
+pub(crate) fn named(backends: &[Backend]) -> String {
+    let kinds: Vec<String> = backends.iter().map(|backend| backend.kind().to_string()).collect();
+    kinds.join(", ")
+}
 
 /// Plans a retraining: all sites must be selected and dense, and they stay so.
 pub fn plan(before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
@@ -77,6 +107,21 @@ pub fn run(
         return Err(StepError::Failed(why));
     }
     Ok(parallel)
+}
+
+/// [`run`] with a network that is split over workers, against the serial one where there is a tolerance; it measures what
+/// the workers sent, too.
+pub(crate) fn split<S: GradientSource>(
+    model: &Model,
+    (config, tolerance): (&FitConfig, Option<f64>),
+    [mut split, mut serial]: [S; 2],
+    bytes: impl Fn(&S) -> u64,
+    cx: &mut Cx<'_>,
+) -> Result<Model, StepError> {
+    let reference = tolerance.map(|tolerance| (&mut serial as &mut dyn GradientSource, tolerance));
+    let model = run(model, config, &mut split, reference, cx)?;
+    cx.measure(Measurement::lower("exchanged_bytes", bytes(&split) as f64, "bytes"));
+    Ok(model)
 }
 
 /// Trains a network, and says how many seconds it took.

@@ -8,7 +8,7 @@
 //! first worker's alone. The first site of a network on feature rows is an embedding table of the features, and is split by
 //! columns as any other.
 
-use nlpress_core::{Backend, BackendKind, Measurement};
+use nlpress_core::{Backend, BackendKind};
 use nlpress_model::graph::Op;
 use nlpress_model::network::{Input, Trace};
 use nlpress_model::{Dropout, Gradients, Graph, Model, Network, Outline, SiteId};
@@ -285,8 +285,7 @@ impl GradientSource for TensorParallel {
             return Err(TrainError::Failed(why.into()));
         }
         self.segments = segments(model.graph(), self.workers);
-        let backend_of =
-            |worker: usize| self.backends.get(worker % self.backends.len().max(1)).unwrap_or(backend);
+        let backend_of = |worker| retrain::backend_of(&self.backends, worker, backend);
         let shard = |worker| shard(model, &self.segments, (worker, self.workers), backend_of(worker));
         self.shards = (0..self.workers).map(shard).collect::<Result<_, _>>()?;
         self.outputs = model.graph().outputs();
@@ -345,8 +344,7 @@ impl TensorParallel {
 
 impl Stateful for TensorParallel {
     fn identity(&self) -> String {
-        let kinds: Vec<String> = self.backends.iter().map(|backend| backend.kind().to_string()).collect();
-        format!("{} workers by columns and rows {}", self.workers, kinds.join(", "))
+        format!("{} workers by columns and rows {}", self.workers, retrain::named(&self.backends))
     }
 
     fn save(&self, to: &mut Writer<'_>) -> io::Result<()> {
@@ -388,15 +386,14 @@ impl TryFrom<Raw> for Tensors {
     type Error = String;
 
     fn try_from(raw: Raw) -> Result<Self, String> {
-        if !(1..=64).contains(&raw.workers) {
-            return Err(format!("workers is {}, but it must be between 1 and 64", raw.workers));
+        if !(1..=retrain::MOST).contains(&raw.workers) {
+            return Err(format!(
+                "workers is {}, but it must be between 1 and {}",
+                raw.workers,
+                retrain::MOST
+            ));
         }
-        if raw.backends.len() > 64 {
-            return Err(format!("backends has {} entries, but it must have at most 64", raw.backends.len()));
-        }
-        if !(raw.tolerance.is_finite() && raw.tolerance > 0.0) {
-            return Err(format!("tolerance is {}, but it must be positive", raw.tolerance));
-        }
+        retrain::check(raw.tolerance, &raw.backends)?;
         Ok(Self(raw))
     }
 }
@@ -423,14 +420,12 @@ impl Technique for Tensors {
     }
 
     fn apply(&self, model: Model, _on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
-        let open = |kind: &BackendKind| kind.open().map_err(|e| StepError::Failed(e.to_string()));
-        let backends: Vec<Backend> = self.0.backends.iter().map(open).collect::<Result<_, _>>()?;
-        let mut split = TensorParallel::new(self.0.workers, cx.threads).on(backends.clone());
-        let mut serial = TensorParallel::new(self.0.workers, 1).on(backends);
-        let reference = self.0.compare.then_some((&mut serial as &mut dyn GradientSource, self.0.tolerance));
-        let model = retrain::run(&model, &self.0.fit, &mut split, reference, cx)?;
-        cx.measure(Measurement::lower("exchanged_bytes", split.bytes() as f64, "bytes"));
-        Ok(model)
+        let Raw { workers, backends, compare, tolerance, fit } = &self.0;
+        let backends = retrain::opened(backends)?;
+        let split = TensorParallel::new(*workers, cx.threads).on(backends.clone());
+        let serial = TensorParallel::new(*workers, 1).on(backends);
+        let how = (fit, compare.then_some(*tolerance));
+        retrain::split(&model, how, [split, serial], TensorParallel::bytes, cx)
     }
 }
 
