@@ -6,7 +6,7 @@ use nlpress_core::event::Sink;
 use nlpress_core::shown::counted;
 use nlpress_core::{Backend, Seed, Selectors};
 use nlpress_model::Dataset;
-use nlpress_technique::{Cx, Kind, Needs, StepError};
+use nlpress_technique::{Cx, Kind, Made, Needs, StepError};
 use nlpress_text::{AnyEncoder, Encode, TextError};
 
 use crate::origin::Origin;
@@ -154,9 +154,9 @@ pub fn compress(
         threads: how.threads,
         ..Cx::new(how.seed, backend, (&train, &valid), sink)
     };
-    let model = technique.apply(origin.model, &on, &mut cx).map_err(failed)?;
-    let (kept, notes) = (cx.kept_features.take(), std::mem::take(&mut cx.notes));
-    let encoder = match kept {
+    let Made { model, features } = technique.make(origin.model, &on, &mut cx).map_err(failed)?;
+    let notes = std::mem::take(&mut cx.notes);
+    let encoder = match features {
         None => origin.encoder,
         Some(kept) => origin.encoder.narrowed(&kept)?.0,
     };

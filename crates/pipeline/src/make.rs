@@ -13,7 +13,7 @@ use nlpress_core::event::{Event, Sink};
 use nlpress_core::shown::counted;
 use nlpress_core::{Seed, Selectors, files};
 use nlpress_model::{Graph, Model, Network};
-use nlpress_technique::{Checkpoint, Cx, Kind, StepError, Teacher, Technique, Unlabelled};
+use nlpress_technique::{Checkpoint, Cx, Kind, Made, StepError, Teacher, Technique, Unlabelled};
 use nlpress_text::Encode;
 use nlpress_train::{LabelTraining, Loss, Scores, TrainError};
 use serde_json::json;
@@ -192,12 +192,12 @@ impl Workshop<'_> {
             ..Cx::new(seed, self.options.backend, (&data.train, &data.valid), repetition.sink)
         };
         let start = step.max_drop.map(|_| before.clone());
-        let model = step.technique.apply(before.model, &on, &mut cx).map_err(fail)?;
+        let Made { model, features } = step.technique.make(before.model, &on, &mut cx).map_err(fail)?;
         let made = model.outline();
         if made != planned && (step.technique.exact() || !made.fits_within(&planned)) {
             return Err(broken("made another outline than it planned".into()));
         }
-        let features = match cx.kept_features.take() {
+        let features = match features {
             None => before.features,
             Some(kept) => kept_of(&before.features, kept).map_err(broken)?,
         };

@@ -123,8 +123,6 @@ pub struct Cx<'a> {
     pub unlabelled: Option<Unlabelled<'a>>,
     /// What made the rows of texts, where that is known: it names features and tokens.
     pub encoder: Option<&'a AnyEncoder>,
-    /// The features that a selecting technique kept; see [`keep_features`](Cx::keep_features).
-    pub kept_features: Option<Vec<u32>>,
     /// Sentences for the report.
     pub notes: Vec<String>,
     /// Numbers for the report.
@@ -152,7 +150,6 @@ impl<'a> Cx<'a> {
             answers: None,
             unlabelled: None,
             encoder: None,
-            kept_features: None,
             notes: Vec::new(),
             measured: Vec::new(),
         }
@@ -172,14 +169,6 @@ impl<'a> Cx<'a> {
         let mut rows = self.draw(most);
         rows.sort_unstable();
         rows
-    }
-
-    /// Says that the model to be returned reads these of the current features only: their positions, ascending, one
-    /// for each input of the model.
-    ///
-    /// Whoever runs the technique then encodes the documents with those features alone.
-    pub fn keep_features(&mut self, kept: Vec<u32>) {
-        self.kept_features = Some(kept);
     }
 
     /// Rows of some of the current features only, as the narrowed encoder would make them.

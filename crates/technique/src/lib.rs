@@ -55,11 +55,28 @@ pub trait Technique: Debug + Send + Sync {
 
     /// Makes exactly the planned outline, or one within it.
     ///
-    /// A model that reads fewer features than before must be accompanied by [`Cx::keep_features`].
-    ///
     /// # Errors
     /// [`StepError`]; the model is then given up and nothing has been written.
     fn apply(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError>;
+
+    /// The same, with the features that the model reads: what whoever runs a technique calls, and what one that leaves
+    /// features out writes.
+    ///
+    /// # Errors
+    /// As [`apply`](Technique::apply).
+    fn make(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Made, StepError> {
+        Ok(Made { model: self.apply(model, on, cx)?, features: None })
+    }
+}
+
+/// What a technique made.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Made {
+    /// The model.
+    pub model: Model,
+    /// The features that it reads of those that there were: their positions, ascending, one for each input of the model;
+    /// nothing where it reads all. Documents are then encoded with those alone.
+    pub features: Option<Vec<u32>>,
 }
 
 /// Something that keeps a technique from running, found while planning.

@@ -6,7 +6,7 @@ use nlpress_model::graph::{Activation, Builder, Key, Op, Output, Pooling, Source
 use nlpress_model::{
     AttentionSpec, BlockSpec, Dataset, EncoderSpec, Graph, MlpSpec, Model, Outline, Ranks, SiteId,
 };
-use nlpress_technique::{Cx, Kind, StepError, Teacher, Technique};
+use nlpress_technique::{Cx, Kind, Made, StepError, Teacher, Technique};
 use nlpress_text::{
     AnyEncoder, BagEncoder, Encode, EncoderConfig, ExamplesRef, Rows, TokenEncoder, TokenRows,
 };
@@ -28,15 +28,6 @@ pub struct Bench {
     valid: Dataset,
     model: Model,
     encoder: AnyEncoder,
-}
-
-/// What a technique made of a bench's network.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Made {
-    /// The model.
-    pub model: Model,
-    /// The features it reads, where they are not all.
-    pub features: Option<Vec<u32>>,
 }
 
 impl Bench {
@@ -213,8 +204,7 @@ impl Bench {
     /// # Errors
     /// [`StepError`] as the technique gives it.
     pub fn apply(&self, technique: &dyn Technique, on: &[SiteId], mut cx: Cx<'_>) -> Result<Made, StepError> {
-        let model = technique.apply(self.model.clone(), on, &mut cx)?;
-        Ok(Made { model, features: cx.kept_features })
+        technique.make(self.model.clone(), on, &mut cx)
     }
 
     /// Runs a technique on all sites of a model that reads the bench's rows, for instance on what another has made.
@@ -253,8 +243,7 @@ impl Bench {
             None => self.encoder.clone(),
         };
         let mut cx = Cx { train: &train, valid: &valid, encoder: Some(&encoder), ..whole.clone() };
-        let model = technique.apply(first.model.clone(), &on, &mut cx).map_err(|e| format!("apply: {e}"))?;
-        let made = Made { model, features: cx.kept_features };
+        let made = technique.make(first.model.clone(), &on, &mut cx).map_err(|e| format!("apply: {e}"))?;
         self.check_made(&*technique, &planned, before.graph.inputs(), &made, &valid)?;
         Ok(Some(made))
     }

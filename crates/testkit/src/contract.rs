@@ -10,11 +10,11 @@
 use nlpress_core::Backend;
 use nlpress_core::event::{Event, Flow, Quiet, Sink};
 use nlpress_model::{Dataset, ModelError, Network, Outline, SiteId};
-use nlpress_technique::{Cx, Kind, Technique};
+use nlpress_technique::{Cx, Kind, Made, Technique};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::bench::example;
-use crate::{Bench, Made, entry, stops};
+use crate::{Bench, entry, stops};
 
 /// Holds every kind against the contract on every family of networks that its example selects sites of, but for those
 /// that `refused` lists by kind and family: there the plan must refuse.

@@ -6,7 +6,7 @@ mod entry;
 pub mod reference;
 mod stops;
 
-pub use bench::{Bench, Made, clear_rows, rows, texts};
+pub use bench::{Bench, clear_rows, rows, texts};
 pub use contract::check_features;
 
 use nlpress_core::{Backend, BackendKind};

@@ -5,7 +5,7 @@
 use nlpress_core::BackendKind;
 use nlpress_model::{Form, Model, Outline, SiteId, Weight};
 use nlpress_technique::{
-    Cx, Family, Kind, Needs, Problem, Setting, Settings, StepError, Technique, parse, settings,
+    Cx, Family, Kind, Made, Needs, Problem, Setting, Settings, StepError, Technique, parse, settings,
 };
 use nlpress_testkit::Bench;
 use serde::Deserialize;
@@ -124,20 +124,19 @@ impl Technique for Halve {
             let values = layer.weight.values().iter().map(|x| x * factor).collect();
             model = model.with_weight(id, Weight::Dense(values))?;
         }
-        match self.breaks {
-            Break::KeepingForNothing => cx.keep_features((0..24).collect()),
-            Break::NamingFeatures => return narrow(model, 23),
-            Break::OrderOfFeatures => {
-                cx.keep_features(vec![1, 0]);
-                return narrow(model, 2);
-            }
-            Break::CountOfFeatures => {
-                cx.keep_features(vec![0, 1]);
-                return narrow(model, 3);
-            }
-            _ => {}
-        }
         Ok(model)
+    }
+
+    fn make(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Made, StepError> {
+        let model = self.apply(model, on, cx)?;
+        let (inputs, features) = match self.breaks {
+            Break::KeepingForNothing => (24, Some((0..24).collect())),
+            Break::NamingFeatures => (23, None),
+            Break::OrderOfFeatures => (2, Some(vec![1, 0])),
+            Break::CountOfFeatures => (3, Some(vec![0, 1])),
+            _ => return Ok(Made { model, features: None }),
+        };
+        Ok(Made { model: narrow(model, inputs)?, features })
     }
 }
 

@@ -4,7 +4,8 @@
 
 use nlpress_model::Outline;
 use nlpress_pipeline::kinds;
-use nlpress_testkit::{Bench, Made, cpu};
+use nlpress_technique::Made;
+use nlpress_testkit::{Bench, cpu};
 
 /// What some technique leaves of the network, one of each outline, with the technique's name.
 fn firsts(bench: &Bench) -> Vec<(&'static str, Made)> {

@@ -4,7 +4,7 @@ use nlpress_core::Measurement;
 use nlpress_model::graph::Source;
 use nlpress_model::{Dataset, Form, Model, Outline, SiteId, Weight};
 use nlpress_technique::settings::BadTable;
-use nlpress_technique::{Cx, Kind, Needs, Problem, Setting, StepError, Technique, settings};
+use nlpress_technique::{Cx, Kind, Made, Needs, Problem, Setting, StepError, Technique, settings};
 use nlpress_train::{LabelTraining, TrainConfig};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -78,8 +78,8 @@ impl<S> Selector<S> {
         &self.score
     }
 
-    /// Keeps these features, says so, and trains where the recipe asks for it.
-    fn keep_features(&self, model: Model, kept: Vec<u32>, cx: &mut Cx<'_>) -> Result<Model, StepError> {
+    /// Keeps these features, and trains where the recipe asks for it.
+    fn keep_features(&self, model: Model, kept: Vec<u32>, cx: &mut Cx<'_>) -> Result<Made, StepError> {
         let before = model.graph().inputs();
         cx.measure(Measurement::lower("features_before", before as f64, "1"));
         cx.measure(Measurement::lower("features", kept.len() as f64, "1"));
@@ -95,10 +95,7 @@ impl<S> Selector<S> {
             let training = LabelTraining::new(config, cx.backend, (&train, &valid), seed, cx.sink);
             model = training.run(model)?.0;
         }
-        if kept.len() < before {
-            cx.keep_features(kept);
-        }
-        Ok(model)
+        Ok(Made { model, features: (kept.len() < before).then_some(kept) })
     }
 }
 
@@ -159,7 +156,11 @@ impl<S: WordScore> Technique for Selector<S> {
         after
     }
 
-    fn apply(&self, model: Model, _on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
+    fn apply(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
+        Ok(self.make(model, on, cx)?.model)
+    }
+
+    fn make(&self, model: Model, _on: &[SiteId], cx: &mut Cx<'_>) -> Result<Made, StepError> {
         cx.progress(S::PROGRESS, 0, 1)?;
         if self.score.needs().labels {
             cx.train.labelled()?;

@@ -10,7 +10,7 @@
 //! | [`words`] | words of a list, or of some scripts |
 //!
 //! Each is one [`WordScore`]; [`Selector`] does the rest. A technique sees rows and the names of their columns, never
-//! a text: it says which columns stay ([`keep_features`](nlpress_technique::Cx::keep_features)) and
+//! a text: it says which columns stay ([`Made::features`](nlpress_technique::Made::features)) and
 //! returns a model whose first site has just their rows. Whoever runs it narrows the encoder and encodes the documents
 //! anew.
 //!

@@ -3,8 +3,8 @@
 use nlpress_core::Selectors;
 use nlpress_model::{Dataset, Form, Model, Network, SiteId};
 use nlpress_prune::KINDS;
-use nlpress_technique::Cx;
-use nlpress_testkit::{Made, check_features};
+use nlpress_technique::{Cx, Made};
+use nlpress_testkit::check_features;
 use nlpress_train::{Labels, mean_loss};
 
 use crate::chains::World;
@@ -23,9 +23,8 @@ fn select(world: &World, model: Model, name: &str, with: &str) -> Result<Made, S
     }
     let mut cx = Cx { encoder: Some(world.bench.text_encoder()), ..world.cx() };
     let before = model.graph().inputs();
-    let model = technique.apply(model, &on, &mut cx).map_err(|e| e.to_string())?;
-    assert!(model.outline().fits_within(&planned), "{name}");
-    let made = Made { model, features: cx.kept_features };
+    let made = technique.make(model, &on, &mut cx).map_err(|e| e.to_string())?;
+    assert!(made.model.outline().fits_within(&planned), "{name}");
     check_features(&made, before)?;
     Ok(made)
 }
