@@ -32,6 +32,7 @@ pub mod prepared;
 pub mod recipe;
 mod recorder;
 pub mod report;
+mod room;
 mod rows;
 pub mod run;
 mod schedule;

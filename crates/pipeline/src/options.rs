@@ -13,8 +13,11 @@ pub struct RunOptions<'a> {
     pub backend: &'a Backend,
     /// Threads that training and measuring may use.
     pub threads: usize,
-    /// Rows that may be made side by side; as many as there are threads, and memory for, when there is none.
+    /// Rows that may be made side by side; as many as there are threads when there is none.
     pub workers: Option<usize>,
+    /// Bytes that they may take together, by an estimate of each; four fifths of what is free when there is none. A row for
+    /// which there is no room beside others waits.
+    pub budget: Option<u64>,
     /// Other processes that make the same rows at the same time, where there are some: training that is shared out among
     /// processes is.
     pub peers: Option<&'a dyn Peers>,

@@ -1,10 +1,11 @@
 //! The rows of a run, as they depend on each other: which are made side by side, and what becomes of those that fail.
 //!
 //! A repetition that is made beside others has one thread, so that all together have as many as the run; one that is alone
-//! has them all. A row that measures how fast it trains is made alone.
+//! has them all. A row that measures how fast it trains is made alone, and one for which there is no memory beside the others
+//! waits.
 
 use nlpress_core::event::{Event, StopFlag};
-use nlpress_model::{Graph, Outline};
+use nlpress_model::Outline;
 use nlpress_technique::Family;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,13 +18,11 @@ use crate::make::{MadeFrom, Repetition, RowToMake, Taught, Workshop};
 use crate::options::RunOptions;
 use crate::recipe::{TEACHER, Teaching, Variant};
 use crate::report::{self, FailedRow};
-use crate::schedule::{self, Failure, Outcome, Row, Task, Work};
+use crate::room::{self, Room};
+use crate::schedule::{self, Failure, Limits, Outcome, Row, Task, Work};
 
 /// Bytes of the stack on which a repetition beside others is made.
 const STACK: usize = 8 << 20;
-/// Times that the numbers of a network are in memory while it is trained: as it was, as it is, its gradient, two moments, and
-/// some of what a pass needs; rounded up.
-const TIMES_IN_MEMORY: u64 = 10;
 
 /// The rows in the order of the plan, each after those that it is made from.
 struct Order<'a> {
@@ -34,15 +33,16 @@ struct Order<'a> {
 }
 
 impl<'a> Order<'a> {
-    fn of(variants: Vec<&'a Variant>) -> Self {
+    fn of(variants: Vec<&'a Variant>, rooms: &[Room]) -> Self {
         let mut places = BTreeMap::from([(TEACHER, 0)]);
-        let (mut rows, mut techniques) = (vec![Row::default()], vec!["train".to_owned()]);
-        for variant in &variants {
+        let mut rows = vec![Row { room: rooms[0], ..Row::default() }];
+        let mut techniques = vec!["train".to_owned()];
+        for (variant, room) in variants.iter().zip(&rooms[1..]) {
             let others = [Some(variant.parent.as_str()), variant.teacher.row()];
             let after = others.into_iter().flatten().filter_map(|id| places.get(id).copied()).collect();
             let alone = variant.steps.iter().any(|step| step.kind.family == Family::Parallel);
             places.insert(&variant.id, rows.len());
-            rows.push(Row { after, alone });
+            rows.push(Row { after, alone, room: *room });
             let names: Vec<&str> = variant.steps.iter().map(|step| step.kind.name).collect();
             techniques.push(names.join(" → "));
         }
@@ -82,15 +82,18 @@ pub(crate) fn all(workshop: &Workshop<'_>) -> Result<Rows, RunError> {
     for variant in &variants {
         written.add(variant, workshop.teachers.1.get(&variant.id).map(String::as_str));
     }
+    let of_start = workshop.start.filter(|start| start.trained).map(|start| start.work.model.outline());
+    let base = of_start.unwrap_or_else(|| Outline::dense(workshop.graph));
+    let rooms = Room::of_rows(&base, &variants, &workshop.recipe.train);
     let making = Making {
         workshop,
-        order: Order::of(variants),
+        order: Order::of(variants, &rooms),
         written,
         ended: false.into(),
         failed: Mutex::default(),
     };
-    let workers = workers(workshop.options, workshop.graph);
-    let outcomes = schedule::run(&making.order.rows, workshop.recipe.seeds as usize, workers, &making)?;
+    let limits = Limits { workers: workers(workshop.options), bytes: room::budget(workshop.options) };
+    let outcomes = schedule::run(&making.order.rows, workshop.recipe.seeds as usize, limits, &making)?;
     let mut rows = Rows::default();
     for (row, outcome) in outcomes.into_iter().enumerate() {
         if let Outcome::Made(copies) = outcome {
@@ -104,23 +107,13 @@ pub(crate) fn all(workshop: &Workshop<'_>) -> Result<Rows, RunError> {
     Ok(rows)
 }
 
-/// Rows to make side by side: as the options say, else as many as there are threads and as half of the memory that is left
-/// has room for. On a device that is not the processor, and with other processes, which do the same in the same order, one.
-fn workers(options: &RunOptions<'_>, graph: &Graph) -> usize {
+/// Rows to make side by side at most: as the options say, else as many as there are threads. On a device that is not the
+/// processor, and with other processes, which do the same in the same order, one.
+fn workers(options: &RunOptions<'_>) -> usize {
     if !options.backend.kind().is_cpu() || options.peers.is_some_and(|peers| peers.size() > 1) {
         return 1;
     }
-    let each = 4 * TIMES_IN_MEMORY * Outline::dense(graph).parameters().max(1) as u64;
-    let room = available_memory()
-        .map_or(usize::MAX, |bytes| usize::try_from(bytes / 2 / each).unwrap_or(usize::MAX));
-    options.workers.unwrap_or_else(|| options.threads.min(room)).clamp(1, options.threads.max(1))
-}
-
-/// Bytes that programs can have without others being moved out of memory, as Linux tells.
-fn available_memory() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+    options.workers.unwrap_or(options.threads).clamp(1, options.threads.max(1))
 }
 
 /// Rows that are being made.

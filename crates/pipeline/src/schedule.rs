@@ -1,12 +1,14 @@
 //! In which order the rows of a run are made, and how many at a time.
 //!
-//! A task is one repetition of one row. It may begin when the rows that it is made from are there, all their repetitions.
-//! What is made of a task does not depend on what runs at the same time, and neither does what is said of a failed row:
+//! A task is one repetition of one row. It may begin when the rows that it is made from are there, all their repetitions, and
+//! when there is memory for it beside those that run; one that runs alone needs none. What is made of a task does not depend on what runs at the same time, and neither does what is said of a failed row:
 //! the repetition that counts is the first of those that failed.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use crate::room::Room;
 
 /// What must be known of a row to know when it may be made.
 #[derive(Clone, Debug, Default)]
@@ -15,6 +17,17 @@ pub(crate) struct Row {
     pub(crate) after: Vec<usize>,
     /// Whether nothing else may run at the same time: it measures how fast it is made.
     pub(crate) alone: bool,
+    /// The memory that a repetition takes.
+    pub(crate) room: Room,
+}
+
+/// How much may go on at a time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Threads that make tasks.
+    pub(crate) workers: usize,
+    /// Bytes that those which run, and what was made, may take.
+    pub(crate) bytes: u64,
 }
 
 /// A task, as it begins.
@@ -57,7 +70,7 @@ pub(crate) trait Work<C, E>: Sync {
     fn end(&self);
 }
 
-/// Makes all rows, `repetitions` times each, on `workers` threads.
+/// Makes all rows, `repetitions` times each.
 ///
 /// # Errors
 /// The first that ends the run.
@@ -67,15 +80,16 @@ pub(crate) trait Work<C, E>: Sync {
 pub(crate) fn run<C: Send + Sync, E: Send>(
     rows: &[Row],
     repetitions: usize,
-    workers: usize,
+    Limits { workers, bytes }: Limits,
     work: &dyn Work<C, E>,
 ) -> Result<Vec<Outcome<C>>, E> {
     let begun = rows.iter().map(|_| Progress::new(repetitions)).collect();
     let schedule = Schedule {
         rows,
         repetitions,
+        bytes,
         work,
-        state: Mutex::new(State { rows: begun, running: 0, is_held: false, end: None }),
+        state: Mutex::new(State { rows: begun, running: 0, taken: 0, is_held: false, end: None }),
         changed: Condvar::new(),
     };
     if workers <= 1 {
@@ -104,6 +118,7 @@ const STACK: usize = 8 << 20;
 struct Schedule<'a, C, E> {
     rows: &'a [Row],
     repetitions: usize,
+    bytes: u64,
     work: &'a dyn Work<C, E>,
     state: Mutex<State<C, E>>,
     changed: Condvar,
@@ -112,6 +127,8 @@ struct Schedule<'a, C, E> {
 struct State<C, E> {
     rows: Vec<Progress<C>>,
     running: usize,
+    /// Bytes that what runs and what was made takes.
+    taken: u64,
     /// A task runs beside which nothing else may.
     is_held: bool,
     end: Option<End<E>>,
@@ -197,20 +214,31 @@ impl<C: Send + Sync, E: Send> Schedule<'_, C, E> {
         if state.is_held {
             return Ok(None);
         }
-        let shared = ready.iter().find(|row| !self.rows[**row].alone);
+        let fits = |row: &usize| state.running == 0 || self.fits(state.taken, *row);
+        let shared = ready.iter().find(|row| !self.rows[**row].alone && fits(row));
         let row = match shared.or(ready.first().filter(|_| state.running == 0)) {
             Some(row) => *row,
             None => return Ok(None),
         };
         let waiting = |row: &usize| if self.rows[*row].alone { 0 } else { self.left(state, *row) };
-        let held = self.rows[row].alone;
         let is_last = state.running == 0 && ready.iter().map(waiting).sum::<usize>() <= 1;
-        let task = Task { row, repetition: state.rows[row].begun, is_alone: is_only || held || is_last };
+        let progress = &mut state.rows[row];
+        let repetition = progress.begun;
+        progress.begun += 1;
+        progress.running += 1;
+        state.taken = state.taken.saturating_add(self.rows[row].room.making);
+        // Where there is no memory for any other beside it, it has all threads.
+        let is_crowded =
+            || !(0..self.rows.len()).any(|row| self.left(state, row) > 0 && self.fits(state.taken, row));
+        let held = self.rows[row].alone || (state.running == 0 && is_crowded());
         state.is_held = held;
         state.running += 1;
-        state.rows[row].begun += 1;
-        state.rows[row].running += 1;
-        Ok(Some(task))
+        Ok(Some(Task { row, repetition, is_alone: is_only || held || is_last }))
+    }
+
+    /// Whether a repetition of a row may run beside what takes so many bytes.
+    fn fits(&self, taken: u64, row: usize) -> bool {
+        taken.saturating_add(self.rows[row].room.making) <= self.bytes
     }
 
     fn left(&self, state: &State<C, E>, row: usize) -> usize {
@@ -222,6 +250,8 @@ impl<C: Send + Sync, E: Send> Schedule<'_, C, E> {
         let Task { row, repetition, .. } = task;
         state.running -= 1;
         state.is_held = false;
+        let Room { making, made } = self.rows[row].room;
+        state.taken = state.taken.saturating_sub(making).saturating_add(made);
         let progress = &mut state.rows[row];
         progress.running -= 1;
         match found {
@@ -269,6 +299,10 @@ mod tests {
         said: Mutex<Vec<(usize, Failure)>>,
         ended: AtomicBool,
         begun: Mutex<Vec<(usize, usize)>>,
+        /// Where memory is counted: how many that take some ran at a time.
+        at_most: Option<u64>,
+        with_room: AtomicUsize,
+        beside: AtomicUsize,
     }
 
     impl Work<String, &'static str> for Texts {
@@ -277,12 +311,16 @@ mod tests {
             self.begun.lock().unwrap().push((row, repetition));
             let running = 1 + self.running.fetch_add(1, Ordering::SeqCst);
             self.most.fetch_max(running, Ordering::SeqCst);
+            let takes = usize::from(self.rows[row].room.making > 0 && self.at_most.is_some());
+            let beside = takes + self.with_room.fetch_add(takes, Ordering::SeqCst);
+            self.beside.fetch_max(beside, Ordering::SeqCst);
             // Later repetitions end before earlier ones.
             std::thread::sleep(Duration::from_millis(if repetition == 0 { 8 } else { 1 }));
             if is_alone {
                 self.alone.fetch_add(1, Ordering::SeqCst);
                 assert_eq!(self.running.load(Ordering::SeqCst), 1, "row {row} is alone");
             }
+            self.with_room.fetch_sub(takes, Ordering::SeqCst);
             self.running.fetch_sub(1, Ordering::SeqCst);
             if self.ends == Some((row, repetition)) {
                 return Err("end");
@@ -310,7 +348,7 @@ mod tests {
     }
 
     fn row(after: &[usize], alone: bool) -> Row {
-        Row { after: after.to_vec(), alone }
+        Row { after: after.to_vec(), alone, room: Room::default() }
     }
 
     fn texts(rows: Vec<Row>) -> Texts {
@@ -318,11 +356,15 @@ mod tests {
     }
 
     fn made(texts: &Texts, workers: usize) -> Result<Vec<Option<Vec<String>>>, &'static str> {
+        made_within(texts, Limits { workers, bytes: u64::MAX })
+    }
+
+    fn made_within(texts: &Texts, limits: Limits) -> Result<Vec<Option<Vec<String>>>, &'static str> {
         let of = |outcome| match outcome {
             Outcome::Made(copies) => Some(Arc::into_inner(copies).expect("nobody else holds it")),
             Outcome::Failed => None,
         };
-        Ok(run(&texts.rows, 3, workers, texts)?.into_iter().map(of).collect())
+        Ok(run(&texts.rows, 3, limits, texts)?.into_iter().map(of).collect())
     }
 
     #[test]
@@ -337,6 +379,23 @@ mod tests {
             assert_eq!(made(&texts, workers).unwrap(), one);
             assert!(texts.most.into_inner() > 1, "{workers} workers do nothing side by side");
             assert!(texts.alone.into_inner() >= 3, "what runs alone knows it");
+        }
+    }
+
+    #[test]
+    fn rows_wait_for_memory_and_are_the_same() {
+        let of = |making| Row { room: Room { making, made: 1 }, ..row(&[0], false) };
+        let rows = || vec![row(&[], false), of(10), of(10), of(25), row(&[3], false)];
+        let free = made(&texts(rows()), 1).unwrap();
+        // At most two of the small ones at a time and none beside the large one, then fewer, then each alone.
+        for (bytes, most) in [(29, 2), (20, 2), (12, 1), (0, 1)] {
+            for workers in [2, 8] {
+                let texts = Texts { at_most: Some(bytes), ..texts(rows()) };
+                assert_eq!(made_within(&texts, Limits { workers, bytes }).unwrap(), free, "{bytes}");
+                let (found, alone) = (texts.beside.into_inner(), texts.alone.into_inner());
+                assert!(found <= most, "{bytes} bytes, {workers} workers: {found} at a time");
+                assert!(alone >= 3, "a large row has all threads: {alone}");
+            }
         }
     }
 
@@ -390,7 +449,10 @@ mod tests {
         }
         for workers in [1, 3] {
             let rows = [row(&[], false), row(&[0], false), row(&[1], false)];
-            assert!(catch_unwind(AssertUnwindSafe(|| run(&rows, 2, workers, &Bomb))).is_err());
+            assert!(
+                catch_unwind(AssertUnwindSafe(|| run(&rows, 2, Limits { workers, bytes: 0 }, &Bomb)))
+                    .is_err()
+            );
         }
     }
 }

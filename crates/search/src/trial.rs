@@ -224,6 +224,7 @@ impl World<'_> {
             backend: self.backend,
             threads: 1,
             workers: None,
+            budget: None,
             peers: None,
             out: folder,
             resume: true,

@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
-use super::values::{place, seeds, threads};
+use super::values::{mebibytes, place, seeds, threads};
 use super::{Columns, Compute};
 
 /// How texts are cut into tokens.
@@ -79,10 +79,14 @@ pub(crate) struct Run {
     /// Append every event of the run to this file, one JSON object a line.
     #[arg(long, value_name = "FILE", value_parser = place())]
     pub(crate) events: Option<PathBuf>,
-    /// Models to make side by side, at most one a thread; as many as there are threads, and memory for, when not given.
-    /// Results do not depend on it.
+    /// Models to make side by side, at most one a thread; as many as there are threads when not given. Results do not depend
+    /// on it.
     #[arg(long, value_name = "N", value_parser = threads)]
     pub(crate) workers: Option<usize>,
+    /// Memory that models made side by side may take together, by an estimate of each; four fifths of what is free when not
+    /// given. A model for which there is no room beside others waits. Results do not depend on it.
+    #[arg(long, value_name = "MIB", value_parser = mebibytes)]
+    pub(crate) memory: Option<u64>,
     #[command(flatten)]
     pub(crate) changes: Changes,
     #[command(flatten)]

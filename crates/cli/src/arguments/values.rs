@@ -41,6 +41,11 @@ pub(super) fn threads(text: &str) -> Result<usize, String> {
     whole(text, 1, 1024)
 }
 
+/// Memory, up to 2^60 bytes.
+pub(super) fn mebibytes(text: &str) -> Result<u64, String> {
+    whole(text, 1, 1 << 40).map(|mebibytes| mebibytes as u64)
+}
+
 fn whole(text: &str, least: u64, most: u64) -> Result<usize, String> {
     let number = text.parse::<u64>().ok().filter(|n| (least..=most).contains(n));
     let number = number.and_then(|n| usize::try_from(n).ok());

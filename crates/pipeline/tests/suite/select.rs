@@ -66,6 +66,7 @@ impl World {
             backend: &self.backend,
             threads: 1,
             workers: None,
+            budget: None,
             peers: None,
             out: &out,
             resume,

@@ -70,6 +70,7 @@ impl World {
             backend,
             threads: 1,
             workers: None,
+            budget: None,
             peers: None,
             out: &out,
             resume,
