@@ -78,36 +78,20 @@ pub(crate) fn run(
     if on_device {
         steps = Steps::OnDevice(Box::new(OnDevice::new(&model, &fit, &mut at)?));
     }
-    let mut dropout = Dropout::new(model.graph(), seed, 0);
     let in_epoch = config.steps_of_epoch(fit.train.len());
     let of = u64::from(config.epochs()) * in_epoch as u64;
     let now = |number: u64| Step { number, of, rate: config.learning_rate(number, of) };
     let mut order: Vec<usize> = Vec::new();
 
     while at.epoch < config.epochs() && config.patience().is_none_or(|p| at.stale < p) {
-        let epoch = at.epoch + 1;
-        let diverged = |loss: f64| TrainError::Diverged { epoch, loss };
         order.clear();
         order.extend(0..fit.train.len());
         seed.derive("order").stream(u64::from(at.epoch)).shuffle(&mut order);
-        let mut loss = 0.0;
         steps.begin_epoch(at.step, in_epoch, of);
-        for indices in order.chunks(config.rows_of_step()) {
-            dropout = dropout.at(at.step);
-            let batch = Batch::whole((fit.train.examples(), indices), &dropout, objective);
-            let number = at.step;
-            let of_batch = steps.step(&mut parts, &mut at, &batch, now(number))?;
-            if !of_batch.is_finite() {
-                return Err(diverged(of_batch));
-            }
-            loss += of_batch * indices.len() as f64;
-            at.step += 1;
-            if at.step.is_multiple_of(STEPS_A_LOOK) {
-                fit.sink.say(&Event::Progress { what: "training".into(), done: at.step, total: of })?;
-            }
-        }
+        let dropout = Dropout::new(model.graph(), seed, at.step);
+        let loss = epoch((&fit, objective), &order, dropout, (&mut steps, &mut parts), (&mut at, &now))?;
         steps.end_epoch(&mut at)?;
-        let loss = loss / fit.train.len() as f64;
+        let diverged = |loss: f64| TrainError::Diverged { epoch: at.epoch + 1, loss };
         if at.flat.iter().any(|x| !x.is_finite()) {
             return Err(diverged(loss));
         }
@@ -137,6 +121,32 @@ pub(crate) fn run(
     let kept = at.epoch - at.stale;
     let flat = at.best.map_or(at.flat, |(_, best)| best);
     Ok((model.with_flat(&flat)?, History { epochs: at.epochs, kept, steps: at.step }))
+}
+
+/// The steps of an epoch over the rows in this order; gives their mean loss.
+fn epoch(
+    (fit, objective): (&Fit<'_>, &dyn Objective),
+    order: &[usize],
+    mut dropout: Dropout,
+    (steps, parts): (&mut Steps<'_>, &mut Parts<'_>),
+    (at, now): (&mut Progress, &dyn Fn(u64) -> Step),
+) -> Result<f64, TrainError> {
+    let mut loss = 0.0;
+    for indices in order.chunks(fit.config.rows_of_step()) {
+        dropout = dropout.at(at.step);
+        let batch = Batch::whole((fit.train.examples(), indices), &dropout, objective);
+        let now = now(at.step);
+        let of_batch = steps.step(parts, at, &batch, now)?;
+        if !of_batch.is_finite() {
+            return Err(TrainError::Diverged { epoch: at.epoch + 1, loss: of_batch });
+        }
+        loss += of_batch * indices.len() as f64;
+        at.step += 1;
+        if at.step.is_multiple_of(STEPS_A_LOOK) {
+            fit.sink.say(&Event::Progress { what: "training".into(), done: at.step, total: now.of })?;
+        }
+    }
+    Ok(loss / order.len() as f64)
 }
 
 /// Notes a finished epoch, with loss and accuracy on the validation rows, and whether it is the best so far where

@@ -14,19 +14,14 @@ use super::{Controls, ReportRecipe};
 #[serde(deny_unknown_fields)]
 pub(super) struct Raw {
     pub(super) schema: Spanned<u32>,
-    #[serde(default)]
     pub(super) name: Option<Spanned<String>>,
     #[serde(default)]
     pub(super) seed: u64,
-    #[serde(default)]
     pub(super) seeds: Option<Spanned<u32>>,
     pub(super) model: Spanned<RawModel>,
     pub(super) data: Spanned<RawData>,
-    #[serde(default)]
     pub(super) train: Option<Spanned<Table>>,
-    #[serde(default)]
     pub(super) controls: Option<Spanned<Controls>>,
-    #[serde(default)]
     pub(super) report: Option<Spanned<ReportRecipe>>,
     #[serde(default)]
     pub(super) steps: Vec<Spanned<RawStep>>,
@@ -40,9 +35,7 @@ pub(super) type Table = BTreeMap<String, Spanned<toml::Value>>;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawModel {
-    #[serde(default)]
     pub(super) path: Option<Spanned<PathBuf>>,
-    #[serde(default)]
     pub(super) network: Option<Spanned<RawNetwork>>,
 }
 
@@ -58,11 +51,9 @@ pub(super) enum RawNetwork {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawMlp {
-    #[serde(default)]
     pub(super) inputs: Option<Spanned<usize>>,
     #[serde(default)]
     pub(super) hidden: Vec<usize>,
-    #[serde(default)]
     pub(super) outputs: Option<Spanned<usize>>,
     #[serde(default)]
     pub(super) dropout: f64,
@@ -71,13 +62,11 @@ pub(super) struct RawMlp {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawAttention {
-    #[serde(default)]
     pub(super) inputs: Option<Spanned<usize>>,
     pub(super) width: usize,
     pub(super) head_width: usize,
     #[serde(default)]
     pub(super) layers: Vec<BlockSpec>,
-    #[serde(default)]
     pub(super) outputs: Option<Spanned<usize>>,
     #[serde(default)]
     pub(super) dropout: f64,
@@ -92,7 +81,6 @@ pub(super) struct RawStatic {
     pub(super) width: usize,
     #[serde(default)]
     pub(super) hidden: Vec<usize>,
-    #[serde(default)]
     pub(super) outputs: Option<Spanned<usize>>,
     #[serde(default)]
     pub(super) dropout: f64,
@@ -106,11 +94,9 @@ pub(super) struct RawEncoder {
     pub(super) layers: usize,
     pub(super) heads: usize,
     /// Four times the width where it is not given.
-    #[serde(default)]
     pub(super) intermediate: Option<usize>,
     #[serde(default = "mean")]
     pub(super) pooling: Pooling,
-    #[serde(default)]
     pub(super) outputs: Option<Spanned<usize>>,
     #[serde(default)]
     pub(super) dropout: f64,
@@ -127,15 +113,10 @@ fn most_tokens() -> usize {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawData {
-    #[serde(default)]
     pub(super) corpus: Option<String>,
-    #[serde(default)]
     pub(super) files: Option<Source>,
-    #[serde(default)]
     pub(super) unlabelled: Option<Files>,
-    #[serde(default)]
     pub(super) read: Option<Spanned<CorpusOptions>>,
-    #[serde(default)]
     pub(super) encoder: Option<Spanned<Table>>,
 }
 
@@ -143,9 +124,7 @@ pub(super) struct RawData {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawVariant {
     pub(super) id: String,
-    #[serde(default)]
     pub(super) from: Option<String>,
-    #[serde(default)]
     pub(super) teacher: Option<RawTeacher>,
     pub(super) steps: Vec<Spanned<RawStep>>,
 }
@@ -162,7 +141,6 @@ pub(super) enum RawTeacher {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawTeacherFile {
     pub(super) path: PathBuf,
-    #[serde(default)]
     pub(super) sha256: Option<String>,
 }
 
@@ -175,7 +153,6 @@ pub(super) struct RawStep {
     pub(super) on: Vec<String>,
     #[serde(default)]
     pub(super) with: toml::Table,
-    #[serde(default)]
     pub(super) gate: Option<RawGate>,
 }
 

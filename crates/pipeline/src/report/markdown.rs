@@ -3,7 +3,7 @@
 use super::advice::within;
 use super::causes::causes;
 use super::words::{bytes, counts, grouped, kilobytes, micros, percent, points, short_hash, speedup};
-use super::{Family, Ratio, Report, Row, brief};
+use super::{CorpusInfo, Family, Ratio, Report, Row, brief};
 use nlpress_core::shown::{counted, is_plain};
 
 /// Writes the report as Markdown: facts, one table, then what did not shrink and what each row has to say.
@@ -41,30 +41,55 @@ pub(super) fn how_to_read(report: &Report) -> String {
 
 /// The facts at the head of a report, named.
 pub(super) fn facts(report: &Report) -> Vec<(&'static str, String)> {
-    let Report { machine: m, corpus: c, recipe: r, .. } = report;
+    let Report { machine: m, recipe: r, .. } = report;
     let memory = m.memory_bytes.map_or(String::new(), |b| format!(", {} of memory", bytes(b)));
     let features =
         if m.features.is_empty() { String::new() } else { format!(" ({})", m.features.join(", ")) };
-    let documents: Vec<String> = ["train", "validation", "test"]
-        .into_iter()
-        .filter_map(|split| Some(format!("{} {split}", grouped(*c.documents.get(split)? as u64))))
-        .chain(
-            (c.documents
-                .iter()
-                .filter(|(name, _)| !["train", "validation", "test"].contains(&name.as_str())))
-            .map(|(name, n)| format!("{} {name}", grouped(*n as u64))),
-        )
-        .collect();
+    let (cores, architecture) = (counted(m.cores, "core"), &m.architecture);
+    let machine = format!("{}, {cores}, {architecture}{features}{memory}; {}", m.cpu, m.os);
+    let (sha256, seeds) = (short_hash(&r.sha256), counted(r.seeds, "seed"));
+    let recipe = format!("{}, SHA-256 {sha256}, seed {}, {seeds} a row", r.path, r.seed);
+    let training = format!("{} backend, {}", report.backend, counted(report.threads, "thread"));
+    let (corpus, more) = of_corpus(&report.corpus);
+    let mut facts =
+        vec![("Machine", machine), ("Corpus", corpus), ("Recipe", recipe), ("Training", training)];
+    facts.extend(more);
+    let floors = report.floors.iter().map(|(call, floor)| {
+        let rounds = counted(floor.rounds, "round");
+        format!("{call} {:.3}× (control {:.3}×, {rounds})", floor.reopened, floor.control)
+    });
+    if !report.floors.is_empty() {
+        let floors = floors.collect::<Vec<_>>().join("; ");
+        facts.push(("A file opened again differs from itself by up to", floors));
+    }
+    facts
+}
+
+/// What a corpus is; then what answering always alike comes to, and how much of it is unknown.
+fn of_corpus(c: &CorpusInfo) -> (String, Vec<(&'static str, String)>) {
+    let splits = ["train", "validation", "test"];
+    let known = splits.into_iter().filter_map(|split| Some((split, *c.documents.get(split)?)));
+    let others = c.documents.iter().filter(|(name, _)| !splits.contains(&name.as_str()));
+    let all = known.chain(others.map(|(name, n)| (name.as_str(), *n)));
+    let documents: Vec<String> = all.map(|(name, n)| format!("{} {name}", grouped(n as u64))).collect();
+    let says = format!(
+        "{} ({}): {}, documents: {}; {}; SHA-256 {}",
+        c.name,
+        c.source,
+        counted(c.classes, "class"),
+        documents.join(", "),
+        counts(c.features as u64, "feature"),
+        short_hash(&c.sha256)
+    );
     let majority = c.majority.as_ref().map(|m| {
+        let (accuracy, macro_f1) = (100.0 * m.accuracy, 100.0 * m.macro_f1);
+        let label = &m.label;
         let says = format!(
-            "always answering {:?} has {:.1} % accuracy and a macro-F1 of {:.1} %",
-            m.label,
-            100.0 * m.accuracy,
-            100.0 * m.macro_f1
+            "always answering {label:?} has {accuracy:.1} % accuracy and a macro-F1 of {macro_f1:.1} %"
         );
         ("Majority class", says)
     });
-    let known = c.known.map(|k| {
+    let unknown = c.known.map(|k| {
         let share = 100.0 * k.tokens_unknown as f64 / k.tokens.max(1) as f64;
         let says = format!(
             "{share:.1} % of the tokens of the test documents; {} of {} have no known feature",
@@ -73,57 +98,7 @@ pub(super) fn facts(report: &Report) -> Vec<(&'static str, String)> {
         );
         ("Unknown text", says)
     });
-    let floors: Vec<String> = (report.floors.iter())
-        .map(|(call, floor)| {
-            format!(
-                "{call} {:.3}× (control {:.3}×, {})",
-                floor.reopened,
-                floor.control,
-                counted(floor.rounds, "round")
-            )
-        })
-        .collect();
-    let floor =
-        (!floors.is_empty()).then(|| ("A file opened again differs from itself by up to", floors.join("; ")));
-    let mut facts = vec![
-        (
-            "Machine",
-            format!(
-                "{}, {}, {}{features}{memory}; {}",
-                m.cpu,
-                counted(m.cores, "core"),
-                m.architecture,
-                m.os
-            ),
-        ),
-        (
-            "Corpus",
-            format!(
-                "{} ({}): {}, documents: {}; {}; SHA-256 {}",
-                c.name,
-                c.source,
-                counted(c.classes, "class"),
-                documents.join(", "),
-                counts(c.features as u64, "feature"),
-                short_hash(&c.sha256)
-            ),
-        ),
-        (
-            "Recipe",
-            format!(
-                "{}, SHA-256 {}, seed {}, {} a row",
-                r.path,
-                short_hash(&r.sha256),
-                r.seed,
-                counted(r.seeds, "seed")
-            ),
-        ),
-        ("Training", format!("{} backend, {}", report.backend, counted(report.threads, "thread"))),
-    ];
-    facts.extend(majority);
-    facts.extend(known);
-    facts.extend(floor);
-    facts
+    (says, majority.into_iter().chain(unknown).collect())
 }
 
 /// The heads of the one table. First what a user waits for, from text to answer; then the network alone.

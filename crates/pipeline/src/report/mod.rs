@@ -111,10 +111,8 @@ pub struct CorpusInfo {
     /// Where the texts come from.
     pub source: String,
     /// How well the answer that is most frequent in training does on the test documents, given always.
-    #[serde(default)]
     pub majority: Option<Majority>,
     /// How much of the test documents is known.
-    #[serde(default)]
     pub known: Option<Known>,
 }
 
@@ -239,10 +237,8 @@ pub struct Row {
     /// The comparison with the parent; none for a row without one.
     pub versus_parent: Option<Versus>,
     /// The comparison with the first row of the report; none for that row.
-    #[serde(default)]
     pub versus_baseline: Option<Versus>,
     /// Of a row of the family `parallel`: what its training took.
-    #[serde(default)]
     pub training: Option<Training>,
     /// Steps that their gates rolled back, with the number of seeds for which that happened: the file does not have
     /// them.
@@ -352,7 +348,6 @@ pub struct Versus {
     /// Bytes of the variant by bytes of the parent.
     pub file_ratio: f64,
     /// How many times faster one text is, from characters to its class.
-    #[serde(default)]
     pub text1_speedup: Option<Ratio>,
     /// How many times more texts a second there are, by the number of threads.
     #[serde(default)]

@@ -178,34 +178,13 @@ impl<S: Solver> Calibrated<S> {
                 at,
             };
             let mut choice = self.solver.choose(self.lattice, &task)?;
-            // Everything is judged on the inputs as they were before any factor.
-            let unfolded = |coded: &Coded| {
-                let mut values = coded.values(keep);
-                for (row, factor) in values.chunks_exact_mut(outputs).zip(choice.factors.iter().flatten()) {
-                    row.iter_mut().for_each(|w| *w /= factor);
-                }
-                values
-            };
             if self.correct.norm() {
-                let longer = correct::norm(&values, &unfolded(&choice.coded), outputs);
-                let mut coded = choice.coded.clone();
-                coded.scale_outputs(&longer.map_err(|e| failed(e.to_string()))?);
-                choice.coded = coded;
+                let longer = correct::norm(&values, &unfolded(&choice, keep, outputs), outputs);
+                choice.coded.scale_outputs(&longer.map_err(|e| failed(e.to_string()))?);
             }
-            let (now, mut bias) = (unfolded(&choice.coded), layer.bias.clone());
+            let (now, mut bias) = (unfolded(&choice, keep, outputs), layer.bias.clone());
             let nearest = self.lattice.nearest(&plain, self.lattice.fit(&plain, Clip::Max)).values(keep);
-            for (name, coded, moments) in [
-                ("output_mse", &now, &moments),
-                ("nearest_mse", &nearest, &moments),
-                ("unseen_mse", &now, &unseen),
-                ("unseen_nearest_mse", &nearest, &unseen),
-            ] {
-                let variance: f64 = moments.variances(&values, outputs).iter().sum();
-                let error: f64 = moments.errors(&off(&values, coded), outputs).iter().sum();
-                let relative = if error == 0.0 { 0.0 } else { error / variance.max(f64::MIN_POSITIVE) };
-                let name = format!("{name}.{}", layer.id);
-                cx.measure(Measurement::lower(&name, relative.min(f64::MAX), "1"));
-            }
+            measure(&layer.id, (&values, outputs), [&now, &nearest], [&moments, &unseen], cx);
             if self.correct.bias() {
                 let more = correct::bias(&values, &now, moments.mean(), outputs);
                 let more = more.map_err(|e| failed(e.to_string()))?;
@@ -259,6 +238,37 @@ impl<S: Solver> Calibrated<S> {
         all.merge(&held).map_err(failed)?;
         let held = if held.rows() == 0 { &all } else { &held };
         Ok([&solved, held, &all].map(|seen| seen.moments(self.correct.bias())))
+    }
+}
+
+/// What the integers of a choice stand for on the inputs as they were before any factor, on which everything is judged.
+fn unfolded(choice: &Choice, keep: Option<&[bool]>, outputs: usize) -> Vec<f32> {
+    let mut values = choice.coded.values(keep);
+    for (row, factor) in values.chunks_exact_mut(outputs).zip(choice.factors.iter().flatten()) {
+        row.iter_mut().for_each(|w| *w /= factor);
+    }
+    values
+}
+
+/// Measures how far a site's outputs are off, of their variance: as it was solved and rounded to the nearest, on all rows and
+/// on those that were held out.
+fn measure(
+    site: &SiteId,
+    (values, outputs): (&[f32], usize),
+    [now, nearest]: [&[f32]; 2],
+    [all, unseen]: [&Moments; 2],
+    cx: &mut Cx<'_>,
+) {
+    for (name, coded, moments) in [
+        ("output_mse", now, all),
+        ("nearest_mse", nearest, all),
+        ("unseen_mse", now, unseen),
+        ("unseen_nearest_mse", nearest, unseen),
+    ] {
+        let variance: f64 = moments.variances(values, outputs).iter().sum();
+        let error: f64 = moments.errors(&off(values, coded), outputs).iter().sum();
+        let relative = if error == 0.0 { 0.0 } else { error / variance.max(f64::MIN_POSITIVE) };
+        cx.measure(Measurement::lower(&format!("{name}.{site}"), relative.min(f64::MAX), "1"));
     }
 }
 
