@@ -27,11 +27,13 @@ impl Graph {
         }
     }
 
-    /// The site of which this one is the second factor: nothing lies between them, so that both are one weight as the
-    /// product of two.
+    /// The site of which this one is the second factor: nothing lies between them and nobody else reads the first, so that
+    /// both are one weight as the product of two.
     pub fn first_factor(&self, site: &SiteId) -> Option<&SiteId> {
-        let node = &self.nodes[self.node_of(site)?];
-        self.nodes[*node.from.first()?].op.site()
+        let first = *self.nodes[self.node_of(site)?].from.first()?;
+        let is_shared =
+            self.nodes.iter().flat_map(|node| &node.from).filter(|from| **from == first).count() > 1;
+        self.nodes[first].op.site().filter(|_| !is_shared)
     }
 
     /// The site whose outputs can be divided, each by a number above zero, so that the inputs of `site` are, and nothing

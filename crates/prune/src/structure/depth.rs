@@ -7,8 +7,9 @@
 //!
 //! A block is a candidate when its `encoder.N.attention.query` is selected; it goes with all of its sites, selected or
 //! not. Later blocks are renumbered: with block 1 gone, what was `encoder.2` is `encoder.1`. The data choose which
-//! candidates go, so all of them, and blocks between them, must be dense and of one shape: then the outline that is left
-//! is the same whichever go, and the plan is exact. Narrowing and masking come afterwards.
+//! candidates go, so all of them, and blocks between them, must be dense and of one shape: then the sites that are left are the
+//! same whichever go. What else blocks differ in (ModernBERT's in how far they look, and the first has one normalisation less)
+//! stays with those that stay, so the plan is a bound. Narrowing and masking come afterwards.
 
 use nlpress_model::graph::{Node, Op};
 use nlpress_model::{Form, Graph, Model, Network, Outline, Shape, SiteId};
@@ -207,6 +208,10 @@ impl Technique for Depth {
         looks.and(Needs::TRAINING.when(self.finetune.is_some()))
     }
 
+    fn exact(&self) -> bool {
+        false
+    }
+
     fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
         treatable(before, on, problems);
         let may_go = candidates(&before.graph, on);
@@ -228,11 +233,20 @@ impl Technique for Depth {
         }
         Self::check_alike(before, on, (*first, *last), problems);
         let mut after = before.clone();
-        // Any of them: they are alike.
-        for block in may_go.iter().rev().take(self.remove) {
-            let Some(graph) = after.graph.without_block(*block) else { continue };
+        // Those with the least that is not a site: as much as can be stays then.
+        let vectors = |block: &usize| {
+            let of_block = |id: &SiteId| before.graph.block_of(id) == Some(*block);
+            let vectors = before.graph.vectors().into_iter().filter(|(id, _)| of_block(id));
+            vectors.map(|(_, vector)| vector.length).sum::<usize>()
+        };
+        let mut gone: Vec<usize> = may_go.iter().rev().copied().collect();
+        gone.sort_by_key(vectors);
+        gone.truncate(self.remove);
+        gone.sort_unstable_by(|a, b| b.cmp(a));
+        for block in gone {
+            let Some(graph) = after.graph.without_block(block) else { continue };
             let (gone, stay): (Vec<_>, Vec<_>) =
-                after.sites.into_iter().partition(|s| after.graph.block_of(&s.id) == Some(*block));
+                after.sites.into_iter().partition(|s| after.graph.block_of(&s.id) == Some(block));
             let weights: usize = gone.iter().map(|s| s.shape.weights()).sum();
             after = Outline { graph, sites: stay, kept: after.kept.saturating_sub(weights) };
             let names = after.graph.sites();
