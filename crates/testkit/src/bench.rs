@@ -2,7 +2,9 @@
 
 use nlpress_core::event::{Quiet, Sink};
 use nlpress_core::{Backend, Seed, Selectors};
-use nlpress_model::graph::{Activation, Builder, Key, Op, Output, Pooling, Source};
+use nlpress_model::graph::{
+    Activation, Builder, Key, ModernLayers, Op, Output, Pooling, RelativeSizes, Source,
+};
 use nlpress_model::{
     AttentionSpec, BlockSpec, Dataset, EncoderSpec, Graph, MlpSpec, Model, Outline, Ranks, SiteId,
 };
@@ -71,15 +73,26 @@ impl Bench {
     /// # Errors
     /// When the training itself fails.
     pub fn tokens(backend: &Backend) -> Result<Self, String> {
-        let spec = EncoderSpec {
-            vocabulary: FEATURES,
-            tokens: MAX_TOKENS,
-            positions: MAX_TOKENS,
-            intermediate: 10,
-            dropout: 0.1,
-            ..EncoderSpec::new(12, 2, 3)
-        };
-        Self::of("tokens", &Graph::from(spec), backend)
+        Self::of("tokens", &Graph::from(encoder()), backend)
+    }
+
+    /// The same with the layers of ModernBERT: normalised first, without biases, rotary positions, GeGLU, a window in the
+    /// second layer.
+    ///
+    /// # Errors
+    /// When the training itself fails.
+    pub fn modern(backend: &Backend) -> Result<Self, String> {
+        let layers = ModernLayers { every: 2, window: 2, global_base: 160_000.0, local_base: 10_000.0 };
+        Self::of("modern", &Graph::from(EncoderSpec { modern: Some(layers), ..encoder() }), backend)
+    }
+
+    /// The same with a bias of attention by distance, which the layers share, and tables narrower than they are.
+    ///
+    /// # Errors
+    /// When the training itself fails.
+    pub fn relative(backend: &Backend) -> Result<Self, String> {
+        let relative = Some(RelativeSizes { buckets: 8, distance: 16 });
+        Self::of("relative", &Graph::from(EncoderSpec { relative, embedding: Some(8), ..encoder() }), backend)
     }
 
     /// Token embeddings of width 12 whose mean goes through a hidden layer of 8.
@@ -95,13 +108,15 @@ impl Bench {
     ///
     /// # Errors
     /// When the training itself fails.
-    pub fn families(backend: &Backend) -> Result<[Self; 5], String> {
+    pub fn families(backend: &Backend) -> Result<[Self; 7], String> {
         Ok([
             Self::new(backend)?,
             Self::attention(backend)?,
             Self::encoder(backend)?,
             Self::tokens(backend)?,
             Self::averaging(backend)?,
+            Self::modern(backend)?,
+            Self::relative(backend)?,
         ])
     }
 
@@ -292,6 +307,18 @@ fn bag() -> Result<BagEncoder, String> {
     let text = words().join(" ");
     let config = EncoderConfig { vocabulary: FEATURES, l2: false, ..EncoderConfig::default() };
     BagEncoder::fit(&config, [text.as_str(); 4]).map_err(|e| e.to_string())
+}
+
+/// An encoder of two layers as BERT has them.
+fn encoder() -> EncoderSpec {
+    EncoderSpec {
+        vocabulary: FEATURES,
+        tokens: MAX_TOKENS,
+        positions: MAX_TOKENS,
+        intermediate: 10,
+        dropout: 0.1,
+        ..EncoderSpec::new(12, 2, 3)
+    }
 }
 
 /// Layers of BERT on a bag.

@@ -365,6 +365,24 @@ fn factors_fold_into_what_alone_makes_the_inputs() {
 }
 
 #[test]
+fn a_site_that_others_read_too_is_no_factor() {
+    // The tables are narrower than the layers, which all read what makes them as wide: query, key, value and the sum behind.
+    let graph: Graph =
+        EncoderSpec { embedding: Some(3), intermediate: 10, ..EncoderSpec::new(8, 2, 2) }.into();
+    assert_eq!(graph.ranks(), Ranks::new());
+    for group in graph.groups() {
+        let less = graph.clone().with_units(&group, 1);
+        assert_eq!(less.check(), Ok(()));
+        let of =
+            |graph: &Graph| graph.sites().into_iter().find(|(id, _)| id.as_str() == "embeddings_project");
+        let is_touched = group.columns.iter().any(|id| id.as_str() == "embeddings_project");
+        assert!(
+            is_touched || group.rows.contains(&SiteId::new("embeddings_project")) || of(&less) == of(&graph)
+        );
+    }
+}
+
+#[test]
 fn what_is_taken_out_leaves_the_network_without_it() {
     for gone in 0..3 {
         let mut blocks = vec![(2, 5), (3, 6), (4, 7)];

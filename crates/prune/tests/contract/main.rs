@@ -28,6 +28,8 @@ fn every_kind_keeps_the_contract() {
         let refused = [
             (frequency::KIND.name, "tokens"),
             (frequency::KIND.name, "averaging"),
+            (frequency::KIND.name, "modern"),
+            (frequency::KIND.name, "relative"),
             (search::KIND.name, "averaging"),
         ];
         check_all(KINDS, &refused, &backend).unwrap_or_else(|broken| panic!("{broken}"));

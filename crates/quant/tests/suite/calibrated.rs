@@ -8,7 +8,7 @@ use nlpress_quant::{adaround, awq, gptq, integers, smooth};
 use nlpress_technique::{Cx, Kind};
 use nlpress_testkit::{Bench, cpu};
 
-fn benches() -> [Bench; 5] {
+fn benches() -> [Bench; 7] {
     Bench::families(&cpu()).unwrap()
 }
 
