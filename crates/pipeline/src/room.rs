@@ -49,7 +49,8 @@ impl Room {
                 making = making.max(of_training(&outline.graph, batch));
             }
             // What teaches is asked once, before training begins.
-            let teacher = variant.teacher.row().and_then(|row| outlines.get(row));
+            let is_taught = variant.steps.iter().any(|step| step.technique.needs().teacher);
+            let teacher = variant.teacher.row().filter(|_| is_taught).and_then(|row| outlines.get(row));
             making += teacher.map_or(0, |teacher| 4 * parameters(&teacher.graph));
             rooms.push(Self { making, made: of_model(&outline) });
             outlines.insert(&variant.id, outline);
@@ -109,8 +110,8 @@ mod tests {
     fn a_training_takes_its_parameters_and_a_batch_of_values() {
         let mlp = Graph::from(MlpSpec::new(100, &[50], 2, 0.0));
         let parameters = 100 * 50 + 50 + 50 * 2 + 2;
-        // The first layer, its activation, the second.
-        assert_eq!(of_training(&mlp, 8), 4 * (10 * parameters + 3 * 8 * (50 + 50 + 2)));
+        // The first layer, its activation, dropout, the second layer.
+        assert_eq!(of_training(&mlp, 8), 4 * (10 * parameters + 3 * 8 * (50 + 50 + 50 + 2)));
         let encoder = |tokens| {
             let sizes = EncoderSpec { vocabulary: 100, tokens, positions: 512, ..EncoderSpec::new(12, 2, 3) };
             of_training(&Graph::from(sizes), 8)
