@@ -21,9 +21,10 @@ use std::process::ExitCode;
 
 use arguments::{Arguments, Command, ModelCommand};
 
-/// Large buffers begin at cache lines, so that a training takes the same time wherever the heap puts them.
+/// Threads that train side by side take large buffers all the time: this heap has some for each of them, and they begin at
+/// cache lines (docs/decisions/heap.md).
 #[global_allocator]
-static HEAP: nlpress::kernels::heap::CacheLines = nlpress::kernels::heap::CacheLines;
+static HEAP: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
@@ -115,4 +116,23 @@ fn of_environment() -> tracing_subscriber::EnvFilter {
     let text = text.to_string_lossy();
     outcome::tell!("warning: RUST_LOG={text:?} is not used: {why}; `info` or `nlpress=debug` would do");
     usual()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn large_allocations_begin_at_a_cache_line() {
+        let mut held: Vec<Vec<u8>> = Vec::new();
+        for n in 0..4000_usize {
+            let bytes = vec![n as u8; 1024 + n * 37 % 90_000];
+            assert!(bytes.as_ptr().addr().is_multiple_of(64), "{}", bytes.len());
+            held.push(bytes);
+            if n % 3 == 0 {
+                held.swap_remove(n * 7 % held.len());
+            }
+        }
+        for size in [1 << 20, 5 << 20, 300 << 20] {
+            assert!(vec![0_u64; size / 8].as_ptr().addr().is_multiple_of(64), "{size}");
+        }
+    }
 }

@@ -9,8 +9,8 @@
 //! # Unsafe code
 //!
 //! `unsafe` is used to call loops compiled for instructions which were found on this processor first, for the loads of
-//! their vectors from arrays of that size, for one instruction that the standard library does not name yet, for a
-//! [`heap`] that begins allocations at a cache line, and to call the `gemm` crate, whose products take pointers.
+//! their vectors from arrays of that size, for one instruction that the standard library does not name yet, and
+//! to call the `gemm` crate, whose products take pointers.
 
 mod accumulate;
 mod aligned;
@@ -19,7 +19,6 @@ mod batch;
 pub mod dense;
 mod encoder;
 mod form;
-pub mod heap;
 mod input;
 mod int8;
 mod integers;

@@ -59,21 +59,24 @@ impl Crew {
                 *results[number].lock().unwrap_or_else(PoisonError::into_inner) = result;
             }
         };
+        // Whoever calls from a pool of one thread works along in place of the first: that is one thread less to wake.
+        let works_along = rayon::current_thread_index().is_some() && rayon::current_num_threads() == 1;
         let busy = self.workers.len().min(jobs.len());
-        each_of(&self.workers[..busy], &several);
+        each_of(&self.workers[usize::from(works_along).min(busy)..busy], works_along, &several);
         let done = results.into_iter().map(|r| r.into_inner().unwrap_or_else(PoisonError::into_inner));
         done.map(|result| result.expect("every job was done, or one of them panicked")).collect()
     }
 }
 
-/// Does the same on each of some threads, and waits for all.
-fn each_of(workers: &[ThreadPool], work: &(dyn Fn() + Sync)) {
+/// Does the same on each of some threads, and on this one where it works along, and waits for all.
+fn each_of(workers: &[ThreadPool], works_along: bool, work: &(dyn Fn() + Sync)) {
     match workers {
+        [] if works_along => work(),
         [] => {}
-        [last] => last.install(work),
+        [last] if !works_along => last.install(work),
         [first, others @ ..] => first.in_place_scope(|scope| {
             scope.spawn(|_| work());
-            each_of(others, work);
+            each_of(others, works_along, work);
         }),
     }
 }
@@ -146,6 +149,22 @@ mod tests {
             rayon::current_num_threads()
         });
         assert_eq!(threads, [1, 1, 1]);
+    }
+
+    #[test]
+    fn a_pool_of_one_thread_works_along() {
+        let (crew, pool) =
+            (Crew::new(3).unwrap(), rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap());
+        let (all, own) = (Barrier::new(3), pool.install(|| std::thread::current().id()));
+        let who = || {
+            all.wait();
+            (rayon::current_num_threads(), std::thread::current().id())
+        };
+        let threads = pool.install(|| crew.map(vec![(), (), ()], |()| who()));
+        assert!(threads.iter().all(|(alone, _)| *alone == 1));
+        assert_eq!(threads.iter().filter(|(_, id)| *id == own).count(), 1);
+        assert_eq!(pool.install(|| crew.map(vec![1, 2], |n| n * n)), [1, 4]);
+        assert!(pool.install(|| crew.map(Vec::<u8>::new(), |_| ())).is_empty());
     }
 
     #[test]

@@ -118,6 +118,9 @@ pub(crate) struct Scaling {
     /// Train an encoder of two blocks on tokens in place of a network on feature rows.
     #[arg(long)]
     pub(crate) encoder: bool,
+    /// With `data`: code the shares' gradients in 8 bits, as they travel between processes.
+    #[arg(long)]
+    pub(crate) int8: bool,
     /// Serve this artifact in place of a network with random numbers.
     #[arg(long, value_name = "FILE")]
     pub(crate) artifact: Option<PathBuf>,

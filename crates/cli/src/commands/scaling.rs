@@ -9,6 +9,7 @@ use nlpress::model::{Dataset, EncoderSpec, Graph, MlpSpec, Model};
 use nlpress::parallel::{DataParallel, ModelParallel, TensorParallel, tasks};
 use nlpress::pipeline::recipe::DataRecipe;
 use nlpress::pipeline::{Prepared, ship};
+use nlpress::quant::gradient::{Coding, Name as Codec};
 use nlpress::runtime::Session;
 use nlpress::text::{Corpus, CorpusOptions, Encode, EncoderConfig, Rows, TokenRows, corpus};
 use nlpress::train::{Fit, FitConfig, GradientSource, OneNetwork, With, fit};
@@ -31,13 +32,17 @@ const TASKS: usize = 4;
 const TIMES: usize = 3;
 
 pub(crate) fn scaling(arguments: &Scaling) -> anyhow::Result<()> {
+    if arguments.int8 && arguments.way != Way::Data {
+        return Err(refuse("--int8 is of `data`: nothing else sends gradients"));
+    }
     data::start(arguments.threads)?;
     let backend = arguments.backend.open().map_err(refuse)?;
     let seconds = match arguments.way {
         Way::Plain => train(arguments, &backend, None::<OneNetwork>)?,
         Way::Data => {
             let source = DataParallel::new(arguments.shares, arguments.threads)?;
-            train(arguments, &backend, Some(source))?
+            let coded = |source: DataParallel<'static>| source.with_wire(Coding::new(Codec::Int8), Seed(4));
+            train(arguments, &backend, Some(if arguments.int8 { coded(source) } else { source }))?
         }
         Way::Model => {
             let source = ModelParallel::new(arguments.shares, 2 * arguments.shares);
