@@ -20,6 +20,10 @@ pub enum Reads {
     Bag(EncoderConfig),
 }
 
+/// Rows of a batch where a table of token embeddings is trained: each step moves all of it, so that few large steps are faster
+/// than many small ones.
+const TABLE_BATCH: usize = 64;
+
 /// What the strongest model of some features is, from which students are cut.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Base {
@@ -182,6 +186,14 @@ impl Steps {
     }
 }
 
+/// A training with batches of so many rows.
+fn batched(mut train: Value, batch: Option<usize>) -> Value {
+    if let Some(batch) = batch {
+        train["batch"] = json!(batch);
+    }
+    train
+}
+
 impl Base {
     /// The features that it reads, where it reads such.
     pub(crate) fn bag(&self) -> Option<&EncoderConfig> {
@@ -240,10 +252,10 @@ impl Numbers {
         }
     }
 
-    /// The step that makes them, after a training of this kind.
-    fn step(self, fit: &Training) -> Value {
+    /// The step that makes them, after a training of this kind, in batches of so many rows where it is not as usual.
+    fn step(self, fit: &Training, batch: Option<usize>) -> Value {
         let trained = |grid: &str| {
-            let mut train = fit.steps(5, 1e-2).table();
+            let mut train = batched(fit.steps(5, 1e-2).table(), batch);
             train["clip_norm"] = json!(1.0);
             json!({ "use": "quant.qat", "with": { "grid": grid, "train": train } })
         };
@@ -297,7 +309,8 @@ impl Candidate {
             (How::Static { width, temperature, alpha, fit }, _) => {
                 steps.push(json!({ "use": "distill.static", "with": { "width": width } }));
                 steps.push(json!({ "use": "distill.student", "with": {
-                    "from": "model", "temperature": temperature, "alpha": alpha, "fit": fit.table(),
+                    "from": "model", "temperature": temperature, "alpha": alpha,
+                    "fit": batched(fit.table(), Some(TABLE_BATCH)),
                 } }));
                 Training::Steps(*fit)
             }
@@ -315,7 +328,8 @@ impl Candidate {
                 steps.push(json!({ "use": "prune.magnitude", "with": with }));
             }
         }
-        steps.push(numbers.step(&fit));
+        let batch = matches!(how, How::Static { .. }).then_some(TABLE_BATCH);
+        steps.push(numbers.step(&fit, batch));
         let mut recipe = self.base.recipe(seed, teacher);
         let mut variant = json!({ "id": ROW, "steps": steps });
         if let (true, Some(teacher)) = (self.is_taught_by_file(), teacher) {

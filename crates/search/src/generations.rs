@@ -297,13 +297,12 @@ impl<'a> Search<'a> {
     fn say_bases(&self) -> Result<(), SearchError> {
         for opened in &self.opened {
             let features = features(&opened.base.encoder);
-            let text = format!(
-                "base of {} {features}, hidden {:?}: {} {:.2} % on validation",
-                opened.width,
-                opened.base.hidden,
-                self.request.metric,
-                100.0 * opened.score
-            );
+            let what = match opened.base.bag() {
+                Some(_) => format!("of {} {features}, hidden {:?}", opened.width, opened.base.hidden),
+                None => format!("of {} {features}: its encoder, frozen, and a linear probe", opened.width),
+            };
+            let (metric, score) = (&self.request.metric, 100.0 * opened.score);
+            let text = format!("base {what}: {metric} {score:.2} % on validation");
             self.sink.say(&Event::Note { text })?;
         }
         Ok(())

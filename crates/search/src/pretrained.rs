@@ -14,8 +14,8 @@ use crate::trial::Opened;
 const FIRST_WIDTHS: [usize; 2] = [64, 24];
 const WIDTHS: [usize; 7] = [8, 16, 24, 48, 64, 128, 256];
 /// Documents that a static student sees in training, all epochs together, and its epochs.
-const SEEN: usize = 100_000;
-const EPOCHS: [usize; 2] = [5, 30];
+const SEEN: usize = 60_000;
+const EPOCHS: [usize; 2] = [5, 20];
 
 /// The base of an encoder with this hash; an error in its probe costs so much beside the penalty on weights. One that is a
 /// classifier has its own head, and no cost counts.
@@ -32,7 +32,7 @@ pub(crate) fn base(sha256: &str, cost: f64) -> Base {
 pub(crate) fn usual(opened: &Opened) -> Vec<Candidate> {
     let documents = opened.prepared.train.len() + opened.prepared.corpus.unlabelled.len();
     let epochs = (SEEN / documents.max(1)).clamp(EPOCHS[0], EPOCHS[1]) as u32;
-    let fit = Steps { epochs, learning_rate: 5e-3, weight_decay: 0.0, loss: Loss::CrossEntropy };
+    let fit = Steps { epochs, learning_rate: 3e-3, weight_decay: 0.0, loss: Loss::CrossEntropy };
     let learns = |width: usize| How::Static {
         width: width.min(opened.pooled).max(1),
         temperature: 1.0,
