@@ -441,9 +441,10 @@ mod tests {
     /// A world in a folder whose teacher is a tiny encoder that `transformers` wrote.
     fn of_encoder<'a>(folder: &Path, (backend, metric): (&'a Backend, &'a Metric)) -> World<'a> {
         let sentence = |i: usize| {
-            let word = ["fast", "slow"][i % 2];
-            let filler = ["the same word", "a large model which is small", "small words"][i % 3];
-            (format!("{filler} {word}"), ["quick", "late"][i % 2].to_owned())
+            let words = [["the large model", "large words"], ["a small model is small", "small"]];
+            let filler = ["the same word", "a model", "words are the same", "which is cut", "seen"];
+            let text = format!("{} {}", words[i % 2][i / 2 % 2], filler[i / 4 % 5]);
+            (text, ["wide", "narrow"][i % 2].to_owned())
         };
         let documents: Vec<(String, String)> = (0..90).map(sentence).collect();
         let corpus =
@@ -481,8 +482,8 @@ mod tests {
             let sha256 = world.teacher.as_ref().and_then(|teacher| teacher.encoder.clone()).unwrap();
             let base = pretrained::base(&sha256, 8.0);
             let opened = world.open(&base, &ear).unwrap();
-            assert_eq!((opened.width, opened.pooled), (29, 8));
-            assert!(opened.score > 0.9, "{}", opened.score);
+            assert_eq!((opened.width, opened.pooled), (26, 8));
+            assert!(opened.score > 0.8, "{}", opened.score);
             let mut all = Vec::new();
             for usual in pretrained::usual(&opened) {
                 for (keep, numbers) in [
@@ -494,7 +495,7 @@ mod tests {
                     let trial =
                         world.attempt(&Candidate { student, ..usual.clone() }, &opened, &ear).unwrap();
                     assert_eq!(trial.foreseen, trial.bytes, "{}", trial.told);
-                    assert!(keep < 15 || trial.score > 0.9, "{}: {}", trial.told, trial.score);
+                    assert!(keep < 15 || trial.score > 0.7, "{}: {}", trial.told, trial.score);
                     all.push(std::fs::read(&trial.path).unwrap());
                 }
             }
