@@ -292,7 +292,7 @@ fn a_folder_teaches_by_a_probe_and_its_encoder_is_a_candidate() {
     let found = &found["found"];
     assert_eq!(found["failed"].as_array().unwrap().len(), 0, "{found:#}");
     assert_eq!(found["teacher"]["probed"], 8, "{found:#}");
-    assert!(found["teacher"]["right"].as_f64().unwrap() > 0.7, "{found:#}");
+    assert!(found["teacher"]["right"].as_f64().unwrap() > 0.6, "{found:#}");
     let trials = found["trials"].as_array().unwrap();
     let of = |how: &str| {
         let is = |trial: &&Value| match &trial["candidate"]["student"]["how"] {
@@ -349,7 +349,7 @@ steps = [
     }
     let report: Value = serde_json::from_slice(&world.read("one/report.json")).unwrap();
     for row in report["rows"].as_array().unwrap() {
-        assert!(row["quality"]["accuracy"]["mean"].as_f64().unwrap() > 0.7, "{row}");
+        assert!(row["quality"]["accuracy"]["mean"].as_f64().unwrap() > 0.6, "{row}");
         let artifact = row["artifact"].as_str().unwrap();
         assert!(world.read(&format!("one/{artifact}")) == world.read(&format!("two/{artifact}")));
     }
@@ -411,8 +411,8 @@ fn a_classifier_is_trained_behind_a_frozen_encoder() {
     assert!(done.code == Some(0) && done.out.contains("a linear probe of what it makes, frozen"), "{done:?}");
     assert!(world.does(&["predict", "probe.safetensors", "the same large words"]).starts_with("wide"));
     assert!(world.does(&["predict", "probe.safetensors", "a small model is small"]).starts_with("narrow"));
-    let json: Value = serde_json::from_str(&run(train(&bert, &["--json"])).out).unwrap();
-    assert!(json["epochs"].is_null() && json["test"]["accuracy"].as_f64().unwrap() > 0.7, "{json}");
+    let json: Value = serde_json::from_str(&run(train(&bert, &["--cost", "8", "--json"])).out).unwrap();
+    assert!(json["epochs"].is_null() && json["test"]["accuracy"].as_f64().unwrap() > 0.6, "{json}");
     for (from, more, says) in [
         (&bert, &["--checkpoint", "c"][..], "--checkpoint: a linear probe"),
         (&folder("bert-pairs"), &[], "not linear"),
