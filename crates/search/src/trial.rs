@@ -495,7 +495,9 @@ mod tests {
                     let trial =
                         world.attempt(&Candidate { student, ..usual.clone() }, &opened, &ear).unwrap();
                     assert_eq!(trial.foreseen, trial.bytes, "{}", trial.told);
-                    assert!(keep < 15 || trial.score > 0.7, "{}: {}", trial.told, trial.score);
+                    // Four bits of eight numbers are few.
+                    let is_rough = keep < 15 || numbers != Numbers::Int8;
+                    assert!(is_rough || trial.score > 0.7, "{}: {}", trial.told, trial.score);
                     all.push(std::fs::read(&trial.path).unwrap());
                 }
             }
