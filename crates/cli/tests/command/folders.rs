@@ -409,8 +409,6 @@ fn a_classifier_is_trained_behind_a_frozen_encoder() {
         |arguments: Vec<String>| world.run(&arguments.iter().map(String::as_str).collect::<Vec<_>>(), b"");
     let done = run(train(&bert, &["--cost", "8"]));
     assert!(done.code == Some(0) && done.out.contains("a linear probe of what it makes, frozen"), "{done:?}");
-    assert!(world.does(&["predict", "probe.safetensors", "the same large words"]).starts_with("wide"));
-    assert!(world.does(&["predict", "probe.safetensors", "a small model is small"]).starts_with("narrow"));
     let json: Value = serde_json::from_str(&run(train(&bert, &["--cost", "8", "--json"])).out).unwrap();
     assert!(json["epochs"].is_null() && json["test"]["accuracy"].as_f64().unwrap() > 0.6, "{json}");
     for (from, more, says) in [
