@@ -413,7 +413,7 @@ fn a_classifier_is_trained_behind_a_frozen_encoder() {
     assert!(json["epochs"].is_null() && json["test"]["accuracy"].as_f64().unwrap() > 0.6, "{json}");
     for (from, more, says) in [
         (&bert, &["--checkpoint", "c"][..], "--checkpoint: a linear probe"),
-        (&folder("bert-pairs"), &[], "not linear"),
+        (&folder("bert-pairs"), &[], "linear models of feature rows"),
     ] {
         let refused = run(train(from, more));
         assert!(refused.code == Some(2) && refused.err.contains(says), "{says}: {refused:?}");
