@@ -28,7 +28,7 @@ pub mod turns;
 
 pub use calibration::Calibration;
 pub use classes::{ClassScore, Confusion, Mistake};
-pub use embeddings::{Cosine, Fidelity, Retrieval};
+pub use embeddings::{Cosine, Fidelity, Retrieval, spearman};
 pub use error::EvalError;
 pub use interval::{Bootstrap, Estimate, Quality};
 pub use machine::{Machine, peak_rss};

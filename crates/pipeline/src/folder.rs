@@ -16,6 +16,8 @@ const ARTIFACT: &str = "safetensors";
 /// The folders of journals and of trainings that are not at their end.
 const JOURNAL: &str = "journal";
 const CHECKPOINTS: &str = "checkpoints";
+/// The folder of what frozen networks answered.
+pub const ANSWERS: &str = "answers";
 /// Artifacts of other runs that are named.
 const NAMED: usize = 5;
 

@@ -5,12 +5,15 @@
 //! together with other numbers in the same form. Only where pruned entries are stored sparsely do bytes depend on which
 //! entries those are: there they lie by chance, and the bytes are near, not exact.
 
-use nlpress_artifact::{Artifact, EncoderParts, Layer, Provenance};
+use nlpress_artifact::{Artifact, EncoderParts, Layer, Provenance, Vector};
 use nlpress_core::Seed;
+use nlpress_model::graph::Op;
 use nlpress_model::{Dataset, Form, Model, Site};
 use nlpress_packed::{Activations, Index, Matrix, PackError, Scales, Values};
 use nlpress_prune::select::norm::{norms, root_mean_squares};
-use nlpress_text::Encode;
+use nlpress_prune::select::{frequency, within};
+use nlpress_technique::StepError;
+use nlpress_text::{Encode, TextError};
 use std::borrow::Cow;
 
 use crate::failure::RunError;
@@ -67,7 +70,9 @@ pub fn untrained(
     let (config, blob) = encoder.to_parts();
     let parts = EncoderParts { config, blob };
     let labels = prepared.corpus.labels.clone();
-    let artifact = Artifact::new(outline, layers, Vec::new(), labels, parts, provenance);
+    let vectors = outline.graph.vectors().into_iter();
+    let vectors = vectors.map(|(id, of)| Vector { id, values: vec![of.fresh; of.length] }).collect();
+    let artifact = Artifact::new(outline, layers, vectors, labels, parts, provenance);
     Ok(artifact.map_err(ShipError::from)?)
 }
 
@@ -96,6 +101,31 @@ fn matrix(site: &Site, share: f64, seed: u64) -> Option<Result<Matrix, PackError
             Matrix::quantized((inputs, outputs), int.grid, &integers, scales, keep.as_deref(), scheme.index)
         }
     })
+}
+
+/// Numbers of what a network makes of a text by its last pooling: the most that static embeddings of it may have; 0 where it does
+/// not pool.
+pub fn pooled_width(model: &Model) -> usize {
+    let graph = model.graph();
+    let pool = graph.nodes.iter().rposition(|node| matches!(node.op, Op::Pool(_)));
+    pool.map_or(0, |pool| graph.values()[pool].width)
+}
+
+/// How often training documents have each token, as `select.frequency` ranks them: those that always stay come first.
+pub fn frequencies(prepared: &Prepared) -> Vec<f64> {
+    let mut scores = frequency::scores(&prepared.train);
+    prepared.encoder.always_kept().into_iter().for_each(|kept| scores[kept as usize] = f64::INFINITY);
+    scores
+}
+
+/// The tokens that stay where `select.frequency` keeps so many by these scores: fewer where one more would need others.
+///
+/// # Errors
+/// [`RunError`] where too few are to be kept.
+pub fn most_frequent(prepared: &Prepared, scores: &[f64], keep: usize) -> Result<Vec<u32>, RunError> {
+    let failed = |e: TextError| StepError::Failed(e.to_string());
+    let kept = within(scores, keep, |some| prepared.encoder.closed(some).map_err(failed));
+    kept.map_err(|e| RunError::step("fit", frequency::KIND.name, e))
 }
 
 /// All features in the order in which `select.norm` keeps them: by the norm of their weights, with `contribution` times

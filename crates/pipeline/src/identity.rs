@@ -27,8 +27,13 @@ pub(crate) struct Written(BTreeMap<String, String>);
 enum First<'a> {
     /// Trained by the recipe.
     Trained { network: &'a Graph, train: &'a TrainConfig, threshold: Option<Threshold> },
-    /// The artifact with this SHA-256.
-    Opened { sha256: &'a str, threshold: Option<Threshold> },
+    /// The artifact with this SHA-256; where it makes embeddings, how it is trained to tell classes apart.
+    Opened {
+        sha256: &'a str,
+        threshold: Option<Threshold>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        train: Option<&'a TrainConfig>,
+    },
 }
 
 /// A row made from others.
@@ -68,14 +73,16 @@ struct Identity<'a> {
 }
 
 impl Written {
-    /// The first row: trained, or opened from the artifact with the hash.
+    /// The first row: trained, or opened from the artifact with the hash, which may be a classifier already.
     pub(crate) fn new(
         network: &Graph,
         (train, threshold): (&TrainConfig, Option<Threshold>),
-        start: Option<&str>,
+        start: Option<(&str, bool)>,
     ) -> Self {
         let first = match start {
-            Some(sha256) => First::Opened { sha256, threshold },
+            Some((sha256, is_classifier)) => {
+                First::Opened { sha256, threshold, train: (!is_classifier).then_some(train) }
+            }
             None => First::Trained { network, train, threshold },
         };
         Self(BTreeMap::from([(TEACHER.to_owned(), sha256(&first))]))
@@ -129,7 +136,7 @@ mod tests {
                         [[variants]]\nid = 'b'\nfrom = 'a'\nsteps = [{ use = 'train.more' }]\n\
                         [[variants]]\nid = 'c'\nteacher = 'a'\nsteps = [{ use = 'train.more' }]\n";
 
-    fn written(text: &str, start: Option<&str>) -> Vec<String> {
+    fn written(text: &str, start: Option<(&str, bool)>) -> Vec<String> {
         let recipe = Recipe::parse(text, "r.toml").unwrap();
         let mut written = Written::new(&recipe.network.template, (&recipe.train, recipe.threshold), start);
         recipe.variants.iter().for_each(|variant| written.add(variant, None));
@@ -162,10 +169,15 @@ mod tests {
     #[test]
     fn the_first_row_is_the_artifact_that_it_is_opened_from() {
         let text = format!("{HEAD}{ROWS}");
-        let [none, one, other] = [None, Some("1"), Some("2")].map(|start| written(&text, start));
+        let [none, one, other] =
+            [None, Some(("1", true)), Some(("2", true))].map(|start| written(&text, start));
         for row in 0..4 {
             assert!(none[row] != one[row] && one[row] != other[row]);
         }
+        // How it is trained counts where it is trained.
+        let longer = text.replacen("[[variants]]", "train = { epochs = 3 }\n[[variants]]", 1);
+        assert_eq!(written(&longer, Some(("1", true))), one);
+        assert_ne!(written(&longer, Some(("1", false))), written(&text, Some(("1", false))));
     }
 
     #[test]

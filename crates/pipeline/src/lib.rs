@@ -8,6 +8,7 @@
 //! - [`run`](run::run): makes every row for every seed, writes its artifact, opens it again and measures that.
 //! - [`report`]: what was measured, as JSON, Markdown and one HTML page.
 
+mod asked;
 mod assemble;
 pub mod compress;
 pub mod controls;
@@ -29,6 +30,7 @@ mod options;
 pub mod origin;
 pub mod plan;
 pub mod prepared;
+mod probe;
 pub mod recipe;
 mod recorder;
 pub mod report;
@@ -48,8 +50,9 @@ pub use options::{MemoryProbe, RunOptions};
 pub use origin::Origin;
 pub use plan::Plan;
 pub use prepared::Prepared;
+pub use probe::probed;
 pub use recipe::{Recipe, RecipeError, TeacherFile};
 pub use report::Report;
 pub use run::{make_rows, plan_of, run};
-pub use teachers::Teachers;
+pub use teachers::{Asking, Probed, Taught, Teachers};
 pub use threshold::{Threshold, ThresholdError};

@@ -14,8 +14,8 @@ use nlpress_core::shown::counted;
 use nlpress_core::{Seed, Selectors, files};
 use nlpress_model::{Graph, Model, Network};
 use nlpress_technique::{Checkpoint, Cx, Kind, Made, StepError, Teacher, Technique, Unlabelled};
-use nlpress_text::Encode;
-use nlpress_train::{LabelTraining, Loss, Scores, TrainError};
+use nlpress_text::{Encode, corpus};
+use nlpress_train::{LabelTraining, Loss, Scores, TrainConfig, TrainError};
 use serde_json::json;
 use std::collections::HashMap;
 use std::path::Path;
@@ -30,10 +30,11 @@ use crate::made::{Copy, Journal, Work};
 use crate::options::RunOptions;
 use crate::plan::selected;
 use crate::prepared::Prepared;
+use crate::probe::{self, Training};
 use crate::recipe::{self, LINEAR, Recipe, STUDENT, Step, TEACHER, TeacherFile, Teaching, Variant};
 use crate::recorder::Recorder;
 use crate::ship;
-use crate::teachers::Teachers;
+use crate::teachers::{Asking, Teachers};
 use crate::threshold::Threshold;
 
 /// What a run starts from in place of training.
@@ -93,7 +94,16 @@ impl Workshop<'_> {
         self.recipe.rows().count() as u64 * u64::from(self.recipe.seeds)
     }
 
-    fn teacher(&self, seed: Seed, sink: &dyn Sink) -> Result<Work, RunError> {
+    fn asking<'s>(&'s self, threads: usize, sink: &'s dyn Sink) -> Asking<'s> {
+        Asking { backend: self.options.backend, threads, sink }
+    }
+
+    fn teacher(&self, seed: Seed, threads: usize, sink: &dyn Sink) -> Result<Work, RunError> {
+        if let (Some(start), TrainConfig::CoordinateDescent(_)) = (self.start, &self.recipe.train)
+            && !start.trained
+        {
+            return self.probed(start, seed, self.asking(threads, sink));
+        }
         let (fresh, features) = match self.start {
             Some(start) if start.trained => return Ok(start.work.clone()),
             Some(start) => (start.work.model.moved_to(self.graph, seed), start.work.features.clone()),
@@ -104,6 +114,19 @@ impl Workshop<'_> {
         let training = LabelTraining::new(&self.recipe.train, self.options.backend, data, seed, sink);
         let (model, _) = training.run(fresh.map_err(TrainError::from)?)?;
         Ok(Work { model, features })
+    }
+
+    /// What the run starts from, frozen, and a linear classifier behind it.
+    fn probed(&self, start: &Start, seed: Seed, by: Asking<'_>) -> Result<Work, RunError> {
+        let view = self.views.of(&start.work.features)?;
+        let texts: Vec<&str> = corpus::texts(&self.prepared.corpus.train).collect();
+        let none = || RunError::Internal("a probe of nothing".into());
+        let path = self.recipe.network.path.as_deref().ok_or_else(none)?;
+        let fresh = start.work.model.moved_to(self.graph, seed).map_err(TrainError::from)?;
+        let numbers = self.teachers.0.embeddings(path, &texts, by)?;
+        let data = (&view.train, &numbers[..]);
+        let model = probe::behind(fresh, data, &self.recipe.train, Training::new(seed, by))?;
+        Ok(Work { model, features: start.work.features.clone() })
     }
 
     /// The rows that keep everyone honest.
@@ -171,12 +194,13 @@ impl Workshop<'_> {
             Taught::By(copy) => self.views.of(&copy.features)?,
             Taught::ByFile(_) => data.clone(),
         };
-        let (teacher, answers) = match taught {
+        let (teacher, taught_by) = match taught {
             Taught::By(Copy { model, .. }) => {
                 (Some(Teacher { model, train: &of_teacher.train, valid: &of_teacher.valid }), None)
             }
             Taught::ByFile(file) if step.technique.needs().teacher => {
-                (None, Some(self.teachers.0.answers(file, &self.prepared.corpus, repetition.sink)?))
+                let by = self.asking(repetition.threads, repetition.sink);
+                (None, Some(self.teachers.0.taught(file, &self.prepared.corpus, by)?))
             }
             Taught::ByFile(_) => (None, None),
         };
@@ -186,7 +210,7 @@ impl Workshop<'_> {
             peers: self.options.peers,
             checkpoint: self.checkpoint(checkpoint)?,
             teacher,
-            answers: answers.as_deref(),
+            answers: taught_by.as_ref().map(|taught| &taught.answers),
             unlabelled: unlabelled.map(|(own, of_teacher)| Unlabelled { own, of_teacher }),
             encoder: Some(&data.encoder),
             ..Cx::new(seed, self.options.backend, (&data.train, &data.valid), repetition.sink)
@@ -270,7 +294,7 @@ impl Workshop<'_> {
                 let heard = Repetition { sink: &recorder, ..*repetition };
                 let work = match from {
                     Some(from) => self.variant(from, seed, &heard, &mut journal)?,
-                    None => self.teacher(seed, &recorder)?,
+                    None => self.teacher(seed, repetition.threads, &recorder)?,
                 };
                 journal.curves = recorder.take();
                 journal.seconds = start.elapsed().as_secs_f64();

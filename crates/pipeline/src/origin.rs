@@ -1,7 +1,8 @@
-//! The artifact that a recipe or a training starts from.
+//! The artifact that a recipe or a training starts from; a folder of a pretrained encoder is the artifact that it is imported as.
 
 use nlpress_artifact::{Artifact, LARGEST_FILE};
 use nlpress_core::files;
+use nlpress_hub::{Folder, ImportOptions};
 use nlpress_model::Model;
 use nlpress_text::{AnyEncoder, Encode};
 use std::path::Path;
@@ -19,8 +20,40 @@ pub struct Origin {
     pub labels: Vec<String>,
     /// Where it decides between two classes, if not at one half.
     pub threshold: Option<f64>,
-    /// SHA-256 of the file, in hexadecimal.
+    /// SHA-256 of the file, in hexadecimal; of a folder, that of the file which `nlpress import` makes of it.
     pub sha256: String,
+}
+
+/// An artifact as it was read.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    /// The artifact.
+    pub artifact: Artifact,
+    /// Bytes of its file.
+    pub bytes: u64,
+    /// As [`Origin::sha256`].
+    pub sha256: String,
+}
+
+impl Opened {
+    /// Opens a file, or imports a folder.
+    ///
+    /// # Errors
+    /// [`BadOrigin`] when it cannot be read, is no artifact, or no folder of an encoder that can be imported.
+    pub fn open(path: &Path) -> Result<Self, BadOrigin> {
+        let of_file = |why: &dyn std::fmt::Display| BadOrigin(format!("{}: {why}", path.display()));
+        if path.is_dir() {
+            let folder = Folder::open(path).and_then(|folder| folder.import(ImportOptions::default()));
+            let artifact = folder.map_err(|e| BadOrigin(e.to_string()))?.artifact;
+            let bytes = artifact.to_bytes().map_err(|e| of_file(&e))?;
+            return Ok(Self { artifact, bytes: bytes.len() as u64, sha256: files::sha256_hex(&bytes) });
+        }
+        // The bytes that are hashed are the bytes that are opened.
+        let bytes = files::read_bounded(path, LARGEST_FILE).map_err(|e| of_file(&e))?;
+        let artifact = Artifact::from_bytes(&bytes, &path.display().to_string());
+        let artifact = artifact.map_err(|e| BadOrigin(e.to_string()))?;
+        Ok(Self { artifact, bytes: bytes.len() as u64, sha256: files::sha256_hex(&bytes) })
+    }
 }
 
 /// What is said of labels that are not the data's.
@@ -34,23 +67,27 @@ pub(crate) fn other_labels(its: &[String], of_data: &[String]) -> String {
 pub struct BadOrigin(pub String);
 
 impl Origin {
-    /// Opens a file.
+    /// Opens a file, or imports a folder.
     ///
     /// # Errors
-    /// [`BadOrigin`] when it cannot be read, or is no artifact.
+    /// As [`Opened::open`].
     pub fn open(path: &Path) -> Result<Self, BadOrigin> {
-        let of_file = |why: &dyn std::fmt::Display| BadOrigin(format!("{}: {why}", path.display()));
-        // The bytes that are hashed are the bytes that are opened.
-        let bytes = files::read_bounded(path, LARGEST_FILE).map_err(|e| of_file(&e))?;
-        let artifact = Artifact::from_bytes(&bytes, &path.display().to_string());
-        let artifact = artifact.map_err(|e| BadOrigin(e.to_string()))?;
+        Self::of(Opened::open(path)?).map_err(|why| BadOrigin(format!("{}: {why}", path.display())))
+    }
+
+    /// Takes an artifact apart.
+    ///
+    /// # Errors
+    /// A sentence when its numbers or its encoder are damaged.
+    pub fn of(opened: Opened) -> Result<Self, String> {
+        let Opened { artifact, sha256, .. } = opened;
         let encoder = AnyEncoder::from_parts(&artifact.encoder.config, &artifact.encoder.blob);
         Ok(Self {
-            model: ship::unpack(&artifact).map_err(|e| of_file(&e))?,
-            encoder: encoder.map_err(|e| of_file(&e))?,
+            model: ship::unpack(&artifact).map_err(|e| e.to_string())?,
+            encoder: encoder.map_err(|e| e.to_string())?,
             labels: artifact.labels,
             threshold: artifact.threshold,
-            sha256: files::sha256_hex(&bytes),
+            sha256,
         })
     }
 

@@ -65,10 +65,22 @@ impl Prepared {
             Some(path) => {
                 let origin = Origin::open(path)?;
                 let corpus = Arc::new(read_corpus(data, folder)?);
-                let prepared = Self::with_encoder(corpus, origin.encoder.clone(), data)?;
-                Ok(Self { origin: Some((path.to_owned(), origin)), ..prepared })
+                Self::of_origin(corpus, (path, origin), data)
             }
         }
+    }
+
+    /// Encodes a corpus that is read as an artifact does that was opened from a path, for recipes that start from it.
+    ///
+    /// # Errors
+    /// As [`of_corpus`](Self::of_corpus).
+    pub fn of_origin(
+        corpus: Arc<Corpus>,
+        (path, origin): (&Path, Origin),
+        data: &DataRecipe,
+    ) -> Result<Self, DataError> {
+        let prepared = Self::with_encoder(corpus, origin.encoder.clone(), data)?;
+        Ok(Self { origin: Some((path.to_owned(), origin)), ..prepared })
     }
 
     /// Fits a recipe's encoder to a corpus that is read, and encodes it.

@@ -75,7 +75,7 @@ impl<'a> Order<'a> {
 /// # Errors
 /// [`RunError`] when the teacher fails, or no row can be made any more.
 pub(crate) fn all(workshop: &Workshop<'_>) -> Result<Rows, RunError> {
-    let start = workshop.start.map(|start| start.sha256.as_str());
+    let start = workshop.start.map(|start| (start.sha256.as_str(), start.trained));
     let mut written = Written::new(workshop.graph, (&workshop.recipe.train, workshop.threshold()), start);
     let controls = workshop.controls();
     let variants: Vec<&Variant> = controls.iter().chain(&workshop.recipe.variants).collect();

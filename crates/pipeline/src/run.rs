@@ -4,10 +4,11 @@ use nlpress_core::event::{Event, Sink};
 use nlpress_core::shown::{counted, shown};
 use nlpress_core::{Backend, Seed, files};
 use nlpress_eval::{Bootstrap, Machine};
+use nlpress_model::graph::Output;
 use nlpress_model::{Graph, Network, Outline};
 use nlpress_runtime::Session;
 use nlpress_text::{AnyEncoder, Encode};
-use nlpress_train::TrainError;
+use nlpress_train::{TrainConfig, TrainError};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -122,7 +123,13 @@ fn laid_out(recipe: &Recipe, prepared: &Prepared) -> Result<(Option<Start>, Grap
     let (graph, base) = match &start {
         Some(start) if start.trained => (start.work.model.graph().clone(), start.work.model.outline()),
         Some(start) => {
-            let graph = start.work.model.graph().clone().with_classifier(prepared.outputs());
+            let origin = start.work.model.graph();
+            if let (TrainConfig::CoordinateDescent(_), Output::Scores) = (&recipe.train, origin.output) {
+                let why =
+                    "the network makes scores: a linear classifier can be trained behind embeddings alone";
+                return Err(recipe.refuse(recipe.lines.train, why).into());
+            }
+            let graph = origin.clone().with_classifier(prepared.outputs());
             let base = Outline::dense(&graph);
             (graph, base)
         }
@@ -194,7 +201,8 @@ pub fn run(
 ) -> Result<Report, RunError> {
     let began = Instant::now();
     let views = Views::new(prepared);
-    let (_alone, rows) = made(recipe, (prepared, &views, &Teachers::default()), options, sink)?;
+    let teachers = Teachers::kept_in(&options.out.join(folder::ANSWERS));
+    let (_alone, rows) = made(recipe, (prepared, &views, &teachers), options, sink)?;
     let report = measured(recipe, (prepared, &views), options, sink, &rows)?;
     let texts = [report.json(), report::markdown(&report), report::html(&report)];
     for (name, text) in folder::REPORTS.into_iter().zip(texts) {

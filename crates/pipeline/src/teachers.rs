@@ -1,45 +1,86 @@
-//! Artifacts that teach: what a file that a recipe names as a teacher answers to the documents.
+//! Artifacts that teach: what a file or a folder that a recipe names as a teacher answers to the documents.
 //!
-//! Students learn from logits, so such a file may be of any family and read its own features or tokens: it is opened as
-//! whoever uses it would open it, and asked text by text.
+//! Students learn from logits, so a teacher may be of any family and read its own features or tokens: it is opened as whoever uses
+//! it would open it, and asked text by text. What makes embeddings teaches by a linear probe of them ([`probe`]).
 
-use nlpress_artifact::{Artifact, LARGEST_FILE};
-use nlpress_core::event::{Event, Sink};
-use nlpress_core::files;
+use nlpress_artifact::Artifact;
+use nlpress_core::Backend;
+use nlpress_core::event::Sink;
+use nlpress_graph::{Form, Op, Outline, Output, Source};
+use nlpress_model::dataset::accuracy;
 use nlpress_runtime::Session;
 use nlpress_technique::Answers;
-use nlpress_text::{Corpus, Encode, corpus};
+use nlpress_text::{Corpus, corpus};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::asked::{Asked, Frozen};
 use crate::failure::RunError;
-use crate::measure::MeasureError;
-use crate::origin::other_labels;
+use crate::origin::{self, other_labels};
+use crate::probe;
 use crate::recipe::TeacherFile;
 
-/// Documents that are asked about between two looks at whether to stop.
-const DOCUMENTS_A_LOOK: usize = 128;
-
-/// Files that teach: each is opened once, and asked once about the same documents.
+/// Files and folders that teach: each is opened once, and asked once about the same text.
 #[derive(Debug, Default)]
 pub struct Teachers {
     opened: Mutex<BTreeMap<PathBuf, Arc<Opened>>>,
     /// By the hashes of the file and of the documents.
-    answers: Mutex<BTreeMap<[String; 2], Arc<Answers>>>,
+    taught: Mutex<BTreeMap<[String; 2], Arc<Taught>>>,
+    asked: Asked,
+}
+
+/// What a teacher says of the documents of a corpus, but for the test documents.
+#[derive(Debug)]
+pub struct Taught {
+    /// Its logits.
+    pub answers: Answers,
+    /// Share of the validation documents that it is right about.
+    pub right: f64,
+    /// Where it makes embeddings, the probe of them by which it teaches.
+    pub probed: Option<Probed>,
+}
+
+/// A linear probe.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Probed {
+    /// Numbers of an embedding.
+    pub numbers: usize,
+    /// What an error cost in its training, beside the penalty on weights.
+    pub cost: f64,
 }
 
 #[derive(Debug)]
 struct Opened {
+    /// What makes embeddings does not make them of length 1 here: as a classifier behind it would read them.
     session: Session,
     sha256: String,
 }
 
+/// Who asks.
+#[derive(Clone, Copy)]
+#[allow(missing_debug_implementations)] // sinks have none
+pub struct Asking<'a> {
+    /// Where a probe is trained.
+    pub backend: &'a Backend,
+    /// Threads on which networks are asked.
+    pub threads: usize,
+    /// Who listens.
+    pub sink: &'a dyn Sink,
+}
+
 impl Teachers {
-    /// Opens a file, and gives its SHA-256.
+    /// Teachers whose answers are kept in a folder, by hashes of the teacher and of the text: whoever asks the same again, in
+    /// another search or another run, finds them there.
+    pub fn kept_in(folder: &Path) -> Self {
+        Self { asked: Asked::kept_in(folder), ..Self::default() }
+    }
+
+    /// Opens a teacher, and gives its SHA-256.
     ///
     /// # Errors
-    /// A sentence when it cannot be opened, has another hash than it must have, or has other labels than the documents.
+    /// A sentence when it cannot be opened, has another hash than it must have, has other labels than the documents, or makes
+    /// scores.
     pub fn open(&self, file: &TeacherFile, corpus: &Corpus) -> Result<String, String> {
         let opened = self.opened(&file.path)?;
         let path = file.path.display();
@@ -47,13 +88,30 @@ impl Teachers {
             let found = &opened.sha256;
             return Err(format!("{path}: its SHA-256 is {found}, but the recipe names {wanted}"));
         }
-        if opened.session.labels().is_empty() {
-            return Err(format!("{path}: it makes embeddings, not classes, so it cannot teach"));
+        match opened.session.outline().graph.output {
+            Output::Embedding => return Ok(opened.sha256.clone()),
+            Output::Scores => {
+                return Err(format!("{path}: it makes scores, not classes, so it cannot teach"));
+            }
+            Output::Logits => {}
         }
         match places(opened.session.labels(), &corpus.labels) {
             Some(_) => Ok(opened.sha256.clone()),
             None => Err(format!("{path}: {}", other_labels(opened.session.labels(), &corpus.labels))),
         }
+    }
+
+    /// Whether a teacher is an encoder that can be made smaller: a network of tokens that attend to each other, none of whose
+    /// weights is packed.
+    ///
+    /// # Errors
+    /// A sentence when it cannot be opened.
+    pub fn is_encoder(&self, path: &Path) -> Result<bool, String> {
+        let opened = self.opened(path)?;
+        let Outline { graph, sites, .. } = opened.session.outline();
+        let attends = graph.nodes.iter().any(|node| matches!(node.op, Op::Attend { .. }));
+        let is_dense = sites.iter().all(|site| site.form == Form::Dense);
+        Ok(matches!(graph.source, Source::Tokens { .. }) && attends && is_dense)
     }
 
     fn opened(&self, path: &Path) -> Result<Arc<Opened>, String> {
@@ -62,85 +120,93 @@ impl Teachers {
             return Ok(Arc::clone(opened));
         }
         let said = |why: &dyn std::fmt::Display| format!("{}: {why}", path.display());
-        // The bytes that are hashed are the bytes that are opened.
-        let bytes = files::read_bounded(path, LARGEST_FILE).map_err(|e| said(&e))?;
-        let artifact =
-            Artifact::from_bytes(&bytes, &path.display().to_string()).map_err(|e| e.to_string())?;
+        let origin::Opened { artifact, sha256, .. } = origin::Opened::open(path).map_err(|e| e.0)?;
+        let artifact = without_normalization(artifact).map_err(|e| said(&e))?;
         let session = Session::from_artifact(artifact).map_err(|e| said(&e))?;
-        let opened = Arc::new(Opened { session, sha256: files::sha256_hex(&bytes) });
+        let opened = Arc::new(Opened { session, sha256 });
         held.insert(path.to_owned(), Arc::clone(&opened));
         Ok(opened)
     }
 
-    /// What a file that was [opened](Teachers::open) says of the documents of a corpus, but for the test documents.
+    /// What a teacher that was [opened](Teachers::open) says of the documents of a corpus.
     ///
     /// # Errors
-    /// [`RunError`] when a text cannot be answered, or the sink says to stop.
-    pub fn answers(
+    /// [`RunError`] when a text cannot be answered, answers cannot be written, or the sink says to stop.
+    pub fn taught(
         &self,
         file: &TeacherFile,
         corpus: &Corpus,
-        sink: &dyn Sink,
-    ) -> Result<Arc<Answers>, RunError> {
+        by: Asking<'_>,
+    ) -> Result<Arc<Taught>, RunError> {
         let broken = |why: String| RunError::Internal(format!("teacher: {why}"));
         let opened = self.opened(&file.path).map_err(broken)?;
         let key = [opened.sha256.clone(), corpus.sha256.clone()];
         // Whoever else wants them waits here, in place of asking too.
-        let mut held = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(answers) = held.get(&key) {
-            return Ok(Arc::clone(answers));
+        let mut held = self.taught.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(taught) = held.get(&key) {
+            return Ok(Arc::clone(taught));
         }
-        let places = places(opened.session.labels(), &corpus.labels);
-        let places = places.ok_or_else(|| broken("it has other labels than the documents".into()))?;
-        let unlabelled = || corpus.unlabelled.iter().map(String::as_str);
-        let total = corpus.train.len() + corpus.valid.len() + unlabelled().len();
-        let mut asked = Asked { opened: &opened, places, sink, done: 0, total };
-        let answers = Arc::new(Answers {
-            outputs: asked.outputs(),
-            train: asked.about(corpus::texts(&corpus.train))?,
-            valid: asked.about(corpus::texts(&corpus.valid))?,
-            unlabelled: asked.about(unlabelled())?,
-        });
-        held.insert(key, Arc::clone(&answers));
-        Ok(answers)
+        let [train, valid] = [&corpus.train, &corpus.valid].map(|d| corpus::texts(d).collect::<Vec<_>>());
+        let unlabelled: Vec<&str> = corpus.unlabelled.iter().map(String::as_str).collect();
+        // All at once: texts of like lengths go through a network together.
+        let all = [&train[..], &valid, &unlabelled].concat();
+        let frozen = Frozen { session: &opened.session, sha256: &opened.sha256, threads: by.threads };
+        let numbers = self.asked.ask(frozen, &all, by.sink)?;
+        let width = opened.session.outline().graph.outputs();
+        let (of_train, rest) = numbers.split_at(train.len() * width);
+        let splits = [of_train, &rest[..valid.len() * width], &rest[valid.len() * width..]];
+        let taught = match opened.session.labels() {
+            [] => probe::taught(corpus, width, splits, (by.backend, by.sink))?,
+            labels => {
+                let places = places(labels, &corpus.labels);
+                let places = places.ok_or_else(|| broken("it has other labels than the documents".into()))?;
+                let [train, valid, unlabelled] = splits.map(|logits| -> Vec<f32> {
+                    logits.chunks_exact(width).flat_map(|row| ours(row, &places)).collect()
+                });
+                let outputs = if places.len() == 2 { 1 } else { places.len() };
+                let labels: Vec<u32> = corpus.valid.iter().map(|d| d.label).collect();
+                let right = accuracy(&valid, outputs, &labels);
+                Taught { answers: Answers { outputs, train, valid, unlabelled }, right, probed: None }
+            }
+        };
+        let taught = Arc::new(taught);
+        held.insert(key, Arc::clone(&taught));
+        Ok(taught)
     }
+
+    /// The embeddings of texts by a file or a folder whose network makes some, `[texts, width]`: as a classifier behind it
+    /// reads them.
+    ///
+    /// # Errors
+    /// As [`taught`](Teachers::taught).
+    pub(crate) fn embeddings(
+        &self,
+        path: &Path,
+        texts: &[&str],
+        by: Asking<'_>,
+    ) -> Result<Vec<f32>, RunError> {
+        let opened = self.opened(path).map_err(RunError::Internal)?;
+        let frozen = Frozen { session: &opened.session, sha256: &opened.sha256, threads: by.threads };
+        self.asked.ask(frozen, texts, by.sink)
+    }
+}
+
+/// The same artifact, whose embeddings are not made of length 1.
+fn without_normalization(artifact: Artifact) -> Result<Artifact, nlpress_artifact::ArtifactError> {
+    let graph = &artifact.outline.graph;
+    if graph.output != Output::Embedding || graph.nodes.last().is_none_or(|node| node.op != Op::Normalize) {
+        return Ok(artifact);
+    }
+    let mut outline = artifact.outline;
+    outline.graph.nodes.pop();
+    let Artifact { layers, vectors, labels, encoder, provenance, .. } = artifact;
+    Artifact::new(outline, layers, vectors, labels, encoder, provenance)
 }
 
 /// Where each of our labels is among those of a file; nothing where they are not the same.
 fn places(its: &[String], ours: &[String]) -> Option<Vec<usize>> {
     let places = ours.iter().map(|label| its.iter().position(|l| l == label)).collect::<Option<Vec<_>>>()?;
     (its.len() == ours.len()).then_some(places)
-}
-
-/// A file that is being asked.
-struct Asked<'a> {
-    opened: &'a Opened,
-    places: Vec<usize>,
-    sink: &'a dyn Sink,
-    done: usize,
-    total: usize,
-}
-
-impl Asked<'_> {
-    /// Logits of our classes: one for two of them, else one each.
-    fn outputs(&self) -> usize {
-        if self.places.len() == 2 { 1 } else { self.places.len() }
-    }
-
-    fn about<'t>(&mut self, texts: impl Iterator<Item = &'t str>) -> Result<Vec<f32>, RunError> {
-        let session = &self.opened.session;
-        let outputs = session.outline().graph.outputs();
-        let (texts, mut all) = (texts.collect::<Vec<_>>(), Vec::new());
-        for some in texts.chunks(DOCUMENTS_A_LOOK) {
-            let (done, total) = (self.done as u64, self.total as u64);
-            self.sink.say(&Event::Progress { what: "asking the teacher".into(), done, total })?;
-            let (examples, _) = session.encoder().encode_all(some).map_err(MeasureError::from)?;
-            let logits = session.logits(&examples).map_err(MeasureError::from)?;
-            logits.chunks_exact(outputs).for_each(|row| all.extend(ours(row, &self.places)));
-            self.done += some.len();
-        }
-        Ok(all)
-    }
 }
 
 /// A row of logits in the order of our classes, of which two have one logit: that of the second against the first.

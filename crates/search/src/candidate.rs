@@ -7,11 +7,28 @@ use serde_json::{Value, json};
 /// The row of a recipe that a candidate is.
 pub const ROW: &str = "fit";
 
+/// What turns texts into what a base reads.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Reads {
+    /// The tokenizer of the encoder that teaches: the base is that encoder, frozen, and a linear classifier behind it.
+    Pretrained {
+        /// SHA-256 of the encoder's artifact.
+        pretrained: String,
+    },
+    /// Words or other features, without their order.
+    Bag(EncoderConfig),
+}
+
+/// Rows of a batch where a table of token embeddings is trained: each step moves all of it, so that few large steps are faster
+/// than many small ones.
+const TABLE_BATCH: usize = 64;
+
 /// What the strongest model of some features is, from which students are cut.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Base {
-    /// Text to features.
-    pub encoder: EncoderConfig,
+    /// Text to features or tokens.
+    pub encoder: Reads,
     /// Widths of the hidden layers; none is a linear model.
     pub hidden: Vec<usize>,
     /// Dropout rate after each hidden layer.
@@ -93,6 +110,20 @@ pub enum How {
         /// How it is trained.
         fit: Steps,
     },
+    /// The base's own, as it is: of an encoder.
+    Frozen,
+    /// What the base's encoder makes of each token alone, in so many numbers, whose mean stands for a text; then it learns from the
+    /// teacher and from the labels.
+    Static {
+        /// Numbers of a token.
+        width: usize,
+        /// What logits are divided by.
+        temperature: f64,
+        /// Share of the teacher in the loss.
+        alpha: f64,
+        /// How it is trained.
+        fit: Steps,
+    },
 }
 
 /// What the weights of a student are stored as.
@@ -155,21 +186,49 @@ impl Steps {
     }
 }
 
+/// A training with batches of so many rows.
+fn batched(mut train: Value, batch: Option<usize>) -> Value {
+    if let Some(batch) = batch {
+        train["batch"] = json!(batch);
+    }
+    train
+}
+
 impl Base {
-    /// The recipe of the base alone, without its data and with an encoder that is `encoder`.
-    pub(crate) fn recipe(&self, seed: u64) -> Value {
+    /// The features that it reads, where it reads such.
+    pub(crate) fn bag(&self) -> Option<&EncoderConfig> {
+        match &self.encoder {
+            Reads::Bag(bag) => Some(bag),
+            Reads::Pretrained { .. } => None,
+        }
+    }
+
+    /// Whether its tokens are hashed, so that none can be chosen.
+    pub(crate) fn is_hashed(&self) -> bool {
+        self.bag().is_some_and(|bag| bag.hashed)
+    }
+
+    /// The recipe of the base alone, without its data; `teacher` is the table of what teaches, which names the encoder of a base
+    /// that is one.
+    pub(crate) fn recipe(&self, seed: u64, teacher: Option<&Value>) -> Value {
         let fit = self.fit.table();
         let mlp = match self.hidden.is_empty() {
             true => json!({ "hidden": [] }),
             false => json!({ "hidden": self.hidden, "dropout": self.dropout }),
+        };
+        let (model, data) = match &self.encoder {
+            Reads::Bag(bag) => (json!({ "network": { "mlp": mlp } }), json!({ "encoder": bag })),
+            Reads::Pretrained { .. } => {
+                (json!({ "path": teacher.map(|teacher| &teacher["path"]) }), json!({}))
+            }
         };
         json!({
             "schema": 1,
             "name": ROW,
             "seed": seed,
             "seeds": 1,
-            "model": { "network": { "mlp": mlp } },
-            "data": { "encoder": self.encoder },
+            "model": model,
+            "data": data,
             "train": fit,
             "controls": { "linear": false, "more_epochs": 0, "student": [] },
         })
@@ -193,10 +252,10 @@ impl Numbers {
         }
     }
 
-    /// The step that makes them, after a training of this kind.
-    fn step(self, fit: &Training) -> Value {
+    /// The step that makes them, after a training of this kind, in batches of so many rows where it is not as usual.
+    fn step(self, fit: &Training, batch: Option<usize>) -> Value {
         let trained = |grid: &str| {
-            let mut train = fit.steps(5, 1e-2).table();
+            let mut train = batched(fit.steps(5, 1e-2).table(), batch);
             train["clip_norm"] = json!(1.0);
             json!({ "use": "quant.qat", "with": { "grid": grid, "train": train } })
         };
@@ -227,7 +286,8 @@ impl Candidate {
             if let Some(fit) = tuned {
                 with["finetune"] = fit.table();
             }
-            steps.push(json!({ "use": "select.norm", "with": with }));
+            let by = if self.base.bag().is_some() { "select.norm" } else { "select.frequency" };
+            steps.push(json!({ "use": by, "with": with }));
         } else if let Some(fit) = tuned {
             let is_there = matches!(fit, Training::Optimum { .. }) && *fit == self.base.fit;
             steps.extend((!is_there).then(|| more(fit)));
@@ -245,6 +305,15 @@ impl Candidate {
                 } }));
                 Training::Steps(*fit)
             }
+            (How::Frozen, _) => self.base.fit,
+            (How::Static { width, temperature, alpha, fit }, _) => {
+                steps.push(json!({ "use": "distill.static", "with": { "width": width } }));
+                steps.push(json!({ "use": "distill.student", "with": {
+                    "from": "model", "temperature": temperature, "alpha": alpha,
+                    "fit": batched(fit.table(), Some(TABLE_BATCH)),
+                } }));
+                Training::Steps(*fit)
+            }
         };
         match fit {
             _ if *sparsity == 0.0 => {}
@@ -259,14 +328,20 @@ impl Candidate {
                 steps.push(json!({ "use": "prune.magnitude", "with": with }));
             }
         }
-        steps.push(numbers.step(&fit));
-        let mut recipe = self.base.recipe(seed);
+        let batch = matches!(how, How::Static { .. }).then_some(TABLE_BATCH);
+        steps.push(numbers.step(&fit, batch));
+        let mut recipe = self.base.recipe(seed, teacher);
         let mut variant = json!({ "id": ROW, "steps": steps });
-        if let (How::Distilled { by_file: true, .. }, Some(teacher)) = (how, teacher) {
+        if let (true, Some(teacher)) = (self.is_taught_by_file(), teacher) {
             variant["teacher"] = teacher.clone();
         }
         recipe["variants"] = json!([variant]);
         recipe
+    }
+
+    /// Whether it learns from what the search was given as a teacher.
+    pub(crate) fn is_taught_by_file(&self) -> bool {
+        matches!(self.student.how, How::Distilled { by_file: true, .. } | How::Static { .. })
     }
 
     /// Roughly what it takes to make: passes over the documents, each as long as its first matrix is wide.
@@ -275,6 +350,8 @@ impl Candidate {
         let (epochs, pruning) = match how {
             How::Tuned(Training::Optimum { .. }) => (2, 2),
             How::Tuned(Training::Steps(fit)) | How::Distilled { fit, .. } => (fit.epochs, 16),
+            // The vocabulary goes through the encoder, or all validation documents do.
+            How::Frozen | How::Static { .. } => (1000, 0),
         };
         let pruning = if *sparsity > 0.0 { pruning } else { 0 };
         let rounding = if matches!(numbers, Numbers::Int8 | Numbers::Int4) { 0 } else { 5 };
@@ -299,22 +376,30 @@ impl Candidate {
         match &self.student.how {
             How::Tuned(_) => &self.base.hidden,
             How::Distilled { hidden, .. } => hidden,
+            How::Frozen | How::Static { .. } => &[],
+        }
+    }
+
+    /// The network, in a few words.
+    pub(crate) fn network(&self) -> String {
+        match (&self.student.how, self.hidden(), self.student.rank) {
+            (How::Frozen, ..) => "the frozen encoder and a linear probe".to_owned(),
+            (How::Static { width, .. }, ..) => format!("static embeddings of {width} numbers"),
+            (_, [], None) => "linear".to_owned(),
+            (_, [], Some(rank)) => format!("linear of rank {rank}"),
+            (_, hidden, _) => {
+                format!("mlp {}", hidden.iter().map(ToString::to_string).collect::<Vec<_>>().join("-"))
+            }
         }
     }
 
     /// One line: features, network, numbers.
     pub(crate) fn told(&self) -> String {
-        let network = match (self.hidden(), self.student.rank) {
-            ([], None) => "linear".to_owned(),
-            ([], Some(rank)) => format!("linear of rank {rank}"),
-            (hidden, _) => {
-                format!("mlp {}", hidden.iter().map(ToString::to_string).collect::<Vec<_>>().join("-"))
-            }
-        };
+        let network = self.network();
         let taught = match self.student.how {
-            How::Distilled { by_file: true, .. } => ", distilled from the teacher",
+            How::Distilled { by_file: true, .. } | How::Static { .. } => ", distilled from the teacher",
             How::Distilled { by_file: false, .. } => ", distilled",
-            How::Tuned(_) => "",
+            How::Tuned(_) | How::Frozen => "",
         };
         let numbers = self.student.numbers.name();
         let sparse = match self.student.sparsity {
@@ -330,8 +415,9 @@ impl Candidate {
 }
 
 /// What the features are, in a few words.
-pub(crate) fn features(encoder: &EncoderConfig) -> String {
+pub(crate) fn features(encoder: &Reads) -> String {
     use nlpress_text::Analyzer;
+    let Reads::Bag(encoder) = encoder else { return "tokens of the teacher".into() };
     let [fewest, most] = encoder.word_ngrams;
     let symbols = if encoder.symbols { " and symbols" } else { "" };
     let cut = match encoder.analyzer {
@@ -353,7 +439,7 @@ pub(crate) mod tests {
         let fit = Steps { epochs: 3, learning_rate: 5e-3, weight_decay: 0.0, loss: Loss::CrossEntropy };
         let fit = Training::Steps(fit);
         Candidate {
-            base: Base { encoder: EncoderConfig::default(), hidden: vec![8], dropout: 0.2, fit },
+            base: Base { encoder: Reads::Bag(EncoderConfig::default()), hidden: vec![8], dropout: 0.2, fit },
             student: Student {
                 keep: 50,
                 contribution: true,

@@ -4,7 +4,6 @@ use crate::candidate::{Candidate, Student};
 use crate::choose::LATENCY_USED;
 use crate::generations::Search;
 use crate::queue::side_by_side;
-use crate::space::FEWEST;
 use crate::trial::base_of;
 
 /// A file is filled up with words to this share of the limit at least.
@@ -45,10 +44,11 @@ impl Search<'_> {
         };
         if let Some(most) = limits.max_bytes {
             let start = candidate.student.keep.min(opened.width);
-            if opened.base.encoder.hashed && bytes(start) > most as f64 {
+            if opened.base.is_hashed() && bytes(start) > most as f64 {
                 return None;
             }
-            candidate.student.keep = words_that_fit(start, (opened.width, full), most as f64, bytes)?;
+            candidate.student.keep =
+                words_that_fit(start, (opened.fewest, opened.width, full), most as f64, bytes)?;
         }
         if let Some(most) = limits.max_latency_us {
             let foreseen = self.world.foresee(&candidate, opened, true).ok()?;
@@ -60,16 +60,15 @@ impl Search<'_> {
     }
 }
 
-/// The largest number of words, up to `width`, whose file has no more than `most` bytes: where it is to be `full`, as near
+/// The largest number of words, from `fewest` up to `width`, whose file has no more than `most` bytes: where it is to be `full`, as near
 /// to the limit as is quickly found; else no more than `start` words. `bytes` grows with words. Nothing where not even the
 /// fewest fit.
 fn words_that_fit(
     start: usize,
-    (width, full): (usize, bool),
+    (fewest, width, full): (usize, usize, bool),
     most: f64,
     bytes: impl Fn(usize) -> f64,
 ) -> Option<usize> {
-    let fewest = FEWEST.min(width);
     let (mut low, mut high) = (None::<(usize, f64)>, None::<(usize, f64)>);
     let mut next = start.clamp(fewest, width);
     for _ in 0..STEPS {
@@ -103,6 +102,7 @@ fn words_that_fit(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::space::FEWEST;
 
     /// The most words that fit are found, whatever a word takes, and nothing that does not fit.
     #[test]
@@ -111,7 +111,7 @@ mod tests {
             // Words take less where there are more, as in a vocabulary that shares beginnings.
             let bytes = |keep: usize| fixed + word * (keep as f64).powf(0.95);
             for most in [2500.0, 12_500.0, 100_000.0] {
-                let full = words_that_fit(width, (width, true), most, bytes);
+                let full = words_that_fit(width, (FEWEST.min(width), width, true), most, bytes);
                 let fits = |keep: usize| bytes(keep) <= most;
                 match full {
                     None => assert!(!fits(FEWEST.min(width))),
@@ -123,7 +123,8 @@ mod tests {
                         );
                     }
                 }
-                let few = words_that_fit(FEWEST.max(width / 100), (width, false), most, bytes);
+                let sizes = (FEWEST.min(width), width, false);
+                let few = words_that_fit(FEWEST.max(width / 100), sizes, most, bytes);
                 assert!(few.is_none_or(|few| few <= FEWEST.max(width / 100) && fits(few)));
             }
         }

@@ -48,6 +48,7 @@ impl Search<'_> {
         Ok(Found {
             notes: self.world.corpus.reading.notes.clone(),
             bases: self.opened.iter().map(|o| (o.base.clone(), o.score)).collect(),
+            teacher: self.taught,
             frontier: front,
             choice,
             tested,
@@ -115,6 +116,10 @@ impl Search<'_> {
             if !bases.contains(&&candidate.base) {
                 bases.push(&candidate.base);
             }
+        }
+        // Before anyone needs its answers, and on all threads.
+        if candidates.iter().any(|candidate| candidate.is_taught_by_file()) {
+            world.ask_teacher(self.request.threads, &ear)?;
         }
         let open = |_, base: &&Base| world.open(base, &ear);
         let opened = side_by_side(&self.pool, &bases, |_| 0.0, open);

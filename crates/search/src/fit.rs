@@ -2,10 +2,11 @@
 
 use nlpress_core::event::{Event, Sink};
 use nlpress_core::{Backend, files};
+use nlpress_pipeline::folder::ANSWERS;
 use nlpress_pipeline::prepared::read_corpus;
 use nlpress_pipeline::{Lock, TeacherFile, Teachers};
 use nlpress_text::Corpus;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -13,7 +14,7 @@ use crate::error::SearchError;
 use crate::found::Found;
 use crate::generations::Search;
 use crate::request::Request;
-use crate::trial::World;
+use crate::trial::{GivenTeacher, World};
 
 /// What is made on the way, below the folder of the search.
 const TRIALS: &str = "trials";
@@ -28,7 +29,7 @@ pub fn fit(request: &Request<'_>, backend: &Backend, sink: &dyn Sink) -> Result<
         sink.say(&Event::Note { text })?;
     }
     let class = request.metric.class(&corpus.labels).map_err(SearchError::Asked)?;
-    let (teachers, teacher) = (Arc::new(Teachers::default()), request.teacher);
+    let (teachers, teacher) = (Arc::new(Teachers::kept_in(&request.folder.join(ANSWERS))), request.teacher);
     let teacher = teacher.map(|path| open_teacher(path, &teachers, &corpus)).transpose()?;
     let folder = request.folder.join(TRIALS);
     if folder.exists() && !Lock::is_in(request.folder) {
@@ -58,8 +59,8 @@ pub fn fit(request: &Request<'_>, backend: &Backend, sink: &dyn Sink) -> Result<
     search.finish()
 }
 
-/// The table of a recipe that names an artifact as teacher, where it can teach the documents.
-fn open_teacher(path: &Path, teachers: &Teachers, corpus: &Corpus) -> Result<Value, SearchError> {
+/// A file or a folder as teacher, where it can teach the documents.
+fn open_teacher(path: &Path, teachers: &Teachers, corpus: &Corpus) -> Result<GivenTeacher, SearchError> {
     // Recipes of candidates lie nowhere, so that a path of theirs must not depend on where that would be.
     let path =
         std::path::absolute(path).map_err(|e| SearchError::Asked(format!("{}: {e}", path.display())))?;
@@ -68,7 +69,9 @@ fn open_teacher(path: &Path, teachers: &Teachers, corpus: &Corpus) -> Result<Val
     })?;
     let file = TeacherFile { path: path.clone(), sha256: None };
     let sha256 = teachers.open(&file, corpus).map_err(SearchError::Asked)?;
-    Ok(json!({ "path": named, "sha256": sha256 }))
+    let is_encoder = teachers.is_encoder(&path).map_err(SearchError::Asked)?;
+    let table = json!({ "path": named, "sha256": sha256 });
+    Ok(GivenTeacher { file, table, encoder: is_encoder.then_some(sha256) })
 }
 
 /// Writes the chosen file and the recipe that makes it again.

@@ -1,7 +1,10 @@
 //! What a search found.
 
+use nlpress_core::shown::counted;
 use nlpress_eval::Estimate;
+use nlpress_pipeline::Taught;
 use serde::Serialize;
+use std::fmt;
 
 use crate::candidate::Base;
 use crate::choose::Choice;
@@ -22,6 +25,35 @@ pub struct Tested {
     pub latency_us: f64,
 }
 
+/// What taught.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct OfTeacher {
+    /// Share of the validation documents that it is right about.
+    pub right: f64,
+    /// Where it makes embeddings, the numbers of one: it teaches by a linear probe of them.
+    pub probed: Option<usize>,
+}
+
+impl From<&Taught> for OfTeacher {
+    fn from(taught: &Taught) -> Self {
+        Self { right: taught.right, probed: taught.probed.map(|probe| probe.numbers) }
+    }
+}
+
+impl fmt::Display for OfTeacher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.probed {
+            None => f.write_str("teacher")?,
+            Some(numbers) => write!(
+                f,
+                "teacher: it makes embeddings of {}, so a linear probe of them teaches, while it stays as it is",
+                counted(numbers, "number")
+            )?,
+        }
+        write!(f, ": accuracy {:.2} % on validation", 100.0 * self.right)
+    }
+}
+
 /// What a search found.
 ///
 /// Files of candidates lie in the folder of the search until [`clean`](crate::clean) removes them.
@@ -29,6 +61,9 @@ pub struct Tested {
 pub struct Found {
     /// Bases that candidates were made from, with their validation scores.
     pub bases: Vec<(Base, f64)>,
+    /// What taught, where something was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub teacher: Option<OfTeacher>,
     /// All candidates that were made, in order.
     pub trials: Vec<Trial>,
     /// What is to be known of the data: rows left out, documents in two splits, texts without labels.

@@ -9,8 +9,9 @@ use std::time::Instant;
 use crate::candidate::{Base, Candidate, features};
 use crate::choose::{choose, fits, frontier};
 use crate::error::SearchError;
-
+use crate::found::OfTeacher;
 use crate::limits::Effort;
+use crate::pretrained;
 use crate::queue::side_by_side;
 use crate::request::Request;
 use crate::space::{FEWEST, bases, changed, hashed_bases, more_bases, usual};
@@ -41,6 +42,8 @@ pub(crate) struct Search<'a> {
     pub(crate) failed: Vec<String>,
     pub(crate) spared: usize,
     pub(crate) stopped: bool,
+    /// What there is to say of the teacher.
+    pub(crate) taught: Option<OfTeacher>,
 }
 
 impl<'a> Search<'a> {
@@ -61,6 +64,7 @@ impl<'a> Search<'a> {
             failed: Vec::new(),
             spared: 0,
             stopped: false,
+            taught: None,
         }
     }
 
@@ -84,6 +88,7 @@ impl<'a> Search<'a> {
         self.open(&more, many)?;
         let hashed = hashed_bases(&self.opened, self.outputs(), self.request.limits.max_bytes);
         self.open(&hashed, many)?;
+        self.ask_teacher()?;
         self.say_bases()?;
         let mut generation = self.first_generation();
         let mut number = 0;
@@ -92,6 +97,33 @@ impl<'a> Search<'a> {
             self.say_best();
             number += 1;
             generation = self.next_generation(number);
+        }
+        Ok(())
+    }
+
+    /// Asks the teacher about all documents, so that candidates find its answers; one that is an encoder is a base, too.
+    fn ask_teacher(&mut self) -> Result<(), SearchError> {
+        let Some(teacher) = self.world.teacher.clone() else { return Ok(()) };
+        let ear = Ear { outer: self.sink, until: self.until(FOR_BEGUN) };
+        let taught = match self.world.ask_teacher(self.request.threads, &ear) {
+            Ok(taught) => taught,
+            Err(RunError::Stopped(_)) => {
+                self.stopped |= self.asked_to_stop();
+                let text = "the teacher was not asked about all documents in this time, so that nothing learns from it: give \
+                            more minutes; what it answered is kept, and found by the next search";
+                self.failed.push(text.into());
+                self.world.teacher = None;
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        self.taught = taught.as_deref().map(OfTeacher::from);
+        if let Some(text) = self.taught.as_ref().map(ToString::to_string) {
+            self.sink.say(&Event::Note { text })?;
+        }
+        if let (Some(sha256), Some(taught)) = (&teacher.encoder, taught) {
+            let base = pretrained::base(sha256, taught.probed.map_or(1.0, |probe| probe.cost));
+            self.open(&[base], usize::MAX)?;
         }
         Ok(())
     }
@@ -144,7 +176,9 @@ impl<'a> Search<'a> {
 
     /// What usually pays, from the best bases.
     fn first_generation(&mut self) -> Vec<Candidate> {
-        let mut lists: Vec<_> = (self.best_bases().into_iter().take(FIRST_BASES).enumerate())
+        let (of_features, pretrained): (Vec<_>, Vec<_>) =
+            self.best_bases().into_iter().partition(|opened| opened.base.bag().is_some());
+        let mut lists: Vec<_> = (of_features.into_iter().take(FIRST_BASES).enumerate())
             .map(|(n, opened)| {
                 let all = [opened.width];
                 let keeps = match self.request.limits.max_bytes {
@@ -154,6 +188,7 @@ impl<'a> Search<'a> {
                 usual(opened, self.outputs(), keeps, self.world.teacher.is_some()).into_iter()
             })
             .collect();
+        lists.extend(pretrained.first().map(|opened| pretrained::usual(opened).into_iter()));
         // The first of each base, then the second of each.
         let mut candidates = Vec::new();
         while lists.iter().any(|list| list.len() > 0) {
@@ -163,7 +198,10 @@ impl<'a> Search<'a> {
         if filled.is_empty() {
             // Nothing keeps the limits, as far as is foreseen: the nearest is wanted even so.
             filled = candidates;
-            filled.iter_mut().for_each(|c| c.student.keep = c.student.keep.min(FEWEST));
+            for candidate in &mut filled {
+                let fewest = base_of(&self.opened, candidate).map_or(FEWEST, |opened| opened.fewest);
+                candidate.student.keep = candidate.student.keep.min(fewest);
+            }
             self.spared = self.spared.saturating_sub(filled.len());
         }
         let mut kept: Vec<Candidate> = Vec::new();
@@ -259,13 +297,12 @@ impl<'a> Search<'a> {
     fn say_bases(&self) -> Result<(), SearchError> {
         for opened in &self.opened {
             let features = features(&opened.base.encoder);
-            let text = format!(
-                "base of {} {features}, hidden {:?}: {} {:.2} % on validation",
-                opened.width,
-                opened.base.hidden,
-                self.request.metric,
-                100.0 * opened.score
-            );
+            let what = match opened.base.bag() {
+                Some(_) => format!("of {} {features}, hidden {:?}", opened.width, opened.base.hidden),
+                None => format!("of {} {features}: its encoder, frozen, and a linear probe", opened.width),
+            };
+            let (metric, score) = (&self.request.metric, 100.0 * opened.score);
+            let text = format!("base {what}: {metric} {score:.2} % on validation");
             self.sink.say(&Event::Note { text })?;
         }
         Ok(())

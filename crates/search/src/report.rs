@@ -110,20 +110,18 @@ fn what_mattered(found: &Found, limits: &Limits) -> Vec<KindOfChoice> {
             Training::Steps(Steps { loss: Loss::CrossEntropy, .. }) => "cross-entropy".into(),
             Training::Steps(Steps { loss: Loss::SquaredHinge, .. }) => "squared hinge, by steps".into(),
         }),
-        ("network", |t| match (t.candidate.hidden(), t.candidate.student.rank) {
-            ([], None) => "linear".into(),
-            ([], Some(rank)) => format!("linear of rank {rank}"),
-            (hidden, _) => format!("hidden {hidden:?}"),
-        }),
+        ("network", |t| t.candidate.network()),
         ("learnt from", |t| match t.candidate.student.how {
             How::Tuned(Training::Optimum { .. }) => "labels, to the optimum".into(),
             How::Tuned(Training::Steps(_)) => "labels, from the base's weights".into(),
             How::Distilled { by_file: false, .. } => "the base and labels".into(),
-            How::Distilled { by_file: true, .. } => "the teacher and labels".into(),
+            How::Distilled { by_file: true, .. } | How::Static { .. } => "the teacher and labels".into(),
+            How::Frozen => "labels, behind the teacher's encoder".into(),
         }),
-        ("words ranked by", |t| match t.candidate.student.contribution {
-            true => "weight times value".into(),
-            false => "weight".into(),
+        ("words ranked by", |t| match (t.candidate.base.bag(), t.candidate.student.contribution) {
+            (None, _) => "frequency".into(),
+            (_, true) => "weight times value".into(),
+            (_, false) => "weight".into(),
         }),
         ("numbers", |t| t.candidate.student.numbers.name().into()),
         ("connections pruned", |t| format!("{:.0} %", 100.0 * t.candidate.student.sparsity)),
@@ -209,6 +207,12 @@ pub fn html(found: &Found, name: &str, metric: &Metric, limits: &Limits) -> Stri
     page(&format!("nlpress fit: {name}"), &body)
 }
 
+/// The same sentence, its first letter a capital one.
+fn capital(sentence: String) -> String {
+    let mut letters = sentence.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
 /// `3 candidates were`.
 fn were(count: usize, what: &str) -> String {
     format!("{} {}", counted(count, what), if count == 1 { "was" } else { "were" })
@@ -243,6 +247,7 @@ pub fn facts(found: &Found, metric: &Metric, limits: &Limits) -> Vec<String> {
         found.seconds,
         if found.stopped { ", stopped on request before the end" } else { "" }
     )];
+    facts.extend(found.teacher.iter().map(|teacher| format!("{teacher}.")).map(capital));
     facts.extend(found.notes.iter().map(|note| format!("Data: {note}.")));
     if found.spared > 0 {
         facts.push(format!(
@@ -315,12 +320,19 @@ pub fn recipe(
     teacher: Option<String>,
 ) -> Result<String, toml::ser::Error> {
     let mut recipe = found.recipe.clone();
-    if let (Some(path), Some(table)) = (teacher, recipe.pointer_mut("/variants/0/teacher")) {
-        table["path"] = Value::from(path);
+    if let Some(path) = teacher {
+        for place in ["/variants/0/teacher/path", "/model/path"] {
+            if let Some(named) = recipe.pointer_mut(place) {
+                *named = Value::from(path.clone());
+            }
+        }
     }
     let encoder = recipe["data"]["encoder"].clone();
     recipe["data"] = data;
-    recipe["data"]["encoder"] = encoder;
+    // A recipe that starts from an encoder has that one's.
+    if !encoder.is_null() {
+        recipe["data"]["encoder"] = encoder;
+    }
     recipe["name"] = Value::from(name);
     without_null(&mut recipe);
     let head = "# Written by `nlpress fit`: makes the same file again, as the row \"fit\".\n\n";

@@ -16,7 +16,8 @@ pub struct Request<'a> {
     pub data: DataRecipe,
     /// Folder of fetched corpora.
     pub data_dir: &'a Path,
-    /// An artifact that students learn from, beside the models that the search itself trains.
+    /// An artifact, or a folder of a pretrained encoder, that students learn from, beside the models that the search itself
+    /// trains. There are candidates of an encoder, too.
     pub teacher: Option<&'a Path>,
     /// What the model must keep.
     pub limits: Limits,

@@ -10,7 +10,8 @@ use nlpress_text::{
     Analyzer, BagEncoder, Boundaries, Corpus, Coverage, EncoderConfig, TextError, Weighting, corpus,
 };
 
-use crate::candidate::{Base, Candidate, How, Loss, Numbers, Steps, Student, Training};
+use crate::candidate::{Base, Candidate, How, Loss, Numbers, Reads, Steps, Student, Training};
+use crate::pretrained;
 use crate::trial::{Opened, base_of};
 
 /// Words that a base reads at most.
@@ -89,7 +90,7 @@ pub(crate) fn bases(corpus: &Corpus) -> Result<Vec<Base>, TextError> {
         }
     };
     let base = |encoder: &EncoderConfig, cost: f64| Base {
-        encoder: encoder.clone(),
+        encoder: Reads::Bag(encoder.clone()),
         hidden: Vec::new(),
         dropout: 0.0,
         fit: Training::Optimum { cost },
@@ -132,7 +133,8 @@ pub(crate) fn more_bases(opened: &[Opened]) -> Vec<Base> {
 /// of few, and lists of what stays are shorter.
 pub(crate) fn hashed_bases(opened: &[Opened], outputs: usize, most: Option<u64>) -> Vec<Base> {
     let best = opened.iter().max_by(|a, b| a.score.total_cmp(&b.score).then(b.width.cmp(&a.width)));
-    let Some(best) = best.filter(|best| outputs < MANY_OUTPUTS && has_costly_words(best)) else {
+    let best = best.filter(|best| outputs < MANY_OUTPUTS && has_costly_words(best));
+    let Some((best, bag)) = best.and_then(|best| Some((best, best.base.bag()?))) else {
         return Vec::new();
     };
     let room = most.map_or(MOST_BUCKETS, |most| usize::try_from(most).unwrap_or(MOST_BUCKETS));
@@ -144,10 +146,11 @@ pub(crate) fn hashed_bases(opened: &[Opened], outputs: usize, most: Option<u64>)
         vocabulary,
         weighting: Weighting::Count,
         min_documents: 1,
-        ..best.base.encoder.clone()
+        ..bag.clone()
     };
     let fit = Training::Optimum { cost: COSTS[0] };
-    let base = |buckets| Base { encoder: encoder(buckets), hidden: Vec::new(), dropout: 0.0, fit };
+    let base =
+        |buckets| Base { encoder: Reads::Bag(encoder(buckets)), hidden: Vec::new(), dropout: 0.0, fit };
     let mut bases: Vec<Base> = enough.map(base).collect();
     bases.dedup();
     bases
@@ -171,7 +174,7 @@ pub(crate) fn usual(opened: &Opened, outputs: usize, keeps: &[usize], by_file: b
     let student = |keep: usize, how: How, numbers, (rank, sparsity)| Candidate {
         base: opened.base.clone(),
         student: Student {
-            keep: keep.clamp(FEWEST.min(opened.width), opened.width),
+            keep: keep.clamp(opened.fewest, opened.width),
             contribution: true,
             how,
             rank,
@@ -181,7 +184,7 @@ pub(crate) fn usual(opened: &Opened, outputs: usize, keeps: &[usize], by_file: b
     };
     let tuned = || How::Tuned(after(&opened.base, documents));
     let plain = (None, 0.0);
-    if opened.base.encoder.hashed {
+    if opened.base.is_hashed() {
         // Buckets cannot be chosen among: they stay.
         return [Numbers::Int4, Numbers::Int8].map(|n| student(opened.width, tuned(), n, plain)).into();
     }
@@ -252,6 +255,14 @@ pub(crate) fn changed(
     rng: &mut Rng,
 ) -> Candidate {
     let mut child = parent.clone();
+    if let (None, Some(of)) = (parent.base.bag(), base_of(opened.iter().copied(), parent)) {
+        (0..=rng.below(2)).for_each(|_| pretrained::change(&mut child, of, rng));
+        child.student.keep = child.student.keep.clamp(of.fewest, of.width);
+        return child;
+    }
+    // What is changed into another base is changed into one of features.
+    let opened: Vec<&Opened> = opened.iter().copied().filter(|o| o.base.bag().is_some()).collect();
+    let opened = &opened[..];
     let documents = opened.first().map_or(0, |o| documents_of(o));
     let of_students = opened.first().map_or(0, |o| of_students(o));
     for _ in 0..=rng.below(2) {
@@ -264,16 +275,15 @@ pub(crate) fn changed(
             student.how = How::Tuned(by_steps(base, documents));
         }
         How::Tuned(_) => {}
-        How::Distilled { .. } => student.rank = None,
+        How::Distilled { .. } | How::Frozen | How::Static { .. } => student.rank = None,
     }
     if let Some(of) = base_of(opened.iter().copied(), &child) {
-        let fewest = if of.base.encoder.hashed { of.width } else { FEWEST.min(of.width) };
-        child.student.keep = child.student.keep.clamp(fewest, of.width);
+        child.student.keep = child.student.keep.clamp(of.fewest, of.width);
     }
     child
 }
 
-fn pick<T: Clone>(of: &[T], rng: &mut Rng) -> T {
+pub(crate) fn pick<T: Clone>(of: &[T], rng: &mut Rng) -> T {
     of[rng.below(of.len())].clone()
 }
 
@@ -309,13 +319,14 @@ fn change(child: &mut Candidate, opened: &[&Opened], facts: Facts, rng: &mut Rng
             How::Tuned(Training::Optimum { cost }) => {
                 *cost = (*cost * pick(&[0.25, 0.5, 2.0, 4.0], rng)).clamp(1.0 / 64.0, 64.0);
             }
-            How::Tuned(Training::Steps(fit)) | How::Distilled { fit, .. } => {
+            How::Tuned(Training::Steps(fit)) | How::Distilled { fit, .. } | How::Static { fit, .. } => {
                 let epochs = (f64::from(fit.epochs) * pick(&[0.5, 1.5, 2.0], rng)).round();
                 fit.epochs = (epochs as u32).clamp(1, 60);
                 fit.learning_rate =
                     (fit.learning_rate * pick(&[0.4, 0.7, 1.0, 1.5, 2.5], rng)).clamp(1e-4, 5e-2);
                 fit.weight_decay = pick(&[0.0, 0.1, 0.3, 1.0, 2.0], rng);
             }
+            How::Frozen => {}
         },
         _ => {
             // The better, the more often: the least of two.
@@ -333,7 +344,7 @@ fn taught(how: &How, (documents, has_file): (usize, bool), rng: &mut Rng) -> How
     let (temperature, alpha) = (pick(&[0.5, 1.0, 2.0, 3.0], rng), pick(&[0.3, 0.5, 0.7, 0.9], rng));
     let fit = match how {
         How::Distilled { fit, .. } => *fit,
-        How::Tuned(_) => of_student(documents),
+        _ => of_student(documents),
     };
     let by_file = has_file && rng.below(3) > 0;
     How::Distilled { hidden, temperature, alpha, by_file, fit }

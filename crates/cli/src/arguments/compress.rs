@@ -17,7 +17,7 @@ use super::values::place;
 Techniques that calibrate look at the texts, which need no labels; every fourth text they do not see, and the artifacts are
 compared on those. Techniques that train need labelled text, and are steps of a recipe: `model = { path = ARTIFACT }`.")]
 pub(crate) struct Compress {
-    /// The artifact.
+    /// The artifact, or a folder of a pretrained encoder.
     pub(crate) artifact: PathBuf,
     /// The technique; `nlpress techniques` lists them.
     #[arg(long = "use", value_name = "TECHNIQUE")]
@@ -31,7 +31,8 @@ pub(crate) struct Compress {
     /// Where to write the artifact.
     #[arg(long, value_name = "FILE", value_parser = place())]
     pub(crate) out: PathBuf,
-    /// A text a line: what a technique calibrates by, and over which the answers of the two artifacts are compared.
+    /// A text a line: what a technique calibrates by, and over which the answers of the two artifacts are compared. A file, a
+    /// pipe, or `-` for standard input.
     #[arg(long, value_name = "FILE")]
     pub(crate) texts: Option<PathBuf>,
     /// Root of random choices.

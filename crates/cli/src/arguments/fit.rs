@@ -46,9 +46,10 @@ pub(crate) struct Fit {
     /// Points of quality that may be lost against the best model found, whatever its size; 1 when there is no limit.
     #[arg(long, value_name = "POINTS", value_parser = points)]
     max_drop: Option<f64>,
-    /// An artifact that teaches: students learn from what it answers, beside what they learn from labels. It must have the
-    /// same labels, and may be of any family and size.
-    #[arg(long, value_name = "ARTIFACT")]
+    /// An artifact that teaches, or a folder of a pretrained encoder: students learn from what it answers, beside what they
+    /// learn from labels. A classifier must have the same labels, and may be of any family and size; what makes embeddings
+    /// teaches by a linear probe of them. There are candidates of an encoder, too.
+    #[arg(long, value_name = "ARTIFACT|FOLDER")]
     pub(crate) teacher: Option<PathBuf>,
     /// A file of texts without labels, written as the data are; a label is not looked at. Students learn from what the
     /// teacher, or the model they are made from, answers to them. Given several times, the files are read as one.

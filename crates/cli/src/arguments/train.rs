@@ -15,8 +15,9 @@ pub(crate) struct Train {
     /// Where to write the artifact.
     #[arg(long, value_name = "FILE", value_parser = place())]
     pub(crate) out: PathBuf,
-    /// An artifact to start from, with its encoder and all of its numbers: a classifier of the same labels is trained on,
-    /// and what makes embeddings (see `nlpress import`) gets a classifier and is fine-tuned.
+    /// An artifact to start from, or a folder of a pretrained encoder, with its encoder and all of its numbers: a classifier of
+    /// the same labels is trained on, and what makes embeddings gets a classifier and is fine-tuned; with
+    /// `--solver coordinate-descent` it stays as it is, and the classifier alone is trained.
     #[arg(
         long,
         value_name = "ARTIFACT",

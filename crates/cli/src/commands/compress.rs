@@ -3,9 +3,16 @@
 use nlpress::core::files::{self, Outputs};
 use nlpress::core::shown::counted;
 use nlpress::core::{Seed, Selectors};
+use nlpress::eval::spearman;
+use nlpress::graph::Output;
 use nlpress::pipeline::compress::{self, Compressed, Compression, settings};
+use nlpress::pipeline::origin::Opened;
 use nlpress::pipeline::{Origin, kinds};
 use nlpress::runtime::{Scratch, Session};
+use serde_json::{Value, json};
+use std::fmt::{self, Display};
+use std::io::{self, Read};
+use std::path::Path;
 
 use crate::arguments::Compress;
 use crate::data;
@@ -25,8 +32,7 @@ pub(crate) fn compress(arguments: &Compress) -> anyhow::Result<()> {
     let on = Selectors::parse(&arguments.on).map_err(|e| refuse(format!("--on: {e}")))?;
     let with = settings(&arguments.with).map_err(|e| refuse(format!("--with: {e}")))?;
     let texts = arguments.texts.as_deref().map(|file| {
-        let bytes = files::read_bounded(file, LARGEST_TEXTS)
-            .map_err(|e| refuse(format!("{}: {e}", file.display())))?;
+        let bytes = read(file).map_err(|e| refuse(format!("{}: {e}", file.display())))?;
         String::from_utf8(bytes).map_err(|e| refuse(format!("{}: it is not UTF-8: {e}", file.display())))
     });
     let texts = texts.transpose()?;
@@ -35,7 +41,14 @@ pub(crate) fn compress(arguments: &Compress) -> anyhow::Result<()> {
     if let (Some([]), Some(file)) = (texts.as_deref(), &arguments.texts) {
         return Err(refuse(format!("--texts: {} has no text", file.display())));
     }
-    let origin = Origin::open(&arguments.artifact).map_err(refuse)?;
+    let opened = Opened::open(&arguments.artifact).map_err(refuse)?;
+    let was = opened.bytes;
+    let of_artifact = |why: &dyn Display| refuse(format!("{}: {why}", arguments.artifact.display()));
+    // What is compared at the end is what is compressed, whatever the file is by then.
+    let compares = texts.is_some();
+    let before = compares.then(|| Session::from_artifact(opened.artifact.clone())).transpose();
+    let before = before.map_err(|e| of_artifact(&e))?;
+    let origin = Origin::of(opened).map_err(|e| of_artifact(&e))?;
     let (backend, threads) = data::compute(&arguments.compute)?;
     let seed = Seed(arguments.seed);
     let how = Compression { kind, with: &with, on: &on, texts: texts.as_deref(), seed, threads };
@@ -45,20 +58,21 @@ pub(crate) fn compress(arguments: &Compress) -> anyhow::Result<()> {
     let Compressed { artifact, notes, shares } = made;
     artifact.write(&arguments.out).map_err(sort)?;
 
-    let sessions = [&arguments.artifact, &arguments.out].map(|file| Session::open(file).map_err(refuse));
-    let [before, after] = sessions;
-    let (before, after) = (before?, after?);
-    let bytes = [&arguments.artifact, &arguments.out].map(|file| std::fs::metadata(file).map(|m| m.len()));
-    let [was, is] = bytes;
-    let (was, is) = (was?, is?);
+    let is = std::fs::metadata(&arguments.out)?.len();
     let held = texts.map(|texts| shares.held.iter().map(|n| texts[*n]).collect::<Vec<_>>());
-    let compared = held.map(|held| Compared::of(&before, &after, &held)).transpose()?;
+    let compared = match (&before, held) {
+        (Some(before), Some(held)) => {
+            let after = Session::open(&arguments.out).map_err(refuse)?;
+            Some(Compared::of(before, &after, &held)?)
+        }
+        _ => None,
+    };
     let seen = shares.calibrated.len() + shares.chosen.len();
     if arguments.json {
         let compared = compared.as_ref().map(Compared::json);
         say!(
             "{}",
-            serde_json::json!({
+            json!({
                 "file_bytes": is, "before_bytes": was, "notes": notes, "calibrated": seen, "compared": compared
             })
         );
@@ -81,50 +95,108 @@ pub(crate) fn compress(arguments: &Compress) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Reads texts from a file, a pipe or standard input.
+fn read(file: &Path) -> io::Result<Vec<u8>> {
+    if file != Path::new("-") {
+        return files::read_stream_bounded(file, LARGEST_TEXTS);
+    }
+    let mut bytes = Vec::new();
+    io::stdin().lock().take(LARGEST_TEXTS + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LARGEST_TEXTS {
+        let why = format!("is larger than the limit of {LARGEST_TEXTS} bytes");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
+    }
+    Ok(bytes)
+}
+
 /// How the answers of two artifacts differ over some texts.
 struct Compared {
     texts: usize,
-    /// Cosine of the two answers: mean and least.
-    cosine: [f64; 2],
-    /// Share of texts with the same class; none for embeddings.
-    agreement: Option<f64>,
+    of: Answers,
+}
+
+/// What can be said of two answers, by what the networks make.
+enum Answers {
+    /// Cosine of two embeddings: mean and least.
+    Embeddings { cosine: [f64; 2] },
+    /// Share of texts with the same class, and how far apart two logits are: on average and at most.
+    Classes { agreement: f64, difference: [f64; 2] },
+    /// How far apart two scores are, and Spearman's correlation of the first ones; none where all texts have one score.
+    Scores { difference: [f64; 2], spearman: Option<f64> },
 }
 
 impl Compared {
     fn of(before: &Session, after: &Session, texts: &[&str]) -> anyhow::Result<Self> {
         let (mut first, mut second) = (Scratch::default(), Scratch::default());
-        let (mut sum, mut least, mut same, mut count) = (0.0, f64::INFINITY, 0, 0);
+        let (mut cosines, mut same, mut apart, mut firsts) =
+            (Vec::new(), Vec::new(), Vec::new(), [Vec::new(), Vec::new()]);
         for text in texts {
             let a = before.answer(text, &mut first).map_err(refuse)?;
             let b = after.answer(text, &mut second).map_err(refuse)?;
-            let dot = |a: &[f32], b: &[f32]| -> f64 {
-                a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
-            };
-            let length = (dot(a, a) * dot(b, b)).sqrt();
-            let cosine = if length > 0.0 { dot(a, b) / length } else { f64::from(u8::from(a == b)) };
-            (sum, least, count) = (sum + cosine, f64::min(least, cosine), count + 1);
-            same += usize::from(!before.labels().is_empty() && before.class(a) == after.class(b));
+            let pairs = || a.iter().zip(b).map(|(a, b)| (f64::from(*a), f64::from(*b)));
+            let dot = |of: fn((f64, f64)) -> f64| pairs().map(of).sum::<f64>();
+            let length = (dot(|(a, _)| a * a) * dot(|(_, b)| b * b)).sqrt();
+            cosines.push(if length > 0.0 {
+                dot(|(a, b)| a * b) / length
+            } else {
+                f64::from(u8::from(a == b))
+            });
+            same.push(f64::from(u8::from(before.class(a) == after.class(b))));
+            apart.extend(pairs().map(|(a, b)| (a - b).abs()));
+            for (all, answer) in firsts.iter_mut().zip([a, b]) {
+                all.extend(answer.first().copied().map(f64::from));
+            }
         }
-        let agreement = (!before.labels().is_empty()).then(|| same as f64 / count as f64);
-        Ok(Self { texts: count, cosine: [sum / count as f64, least], agreement })
+        let mean = |of: &[f64]| of.iter().sum::<f64>() / of.len().max(1) as f64;
+        let difference = [mean(&apart), apart.iter().copied().fold(0.0, f64::max)];
+        let of = match before.outline().graph.output {
+            Output::Embedding => {
+                let least = cosines.iter().copied().fold(f64::INFINITY, f64::min);
+                Answers::Embeddings { cosine: [mean(&cosines), least] }
+            }
+            Output::Logits => Answers::Classes { agreement: mean(&same), difference },
+            Output::Scores => {
+                let [before, after] = &firsts;
+                Answers::Scores { difference, spearman: spearman(before, after) }
+            }
+        };
+        Ok(Self { texts: texts.len(), of })
     }
 
-    fn json(&self) -> serde_json::Value {
-        let [mean, least] = self.cosine;
-        serde_json::json!({
-            "texts": self.texts, "cosine": {"mean": mean, "least": least}, "agreement": self.agreement,
-        })
+    fn json(&self) -> Value {
+        let apart = |[mean, most]: [f64; 2]| json!({ "mean": mean, "most": most });
+        match self.of {
+            Answers::Embeddings { cosine: [mean, least] } => {
+                json!({ "texts": self.texts, "cosine": { "mean": mean, "least": least } })
+            }
+            Answers::Classes { agreement, difference } => {
+                json!({ "texts": self.texts, "agreement": agreement, "difference": apart(difference) })
+            }
+            Answers::Scores { difference, spearman } => {
+                json!({ "texts": self.texts, "difference": apart(difference), "spearman": spearman })
+            }
+        }
     }
 }
 
-impl std::fmt::Display for Compared {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let [mean, least] = self.cosine;
-        write!(
-            f,
-            "over {}: cosine to the original {mean:.5} on average, {least:.5} at least",
-            counted(self.texts, "text")
-        )?;
-        self.agreement.map_or(Ok(()), |share| write!(f, "; the same class in {:.2} %", 100.0 * share))
+impl Display for Compared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "over {}: ", counted(self.texts, "text"))?;
+        match self.of {
+            Answers::Embeddings { cosine: [mean, least] } => {
+                write!(f, "cosine to the original {mean:.5} on average, {least:.5} at least")
+            }
+            Answers::Classes { agreement, difference: [mean, most] } => {
+                let share = 100.0 * agreement;
+                write!(
+                    f,
+                    "the same class in {share:.2} %; logits differ by {mean:.4} on average, {most:.4} at most"
+                )
+            }
+            Answers::Scores { difference: [mean, most], spearman } => {
+                write!(f, "scores differ by {mean:.4} on average, {most:.4} at most")?;
+                spearman.map_or(Ok(()), |rho| write!(f, "; Spearman's correlation {rho:.4}"))
+            }
+        }
     }
 }

@@ -87,6 +87,9 @@ fn check_outputs(arguments: &Fit, folder: &Path) -> anyhow::Result<()> {
     outputs = splits().fold(outputs, |outputs, (name, file)| outputs.input(name, file));
     outputs = arguments.unlabelled.iter().fold(outputs, |o, file| o.input("--unlabelled", file));
     outputs = arguments.teacher.iter().fold(outputs, |o, file| o.input("--teacher", file));
+    // Of a folder, what lies in it.
+    let inside = arguments.teacher.iter().filter_map(|path| path.read_dir().ok()).flatten().flatten();
+    outputs = inside.fold(outputs, |o, file| o.input("a file of --teacher", file.path()));
     outputs.check().map_err(sort)
 }
 

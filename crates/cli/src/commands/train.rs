@@ -2,11 +2,12 @@
 
 use nlpress::artifact::{ArtifactError, Provenance};
 use nlpress::core::shown::{counted, escaped};
-use nlpress::core::{Seed, files};
+use nlpress::core::{Backend, Seed, files};
 use nlpress::eval::{Confusion, Scores};
+use nlpress::graph::Output;
 use nlpress::model::{Form, Model, Network, Outline};
 use nlpress::pipeline::recipe::NetworkRecipe;
-use nlpress::pipeline::{Origin, Prepared, Threshold, ship};
+use nlpress::pipeline::{Asking, Origin, Prepared, RunError, Threshold, probed, ship};
 use nlpress::runtime::Session;
 use nlpress::text::{Coverage, Encode};
 use nlpress::train::{ClassWeights, History, LabelTraining, TrainConfig};
@@ -15,7 +16,7 @@ use std::path::Path;
 use crate::arguments::{Shape, Solver, Train, TrainLoss};
 use crate::data::{self, Encoder};
 use crate::encoding;
-use crate::outcome::{of_training, printable, refuse, say, sort, tell, training_stopped, with_text};
+use crate::outcome::{of_run, of_training, printable, refuse, say, sort, tell, training_stopped, with_text};
 use crate::progress::Progress;
 
 /// From this share of the most frequent class on, weights of classes are worth a hint.
@@ -31,7 +32,7 @@ pub(crate) fn train(arguments: Train) -> anyhow::Result<()> {
         arguments.threshold.as_deref().map(str::parse).transpose().map_err(refuse)?;
     let (encoder, begin) = Begin::of(&arguments)?;
     // Before the data are read: encoding them is done by all threads.
-    let (backend, _) = data::compute(&arguments.compute)?;
+    let (backend, threads) = data::compute(&arguments.compute)?;
     let prepared = data::labelled(&arguments.labelled, &arguments.splits, encoder, class_weights.clone())?;
     if let Some(threshold) = threshold {
         threshold.check(&prepared.valid).map_err(refuse)?;
@@ -40,16 +41,16 @@ pub(crate) fn train(arguments: Train) -> anyhow::Result<()> {
     let seed = Seed(arguments.seed);
     let model = begin.model(&prepared, seed)?;
     let graph = model.graph().clone();
-    config.check(&Outline::dense(&graph)).map_err(refuse)?;
+    let probes = begin.is_probed_by(&config);
+    if !probes {
+        config.check(&Outline::dense(&graph)).map_err(refuse)?;
+    } else if arguments.checkpoint.is_some() {
+        return Err(refuse("--checkpoint: a linear probe is trained in one piece: leave it out"));
+    }
     let progress = Progress::start(None)?;
 
-    let (checkpoint, data) = (arguments.checkpoint.as_deref(), (&prepared.train, &prepared.valid));
-    let training = LabelTraining {
-        checkpoint,
-        resume: arguments.resume,
-        ..LabelTraining::new(&config, &backend, data, seed, &progress)
-    };
-    let (model, history) = training.run(model).map_err(|e| of_training(e, checkpoint))?;
+    let (model, history) =
+        trained((model, &begin, probes), &prepared, (&arguments, &config), (&backend, threads, &progress))?;
     progress.end().map_err(|_| training_stopped(arguments.checkpoint.as_deref()))?;
 
     let made_by = serde_json::json!([config, graph, class_weights, threshold]);
@@ -81,7 +82,7 @@ pub(crate) fn train(arguments: Train) -> anyhow::Result<()> {
     let trained = Trained {
         bytes: artifact.sizes()?.file_bytes,
         config: &config,
-        history: &history,
+        history: history.as_ref(),
         seen: &seen,
         threshold: session.threshold(),
         scores: &scores,
@@ -90,12 +91,39 @@ pub(crate) fn train(arguments: Train) -> anyhow::Result<()> {
     trained.say(&arguments, &prepared)
 }
 
+/// Trains a model: what it begins with is frozen where it `probes`.
+fn trained(
+    (model, begin, probes): (Model, &Begin, bool),
+    prepared: &Prepared,
+    (arguments, config): (&Train, &TrainConfig),
+    (backend, threads, progress): (&Backend, usize, &Progress),
+) -> anyhow::Result<(Model, Option<History>)> {
+    let seed = Seed(arguments.seed);
+    if let (true, Begin::Origin(origin), Some(path)) = (probes, begin, &arguments.from) {
+        let by = Asking { backend, threads, sink: progress };
+        let model = probed((path, origin), prepared, config, (seed, by)).map_err(|error| match error {
+            RunError::Stopped(_) => training_stopped(None),
+            error => of_run(error),
+        })?;
+        return Ok((model, None));
+    }
+    let (checkpoint, data) = (arguments.checkpoint.as_deref(), (&prepared.train, &prepared.valid));
+    let training = LabelTraining {
+        checkpoint,
+        resume: arguments.resume,
+        ..LabelTraining::new(config, backend, data, seed, progress)
+    };
+    let (model, history) = training.run(model).map_err(|e| of_training(e, checkpoint))?;
+    Ok((model, Some(history)))
+}
+
 /// What there is to say of a training.
 struct Trained<'a> {
     /// Of the artifact.
     bytes: u64,
     config: &'a TrainConfig,
-    history: &'a History,
+    /// None of a linear probe, which is at its optimum.
+    history: Option<&'a History>,
     seen: &'a Seen,
     threshold: Option<f64>,
     /// On the test documents.
@@ -114,7 +142,8 @@ impl Trained<'_> {
             let result = serde_json::json!({
                 // A path that is not Unicode cannot stand in JSON as it is.
                 "artifact": arguments.out.to_string_lossy(), "file_bytes": bytes,
-                "epochs": history.epochs.len().max(history.kept as usize), "kept_epoch": history.kept,
+                "epochs": history.map(|of| of.epochs.len().max(of.kept as usize)),
+                "kept_epoch": history.map(|of| of.kept),
                 "documents": {
                     "train": corpus.train.len(), "valid": corpus.valid.len(), "test": corpus.test.len(),
                 },
@@ -200,13 +229,20 @@ impl Begin {
         }
     }
 
+    /// Whether it stays as it is, and only a linear classifier behind it is trained.
+    fn is_probed_by(&self, config: &TrainConfig) -> bool {
+        let embeds = |origin: &Origin| origin.model.graph().output == Output::Embedding;
+        matches!((self, config), (Self::Origin(origin), TrainConfig::CoordinateDescent(_)) if embeds(origin))
+    }
+
     fn sha256(&self) -> Option<String> {
         if let Self::Origin(origin) = self { Some(origin.sha256.clone()) } else { None }
     }
 }
 
 /// How long a training was.
-fn passes(config: &TrainConfig, history: &History) -> String {
+fn passes(config: &TrainConfig, history: Option<&History>) -> String {
+    let Some(history) = history else { return "a linear probe of what it makes, frozen".into() };
     match config {
         TrainConfig::Gradient(_) => {
             format!("{} (epoch {} kept)", counted(history.epochs.len(), "epoch"), history.kept)

@@ -261,3 +261,161 @@ fn what_is_no_folder_is_refused_and_nothing_is_written() {
     let refused = world.run(&["export", "bag.safetensors", "--hf", "folder"], b"");
     assert!(refused.code == Some(2) && refused.err.contains("rows of features, not tokens"), "{refused:?}");
 }
+
+/// Sentences whose class is what the tiny encoder tells apart, untrained; and some without labels.
+fn few_sentences(world: &World) {
+    let words = [
+        ["the large model", "the same large words", "large words"],
+        ["small , small .", "a small model is small", "small"],
+    ];
+    let filler = ["the same word", "a model", "words are the same", "which is cut", "seen"];
+    let text = |n: usize| format!("\"{} {}\"", words[n % 2][n / 2 % 3], filler[n / 6 % 5]);
+    let rows: String = (0..120).map(|n| format!("{},{}\n", text(n), ["wide", "narrow"][n % 2])).collect();
+    world.write("few.csv", format!("text,label\n{rows}"));
+    let more: String = (0..60).map(|n| format!("{} {n}\"\n", text(n).trim_end_matches('"'))).collect();
+    world.write("more.csv", format!("text\n{more}"));
+}
+
+#[test]
+fn a_folder_teaches_by_a_probe_and_its_encoder_is_a_candidate() {
+    let world = World::new();
+    few_sentences(&world);
+    let bert = folder("bert");
+    let fit = |out: &'static str, more: &[&'static str]| -> Vec<String> {
+        let all =
+            ["fit", "few.csv", "--trials", "14", "--seed", "5", "--unlabelled", "more.csv", "--out", out];
+        let all = all.iter().chain(more).map(|argument| (*argument).to_owned());
+        all.chain(["--teacher".to_owned(), bert.clone()]).collect()
+    };
+    let does = |arguments: &[String]| world.does(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+    let found: Value = serde_json::from_str(&does(&fit("a.safetensors", &["--json"]))).unwrap();
+    let found = &found["found"];
+    assert_eq!(found["failed"].as_array().unwrap().len(), 0, "{found:#}");
+    assert_eq!(found["teacher"]["probed"], 8, "{found:#}");
+    assert!(found["teacher"]["right"].as_f64().unwrap() > 0.6, "{found:#}");
+    let trials = found["trials"].as_array().unwrap();
+    let of = |how: &str| {
+        let is = |trial: &&Value| match &trial["candidate"]["student"]["how"] {
+            Value::String(name) => name == how,
+            table => table.get(how).is_some(),
+        };
+        trials.iter().filter(is).count()
+    };
+    assert!(of("frozen") > 0 && of("static") > 0 && of("distilled") > 0, "{found:#}");
+    let page = String::from_utf8(world.read("a.fit/report.html")).unwrap();
+    assert!(page.contains("a linear probe of them teaches"), "{page}");
+    assert!(page.contains("the frozen encoder and a linear probe, int8"), "{page}");
+    assert!(std::fs::read_dir(world.path("a.fit/answers")).unwrap().count() == 1);
+    world.does(&["run", "a.fit/recipe.toml", "--out", "again"]);
+    assert!(world.read("a.safetensors") == world.read("again/artifacts/fit.0.safetensors"));
+    // On one thread, and with the folder as the artifact that it is imported as.
+    world.does(&["import", &bert, "--out", "bert.safetensors"]);
+    let mut other = fit("b.safetensors", &["--threads", "1"]);
+    *other.last_mut().unwrap() = "bert.safetensors".into();
+    does(&other);
+    assert!(world.read("a.safetensors") == world.read("b.safetensors"));
+}
+
+#[test]
+fn a_recipe_starts_from_a_folder_and_learns_from_one() {
+    let world = World::new();
+    few_sentences(&world);
+    let bert = folder("bert");
+    let recipe = format!(
+        r#"
+schema = 1
+seeds = 1
+model = {{ path = "{bert}" }}
+data = {{ files = "few.csv", unlabelled = "more.csv" }}
+train = {{ solver = "coordinate_descent", cost = 8.0 }}
+controls = {{ linear = false, student = [] }}
+[[variants]]
+id = "int8"
+steps = [{{ use = "quant.int8" }}]
+[[variants]]
+id = "static"
+teacher = {{ path = "{bert}" }}
+steps = [
+    {{ use = "select.frequency" }},
+    {{ use = "distill.static", with = {{ width = 6 }} }},
+    {{ use = "distill.student", with = {{ from = "model", fit = {{ epochs = 20, learning_rate = 1e-2 }} }} }},
+]
+"#
+    );
+    world.write("recipe.toml", recipe);
+    world.does(&["plan", "recipe.toml"]);
+    for out in ["one", "two"] {
+        world.does(&["run", "recipe.toml", "--out", out, "--quick"]);
+    }
+    let report: Value = serde_json::from_slice(&world.read("one/report.json")).unwrap();
+    for row in report["rows"].as_array().unwrap() {
+        assert!(row["quality"]["accuracy"]["mean"].as_f64().unwrap() > 0.6, "{row}");
+        let artifact = row["artifact"].as_str().unwrap();
+        assert!(world.read(&format!("one/{artifact}")) == world.read(&format!("two/{artifact}")));
+    }
+    // What an encoder of scores makes is no embedding.
+    let scores = String::from_utf8(world.read("recipe.toml")).unwrap().replace(&bert, &folder("bert-pairs"));
+    world.write("scores.toml", scores);
+    let refused = world.run(&["plan", "scores.toml"], b"");
+    assert!(refused.code == Some(2) && refused.err.contains("makes scores"), "{refused:?}");
+}
+
+#[test]
+fn what_two_artifacts_answer_is_compared_by_what_they_make() {
+    let world = World::new();
+    let step = |from: &str, texts: &'static str| -> Vec<String> {
+        let all = ["compress", from, "--use", "quant.int8", "--out", "small.safetensors", "--texts", texts];
+        all.iter().map(|argument| (*argument).to_owned()).collect()
+    };
+    let lines = b"a small model\nslow words\n\nthe same large model\n";
+    let run = |arguments: &[String]| {
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        world.run(&arguments, lines)
+    };
+    for (name, says, not) in [
+        ("bert", "over 3 texts: cosine to the original 0.9", "class"),
+        ("bert-pairs", "over 3 texts: scores differ by 0.", "cosine"),
+        ("bert-classifier", "over 3 texts: the same class in 100.00 %; logits differ by 0.", "cosine"),
+    ] {
+        let done = run(&step(&folder(name), "-"));
+        assert!(
+            done.code == Some(0) && done.out.contains(says) && !done.out.contains(not),
+            "{name}: {done:?}"
+        );
+    }
+    let json = run(&[step(&folder("bert-pairs"), "-"), vec!["--json".into()]].concat());
+    let json: Value = serde_json::from_str(&json.out).unwrap();
+    let compared = &json["compared"];
+    assert!(compared["spearman"].as_f64().unwrap() > 0.4 && compared.get("cosine").is_none(), "{json}");
+    assert!(compared["difference"]["most"].as_f64() >= compared["difference"]["mean"].as_f64(), "{json}");
+    #[cfg(target_os = "linux")]
+    {
+        let done = run(&step(&folder("bert"), "/dev/stdin"));
+        assert!(done.code == Some(0) && done.out.contains("over 3 texts"), "{done:?}");
+    }
+}
+
+#[test]
+fn a_classifier_is_trained_behind_a_frozen_encoder() {
+    let world = World::new();
+    few_sentences(&world);
+    let bert = folder("bert");
+    let train = |from: &str, more: &[&str]| -> Vec<String> {
+        let all = ["train", "--data", "few.csv", "--from", from, "--solver", "coordinate-descent"];
+        let all = all.iter().chain(&["--out", "probe.safetensors"]).chain(more);
+        all.map(|argument| (*argument).to_owned()).collect()
+    };
+    let run =
+        |arguments: Vec<String>| world.run(&arguments.iter().map(String::as_str).collect::<Vec<_>>(), b"");
+    let done = run(train(&bert, &["--cost", "8"]));
+    assert!(done.code == Some(0) && done.out.contains("a linear probe of what it makes, frozen"), "{done:?}");
+    let json: Value = serde_json::from_str(&run(train(&bert, &["--cost", "8", "--json"])).out).unwrap();
+    assert!(json["epochs"].is_null() && json["test"]["accuracy"].as_f64().unwrap() > 0.6, "{json}");
+    for (from, more, says) in [
+        (&bert, &["--checkpoint", "c"][..], "--checkpoint: a linear probe"),
+        (&folder("bert-pairs"), &[], "linear models of feature rows"),
+    ] {
+        let refused = run(train(from, more));
+        assert!(refused.code == Some(2) && refused.err.contains(says), "{says}: {refused:?}");
+    }
+}

@@ -176,28 +176,35 @@ impl<S: WordScore> Technique for Selector<S> {
             )));
         }
         let kept = match self.keep {
-            Some(_) => within(&scores, keep, cx)?,
+            Some(_) => within(&scores, keep, |some| cx.closed(some))?,
             None => cx.closed(&best(&scores, keep))?,
         };
         self.keep_features(model, kept, cx)
     }
 }
 
-/// The best features of which, with all that the encoder needs for them, at most `keep` stay: fewer than that only where one
-/// more would need several.
-fn within(scores: &[f64], keep: usize, cx: &Cx<'_>) -> Result<Vec<u32>, StepError> {
-    let (mut most, mut kept) = (keep, cx.closed(&best(scores, keep))?);
+/// The best features of which, with all that the encoder needs for them ([`closed`](nlpress_text::Encode::closed)), at most
+/// `keep` stay: fewer than that only where one more would need several.
+///
+/// # Errors
+/// [`StepError`] where `closed` fails, or not even one feature with what it needs is within `keep`.
+pub fn within(
+    scores: &[f64],
+    keep: usize,
+    closed: impl Fn(&[u32]) -> Result<Vec<u32>, StepError>,
+) -> Result<Vec<u32>, StepError> {
+    let (mut most, mut kept) = (keep, closed(&best(scores, keep))?);
     if kept.len() <= keep {
         return Ok(kept);
     }
     let mut least = 0;
     while most - least > 1 {
         let middle = least + (most - least) / 2;
-        let closed = cx.closed(&best(scores, middle))?;
-        if closed.len() > keep {
+        let of_middle = closed(&best(scores, middle))?;
+        if of_middle.len() > keep {
             most = middle;
         } else {
-            (least, kept) = (middle, closed);
+            (least, kept) = (middle, of_middle);
         }
     }
     if kept.len() > keep {

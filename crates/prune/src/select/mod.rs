@@ -29,5 +29,5 @@ pub mod l1;
 pub mod norm;
 pub mod words;
 
-pub use crate::frame::selector::{FINETUNE, KEEP, Selector, WordScore, best, narrow};
+pub use crate::frame::selector::{FINETUNE, KEEP, Selector, WordScore, best, narrow, within};
 pub(crate) use crate::frame::selector::{presence, sums, totals};

@@ -12,6 +12,7 @@
 //! outcome is the same on every machine.
 
 use nlpress_core::{Fraction, Measurement, Seed};
+use nlpress_model::graph::Source;
 use nlpress_model::{Dataset, Graph, Group, Model, Network, Outline, Shape, SiteId};
 use nlpress_technique::{Cx, Family, Kind, Needs, Problem, Settings, StepError, Technique, parse, settings};
 use nlpress_train::objective::{sigmoid, softmax};
@@ -62,8 +63,8 @@ enum Cost {
 
 settings! {
     struct Raw {
-        /// share of the network's multiply-accumulates that may stay, more than 0 and less than 1; this, latency or
-        /// units
+        /// share of the network's multiply-accumulates that may stay, more than 0 and less than 1, for a training row of
+        /// average length where the network reads tokens; this, latency or units
         macs: Option<f64>,
         /// the same share of a cost that stands for time: a row of the first site has as many inputs as a training
         /// row has words on average, and outputs count in whole tiles of 8; this, macs or units
@@ -160,8 +161,18 @@ impl Search {
         units::selected(graph, on, &units::INNER)
     }
 
-    /// The cost of a network, `words` being the inputs that a row has at the first site.
+    /// The cost of a network, `words` being the inputs that a row has at the first site: tokens, where it reads tokens, of
+    /// which a table is only looked up.
     fn cost(&self, graph: &Graph, words: f64, groups: &[Group]) -> f64 {
+        if let (Source::Tokens { .. }, Cost::Macs | Cost::Latency) = (graph.source, self.cost) {
+            let shapes = graph.sites();
+            let tile = if self.cost == Cost::Macs { 1 } else { TILE };
+            let kept = |id: &SiteId, weights: usize| {
+                let shape = shapes.iter().find(|(site, _)| site == id).map(|(_, shape)| *shape);
+                shape.map_or(weights, |s| s.inputs.saturating_mul(s.outputs.next_multiple_of(tile)))
+            };
+            return graph.macs_of((words.round() as usize).max(1), kept) as f64;
+        }
         let work = |(n, (_, s)): (usize, (SiteId, Shape))| match self.cost {
             Cost::Macs => s.weights() as f64,
             _ => {
@@ -183,11 +194,13 @@ impl Search {
             let units = if group.units > self.round_to { self.round_to } else { group.units };
             graph.with_units(group, units)
         });
-        // A quotient of linear functions of the words of a row is least at one of its ends.
-        [0.0, graph.inputs() as f64]
-            .map(|words| self.cost(&narrowest, words, groups) / self.cost(graph, words, groups))
-            .into_iter()
-            .fold(f64::INFINITY, f64::min)
+        let share = |words: f64| self.cost(&narrowest, words, groups) / self.cost(graph, words, groups);
+        let lengths: Vec<usize> = match graph.source {
+            Source::Tokens { most, .. } => (1..=most).collect(),
+            // A quotient of linear functions of the words of a row is least at one of its ends.
+            _ => vec![0, graph.inputs()],
+        };
+        lengths.into_iter().map(|words| share(words as f64)).fold(f64::INFINITY, f64::min)
     }
 
     /// How many units of each group stay.
@@ -370,6 +383,28 @@ mod tests {
         let mut gone = [true, true, false];
         rearrange(&block, &mut gone);
         assert!(gone[2] && gone.iter().filter(|g| **g).count() == 2, "{gone:?}");
+    }
+
+    #[test]
+    fn a_table_that_is_looked_up_costs_no_products() {
+        let graph = |vocabulary: usize| {
+            Graph::feed_forward(Source::Tokens { vocabulary, most: 32 }, &[16, 24], 3, 0.0)
+        };
+        let cost = |text: &str, vocabulary| {
+            let search: Search = toml::from_str(text).unwrap();
+            search.cost(&graph(vocabulary), 9.4, &[])
+        };
+        assert_eq!(cost("macs = 0.5", 50), (16 * 24 + 24 * 3) as f64);
+        assert_eq!(cost("macs = 0.5", 50), cost("macs = 0.5", 50_000));
+        assert_eq!(cost("latency = 0.5", 50), (16 * 24 + 24 * 8) as f64);
+        // So half of the products is half of those behind the table.
+        let search: Search = toml::from_str("macs = 0.5").unwrap();
+        let graph = graph(50_000);
+        let groups = Search::groups(&graph, &graph.sites().into_iter().map(|(id, _)| id).collect::<Vec<_>>());
+        assert!(search.least(&graph, &groups) < 0.1, "{}", search.least(&graph, &groups));
+        let worth: Vec<Vec<f64>> = groups.iter().map(|g| vec![1.0; g.units]).collect();
+        let widths = search.widths(&graph, &groups, &worth, 9.0).unwrap();
+        assert!(widths.iter().zip(&groups).any(|(now, was)| *now < was.units), "{widths:?}");
     }
 
     proptest! {
