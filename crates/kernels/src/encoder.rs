@@ -13,7 +13,7 @@ use crate::linear::Linear;
 use std::ops::Range;
 
 /// Rows that go through the products behind attention together: what is between two of them stays in a cache.
-const ROWS_TOGETHER: usize = 96;
+const ROWS_TOGETHER: usize = 48;
 
 /// A non-linearity of the feed-forward block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

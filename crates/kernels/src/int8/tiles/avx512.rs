@@ -7,7 +7,7 @@ use std::arch::x86_64::*;
 impl Tiles for Avx512 {
     type Simd = Self;
 
-    const BEST: usize = 24;
+    const BEST: usize = 12;
 
     #[inline(always)]
     fn simd(self) -> Self {
