@@ -166,7 +166,8 @@ impl<'a> EncoderLayer<'a> {
             let (mut start, mut from) = (0, 0);
             for (n, &end) in ends.iter().enumerate() {
                 // Whole examples, so many that weights are worth reading and few enough to stay in a cache.
-                if end - start >= ROWS_TOGETHER || n + 1 == ends.len() {
+                let is_enough = end - start >= ROWS_TOGETHER || n + 1 == ends.len();
+                if is_enough && start < end {
                     layer.project(tiles, start..end, hidden, room, &mut sums);
                     layer.attend(tiles, start, &ends[from..=n], room);
                     (start, from) = (end, n + 1);
