@@ -61,6 +61,12 @@ pub(crate) struct Arguments {
     /// CTranslate2, on the test documents of r8, fetched before. `--threads` counts, one where it is not given.
     #[arg(long, value_name = "FOLDER", conflicts_with_all = ["only", "corpus"])]
     encoder: Option<PathBuf>,
+    /// Compare the encoder with this only, given several times.
+    #[arg(long, value_name = "PEER", requires = "encoder", value_parser = encoder::PEERS.map(|(peer, _)| peer.key))]
+    peer: Vec<String>,
+    /// So many documents for the encoder, 512 at most [default: 512].
+    #[arg(long, value_name = "N", requires = "encoder", value_parser = clap::value_parser!(u16).range(8..=512))]
+    documents: Option<u16>,
     /// Corpora to train on, fetched before [default: 20ng and r8, as far as they are fetched].
     #[arg(long, value_name = "NAME")]
     corpus: Vec<String>,
@@ -120,23 +126,25 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         return Err(Refused(why).into());
     }
     let workspace = Workspace::read()?;
-    let binary = workspace.build(if arguments.all_backends { ALL_BACKENDS } else { "ndarray" })?;
-    let wanted = |part| arguments.encoder.is_none() && arguments.only.is_none_or(|only| only == part);
-    let (mut json, mut text, mut failed) = (serde_json::Map::new(), String::new(), Vec::new());
+    let build = || workspace.build(if arguments.all_backends { ALL_BACKENDS } else { "ndarray" });
     if let Some(model) = &arguments.encoder {
         let encoder = Encoder {
             model: model.clone(),
             timer: encoder::build_timer(&workspace.target)?,
-            binary: binary.clone(),
+            binary: if encoder::is_made(&script.models) { None } else { Some(build()?) },
             documents,
+            count: arguments.documents.map_or(encoder::DOCUMENTS, usize::from),
+            peers: arguments.peer.clone(),
             threads: arguments.threads.map_or(1, usize::from),
             rounds: arguments.rounds,
         };
         let found = encoder.measure(&script)?;
-        text.push_str(&found.text());
-        json.insert("encoder".into(), found.json());
-        failed.extend(found.failed);
+        print(arguments, &serde_json::json!({ "encoder": found.json() }), &found.text());
+        return told(&found.failed);
     }
+    let binary = build()?;
+    let wanted = |part| arguments.only.is_none_or(|only| only == part);
+    let (mut json, mut text, mut failed) = (serde_json::Map::new(), String::new(), Vec::new());
     if wanted(Only::Network) {
         let network = network(arguments, &script, &binary, folder.path())?;
         text.push_str(&network.text());
@@ -162,12 +170,21 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         json.insert("texts".into(), found.json());
         failed.extend(found.failed);
     }
+    print(arguments, &serde_json::Value::Object(json), &text);
+    told(&failed)
+}
+
+fn print(arguments: &Arguments, json: &serde_json::Value, text: &str) {
     if arguments.json {
-        println!("{}", serde_json::Value::Object(json));
+        println!("{json}");
     } else {
         print!("{text}");
     }
-    match failed.as_slice() {
+}
+
+/// An error that names what failed, where anything did.
+fn told(failed: &[(String, String)]) -> Result<()> {
+    match failed {
         [] => Ok(()),
         failed => bail!("could not time {}", names(failed)),
     }
@@ -266,6 +283,8 @@ mod tests {
             models: None,
             only: None,
             encoder: None,
+            peer: Vec::new(),
+            documents: None,
             corpus: Vec::new(),
             data_dir: "data".into(),
             threads: None,

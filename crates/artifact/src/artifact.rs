@@ -210,16 +210,17 @@ fn check_vectors(outline: &Outline, vectors: &[Vector]) -> Result<(), ArtifactEr
 }
 
 fn check_kept(outline: &Outline, layers: &[Layer]) -> Result<(), ArtifactError> {
-    let (mut least, mut most) = (0, 0);
-    for (site, layer) in outline.sites.iter().zip(layers) {
-        let kept = layer.matrix.kept();
-        most += kept;
-        least += match site.form {
-            Form::Dense => kept,
-            _ if !layer.matrix.scheme().index.stores_zeros() => kept,
-            _ => layer.matrix.nonzeros(),
-        };
+    let most: usize = layers.iter().map(|layer| layer.matrix.kept()).sum();
+    if outline.kept == most {
+        return Ok(());
     }
+    let sites = outline.sites.iter().zip(layers);
+    let least = sites.map(|(site, layer)| match site.form {
+        Form::Dense => layer.matrix.kept(),
+        _ if !layer.matrix.scheme().index.stores_zeros() => layer.matrix.kept(),
+        _ => layer.matrix.nonzeros(),
+    });
+    let least: usize = least.sum();
     if (least..=most).contains(&outline.kept) {
         return Ok(());
     }

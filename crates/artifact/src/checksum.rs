@@ -6,7 +6,7 @@
 //! file can change them too.
 
 use crate::ArtifactError;
-use crate::header::{Entry, LENGTH_BYTES};
+use crate::header::LENGTH_BYTES;
 use crate::manifest::CHECKSUMS;
 use nlpress_core::shown::shown;
 use std::ops::Range;
@@ -71,18 +71,25 @@ pub(crate) fn check_header(start: &[u8]) -> Result<Option<&str>, ArtifactError> 
     }
 }
 
-/// Checks the tensors, whose bytes are `data`, against their digits.
+/// The digits of each tensor.
 ///
 /// # Errors
-/// [`ArtifactError::Damaged`] naming the first that changed.
-pub(crate) fn check_tensors(sums: &str, tensors: &[Entry], data: &[u8]) -> Result<(), ArtifactError> {
-    if sums.len() != DIGITS * tensors.len() {
-        return Err(ArtifactError::Damaged("the header".into()));
+/// [`ArtifactError::Damaged`] where there are not as many as tensors.
+pub(crate) fn of_tensors(sums: &str, tensors: usize) -> Result<Vec<[u8; DIGITS]>, ArtifactError> {
+    let (each, rest) = sums.as_bytes().as_chunks::<DIGITS>();
+    match (each.len() == tensors, rest) {
+        (true, []) => Ok(each.to_vec()),
+        _ => Err(ArtifactError::Damaged("the header".into())),
     }
-    for (sum, tensor) in sums.as_bytes().chunks_exact(DIGITS).zip(tensors) {
-        if sum != of_tensor(&data[tensor.bytes.clone()]).as_bytes() {
-            return Err(ArtifactError::Damaged(format!("tensor {}", shown(&tensor.name))));
-        }
+}
+
+/// Checks a tensor against its digits.
+///
+/// # Errors
+/// [`ArtifactError::Damaged`] naming it.
+pub(crate) fn check_tensor(sum: &[u8; DIGITS], name: &str, bytes: &[u8]) -> Result<(), ArtifactError> {
+    if sum == of_tensor(bytes).as_bytes() {
+        return Ok(());
     }
-    Ok(())
+    Err(ArtifactError::Damaged(format!("tensor {}", shown(name))))
 }

@@ -11,7 +11,9 @@ use nlpress_packed::{Dtype, Matrix, PackError, Part, Scheme};
 use serde::Deserialize;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::fs::File;
+use std::io::{self, Read};
+use std::ops::Range;
 use std::path::Path;
 
 /// The first schema whose files have checksums, and labels that differ after composition.
@@ -32,9 +34,7 @@ impl Artifact {
     /// # Errors
     /// As [`Artifact::open`].
     pub fn open_with(path: &Path, options: &OpenOptions) -> Result<Self, ArtifactError> {
-        let name = path.display().to_string();
-        let opened = read_file(path, options).and_then(|bytes| Ok(read(&bytes, options)?.artifact));
-        opened.map_err(|e| e.of(&name))
+        read_tensor_by_tensor(path, options).map_err(|e| e.of(&path.display().to_string()))
     }
 
     /// Reads an artifact from bytes, within the default [`OpenOptions`]; `name` is what errors call them.
@@ -65,26 +65,78 @@ pub(crate) struct Opened {
 
 /// The bytes of a file, read when its kind, its size and its first bytes are those of an artifact.
 pub(crate) fn read_file(path: &Path, options: &OpenOptions) -> Result<Vec<u8>, ArtifactError> {
+    let (file, size, start, _) = open(path, options)?;
+    files::read_rest(file, start, size, options.largest_file_bytes).map_err(ArtifactError::Read)
+}
+
+/// A file whose kind, size and first bytes are those of an artifact; its size, its first bytes, and where its header is.
+fn open(path: &Path, options: &OpenOptions) -> Result<(File, u64, Vec<u8>, Range<usize>), ArtifactError> {
     let (mut file, size) = files::open_regular(path).map_err(ArtifactError::Read)?;
     let mut start = Vec::new();
     // One more than the length of the header: the first byte of the header itself.
     let most = LENGTH_BYTES as u64 + 1;
     (&mut file).take(most).read_to_end(&mut start).map_err(ArtifactError::Read)?;
-    header::range(&start, size.max(start.len() as u64))?;
-    files::read_rest(file, start, size, options.largest_file_bytes).map_err(ArtifactError::Read)
+    let header = header::range(&start, size.max(start.len() as u64))?;
+    files::check_size(size, options.largest_file_bytes).map_err(ArtifactError::Read)?;
+    Ok((file, size, start, header))
 }
 
+/// The artifact of a file. Each tensor is read into memory of its own, which becomes the weight or is given back, so that
+/// the file and what becomes of it are never held both.
+fn read_tensor_by_tensor(path: &Path, options: &OpenOptions) -> Result<Artifact, ArtifactError> {
+    let (mut file, size, mut start, header) = open(path, options)?;
+    let size = usize::try_from(size).map_err(|_| ArtifactError::Memory(size))?;
+    let left = header.end.saturating_sub(start.len());
+    start.extend(read_exactly(&mut file, left).map_err(ArtifactError::Read)?);
+    let next = |entry: &Entry| -> Result<Cow<'static, [u8]>, ArtifactError> {
+        let bytes = read_exactly(&mut file, entry.bytes.len()).map_err(ArtifactError::Read)?;
+        Ok(Cow::Owned(bytes))
+    };
+    let opened = read_tensors(&start, size.saturating_sub(header.end), next, options)?;
+    match file.read(&mut [0]).map_err(ArtifactError::Read)? {
+        0 => Ok(opened.artifact),
+        _ => Err(ArtifactError::Format("it grew while it was read".into())),
+    }
+}
+
+/// The next `count` bytes of a file that is known to have so many.
+fn read_exactly(file: &mut File, count: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(count).map_err(|_| io::ErrorKind::OutOfMemory)?;
+    file.take(count as u64).read_to_end(&mut bytes)?;
+    if bytes.len() == count { Ok(bytes) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+}
+
+/// The artifact of a whole file.
 pub(crate) fn read(bytes: &[u8], options: &OpenOptions) -> Result<Opened, ArtifactError> {
     let header = header::range(bytes, bytes.len() as u64)?;
     let (start, data) = bytes.split_at(header.end);
+    read_tensors(start, data.len(), |entry| Ok(Cow::Borrowed(&data[entry.bytes.clone()])), options)
+}
+
+/// The artifact of a file that begins with `start`, which ends with the header; `data` bytes follow it, of which `next` gives
+/// those of each tensor, one after the other.
+fn read_tensors<'a>(
+    start: &[u8],
+    data: usize,
+    mut next: impl FnMut(&Entry) -> Result<Cow<'a, [u8]>, ArtifactError>,
+    options: &OpenOptions,
+) -> Result<Opened, ArtifactError> {
     let sums = checksum::check_header(start)?;
-    let header = Header::parse(&start[header.start..], data.len())?;
+    let header = Header::parse(&start[LENGTH_BYTES..], data)?;
     // The digits were looked for in the bytes; where JSON sees them otherwise, the key was damaged.
     if sums.is_some() != header.checksums.is_some() {
         return Err(ArtifactError::Damaged("the header".into()));
     }
-    if let Some(sums) = sums {
-        checksum::check_tensors(sums, &header.tensors, data)?;
+    let sums = sums.map(|sums| checksum::of_tensors(sums, header.tensors.len())).transpose()?;
+    let mut tensors = BTreeMap::new();
+    for (n, entry) in header.tensors.into_iter().enumerate() {
+        let bytes = next(&entry)?;
+        if let Some(sums) = &sums {
+            checksum::check_tensor(&sums[n], &entry.name, &bytes)?;
+        }
+        let Entry { name, dtype, shape, .. } = entry;
+        tensors.insert(name, View { dtype, shape, bytes });
     }
     let manifest = understand(&header.manifest)?;
     let schema = manifest.schema;
@@ -97,8 +149,9 @@ pub(crate) fn read(bytes: &[u8], options: &OpenOptions) -> Result<Opened, Artifa
     if schema >= CHECKED_SCHEMA {
         label::check_composed(&manifest.labels)?;
     }
-    let tensors = Tensors::new(header.tensors, data);
-    let weight_bytes = tensors.check_memory(&manifest, options.most_expanded(bytes.len() as u64))?;
+    let tensors = Tensors(tensors);
+    let size = (start.len() + data) as u64;
+    let weight_bytes = tensors.check_memory(&manifest, options.most_expanded(size))?;
     let threshold = manifest.threshold;
     let artifact = tensors.unpack(manifest)?.with_threshold(threshold)?;
     Ok(Opened { artifact, schema, has_checksums: sums.is_some(), weight_bytes })
@@ -127,18 +180,10 @@ struct Tensors<'a>(BTreeMap<String, View<'a>>);
 struct View<'a> {
     dtype: safetensors::Dtype,
     shape: Vec<usize>,
-    bytes: &'a [u8],
+    bytes: Cow<'a, [u8]>,
 }
 
 impl<'a> Tensors<'a> {
-    fn new(entries: Vec<Entry>, data: &'a [u8]) -> Self {
-        let view = |entry: Entry| {
-            let Entry { name, dtype, shape, bytes } = entry;
-            (name, View { dtype, shape, bytes: &data[bytes] })
-        };
-        Self(entries.into_iter().map(view).collect())
-    }
-
     /// Checks the layouts against the sites, and what all weights will take in memory against the limit, before any is
     /// unpacked. The bytes of each weight in the file.
     fn check_memory(&self, manifest: &Manifest, most: u64) -> Result<Vec<u64>, ArtifactError> {
@@ -195,7 +240,7 @@ impl<'a> Tensors<'a> {
             let values = self.take_floats(id.as_str(), vector.length)?;
             vectors.push(Vector { id, values });
         }
-        let blob = self.take_vector(VOCABULARY, Dtype::U8, None)?.to_vec();
+        let blob = self.take_vector(VOCABULARY, Dtype::U8, None)?.into_owned();
         if let Some(name) = self.0.keys().next() {
             return Err(ArtifactError::Unknown(shown(name).to_string()));
         }
@@ -215,7 +260,7 @@ impl<'a> Tensors<'a> {
                 odd = Some(ArtifactError::Tensor { name, found, expected });
                 return None;
             };
-            Some(Part { name: part, dtype, shape: view.shape, bytes: Cow::Borrowed(view.bytes) })
+            Some(Part { name: part, dtype, shape: view.shape, bytes: view.bytes })
         });
         matrix.map_err(|error| odd.unwrap_or_else(|| weight_error(&site.id, error)))
     }
@@ -230,7 +275,7 @@ impl<'a> Tensors<'a> {
         name: &str,
         expected: Dtype,
         length: Option<usize>,
-    ) -> Result<&'a [u8], ArtifactError> {
+    ) -> Result<Cow<'a, [u8]>, ArtifactError> {
         let view = self.0.remove(name).ok_or_else(|| ArtifactError::Missing(name.into()))?;
         let fits = match (&view.shape[..], length) {
             ([found], Some(expected)) => *found == expected,

@@ -4,16 +4,15 @@
 //! divided by as a multiplication with one over them, and attention multiplies integers.
 
 use crate::aligned::Aligned;
-use crate::int8::{Applied, ToFloats};
 use crate::int8::{
-    ByteRows, Heads, Isa, LANES, Shape, Simd, Sums, Tiles, WidePanels, add_and_normalize, attend, largest,
-    product, with_tiles,
+    ByteRows, Function, Gelu, Heads, Isa, LANES, Relu, Same, Shape, Simd, Sums, Tiles, ToFloats, WidePanels,
+    add_and_normalize, attend, largest, product, with_tiles,
 };
 use crate::linear::Linear;
 use std::ops::Range;
 
 /// Rows that go through the products behind attention together: what is between two of them stays in a cache.
-const ROWS_TOGETHER: usize = 96;
+const ROWS_TOGETHER: usize = 48;
 
 /// A non-linearity of the feed-forward block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,7 +166,8 @@ impl<'a> EncoderLayer<'a> {
             let (mut start, mut from) = (0, 0);
             for (n, &end) in ends.iter().enumerate() {
                 // Whole examples, so many that weights are worth reading and few enough to stay in a cache.
-                if end - start >= ROWS_TOGETHER || n + 1 == ends.len() {
+                let is_enough = end - start >= ROWS_TOGETHER || n + 1 == ends.len();
+                if is_enough && start < end {
                     layer.project(tiles, start..end, hidden, room, &mut sums);
                     layer.attend(tiles, start, &ends[from..=n], room);
                     (start, from) = (end, n + 1);
@@ -223,11 +223,10 @@ impl<'a> EncoderLayer<'a> {
                         bias: site.bias,
                         out: &mut out[n * channels..],
                         stride: 3 * channels,
-                        first: 0,
-                        applied: Applied::Nothing,
+                        function: Same,
                         largest: &mut [],
                     };
-                    product(tiles, &room.rows, 0..tokens, site.panels(), sums, &mut finish);
+                    product(tiles, &room.rows, tokens, site.panels(), sums, &mut finish);
                 },
             );
         }
@@ -291,10 +290,6 @@ impl<'a> EncoderLayer<'a> {
         let (width, inner, simd) = (self.width(), self.up.bias.len(), tiles.simd());
         let count = range.len();
         room.rows.prepare(count, width);
-        room.wide_rows.prepare(count, inner);
-        let wide = room.wide.room(count * inner);
-        room.wide_largest.clear();
-        room.wide_largest.resize(count, [0.0; LANES]);
         simd.vectorize(
             #[inline(always)]
             || {
@@ -302,22 +297,13 @@ impl<'a> EncoderLayer<'a> {
                     let x = &hidden[token * width..][..width];
                     room.rows.quantize(simd, row, x, room.largest[token], self.up.fixed());
                 }
-                let mut finish = ToFloats {
-                    scales: &room.rows.scales,
-                    factors: self.up.factors(),
-                    bias: self.up.bias,
-                    out: wide,
-                    stride: inner,
-                    first: 0,
-                    applied: match self.activation {
-                        Activation::Gelu => Applied::Gelu,
-                        Activation::Relu => Applied::Relu,
-                    },
-                    largest: &mut room.wide_largest,
-                };
-                product(tiles, &room.rows, 0..count, self.up.panels(), sums, &mut finish);
             },
         );
+        match self.activation {
+            Activation::Gelu => self.widen(tiles, count, Gelu, room, sums),
+            Activation::Relu => self.widen(tiles, count, Relu, room, sums),
+        }
+        room.wide_rows.prepare(count, inner);
         simd.vectorize(
             #[inline(always)]
             || {
@@ -330,6 +316,33 @@ impl<'a> EncoderLayer<'a> {
         );
         change(tiles, self.down, count, (&room.wide_rows, &mut room.change), sums);
         self.normalize(tiles, self.output_norm, range, hidden, room);
+    }
+
+    /// The first product of the feed-forward block and what follows it, of rows that are bytes.
+    fn widen<T: Tiles>(
+        &self,
+        tiles: T,
+        count: usize,
+        function: impl Function,
+        room: &mut Room,
+        sums: &mut [Sums; 2],
+    ) {
+        let inner = self.up.bias.len();
+        room.wide_largest.clear();
+        room.wide_largest.resize(count, [0.0; LANES]);
+        let mut finish = ToFloats {
+            scales: &room.rows.scales,
+            factors: self.up.factors(),
+            bias: self.up.bias,
+            out: room.wide.room(count * inner),
+            stride: inner,
+            function,
+            largest: &mut room.wide_largest,
+        };
+        tiles.simd().vectorize(
+            #[inline(always)]
+            || product(tiles, &room.rows, count, self.up.panels(), sums, &mut finish),
+        );
     }
 
     /// What changed of some tokens, added and normalised.
@@ -375,11 +388,10 @@ fn change<T: Tiles>(
                 bias: site.bias,
                 out,
                 stride: outputs,
-                first: 0,
-                applied: Applied::Nothing,
+                function: Same,
                 largest: &mut [],
             };
-            product(tiles, rows, 0..count, site.panels(), sums, &mut finish);
+            product(tiles, rows, count, site.panels(), sums, &mut finish);
         },
     );
 }

@@ -1,8 +1,8 @@
 //! Times an encoder's artifact as `cargo xtask bench peers --encoder` times other libraries: in a process of its own, on
 //! documents that were tokenized before.
 //!
-//! `encoder_peer time ARTIFACT TOKENS.json THREADS [VECTORS.json]` prints one line of JSON; with vectors, which are those of
-//! the model in floats, also how near ours are. `encoder_peer tokens ARTIFACT TEXTS.jsonl COUNT` prints the token ids of the
+//! `encoder_peer time ARTIFACT TOKENS.json THREADS DOCUMENTS [VECTORS.json]` prints one line of JSON about the first documents;
+//! with vectors, which are those of the model in floats, also how near ours are. `encoder_peer tokens ARTIFACT TEXTS.jsonl COUNT` prints the token ids of the
 //! first documents, and `encoder_peer vectors ARTIFACT TOKENS.json` their embeddings.
 #![allow(clippy::print_stdout)]
 
@@ -18,19 +18,18 @@ fn main() -> Result<(), Failure> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words[..] {
-        ["time", artifact, tokens, threads] => time(artifact, tokens, threads.parse()?, None),
-        ["time", artifact, tokens, threads, vectors] => {
-            time(artifact, tokens, threads.parse()?, Some(vectors))
+        ["time", artifact, tokens, threads, count, ref vectors @ ..] if vectors.len() < 2 => {
+            time((artifact, tokens), threads.parse()?, count.parse()?, vectors.first().copied())
         }
         ["tokens", artifact, texts, count] => tokens(artifact, texts, count.parse()?),
         ["vectors", artifact, tokens] => {
             let session = Session::open(Path::new(artifact))?;
-            let vectors = session.logits(&documents(&session, tokens)?)?;
+            let vectors = session.logits(&documents(&session, tokens, usize::MAX)?)?;
             println!("{}", serde_json::to_string(&vectors)?);
             Ok(())
         }
         _ => Err(
-            "time ARTIFACT TOKENS THREADS [VECTORS], tokens ARTIFACT TEXTS COUNT, vectors ARTIFACT TOKENS"
+            "time ARTIFACT TOKENS THREADS DOCUMENTS [VECTORS], tokens ARTIFACT TEXTS COUNT, vectors ARTIFACT TOKENS"
                 .into(),
         ),
     }
@@ -51,8 +50,11 @@ fn rows(session: &Session, texts: &[Vec<u32>]) -> Result<TokenRows, Failure> {
     Ok(TokenRows::new(vocabulary(session)?, offsets, texts.concat(), Vec::new())?)
 }
 
-fn documents(session: &Session, tokens: &str) -> Result<TokenRows, Failure> {
-    rows(session, &serde_json::from_str::<Vec<Vec<u32>>>(&std::fs::read_to_string(tokens)?)?)
+/// The first documents of the file.
+fn documents(session: &Session, tokens: &str, count: usize) -> Result<TokenRows, Failure> {
+    let mut texts: Vec<Vec<u32>> = serde_json::from_str(&std::fs::read_to_string(tokens)?)?;
+    texts.truncate(count);
+    rows(session, &texts)
 }
 
 fn tokens(artifact: &str, texts: &str, count: usize) -> Result<(), Failure> {
@@ -71,13 +73,18 @@ fn tokens(artifact: &str, texts: &str, count: usize) -> Result<(), Failure> {
     Ok(())
 }
 
-fn time(artifact: &str, tokens: &str, threads: usize, vectors: Option<&str>) -> Result<(), Failure> {
+fn time(
+    (artifact, tokens): (&str, &str),
+    threads: usize,
+    count: usize,
+    vectors: Option<&str>,
+) -> Result<(), Failure> {
     let begin = Instant::now();
     let session = Session::open(Path::new(artifact))?;
     let open_ms = milliseconds(begin);
     session.answer("The first text that is asked for.", &mut Scratch::default())?;
     let first_ms = milliseconds(begin);
-    let documents = documents(&session, tokens)?;
+    let documents = documents(&session, tokens, count)?;
     let found = session.logits_many(&documents, threads)?;
     let seconds = median(3, || session.logits_many(&documents, threads).map(|_| ()))?;
     let mut fixed = serde_json::Map::new();

@@ -12,6 +12,16 @@ class Missing(Exception):
     """A package that is not installed."""
 
 
+def need(module, package):
+    """Imports a module, or says which package is missing."""
+    try:
+        return __import__(module, fromlist=["_"])
+    except ModuleNotFoundError as error:
+        if error.name and module.split(".")[0] == error.name.split(".")[0]:
+            raise Missing(package) from None
+        raise
+
+
 def main():
     peer, folder, settings = sys.argv[1], sys.argv[2], sys.argv[3:]
     # Libraries print what they like, some from C++; only the answer goes to the standard output.

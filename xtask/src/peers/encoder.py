@@ -1,7 +1,7 @@
-"""Times an encoder of the kind of BERT in another library: `encoder.py PEER FOLDER THREADS`.
+"""Times an encoder of the kind of BERT in another library: `encoder.py PEER FOLDER THREADS DOCUMENTS`.
 
 FOLDER holds `encoder/` (the model's `config.json` and `model.safetensors`), `tokens.json` (the token ids of the documents) and
-what was converted before. Documents go one by one with their true lengths and, sorted by length and padded, in batches; the
+what was converted before. The first DOCUMENTS go one by one with their true lengths and, sorted by length and padded, in batches; the
 faster way counts. Embeddings are the mean of the tokens at length 1, and are compared with those in `f32.json`, where
 that is there. One line of JSON is printed.
 """
@@ -16,16 +16,6 @@ import time
 BATCH = 8
 # Documents from which the ranges of activations are taken.
 CALIBRATION = 300
-
-
-def need(module, package):
-    """Imports a module, or says which package is missing."""
-    try:
-        return __import__(module, fromlist=["_"])
-    except ModuleNotFoundError as error:
-        if error.name and module.split(".")[0] == error.name.split(".")[0]:
-            raise Missing(package) from None
-        raise
 
 
 def versions(*packages):
@@ -43,10 +33,10 @@ def tokens(folder):
         return json.load(file)
 
 
-def measure(folder, version, embed):
+def measure(folder, count, version, embed):
     """Times `embed`, which takes ids and a mask, `[texts, tokens]`, and gives `[texts, tokens, width]`."""
     numpy = need("numpy", "numpy")
-    documents = tokens(folder)
+    documents = tokens(folder)[:count]
 
     def padded(texts):
         longest = max(map(len, texts))
@@ -87,12 +77,11 @@ def measure(folder, version, embed):
         run(one)
         fixed[f"{count}x{length}"] = 1000 * seconds(one, 20 if count == 1 else 3)
     vectors = numpy.concatenate(run(singles))
-    numpy.save(os.path.join(folder, "last.npy"), vectors)
     cosine = None
     path = os.path.join(folder, "f32.json")
     if os.path.exists(path):
         with open(path, encoding="ascii") as file:
-            exact = numpy.array(json.load(file), "float32").reshape(len(vectors), -1)
+            exact = numpy.array(json.load(file), "float32").reshape(-1, vectors.shape[1])[: len(vectors)]
         products = (exact * vectors).sum(1)
         cosine = {"mean": float(products.mean()), "least": float(products.min())}
     return {
@@ -205,7 +194,7 @@ def write_onnx(folder, path):
 # The libraries ------------------------------------------------------------------------------------------------------
 
 
-def onnxruntime(folder, threads):
+def onnxruntime(folder, threads, count):
     """Dynamic int8, weights by channel."""
     library = need("onnxruntime", "onnxruntime")
     quantization = need("onnxruntime.quantization", "onnxruntime")
@@ -220,24 +209,26 @@ def onnxruntime(folder, threads):
     session = library.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     return measure(
         folder,
+        count,
         versions("onnxruntime", "onnx"),
         lambda ids, mask: session.run(None, {"ids": ids, "mask": mask})[0],
     )
 
 
-def onnxruntime_f32(folder, threads):
+def onnxruntime_f32(folder, threads, count):
     library = need("onnxruntime", "onnxruntime")
     options = library.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     session = library.InferenceSession(onnx_model(folder), options, providers=["CPUExecutionProvider"])
     return measure(
         folder,
+        count,
         versions("onnxruntime", "onnx"),
         lambda ids, mask: session.run(None, {"ids": ids, "mask": mask})[0],
     )
 
 
-def openvino(folder, threads):
+def openvino(folder, threads, count):
     """Static int8 by NNCF's post-training quantization for transformers."""
     library = need("openvino", "openvino")
     core = library.Core()
@@ -254,18 +245,18 @@ def openvino(folder, threads):
         model = nncf.quantize(model, samples, model_type=nncf.ModelType.TRANSFORMER, subset_size=CALIBRATION)
         library.save_model(model, to, compress_to_fp16=False)
 
-    return openvino_form(folder, threads, finished(os.path.join(folder, "encoder.int8.xml"), convert), {})
+    return openvino_form(folder, threads, count, finished(os.path.join(folder, "encoder.int8.xml"), convert), {})
 
 
-def openvino_bf16(folder, threads):
-    return openvino_form(folder, threads, onnx_model(folder), {"INFERENCE_PRECISION_HINT": "bf16"})
+def openvino_bf16(folder, threads, count):
+    return openvino_form(folder, threads, count, onnx_model(folder), {"INFERENCE_PRECISION_HINT": "bf16"})
 
 
-def openvino_f32(folder, threads):
-    return openvino_form(folder, threads, onnx_model(folder), {"INFERENCE_PRECISION_HINT": "f32"})
+def openvino_f32(folder, threads, count):
+    return openvino_form(folder, threads, count, onnx_model(folder), {"INFERENCE_PRECISION_HINT": "f32"})
 
 
-def openvino_form(folder, threads, path, settings):
+def openvino_form(folder, threads, count, path, settings):
     library = need("openvino", "openvino")
     core = library.Core()
     settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads, **settings}
@@ -277,10 +268,10 @@ def openvino_form(folder, threads, path, settings):
     packages = ["openvino"]
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
         packages += ["nncf"] if importlib.metadata.version("nncf") else []
-    return measure(folder, versions(*packages), embed)
+    return measure(folder, count, versions(*packages), embed)
 
 
-def ctranslate2(folder, threads):
+def ctranslate2(folder, threads, count):
     """Its own int8: weights by channel, activations by row."""
     library = need("ctranslate2", "ctranslate2")
     numpy = need("numpy", "numpy")
@@ -293,7 +284,7 @@ def ctranslate2(folder, threads):
         made = encoder.forward_batch(texts, token_type_ids=[[0] * len(text) for text in texts])
         return numpy.array(made.last_hidden_state)
 
-    return measure(folder, versions("ctranslate2"), embed)
+    return measure(folder, count, versions("ctranslate2"), embed)
 
 
 def write_ctranslate2(folder, path):

@@ -27,10 +27,13 @@ pub(super) const PEERS: [(Peer, &str); 6] = [
     (Peer { key: "openvino-f32", name: "OpenVINO" }, "f32"),
     (Peer { key: "onnxruntime-f32", name: "ONNX Runtime" }, "f32"),
 ];
-/// Documents that are embedded.
-const DOCUMENTS: &str = "512";
+/// Most documents that are embedded.
+pub(super) const DOCUMENTS: usize = 512;
 /// Most tokens of one.
 const TOKENS: &str = "128";
+/// The artifacts of the model in floats and in integers.
+const EXACT: &str = "f32.safetensors";
+const INTEGERS: &str = "int8.safetensors";
 /// Calls that are timed by themselves: texts and tokens.
 const CALLS: [&str; 3] = ["1x16", "1x128", "32x128"];
 
@@ -39,10 +42,15 @@ const CALLS: [&str; 3] = ["1x16", "1x128", "32x128"];
 pub(super) struct Encoder {
     /// The folder of the model.
     pub(super) model: PathBuf,
-    pub(super) binary: PathBuf,
+    /// What makes artifacts, where there are none yet.
+    pub(super) binary: Option<PathBuf>,
     /// The example of the runtime.
     pub(super) timer: PathBuf,
     pub(super) documents: PathBuf,
+    /// How many of them.
+    pub(super) count: usize,
+    /// The keys of those that are timed beside ours; all where none is named.
+    pub(super) peers: Vec<String>,
     pub(super) threads: usize,
     pub(super) rounds: u32,
 }
@@ -79,6 +87,7 @@ struct Entry {
 #[derive(Debug, Default)]
 pub(super) struct Found {
     threads: usize,
+    documents: usize,
     flags: Vec<String>,
     entries: Vec<Entry>,
     missing: Vec<(String, String)>,
@@ -91,6 +100,11 @@ pub(super) fn build_timer(target: &Path) -> Result<PathBuf> {
     Ok(target.join("release/examples/encoder_peer"))
 }
 
+/// Whether the artifacts that are timed were made before.
+pub(super) fn is_made(models: &Path) -> bool {
+    [EXACT, INTEGERS].iter().all(|file| models.join(file).exists())
+}
+
 impl Encoder {
     /// Lets all take turns.
     pub(super) fn measure(&self, script: &Script) -> Result<Found> {
@@ -98,20 +112,24 @@ impl Encoder {
         let artifact = self.prepare(&models)?;
         let text = |file: &str| models.join(file);
         let threads = self.threads.to_string();
-        let mut found = Found { threads: self.threads, flags: flags(), ..Found::default() };
+        let count = self.count.to_string();
+        let wanted = |peer: &Peer| self.peers.is_empty() || self.peers.iter().any(|key| key == peer.key);
+        let mut found =
+            Found { threads: self.threads, documents: self.count, flags: flags(), ..Found::default() };
         for round in 1..=self.rounds {
             eprintln!("encoder: round {round} of {}", self.rounds);
             let mut ours = Command::new(&self.timer);
-            ours.arg("time").args([&artifact, &text("tokens.json")]).arg(&threads).arg(text("f32.json"));
+            ours.arg("time").args([&artifact, &text("tokens.json")]).arg(&threads).arg(&count);
+            ours.arg(text("f32.json"));
             let said = said(ours)?;
             let times = serde_json::from_str(&said).with_context(|| format!("ours printed {said:?}"))?;
             found.add("nlpress", "int8", times);
-            for (peer, form) in PEERS {
+            for (peer, form) in PEERS.into_iter().filter(|(peer, _)| wanted(peer)) {
                 let out = |of: &[(String, String)]| of.iter().any(|(key, _)| key == peer.key);
                 if out(&found.missing) || out(&found.failed) {
                     continue;
                 }
-                match script.embed(peer, &models, self.threads)? {
+                match script.embed(peer, &models, (self.threads, self.count))? {
                     Told::Times(times) => found.add(peer.name, form, times),
                     Told::Missing(packages) => found.missing.push((peer.key.into(), packages)),
                     Told::Failed(why) => found.failed.push((peer.key.into(), why)),
@@ -125,7 +143,8 @@ impl Encoder {
     /// it is not there.
     fn prepare(&self, models: &Path) -> Result<PathBuf> {
         let there = |file: &str| models.join(file);
-        let [exact, artifact] = [there("f32.safetensors"), there("int8.safetensors")];
+        let [exact, artifact] = [there(EXACT), there(INTEGERS)];
+        let make = || self.binary.as_ref().map(Command::new).context("no binary was built to make artifacts");
         let link = there("encoder");
         if !link.exists() {
             std::fs::create_dir_all(&link)?;
@@ -136,18 +155,18 @@ impl Encoder {
             }
         }
         if !exact.exists() {
-            let mut import = Command::new(&self.binary);
+            let mut import = make()?;
             import.arg("import").arg(&self.model).arg("--out").arg(&exact).args(["--max-tokens", TOKENS]);
             said(import)?;
         }
         if !artifact.exists() {
-            let mut compress = Command::new(&self.binary);
+            let mut compress = make()?;
             compress.arg("compress").arg(&exact).args(["--use", "quant.int8"]).arg("--out").arg(&artifact);
             said(compress)?;
         }
         if !there("tokens.json").exists() {
             let mut tokens = Command::new(&self.timer);
-            tokens.arg("tokens").args([&exact, &self.documents]).arg(DOCUMENTS);
+            tokens.arg("tokens").args([&exact, &self.documents]).arg(DOCUMENTS.to_string());
             std::fs::write(there("tokens.json"), said(tokens)?)?;
         }
         if !there("f32.json").exists() {
@@ -168,13 +187,13 @@ enum Told {
 
 impl Script {
     /// Times one peer's encoder, in a process of its own.
-    fn embed(&self, peer: Peer, models: &Path, threads: usize) -> Result<Told> {
+    fn embed(&self, peer: Peer, models: &Path, (threads, count): (usize, usize)) -> Result<Told> {
         let path = self.models.join("encoder.py");
         std::fs::write(&path, SCRIPT).with_context(|| format!("cannot write {}", path.display()))?;
         let mut command = Command::new(&self.python);
-        command.arg(&path).arg(peer.key).arg(models).arg(threads.to_string());
-        let count = threads.to_string();
-        command.envs([("OMP_NUM_THREADS", &count), ("MKL_NUM_THREADS", &count)]);
+        let threads = threads.to_string();
+        command.arg(&path).arg(peer.key).arg(models).arg(&threads).arg(count.to_string());
+        command.envs([("OMP_NUM_THREADS", &threads), ("MKL_NUM_THREADS", &threads)]);
         let output = command.output().with_context(|| format!("cannot run {}", self.python.display()))?;
         if !output.status.success() {
             return Ok(Told::Failed(format!("{}: {}", output.status, last_line(&output))));
@@ -265,7 +284,7 @@ impl Found {
             })
         });
         serde_json::json!({
-            "threads": self.threads, "flags": self.flags, "documents": DOCUMENTS, "tokens": TOKENS,
+            "threads": self.threads, "flags": self.flags, "documents": self.documents, "tokens": TOKENS,
             "libraries": entries.collect::<Vec<_>>(),
             "missing": self.missing, "failed": self.failed,
         })
@@ -295,8 +314,9 @@ impl Found {
             cells.push(row);
         }
         let mut text = format!(
-            "encoder, {DOCUMENTS} documents of at most {TOKENS} tokens, threads: {}; × is ours over theirs, of documents \
+            "encoder, {} documents of at most {TOKENS} tokens, threads: {}; × is ours over theirs, of documents \
              a second and of times\nprocessor: {}\n\n",
+            self.documents,
             self.threads,
             self.flags.join(" ")
         );

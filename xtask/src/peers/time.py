@@ -56,16 +56,6 @@ def measure(forms, tiny):
     return {"rows": rows, "call_us": times["tiny"]}
 
 
-def need(module, package):
-    """Imports a module, or says which package is missing."""
-    try:
-        return __import__(module, fromlist=["_"])
-    except ModuleNotFoundError as error:
-        if error.name and module.split(".")[0] == error.name.split(".")[0]:
-            raise Missing(package) from None
-        raise
-
-
 def version(*packages):
     """The first of the packages that is installed, with its version."""
     for package in packages:

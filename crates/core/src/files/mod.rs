@@ -14,7 +14,7 @@ mod replace;
 mod write;
 
 pub use outputs::{OutputError, Outputs};
-pub use read::{open_regular, read_bounded, read_rest, read_stream_bounded};
+pub use read::{check_size, open_regular, read_bounded, read_rest, read_stream_bounded};
 pub use write::{
     WriteContent, end_writes, is_refusal, remove_abandoned, stream_atomically, uninterrupted,
     write_atomically,

@@ -31,15 +31,21 @@ pub fn read_bounded(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     read_rest(file, Vec::new(), size, limit)
 }
 
+/// Checks that a file of `size` bytes is within the limit.
+///
+/// # Errors
+/// [`io::ErrorKind::FileTooLarge`].
+pub fn check_size(size: u64, limit: u64) -> io::Result<()> {
+    if size > limit { Err(too_large(Some(size), limit)) } else { Ok(()) }
+}
+
 /// Reads what is left of a file of `size` bytes, of which `bytes` have been read, and gives it all.
 ///
 /// # Errors
 /// Any error of the file system; [`io::ErrorKind::FileTooLarge`] when all together is more than `limit`,
 /// [`io::ErrorKind::OutOfMemory`] where the system does not give the memory.
 pub fn read_rest(file: File, mut bytes: Vec<u8>, size: u64, limit: u64) -> io::Result<Vec<u8>> {
-    if size > limit {
-        return Err(too_large(Some(size), limit));
-    }
+    check_size(size, limit)?;
     // The file system's own figure, and within the limit.
     let more = usize::try_from(size).map_or(usize::MAX, |size| size.saturating_sub(bytes.len()));
     bytes.try_reserve_exact(more.saturating_add(1)).map_err(|_| io::ErrorKind::OutOfMemory)?;
@@ -57,8 +63,8 @@ pub fn read_stream_bounded(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     if metadata.is_dir() {
         return Err(not_regular("a folder"));
     }
-    if metadata.is_file() && metadata.len() > limit {
-        return Err(too_large(Some(metadata.len()), limit));
+    if metadata.is_file() {
+        check_size(metadata.len(), limit)?;
     }
     finish(File::open(path)?, Vec::new(), limit)
 }

@@ -86,7 +86,7 @@ fn layers_are_the_same_bits_on_every_set() {
         let width = 128;
         let numbers = Numbers::new((width, inner), heads, head_width, step);
         let layers = [numbers.layer(), numbers.layer()];
-        for ends in [vec![1], vec![16], vec![3, 3, 40, 41, 107], vec![64, 129], vec![150]] {
+        for ends in [vec![1], vec![16], vec![3, 3, 40, 41, 107], vec![64, 129], vec![150], vec![70, 70]] {
             let expected = run(Isa::all().pop().unwrap(), &layers, width, &ends, &mut Room::default());
             assert!(expected.iter().all(|x| x.is_finite()));
             let mut room = Room::default();

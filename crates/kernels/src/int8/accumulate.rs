@@ -30,7 +30,7 @@ pub(crate) fn accumulate(
     let mut finish = ToSums { out: sums, stride, outputs: panels.factors().len() };
     with_tiles!(Isa::best(), tiles => {
         tiles.begin();
-        product(tiles, &room.rows, 0..count, panels, block, &mut finish);
+        product(tiles, &room.rows, count, panels, block, &mut finish);
         tiles.end();
     });
 }

@@ -58,38 +58,46 @@ impl Shape {
         self.heads * self.width
     }
 
-    /// Vectors of a head.
-    fn vectors(self) -> usize {
-        self.width / LANES
-    }
-
     /// Tokens in whole vectors.
     fn whole(self) -> usize {
         self.tokens.next_multiple_of(LANES)
     }
 }
 
-/// A row of queries, keys and values, `[3 · channels]`: the vector of a part and a head.
+/// The numbers of a head from `at` on.
 #[inline(always)]
-fn vector<S: Simd>(simd: S, rows: &[f32], at: usize) -> S::F {
-    match rows[at..].first_chunk() {
-        Some(x) => simd.load(x),
-        None => simd.splat(0.0),
-    }
+fn vectors<const V: usize>(rows: &[f32], at: usize) -> &[[f32; LANES]; V] {
+    let (vectors, _) = rows[at..at + V * LANES].as_chunks::<LANES>();
+    vectors.first_chunk().expect("as many as were cut out")
 }
 
 /// Attention among the tokens of an example: `rows` are `[tokens, 3 · channels]`, `out` is `[tokens, channels]`.
 #[inline(always)]
 pub(crate) fn attend<T: Tiles>(tiles: T, shape: Shape, rows: &[f32], out: &mut [f32], room: &mut Heads) {
+    match shape.width {
+        32 => attend_by::<T, 2>(tiles, shape, rows, out, room),
+        _ => attend_by::<T, 4>(tiles, shape, rows, out, room),
+    }
+}
+
+/// The same with `V` vectors to a head.
+#[inline(always)]
+fn attend_by<T: Tiles, const V: usize>(
+    tiles: T,
+    shape: Shape,
+    rows: &[f32],
+    out: &mut [f32],
+    room: &mut Heads,
+) {
     let simd = tiles.simd();
     let channels = shape.channels();
     room.prepare(shape);
     room.keys.measure(simd, shape, &rows[channels..]);
     room.values.measure(simd, shape, &rows[2 * channels..]);
     for head in 0..shape.heads {
-        room.pack_keys(tiles, shape, head, rows);
-        room.pack_queries(simd, shape, head, rows);
-        room.pack_values(simd, shape, head, rows);
+        room.pack_keys::<T, V>(tiles, shape, head, rows);
+        room.pack_queries::<T::Simd, V>(simd, shape, head, rows);
+        room.pack_values::<T::Simd, V>(simd, shape, head, rows);
         for first in (0..shape.tokens).step_by(T::BEST) {
             let count = T::BEST.min(shape.tokens - first);
             room.score(tiles, shape, first, count);
@@ -97,7 +105,7 @@ pub(crate) fn attend<T: Tiles>(tiles: T, shape: Shape, rows: &[f32], out: &mut [
             for r in 0..count {
                 totals[r] = room.share(simd, shape, first, r);
             }
-            room.bring(tiles, shape, (head, first), &totals[..count], out);
+            room.bring::<T, V>(tiles, shape, (head, first), &totals[..count], out);
         }
     }
 }
@@ -112,9 +120,9 @@ impl Scales {
         for at in (0..channels).step_by(2 * LANES) {
             let mut most = [simd.splat(0.0); 2];
             for token in 0..shape.tokens {
-                let from = token * 3 * channels + at;
+                let x = vectors::<2>(rows, token * 3 * channels + at);
                 for v in 0..2 {
-                    most[v] = simd.max(most[v], simd.abs(vector(simd, rows, from + v * LANES)));
+                    most[v] = simd.max(most[v], simd.abs(simd.load(&x[v])));
                 }
             }
             for v in 0..2 {
@@ -166,26 +174,32 @@ impl Heads {
 
     /// The keys of a head as panels; the last token again up to whole vectors.
     #[inline(always)]
-    fn pack_keys<T: Tiles>(&mut self, tiles: T, shape: Shape, head: usize, rows: &[f32]) {
+    fn pack_keys<T: Tiles, const V: usize>(&mut self, tiles: T, shape: Shape, head: usize, rows: &[f32]) {
         let simd = tiles.simd();
-        let (vectors, channels, quads) = (shape.vectors(), shape.channels(), shape.width / QUAD);
-        let each = 4 / vectors;
-        let inverses = &self.keys.inverses[head * shape.width..][..shape.width];
-        for first in (0..shape.whole()).step_by(each) {
-            let mut levels = [simd.splat_i(0); 4];
-            for n in 0..4 {
-                let token = (first + n / vectors).min(shape.tokens - 1);
-                let v = n % vectors * LANES;
-                let x = vector(simd, rows, (3 * token + 1) * channels + head * shape.width + v);
-                levels[n] = simd.round(simd.mul(x, vector(simd, inverses, v)));
-            }
-            let fours: [i32; LANES] = bytemuck::must_cast(simd.bytes(levels));
-            for n in 0..each {
-                let token = first + n;
-                let columns = Self::columns(shape, token / WIDE);
-                let to = &mut self.packed_keys[token / WIDE * WIDE * quads..][..columns * quads];
-                for q in 0..quads {
-                    to[q * columns + token % WIDE] = fours[n * quads + q];
+        let (channels, quads) = (shape.channels(), shape.width / QUAD);
+        let inverses = vectors::<V>(&self.keys.inverses, head * shape.width);
+        for first in (0..shape.whole()).step_by(LANES) {
+            let columns = Self::columns(shape, first / WIDE);
+            let to = &mut self.packed_keys[first / WIDE * WIDE * quads..][..columns * quads];
+            for v in (0..V).step_by(2) {
+                // Of eight tokens and the eight behind them, 32 numbers each: a token's fours become a column.
+                let mut fours = [simd.splat_i(0); 8];
+                for n in 0..8 {
+                    let mut levels = [simd.splat_i(0); 4];
+                    for half in 0..2 {
+                        let token = (first + 8 * half + n).min(shape.tokens - 1);
+                        let x = vectors::<V>(rows, (3 * token + 1) * channels + head * shape.width);
+                        for w in 0..2 {
+                            let scaled = simd.mul(simd.load(&x[v + w]), simd.load(&inverses[v + w]));
+                            levels[2 * half + w] = simd.round(scaled);
+                        }
+                    }
+                    fours[n] = simd.narrow(levels);
+                }
+                let fours = simd.turn(fours);
+                for (q, fours) in fours.into_iter().enumerate() {
+                    let at = (8 * (v / 2) + q) * columns + first % WIDE;
+                    to[at..at + LANES].copy_from_slice(&simd.words(fours));
                 }
             }
         }
@@ -205,58 +219,55 @@ impl Heads {
 
     /// The queries of a head, times the scales of the keys.
     #[inline(always)]
-    fn pack_queries<S: Simd>(&mut self, simd: S, shape: Shape, head: usize, rows: &[f32]) {
-        let (vectors, channels) = (shape.vectors(), shape.channels());
-        let each = 4 / vectors;
-        let scales = &self.keys.scales[head * shape.width..][..shape.width];
+    fn pack_queries<S: Simd, const V: usize>(&mut self, simd: S, shape: Shape, head: usize, rows: &[f32]) {
+        let channels = shape.channels();
+        let each = 4 / V;
+        let scales = vectors::<V>(&self.keys.scales, head * shape.width);
         let unit = std::f32::consts::LOG2_E / (shape.width as f32).sqrt();
         let (to, _) = self.queries.as_chunks_mut::<{ 4 * LANES }>();
-        for first in (0..shape.tokens).step_by(each) {
-            let mut x = [simd.splat(0.0); 4];
-            for n in 0..4 {
-                let token = (first + n / vectors).min(shape.tokens - 1);
-                let v = n % vectors * LANES;
-                let q = vector(simd, rows, 3 * token * channels + head * shape.width + v);
-                x[n] = simd.mul(q, vector(simd, scales, v));
-            }
+        for (group, to) in to[..shape.tokens.div_ceil(each)].iter_mut().enumerate() {
             let mut levels = [simd.splat_i(0); 4];
-            for token in 0..each {
-                let mut most = simd.abs(x[token * vectors]);
-                for v in 1..vectors {
-                    most = simd.max(most, simd.abs(x[token * vectors + v]));
+            for n in 0..each {
+                let token = (group * each + n).min(shape.tokens - 1);
+                let q = vectors::<V>(rows, 3 * token * channels + head * shape.width);
+                let mut x = [simd.splat(0.0); V];
+                let mut most = simd.splat(0.0);
+                for v in 0..V {
+                    x[v] = simd.mul(simd.load(&q[v]), simd.load(&scales[v]));
+                    most = simd.max(most, simd.abs(x[v]));
                 }
                 let most = simd.largest(most);
                 let inverse = MOST / most;
                 let inverse = simd.splat(if inverse < f32::INFINITY { inverse } else { 0.0 });
-                for v in 0..vectors {
-                    levels[token * vectors + v] = simd.round(simd.mul(x[token * vectors + v], inverse));
+                for v in 0..V {
+                    levels[n * V + v] = simd.round(simd.mul(x[v], inverse));
                 }
-                self.factors[first + token] = most / MOST * unit;
+                self.factors[group * each + n] = most / MOST * unit;
             }
-            to[first / each] = simd.offset_bytes(levels);
+            *to = simd.offset_bytes(levels);
         }
     }
 
     /// The values of a head, four tokens side by side; zeros behind the last.
     #[inline(always)]
-    fn pack_values<S: Simd>(&mut self, simd: S, shape: Shape, head: usize, rows: &[f32]) {
+    fn pack_values<S: Simd, const V: usize>(&mut self, simd: S, shape: Shape, head: usize, rows: &[f32]) {
         let channels = shape.channels();
         let fours = shape.tokens.div_ceil(QUAD).next_multiple_of(DEEP);
-        let inverses = &self.values.inverses[head * shape.width..][..shape.width];
+        let inverses = vectors::<V>(&self.values.inverses, head * shape.width);
         let (to, _) = self.packed_values[..fours * shape.width].as_chunks_mut::<LANES>();
-        for four in 0..fours {
-            for v in 0..shape.vectors() {
-                let inverse = vector(simd, inverses, v * LANES);
-                let mut levels = [simd.splat_i(0); QUAD];
-                for n in 0..QUAD {
-                    let token = four * QUAD + n;
-                    if token < shape.tokens {
-                        let at = (3 * token + 2) * channels + head * shape.width + v * LANES;
-                        let level = simd.round(simd.mul(vector(simd, rows, at), inverse));
-                        levels[n] = simd.max_i(simd.min_i(level, simd.splat_i(127)), simd.splat_i(-127));
+        for (four, to) in to.as_chunks_mut::<V>().0.iter_mut().enumerate() {
+            let mut levels = [[simd.splat_i(0); QUAD]; V];
+            for n in 0..QUAD {
+                let token = four * QUAD + n;
+                if token < shape.tokens {
+                    let x = vectors::<V>(rows, (3 * token + 2) * channels + head * shape.width);
+                    for v in 0..V {
+                        levels[v][n] = simd.round(simd.mul(simd.load(&x[v]), simd.load(&inverses[v])));
                     }
                 }
-                to[four * shape.vectors() + v] = simd.words(simd.four_bytes(levels));
+            }
+            for v in 0..V {
+                to[v] = simd.words(simd.four_bytes(levels[v]));
             }
         }
     }
@@ -275,36 +286,48 @@ impl Heads {
     /// The shares of query `first + r`, as bytes; returns their sum.
     #[inline(always)]
     fn share<S: Simd>(&mut self, simd: S, shape: Shape, first: usize, r: usize) -> f32 {
-        let vectors = shape.whole() / LANES;
-        let mut most = simd.splat_i(i32::MIN);
-        for n in 0..vectors {
-            let scores = &self.scores[n / 4].0[r].as_chunks::<LANES>().0[n % 4];
-            most = simd.max_i(most, simd.load_i(scores));
+        let whole = shape.whole() / LANES;
+        let panels = &self.scores[..shape.tokens.div_ceil(WIDE)];
+        let mut most = [simd.splat_i(i32::MIN); 4];
+        for (p, scores) in panels.iter().enumerate() {
+            let (scores, _) = scores.0[r].as_chunks::<LANES>();
+            for v in 0..4 {
+                if 4 * p + v < whole {
+                    most[v] = simd.max_i(most[v], simd.load_i(&scores[v]));
+                }
+            }
         }
+        let most = simd.max_i(simd.max_i(most[0], most[1]), simd.max_i(most[2], most[3]));
         let least = simd.splat_i(simd.largest_i(most).wrapping_neg());
         let factor = simd.splat(self.factors[first + r]);
-        let stride = shape.tokens.div_ceil(WIDE) * WIDE;
-        let (shares, _) = self.shares[r * stride..][..stride].as_chunks_mut::<LANES>();
-        let mut total = simd.splat_i(0);
-        for n in 0..vectors {
-            let scores = &self.scores[n / 4].0[r].as_chunks::<LANES>().0[n % 4];
-            let x = simd.mul(simd.float(simd.add_i(simd.load_i(scores), least)), factor);
-            let mut share = simd.round(exp2_255(simd, x));
-            if n + 1 == vectors {
-                share = simd.min_i(share, simd.load_i(&KEPT[(shape.tokens - 1) % LANES]));
+        let (shares, _) = self.shares[r * panels.len() * WIDE..].as_chunks_mut::<LANES>();
+        let (shares, _) = shares.as_chunks_mut::<4>();
+        let last = &KEPT[(shape.tokens - 1) % LANES];
+        let mut totals = [simd.splat_i(0); 4];
+        for (p, (scores, shares)) in panels.iter().zip(shares).enumerate() {
+            let (scores, _) = scores.0[r].as_chunks::<LANES>();
+            for v in 0..4 {
+                let n = 4 * p + v;
+                if n >= whole {
+                    shares[v] = [0; LANES];
+                    continue;
+                }
+                let x = simd.mul(simd.float(simd.add_i(simd.load_i(&scores[v]), least)), factor);
+                let mut share = simd.round(exp2_255(simd, x));
+                if n + 1 == whole {
+                    share = simd.min_i(share, simd.load_i(last));
+                }
+                totals[v] = simd.add_i(totals[v], share);
+                shares[v] = simd.low_bytes(share);
             }
-            total = simd.add_i(total, share);
-            shares[n] = simd.low_bytes(share);
         }
-        for n in vectors..stride / LANES {
-            shares[n] = [0; LANES];
-        }
-        simd.sum(simd.float(total))
+        let [a, b, c, d] = totals;
+        simd.sum(simd.float(simd.add_i(simd.add_i(a, b), simd.add_i(c, d))))
     }
 
     /// What the values bring to some queries.
     #[inline(always)]
-    fn bring<T: Tiles>(
+    fn bring<T: Tiles, const V: usize>(
         &mut self,
         tiles: T,
         shape: Shape,
@@ -325,14 +348,14 @@ impl Heads {
         // The scores have been read.
         let sums = &mut self.scores[0];
         tiles.tile::<false>(shares, values, sums);
-        let scales = &self.values.scales[head * shape.width..][..shape.width];
+        let scales = vectors::<V>(&self.values.scales, head * shape.width);
         for (r, total) in totals.iter().enumerate() {
             let share = simd.splat(1.0 / total);
-            let out = &mut out[(first + r) * shape.channels() + head * shape.width..][..shape.width];
+            let out = &mut out[(first + r) * shape.channels() + head * shape.width..][..V * LANES];
             let (out, _) = out.as_chunks_mut::<LANES>();
             let (sums, _) = sums.0[r].as_chunks::<LANES>();
-            for v in 0..out.len() {
-                let unit = simd.mul(vector(simd, scales, v * LANES), share);
+            for v in 0..V {
+                let unit = simd.mul(simd.load(&scales[v]), share);
                 simd.store(simd.mul(simd.float(simd.load_i(&sums[v])), unit), &mut out[v]);
             }
         }

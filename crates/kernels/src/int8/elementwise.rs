@@ -105,18 +105,36 @@ pub(crate) fn exp2_255<S: Simd>(simd: S, x: S::F) -> S::F {
     simd.from_bits(simd.add_i(simd.bits(p), simd.to_exponent(simd.bits(n))))
 }
 
-/// The largest magnitude of a row of whole vectors.
+/// Numbers whose vectors are named one by one, so that what is summed over a row stays in registers.
+const SPAN: usize = 4 * LANES;
+
+/// The vectors of a span.
 #[inline(always)]
-pub(crate) fn largest<S: Simd>(simd: S, row: &[f32]) -> f32 {
-    let (row, _) = row.as_chunks::<LANES>();
-    let mut most = [simd.splat(0.0); 2];
-    for n in 0..row.len() {
-        most[n % 2] = simd.max(most[n % 2], simd.abs(simd.load(&row[n])));
-    }
-    simd.largest(simd.max(most[0], most[1]))
+fn vectors(span: &[f32; SPAN]) -> &[[f32; LANES]; 4] {
+    bytemuck::must_cast_ref(span)
 }
 
-/// `row = LayerNorm(row + change)`, times `gain`, plus `bias`; returns the largest magnitude. All are as long, whole vectors.
+/// The largest magnitude of a row of whole spans.
+#[inline(always)]
+pub(crate) fn largest<S: Simd>(simd: S, row: &[f32]) -> f32 {
+    let mut most = [simd.splat(0.0); 4];
+    for span in row.as_chunks::<SPAN>().0 {
+        for v in 0..4 {
+            most[v] = simd.max(most[v], simd.abs(simd.load(&vectors(span)[v])));
+        }
+    }
+    let [a, b, c, d] = most;
+    simd.largest(simd.max(simd.max(a, b), simd.max(c, d)))
+}
+
+/// The sum of four vectors.
+#[inline(always)]
+fn sum<S: Simd>(simd: S, [a, b, c, d]: [S::F; 4]) -> f32 {
+    simd.sum(simd.add(simd.add(a, b), simd.add(c, d)))
+}
+
+/// `row = LayerNorm(row + change)`, times `gain`, plus `bias`; returns the largest magnitude. All are as long, whole spans of
+/// 64.
 #[inline(always)]
 pub(crate) fn add_and_normalize<S: Simd>(
     simd: S,
@@ -126,31 +144,37 @@ pub(crate) fn add_and_normalize<S: Simd>(
     epsilon: f32,
 ) -> f32 {
     let share = 1.0 / row.len() as f32;
-    let (row, _) = row.as_chunks_mut::<LANES>();
-    let (change, _) = change.as_chunks::<LANES>();
-    let (gain, _) = gain.as_chunks::<LANES>();
-    let (bias, _) = bias.as_chunks::<LANES>();
-    let count = row.len().min(change.len()).min(gain.len()).min(bias.len());
-    let mut sums = [simd.splat(0.0); 2];
-    for n in 0..count {
-        let x = simd.add(simd.load(&row[n]), simd.load(&change[n]));
-        simd.store(x, &mut row[n]);
-        sums[n % 2] = simd.add(sums[n % 2], x);
+    let (row, _) = row.as_chunks_mut::<SPAN>();
+    let (change, _) = change.as_chunks::<SPAN>();
+    let mut sums = [simd.splat(0.0); 4];
+    for (row, change) in row.iter_mut().zip(change) {
+        let row: &mut [[f32; LANES]; 4] = bytemuck::must_cast_mut(row);
+        for v in 0..4 {
+            let x = simd.add(simd.load(&row[v]), simd.load(&vectors(change)[v]));
+            simd.store(x, &mut row[v]);
+            sums[v] = simd.add(sums[v], x);
+        }
     }
-    let mean = simd.splat(simd.sum(simd.add(sums[0], sums[1])) * share);
-    let mut squares = [simd.splat(0.0); 2];
-    for n in 0..count {
-        let x = simd.sub(simd.load(&row[n]), mean);
-        squares[n % 2] = simd.mul_add(x, x, squares[n % 2]);
+    let mean = simd.splat(sum(simd, sums) * share);
+    let mut squares = [simd.splat(0.0); 4];
+    for row in row.iter() {
+        for v in 0..4 {
+            let x = simd.sub(simd.load(&vectors(row)[v]), mean);
+            squares[v] = simd.mul_add(x, x, squares[v]);
+        }
     }
-    let variance = simd.sum(simd.add(squares[0], squares[1])) * share;
-    let scale = simd.splat(1.0 / (variance + epsilon).sqrt());
-    let mut most = simd.splat(0.0);
-    for n in 0..count {
-        let x = simd.mul(simd.sub(simd.load(&row[n]), mean), scale);
-        let x = simd.mul_add(x, simd.load(&gain[n]), simd.load(&bias[n]));
-        most = simd.max(most, simd.abs(x));
-        simd.store(x, &mut row[n]);
+    let scale = simd.splat(1.0 / (sum(simd, squares) * share + epsilon).sqrt());
+    let mut most = [simd.splat(0.0); 4];
+    let (gain, bias) = (gain.as_chunks::<SPAN>().0, bias.as_chunks::<SPAN>().0);
+    for (row, (gain, bias)) in row.iter_mut().zip(gain.iter().zip(bias)) {
+        let row: &mut [[f32; LANES]; 4] = bytemuck::must_cast_mut(row);
+        for v in 0..4 {
+            let x = simd.mul(simd.sub(simd.load(&row[v]), mean), scale);
+            let x = simd.mul_add(x, simd.load(&vectors(gain)[v]), simd.load(&vectors(bias)[v]));
+            most[v] = simd.max(most[v], simd.abs(x));
+            simd.store(x, &mut row[v]);
+        }
     }
-    simd.largest(most)
+    let [a, b, c, d] = most;
+    simd.largest(simd.max(simd.max(a, b), simd.max(c, d)))
 }

@@ -25,7 +25,7 @@ pub(crate) use accumulate::{WideRoom, accumulate};
 pub(crate) use attention::{Heads, Shape, attend};
 pub(crate) use elementwise::{add_and_normalize, largest};
 pub(crate) use panels::WidePanels;
-pub(crate) use product::{Applied, ToFloats, product};
+pub(crate) use product::{Function, Gelu, Relu, Same, ToFloats, product};
 pub(crate) use rows::ByteRows;
 pub(crate) use simd::{LANES, Simd};
 pub(crate) use tiles::{Isa, Sums, Tiles, with_tiles};

@@ -36,7 +36,7 @@ impl ByteRows {
         &mut self.bytes[row * self.stride..][..self.stride]
     }
 
-    /// A row of floats, as many as a multiple of sixteen; `largest` is the largest magnitude among them, `fixed` the scale
+    /// A row of floats, as many as a multiple of 64; `largest` is the largest magnitude among them, `fixed` the scale
     /// where it is given.
     #[inline(always)]
     pub(crate) fn quantize<S: Simd>(
@@ -54,16 +54,15 @@ impl ByteRows {
         let inverse = simd.splat(if inverse < f32::INFINITY { inverse } else { 0.0 });
         let to = &mut self.bytes[row * self.stride..][..self.stride];
         let (most, least) = (simd.splat(MOST), simd.splat(-MOST));
-        let (x, _) = x.as_chunks::<LANES>();
         let (to, _) = to.as_chunks_mut::<WHOLE>();
-        for n in 0..x.len().div_ceil(4) {
-            let last = x.len() - 1;
+        for (to, x) in to.iter_mut().zip(x.as_chunks::<WHOLE>().0) {
+            let x: &[[f32; LANES]; 4] = bytemuck::must_cast_ref(x);
             let mut vectors = [simd.splat_i(0); 4];
             for v in 0..4 {
-                let scaled = simd.mul(simd.load(&x[(4 * n + v).min(last)]), inverse);
+                let scaled = simd.mul(simd.load(&x[v]), inverse);
                 vectors[v] = simd.round(simd.max(simd.min(scaled, most), least));
             }
-            to[n] = simd.offset_bytes(vectors);
+            *to = simd.offset_bytes(vectors);
         }
     }
 }

@@ -65,7 +65,10 @@ impl Matrix {
                     Store::Words(entries, means)
                 } else {
                     let read = |bytes: &[u8], count: usize| int.grid.decode(int.zero_points, bytes, count);
-                    let entries = read_entries(scheme, shape, lookup, read)?;
+                    let entries = match (int.grid, scheme.index) {
+                        (Grid::Int8, Index::Full) => read_bytes(scheme, shape, lookup)?,
+                        _ => read_entries(scheme, shape, lookup, read)?,
+                    };
                     check::integers(&entries, outputs, &means, i32::from)?;
                     if let Some(outliers) = &means.outliers {
                         check::outliers(outliers, &entries, outputs, int.grid)?;
@@ -115,6 +118,18 @@ fn read_meaning<'a>(shape: Shape, int: Int, lookup: &mut impl Lookup<'a>) -> Res
     let means = Quantized { grid: int.grid, scales, zero_points, activations, outliers };
     means.check(shape.inputs, shape.outputs)?;
     Ok(means)
+}
+
+/// Entries that are bytes, all stored; where the part owns its bytes, they are these.
+fn read_bytes<'a>(
+    scheme: Scheme,
+    shape: Shape,
+    lookup: &mut impl Lookup<'a>,
+) -> Result<Entries<i8>, PackError> {
+    let part = Part::take("values", lookup)?;
+    part.expect(dtype_of(scheme.values), &[shape.inputs, shape.outputs])?;
+    // Collected in place: as long, and as large.
+    Ok(Entries::Full(part.bytes.into_owned().into_iter().map(u8::cast_signed).collect()))
 }
 
 fn read_entries<'a, T: Number>(

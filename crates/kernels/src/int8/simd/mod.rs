@@ -65,16 +65,11 @@ pub(crate) trait Simd: Copy {
 
     /// Four vectors as 64 bytes, held within `-128..=127` and turned over at the highest bit: 128 more.
     fn offset_bytes(self, a: [Self::I; 4]) -> [u8; 4 * LANES];
-    /// As `offset_bytes`, not turned over.
-    #[inline(always)]
-    fn bytes(self, a: [Self::I; 4]) -> [i8; 4 * LANES] {
-        let mut all = [0; 4 * LANES];
-        let bytes = self.offset_bytes(a);
-        for n in 0..4 * LANES {
-            all[n] = (bytes[n] ^ 128).cast_signed();
-        }
-        all
-    }
+    /// Four vectors as 64 bytes, held within `-128..=127`.
+    fn narrow(self, a: [Self::I; 4]) -> Self::I;
+    /// Integers `q` of the lower half of vector `n` become the integers `n` of the lower half of vector `q`; so do those of
+    /// the upper half.
+    fn turn(self, a: [Self::I; 8]) -> [Self::I; 8];
     /// The bits of each integer, for storing.
     fn words(self, a: Self::I) -> [i32; LANES];
     /// Integers of `0..=255` as bytes.

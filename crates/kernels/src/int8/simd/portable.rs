@@ -181,6 +181,26 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    fn narrow(self, a: [Self::I; 4]) -> Self::I {
+        let mut all = [0_i8; 4 * LANES];
+        for (vector, all) in a.iter().zip(all.as_chunks_mut::<LANES>().0) {
+            *all = each(*vector, |a| a.clamp(-128, 127) as i8);
+        }
+        bytemuck::must_cast(all)
+    }
+
+    #[inline(always)]
+    fn turn(self, a: [Self::I; 8]) -> [Self::I; 8] {
+        let mut all = a;
+        for (n, vector) in a.iter().enumerate() {
+            for q in 0..8 {
+                (all[q][n], all[q][8 + n]) = (vector[q], vector[8 + q]);
+            }
+        }
+        all
+    }
+
+    #[inline(always)]
     fn words(self, a: Self::I) -> [i32; LANES] {
         a
     }

@@ -71,7 +71,7 @@ impl Simd for Avx512 {
 
     #[inline(always)]
     fn prefetch(self, bytes: &[i8]) {
-        for line in bytes.chunks(64) {
+        for line in bytes.as_chunks::<64>().0 {
             // SAFETY: an instruction that reads nothing; the address is that of a byte.
             unsafe { _mm_prefetch::<_MM_HINT_T1>(line.as_ptr()) };
         }
@@ -111,13 +111,35 @@ impl Simd for Avx512 {
         float(a: __m512i) -> __m512 = _mm512_cvtepi32_ps(a);
         round(a: __m512) -> __m512i = _mm512_cvtps_epi32(a);
         offset_bytes(a: [__m512i; 4]) -> [u8; 4 * LANES] = {
+            let bytes = _mm512_xor_si512(Self(()).narrow(a), _mm512_set1_epi8(i8::MIN));
+            transmute::<__m512i, [u8; 64]>(bytes)
+        };
+        narrow(a: [__m512i; 4]) -> __m512i = {
             let ab = _mm512_packs_epi32(a[0], a[1]);
             let cd = _mm512_packs_epi32(a[2], a[3]);
             // Packed within quarters: fours of all four vectors, then those of the next quarters.
             let bytes = _mm512_packs_epi16(ab, cd);
             let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-            let bytes = _mm512_permutexvar_epi32(order, bytes);
-            transmute::<__m512i, [u8; 64]>(_mm512_xor_si512(bytes, _mm512_set1_epi8(i8::MIN)))
+            _mm512_permutexvar_epi32(order, bytes)
+        };
+        turn(a: [__m512i; 8]) -> [__m512i; 8] = {
+            let first = _mm512_setr_epi64(0, 1, 8, 9, 4, 5, 12, 13);
+            let second = _mm512_setr_epi64(2, 3, 10, 11, 6, 7, 14, 15);
+            let [mut all, mut fours] = [a; 2];
+            for h in 0..2 {
+                let [a, b, c, d] = [a[4 * h], a[4 * h + 1], a[4 * h + 2], a[4 * h + 3]];
+                let (low, high) = (_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+                let (below, above) = (_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
+                fours[4 * h] = _mm512_unpacklo_epi64(low, below);
+                fours[4 * h + 1] = _mm512_unpackhi_epi64(low, below);
+                fours[4 * h + 2] = _mm512_unpacklo_epi64(high, above);
+                fours[4 * h + 3] = _mm512_unpackhi_epi64(high, above);
+            }
+            for q in 0..4 {
+                all[q] = _mm512_permutex2var_epi64(fours[q], first, fours[4 + q]);
+                all[4 + q] = _mm512_permutex2var_epi64(fours[q], second, fours[4 + q]);
+            }
+            all
         };
         words(a: __m512i) -> [i32; LANES] = transmute::<__m512i, [i32; LANES]>(a);
         low_bytes(a: __m512i) -> [u8; LANES] = must_cast(_mm512_cvtepi32_epi8(a));
@@ -247,16 +269,39 @@ impl Simd for Avx2 {
         float(a: I2) -> F2 = [_mm256_cvtepi32_ps(a[0]), _mm256_cvtepi32_ps(a[1])];
         round(a: F2) -> I2 = [_mm256_cvtps_epi32(a[0]), _mm256_cvtps_epi32(a[1])];
         offset_bytes(a: [I2; 4]) -> [u8; 4 * LANES] = {
+            let (bytes, highest) = (Self(()).narrow(a), _mm256_set1_epi8(i8::MIN));
+            must_cast([_mm256_xor_si256(bytes[0], highest), _mm256_xor_si256(bytes[1], highest)])
+        };
+        narrow(a: [I2; 4]) -> I2 = {
             let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
             let mut all = [_mm256_setzero_si256(); 2];
             for h in 0..2 {
                 let (a, b) = (a[2 * h], a[2 * h + 1]);
                 let bytes = _mm256_packs_epi16(
                     _mm256_packs_epi32(a[0], a[1]), _mm256_packs_epi32(b[0], b[1]));
-                let bytes = _mm256_permutevar8x32_epi32(bytes, order);
-                all[h] = _mm256_xor_si256(bytes, _mm256_set1_epi8(i8::MIN));
+                all[h] = _mm256_permutevar8x32_epi32(bytes, order);
             }
-            must_cast(all)
+            all
+        };
+        turn(a: [I2; 8]) -> [I2; 8] = {
+            let mut all = a;
+            for h in 0..2 {
+                let mut fours = [_mm256_setzero_si256(); 8];
+                for n in [0, 4] {
+                    let [a, b, c, d] = [a[n][h], a[n + 1][h], a[n + 2][h], a[n + 3][h]];
+                    let (low, high) = (_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
+                    let (below, above) = (_mm256_unpacklo_epi32(c, d), _mm256_unpackhi_epi32(c, d));
+                    fours[n] = _mm256_unpacklo_epi64(low, below);
+                    fours[n + 1] = _mm256_unpackhi_epi64(low, below);
+                    fours[n + 2] = _mm256_unpacklo_epi64(high, above);
+                    fours[n + 3] = _mm256_unpackhi_epi64(high, above);
+                }
+                for q in 0..4 {
+                    all[q][h] = _mm256_permute2x128_si256::<0x20>(fours[q], fours[4 + q]);
+                    all[4 + q][h] = _mm256_permute2x128_si256::<0x31>(fours[q], fours[4 + q]);
+                }
+            }
+            all
         };
         words(a: I2) -> [i32; LANES] = must_cast(a);
         low_bytes(a: I2) -> [u8; LANES] = {

@@ -126,8 +126,6 @@ impl Tiles for Amx {
         }
     }
 
-    const OVERLAPS: bool = true;
-
     /// Tile registers work beside all others, so what is given is done between the steps of the product.
     #[inline(always)]
     fn tile_while<const OFFSET: bool>(

@@ -8,6 +8,7 @@ impl Tiles for Avx512 {
     type Simd = Self;
 
     const BEST: usize = 24;
+    const BLOCK: usize = 6;
 
     #[inline(always)]
     fn simd(self) -> Self {
@@ -27,6 +28,56 @@ impl Tiles for Avx512 {
             }
         }
     }
+
+    /// The work is done between the steps of the product: it is short enough for the processor to have both in view, and
+    /// takes units that products do not need.
+    #[inline(always)]
+    fn tile_while<const OFFSET: bool>(
+        self,
+        rows: Block<'_>,
+        panel: Panel<'_>,
+        sums: &mut Sums,
+        count: usize,
+        mut work: impl FnMut(usize),
+    ) {
+        if rows.count == Self::BLOCK && panel.columns == WIDE {
+            panel.check(&rows, rows.count);
+            // SAFETY: the token is the proof of the instructions; the bytes were checked to be there.
+            return unsafe { six_rows_while(rows, panel, sums, count, work) };
+        }
+        self.tile::<OFFSET>(rows, panel, sums);
+        for n in 0..count {
+            work(n);
+        }
+    }
+}
+
+/// Six rows times a panel of 64 columns, with work between the steps.
+///
+/// # Safety
+/// As [`some_rows`].
+#[inline]
+#[target_feature(enable = "avx2,fma,popcnt,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+unsafe fn six_rows_while(
+    rows: Block<'_>,
+    panel: Panel<'_>,
+    sums: &mut Sums,
+    count: usize,
+    mut work: impl FnMut(usize),
+) {
+    let mut tile = Tile::<6, 4>::new(rows.bytes.as_ptr(), rows.stride, panel);
+    let each = panel.quads.div_ceil(count.max(1));
+    let mut left = panel.quads;
+    for n in 0..count {
+        let steps = each.min(left);
+        // SAFETY: all steps together are as many as there are fours of inputs.
+        unsafe { tile.steps(steps) };
+        left -= steps;
+        work(n);
+    }
+    // SAFETY: as above.
+    unsafe { tile.steps(left) };
+    tile.store(&mut sums.0);
 }
 
 /// All rows, `R` at a time, times `V` vectors of columns.
@@ -74,37 +125,70 @@ unsafe fn some_rows<const R: usize, const V: usize>(
     panel: Panel<'_>,
     sums: &mut [[i32; WIDE]],
 ) {
-    let mut acc = [[_mm512_setzero_si512(); V]; R];
-    for v in 0..V {
-        // SAFETY: 16 of 64 integers, `V` being at most four.
-        let start = unsafe { _mm512_loadu_si512(panel.starts.as_ptr().add(16 * v).cast()) };
-        for acc in &mut acc {
-            acc[v] = start;
-        }
-    }
-    let mut weights = panel.bytes.as_ptr();
-    let mut rows = rows;
-    for _ in 0..panel.quads {
-        let mut w = [_mm512_setzero_si512(); V];
+    let mut tile = Tile::<R, V>::new(rows, stride, panel);
+    // SAFETY: what the caller promises.
+    unsafe { tile.steps(panel.quads) };
+    tile.store(sums);
+}
+
+/// Sums of `R` rows and `V` vectors of columns on the way through the inputs.
+struct Tile<const R: usize, const V: usize> {
+    acc: [[__m512i; V]; R],
+    rows: *const u8,
+    stride: usize,
+    weights: *const i8,
+}
+
+impl<const R: usize, const V: usize> Tile<R, V> {
+    #[inline]
+    #[target_feature(enable = "avx2,fma,popcnt,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+    fn new(rows: *const u8, stride: usize, panel: Panel<'_>) -> Self {
+        let mut acc = [[_mm512_setzero_si512(); V]; R];
         for v in 0..V {
-            // SAFETY: within the four inputs of the panel that the pointer is at.
-            w[v] = unsafe { _mm512_loadu_si512(weights.add(64 * v).cast()) };
-        }
-        for r in 0..R {
-            // SAFETY: within the row, of which as many fours are read as there are.
-            let x = unsafe { _mm512_set1_epi32(rows.add(r * stride).cast::<i32>().read_unaligned()) };
-            for v in 0..V {
-                acc[r][v] = _mm512_dpbusd_epi32(acc[r][v], x, w[v]);
+            // SAFETY: 16 of 64 integers, `V` being at most four.
+            let start = unsafe { _mm512_loadu_si512(panel.starts.as_ptr().add(16 * v).cast()) };
+            for acc in &mut acc {
+                acc[v] = start;
             }
         }
-        weights = weights.wrapping_add(64 * V);
-        rows = rows.wrapping_add(QUAD);
+        Self { acc, rows, stride, weights: panel.bytes.as_ptr() }
     }
-    for r in 0..R {
-        let sums = &mut sums[r];
-        for v in 0..V {
-            // SAFETY: 16 of 64 integers.
-            unsafe { _mm512_storeu_si512(sums.as_mut_ptr().add(16 * v).cast(), acc[r][v]) };
+
+    /// So many fours of inputs.
+    ///
+    /// # Safety
+    /// There must be as many left in each row, and in the panel.
+    #[inline]
+    #[target_feature(enable = "avx2,fma,popcnt,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+    unsafe fn steps(&mut self, count: usize) {
+        for _ in 0..count {
+            let mut w = [_mm512_setzero_si512(); V];
+            for v in 0..V {
+                // SAFETY: within the four inputs of the panel that the pointer is at.
+                w[v] = unsafe { _mm512_loadu_si512(self.weights.add(64 * v).cast()) };
+            }
+            for r in 0..R {
+                // SAFETY: within the row, of which as many fours are read as there are.
+                let four = unsafe { self.rows.add(r * self.stride).cast::<i32>().read_unaligned() };
+                let x = _mm512_set1_epi32(four);
+                for v in 0..V {
+                    self.acc[r][v] = _mm512_dpbusd_epi32(self.acc[r][v], x, w[v]);
+                }
+            }
+            self.weights = self.weights.wrapping_add(64 * V);
+            self.rows = self.rows.wrapping_add(QUAD);
+        }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,popcnt,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+    fn store(&self, sums: &mut [[i32; WIDE]]) {
+        for (acc, sums) in self.acc.iter().zip(&mut sums[..R]) {
+            let (sums, _) = sums.as_chunks_mut::<16>();
+            for v in 0..V {
+                // SAFETY: 16 integers.
+                unsafe { _mm512_storeu_si512(sums[v].as_mut_ptr().cast(), acc[v]) };
+            }
         }
     }
 }

@@ -92,8 +92,8 @@ pub(crate) trait Tiles: Copy {
     /// away; the sums are then the same, and some instructions take a shorter way.
     fn tile<const OFFSET: bool>(self, rows: Block<'_>, panel: Panel<'_>, sums: &mut Sums);
 
-    /// Whether [`tile_while`](Tiles::tile_while) hides other work behind products.
-    const OVERLAPS: bool = false;
+    /// Rows of the blocks of a long product.
+    const BLOCK: usize = Self::BEST;
 
     /// As [`tile`](Tiles::tile); meanwhile does `work` for each number below `count`, which may not use tiles.
     #[inline(always)]
