@@ -56,7 +56,7 @@ const CASES: [Case; 9] = [
     case("data, batch 32", "plain", "data", "--batch 32", None),
     case("data, batch 128", "plain", "data", "--batch 128", Some(1.5)),
     case("data, batch 512", "plain", "data", "--batch 512 --rows 8192", None),
-    case("data, batch 512, 8 bits", "plain", "data", "--batch 512 --rows 8192 --int8", None),
+    case("data, batch 512, 8 bits", "plain", "data-int8", "--batch 512 --rows 8192", None),
     case("data, encoder", "plain", "data", "--encoder --hidden 128 --batch 32 --rows 512", None),
     case("stages", "plain", "model", "--batch 128", None),
     case("columns and rows", "plain", "tensor", "--batch 128", None),

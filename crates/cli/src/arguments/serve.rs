@@ -83,6 +83,8 @@ pub(crate) enum Way {
     Plain,
     /// The same with data parallelism.
     Data,
+    /// The same with the shares' gradients coded in 8 bits, as they travel between processes.
+    DataInt8,
     /// The same with its sites in stages.
     Model,
     /// The same with its weights split by columns and rows.
@@ -118,9 +120,6 @@ pub(crate) struct Scaling {
     /// Train an encoder of two blocks on tokens in place of a network on feature rows.
     #[arg(long)]
     pub(crate) encoder: bool,
-    /// With `data`: code the shares' gradients in 8 bits, as they travel between processes.
-    #[arg(long)]
-    pub(crate) int8: bool,
     /// Serve this artifact in place of a network with random numbers.
     #[arg(long, value_name = "FILE")]
     pub(crate) artifact: Option<PathBuf>,

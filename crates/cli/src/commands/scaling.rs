@@ -32,17 +32,18 @@ const TASKS: usize = 4;
 const TIMES: usize = 3;
 
 pub(crate) fn scaling(arguments: &Scaling) -> anyhow::Result<()> {
-    if arguments.int8 && arguments.way != Way::Data {
-        return Err(refuse("--int8 is of `data`: nothing else sends gradients"));
-    }
     data::start(arguments.threads)?;
     let backend = arguments.backend.open().map_err(refuse)?;
     let seconds = match arguments.way {
         Way::Plain => train(arguments, &backend, None::<OneNetwork>)?,
         Way::Data => {
             let source = DataParallel::new(arguments.shares, arguments.threads)?;
-            let coded = |source: DataParallel<'static>| source.with_wire(Coding::new(Codec::Int8), Seed(4));
-            train(arguments, &backend, Some(if arguments.int8 { coded(source) } else { source }))?
+            train(arguments, &backend, Some(source))?
+        }
+        Way::DataInt8 => {
+            let source = DataParallel::new(arguments.shares, arguments.threads)?;
+            let coded = source.with_wire(Coding::new(Codec::Int8), Seed(4));
+            train(arguments, &backend, Some(coded))?
         }
         Way::Model => {
             let source = ModelParallel::new(arguments.shares, 2 * arguments.shares);
