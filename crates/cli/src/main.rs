@@ -132,7 +132,8 @@ mod tests {
             }
         }
         for size in [1 << 20, 5 << 20, 300 << 20] {
-            assert!(vec![0_u64; size / 8].as_ptr().addr().is_multiple_of(64), "{size}");
+            let zeros = vec![0_u64; size / 8];
+            assert!(zeros.as_ptr().addr().is_multiple_of(64), "{size}");
         }
     }
 }
