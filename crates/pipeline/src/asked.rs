@@ -1,8 +1,9 @@
 //! What frozen networks answer to texts. No text is asked about twice, and what was answered can be kept on disk.
 
 use nlpress_core::event::{Event, Sink};
-use nlpress_core::files;
+use nlpress_core::{Backend, files};
 use nlpress_runtime::Session;
+use nlpress_technique::Answers;
 use nlpress_text::Encode;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -19,6 +20,38 @@ const MAGIC: &[u8] = b"nlpress answers 1\n";
 const HASH: usize = 32;
 /// Largest file of answers that is read or written.
 const LARGEST: u64 = 2 << 30;
+
+/// Who asks.
+#[derive(Clone, Copy)]
+#[allow(missing_debug_implementations)] // sinks have none
+pub struct Asking<'a> {
+    /// Where a probe is trained.
+    pub backend: &'a Backend,
+    /// Threads on which networks are asked.
+    pub threads: usize,
+    /// Who listens.
+    pub sink: &'a dyn Sink,
+}
+
+/// What a teacher says of the documents of a corpus, but for the test documents.
+#[derive(Debug)]
+pub struct Taught {
+    /// Its logits.
+    pub answers: Answers,
+    /// Share of the validation documents that it is right about.
+    pub right: f64,
+    /// Where it makes embeddings, the probe of them by which it teaches.
+    pub probed: Option<Probed>,
+}
+
+/// A linear probe.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Probed {
+    /// Numbers of an embedding.
+    pub numbers: usize,
+    /// What an error cost in its training, beside the penalty on weights.
+    pub cost: f64,
+}
 
 /// Answers by the SHA-256 of the network's artifact, and the folder where they are kept, if any.
 #[derive(Debug, Default)]

@@ -43,6 +43,7 @@ mod teachers;
 pub mod threshold;
 pub mod together;
 
+pub use asked::{Asking, Probed, Taught};
 pub use data_error::DataError;
 pub use failure::RunError;
 pub use lock::Lock;
@@ -50,9 +51,8 @@ pub use options::{MemoryProbe, RunOptions};
 pub use origin::Origin;
 pub use plan::Plan;
 pub use prepared::Prepared;
-pub use probe::probed;
 pub use recipe::{Recipe, RecipeError, TeacherFile};
 pub use report::Report;
 pub use run::{make_rows, plan_of, run};
-pub use teachers::{Asking, Probed, Taught, Teachers};
+pub use teachers::{Teachers, probed};
 pub use threshold::{Threshold, ThresholdError};

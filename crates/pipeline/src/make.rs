@@ -21,6 +21,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::time::Instant;
 
+use crate::asked::Asking;
 use crate::controls::{ALONE, Alone, MORE, More};
 use crate::failure::RunError;
 use crate::features::{Views, kept_of};
@@ -34,7 +35,7 @@ use crate::probe::{self, Training};
 use crate::recipe::{self, LINEAR, Recipe, STUDENT, Step, TEACHER, TeacherFile, Teaching, Variant};
 use crate::recorder::Recorder;
 use crate::ship;
-use crate::teachers::{Asking, Teachers};
+use crate::teachers::Teachers;
 use crate::threshold::Threshold;
 
 /// What a run starts from in place of training.

@@ -6,19 +6,16 @@
 use nlpress_core::event::{Event, Flow, Sink};
 use nlpress_core::{Backend, Seed};
 use nlpress_model::dataset::accuracy;
-use nlpress_model::graph::{Output, Source};
+use nlpress_model::graph::Source;
 use nlpress_model::{Dataset, Graph, Model, Weight};
 use nlpress_technique::Answers;
-use nlpress_text::{Corpus, Document, Rows, corpus};
+use nlpress_text::{Corpus, Document, Rows};
 use nlpress_train::{LabelTraining, Loss, Scores, TrainConfig, TrainError};
 use serde_json::json;
-use std::path::Path;
 
+use crate::asked::{Asking, Probed, Taught};
 use crate::data_error::DataError;
 use crate::failure::RunError;
-use crate::origin::Origin;
-use crate::prepared::Prepared;
-use crate::teachers::{Asking, Probed, Taught, Teachers};
 
 /// What an error costs in the probes that are tried, beside the penalty on weights.
 const COSTS: [f64; 5] = [0.02, 0.1, 0.5, 2.0, 8.0];
@@ -152,28 +149,6 @@ pub(crate) fn behind(
         (last.weight, last.bias) = (Weight::Dense(weight), bias);
     }
     Ok(Model::new(graph, layers).map_err(TrainError::from)?)
-}
-
-/// The classifier that is a linear probe of what an opened artifact or folder makes of texts.
-///
-/// # Errors
-/// As [`Probe::fit`], and for what makes no embeddings.
-pub fn probed(
-    (path, origin): (&Path, &Origin),
-    prepared: &Prepared,
-    how: &TrainConfig,
-    (seed, by): (Seed, Asking<'_>),
-) -> Result<Model, RunError> {
-    let graph = origin.model.graph();
-    if graph.output != Output::Embedding {
-        let why = "it makes no embeddings: a linear classifier can be trained behind such alone";
-        return Err(DataError::Misfit(format!("{}: {why}", path.display())).into());
-    }
-    let graph = graph.clone().with_classifier(prepared.outputs());
-    let fresh = origin.model.moved_to(&graph, seed).map_err(TrainError::from)?;
-    let texts: Vec<&str> = corpus::texts(&prepared.corpus.train).collect();
-    let numbers = Teachers::default().embeddings(path, &texts, by)?;
-    behind(fresh, (&prepared.train, &numbers), how, Training::new(seed, by))
 }
 
 /// The settings of a probe at a cost.

@@ -4,20 +4,23 @@
 //! it would open it, and asked text by text. What makes embeddings teaches by a linear probe of them ([`probe`]).
 
 use nlpress_artifact::Artifact;
-use nlpress_core::Backend;
-use nlpress_core::event::Sink;
+use nlpress_core::Seed;
 use nlpress_graph::{Form, Op, Outline, Output, Source};
+use nlpress_model::Model;
 use nlpress_model::dataset::accuracy;
 use nlpress_runtime::Session;
 use nlpress_technique::Answers;
 use nlpress_text::{Corpus, corpus};
+use nlpress_train::{TrainConfig, TrainError};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::asked::{Asked, Frozen};
+use crate::asked::{Asked, Asking, Frozen, Taught};
+use crate::data_error::DataError;
 use crate::failure::RunError;
-use crate::origin::{self, other_labels};
+use crate::origin::{self, Origin, other_labels};
+use crate::prepared::Prepared;
 use crate::probe;
 use crate::recipe::TeacherFile;
 
@@ -30,43 +33,11 @@ pub struct Teachers {
     asked: Asked,
 }
 
-/// What a teacher says of the documents of a corpus, but for the test documents.
-#[derive(Debug)]
-pub struct Taught {
-    /// Its logits.
-    pub answers: Answers,
-    /// Share of the validation documents that it is right about.
-    pub right: f64,
-    /// Where it makes embeddings, the probe of them by which it teaches.
-    pub probed: Option<Probed>,
-}
-
-/// A linear probe.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Probed {
-    /// Numbers of an embedding.
-    pub numbers: usize,
-    /// What an error cost in its training, beside the penalty on weights.
-    pub cost: f64,
-}
-
 #[derive(Debug)]
 struct Opened {
     /// What makes embeddings does not make them of length 1 here: as a classifier behind it would read them.
     session: Session,
     sha256: String,
-}
-
-/// Who asks.
-#[derive(Clone, Copy)]
-#[allow(missing_debug_implementations)] // sinks have none
-pub struct Asking<'a> {
-    /// Where a probe is trained.
-    pub backend: &'a Backend,
-    /// Threads on which networks are asked.
-    pub threads: usize,
-    /// Who listens.
-    pub sink: &'a dyn Sink,
 }
 
 impl Teachers {
@@ -189,6 +160,28 @@ impl Teachers {
         let frozen = Frozen { session: &opened.session, sha256: &opened.sha256, threads: by.threads };
         self.asked.ask(frozen, texts, by.sink)
     }
+}
+
+/// The classifier that is a linear probe of what an opened artifact or folder makes of texts.
+///
+/// # Errors
+/// As [`Teachers::taught`], and for what makes no embeddings.
+pub fn probed(
+    (path, origin): (&Path, &Origin),
+    prepared: &Prepared,
+    how: &TrainConfig,
+    (seed, by): (Seed, Asking<'_>),
+) -> Result<Model, RunError> {
+    let graph = origin.model.graph();
+    if graph.output != Output::Embedding {
+        let why = "it makes no embeddings: a linear classifier can be trained behind such alone";
+        return Err(DataError::Misfit(format!("{}: {why}", path.display())).into());
+    }
+    let graph = graph.clone().with_classifier(prepared.outputs());
+    let fresh = origin.model.moved_to(&graph, seed).map_err(TrainError::from)?;
+    let texts: Vec<&str> = corpus::texts(&prepared.corpus.train).collect();
+    let numbers = Teachers::default().embeddings(path, &texts, by)?;
+    probe::behind(fresh, (&prepared.train, &numbers), how, probe::Training::new(seed, by))
 }
 
 /// The same artifact, whose embeddings are not made of length 1.

@@ -1,11 +1,15 @@
 //! A candidate: features, the model that reads all of them, and what is made of it; and the recipe that says so.
 
+use nlpress_core::seed::Rng;
 use nlpress_text::EncoderConfig;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 /// The row of a recipe that a candidate is.
 pub const ROW: &str = "fit";
+
+/// Fewest words of a candidate.
+pub(crate) const FEWEST: usize = 8;
 
 /// What turns texts into what a base reads.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -428,6 +432,11 @@ pub(crate) fn features(encoder: &Reads) -> String {
         Analyzer::Words { .. } => format!("runs of {fewest}–{most} words{symbols}"),
     };
     if encoder.hashed { format!("buckets of {cut}") } else { cut }
+}
+
+/// One of some values.
+pub(crate) fn pick<T: Clone>(of: &[T], rng: &mut Rng) -> T {
+    of[rng.below(of.len())].clone()
 }
 
 #[cfg(test)]

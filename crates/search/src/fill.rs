@@ -102,7 +102,7 @@ fn words_that_fit(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::space::FEWEST;
+    use crate::candidate::FEWEST;
 
     /// The most words that fit are found, whatever a word takes, and nothing that does not fit.
     #[test]

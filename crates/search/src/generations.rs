@@ -6,7 +6,7 @@ use nlpress_core::shown::counted;
 use nlpress_pipeline::{DataError, RunError};
 use std::time::Instant;
 
-use crate::candidate::{Base, Candidate, features};
+use crate::candidate::{Base, Candidate, FEWEST, features};
 use crate::choose::{choose, fits, frontier};
 use crate::error::SearchError;
 use crate::found::OfTeacher;
@@ -14,7 +14,7 @@ use crate::limits::Effort;
 use crate::pretrained;
 use crate::queue::side_by_side;
 use crate::request::Request;
-use crate::space::{FEWEST, bases, changed, hashed_bases, more_bases, usual};
+use crate::space::{bases, changed, hashed_bases, more_bases, usual};
 use crate::trial::{Ear, Opened, Trial, World, ask, base_of};
 
 /// Candidates that are made side by side, whatever the number of threads: what comes next depends on all of them.

@@ -6,8 +6,7 @@
 
 use nlpress_core::seed::Rng;
 
-use crate::candidate::{Base, Candidate, How, Loss, Numbers, Reads, Steps, Student, Training};
-use crate::space::pick;
+use crate::candidate::{Base, Candidate, How, Loss, Numbers, Reads, Steps, Student, Training, pick};
 use crate::trial::Opened;
 
 /// Numbers of a token: those to begin with, and all.

@@ -10,7 +10,7 @@ use nlpress_text::{
     Analyzer, BagEncoder, Boundaries, Corpus, Coverage, EncoderConfig, TextError, Weighting, corpus,
 };
 
-use crate::candidate::{Base, Candidate, How, Loss, Numbers, Reads, Steps, Student, Training};
+use crate::candidate::{Base, Candidate, How, Loss, Numbers, Reads, Steps, Student, Training, pick};
 use crate::pretrained;
 use crate::trial::{Opened, base_of};
 
@@ -25,9 +25,6 @@ const SYMBOLS: f64 = 0.05;
 
 /// From so many outputs on, a matrix of low rank is tried.
 const MANY_OUTPUTS: usize = 6;
-
-/// Fewest words of a candidate.
-pub(crate) const FEWEST: usize = 8;
 
 /// What an error costs in bases that are trained to their optimum, beside the penalty on weights.
 const COSTS: [f64; 2] = [1.0, 0.25];
@@ -281,10 +278,6 @@ pub(crate) fn changed(
         child.student.keep = child.student.keep.clamp(of.fewest, of.width);
     }
     child
-}
-
-pub(crate) fn pick<T: Clone>(of: &[T], rng: &mut Rng) -> T {
-    of[rng.below(of.len())].clone()
 }
 
 /// What changes depend on beside the candidate.

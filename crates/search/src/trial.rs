@@ -26,9 +26,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use crate::candidate::{Base, Candidate, ROW, Reads, Student};
+use crate::candidate::{Base, Candidate, FEWEST, ROW, Reads, Student};
 use crate::limits::Metric;
-use crate::space::FEWEST;
 
 /// Texts whose answers are timed, and seconds after which they are not timed again.
 const TIMED: usize = 256;

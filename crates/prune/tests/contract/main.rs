@@ -14,7 +14,6 @@ mod select;
 mod units;
 
 use nlpress_prune::KINDS;
-use nlpress_prune::search;
 use nlpress_prune::select::frequency;
 use nlpress_technique::Kind;
 use nlpress_testkit::contract::check_all;
@@ -30,7 +29,6 @@ fn every_kind_keeps_the_contract() {
             (frequency::KIND.name, "averaging"),
             (frequency::KIND.name, "modern"),
             (frequency::KIND.name, "relative"),
-            (search::KIND.name, "averaging"),
         ];
         check_all(KINDS, &refused, &backend).unwrap_or_else(|broken| panic!("{broken}"));
         Bench::tokens(&backend).unwrap().check(&Kind { example: "keep = 12", ..frequency::KIND }).unwrap();
