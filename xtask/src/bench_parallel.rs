@@ -60,7 +60,7 @@ const CASES: [Case; 9] = [
     case("data, encoder", "plain", "data", "--encoder --hidden 128 --batch 32 --rows 512", None),
     case("stages", "plain", "model", "--batch 128", None),
     case("columns and rows", "plain", "tensor", "--batch 128", None),
-    case("tasks", "tasks", "tasks", "--rows 1024", Some(1.7)),
+    case("tasks", "tasks", "tasks", "", Some(1.7)),
     case("serving", "serve", "serve", "--rows 20000", Some(1.8)),
 ];
 
