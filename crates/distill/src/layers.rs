@@ -6,7 +6,9 @@
 //! have fewer layers.
 
 use nlpress_model::{Form, Model, Network, Outline, SiteId};
-use nlpress_technique::{Cx, Family, Kind, Needs, Problem, Settings, StepError, Technique, parse, settings};
+use nlpress_technique::{
+    Cx, Family, Kind, Made, Needs, Problem, Settings, StepError, Technique, parse, settings,
+};
 use nlpress_train::{FitConfig, LayerDistillation};
 use serde::Deserialize;
 
@@ -110,7 +112,7 @@ impl Technique for Layers {
         }
     }
 
-    fn apply(&self, model: Model, _on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
+    fn apply(&self, model: Model, _on: &[SiteId], cx: &mut Cx<'_>) -> Result<Made, StepError> {
         let cache = TeacherCache::ask(&model, cx)?;
         let teacher = cx.teacher()?;
         let (own, others) = (cx.train.examples().width(), teacher.train.examples().width());
@@ -124,7 +126,7 @@ impl Technique for Layers {
         )?;
         let student = self.distill.train(model, (&objective, cx.train), cx.seed.derive("distill"), cx)?;
         cache.compare(&student, cx)?;
-        Ok(student)
+        Ok(student.into())
     }
 }
 

@@ -16,7 +16,9 @@ use nlpress_model::graph::{Key, Node, Op, Output, Pooling, Source};
 use nlpress_model::{Form, Graph, Layer, Layers, Model, Network, Outline, SiteId, Weight};
 use nlpress_technique::directions::directions;
 use nlpress_technique::solve::Gram;
-use nlpress_technique::{Cx, Family, Kind, Needs, Problem, Settings, StepError, Technique, parse, settings};
+use nlpress_technique::{
+    Cx, Family, Kind, Made, Needs, Problem, Settings, StepError, Technique, parse, settings,
+};
 use nlpress_text::{Encode, TokenEncoder};
 use serde::Deserialize;
 
@@ -169,7 +171,7 @@ impl Technique for Static {
         Outline::dense(&graph)
     }
 
-    fn apply(&self, model: Model, _on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
+    fn apply(&self, model: Model, _on: &[SiteId], cx: &mut Cx<'_>) -> Result<Made, StepError> {
         let divided = Divided::of(model.graph()).map_err(StepError::Failed)?;
         let tokenizer = cx.encoder.and_then(|encoder| encoder.tokens());
         let tokenizer = tokenizer.ok_or(StepError::Missing("the tokenizer"))?;
@@ -204,7 +206,7 @@ impl Technique for Static {
                 row.fill(0.0);
             }
         }
-        assembled(&model, &divided, self.width, (placed, &mean, &along))
+        Ok(assembled(&model, &divided, self.width, (placed, &mean, &along))?.into())
     }
 }
 
@@ -362,7 +364,7 @@ mod tests {
             let mut problems = Vec::new();
             let planned = technique.plan(&model.outline(), &on, &mut problems);
             assert_eq!(problems, []);
-            let made = technique.apply(model.clone(), &on, &mut bench.cx(&Quiet)).unwrap();
+            let made = technique.apply(model.clone(), &on, &mut bench.cx(&Quiet)).unwrap().model;
             assert_eq!(made.outline(), planned);
             let ids: Vec<u32> = (0..24).collect();
             let rows = bench.text_encoder().tokens().unwrap().alone(&ids).unwrap();

@@ -22,7 +22,7 @@
 
 use nlpress_core::Measurement;
 use nlpress_model::{Model, Outline, SiteId};
-use nlpress_technique::{Cx, Family, Kind, Needs, Problem, Settings, StepError, Technique, settings};
+use nlpress_technique::{Cx, Family, Kind, Made, Needs, Problem, Settings, StepError, Technique, settings};
 use nlpress_train::agreement;
 
 use crate::error::check;
@@ -151,7 +151,7 @@ impl Technique for Validation {
         self.distill.plan(before, on, problems)
     }
 
-    fn apply(&self, model: Model, _on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
+    fn apply(&self, model: Model, _on: &[SiteId], cx: &mut Cx<'_>) -> Result<Made, StepError> {
         let outputs = model.graph().outputs();
         let teacher = TeacherCache::ask(&model, cx)?;
         let (train, valid) = (cx.train.labelled()?, cx.valid.labelled()?);
@@ -207,7 +207,7 @@ impl Technique for Validation {
         cx.note(format!("the student of round {} was kept (alpha {})", kept.round, kept.alpha));
         cx.measure(Measurement::lower("valid_gap", kept.gap, "nats"));
         teacher.compare(&kept.model, cx)?;
-        Ok(kept.model)
+        Ok(kept.model.into())
     }
 }
 

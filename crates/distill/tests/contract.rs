@@ -69,7 +69,7 @@ fn taught(
         return Err(StepError::Failed(problem.to_string()));
     }
     let mut cx = Cx { teacher, ..Cx::new(Seed(4), &backend, (train, valid), &Quiet) };
-    let model = technique.apply(model, &on, &mut cx)?;
+    let model = technique.apply(model, &on, &mut cx)?.model;
     assert_eq!(model.outline(), planned);
     let measured = cx.measured.into_iter().map(|m| (m.name, m.value)).collect();
     Ok((model, Said { measured, notes: cx.notes }))

@@ -12,7 +12,7 @@ use nlpress_core::Measurement;
 use nlpress_model::{Model, Outline, SiteId};
 use nlpress_quant::gradient::Coding;
 use nlpress_technique::{
-    Cx, Family, Kind, Needs, Problem, Settings, StepError, TRAINING, Technique, parse, settings,
+    Cx, Family, Kind, Made, Needs, Problem, Settings, StepError, TRAINING, Technique, parse, settings,
 };
 use nlpress_train::{FitConfig, GradientSource, TrainError};
 use serde::Deserialize;
@@ -101,7 +101,7 @@ impl Technique for Data {
         retrain::plan(before, on, problems)
     }
 
-    fn apply(&self, model: Model, _on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
+    fn apply(&self, model: Model, _on: &[SiteId], cx: &mut Cx<'_>) -> Result<Made, StepError> {
         let Raw { workers, shares, wire, compare, tolerance, fit } = &self.0;
         let source = |threads| -> Result<DataParallel<'_>, TrainError> {
             let source = DataParallel::new(shares.unwrap_or(*workers), threads)?;
@@ -133,7 +133,7 @@ impl Technique for Data {
                 "the workers sent {sent} bytes as {coding}, which as floats are {as_f32} bytes ({ratio:.2} times as many)"
             ));
         }
-        Ok(model)
+        Ok(model.into())
     }
 }
 

@@ -11,7 +11,7 @@ use nlpress_core::{Backend, BackendKind};
 use nlpress_model::network::{Input, Trace};
 use nlpress_model::{Gradients, Model, ModelError, Network, Outline, SiteId};
 use nlpress_technique::{
-    Cx, Family, Kind, Needs, Problem, Settings, StepError, TRAINING, Technique, parse, settings,
+    Cx, Family, Kind, Made, Needs, Problem, Settings, StepError, TRAINING, Technique, parse, settings,
 };
 use nlpress_train::record::{Reader, Writer};
 use nlpress_train::{Batch, Crew, FitConfig, GradientSource, RoundedInputs, Stateful, TrainError};
@@ -373,12 +373,12 @@ impl Technique for ByModel {
         retrain::plan(before, on, problems)
     }
 
-    fn apply(&self, model: Model, _on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
+    fn apply(&self, model: Model, _on: &[SiteId], cx: &mut Cx<'_>) -> Result<Made, StepError> {
         let Raw { stages, micro_batches, backends, compare, tolerance, fit } = &self.0;
         let split = ModelParallel::new(*stages, *micro_batches).on(retrain::opened(backends)?);
         let serial = ModelParallel::new(1, *micro_batches);
         let how = (fit, compare.then_some(*tolerance));
-        retrain::split(&model, how, [split, serial], ModelParallel::bytes, cx)
+        Ok(retrain::split(&model, how, [split, serial], ModelParallel::bytes, cx)?.into())
     }
 }
 

@@ -6,7 +6,7 @@
 use nlpress_core::Measurement;
 use nlpress_model::{Model, Outline, SiteId};
 use nlpress_technique::{
-    Cx, Family, Kind, Needs, Problem, Settings, StepError, TRAINING, Technique, parse, settings,
+    Cx, Family, Kind, Made, Needs, Problem, Settings, StepError, TRAINING, Technique, parse, settings,
 };
 use nlpress_train::{Crew, Fit, FitConfig, fit};
 use serde::Deserialize;
@@ -90,7 +90,7 @@ impl Technique for Tasks {
         retrain::plan(before, on, problems)
     }
 
-    fn apply(&self, model: Model, _on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
+    fn apply(&self, model: Model, _on: &[SiteId], cx: &mut Cx<'_>) -> Result<Made, StepError> {
         let task = |config: &FitConfig| -> Result<(Model, f64), StepError> {
             let fresh = Model::init(model.graph(), cx.seed)?;
             let mut plan = Fit::new(config, cx.backend, cx.train, cx.seed, cx.sink);
@@ -129,7 +129,7 @@ impl Technique for Tasks {
             "learning rate {} has the lowest validation loss, {:.4}",
             self.rates[best], trained[best].1
         ));
-        trained.into_iter().nth(best).map(|(model, _)| model).ok_or(StepError::Missing("a task"))
+        trained.into_iter().nth(best).map(|(model, _)| model.into()).ok_or(StepError::Missing("a task"))
     }
 }
 

@@ -13,7 +13,7 @@ use nlpress_model::graph::Op;
 use nlpress_model::network::{Input, Trace};
 use nlpress_model::{Dropout, Gradients, Graph, Model, Network, Outline, SiteId};
 use nlpress_technique::{
-    Cx, Family, Kind, Needs, Problem, Settings, StepError, TRAINING, Technique, parse, settings,
+    Cx, Family, Kind, Made, Needs, Problem, Settings, StepError, TRAINING, Technique, parse, settings,
 };
 use nlpress_train::record::{Reader, Writer};
 use nlpress_train::{Batch, Crew, FitConfig, GradientSource, RoundedInputs, Stateful, TrainError};
@@ -419,13 +419,13 @@ impl Technique for Tensors {
         retrain::plan(before, on, problems)
     }
 
-    fn apply(&self, model: Model, _on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
+    fn apply(&self, model: Model, _on: &[SiteId], cx: &mut Cx<'_>) -> Result<Made, StepError> {
         let Raw { workers, backends, compare, tolerance, fit } = &self.0;
         let backends = retrain::opened(backends)?;
         let split = TensorParallel::new(*workers, cx.threads).on(backends.clone());
         let serial = TensorParallel::new(*workers, 1).on(backends);
         let how = (fit, compare.then_some(*tolerance));
-        retrain::split(&model, how, [split, serial], TensorParallel::bytes, cx)
+        Ok(retrain::split(&model, how, [split, serial], TensorParallel::bytes, cx)?.into())
     }
 }
 

@@ -154,7 +154,7 @@ pub fn compress(
         threads: how.threads,
         ..Cx::new(how.seed, backend, (&train, &valid), sink)
     };
-    let Made { model, features } = technique.make(origin.model, &on, &mut cx).map_err(failed)?;
+    let Made { model, features } = technique.apply(origin.model, &on, &mut cx).map_err(failed)?;
     let notes = std::mem::take(&mut cx.notes);
     let encoder = match features {
         None => origin.encoder,

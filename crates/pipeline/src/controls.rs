@@ -3,7 +3,7 @@
 
 use nlpress_model::{Form, Graph, Model, Outline, SiteId};
 use nlpress_technique::{
-    Cx, Family, Kind, Needs, Problem, Settings, StepError, TRAINING, Technique, parse, settings,
+    Cx, Family, Kind, Made, Needs, Problem, Settings, StepError, TRAINING, Technique, parse, settings,
 };
 use nlpress_train::{LabelTraining, TrainConfig};
 
@@ -41,8 +41,8 @@ impl Technique for More {
         before.clone()
     }
 
-    fn apply(&self, model: Model, _on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
-        train(model, &self.fit, cx)
+    fn apply(&self, model: Model, _on: &[SiteId], cx: &mut Cx<'_>) -> Result<Made, StepError> {
+        Ok(train(model, &self.fit, cx)?.into())
     }
 }
 
@@ -87,9 +87,9 @@ impl Technique for Alone {
         outline
     }
 
-    fn apply(&self, model: Model, _on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
+    fn apply(&self, model: Model, _on: &[SiteId], cx: &mut Cx<'_>) -> Result<Made, StepError> {
         let fresh = Model::init(&self.graph(model.graph()), cx.seed)?;
-        train(fresh, &self.fit, cx)
+        Ok(train(fresh, &self.fit, cx)?.into())
     }
 }
 

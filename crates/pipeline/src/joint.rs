@@ -18,8 +18,8 @@ use nlpress_parallel::{Coding, DataParallel, data};
 use nlpress_prune::moving::MasksConfig;
 use nlpress_quant::QuantizerConfig;
 use nlpress_technique::{
-    Cx, DISTILL, Family, KdSettings, Kind, Needs, Problem, Settings, StepError, Technique, Training, Tuning,
-    parse, settings,
+    Cx, DISTILL, Family, KdSettings, Kind, Made, Needs, Problem, Settings, StepError, Technique, Training,
+    Tuning, parse, settings,
 };
 use nlpress_train::{
     AdapterConfig, GradientSource, Objective, Reparameterization, TrainError, With, WordDropout,
@@ -138,7 +138,7 @@ impl Technique for Joint {
         after
     }
 
-    fn apply(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
+    fn apply(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Made, StepError> {
         let mut masks = self.masks.as_ref().map(|masks| masks.moving(&model, on)).transpose()?;
         let moving = masks.is_some();
         let mut adapters = self
@@ -182,7 +182,7 @@ impl Technique for Joint {
             cx.measure(Measurement::lower("exchanged_bytes_as_f32", as_f32, "bytes"));
         }
         cx.measure(Measurement::higher("valid_accuracy", cx.accuracy(&model)?, "1"));
-        Ok(model)
+        Ok(model.into())
     }
 }
 

@@ -217,7 +217,7 @@ impl Workshop<'_> {
             ..Cx::new(seed, self.options.backend, (&data.train, &data.valid), repetition.sink)
         };
         let start = step.max_drop.map(|_| before.clone());
-        let Made { model, features } = step.technique.make(before.model, &on, &mut cx).map_err(fail)?;
+        let Made { model, features } = step.technique.apply(before.model, &on, &mut cx).map_err(fail)?;
         let made = model.outline();
         if made != planned && (step.technique.exact() || !made.fits_within(&planned)) {
             return Err(broken("made another outline than it planned".into()));

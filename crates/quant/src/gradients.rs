@@ -10,7 +10,9 @@
 
 use nlpress_core::Measurement;
 use nlpress_model::{Form, Model, Outline, SiteId, Weight};
-use nlpress_technique::{Cx, Family, Kind, Needs, Problem, Settings, StepError, Technique, parse, settings};
+use nlpress_technique::{
+    Cx, Family, Kind, Made, Needs, Problem, Settings, StepError, Technique, parse, settings,
+};
 use nlpress_train::{Fit, FitConfig, Wire, fit};
 use serde::Deserialize;
 
@@ -112,7 +114,7 @@ impl Technique for Gradients {
         before.clone()
     }
 
-    fn apply(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
+    fn apply(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Made, StepError> {
         cx.progress("training with coded gradients", 0, self.fit.epochs() as usize)?;
         let model = if self.restart { restarted(model, cx)? } else { model };
         let wire = GradientWire::new(&self.coding, &model, |id| on.contains(id), cx.seed.derive("wire"));
@@ -149,7 +151,7 @@ impl Technique for Gradients {
             self.coding,
             100.0 * coded
         ));
-        Ok(model)
+        Ok(model.into())
     }
 }
 

@@ -57,16 +57,7 @@ pub trait Technique: Debug + Send + Sync {
     ///
     /// # Errors
     /// [`StepError`]; the model is then given up and nothing has been written.
-    fn apply(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError>;
-
-    /// The same, with the features that the model reads: what whoever runs a technique calls, and what one that leaves
-    /// features out writes.
-    ///
-    /// # Errors
-    /// As [`apply`](Technique::apply).
-    fn make(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Made, StepError> {
-        Ok(Made { model: self.apply(model, on, cx)?, features: None })
-    }
+    fn apply(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Made, StepError>;
 }
 
 /// What a technique made.
@@ -77,6 +68,13 @@ pub struct Made {
     /// The features that it reads of those that there were: their positions, ascending, one for each input of the model;
     /// nothing where it reads all. Documents are then encoded with those alone.
     pub features: Option<Vec<u32>>,
+}
+
+impl From<Model> for Made {
+    /// A model that reads all the features that there were.
+    fn from(model: Model) -> Self {
+        Self { model, features: None }
+    }
 }
 
 /// Something that keeps a technique from running, found while planning.

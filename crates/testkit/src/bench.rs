@@ -219,7 +219,7 @@ impl Bench {
     /// # Errors
     /// [`StepError`] as the technique gives it.
     pub fn apply(&self, technique: &dyn Technique, on: &[SiteId], mut cx: Cx<'_>) -> Result<Made, StepError> {
-        technique.make(self.model.clone(), on, &mut cx)
+        technique.apply(self.model.clone(), on, &mut cx)
     }
 
     /// Runs a technique on all sites of a model that reads the bench's rows, for instance on what another has made.
@@ -228,7 +228,7 @@ impl Bench {
     /// [`StepError`] as the technique gives it.
     pub fn apply_to(&self, technique: &dyn Technique, model: Model) -> Result<Model, StepError> {
         let on: Vec<SiteId> = model.layers().iter().map(|l| l.id.clone()).collect();
-        technique.apply(model, &on, &mut self.cx(&Quiet))
+        Ok(technique.apply(model, &on, &mut self.cx(&Quiet))?.model)
     }
 
     /// A kind's example after something else: on what that made, with the rows that it reads. Nothing where the plan
@@ -258,7 +258,7 @@ impl Bench {
             None => self.encoder.clone(),
         };
         let mut cx = Cx { train: &train, valid: &valid, encoder: Some(&encoder), ..whole.clone() };
-        let made = technique.make(first.model.clone(), &on, &mut cx).map_err(|e| format!("apply: {e}"))?;
+        let made = technique.apply(first.model.clone(), &on, &mut cx).map_err(|e| format!("apply: {e}"))?;
         self.check_made(&*technique, &planned, before.graph.inputs(), &made, &valid)?;
         Ok(Some(made))
     }

@@ -89,7 +89,7 @@ impl Technique for Halve {
         after
     }
 
-    fn apply(&self, mut model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
+    fn apply(&self, mut model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Made, StepError> {
         for n in 0..if self.breaks == Break::Speaking { 0 } else { 2 + self.more.rounds } {
             let heard = cx.progress("halving", n, 2);
             match self.breaks {
@@ -97,7 +97,7 @@ impl Technique for Halve {
                 Break::StoppingLate if n > 0 => {}
                 Break::StoppingInTime if heard.is_err() => {
                     cx.progress("ending", 1, 1)?;
-                    return Ok(model);
+                    return Ok(model.into());
                 }
                 Break::StoppingCleanly => {
                     heard.map_err(|e| StepError::Failed(format!("cannot go on: {e}")))?
@@ -124,17 +124,12 @@ impl Technique for Halve {
             let values = layer.weight.values().iter().map(|x| x * factor).collect();
             model = model.with_weight(id, Weight::Dense(values))?;
         }
-        Ok(model)
-    }
-
-    fn make(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Made, StepError> {
-        let model = self.apply(model, on, cx)?;
         let (inputs, features) = match self.breaks {
             Break::KeepingForNothing => (24, Some((0..24).collect())),
             Break::NamingFeatures => (23, None),
             Break::OrderOfFeatures => (2, Some(vec![1, 0])),
             Break::CountOfFeatures => (3, Some(vec![0, 1])),
-            _ => return Ok(Made { model, features: None }),
+            _ => return Ok(model.into()),
         };
         Ok(Made { model: narrow(model, inputs)?, features })
     }

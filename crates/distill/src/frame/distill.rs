@@ -2,7 +2,7 @@
 
 use nlpress_core::Seed;
 use nlpress_model::{Dataset, Model, Outline, SiteId};
-use nlpress_technique::{Cx, Kind, Needs, Problem, Setting, Settings, StepError, Technique, settings};
+use nlpress_technique::{Cx, Kind, Made, Needs, Problem, Setting, Settings, StepError, Technique, settings};
 use nlpress_train::{Fit, FitConfig, KdConfig, Objective, fit};
 use serde::de::DeserializeOwned;
 
@@ -101,7 +101,7 @@ impl Technique for Distill {
         self.student.plan(before, on, problems)
     }
 
-    fn apply(&self, model: Model, _on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
+    fn apply(&self, model: Model, _on: &[SiteId], cx: &mut Cx<'_>) -> Result<Made, StepError> {
         let mut teacher = TeacherCache::ask(&model, cx)?;
         let joined = teacher.with_unlabelled(cx)?;
         let train = joined.as_ref().unwrap_or(cx.train);
@@ -110,6 +110,6 @@ impl Technique for Distill {
         let student = self.student(model, cx)?;
         let student = self.train(student, (&objective, train), cx.seed.derive("distill"), cx)?;
         teacher.compare(&student, cx)?;
-        Ok(student)
+        Ok(student.into())
     }
 }

@@ -26,7 +26,7 @@ fn apply(name: &str, with: &str, model: &Model, cx: Cx<'_>) -> (Model, Vec<(Stri
     let (on, mut cx, mut problems) = (all(model), cx, Vec::new());
     let planned = technique.plan(&model.outline(), &on, &mut problems);
     assert!(problems.is_empty(), "{name}: {problems:?}");
-    let made = technique.apply(model.clone(), &on, &mut cx).unwrap();
+    let made = technique.apply(model.clone(), &on, &mut cx).unwrap().model;
     assert_eq!(made.outline(), planned, "{name}: {with}");
     (made, cx.measured.into_iter().map(|m| (m.name, m.value)).collect())
 }
@@ -118,7 +118,7 @@ fn adapters_teach_a_frozen_network() {
     let on = [SiteId::hidden(0), SiteId::hidden(1)];
     let tuned = |with: &str| {
         let technique = joint::KIND.read(&with.parse().unwrap()).unwrap();
-        technique.apply(base.clone(), &on, &mut cx()).unwrap()
+        technique.apply(base.clone(), &on, &mut cx()).unwrap().model
     };
     let score = |model: &Model| cx().accuracy(model).unwrap();
     let frozen = "groups = [{ on = ['output'], frozen = true }]";

@@ -5,7 +5,7 @@
 //! plan, and the reading of the settings for all that.
 
 use nlpress_model::{Form, Model, Outline, SiteId};
-use nlpress_technique::{Cx, Kind, Needs, Problem, Setting, StepError, Technique, settings};
+use nlpress_technique::{Cx, Kind, Made, Needs, Problem, Setting, StepError, Technique, settings};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::fmt::Debug;
@@ -190,7 +190,7 @@ impl<C: Criterion> Technique for Unstructured<C> {
         }
     }
 
-    fn apply(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
+    fn apply(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Made, StepError> {
         let model = match self.target {
             Some(target) => {
                 let masks = MaskBuilder::of(&model, on, target, self.scope)?;
@@ -198,9 +198,10 @@ impl<C: Criterion> Technique for Unstructured<C> {
             }
             None => self.schedule.run(model, cx, &mut |model, _, _| Ok(model))?,
         };
-        match self.criterion.layout() {
-            Some(layout) => layout.pack(model, on),
-            None => Ok(model),
+        Ok(match self.criterion.layout() {
+            Some(layout) => layout.pack(model, on)?,
+            None => model,
         }
+        .into())
     }
 }

@@ -3,7 +3,7 @@
 use nlpress_core::Seed;
 use nlpress_model::Model;
 pub use nlpress_technique::Tuning;
-use nlpress_technique::{Cx, StepError, Training};
+use nlpress_technique::{Cx, Made, StepError, Training};
 use nlpress_train::{Fit, FitConfig, fit};
 
 use crate::PruneError;
@@ -40,12 +40,13 @@ pub(crate) fn tune(
     Ok(fit(model, fit_on)?.0)
 }
 
-/// [`tune`] where the recipe asks for it.
-pub(crate) fn tune_if(model: Model, config: Option<&FitConfig>, cx: &mut Cx<'_>) -> Result<Model, StepError> {
-    match config {
-        Some(config) => tune(model, config, "finetune", cx),
-        None => Ok(model),
+/// [`tune`] where the recipe asks for it: what a technique ends with.
+pub(crate) fn tune_if(model: Model, config: Option<&FitConfig>, cx: &mut Cx<'_>) -> Result<Made, StepError> {
+    Ok(match config {
+        Some(config) => tune(model, config, "finetune", cx)?,
+        None => model,
     }
+    .into())
 }
 
 /// Spreads the epochs of a training over steps, as evenly as can be, the later steps getting what is left over.

@@ -156,11 +156,7 @@ impl<S: WordScore> Technique for Selector<S> {
         after
     }
 
-    fn apply(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
-        Ok(self.make(model, on, cx)?.model)
-    }
-
-    fn make(&self, model: Model, _on: &[SiteId], cx: &mut Cx<'_>) -> Result<Made, StepError> {
+    fn apply(&self, model: Model, _on: &[SiteId], cx: &mut Cx<'_>) -> Result<Made, StepError> {
         cx.progress(S::PROGRESS, 0, 1)?;
         if self.score.needs().labels {
             cx.train.labelled()?;

@@ -13,7 +13,9 @@
 
 use nlpress_model::graph::{Node, Op};
 use nlpress_model::{Form, Graph, Model, Network, Outline, Shape, SiteId};
-use nlpress_technique::{Cx, Family, Kind, Needs, Problem, Settings, StepError, Technique, parse, settings};
+use nlpress_technique::{
+    Cx, Family, Kind, Made, Needs, Problem, Settings, StepError, Technique, parse, settings,
+};
 use nlpress_train::FitConfig;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -255,7 +257,7 @@ impl Technique for Depth {
         after
     }
 
-    fn apply(&self, mut model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
+    fn apply(&self, mut model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Made, StepError> {
         let mut may_go = candidates(model.graph(), on);
         // What each was called before any went.
         let mut names = may_go.clone();

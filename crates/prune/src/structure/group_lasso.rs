@@ -9,7 +9,9 @@
 
 use nlpress_core::Fraction;
 use nlpress_model::{Graph, Group, Model, Outline, SiteId};
-use nlpress_technique::{Cx, Family, Kind, Needs, Problem, Settings, StepError, Technique, parse, settings};
+use nlpress_technique::{
+    Cx, Family, Kind, Made, Needs, Problem, Settings, StepError, Technique, parse, settings,
+};
 use nlpress_train::{Fit, FitConfig, Penalty, Place, TrainError, With, fit, places};
 use serde::Deserialize;
 
@@ -205,7 +207,7 @@ impl Technique for GroupLasso {
         units::plan(before, graph, on, problems)
     }
 
-    fn apply(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
+    fn apply(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Made, StepError> {
         let counts = self.counts(model.graph(), on);
         let shares = Shares::of(&model);
         let groups: Vec<Group> = counts.iter().map(|(g, _)| g.clone()).collect();

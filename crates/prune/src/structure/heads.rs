@@ -7,7 +7,7 @@
 
 use nlpress_core::Fraction;
 use nlpress_model::{Graph, Group, Model, Outline, SiteId, Units};
-use nlpress_technique::{Cx, Family, Kind, Needs, Problem, Settings, StepError, Technique, settings};
+use nlpress_technique::{Cx, Family, Kind, Made, Needs, Problem, Settings, StepError, Technique, settings};
 use nlpress_train::FitConfig;
 
 use crate::PruneError;
@@ -118,7 +118,7 @@ impl Technique for Narrower {
         units::plan(before, graph, on, problems)
     }
 
-    fn apply(&self, mut model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
+    fn apply(&self, mut model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Made, StepError> {
         let groups = units::selected(model.graph(), on, &[self.units]);
         let shares = Shares::of(&model);
         for pass in 1..=self.passes {

@@ -14,7 +14,9 @@
 
 use nlpress_core::shown::counted;
 use nlpress_model::{Form, Graph, Layer, Model, Network, Outline, Shape, Site, SiteId, Weight};
-use nlpress_technique::{Cx, Family, Kind, Needs, Problem, Settings, StepError, Technique, parse, settings};
+use nlpress_technique::{
+    Cx, Family, Kind, Made, Needs, Problem, Settings, StepError, Technique, parse, settings,
+};
 use nlpress_train::FitConfig;
 use serde::Deserialize;
 
@@ -327,7 +329,7 @@ impl Technique for Layers {
         after
     }
 
-    fn apply(&self, mut model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
+    fn apply(&self, mut model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Made, StepError> {
         let mut candidates = selected(model.graph(), on);
         match self.choice {
             None => {

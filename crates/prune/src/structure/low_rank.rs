@@ -9,7 +9,9 @@
 
 use nlpress_core::Fraction;
 use nlpress_model::{Form, Layer, Model, Outline, Shape, Site, SiteId, Weight};
-use nlpress_technique::{Cx, Family, Kind, Needs, Problem, Settings, StepError, Technique, parse, settings};
+use nlpress_technique::{
+    Cx, Family, Kind, Made, Needs, Problem, Settings, StepError, Technique, parse, settings,
+};
 use nlpress_train::FitConfig;
 use serde::Deserialize;
 
@@ -191,7 +193,7 @@ impl Technique for LowRank {
         after
     }
 
-    fn apply(&self, mut model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
+    fn apply(&self, mut model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Made, StepError> {
         let before = model.outline();
         let number = |id: &SiteId| {
             let failed = |why: String| StepError::Failed(format!("site {id}: {why}"));

@@ -14,7 +14,9 @@
 use nlpress_core::Fraction;
 use nlpress_model::network::Input;
 use nlpress_model::{Dataset, Graph, Group, Model, Network, Outline, Shape, SiteId, Units};
-use nlpress_technique::{Cx, Family, Kind, Needs, Problem, Settings, StepError, Technique, parse, settings};
+use nlpress_technique::{
+    Cx, Family, Kind, Made, Needs, Problem, Settings, StepError, Technique, parse, settings,
+};
 use nlpress_train::{FitConfig, Labels, mean_loss};
 use serde::Deserialize;
 
@@ -250,7 +252,7 @@ impl Technique for Neurons {
         units::plan(before, graph, on, problems)
     }
 
-    fn apply(&self, mut model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
+    fn apply(&self, mut model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Made, StepError> {
         let widths = self.widths(model.graph(), on);
         let (original, shares) = (model.clone(), Shares::of(&model));
         let mut stayed: Vec<Vec<usize>> = widths.iter().map(|(g, _)| (0..g.units).collect()).collect();

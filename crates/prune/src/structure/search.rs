@@ -14,7 +14,9 @@
 use nlpress_core::{Fraction, Measurement, Seed};
 use nlpress_model::graph::Source;
 use nlpress_model::{Dataset, Graph, Group, Model, Network, Outline, Shape, SiteId};
-use nlpress_technique::{Cx, Family, Kind, Needs, Problem, Settings, StepError, Technique, parse, settings};
+use nlpress_technique::{
+    Cx, Family, Kind, Made, Needs, Problem, Settings, StepError, Technique, parse, settings,
+};
 use nlpress_train::objective::{sigmoid, softmax};
 use nlpress_train::{FitConfig, Labels};
 use serde::Deserialize;
@@ -321,7 +323,7 @@ impl Technique for Search {
         before.clone()
     }
 
-    fn apply(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
+    fn apply(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Made, StepError> {
         cx.progress("searching", 0, 1)?;
         let groups = Self::groups(model.graph(), on);
         let data = self.judged(&model, cx)?;

@@ -12,7 +12,9 @@ use nlpress_core::{Fraction, Measurement};
 use nlpress_model::{Form, Layer, Model, Outline, SiteId};
 use nlpress_packed::{Index, Scheme};
 use nlpress_technique::spend::{Choice, Method, spend};
-use nlpress_technique::{Cx, Family, Kind, Needs, Problem, Settings, StepError, Technique, parse, settings};
+use nlpress_technique::{
+    Cx, Family, Kind, Made, Needs, Problem, Settings, StepError, Technique, parse, settings,
+};
 use nlpress_train::FitConfig;
 use serde::Deserialize;
 
@@ -254,7 +256,7 @@ impl Technique for Budget {
         after
     }
 
-    fn apply(&self, mut model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
+    fn apply(&self, mut model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Made, StepError> {
         cx.progress("measuring sensitivity", 0, 1)?;
         let layers: Vec<&Layer> = model.layers_of(on).collect();
         let mut counts = self.counts(&layers, on, &model, cx)?;

@@ -11,7 +11,9 @@
 
 use nlpress_core::Fraction;
 use nlpress_model::{Form, Layer, Model, Outline, Shape, SiteId};
-use nlpress_technique::{Cx, Family, Kind, Needs, Problem, Settings, StepError, Technique, parse, settings};
+use nlpress_technique::{
+    Cx, Family, Kind, Made, Needs, Problem, Settings, StepError, Technique, parse, settings,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -402,7 +404,7 @@ impl Technique for Pattern {
         plan_counts(before, on, problems, |shapes| self.kept(shapes))
     }
 
-    fn apply(&self, mut model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
+    fn apply(&self, mut model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Made, StepError> {
         let sites: Vec<usize> =
             model.layers().iter().enumerate().filter(|(_, l)| on.contains(&l.id)).map(|(i, _)| i).collect();
         for (done, group) in self.groups(&sites).enumerate() {
@@ -412,7 +414,7 @@ impl Technique for Pattern {
                 model = masked(model, &id, keep)?;
             }
         }
-        retrain_if(model, self.finetune.as_ref(), cx)
+        Ok(retrain_if(model, self.finetune.as_ref(), cx)?.into())
     }
 }
 

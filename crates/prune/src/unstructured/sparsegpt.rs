@@ -16,7 +16,9 @@
 //! are in double precision, in the order of the rows.
 
 use nlpress_model::{Layer, Model, Network, Outline, SiteId, Weight};
-use nlpress_technique::{Cx, Family, Kind, Needs, Problem, Settings, StepError, Technique, parse, settings};
+use nlpress_technique::{
+    Cx, Family, Kind, Made, Needs, Problem, Settings, StepError, Technique, parse, settings,
+};
 use nlpress_train::{Labels, Objective};
 use serde::{Deserialize, Serialize};
 
@@ -397,14 +399,14 @@ impl Technique for SparseGpt {
         }
     }
 
-    fn apply(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
+    fn apply(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Made, StepError> {
         let masks = match self.what {
             What::Target(target, scope) => Some(MaskBuilder::of(&model, on, target, scope)?),
             What::NOfM(_) => None,
         };
         let sites: Vec<usize> =
             model.layers().iter().enumerate().filter(|(_, l)| on.contains(&l.id)).map(|(i, _)| i).collect();
-        self.schedule.run(model, cx, &mut |mut model, at, cx| {
+        let pruned = self.schedule.run(model, cx, &mut |mut model, at, cx| {
             let importance = self.importance(&model, cx)?;
             let counts = self.counts(&model, &sites, masks.as_ref(), at)?;
             for (&site, count) in sites.iter().zip(counts) {
@@ -415,7 +417,8 @@ impl Technique for SparseGpt {
                 model = Model::new(graph, layers)?;
             }
             Ok(model)
-        })
+        })?;
+        Ok(pruned.into())
     }
 }
 

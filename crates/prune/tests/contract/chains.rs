@@ -47,7 +47,7 @@ impl World {
             return Err(problem.to_string());
         }
         let mut cx = self.cx();
-        let made = technique.apply(model, &on, &mut cx).map_err(|e| e.to_string())?;
+        let made = technique.apply(model, &on, &mut cx).map_err(|e| e.to_string())?.model;
         assert_eq!(made.outline(), planned, "{name}");
         assert!(self.loss(&made).is_finite());
         Ok(made)

@@ -92,7 +92,7 @@ fn only_selected_blocks_go() {
     let planned = technique.plan(&model.outline(), &on, &mut problems);
     assert_eq!(problems, []);
     let mut cx = Cx::new(Seed(5), &backend, (bench.train(), bench.valid()), &Quiet);
-    let made = technique.apply(model.clone(), &on, &mut cx).unwrap();
+    let made = technique.apply(model.clone(), &on, &mut cx).unwrap().model;
     assert_eq!(made.outline(), planned);
     assert_eq!(made.layers()[..7], model.layers()[..7]);
 }

@@ -12,7 +12,7 @@ fn merge(world: &World, hidden: &[usize], with: &str) -> (Model, Vec<String>) {
     let technique = (kind.parse)(&with.parse().unwrap()).unwrap();
     let on: Vec<SiteId> = hidden.iter().map(|i| SiteId::hidden(*i)).collect();
     let mut cx = world.cx();
-    let made = technique.apply(world.bench.model().clone(), &on, &mut cx).unwrap();
+    let made = technique.apply(world.bench.model().clone(), &on, &mut cx).unwrap().model;
     (made, cx.notes)
 }
 

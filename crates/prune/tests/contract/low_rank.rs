@@ -13,7 +13,7 @@ fn factored(bench: &Bench, backend: &Backend, model: &Model, site: &str, text: &
     let planned = technique.plan(&model.outline(), &on, &mut problems);
     assert!(problems.is_empty(), "{site}: {problems:?}");
     let mut cx = Cx::new(Seed(5), backend, (bench.train(), bench.valid()), &Quiet);
-    let made = technique.apply(model.clone(), &on, &mut cx).unwrap();
+    let made = technique.apply(model.clone(), &on, &mut cx).unwrap().model;
     assert_eq!(made.outline(), planned);
     made
 }

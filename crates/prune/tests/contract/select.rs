@@ -23,7 +23,7 @@ fn select(world: &World, model: Model, name: &str, with: &str) -> Result<Made, S
     }
     let mut cx = Cx { encoder: Some(world.bench.text_encoder()), ..world.cx() };
     let before = model.graph().inputs();
-    let made = technique.make(model, &on, &mut cx).map_err(|e| e.to_string())?;
+    let made = technique.apply(model, &on, &mut cx).map_err(|e| e.to_string())?;
     assert!(made.model.outline().fits_within(&planned), "{name}");
     check_features(&made, before)?;
     Ok(made)

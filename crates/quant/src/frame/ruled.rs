@@ -3,7 +3,9 @@
 
 use nlpress_model::{Model, Outline, SiteId};
 use nlpress_packed::{Grid, Per, Values};
-use nlpress_technique::{Cx, DISTILL, KdSettings, Needs, Problem, StepError, Technique, Tuning, settings};
+use nlpress_technique::{
+    Cx, DISTILL, KdSettings, Made, Needs, Problem, StepError, Technique, Tuning, settings,
+};
 use nlpress_train::WordDropout;
 use serde::Deserialize;
 use std::fmt::Debug;
@@ -98,7 +100,7 @@ impl<R: Fixed> Technique for Ruled<R> {
         Calibration::plan_if(self.activations.as_ref(), after, on)
     }
 
-    fn apply(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
+    fn apply(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Made, StepError> {
         let course = Course {
             tuning: self.train.as_ref(),
             kd: self.distill.as_ref(),
@@ -107,7 +109,7 @@ impl<R: Fixed> Technique for Ruled<R> {
             activations: self.activations.as_ref(),
             start: &|_| Box::new(R::default()),
         };
-        course.run(model, on, cx)
+        Ok(course.run(model, on, cx)?.into())
     }
 }
 

@@ -10,7 +10,7 @@ use nlpress_model::{Model, Network, Outline, SiteId, Weight};
 use nlpress_packed::{Per, Scheme};
 use nlpress_technique::settings::split;
 use nlpress_technique::solve::SolveError;
-use nlpress_technique::{Cx, Kind, Needs, Problem, Setting, Settings, StepError, Technique};
+use nlpress_technique::{Cx, Kind, Made, Needs, Problem, Setting, Settings, StepError, Technique};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
@@ -125,9 +125,9 @@ impl<S: Solver> Technique for Calibrated<S> {
         Calibration::plan_if(self.activations.as_ref(), after, on)
     }
 
-    fn apply(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
+    fn apply(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Made, StepError> {
         let model = self.pack(model, on, cx)?;
-        Calibration::apply_if(self.activations.as_ref(), model, on, cx)
+        Ok(Calibration::apply_if(self.activations.as_ref(), model, on, cx)?.into())
     }
 }
 

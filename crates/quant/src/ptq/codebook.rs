@@ -12,7 +12,7 @@ use nlpress_core::Seed;
 use nlpress_core::seed::Rng;
 use nlpress_model::{Layer, Model, Outline, SiteId};
 use nlpress_packed::{Codebook, Index, Matrix, Values};
-use nlpress_technique::{Cx, Family, Kind, Problem, Settings, StepError, Technique, settings};
+use nlpress_technique::{Cx, Family, Kind, Made, Problem, Settings, StepError, Technique, settings};
 use serde::de::DeserializeOwned;
 
 use crate::{QuantError, rounding, sites};
@@ -270,7 +270,7 @@ impl Technique for Clusters {
         sites::plan(before, on, Values::Codebook(self.0), problems)
     }
 
-    fn apply(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
+    fn apply(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Made, StepError> {
         let mut matrices = Vec::new();
         for layer in model.layers().iter().filter(|layer| on.contains(&layer.id)) {
             let form = layer.weight.form();
@@ -280,10 +280,11 @@ impl Technique for Clusters {
                 matches!(layer.weight, nlpress_model::Weight::Masked { .. }).then(|| layer.weight.keep());
             matrices.push((layer.id.clone(), self.pack(layer, (keep.as_deref(), index), cx)?));
         }
-        sites::pack(model, on, cx, Values::Codebook(self.0), &|layer, _, _| {
+        let packed = sites::pack(model, on, cx, Values::Codebook(self.0), &|layer, _, _| {
             let made = matrices.iter().find(|(id, _)| *id == layer.id);
             Ok(made.map(|(_, matrix)| matrix.clone()).expect("every selected site was clustered"))
-        })
+        })?;
+        Ok(packed.into())
     }
 }
 

@@ -5,7 +5,7 @@
 
 use nlpress_model::{Model, Outline, SiteId};
 use nlpress_packed::{Matrix, Values};
-use nlpress_technique::{Cx, Family, Kind, Problem, StepError, Technique};
+use nlpress_technique::{Cx, Family, Kind, Made, Problem, StepError, Technique};
 
 use crate::sites;
 
@@ -53,14 +53,15 @@ impl Technique for Floats {
         sites::plan(before, on, self.values(), problems)
     }
 
-    fn apply(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
-        sites::pack(model, on, cx, self.values(), &|layer, keep, index| {
+    fn apply(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Made, StepError> {
+        let packed = sites::pack(model, on, cx, self.values(), &|layer, keep, index| {
             let (inputs, outputs) = (layer.shape.inputs, layer.shape.outputs);
             let pack = match self {
                 Floats::Half => Matrix::f16,
                 Floats::Brain => Matrix::bf16,
             };
             Ok(pack(inputs, outputs, &layer.weight.values(), keep, index)?)
-        })
+        })?;
+        Ok(packed.into())
     }
 }

@@ -13,7 +13,7 @@
 use nlpress_model::{Model, Outline, SiteId};
 use nlpress_packed::{Grid, Per};
 use nlpress_technique::settings::BadTable;
-use nlpress_technique::{Cx, Family, Kind, Needs, Problem, Settings, StepError, Technique, settings};
+use nlpress_technique::{Cx, Family, Kind, Made, Needs, Problem, Settings, StepError, Technique, settings};
 
 use crate::calibration::{ACTIVATIONS, Calibration};
 use crate::outliers::{self, Search};
@@ -208,15 +208,15 @@ impl Technique for Integers {
         self.outliers == 0
     }
 
-    fn apply(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
+    fn apply(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Made, StepError> {
         if let Some(search) = self.search() {
-            return search.apply(model, on, cx);
+            return Ok(search.apply(model, on, cx)?.into());
         }
         let model = sites::pack(model, on, cx, self.rounding.values(), &|layer, keep, index| {
             let shape = (layer.shape.inputs, layer.shape.outputs);
             self.rounding.pack(&layer.weight.values(), shape, keep, index)
         })?;
-        Calibration::apply_if(self.activations.as_ref(), model, on, cx)
+        Ok(Calibration::apply_if(self.activations.as_ref(), model, on, cx)?.into())
     }
 }
 

@@ -17,7 +17,9 @@ use nlpress_core::Measurement;
 use nlpress_model::{Form, Layer, Model, Outline, Site, SiteId, Weight};
 use nlpress_packed::{Grid, Matrix, Scheme, Values};
 use nlpress_technique::spend::{Choice, Method, spend};
-use nlpress_technique::{Cx, Family, Kind, Needs, Problem, Settings, StepError, Technique, parse, settings};
+use nlpress_technique::{
+    Cx, Family, Kind, Made, Needs, Problem, Settings, StepError, Technique, parse, settings,
+};
 use nlpress_train::Distance;
 use serde::Deserialize;
 
@@ -276,7 +278,7 @@ impl Technique for Mixed {
         sites::plan(before, on, self.widest(), problems)
     }
 
-    fn apply(&self, mut model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
+    fn apply(&self, mut model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Made, StepError> {
         let layers: Vec<Layer> = model.layers_of(on).cloned().collect();
         let total = layers.len() * self.precisions.len();
         cx.progress("measuring sensitivity", 0, total)?;
@@ -316,7 +318,7 @@ impl Technique for Mixed {
         let bytes: usize = model.layers_of(on).map(site_bytes).sum();
         cx.measure(Measurement::lower("site_bytes", bytes as f64, "bytes"));
         cx.measure(Measurement::lower("divergence", after, "nats"));
-        Ok(model)
+        Ok(model.into())
     }
 }
 
@@ -362,7 +364,7 @@ mod tests {
             let text = format!("bytes = 1000000\nprecisions = ['{precision}']");
             let technique: Mixed = toml::from_str(&text).unwrap();
             let on = std::slice::from_ref(&layer.id);
-            let made = technique.apply(bench.model().clone(), on, &mut cx.clone()).unwrap();
+            let made = technique.apply(bench.model().clone(), on, &mut cx.clone()).unwrap().model;
             let bytes = site_bytes(made.layer(&layer.id).unwrap());
             (divergence(&before, &made, &cx).unwrap(), bytes)
         };
@@ -398,7 +400,7 @@ mod tests {
                 let text = format!("bytes = {bytes}\nmethod = '{method}'\nprecisions = {precisions:?}");
                 let technique: Mixed = toml::from_str(&text).unwrap();
                 let mut cx = bench.cx(&Quiet);
-                let model = technique.apply(bench.model().clone(), &on, &mut cx).unwrap();
+                let model = technique.apply(bench.model().clone(), &on, &mut cx).unwrap().model;
                 let taken: usize = model.layers().iter().map(|layer| site_bytes(layer)).sum();
                 assert!(taken <= bytes, "{taken} of {bytes}");
                 let said = format!("expected to move by {expected:.4} nats");

@@ -14,7 +14,9 @@ use nlpress_core::Measurement;
 use nlpress_kernels::quantize_row_at;
 use nlpress_model::{Layer, Model, Network, Outline, SiteId, Weight};
 use nlpress_packed::{Grid, Index};
-use nlpress_technique::{Cx, Family, Kind, Needs, Problem, Settings, StepError, Technique, parse, settings};
+use nlpress_technique::{
+    Cx, Family, Kind, Made, Needs, Problem, Settings, StepError, Technique, parse, settings,
+};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -227,7 +229,7 @@ impl Technique for Smooth {
         before.clone()
     }
 
-    fn apply(&self, mut model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
+    fn apply(&self, mut model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Made, StepError> {
         let drawn = cx.draw_ascending(self.samples);
         let names: Vec<SiteId> = model.layers().iter().map(|l| l.id.clone()).collect();
         let mut chosen = Vec::new();
@@ -255,7 +257,7 @@ impl Technique for Smooth {
                 model = self.smoothed(model, (*site, before), &inputs[site], cx)?;
             }
         }
-        Ok(model)
+        Ok(model.into())
     }
 }
 
@@ -324,7 +326,7 @@ mod tests {
             let on: Vec<SiteId> = bench.model().layers().iter().map(|l| l.id.clone()).collect();
             let mut cx = bench.cx(&Quiet);
             let technique = Smooth { alpha: Some(0.5), samples: 40 };
-            let after = technique.apply(bench.model().clone(), &on, &mut cx).unwrap();
+            let after = technique.apply(bench.model().clone(), &on, &mut cx).unwrap().model;
             assert_ne!(&after, bench.model());
             let logits = |model: &Model| Network::bind(model, &cpu()).logits_of(bench.valid()).unwrap();
             for (a, b) in logits(&after).iter().zip(logits(bench.model())) {

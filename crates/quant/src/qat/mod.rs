@@ -21,8 +21,8 @@ pub mod ternary;
 
 use nlpress_model::{Model, Outline, SiteId};
 use nlpress_technique::{
-    Cx, DISTILL, Family, KdSettings, Kind, Needs, Problem, Setting, Settings, StepError, Technique, Tuning,
-    parse, settings,
+    Cx, DISTILL, Family, KdSettings, Kind, Made, Needs, Problem, Setting, Settings, StepError, Technique,
+    Tuning, parse, settings,
 };
 use nlpress_train::WordDropout;
 use serde::Deserialize;
@@ -93,7 +93,7 @@ impl Technique for Qat {
         self.quantize.plan(before, on, problems)
     }
 
-    fn apply(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Model, StepError> {
+    fn apply(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Made, StepError> {
         let course = Course {
             tuning: Some(&self.train),
             kd: self.distill.as_ref(),
@@ -102,7 +102,7 @@ impl Technique for Qat {
             activations: self.quantize.activations(),
             start: &self.quantize.start(),
         };
-        course.run(model, on, cx)
+        Ok(course.run(model, on, cx)?.into())
     }
 }
 

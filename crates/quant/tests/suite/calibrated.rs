@@ -38,7 +38,7 @@ fn apply(kind: &Kind, with: &str, model: &Model, on: &[SiteId], bench: &Bench) -
     let planned = technique.plan(&model.outline(), on, &mut problems);
     assert!(problems.is_empty(), "{problems:?}");
     let mut cx = Cx::new(Seed(4), &backend, (bench.train(), bench.valid()), &Quiet);
-    let model = technique.apply(model.clone(), on, &mut cx).unwrap();
+    let model = technique.apply(model.clone(), on, &mut cx).unwrap().model;
     assert_eq!(model.outline(), planned);
     Made { model, measured: cx.measured.into_iter().map(|m| (m.name, m.value)).collect(), notes: cx.notes }
 }

@@ -36,7 +36,7 @@ fn apply(
         return Err(StepError::Failed(problem.to_string()));
     }
     let mut cx = Cx::new(Seed(4), &backend, (bench.train(), bench.valid()), &Quiet);
-    let model = technique.apply(model, &on, &mut cx)?;
+    let model = technique.apply(model, &on, &mut cx)?.model;
     assert!(model.outline() == planned || !technique.exact() && model.outline().fits_within(&planned));
     Ok((model, cx.measured.into_iter().map(|m| (m.name, m.value)).collect()))
 }
@@ -117,7 +117,7 @@ fn integer_gradients_train_as_well_as_floats_in_a_quarter_of_the_bytes() {
     let backend = cpu();
     let mut cx = Cx::new(Seed(4), &backend, (&train, &unseen), &Quiet);
     let all = ["hidden.0", "hidden.1", "output"].map(SiteId::new);
-    let model = technique.apply(bench.model().clone(), &all, &mut cx).unwrap();
+    let model = technique.apply(bench.model().clone(), &all, &mut cx).unwrap().model;
     let measured: Vec<(String, f64)> = cx.measured.into_iter().map(|m| (m.name, m.value)).collect();
     let steps = 40.0 * 3.0;
     assert_eq!(value(&measured, "gradient_bytes_as_f32"), steps * 4.0 * 413.0);
@@ -191,7 +191,7 @@ fn an_input_that_is_a_hundred_times_the_others_is_kept_and_others_are_not() {
     let made = |with: &str, model: &Model, data: &Dataset| {
         let technique = (INT8.parse)(&with.parse().unwrap()).unwrap();
         let mut cx = Cx::new(Seed(4), &backend, (data, data), &Quiet);
-        let model = technique.apply(model.clone(), std::slice::from_ref(&site), &mut cx).unwrap();
+        let model = technique.apply(model.clone(), std::slice::from_ref(&site), &mut cx).unwrap().model;
         (model, cx.measured.into_iter().map(|m| (m.name, m.value)).collect::<Vec<_>>())
     };
     for fixed in ["", "\nactivations = { calibrator = 'minmax' }"] {

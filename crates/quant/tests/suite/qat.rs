@@ -72,7 +72,7 @@ impl World {
         if technique.needs().teacher {
             cx.teacher = Some(Teacher { model: &self.model, train: &self.train, valid: &self.valid });
         }
-        let model = technique.apply(model, &on, &mut cx)?;
+        let model = technique.apply(model, &on, &mut cx)?.model;
         assert_eq!(model.outline(), planned);
         Ok(model)
     }
@@ -161,7 +161,7 @@ fn what_validation_saw_is_what_ships() {
     }
     let sink = Listen(&seen);
     let mut cx = Cx::new(Seed(4), &world.backend, (&world.train, &world.valid), &sink);
-    let model = technique.unwrap().apply(world.model.clone(), &on, &mut cx).unwrap();
+    let model = technique.unwrap().apply(world.model.clone(), &on, &mut cx).unwrap().model;
     let logits = Network::bind(&model, &world.backend).logits_of(&world.valid).unwrap();
     let shipped = accuracy(&logits, 6, world.valid.labels());
     let seen = seen.lock().unwrap();
