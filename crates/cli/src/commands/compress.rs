@@ -11,7 +11,7 @@ use nlpress::pipeline::{Origin, kinds};
 use nlpress::runtime::{Scratch, Session};
 use serde_json::{Value, json};
 use std::fmt::{self, Display};
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 
 use crate::arguments::Compress;
@@ -97,16 +97,18 @@ pub(crate) fn compress(arguments: &Compress) -> anyhow::Result<()> {
 
 /// Reads texts from a file, a pipe or standard input.
 fn read(file: &Path) -> io::Result<Vec<u8>> {
-    if file != Path::new("-") {
-        return files::read_stream_bounded(file, LARGEST_TEXTS);
+    match file == Path::new("-") {
+        true => files::read_all_bounded(io::stdin().lock(), LARGEST_TEXTS),
+        false => files::read_stream_bounded(file, LARGEST_TEXTS),
     }
-    let mut bytes = Vec::new();
-    io::stdin().lock().take(LARGEST_TEXTS + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > LARGEST_TEXTS {
-        let why = format!("is larger than the limit of {LARGEST_TEXTS} bytes");
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
-    }
-    Ok(bytes)
+}
+
+/// The cosine of two embeddings; of one that is zero, 1 with itself and 0 with any other.
+fn cosine(a: &[f32], b: &[f32]) -> f64 {
+    let pairs = || a.iter().zip(b).map(|(a, b)| (f64::from(*a), f64::from(*b)));
+    let dot = |of: fn((f64, f64)) -> f64| pairs().map(of).sum::<f64>();
+    let length = (dot(|(a, _)| a * a) * dot(|(_, b)| b * b)).sqrt();
+    if length > 0.0 { dot(|(a, b)| a * b) / length } else { f64::from(u8::from(a == b)) }
 }
 
 /// How the answers of two artifacts differ over some texts.
@@ -128,36 +130,44 @@ enum Answers {
 impl Compared {
     fn of(before: &Session, after: &Session, texts: &[&str]) -> anyhow::Result<Self> {
         let (mut first, mut second) = (Scratch::default(), Scratch::default());
-        let (mut cosines, mut same, mut apart, mut firsts) =
-            (Vec::new(), Vec::new(), Vec::new(), [Vec::new(), Vec::new()]);
-        for text in texts {
-            let a = before.answer(text, &mut first).map_err(refuse)?;
-            let b = after.answer(text, &mut second).map_err(refuse)?;
-            let pairs = || a.iter().zip(b).map(|(a, b)| (f64::from(*a), f64::from(*b)));
-            let dot = |of: fn((f64, f64)) -> f64| pairs().map(of).sum::<f64>();
-            let length = (dot(|(a, _)| a * a) * dot(|(_, b)| b * b)).sqrt();
-            cosines.push(if length > 0.0 {
-                dot(|(a, b)| a * b) / length
-            } else {
-                f64::from(u8::from(a == b))
-            });
-            same.push(f64::from(u8::from(before.class(a) == after.class(b))));
-            apart.extend(pairs().map(|(a, b)| (a - b).abs()));
-            for (all, answer) in firsts.iter_mut().zip([a, b]) {
-                all.extend(answer.first().copied().map(f64::from));
-            }
-        }
+        let mut each = |see: &mut dyn FnMut(&[f32], &[f32])| {
+            texts.iter().try_for_each(|text| {
+                let a = before.answer(text, &mut first).map_err(refuse)?;
+                see(a, after.answer(text, &mut second).map_err(refuse)?);
+                anyhow::Ok(())
+            })
+        };
         let mean = |of: &[f64]| of.iter().sum::<f64>() / of.len().max(1) as f64;
-        let difference = [mean(&apart), apart.iter().copied().fold(0.0, f64::max)];
+        let mean_and_most = |of: &[f64]| [mean(of), of.iter().copied().fold(0.0, f64::max)];
+        let mut apart = Vec::new();
+        let mut differ = |a: &[f32], b: &[f32]| {
+            apart.extend(a.iter().zip(b).map(|(a, b)| (f64::from(*a) - f64::from(*b)).abs()));
+        };
         let of = match before.outline().graph.output {
             Output::Embedding => {
+                let mut cosines = Vec::new();
+                each(&mut |a, b| cosines.push(cosine(a, b)))?;
                 let least = cosines.iter().copied().fold(f64::INFINITY, f64::min);
                 Answers::Embeddings { cosine: [mean(&cosines), least] }
             }
-            Output::Logits => Answers::Classes { agreement: mean(&same), difference },
+            Output::Logits => {
+                let mut same = Vec::new();
+                each(&mut |a, b| {
+                    same.push(f64::from(u8::from(before.class(a) == after.class(b))));
+                    differ(a, b);
+                })?;
+                Answers::Classes { agreement: mean(&same), difference: mean_and_most(&apart) }
+            }
             Output::Scores => {
+                let mut firsts = [Vec::new(), Vec::new()];
+                each(&mut |a, b| {
+                    for (all, answer) in firsts.iter_mut().zip([a, b]) {
+                        all.extend(answer.first().copied().map(f64::from));
+                    }
+                    differ(a, b);
+                })?;
                 let [before, after] = &firsts;
-                Answers::Scores { difference, spearman: spearman(before, after) }
+                Answers::Scores { difference: mean_and_most(&apart), spearman: spearman(before, after) }
             }
         };
         Ok(Self { texts: texts.len(), of })

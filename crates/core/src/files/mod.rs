@@ -2,7 +2,7 @@
 //!
 //! - [`write_atomically`] and [`stream_atomically`] write beside and rename; they replace regular files only.
 //!   [`end_writes`] lets a process end between two writes.
-//! - [`read_bounded`] and [`read_stream_bounded`] read no more than they are told to.
+//! - [`read_bounded`], [`read_stream_bounded`] and [`read_all_bounded`] read no more than they are told to.
 //! - [`Outputs`] proves, before a command works, that no output is an input or another output.
 //! - [`sha256_hex`] names content.
 //!
@@ -14,7 +14,7 @@ mod replace;
 mod write;
 
 pub use outputs::{OutputError, Outputs};
-pub use read::{check_size, open_regular, read_bounded, read_rest, read_stream_bounded};
+pub use read::{check_size, open_regular, read_all_bounded, read_bounded, read_rest, read_stream_bounded};
 pub use write::{
     WriteContent, end_writes, is_refusal, remove_abandoned, stream_atomically, uninterrupted,
     write_atomically,

@@ -66,13 +66,21 @@ pub fn read_stream_bounded(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     if metadata.is_file() {
         check_size(metadata.len(), limit)?;
     }
-    finish(File::open(path)?, Vec::new(), limit)
+    read_all_bounded(File::open(path)?, limit)
 }
 
-fn finish(file: File, mut bytes: Vec<u8>, limit: u64) -> io::Result<Vec<u8>> {
+/// Reads to the end whatever can be read, at most `limit` bytes.
+///
+/// # Errors
+/// Any error of the reader; [`io::ErrorKind::FileTooLarge`] past the limit.
+pub fn read_all_bounded(reader: impl Read, limit: u64) -> io::Result<Vec<u8>> {
+    finish(reader, Vec::new(), limit)
+}
+
+fn finish(reader: impl Read, mut bytes: Vec<u8>, limit: u64) -> io::Result<Vec<u8>> {
     // One byte more than is accepted, so that a file that grows meanwhile is noticed.
     let left = limit.saturating_add(1).saturating_sub(bytes.len() as u64);
-    file.take(left).read_to_end(&mut bytes)?;
+    reader.take(left).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit { Err(too_large(None, limit)) } else { Ok(bytes) }
 }
 
@@ -105,6 +113,9 @@ mod tests {
             assert_eq!(read(folder.path(), 9).unwrap_err().kind(), io::ErrorKind::IsADirectory);
             assert_eq!(read(&folder.path().join("none"), 9).unwrap_err().kind(), io::ErrorKind::NotFound);
         }
+        assert_eq!(read_all_bounded(&b"two"[..], 3).unwrap(), b"two");
+        let error = read_all_bounded(&b"two"[..], 2).unwrap_err();
+        assert_eq!(error.to_string(), "is larger than the limit of 2 bytes");
         // A sparse file of any length is refused by its length.
         std::fs::File::create(&path).unwrap().set_len(1 << 40).unwrap();
         assert_eq!(read_bounded(&path, 1 << 30).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
