@@ -119,7 +119,7 @@ impl Search<'_> {
         }
         // Before anyone needs its answers, and on all threads.
         if candidates.iter().any(|candidate| candidate.is_taught_by_file()) {
-            world.ask_teacher(self.request.threads, &ear)?;
+            world.taught(self.request.threads, &ear)?;
         }
         let open = |_, base: &&Base| world.open(base, &ear);
         let opened = side_by_side(&self.pool, &bases, |_| 0.0, open);

@@ -88,7 +88,7 @@ impl<'a> Search<'a> {
         self.open(&more, many)?;
         let hashed = hashed_bases(&self.opened, self.outputs(), self.request.limits.max_bytes);
         self.open(&hashed, many)?;
-        self.ask_teacher()?;
+        self.open_teacher()?;
         self.say_bases()?;
         let mut generation = self.first_generation();
         let mut number = 0;
@@ -102,10 +102,10 @@ impl<'a> Search<'a> {
     }
 
     /// Asks the teacher about all documents, so that candidates find its answers; one that is an encoder is a base, too.
-    fn ask_teacher(&mut self) -> Result<(), SearchError> {
+    fn open_teacher(&mut self) -> Result<(), SearchError> {
         let Some(teacher) = self.world.teacher.clone() else { return Ok(()) };
         let ear = Ear { outer: self.sink, until: self.until(FOR_BEGUN) };
-        let taught = match self.world.ask_teacher(self.request.threads, &ear) {
+        let taught = match self.world.taught(self.request.threads, &ear) {
             Ok(taught) => taught,
             Err(RunError::Stopped(_)) => {
                 self.stopped |= self.asked_to_stop();

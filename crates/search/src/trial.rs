@@ -164,7 +164,7 @@ impl Opened {
 
 impl World<'_> {
     /// What the teacher says of the documents, where there is one.
-    pub(crate) fn ask_teacher(&self, threads: usize, ear: &Ear<'_>) -> Result<Option<Arc<Taught>>, RunError> {
+    pub(crate) fn taught(&self, threads: usize, ear: &Ear<'_>) -> Result<Option<Arc<Taught>>, RunError> {
         let by = Asking { backend: self.backend, threads, sink: ear };
         let ask = |teacher: &GivenTeacher| self.teachers.taught(&teacher.file, &self.corpus, by);
         self.teacher.as_ref().map(ask).transpose()
@@ -477,7 +477,7 @@ mod tests {
         let (metric, ear) = (Metric::Accuracy, Ear { outer: &Quiet, until: None });
         let made = [one.path(), other.path()].map(|folder| {
             let world = of_encoder(folder, (&backend, &metric));
-            let taught = world.ask_teacher(1, &ear).unwrap().unwrap();
+            let taught = world.taught(1, &ear).unwrap().unwrap();
             assert_eq!(taught.probed.map(|probe| probe.numbers), Some(8));
             let sha256 = world.teacher.as_ref().and_then(|teacher| teacher.encoder.clone()).unwrap();
             let base = pretrained::base(&sha256, 8.0);
