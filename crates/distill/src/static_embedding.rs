@@ -11,7 +11,8 @@
 //! (`distill.student` with `from = "model"`, or `train.more`). The order of words is lost: what the encoder knew by attention
 //! alone, the student cannot know.
 
-use nlpress_core::Measurement;
+use nlpress_core::files::sha256_hex;
+use nlpress_core::{BackendKind, Measurement};
 use nlpress_model::graph::{Key, Node, Op, Output, Pooling, Source};
 use nlpress_model::{Form, Graph, Layer, Layers, Model, Network, Outline, SiteId, Weight};
 use nlpress_technique::directions::directions;
@@ -19,7 +20,7 @@ use nlpress_technique::solve::Gram;
 use nlpress_technique::{
     Cx, Family, Kind, Made, Needs, Problem, Settings, StepError, Technique, parse, settings,
 };
-use nlpress_text::{Encode, TokenEncoder};
+use nlpress_text::{Encode, TokenEncoder, TokenRow, TokenRows};
 use serde::Deserialize;
 
 use crate::DistillError;
@@ -234,14 +235,53 @@ fn encoded(
     };
     let encoder = Model::new(divided.encoder.clone(), layers)?;
     let network = Network::bind(&encoder, cx.backend);
-    let (ids, mut table) =
-        ((0..width as u32).collect::<Vec<_>>(), Vec::with_capacity(width * divided.hidden));
-    for (n, some) in ids.chunks(AT_ONCE).enumerate() {
-        cx.progress("encoding the vocabulary", n * AT_ONCE, width)?;
-        let rows = tokenizer.alone(some).ok_or(StepError::Missing("a token"))?;
-        table.extend(network.logits(&rows)?);
+    let rows =
+        tokenizer.alone(&(0..width as u32).collect::<Vec<_>>()).ok_or(StepError::Missing("a token"))?;
+    let mut done = 0;
+    let mut encode = |some: &[usize]| {
+        let mut numbers = Vec::with_capacity(some.len() * divided.hidden);
+        for some in some.chunks(AT_ONCE) {
+            cx.progress("encoding the vocabulary", done, width)?;
+            numbers.extend(network.logits(&rows.select(some))?);
+            done += some.len();
+        }
+        Ok(numbers)
+    };
+    // What goes into packed sites is rounded, too, by more than their weights say.
+    let is_packed = encoder.layers().iter().any(|layer| matches!(layer.weight, Weight::Packed { .. }));
+    let Some(store) = cx.store.filter(|_| !is_packed) else { return encode(&(0..width).collect::<Vec<_>>()) };
+    let (name, names) = named(&encoder, &rows, cx.backend.kind());
+    store.answers((&name, divided.hidden), &names, &mut encode)
+}
+
+/// Names of a network but for its words, and of rows of tokens by what the network looks up for them: what it makes of a row
+/// depends on nothing else, so that a smaller vocabulary finds what a larger one was answered.
+fn named(encoder: &Model, rows: &TokenRows, backend: BackendKind) -> (String, Vec<String>) {
+    let looks_up =
+        |node: &Node, id: &SiteId| matches!(&node.op, Op::Embed { site, by: Key::Word, .. } if site == id);
+    let graph = encoder.graph().clone().with_inputs(1);
+    let mut network = format!("{backend} {graph:?}").into_bytes();
+    let mut add = |numbers: &[f32]| network.extend(numbers.iter().flat_map(|x| x.to_le_bytes()));
+    let mut tables = Vec::new();
+    for layer in encoder.layers() {
+        let values = layer.weight.values();
+        add(&layer.bias);
+        match graph.nodes.iter().any(|node| looks_up(node, &layer.id)) {
+            true => tables.push((values, layer.shape.outputs)),
+            false => add(&values),
+        }
     }
-    Ok(table)
+    encoder.vectors().iter().for_each(|vector| add(&vector.values));
+    let name = |row: TokenRow<'_>| {
+        let mut bytes = row.types.to_vec();
+        for (id, (values, width)) in
+            row.ids.iter().flat_map(|id| tables.iter().map(move |table| (*id as usize, table)))
+        {
+            bytes.extend(values[id * width..][..*width].iter().flat_map(|x| x.to_le_bytes()));
+        }
+        sha256_hex(&bytes)
+    };
+    (sha256_hex(&network), rows.iter().map(name).collect())
 }
 
 /// The mean of the rows `[rows, hidden]`, and the directions in which they vary most, `[width, hidden]`: their principal
@@ -324,8 +364,11 @@ fn assembled(
 mod tests {
     use super::*;
     use nlpress_core::event::Quiet;
-    use nlpress_testkit::{Bench, cpu};
+    use nlpress_technique::AnswerStore;
+    use nlpress_testkit::{Bench, backends, cpu};
     use nlpress_text::Rows;
+    use std::collections::BTreeMap;
+    use std::sync::Mutex;
 
     #[test]
     fn settings_are_checked_by_name() {
@@ -371,6 +414,66 @@ mod tests {
             let logits = |model: &Model| Network::bind(model, &cpu()).logits(&rows).unwrap();
             for (student, teacher) in logits(&made).iter().zip(logits(&model)) {
                 assert!((student - teacher).abs() < 1e-4 * teacher.abs().max(1.0), "{student} {teacher}");
+            }
+        }
+    }
+
+    /// Keeps answers by the names of network and input, and counts what it asks.
+    #[derive(Debug, Default)]
+    struct Counting(Mutex<(BTreeMap<[String; 2], Vec<f32>>, usize)>);
+
+    impl AnswerStore for Counting {
+        fn answers(
+            &self,
+            (network, width): (&str, usize),
+            inputs: &[String],
+            ask: &mut dyn FnMut(&[usize]) -> Result<Vec<f32>, StepError>,
+        ) -> Result<Vec<f32>, StepError> {
+            let (known, asked) = &mut *self.0.lock().unwrap();
+            let key = |i: usize| [network.to_owned(), inputs[i].clone()];
+            // The last first, and few at a time: what is answered must not depend on it.
+            let wanted: Vec<usize> =
+                (0..inputs.len()).rev().filter(|i| !known.contains_key(&key(*i))).collect();
+            *asked += wanted.len();
+            for some in wanted.chunks(7) {
+                let numbers = ask(some)?;
+                known.extend(some.iter().zip(numbers.chunks(width)).map(|(i, one)| (key(*i), one.to_vec())));
+            }
+            Ok((0..inputs.len()).flat_map(|i| known[&key(i)].clone()).collect())
+        }
+    }
+
+    #[test]
+    fn a_token_goes_through_an_encoder_once_and_a_smaller_vocabulary_finds_it() {
+        for backend in backends() {
+            for bench in [Bench::tokens(&backend).unwrap(), Bench::modern(&backend).unwrap()] {
+                let store = Counting::default();
+                let asked = || store.0.lock().unwrap().1;
+                let made = |model: &Model, kept: &[u32], store: Option<&dyn AnswerStore>| {
+                    let (encoder, _) = bench.text_encoder().narrowed(kept).unwrap();
+                    let on: Vec<SiteId> = model.layers().iter().map(|l| l.id.clone()).collect();
+                    let mut cx = Cx { store, encoder: Some(&encoder), ..bench.cx(&Quiet) };
+                    Static { width: 6, sif: 0.0 }.apply(model.clone(), &on, &mut cx).unwrap().model
+                };
+                let whole: Vec<u32> = (0..24).collect();
+                assert_eq!(made(bench.model(), &whole, Some(&store)), made(bench.model(), &whole, None));
+                assert_eq!(asked(), 24);
+                let kept: Vec<u32> = (0..24).filter(|id| id % 3 != 1).collect();
+                let (graph, mut layers) = bench.model().clone().into_parts();
+                let table = layers.sites.iter_mut().find(|layer| layer.shape.inputs == 24).unwrap();
+                let (values, width) = (table.weight.values().into_owned(), table.shape.outputs);
+                let rows = kept.iter().flat_map(|id| &values[*id as usize * width..][..width]);
+                table.weight = Weight::Dense(rows.copied().collect());
+                table.shape.inputs = kept.len();
+                let smaller = Model::new(graph.with_inputs(kept.len()), layers).unwrap();
+                assert_eq!(made(&smaller, &kept, Some(&store)), made(&smaller, &kept, None));
+                assert_eq!(asked(), 24);
+                // Another network is asked, whatever of it is another.
+                let (graph, mut layers) = smaller.into_parts();
+                layers.vectors[0].values[0] += 0.5;
+                let other = Model::new(graph, layers).unwrap();
+                assert_eq!(made(&other, &kept, Some(&store)), made(&other, &kept, None));
+                assert_eq!(asked(), 24 + kept.len());
             }
         }
     }

@@ -81,12 +81,6 @@ impl Confusion {
         }
     }
 
-    /// The greatest class number that occurs.
-    pub fn last_class(&self) -> u32 {
-        let last = |counts: &BTreeMap<u32, u64>| counts.keys().next_back().copied().unwrap_or(0);
-        last(&self.support).max(last(&self.predicted))
-    }
-
     /// The most frequent mistakes, at most `most`; equally frequent ones by label, then by prediction.
     pub fn mistakes(&self, most: usize) -> Vec<Mistake> {
         let wrong = self.pairs.iter().filter(|((label, predicted), _)| label != predicted);
@@ -137,7 +131,6 @@ mod tests {
         );
         let mean = (0..4).filter_map(|k| c.class(k).f1).sum::<f64>() / 4.0;
         assert!((mean - macro_f1(&predictions, &labels).unwrap()).abs() < 1e-12);
-        assert_eq!(c.last_class(), 3);
     }
 
     #[test]

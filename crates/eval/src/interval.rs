@@ -129,25 +129,16 @@ pub(crate) fn student(quantile: f64, freedom: f64) -> f64 {
 #[derive(Clone, Copy, Debug)]
 pub struct Bootstrap {
     seed: Seed,
-    resamples: usize,
 }
 
+/// The 2.5 % quantile of so many is the twenty-fifth.
+const RESAMPLES: usize = 1000;
+
 impl Bootstrap {
-    /// 1000 resamples that depend on nothing but `seed`.
+    /// Resamples that depend on nothing but `seed`.
     #[must_use]
     pub fn new(seed: Seed) -> Self {
-        Self { seed: seed.derive("bootstrap"), resamples: 1000 }
-    }
-
-    /// Another number of resamples.
-    ///
-    /// # Errors
-    /// Fewer than 40, for then the 2.5 % quantile is no more than the least of them.
-    pub fn with_resamples(self, resamples: usize) -> Result<Self, EvalError> {
-        if resamples < 40 {
-            return Err(EvalError::Setting { name: "resamples", value: resamples, least: 40 });
-        }
-        Ok(Self { resamples, ..self })
+        Self { seed: seed.derive("bootstrap") }
     }
 
     /// The mean over seeds and documents of a number per document: `per_seed[s][document]`.
@@ -178,7 +169,7 @@ impl Bootstrap {
         let labels = renumber(labels);
         let predictions: Vec<Vec<usize>> = predictions.iter().map(|p| renumber(p.as_ref())).collect();
         let mut drawn = vec![0; labels.len()];
-        let values = (0..self.resamples).map(|r| {
+        let values = (0..RESAMPLES).map(|r| {
             self.draw(r, &mut drawn);
             let mut sum = 0.0;
             for seed in &predictions {
@@ -193,7 +184,7 @@ impl Bootstrap {
 
     fn estimate(&self, values: &[f64]) -> Estimate {
         let mut drawn = vec![0; values.len()];
-        let means = (0..self.resamples).map(|r| {
+        let means = (0..RESAMPLES).map(|r| {
             self.draw(r, &mut drawn);
             drawn.iter().map(|&i| values[i as usize]).sum::<f64>() / values.len() as f64
         });
@@ -406,6 +397,5 @@ mod tests {
         assert!(difference(&[vec![1.0]], &[vec![1.0, 2.0]]).is_err());
         assert!(share(&none).is_err() && share(&[vec![f64::NAN]]).is_err());
         assert!(b.macro_f1(&[vec![1]], &[1, 2]).is_err());
-        assert!(b.with_resamples(39).is_err() && b.with_resamples(40).is_ok());
     }
 }

@@ -127,12 +127,6 @@ impl Race {
         &self.times[who]
     }
 
-    /// Microseconds of a call of a contender without the machine's drift: the mean over its sessions.
-    #[must_use]
-    pub fn typical(&self, who: usize) -> f64 {
-        mean(&self.levels[who]).exp()
-    }
-
     /// How many times faster contender `who` is than `over`, as one of `among` ratios of a report.
     #[must_use]
     pub fn speedup(&self, who: usize, over: usize, among: usize) -> Ratio {

@@ -96,89 +96,88 @@ impl Export<'_> {
 
     /// `config.json`: the keys of the folder that it is like, with those that this crate knows as they are now.
     fn config(&self) -> Result<Value, HubError> {
-        let (spec, keys, family) = (&self.spec, self.family.keys, self.family);
-        let mut config = self.like.map_or_else(
-            || {
-                let padding = self.encoder.id("[PAD]").or_else(|| self.encoder.id("<pad>")).unwrap_or(0);
-                Map::from_iter([
-                    ("pad_token_id".to_owned(), padding.into()),
-                    (keys.activation.to_owned(), "gelu".into()),
-                ])
-            },
-            |like| like.config.keys.clone(),
-        );
-        // What says the same already stays as it is written.
-        let mut set = |key: &str, value: Value| match config.get(key) {
-            Some(there) if *there == value => {}
-            _ => {
-                config.insert(key.to_owned(), value);
-            }
+        let mut config = match self.like {
+            Some(like) => like.config.keys.clone().into(),
+            None => self.fresh(),
         };
-        set("model_type", family.model_type.into());
-        let vocabulary = self.rows(&Key::Word, spec.vocabulary, 0)?;
-        set("vocab_size", vocabulary.into());
-        match (self.first()?, self.like) {
-            (Some(first), _) => set("max_position_embeddings", (spec.positions + first).into()),
-            (None, None) => set("max_position_embeddings", spec.positions.into()),
-            // Without a table it is no size of the model.
-            (None, Some(_)) => {}
+        self.put_sizes(&mut config)?;
+        self.put_classes(&mut config);
+        Ok(config)
+    }
+
+    /// What only a folder that is like no other is told.
+    fn fresh(&self) -> Value {
+        let (spec, keys) = (&self.spec, self.family.keys);
+        let padding = self.encoder.id("[PAD]").or_else(|| self.encoder.id("<pad>")).unwrap_or(0);
+        let mut config = json!({
+            "pad_token_id": padding, keys.activation: "gelu", "max_position_embeddings": spec.positions,
+            keys.dropout.0: spec.dropout,
+        });
+        if let Some(key) = keys.epsilon.0 {
+            config[key] = json!(f64::from(spec.epsilon));
         }
-        set(keys.width, spec.width.into());
-        set(keys.layers, spec.layers.into());
-        set(keys.heads, spec.heads.into());
-        set(keys.intermediate, spec.intermediate.into());
+        if !keys.modern {
+            config["attention_probs_dropout_prob"] = json!(spec.dropout);
+        }
+        if let Some(modern) = spec.modern {
+            config["global_attn_every_n_layers"] = modern.every.into();
+            config["local_attention"] = (2 * modern.window).into();
+            config["global_rope_theta"] = json!(modern.global_base);
+            config["local_rope_theta"] = json!(modern.local_base);
+        }
+        if let Head::Prediction { pooling, .. } = spec.head {
+            config["classifier_pooling"] = if pooling == Pooling::First { "cls" } else { "mean" }.into();
+        }
+        config["architectures"] = json!([format!("{}Model", self.family.class)]);
+        if let (true, Some(outputs)) = (spec.scores, spec.head.outputs()) {
+            config["problem_type"] = "regression".into();
+            let name = |n: usize| (n.to_string(), json!(format!("LABEL_{n}")));
+            config["id2label"] = (0..outputs).map(name).collect::<Map<_, _>>().into();
+        }
+        config
+    }
+
+    fn put_sizes(&self, config: &mut Value) -> Result<(), HubError> {
+        let (spec, keys) = (&self.spec, self.family.keys);
+        config["model_type"] = self.family.model_type.into();
+        config["vocab_size"] = self.rows(&Key::Word, spec.vocabulary, 0)?.into();
+        // Without a table it is no size of the model.
+        if let Some(first) = self.first()? {
+            config["max_position_embeddings"] = (spec.positions + first).into();
+        }
+        config[keys.width] = spec.width.into();
+        config[keys.layers] = spec.layers.into();
+        config[keys.heads] = spec.heads.into();
+        config[keys.intermediate] = spec.intermediate.into();
         if let Some(key) = keys.types {
-            set(key, spec.types.max(1).into());
+            config[key] = spec.types.max(1).into();
         }
         if let Some((key, _)) = keys.embedding {
-            set(key, spec.embedding.unwrap_or(spec.width).into());
+            config[key] = spec.embedding.unwrap_or(spec.width).into();
         }
         if let (Some((key, _)), Some(relative)) = (keys.relative, spec.relative) {
-            set(key, relative.buckets.into());
+            config[key] = relative.buckets.into();
         }
-        if let (Some(key), None) = (keys.epsilon.0, self.like) {
-            set(key, json!(f64::from(spec.epsilon)));
-        }
-        if self.like.is_none() {
-            set(keys.dropout.0, json!(spec.dropout));
-            if !keys.modern {
-                set("attention_probs_dropout_prob", json!(spec.dropout));
-            }
-            if let Some(modern) = spec.modern {
-                set("global_attn_every_n_layers", modern.every.into());
-                set("local_attention", (2 * modern.window).into());
-                set("global_rope_theta", json!(modern.global_base));
-                set("local_rope_theta", json!(modern.local_base));
-            }
-            if let Head::Prediction { pooling, .. } = spec.head {
-                set("classifier_pooling", if pooling == Pooling::First { "cls" } else { "mean" }.into());
-            }
-        }
-        if let Some(types) =
-            self.like.and_then(|like| like.config.get("layer_types")).and_then(Value::as_array)
-            && keys.modern
+        if let (true, Some(types)) =
+            (keys.modern, config.get_mut("layer_types").and_then(Value::as_array_mut))
         {
-            set("layer_types", types[..spec.layers.min(types.len())].into());
+            types.truncate(spec.layers);
         }
-        let outputs = spec.head.outputs();
-        let classifies = outputs.is_some();
-        if self.like.is_none() || classifies {
-            let of = if classifies { "ForSequenceClassification" } else { "Model" };
-            set("architectures", json!([format!("{}{of}", family.class)]));
+        Ok(())
+    }
+
+    fn put_classes(&self, config: &mut Value) {
+        if self.spec.head.outputs().is_none() {
+            return;
         }
-        if let (true, Some(outputs), None) = (spec.scores, outputs, self.like) {
-            set("problem_type", "regression".into());
-            let name = |n: usize| (n.to_string(), json!(format!("LABEL_{n}")));
-            set("id2label", (0..outputs).map(name).collect::<Map<_, _>>().into());
-        }
-        if classifies && !spec.scores {
+        config["architectures"] = json!([format!("{}ForSequenceClassification", self.family.class)]);
+        if !self.spec.scores {
             let labels = self.artifact.labels.iter().enumerate();
             let names: Map<_, _> = labels.clone().map(|(n, label)| (n.to_string(), json!(label))).collect();
             let ids: Map<_, _> = labels.map(|(n, label)| (label.clone(), n.into())).collect();
-            set("id2label", names.into());
-            set("label2id", ids.into());
+            config["id2label"] = names.into();
+            config["label2id"] = ids.into();
         }
-        Ok(config.into())
     }
 
     /// The rows of a table in the folder.

@@ -8,8 +8,6 @@ use std::fmt;
 pub const LARGEST_BLOCK_SIDE: u8 = 64;
 /// Most inputs of a group of which some are kept.
 pub const LARGEST_GROUP: u8 = 16;
-/// Most inputs of a group that shares a scale.
-pub const LARGEST_SCALE_GROUP: u8 = 128;
 
 /// What one stored value is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -1,9 +1,10 @@
-//! What frozen networks answer to texts. No text is asked about twice, and what was answered can be kept on disk.
+//! What frozen networks answer to texts and to tokens. None is asked about the same twice, and what was answered can be
+//! kept on disk.
 
 use nlpress_core::event::{Event, Sink};
 use nlpress_core::{Backend, files};
 use nlpress_runtime::Session;
-use nlpress_technique::Answers;
+use nlpress_technique::{AnswerStore, Answers, StepError};
 use nlpress_text::Encode;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -12,11 +13,11 @@ use std::sync::{Mutex, PoisonError};
 use crate::failure::RunError;
 use crate::measure::MeasureError;
 
-/// Texts that are asked about between two looks at whether to stop.
-const TEXTS_A_LOOK: usize = 128;
+/// Inputs that are asked about between two looks at whether to stop.
+const A_LOOK: usize = 128;
 /// What a file of answers begins with.
 const MAGIC: &[u8] = b"nlpress answers 1\n";
-/// Letters of a text's hash, and of the hash at the end of a file.
+/// Letters of an input's hash, and of the hash at the end of a file.
 const HASH: usize = 32;
 /// Largest file of answers that is read or written.
 const LARGEST: u64 = 2 << 30;
@@ -53,7 +54,7 @@ pub struct Probed {
     pub cost: f64,
 }
 
-/// Answers by the SHA-256 of the network's artifact, and the folder where they are kept, if any.
+/// Answers by the SHA-256 of the network's artifact or name, and the folder where they are kept, if any.
 #[derive(Debug, Default)]
 pub(crate) struct Asked {
     folder: Option<PathBuf>,
@@ -65,7 +66,7 @@ pub(crate) struct Asked {
 struct Known {
     /// Numbers of an answer.
     width: usize,
-    /// Where the answer to each text is, by the text's hash.
+    /// Where the answer to each input is, by the input's hash.
     places: HashMap<String, usize>,
     numbers: Vec<f32>,
 }
@@ -95,29 +96,51 @@ impl Asked {
         sink: &dyn Sink,
     ) -> Result<Vec<f32>, RunError> {
         let width = frozen.session.outline().graph.outputs();
-        let hashes: Vec<String> = texts.iter().map(|text| hash(text.as_bytes())).collect();
+        let network = (frozen.sha256, width);
+        self.answered(
+            network,
+            texts,
+            |i| texts[i].len(),
+            |some, (done, total)| {
+                sink.say(&Event::Progress { what: "asking the teacher".into(), done, total })?;
+                let some: Vec<&str> = some.iter().map(|i| texts[*i]).collect();
+                let (examples, _) = frozen.session.encoder().encode_all(&some).map_err(MeasureError::from)?;
+                Ok(frozen.session.logits_many(&examples, frozen.threads).map_err(MeasureError::from)?)
+            },
+        )
+    }
+
+    /// What a network makes of inputs, `[inputs, width]`. `ask` is asked about those that nobody asked about, some of like
+    /// lengths at a time, and told about how many it was asked before, and about how many it will be.
+    fn answered<E: From<RunError>>(
+        &self,
+        (network, width): (&str, usize),
+        inputs: &[impl AsRef<[u8]>],
+        length: impl Fn(usize) -> usize,
+        ask: impl FnMut(&[usize], (u64, u64)) -> Result<Vec<f32>, E>,
+    ) -> Result<Vec<f32>, E> {
+        let hashes: Vec<String> = inputs.iter().map(|input| hash(input.as_ref())).collect();
         // Whoever else wants answers waits here, in place of asking too.
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if !known.contains_key(frozen.sha256) {
-            let found = self.file(frozen.sha256).and_then(|file| Known::open(&file, width));
+        if !known.contains_key(network) {
+            let found = self.file(network).and_then(|file| Known::open(&file, width));
             let fresh = Known { width, ..Known::default() };
-            known.insert(frozen.sha256.to_owned(), found.unwrap_or(fresh));
+            known.insert(network.to_owned(), found.unwrap_or(fresh));
         }
         let lost = || RunError::Internal("an answer is missing".into());
-        let of = known.get_mut(frozen.sha256).ok_or_else(lost)?;
+        let of = known.get_mut(network).ok_or_else(lost)?;
         let mut wanted: Vec<usize> =
-            (0..texts.len()).filter(|i| !of.places.contains_key(&hashes[*i])).collect();
+            (0..hashes.len()).filter(|i| !of.places.contains_key(&hashes[*i])).collect();
         wanted.sort_by(|a, b| hashes[*a].cmp(&hashes[*b]));
         wanted.dedup_by(|a, b| hashes[*a] == hashes[*b]);
-        // Texts of like lengths go through the network together.
-        wanted.sort_by_key(|i| (texts[*i].len(), *i));
-        let all_asked = of.ask(frozen, &wanted, (texts, &hashes), sink);
+        wanted.sort_by_key(|i| (length(*i), *i));
+        let all_asked = of.ask(&wanted, &hashes, ask);
         // What was answered until a stop is kept, too.
-        if let (Some(file), false) = (self.file(frozen.sha256), wanted.is_empty()) {
+        if let (Some(file), false) = (self.file(network), wanted.is_empty()) {
             of.save(&file)?;
         }
         all_asked?;
-        let mut all = Vec::with_capacity(texts.len() * width);
+        let mut all = Vec::with_capacity(hashes.len() * width);
         for hash in &hashes {
             let place = of.places.get(hash).ok_or_else(lost)?;
             all.extend_from_slice(&of.numbers[place * width..(place + 1) * width]);
@@ -125,28 +148,42 @@ impl Asked {
         Ok(all)
     }
 
-    fn file(&self, sha256: &str) -> Option<PathBuf> {
-        self.folder.as_ref().map(|folder| folder.join(format!("{}.answers", &sha256[..HASH])))
+    fn file(&self, network: &str) -> Option<PathBuf> {
+        self.folder.as_ref().map(|folder| folder.join(format!("{}.answers", &network[..HASH])))
+    }
+}
+
+impl AnswerStore for Asked {
+    fn answers(
+        &self,
+        (network, width): (&str, usize),
+        inputs: &[String],
+        ask: &mut dyn FnMut(&[usize]) -> Result<Vec<f32>, StepError>,
+    ) -> Result<Vec<f32>, StepError> {
+        let network = files::sha256_hex(network.as_bytes());
+        self.answered((&network, width), inputs, |_| 0, |some, _| ask(some))
+    }
+}
+
+impl From<RunError> for StepError {
+    fn from(error: RunError) -> Self {
+        match error {
+            RunError::Stopped(stopped) => Self::Stopped(stopped),
+            other => Self::Failed(other.to_string()),
+        }
     }
 }
 
 impl Known {
-    /// Asks about those of the texts that are wanted.
-    fn ask(
+    /// Asks about inputs that are wanted.
+    fn ask<E>(
         &mut self,
-        frozen: Frozen<'_>,
         wanted: &[usize],
-        (texts, hashes): (&[&str], &[String]),
-        sink: &dyn Sink,
-    ) -> Result<(), RunError> {
-        for (n, some) in wanted.chunks(TEXTS_A_LOOK).enumerate() {
-            let (done, total) = ((n * TEXTS_A_LOOK) as u64, wanted.len() as u64);
-            sink.say(&Event::Progress { what: "asking the teacher".into(), done, total })?;
-            let some_texts: Vec<&str> = some.iter().map(|i| texts[*i]).collect();
-            let (examples, _) =
-                frozen.session.encoder().encode_all(&some_texts).map_err(MeasureError::from)?;
-            let numbers =
-                frozen.session.logits_many(&examples, frozen.threads).map_err(MeasureError::from)?;
+        hashes: &[String],
+        mut ask: impl FnMut(&[usize], (u64, u64)) -> Result<Vec<f32>, E>,
+    ) -> Result<(), E> {
+        for (n, some) in wanted.chunks(A_LOOK).enumerate() {
+            let numbers = ask(some, ((n * A_LOOK) as u64, wanted.len() as u64))?;
             for i in some {
                 self.places.insert(hashes[*i].clone(), self.places.len());
             }
@@ -253,6 +290,28 @@ mod tests {
         assert!(later.ask(frozen, &["red"], &NoMore).is_err());
         let other = Frozen { sha256: &"6".repeat(64), ..frozen };
         assert!(later.ask(other, &texts, &NoMore).is_err());
+    }
+
+    #[test]
+    fn steps_find_what_steps_have_asked_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let inputs = ["a", "b", "a", "c"].map(str::to_owned);
+        let mut asked = Vec::new();
+        let mut ask = |some: &[usize]| {
+            asked.extend_from_slice(some);
+            Ok(some.iter().flat_map(|i| [*i as f32, 0.5]).collect())
+        };
+        let expected = [0.0, 0.5, 1.0, 0.5, 0.0, 0.5, 3.0, 0.5];
+        for _ in 0..2 {
+            let store = Asked::kept_in(folder.path());
+            assert_eq!(store.answers(("one", 2), &inputs, &mut ask).unwrap(), expected);
+        }
+        let store = Asked::kept_in(folder.path());
+        assert_eq!(store.answers(("other", 2), &inputs[3..], &mut ask).unwrap(), [0.0, 0.5]);
+        assert_eq!(asked, [0, 1, 3, 0]);
+        let refuse = &mut |_: &[usize]| Err(StepError::Failed("no".into()));
+        let error = store.answers(("third", 2), &inputs, refuse).unwrap_err();
+        assert_eq!(error.to_string(), "no");
     }
 
     #[test]

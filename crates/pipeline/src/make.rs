@@ -212,6 +212,7 @@ impl Workshop<'_> {
             checkpoint: self.checkpoint(checkpoint)?,
             teacher,
             answers: taught_by.as_ref().map(|taught| &taught.answers),
+            store: Some(self.teachers.0.store()),
             unlabelled: unlabelled.map(|(own, of_teacher)| Unlabelled { own, of_teacher }),
             encoder: Some(&data.encoder),
             ..Cx::new(seed, self.options.backend, (&data.train, &data.valid), repetition.sink)

@@ -9,7 +9,7 @@ use nlpress_graph::{Form, Op, Outline, Output, Source};
 use nlpress_model::Model;
 use nlpress_model::dataset::accuracy;
 use nlpress_runtime::Session;
-use nlpress_technique::Answers;
+use nlpress_technique::{AnswerStore, Answers};
 use nlpress_text::{Corpus, corpus};
 use nlpress_train::{TrainConfig, TrainError};
 use std::collections::BTreeMap;
@@ -45,6 +45,11 @@ impl Teachers {
     /// another search or another run, finds them there.
     pub fn kept_in(folder: &Path) -> Self {
         Self { asked: Asked::kept_in(folder), ..Self::default() }
+    }
+
+    /// Where its answers, and those of networks that steps ask, are kept.
+    pub(crate) fn store(&self) -> &dyn AnswerStore {
+        &self.asked
     }
 
     /// Opens a teacher, and gives its SHA-256.

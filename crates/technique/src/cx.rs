@@ -87,6 +87,23 @@ pub struct Unlabelled<'a> {
     pub of_teacher: &'a Examples,
 }
 
+/// Keeps what frozen networks answer, so that no step asks one about the same input again.
+pub trait AnswerStore: std::fmt::Debug + Sync {
+    /// A network's answers to inputs, `[inputs, width]`; those that are not there yet `ask` gives, some at a time, by the
+    /// numbers of their inputs.
+    ///
+    /// Networks and inputs have names: whatever an answer depends on must be in one of them.
+    ///
+    /// # Errors
+    /// [`StepError`] as `ask` gives it, or when answers cannot be written.
+    fn answers(
+        &self,
+        network: (&str, usize),
+        inputs: &[String],
+        ask: &mut dyn FnMut(&[usize]) -> Result<Vec<f32>, StepError>,
+    ) -> Result<Vec<f32>, StepError>;
+}
+
 /// A file that a training is written to on the way, and may go on from.
 #[derive(Clone, Copy, Debug)]
 pub struct Checkpoint<'a> {
@@ -119,6 +136,8 @@ pub struct Cx<'a> {
     pub teacher: Option<Teacher<'a>>,
     /// What is said by a teacher that is learnt from in place of that model.
     pub answers: Option<&'a Answers>,
+    /// Where answers of frozen networks are kept for other steps, if anywhere.
+    pub store: Option<&'a dyn AnswerStore>,
     /// Documents that only the teacher says something of.
     pub unlabelled: Option<Unlabelled<'a>>,
     /// What made the rows of texts, where that is known: it names features and tokens.
@@ -148,6 +167,7 @@ impl<'a> Cx<'a> {
             valid,
             teacher: None,
             answers: None,
+            store: None,
             unlabelled: None,
             encoder: None,
             notes: Vec::new(),

@@ -25,7 +25,6 @@ mod source;
 mod split;
 mod unlabelled;
 
-use nlpress_core::Seed;
 use sha2::{Digest, Sha256};
 use std::cell::Cell;
 use std::sync::Arc;
@@ -228,13 +227,6 @@ impl Corpus {
         self.unlabelled.truncate(limit);
         self.sha256 = self.hash();
         Ok(self)
-    }
-
-    /// A random order of the training documents: one for each seed and epoch.
-    pub fn train_order(&self, seed: Seed, epoch: u64) -> Vec<usize> {
-        let mut order: Vec<usize> = (0..self.train.len()).collect();
-        seed.derive("corpus.order").stream(epoch).shuffle(&mut order);
-        order
     }
 
     /// The three splits with their names, in the order train, valid, test.

@@ -663,19 +663,6 @@ fn the_hash_names_the_content() {
 }
 
 #[test]
-fn orders_are_permutations_by_seed_and_epoch() {
-    let documents: Vec<(String, String)> = (0..50).map(|i| (format!("t{i}"), format!("{}", i % 2))).collect();
-    let corpus = Corpus::from_splits("m", &documents, &[], &[]).unwrap();
-    let order = corpus.train_order(Seed(1), 0);
-    assert_eq!(order, corpus.train_order(Seed(1), 0));
-    assert_ne!(order, corpus.train_order(Seed(1), 1));
-    assert_ne!(order, corpus.train_order(Seed(2), 0));
-    let mut sorted = order;
-    sorted.sort_unstable();
-    assert_eq!(sorted, (0..50).collect::<Vec<_>>());
-}
-
-#[test]
 fn a_corpus_is_called_after_its_file_or_folder() {
     assert_eq!(Source::One("data/reviews.csv".into()).name(), "reviews");
     assert_eq!(Source::One("data/reviews.csv.gz".into()).name(), "reviews");

@@ -186,18 +186,6 @@ impl TokenEncoder {
         self.plain.frame.typed()
     }
 
-    /// One more than the largest type of a token of two texts; an error that says why where there can be no two.
-    ///
-    /// # Errors
-    /// [`TextError::Tokenizer`].
-    pub fn pair_types(&self) -> Result<usize, TextError> {
-        let fail = |problem: &String| TextError::Tokenizer {
-            file: "a pair of texts".into(),
-            problem: problem.clone(),
-        };
-        self.pairs.as_ref().map(PairFrame::types).map_err(fail)
-    }
-
     /// One more than the largest type of a token.
     pub fn types(&self) -> usize {
         self.plain.frame.types()
