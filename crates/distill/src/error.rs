@@ -1,25 +1,17 @@
 //! Why a distillation cannot be set up.
 
+use nlpress_train::BadConfig;
+
 /// A setting that no distillation can run with.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DistillError {
     /// A setting is out of its bounds.
-    #[error("{key} is {value}, but it must be {bound}")]
-    Setting {
-        /// The key.
-        key: &'static str,
-        /// Its value.
-        value: String,
-        /// What would be accepted.
-        bound: &'static str,
-    },
+    #[error(transparent)]
+    Setting(#[from] BadConfig),
     /// A table of settings cannot be read.
     #[error(transparent)]
     Table(#[from] nlpress_technique::settings::BadTable),
-    /// A setting of the loss is out of its bounds.
-    #[error(transparent)]
-    Loss(#[from] nlpress_train::BadConfig),
     /// A setting that another one makes meaningless.
     #[error("{key} is set, but with {with} it would have no effect: leave it out")]
     NoEffect {
@@ -30,6 +22,12 @@ pub enum DistillError {
     },
 }
 
+impl DistillError {
+    pub(crate) fn setting(key: &'static str, value: impl ToString, bound: &'static str) -> Self {
+        BadConfig { field: key, value: value.to_string(), bound }.into()
+    }
+}
+
 /// Checks one setting.
 pub(crate) fn check(
     ok: bool,
@@ -37,5 +35,5 @@ pub(crate) fn check(
     value: impl ToString,
     bound: &'static str,
 ) -> Result<(), DistillError> {
-    if ok { Ok(()) } else { Err(DistillError::Setting { key, value: value.to_string(), bound }) }
+    if ok { Ok(()) } else { Err(DistillError::setting(key, value, bound)) }
 }

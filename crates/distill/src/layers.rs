@@ -6,6 +6,7 @@
 //! have fewer layers.
 
 use nlpress_model::{Form, Model, Network, Outline, SiteId};
+use nlpress_technique::settings::{Rule, or};
 use nlpress_technique::{
     Cx, Family, Kind, Made, Needs, Problem, Settings, StepError, Technique, parse, settings,
 };
@@ -42,41 +43,33 @@ pub struct Layers {
 }
 
 settings! {
-    #[serde(default)]
     struct Raw {
         /// share of the teacher in the loss of the outputs, more than 0 and at most 1, default 0.5
-        alpha: f64,
-        temperature: f64 as TEMPERATURE,
+        alpha: f64 => or(0.5),
+        temperature: f64 as TEMPERATURE => or(2.0),
         /// weight of the distance of hidden states, at least 0, default 1; 0 leaves it out
-        hidden: f64,
+        hidden: f64 => weight(),
         /// weight of the divergence of attention maps, at least 0, default 1; 0 leaves it out. One of the two is
         /// more than 0
-        attention: f64,
+        attention: f64 => weight(),
+        #[serde(default)]
         fit: FitConfig as FIT,
     }
 }
 
-impl Default for Raw {
-    fn default() -> Self {
-        Self { alpha: 0.5, temperature: 2.0, hidden: 1.0, attention: 1.0, fit: FitConfig::default() }
-    }
+fn weight() -> Rule<f64> {
+    or(1.0).when(|x: &f64| (*x as f32).is_finite() && *x >= 0.0, "at least 0 and finite in 32 bits")
 }
 
 impl TryFrom<Raw> for Layers {
     type Error = DistillError;
 
     fn try_from(Raw { alpha, temperature, hidden, attention, fit }: Raw) -> Result<Self, DistillError> {
-        let is_weight = |x: f64| (x as f32).is_finite() && x >= 0.0;
-        check(is_weight(hidden), "hidden", hidden, "at least 0 and finite in 32 bits")?;
-        check(is_weight(attention), "attention", attention, "at least 0 and finite in 32 bits")?;
         let any = hidden > 0.0 || attention > 0.0;
         check(any, "attention", attention, "more than 0 where hidden is 0: else distill.student is meant")?;
         let loss = KdConfig::new(Distance::kl(temperature)?, alpha);
-        let loss = loss.ok_or_else(|| DistillError::Setting {
-            key: "alpha",
-            value: alpha.to_string(),
-            bound: "greater than 0 and at most 1",
-        })?;
+        let loss =
+            loss.ok_or_else(|| DistillError::setting("alpha", alpha, "greater than 0 and at most 1"))?;
         Ok(Self { distill: Distill::of(Start::Model, loss, fit), hidden, attention })
     }
 }

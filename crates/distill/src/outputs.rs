@@ -5,7 +5,7 @@
 //! et al. 2015) or, with `loss = "mse"`, the mean squared difference of logits (Ba and Caruana 2014). Because no
 //! label is needed, any text will do for training, whatever the teacher was trained on.
 
-use nlpress_technique::{Family, Kind, Settings, Technique, settings};
+use nlpress_technique::{Family, Kind, Settings, settings};
 
 use crate::frame::distill::{Distill, SOFTENED, STUDENT, TRAINED};
 use crate::{Distance, DistillError, KdConfig};
@@ -30,25 +30,13 @@ pub const KIND: Kind = Kind {
             TRAINED,
         ],
     ],
-    parse: read,
+    parse: |with| Distill::parse(with, &KIND, loss),
 };
 
 settings! {
     struct Raw {
         /// "kl" (default): divergence of softened outputs; "mse": squared difference of logits
-        #[serde(default = "kl")]
-        loss: String,
-    }
-}
-
-fn kl() -> String {
-    "kl".into()
-}
-
-fn read(with: &toml::Table) -> Result<Box<dyn Technique>, String> {
-    match Distill::read(with, &KIND, loss) {
-        Ok((distill, _)) => Ok(Box::new(distill)),
-        Err(error) => Err(error.to_string()),
+        loss: String => or("kl".into()),
     }
 }
 
@@ -61,7 +49,7 @@ fn loss(raw: &Raw, temperature: Option<f64>) -> Result<KdConfig, DistillError> {
         }
         (other, _) => {
             let (value, bound) = (format!("{other:?}"), "\"kl\" or \"mse\"");
-            return Err(DistillError::Setting { key: "loss", value, bound });
+            return Err(DistillError::setting("loss", value, bound));
         }
     };
     Ok(KdConfig::without_labels(distance))

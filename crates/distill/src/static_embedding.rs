@@ -21,11 +21,6 @@ use nlpress_technique::{
     Cx, Family, Kind, Made, Needs, Problem, Settings, StepError, Technique, parse, settings,
 };
 use nlpress_text::{Encode, TokenEncoder, TokenRow, TokenRows};
-use serde::Deserialize;
-
-use crate::DistillError;
-use crate::error::check;
-
 /// The technique's entry.
 pub const KIND: Kind = Kind {
     name: "distill.static",
@@ -36,7 +31,7 @@ pub const KIND: Kind = Kind {
              Tough-to-Beat Baseline for Sentence Embeddings (SIF)",
     example: "width = 6",
     on: &["**"],
-    settings: &[Raw::SETTINGS],
+    settings: &[Static::SETTINGS],
     parse: parse::<Static>,
 };
 
@@ -45,40 +40,14 @@ const AT_ONCE: usize = 512;
 /// The site of the table.
 const TABLE: &str = "embedding";
 
-/// The technique's configuration.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(try_from = "Raw")]
-pub struct Static {
-    width: usize,
-    sif: f64,
-}
-
 settings! {
-    struct Raw {
+    /// The technique's configuration.
+    #[derive(Clone, Debug)]
+    pub struct Static {
         /// numbers of a token's embedding, at least 1 and at most as many as the encoder has, default 128
-        #[serde(default = "default_width")]
-        width: usize,
+        width: usize => or(128).when(|width: &usize| *width > 0, "at least 1"),
         /// the `a` of smooth inverse frequency, at least 0 and at most 1, default 0.001; 0 leaves every token its size
-        #[serde(default = "default_sif")]
-        sif: f64,
-    }
-}
-
-fn default_width() -> usize {
-    128
-}
-
-fn default_sif() -> f64 {
-    1e-3
-}
-
-impl TryFrom<Raw> for Static {
-    type Error = DistillError;
-
-    fn try_from(Raw { width, sif }: Raw) -> Result<Self, DistillError> {
-        check(width > 0, "width", width, "at least 1")?;
-        check((0.0..=1.0).contains(&sif), "sif", sif, "at least 0 and at most 1")?;
-        Ok(Self { width, sif })
+        sif: f64 => or(1e-3).when(|sif: &f64| (0.0..=1.0).contains(sif), "at least 0 and at most 1"),
     }
 }
 
@@ -296,7 +265,7 @@ fn main_directions(
     let mut gram = Gram::new(hidden);
     for (n, some) in table.chunks(AT_ONCE * hidden).enumerate() {
         cx.progress("summing up the vocabulary", n * AT_ONCE, table.len() / hidden)?;
-        gram.add(some).map_err(|e| StepError::Failed(e.to_string()))?;
+        gram.add(some)?;
     }
     let mean: Vec<f64> = gram.sums().iter().map(|sum| sum / rows).collect();
     let mut covariance = vec![0.0; hidden * hidden];

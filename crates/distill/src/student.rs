@@ -7,7 +7,7 @@
 //! With `from = "model"` the incoming model is the student and keeps its form, so that a pruned network can be
 //! taught before it is quantized.
 
-use nlpress_technique::{Family, Kind, Settings, Technique, settings};
+use nlpress_technique::{Family, Kind, Settings, settings};
 
 use crate::frame::distill::{Distill, SOFTENED, STUDENT, TRAINED};
 use crate::{Distance, DistillError, KdConfig};
@@ -22,33 +22,23 @@ pub const KIND: Kind = Kind {
     example: "hidden = [4]\ntemperature = 2.0\nalpha = 0.5\nfit = { epochs = 2 }",
     on: &["**"],
     settings: &[STUDENT, &[SOFTENED], Raw::SETTINGS, &[TRAINED]],
-    parse: read,
+    parse: |with| Distill::parse(with, &KIND, loss),
 };
 
 settings! {
     struct Raw {
         /// share of the teacher in the loss, greater than 0 and at most 1, default 0.5
-        #[serde(default = "half")]
-        alpha: f64,
-    }
-}
-
-fn half() -> f64 {
-    0.5
-}
-
-fn read(with: &toml::Table) -> Result<Box<dyn Technique>, String> {
-    match Distill::read(with, &KIND, loss) {
-        Ok((distill, _)) => Ok(Box::new(distill)),
-        Err(error) => Err(error.to_string()),
+        alpha: f64 => or(0.5),
     }
 }
 
 fn loss(raw: &Raw, temperature: Option<f64>) -> Result<KdConfig, DistillError> {
-    let bad = || DistillError::Setting {
-        key: "alpha",
-        value: raw.alpha.to_string(),
-        bound: "greater than 0 (else nothing is learnt from the teacher) and at most 1",
+    let bad = || {
+        DistillError::setting(
+            "alpha",
+            raw.alpha,
+            "greater than 0 (else nothing is learnt from the teacher) and at most 1",
+        )
     };
     KdConfig::new(Distance::kl(temperature.unwrap_or(2.0))?, raw.alpha).ok_or_else(bad)
 }

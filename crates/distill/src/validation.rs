@@ -135,10 +135,12 @@ impl Validation {
 fn losses(shares: &[f64], distance: Distance) -> Result<Vec<KdConfig>, DistillError> {
     let losses: Option<Vec<KdConfig>> = shares.iter().map(|share| KdConfig::new(distance, *share)).collect();
     let losses = losses.filter(|losses| (1..=MOST_SHARES).contains(&losses.len()));
-    losses.ok_or_else(|| DistillError::Setting {
-        key: "alphas",
-        value: format!("{shares:?}"),
-        bound: "1 to 16 numbers, each greater than 0 and at most 1",
+    losses.ok_or_else(|| {
+        DistillError::setting(
+            "alphas",
+            format!("{shares:?}"),
+            "1 to 16 numbers, each greater than 0 and at most 1",
+        )
     })
 }
 

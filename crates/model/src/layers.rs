@@ -162,6 +162,14 @@ impl Weight {
         }
     }
 
+    /// The mask of a masked weight: which entries are kept.
+    pub fn mask(&self) -> Option<&[bool]> {
+        match self {
+            Weight::Masked { keep, .. } => Some(keep),
+            _ => None,
+        }
+    }
+
     /// Which entries are kept.
     pub fn keep(&self) -> Vec<bool> {
         match self {

@@ -1,22 +1,17 @@
 //! Why a pruning cannot be done.
 
+use nlpress_technique::StepError;
 use nlpress_technique::settings::BadTable;
 use nlpress_technique::solve::SolveError;
+use nlpress_train::BadConfig;
 
 /// A setting, a slice or a module that pruning refuses.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PruneError {
     /// A setting is out of its bounds.
-    #[error("{key} is {value}, but it must be {bound}")]
-    Setting {
-        /// The key in the recipe's table.
-        key: &'static str,
-        /// Its value.
-        value: String,
-        /// What would be accepted.
-        bound: &'static str,
-    },
+    #[error(transparent)]
+    Setting(#[from] BadConfig),
     /// A table of settings cannot be read.
     #[error(transparent)]
     Table(#[from] BadTable),
@@ -73,9 +68,15 @@ impl From<SolveError> for PruneError {
     }
 }
 
+impl From<PruneError> for StepError {
+    fn from(error: PruneError) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
 impl PruneError {
     pub(crate) fn setting(key: &'static str, value: impl ToString, bound: &'static str) -> Self {
-        Self::Setting { key, value: value.to_string(), bound }
+        BadConfig { field: key, value: value.to_string(), bound }.into()
     }
 
     pub(crate) fn same_length(what: &'static str, found: usize, expected: usize) -> Result<(), Self> {

@@ -2,21 +2,15 @@
 
 use nlpress_packed::PackError;
 use nlpress_technique::settings::BadTable;
+use nlpress_train::BadConfig;
 
 /// Quantization refused its input.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum QuantError {
     /// A setting is out of its bounds.
-    #[error("{key} is {value}, but it must be {bound}")]
-    Setting {
-        /// The key.
-        key: &'static str,
-        /// Its value.
-        value: String,
-        /// What would be accepted.
-        bound: &'static str,
-    },
+    #[error(transparent)]
+    Setting(#[from] BadConfig),
     /// A table of settings cannot be read.
     #[error(transparent)]
     Table(#[from] BadTable),
@@ -85,6 +79,12 @@ pub enum QuantError {
         /// The device's words.
         why: String,
     },
+}
+
+impl QuantError {
+    pub(crate) fn setting(key: &'static str, value: impl ToString, bound: &'static str) -> Self {
+        BadConfig { field: key, value: value.to_string(), bound }.into()
+    }
 }
 
 /// Why received bytes are no block of a gradient.

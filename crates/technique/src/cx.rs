@@ -4,7 +4,7 @@ use nlpress_core::event::{Event, Sink};
 use nlpress_core::shown::counted;
 use nlpress_core::{Backend, Measurement, Peers, Seed};
 use nlpress_model::{Dataset, Model, Network};
-use nlpress_text::{AnyEncoder, Encode, Examples, TextError};
+use nlpress_text::{AnyEncoder, Encode, Examples};
 use nlpress_train::{Loss, Scores};
 
 use std::path::Path;
@@ -196,10 +196,9 @@ impl<'a> Cx<'a> {
     /// # Errors
     /// [`StepError::Failed`] when the positions do not ascend or are not there.
     pub fn narrowed(&self, data: &Dataset, kept: &[u32]) -> Result<Dataset, StepError> {
-        let failed = |e: TextError| StepError::Failed(e.to_string());
         // An encoder that scales every row to Euclidean length 1 scales rows of fewer features anew.
         let of_length_one = self.encoder.and_then(AnyEncoder::bag).is_some_and(|bag| bag.config().l2);
-        let rows = data.features()?.keep_columns(kept, of_length_one).map_err(failed)?;
+        let rows = data.features()?.keep_columns(kept, of_length_one)?;
         Ok(data.with_examples(rows)?)
     }
 
@@ -223,8 +222,7 @@ impl<'a> Cx<'a> {
     /// # Errors
     /// [`StepError::Failed`] when they do not ascend or are not there.
     pub fn closed(&self, keep: &[u32]) -> Result<Vec<u32>, StepError> {
-        let closed = self.encoder.map_or_else(|| Ok(keep.to_vec()), |encoder| encoder.closed(keep));
-        closed.map_err(|e| StepError::Failed(e.to_string()))
+        Ok(self.encoder.map_or_else(|| Ok(keep.to_vec()), |encoder| encoder.closed(keep))?)
     }
 
     /// Puts a sentence into the report.

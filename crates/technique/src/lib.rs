@@ -19,8 +19,10 @@ pub use tune::{BadTuning, TRAINING, Training, Tuning};
 
 use nlpress_core::event::Stopped;
 use nlpress_model::{Model, ModelError, Outline, SiteId};
+use nlpress_text::TextError;
 use nlpress_train::TrainError;
-use std::fmt::Debug;
+use solve::SolveError;
+use std::fmt::{Debug, Display};
 
 /// A rewrite of a model.
 pub trait Technique: Debug + Send + Sync {
@@ -118,6 +120,25 @@ pub enum StepError {
     /// Anything else, in the technique's own words.
     #[error("{0}")]
     Failed(String),
+}
+
+impl StepError {
+    /// Something that failed at one site.
+    pub fn at(site: &SiteId, why: impl Display) -> Self {
+        Self::Failed(format!("site {site}: {why}"))
+    }
+}
+
+impl From<TextError> for StepError {
+    fn from(error: TextError) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+impl From<SolveError> for StepError {
+    fn from(error: SolveError) -> Self {
+        Self::Failed(error.to_string())
+    }
 }
 
 impl From<TrainError> for StepError {

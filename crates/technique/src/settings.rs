@@ -2,7 +2,10 @@
 //!
 //! Two configurations may share a table: a technique's frame takes its keys, the technique its own ([`split`]).
 
+use nlpress_core::Fraction;
 use serde::de::DeserializeOwned;
+use std::fmt::Display;
+use std::ops::RangeInclusive;
 
 use crate::told;
 
@@ -64,6 +67,109 @@ pub trait Settings: DeserializeOwned {
     const SETTINGS: &'static [Setting];
 }
 
+/// A type of settings that can have a [`Rule`].
+pub trait Value: Sized {
+    /// What is written.
+    type Raw: PartialOrd + Display;
+
+    /// What is read; nothing where it cannot be what is written.
+    fn of(raw: Self::Raw) -> Option<Self>;
+}
+
+macro_rules! values {
+    ($($type:ty),*) => { $(
+        impl Value for $type {
+            type Raw = Self;
+
+            fn of(raw: Self) -> Option<Self> {
+                Some(raw)
+            }
+        }
+    )* };
+}
+
+values!(bool, u8, u32, usize, f64, String);
+
+impl Value for Fraction {
+    type Raw = f64;
+
+    fn of(raw: f64) -> Option<Self> {
+        Self::try_from(raw).ok()
+    }
+}
+
+/// What a setting is where it is left out, and what it may be.
+#[derive(Debug)]
+pub struct Rule<R> {
+    default: Option<R>,
+    bound: Option<Bound<R>>,
+}
+
+#[derive(Debug)]
+enum Bound<R> {
+    Within(RangeInclusive<R>),
+    When(fn(&R) -> bool, &'static str),
+}
+
+/// A setting that may not be left out.
+pub fn required<R>() -> Rule<R> {
+    Rule { default: None, bound: None }
+}
+
+/// A setting that has a default.
+pub fn or<R>(default: R) -> Rule<R> {
+    Rule { default: Some(default), bound: None }
+}
+
+impl<R: PartialOrd + Display> Rule<R> {
+    /// It lies between two values, or is one of them.
+    #[must_use]
+    pub fn within(self, range: RangeInclusive<R>) -> Self {
+        Self { bound: Some(Bound::Within(range)), ..self }
+    }
+
+    /// It is as a sentence says that goes on from "it must be".
+    #[must_use]
+    pub fn when(self, is_fine: fn(&R) -> bool, bound: &'static str) -> Self {
+        Self { bound: Some(Bound::When(is_fine, bound)), ..self }
+    }
+
+    /// What a setting is that was written, or left out.
+    ///
+    /// # Errors
+    /// The key, the value and the bound, or that the setting is missing.
+    pub fn read<T: Value<Raw = R>, E: serde::de::Error>(
+        self,
+        key: &'static str,
+        given: Option<R>,
+    ) -> Result<T, E> {
+        let value = given.or(self.default).ok_or_else(|| E::missing_field(key))?;
+        let (is_fine, bound) = match self.bound {
+            None => (true, String::new()),
+            Some(Bound::When(is_fine, bound)) => (is_fine(&value), bound.to_owned()),
+            Some(Bound::Within(range)) => {
+                (range.contains(&value), format!("between {} and {}", range.start(), range.end()))
+            }
+        };
+        let refusal = format!("{key} is {value}, but it must be {bound}");
+        T::of(value).filter(|_| is_fine).ok_or_else(|| E::custom(refusal))
+    }
+}
+
+impl Rule<f64> {
+    /// It is a share of something that is not nothing.
+    #[must_use]
+    pub fn share(self) -> Self {
+        self.when(|share| *share > 0.0 && *share <= 1.0, "more than 0 and at most 1")
+    }
+
+    /// It is positive and finite.
+    #[must_use]
+    pub fn positive(self) -> Self {
+        self.when(|x| *x > 0.0 && x.is_finite(), "positive and finite")
+    }
+}
+
 /// Makes a struct that serde reads from a table of settings, which refuses other keys and whose [`Settings`] are its
 /// fields.
 ///
@@ -89,6 +195,33 @@ pub trait Settings: DeserializeOwned {
 /// let raw: Raw = toml::from_str("rows = 3").unwrap();
 /// assert_eq!((raw.rows, raw.rate), (Some(3), None));
 /// assert!(toml::from_str::<Raw>("row = 3").is_err());
+/// ```
+///
+/// What a setting is where it is left out, and what it may be, is a [`Rule`] behind `=>`; what several settings must be
+/// together is a function behind the struct:
+///
+/// ```
+/// nlpress_technique::settings! {
+///     #[derive(Debug)]
+///     struct Steps {
+///         /// first step, from 0 to 9; 2 by default
+///         first: usize => or(2).within(0..=9),
+///         /// last step; required
+///         last: usize => required(),
+///     } => Steps::ascend
+/// }
+///
+/// impl Steps {
+///     fn ascend(&self) -> Result<(), String> {
+///         if self.first <= self.last { Ok(()) } else { Err(format!("{} is before the first step", self.last)) }
+///     }
+/// }
+///
+/// let read = |text: &str| toml::from_str::<Steps>(text).map_err(|e| e.message().to_owned());
+/// assert_eq!(read("last = 4").unwrap().first, 2);
+/// assert_eq!(read("first = 10\nlast = 12").unwrap_err(), "first is 10, but it must be between 0 and 9");
+/// assert_eq!(read("last = 1").unwrap_err(), "1 is before the first step");
+/// assert_eq!(read("first = 1").unwrap_err(), "missing field `last`");
 /// ```
 ///
 /// A setting without a description does not compile:
@@ -120,10 +253,47 @@ macro_rules! settings {
         $vis struct $name { $($(#[$($attribute)*])* $field_vis $field: $type),* }
 
         impl $crate::settings::Settings for $name {
-            const SETTINGS: &'static [$crate::settings::Setting] = &[$($crate::settings::Setting::new(
-                stringify!($field),
-                $crate::settings!(@meaning [] $(#[$($attribute)*])* $($like)?),
-            )),*];
+            const SETTINGS: &'static [$crate::settings::Setting] =
+                $crate::settings!(@list $([$(#[$($attribute)*])* $($like)?] $field),*);
+        }
+    };
+    (@list $([$($meaning:tt)*] $field:ident),*) => {
+        &[$($crate::settings::Setting::new(
+            stringify!($field),
+            $crate::settings!(@meaning [] $($meaning)*),
+        )),*]
+    };
+    (@read $type:ty) => { $type };
+    (@read $type:ty => $rule:expr) => { Option<<$type as $crate::settings::Value>::Raw> };
+    (@value $field:ident $given:expr) => { $given };
+    (@value $field:ident $given:expr => $rule:expr) => { $rule.read::<_, D::Error>(stringify!($field), $given)? };
+    ($(#[$($outer:tt)*])* $vis:vis struct $name:ident $(<const $parameter:ident: $of:ty>)? { $(
+        $(#[$($attribute:tt)*])* $field_vis:vis $field:ident: $type:ty $(as $like:expr)? $(=> $rule:expr)?
+    ),* $(,)? } $(=> $check:expr)?) => {
+        $(#[$($outer)*])*
+        $vis struct $name $(<const $parameter: $of>)? { $($field_vis $field: $type),* }
+
+        impl<'de $(, const $parameter: $of)?> serde::Deserialize<'de> for $name $(<$parameter>)? {
+            fn deserialize<D: serde::Deserializer<'de>>(table: D) -> Result<Self, D::Error> {
+                #[allow(unused_imports)]
+                use $crate::settings::{or, required};
+
+                #[derive(serde::Deserialize)]
+                #[serde(deny_unknown_fields)]
+                struct Raw {
+                    $($(#[$($attribute)*])* $field: $crate::settings!(@read $type $(=> $rule)?)),*
+                }
+
+                let raw = <Raw as serde::Deserialize>::deserialize(table)?;
+                let read = Self { $($field: $crate::settings!(@value $field raw.$field $(=> $rule)?)),* };
+                $($check(&read).map_err(<D::Error as serde::de::Error>::custom)?;)?
+                Ok(read)
+            }
+        }
+
+        impl $(<const $parameter: $of>)? $crate::settings::Settings for $name $(<$parameter>)? {
+            const SETTINGS: &'static [$crate::settings::Setting] =
+                $crate::settings!(@list $([$(#[$($attribute)*])* $($like)?] $field),*);
         }
     };
 }
@@ -133,10 +303,9 @@ macro_rules! settings {
 #[error("{0}")]
 pub struct BadTable(pub String);
 
-impl BadTable {
-    /// A required setting that the table does not have.
-    pub fn missing(key: &str) -> Self {
-        Self(format!("missing field `{key}`"))
+impl serde::de::Error for BadTable {
+    fn custom<T: Display>(why: T) -> Self {
+        Self(why.to_string())
     }
 }
 

@@ -60,6 +60,16 @@ impl Distill {
         Ok((Self { student, loss, fit: shared.fit }, own))
     }
 
+    /// Reads the table of a technique that is this and its loss.
+    pub(crate) fn parse<Own: DeserializeOwned>(
+        with: &toml::Table,
+        kind: &Kind,
+        loss: impl FnOnce(&Own, Option<f64>) -> Result<KdConfig, DistillError>,
+    ) -> Result<Box<dyn Technique>, String> {
+        let (distill, _) = Self::read(with, kind, loss).map_err(|e| e.to_string())?;
+        Ok(Box::new(distill))
+    }
+
     /// A distillation of these parts.
     pub(crate) fn of(student: Start, loss: KdConfig, fit: FitConfig) -> Self {
         Self { student, loss, fit }

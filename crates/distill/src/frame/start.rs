@@ -48,11 +48,7 @@ impl Start {
                     (None, None) => Ok(Self::Model),
                 }
             }
-            other => Err(DistillError::Setting {
-                key: "from",
-                value: format!("{other:?}"),
-                bound: "\"fresh\" or \"model\"",
-            }),
+            other => Err(DistillError::setting("from", format!("{other:?}"), "\"fresh\" or \"model\"")),
         }
     }
 

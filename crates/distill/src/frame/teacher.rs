@@ -5,7 +5,6 @@
 use nlpress_core::Measurement;
 use nlpress_model::{Dataset, Model};
 use nlpress_technique::{Cx, StepError};
-use nlpress_text::TextError;
 use nlpress_train::{Loss, Scores, agreement};
 
 /// The teacher's logits over the rows of a step.
@@ -32,10 +31,9 @@ impl TeacherCache {
     /// asked, too.
     pub(crate) fn with_unlabelled(&mut self, cx: &mut Cx<'_>) -> Result<Option<Dataset>, StepError> {
         let Some((examples, logits)) = cx.ask_about_unlabelled(self.outputs)? else { return Ok(None) };
-        let failed = |e: TextError| StepError::Failed(e.to_string());
         let labelled = cx.train.examples();
         let all: Vec<usize> = (0..labelled.len()).collect();
-        let joined = labelled.select(&all).followed_by(examples).map_err(failed)?;
+        let joined = labelled.select(&all).followed_by(examples)?;
         self.train.extend(logits);
         cx.measure(Measurement::higher("texts_without_labels", examples.len() as f64, "1"));
         // The loss brings the labels of those that have one.

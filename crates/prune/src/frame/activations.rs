@@ -2,6 +2,7 @@
 
 use nlpress_model::network::Input;
 use nlpress_model::{Dataset, Model, ModelError, Network};
+use nlpress_technique::settings::{Rule, or};
 use nlpress_technique::{Cx, StepError};
 use nlpress_text::Rows;
 
@@ -11,12 +12,9 @@ use crate::PruneError;
 pub(crate) const CALIBRATION: &str =
     "training rows to measure inputs on, from 1 to 1000000, drawn by the seed; 512 by default";
 
-/// Checks [`CALIBRATION`].
-pub(crate) fn calibration_rows(rows: Option<usize>) -> Result<usize, PruneError> {
-    match rows.unwrap_or(512) {
-        rows if (1..=1_000_000).contains(&rows) => Ok(rows),
-        rows => Err(PruneError::setting("rows", rows, "between 1 and 1000000")),
-    }
+/// The rule of [`CALIBRATION`].
+pub(crate) fn calibration() -> Rule<usize> {
+    or(512).within(1..=1_000_000)
 }
 
 /// Rows of one forward pass.
@@ -52,7 +50,7 @@ pub(crate) fn each_input(
     for (chunk, part) in indices.chunks(ROWS).enumerate() {
         cx.progress("measuring inputs", chunk * ROWS, indices.len())?;
         network.each_input(sites, data.examples(), part, &mut |site, rows| {
-            take(site, rows).map_err(|e| StepError::Failed(e.to_string()))
+            Ok::<_, StepError>(take(site, rows)?)
         })?;
     }
     Ok(())

@@ -185,7 +185,7 @@ impl MaskBuilder {
         rule: &mut KeepRule<'_>,
     ) -> Result<Model, StepError> {
         let kept: Vec<Vec<bool>> = self.layers(&model).iter().map(|l| l.weight.keep()).collect();
-        let masks = self.choose(scores, &kept, at, rule).map_err(|e| StepError::Failed(e.to_string()))?;
+        let masks = self.choose(scores, &kept, at, rule)?;
         for ((id, _), keep) in self.sites.iter().zip(masks) {
             model = masked(model, id, keep)?;
         }
@@ -211,8 +211,7 @@ impl MaskBuilder {
         let group = &self.groups[place];
         let count = at.count(group.kept, group.target);
         let kept: Vec<Vec<bool>> = model.layer(id).iter().map(|l| l.weight.keep()).collect();
-        let masks = self.choose_in(group, &[scores.to_vec()], &kept, count, rule);
-        let mask = masks.map_err(|e| StepError::Failed(e.to_string()))?.into_iter().next();
+        let mask = self.choose_in(group, &[scores.to_vec()], &kept, count, rule)?.into_iter().next();
         masked(model, id, mask.expect("one site gives one mask"))
     }
 }
@@ -228,7 +227,7 @@ pub(crate) fn cut_sites(
     let values: Vec<_> = layers.iter().map(|l| l.weight.values()).collect();
     let slices: Vec<&[f32]> = values.iter().map(|v| v.as_ref()).collect();
     let kept: Vec<Vec<bool>> = layers.iter().map(|l| l.weight.keep()).collect();
-    let masks = rule(&slices, &kept, count).map_err(|e| StepError::Failed(e.to_string()))?;
+    let masks = rule(&slices, &kept, count)?;
     let ids: Vec<SiteId> = layers.iter().map(|l| l.id.clone()).collect();
     for (id, keep) in ids.into_iter().zip(masks) {
         model = masked(model, &id, keep)?;
@@ -239,7 +238,7 @@ pub(crate) fn cut_sites(
 /// Puts a mask on a site; what it does not keep becomes zero.
 pub(crate) fn masked(model: Model, id: &SiteId, keep: Vec<bool>) -> Result<Model, StepError> {
     let Some(layer) = model.layer(id) else {
-        return Err(StepError::Failed(format!("site {id}: there is no such site")));
+        return Err(StepError::at(id, "there is no such site"));
     };
     let values = layer.weight.values().iter().zip(&keep).map(|(v, k)| if *k { *v } else { 0.0 }).collect();
     Ok(model.with_weight(id, Weight::Masked { values, keep })?)

@@ -28,7 +28,7 @@ pub mod sensitivity;
 pub mod target;
 pub mod units;
 
-pub(crate) use activations::{CALIBRATION, ROWS, calibration_rows, dense, each_input, pre_activations, relu};
+pub(crate) use activations::{CALIBRATION, ROWS, calibration, dense, each_input, pre_activations, relu};
 pub(crate) use criterion::Shared;
 pub use criterion::{BYTES, Criterion, FINETUNE, NONZEROS, SCHEDULE, SCOPE, SPARSITY, TARGET, Unstructured};
 pub use curve::{Curve, SchedulePoint};

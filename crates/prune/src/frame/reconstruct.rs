@@ -5,10 +5,10 @@
 //! that a later site also repairs what an earlier one could not. No label and no training is needed.
 
 use nlpress_model::{Form, Group, Model, Network, Outline, SiteId, Weight};
+use nlpress_technique::settings::{Rule, or};
 use nlpress_technique::{Cx, Problem, StepError};
 
 use super::activations::{ROWS, dense};
-use crate::PruneError;
 use crate::solve::LeastSquares;
 
 /// The description of `ridge`, the weight of the squares in the fit.
@@ -18,13 +18,9 @@ pub(crate) const RIDGE: &str = "weight of the squares of the fitted weights, by 
 /// Widest site that is fitted anew.
 const WIDEST_SOLVED: usize = 4096;
 
-/// Checks [`RIDGE`].
-pub(crate) fn ridge(given: Option<f64>) -> Result<f64, PruneError> {
-    let ridge = given.unwrap_or(1e-3);
-    if (1e-9..=1e3).contains(&ridge) {
-        return Ok(ridge);
-    }
-    Err(PruneError::setting("ridge", ridge, "between 1e-9 and 1000"))
+/// The rule of [`RIDGE`].
+pub(crate) fn ridge() -> Rule<f64> {
+    or(1e-3).when(|ridge: &f64| (1e-9..=1e3).contains(ridge), "between 1e-9 and 1000")
 }
 
 /// Finds the sites of groups that are not dense, and so cannot be fitted.
@@ -87,7 +83,7 @@ pub(crate) fn reconstruct(
                 targets.extend(columns.iter().map(|n| out[*n]));
             }
             let now = dense(&part.site_inputs(site, cx.train.examples(), rows)?);
-            fit.add(&now, &targets).map_err(|e| StepError::Failed(e.to_string()))?;
+            fit.add(&now, &targets)?;
         }
         let Some(linear) = fit.solve(ridge) else { continue };
         let (graph, mut layers) = model.into_parts();

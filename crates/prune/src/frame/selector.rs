@@ -7,7 +7,7 @@ use nlpress_technique::settings::BadTable;
 use nlpress_technique::{Cx, Kind, Made, Needs, Problem, Setting, StepError, Technique, settings};
 use nlpress_train::{LabelTraining, TrainConfig};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
 use std::fmt::Debug;
 
 use crate::PruneError;
@@ -65,7 +65,7 @@ impl<S: WordScore> TryFrom<toml::Table> for Selector<S> {
     fn try_from(table: toml::Table) -> Result<Self, PruneError> {
         let (Shared { keep, finetune }, score) = settings::split(table, S::KIND.settings)?;
         match keep {
-            None if S::NEEDS_KEEP => Err(BadTable::missing("keep").into()),
+            None if S::NEEDS_KEEP => Err(BadTable::missing_field("keep").into()),
             Some(0) => Err(PruneError::setting("keep", 0, "at least 1")),
             _ => Ok(Self { keep, finetune, score }),
         }

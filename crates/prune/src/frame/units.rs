@@ -42,8 +42,7 @@ pub fn remove(
     }
     let numbers = group.units * group.block;
     if let Some(levels) = levels {
-        PruneError::same_length("levels", levels.len(), numbers)
-            .map_err(|e| StepError::Failed(e.to_string()))?;
+        PruneError::same_length("levels", levels.len(), numbers)?;
     }
     let stay: Vec<usize> = (0..numbers).filter(|n| gone.binary_search(&(n / group.block)).is_err()).collect();
     let (graph, mut layers) = model.into_parts();

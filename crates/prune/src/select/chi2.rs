@@ -52,7 +52,7 @@ impl WordScore for Chi2 {
     const KIND: Kind = KIND;
 
     fn scores(&self, _model: &Model, _keep: Option<usize>, cx: &mut Cx<'_>) -> Result<Vec<f64>, StepError> {
-        scores(cx.train, self.of).map_err(|e| StepError::Failed(e.to_string()))
+        Ok(scores(cx.train, self.of)?)
     }
 }
 

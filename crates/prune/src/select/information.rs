@@ -34,7 +34,7 @@ impl WordScore for Information {
     const KIND: Kind = KIND;
 
     fn scores(&self, _model: &Model, _keep: Option<usize>, cx: &mut Cx<'_>) -> Result<Vec<f64>, StepError> {
-        scores(cx.train).map_err(|e| StepError::Failed(e.to_string()))
+        Ok(scores(cx.train)?)
     }
 }
 

@@ -14,11 +14,9 @@ use nlpress_core::Measurement;
 use nlpress_model::{Dataset, Model};
 use nlpress_technique::{Cx, Family, Kind, Settings, StepError, parse, settings};
 use nlpress_text::Rows;
-use serde::Deserialize;
 use std::borrow::Cow;
 
 use super::{FINETUNE, KEEP, Selector, WordScore};
-use crate::PruneError;
 
 /// The entry in the list of all techniques.
 pub const KIND: Kind = Kind {
@@ -29,7 +27,7 @@ pub const KIND: Kind = Kind {
     source: "Tibshirani 1996, Regression Shrinkage and Selection via the Lasso; solver: Beck and Teboulle 2009",
     example: "keep = 12\niterations = 30",
     on: &["**"],
-    settings: &[&[KEEP], Raw::SETTINGS, &[FINETUNE]],
+    settings: &[&[KEEP], Lasso::SETTINGS, &[FINETUNE]],
     parse: parse::<Selector<Lasso>>,
 };
 
@@ -38,33 +36,12 @@ const BISECTIONS: usize = 16;
 /// Smallest penalty tried, as a share of the one that no word is worth.
 const SMALLEST: f64 = 1e-5;
 
-/// The weight that a linear model under an L1 penalty gives a word is its score.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(try_from = "Raw")]
-pub struct Lasso {
-    iterations: usize,
-}
-
 settings! {
-    struct Raw {
+    /// The weight that a linear model under an L1 penalty gives a word is its score.
+    #[derive(Clone, Debug, PartialEq)]
+    pub struct Lasso {
         /// steps of the solver for each penalty, from 1 to 10000; 100 by default
-        #[serde(default = "hundred")]
-        iterations: usize,
-    }
-}
-
-fn hundred() -> usize {
-    100
-}
-
-impl TryFrom<Raw> for Lasso {
-    type Error = PruneError;
-
-    fn try_from(raw: Raw) -> Result<Self, PruneError> {
-        if !(1..=10_000).contains(&raw.iterations) {
-            return Err(PruneError::setting("iterations", raw.iterations, "between 1 and 10000"));
-        }
-        Ok(Self { iterations: raw.iterations })
+        iterations: usize => or(100).within(1..=10_000),
     }
 }
 

@@ -33,7 +33,7 @@ pub const KIND: Kind = Kind {
     source: "Gromov et al. 2024, arXiv:2403.17887 (angular distance); Men et al. 2024, arXiv:2403.03853 (ShortGPT)",
     example: "remove = 1",
     on: &["encoder.**"],
-    settings: &[Raw::SETTINGS],
+    settings: &[Depth::SETTINGS],
     parse: parse::<Depth>,
 };
 
@@ -48,36 +48,17 @@ pub enum Choice {
     Validation,
 }
 
-/// The checked configuration of `prune.depth`.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(try_from = "Raw")]
-pub struct Depth {
-    remove: usize,
-    criterion: Choice,
-    finetune: Option<FitConfig>,
-}
-
 settings! {
-    struct Raw {
+    /// The checked configuration of `prune.depth`.
+    #[derive(Clone, Debug, PartialEq)]
+    pub struct Depth {
         /// count of blocks that go, at least 1; one block always stays; required
-        remove: usize,
+        remove: usize => required().when(|count: &usize| *count > 0, "at least 1"),
         /// "angle" (default): the mean angle between a word before and after a block, on the training rows;
         /// "validation": the validation loss without it
         #[serde(default)]
         criterion: Choice,
         finetune: Option<FitConfig> as AFTERWARDS,
-    }
-}
-
-impl TryFrom<Raw> for Depth {
-    type Error = PruneError;
-
-    fn try_from(raw: Raw) -> Result<Self, PruneError> {
-        let Raw { remove, criterion, finetune } = raw;
-        if remove == 0 {
-            return Err(PruneError::setting("remove", remove, "at least 1"));
-        }
-        Ok(Self { remove, criterion, finetune })
     }
 }
 
@@ -115,7 +96,7 @@ pub fn distances(model: &Model, cx: &Cx<'_>) -> Result<Vec<f64>, StepError> {
         for (block, sum) in sums.iter_mut().enumerate() {
             let after = network.words(block + 1, cx.train.examples(), part)?;
             for (a, b) in before.chunks_exact(width).zip(after.chunks_exact(width)) {
-                *sum += angle(a, b).map_err(|e| StepError::Failed(e.to_string()))?;
+                *sum += angle(a, b)?;
             }
             before = after;
         }

@@ -13,7 +13,6 @@ use nlpress_technique::{
     Cx, Family, Kind, Made, Needs, Problem, Settings, StepError, Technique, parse, settings,
 };
 use nlpress_train::{Fit, FitConfig, Penalty, Place, TrainError, With, fit, places};
-use serde::Deserialize;
 
 use super::neurons::stays;
 use crate::PruneError;
@@ -30,55 +29,26 @@ pub const KIND: Kind = Kind {
     source: "Yuan and Lin 2006 (group lasso); Wen et al. 2016, arXiv:1608.03665 (structured sparsity learning)",
     example: "lambda = 1e-3\nremove = 0.5\ntrain = { epochs = 1 }",
     on: &["hidden.*", "encoder.layer.*.intermediate.dense"],
-    settings: &[Raw::SETTINGS],
+    settings: &[GroupLasso::SETTINGS],
     parse: parse::<GroupLasso>,
 };
 
-/// The checked configuration of `prune.group_lasso`.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(try_from = "Raw")]
-pub struct GroupLasso {
-    lambda: f64,
-    train: FitConfig,
-    remove: Fraction,
-    round_to: usize,
-    finetune: Option<FitConfig>,
-}
-
 settings! {
-    struct Raw {
+    /// The checked configuration of `prune.group_lasso`.
+    #[derive(Clone, Debug, PartialEq)]
+    pub struct GroupLasso {
         /// weight of the penalty in the loss, positive; required
-        lambda: f64,
+        lambda: f64 => required().positive(),
         /// training under the penalty, as a training table; by default its defaults
         #[serde(default)]
         train: FitConfig,
         /// share of the units (neurons, heads) of each selected group, more than 0 and at most 1, rounded down; one
         /// unit always stays; required
-        remove: f64,
+        remove: Fraction => required().share(),
         /// the count that is left is rounded up to a multiple of this, from 1 to 1024; 1 by default
-        round_to: Option<usize>,
+        round_to: usize => or(1).within(1..=1024),
         /// training afterwards without the penalty, as a training table; none by default
         finetune: Option<FitConfig>,
-    }
-}
-
-impl TryFrom<Raw> for GroupLasso {
-    type Error = PruneError;
-
-    fn try_from(raw: Raw) -> Result<Self, PruneError> {
-        if !(raw.lambda > 0.0 && raw.lambda.is_finite()) {
-            return Err(PruneError::setting("lambda", raw.lambda, "positive and finite"));
-        }
-        let remove = match Fraction::try_from(raw.remove) {
-            Ok(share) if raw.remove > 0.0 => share,
-            _ => return Err(PruneError::setting("remove", raw.remove, "more than 0 and at most 1")),
-        };
-        let round_to = raw.round_to.unwrap_or(1);
-        if !(1..=1024).contains(&round_to) {
-            return Err(PruneError::setting("round_to", round_to, "between 1 and 1024"));
-        }
-        let Raw { lambda, train, finetune, .. } = raw;
-        Ok(Self { lambda, train, remove, round_to, finetune })
     }
 }
 

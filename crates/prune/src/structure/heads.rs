@@ -10,7 +10,6 @@ use nlpress_model::{Graph, Group, Model, Outline, SiteId, Units};
 use nlpress_technique::{Cx, Family, Kind, Made, Needs, Problem, Settings, StepError, Technique, settings};
 use nlpress_train::FitConfig;
 
-use crate::PruneError;
 use crate::frame::{AFTERWARDS, treatable, tune_if};
 use crate::importance::{self, Importance, ImportanceCriterion, least};
 use crate::units::{self, Shares};
@@ -61,35 +60,23 @@ settings! {
     struct Raw {
         /// share of the heads of each selected block, more than 0 and at most 1, rounded down; one always stays;
         /// required
-        remove: f64,
+        remove: Fraction => required().share(),
         /// "taylor" (default), "fisher": the derivative of the training loss by a factor on a unit, summed, or its
         /// squares; "ablation": the rise of the validation loss when it is held at its mean; "l1", "l2": its
         /// weights; "activation": its outputs
         criterion: Option<ImportanceCriterion>,
         /// removals, with new measurements in between, from 1 to 100; 1 by default
-        passes: Option<usize>,
+        passes: usize => or(1).within(1..=100),
         finetune: Option<FitConfig> as AFTERWARDS,
     }
 }
 
 impl Narrower {
-    /// Checks a table of settings.
-    fn new(raw: Raw, units: Units) -> Result<Self, PruneError> {
-        let remove = match Fraction::try_from(raw.remove) {
-            Ok(share) if raw.remove > 0.0 => share,
-            _ => return Err(PruneError::setting("remove", raw.remove, "more than 0 and at most 1")),
-        };
-        let passes = raw.passes.unwrap_or(1);
-        if !(1..=100).contains(&passes) {
-            return Err(PruneError::setting("passes", passes, "between 1 and 100"));
-        }
-        let criterion = raw.criterion.unwrap_or(ImportanceCriterion::Taylor);
-        Ok(Self { units, remove, criterion, passes, finetune: raw.finetune })
-    }
-
     fn read(with: &toml::Table, units: Units) -> Result<Box<dyn Technique>, String> {
-        let raw = settings::read(with.clone()).map_err(|e| e.to_string())?;
-        Ok(Box::new(Self::new(raw, units).map_err(|e| e.to_string())?))
+        let raw: Result<Raw, _> = settings::read(with.clone());
+        let Raw { remove, criterion, passes, finetune } = raw.map_err(|e| e.to_string())?;
+        let criterion = criterion.unwrap_or(ImportanceCriterion::Taylor);
+        Ok(Box::new(Self { units, remove, criterion, passes, finetune }))
     }
 
     /// Units of a group that stay.

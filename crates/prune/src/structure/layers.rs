@@ -23,7 +23,7 @@ use serde::Deserialize;
 use super::depth;
 pub use super::depth::Choice;
 use crate::PruneError;
-use crate::frame::{AFTERWARDS, ROWS, pre_activations, relu, treatable, tune_if};
+use crate::frame::{AFTERWARDS, ROWS, pre_activations, relu, ridge, treatable, tune_if};
 use crate::solve::{LeastSquares, Linear};
 
 /// Widest input that is solved for: 8 MiB of sums, and less than a second.
@@ -59,23 +59,15 @@ settings! {
         /// "validation": those whose merging costs the least validation loss
         criterion: Option<Choice>,
         /// weight of the squares in the fit, relative to the mean variance, from 1e-9 to 1000; 1e-3 by default
-        #[serde(default = "gentle")]
-        ridge: f64,
+        ridge: f64 => ridge(),
         finetune: Option<FitConfig> as AFTERWARDS,
     }
-}
-
-fn gentle() -> f64 {
-    1e-3
 }
 
 impl TryFrom<Raw> for Layers {
     type Error = PruneError;
 
     fn try_from(raw: Raw) -> Result<Self, PruneError> {
-        if !(1e-9..=1e3).contains(&raw.ridge) {
-            return Err(PruneError::setting("ridge", raw.ridge, "between 1e-9 and 1000"));
-        }
         let choice = match (raw.count, raw.criterion) {
             (None, None) => None,
             (None, Some(_)) => return Err(PruneError::setting("count", "missing", "given with criterion")),
@@ -164,7 +156,7 @@ impl Layers {
                     relu(&mut dense);
                 }
                 let targets = pre_activations(&network, i + 1, data, &indices)?;
-                fit.add(&dense, &targets).map_err(|e| StepError::Failed(e.to_string()))?;
+                fit.add(&dense, &targets)?;
             }
             if let Some(linear) = fit.solve(self.ridge) {
                 return Ok((linear, format!("least squares on {}", counted(data.len(), "row"))));
@@ -173,7 +165,7 @@ impl Layers {
         cx.progress("multiplying the merged layers", 0, 1)?;
         let (w1, w2) = (this.weight.values(), next.weight.values());
         let linear = product((&w1, &this.bias), (&w2, &next.bias));
-        Ok((linear.map_err(|e| StepError::Failed(e.to_string()))?, "the product of both".into()))
+        Ok((linear?, "the product of both".into()))
     }
 
     /// The model without hidden layer `i`, and a sentence on it.
@@ -233,7 +225,7 @@ fn turn(before: &Model, after: &Model, i: usize, cx: &Cx<'_>) -> Result<f64, Ste
         let (was, is) =
             (pre_activations(&old, i + 1, data, &indices)?, pre_activations(&new, i, data, &indices)?);
         let width = was.len() / indices.len();
-        let mean = angle(&was, &is, width).map_err(|e| StepError::Failed(e.to_string()))?;
+        let mean = angle(&was, &is, width)?;
         sum += mean * indices.len() as f64;
     }
     Ok(sum / data.len() as f64)

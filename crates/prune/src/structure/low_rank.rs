@@ -57,7 +57,7 @@ settings! {
         /// 1; at least rank 1; this or rank
         share: Option<f64>,
         /// true (default): closest in the outputs on the training rows; false: closest in the weights
-        weighted: Option<bool>,
+        weighted: bool => or(true),
         finetune: Option<FitConfig> as AFTERWARDS,
     }
 }
@@ -76,7 +76,7 @@ impl TryFrom<Raw> for LowRank {
             (None, None) => return Err(PruneError::setting("rank", "missing", "set, or share")),
             (Some(rank), Some(_)) => return Err(PruneError::setting("rank", rank, "left out beside share")),
         };
-        Ok(Self { rank, weighted: raw.weighted.unwrap_or(true), finetune: raw.finetune })
+        Ok(Self { rank, weighted: raw.weighted, finetune: raw.finetune })
     }
 }
 
@@ -126,7 +126,7 @@ impl LowRank {
     /// pass.
     fn factors(&self, model: &Model, sites: &[usize], cx: &Cx<'_>) -> Result<Vec<Factors>, StepError> {
         let layers = || sites.iter().map(|site| &*model.layers()[*site]);
-        let failed = |layer: &Layer, e: PruneError| StepError::Failed(format!("site {}: {e}", layer.id));
+        let failed = |layer: &Layer, e: PruneError| StepError::at(&layer.id, e);
         let weights: Vec<_> = layers().map(|layer| layer.weight.values()).collect();
         if !self.weighted {
             let factored = layers().zip(&weights).map(|(layer, weight)| {
@@ -196,10 +196,10 @@ impl Technique for LowRank {
     fn apply(&self, mut model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Made, StepError> {
         let before = model.outline();
         let number = |id: &SiteId| {
-            let failed = |why: String| StepError::Failed(format!("site {id}: {why}"));
             let number = before.sites.iter().position(|site| &site.id == id);
-            let number = number.ok_or_else(|| failed("there is no such site".into()))?;
-            self.refusal(&before, &before.sites[number]).map_or(Ok(number), |why| Err(failed(why)))
+            let number = number.ok_or_else(|| StepError::at(id, "there is no such site"))?;
+            let refusal = self.refusal(&before, &before.sites[number]);
+            refusal.map_or(Ok(number), |why| Err(StepError::at(id, why)))
         };
         let sites = on.iter().map(number).collect::<Result<Vec<_>, _>>()?;
         let (original, mut done) = (model.clone(), 0);

@@ -14,6 +14,7 @@
 use nlpress_core::Fraction;
 use nlpress_model::network::Input;
 use nlpress_model::{Dataset, Graph, Group, Model, Network, Outline, Shape, SiteId, Units};
+use nlpress_technique::settings::BadTable;
 use nlpress_technique::{
     Cx, Family, Kind, Made, Needs, Problem, Settings, StepError, Technique, parse, settings,
 };
@@ -58,18 +59,15 @@ settings! {
     struct Raw {
         /// share of the units of each selected hidden layer, more than 0 and at most 1, rounded down; one unit
         /// always stays; required
-        remove: f64,
+        remove: Fraction => required().share(),
         /// the width that is left is rounded up to a multiple of this, from 1 to 1024; 1 by default
-        #[serde(default = "one")]
-        round_to: usize,
+        round_to: usize => or(1).within(1..=1024),
         #[serde(default = "ablation")]
         criterion: ImportanceCriterion as CRITERION,
         /// removals, with new measurements in between, from 1 to 100; 1 by default
-        #[serde(default = "one")]
-        passes: usize,
+        passes: usize => or(1).within(1..=100),
         /// whether a removed unit's mean output moves into the next bias; true by default
-        #[serde(default = "yes")]
-        compensate: bool,
+        compensate: bool => or(true),
         /// whether the sites that read fewer units are fitted anew to what they put out before, by least squares on
         /// the training rows; false by default
         #[serde(default)]
@@ -79,38 +77,20 @@ settings! {
     }
 }
 
-fn one() -> usize {
-    1
-}
-
 fn ablation() -> ImportanceCriterion {
     ImportanceCriterion::Ablation
-}
-
-fn yes() -> bool {
-    true
 }
 
 impl TryFrom<Raw> for Neurons {
     type Error = PruneError;
 
     fn try_from(raw: Raw) -> Result<Self, PruneError> {
-        let remove = match Fraction::try_from(raw.remove) {
-            Ok(share) if raw.remove > 0.0 => share,
-            _ => return Err(PruneError::setting("remove", raw.remove, "more than 0 and at most 1")),
-        };
-        if !(1..=1024).contains(&raw.round_to) {
-            return Err(PruneError::setting("round_to", raw.round_to, "between 1 and 1024"));
-        }
-        if !(1..=100).contains(&raw.passes) {
-            return Err(PruneError::setting("passes", raw.passes, "between 1 and 100"));
-        }
         if let (false, Some(value)) = (raw.reconstruct, raw.ridge) {
             return Err(PruneError::setting("ridge", value, "left out unless reconstruct is true"));
         }
-        let ridge = ridge(raw.ridge)?;
+        let ridge = ridge().read::<f64, BadTable>("ridge", raw.ridge)?;
         let reconstruct = raw.reconstruct.then_some(ridge);
-        let Raw { round_to, criterion, passes, compensate, finetune, .. } = raw;
+        let Raw { remove, round_to, criterion, passes, compensate, finetune, .. } = raw;
         Ok(Self { remove, round_to, criterion, passes, compensate, reconstruct, finetune })
     }
 }

@@ -75,12 +75,12 @@ settings! {
         units: Option<f64>,
         /// true (default): Fisher information from the true labels (empirical Fisher); false: from labels drawn
         /// from the model's own answers, which needs no labels
-        labels: Option<bool>,
+        labels: bool => or(true),
         /// whether sites that read fewer units are fitted anew; true by default
-        reconstruct: Option<bool>,
-        ridge: Option<f64> as RIDGE,
+        reconstruct: bool => or(true),
+        ridge: f64 as RIDGE => ridge(),
         /// widths are multiples of this where they were, from 1 to 1024; 1 by default
-        round_to: Option<usize>,
+        round_to: usize => or(1).within(1..=1024),
         finetune: Option<FitConfig> as AFTERWARDS,
     }
 }
@@ -102,13 +102,8 @@ impl TryFrom<Raw> for Search {
             Ok(checked) if share > 0.0 && share < 1.0 => checked,
             _ => return Err(PruneError::setting(key, share, "more than 0 and less than 1")),
         };
-        let ridge = ridge(raw.ridge)?;
-        let round_to = raw.round_to.unwrap_or(1);
-        if !(1..=1024).contains(&round_to) {
-            return Err(PruneError::setting("round_to", round_to, "between 1 and 1024"));
-        }
-        let (labels, reconstruct) = (raw.labels.unwrap_or(true), raw.reconstruct.unwrap_or(true));
-        Ok(Self { share, cost, labels, reconstruct, ridge, round_to, finetune: raw.finetune })
+        let Raw { labels, reconstruct, ridge, round_to, finetune, .. } = raw;
+        Ok(Self { share, cost, labels, reconstruct, ridge, round_to, finetune })
     }
 }
 

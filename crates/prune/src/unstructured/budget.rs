@@ -278,16 +278,15 @@ impl Technique for Budget {
 
 /// How many more entries each site keeps, when the `spare` largest of those that `counts` would drop stay.
 fn spread_spare(layers: &[&Layer], counts: &[usize], spare: usize) -> Result<Vec<usize>, StepError> {
-    let failed = |e: PruneError| StepError::Failed(e.to_string());
     let values: Vec<_> = layers.iter().map(|l| l.weight.values()).collect();
     let mut dropped = Vec::new();
     for ((layer, values), count) in layers.iter().zip(&values).zip(counts) {
         let kept = layer.weight.keep();
-        let stays = keep_largest(&[values], std::slice::from_ref(&kept), *count).map_err(failed)?.remove(0);
+        let stays = keep_largest(&[values], std::slice::from_ref(&kept), *count)?.remove(0);
         dropped.push(kept.iter().zip(&stays).map(|(k, s)| *k && !*s).collect::<Vec<bool>>());
     }
     let slices: Vec<&[f32]> = values.iter().map(|v| v.as_ref()).collect();
-    let back = keep_largest(&slices, &dropped, spare).map_err(failed)?;
+    let back = keep_largest(&slices, &dropped, spare)?;
     Ok(back.iter().map(|mask| mask.iter().filter(|k| **k).count()).collect())
 }
 

@@ -7,7 +7,7 @@
 use nlpress_technique::{Family, Kind, Settings, parse, settings};
 use serde::Deserialize;
 
-use super::penalty::{penalised, positive};
+use super::penalty::penalised;
 use crate::PruneError;
 use crate::frame::{Criterion, FINETUNE, SCOPE, TARGET, Tuning, Unstructured};
 
@@ -35,9 +35,9 @@ pub struct Elastic {
 settings! {
     struct Raw {
         /// weight of the sum of magnitudes in the loss, positive; required
-        l1: f64,
+        l1: f64 => required().positive(),
         /// weight of the sum of squares in the loss, positive; required
-        l2: f64,
+        l2: f64 => required().positive(),
         /// training under the penalties, as a training table like finetune's, without l1 and l2; 10 epochs by
         /// default
         #[serde(default)]
@@ -49,8 +49,7 @@ impl TryFrom<Raw> for Elastic {
     type Error = PruneError;
 
     fn try_from(raw: Raw) -> Result<Self, PruneError> {
-        let penalty = (positive("l1", raw.l1)?, positive("l2", raw.l2)?);
-        Ok(Self { train: penalised(raw.train, penalty)? })
+        Ok(Self { train: penalised(raw.train, (raw.l1, raw.l2))? })
     }
 }
 

@@ -8,7 +8,6 @@
 use nlpress_model::{Model, Network};
 use nlpress_technique::{Cx, Family, Kind, Needs, Settings, StepError, parse, settings};
 use nlpress_train::{Labels, Objective};
-use serde::Deserialize;
 
 use crate::PruneError;
 use crate::frame::{Criterion, MaskBuilder, SCHEDULE, SCOPE, SchedulePoint, TARGET, Unstructured};
@@ -34,40 +33,19 @@ pub const TAYLOR: Kind = Kind {
     source: "Molchanov et al. 2019, arXiv:1906.10771",
     example: "sparsity = 0.8\nrows = 64\nbatch = 16",
     on: &["**"],
-    settings: &[TARGET, &[SCOPE], Raw::SETTINGS, SCHEDULE],
+    settings: &[TARGET, &[SCOPE], Saliency::<true>::SETTINGS, SCHEDULE],
     parse: parse::<Unstructured<Saliency<true>>>,
 };
 
-/// Saliency of connections, the first-order change of the loss without them: of `prune.snip` and, where `SQUARED`, of
-/// `prune.taylor`.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(try_from = "Raw")]
-pub struct Saliency<const SQUARED: bool> {
-    rows: usize,
-    batch: usize,
-}
-
 settings! {
-    struct Raw {
+    /// Saliency of connections, the first-order change of the loss without them: of `prune.snip` and, where `SQUARED`, of
+    /// `prune.taylor`.
+    #[derive(Clone, Debug, PartialEq)]
+    pub struct Saliency<const SQUARED: bool> {
         /// training rows to look at, from 1 to 1000000, drawn by the seed; 4096 by default
-        rows: Option<usize>,
+        rows: usize => or(4096).within(1..=1_000_000),
         /// rows of a derivative, from 1 to 65536; 32 by default
-        batch: Option<usize>,
-    }
-}
-
-impl<const SQUARED: bool> TryFrom<Raw> for Saliency<SQUARED> {
-    type Error = PruneError;
-
-    fn try_from(raw: Raw) -> Result<Self, PruneError> {
-        let (rows, batch) = (raw.rows.unwrap_or(4096), raw.batch.unwrap_or(32));
-        if !(1..=1_000_000).contains(&rows) {
-            return Err(PruneError::setting("rows", rows, "between 1 and 1000000"));
-        }
-        if !(1..=1 << 16).contains(&batch) {
-            return Err(PruneError::setting("batch", batch, "between 1 and 65536"));
-        }
-        Ok(Self { rows, batch })
+        batch: usize => or(32).within(1..=1 << 16),
     }
 }
 
@@ -127,7 +105,7 @@ impl<const SQUARED: bool> Saliency<SQUARED> {
             // A last, smaller batch counts by its rows.
             let share = indices.len() as f32 / self.batch as f32;
             found.iter_mut().for_each(|g| *g *= share);
-            add_changes(&found, &flat, SQUARED, &mut sums).map_err(|e| StepError::Failed(e.to_string()))?;
+            add_changes(&found, &flat, SQUARED, &mut sums)?;
         }
         let largest = sums.iter().fold(0.0_f64, |m, x| m.max(x.abs())).max(f64::MIN_POSITIVE);
         // Squares of small changes would vanish in single precision: only the order matters.

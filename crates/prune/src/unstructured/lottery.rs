@@ -75,7 +75,7 @@ settings! {
         /// with "learning_rate"
         rewind_epochs: Option<u32>,
         /// cuts, from 1 to 100; 5 by default
-        rounds: Option<u32>,
+        rounds: u32 => or(5).within(1..=100),
         /// each round's training, as a training table like finetune's; its learning rate is 1e-2, its schedule
         /// "linear" and its epochs 10 by default
         #[serde(default)]
@@ -104,11 +104,7 @@ impl TryFrom<Raw> for Lottery {
                 Some(Early::After(raw.train.with_fit(fit)))
             }
         };
-        let rounds = raw.rounds.unwrap_or(5);
-        if !(1..=100).contains(&rounds) {
-            return Err(PruneError::setting("rounds", rounds, "between 1 and 100"));
-        }
-        Ok(Self { early, rounds, train: raw.train })
+        Ok(Self { early, rounds: raw.rounds, train: raw.train })
     }
 }
 

@@ -17,9 +17,8 @@ use nlpress_model::Model;
 use nlpress_technique::{Cx, Family, Kind, Needs, Settings, StepError, Training, parse, settings};
 use nlpress_train::With;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 
-use super::moving::{Above, Highest, Masking, MovingMasks, Scoring, Start};
+use super::moving::{Above, Highest, Masking, MovingMasks, Scoring};
 use crate::PruneError;
 use crate::frame::{Criterion, FINETUNE, MaskBuilder, PruningSchedule, SCOPE, TARGET, Tuning, Unstructured};
 
@@ -32,7 +31,7 @@ pub const HARD: Kind = Kind {
     source: "Sanh, Wolf and Rush 2020, arXiv:2005.07683",
     example: "sparsity = 0.8\ntrain = { epochs = 2 }\nfinetune = { epochs = 1 }",
     on: &["**"],
-    settings: &[TARGET, &[SCOPE], RawHard::SETTINGS, &[FINETUNE]],
+    settings: &[TARGET, &[SCOPE], Learnt::SETTINGS, Scoring::SETTINGS, Highest::SETTINGS, &[FINETUNE]],
     parse: parse::<Unstructured<Hard>>,
 };
 
@@ -42,17 +41,10 @@ pub const SOFT: Kind = Kind {
     summary: "Soft movement pruning: learns a score for each connection and how many to drop where, by a \
               threshold and a penalty.",
     source: "Sanh, Wolf and Rush 2020, arXiv:2005.07683, section 4 (soft movement pruning)",
-    settings: &[TARGET, &[SCOPE], RawSoft::SETTINGS, &[FINETUNE]],
+    settings: &[TARGET, &[SCOPE], Learnt::SETTINGS, Scoring::SETTINGS, Above::SETTINGS, &[FINETUNE]],
     parse: parse::<Unstructured<Soft>>,
     ..HARD
 };
-
-const TRAIN: &str =
-    "training in which the scores are learnt, a training table as for finetune; 10 epochs by default";
-const SCORE_RATE: &str = "learning rate of the scores, positive; 100 by default. From zero, the order of hard movement's scores does \
-     not depend on it";
-const START: &str = "first scores: \"zero\", as in the paper (default); \"magnitude\" of the weights, which movement then \
-     corrects";
 
 /// Scores that are learnt while training; `prune.movement`.
 pub type Hard = Movement<Highest>;
@@ -62,100 +54,46 @@ pub type Soft = Movement<Above>;
 
 /// Scores that are learnt while training, and how they become masks meanwhile.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(try_from = "Raw<M>", bound = "M: Read")]
-pub struct Movement<M: Read> {
+#[serde(try_from = "toml::Table", bound = "M: Moves")]
+pub struct Movement<M> {
     train: Tuning,
     scoring: Scoring,
     masking: M,
 }
 
-/// Masks that a technique's settings describe.
-pub trait Read: Masking + Clone + PartialEq {
-    /// The technique's settings as they are written.
-    type Raw: DeserializeOwned;
+/// Masks that are a technique's.
+pub trait Moves: Masking + Settings + Clone + PartialEq {
     /// The technique's entry.
     const KIND: Kind;
-
-    /// Checks the settings.
-    ///
-    /// # Errors
-    /// [`PruneError`], naming the key, its value and the bound.
-    fn check(raw: Self::Raw) -> Result<Movement<Self>, PruneError>;
 }
 
-impl Read for Highest {
-    type Raw = RawHard;
+impl Moves for Highest {
     const KIND: Kind = HARD;
-
-    fn check(raw: RawHard) -> Result<Hard, PruneError> {
-        let RawHard { train, score_rate, start, warmup, settle } = raw;
-        Ok(Movement {
-            train,
-            masking: Highest::between(warmup, settle)?,
-            scoring: Scoring::new(score_rate, start)?,
-        })
-    }
 }
 
-impl Read for Above {
-    type Raw = RawSoft;
+impl Moves for Above {
     const KIND: Kind = SOFT;
-
-    fn check(raw: RawSoft) -> Result<Soft, PruneError> {
-        let RawSoft { train, score_rate, start, threshold, lambda } = raw;
-        Ok(Movement {
-            train,
-            masking: Above::threshold(threshold, lambda)?,
-            scoring: Scoring::new(score_rate, start)?,
-        })
-    }
 }
 
 settings! {
-    /// Settings of `prune.movement`.
-    #[derive(Debug)]
-    pub struct RawHard {
+    struct Learnt {
+        /// training in which the scores are learnt, a training table as for finetune; 10 epochs by default
         #[serde(default)]
-        train: Tuning as TRAIN,
-        score_rate: Option<f64> as SCORE_RATE,
-        #[serde(default)]
-        start: Start as START,
-        /// share of the training before the first entry goes, from 0 to 0.9; 0.1 by default
-        warmup: Option<f64>,
-        /// share of the training, at its end, at the final count, from 0 to 0.9; 0.2 by default
-        settle: Option<f64>,
+        train: Tuning,
     }
 }
 
-settings! {
-    /// Settings of `prune.soft_movement`.
-    #[derive(Debug)]
-    pub struct RawSoft {
-        #[serde(default)]
-        train: Tuning as TRAIN,
-        score_rate: Option<f64> as SCORE_RATE,
-        #[serde(default)]
-        start: Start as START,
-        /// a connection is there while σ(score) is above this, more than 0 and less than 1; 0.1 by default
-        threshold: Option<f64>,
-        /// weight of the penalty on the sum of σ(score), positive; 1e-3 by default
-        lambda: Option<f64>,
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(transparent, bound = "M: Read")]
-struct Raw<M: Read>(M::Raw);
-
-impl<M: Read> TryFrom<Raw<M>> for Movement<M> {
+impl<M: Moves> TryFrom<toml::Table> for Movement<M> {
     type Error = PruneError;
 
-    fn try_from(raw: Raw<M>) -> Result<Self, PruneError> {
-        M::check(raw.0)
+    fn try_from(table: toml::Table) -> Result<Self, PruneError> {
+        let (Learnt { train }, rest) = settings::split(table, M::KIND.settings)?;
+        let (scoring, masking) = settings::split(rest, M::KIND.settings)?;
+        Ok(Self { train, scoring, masking })
     }
 }
 
-impl<M: Read> Criterion for Movement<M> {
+impl<M: Moves> Criterion for Movement<M> {
     const KIND: Kind = M::KIND;
 
     fn needs(&self) -> Needs {
@@ -187,14 +125,10 @@ mod tests {
             |text: &str| toml::from_str::<Unstructured<Hard>>(text).map_err(|e| e.message().to_owned());
         let soft =
             |text: &str| toml::from_str::<Unstructured<Soft>>(text).map_err(|e| e.message().to_owned());
-        assert_eq!(
-            hard("sparsity = 0.5").unwrap().criterion().masking,
-            Highest::between(None, None).unwrap()
-        );
-        assert_eq!(
-            soft("sparsity = 0.5").unwrap().criterion().masking,
-            Above::threshold(Some(0.1), None).unwrap()
-        );
+        let masking = toml::from_str("warmup = 0.1\nsettle = 0.2").unwrap();
+        assert_eq!(hard("sparsity = 0.5").unwrap().criterion().masking, masking);
+        let masking = toml::from_str("threshold = 0.1\nlambda = 1e-3").unwrap();
+        assert_eq!(soft("sparsity = 0.5").unwrap().criterion().masking, masking);
         for (message, says) in [
             (hard("sparsity = 0.5\nwarmup = 1"), "warmup is 1, but it must be between 0 and 0.9"),
             (hard("sparsity = 0.5\nwarmup = 0.6\nsettle = 0.5"), "warmup + settle is 1.1"),

@@ -5,7 +5,7 @@
 //! with, whatever else is made of the weights.
 
 use nlpress_model::{Model, Outline, SiteId};
-use nlpress_technique::{Problem, StepError};
+use nlpress_technique::{Problem, Settings, StepError, settings};
 use nlpress_train::record::{Reader, Writer};
 use nlpress_train::{Effective, Reparameterization, Stateful, Step, TrainError};
 use serde::{Deserialize, Serialize};
@@ -13,9 +13,10 @@ use std::fmt::Debug;
 use std::io;
 use std::ops::Range;
 
-use super::penalty::positive;
 use crate::PruneError;
-use crate::frame::{Curve, MaskBuilder, SchedulePoint, Scope, SparsityTarget, keep_highest, plan_masks};
+use crate::frame::{
+    Curve, MaskBuilder, SCOPE, SchedulePoint, Scope, Shared, SparsityTarget, TARGET, keep_highest, plan_masks,
+};
 
 /// Where scores start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,20 +29,16 @@ pub enum Start {
     Magnitude,
 }
 
-/// How scores are learnt.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Scoring {
-    rate: f32,
-    start: Start,
-}
-
-impl Scoring {
-    /// At a learning rate, 100 where it is left out.
-    ///
-    /// # Errors
-    /// [`PruneError::Setting`] unless the rate is positive.
-    pub fn new(rate: Option<f64>, start: Start) -> Result<Self, PruneError> {
-        Ok(Self { rate: positive("score_rate", rate.unwrap_or(100.0))? as f32, start })
+settings! {
+    /// How scores are learnt.
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    pub struct Scoring {
+        /// learning rate of the scores, positive; 100 by default. From zero, the order of hard movement's scores does
+        /// not depend on it
+        score_rate: f64 => or(100.0).positive(),
+        /// first scores: "zero", as in the paper (default); "magnitude" of the weights, which movement then corrects
+        #[serde(default)]
+        start: Start,
     }
 }
 
@@ -71,56 +68,43 @@ pub trait Masking: Debug + Send + Sync + 'static {
     }
 }
 
-/// The entries of the highest scores stay, fewer and fewer of them: from one share of the training to another.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Highest {
-    from: f64,
-    to: f64,
+settings! {
+    /// The entries of the highest scores stay, fewer and fewer of them: from one share of the training to another.
+    #[derive(Clone, Debug, PartialEq)]
+    pub struct Highest {
+        /// share of the training before the first entry goes, from 0 to 0.9; 0.1 by default
+        warmup: f64 => or(0.1).within(0.0..=0.9),
+        /// share of the training, at its end, at the final count, from 0 to 0.9; 0.2 by default
+        settle: f64 => or(0.2).within(0.0..=0.9),
+    } => Highest::leaves_time
 }
 
-/// The entries above a score stay.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Above {
-    above: f32,
-    lambda: f64,
+settings! {
+    /// The entries whose score's sigmoid is above a threshold stay.
+    #[derive(Clone, Debug, PartialEq)]
+    pub struct Above {
+        /// a connection is there while σ(score) is above this, more than 0 and less than 1; 0.1 by default
+        threshold: f64 => or(0.1).when(|x: &f64| *x > 0.0 && *x < 1.0, "more than 0 and less than 1"),
+        /// weight of the penalty on the sum of σ(score), positive; 1e-3 by default
+        lambda: f64 => or(1e-3).positive(),
+    }
 }
 
 /// Points of the curve that a training is divided into.
 const POINTS: u64 = 1 << 20;
 
 impl Highest {
-    /// The first entries go after the share `warmup` of the training, 0.1 where it is left out; the last ones when the
-    /// share `settle` is left of it, 0.2 where it is left out.
-    ///
-    /// # Errors
-    /// [`PruneError::Setting`] for a share that is out of bounds.
-    pub fn between(warmup: Option<f64>, settle: Option<f64>) -> Result<Self, PruneError> {
-        let (warmup, settle) = (warmup.unwrap_or(0.1), settle.unwrap_or(0.2));
-        for (key, share) in [("warmup", warmup), ("settle", settle)] {
-            if !(0.0..=0.9).contains(&share) {
-                return Err(PruneError::setting(key, share, "between 0 and 0.9"));
-            }
+    fn leaves_time(&self) -> Result<(), PruneError> {
+        let both = self.warmup + self.settle;
+        if both > 0.95 {
+            return Err(PruneError::setting("warmup + settle", both, "at most 0.95"));
         }
-        if warmup + settle > 0.95 {
-            return Err(PruneError::setting("warmup + settle", warmup + settle, "at most 0.95"));
-        }
-        Ok(Self { from: warmup, to: 1.0 - settle })
+        Ok(())
     }
-}
 
-impl Above {
-    /// Entries whose score's sigmoid is above a threshold, 0.1 where it is left out; `lambda` is the weight of the
-    /// penalty on those sigmoids, 1e-3 where it is left out.
-    ///
-    /// # Errors
-    /// [`PruneError::Setting`] for a number that is out of bounds.
-    pub fn threshold(threshold: Option<f64>, lambda: Option<f64>) -> Result<Self, PruneError> {
-        let threshold = threshold.unwrap_or(0.1);
-        if !(threshold > 0.0 && threshold < 1.0) {
-            return Err(PruneError::setting("threshold", threshold, "more than 0 and less than 1"));
-        }
-        let above = (threshold / (1.0 - threshold)).ln() as f32;
-        Ok(Self { above, lambda: positive("lambda", lambda.unwrap_or(1e-3))? })
+    /// The share of the training after which the final count is kept.
+    fn end(&self) -> f64 {
+        1.0 - self.settle
     }
 }
 
@@ -132,13 +116,13 @@ impl Masking for Highest {
         done: f64,
         masks: &MaskBuilder,
     ) -> Result<Vec<Vec<bool>>, PruneError> {
-        let along = ((done - self.from) / (self.to - self.from)).clamp(0.0, 1.0);
+        let along = ((done - self.warmup) / (self.end() - self.warmup)).clamp(0.0, 1.0);
         let at = SchedulePoint { curve: Curve::Cubic, step: (along * POINTS as f64) as u64, steps: POINTS };
         masks.choose(scores, kept, at, &mut keep_highest)
     }
 
     fn settled(&self, done: f64) -> bool {
-        done >= self.to
+        done >= self.end()
     }
 }
 
@@ -150,8 +134,9 @@ impl Masking for Above {
         _done: f64,
         _masks: &MaskBuilder,
     ) -> Result<Vec<Vec<bool>>, PruneError> {
+        let above = (self.threshold / (1.0 - self.threshold)).ln() as f32;
         let mask = |(scores, kept): (&Vec<f32>, &Vec<bool>)| {
-            scores.iter().zip(kept).map(|(score, kept)| *kept && *score > self.above).collect()
+            scores.iter().zip(kept).map(|(score, kept)| *kept && *score > above).collect()
         };
         Ok(scores.iter().zip(kept).map(mask).collect())
     }
@@ -260,7 +245,7 @@ impl<M: Masking> Reparameterization for MovingMasks<M> {
     }
 
     fn learn(&mut self, latent: &[f32], _: &Effective, gradient: &[f32], _: Step) -> Result<(), TrainError> {
-        let (rate, lambda) = (self.scoring.rate, self.masking.lambda() as f32);
+        let (rate, lambda) = (self.scoring.score_rate as f32, self.masking.lambda() as f32);
         for (range, scores) in self.ranges.iter().zip(&mut self.scores) {
             let (gradient, weights) = (&gradient[range.clone()], &latent[range.clone()]);
             move_scores(scores, gradient, weights, rate, lambda).map_err(failed)?;
@@ -279,7 +264,7 @@ impl<M: Masking> Reparameterization for MovingMasks<M> {
 
 /// Hard movement pruning in a training that is not its own: how many entries go, and how.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(try_from = "Raw")]
+#[serde(try_from = "toml::Table")]
 pub struct MasksConfig {
     target: SparsityTarget,
     scope: Scope,
@@ -287,32 +272,15 @@ pub struct MasksConfig {
     masking: Highest,
 }
 
-/// Settings of a [`MasksConfig`].
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Raw {
-    sparsity: Option<f64>,
-    nonzeros: Option<usize>,
-    bytes: Option<usize>,
-    #[serde(default)]
-    scope: Scope,
-    score_rate: Option<f64>,
-    #[serde(default)]
-    start: Start,
-    warmup: Option<f64>,
-    settle: Option<f64>,
-}
-
-impl TryFrom<Raw> for MasksConfig {
+impl TryFrom<toml::Table> for MasksConfig {
     type Error = PruneError;
 
-    fn try_from(raw: Raw) -> Result<Self, PruneError> {
-        Ok(Self {
-            target: SparsityTarget::one_of(raw.sparsity, raw.nonzeros, raw.bytes)?,
-            scope: raw.scope,
-            scoring: Scoring::new(raw.score_rate, raw.start)?,
-            masking: Highest::between(raw.warmup, raw.settle)?,
-        })
+    fn try_from(table: toml::Table) -> Result<Self, PruneError> {
+        let all = [TARGET, &[SCOPE], Scoring::SETTINGS, Highest::SETTINGS];
+        let (Shared { sparsity, nonzeros, bytes, scope, .. }, rest) = settings::split(table, &all)?;
+        let (scoring, masking) = settings::split(rest, &all)?;
+        let target = SparsityTarget::one_of(sparsity, nonzeros, bytes)?;
+        Ok(Self { target, scope: scope.unwrap_or_default(), scoring, masking })
     }
 }
 

@@ -11,6 +11,7 @@
 
 use nlpress_core::Fraction;
 use nlpress_model::{Form, Layer, Model, Outline, Shape, SiteId};
+use nlpress_technique::settings::BadTable;
 use nlpress_technique::{
     Cx, Family, Kind, Made, Needs, Problem, Settings, StepError, Technique, parse, settings,
 };
@@ -19,7 +20,7 @@ use std::collections::BTreeMap;
 
 use super::wanda;
 use crate::frame::{
-    CALIBRATION, FINETUNE, Tuning, calibration_rows, keep_largest, masked, retrain_if, split, treatable,
+    CALIBRATION, FINETUNE, Tuning, calibration, keep_largest, masked, retrain_if, split, treatable,
 };
 use crate::{PruneError, error};
 
@@ -224,7 +225,7 @@ impl TryFrom<Raw> for Pattern {
             sparsity,
             global: raw.scope == Some(Over::Global),
             criterion: raw.criterion,
-            rows: calibration_rows(raw.rows)?,
+            rows: calibration().read::<usize, BadTable>("rows", raw.rows)?,
             finetune: raw.finetune,
         })
     }
@@ -370,7 +371,6 @@ impl Pattern {
 
     /// Masks of a group of sites, by number.
     fn masks(&self, model: &Model, sites: &[usize], cx: &Cx<'_>) -> Result<Vec<Vec<bool>>, StepError> {
-        let failed = |e: PruneError| StepError::Failed(e.to_string());
         let layers: Vec<&Layer> = sites.iter().map(|i| &*model.layers()[*i]).collect();
         let scores: Vec<Vec<f32>> = match self.criterion {
             Criterion::Magnitude => {
@@ -379,18 +379,18 @@ impl Pattern {
             Criterion::Wanda => {
                 let norms = wanda::norms(model, sites, self.rows, cx)?;
                 let of = layers.iter().zip(&norms);
-                of.map(|(l, norms)| wanda::scores(&l.weight.values(), norms).map_err(failed))
-                    .collect::<Result<_, _>>()?
+                let of = of.map(|(l, norms)| wanda::scores(&l.weight.values(), norms));
+                of.collect::<Result<_, _>>()?
             }
         };
         if let Shapes::NOfM(n_m) = self.shapes {
             let of = scores.iter().zip(&layers);
-            return of.map(|(s, l)| n_m.keep(s, l.shape.outputs).map_err(failed)).collect();
+            return Ok(of.map(|(s, l)| n_m.keep(s, l.shape.outputs)).collect::<Result<_, _>>()?);
         }
         let slices: Vec<&[f32]> = scores.iter().map(Vec::as_slice).collect();
         let shapes: Vec<Shape> = layers.iter().map(|l| l.shape).collect();
         let tiles: Vec<[usize; 2]> = shapes.iter().map(|s| self.tile(*s)).collect();
-        keep_tiles(&slices, &shapes, &tiles, self.sparsity).map_err(failed)
+        Ok(keep_tiles(&slices, &shapes, &tiles, self.sparsity)?)
     }
 }
 

@@ -45,7 +45,7 @@ pub struct Penalised<const NORM: u8> {
 settings! {
     struct Raw {
         /// weight of the penalty in the loss, positive; required
-        lambda: f64,
+        lambda: f64 => required().positive(),
         /// training under the penalty, as a training table like finetune's, without l1 and l2; 10 epochs by default
         #[serde(default)]
         train: Tuning,
@@ -56,8 +56,7 @@ impl<const NORM: u8> TryFrom<Raw> for Penalised<NORM> {
     type Error = PruneError;
 
     fn try_from(raw: Raw) -> Result<Self, PruneError> {
-        let lambda = positive("lambda", raw.lambda)?;
-        let penalty = if NORM == 1 { (lambda, 0.0) } else { (0.0, lambda) };
+        let penalty = if NORM == 1 { (raw.lambda, 0.0) } else { (0.0, raw.lambda) };
         Ok(Self { train: penalised(raw.train, penalty)? })
     }
 }
@@ -68,14 +67,6 @@ impl<const NORM: u8> Criterion for Penalised<NORM> {
     fn first(&self) -> Option<&Tuning> {
         Some(&self.train)
     }
-}
-
-/// Checks the weight of a penalty.
-pub(crate) fn positive(key: &'static str, value: f64) -> Result<f64, PruneError> {
-    if value > 0.0 && value.is_finite() {
-        return Ok(value);
-    }
-    Err(PruneError::setting(key, value, "positive and finite"))
 }
 
 /// A training under a penalty, which is named outside its table.

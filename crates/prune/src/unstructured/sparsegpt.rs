@@ -26,8 +26,8 @@ use super::pattern::NOfM;
 use crate::PruneError;
 use crate::frame::{
     CALIBRATION, MaskBuilder, PruningSchedule, SCHEDULE, SCOPE, SchedulePoint, Scope, Shared, SparsityTarget,
-    TARGET, calibration_rows, dense, each_input, keep_each_output, keep_in_outputs, keep_largest,
-    kept_by_output, plan_masks,
+    TARGET, calibration, dense, each_input, keep_each_output, keep_in_outputs, keep_largest, kept_by_output,
+    plan_masks,
 };
 use crate::solve::{Gram, inverse_factor};
 
@@ -93,11 +93,11 @@ settings! {
         /// mean squared derivative of the loss by it
         #[serde(default)]
         weigh: Weigh,
-        rows: Option<usize> as CALIBRATION,
+        rows: usize as CALIBRATION => calibration(),
         /// inputs whose entries are chosen at a time, from 1 to 4096; 128 by default
-        block: Option<usize>,
+        block: usize => or(128).within(1..=WIDEST),
         /// added to H's diagonal, relative to its mean, from 1e-8 to 1; 0.01 by default
-        damping: Option<f64>,
+        damping: f64 => or(0.01).when(|x: &f64| (1e-8..=1.0).contains(x), "between 1e-8 and 1"),
     }
 }
 
@@ -122,13 +122,7 @@ impl TryFrom<toml::Table> for SparseGpt {
                 }
             }
         };
-        let (block, damping) = (raw.block.unwrap_or(128), raw.damping.unwrap_or(0.01));
-        if !(1..=WIDEST).contains(&block) {
-            return Err(PruneError::setting("block", block, "between 1 and 4096"));
-        }
-        if !(1e-8..=1.0).contains(&damping) {
-            return Err(PruneError::setting("damping", damping, "between 1e-8 and 1"));
-        }
+        let Raw { rows, block, damping, weigh, .. } = raw;
         let schedule = PruningSchedule::new(shared.schedule, shared.steps, shared.finetune)?;
         if let What::NOfM(n_m) = what {
             if !block.is_multiple_of(n_m.of()) {
@@ -139,7 +133,7 @@ impl TryFrom<toml::Table> for SparseGpt {
                 return Err(PruneError::setting("schedule", "given", bound));
             }
         }
-        Ok(Self { what, rows: calibration_rows(raw.rows)?, block, damping, weigh: raw.weigh, schedule })
+        Ok(Self { what, rows, block, damping, weigh, schedule })
     }
 }
 
@@ -289,7 +283,7 @@ impl SparseGpt {
         each_input(model, &[site], drawn, cx, &mut |_, rows| Ok(gram.add(&dense(&rows))?))?;
         cx.progress("inverting", site, model.layers().len())?;
         Surgery::new(&layer.weight.values(), &layer.bias, &importance[site], &gram, self.damping)
-            .map_err(|e| StepError::Failed(format!("site {}: {e}", layer.id)))
+            .map_err(|e| StepError::at(&layer.id, e))
     }
 
     /// A site of which `count` entries are kept.
@@ -301,7 +295,7 @@ impl SparseGpt {
         mut surgery: Surgery,
         cx: &Cx<'_>,
     ) -> Result<Layer, StepError> {
-        let failed = |e: PruneError| StepError::Failed(format!("site {}: {e}", model.layers()[site].id));
+        let failed = |e: PruneError| StepError::at(&model.layers()[site].id, e);
         let layer: &Layer = &model.layers()[site];
         let (inputs, outputs) = (layer.shape.inputs, layer.shape.outputs);
         let kept = layer.weight.keep();
@@ -376,8 +370,7 @@ impl SparseGpt {
             (_, Some(masks)) => masks,
         };
         let kept: Vec<Vec<bool>> = layers.iter().map(|l| l.weight.keep()).collect();
-        let masks = masks.choose(&masks.weights(model), &kept, at, &mut keep_largest);
-        let masks = masks.map_err(|e| StepError::Failed(e.to_string()))?;
+        let masks = masks.choose(&masks.weights(model), &kept, at, &mut keep_largest)?;
         Ok(masks.iter().map(|mask| mask.iter().filter(|k| **k).count()).collect())
     }
 }

@@ -7,13 +7,12 @@
 
 use nlpress_model::Model;
 use nlpress_technique::{Cx, Family, Kind, Needs, Settings, StepError, parse, settings};
-use serde::Deserialize;
 use std::collections::BTreeMap;
 
 use crate::PruneError;
 use crate::frame::{
     CALIBRATION, Criterion, MaskBuilder, SCHEDULE, SCOPE, SchedulePoint, Scope, TARGET, Unstructured,
-    calibration_rows, each_input, keep_largest,
+    calibration, each_input, keep_largest,
 };
 
 /// The entry in the list of all techniques.
@@ -31,30 +30,17 @@ pub const KIND: Kind = Kind {
             "\"output\": among the incoming weights of each output (default); \"site\": within each site; \
              \"global\": over all selected sites",
         )],
-        Raw::SETTINGS,
+        Wanda::SETTINGS,
         SCHEDULE,
     ],
     parse: parse::<Unstructured<Wanda>>,
 };
 
-/// Magnitude of a weight times the norm of its input is its score.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(try_from = "Raw")]
-pub struct Wanda {
-    rows: usize,
-}
-
 settings! {
-    struct Raw {
-        rows: Option<usize> as CALIBRATION,
-    }
-}
-
-impl TryFrom<Raw> for Wanda {
-    type Error = PruneError;
-
-    fn try_from(raw: Raw) -> Result<Self, PruneError> {
-        Ok(Self { rows: calibration_rows(raw.rows)? })
+    /// Magnitude of a weight times the norm of its input is its score.
+    #[derive(Clone, Debug, PartialEq)]
+    pub struct Wanda {
+        rows: usize as CALIBRATION => calibration(),
     }
 }
 
@@ -76,8 +62,8 @@ impl Criterion for Wanda {
         cx: &mut Cx<'_>,
     ) -> Result<Vec<Vec<f32>>, StepError> {
         let layers = model.layers();
-        let scored = |site: usize, norms: &[f32]| {
-            scores(&layers[site].weight.values(), norms).map_err(|e| StepError::Failed(e.to_string()))
+        let scored = |site: usize, norms: &[f32]| -> Result<Vec<f32>, StepError> {
+            Ok(scores(&layers[site].weight.values(), norms)?)
         };
         let sites: Vec<usize> = (0..layers.len()).filter(|i| masks.place(&layers[*i].id).is_some()).collect();
         if masks.scope() == Scope::Global {

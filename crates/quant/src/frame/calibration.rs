@@ -70,7 +70,7 @@ impl TryFrom<Raw> for Calibration {
     type Error = QuantError;
 
     fn try_from(raw: Raw) -> Result<Self, QuantError> {
-        let bad = |key, value: String, bound| Err(QuantError::Setting { key, value, bound });
+        let bad = |key, value: String, bound| Err(QuantError::setting(key, value, bound));
         let word = raw.calibrator.as_deref().unwrap_or("mse");
         let momentum = raw.momentum.unwrap_or(0.9);
         let percent = raw.percentile.unwrap_or(99.9);
@@ -254,7 +254,7 @@ impl Calibration {
                 let id = model.layers()[*site].id.clone();
                 let (scale, range) = self.scale(batches, grid.activation_levels());
                 cx.measure(Measurement::lower(&format!("activation_range.{id}"), range.into(), "1"));
-                let failed = |e| StepError::Failed(format!("site {id}: {e}"));
+                let failed = |e| StepError::at(&id, e);
                 let matrix = matrix.clone().with_activations(scale).map_err(failed)?;
                 if let Values::Int(int) = &mut scheme.values {
                     int.activations = Activations::Static;

@@ -36,7 +36,7 @@ impl<'a> Task<'a> {
 
     /// An error of this site.
     pub(crate) fn failed(&self, error: QuantError) -> StepError {
-        StepError::Failed(format!("site {}: {error}", self.site.id))
+        StepError::at(&self.site.id, error)
     }
 
     /// A first candidate.

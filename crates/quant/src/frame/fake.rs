@@ -119,10 +119,10 @@ impl FakeQuantizer {
     ) -> Result<Self, StepError> {
         let (tensor, all) = (per == Per::Tensor, places(model));
         let sites = on.iter().map(|id| {
-            let missing = || StepError::Failed(format!("site {id}: there is no such site to train"));
+            let missing = || StepError::at(id, "there is no such site to train");
             let place = all.iter().find(|place| &place.id == id).ok_or_else(missing)?.clone();
             let layer = model.layer(id).ok_or_else(missing)?;
-            let mask = mask(layer);
+            let mask = layer.weight.mask();
             let values = layer.weight.values();
             let rule = start(Kept { values: &values, keep: mask, outputs: place.outputs, tensor });
             let masked = moving || mask.is_some();
@@ -141,7 +141,7 @@ impl FakeQuantizer {
             let mut values = vec![0.0; layer.shape.weights()];
             let mut rounded = Rounded::default();
             self.round_kept(site, layer, &mut rounded);
-            rounded.write(mask(layer), &mut values);
+            rounded.write(layer.weight.mask(), &mut values);
             let weight = match &layer.weight {
                 Weight::Masked { keep, .. } => Weight::Masked { values, keep: keep.clone() },
                 _ => Weight::Dense(values),
@@ -175,15 +175,8 @@ impl FakeQuantizer {
 
     fn round_kept(&self, site: &Site, layer: &Layer, into: &mut Rounded) {
         let (values, outputs) = (layer.weight.values(), site.place.outputs);
-        let entries = Kept { values: &values, keep: mask(layer), outputs, tensor: self.tensor };
+        let entries = Kept { values: &values, keep: layer.weight.mask(), outputs, tensor: self.tensor };
         site.kept.round(entries, into);
-    }
-}
-
-fn mask(layer: &Layer) -> Option<&[bool]> {
-    match &layer.weight {
-        Weight::Masked { keep, .. } => Some(keep),
-        _ => None,
     }
 }
 

@@ -16,19 +16,18 @@ pub(crate) fn fold(
     layers: &mut [Layer],
     done: &mut BTreeMap<SiteId, Coded>,
 ) -> Result<(), StepError> {
-    let failed = |why: String| StepError::Failed(format!("site {id}: {why}"));
     let (Some(coded), Some(layer)) = (done.get_mut(id), layers.iter_mut().find(|l| &l.id == id)) else {
-        return Err(failed("it was to take factors, and is not there".into()));
+        return Err(StepError::at(id, "it was to take factors, and is not there"));
     };
     let Weight::Packed { scheme, matrix } = &mut layer.weight else {
-        return Err(failed("it was to take factors, and is not packed".into()));
+        return Err(StepError::at(id, "it was to take factors, and is not packed"));
     };
     let less: Vec<f32> = factors.iter().map(|f| 1.0 / f).collect();
     coded.scale_outputs(&less);
     let keep = matrix.keep();
     let masked = scheme.index != nlpress_packed::Index::Full;
     *matrix =
-        coded.matrix(masked.then_some(keep.as_slice()), scheme.index).map_err(|e| failed(e.to_string()))?;
+        coded.matrix(masked.then_some(keep.as_slice()), scheme.index).map_err(|e| StepError::at(id, e))?;
     layer.bias.iter_mut().zip(&less).for_each(|(b, less)| *b *= less);
     Ok(())
 }

@@ -93,21 +93,15 @@ impl Search<'_> {
             cx.progress("choosing outliers", done, selected.len())?;
             let layer = &model.layers()[site];
             let id = &layer.id.clone();
-            let form = layer.weight.form();
-            let failed = |why: String| StepError::Failed(format!("site {id}: {why}"));
-            let index = sites::index(form).ok_or_else(|| failed(format!("it is already {form}")))?;
+            let (keep, index) = sites::unpacked(layer)?;
             let network = Network::bind(&model, cx.backend);
             let inputs =
                 |rows| Ok::<_, StepError>(some(&network.site_inputs(site, cx.train.examples(), rows)?));
             let (choosing, judging) = (inputs(choosing)?, inputs(judging)?);
             let values = layer.weight.values();
-            let keep = match &layer.weight {
-                Weight::Masked { keep, .. } => Some(keep.as_slice()),
-                _ => None,
-            };
             let shape = (layer.shape.inputs, layer.shape.outputs);
             let plain = Plain { values: &values, shape, keep, index };
-            let found = self.choose(&plain, &choosing, &judging).map_err(|e| failed(e.to_string()))?;
+            let found = self.choose(&plain, &choosing, &judging).map_err(|e| StepError::at(id, e))?;
             cx.measure(Measurement::lower(&format!("outliers.{id}"), found.kept as f64, "inputs"));
             cx.measure(Measurement::lower(&format!("outlier_error_ratio.{id}"), found.ratio, "1"));
             if found.kept == 0 {

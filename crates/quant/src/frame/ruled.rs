@@ -67,7 +67,7 @@ impl<R> TryFrom<Raw> for Ruled<R> {
 
     fn try_from(raw: Raw) -> Result<Self, QuantError> {
         let per = read_per(raw.per.as_deref())?;
-        let bad = |value: String, bound| QuantError::Setting { key: "train", value, bound };
+        let bad = |value: String, bound| QuantError::setting("train", value, bound);
         let train = match raw.train {
             None => Some(training(toml::Table::new())?),
             Some(toml::Value::Boolean(false)) => None,

@@ -9,7 +9,6 @@ use nlpress_core::Measurement;
 use nlpress_model::{Model, Network, Outline, SiteId, Weight};
 use nlpress_packed::{Per, Scheme};
 use nlpress_technique::settings::split;
-use nlpress_technique::solve::SolveError;
 use nlpress_technique::{Cx, Kind, Made, Needs, Problem, Setting, Settings, StepError, Technique};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -61,7 +60,7 @@ nlpress_technique::settings! {
         per: Option<Per>,
         /// calibration rows, drawn from the training rows by the seed, from 1 to 1000000; 1024 by default. From 8
         /// on a quarter of them is held out, and decides which of several solutions is best
-        samples: Option<usize>,
+        samples: usize => or(1024).within(1..=1_000_000),
         /// "none" (default); "bias": bias correction, each bias takes up the mean error of its output; "norm":
         /// scales restore the Euclidean norm of each output's weights; "both"
         #[serde(default)]
@@ -80,11 +79,11 @@ fn read_per(per: Option<Per>) -> Result<Span, QuantError> {
         None | Some(Per::Channel) => Ok(Span::Channel),
         Some(Per::Tensor) => Ok(Span::Tensor),
         Some(Per::Group(size)) => Ok(Span::Group(size)),
-        Some(Per::Row) => Err(QuantError::Setting {
-            key: "per",
-            value: "\"row\"".into(),
-            bound: "\"channel\", \"tensor\" or a number of inputs from 16 to 128: outputs are solved for one by one",
-        }),
+        Some(Per::Row) => Err(QuantError::setting(
+            "per",
+            "\"row\"",
+            "\"channel\", \"tensor\" or a number of inputs from 16 to 128: outputs are solved for one by one",
+        )),
     }
 }
 
@@ -96,18 +95,13 @@ impl<S: Solver> TryFrom<toml::Table> for Calibrated<S> {
         let says = |e: QuantError| e.to_string();
         let grid = settings::grid(shared.grid.as_deref().unwrap_or("int4")).map_err(says)?;
         let lattice = Lattice { grid, span: read_per(shared.per).map_err(says)? };
-        let samples = shared.samples.unwrap_or(1024);
-        if !(1..=1_000_000).contains(&samples) {
-            let bound = "between 1 and 1000000";
-            return Err(says(QuantError::Setting { key: "samples", value: samples.to_string(), bound }));
-        }
         let correct = shared.correct;
         if correct.norm() && lattice.span == Span::Tensor {
             let value = format!("{:?}", if correct.bias() { "both" } else { "norm" });
             let bound = "\"none\" or \"bias\" with per = \"tensor\", which has no scale for each output";
-            return Err(says(QuantError::Setting { key: "correct", value, bound }));
+            return Err(says(QuantError::setting("correct", value, bound)));
         }
-        Ok(Self { lattice, samples, correct, activations: shared.activations, solver })
+        Ok(Self { lattice, samples: shared.samples, correct, activations: shared.activations, solver })
     }
 }
 
@@ -155,16 +149,11 @@ impl<S: Solver> Calibrated<S> {
         for (count, &site) in selected.iter().enumerate() {
             let [solved, unseen, moments] = self.look(&model, site, cx)?;
             let layer = &model.layers()[site];
-            let failed = |why: String| StepError::Failed(format!("site {}: {why}", layer.id));
-            let form = layer.weight.form();
-            let index = sites::index(form).ok_or_else(|| failed(format!("it is already {form}")))?;
-            let keep = match &layer.weight {
-                Weight::Masked { keep, .. } => Some(keep.as_slice()),
-                _ => None,
-            };
+            let failed = |e: QuantError| StepError::at(&layer.id, e);
+            let (keep, index) = sites::unpacked(layer)?;
             let values = layer.weight.values();
             let outputs = layer.shape.outputs;
-            let plain = Plain::new(&values, outputs, keep).map_err(|e| failed(e.to_string()))?;
+            let plain = Plain::new(&values, outputs, keep).map_err(failed)?;
             let absorbs = model.graph().fold_target(&layer.id).cloned();
             let cannot_fold = self.cannot_fold(absorbs.as_ref(), &done);
             let at = (count, selected.len());
@@ -180,17 +169,17 @@ impl<S: Solver> Calibrated<S> {
             let mut choice = self.solver.choose(self.lattice, &task)?;
             if self.correct.norm() {
                 let longer = correct::norm(&values, &unfolded(&choice, keep, outputs), outputs);
-                choice.coded.scale_outputs(&longer.map_err(|e| failed(e.to_string()))?);
+                choice.coded.scale_outputs(&longer.map_err(failed)?);
             }
             let (now, mut bias) = (unfolded(&choice, keep, outputs), layer.bias.clone());
             let nearest = self.lattice.nearest(&plain, self.lattice.fit(&plain, Clip::Max)).values(keep);
             measure(&layer.id, (&values, outputs), [&now, &nearest], [&moments, &unseen], cx);
             if self.correct.bias() {
                 let more = correct::bias(&values, &now, moments.mean(), outputs);
-                let more = more.map_err(|e| failed(e.to_string()))?;
+                let more = more.map_err(failed)?;
                 bias.iter_mut().zip(more).for_each(|(b, more)| *b += more);
             }
-            let matrix = choice.coded.matrix(keep, index).map_err(|e| failed(e.to_string()))?;
+            let matrix = choice.coded.matrix(keep, index).map_err(failed)?;
             let stood_for = match &choice.factors {
                 Some(factors) => fold::multiplied(&values, outputs, factors),
                 None => values.to_vec(),
@@ -215,7 +204,6 @@ impl<S: Solver> Calibrated<S> {
 
     /// Gram matrices of a site's inputs on the rows to solve for, the held-out ones, and all.
     fn look(&self, model: &Model, site: usize, cx: &Cx<'_>) -> Result<[Moments; 3], StepError> {
-        let failed = |e: SolveError| StepError::Failed(e.to_string());
         let network = Network::bind(model, cx.backend);
         let mut drawn = cx.draw(self.samples);
         let held = drawn.split_off(if drawn.len() < 8 { drawn.len() } else { drawn.len() - drawn.len() / 4 });
@@ -230,7 +218,7 @@ impl<S: Solver> Calibrated<S> {
                 let rows = network.site_inputs(site, cx.train.examples(), indices)?;
                 dense.clear();
                 rows.densify(0..rows.len(), &mut dense);
-                seen.add(&dense).map_err(failed)?;
+                seen.add(&dense)?;
             }
         }
         let [solved, held] = seen;

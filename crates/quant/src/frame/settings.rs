@@ -11,7 +11,7 @@ const PER_BOUND: &str = "\"channel\", \"tensor\", \"row\" or a number of inputs 
 
 /// Reads `per`.
 pub(crate) fn per<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Per>, D::Error> {
-    let bad = |value: String| QuantError::Setting { key: "per", value, bound: PER_BOUND };
+    let bad = |value: String| QuantError::setting("per", value, PER_BOUND);
     let per = match toml::Value::deserialize(from)? {
         toml::Value::String(word) => match word.as_str() {
             "channel" => Ok(Per::Channel),

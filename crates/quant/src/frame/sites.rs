@@ -52,7 +52,7 @@ pub(crate) type Make<'a> = dyn Fn(&Layer, Option<&[bool]>, Index) -> Result<Matr
 /// [`StepError::Failed`] for a site that is not there.
 pub(crate) fn selected(model: &Model, on: &[SiteId]) -> Result<Vec<usize>, StepError> {
     if let Some(id) = on.iter().find(|id| model.layer(id).is_none()) {
-        return Err(StepError::Failed(format!("site {id}: there is no such site")));
+        return Err(StepError::at(id, "there is no such site"));
     }
     let layers = model.layers().iter().enumerate();
     Ok(layers.filter(|(_, layer)| on.contains(&layer.id)).map(|(site, _)| site).collect())
@@ -70,17 +70,10 @@ pub(crate) fn pack(
     let mut totals = Totals::default();
     for (done, id) in on.iter().enumerate() {
         cx.progress("quantizing", done, on.len())?;
-        let failed = |why: String| StepError::Failed(format!("site {id}: {why}"));
-        let Some(layer) = layers.iter_mut().find(|l| &l.id == id) else {
-            return Err(failed("there is no such site".into()));
-        };
-        let form = layer.weight.form();
-        let Some(index) = index(form) else { return Err(failed(format!("it is already {form}"))) };
-        let keep = match &layer.weight {
-            Weight::Masked { keep, .. } => Some(keep.as_slice()),
-            _ => None,
-        };
-        let matrix = make(layer, keep, index).map_err(|e| failed(e.to_string()))?;
+        let layer = layers.iter_mut().find(|l| &l.id == id);
+        let layer = layer.ok_or_else(|| StepError::at(id, "there is no such site"))?;
+        let (keep, index) = unpacked(layer)?;
+        let matrix = make(layer, keep, index).map_err(|e| StepError::at(id, e))?;
         totals.add(id, &layer.weight.values(), &matrix, index, cx);
         layer.weight = Weight::Packed { scheme: Scheme { values, index }, matrix };
     }
@@ -150,6 +143,16 @@ pub(crate) fn index(form: Form) -> Option<Index> {
     }
 }
 
+/// The mask of a layer that is not packed yet, where it has one, and the index to pack it with.
+///
+/// # Errors
+/// [`StepError`] when it is packed.
+pub(crate) fn unpacked(layer: &Layer) -> Result<(Option<&[bool]>, Index), StepError> {
+    let form = layer.weight.form();
+    let index = index(form).ok_or_else(|| StepError::at(&layer.id, format!("it is already {form}")))?;
+    Ok((layer.weight.mask(), index))
+}
+
 /// Reads a word among a few.
 pub(crate) fn choose<T: Copy>(
     key: &'static str,
@@ -159,6 +162,6 @@ pub(crate) fn choose<T: Copy>(
 ) -> Result<T, QuantError> {
     match among.iter().find(|(name, _)| *name == word) {
         Some((_, value)) => Ok(*value),
-        None => Err(QuantError::Setting { key, value: format!("{word:?}"), bound }),
+        None => Err(QuantError::setting(key, format!("{word:?}"), bound)),
     }
 }

@@ -80,7 +80,7 @@ impl TryFrom<RawCoding> for Coding {
 
     fn try_from(raw: RawCoding) -> Result<Self, QuantError> {
         let name = raw.codec;
-        let bad = |key, value: String, bound| QuantError::Setting { key, value, bound };
+        let bad = |key, value: String, bound| QuantError::setting(key, value, bound);
         let only = |key, value: Option<String>, ok: bool, bound| match value {
             Some(value) if !ok => Err(bad(key, value, bound)),
             _ => Ok(()),

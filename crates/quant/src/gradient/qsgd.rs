@@ -32,7 +32,7 @@ impl Qsgd {
         if (2..=8).contains(&bits) {
             return Ok(Self { bits, drawn });
         }
-        Err(QuantError::Setting { key: "bits", value: bits.to_string(), bound: "between 2 and 8" })
+        Err(QuantError::setting("bits", bits, "between 2 and 8"))
     }
 
     /// Levels on either side of zero.

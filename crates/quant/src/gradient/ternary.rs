@@ -35,7 +35,7 @@ impl Ternary {
     pub fn drawn(clip: Option<f32>) -> Result<Self, QuantError> {
         match clip {
             Some(c) if !(c > 0.0 && c.is_finite()) => {
-                Err(QuantError::Setting { key: "clip", value: c.to_string(), bound: "positive, or \"off\"" })
+                Err(QuantError::setting("clip", c, "positive, or \"off\""))
             }
             clip => Ok(Self(Rounding::Drawn { clip })),
         }

@@ -28,7 +28,7 @@ impl TopK {
         if share > 0.0 && share <= 1.0 {
             return Ok(Self { share });
         }
-        Err(QuantError::Setting { key: "share", value: share.to_string(), bound: "above 0 and at most 1" })
+        Err(QuantError::setting("share", share, "above 0 and at most 1"))
     }
 
     /// Numbers sent of `n`.

@@ -55,7 +55,7 @@ settings! {
     /// The settings of `quant.kmeans`.
     struct RawNumbers {
         /// bits of a code, from 4 to 8; 4 by default
-        bits: Option<u8>,
+        bits: u8 => or(4).within(4..=8),
     }
 }
 
@@ -64,9 +64,9 @@ settings! {
     struct RawVectors {
         /// outputs that one code stands for, from 2 to 8; 4 by default. The number of a site's outputs is a
         /// multiple of it
-        width: Option<u8>,
+        width: u8 => or(4).within(2..=8),
         /// bits of a code, from 4 to 8; 8 by default
-        bits: Option<u8>,
+        bits: u8 => or(8).within(4..=8),
         /// "one" (default): one codebook for the site; "each": one for each group of outputs, for tables of many
         /// rows
         lists: Option<String>,
@@ -85,7 +85,7 @@ impl TryFrom<RawNumbers> for Clusters {
     type Error = QuantError;
 
     fn try_from(raw: RawNumbers) -> Result<Self, QuantError> {
-        Ok(Self(Codebook { width: 1, bits: bits(raw.bits.unwrap_or(4))?, product: false }))
+        Ok(Self(Codebook { width: 1, bits: raw.bits, product: false }))
     }
 }
 
@@ -93,23 +93,10 @@ impl TryFrom<RawVectors> for Clusters {
     type Error = QuantError;
 
     fn try_from(raw: RawVectors) -> Result<Self, QuantError> {
-        let width = raw.width.unwrap_or(4);
-        if !(2..=8).contains(&width) {
-            let value = width.to_string();
-            return Err(QuantError::Setting { key: "width", value, bound: "between 2 and 8" });
-        }
         let lists = [("one", false), ("each", true)];
         let word = raw.lists.as_deref().unwrap_or("one");
         let product = sites::choose("lists", word, "\"one\" or \"each\"", &lists)?;
-        Ok(Self(Codebook { width, bits: bits(raw.bits.unwrap_or(8))?, product }))
-    }
-}
-
-/// Checks the bits of a code.
-fn bits(bits: u8) -> Result<u8, QuantError> {
-    match bits {
-        4..=8 => Ok(bits),
-        _ => Err(QuantError::Setting { key: "bits", value: bits.to_string(), bound: "between 4 and 8" }),
+        Ok(Self(Codebook { width: raw.width, bits: raw.bits, product }))
     }
 }
 
@@ -232,7 +219,7 @@ impl Clusters {
         (keep, index): (Option<&[bool]>, Index),
         cx: &Cx<'_>,
     ) -> Result<Matrix, StepError> {
-        let failed = |e: QuantError| StepError::Failed(format!("site {}: {e}", layer.id));
+        let failed = |e: QuantError| StepError::at(&layer.id, e);
         let Self(codebook) = self;
         let (inputs, outputs) = (layer.shape.inputs, layer.shape.outputs);
         let values = layer.weight.values();
@@ -273,12 +260,7 @@ impl Technique for Clusters {
     fn apply(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Made, StepError> {
         let mut matrices = Vec::new();
         for layer in model.layers().iter().filter(|layer| on.contains(&layer.id)) {
-            let form = layer.weight.form();
-            let index = sites::index(form)
-                .ok_or_else(|| StepError::Failed(format!("site {}: it is already {form}", layer.id)))?;
-            let keep =
-                matches!(layer.weight, nlpress_model::Weight::Masked { .. }).then(|| layer.weight.keep());
-            matrices.push((layer.id.clone(), self.pack(layer, (keep.as_deref(), index), cx)?));
+            matrices.push((layer.id.clone(), self.pack(layer, sites::unpacked(layer)?, cx)?));
         }
         let packed = sites::pack(model, on, cx, Values::Codebook(self.0), &|layer, _, _| {
             let made = matrices.iter().find(|(id, _)| *id == layer.id);

@@ -69,7 +69,7 @@ settings! {
         order: Order,
         /// added to the diagonal of the inputs' Gram matrix (the Hessian), relative to its mean, from 1e-8 to 1;
         /// 0.01 by default. 10 and 100 times that value are tried as well
-        damping: Option<f64>,
+        damping: f64 => or(0.01).when(|x: &f64| (1e-8..=1.0).contains(x), "between 1e-8 and 1"),
         /// "mse" (default): the range of least squared error; "max": the range of all entries
         clip: Option<String>,
     }
@@ -79,12 +79,8 @@ impl TryFrom<Raw> for Gptq {
     type Error = QuantError;
 
     fn try_from(raw: Raw) -> Result<Self, QuantError> {
-        let damping = raw.damping.unwrap_or(0.01);
-        if !(1e-8..=1.0).contains(&damping) {
-            let bound = "between 1e-8 and 1";
-            return Err(QuantError::Setting { key: "damping", value: damping.to_string(), bound });
-        }
-        Ok(Self { order: raw.order, damping, clip: raw.clip.as_deref().map_or(Ok(Clip::Mse), Clip::read)? })
+        let Raw { order, damping, clip } = raw;
+        Ok(Self { order, damping, clip: clip.as_deref().map_or(Ok(Clip::Mse), Clip::read)? })
     }
 }
 
@@ -118,7 +114,7 @@ impl Inverse {
             lower[i * n + i] += more;
         }
         let bound = "larger: the inputs' second moments cannot be inverted";
-        let singular = || QuantError::Setting { key: "damping", value: damping.to_string(), bound };
+        let singular = || QuantError::setting("damping", damping, bound);
         Ok(Self { order, factor: inverse_factor(lower, n).ok_or_else(singular)? })
     }
 

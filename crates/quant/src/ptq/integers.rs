@@ -152,7 +152,7 @@ impl RawWide {
                 Per::Group(inputs) => inputs.to_string(),
                 _ => "\"row\"".into(),
             };
-            return Err(QuantError::Setting { key: "per", value, bound: "\"channel\" or \"tensor\"" });
+            return Err(QuantError::setting("per", value, "\"channel\" or \"tensor\""));
         }
         let rounding = Rounding { per, ..Rounding::new(grid) };
         Ok(Integers { rounding, activations: self.activations, outliers: 0 })
@@ -166,8 +166,7 @@ impl Raw {
         let clip = self.clip.as_deref().map_or(Ok(usual.clip), Clip::read)?;
         let rounding =
             Rounding { grid, per, clip, zero_points: self.zero_points, power_of_two: self.power_of_two };
-        let bad =
-            |count: i64, bound| Err(QuantError::Setting { key: "outliers", value: count.to_string(), bound });
+        let bad = |count: i64, bound| Err(QuantError::setting("outliers", count, bound));
         let outliers = match self.outliers.unwrap_or(0) {
             0 => 0,
             count if !(0..=i64::from(outliers::MOST)).contains(&count) => {

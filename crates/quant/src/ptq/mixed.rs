@@ -91,7 +91,7 @@ impl TryFrom<Raw> for Mixed {
     type Error = QuantError;
 
     fn try_from(raw: Raw) -> Result<Self, QuantError> {
-        let bad = |key, value: String, bound| Err(QuantError::Setting { key, value, bound });
+        let bad = |key, value: String, bound| Err(QuantError::setting(key, value, bound));
         let limit = match (raw.size, raw.bytes, raw.time) {
             (Some(size), None, None) if size > 0.0 && size <= 1.0 => Limit::Size(size),
             (Some(size), None, None) => return bad("size", size.to_string(), "more than 0 and at most 1"),
@@ -152,14 +152,8 @@ impl Mixed {
     }
 
     fn pack(&self, layer: &Layer, values: Values) -> Result<Weight, StepError> {
-        let failed = |e: QuantError| StepError::Failed(format!("site {}: {e}", layer.id));
-        let form = layer.weight.form();
-        let index = sites::index(form)
-            .ok_or_else(|| StepError::Failed(format!("site {}: it is already {form}", layer.id)))?;
-        let keep = match &layer.weight {
-            Weight::Masked { keep, .. } => Some(keep.as_slice()),
-            _ => None,
-        };
+        let failed = |e: QuantError| StepError::at(&layer.id, e);
+        let (keep, index) = sites::unpacked(layer)?;
         let (numbers, shape) = (layer.weight.values(), (layer.shape.inputs, layer.shape.outputs));
         let matrix = match values {
             Values::Int(int) => Rounding::new(int.grid).pack(&numbers, shape, keep, index),

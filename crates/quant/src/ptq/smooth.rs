@@ -17,7 +17,6 @@ use nlpress_packed::{Grid, Index};
 use nlpress_technique::{
     Cx, Family, Kind, Made, Needs, Problem, Settings, StepError, Technique, parse, settings,
 };
-use serde::Deserialize;
 use std::collections::BTreeMap;
 
 use crate::rounding::Rounding;
@@ -37,39 +36,29 @@ pub const KIND: Kind = Kind {
     source: "Xiao et al. 2023, SmoothQuant, arXiv:2211.10438",
     example: "samples = 32",
     on: &["**"],
-    settings: &[Raw::SETTINGS],
+    settings: &[Smooth::SETTINGS],
     parse: parse::<Smooth>,
 };
 
-/// The checked configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
-#[serde(try_from = "Raw")]
-pub struct Smooth {
-    alpha: Option<f64>,
-    samples: usize,
-}
-
 settings! {
-    struct Raw {
+    /// The checked configuration.
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    pub struct Smooth {
         /// migration strength: how much of the difficulty goes into the weights, from 0 to 1; searched when it is
         /// not given
         alpha: Option<f64>,
         /// training rows to look at, from 1 to 100000, drawn by the seed; 256 by default
-        samples: Option<usize>,
-    }
+        samples: usize => or(256).within(1..=100_000),
+    } => Smooth::check
 }
 
-impl TryFrom<Raw> for Smooth {
-    type Error = QuantError;
-
-    fn try_from(raw: Raw) -> Result<Self, QuantError> {
-        let bad = |key, value: String, bound| Err(QuantError::Setting { key, value, bound });
-        if let Some(alpha) = raw.alpha.filter(|alpha| !(0.0..=1.0).contains(alpha)) {
-            return bad("alpha", alpha.to_string(), "between 0 and 1");
-        }
-        match raw.samples.unwrap_or(256) {
-            samples @ 1..=100_000 => Ok(Self { alpha: raw.alpha, samples }),
-            other => bad("samples", other.to_string(), "between 1 and 100000"),
+impl Smooth {
+    fn check(&self) -> Result<(), QuantError> {
+        match self.alpha {
+            Some(alpha) if !(0.0..=1.0).contains(&alpha) => {
+                Err(QuantError::setting("alpha", alpha, "between 0 and 1"))
+            }
+            _ => Ok(()),
         }
     }
 }
@@ -176,7 +165,7 @@ impl Smooth {
     ) -> Result<Model, StepError> {
         let layer = &model.layers()[site];
         let (id, width, weights) = (layer.id.clone(), layer.shape.inputs, layer.weight.values().into_owned());
-        let failed = |e: QuantError| StepError::Failed(format!("site {id}: {e}"));
+        let failed = |e: QuantError| StepError::at(&id, e);
         let best = self.best(inputs, &weights, width).map_err(failed)?;
         let plain = error(inputs, &weights, &vec![1.0; width]).map_err(failed)?;
         let Some((alpha, factors)) = best else {

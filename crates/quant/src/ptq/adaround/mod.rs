@@ -108,7 +108,7 @@ impl Learning {
     /// # Errors
     /// [`QuantError::Setting`] naming what is out of its bounds.
     pub fn new(iterations: u32, rate: f64, decide: f64) -> Result<Self, QuantError> {
-        let bad = |key, value: String, bound| Err(QuantError::Setting { key, value, bound });
+        let bad = |key, value: String, bound| Err(QuantError::setting(key, value, bound));
         if !(1..=100_000).contains(&iterations) {
             return bad("iterations", iterations.to_string(), "between 1 and 100000");
         }
