@@ -80,8 +80,7 @@ impl Technique for Layers {
     }
 
     fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
-        let missing = on.iter().filter(|id| before.site(id).is_none());
-        problems.extend(missing.map(|id| Problem::at(id, "there is no such site")));
+        problems.extend(Problem::missing(before, on));
         if before.graph.blocks().is_empty() {
             problems.push(Problem::of_step("the network has no layers with attention; see distill.student"));
         }

@@ -108,8 +108,7 @@ impl Technique for Static {
     }
 
     fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
-        let missing = on.iter().filter(|id| before.site(id).is_none());
-        problems.extend(missing.map(|id| Problem::at(id, "there is no such site")));
+        problems.extend(Problem::missing(before, on));
         if let Some(left) = before.sites.iter().find(|site| !on.contains(&site.id)) {
             let why = "it is not selected, but the whole network goes: select [\"**\"]";
             problems.push(Problem::at(&left.id, why));

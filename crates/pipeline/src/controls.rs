@@ -99,9 +99,7 @@ fn train(model: Model, config: &TrainConfig, cx: &Cx<'_>) -> Result<Model, StepE
 
 /// Training takes the whole network: every site must be selected, and none that is not there.
 fn whole(before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) {
-    for id in on.iter().filter(|id| before.site(id).is_none()) {
-        problems.push(Problem::at(id, "there is no such site"));
-    }
+    problems.extend(Problem::missing(before, on));
     for site in before.sites.iter().filter(|s| !on.contains(&s.id)) {
         problems.push(Problem::at(&site.id, "it is not selected, but training takes the whole network"));
     }

@@ -124,10 +124,7 @@ impl Technique for Joint {
         match &self.masks {
             Some(masks) => after = masks.plan(&after, on, problems),
             None if self.quantize.is_some() => {}
-            None => {
-                let missing = on.iter().filter(|id| before.site(id).is_none());
-                problems.extend(missing.map(|id| Problem::at(id, "there is no such site")));
-            }
+            None => problems.extend(Problem::missing(before, on)),
         }
         if let Some(quantize) = &self.quantize {
             after = quantize.plan(&after, on, problems);

@@ -1,6 +1,7 @@
 //! Why a pruning cannot be done.
 
 use nlpress_technique::StepError;
+use nlpress_technique::module::ModuleError;
 use nlpress_technique::settings::BadTable;
 use nlpress_technique::solve::SolveError;
 use nlpress_train::BadConfig;
@@ -44,22 +45,9 @@ pub enum PruneError {
         /// What is wrong with it.
         why: String,
     },
-    /// No parameter of rank 2 has a path that the selectors match.
-    #[error("no parameter of rank 2 matches {selectors:?}; there are: {paths}")]
-    NothingSelected {
-        /// The selectors as written.
-        selectors: Vec<String>,
-        /// Paths of the parameters of rank 2.
-        paths: String,
-    },
-    /// A parameter cannot be read as floats.
-    #[error("parameter {path}: {why}")]
-    Parameter {
-        /// Its path in the module.
-        path: String,
-        /// What is wrong with it.
-        why: String,
-    },
+    /// A module of which nothing is selected, or a parameter cannot be read.
+    #[error(transparent)]
+    Module(#[from] ModuleError),
 }
 
 impl From<SolveError> for PruneError {

@@ -23,9 +23,10 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
+use burn::module::{Module, ModuleMapper, Param, ParamId};
 use burn::tensor::{Bool, Tensor, TensorData};
 use nlpress_core::{Fraction, Selectors};
+use nlpress_technique::module;
 
 use crate::frame::{keep_each_output, keep_largest, split};
 use crate::{PruneError, Scope};
@@ -75,13 +76,7 @@ pub fn prune_magnitude<M: Module>(
     sparsity: Fraction,
     scope: Scope,
 ) -> Result<(M, Report), PruneError> {
-    let mut gather = Gather { selectors, path: Vec::new(), seen: Vec::new(), found: Vec::new() };
-    module.visit(&mut gather);
-    let found = gather.found.into_iter().collect::<Result<Vec<Found>, PruneError>>()?;
-    if found.is_empty() {
-        let selectors = selectors.source().to_vec();
-        return Err(PruneError::NothingSelected { selectors, paths: gather.seen.join(", ") });
-    }
+    let found = module::selected(&module, selectors)?;
     let mut masks = Vec::with_capacity(found.len());
     let sizes: Vec<usize> = found.iter().map(|f| f.values.len()).collect();
     let size: usize = sizes.iter().sum();
@@ -94,7 +89,7 @@ pub fn prune_magnitude<M: Module>(
         let values: Vec<&[f32]> = group.iter().map(|f| f.values.as_slice()).collect();
         let all: Vec<Vec<bool>> = values.iter().map(|v| vec![true; v.len()]).collect();
         if scope == Scope::Output {
-            masks.push(keep_each_output(values[0], &all[0], group[0].outputs, count, &mut keep_largest)?);
+            masks.push(keep_each_output(values[0], &all[0], group[0].shape[1], count, &mut keep_largest)?);
         } else {
             masks.extend(keep_largest(&values, &all, count)?);
         }
@@ -105,57 +100,6 @@ pub fn prune_magnitude<M: Module>(
         found.into_iter().zip(masks).map(|(f, keep)| Pruned { path: f.path, keep, id: f.id }).collect();
     let report = Report { kept, dropped, sites };
     Ok((report.hold(module), report))
-}
-
-struct Found {
-    path: String,
-    id: ParamId,
-    values: Vec<f32>,
-    outputs: usize,
-}
-
-/// Reads the matched parameters.
-struct Gather<'a> {
-    selectors: &'a Selectors,
-    path: Vec<String>,
-    seen: Vec<String>,
-    found: Vec<Result<Found, PruneError>>,
-}
-
-impl ModuleVisitor for Gather<'_> {
-    fn enter_module(&mut self, name: &str, _container_type: &str) {
-        self.path.push(name.to_owned());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.path.pop();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if D != 2 {
-            return;
-        }
-        let path = self.path.join(".");
-        self.seen.push(path.clone());
-        if !self.selectors.matches(&path) {
-            return;
-        }
-        let read = |path: &str| {
-            let bad = |why: String| PruneError::Parameter { path: path.to_owned(), why };
-            let tensor = param.base();
-            if !tensor.dtype().is_float() {
-                return Err(bad(format!("it is {:?}, and only floats can be pruned", tensor.dtype())));
-            }
-            let data = tensor.try_into_data().map_err(|e| bad(e.to_string()))?;
-            data.convert::<f32>().try_into_vec::<f32>().map_err(|e| bad(format!("{e:?}")))
-        };
-        self.found.push(read(&path).map(|values| Found {
-            path,
-            id: param.id,
-            values,
-            outputs: param.shape()[1],
-        }));
-    }
 }
 
 /// Sets what the masks do not keep to zero, in the parameter's own precision.

@@ -1,6 +1,7 @@
 //! Why numbers cannot become integers, or come back from them.
 
 use nlpress_packed::PackError;
+use nlpress_technique::module::ModuleError;
 use nlpress_technique::settings::BadTable;
 use nlpress_train::BadConfig;
 
@@ -55,14 +56,9 @@ pub enum QuantError {
     /// The layout refused the integers.
     #[error(transparent)]
     Pack(#[from] PackError),
-    /// No parameter of a module was selected.
-    #[error("no parameter of two dimensions is selected by {selectors:?}; there are: {have}")]
-    NothingSelected {
-        /// The selectors as written.
-        selectors: Vec<String>,
-        /// Paths of the parameters that could be selected.
-        have: String,
-    },
+    /// A module of which nothing is selected, or a parameter cannot be read.
+    #[error(transparent)]
+    Module(#[from] ModuleError),
     /// A parameter of a module cannot be quantized.
     #[error("parameter {path}: {source}")]
     Parameter {
@@ -70,14 +66,6 @@ pub enum QuantError {
         path: String,
         /// Why.
         source: Box<QuantError>,
-    },
-    /// A tensor could not be read back from its device.
-    #[error("parameter {path}: the device did not give it back: {why}")]
-    Device {
-        /// Path of the parameter.
-        path: String,
-        /// The device's words.
-        why: String,
     },
 }
 

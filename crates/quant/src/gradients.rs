@@ -16,7 +16,7 @@ use nlpress_technique::{
 use nlpress_train::{Fit, FitConfig, Wire, fit};
 use serde::Deserialize;
 
-use crate::{Coding, GradientWire, QuantError, sites};
+use crate::{Coding, GradientWire, QuantError};
 
 /// The technique's configuration.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -102,13 +102,10 @@ impl Technique for Gradients {
         if on.is_empty() {
             problems.push(Problem::of_step("no site is selected"));
         }
-        for id in on {
-            match before.site(id).map(|s| s.form) {
-                None => problems.push(sites::missing(before, id)),
-                Some(form @ Form::Packed(_)) => {
-                    problems.push(Problem::at(id, format!("it is {form} and has no gradient")));
-                }
-                Some(Form::Dense | Form::Masked) => {}
+        problems.extend(Problem::missing(before, on));
+        for site in before.sites.iter().filter(|s| on.contains(&s.id)) {
+            if let form @ Form::Packed(_) = site.form {
+                problems.push(Problem::at(&site.id, format!("it is {form} and has no gradient")));
             }
         }
         before.clone()

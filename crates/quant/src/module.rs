@@ -32,10 +32,10 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
-use burn::tensor::{Tensor, TensorData};
+use burn::module::Module;
 use nlpress_core::Selectors;
 use nlpress_packed::{Index, Matrix};
+use nlpress_technique::module::{self, Parameter};
 
 use crate::Noise;
 use crate::{QuantError, Rounding};
@@ -71,13 +71,14 @@ pub fn fake_quantize<M: Module>(
     on: &Selectors,
     rounding: &Rounding,
 ) -> Result<(M, Vec<Rounded>), QuantError> {
-    let mut rounder = Rounder { walk: Walk::new(on), rounding, done: Vec::new(), failed: None };
-    let module = module.map(&mut rounder);
-    match rounder.failed {
-        Some(error) => Err(error),
-        None if rounder.done.is_empty() => Err(rounder.walk.nothing()),
-        None => Ok((module, rounder.done)),
+    let (mut done, mut replaced) = (Vec::new(), Vec::new());
+    for parameter in module::selected(&module, on)? {
+        let values = packed(&parameter, rounding)?.unpack();
+        let Parameter { path, id, shape, values: was } = parameter;
+        done.push(Rounded { path, shape, noise: Noise::between(&was, &values) });
+        replaced.push((id, values));
     }
+    Ok((module::replaced(module, &replaced), done))
 }
 
 /// The selected parameters as integers with scales, in the order of the module's fields.
@@ -85,130 +86,17 @@ pub fn fake_quantize<M: Module>(
 /// # Errors
 /// [`QuantError`], also when nothing is selected.
 pub fn pack<M: Module>(module: &M, on: &Selectors, rounding: &Rounding) -> Result<Vec<Packed>, QuantError> {
-    let mut packer = Packer { walk: Walk::new(on), rounding, done: Vec::new(), failed: None };
-    module.visit(&mut packer);
-    match packer.failed {
-        Some(error) => Err(error),
-        None if packer.done.is_empty() => Err(packer.walk.nothing()),
-        None => Ok(packer.done),
-    }
-}
-
-/// Where in a module we are.
-struct Walk<'a> {
-    on: &'a Selectors,
-    path: Vec<String>,
-    seen: Vec<String>,
-}
-
-impl<'a> Walk<'a> {
-    fn new(on: &'a Selectors) -> Self {
-        Self { on, path: Vec::new(), seen: Vec::new() }
-    }
-
-    /// The path, when a parameter of `rank` dimensions here is selected.
-    fn select(&mut self, rank: usize) -> Option<String> {
-        if rank != 2 {
-            return None;
-        }
-        let path = self.path.join(".");
-        self.seen.push(path.clone());
-        self.on.matches(&path).then_some(path)
-    }
-
-    fn nothing(&self) -> QuantError {
-        let have = if self.seen.is_empty() { "none".into() } else { self.seen.join(", ") };
-        QuantError::NothingSelected { selectors: self.on.source().to_vec(), have }
-    }
-}
-
-struct Rounder<'a> {
-    walk: Walk<'a>,
-    rounding: &'a Rounding,
-    done: Vec<Rounded>,
-    failed: Option<QuantError>,
-}
-
-impl ModuleMapper for Rounder<'_> {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.walk.path.push(name.into());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.walk.path.pop();
-    }
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let Some(path) = self.walk.select(D).filter(|_| self.failed.is_none()) else { return param };
-        let rounded = host(&param.base(), &path).and_then(|(values, shape)| {
-            let matrix = packed(&values, shape, &path, self.rounding)?;
-            Ok((Noise::between(&values, &matrix.unpack()), matrix, shape))
-        });
-        match rounded {
-            Ok((noise, matrix, shape)) => {
-                self.done.push(Rounded { path, shape, noise });
-                param.map(|old| {
-                    let data = TensorData::new(matrix.unpack(), shape);
-                    let new = Tensor::from_data(data, (&old.device(), old.dtype()));
-                    if old.is_require_grad() { new.require_grad() } else { new }
-                })
-            }
-            Err(error) => {
-                self.failed = Some(error);
-                param
-            }
-        }
-    }
-}
-
-struct Packer<'a> {
-    walk: Walk<'a>,
-    rounding: &'a Rounding,
-    done: Vec<Packed>,
-    failed: Option<QuantError>,
-}
-
-impl ModuleVisitor for Packer<'_> {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.walk.path.push(name.into());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.walk.path.pop();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let Some(path) = self.walk.select(D).filter(|_| self.failed.is_none()) else { return };
-        let matrix = host(&param.base(), &path)
-            .and_then(|(values, shape)| packed(&values, shape, &path, self.rounding));
-        match matrix {
-            Ok(matrix) => {
-                let bytes_before = 4 * matrix.inputs() * matrix.outputs();
-                self.done.push(Packed { path, bytes_before, matrix });
-            }
-            Err(error) => self.failed = Some(error),
-        }
-    }
-}
-
-/// A parameter's numbers and shape.
-fn host<const D: usize>(tensor: &Tensor<D>, path: &str) -> Result<(Vec<f32>, [usize; 2]), QuantError> {
-    let dims = tensor.dims();
-    let values = tensor
-        .clone()
-        .try_into_vec_as::<f32>()
-        .map_err(|e| QuantError::Device { path: path.into(), why: format!("{e:?}") })?;
-    Ok((values, [dims[0], dims[1]]))
+    let pack = |parameter: Parameter| {
+        let (matrix, bytes_before) = (packed(&parameter, rounding)?, 4 * parameter.values.len());
+        Ok(Packed { path: parameter.path, bytes_before, matrix })
+    };
+    module::selected(module, on)?.into_iter().map(pack).collect()
 }
 
 /// A parameter in whichever layout is smaller: all entries, or those that are not zero.
-fn packed(
-    values: &[f32],
-    [inputs, outputs]: [usize; 2],
-    path: &str,
-    rounding: &Rounding,
-) -> Result<Matrix, QuantError> {
-    let pack = |keep: Option<&[bool]>, index| rounding.pack(values, (inputs, outputs), keep, index);
+fn packed(parameter: &Parameter, rounding: &Rounding) -> Result<Matrix, QuantError> {
+    let Parameter { path, shape: [inputs, outputs], values, .. } = parameter;
+    let pack = |keep: Option<&[bool]>, index| rounding.pack(values, (*inputs, *outputs), keep, index);
     let keep: Vec<bool> = values.iter().map(|v| *v != 0.0).collect();
     let smaller = pack(None, Index::Full).and_then(|full| {
         if rounding.zero_points {
@@ -217,5 +105,5 @@ fn packed(
         let sparse = pack(Some(&keep), Index::Sparse)?;
         Ok(if sparse.bytes() < full.bytes() { sparse } else { full })
     });
-    smaller.map_err(|source| QuantError::Parameter { path: path.into(), source: Box::new(source) })
+    smaller.map_err(|source| QuantError::Parameter { path: path.clone(), source: Box::new(source) })
 }

@@ -4,6 +4,7 @@ pub mod cx;
 pub mod directions;
 pub mod kd;
 pub mod kind;
+pub mod module;
 pub mod settings;
 pub mod solve;
 pub mod spend;
@@ -93,6 +94,12 @@ impl Problem {
     /// A problem of one site.
     pub fn at(site: &SiteId, why: impl Into<String>) -> Self {
         Self { site: Some(site.clone()), why: why.into() }
+    }
+
+    /// The problems of sites that are selected and not there.
+    pub fn missing(before: &Outline, on: &[SiteId]) -> Vec<Self> {
+        let missing = on.iter().filter(|id| before.site(id).is_none());
+        missing.map(|id| Self::at(id, "there is no such site")).collect()
     }
 
     /// A problem of the whole step.

@@ -54,9 +54,7 @@ impl Start {
 
     /// The student's outline; whatever is in its way goes into `problems`.
     pub fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
-        for id in on.iter().filter(|id| before.site(id).is_none()) {
-            problems.push(Problem::at(id, "there is no such site"));
-        }
+        problems.extend(Problem::missing(before, on));
         let left: Vec<&str> =
             before.sites.iter().map(|s| &s.id).filter(|id| !on.contains(id)).map(SiteId::as_str).collect();
         if !left.is_empty() {

@@ -26,9 +26,7 @@ pub(crate) fn treatable<'a>(
     if on.is_empty() {
         problems.push(Problem::of_step("no site is selected"));
     }
-    for id in on.iter().filter(|id| before.site(id).is_none()) {
-        problems.push(Problem::at(id, "there is no such site"));
-    }
+    problems.extend(Problem::missing(before, on));
     let selected = before.sites.iter().filter(|s| on.contains(&s.id));
     selected
         .filter(|site| match site.form {

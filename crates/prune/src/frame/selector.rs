@@ -109,9 +109,7 @@ impl<S: WordScore> Technique for Selector<S> {
     }
 
     fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
-        for id in on.iter().filter(|id| before.site(id).is_none()) {
-            problems.push(Problem::at(id, "there is no such site"));
-        }
+        problems.extend(Problem::missing(before, on));
         let mut after = before.clone();
         let Some(first) = after.sites.first_mut() else { return after };
         if !on.contains(&first.id) {

@@ -5,6 +5,7 @@
 //! live entries: afterwards its smallest entries are dropped (or dropped ones let live again, at zero) until the share
 //! is as before. So the planned count is exact.
 
+use nlpress_core::Fraction;
 use nlpress_model::{Form, Graph, Group, Layer, Model, Outline, Shape, Site, SiteId, Units, Weight};
 use nlpress_technique::{Problem, StepError};
 
@@ -12,7 +13,7 @@ use std::collections::BTreeSet;
 
 use super::keep::keep_largest;
 use super::mask::{cut_sites, masked};
-use super::scope::is_full;
+use super::scope::{is_full, treatable};
 use crate::PruneError;
 
 /// A model without some units of a group.
@@ -136,6 +137,45 @@ pub(crate) fn selectors(graph: &Graph, kinds: &[Units]) -> String {
     match all.len() {
         0 => "this network has none".into(),
         _ => format!("here they are selected by {}", Vec::from_iter(all).join(", ")),
+    }
+}
+
+/// A share of the units of the selected groups of some kinds: those that go.
+pub(crate) struct Share<'a> {
+    pub(crate) kinds: &'a [Units],
+    pub(crate) remove: Fraction,
+    /// The counts that stay are rounded up to a multiple of this.
+    pub(crate) round_to: usize,
+}
+
+impl Share<'_> {
+    /// Units that stay of a group of so many: one at least.
+    fn stays(&self, units: usize) -> usize {
+        (units - self.remove.of(units)).max(1).next_multiple_of(self.round_to).min(units)
+    }
+
+    /// The groups, with how many units of each stay.
+    pub(crate) fn groups(&self, graph: &Graph, on: &[SiteId]) -> Vec<(Group, usize)> {
+        let groups = selected(graph, on, self.kinds).into_iter();
+        groups.map(|group| (self.stays(group.units), group)).map(|(count, group)| (group, count)).collect()
+    }
+
+    /// The outline without those that go; what stands in the way goes into `problems`.
+    pub(crate) fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
+        treatable(before, on, problems);
+        let groups = self.groups(&before.graph, on);
+        let graph = groups.iter().fold(before.graph.clone(), |graph, (g, count)| graph.with_units(g, *count));
+        if graph != before.graph {
+            return plan(before, graph, on, problems);
+        }
+        let rounded =
+            if self.round_to > 1 { format!(" with round_to {}", self.round_to) } else { String::new() };
+        problems.push(Problem::of_step(format!(
+            "remove {}{rounded} removes no unit of the selected sites; {}",
+            self.remove.get(),
+            selectors(&before.graph, self.kinds)
+        )));
+        before.clone()
     }
 }
 

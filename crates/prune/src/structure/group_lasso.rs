@@ -8,17 +8,16 @@
 //! A weight between two selected layers belongs to a unit of each and is drawn by both. Biases are not penalised.
 
 use nlpress_core::Fraction;
-use nlpress_model::{Graph, Group, Model, Outline, SiteId};
+use nlpress_model::{Group, Model, Outline, SiteId};
 use nlpress_technique::{
     Cx, Family, Kind, Made, Needs, Problem, Settings, StepError, Technique, parse, settings,
 };
 use nlpress_train::{Fit, FitConfig, Penalty, Place, TrainError, With, fit, places};
 
-use super::neurons::stays;
 use crate::PruneError;
-use crate::frame::{treatable, tune_if};
+use crate::frame::tune_if;
 use crate::importance::{self, Importance, ImportanceCriterion, least};
-use crate::units::{self, Shares};
+use crate::units::{self, Share, Shares};
 
 /// The entry in the list of all techniques.
 pub const KIND: Kind = Kind {
@@ -146,14 +145,8 @@ pub fn train(
 }
 
 impl GroupLasso {
-    /// The selected groups, with the count of units that each will have.
-    fn counts(&self, graph: &Graph, on: &[SiteId]) -> Vec<(Group, usize)> {
-        let groups = units::selected(graph, on, &units::INNER);
-        groups
-            .into_iter()
-            .map(|g| (stays(g.units, self.remove, self.round_to), g))
-            .map(|(n, g)| (g, n))
-            .collect()
+    fn share(&self) -> Share<'static> {
+        Share { kinds: &units::INNER, remove: self.remove, round_to: self.round_to }
     }
 }
 
@@ -163,22 +156,11 @@ impl Technique for GroupLasso {
     }
 
     fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
-        treatable(before, on, problems);
-        let counts = self.counts(&before.graph, on);
-        let graph = counts.iter().fold(before.graph.clone(), |graph, (g, count)| graph.with_units(g, *count));
-        if graph == before.graph {
-            let (share, select) = (self.remove.get(), units::selectors(&before.graph, &units::INNER));
-            problems.push(Problem::of_step(format!(
-                "remove {share} with round_to {} removes no unit of the selected sites; {select}",
-                self.round_to
-            )));
-            return before.clone();
-        }
-        units::plan(before, graph, on, problems)
+        self.share().plan(before, on, problems)
     }
 
     fn apply(&self, model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Made, StepError> {
-        let counts = self.counts(model.graph(), on);
+        let counts = self.share().groups(model.graph(), on);
         let shares = Shares::of(&model);
         let groups: Vec<Group> = counts.iter().map(|(g, _)| g.clone()).collect();
         let mut model = train(model, &groups, self.lambda, &self.train, cx)?;
@@ -217,7 +199,7 @@ fn spread(squares: &[f64], gone: &[usize]) -> String {
 mod tests {
     use super::*;
     use nlpress_core::Seed;
-    use nlpress_model::{AttentionSpec, BlockSpec, MlpSpec, Ranks, Units, Weight};
+    use nlpress_model::{AttentionSpec, BlockSpec, Graph, MlpSpec, Ranks, Units, Weight};
 
     #[test]
     fn the_gradient_is_the_slope_of_the_penalty() {

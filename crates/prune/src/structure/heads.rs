@@ -6,13 +6,13 @@
 //! become physically smaller.
 
 use nlpress_core::Fraction;
-use nlpress_model::{Graph, Group, Model, Outline, SiteId, Units};
-use nlpress_technique::{Cx, Family, Kind, Made, Needs, Problem, Settings, StepError, Technique, settings};
+use nlpress_model::Units;
+use nlpress_technique::{Family, Kind, Settings, Technique, settings};
 use nlpress_train::FitConfig;
 
-use crate::frame::{AFTERWARDS, treatable, tune_if};
-use crate::importance::{self, Importance, ImportanceCriterion, least};
-use crate::units::{self, Shares};
+use super::neurons::Narrow;
+use crate::frame::AFTERWARDS;
+use crate::importance::ImportanceCriterion;
 
 /// The entry of head pruning in the list of all techniques.
 pub const HEADS: Kind = Kind {
@@ -24,7 +24,7 @@ pub const HEADS: Kind = Kind {
     example: "remove = 0.5",
     on: &["encoder.*.attention.query", "encoder.layer.*.attention.self.query"],
     settings: &[Raw::SETTINGS],
-    parse: |with| Narrower::read(with, Units::Heads),
+    parse: |with| read(with, Units::Heads),
 };
 
 /// The entry of width pruning in the list of all techniques.
@@ -42,19 +42,9 @@ pub const WIDTH: Kind = Kind {
         )],
         Raw::SETTINGS.split_at(1).1,
     ],
-    parse: |with| Narrower::read(with, Units::Width),
+    parse: |with| read(with, Units::Width),
     ..HEADS
 };
-
-/// The checked configuration of `prune.heads` and `prune.width`: units of one kind, of which a share goes.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Narrower {
-    units: Units,
-    remove: Fraction,
-    criterion: ImportanceCriterion,
-    passes: usize,
-    finetune: Option<FitConfig>,
-}
 
 settings! {
     struct Raw {
@@ -71,62 +61,14 @@ settings! {
     }
 }
 
-impl Narrower {
-    fn read(with: &toml::Table, units: Units) -> Result<Box<dyn Technique>, String> {
-        let raw: Result<Raw, _> = settings::read(with.clone());
-        let Raw { remove, criterion, passes, finetune } = raw.map_err(|e| e.to_string())?;
-        let criterion = criterion.unwrap_or(ImportanceCriterion::Taylor);
-        Ok(Box::new(Self { units, remove, criterion, passes, finetune }))
-    }
-
-    /// Units of a group that stay.
-    fn stays(&self, units: usize) -> usize {
-        (units - self.remove.of(units)).max(1)
-    }
-}
-
-impl Technique for Narrower {
-    fn needs(&self) -> Needs {
-        self.criterion.needs().and(Needs::TRAINING.when(self.finetune.is_some()))
-    }
-
-    fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
-        treatable(before, on, problems);
-        let groups = units::selected(&before.graph, on, &[self.units]);
-        let smaller = |graph: Graph, g: &Group| graph.with_units(g, self.stays(g.units));
-        let graph = groups.iter().fold(before.graph.clone(), smaller);
-        if graph == before.graph {
-            let (share, select) = (self.remove.get(), units::selectors(&before.graph, &[self.units]));
-            let what = if self.units == Units::Heads { "heads" } else { "columns of an embedding" };
-            let why = format!("remove {share} removes no {what} of the selected sites; {select}");
-            problems.push(Problem::of_step(why));
-            return before.clone();
-        }
-        units::plan(before, graph, on, problems)
-    }
-
-    fn apply(&self, mut model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Made, StepError> {
-        let groups = units::selected(model.graph(), on, &[self.units]);
-        let shares = Shares::of(&model);
-        for pass in 1..=self.passes {
-            let left = |whole: usize| whole - (whole - self.stays(whole)) * pass / self.passes;
-            let now = units::above(model.graph(), groups.iter().map(|g| (g, left(g.units))));
-            for now in now.chunks(self.criterion.at_once(now.len())) {
-                let measured: Vec<Group> = now.iter().map(|(group, _)| group.clone()).collect();
-                let found = importance::score(&model, &measured, self.criterion, cx)?;
-                for ((group, left), Importance { scores, levels }) in now.iter().zip(found) {
-                    // What a head says on average stays; the width is normalised anew wherever it is read.
-                    let levels = (self.units == Units::Heads).then_some(&levels[..]);
-                    model = units::remove(model, group, &least(&scores, group.units - left), levels)?;
-                }
-            }
-        }
-        let model = shares.restore(model)?;
-        for group in groups {
-            cx.note(format!("{}: {} of {} units stay", group.lead(), self.stays(group.units), group.units));
-        }
-        tune_if(model, self.finetune.as_ref(), cx)
-    }
+fn read(with: &toml::Table, units: Units) -> Result<Box<dyn Technique>, String> {
+    let raw: Result<Raw, _> = settings::read(with.clone());
+    let Raw { remove, criterion, passes, finetune } = raw.map_err(|e| e.to_string())?;
+    let criterion = criterion.unwrap_or(ImportanceCriterion::Taylor);
+    // What a head says on average stays; the width is normalised anew wherever it is read.
+    let compensate = units == Units::Heads;
+    let (round_to, reconstruct) = (1, None);
+    Ok(Box::new(Narrow { units, remove, round_to, criterion, passes, compensate, reconstruct, finetune }))
 }
 
 #[cfg(test)]

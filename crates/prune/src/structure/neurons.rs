@@ -13,7 +13,7 @@
 
 use nlpress_core::Fraction;
 use nlpress_model::network::Input;
-use nlpress_model::{Dataset, Graph, Group, Model, Network, Outline, Shape, SiteId, Units};
+use nlpress_model::{Dataset, Group, Model, Network, Outline, Shape, SiteId, Units};
 use nlpress_technique::settings::BadTable;
 use nlpress_technique::{
     Cx, Family, Kind, Made, Needs, Problem, Settings, StepError, Technique, parse, settings,
@@ -22,11 +22,9 @@ use nlpress_train::{FitConfig, Labels, mean_loss};
 use serde::Deserialize;
 
 use crate::PruneError;
-use crate::frame::{
-    AFTERWARDS, RIDGE, ROWS, only_dense, pre_activations, reconstruct, relu, ridge, treatable, tune_if,
-};
+use crate::frame::{AFTERWARDS, RIDGE, ROWS, only_dense, pre_activations, reconstruct, relu, ridge, tune_if};
 use crate::importance::{self, CRITERION, Importance, ImportanceCriterion, least};
-use crate::units::{self, Shares};
+use crate::units::{self, Share, Shares};
 
 /// The entry in the list of all techniques.
 pub const KIND: Kind = Kind {
@@ -38,21 +36,23 @@ pub const KIND: Kind = Kind {
     example: "remove = 0.5\npasses = 2",
     on: &["hidden.*", "encoder.layer.*.intermediate.dense"],
     settings: &[Raw::SETTINGS],
-    parse: parse::<Neurons>,
+    parse: parse::<Narrow>,
 };
 
-/// The checked configuration of `prune.neurons`.
+/// The checked configuration of `prune.neurons`, and of `prune.heads` and `prune.width`: units of one kind, of which a share
+/// goes.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(try_from = "Raw")]
-pub struct Neurons {
-    remove: Fraction,
-    round_to: usize,
-    criterion: ImportanceCriterion,
-    passes: usize,
-    compensate: bool,
+pub struct Narrow {
+    pub(super) units: Units,
+    pub(super) remove: Fraction,
+    pub(super) round_to: usize,
+    pub(super) criterion: ImportanceCriterion,
+    pub(super) passes: usize,
+    pub(super) compensate: bool,
     /// The ridge of the fit, where sites are fitted anew.
-    reconstruct: Option<f64>,
-    finetune: Option<FitConfig>,
+    pub(super) reconstruct: Option<f64>,
+    pub(super) finetune: Option<FitConfig>,
 }
 
 settings! {
@@ -81,7 +81,7 @@ fn ablation() -> ImportanceCriterion {
     ImportanceCriterion::Ablation
 }
 
-impl TryFrom<Raw> for Neurons {
+impl TryFrom<Raw> for Narrow {
     type Error = PruneError;
 
     fn try_from(raw: Raw) -> Result<Self, PruneError> {
@@ -91,20 +91,9 @@ impl TryFrom<Raw> for Neurons {
         let ridge = ridge().read::<f64, BadTable>("ridge", raw.ridge)?;
         let reconstruct = raw.reconstruct.then_some(ridge);
         let Raw { remove, round_to, criterion, passes, compensate, finetune, .. } = raw;
-        Ok(Self { remove, round_to, criterion, passes, compensate, reconstruct, finetune })
+        let units = Units::Neurons;
+        Ok(Self { units, remove, round_to, criterion, passes, compensate, reconstruct, finetune })
     }
-}
-
-impl Neurons {
-    /// Units that stay of `width`.
-    fn stays(&self, width: usize) -> usize {
-        stays(width, self.remove, self.round_to)
-    }
-}
-
-/// Units that stay of `width` when a share goes: at least one, rounded up to a multiple of `round_to`.
-pub(crate) fn stays(width: usize, remove: Fraction, round_to: usize) -> usize {
-    (width - remove.of(width)).max(1).next_multiple_of(round_to).min(width)
 }
 
 /// Pre-activations `[rows, width]` of a site when one unit before it outputs `level` on every row.
@@ -199,41 +188,27 @@ pub fn measure(
     Ok(Contributions { loss, increases, levels })
 }
 
-impl Neurons {
-    /// The selected layers of neurons, with the width each will have.
-    fn widths(&self, graph: &Graph, on: &[SiteId]) -> Vec<(Group, usize)> {
-        let groups = units::selected(graph, on, &[Units::Neurons]);
-        groups.into_iter().map(|g| (g.units, g)).map(|(width, g)| (g, self.stays(width))).collect()
+impl Narrow {
+    fn share(&self) -> Share<'_> {
+        Share { kinds: std::slice::from_ref(&self.units), remove: self.remove, round_to: self.round_to }
     }
 }
 
-impl Technique for Neurons {
+impl Technique for Narrow {
     fn needs(&self) -> Needs {
         let looks = self.criterion.needs().and(Needs::INPUTS.when(self.reconstruct.is_some()));
         looks.and(Needs::TRAINING.when(self.finetune.is_some()))
     }
 
     fn plan(&self, before: &Outline, on: &[SiteId], problems: &mut Vec<Problem>) -> Outline {
-        treatable(before, on, problems);
-        let widths = self.widths(&before.graph, on);
-        let graph = widths.iter().fold(before.graph.clone(), |graph, (g, width)| graph.with_units(g, *width));
-        if graph == before.graph {
-            let (share, select) = (self.remove.get(), units::selectors(&before.graph, &[Units::Neurons]));
-            problems.push(Problem::of_step(format!(
-                "remove {share} with round_to {} removes no unit of the selected sites; {select}",
-                self.round_to
-            )));
-            return before.clone();
-        }
         if self.reconstruct.is_some() {
-            let groups: Vec<Group> = widths.into_iter().map(|(g, _)| g).collect();
-            only_dense(before, &groups, problems);
+            only_dense(before, &units::selected(&before.graph, on, &[self.units]), problems);
         }
-        units::plan(before, graph, on, problems)
+        self.share().plan(before, on, problems)
     }
 
     fn apply(&self, mut model: Model, on: &[SiteId], cx: &mut Cx<'_>) -> Result<Made, StepError> {
-        let widths = self.widths(model.graph(), on);
+        let widths = self.share().groups(model.graph(), on);
         let (original, shares) = (model.clone(), Shares::of(&model));
         let mut stayed: Vec<Vec<usize>> = widths.iter().map(|(g, _)| (0..g.units).collect()).collect();
         for pass in 1..=self.passes {
@@ -264,7 +239,7 @@ impl Technique for Neurons {
     }
 }
 
-impl Neurons {
+impl Narrow {
     /// What the units of some layers are worth. Ablation in a plain perceptron is measured from one forward pass.
     fn measure(
         &self,
@@ -272,7 +247,8 @@ impl Neurons {
         layers: &[(Group, usize)],
         cx: &Cx<'_>,
     ) -> Result<Vec<Importance>, StepError> {
-        let plain = model.graph().is_chain() && model.graph().ranks().is_empty();
+        let plain =
+            self.units == Units::Neurons && model.graph().is_chain() && model.graph().ranks().is_empty();
         let groups: Vec<Group> = layers.iter().map(|(group, _)| group.clone()).collect();
         if !plain || self.criterion != ImportanceCriterion::Ablation {
             return importance::score(model, &groups, self.criterion, cx);

@@ -223,7 +223,7 @@ impl<S: Solver> Calibrated<S> {
         }
         let [solved, held] = seen;
         let mut all = solved.clone();
-        all.merge(&held).map_err(failed)?;
+        all.merge(&held)?;
         let held = if held.rows() == 0 { &all } else { &held };
         Ok([&solved, held, &all].map(|seen| seen.moments(self.correct.bias())))
     }

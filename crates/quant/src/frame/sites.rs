@@ -16,11 +16,9 @@ pub(crate) fn plan(before: &Outline, on: &[SiteId], values: Values, problems: &m
     if on.is_empty() {
         problems.push(Problem::of_step("no site is selected"));
     }
+    problems.extend(Problem::missing(before, on));
     for id in on {
-        let Some(site) = after.site_mut(id) else {
-            problems.push(missing(before, id));
-            continue;
-        };
+        let Some(site) = after.site_mut(id) else { continue };
         let inputs = site.shape.inputs;
         if inputs > MOST_QUANTIZED_INPUTS {
             let why = format!("it has {inputs} inputs, but at most {MOST_QUANTIZED_INPUTS} can be quantized");
@@ -35,12 +33,6 @@ pub(crate) fn plan(before: &Outline, on: &[SiteId], values: Values, problems: &m
         }
     }
     after
-}
-
-/// The problem of a site that is not there.
-pub(crate) fn missing(before: &Outline, id: &SiteId) -> Problem {
-    let have: Vec<&str> = before.sites.iter().map(|s| s.id.as_str()).collect();
-    Problem::at(id, format!("there is no such site; there are {}", have.join(", ")))
 }
 
 /// Makes a matrix of a layer, its mask where it has one, and the index to pack it with.

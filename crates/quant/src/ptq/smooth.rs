@@ -197,14 +197,9 @@ impl Technique for Smooth {
         if on.is_empty() {
             problems.push(Problem::of_step("no site is selected"));
         }
-        for id in on {
-            match before.site(id) {
-                None => problems.push(sites::missing(before, id)),
-                Some(site) if sites::index(site.form).is_none() => {
-                    problems.push(Problem::at(id, format!("it is already {}", site.form)));
-                }
-                Some(_) => {}
-            }
+        problems.extend(Problem::missing(before, on));
+        for site in before.sites.iter().filter(|s| on.contains(&s.id) && sites::index(s.form).is_none()) {
+            problems.push(Problem::at(&site.id, format!("it is already {}", site.form)));
         }
         let absorbers: Vec<SiteId> =
             on.iter().filter_map(|id| before.graph.fold_target(id).cloned()).collect();
