@@ -4,7 +4,7 @@ use nlpress_core::event::{Event, Sink};
 use nlpress_core::{Backend, files};
 use nlpress_runtime::Session;
 use nlpress_technique::Answers;
-use nlpress_text::Encode;
+use nlpress_text::{Encode, TextInput};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -91,11 +91,11 @@ impl Asked {
     pub(crate) fn ask(
         &self,
         frozen: Frozen<'_>,
-        texts: &[&str],
+        texts: &[TextInput<'_>],
         sink: &dyn Sink,
     ) -> Result<Vec<f32>, RunError> {
         let width = frozen.session.outline().graph.outputs();
-        let hashes: Vec<String> = texts.iter().map(|text| hash(text.as_bytes())).collect();
+        let hashes: Vec<String> = texts.iter().copied().map(hash_of).collect();
         // Whoever else wants answers waits here, in place of asking too.
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if !known.contains_key(frozen.sha256) {
@@ -110,7 +110,8 @@ impl Asked {
         wanted.sort_by(|a, b| hashes[*a].cmp(&hashes[*b]));
         wanted.dedup_by(|a, b| hashes[*a] == hashes[*b]);
         // Texts of like lengths go through the network together.
-        wanted.sort_by_key(|i| (texts[*i].len(), *i));
+        let length = |TextInput { text, pair }: TextInput<'_>| text.len() + pair.map_or(0, str::len);
+        wanted.sort_by_key(|i| (length(texts[*i]), *i));
         let all_asked = of.ask(frozen, &wanted, (texts, &hashes), sink);
         // What was answered until a stop is kept, too.
         if let (Some(file), false) = (self.file(frozen.sha256), wanted.is_empty()) {
@@ -136,13 +137,13 @@ impl Known {
         &mut self,
         frozen: Frozen<'_>,
         wanted: &[usize],
-        (texts, hashes): (&[&str], &[String]),
+        (texts, hashes): (&[TextInput<'_>], &[String]),
         sink: &dyn Sink,
     ) -> Result<(), RunError> {
         for (n, some) in wanted.chunks(TEXTS_A_LOOK).enumerate() {
             let (done, total) = ((n * TEXTS_A_LOOK) as u64, wanted.len() as u64);
             sink.say(&Event::Progress { what: "asking the teacher".into(), done, total })?;
-            let some_texts: Vec<&str> = some.iter().map(|i| texts[*i]).collect();
+            let some_texts: Vec<TextInput<'_>> = some.iter().map(|i| texts[*i]).collect();
             let (examples, _) =
                 frozen.session.encoder().encode_all(&some_texts).map_err(MeasureError::from)?;
             let numbers =
@@ -203,6 +204,14 @@ fn hash(bytes: &[u8]) -> String {
     files::sha256_hex(bytes)[..HASH].to_owned()
 }
 
+/// The hash of a text; of a pair, that of the hashes of both.
+fn hash_of(input: TextInput<'_>) -> String {
+    match input.pair {
+        None => hash(input.text.as_bytes()),
+        Some(pair) => hash((hash(input.text.as_bytes()) + &hash(pair.as_bytes())).as_bytes()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -239,18 +248,18 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (session, sha256) = (session(), "5".repeat(64));
         let frozen = Frozen { session: &session, sha256: &sha256, threads: 1 };
-        let texts = ["blue", "red green", "blue", "", "green"];
+        let texts = ["blue", "red green", "blue", "", "green"].map(TextInput::from);
         let asked = Asked::kept_in(folder.path());
         let first = asked.ask(frozen, &texts, &Quiet).unwrap();
         assert_eq!(first.len(), texts.len() * 3);
         assert_eq!(first[..3], first[6..9]);
         for (text, numbers) in texts.iter().zip(first.chunks(3)) {
-            assert_eq!(session.answer(text, &mut nlpress_runtime::Scratch::default()).unwrap(), numbers);
+            assert_eq!(session.answer(*text, &mut nlpress_runtime::Scratch::default()).unwrap(), numbers);
         }
         assert_eq!(asked.ask(frozen, &texts[1..], &NoMore).unwrap(), first[3..]);
         let later = Asked::kept_in(folder.path());
         assert_eq!(later.ask(frozen, &texts, &NoMore).unwrap(), first);
-        assert!(later.ask(frozen, &["red"], &NoMore).is_err());
+        assert!(later.ask(frozen, &["red".into()], &NoMore).is_err());
         let other = Frozen { sha256: &"6".repeat(64), ..frozen };
         assert!(later.ask(other, &texts, &NoMore).is_err());
     }
@@ -261,7 +270,7 @@ mod tests {
         let (session, sha256) = (session(), "7".repeat(64));
         let frozen = Frozen { session: &session, sha256: &sha256, threads: 1 };
         let asked = Asked::kept_in(folder.path());
-        asked.ask(frozen, &["red", "blue"], &Quiet).unwrap();
+        asked.ask(frozen, &["red", "blue"].map(TextInput::from), &Quiet).unwrap();
         let file = asked.file(&sha256).unwrap();
         let whole = std::fs::read(&file).unwrap();
         assert!(Known::open(&file, 3).is_some() && Known::open(&file, 2).is_none());

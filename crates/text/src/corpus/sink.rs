@@ -10,9 +10,21 @@ use crate::error::{Place, TextError};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Row<'a> {
     pub(super) text: &'a str,
+    /// The second text, where rows are pairs.
+    pub(super) pair: Option<&'a str>,
     /// The label or the identifier; empty when none is wanted.
     pub(super) other: &'a str,
     pub(super) line: u64,
+}
+
+impl Row<'_> {
+    /// Refuses a text of nothing but white space.
+    pub(super) fn check_texts(&self, place: impl Fn() -> Place) -> Result<(), TextError> {
+        match [Some(self.text), self.pair].into_iter().flatten().any(|text| text.trim().is_empty()) {
+            true => Err(TextError::EmptyText(place())),
+            false => Ok(()),
+        }
+    }
 }
 
 /// What is wanted of a row beside its text.

@@ -32,7 +32,7 @@ pub(crate) fn eval(arguments: Eval) -> anyhow::Result<()> {
     data::say_notes(&data.reading);
     let chosen = Chosen::of(&session, &data, arguments.unknown_labels)?;
     let threads = data::threads(arguments.threads);
-    let texts = chosen.texts(&data);
+    let texts = chosen.inputs(&data);
     let named = |path: &Path, e: anyhow::Error| refuse(format!("{}: {e}", path.display()));
     let answers = Answers::of(&session, &texts, arguments.answering.integers, threads)
         .map_err(|e| named(&arguments.answering.artifact, e))?;
@@ -60,7 +60,7 @@ pub(crate) fn eval(arguments: Eval) -> anyhow::Result<()> {
     }
     if let Some((path, format)) = errors {
         let wrong = errors::wrong(&session, &data, &chosen, &answers);
-        let bytes = errors::written(&wrong, format)?;
+        let bytes = errors::written(&wrong, arguments.labelled.layout.pair_column.is_some(), format)?;
         files::write_atomically(path, &bytes).map_err(|e| crate::outcome::of_file(path, e))?;
     }
     let found = Found::of(&session, &chosen, &answers)?;
