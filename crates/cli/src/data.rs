@@ -7,7 +7,7 @@ use nlpress::pipeline::draft::Hints;
 use nlpress::pipeline::prepared::{EMBEDDED, read_corpus};
 use nlpress::pipeline::recipe::DataRecipe;
 use nlpress::pipeline::{DataError, Prepared, Recipe};
-use nlpress::text::corpus::{Column, Reading};
+use nlpress::text::corpus::{Column, Numbered, NumberedCorpus, Reading};
 use nlpress::text::{
     AnyEncoder, Corpus, CorpusOptions, Document, EncoderTable, Files, Scoring, Source, SplitRule, TextError,
     Texts,
@@ -186,6 +186,26 @@ pub(crate) fn scoring(from: &Labelled) -> anyhow::Result<Scoring> {
         }
         None => Err(refuse("give --data FILE or --corpus NAME")),
     }
+}
+
+/// Texts or pairs with numbers, for training.
+pub(crate) fn numbered(from: &Labelled, splits: &Splits) -> anyhow::Result<NumberedCorpus> {
+    check_splits(splits, &from.data, "--data FILE")?;
+    let options = CorpusOptions { split: splits.split, ..options(from)? };
+    let source = source(&from.data, splits).ok_or_else(|| refuse("give --data FILE"))?;
+    let corpus = NumberedCorpus::read_for_training(&source, &options).map_err(|e| of_text(e, None))?;
+    corpus.told().iter().for_each(|line| tell!("{line}"));
+    Ok(corpus)
+}
+
+/// The same for scoring: every document of the files.
+pub(crate) fn numbered_scoring(from: &Labelled) -> anyhow::Result<(Numbered, Reading)> {
+    let options = options(from)?;
+    let files = Files::several(from.data.clone());
+    let files = files.ok_or_else(|| {
+        refuse("the network makes scores, and named corpora have classes: give --data FILE, whose labels are numbers")
+    })?;
+    Numbered::read(&files, &options).map_err(|e| of_text(e, None))
 }
 
 /// Texts to time: every row of the files, whatever its label, or the test split of a named corpus.

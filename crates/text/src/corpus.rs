@@ -13,6 +13,7 @@ mod frames;
 mod input;
 mod json;
 mod lines;
+mod numbered;
 mod options;
 mod overlap;
 #[cfg(feature = "parquet")]
@@ -38,6 +39,7 @@ use sink::{Other, Row, Sink};
 pub use crate::error::{BadRows, Looks, UnseenLabel, UnseenLabels};
 pub use crate::label::label;
 pub use encoding::TextEncoding;
+pub use numbered::{Numbered, NumberedCorpus};
 pub use options::{Column, CorpusOptions, Files, Format, Source};
 pub use reading::{Overlap, Reading};
 pub use scoring::{Scoring, Texts};

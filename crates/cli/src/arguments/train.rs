@@ -24,6 +24,14 @@ pub(crate) struct Train {
         conflicts_with_all = ["encoder", "tokenizer", "vocabulary", "max_tokens", "hidden", "layers", "dropout", "sublinear", "hashed"]
     )]
     pub(crate) from: Option<PathBuf>,
+    /// The labels are numbers, such as how alike two texts are, which the network learns to say as they are, by the mean squared
+    /// error.
+    #[arg(
+        long,
+        requires = "from",
+        conflicts_with_all = ["corpus", "class_weights", "threshold", "loss", "solver", "cost", "tolerance"]
+    )]
+    pub(crate) numbers: bool,
     #[command(flatten)]
     pub(crate) encoding: Encoding,
     /// What finds the parameters.

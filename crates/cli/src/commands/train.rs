@@ -13,6 +13,7 @@ use nlpress::text::{Coverage, Encode};
 use nlpress::train::{ClassWeights, History, LabelTraining, TrainConfig};
 use std::path::Path;
 
+use super::numbers;
 use crate::arguments::{Shape, Solver, Train, TrainLoss};
 use crate::data::{self, Encoder};
 use crate::encoding;
@@ -33,6 +34,9 @@ pub(crate) fn train(arguments: Train) -> anyhow::Result<()> {
     let config = config(&arguments, begin.is_encoder())?;
     // Before the data are read: encoding them is done by all threads.
     let (backend, threads) = data::compute(&arguments.compute)?;
+    if let (true, Begin::Origin(origin)) = (arguments.numbers, &begin) {
+        return numbers::train(&arguments, origin, (&config, &backend));
+    }
     let prepared = data::labelled(&arguments.labelled, &arguments.splits, encoder, class_weights.clone())?;
     if let Some(threshold) = threshold {
         threshold.check(&prepared.valid).map_err(refuse)?;
@@ -260,7 +264,7 @@ fn passes(config: &TrainConfig, history: Option<&History>) -> String {
 }
 
 /// An artifact that cannot be written after its training, with what is left of the model.
-fn unwritten(error: ArtifactError, checkpoint: Option<&Path>) -> anyhow::Error {
+pub(super) fn unwritten(error: ArtifactError, checkpoint: Option<&Path>) -> anyhow::Error {
     let left = match checkpoint {
         Some(path) => format!(
             "the training is kept in {}: the same command with --resume, and perhaps another --out, writes the model",

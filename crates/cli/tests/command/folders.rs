@@ -242,6 +242,81 @@ fn a_cross_encoder_is_trained_on_pairs_and_scored_on_them() {
 }
 
 #[test]
+fn a_cross_encoder_learns_numbers_and_is_scored_by_how_near_it_is() {
+    let world = World::new();
+    // The number is that of the second sentence's word, so that only who reads both texts learns it.
+    let rows: String = pairs()[0].lines().skip(1).fold(String::new(), |rows, line| {
+        let (texts, label) = line.rsplit_once(',').unwrap();
+        rows + &format!("{texts},{}\n", if label == "quick" { 2.5 } else { -0.5 })
+    });
+    world.write("numbers.csv", format!("first,second,label\n{rows}"));
+    let columns = ["--text-column", "first", "--pair-column", "second"];
+    let data = ["--data", "numbers.csv"];
+    for from in ["bert-pairs", "bert"] {
+        let from = folder(from);
+        let train = ["train", "--numbers", "--from", &from, "--out", "n.safetensors", "--epochs", "40"];
+        let how = ["--learning-rate", "0.01", "--batch", "8", "--json"];
+        let said = world.does(&[&train[..], &how, &data, &columns].concat());
+        let said: Value = serde_json::from_str(&said).unwrap();
+        assert!(said["test"]["mse"].as_f64().unwrap() < 0.1, "{said}");
+        let scored = world.does(
+            &[&["eval", "n.safetensors", "--json", "--against", "n.safetensors"][..], &data, &columns]
+                .concat(),
+        );
+        let scored: Value = serde_json::from_str(&scored).unwrap();
+        assert!(scored["quality"]["pearson"].as_f64().unwrap() > 0.95, "{scored}");
+        assert_eq!(scored["against"]["difference"]["mse"], 0.0);
+        let told = world.does(&["predict", "n.safetensors", "--pairs", "small words", "fast the same word"]);
+        assert!((told.trim().parse::<f64>().unwrap() - 2.5).abs() < 0.6, "{told}");
+    }
+    // The same recipe, data and seed give the same bytes.
+    let once = world.read("n.safetensors");
+    let again = ["train", "--numbers", "--from", &folder("bert"), "--out", "n.safetensors", "--epochs", "40"];
+    let how = ["--learning-rate", "0.01", "--batch", "8", "--threads", "1"];
+    world.does(&[&again[..], &how, &data, &columns].concat());
+    assert!(world.read("n.safetensors") == once);
+    world.write("pairs.csv", &pairs()[0]);
+    for (arguments, says) in [
+        (
+            &[
+                "train",
+                "--numbers",
+                "--data",
+                "pairs.csv",
+                "--from",
+                "n.safetensors",
+                "--out",
+                "m.safetensors",
+            ][..],
+            "holds \"quick\", expected a finite number",
+        ),
+        (&["eval", "n.safetensors", "--data", "numbers.csv", "--integers"], "leave --integers out"),
+        (&["eval", "n.safetensors", "--corpus", "embedded"], "give --data FILE, whose labels are numbers"),
+    ] {
+        let columns: &[&str] = if says.contains("--data FILE") { &[] } else { &columns };
+        let refused = world.run(&[arguments, columns].concat(), b"");
+        assert!(refused.code == Some(2) && refused.err.contains(says), "{arguments:?}: {refused:?}");
+    }
+    world.train("bag.safetensors");
+    let refused = world.run(
+        &[
+            "train",
+            "--numbers",
+            "--data",
+            "numbers.csv",
+            "--text-column",
+            "first",
+            "--from",
+            "bag.safetensors",
+            "--out",
+            "m.safetensors",
+        ],
+        b"",
+    );
+    assert!(refused.code == Some(2) && refused.err.contains("tells 2 classes apart"), "{refused:?}");
+}
+
+#[test]
 fn a_recipe_compresses_a_cross_encoder_on_pairs() {
     let world = World::new();
     world.write("pairs.csv", &pairs()[0]);

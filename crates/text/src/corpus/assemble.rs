@@ -100,11 +100,7 @@ impl Draft {
             self.first.push([None, None, None]);
         }
         self.first[class as usize][split].get_or_insert_with(place);
-        self.splits[split].push(Document {
-            text: row.text.into(),
-            pair: row.pair.map(str::to_owned),
-            label: class,
-        });
+        self.splits[split].push(row.document(class));
         Ok(())
     }
 

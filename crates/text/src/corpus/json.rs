@@ -21,7 +21,7 @@ pub(super) fn read(input: Input, options: &CorpusOptions, sink: &mut Sink<'_>) -
         text: key(&options.text)?,
         pair: options.pair.as_ref().map(key).transpose()?,
         other: sink.other.column().map(|(column, _)| key(column)).transpose()?,
-        id: matches!(sink.other, Other::Id(_)),
+        id: sink.other.is_any_number(),
     };
     let file = Arc::clone(&input.name);
     each_value(input, options, &mut |value, line| {

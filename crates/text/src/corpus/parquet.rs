@@ -199,7 +199,7 @@ fn cells<'r>(
     };
     let text = next(OF_TEXT, false)?;
     let pair = if is_pair { Some(next(OF_TEXT, false)?) } else { None };
-    Ok((text, pair, next(OF_LABEL, matches!(other, Other::Id(_)))?))
+    Ok((text, pair, next(OF_LABEL, other.is_any_number())?))
 }
 
 /// A cell as text: a string, or what can be a label or an identifier (`id`), which any number can be.

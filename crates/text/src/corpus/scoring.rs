@@ -52,7 +52,7 @@ impl Scoring {
             let place = || Place::new(file, row.line);
             row.check_texts(place)?;
             let label = labels.class(row.other, place)?;
-            documents.push(Document { text: row.text.into(), pair: row.pair.map(str::to_owned), label });
+            documents.push(row.document(label));
             places.push(place());
             Ok(())
         };

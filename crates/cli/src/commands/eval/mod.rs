@@ -11,13 +11,16 @@ mod shown;
 use nlpress::core::shown::shown;
 use nlpress::core::{Seed, files};
 use nlpress::eval::{Bootstrap, Quality};
+use nlpress::graph::Output;
 use nlpress::runtime::Session;
 use std::path::Path;
 
+use super::numbers;
 use crate::arguments::Eval;
 use crate::data;
 use crate::outcome::{refuse, say, sort};
-use found::{Answers, Chosen, Found};
+pub(super) use found::Answers;
+use found::{Chosen, Found};
 
 pub(crate) fn eval(arguments: Eval) -> anyhow::Result<()> {
     let errors =
@@ -26,7 +29,10 @@ pub(crate) fn eval(arguments: Eval) -> anyhow::Result<()> {
     check_outputs(&arguments)?;
     let session = Session::open(&arguments.answering.artifact).map_err(refuse)?;
     if session.labels().is_empty() {
-        return embeddings::eval(&arguments, &session);
+        return match session.outline().graph.output {
+            Output::Scores => numbers::eval(&arguments, &session),
+            _ => embeddings::eval(&arguments, &session),
+        };
     }
     let data = data::scoring(&arguments.labelled)?;
     data::say_notes(&data.reading);
