@@ -59,6 +59,12 @@ pub struct Document {
     pub label: u32,
 }
 
+impl AsInput for Document {
+    fn as_input(&self) -> TextInput<'_> {
+        TextInput { text: &self.text, pair: self.pair.as_deref() }
+    }
+}
+
 /// Labelled documents in three splits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Corpus {

@@ -96,8 +96,7 @@ impl Encode for BagEncoder {
     }
 
     fn encode_all<S: AsInput + Sync>(&self, texts: &[S]) -> Result<(Examples, Coverage), TextError> {
-        let single = |input: TextInput<'_>| input.pair.map_or(Ok(input.text), |_| Err(no_pairs()));
-        let texts: Vec<&str> = texts.iter().map(|text| single(text.as_input())).collect::<Result<_, _>>()?;
+        let texts: Vec<&str> = texts.iter().map(|text| alone(text.as_input())).collect::<Result<_, _>>()?;
         let (rows, coverage) = self.encode_all_seen(&texts);
         Ok((rows.into(), coverage))
     }
@@ -359,6 +358,14 @@ impl AnyEncoder {
                 Ok(Example::Tokens(encoder.encode_pair([input.text, pair], &mut scratch.tokens)?))
             }
         }
+    }
+}
+
+/// The text of what is no pair.
+fn alone(input: TextInput<'_>) -> Result<&str, TextError> {
+    match input.pair {
+        None => Ok(input.text),
+        Some(_) => Err(no_pairs()),
     }
 }
 

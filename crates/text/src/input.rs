@@ -1,7 +1,5 @@
 //! What is encoded as one example: a text, or two texts together.
 
-use crate::corpus::Document;
-
 /// A text, or two texts that are one example, as cross-encoders take them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TextInput<'t> {
@@ -29,7 +27,7 @@ impl<'t> From<[&'t str; 2]> for TextInput<'t> {
     }
 }
 
-/// What can be encoded: a string, a [`TextInput`], or a [`Document`].
+/// What can be encoded: a string, a [`TextInput`], or a [`Document`](crate::Document).
 pub trait AsInput {
     /// Its text or texts.
     fn as_input(&self) -> TextInput<'_>;
@@ -44,11 +42,5 @@ impl<T: AsRef<str> + ?Sized> AsInput for T {
 impl AsInput for TextInput<'_> {
     fn as_input(&self) -> TextInput<'_> {
         *self
-    }
-}
-
-impl AsInput for Document {
-    fn as_input(&self) -> TextInput<'_> {
-        TextInput { text: &self.text, pair: self.pair.as_deref() }
     }
 }

@@ -118,12 +118,8 @@ fn object(
         if let Some(key) = found.twice {
             return Err(TextError::TwoKeys { place: place(), key: key.into() });
         }
-        let text = |key, cell: Option<Cell<'_>>| match cell.ok_or_else(|| missing(key, json, place()))? {
-            Cell::Text(text) => Ok(text),
-            other => Err(wrong(key, &other, "a string", place())),
-        };
-        let pair = keys.pair.map(|key| text(key, found.pair)).transpose()?;
-        let text = text(keys.text, found.text)?;
+        let pair = keys.pair.map(|key| text(key, found.pair, json, place)).transpose()?;
+        let text = text(keys.text, found.text, json, place)?;
         let Some(key) = keys.other else { return Ok((text, pair, Cow::Borrowed(""))) };
         let other = found.other.ok_or_else(|| missing(key, json, place()))?;
         Ok((text, pair, label(key, other, keys.id, place)?))
@@ -134,6 +130,19 @@ fn object(
             sink.tally.bad(&problem);
             Ok(())
         }
+    }
+}
+
+/// The text at a key of an object.
+fn text<'j>(
+    key: &str,
+    cell: Option<Cell<'j>>,
+    json: &str,
+    place: &dyn Fn() -> Place,
+) -> Result<Cow<'j, str>, TextError> {
+    match cell.ok_or_else(|| missing(key, json, place()))? {
+        Cell::Text(text) => Ok(text),
+        other => Err(wrong(key, &other, "a string", place())),
     }
 }
 
