@@ -68,7 +68,7 @@ impl Subject for Served<'_> {
     }
 
     fn text(&mut self, call: usize) -> Outcome {
-        let text = self.texts[call % self.texts.len()];
+        let text = &self.texts[call % self.texts.len()];
         Ok(self.session.score(text, &mut self.scratch)?[0])
     }
 
@@ -174,7 +174,7 @@ pub fn score_integers(
     let mut scratch = IntegerScratch::default();
     let (mut logits, mut predictions) = (Vec::new(), Vec::new());
     for document in documents {
-        let found = integers.logits(document.as_input(), &mut scratch)?;
+        let found = integers.logits(document, &mut scratch)?;
         predictions.push(integers.class(found) as u32);
         logits.extend(found.iter().map(|logit| *logit as f32 / integer::ONE as f32));
     }

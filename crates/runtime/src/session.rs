@@ -8,7 +8,7 @@ use crate::{RuntimeError, scores};
 use nlpress_artifact::{Artifact, OpenOptions, Provenance};
 use nlpress_graph::{Outline, SiteId};
 use nlpress_packed::Index;
-use nlpress_text::{AnyEncoder, AnyScratch, Example, ExamplesRef, Seen, TextInput};
+use nlpress_text::{AnyEncoder, AnyScratch, AsInput, Example, ExamplesRef, Seen, TextInput};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -163,10 +163,10 @@ impl Session {
     ///
     /// # Errors
     /// As [`answer`](Session::answer).
-    pub fn predict<'t>(&self, text: impl Into<TextInput<'t>>) -> Result<Prediction<'_>, RuntimeError> {
+    pub fn predict(&self, text: &(impl AsInput + ?Sized)) -> Result<Prediction<'_>, RuntimeError> {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut scratch = idle.unwrap_or_default();
-        let prediction = self.predict_with(text, &mut scratch);
+        let prediction = self.predict_with(text.as_input(), &mut scratch);
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(scratch);
         prediction
     }
@@ -179,13 +179,13 @@ impl Session {
     /// and [`RuntimeError::Text`] where a tokenizer from a stranger fails at this text. For a pair also
     /// [`RuntimeError::Text`] for an encoder that takes one text, and [`RuntimeError::Tokens`] where the tokens of the second
     /// text have a type that the network does not know.
-    pub fn answer<'a, 't>(
+    pub fn answer<'a>(
         &self,
-        text: impl Into<TextInput<'t>>,
+        text: &(impl AsInput + ?Sized),
         scratch: &'a mut Scratch,
     ) -> Result<&'a [f32], RuntimeError> {
         let Scratch { text: words, activations, logits, .. } = scratch;
-        let input = text.into();
+        let input = text.as_input();
         let example = self.encoder.encode_input(input, words).map_err(RuntimeError::Text)?;
         if input.pair.is_some() {
             self.takes.check_one(example)?;
@@ -212,9 +212,9 @@ impl Session {
     ///
     /// # Errors
     /// As [`answer`](Session::answer), and [`RuntimeError::NoClasses`] for a network that makes embeddings.
-    pub fn score<'a, 't>(
+    pub fn score<'a>(
         &self,
-        text: impl Into<TextInput<'t>>,
+        text: &(impl AsInput + ?Sized),
         scratch: &'a mut Scratch,
     ) -> Result<&'a [f32], RuntimeError> {
         self.check_classes()?;
@@ -227,9 +227,9 @@ impl Session {
     ///
     /// # Errors
     /// As [`score`](Session::score).
-    pub fn classify<'a, 't>(
+    pub fn classify<'a>(
         &self,
-        text: impl Into<TextInput<'t>>,
+        text: &(impl AsInput + ?Sized),
         scratch: &'a mut Scratch,
     ) -> Result<Answer<'a>, RuntimeError> {
         self.score(text, scratch)?;
@@ -292,8 +292,12 @@ impl Session {
         &self.network
     }
 
-    fn predict_with(&self, text: &str, scratch: &mut Scratch) -> Result<Prediction<'_>, RuntimeError> {
-        let Answer { class, scores } = self.classify(text, scratch)?;
+    fn predict_with(
+        &self,
+        input: TextInput<'_>,
+        scratch: &mut Scratch,
+    ) -> Result<Prediction<'_>, RuntimeError> {
+        let Answer { class, scores } = self.classify(&input, scratch)?;
         let scores = scores.to_vec();
         Ok(Prediction { class, label: &self.labels[class], scores })
     }

@@ -401,7 +401,7 @@ pub(crate) fn latency(session: &Session, documents: &[Document], passes: usize) 
     for _ in 0..=passes {
         let began = Instant::now();
         for text in &texts {
-            black_box(session.score(*text, &mut scratch).map_err(MeasureError::from)?);
+            black_box(session.score(text, &mut scratch).map_err(MeasureError::from)?);
         }
         let seconds = began.elapsed().as_secs_f64();
         least = least.min(seconds);

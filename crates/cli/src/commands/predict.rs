@@ -198,7 +198,7 @@ impl<'s> Answers<'s> {
 
     /// The scores of a network that has no classes.
     fn write_scores(&self, asked: Asked<'_>, room: &mut Room, out: &mut Vec<u8>) -> anyhow::Result<()> {
-        let scores = self.session.answer(asked.input(), &mut room.scratch);
+        let scores = self.session.answer(&asked.input(), &mut room.scratch);
         let scores = scores.map_err(|e| refuse(self.unanswered(asked, &e)))?.to_vec();
         let (known, tokens) = self.seen(room);
         if self.form.json {
@@ -284,14 +284,14 @@ impl texts::Answers for Answers<'_> {
         }
         let class = match &self.integers {
             Some(integers) => {
-                let logits = integers.logits(asked.input(), &mut room.integers);
+                let logits = integers.logits(&asked.input(), &mut room.integers);
                 let logits = logits.map_err(|e| refuse(self.unanswered(asked, &e)))?;
                 room.scores.clear();
                 room.scores.extend(logits.iter().map(|logit| *logit as f32 / integer::ONE as f32));
                 integers.class(logits)
             }
             None => {
-                let answer = self.session.classify(asked.input(), &mut room.scratch);
+                let answer = self.session.classify(&asked.input(), &mut room.scratch);
                 let answer = answer.map_err(|e| refuse(self.unanswered(asked, &e)))?;
                 room.scores.clear();
                 room.scores.extend_from_slice(answer.scores);

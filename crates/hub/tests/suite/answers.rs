@@ -57,7 +57,7 @@ fn difference(session: &Session, expected: &[Expected]) -> f32 {
     let mut scratch = Scratch::default();
     let of_text = |text: &Expected| {
         let input = TextInput { text: &text.text, pair: text.pair.as_deref() };
-        let found = session.answer(input, &mut scratch).unwrap();
+        let found = session.answer(&input, &mut scratch).unwrap();
         assert_eq!(found.len(), text.values.len());
         found.iter().zip(&text.values).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
     };

@@ -26,7 +26,7 @@ use crate::{RuntimeError, Session, decision};
 use features::Features;
 use network::{Between, Network};
 use nlpress_graph::SiteId;
-use nlpress_text::{AnyEncoder, AnyScratch, Counts, Example, Seen, TextInput, TokenRows};
+use nlpress_text::{AnyEncoder, AnyScratch, AsInput, Counts, Example, Seen, TokenRows};
 use std::ops::Range;
 
 /// What stands for 1 in a logit.
@@ -93,12 +93,12 @@ impl<'s> IntegerSession<'s> {
     ///
     /// # Errors
     /// As [`Session::answer`], but for numbers that are not finite.
-    pub fn logits<'a, 't>(
+    pub fn logits<'a>(
         &self,
-        text: impl Into<TextInput<'t>>,
+        text: &(impl AsInput + ?Sized),
         scratch: &'a mut IntegerScratch,
     ) -> Result<&'a [i64], RuntimeError> {
-        let input = text.into();
+        let input = text.as_input();
         let IntegerScratch { text: words, values, between, logits } = scratch;
         logits.resize(self.session.network().outputs, 0);
         match (self.session.encoder(), &self.features) {

@@ -235,7 +235,7 @@ fn in_floats(session: &Session, texts: &[TextInput<'_>], first: usize) -> anyhow
     let mut scratch = Scratch::default();
     let (mut logits, mut predictions, mut coverage) = (Vec::new(), Vec::new(), Coverage::default());
     for (row, text) in (first..).zip(texts) {
-        let found = session.answer(*text, &mut scratch).map_err(|e| e.in_row(row))?;
+        let found = session.answer(text, &mut scratch).map_err(|e| e.in_row(row))?;
         logits.extend_from_slice(found);
         predictions.push(session.class(found) as u32);
         coverage.add(scratch.seen());
@@ -248,7 +248,7 @@ fn in_integers(session: &Session, texts: &[TextInput<'_>]) -> anyhow::Result<Par
     let mut scratch = IntegerScratch::default();
     let (mut logits, mut predictions, mut coverage) = (Vec::new(), Vec::new(), Coverage::default());
     for text in texts {
-        let found = integers.logits(*text, &mut scratch)?;
+        let found = integers.logits(text, &mut scratch)?;
         logits.extend(found.iter().map(|logit| *logit as f32 / integer::ONE as f32));
         predictions.push(integers.class(found) as u32);
         coverage.add(scratch.seen());
