@@ -9,6 +9,7 @@ pub(crate) mod folders;
 pub(crate) mod generated;
 pub(crate) mod inspect;
 pub(crate) mod new_recipe;
+mod numbers;
 pub(crate) mod plan;
 pub(crate) mod predict;
 pub(crate) mod run;

@@ -7,7 +7,7 @@ use nlpress::pipeline::draft::Hints;
 use nlpress::pipeline::prepared::{EMBEDDED, read_corpus};
 use nlpress::pipeline::recipe::DataRecipe;
 use nlpress::pipeline::{DataError, Prepared, Recipe};
-use nlpress::text::corpus::{Column, Reading};
+use nlpress::text::corpus::{Column, Numbered, NumberedCorpus, Reading};
 use nlpress::text::{
     AnyEncoder, Corpus, CorpusOptions, Document, EncoderTable, Files, Scoring, Source, SplitRule, TextError,
     Texts,
@@ -188,6 +188,26 @@ pub(crate) fn scoring(from: &Labelled) -> anyhow::Result<Scoring> {
     }
 }
 
+/// Texts or pairs with numbers, for training.
+pub(crate) fn numbered(from: &Labelled, splits: &Splits) -> anyhow::Result<NumberedCorpus> {
+    check_splits(splits, &from.data, "--data FILE")?;
+    let options = CorpusOptions { split: splits.split, ..options(from)? };
+    let source = source(&from.data, splits).ok_or_else(|| refuse("give --data FILE"))?;
+    let corpus = NumberedCorpus::read_for_training(&source, &options).map_err(|e| of_text(e, None))?;
+    corpus.told().iter().for_each(|line| tell!("{line}"));
+    Ok(corpus)
+}
+
+/// The same for scoring: every document of the files.
+pub(crate) fn numbered_scoring(from: &Labelled) -> anyhow::Result<(Numbered, Reading)> {
+    let options = options(from)?;
+    let files = Files::several(from.data.clone());
+    let files = files.ok_or_else(|| {
+        refuse("the network makes scores, and named corpora have classes: give --data FILE, whose labels are numbers")
+    })?;
+    Numbered::read(&files, &options).map_err(|e| of_text(e, None))
+}
+
 /// Texts to time: every row of the files, whatever its label, or the test split of a named corpus.
 pub(crate) fn timing(from: &Labelled) -> anyhow::Result<Scoring> {
     let options = options(from)?;
@@ -195,9 +215,10 @@ pub(crate) fn timing(from: &Labelled) -> anyhow::Result<Scoring> {
         return Err(refuse("bench looks at no labels: leave --label-column out"));
     }
     let Some(files) = Files::several(from.data.clone()) else { return scoring(from) };
-    let Texts { texts, places, reading, .. } =
+    let Texts { texts, pairs, places, reading, .. } =
         Texts::read(&files, &options, None).map_err(|e| of_text(e, None))?;
-    let documents = texts.into_iter().map(|text| Document { text, label: 0 }).collect();
+    let mut pairs = pairs.into_iter();
+    let documents = texts.into_iter().map(|text| Document { text, pair: pairs.next(), label: 0 }).collect();
     Ok(Scoring { name: Source::One(files).name(), labels: Vec::new(), documents, places, reading })
 }
 
@@ -212,7 +233,7 @@ pub(crate) fn texts(from: &Rows) -> anyhow::Result<Option<Texts>> {
             Ok(Some(read.map_err(|e| of_text(e, id.as_ref()))?))
         }
         None if id.is_some() || options != CorpusOptions::default() => Err(refuse(
-            "--id-column, --text-column, --format, --encoding, --no-header, --delimiter and --skip-bad-rows need --data FILE",
+            "--id-column, --text-column, --pair-column, --format, --encoding, --no-header, --delimiter and --skip-bad-rows need --data FILE",
         )),
         None => Ok(None),
     }
@@ -222,6 +243,9 @@ pub(crate) fn texts(from: &Rows) -> anyhow::Result<Option<Texts>> {
 fn check_id(options: &CorpusOptions, id: Option<&Column>) -> anyhow::Result<()> {
     match id {
         Some(id) if *id == options.text => Err(id_is_text(id)),
+        Some(id) if options.pair.as_ref() == Some(id) => Err(refuse(format!(
+            "--id-column is {id}, the column of the second text; --with-text prints the texts"
+        ))),
         Some(Column::Name(name)) if !options.header => {
             Err(refuse(format!("--id-column is {name:?}: without a header, columns are given by index")))
         }
@@ -248,7 +272,7 @@ fn of_text(error: TextError, id: Option<&Column>) -> anyhow::Error {
     match (setting, id) {
         // One column may be given by its name and by its number.
         ("label", Some(id)) => id_is_text(id),
-        ("text" | "label", _) => {
+        ("text" | "label" | "pair", _) => {
             let value = value.trim_matches('"');
             let value = value.parse::<usize>().map_or_else(|_| format!("{value:?}"), |n| n.to_string());
             refuse(format!("--{setting}-column is {value}: {bound}"))
@@ -272,8 +296,8 @@ fn options(from: &Labelled) -> anyhow::Result<CorpusOptions> {
     let options = CorpusOptions { label: column(&from.label_column), ..layout(&from.layout) };
     if from.data.is_empty() && options != CorpusOptions::default() {
         return Err(refuse(
-            "--text-column, --label-column, --format, --encoding, --no-header, --delimiter and --skip-bad-rows need \
-             --data FILE",
+            "--text-column, --pair-column, --label-column, --format, --encoding, --no-header, --delimiter and --skip-bad-rows \
+             need --data FILE",
         ));
     }
     Ok(options)
@@ -281,7 +305,11 @@ fn options(from: &Labelled) -> anyhow::Result<CorpusOptions> {
 
 /// How files are read; the label's column is the usual one.
 fn layout(layout: &Layout) -> CorpusOptions {
-    CorpusOptions { text: column(&layout.text_column), ..form(&layout.form) }
+    CorpusOptions {
+        text: column(&layout.text_column),
+        pair: layout.pair_column.as_deref().map(column),
+        ..form(&layout.form)
+    }
 }
 
 /// How files are read; their columns are the usual ones.

@@ -5,7 +5,7 @@ use nlpress_core::event::{Event, Sink};
 use nlpress_core::{Backend, files};
 use nlpress_runtime::Session;
 use nlpress_technique::{AnswerStore, Answers, StepError};
-use nlpress_text::Encode;
+use nlpress_text::{Encode, TextInput};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -92,34 +92,33 @@ impl Asked {
     pub(crate) fn ask(
         &self,
         frozen: Frozen<'_>,
-        texts: &[&str],
+        texts: &[TextInput<'_>],
         sink: &dyn Sink,
     ) -> Result<Vec<f32>, RunError> {
         let width = frozen.session.outline().graph.outputs();
         let network = (frozen.sha256, width);
         self.answered(
             network,
-            texts,
-            |i| texts[i].len(),
+            texts.iter().copied().map(hash_of).collect(),
+            |i| texts[i].text.len() + texts[i].pair.map_or(0, str::len),
             |some, (done, total)| {
                 sink.say(&Event::Progress { what: "asking the teacher".into(), done, total })?;
-                let some: Vec<&str> = some.iter().map(|i| texts[*i]).collect();
+                let some: Vec<TextInput<'_>> = some.iter().map(|i| texts[*i]).collect();
                 let (examples, _) = frozen.session.encoder().encode_all(&some).map_err(MeasureError::from)?;
                 Ok(frozen.session.logits_many(&examples, frozen.threads).map_err(MeasureError::from)?)
             },
         )
     }
 
-    /// What a network makes of inputs, `[inputs, width]`. `ask` is asked about those that nobody asked about, some of like
+    /// What a network makes of inputs of these hashes, `[inputs, width]`. `ask` is asked about those that nobody asked about, some of like
     /// lengths at a time, and told about how many it was asked before, and about how many it will be.
     fn answered<E: From<RunError>>(
         &self,
         (network, width): (&str, usize),
-        inputs: &[impl AsRef<[u8]>],
+        hashes: Vec<String>,
         length: impl Fn(usize) -> usize,
         ask: impl FnMut(&[usize], (u64, u64)) -> Result<Vec<f32>, E>,
     ) -> Result<Vec<f32>, E> {
-        let hashes: Vec<String> = inputs.iter().map(|input| hash(input.as_ref())).collect();
         // Whoever else wants answers waits here, in place of asking too.
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if !known.contains_key(network) {
@@ -161,7 +160,8 @@ impl AnswerStore for Asked {
         ask: &mut dyn FnMut(&[usize]) -> Result<Vec<f32>, StepError>,
     ) -> Result<Vec<f32>, StepError> {
         let network = files::sha256_hex(network.as_bytes());
-        self.answered((&network, width), inputs, |_| 0, |some, _| ask(some))
+        let hashes = inputs.iter().map(|input| hash(input.as_bytes())).collect();
+        self.answered((&network, width), hashes, |_| 0, |some, _| ask(some))
     }
 }
 
@@ -240,6 +240,14 @@ fn hash(bytes: &[u8]) -> String {
     files::sha256_hex(bytes)[..HASH].to_owned()
 }
 
+/// The hash of a text; of a pair, that of the hashes of both.
+fn hash_of(input: TextInput<'_>) -> String {
+    match input.pair {
+        None => hash(input.text.as_bytes()),
+        Some(pair) => hash((hash(input.text.as_bytes()) + &hash(pair.as_bytes())).as_bytes()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -276,18 +284,18 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (session, sha256) = (session(), "5".repeat(64));
         let frozen = Frozen { session: &session, sha256: &sha256, threads: 1 };
-        let texts = ["blue", "red green", "blue", "", "green"];
+        let texts = ["blue", "red green", "blue", "", "green"].map(TextInput::from);
         let asked = Asked::kept_in(folder.path());
         let first = asked.ask(frozen, &texts, &Quiet).unwrap();
         assert_eq!(first.len(), texts.len() * 3);
         assert_eq!(first[..3], first[6..9]);
         for (text, numbers) in texts.iter().zip(first.chunks(3)) {
-            assert_eq!(session.answer(text, &mut nlpress_runtime::Scratch::default()).unwrap(), numbers);
+            assert_eq!(session.answer(*text, &mut nlpress_runtime::Scratch::default()).unwrap(), numbers);
         }
         assert_eq!(asked.ask(frozen, &texts[1..], &NoMore).unwrap(), first[3..]);
         let later = Asked::kept_in(folder.path());
         assert_eq!(later.ask(frozen, &texts, &NoMore).unwrap(), first);
-        assert!(later.ask(frozen, &["red"], &NoMore).is_err());
+        assert!(later.ask(frozen, &["red".into()], &NoMore).is_err());
         let other = Frozen { sha256: &"6".repeat(64), ..frozen };
         assert!(later.ask(other, &texts, &NoMore).is_err());
     }
@@ -320,7 +328,7 @@ mod tests {
         let (session, sha256) = (session(), "7".repeat(64));
         let frozen = Frozen { session: &session, sha256: &sha256, threads: 1 };
         let asked = Asked::kept_in(folder.path());
-        asked.ask(frozen, &["red", "blue"], &Quiet).unwrap();
+        asked.ask(frozen, &["red", "blue"].map(TextInput::from), &Quiet).unwrap();
         let file = asked.file(&sha256).unwrap();
         let whole = std::fs::read(&file).unwrap();
         assert!(Known::open(&file, 3).is_some() && Known::open(&file, 2).is_none());

@@ -124,7 +124,7 @@ impl Assembly<'_> {
             technique: made.technique.clone(),
             seeds: made.copies.len(),
             quality: Quality::of(scores, self.prepared.test.labels(), &teacher, &self.bootstrap)?,
-            size: measure::size(&first.path)?,
+            size: measure::size(&first.path, self.prepared.test.examples())?,
             speed: Speed {
                 batch1_us: percentiles(Call::Row).unwrap_or_default(),
                 batch32_us: percentiles(Call::Batch).unwrap_or_default(),

@@ -120,7 +120,7 @@ impl Workshop<'_> {
     /// What the run starts from, frozen, and a linear classifier behind it.
     fn probed(&self, start: &Start, seed: Seed, by: Asking<'_>) -> Result<Work, RunError> {
         let view = self.views.of(&start.work.features)?;
-        let texts: Vec<&str> = corpus::texts(&self.prepared.corpus.train).collect();
+        let texts = corpus::inputs(&self.prepared.corpus.train);
         let none = || RunError::Internal("a probe of nothing".into());
         let path = self.recipe.network.path.as_deref().ok_or_else(none)?;
         let fresh = start.work.model.moved_to(self.graph, seed).map_err(TrainError::from)?;

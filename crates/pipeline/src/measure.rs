@@ -7,7 +7,7 @@ use nlpress_eval::{Call, Contender, EvalError, Outcome, Pace, Scores, Speeds, Su
 use nlpress_graph::{Form, Outline, Source};
 use nlpress_packed::{Activations, Scheme, Values};
 use nlpress_runtime::{IntegerScratch, NotIntegers, RuntimeError, Scratch, Session, integer};
-use nlpress_text::{Document, Encode, Examples, TextError};
+use nlpress_text::{AsInput, Document, Encode, Examples, ExamplesRef, TextError, TextInput};
 use std::error::Error;
 use std::path::Path;
 
@@ -24,7 +24,7 @@ const MOST_RESIDENT: usize = 1 << 30;
 pub struct Served<'a> {
     session: Session,
     examples: Examples,
-    texts: &'a [&'a str],
+    texts: &'a [TextInput<'a>],
     scratch: Scratch,
     logits: Vec<f32>,
 }
@@ -34,7 +34,7 @@ impl<'a> Served<'a> {
     ///
     /// # Errors
     /// [`RuntimeError`] when it cannot be opened, [`EvalError`] when there are no texts.
-    pub fn open(path: &Path, texts: &'a [&'a str]) -> Result<Self, MeasureError> {
+    pub fn open(path: &Path, texts: &'a [TextInput<'a>]) -> Result<Self, MeasureError> {
         if texts.is_empty() {
             return Err(EvalError::Empty("texts").into());
         }
@@ -68,7 +68,7 @@ impl Subject for Served<'_> {
     }
 
     fn text(&mut self, call: usize) -> Outcome {
-        let text = self.texts[call % self.texts.len()];
+        let text = &self.texts[call % self.texts.len()];
         Ok(self.session.score(text, &mut self.scratch)?[0])
     }
 
@@ -79,11 +79,11 @@ impl Subject for Served<'_> {
 
 /// The texts that speed is measured on: so many, spread evenly over the documents, and from the first again where
 /// there are fewer.
-fn timed_texts(documents: &[Document]) -> Vec<&str> {
+fn timed_texts(documents: &[Document]) -> Vec<TextInput<'_>> {
     let many = documents.len();
     let place = |i| if many < TIMED_TEXTS { i % many } else { i * many / TIMED_TEXTS };
     let texts = if many == 0 { 0 } else { TIMED_TEXTS };
-    (0..texts).map(|i| documents[place(i)].text.as_str()).collect()
+    (0..texts).map(|i| documents[place(i)].as_input()).collect()
 }
 
 /// Times artifacts, given by name and path, side by side: from text to answer, and the network alone. Each is opened
@@ -118,7 +118,7 @@ pub fn speeds<E: From<MeasureError>>(
 /// Opens every artifact several times, in an order in which none has a place in memory to itself.
 fn open_all<'a>(
     artifacts: &[(&str, &Path)],
-    texts: &'a [&'a str],
+    texts: &'a [TextInput<'a>],
     pace: Pace,
 ) -> Result<Vec<Contender<Served<'a>>>, MeasureError> {
     let mut contenders = Vec::new();
@@ -142,8 +142,7 @@ fn open_all<'a>(
 /// # Errors
 /// [`MeasureError::Text`] where its tokenizer fails at one.
 pub fn encode(session: &Session, documents: &[Document]) -> Result<Examples, MeasureError> {
-    let texts: Vec<&str> = documents.iter().map(|d| d.text.as_str()).collect();
-    Ok(session.encoder().encode_all(&texts)?.0)
+    Ok(session.encoder().encode_all(documents)?.0)
 }
 
 /// Logits and scores of a session on encoded documents.
@@ -175,7 +174,7 @@ pub fn score_integers(
     let mut scratch = IntegerScratch::default();
     let (mut logits, mut predictions) = (Vec::new(), Vec::new());
     for document in documents {
-        let found = integers.logits(&document.text, &mut scratch)?;
+        let found = integers.logits(document, &mut scratch)?;
         predictions.push(integers.class(found) as u32);
         logits.extend(found.iter().map(|logit| *logit as f32 / integer::ONE as f32));
     }
@@ -189,21 +188,29 @@ pub fn has_fixed_activations(session: &Session) -> bool {
     })
 }
 
-/// How large an artifact is.
+/// How large an artifact is; of one that reads tokens, how much it computes for a text as long as those of `test` are on
+/// average.
 ///
 /// # Errors
 /// [`ShipError::Artifact`] when the file is not an artifact.
-pub fn size(path: &Path) -> Result<Size, ShipError> {
+pub fn size<'a>(path: &Path, test: impl Into<ExamplesRef<'a>>) -> Result<Size, ShipError> {
     let artifact = Artifact::open(path)?;
     let Sizes { file_bytes, weight_bytes, vocabulary_bytes, unshrunk, .. } = artifact.sizes()?;
     let nonzeros: usize = artifact.layers.iter().map(|l| l.matrix.nonzeros()).sum();
     let outline = &artifact.outline;
-    let macs = match outline.graph.source {
-        Source::Features { .. } | Source::Bag { .. } => outline.macs(),
-        // Of the longest text that the network takes.
-        Source::Tokens { most, .. } => outline.graph.macs_of(most, |site, weights| {
+    let of_tokens = |tokens: usize| {
+        outline.graph.macs_of(tokens, |site, weights| {
             artifact.layers.iter().find(|l| l.id == *site).map_or(weights, |l| l.matrix.kept())
-        }),
+        })
+    };
+    let test = test.into();
+    let (macs, mean) = match (outline.graph.source, test) {
+        (Source::Tokens { most, .. }, ExamplesRef::Tokens(_)) => {
+            let mean = test.entries() as f64 / test.len().max(1) as f64;
+            (of_tokens(most), Some(of_tokens(mean.round() as usize)))
+        }
+        (Source::Tokens { most, .. }, ExamplesRef::Features(_)) => (of_tokens(most), None),
+        (Source::Features { .. } | Source::Bag { .. }, _) => (outline.macs(), None),
     };
     Ok(Size {
         file_bytes,
@@ -213,6 +220,7 @@ pub fn size(path: &Path) -> Result<Size, ShipError> {
         parameters: outline.parameters() as u64,
         nonzeros: nonzeros as u64,
         macs: macs as u64,
+        mean_macs: mean.map(|macs| macs as u64),
     })
 }
 
@@ -314,8 +322,10 @@ mod tests {
     #[test]
     fn timed_texts_are_spread_over_all_documents() {
         let documents = |many: usize| -> Vec<Document> {
-            (0..many).map(|n| Document { text: n.to_string(), label: 0 }).collect()
+            (0..many).map(|n| Document { text: n.to_string(), pair: None, label: 0 }).collect()
         };
+        let timed_texts =
+            |documents| timed_texts(documents).iter().map(|input| input.text).collect::<Vec<_>>();
         assert!(timed_texts(&[]).is_empty());
         let (three, many) = (documents(3), documents(5120));
         assert_eq!(timed_texts(&three)[..4], ["0", "1", "2", "0"]);

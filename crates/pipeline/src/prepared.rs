@@ -5,8 +5,8 @@ use nlpress_model::graph::Source as Takes;
 use nlpress_model::{Dataset, Graph};
 use nlpress_text::corpus::label;
 use nlpress_text::{
-    AnyEncoder, Corpus, CorpusOptions, Coverage, Document, Encode, EncoderPlan, EncoderTable, Examples,
-    Files, Source, TextError,
+    AnyEncoder, AsInput, Corpus, CorpusOptions, Coverage, Document, Encode, EncoderPlan, EncoderTable,
+    Examples, Files, Source, TextError,
 };
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -88,8 +88,9 @@ impl Prepared {
     /// # Errors
     /// [`DataError`] when the encoder finds no token, a class weight has no class, or a split is empty.
     pub fn of_corpus(corpus: Arc<Corpus>, data: &DataRecipe) -> Result<Self, DataError> {
-        let texts: Vec<&str> = corpus.train.iter().map(|d| d.text.as_str()).collect();
-        let encoder = AnyEncoder::fit(&EncoderPlan::try_from(&data.encoder)?, texts.iter().copied())?;
+        let inputs = corpus.train.iter().map(AsInput::as_input);
+        let texts = inputs.flat_map(|input| std::iter::once(input.text).chain(input.pair));
+        let encoder = AnyEncoder::fit(&EncoderPlan::try_from(&data.encoder)?, texts)?;
         Self::with_encoder(corpus, encoder, data)
     }
 
@@ -240,8 +241,7 @@ fn dataset_seen(
     documents: &[Document],
     classes: usize,
 ) -> Result<(Dataset, Coverage), DataError> {
-    let texts: Vec<&str> = documents.iter().map(|d| d.text.as_str()).collect();
-    let (examples, coverage) = encoder.encode_all(&texts)?;
+    let (examples, coverage) = encoder.encode_all(documents)?;
     Ok((Dataset::new(examples, documents.iter().map(|d| d.label).collect(), classes)?, coverage))
 }
 

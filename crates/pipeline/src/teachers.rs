@@ -10,7 +10,7 @@ use nlpress_model::Model;
 use nlpress_model::dataset::accuracy;
 use nlpress_runtime::Session;
 use nlpress_technique::{AnswerStore, Answers};
-use nlpress_text::{Corpus, corpus};
+use nlpress_text::{Corpus, TextInput, corpus};
 use nlpress_train::{TrainConfig, TrainError};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -122,8 +122,8 @@ impl Teachers {
         if let Some(taught) = held.get(&key) {
             return Ok(Arc::clone(taught));
         }
-        let [train, valid] = [&corpus.train, &corpus.valid].map(|d| corpus::texts(d).collect::<Vec<_>>());
-        let unlabelled: Vec<&str> = corpus.unlabelled.iter().map(String::as_str).collect();
+        let [train, valid] = [&corpus.train, &corpus.valid].map(|documents| corpus::inputs(documents));
+        let unlabelled: Vec<TextInput<'_>> = corpus.unlabelled.iter().map(TextInput::from).collect();
         // All at once: texts of like lengths go through a network together.
         let all = [&train[..], &valid, &unlabelled].concat();
         let frozen = Frozen { session: &opened.session, sha256: &opened.sha256, threads: by.threads };
@@ -158,7 +158,7 @@ impl Teachers {
     pub(crate) fn embeddings(
         &self,
         path: &Path,
-        texts: &[&str],
+        texts: &[TextInput<'_>],
         by: Asking<'_>,
     ) -> Result<Vec<f32>, RunError> {
         let opened = self.opened(path).map_err(RunError::Internal)?;
@@ -184,7 +184,7 @@ pub fn probed(
     }
     let graph = graph.clone().with_classifier(prepared.outputs());
     let fresh = origin.model.moved_to(&graph, seed).map_err(TrainError::from)?;
-    let texts: Vec<&str> = corpus::texts(&prepared.corpus.train).collect();
+    let texts = corpus::inputs(&prepared.corpus.train);
     let numbers = Teachers::default().embeddings(path, &texts, by)?;
     probe::behind(fresh, (&prepared.train, &numbers), how, probe::Training::new(seed, by))
 }

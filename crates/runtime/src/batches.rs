@@ -1,6 +1,6 @@
 //! Which examples go through the network together, and on which thread.
 
-use nlpress_text::{AnyEncoder, Encode, Examples, ExamplesRef, Rows, TokenRows};
+use nlpress_text::{AnyEncoder, AsInput, Encode, Examples, ExamplesRef, Rows, TokenRows};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -22,7 +22,7 @@ struct Together {
 }
 
 impl Session {
-    /// [`predict`](Session::predict) for every text, on `threads` threads: in the order of the texts, and the same, bit for
+    /// [`predict`](Session::predict) for every text or pair of texts, on `threads` threads: in the order of the texts, and the same, bit for
     /// bit, for every number of threads and whatever the texts beside it.
     ///
     /// Texts go through the network together, so that weights are read once for several. Threads are started when a number
@@ -32,7 +32,7 @@ impl Session {
     /// [`RuntimeError::Threads`] for none or more than 1024, [`RuntimeError::Pool`] when they cannot be started,
     /// [`RuntimeError::NoClasses`] for a network that has none, [`RuntimeError::Text`] where a tokenizer from a stranger
     /// fails at a text, and [`RuntimeError::NotFinite`] with the number of the first text that has no answer.
-    pub fn predict_many<S: AsRef<str> + Sync>(
+    pub fn predict_many<S: AsInput + Sync>(
         &self,
         texts: &[S],
         threads: usize,
@@ -69,7 +69,7 @@ impl Session {
     }
 
     /// Answers consecutive texts, the first of which has the number `first`.
-    fn predict_together<'s, S: AsRef<str>>(
+    fn predict_together<'s, S: AsInput>(
         &'s self,
         first: usize,
         texts: &[S],
@@ -79,7 +79,7 @@ impl Session {
         let Together { examples, logits, scores, scratch } = room;
         examples.clear();
         for text in texts {
-            let example = self.encoder().encode(text.as_ref(), scratch.text());
+            let example = self.encoder().encode_input(text.as_input(), scratch.text());
             example.and_then(|example| examples.push(example)).map_err(RuntimeError::Text)?;
         }
         let outputs = self.network().outputs;

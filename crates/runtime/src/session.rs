@@ -8,7 +8,7 @@ use crate::{RuntimeError, scores};
 use nlpress_artifact::{Artifact, OpenOptions, Provenance};
 use nlpress_graph::{Outline, SiteId};
 use nlpress_packed::Index;
-use nlpress_text::{AnyEncoder, AnyScratch, Encode, Example, ExamplesRef, Seen};
+use nlpress_text::{AnyEncoder, AnyScratch, AsInput, Example, ExamplesRef, Seen, TextInput};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -159,42 +159,37 @@ impl Session {
         self.network.fused_layers()
     }
 
-    /// Which class a text is in, and how likely each class is.
+    /// Which class a text or a pair of texts is in, and how likely each class is.
     ///
     /// # Errors
-    /// [`RuntimeError::NotFinite`].
-    pub fn predict(&self, text: &str) -> Result<Prediction<'_>, RuntimeError> {
+    /// As [`answer`](Session::answer).
+    pub fn predict(&self, text: &(impl AsInput + ?Sized)) -> Result<Prediction<'_>, RuntimeError> {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut scratch = idle.unwrap_or_default();
-        let prediction = self.predict_with(text, &mut scratch);
+        let prediction = self.predict_with(text.as_input(), &mut scratch);
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(scratch);
         prediction
     }
 
-    /// What the network makes of a text: logits, scores or an embedding. Allocates nothing once `scratch` has grown.
+    /// What the network makes of a text, or of two texts as one example: logits, scores or an embedding. Allocates nothing
+    /// for one text once `scratch` has grown.
     ///
     /// # Errors
     /// [`RuntimeError::NotFinite`] when the numbers of the model are so large that a result is infinite or undefined,
-    /// and [`RuntimeError::Text`] where a tokenizer from a stranger fails at this text.
-    pub fn answer<'a>(&self, text: &str, scratch: &'a mut Scratch) -> Result<&'a [f32], RuntimeError> {
-        let Scratch { text: words, activations, logits, .. } = scratch;
-        let example = self.encoder.encode(text, words).map_err(RuntimeError::Text)?;
-        self.outputs_of(example, logits, activations)
-    }
-
-    /// What the network makes of two texts as one example, as cross-encoders take them: as [`answer`](Session::answer).
-    ///
-    /// # Errors
-    /// As [`answer`](Session::answer), [`RuntimeError::Text`] for an encoder that takes one text, and
-    /// [`RuntimeError::Tokens`] where the tokens of the second text have a type that the network does not know.
-    pub fn answer_pair<'a>(
+    /// and [`RuntimeError::Text`] where a tokenizer from a stranger fails at this text. For a pair also
+    /// [`RuntimeError::Text`] for an encoder that takes one text, and [`RuntimeError::Tokens`] where the tokens of the second
+    /// text have a type that the network does not know.
+    pub fn answer<'a>(
         &self,
-        texts: [&str; 2],
+        text: &(impl AsInput + ?Sized),
         scratch: &'a mut Scratch,
     ) -> Result<&'a [f32], RuntimeError> {
         let Scratch { text: words, activations, logits, .. } = scratch;
-        let example = self.encoder.encode_pair(texts, words).map_err(RuntimeError::Text)?;
-        self.takes.check_one(example)?;
+        let input = text.as_input();
+        let example = self.encoder.encode_input(input, words).map_err(RuntimeError::Text)?;
+        if input.pair.is_some() {
+            self.takes.check_one(example)?;
+        }
         self.outputs_of(example, logits, activations)
     }
 
@@ -217,7 +212,11 @@ impl Session {
     ///
     /// # Errors
     /// As [`answer`](Session::answer), and [`RuntimeError::NoClasses`] for a network that makes embeddings.
-    pub fn score<'a>(&self, text: &str, scratch: &'a mut Scratch) -> Result<&'a [f32], RuntimeError> {
+    pub fn score<'a>(
+        &self,
+        text: &(impl AsInput + ?Sized),
+        scratch: &'a mut Scratch,
+    ) -> Result<&'a [f32], RuntimeError> {
         self.check_classes()?;
         self.answer(text, scratch)?;
         scores::from_logits(&scratch.logits, &mut scratch.scores);
@@ -228,23 +227,12 @@ impl Session {
     ///
     /// # Errors
     /// As [`score`](Session::score).
-    pub fn classify<'a>(&self, text: &str, scratch: &'a mut Scratch) -> Result<Answer<'a>, RuntimeError> {
-        self.score(text, scratch)?;
-        Ok(Answer { class: self.class(&scratch.logits), scores: &scratch.scores })
-    }
-
-    /// What [`classify`](Session::classify) answers, of two texts as one example.
-    ///
-    /// # Errors
-    /// As [`answer_pair`](Session::answer_pair), and [`RuntimeError::NoClasses`] for a network that has no classes.
-    pub fn classify_pair<'a>(
+    pub fn classify<'a>(
         &self,
-        texts: [&str; 2],
+        text: &(impl AsInput + ?Sized),
         scratch: &'a mut Scratch,
     ) -> Result<Answer<'a>, RuntimeError> {
-        self.check_classes()?;
-        self.answer_pair(texts, scratch)?;
-        scores::from_logits(&scratch.logits, &mut scratch.scores);
+        self.score(text, scratch)?;
         Ok(Answer { class: self.class(&scratch.logits), scores: &scratch.scores })
     }
 
@@ -304,8 +292,12 @@ impl Session {
         &self.network
     }
 
-    fn predict_with(&self, text: &str, scratch: &mut Scratch) -> Result<Prediction<'_>, RuntimeError> {
-        let Answer { class, scores } = self.classify(text, scratch)?;
+    fn predict_with(
+        &self,
+        input: TextInput<'_>,
+        scratch: &mut Scratch,
+    ) -> Result<Prediction<'_>, RuntimeError> {
+        let Answer { class, scores } = self.classify(&input, scratch)?;
         let scores = scores.to_vec();
         Ok(Prediction { class, label: &self.labels[class], scores })
     }

@@ -17,7 +17,7 @@ use nlpress_pipeline::{
     Asking, Origin, Prepared, Recipe, RunError, RunOptions, Taught, TeacherFile, Teachers, make_rows,
 };
 use nlpress_runtime::{Scratch, Session};
-use nlpress_text::{Corpus, Document, Encode};
+use nlpress_text::{AsInput, Corpus, Document, Encode, TextInput};
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -395,7 +395,7 @@ fn lend(base: &Path, folder: &Path) -> Result<(), RunError> {
 
 /// Microseconds from a text to its answer on one thread: the least mean over texts of so many passes.
 pub(crate) fn latency(session: &Session, documents: &[Document], passes: usize) -> Result<f64, RunError> {
-    let texts: Vec<&str> = documents.iter().take(TIMED).map(|d| d.text.as_str()).collect();
+    let texts: Vec<TextInput<'_>> = documents.iter().take(TIMED).map(AsInput::as_input).collect();
     let mut scratch = Scratch::default();
     let mut least = f64::INFINITY;
     for _ in 0..=passes {

@@ -1,6 +1,8 @@
 //! Linear least squares with a ridge, and factors of an inverse, from streamed rows: what techniques solve that look
 //! at the inputs of a site.
 
+use pulp::Arch;
+
 /// A slice does not have the length that the sums are made for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what} has {found} entries, expected {expected}")]
@@ -44,8 +46,24 @@ impl Gram {
     pub fn add(&mut self, inputs: &[f32]) -> Result<(), SolveError> {
         let rows = inputs.len() / self.width.max(1);
         same_length("inputs", inputs.len(), rows * self.width)?;
+        if is_dense(inputs) {
+            for some in inputs.chunks(TOGETHER * self.width) {
+                self.add_dense(&doubles(some));
+            }
+            return Ok(());
+        }
         inputs.chunks_exact(self.width.max(1)).for_each(|row| self.add_row(&live(row)));
         Ok(())
+    }
+
+    /// Takes rows of which most numbers are not zero: to the bit what [`add_row`](Self::add_row) makes of them.
+    fn add_dense(&mut self, rows: &[f64]) {
+        let width = self.width;
+        add_products(&mut self.square, rows, rows, (width, width), |i| i + 1);
+        for row in rows.chunks_exact(width) {
+            self.inputs.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
+        }
+        self.rows += rows.len() / width;
     }
 
     /// Takes the rows of another.
@@ -113,6 +131,47 @@ fn live(row: &[f32]) -> Vec<(usize, f64)> {
     row.iter().enumerate().filter(|(_, x)| **x != 0.0).map(|(i, x)| (i, f64::from(*x))).collect()
 }
 
+/// Rows whose products are added together, so that they are read from a cache.
+const TOGETHER: usize = 64;
+
+/// Whether most numbers are not zero.
+fn is_dense(numbers: &[f32]) -> bool {
+    2 * numbers.iter().filter(|x| **x != 0.0).count() > numbers.len()
+}
+
+fn doubles(numbers: &[f32]) -> Vec<f64> {
+    numbers.iter().map(|x| f64::from(*x)).collect()
+}
+
+/// Adds `aᵀ · b` to `sums` `[a's width, b's width]`, in each of its rows `i` only the first `until(i)` numbers. A number is
+/// added to in the order of the rows, whatever is done together, so that the bits are those of one row after the other.
+fn add_products(
+    sums: &mut [f64],
+    a: &[f64],
+    b: &[f64],
+    (width, outputs): (usize, usize),
+    until: impl Fn(usize) -> usize,
+) {
+    let whole = a.len() / width / 4 * 4;
+    let (a, a_rest) = a.split_at(whole * width);
+    let (b, b_rest) = b.split_at(whole * outputs);
+    Arch::new().dispatch(|| {
+        for (i, sums) in sums.chunks_exact_mut(outputs).enumerate() {
+            let sums = &mut sums[..until(i)];
+            for (a, b) in a.chunks_exact(4 * width).zip(b.chunks_exact(4 * outputs)) {
+                let [x0, x1, x2, x3] = [0, 1, 2, 3].map(|row| a[row * width + i]);
+                let [b0, b1, b2, b3] = [0, 1, 2, 3].map(|row| &b[row * outputs..][..sums.len()]);
+                for ((((sum, y0), y1), y2), y3) in sums.iter_mut().zip(b0).zip(b1).zip(b2).zip(b3) {
+                    *sum = *sum + x0 * y0 + x1 * y1 + x2 * y2 + x3 * y3;
+                }
+            }
+            for (a, b) in a_rest.chunks_exact(width).zip(b_rest.chunks_exact(outputs)) {
+                sums.iter_mut().zip(b).for_each(|(sum, y)| *sum += a[i] * y);
+            }
+        }
+    });
+}
+
 /// Sums over rows that a least-squares fit of `targets ≈ inputs · weight + bias` needs.
 #[derive(Clone, Debug)]
 pub struct LeastSquares {
@@ -152,6 +211,18 @@ impl LeastSquares {
         let rows = inputs.len() / width.max(1);
         same_length("inputs", inputs.len(), rows * width)?;
         same_length("targets", targets.len(), rows * self.outputs)?;
+        if is_dense(inputs) {
+            let parts = inputs.chunks(TOGETHER * width).zip(targets.chunks(TOGETHER * self.outputs));
+            for (inputs, targets) in parts {
+                let (inputs, targets) = (doubles(inputs), doubles(targets));
+                self.gram.add_dense(&inputs);
+                add_products(&mut self.cross, &inputs, &targets, (width, self.outputs), |_| self.outputs);
+                for row in targets.chunks_exact(self.outputs) {
+                    self.targets.iter_mut().zip(row).for_each(|(sum, t)| *sum += t);
+                }
+            }
+            return Ok(());
+        }
         for row in 0..rows {
             let t = &targets[row * self.outputs..(row + 1) * self.outputs];
             self.targets.iter_mut().zip(t).for_each(|(sum, t)| *sum += f64::from(*t));
@@ -319,6 +390,31 @@ mod tests {
         part.merge(&of(&rows[2..])).unwrap();
         assert_eq!((part.rows(), part.square(), part.sums()), (3, all.square(), all.sums()));
         assert!(part.merge(&Gram::new(3)).is_err());
+    }
+
+    #[test]
+    fn dense_rows_add_up_to_the_same_bits() {
+        let (mut rng, width, outputs) = (Seed(9).stream(0), 5, 3);
+        let rows = 2 * TOGETHER + 7;
+        let mut draw = |n: usize| (0..n).map(|_| rng.normal()).collect::<Vec<f32>>();
+        let (inputs, targets) = (draw(rows * width), draw(rows * outputs));
+        assert!(is_dense(&inputs));
+        let (mut together, mut apart) =
+            (LeastSquares::new(width, outputs), LeastSquares::new(width, outputs));
+        together.add(&inputs, &targets).unwrap();
+        for (x, t) in inputs.chunks(width).zip(targets.chunks(outputs)) {
+            apart.gram.add_row(&live(x));
+            for (i, x) in live(x) {
+                (0..outputs).for_each(|o| apart.cross[i * outputs + o] += x * f64::from(t[o]));
+            }
+            (0..outputs).for_each(|o| apart.targets[o] += f64::from(t[o]));
+        }
+        assert_eq!((together.gram.square(), together.gram.sums()), (apart.gram.square(), apart.gram.sums()));
+        assert_eq!((together.gram.rows(), &together.cross), (apart.gram.rows(), &apart.cross));
+        assert_eq!(together.targets, apart.targets);
+        let mut gram = Gram::new(width);
+        gram.add(&inputs).unwrap();
+        assert_eq!(gram.square(), apart.gram.square());
     }
 
     #[test]

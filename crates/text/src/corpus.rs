@@ -13,6 +13,7 @@ mod frames;
 mod input;
 mod json;
 mod lines;
+mod numbered;
 mod options;
 mod overlap;
 #[cfg(feature = "parquet")]
@@ -30,12 +31,14 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use crate::error::TextError;
+use crate::input::{AsInput, TextInput};
 use assemble::{Draft, SPLITS};
 use sink::{Other, Row, Sink};
 
 pub use crate::error::{BadRows, Looks, UnseenLabel, UnseenLabels};
 pub use crate::label::label;
 pub use encoding::TextEncoding;
+pub use numbered::{Numbered, NumberedCorpus};
 pub use options::{Column, CorpusOptions, Files, Format, Source};
 pub use reading::{Overlap, Reading};
 pub use scoring::{Scoring, Texts};
@@ -44,13 +47,21 @@ pub use split::{SPLIT_RULE_VERSION, SplitRule};
 /// Most classes of a corpus.
 pub const MAX_CLASSES: usize = 65_536;
 
-/// A text with its class.
+/// A text, or a pair of texts, with its class.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Document {
     /// The text, as it was read.
     pub text: String,
+    /// The second text, where documents are pairs; then every document of a corpus has one.
+    pub pair: Option<String>,
     /// Class: index into [`Corpus::labels`].
     pub label: u32,
+}
+
+impl AsInput for Document {
+    fn as_input(&self) -> TextInput<'_> {
+        TextInput { text: &self.text, pair: self.pair.as_deref() }
+    }
 }
 
 /// Labelled documents in three splits.
@@ -168,7 +179,7 @@ impl Corpus {
             return Ok(self);
         }
         let mut buffer = String::new();
-        let keys: Vec<_> = self.train.iter().map(|d| split::key(&d.text, &mut buffer)).collect();
+        let keys: Vec<_> = self.train.iter().map(|d| split::key(d.as_input(), &mut buffer)).collect();
         let classes: Vec<u32> = self.train.iter().map(|d| d.label).collect();
         let rank: Vec<u32> = (0..self.labels.len() as u32).collect(); // labels are sorted by name
         let splits = split::assign(&keys, &classes, &rank, parts);
@@ -243,6 +254,9 @@ impl Corpus {
             hash.update(t.as_bytes());
         };
         hash.update(b"nlpress corpus 1\n");
+        if self.train.iter().any(|document| document.pair.is_some()) {
+            hash.update(b"pairs\n");
+        }
         hash.update((self.labels.len() as u64).to_le_bytes());
         for label in &self.labels {
             text(&mut hash, label);
@@ -252,6 +266,7 @@ impl Corpus {
             for document in documents {
                 hash.update(document.label.to_le_bytes());
                 text(&mut hash, &document.text);
+                document.pair.iter().for_each(|pair| text(&mut hash, pair));
             }
         }
         if !self.unlabelled.is_empty() {
@@ -270,7 +285,7 @@ fn add_all<T: AsRef<str>, L: AsRef<str>>(
 ) -> Result<(), TextError> {
     let name = Arc::from(name);
     for (line, (text, label)) in (1..).zip(documents) {
-        draft.add(split, Row { text: text.as_ref(), other: label.as_ref(), line }, &name)?;
+        draft.add(split, Row { text: text.as_ref(), pair: None, other: label.as_ref(), line }, &name)?;
     }
     Ok(())
 }
@@ -278,6 +293,11 @@ fn add_all<T: AsRef<str>, L: AsRef<str>>(
 /// The texts of documents, as [`BagEncoder::fit`](crate::BagEncoder::fit) takes them.
 pub fn texts(documents: &[Document]) -> impl ExactSizeIterator<Item = &str> + Clone {
     documents.iter().map(|d| d.text.as_str())
+}
+
+/// The texts of documents, or their pairs of texts.
+pub fn inputs(documents: &[Document]) -> Vec<TextInput<'_>> {
+    documents.iter().map(AsInput::as_input).collect()
 }
 
 #[cfg(test)]

@@ -30,6 +30,74 @@ fn pairs(corpus: &Corpus) -> Vec<(&str, &str)> {
 }
 
 #[test]
+fn pairs_have_two_texts_in_every_format_of_columns() {
+    let options = CorpusOptions { pair: Some(Column::Name("b".into())), ..CorpusOptions::default() };
+    let csv = read_with("csv", b"b,text,label\nu,\"x, y\",p\nv,z,q\n", &options).unwrap();
+    let found: Vec<_> = csv.train.iter().map(|d| (&*d.text, d.pair.as_deref(), d.label)).collect();
+    assert_eq!(found, [("x, y", Some("u"), 0), ("z", Some("v"), 1)]);
+    let tsv = read_with("tsv", b"b\ttext\tlabel\nu\tx, y\tp\nv\tz\tq\n", &options).unwrap();
+    let lines =
+        "{\"label\":\"p\",\"b\":\"u\",\"text\":\"x, y\"}\n{\"text\":\"z\",\"b\":\"v\",\"label\":\"q\"}\n";
+    let json = read_with("jsonl", lines.as_bytes(), &options).unwrap();
+    assert_eq!((&tsv.train, &json.train), (&csv.train, &csv.train));
+    assert_eq!((&tsv.sha256, &json.sha256), (&csv.sha256, &csv.sha256));
+    // Another content than the same texts one by one, and than other pairs.
+    let single = read_with("csv", b"text,label\n\"x, y\",p\nz,q\n", &CorpusOptions::default()).unwrap();
+    let other = read_with("csv", b"b,text,label\nv,\"x, y\",p\nv,z,q\n", &options).unwrap();
+    assert!(csv.sha256 != single.sha256 && csv.sha256 != other.sha256);
+
+    let with = |column: Column| move |options: &mut CorpusOptions| options.pair = Some(column);
+    let b = || with(Column::Name("b".into()));
+    for (extension, content, change, says) in [
+        ("csv", "b,text,label\n ,x,p\nv,z,q\n", b(), "csv:2: empty text"),
+        ("csv", "text,label\nx,p\nz,q\n", b(), "csv:1: no column \"b\""),
+        (
+            "csv",
+            "text,label\nx,p\nz,q\n",
+            with(Column::Index(1)),
+            "column 1, which is the text or the label as well",
+        ),
+        (
+            "jsonl",
+            "{\"text\":\"x\",\"b\":7,\"label\":0}\n",
+            b(),
+            "column \"b\" holds the number 7, expected a string",
+        ),
+        ("ft", "__label__p x\n", b(), "a line of fastText is one text"),
+        (
+            "csv",
+            "text,label\nx,p\nz,q\n",
+            with(Column::Name("label".into())),
+            "must be another column than the text",
+        ),
+    ] {
+        let message = message(extension, content.as_bytes(), change);
+        assert!(message.contains(says), "{says}: {message}");
+    }
+}
+
+#[test]
+fn copies_of_a_pair_stay_together_and_pairs_of_one_text_do_not() {
+    let options = CorpusOptions { pair: Some(Column::Name("b".into())), ..CorpusOptions::default() };
+    let mut csv = "text,b,label\n".to_owned();
+    for n in 0..60 {
+        // One first text for all; each pair twice, in other letters.
+        csv += &format!("The question,Answer {n},{}\nthe  QUESTION,answer {n},{}\n", n % 2, n % 2);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("all.csv");
+    fs::write(&path, csv).unwrap();
+    let corpus = Corpus::read(&Source::One(path.into()), &options).unwrap();
+    assert_eq!(corpus.splits().map(|(_, documents)| documents.len()), [96, 12, 12]);
+    let answers = |documents: &[Document]| -> std::collections::BTreeSet<String> {
+        documents.iter().map(|d| d.pair.as_deref().unwrap().to_lowercase()).collect()
+    };
+    let [train, valid, test] = [&corpus.train, &corpus.valid, &corpus.test].map(|d| answers(d));
+    assert!(train.is_disjoint(&valid) && train.is_disjoint(&test) && valid.is_disjoint(&test));
+    assert_eq!(corpus.limited(4).unwrap().train.len(), 4);
+}
+
+#[test]
 fn jsonl_takes_strings_integers_and_truth_values_as_labels() {
     let corpus = read(
         "jsonl",

@@ -9,6 +9,7 @@ use std::ops::Range;
 use crate::analyzer::{Analysis, Buffer};
 use crate::error::TextError;
 use crate::index::{Index, Token};
+use crate::input::{AsInput, TextInput};
 
 /// Most distinct tokens that are counted.
 pub const MAX_DISTINCT: usize = 1 << 25;
@@ -44,16 +45,17 @@ pub(crate) fn count(analysis: Analysis<'_>, texts: &[&str]) -> Result<Vec<(Box<s
 }
 
 /// Texts in parts of about as many bytes each: one for a single thread, two for each of several.
-pub(crate) fn parts(texts: &[impl AsRef<str>]) -> Vec<Range<usize>> {
+pub(crate) fn parts(texts: &[impl AsInput]) -> Vec<Range<usize>> {
     let threads = rayon::current_num_threads();
     if threads == 1 || texts.len() < 2 {
         return std::iter::once(0..texts.len()).collect();
     }
     let count = 2 * threads;
-    let bytes: usize = texts.iter().map(|text| text.as_ref().len() + 1).sum();
+    let length = |TextInput { text, pair }: TextInput<'_>| text.len() + pair.map_or(0, str::len) + 1;
+    let bytes: usize = texts.iter().map(|text| length(text.as_input())).sum();
     let (mut parts, mut start, mut done) = (Vec::with_capacity(count), 0, 0);
     for (i, text) in texts.iter().enumerate() {
-        done += text.as_ref().len() + 1;
+        done += length(text.as_input());
         if done * count >= bytes * (parts.len() + 1) {
             parts.push(start..i + 1);
             start = i + 1;

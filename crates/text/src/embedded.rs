@@ -105,7 +105,7 @@ fn read(name: &str, bytes: &[u8]) -> Result<Corpus, TextError> {
     for split in &mut splits {
         let documents = reader.count(3)?;
         for _ in 0..documents {
-            let Document { text, label } = document(&mut reader, &labels, &words)?;
+            let Document { text, label, .. } = document(&mut reader, &labels, &words)?;
             split.push((text, &labels[label as usize]));
         }
     }
@@ -137,7 +137,7 @@ fn document(reader: &mut Reader<'_>, labels: &[Box<str>], words: &[Box<str>]) ->
         }
         next = column + 1;
     }
-    Ok(Document { text, label })
+    Ok(Document { text, pair: None, label })
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use crate::coverage::{Coverage, Seen};
 use crate::encoder::{BagEncoder, EncoderConfig, Scratch};
 use crate::error::TextError;
 use crate::examples::{Example, Examples};
+use crate::input::{AsInput, TextInput};
 use crate::tokens::{KIND, TokenEncoder, TokenScratch, TokensConfig, TokensTable};
 
 /// Turns texts into what a model sees. Written and read back, it gives the same bits.
@@ -30,11 +31,12 @@ pub trait Encode: std::fmt::Debug + Send + Sync {
     /// [`TextError::Tokenizer`] where a tokenizer from a stranger fails at this text. A bag of words never fails.
     fn encode<'s>(&self, text: &str, scratch: &'s mut Self::Scratch) -> Result<Example<'s>, TextError>;
 
-    /// Encodes every text, and says how much of them is known. The threads of the current pool share the texts out.
+    /// Encodes every text or pair of texts, and says how much of them is known. The threads of the current pool share them
+    /// out.
     ///
     /// # Errors
-    /// As for [`encode`](Self::encode).
-    fn encode_all<S: AsRef<str> + Sync>(&self, texts: &[S]) -> Result<(Examples, Coverage), TextError>;
+    /// As for [`encode`](Self::encode), and [`TextError::Tokenizer`] for pairs that the encoder does not take.
+    fn encode_all<S: AsInput + Sync>(&self, texts: &[S]) -> Result<(Examples, Coverage), TextError>;
 
     /// The features or ids that stay whatever else is left out, ascending: those that [`narrowed`](Self::narrowed) keeps
     /// unasked.
@@ -93,8 +95,9 @@ impl Encode for BagEncoder {
         Ok(Example::Features(self.encode(text, scratch)))
     }
 
-    fn encode_all<S: AsRef<str> + Sync>(&self, texts: &[S]) -> Result<(Examples, Coverage), TextError> {
-        let (rows, coverage) = self.encode_all_seen(texts);
+    fn encode_all<S: AsInput + Sync>(&self, texts: &[S]) -> Result<(Examples, Coverage), TextError> {
+        let texts: Vec<&str> = texts.iter().map(|text| alone(text.as_input())).collect::<Result<_, _>>()?;
+        let (rows, coverage) = self.encode_all_seen(&texts);
         Ok((rows.into(), coverage))
     }
 
@@ -144,7 +147,7 @@ impl Encode for TokenEncoder {
         Ok(Example::Tokens(self.encode(text, scratch)?))
     }
 
-    fn encode_all<S: AsRef<str> + Sync>(&self, texts: &[S]) -> Result<(Examples, Coverage), TextError> {
+    fn encode_all<S: AsInput + Sync>(&self, texts: &[S]) -> Result<(Examples, Coverage), TextError> {
         let (rows, coverage) = self.encode_all(texts)?;
         Ok((rows.into(), coverage))
     }
@@ -337,25 +340,39 @@ impl AnyEncoder {
 }
 
 impl AnyEncoder {
-    /// Encodes two texts as one example, which lies in `scratch` until the next call.
+    /// Encodes a text, or a pair of texts as one example, which lies in `scratch` until the next call.
     ///
     /// # Errors
-    /// [`TextError::Tokenizer`] as [`TokenEncoder::encode_pair`], and for a bag of words, which takes one text.
-    pub fn encode_pair<'s>(
+    /// As [`encode`](Encode::encode); [`TextError::Tokenizer`] for a pair as [`TokenEncoder::encode_pair`], and for one of a
+    /// bag of words, which takes one text.
+    pub fn encode_input<'s>(
         &self,
-        texts: [&str; 2],
+        input: TextInput<'_>,
         scratch: &'s mut AnyScratch,
     ) -> Result<Example<'s>, TextError> {
-        match self {
-            Self::Bag(_) => Err(TextError::Tokenizer {
-                file: "a pair of texts".into(),
-                problem: "a bag of words takes one text".into(),
-            }),
-            Self::Tokens(encoder) => {
+        match (self, input.pair) {
+            (_, None) => self.encode(input.text, scratch),
+            (Self::Bag(_), Some(_)) => Err(no_pairs()),
+            (Self::Tokens(encoder), Some(pair)) => {
                 scratch.of_tokens = true;
-                Ok(Example::Tokens(encoder.encode_pair(texts, &mut scratch.tokens)?))
+                Ok(Example::Tokens(encoder.encode_pair([input.text, pair], &mut scratch.tokens)?))
             }
         }
+    }
+}
+
+/// The text of what is no pair.
+fn alone(input: TextInput<'_>) -> Result<&str, TextError> {
+    match input.pair {
+        None => Ok(input.text),
+        Some(_) => Err(no_pairs()),
+    }
+}
+
+fn no_pairs() -> TextError {
+    TextError::Tokenizer {
+        file: "a pair of texts".into(),
+        problem: "a bag of words takes one text: begin with a pretrained encoder that takes pairs".into(),
     }
 }
 
@@ -393,7 +410,7 @@ impl Encode for AnyEncoder {
         }
     }
 
-    fn encode_all<S: AsRef<str> + Sync>(&self, texts: &[S]) -> Result<(Examples, Coverage), TextError> {
+    fn encode_all<S: AsInput + Sync>(&self, texts: &[S]) -> Result<(Examples, Coverage), TextError> {
         match self {
             Self::Bag(encoder) => Encode::encode_all(&**encoder, texts),
             Self::Tokens(encoder) => Encode::encode_all(&**encoder, texts),

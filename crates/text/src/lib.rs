@@ -7,6 +7,7 @@
 //! - [`normalize`]: one form for texts that mean the same characters.
 //! - [`encoder`]: a vocabulary with weights, fitted on training text, that turns text into feature rows.
 //! - [`tokens`]: a tokenizer, opened or learned, that turns text into token ids.
+//! - [`input`]: what is encoded as one example, a text or a pair of texts.
 //! - [`encode`]: what both encoders can do, and an encoder of either kind.
 //! - [`coverage`]: how much of some texts an encoder knows.
 //! - [`rows`]: feature rows, sparse, in plain memory.
@@ -26,6 +27,7 @@ pub mod encoder;
 pub mod error;
 pub mod examples;
 mod index;
+pub mod input;
 mod label;
 pub mod normalize;
 mod offsets;
@@ -44,6 +46,7 @@ pub use encode::{AnyEncoder, AnyScratch, Encode, EncoderPlan, EncoderTable};
 pub use encoder::{BagEncoder, Counts, EncoderConfig, Scratch, Weighting};
 pub use error::{Place, TextError};
 pub use examples::{Example, Examples, ExamplesRef};
+pub use input::{AsInput, TextInput};
 pub use rows::{Row, Rows};
 pub use stop_words::StopWords;
 pub use token_rows::{TokenRow, TokenRows};

@@ -31,6 +31,7 @@ use tokenizers::{Tokenizer, TruncationParams};
 use crate::counting::parts;
 use crate::coverage::{Coverage, Seen};
 use crate::error::TextError;
+use crate::input::{AsInput, TextInput};
 use crate::token_rows::{TokenRow, TokenRows};
 use ascii::{Ascii, Part};
 pub use config::{Algorithm, MAX_LENGTH, TokensConfig, TokensTable};
@@ -310,16 +311,20 @@ impl TokenEncoder {
         Ok(())
     }
 
-    /// Turns every text into a row. The threads of the current pool share the texts out.
+    /// Turns every text or pair of texts into a row. The threads of the current pool share them out.
     ///
     /// # Errors
-    /// As for [`encode`](Self::encode).
-    pub fn encode_all<S: AsRef<str> + Sync>(&self, texts: &[S]) -> Result<(TokenRows, Coverage), TextError> {
+    /// As for [`encode`](Self::encode) and [`encode_pair`](Self::encode_pair).
+    pub fn encode_all<S: AsInput + Sync>(&self, texts: &[S]) -> Result<(TokenRows, Coverage), TextError> {
         let part = |part: std::ops::Range<usize>| {
             let (mut rows, mut coverage) = (TokenRows::empty(self.width()), Coverage::default());
             let mut scratch = TokenScratch::default();
             for text in &texts[part] {
-                rows.push(self.encode(text.as_ref(), &mut scratch)?);
+                let TextInput { text, pair } = text.as_input();
+                rows.push(match pair {
+                    None => self.encode(text, &mut scratch)?,
+                    Some(pair) => self.encode_pair([text, pair], &mut scratch)?,
+                });
                 coverage.add(scratch.seen());
             }
             Ok((rows, coverage))

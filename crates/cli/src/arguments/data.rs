@@ -28,13 +28,16 @@ pub(crate) struct Labelled {
     pub(crate) layout: Layout,
 }
 
-/// How the files of a command are written, and which column is the text.
+/// How the files of a command are written, and which columns are the text or texts.
 #[derive(Clone, Debug, Args)]
 #[group(skip)]
 pub(crate) struct Layout {
     /// Column of the text: a name, or a number from 0.
     #[arg(long, default_value = "text", value_name = "COLUMN")]
     pub(crate) text_column: String,
+    /// Column of the second text, where a row is a pair of texts, as cross-encoders take them.
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) pair_column: Option<String>,
     #[command(flatten)]
     pub(crate) form: Form,
 }

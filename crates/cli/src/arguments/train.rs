@@ -24,6 +24,14 @@ pub(crate) struct Train {
         conflicts_with_all = ["encoder", "tokenizer", "vocabulary", "max_tokens", "hidden", "layers", "dropout", "sublinear", "hashed"]
     )]
     pub(crate) from: Option<PathBuf>,
+    /// The labels are numbers, such as how alike two texts are, which the network learns to say as they are, by the mean squared
+    /// error.
+    #[arg(
+        long,
+        requires = "from",
+        conflicts_with_all = ["corpus", "class_weights", "threshold", "loss", "solver", "cost", "tolerance"]
+    )]
+    pub(crate) numbers: bool,
     #[command(flatten)]
     pub(crate) encoding: Encoding,
     /// What finds the parameters.
@@ -39,18 +47,23 @@ pub(crate) struct Train {
     /// What training reduces; the cross-entropy when not given, the squared hinge with --solver coordinate-descent.
     #[arg(long, value_name = "LOSS")]
     pub(crate) loss: Option<TrainLoss>,
-    /// Passes over the training rows; 10 when not given, at most 1000 with --solver coordinate-descent.
+    /// Passes over the training rows; 10 when not given, 3 with --from a pretrained encoder, at most 1000 with --solver
+    /// coordinate-descent.
     #[arg(long, value_name = "N")]
     pub(crate) epochs: Option<u32>,
     /// Rows of a step.
     #[arg(long, default_value_t = 32, value_name = "N")]
     pub(crate) batch: usize,
-    /// Adam's learning rate.
-    #[arg(long, default_value_t = 1e-3, value_name = "RATE", value_parser = finite, allow_negative_numbers = true)]
-    pub(crate) learning_rate: f64,
-    /// How the learning rate moves.
-    #[arg(long, default_value = "constant", value_name = "SHAPE")]
-    pub(crate) schedule: Shape,
+    /// Adam's learning rate; 1e-3 when not given, 5e-5 with --from a pretrained encoder.
+    #[arg(long, value_name = "RATE", value_parser = finite, allow_negative_numbers = true)]
+    pub(crate) learning_rate: Option<f64>,
+    /// How the learning rate moves; constant when not given, linear with --from a pretrained encoder.
+    #[arg(long, value_name = "SHAPE")]
+    pub(crate) schedule: Option<Shape>,
+    /// Share of the steps over which the learning rate rises from zero; 0 when not given, 0.1 with --from a pretrained
+    /// encoder.
+    #[arg(long, value_name = "SHARE", value_parser = finite)]
+    pub(crate) warmup: Option<f64>,
     /// End after this many epochs without a better validation loss, and keep the best.
     #[arg(long, value_name = "EPOCHS")]
     pub(crate) patience: Option<u32>,
@@ -62,12 +75,13 @@ pub(crate) struct Train {
     /// for `f1` (of the second class, in byte order), `macro-f1` or `balanced-accuracy`. The artifact keeps it.
     #[arg(long, value_name = "AIM")]
     pub(crate) threshold: Option<String>,
-    /// Scale gradients down to this Euclidean norm.
+    /// Scale gradients down to this Euclidean norm; 1 with --from a pretrained encoder when not given.
     #[arg(long, value_name = "NORM", value_parser = finite)]
     pub(crate) clip_norm: Option<f64>,
-    /// Take this share, times the learning rate, from every weight in each step (AdamW).
-    #[arg(long, default_value_t = 0.0, value_name = "SHARE", value_parser = finite)]
-    pub(crate) weight_decay: f64,
+    /// Take this share, times the learning rate, from every weight in each step (AdamW); 0 when not given, 0.01 with --from a
+    /// pretrained encoder.
+    #[arg(long, value_name = "SHARE", value_parser = finite)]
+    pub(crate) weight_decay: Option<f64>,
     /// Root of all random choices.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub(crate) seed: u64,

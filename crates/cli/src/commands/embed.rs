@@ -38,10 +38,7 @@ impl Answers for Vectors<'_> {
 
     fn write(&self, asked: Asked<'_>, room: &mut Scratch, out: &mut Vec<u8>) -> anyhow::Result<()> {
         let place = || asked.place.map(|place| format!("{place}: ")).unwrap_or_default();
-        let vector = match asked.pair {
-            None => self.session.answer(asked.text, room),
-            Some(pair) => self.session.answer_pair([asked.text, pair], room),
-        };
+        let vector = self.session.answer(&asked.input(), room);
         let vector = vector.map_err(|e| refuse(format!("{}{}: {e}", place(), self.file)))?;
         match (self.json, asked.id) {
             (true, Some(id)) => write!(out, "{{\"id\":{},\"embedding\":", serde_json::to_string(id)?)?,

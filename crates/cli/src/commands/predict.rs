@@ -90,7 +90,8 @@ impl<'s> Answers<'s> {
                 "its network makes scores of no classes, and {option} is for classes"
             )));
         }
-        if arguments.explain.is_some() && arguments.texts.pairs {
+        let pairs = arguments.texts.pairs || arguments.texts.rows.layout.pair_column.is_some();
+        if arguments.explain.is_some() && pairs {
             return Err(named(&"--explain is for one text, not for pairs"));
         }
         let form = Form {
@@ -100,7 +101,7 @@ impl<'s> Answers<'s> {
             known: arguments.known,
             explain: arguments.explain.unwrap_or(0),
             with_text: arguments.with_text,
-            pairs: arguments.texts.pairs,
+            pairs,
             with_id: arguments.texts.rows.id_column.is_some(),
         };
         let labels = session.labels().iter();
@@ -197,10 +198,7 @@ impl<'s> Answers<'s> {
 
     /// The scores of a network that has no classes.
     fn write_scores(&self, asked: Asked<'_>, room: &mut Room, out: &mut Vec<u8>) -> anyhow::Result<()> {
-        let scores = match asked.pair {
-            None => self.session.answer(asked.text, &mut room.scratch),
-            Some(pair) => self.session.answer_pair([asked.text, pair], &mut room.scratch),
-        };
+        let scores = self.session.answer(&asked.input(), &mut room.scratch);
         let scores = scores.map_err(|e| refuse(self.unanswered(asked, &e)))?.to_vec();
         let (known, tokens) = self.seen(room);
         if self.form.json {
@@ -286,20 +284,14 @@ impl texts::Answers for Answers<'_> {
         }
         let class = match &self.integers {
             Some(integers) => {
-                let logits = match asked.pair {
-                    None => integers.logits(asked.text, &mut room.integers),
-                    Some(pair) => integers.logits_pair([asked.text, pair], &mut room.integers),
-                };
+                let logits = integers.logits(&asked.input(), &mut room.integers);
                 let logits = logits.map_err(|e| refuse(self.unanswered(asked, &e)))?;
                 room.scores.clear();
                 room.scores.extend(logits.iter().map(|logit| *logit as f32 / integer::ONE as f32));
                 integers.class(logits)
             }
             None => {
-                let answer = match asked.pair {
-                    None => self.session.classify(asked.text, &mut room.scratch),
-                    Some(pair) => self.session.classify_pair([asked.text, pair], &mut room.scratch),
-                };
+                let answer = self.session.classify(&asked.input(), &mut room.scratch);
                 let answer = answer.map_err(|e| refuse(self.unanswered(asked, &e)))?;
                 room.scores.clear();
                 room.scores.extend_from_slice(answer.scores);

@@ -4,8 +4,8 @@ use nlpress::artifact::{ArtifactError, Provenance};
 use nlpress::core::shown::{counted, escaped};
 use nlpress::core::{Backend, Seed, files};
 use nlpress::eval::{Confusion, Scores};
-use nlpress::graph::Output;
-use nlpress::model::{Form, Model, Network, Outline};
+use nlpress::graph::{Op, Output};
+use nlpress::model::{Form, Graph, Model, Network, Outline};
 use nlpress::pipeline::recipe::NetworkRecipe;
 use nlpress::pipeline::{Asking, Origin, Prepared, RunError, Threshold, probed, ship};
 use nlpress::runtime::Session;
@@ -13,6 +13,7 @@ use nlpress::text::{Coverage, Encode};
 use nlpress::train::{ClassWeights, History, LabelTraining, TrainConfig};
 use std::path::Path;
 
+use super::numbers;
 use crate::arguments::{Shape, Solver, Train, TrainLoss};
 use crate::data::{self, Encoder};
 use crate::encoding;
@@ -24,15 +25,18 @@ const IMBALANCED: f64 = 0.7;
 
 pub(crate) fn train(arguments: Train) -> anyhow::Result<()> {
     check_outputs(&arguments)?;
-    let config = config(&arguments)?;
     let class_weights: Option<ClassWeights> =
         arguments.class_weights.as_deref().map(str::parse).transpose().map_err(refuse)?;
     class_weights.as_ref().map_or(Ok(()), ClassWeights::check).map_err(refuse)?;
     let threshold: Option<Threshold> =
         arguments.threshold.as_deref().map(str::parse).transpose().map_err(refuse)?;
     let (encoder, begin) = Begin::of(&arguments)?;
+    let config = config(&arguments, begin.is_encoder())?;
     // Before the data are read: encoding them is done by all threads.
     let (backend, threads) = data::compute(&arguments.compute)?;
+    if let (true, Begin::Origin(origin)) = (arguments.numbers, &begin) {
+        return numbers::train(&arguments, origin, (&config, &backend));
+    }
     let prepared = data::labelled(&arguments.labelled, &arguments.splits, encoder, class_weights.clone())?;
     if let Some(threshold) = threshold {
         threshold.check(&prepared.valid).map_err(refuse)?;
@@ -235,6 +239,12 @@ impl Begin {
         matches!((self, config), (Self::Origin(origin), TrainConfig::CoordinateDescent(_)) if embeds(origin))
     }
 
+    /// Whether it is a network of tokens that attend to each other, which is trained further in small steps.
+    fn is_encoder(&self) -> bool {
+        let attends = |graph: &Graph| graph.nodes.iter().any(|node| matches!(node.op, Op::Attend { .. }));
+        matches!(self, Self::Origin(origin) if attends(origin.model.graph()))
+    }
+
     fn sha256(&self) -> Option<String> {
         if let Self::Origin(origin) = self { Some(origin.sha256.clone()) } else { None }
     }
@@ -254,7 +264,7 @@ fn passes(config: &TrainConfig, history: Option<&History>) -> String {
 }
 
 /// An artifact that cannot be written after its training, with what is left of the model.
-fn unwritten(error: ArtifactError, checkpoint: Option<&Path>) -> anyhow::Error {
+pub(super) fn unwritten(error: ArtifactError, checkpoint: Option<&Path>) -> anyhow::Error {
     let left = match checkpoint {
         Some(path) => format!(
             "the training is kept in {}: the same command with --resume, and perhaps another --out, writes the model",
@@ -312,9 +322,43 @@ fn check_outputs(arguments: &Train) -> anyhow::Result<()> {
     outputs.check().map_err(sort)
 }
 
+/// What is set where nothing is said.
+struct Defaults {
+    epochs: Option<u32>,
+    learning_rate: f64,
+    schedule: Shape,
+    warmup: f64,
+    clip_norm: Option<f64>,
+    weight_decay: f64,
+}
+
+impl Defaults {
+    /// Of networks that begin with fresh numbers.
+    const FRESH: Self = Self {
+        epochs: None,
+        learning_rate: 1e-3,
+        schedule: Shape::Constant,
+        warmup: 0.0,
+        clip_norm: None,
+        weight_decay: 0.0,
+    };
+
+    /// The usual ones of fine-tuning an encoder: those of Devlin et al. (2019), with clipping as in their code.
+    const ENCODER: Self = Self {
+        epochs: Some(3),
+        learning_rate: 5e-5,
+        schedule: Shape::Linear,
+        warmup: 0.1,
+        clip_norm: Some(1.0),
+        weight_decay: 0.01,
+    };
+}
+
 /// The training settings, checked by the library.
-fn config(arguments: &Train) -> anyhow::Result<TrainConfig> {
-    let schedule = match arguments.schedule {
+fn config(arguments: &Train, is_encoder: bool) -> anyhow::Result<TrainConfig> {
+    let by_steps = matches!(arguments.solver, Solver::Adam);
+    let usual = if is_encoder && by_steps { Defaults::ENCODER } else { Defaults::FRESH };
+    let schedule = match arguments.schedule.unwrap_or(usual.schedule) {
         Shape::Constant => "constant",
         Shape::Linear => "linear",
         Shape::Cosine => "cosine",
@@ -328,8 +372,12 @@ fn config(arguments: &Train) -> anyhow::Result<TrainConfig> {
         Solver::CoordinateDescent => "coordinate_descent",
     };
     let settings = serde_json::json!({
-        "solver": solver, "cost": arguments.cost, "tolerance": arguments.tolerance, "loss": loss, "weight_decay": arguments.weight_decay, "epochs": arguments.epochs, "batch": arguments.batch, "learning_rate": arguments.learning_rate,
-        "schedule": schedule, "patience": arguments.patience, "clip_norm": arguments.clip_norm,
+        "solver": solver, "cost": arguments.cost, "tolerance": arguments.tolerance, "loss": loss,
+        "weight_decay": arguments.weight_decay.unwrap_or(usual.weight_decay),
+        "epochs": arguments.epochs.or(usual.epochs), "batch": arguments.batch,
+        "learning_rate": arguments.learning_rate.unwrap_or(usual.learning_rate), "schedule": schedule,
+        "warmup": arguments.warmup.unwrap_or(usual.warmup), "patience": arguments.patience,
+        "clip_norm": arguments.clip_norm.or(usual.clip_norm),
     });
     serde_json::from_value(settings).map_err(refuse)
 }

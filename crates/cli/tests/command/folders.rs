@@ -176,6 +176,173 @@ fn pairs_of_texts_are_scored_from_arguments_columns_and_json() {
     }
 }
 
+/// Pairs of sentences whose class one word of the second decides: as CSV, and as lines of JSON under other names.
+fn pairs() -> [String; 2] {
+    let (mut csv, mut json) = ("first,second,label\n".to_owned(), String::new());
+    for n in 0..120 {
+        let filler = ["the same word", "a large model which is small", "small words", "models are the same"];
+        let (word, label) = if n % 2 == 0 { ("fast", "quick") } else { ("slow", "late") };
+        let (text, pair) =
+            (format!("{} {}", filler[n % 3], filler[n / 3 % 4]), format!("{word} {}", filler[(n / 2) % 4]));
+        csv += &format!("{text},{pair},{label}\n");
+        json += &format!("{}\n", serde_json::json!({ "a": text, "b": pair, "label": label }));
+    }
+    [csv, json]
+}
+
+#[test]
+fn a_cross_encoder_is_trained_on_pairs_and_scored_on_them() {
+    let world = World::new();
+    let [csv, json] = pairs();
+    world.write("pairs.csv", csv);
+    world.write("pairs.jsonl", json);
+    let from = folder("bert-pairs");
+    let columns = ["--text-column", "first", "--pair-column", "second"];
+    let tuned = ["train", "--data", "pairs.csv", "--from", &from, "--out", "p.safetensors", "--epochs", "30"];
+    let how = ["--learning-rate", "0.01", "--batch", "8"];
+    let said = world.does(&[&tuned[..], &how, &columns].concat());
+    assert!(said.contains("accuracy 100.00 %"), "{said}");
+    for (files, columns) in
+        [("pairs.csv", columns), ("pairs.jsonl", ["--text-column", "a", "--pair-column", "b"])]
+    {
+        let scored =
+            world.does(&[&["eval", "p.safetensors", "--data", files, "--json"][..], &columns].concat());
+        let scored: Value = serde_json::from_str(&scored).unwrap();
+        assert!(scored["quality"]["accuracy"]["mean"].as_f64().unwrap() > 0.99, "{scored}");
+        let told = world
+            .does(&[&["predict", "p.safetensors", "--data", files, "--with-text"][..], &columns].concat());
+        let of_file = told.lines().nth(1).unwrap();
+        let lines: Vec<&str> = of_file.split('\t').collect();
+        assert_eq!(lines[0], "late", "{of_file}");
+        let alone = world.does(&["predict", "p.safetensors", "--pairs", "--with-text", lines[2], lines[3]]);
+        assert_eq!(alone.trim_end(), of_file);
+    }
+    // The file of errors has both texts; so has its header where nothing is wrong.
+    let errors = ["eval", "p.safetensors", "--data", "pairs.csv", "--errors", "wrong.csv"];
+    world.does(&[&errors[..], &columns].concat());
+    assert_eq!(world.read("wrong.csv"), b"text,pair,label,predicted,score,place\n");
+    world.does(&[&["bench", "p.safetensors", "--data", "pairs.csv", "--rounds", "5"][..], &columns].concat());
+
+    for (arguments, says) in [
+        (
+            &["train", "--out", "a.safetensors", "--pair-column", "second"][..],
+            "a bag of words takes one text",
+        ),
+        (&["eval", "p.safetensors", "--pair-column", "third"], "no column \"third\""),
+        (
+            &["eval", "p.safetensors", "--pair-column", "first"],
+            "--pair-column is \"first\": must be another column",
+        ),
+        (&["eval", "p.safetensors", "--pair-column", "0"], "is the text or the label as well"),
+    ] {
+        let refused =
+            world.run(&[arguments, &["--data", "pairs.csv", "--text-column", "first"]].concat(), b"");
+        assert!(refused.code == Some(2) && refused.err.contains(says), "{arguments:?}: {refused:?}");
+    }
+}
+
+#[test]
+fn a_cross_encoder_learns_numbers_and_is_scored_by_how_near_it_is() {
+    let world = World::new();
+    // The number is that of the second sentence's word, so that only who reads both texts learns it.
+    let rows: String = pairs()[0].lines().skip(1).fold(String::new(), |rows, line| {
+        let (texts, label) = line.rsplit_once(',').unwrap();
+        rows + &format!("{texts},{}\n", if label == "quick" { 2.5 } else { -0.5 })
+    });
+    world.write("numbers.csv", format!("first,second,label\n{rows}"));
+    let columns = ["--text-column", "first", "--pair-column", "second"];
+    let data = ["--data", "numbers.csv"];
+    for from in ["bert-pairs", "bert"] {
+        let from = folder(from);
+        let train = ["train", "--numbers", "--from", &from, "--out", "n.safetensors", "--epochs", "40"];
+        let how = ["--learning-rate", "0.01", "--batch", "8", "--json"];
+        let said = world.does(&[&train[..], &how, &data, &columns].concat());
+        let said: Value = serde_json::from_str(&said).unwrap();
+        assert!(said["test"]["mse"].as_f64().unwrap() < 0.1, "{said}");
+        let scored = world.does(
+            &[&["eval", "n.safetensors", "--json", "--against", "n.safetensors"][..], &data, &columns]
+                .concat(),
+        );
+        let scored: Value = serde_json::from_str(&scored).unwrap();
+        assert!(scored["quality"]["pearson"].as_f64().unwrap() > 0.95, "{scored}");
+        assert_eq!(scored["against"]["difference"]["mse"], 0.0);
+        let told = world.does(&["predict", "n.safetensors", "--pairs", "small words", "fast the same word"]);
+        assert!((told.trim().parse::<f64>().unwrap() - 2.5).abs() < 0.6, "{told}");
+    }
+    // The same recipe, data and seed give the same bytes.
+    let once = world.read("n.safetensors");
+    let again = ["train", "--numbers", "--from", &folder("bert"), "--out", "n.safetensors", "--epochs", "40"];
+    let how = ["--learning-rate", "0.01", "--batch", "8", "--threads", "1"];
+    world.does(&[&again[..], &how, &data, &columns].concat());
+    assert!(world.read("n.safetensors") == once);
+    world.write("pairs.csv", &pairs()[0]);
+    for (arguments, says) in [
+        (
+            &[
+                "train",
+                "--numbers",
+                "--data",
+                "pairs.csv",
+                "--from",
+                "n.safetensors",
+                "--out",
+                "m.safetensors",
+            ][..],
+            "holds \"quick\", expected a finite number",
+        ),
+        (&["eval", "n.safetensors", "--data", "numbers.csv", "--integers"], "leave --integers out"),
+        (&["eval", "n.safetensors", "--corpus", "embedded"], "give --data FILE, whose labels are numbers"),
+    ] {
+        let columns: &[&str] = if says.contains("--data FILE") { &[] } else { &columns };
+        let refused = world.run(&[arguments, columns].concat(), b"");
+        assert!(refused.code == Some(2) && refused.err.contains(says), "{arguments:?}: {refused:?}");
+    }
+    world.train("bag.safetensors");
+    let refused = world.run(
+        &[
+            "train",
+            "--numbers",
+            "--data",
+            "numbers.csv",
+            "--text-column",
+            "first",
+            "--from",
+            "bag.safetensors",
+            "--out",
+            "m.safetensors",
+        ],
+        b"",
+    );
+    assert!(refused.code == Some(2) && refused.err.contains("tells 2 classes apart"), "{refused:?}");
+}
+
+#[test]
+fn a_recipe_compresses_a_cross_encoder_on_pairs() {
+    let world = World::new();
+    world.write("pairs.csv", &pairs()[0]);
+    let recipe = format!(
+        r#"
+schema = 1
+seeds = 1
+model = {{ path = "{}" }}
+data = {{ files = "pairs.csv", read = {{ text = "first", pair = "second" }} }}
+train = {{ epochs = 30, learning_rate = 1e-2, batch = 8 }}
+controls = {{ linear = false, more_epochs = 0, student = [] }}
+
+[[variants]]
+id = "int8"
+steps = [{{ use = "quant.int8" }}]
+"#,
+        folder("bert-pairs")
+    );
+    world.write("recipe.toml", recipe);
+    world.does(&["run", "recipe.toml", "--out", "out"]);
+    let report: Value = serde_json::from_slice(&world.read("out/report.json")).unwrap();
+    for row in report["rows"].as_array().unwrap() {
+        assert!(row["quality"]["accuracy"]["mean"].as_f64().unwrap() > 0.95, "{row}");
+    }
+}
+
 #[test]
 fn an_encoder_of_a_folder_is_fine_tuned_and_compressed() {
     let world = World::new();

@@ -63,6 +63,18 @@ impl Graph {
         self
     }
 
+    /// The same network with so many scores that are no classes: of a site `classifier` behind the embedding that it makes, or
+    /// in place of the scores that it has; unchanged where it makes logits.
+    #[must_use]
+    pub fn with_scores(self, outputs: usize) -> Self {
+        if self.output == Output::Logits {
+            return self;
+        }
+        let mut graph = self.with_classifier(outputs);
+        graph.output = Output::Scores;
+        graph
+    }
+
     /// The same network with other rates of dropout.
     #[must_use]
     pub fn with_dropout(mut self, share: f64) -> Self {

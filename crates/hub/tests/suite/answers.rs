@@ -2,6 +2,7 @@
 
 use nlpress_hub::{Folder, HubError, ImportOptions, export};
 use nlpress_runtime::{Scratch, Session};
+use nlpress_text::TextInput;
 use safetensors::SafeTensors;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -55,10 +56,8 @@ fn session(folder: &Path) -> Session {
 fn difference(session: &Session, expected: &[Expected]) -> f32 {
     let mut scratch = Scratch::default();
     let of_text = |text: &Expected| {
-        let found = match &text.pair {
-            None => session.answer(&text.text, &mut scratch).unwrap(),
-            Some(pair) => session.answer_pair([&text.text, pair], &mut scratch).unwrap(),
-        };
+        let input = TextInput { text: &text.text, pair: text.pair.as_deref() };
+        let found = session.answer(&input, &mut scratch).unwrap();
         assert_eq!(found.len(), text.values.len());
         found.iter().zip(&text.values).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
     };

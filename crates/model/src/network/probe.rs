@@ -110,7 +110,11 @@ impl Network {
         let mut watch = Watch { sites: &watched, show: &mut show, failed: None };
         let mut pass = Pass::evaluating(self);
         pass.hooks = Some(&mut watch);
-        pass.whole(&mut start);
+        let starts = self.starts(&mut start, false);
+        // What comes behind the last of them need not be computed.
+        let nodes = watched.iter().map(|site| self.wiring.nodes[*site]);
+        let last = nodes.chain(starts.iter().map(|(node, _)| *node)).max().expect("some site is watched");
+        pass.run(start.tokens.as_ref(), starts, last);
         watch.failed.map_or(Ok(()), Err)
     }
 

@@ -137,6 +137,7 @@ fn row(made: &Made) -> Row {
             parameters: 136_577,
             nonzeros: 136_577,
             macs: 136_256,
+            mean_macs: None,
         },
         speed: Speed {
             batch1_us: spread(one),

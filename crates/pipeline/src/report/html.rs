@@ -199,7 +199,15 @@ fn details(i: usize, row: &Row, out: &mut String) {
             ),
         ),
         ("parameters", format!("{}, not zero {}", grouped(row.size.parameters), grouped(row.size.nonzeros))),
-        ("multiply-accumulates a row", grouped(row.size.macs)),
+        (
+            "multiply-accumulates a row",
+            match row.size.mean_macs {
+                None => grouped(row.size.macs),
+                Some(mean) => {
+                    format!("{} at the mean length, {} at the longest", grouped(mean), grouped(row.size.macs))
+                }
+            },
+        ),
     ];
     pairs.extend(row.speed.text1_us.as_ref().map(|p| ("from text to answer", latency(p))));
     pairs.push(("network alone, 1 row", latency(&row.speed.batch1_us)));

@@ -318,8 +318,11 @@ pub struct Size {
     pub parameters: u64,
     /// Those of them that are not zero.
     pub nonzeros: u64,
-    /// Multiply-accumulates for one row.
+    /// Multiply-accumulates for one row; of a network that reads tokens, for the longest text that it takes.
     pub macs: u64,
+    /// Of a network that reads tokens, those for a text of as many tokens as a test document has on average.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mean_macs: Option<u64>,
 }
 
 /// How fast a variant is, measured on sessions that were opened on the artifact.

@@ -79,7 +79,8 @@ settings! {
         /// whether sites that read fewer units are fitted anew; true by default
         reconstruct: bool => or(true),
         ridge: f64 as RIDGE => ridge(),
-        /// widths are multiples of this where they were, from 1 to 1024; 1 by default
+        /// widths are multiples of so many numbers where they were, from 1 to 1024, a head having as many as it is wide; 1 by
+        /// default
         round_to: usize => or(1).within(1..=1024),
         finetune: Option<FitConfig> as AFTERWARDS,
     }
@@ -185,12 +186,16 @@ impl Search {
         graph.sites().into_iter().enumerate().map(work).sum()
     }
 
+    /// So many units of a group are as many numbers as widths are multiples of.
+    fn step(&self, group: &Group) -> usize {
+        (1..=self.round_to).find(|units| (units * group.block).is_multiple_of(self.round_to)).unwrap_or(1)
+    }
+
     /// The least share of the cost that can stay, as far as it is known without the data.
     fn least(&self, graph: &Graph, groups: &[Group]) -> f64 {
-        let narrowest = groups.iter().fold(graph.clone(), |graph, group| {
-            let units = if group.units > self.round_to { self.round_to } else { group.units };
-            graph.with_units(group, units)
-        });
+        let narrowest = groups
+            .iter()
+            .fold(graph.clone(), |graph, group| graph.with_units(group, group.units.min(self.step(group))));
         let share = |words: f64| self.cost(&narrowest, words, groups) / self.cost(graph, words, groups);
         let lengths: Vec<usize> = match graph.source {
             Source::Tokens { most, .. } => (1..=most).collect(),
@@ -227,7 +232,8 @@ impl Search {
             }
             let mut best: Option<(f64, usize, usize, Graph)> = None;
             for (i, group) in groups.iter().enumerate() {
-                let next = (widths[i] - 1) / self.round_to * self.round_to;
+                let step = self.step(group);
+                let next = (widths[i] - 1) / step * step;
                 if next == 0 {
                     continue;
                 }

@@ -26,7 +26,7 @@ use crate::{RuntimeError, Session, decision};
 use features::Features;
 use network::{Between, Network};
 use nlpress_graph::SiteId;
-use nlpress_text::{AnyEncoder, AnyScratch, Counts, Encode, Example, Seen, TokenRows};
+use nlpress_text::{AnyEncoder, AnyScratch, AsInput, Counts, Example, Seen, TokenRows};
 use std::ops::Range;
 
 /// What stands for 1 in a logit.
@@ -89,43 +89,33 @@ impl<'s> IntegerSession<'s> {
         self.session
     }
 
-    /// The logits (or the embedding) of a text, in units of 1/[`ONE`].
+    /// The logits (or scores, or the embedding) of a text, or of two texts as one example, in units of 1/[`ONE`].
     ///
     /// # Errors
-    /// [`RuntimeError::Text`] where a tokenizer from a stranger fails at this text.
-    pub fn logits<'a>(&self, text: &str, scratch: &'a mut IntegerScratch) -> Result<&'a [i64], RuntimeError> {
+    /// As [`Session::answer`], but for numbers that are not finite.
+    pub fn logits<'a>(
+        &self,
+        text: &(impl AsInput + ?Sized),
+        scratch: &'a mut IntegerScratch,
+    ) -> Result<&'a [i64], RuntimeError> {
+        let input = text.as_input();
         let IntegerScratch { text: words, values, between, logits } = scratch;
         logits.resize(self.session.network().outputs, 0);
         match (self.session.encoder(), &self.features) {
-            (AnyEncoder::Bag(bag), Some(features)) => {
-                let counts = bag.count(text, words.bag());
+            (AnyEncoder::Bag(bag), Some(features)) if input.pair.is_none() => {
+                let counts = bag.count(input.text, words.bag());
                 features.values(counts, values);
                 self.network.logits(counts.columns, values, logits, between);
             }
             (encoder, _) => {
-                if let Example::Tokens(row) = encoder.encode(text, words).map_err(RuntimeError::Text)? {
+                let example = encoder.encode_input(input, words).map_err(RuntimeError::Text)?;
+                if input.pair.is_some() {
+                    self.session.check_one(example)?;
+                }
+                if let Example::Tokens(row) = example {
                     self.network.outputs_of(std::iter::once(row), logits, between);
                 }
             }
-        }
-        Ok(logits)
-    }
-
-    /// The logits (or scores) of two texts as one example, in units of 1/[`ONE`].
-    ///
-    /// # Errors
-    /// As [`Session::answer_pair`].
-    pub fn logits_pair<'a>(
-        &self,
-        texts: [&str; 2],
-        scratch: &'a mut IntegerScratch,
-    ) -> Result<&'a [i64], RuntimeError> {
-        let IntegerScratch { text: words, between, logits, .. } = scratch;
-        logits.resize(self.session.network().outputs, 0);
-        let example = self.session.encoder().encode_pair(texts, words).map_err(RuntimeError::Text)?;
-        self.session.check_one(example)?;
-        if let Example::Tokens(row) = example {
-            self.network.outputs_of(std::iter::once(row), logits, between);
         }
         Ok(logits)
     }

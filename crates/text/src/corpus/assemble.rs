@@ -94,15 +94,13 @@ impl Draft {
     /// Adds a document to split 0, 1 or 2.
     pub(super) fn add(&mut self, split: usize, row: Row<'_>, file: &Arc<str>) -> Result<(), TextError> {
         let place = || Place::new(file, row.line);
-        if row.text.trim().is_empty() {
-            return Err(TextError::EmptyText(place()));
-        }
+        row.check_texts(place)?;
         let class = self.labels.class(row.other, place)?;
         if class as usize == self.first.len() {
             self.first.push([None, None, None]);
         }
         self.first[class as usize][split].get_or_insert_with(place);
-        self.splits[split].push(Document { text: row.text.into(), label: class });
+        self.splits[split].push(row.document(class));
         Ok(())
     }
 
@@ -177,7 +175,7 @@ pub(super) fn thin(documents: &mut Vec<Document>, classes: usize, limit: usize) 
     let sizes: Vec<usize> = members.iter().map(Vec::len).collect();
     let mut keep = vec![false; documents.len()];
     for (mut of_class, quota) in members.into_iter().zip(quotas(&sizes, limit)) {
-        of_class.sort_by_cached_key(|&i| (rank(&documents[i].text), i));
+        of_class.sort_by_cached_key(|&i| (rank(&documents[i]), i));
         for i in of_class.into_iter().take(quota) {
             keep[i] = true;
         }
@@ -187,8 +185,13 @@ pub(super) fn thin(documents: &mut Vec<Document>, classes: usize, limit: usize) 
 }
 
 /// Places in a thinned class: bytes 8 to 16 of the hash, whose first 8 chose the split.
-fn rank(text: &str) -> [u8; 8] {
-    let digest = Sha256::digest(text.trim().as_bytes());
+fn rank(document: &Document) -> [u8; 8] {
+    let mut hash = Sha256::new_with_prefix(document.text.trim());
+    if let Some(pair) = &document.pair {
+        hash.update([0]);
+        hash.update(pair.trim());
+    }
+    let digest = hash.finalize();
     let mut rank = [0; 8];
     rank.copy_from_slice(&digest[8..16]);
     rank

@@ -96,14 +96,13 @@ fn take<'r>(
 ) -> Result<Option<&'r str>, TextError> {
     let place = || lines.place(record.line);
     let Some(text) = sink.utf8(record.field(columns.text), place) else { return Ok(None) };
-    let other = match columns.other {
-        None => "",
-        Some(i) => match sink.utf8(record.field(i), place) {
-            Some(other) => other,
-            None => return Ok(None),
-        },
+    let mut at = |column: Option<usize>| match column {
+        None => Some(None),
+        Some(i) => sink.utf8(record.field(i), place).map(Some),
     };
-    sink.row(Row { text, other, line: record.line })?;
+    let (Some(pair), Some(other)) = (at(columns.pair), at(columns.other)) else { return Ok(None) };
+    let other = other.unwrap_or_default();
+    sink.row(Row { text, pair, other, line: record.line })?;
     Ok(Some(other))
 }
 
@@ -265,6 +264,7 @@ impl Table {
 /// Where the wanted columns are.
 struct Columns {
     text: usize,
+    pair: Option<usize>,
     other: Option<usize>,
     count: usize,
 }
@@ -321,7 +321,15 @@ impl Columns {
                 bound: format!("is column {text}, which is the text as well"),
             });
         }
-        Ok(Self { text, other, count: names.len() })
+        let pair = options.pair.as_ref().map(|column| at(column, "--pair-column")).transpose()?;
+        if let Some(pair) = pair.filter(|pair| *pair == text || Some(*pair) == other) {
+            return Err(TextError::Setting {
+                setting: "pair",
+                value: options.pair.as_ref().map(Column::to_string).unwrap_or_default(),
+                bound: format!("is column {pair}, which is the text or the label as well"),
+            });
+        }
+        Ok(Self { text, pair, other, count: names.len() })
     }
 
     /// The label in a line taken as a row without quotes; none when it has another number of fields.

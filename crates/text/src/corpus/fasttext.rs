@@ -1,6 +1,7 @@
 //! fastText: the label stands in the line, as `__label__NAME`.
 
 use super::lines::Lines;
+use super::options::Column;
 use super::sink::{Other, Row, Sink};
 use crate::error::TextError;
 
@@ -8,7 +9,14 @@ const MARK: &str = "__label__";
 
 /// Every line is a document; words are separated by white space, and the one with the mark is the label, wherever it
 /// stands. Columns are not used.
-pub(super) fn read(mut lines: Lines, sink: &mut Sink<'_>) -> Result<(), TextError> {
+pub(super) fn read(mut lines: Lines, pair: Option<&Column>, sink: &mut Sink<'_>) -> Result<(), TextError> {
+    if let Some(column) = pair {
+        return Err(TextError::Setting {
+            setting: "pair",
+            value: column.to_string(),
+            bound: "a line of fastText is one text".into(),
+        });
+    }
     let mut line = Vec::new();
     let mut text = String::new();
     loop {
@@ -29,11 +37,11 @@ pub(super) fn read(mut lines: Lines, sink: &mut Sink<'_>) -> Result<(), TextErro
             ([label], _) => {
                 text.clear();
                 without_label(content, &mut text);
-                sink.row(Row { text: &text, other: label, line: number })?;
+                sink.row(Row { text: &text, pair: None, other: label, line: number })?;
                 continue;
             }
             ([], Other::Nothing) => {
-                sink.row(Row { text: content, other: "", line: number })?;
+                sink.row(Row { text: content, pair: None, other: "", line: number })?;
                 continue;
             }
             ([], _) => TextError::NoLabel(lines.place(number)),

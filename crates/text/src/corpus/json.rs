@@ -19,8 +19,9 @@ const MOST_DIGITS: usize = 100;
 pub(super) fn read(input: Input, options: &CorpusOptions, sink: &mut Sink<'_>) -> Result<(), TextError> {
     let keys = Keys {
         text: key(&options.text)?,
+        pair: options.pair.as_ref().map(key).transpose()?,
         other: sink.other.column().map(|(column, _)| key(column)).transpose()?,
-        id: matches!(sink.other, Other::Id(_)),
+        id: sink.other.is_any_number(),
     };
     let file = Arc::clone(&input.name);
     each_value(input, options, &mut |value, line| {
@@ -87,6 +88,7 @@ const OF_LABEL: &str = "a string, a whole number, true or false";
 #[derive(Clone, Copy)]
 struct Keys<'a> {
     text: &'a str,
+    pair: Option<&'a str>,
     other: Option<&'a str>,
     /// Any number may be an identifier, but only a whole one a label.
     id: bool,
@@ -116,20 +118,31 @@ fn object(
         if let Some(key) = found.twice {
             return Err(TextError::TwoKeys { place: place(), key: key.into() });
         }
-        let text = match found.text.ok_or_else(|| missing(keys.text, json, place()))? {
-            Cell::Text(text) => text,
-            other => return Err(wrong(keys.text, &other, "a string", place())),
-        };
-        let Some(key) = keys.other else { return Ok((text, Cow::Borrowed(""))) };
+        let pair = keys.pair.map(|key| text(key, found.pair, json, place)).transpose()?;
+        let text = text(keys.text, found.text, json, place)?;
+        let Some(key) = keys.other else { return Ok((text, pair, Cow::Borrowed(""))) };
         let other = found.other.ok_or_else(|| missing(key, json, place()))?;
-        Ok((text, label(key, other, keys.id, place)?))
+        Ok((text, pair, label(key, other, keys.id, place)?))
     });
     match row {
-        Ok((text, other)) => sink.row(Row { text: &text, other: &other, line }),
+        Ok((text, pair, other)) => sink.row(Row { text: &text, pair: pair.as_deref(), other: &other, line }),
         Err(problem) => {
             sink.tally.bad(&problem);
             Ok(())
         }
+    }
+}
+
+/// The text at a key of an object.
+fn text<'j>(
+    key: &str,
+    cell: Option<Cell<'j>>,
+    json: &str,
+    place: &dyn Fn() -> Place,
+) -> Result<Cow<'j, str>, TextError> {
+    match cell.ok_or_else(|| missing(key, json, place()))? {
+        Cell::Text(text) => Ok(text),
+        other => Err(wrong(key, &other, "a string", place())),
     }
 }
 
@@ -203,6 +216,7 @@ fn not_an_object(error: &serde_json::Error, mut place: Place) -> TextError {
 #[derive(Default)]
 struct Found<'j> {
     text: Option<Cell<'j>>,
+    pair: Option<Cell<'j>>,
     other: Option<Cell<'j>>,
     /// A key that it has twice.
     twice: Option<&'j str>,
@@ -237,7 +251,8 @@ fn parse<'j>(json: &'j str, keys: Keys<'j>) -> Result<Found<'j>, serde_json::Err
     let mut found = keys.deserialize(&mut parser)?;
     parser.end()?;
     // The parser has rounded it.
-    let cells = [(Some(keys.text), &mut found.text), (keys.other, &mut found.other)];
+    let cells =
+        [(Some(keys.text), &mut found.text), (keys.pair, &mut found.pair), (keys.other, &mut found.other)];
     for (key, cell) in cells {
         if let (Some(key), Some(Cell::Number(number))) = (key, cell)
             && number.is_empty()
@@ -311,6 +326,8 @@ impl<'j> Visitor<'j> for Keys<'j> {
         while let Some(Key(key)) = map.next_key()? {
             let (cell, name) = if key == self.text {
                 (&mut found.text, self.text)
+            } else if let Some(pair) = self.pair.filter(|pair| key == *pair) {
+                (&mut found.pair, pair)
             } else if let Some(other) = self.other.filter(|other| key == *other) {
                 (&mut found.other, other)
             } else {

@@ -74,6 +74,9 @@ pub struct CorpusOptions {
     pub text: Column,
     /// The column of the label: a string, an integer or a truth value.
     pub label: Column,
+    /// Column of the second text, where documents are pairs of texts; none where they are single ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pair: Option<Column>,
     /// Whether the first line of CSV and TSV holds names. Without, columns must be given by index.
     pub header: bool,
     /// The byte between fields of CSV and TSV, when it is not the usual one.
@@ -101,6 +104,7 @@ impl Default for CorpusOptions {
             encoding: None,
             text: Column::Name("text".into()),
             label: Column::Name("label".into()),
+            pair: None,
             header: true,
             delimiter: None,
             split: SplitRule::default(),
@@ -245,7 +249,8 @@ impl CorpusOptions {
         {
             return fail("delimiter", format!("{c:?}"), "must be one ASCII character, no quote or line end");
         }
-        for (setting, column) in [("text", &self.text), ("label", &self.label)] {
+        let pair = self.pair.iter().map(|column| ("pair", column));
+        for (setting, column) in [("text", &self.text), ("label", &self.label)].into_iter().chain(pair) {
             if let (Column::Name(name), false) = (column, self.header) {
                 return fail(setting, name.clone(), "without a header, columns are given by index");
             }
@@ -258,6 +263,9 @@ impl CorpusOptions {
         }
         if self.text == self.label {
             return fail("label", self.label.to_string(), "must be another column than the text");
+        }
+        if let Some(pair) = self.pair.as_ref().filter(|pair| [&self.text, &self.label].contains(pair)) {
+            return fail("pair", pair.to_string(), "must be another column than the text and the label");
         }
         if self.limit == Some(0) {
             return fail("limit", "0".into(), "must be at least 1");

@@ -6,6 +6,7 @@ use std::hash::Hasher;
 
 use super::split::normal_form;
 use super::{Corpus, Document, Overlap};
+use crate::input::AsInput;
 
 /// Counts, in a corpus whose splits were given, the documents whose normal form stands in another split, and says so.
 pub(super) fn find(corpus: &mut Corpus) {
@@ -44,11 +45,11 @@ fn common(documents: &[Document], others: &[Document]) -> usize {
     let mut table: HashTable<(u64, u32)> = HashTable::with_capacity(documents.len());
     let mut copies = vec![1_usize; documents.len()];
     for (i, document) in documents.iter().enumerate() {
-        normal_form(&document.text, &mut buffer);
+        normal_form(document.as_input(), &mut buffer);
         let key = hash(&buffer);
         let same = table.find(key, |&(k, j)| {
             k == key && {
-                normal_form(&documents[j as usize].text, &mut other);
+                normal_form(documents[j as usize].as_input(), &mut other);
                 other == buffer
             }
         });
@@ -61,11 +62,11 @@ fn common(documents: &[Document], others: &[Document]) -> usize {
     }
     let mut count = 0;
     for document in others {
-        normal_form(&document.text, &mut buffer);
+        normal_form(document.as_input(), &mut buffer);
         let key = hash(&buffer);
         let entry = table.find_entry(key, |&(k, j)| {
             k == key && {
-                normal_form(&documents[j as usize].text, &mut other);
+                normal_form(documents[j as usize].as_input(), &mut other);
                 other == buffer
             }
         });

@@ -1,6 +1,6 @@
 //! Apache Parquet, by the crate `parquet`: the feature `parquet` compiles it in.
 //!
-//! Two columns of the top level are read, row by row; places count rows from 1. Their types are known before the first
+//! Two or three columns of the top level are read, row by row; places count rows from 1. Their types are known before the first
 //! row, so a column that can hold no text or no label is refused as a whole. The file is held in memory as it is,
 //! compressed.
 
@@ -43,14 +43,14 @@ pub(super) fn read(mut input: Input, options: &CorpusOptions, sink: &mut Sink<'_
         let next =
             guarded(|| rows.next().transpose()).map_err(|problem| bad(format!("row {line}: {problem}")))?;
         let Some(record) = next else { break };
-        let (text, other) = match cells(&record, sink.other, &place) {
+        let (text, pair, other) = match cells(&record, options.pair.is_some(), sink.other, &place) {
             Ok(cells) => cells,
             Err(problem) => {
                 sink.tally.bad(&problem);
                 continue;
             }
         };
-        let length = (text.len() + other.len()) as u64;
+        let length = (text.len() + pair.as_ref().map_or(0, |pair| pair.len()) + other.len()) as u64;
         if length > options.max_line_bytes {
             return Err(TextError::LineTooLong { place: place(), limit: options.max_line_bytes });
         }
@@ -58,7 +58,7 @@ pub(super) fn read(mut input: Input, options: &CorpusOptions, sink: &mut Sink<'_
         if expanded > options.max_file_bytes {
             return Err(TextError::FileTooLarge { path: (&*file).into(), limit: options.max_file_bytes });
         }
-        sink.row(Row { text: &text, other: &other, line })?;
+        sink.row(Row { text: &text, pair: pair.as_deref(), other: &other, line })?;
     }
     Ok(())
 }
@@ -71,7 +71,7 @@ fn guarded<T>(read: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, Strin
     }
 }
 
-/// The columns of the text and of what is wanted beside it.
+/// The columns of the text, or of both of a pair, and of what is wanted beside it.
 fn wanted(
     schema: &Type,
     options: &CorpusOptions,
@@ -86,10 +86,22 @@ fn wanted(
         found: shown(field),
         expected,
     };
-    let mut fields = vec![plain(text).filter(is_text).ok_or_else(|| wrong(text, OF_TEXT))?];
-    if let Some((column, _)) = other.column() {
+    let of_text = |field| plain(field).filter(is_text).ok_or_else(|| wrong(field, OF_TEXT));
+    let mut fields = vec![of_text(text)?];
+    if let Some(column) = &options.pair {
         let field = find(schema, column, place())?;
         if field.name() == text.name() {
+            return Err(TextError::Setting {
+                setting: "pair",
+                value: column.to_string(),
+                bound: format!("is the column {:?}, which is the text as well", text.name()),
+            });
+        }
+        fields.push(of_text(field)?);
+    }
+    if let Some((column, _)) = other.column() {
+        let field = find(schema, column, place())?;
+        if let Some(text) = fields.iter().find(|text| text.name() == field.name()) {
             return Err(TextError::Setting {
                 setting: "label",
                 value: column.to_string(),
@@ -170,18 +182,24 @@ fn shown(field: &Type) -> String {
     line.trim_end_matches([';', '{', ' ']).to_owned()
 }
 
-/// The text of a row, and the label or the identifier.
+/// A cell as text.
+type Cell<'r> = Cow<'r, str>;
+
+/// The text of a row, the second text where rows are pairs, and the label or the identifier.
 fn cells<'r>(
     record: &'r Record,
+    is_pair: bool,
     other: Other<'_>,
     place: &dyn Fn() -> Place,
-) -> Result<(Cow<'r, str>, Cow<'r, str>), TextError> {
+) -> Result<(Cell<'r>, Option<Cell<'r>>, Cell<'r>), TextError> {
     let mut columns = record.get_column_iter();
     let mut next = |expected, id| match columns.next() {
         Some((name, field)) => written(field, name, expected, id, place),
         None => Ok(Cow::Borrowed("")),
     };
-    Ok((next(OF_TEXT, false)?, next(OF_LABEL, matches!(other, Other::Id(_)))?))
+    let text = next(OF_TEXT, false)?;
+    let pair = if is_pair { Some(next(OF_TEXT, false)?) } else { None };
+    Ok((text, pair, next(OF_LABEL, other.is_any_number())?))
 }
 
 /// A cell as text: a string, or what can be a label or an identifier (`id`), which any number can be.
@@ -388,6 +406,24 @@ mod tests {
         let both = CorpusOptions { label: Column::Index(3), ..CorpusOptions::default() };
         let found = refused(&bytes, &both);
         assert!(found.contains("is the column \"text\", which is the text as well"), "{found}");
+    }
+
+    #[test]
+    fn pairs_are_read_from_two_columns_in_any_place() {
+        let schema =
+            "message schema { required binary b (UTF8); required int32 label; required binary text (UTF8); }";
+        let bytes = file(schema, &[Bytes(&[b"c", b"d"]), Int(&[0, 1]), Bytes(&[b"a", b"b"])]);
+        let with = |column: Column| CorpusOptions { pair: Some(column), ..CorpusOptions::default() };
+        let corpus = read(&bytes, &with(Column::Name("b".into()))).unwrap();
+        let found: Vec<_> = corpus.train.iter().map(|d| (&*d.text, d.pair.as_deref(), d.label)).collect();
+        assert_eq!(found, [("a", Some("c"), 0), ("b", Some("d"), 1)]);
+        assert!(
+            refused(&bytes, &with(Column::Index(2)))
+                .contains("is the column \"text\", which is the text as well")
+        );
+        assert!(
+            refused(&bytes, &with(Column::Index(1))).contains("column \"label\" holds REQUIRED INT32 label")
+        );
     }
 
     #[test]

@@ -29,6 +29,8 @@ pub struct Scoring {
 pub struct Texts {
     /// The texts, in the order of the files; they may be empty.
     pub texts: Vec<String>,
+    /// The second text of each, where rows are pairs; else empty.
+    pub pairs: Vec<String>,
     /// The identifier of each text, as it is written; empty without a column for it.
     pub ids: Vec<String>,
     /// Where each text stands.
@@ -48,11 +50,9 @@ impl Scoring {
         let (mut labels, mut documents, mut places) = (Labels::default(), Vec::new(), Vec::new());
         let mut take = |row: Row<'_>, file: &Arc<str>| {
             let place = || Place::new(file, row.line);
-            if row.text.trim().is_empty() {
-                return Err(TextError::EmptyText(place()));
-            }
+            row.check_texts(place)?;
             let label = labels.class(row.other, place)?;
-            documents.push(Document { text: row.text.into(), label });
+            documents.push(row.document(label));
             places.push(place());
             Ok(())
         };
@@ -100,9 +100,10 @@ impl Texts {
         };
         let options = CorpusOptions { label, ..options.clone() };
         options.check(&Source::One(files.clone()))?;
-        let (mut texts, mut ids, mut places) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut texts, mut pairs, mut ids, mut places) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let mut take = |row: Row<'_>, file: &Arc<str>| {
             texts.push(row.text.to_owned());
+            pairs.extend(row.pair.map(str::to_owned));
             if id.is_some() {
                 ids.push(row.other.to_owned());
             }
@@ -112,6 +113,6 @@ impl Texts {
         let mut sink = Sink::new(id.map_or(Other::Nothing, Other::Id), &mut take);
         source::read(&mut sink, files, &options)?;
         let reading = sink.tally.finish(options.skip_bad_rows)?;
-        Ok(Self { texts, ids, places, reading })
+        Ok(Self { texts, pairs, ids, places, reading })
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::Document;
 use super::options::Column;
 use super::reading::Tally;
 use crate::error::{Place, TextError};
@@ -10,9 +11,26 @@ use crate::error::{Place, TextError};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Row<'a> {
     pub(super) text: &'a str,
+    /// The second text, where rows are pairs.
+    pub(super) pair: Option<&'a str>,
     /// The label or the identifier; empty when none is wanted.
     pub(super) other: &'a str,
     pub(super) line: u64,
+}
+
+impl Row<'_> {
+    /// The document that it is.
+    pub(super) fn document(&self, label: u32) -> Document {
+        Document { text: self.text.into(), pair: self.pair.map(str::to_owned), label }
+    }
+
+    /// Refuses a text of nothing but white space.
+    pub(super) fn check_texts(&self, place: impl Fn() -> Place) -> Result<(), TextError> {
+        match [Some(self.text), self.pair].into_iter().flatten().any(|text| text.trim().is_empty()) {
+            true => Err(TextError::EmptyText(place())),
+            false => Ok(()),
+        }
+    }
 }
 
 /// What is wanted of a row beside its text.
@@ -21,6 +39,8 @@ pub(super) enum Other<'a> {
     Label(&'a Column),
     /// Anything that names the row: a string or a number.
     Id(&'a Column),
+    /// A number in place of a label.
+    Number(&'a Column),
     Nothing,
 }
 
@@ -28,10 +48,15 @@ impl<'a> Other<'a> {
     /// Its column and the setting that names it.
     pub(super) fn column(self) -> Option<(&'a Column, &'static str)> {
         match self {
-            Self::Label(column) => Some((column, "--label-column")),
+            Self::Label(column) | Self::Number(column) => Some((column, "--label-column")),
             Self::Id(column) => Some((column, "--id-column")),
             Self::Nothing => None,
         }
+    }
+
+    /// Whether it may be any number: a label is a whole one.
+    pub(super) fn is_any_number(self) -> bool {
+        matches!(self, Self::Id(_) | Self::Number(_))
     }
 }
 

@@ -23,7 +23,9 @@ pub(super) fn read(sink: &mut Sink<'_>, files: &Files, options: &CorpusOptions) 
         match input.format {
             Format::Jsonl | Format::Json => json::read(input, options, sink)?,
             Format::Csv | Format::Tsv => delimited::read(input, options, sink)?,
-            Format::FastText => fasttext::read(Lines::new(input, options.max_line_bytes), sink)?,
+            Format::FastText => {
+                fasttext::read(Lines::new(input, options.max_line_bytes), options.pair.as_ref(), sink)?
+            }
             #[cfg(feature = "parquet")]
             Format::Parquet => super::parquet::read(input, options, sink)?,
             #[cfg(not(feature = "parquet"))]

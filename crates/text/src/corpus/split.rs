@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use std::str::FromStr;
 
 use crate::error::TextError;
+use crate::input::TextInput;
 
 /// Version of the rule; reports name it.
 pub const SPLIT_RULE_VERSION: u32 = 2;
@@ -79,15 +80,25 @@ impl FromStr for SplitRule {
     }
 }
 
-/// What of a text decides whether two documents are copies of each other: its characters canonically composed and in
-/// lower case, with one space for every run of white space between words and none at the ends. Written over `into`.
-pub(super) fn normal_form(text: &str, into: &mut String) {
+/// What decides whether two documents are copies of each other: the characters of a text canonically composed and in
+/// lower case, with one space for every run of white space between words and none at the ends; of a pair, both texts with
+/// a line end between them. Written over `into`.
+pub(super) fn normal_form(input: TextInput<'_>, into: &mut String) {
     into.clear();
+    append_normal_form(input.text, into);
+    if let Some(pair) = input.pair {
+        into.push('\n');
+        append_normal_form(pair, into);
+    }
+}
+
+fn append_normal_form(text: &str, into: &mut String) {
+    let start = into.len();
     if text.is_ascii() {
         // What `char::is_whitespace` holds for ASCII; `u8::is_ascii_whitespace` leaves out the vertical tab.
         let space = |byte: &u8| matches!(byte, b' ' | b'\t'..=b'\r');
         for word in text.as_bytes().split(space).filter(|word| !word.is_empty()) {
-            if !into.is_empty() {
+            if into.len() > start {
                 into.push(' ');
             }
             let from = into.len();
@@ -98,7 +109,7 @@ pub(super) fn normal_form(text: &str, into: &mut String) {
     }
     let composed = crate::normalize::composed(text);
     for word in composed.split_whitespace() {
-        if !into.is_empty() {
+        if into.len() > start {
             into.push(' ');
         }
         into.extend(word.chars().flat_map(char::to_lowercase));
@@ -109,9 +120,9 @@ pub(super) fn normal_form(text: &str, into: &mut String) {
 /// form, as a big-endian number.
 pub(super) type Key = u128;
 
-/// The key of a text; `buffer` is overwritten.
-pub(super) fn key(text: &str, buffer: &mut String) -> Key {
-    normal_form(text, buffer);
+/// The key of a text or a pair; `buffer` is overwritten.
+pub(super) fn key(input: TextInput<'_>, buffer: &mut String) -> Key {
+    normal_form(input, buffer);
     let digest = Sha256::digest(buffer.as_bytes());
     digest[..16].iter().fold(0, |number, &byte| (number << 8) | Key::from(byte))
 }
@@ -236,7 +247,7 @@ mod tests {
     /// Splits texts of classes 0.. and counts each class in each split.
     fn count(documents: &[(String, u32)], parts: [u32; 3]) -> (Vec<u8>, Vec<[usize; 3]>) {
         let mut buffer = String::new();
-        let keys: Vec<Key> = documents.iter().map(|(text, _)| key(text, &mut buffer)).collect();
+        let keys: Vec<Key> = documents.iter().map(|(text, _)| key(text.into(), &mut buffer)).collect();
         let classes: Vec<u32> = documents.iter().map(|d| d.1).collect();
         let most = classes.iter().max().map_or(0, |&c| c as usize + 1);
         let rank: Vec<u32> = (0..most as u32).collect();
@@ -318,13 +329,16 @@ mod tests {
     fn normal_forms_ignore_case_and_white_space() {
         let form = |text: &str| {
             let mut into = String::from("before");
-            normal_form(text, &mut into);
+            normal_form(text.into(), &mut into);
             into
         };
         assert_eq!(form("  A\u{b}b \r\n C"), form("a b\u{a0}c"));
         assert_eq!(form("Ünï\u{2003}Çode"), "ünï çode");
         assert_eq!(form("cafe\u{301}"), form("CAFÉ"));
         assert_eq!(form(" \n"), "");
+        let mut pair = String::new();
+        normal_form([" A  b", "É\nC "].into(), &mut pair);
+        assert_eq!(pair, "a b\né c");
     }
 
     #[test]
@@ -358,9 +372,9 @@ mod tests {
         #[test]
         fn ascii_takes_the_fast_path_to_the_same_form(text in "[ -~\t\r\n\u{b}\u{c}]{0,40}") {
             let mut fast = String::new();
-            normal_form(&text, &mut fast);
+            normal_form((&text).into(), &mut fast);
             let mut slow = String::new();
-            normal_form(&format!("{text} é"), &mut slow);
+            normal_form((&format!("{text} é")).into(), &mut slow);
             let slow = slow.trim_end_matches('é').trim_end();
             prop_assert_eq!(fast, slow);
         }

@@ -6,6 +6,7 @@ use super::options::{CorpusOptions, Files};
 use super::split::key;
 use super::{Corpus, Texts};
 use crate::TextError;
+use crate::input::AsInput;
 
 impl Corpus {
     /// The same corpus with the texts of some files, whose labels are not looked at. A text that a document of a split has,
@@ -15,13 +16,20 @@ impl Corpus {
     /// # Errors
     /// [`TextError`] for files, rows and settings; [`TextError::NothingNew`] when no text is left.
     pub fn with_unlabelled(mut self, files: &Files, options: &CorpusOptions) -> Result<Self, TextError> {
+        if let Some(column) = &options.pair {
+            return Err(TextError::Setting {
+                setting: "pair",
+                value: column.to_string(),
+                bound: "texts without labels are single ones".into(),
+            });
+        }
         let read = Texts::read(files, options, None)?;
         let mut buffer = String::new();
         let documents = self.splits().into_iter().flat_map(|(_, documents)| documents);
-        let labelled: HashSet<_> = documents.map(|document| key(&document.text, &mut buffer)).collect();
+        let labelled: HashSet<_> = documents.map(|document| key(document.as_input(), &mut buffer)).collect();
         let (mut seen, mut known, mut copies, mut empty) = (HashSet::new(), 0, 0, 0);
         for text in read.texts {
-            let key = key(&text, &mut buffer);
+            let key = key((&text).into(), &mut buffer);
             if buffer.is_empty() {
                 empty += 1;
             } else if labelled.contains(&key) {

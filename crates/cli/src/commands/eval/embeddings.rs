@@ -5,6 +5,7 @@ use nlpress::core::shown::counted;
 use nlpress::eval::{Fidelity, Retrieval};
 use nlpress::runtime::Session;
 use nlpress::text::corpus::Scoring;
+use nlpress::text::{AsInput, TextInput};
 use serde::Serialize;
 use std::path::Path;
 
@@ -106,7 +107,7 @@ impl<'a> Embedded<'a> {
         (data, chosen): (&Scoring, &[usize]),
         threads: usize,
     ) -> anyhow::Result<Self> {
-        let texts: Vec<&str> = chosen.iter().map(|n| data.documents[*n].text.as_str()).collect();
+        let texts: Vec<TextInput<'_>> = chosen.iter().map(|n| data.documents[*n].as_input()).collect();
         let answers = Answers::of(session, &texts, false, threads);
         let answers = answers.map_err(|e| refuse(format!("{}: {e}", of.display())))?;
         Ok(Self { of, numbers: answers.into_outputs(), width: session.outline().graph.outputs() })

@@ -19,6 +19,8 @@ pub(super) enum Format {
 #[derive(Debug, Serialize)]
 pub(super) struct Wrong<'a> {
     text: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pair: Option<&'a str>,
     label: &'a str,
     predicted: &'a str,
     /// The score of the prediction.
@@ -52,6 +54,7 @@ pub(super) fn wrong<'a>(
         if predicted != label {
             all.push(Wrong {
                 text: &data.documents[document].text,
+                pair: data.documents[document].pair.as_deref(),
                 label: chosen.name(session, label),
                 predicted: chosen.name(session, predicted),
                 score: answers.score(n),
@@ -62,8 +65,8 @@ pub(super) fn wrong<'a>(
     all
 }
 
-/// The bytes of the file; a file of no errors has its header.
-pub(super) fn written(wrong: &[Wrong<'_>], format: Format) -> anyhow::Result<Vec<u8>> {
+/// The bytes of the file; a file of no errors has its header, which says `is_pairs` whether there are second texts.
+pub(super) fn written(wrong: &[Wrong<'_>], is_pairs: bool, format: Format) -> anyhow::Result<Vec<u8>> {
     match format {
         Format::Jsonl => {
             let mut bytes = Vec::new();
@@ -75,7 +78,13 @@ pub(super) fn written(wrong: &[Wrong<'_>], format: Format) -> anyhow::Result<Vec
         }
         Format::Csv => {
             let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
-            writer.write_record(["text", "label", "predicted", "score", "place"])?;
+            let pair = is_pairs.then_some("pair");
+            writer.write_record(["text"].into_iter().chain(pair).chain([
+                "label",
+                "predicted",
+                "score",
+                "place",
+            ]))?;
             wrong.iter().try_for_each(|row| writer.serialize(row))?;
             Ok(writer.into_inner()?)
         }

@@ -4,7 +4,7 @@ use nlpress::core::shown::shown;
 use nlpress::eval::{Calibration, ClassScore, Confusion, Scores};
 use nlpress::runtime::{IntegerScratch, Scratch, Session, integer};
 use nlpress::text::corpus::{self, Scoring};
-use nlpress::text::{Coverage, Encode};
+use nlpress::text::{AsInput, Coverage, Encode, TextInput};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -94,8 +94,8 @@ impl Chosen {
         Ok(chosen)
     }
 
-    pub(super) fn texts<'d>(&self, data: &'d Scoring) -> Vec<&'d str> {
-        self.documents.iter().map(|n| data.documents[*n].text.as_str()).collect()
+    pub(super) fn inputs<'d>(&self, data: &'d Scoring) -> Vec<TextInput<'d>> {
+        self.documents.iter().map(|n| data.documents[*n].as_input()).collect()
     }
 
     /// The name of a class.
@@ -159,7 +159,7 @@ impl Unknown {
 }
 
 /// The answers of a session.
-pub(super) struct Answers {
+pub(in crate::commands) struct Answers {
     logits: Vec<f32>,
     outputs: usize,
     pub(super) predictions: Vec<u32>,
@@ -168,9 +168,9 @@ pub(super) struct Answers {
 
 impl Answers {
     /// Asks a session, by several threads; in integers alone, logits are what the integers stand for.
-    pub(super) fn of(
+    pub(in crate::commands) fn of(
         session: &Session,
-        texts: &[&str],
+        texts: &[TextInput<'_>],
         integers: bool,
         threads: usize,
     ) -> anyhow::Result<Self> {
@@ -203,7 +203,7 @@ impl Answers {
     }
 
     /// What the network made of the texts, `[texts, outputs]`.
-    pub(super) fn into_outputs(self) -> Vec<f32> {
+    pub(in crate::commands) fn into_outputs(self) -> Vec<f32> {
         self.logits
     }
 
@@ -231,7 +231,7 @@ impl Answers {
 type Part = (Vec<f32>, Vec<u32>, Coverage);
 
 /// Of texts of which the first is number `first`.
-fn in_floats(session: &Session, texts: &[&str], first: usize) -> anyhow::Result<Part> {
+fn in_floats(session: &Session, texts: &[TextInput<'_>], first: usize) -> anyhow::Result<Part> {
     let mut scratch = Scratch::default();
     let (mut logits, mut predictions, mut coverage) = (Vec::new(), Vec::new(), Coverage::default());
     for (row, text) in (first..).zip(texts) {
@@ -243,7 +243,7 @@ fn in_floats(session: &Session, texts: &[&str], first: usize) -> anyhow::Result<
     Ok((logits, predictions, coverage))
 }
 
-fn in_integers(session: &Session, texts: &[&str]) -> anyhow::Result<Part> {
+fn in_integers(session: &Session, texts: &[TextInput<'_>]) -> anyhow::Result<Part> {
     let integers = session.in_integers().map_err(|e| anyhow::anyhow!("it cannot answer in integers: {e}"))?;
     let mut scratch = IntegerScratch::default();
     let (mut logits, mut predictions, mut coverage) = (Vec::new(), Vec::new(), Coverage::default());

@@ -11,13 +11,16 @@ mod shown;
 use nlpress::core::shown::shown;
 use nlpress::core::{Seed, files};
 use nlpress::eval::{Bootstrap, Quality};
+use nlpress::graph::Output;
 use nlpress::runtime::Session;
 use std::path::Path;
 
+use super::numbers;
 use crate::arguments::Eval;
 use crate::data;
 use crate::outcome::{refuse, say, sort};
-use found::{Answers, Chosen, Found};
+pub(super) use found::Answers;
+use found::{Chosen, Found};
 
 pub(crate) fn eval(arguments: Eval) -> anyhow::Result<()> {
     let errors =
@@ -26,13 +29,16 @@ pub(crate) fn eval(arguments: Eval) -> anyhow::Result<()> {
     check_outputs(&arguments)?;
     let session = Session::open(&arguments.answering.artifact).map_err(refuse)?;
     if session.labels().is_empty() {
-        return embeddings::eval(&arguments, &session);
+        return match session.outline().graph.output {
+            Output::Scores => numbers::eval(&arguments, &session),
+            _ => embeddings::eval(&arguments, &session),
+        };
     }
     let data = data::scoring(&arguments.labelled)?;
     data::say_notes(&data.reading);
     let chosen = Chosen::of(&session, &data, arguments.unknown_labels)?;
     let threads = data::threads(arguments.threads);
-    let texts = chosen.texts(&data);
+    let texts = chosen.inputs(&data);
     let named = |path: &Path, e: anyhow::Error| refuse(format!("{}: {e}", path.display()));
     let answers = Answers::of(&session, &texts, arguments.answering.integers, threads)
         .map_err(|e| named(&arguments.answering.artifact, e))?;
@@ -60,7 +66,7 @@ pub(crate) fn eval(arguments: Eval) -> anyhow::Result<()> {
     }
     if let Some((path, format)) = errors {
         let wrong = errors::wrong(&session, &data, &chosen, &answers);
-        let bytes = errors::written(&wrong, format)?;
+        let bytes = errors::written(&wrong, arguments.labelled.layout.pair_column.is_some(), format)?;
         files::write_atomically(path, &bytes).map_err(|e| crate::outcome::of_file(path, e))?;
     }
     let found = Found::of(&session, &chosen, &answers)?;

@@ -10,7 +10,7 @@ mod lines;
 mod ordered;
 
 use nlpress::core::shown::{counted, quoted};
-use nlpress::text::Place;
+use nlpress::text::{Place, TextInput};
 use serde::Deserialize;
 use std::borrow::Cow;
 use std::io::{self, ErrorKind, Write};
@@ -67,6 +67,10 @@ pub(super) struct Asked<'t> {
 }
 
 impl<'t> Asked<'t> {
+    pub(super) fn input(self) -> TextInput<'t> {
+        TextInput { text: self.text, pair: self.pair }
+    }
+
     /// A text without anything beside it.
     fn alone(text: &'t str) -> Self {
         Self { text, pair: None, id: None, place: None }
@@ -78,8 +82,9 @@ pub(super) fn answer(answers: &impl Answers, texts: &Texts) -> anyhow::Result<()
     if let Some(rows) = data::texts(&texts.rows)? {
         data::say_notes(&rows.reading);
         let ids = rows.ids.iter().map(|id| Some(id.as_str())).chain(std::iter::repeat(None));
-        let asked: Vec<Asked<'_>> = (rows.texts.iter().zip(&rows.places).zip(ids))
-            .map(|((text, place), id)| Asked { text, pair: None, id, place: Some(place) })
+        let pairs = rows.pairs.iter().map(|pair| Some(pair.as_str())).chain(std::iter::repeat(None));
+        let asked: Vec<Asked<'_>> = (rows.texts.iter().zip(pairs).zip(&rows.places).zip(ids))
+            .map(|(((text, pair), place), id)| Asked { text, pair, id, place: Some(place) })
             .collect();
         return answer_all(answers, &asked, texts.threads);
     }
