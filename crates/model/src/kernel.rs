@@ -47,6 +47,14 @@ pub fn add_weight_gradient<'r>(
     Arch::new().dispatch(SparseGradient { rows, upstream, outputs, gradient });
 }
 
+/// Adds to `out` some rows of `matrix`, as long as `out` each, by their numbers, times what stands beside them.
+///
+/// # Panics
+/// When there is no such row.
+pub(crate) fn add_rows(terms: &[(u32, f32)], matrix: &[f32], out: &mut [f32]) {
+    Arch::new().dispatch(RowSum { terms, matrix, out });
+}
+
 /// [`rows_times_weight`] for rows given in full, each as long as `weight` has rows.
 ///
 /// # Panics
@@ -123,6 +131,30 @@ impl<'r, R: Iterator<Item = Row<'r>>> WithSimd for SparseGradient<'_, R> {
                     axpy(simd, value, upstream, &mut self.gradient[start..start + outputs]);
                 }
             }
+        }
+    }
+}
+
+struct RowSum<'a> {
+    terms: &'a [(u32, f32)],
+    matrix: &'a [f32],
+    out: &'a mut [f32],
+}
+
+impl WithSimd for RowSum<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        if let [out] = self.out {
+            for &(row, factor) in self.terms {
+                *out = scalar_multiply_add::<S>(factor, self.matrix[row as usize], *out);
+            }
+            return;
+        }
+        let width = self.out.len();
+        for &(row, factor) in self.terms {
+            axpy(simd, factor, &self.matrix[row as usize * width..][..width], self.out);
         }
     }
 }

@@ -6,12 +6,13 @@
 //! a step does to every parameter, the same threads share out.
 
 use nlpress_core::{Backend, Peers, Seed};
+use nlpress_model::network::Factored;
 use nlpress_model::{Gradients, Model, Network};
 use nlpress_quant::QuantError;
 use nlpress_quant::gradient::{Coding, Layout, Sender};
-use nlpress_train::gradients::{bind, sum};
+use nlpress_train::gradients::{bind, change, sum};
 use nlpress_train::record::{Reader, Writer, invalid};
-use nlpress_train::{Batch, Crew, GradientSource, RoundedInputs, Stateful, TrainError};
+use nlpress_train::{Batch, Change, Crew, GradientSource, InPlace, RoundedInputs, Stateful, TrainError};
 use std::io;
 use std::ops::Range;
 
@@ -76,7 +77,7 @@ impl<'p> DataParallel<'p> {
     /// The gradients of this process's shares, with what is sent of each.
     fn computed(&mut self, flat: &[f32], batch: &Batch<'_>) -> Result<Vec<Message>, TrainError> {
         let (own, all) = (self.own(), shares(batch.indices.len(), self.shares));
-        let network = self.network.as_mut().ok_or(TrainError::Failed("it was not begun".into()))?;
+        let network = self.network.as_mut().ok_or_else(not_begun)?;
         self.crew.map(network.updates(0..network.sites(), flat), |update| update());
         let mut senders: Vec<Option<&mut Sender>> = self.senders.iter_mut().map(Some).collect();
         senders.resize_with(self.shares, || None);
@@ -152,6 +153,28 @@ impl GradientSource for DataParallel<'_> {
     fn crew(&self) -> Option<&Crew> {
         Some(&self.crew)
     }
+
+    fn in_place(&mut self) -> Option<&mut dyn InPlace> {
+        (self.peers.is_none() && self.wire.is_none()).then_some(self)
+    }
+}
+
+impl InPlace for DataParallel<'_> {
+    fn factored(&mut self, batch: &Batch<'_>) -> Result<Vec<Factored>, TrainError> {
+        let network = self.network.as_ref().ok_or_else(not_begun)?;
+        let all = shares(batch.indices.len(), self.shares).into_iter();
+        let jobs = all.map(|share| (network.replica(), share)).collect();
+        let work = |(replica, share): (Network, Range<usize>)| batch.part(share).factored(&replica);
+        let all: Vec<Factored> = self.crew.map(jobs, work).into_iter().collect::<Result<_, _>>()?;
+        let bytes = all.iter().map(|share| 4 * share.len() as u64).sum::<u64>();
+        self.sent += bytes;
+        self.sent_as_f32 += bytes;
+        Ok(all)
+    }
+
+    fn change(&mut self, how: &mut Change<'_>) -> Result<(), TrainError> {
+        change(&mut self.network, Some(&self.crew), how)
+    }
 }
 
 impl Stateful for DataParallel<'_> {
@@ -202,6 +225,10 @@ impl Stateful for DataParallel<'_> {
         }
         self.senders.iter_mut().try_for_each(|sender| sender.restore(from))
     }
+}
+
+fn not_begun() -> TrainError {
+    TrainError::Failed("it was not begun".into())
 }
 
 pub(crate) fn failed(error: QuantError) -> TrainError {

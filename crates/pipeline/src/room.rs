@@ -5,12 +5,13 @@
 
 use nlpress_model::Outline;
 use nlpress_model::graph::{Graph, Op, Per, Source};
-use nlpress_train::TrainConfig;
+use nlpress_train::{FitConfig, TrainConfig};
 use std::collections::BTreeMap;
+use toml::{Table, Value};
 
 use crate::options::RunOptions;
 use crate::plan::selected;
-use crate::recipe::{TEACHER, Variant};
+use crate::recipe::{Step, TEACHER, Variant};
 
 /// Times that the numbers of a network are there while it is trained: as it was, as it is, its gradient, two moments, and some
 /// of what a pass needs; rounded up.
@@ -42,9 +43,10 @@ impl Room {
         for variant in variants {
             let missing = || base.clone();
             let mut outline = outlines.get(variant.parent.as_str()).cloned().unwrap_or_else(missing);
-            let mut making = of_training(&outline.graph, batch);
+            let mut making = of_model(&outline);
             for step in &variant.steps {
-                let on = selected(step, &outline);
+                let (batch, on) = (batch_of(step), selected(step, &outline));
+                making = making.max(of_training(&outline.graph, batch));
                 outline = step.technique.plan(&outline, &on, &mut Vec::new());
                 making = making.max(of_training(&outline.graph, batch));
             }
@@ -71,6 +73,22 @@ fn available() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
+/// Rows that a step takes at a time: the most that its settings name, which have tables of training in them, or what all of those
+/// leave it at.
+fn batch_of(step: &Step) -> usize {
+    let settings = step.settings.parse::<Table>().unwrap_or_default();
+    largest_batch(&settings).unwrap_or_else(|| FitConfig::default().batch())
+}
+
+fn largest_batch(table: &Table) -> Option<usize> {
+    let of = |(key, value): (&String, &Value)| match value {
+        Value::Table(inner) => largest_batch(inner),
+        Value::Integer(rows) if key == "batch" => usize::try_from(*rows).ok(),
+        _ => None,
+    };
+    table.iter().filter_map(of).max()
 }
 
 fn parameters(graph: &Graph) -> u64 {
@@ -135,5 +153,19 @@ mod tests {
         assert_eq!(half.making, teacher.making, "it begins with the whole network");
         assert_eq!(half.made, 4 * (100 * 25 + 25 + 25 + 1));
         assert!(integers.making < half.making && 3 * integers.made < half.made, "{integers:?} {half:?}");
+    }
+
+    #[test]
+    fn a_row_takes_the_batches_of_its_own_training() {
+        let text = "schema = 1\nmodel = { network = { mlp = { hidden = [50] } } }\n\
+                    data = { corpus = 'embedded' }\ntrain = { batch = 100 }\n\
+                    [[variants]]\nid = 'a'\nsteps = [{ use = 'parallel.data' }]\n\
+                    [[variants]]\nid = 'b'\nsteps = [{ use = 'parallel.data', with = { fit = { batch = 900 } } }]\n";
+        let recipe = Recipe::parse(text, "r.toml").unwrap();
+        let graph = Graph::from(MlpSpec::new(100, &[50], 1, 0.0));
+        let variants = recipe.variants.iter().collect::<Vec<_>>();
+        let rooms = Room::of_rows(&Outline::dense(&graph), &variants, &recipe.train);
+        let making: Vec<u64> = rooms.iter().map(|room| room.making).collect();
+        assert_eq!(making, [100, 32, 900].map(|batch| of_training(&graph, batch)));
     }
 }

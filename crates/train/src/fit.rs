@@ -11,6 +11,7 @@ use crate::config::Loss;
 use crate::gradients::Batch;
 use crate::history::{Epoch, History};
 use crate::identity;
+use crate::in_place::InPlace;
 use crate::objective::{Labels, Objective};
 use crate::on_device::OnDevice;
 use crate::parts::Parts;
@@ -72,6 +73,9 @@ pub(crate) fn run(
         parts.begin(&model, fit.backend)?;
     }
     let mut at = start(&model, &fit, &mut parts)?;
+    if !by_feature && !on_device && steps::in_place(&fit, &mut parts, way) {
+        steps = Steps::InPlace(InPlace::new(&model, config, &mut parts, &at)?);
+    }
     if by_feature {
         steps = Steps::ByFeature(Box::new(ByFeature::new(&model, &fit, &mut at, threads)?));
     }
@@ -90,7 +94,7 @@ pub(crate) fn run(
         steps.begin_epoch(at.step, in_epoch, of);
         let dropout = Dropout::new(model.graph(), seed, at.step);
         let loss = epoch((&fit, objective), &order, dropout, (&mut steps, &mut parts), (&mut at, &now))?;
-        steps.end_epoch(&mut at)?;
+        steps.end_epoch(&mut parts, &mut at)?;
         let diverged = |loss: f64| TrainError::Diverged { epoch: at.epoch + 1, loss };
         if at.flat.iter().any(|x| !x.is_finite()) {
             return Err(diverged(loss));

@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 use nlpress_core::{Backend, Seed};
-use nlpress_model::network::{Loss, Seen, Taps};
+use nlpress_model::network::{Factored, Loss, Seen, Taps};
 use nlpress_model::{Dropout, Gradients, Model, ModelError, Network};
 use nlpress_text::ExamplesRef;
 use std::ops::Range;
@@ -70,11 +70,19 @@ impl<'a> Batch<'a> {
     /// # Errors
     /// As [`gradients`](Batch::gradients).
     pub fn gradients_of(&self, network: &Network) -> Result<Gradients, TrainError> {
+        Ok(self.factored(network)?.multiplied())
+    }
+
+    /// [`gradients_of`](Batch::gradients_of) in factors.
+    ///
+    /// # Errors
+    /// As [`gradients`](Batch::gradients).
+    pub fn factored(&self, network: &Network) -> Result<Factored, TrainError> {
         if self.indices.is_empty() {
-            return Ok(Gradients { loss: 0.0, flat: vec![0.0; network.trainable(0..network.sites())] });
+            return Ok(Factored::zeros(network));
         }
         let examples = (self.examples, self.indices);
-        Ok(network.gradients(examples, Some(self.dropout), self.first, &mut self.reduced())?)
+        Ok(network.factored(examples, Some(self.dropout), self.first, &mut self.reduced())?)
     }
 
     /// Its loss as networks take it.
@@ -152,6 +160,43 @@ pub trait GradientSource: Stateful + Send {
     fn crew(&self) -> Option<&Crew> {
         None
     }
+
+    /// Itself, where its parameters are in the memory of this process and so are all of its gradients.
+    fn in_place(&mut self) -> Option<&mut dyn InPlace> {
+        None
+    }
+}
+
+/// A source of gradients whose own parameters the optimizer moves.
+pub trait InPlace {
+    /// Loss and gradient of each share of the batch, in their order, at the parameters as they are.
+    ///
+    /// # Errors
+    /// [`TrainError`] when the rows do not fit the network, or a worker fails.
+    fn factored(&mut self, batch: &Batch<'_>) -> Result<Vec<Factored>, TrainError>;
+
+    /// Hands out the parameters, as [`Network::changed`] does, and the threads to change them on, where there are some.
+    ///
+    /// # Errors
+    /// [`TrainError`] when there is no network, or its device fails.
+    fn change(&mut self, change: &mut Change<'_>) -> Result<(), TrainError>;
+}
+
+/// What changes parameters.
+pub type Change<'a> = dyn FnMut(Option<&Crew>, Vec<&mut [f32]>) + 'a;
+
+/// Changes the parameters of a network where they lie.
+///
+/// # Errors
+/// [`TrainError`] when there is no network, or its device fails.
+pub fn change(
+    network: &mut Option<Network>,
+    crew: Option<&Crew>,
+    change: &mut Change<'_>,
+) -> Result<(), TrainError> {
+    let taken = network.take().ok_or(TrainError::Failed("it was not begun".into()))?;
+    *network = Some(taken.changed(|numbers| change(crew, numbers))?);
+    Ok(())
 }
 
 /// Adds a row to another, entry by entry, on the threads of a crew where there is one.
@@ -194,6 +239,21 @@ impl GradientSource for OneNetwork {
     fn gradients(&mut self, flat: &[f32], batch: &Batch<'_>) -> Result<Gradients, TrainError> {
         let network = self.0.as_mut().ok_or(TrainError::Failed("it was not begun".into()))?;
         batch.gradients(network, flat)
+    }
+
+    fn in_place(&mut self) -> Option<&mut dyn InPlace> {
+        Some(self)
+    }
+}
+
+impl InPlace for OneNetwork {
+    fn factored(&mut self, batch: &Batch<'_>) -> Result<Vec<Factored>, TrainError> {
+        let network = self.0.as_ref().ok_or(TrainError::Failed("it was not begun".into()))?;
+        Ok(vec![batch.factored(network)?])
+    }
+
+    fn change(&mut self, how: &mut Change<'_>) -> Result<(), TrainError> {
+        change(&mut self.0, None, how)
     }
 }
 

@@ -6,7 +6,7 @@ use std::io;
 
 use crate::TrainError;
 use crate::crew::Crew;
-use crate::gradients::{Batch, GradientSource, OneNetwork, Wire, add, bind};
+use crate::gradients::{Batch, GradientSource, InPlace, OneNetwork, Wire, add, bind};
 use crate::plan::With;
 use crate::record::{Reader, Stateful, Writer, invalid};
 use crate::reparameterization::{Effective, Penalty, Reparameterization, Step};
@@ -129,6 +129,15 @@ impl<'a> Parts<'a> {
     /// Sets the gradient to zero where a mask holds a zero.
     pub(crate) fn hold(&self, gradient: &mut [f32]) {
         gradient.iter_mut().zip(&self.effective.keep).for_each(|(g, keep)| *g = if *keep { *g } else { 0.0 });
+    }
+
+    /// The source, where steps are nothing but its gradient and the optimizer's step, and it has its parameters at hand.
+    pub(crate) fn in_place(&mut self) -> Option<&mut dyn InPlace> {
+        let is_plain = self.reparameterizations.is_empty()
+            && self.penalties.is_empty()
+            && self.wire.is_none()
+            && self.effective.keep.is_empty();
+        is_plain.then(|| self.source.get().in_place()).flatten()
     }
 
     /// The threads that what is done to every parameter is done on, where there are some.

@@ -4,7 +4,7 @@ use nlpress_core::Selectors;
 use nlpress_model::Model;
 use std::ops::Range;
 
-use crate::adam::Adam;
+use crate::adam::{Adam, Update};
 use crate::config::{BadConfig, ParameterGroup};
 use crate::crew::{Crew, by_pieces};
 use crate::places::places;
@@ -95,22 +95,34 @@ impl Segments {
     ) {
         let update = adam.next(rate, config.adam());
         let (first, second) = adam.moments(0..flat.len());
-        by_pieces(crew, [flat, first, second], |start, [numbers, first, second]| {
-            let end = start + numbers.len();
-            for Segment { range, rate: factor, decay } in self.0.iter().filter(|s| s.rate > 0.0) {
-                let (from, to) = (range.start.max(start), range.end.min(end));
-                if from >= to {
-                    continue;
-                }
-                let here = from - start..to - start;
-                let numbers = &mut numbers[here.clone()];
-                if *decay > 0.0 {
-                    let left = (1.0 - rate * factor * decay) as f32;
-                    numbers.iter_mut().for_each(|w| *w *= left);
-                }
-                let moments = (&mut first[here.clone()], &mut second[here]);
-                update.at(*factor).apply(numbers, &gradient[from..to], moments.0, moments.1);
-            }
+        by_pieces(crew, [flat, first, second], |start, moved| {
+            let gradient = &gradient[start..start + moved[0].len()];
+            self.step_from(start, moved, gradient, (update, rate));
         });
+    }
+
+    /// [`step`](Segments::step) for the parameters from one on, of which the moments are given.
+    pub(crate) fn step_from(
+        &self,
+        start: usize,
+        [numbers, first, second]: [&mut [f32]; 3],
+        gradient: &[f32],
+        (update, rate): (Update, f64),
+    ) {
+        let end = start + numbers.len();
+        for Segment { range, rate: factor, decay } in self.0.iter().filter(|s| s.rate > 0.0) {
+            let (from, to) = (range.start.max(start), range.end.min(end));
+            if from >= to {
+                continue;
+            }
+            let here = from - start..to - start;
+            let numbers = &mut numbers[here.clone()];
+            if *decay > 0.0 {
+                let left = (1.0 - rate * factor * decay) as f32;
+                numbers.iter_mut().for_each(|w| *w *= left);
+            }
+            let moments = (&mut first[here.clone()], &mut second[here.clone()]);
+            update.at(*factor).apply(numbers, &gradient[here], moments.0, moments.1);
+        }
     }
 }

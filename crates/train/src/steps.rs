@@ -1,5 +1,5 @@
-//! The steps of a training: over all of the parameters, here or on the device ([`OnDevice`]), or by feature where that is
-//! cheaper ([`ByFeature`]).
+//! The steps of a training: over all of the parameters, in one row or where the network has them ([`InPlace`]), here or on the
+//! device ([`OnDevice`]), or by feature where that is cheaper ([`ByFeature`]).
 
 use nlpress_model::Model;
 use std::ops::Range;
@@ -8,6 +8,7 @@ use crate::by_feature::{self, ByFeature};
 use crate::checkpoint::Progress;
 use crate::crew::{Crew, by_pieces, sum_of_squares};
 use crate::gradients::Batch;
+use crate::in_place::{self, InPlace};
 use crate::on_device::{self, OnDevice};
 use crate::parts::Parts;
 use crate::places::places;
@@ -24,6 +25,8 @@ pub(crate) enum Steps<'a> {
     ByFeature(Box<ByFeature<'a>>),
     /// Every parameter in every step, where the backend has them.
     OnDevice(Box<OnDevice<'a>>),
+    /// Every parameter in every step, where the network computes with them.
+    InPlace(InPlace<'a>),
 }
 
 /// Which way a training goes: the cheaper one, unless a test asks for one.
@@ -36,6 +39,8 @@ pub(crate) enum Way {
     ByFeature,
     #[cfg(test)]
     OnDevice,
+    #[cfg(test)]
+    InPlace,
 }
 
 /// Steps that read and write every parameter.
@@ -46,12 +51,24 @@ pub(crate) struct Whole<'a> {
     segments: Segments,
 }
 
+/// Whether the steps of a training are done where the network computes.
+pub(crate) fn in_place(fit: &Fit<'_>, parts: &mut Parts<'_>, way: Way) -> bool {
+    let is_cheaper = match way {
+        Way::Cheaper => fit.backend.kind().is_cpu(),
+        #[cfg(test)]
+        Way::InPlace => true,
+        #[cfg(test)]
+        _ => false,
+    };
+    is_cheaper && in_place::possible(fit.config, parts)
+}
+
 /// Whether the steps of a training go by feature.
 pub(crate) fn by_feature(model: &Model, fit: &Fit<'_>, way: Way) -> bool {
     match way {
         Way::Cheaper => by_feature::pays(model, fit),
         #[cfg(test)]
-        Way::Whole | Way::OnDevice => false,
+        Way::Whole | Way::OnDevice | Way::InPlace => false,
         #[cfg(test)]
         Way::ByFeature => by_feature::possible(model, fit),
     }
@@ -101,6 +118,7 @@ impl<'a> Steps<'a> {
             Self::Whole(whole) => whole.step(parts, at, batch, now),
             Self::ByFeature(by_feature) => by_feature.step(at, batch, now.rate),
             Self::OnDevice(on_device) => on_device.step(batch, now),
+            Self::InPlace(in_place) => in_place.step(parts, at, batch, now),
         }
     }
 
@@ -108,9 +126,10 @@ impl<'a> Steps<'a> {
     ///
     /// # Errors
     /// [`TrainError`] when the device fails.
-    pub(crate) fn end_epoch(&mut self, at: &mut Progress) -> Result<(), TrainError> {
+    pub(crate) fn end_epoch(&mut self, parts: &mut Parts<'_>, at: &mut Progress) -> Result<(), TrainError> {
         match self {
             Self::Whole(_) => {}
+            Self::InPlace(in_place) => in_place.end_epoch(parts, at)?,
             Self::ByFeature(by_feature) => by_feature.end_epoch(at),
             Self::OnDevice(on_device) => on_device.end_epoch(at)?,
         }

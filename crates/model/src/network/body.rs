@@ -11,7 +11,7 @@ use super::placed::on;
 use super::positions::{ScoreBias, Turns};
 use super::start::Start;
 use super::tokens::Tokens;
-use super::{Network, PASSES};
+use super::{Network, PASSES, Slot};
 use crate::Dropout;
 use crate::operations::{self, Projection, Way, affine, layer_norm, norm, pool, project};
 
@@ -22,6 +22,8 @@ pub(super) struct Pass<'a> {
     /// What to switch off, and the place in the whole batch of the first row.
     dropout: Option<(&'a Dropout, usize)>,
     pub(super) hooks: Option<&'a mut dyn Hooks>,
+    /// Where the derivatives of wide weights are left in factors, with their sites; nowhere where burn is to have them.
+    pub(super) factors: Option<Vec<(usize, Slot)>>,
 }
 
 /// The tokens of a pass, and what attention and hooks need of them on the device.
@@ -55,12 +57,18 @@ enum Made {
 impl<'a> Pass<'a> {
     /// A pass with a graph, for gradients.
     pub(super) fn training(network: &'a Network, dropout: Option<(&'a Dropout, usize)>) -> Self {
-        Self { network, train: true, dropout: dropout.filter(|(d, _)| !d.is_off()), hooks: None }
+        Self {
+            network,
+            train: true,
+            dropout: dropout.filter(|(d, _)| !d.is_off()),
+            hooks: None,
+            factors: None,
+        }
     }
 
     /// A pass without.
     pub(super) fn evaluating(network: &'a Network) -> Self {
-        Self { network, train: false, dropout: None, hooks: None }
+        Self { network, train: false, dropout: None, hooks: None, factors: None }
     }
 
     /// Runs the whole network.
@@ -270,9 +278,18 @@ impl<'a> Pass<'a> {
         }
         let placed = self.network.placed(i);
         let activation = wiring.activation_of[n].filter(|_| self.is_activated(n));
-        match placed.floats(self.train) {
-            Some(floats) => affine(self.way(), input, floats, activation),
-            None => placed.evaluate(input),
+        match (placed.floats(self.train), self.network.host_of(site)) {
+            (Some((weight, bias)), Some(kind)) => {
+                let slot = self.factors.as_mut().filter(|_| site.trainable).map(|all| {
+                    let slot = Slot::default();
+                    all.push((i, slot.clone()));
+                    slot
+                });
+                let product = operations::product(kind, input, weight, slot);
+                if let Some(bias) = bias { product + bias } else { product }
+            }
+            (Some(floats), None) => affine(self.way(), input, floats, activation),
+            (None, _) => placed.evaluate(input),
         }
     }
 }

@@ -13,6 +13,7 @@
 
 mod body;
 mod examples;
+mod factors;
 mod hooks;
 mod integers;
 mod leaves;
@@ -31,8 +32,8 @@ mod wiring;
 
 use burn::module::Param;
 use burn::tensor::{Device, Tensor, TensorData};
-use nlpress_core::Backend;
 use nlpress_core::backend::host::into_numbers;
+use nlpress_core::{Backend, BackendKind};
 use nlpress_graph::{Graph, Shape, SiteId};
 use std::ops::Range;
 use std::sync::Arc;
@@ -45,6 +46,8 @@ use rounding::Rounding;
 use wiring::Wiring;
 
 pub use examples::Input;
+pub use factors::{Factored, Tile, tiles};
+pub(crate) use factors::{Outer, Slot};
 pub use hooks::AttentionMap;
 pub use parameters::Update;
 pub use run::{Gradients, Trace};
@@ -60,6 +63,8 @@ pub struct Network {
     on_cpu: bool,
     /// How operations between sites are computed: by burn's for feature rows, of which a batch is small.
     way: Way,
+    /// Where tensors are in the memory of this process, the backend that has them.
+    host: Option<BackendKind>,
     device: Device,
     tracked: Device,
 }
@@ -94,11 +99,11 @@ impl Network {
     pub fn bind_sites(model: &Model, backend: &Backend, range: Range<usize>) -> Self {
         let device = backend.device().clone();
         let tracked = device.clone().autodiff();
-        let on_cpu = backend.kind().is_cpu();
+        let host = Some(backend.kind()).filter(|kind| kind.is_cpu());
+        let on_cpu = host.is_some();
         let graph = model.graph().clone();
         let wiring = Wiring::of(&graph);
-        let in_memory = on_cpu && wiring::reads_tokens(&graph);
-        let way = if in_memory { Way::Host(backend.kind()) } else { Way::Burn };
+        let way = host.filter(|_| wiring::reads_tokens(&graph)).map_or(Way::Burn, Way::Host);
         let sites = model.layers().iter().enumerate().map(|(i, layer)| Bound {
             id: layer.id.clone(),
             shape: layer.shape,
@@ -120,7 +125,7 @@ impl Network {
         });
         let (sites, vectors) = (sites.collect(), vectors.collect());
         let (graph, wiring) = (Arc::new(graph), Arc::new(wiring));
-        Self { graph, wiring, sites, vectors, on_cpu, way, device, tracked }
+        Self { graph, wiring, sites, vectors, on_cpu, way, host, device, tracked }
     }
 
     /// Bound sites whose packed integers are integers on the device too.
@@ -152,6 +157,19 @@ impl Network {
     /// Number of sites.
     pub fn sites(&self) -> usize {
         self.sites.len()
+    }
+
+    /// How many numbers each parameter has that is trained: weight and bias of each site, then the vectors.
+    fn lengths(&self) -> impl Iterator<Item = usize> {
+        let sites = self.sites.iter().filter(|site| site.trainable);
+        let of_sites = sites.flat_map(|site| [site.shape.weights(), site.shape.biases()]);
+        of_sites.chain(self.vectors.iter().map(|vector| vector.length)).filter(|length| *length > 0)
+    }
+
+    /// Where the product with a site is computed in the memory of this process, though those of other operations are not: a
+    /// wide one, whose derivative can then be kept in factors.
+    fn host_of(&self, site: &Bound) -> Option<BackendKind> {
+        self.host.filter(|_| self.way == Way::Burn && site.shape.weights() >= factors::WIDE)
     }
 
     /// How many of [`Model::flat`]'s numbers belong to a range of sites; vectors belong to the last.

@@ -61,9 +61,9 @@ impl Network {
             );
         }
         let kind = BackendKind::of(&plain);
-        let in_memory = kind.is_cpu() && reads_tokens(&self.graph);
-        self.on_cpu = kind.is_cpu();
-        self.way = if in_memory { Way::Host(kind) } else { Way::Burn };
+        self.host = Some(kind).filter(|kind| kind.is_cpu());
+        self.on_cpu = self.host.is_some();
+        self.way = self.host.filter(|_| reads_tokens(&self.graph)).map_or(Way::Burn, Way::Host);
         self.tracked = plain.clone().autodiff();
         self.device = plain;
         self.through(each)

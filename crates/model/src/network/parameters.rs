@@ -1,20 +1,28 @@
 //! The parameters of a network as one row of numbers, and its gradients as burn's optimizers take them.
 
-use burn::module::Param;
+use burn::module::{Module, ModuleMapper, Param};
 use burn::optim::GradientsParams;
-use burn::tensor::Tensor;
-use nlpress_core::backend::host::overwritten;
+use burn::tensor::{Tensor, TensorData};
+use nlpress_core::backend::host::{into_numbers, overwritten};
 use std::ops::Range;
 
+use super::factors::Part;
 use super::placed::{Held, Placed};
-use super::{Network, host, lost};
+use super::{Network, Outer, host, lost};
 use crate::ModelError;
 
 /// The derivative by the numbers of a site.
 #[allow(clippy::large_enum_variant)] // there is one at a time
 pub(super) enum Derivative {
-    /// By the weight, then the bias, in the memory of this process.
-    Numbers(Vec<f32>),
+    /// In the memory of this process; an empty bias is none.
+    Made {
+        /// By the weight.
+        weight: Part,
+        /// By the bias.
+        bias: Vec<f32>,
+    },
+    /// By the weight in factors, by the bias on the device.
+    Factors(Outer, Option<Tensor<2>>),
     /// On the device; absent what has none.
     Tensors(Option<Tensor<2>>, Option<Tensor<2>>),
 }
@@ -58,6 +66,20 @@ impl Network {
         updates
     }
 
+    /// The network with the numbers of its parameters changed: they are handed out in the order of
+    /// [`Model::flat`](crate::Model::flat), weight and bias of each site and then the vectors, where they lie if that is in
+    /// memory of this process and nobody else holds them.
+    ///
+    /// # Errors
+    /// [`ModelError::Device`] when the device fails.
+    pub fn changed(self, change: impl FnOnce(Vec<&mut [f32]>)) -> Result<Self, ModelError> {
+        let mut taken = Taken::default();
+        let network = self.map(&mut taken);
+        let mut numbers = taken.0.into_iter().collect::<Result<Vec<_>, _>>()?;
+        change(numbers.iter_mut().map(|(numbers, _)| &mut numbers[..]).collect());
+        Ok(network.map(&mut Given(numbers.into_iter())))
+    }
+
     /// The numbers of all sites and vectors that are trained, in the order of [`Model::flat`](crate::Model::flat), read
     /// from the device.
     ///
@@ -78,47 +100,51 @@ impl Network {
         Ok(flat)
     }
 
-    /// The derivative by a site on the device, of its weight and its bias.
-    pub(super) fn site_derivative(&self, i: usize, gradients: &mut burn::tensor::Gradients) -> Derivative {
-        match &self.sites[i].placed {
-            Some(Placed { weight: Held::Floats(weight), bias }) => Derivative::Tensors(
-                weight.grad_remove(gradients),
-                bias.as_ref().and_then(|bias| bias.grad_remove(gradients)),
-            ),
-            _ => Derivative::Tensors(None, None),
+    /// The derivative by a site's weight and its bias: on the device, but for the weight's where there are factors.
+    pub(super) fn site_derivative(
+        &self,
+        i: usize,
+        factors: Option<Outer>,
+        gradients: &mut burn::tensor::Gradients,
+    ) -> Derivative {
+        let Some(Placed { weight: Held::Floats(weight), bias }) = &self.sites[i].placed else {
+            return Derivative::Tensors(None, None);
+        };
+        let by_bias = bias.as_ref().and_then(|bias| bias.grad_remove(gradients));
+        match factors {
+            Some(outer) => Derivative::Factors(outer, by_bias),
+            None => Derivative::Tensors(weight.grad_remove(gradients), by_bias),
         }
     }
 
-    /// Appends a derivative to a row of numbers.
-    pub(super) fn append(
-        &self,
-        site: usize,
-        derivative: Derivative,
-        flat: &mut Vec<f32>,
-    ) -> Result<(), ModelError> {
-        match derivative {
-            Derivative::Numbers(numbers) => flat.extend(numbers),
+    /// The derivatives by a site's weight and bias in the memory of this process.
+    pub(super) fn parts(&self, site: usize, derivative: Derivative) -> Result<Vec<Part>, ModelError> {
+        let has_bias = self.sites[site].shape.bias;
+        let of_bias = |bias: Option<Tensor<2>>| match has_bias {
+            true => host(bias.ok_or_else(|| lost("a bias"))?),
+            false => Ok(Vec::new()),
+        };
+        let (weight, bias) = match derivative {
+            Derivative::Made { weight, bias } => (weight, bias),
+            Derivative::Factors(outer, bias) => (Part::Product(outer), of_bias(bias)?),
             Derivative::Tensors(weight, bias) => {
-                flat.extend(host(weight.ok_or_else(|| lost("a weight"))?)?);
-                if self.sites[site].shape.bias {
-                    flat.extend(host(bias.ok_or_else(|| lost("a bias"))?)?);
-                }
+                (Part::Numbers(host(weight.ok_or_else(|| lost("a weight"))?)?), of_bias(bias)?)
             }
-        }
-        Ok(())
+        };
+        Ok([weight].into_iter().chain(has_bias.then_some(Part::Numbers(bias))).collect())
     }
 
     /// Puts a derivative where burn's optimizers look for it, unless the parameter is frozen.
     pub(super) fn register(&self, site: usize, derivative: Derivative, into: &mut GradientsParams) {
         let Some(Placed { weight: Held::Floats(weight), bias }) = &self.sites[site].placed else { return };
         let shape = self.sites[site].shape;
+        let tensor = |part: Part| self.tensor(part.numbers(), [shape.inputs, shape.outputs], &self.device);
         let (by_weight, by_bias) = match derivative {
             Derivative::Tensors(by_weight, by_bias) => (by_weight, by_bias),
-            Derivative::Numbers(mut numbers) => {
-                let tail = numbers.split_off(shape.weights());
-                let by_weight = self.tensor(numbers, [shape.inputs, shape.outputs], &self.device);
-                let by_bias = shape.bias.then(|| self.tensor(tail, [1, shape.outputs], &self.device));
-                (Some(by_weight), by_bias)
+            Derivative::Factors(outer, by_bias) => (Some(tensor(Part::Product(outer))), by_bias),
+            Derivative::Made { weight, bias } => {
+                let by_bias = shape.bias.then(|| self.tensor(bias, [1, shape.outputs], &self.device));
+                (Some(tensor(weight)), by_bias)
             }
         };
         // A frozen parameter would move all the same if it were registered.
@@ -128,6 +154,33 @@ impl Network {
         if let Some((bias, by_bias)) = bias.as_ref().zip(by_bias).filter(|(bias, _)| bias.is_require_grad()) {
             into.register::<2>(bias.id, by_bias);
         }
+    }
+}
+
+/// The numbers of parameters and their shapes, taken out of them: what is left is nothing worth having.
+#[derive(Default)]
+struct Taken(Vec<Result<(Vec<f32>, Vec<usize>), ModelError>>);
+
+impl ModuleMapper for Taken {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        param.map(|value| {
+            let (shape, device) = (value.dims().to_vec(), value.device());
+            self.0.push(into_numbers(value).map(|numbers| (numbers, shape)).map_err(ModelError::Device));
+            Tensor::zeros([1; D], &device)
+        })
+    }
+}
+
+/// Gives parameters their numbers.
+struct Given(std::vec::IntoIter<(Vec<f32>, Vec<usize>)>);
+
+impl ModuleMapper for Given {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let (numbers, shape) = self.0.next().expect("there are numbers for every parameter");
+        param.map(|old| {
+            let device = old.device().inner();
+            Tensor::from_data(TensorData::new(numbers, shape), &device).autodiff().require_grad()
+        })
     }
 }
 

@@ -5,8 +5,10 @@
 
 use nlpress_graph::Shape;
 use nlpress_text::Rows;
+use std::sync::Arc;
 
 use super::Network;
+use super::factors::{Part, Sums};
 use super::parameters::Derivative;
 use super::start::Start;
 use crate::kernel;
@@ -42,23 +44,28 @@ impl Network {
         &self,
         (rows, indices): (&Rows, &[usize]),
         Start { rounded, dense, .. }: &Start,
-        upstream: &[f32],
+        upstream: &Arc<Vec<f32>>,
     ) -> Derivative {
         // The weight's gradient is by what it was multiplied with.
         let (rows, indices) = rounded.as_ref().map_or((rows, indices), |(rows, all)| (rows, all));
         let Shape { inputs, outputs, .. } = self.sites[0].shape;
-        let mut numbers = vec![0.0; inputs * outputs + outputs];
-        let (weight, bias) = numbers.split_at_mut(inputs * outputs);
-        if self.is_sparse(rows) {
-            let rows = indices.iter().map(|i| rows.row(*i));
-            kernel::add_weight_gradient(rows, upstream, outputs, weight);
+        let weight = if self.is_sparse(rows) {
+            let entries = (0..).zip(indices).flat_map(|(place, i)| {
+                let row = rows.row(*i);
+                row.columns.iter().zip(row.values).map(move |(column, value)| (*column, place, *value))
+            });
+            Part::Sums(Sums::of(inputs, entries, (upstream.clone(), outputs)))
         } else {
-            kernel::add_full_weight_gradient(&full_rows(rows, indices, dense), upstream, outputs, weight);
-        }
+            let mut weight = vec![0.0; inputs * outputs];
+            let rows = full_rows(rows, indices, dense);
+            kernel::add_full_weight_gradient(&rows, upstream, outputs, &mut weight);
+            Part::Numbers(weight)
+        };
+        let mut bias = vec![0.0; outputs];
         for row in upstream.chunks_exact(outputs) {
             bias.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
         }
-        Derivative::Numbers(numbers)
+        Derivative::Made { weight, bias }
     }
 
     fn is_sparse(&self, rows: &Rows) -> bool {

@@ -4,15 +4,17 @@ use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 use nlpress_text::ExamplesRef;
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::body::Pass;
 use super::examples::{Input, length};
+use super::factors::{Factored, Part};
 use super::hooks::Hooks;
 use super::parameters::Derivative;
 use super::start::Start;
 use super::taps::{Loss, Tapping};
 use super::wiring::reads_tokens;
-use super::{Network, host, lost};
+use super::{Network, Slot, host, lost};
 use crate::{Dataset, Dropout, ModelError};
 
 /// Examples of a forward pass without gradients, and the tokens that they may have: more of either are another pass.
@@ -34,10 +36,23 @@ pub struct Trace {
     sites: Range<usize>,
     start: Start,
     leaves: Vec<Tensor<2>>,
+    /// Where the backward pass leaves derivatives in factors, with their sites.
+    factors: Vec<(usize, Slot)>,
     /// Absent where the pass ends where it starts.
     output: Option<Tensor<2>>,
     /// What a loss looks at besides; it takes part in the backward pass.
     term: Option<Tensor<1>>,
+}
+
+/// What a backward pass leaves.
+struct Derived {
+    start: Start,
+    /// The derivatives by where the pass started.
+    into_leaves: Vec<Arc<Vec<f32>>>,
+    /// Those in factors.
+    factors: Vec<(usize, Slot)>,
+    /// Those in burn's graph; absent where the pass ended where it started.
+    of: Option<burn::tensor::Gradients>,
 }
 
 impl Network {
@@ -86,10 +101,23 @@ impl Network {
         first: usize,
         loss: &mut dyn Loss,
     ) -> Result<Gradients, ModelError> {
+        Ok(self.factored(examples, dropout, first, loss)?.multiplied())
+    }
+
+    /// [`gradients`](Network::gradients) in factors.
+    ///
+    /// # Errors
+    /// As [`gradients`](Network::gradients).
+    pub fn factored<'a>(
+        &self,
+        examples: (impl Into<ExamplesRef<'a>>, &'a [usize]),
+        dropout: Option<&Dropout>,
+        first: usize,
+        loss: &mut dyn Loss,
+    ) -> Result<Factored, ModelError> {
         let input = Input::Examples(examples.0.into(), examples.1);
         let (loss, trace, upstream) = self.forward_to(input, dropout, first, loss)?;
-        let (flat, _) = self.backward(trace, input, &upstream)?;
-        Ok(Gradients { loss, flat })
+        Ok(Factored::new(loss, self.derivatives(trace, input, &upstream)?.0))
     }
 
     /// [`gradients`](Network::gradients) as burn's optimizers take them: on the device, by parameter; none of what is
@@ -108,14 +136,14 @@ impl Network {
         let (loss, trace, upstream) = self.forward_to(input, dropout, first, loss)?;
         let mut found = GradientsParams::new();
         let sites = trace.sites.clone();
-        let (start, into_leaves, mut of) = self.derived(trace, &upstream)?;
+        let mut derived = self.derived(trace, &upstream)?;
         for i in sites.filter(|i| self.sites[*i].trainable) {
-            if let Some(derivative) = self.derivative(i, input, (&start, &into_leaves), &mut of) {
+            if let Some(derivative) = self.derivative(i, input, &mut derived) {
                 self.register(i, derivative, &mut found);
             }
         }
         for vector in self.vectors.iter().filter_map(|vector| vector.placed.as_ref()) {
-            if let Some(by_vector) = of.as_mut().and_then(|of| vector.grad_remove(of)) {
+            if let Some(by_vector) = derived.of.as_mut().and_then(|of| vector.grad_remove(of)) {
                 found.register::<1>(vector.id, by_vector);
             }
         }
@@ -189,12 +217,11 @@ impl Network {
         }
         let last = self.wiring.last(sites.end);
         let ends_at_a_leaf = !leaves.is_empty() && starts.iter().any(|(node, _)| *node == last);
-        let output = (!ends_at_a_leaf).then(|| {
-            let mut pass = Pass::training(self, dropout.map(|d| (d, first)));
-            pass.hooks = hooks;
-            pass.run(start.tokens.as_ref(), starts, last)
-        });
-        Ok(Trace { sites, start, leaves, output, term: None })
+        let mut pass = Pass::training(self, dropout.map(|d| (d, first)));
+        (pass.hooks, pass.factors) = (hooks, Some(Vec::new()));
+        let output = (!ends_at_a_leaf).then(|| pass.run(start.tokens.as_ref(), starts, last));
+        let factors = pass.factors.unwrap_or_default();
+        Ok(Trace { sites, start, leaves, factors, output, term: None })
     }
 
     /// Carries the derivative `upstream` by a trace's output back through its sites: returns the derivative by
@@ -210,35 +237,45 @@ impl Network {
         upstream: &[f32],
     ) -> Result<(Vec<f32>, Vec<f32>), ModelError> {
         self.check(&trace.sites, input)?;
+        let (parts, into_input) = self.derivatives(trace, input, upstream)?;
+        Ok((Factored::new(0.0, parts).multiplied().flat, into_input))
+    }
+
+    /// What [`backward`](Network::backward) returns, part by part.
+    fn derivatives(
+        &self,
+        trace: Trace,
+        input: Input<'_>,
+        upstream: &[f32],
+    ) -> Result<(Vec<Part>, Vec<f32>), ModelError> {
         let sites = trace.sites.clone();
-        let (start, into_leaves, mut of) = self.derived(trace, upstream)?;
-        let mut flat = Vec::with_capacity(self.trainable(sites.clone()));
+        let mut derived = self.derived(trace, upstream)?;
+        let mut parts = Vec::new();
         for i in sites.clone().filter(|i| self.sites[*i].trainable) {
-            if let Some(derivative) = self.derivative(i, input, (&start, &into_leaves), &mut of) {
-                self.append(i, derivative, &mut flat)?;
+            if let Some(derivative) = self.derivative(i, input, &mut derived) {
+                parts.extend(self.parts(i, derivative)?);
             }
         }
-        if let (true, Some(of)) = (sites.end == self.sites.len(), &mut of) {
+        if let (true, Some(of)) = (sites.end == self.sites.len(), &mut derived.of) {
             for vector in self.vectors.iter().filter_map(|vector| vector.placed.as_ref()) {
-                flat.extend(host(vector.grad_remove(of).ok_or_else(|| lost("a vector"))?)?);
+                let by_vector = vector.grad_remove(of).ok_or_else(|| lost("a vector"))?;
+                parts.push(Part::Numbers(host(by_vector)?));
             }
         }
         let into_input = match input {
             Input::Examples(..) => Vec::new(),
-            Input::Activations(_) => into_leaves.concat(),
+            Input::Activations(_) => {
+                derived.into_leaves.iter().flat_map(|leaf| leaf.iter().copied()).collect()
+            }
         };
-        Ok((flat, into_input))
+        Ok((parts, into_input))
     }
 
-    /// The derivatives by where a trace started, and those in burn's graph.
-    #[allow(clippy::type_complexity)] // each is used at once
-    fn derived(
-        &self,
-        trace: Trace,
-        upstream: &[f32],
-    ) -> Result<(Start, Vec<Vec<f32>>, Option<burn::tensor::Gradients>), ModelError> {
-        let Trace { start, leaves, output, term, .. } = trace;
-        let Some(output) = output else { return Ok((start, vec![upstream.to_vec()], None)) };
+    fn derived(&self, trace: Trace, upstream: &[f32]) -> Result<Derived, ModelError> {
+        let Trace { start, leaves, factors, output, term, .. } = trace;
+        let Some(output) = output else {
+            return Ok(Derived { start, into_leaves: vec![Arc::new(upstream.to_vec())], factors, of: None });
+        };
         let factor = self.tensor(upstream.to_vec(), output.dims(), &self.tracked);
         let mut root = (output * factor).sum();
         if let Some(term) = term {
@@ -246,10 +283,11 @@ impl Network {
         }
         let mut of = root.backward();
         // Taken out rather than copied: burn moves numbers that nobody else holds.
-        let into =
-            |leaf: Tensor<2>| host(leaf.grad_remove(&mut of).ok_or_else(|| lost("where the pass starts"))?);
+        let into = |leaf: Tensor<2>| {
+            host(leaf.grad_remove(&mut of).ok_or_else(|| lost("where the pass starts"))?).map(Arc::new)
+        };
         let into_leaves = leaves.into_iter().map(into).collect::<Result<_, _>>()?;
-        Ok((start, into_leaves, Some(of)))
+        Ok(Derived { start, into_leaves, factors, of: Some(of) })
     }
 
     /// The derivative by a site; none where the pass did not come to it.
@@ -257,8 +295,7 @@ impl Network {
         &self,
         i: usize,
         input: Input<'_>,
-        (start, into_leaves): (&Start, &[Vec<f32>]),
-        of: &mut Option<burn::tensor::Gradients>,
+        Derived { start, into_leaves, factors, of }: &mut Derived,
     ) -> Option<Derivative> {
         match (input, of) {
             (Input::Examples(..), _) if self.on_cpu && self.wiring.is_table[i] => {
@@ -267,7 +304,10 @@ impl Network {
             (Input::Examples(ExamplesRef::Features(rows), indices), _) if self.in_plain_memory(i) => {
                 Some(self.first_site_derivative((rows, indices), start, &into_leaves[0]))
             }
-            (_, Some(of)) => Some(self.site_derivative(i, of)),
+            (_, Some(of)) => {
+                let factors = factors.iter().find(|(site, _)| *site == i).and_then(|(_, slot)| slot.take());
+                Some(self.site_derivative(i, factors, of))
+            }
             (_, None) => None,
         }
     }

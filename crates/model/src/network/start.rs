@@ -3,8 +3,10 @@
 use burn::tensor::{Int, Tensor, TensorData};
 use nlpress_graph::Source;
 use nlpress_text::{ExamplesRef, Rows};
+use std::sync::Arc;
 
 use super::Network;
+use super::factors::{Part, Sums};
 use super::leaves::Leaf;
 use super::parameters::Derivative;
 use super::placed::Held;
@@ -119,17 +121,23 @@ impl Network {
         &self,
         site: usize,
         start: &Start,
-        into_leaves: &[Vec<f32>],
+        into_leaves: &[Arc<Vec<f32>>],
     ) -> Derivative {
-        let shape = self.sites[site].shape;
-        let mut numbers = vec![0.0; shape.parameters()];
-        if let Some(tokens) = &start.tokens {
-            for (leaf, upstream) in self.wiring.leaves.iter().zip(into_leaves) {
-                for (_, by) in leaf.tables.iter().filter(|(of, _)| *of == site) {
-                    tokens.add_gradient(*by, upstream, shape, &mut numbers);
-                }
+        let (shape, leaves) = (self.sites[site].shape, self.wiring.leaves.iter().zip(into_leaves));
+        let (mut weight, mut bias) = (Part::Zeros(shape.weights()), vec![0.0; shape.biases()]);
+        let own = leaves.flat_map(|(leaf, upstream)| {
+            let own = leaf.tables.iter().filter(|(of, _)| *of == site);
+            own.map(move |(_, by)| (*by, upstream))
+        });
+        for (by, upstream) in own {
+            let keys = start.tokens.as_ref().map(|tokens| tokens.keys(by)).unwrap_or_default();
+            for row in upstream.chunks_exact(shape.outputs).take(keys.len()) {
+                bias.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
             }
+            let terms = (0..).zip(&keys).map(|(place, key)| (*key, place, 1.0));
+            let more = Sums::of(shape.inputs, terms, (upstream.clone(), shape.outputs));
+            weight = weight.with(Part::Sums(more));
         }
-        Derivative::Numbers(numbers)
+        Derivative::Made { weight, bias }
     }
 }

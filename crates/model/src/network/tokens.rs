@@ -145,16 +145,6 @@ impl Tokens {
             out.iter_mut().zip(bias).for_each(|(out, b)| *out += b);
         }
     }
-
-    /// Adds the gradient of a table and its bias to `gradient`: `upstream` is `[places, outputs]`.
-    pub(super) fn add_gradient(&self, by: Key, upstream: &[f32], table: Shape, gradient: &mut [f32]) {
-        let (weight, bias) = gradient.split_at_mut(table.weights());
-        for (upstream, key) in upstream.chunks_exact(table.outputs).zip(self.keys(by)) {
-            let row = &mut weight[key as usize * table.outputs..][..table.outputs];
-            row.iter_mut().zip(upstream).for_each(|(sum, x)| *sum += x);
-            bias.iter_mut().zip(upstream).for_each(|(sum, x)| *sum += x);
-        }
-    }
 }
 
 impl Bucket {

@@ -1,12 +1,14 @@
 //! The product with a weight, the bias and the non-linearity behind it.
 
 use burn::tensor::{Tensor, activation};
+use nlpress_core::BackendKind;
 use nlpress_core::backend::host::{Computed, HostOperation, apply};
 use nlpress_graph::Activation;
-use nlpress_kernels::dense::{self, Gate, View, ViewMut, add_product, product};
+use nlpress_kernels::dense::{self, Gate, View, ViewMut, add_product, product as product_of};
 use std::borrow::Cow;
 
 use super::{Way, by_rows};
+use crate::network::{Outer, Slot};
 
 /// `activation(x · weight + bias)`, with `x` `[rows, inputs]`, `weight` `[inputs, outputs]`, `bias` `[1, outputs]`.
 pub(crate) fn affine(
@@ -22,10 +24,24 @@ pub(crate) fn affine(
             if let Some(activation) = activation { activate(activation, sum) } else { sum }
         }
         (Way::Host(kind), Some(bias)) => {
-            apply(kind, Affine { shape: weight.dims(), activation }, [x, weight, bias])
+            apply(kind, Affine { shape: weight.dims(), activation, factors: None }, [x, weight, bias])
         }
-        (Way::Host(kind), None) => apply(kind, Affine { shape: weight.dims(), activation }, [x, weight]),
+        (Way::Host(kind), None) => {
+            apply(kind, Affine { shape: weight.dims(), activation, factors: None }, [x, weight])
+        }
     }
+}
+
+/// `x · weight`. With a place for them, the factors of the weight's derivative are left there by the backward pass, and burn
+/// never sees it.
+pub(crate) fn product(
+    kind: BackendKind,
+    x: Tensor<2>,
+    weight: Tensor<2>,
+    factors: Option<Slot>,
+) -> Tensor<2> {
+    let weight = if factors.is_some() { weight.without_autodiff().autodiff() } else { weight };
+    apply(kind, Affine { shape: weight.dims(), activation: None, factors }, [x, weight])
 }
 
 /// A non-linearity of each number.
@@ -56,6 +72,8 @@ struct Affine {
     /// Inputs and outputs.
     shape: [usize; 2],
     activation: Option<Activation>,
+    /// Where the weight's derivative is left, if it is left in factors.
+    factors: Option<Slot>,
 }
 
 impl<const N: usize> HostOperation<N> for Affine {
@@ -94,6 +112,10 @@ impl<const N: usize> HostOperation<N> for Affine {
                 (by_weight, (wanted.get(2) == Some(&true)).then(|| sums(&upstream, self.shape[1])))
             },
         );
+        if let Some(factors) = &self.factors {
+            let (inputs, upstream) = (inputs[0].to_vec(), upstream.into_owned());
+            factors.put(Outer { inputs, upstream, shape: self.shape });
+        }
         let mut all = [by_x, by_weight, by_bias].into_iter();
         std::array::from_fn(|_| all.next().flatten())
     }
@@ -150,11 +172,12 @@ impl HostOperation<7> for Project {
 /// `x · weight + bias`, `[rows, outputs]`; an empty bias is none.
 fn rows_times(x: &[f32], weight: &[f32], bias: &[f32], [inputs, outputs]: [usize; 2]) -> Vec<f32> {
     let rows = x.len() / inputs;
+    let multiply = if bias.is_empty() { product_of } else { add_product };
     let mut out = if bias.is_empty() { vec![0.0; rows * outputs] } else { bias.repeat(rows) };
     by_rows(&mut out, outputs, |first, out| {
         let rows = out.len() / outputs;
         let x = View::new(&x[first * inputs..][..rows * inputs], rows, inputs);
-        add_product(1.0, x, View::new(weight, inputs, outputs), ViewMut::new(out, rows, outputs));
+        multiply(1.0, x, View::new(weight, inputs, outputs), ViewMut::new(out, rows, outputs));
     });
     out
 }
@@ -166,7 +189,7 @@ fn times_transposed(upstream: &[f32], weight: &[f32], [inputs, outputs]: [usize;
         let rows = out.len() / inputs;
         let upstream = View::new(&upstream[first * outputs..][..rows * outputs], rows, outputs);
         let weight = View::new(weight, inputs, outputs).transposed();
-        product(1.0, upstream, weight, ViewMut::new(out, rows, inputs));
+        product_of(1.0, upstream, weight, ViewMut::new(out, rows, inputs));
     });
     out
 }
@@ -176,7 +199,7 @@ fn transposed_times(x: &[f32], upstream: &[f32], [inputs, outputs]: [usize; 2]) 
     let rows = x.len() / inputs;
     let mut out = vec![0.0; inputs * outputs];
     let x = View::new(x, rows, inputs).transposed();
-    product(1.0, x, View::new(upstream, rows, outputs), ViewMut::new(&mut out, inputs, outputs));
+    product_of(1.0, x, View::new(upstream, rows, outputs), ViewMut::new(&mut out, inputs, outputs));
     out
 }
 

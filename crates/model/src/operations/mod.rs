@@ -17,7 +17,7 @@ mod tests;
 use nlpress_core::BackendKind;
 use rayon::prelude::*;
 
-pub(crate) use affine::{Projection, activate, affine, project};
+pub(crate) use affine::{Projection, activate, affine, product, project};
 pub(crate) use attend::attend;
 pub(crate) use norm::{layer_norm, norm};
 pub(crate) use pool::pool;

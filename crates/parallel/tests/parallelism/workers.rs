@@ -14,12 +14,15 @@ use super::{apart, benches, train};
 /// Everything that a step does to all parameters: accumulation, decay, clipping that bites, a bound on the gradient.
 const CONFIG: &str =
     "epochs = 2\nbatch = 12\naccumulate = 2\nclip_norm = 0.05\nweight_decay = 0.01\nl2 = 1e-4";
-/// Codings with and without memory, and one with random numbers.
-const WIRES: [Option<&str>; 4] = [
-    None,
-    Some("codec = 'int8'\nerror_feedback = true"),
-    Some("codec = 'qsgd'\nbits = 4"),
-    Some("codec = 'sign'\nerror_feedback = true\nblock = 64"),
+/// Nothing but the optimizer's step, which is then done where the parameters are.
+const PLAIN: &str = "epochs = 2\nbatch = 12\nweight_decay = 0.01";
+/// Trainings with codings: none, with and without memory, and one with random numbers.
+const WAYS: [(&str, Option<&str>); 5] = [
+    (PLAIN, None),
+    (CONFIG, None),
+    (CONFIG, Some("codec = 'int8'\nerror_feedback = true")),
+    (CONFIG, Some("codec = 'qsgd'\nbits = 4")),
+    (CONFIG, Some("codec = 'sign'\nerror_feedback = true\nblock = 64")),
 ];
 
 /// A network with so many parameters that threads share them out, and an encoder on tokens.
@@ -43,6 +46,7 @@ fn networks() -> [(Graph, nlpress_model::Dataset); 2] {
 struct Run<'a> {
     backend: &'a Backend,
     network: &'a (Graph, nlpress_model::Dataset),
+    config: &'a str,
     wire: Option<&'a str>,
     checkpoint: Option<&'a Path>,
     sink: &'a dyn Sink,
@@ -59,7 +63,7 @@ impl Run<'_> {
             None => source,
             Some(text) => source.with_wire(toml::from_str(text).unwrap(), Seed(7)),
         };
-        let config: FitConfig = toml::from_str(CONFIG).unwrap();
+        let config: FitConfig = toml::from_str(self.config).unwrap();
         let (graph, data) = self.network;
         let with = With { source: Some(&mut source), ..With::default() };
         let plan = Fit::new(&config, self.backend, data, Seed(6), self.sink);
@@ -73,8 +77,8 @@ impl Run<'_> {
 fn one_two_and_four_workers_give_the_same_bits() {
     for (backend, _) in benches().iter().filter(|(backend, _)| backend.kind().is_cpu()) {
         for network in &networks() {
-            for wire in WIRES {
-                let run = Run { backend, network, wire, checkpoint: None, sink: &Quiet };
+            for (config, wire) in WAYS {
+                let run = Run { backend, network, config, wire, checkpoint: None, sink: &Quiet };
                 let one = run.train(1, None).unwrap();
                 assert_ne!(one.0, Model::init(&network.0, Seed(5)).unwrap(), "nothing moves");
                 for workers in [2, 4] {
@@ -148,8 +152,8 @@ fn together<R: Send>(size: usize, work: impl Fn(&Threads) -> R + Sync) -> Vec<R>
 fn processes_give_the_same_bits_as_one() {
     let (backend, _) = &benches()[0];
     for network in &networks() {
-        for wire in WIRES {
-            let run = || Run { backend, network, wire, checkpoint: None, sink: &Quiet };
+        for (config, wire) in WAYS {
+            let run = || Run { backend, network, config, wire, checkpoint: None, sink: &Quiet };
             let one = run().train(1, None).unwrap();
             for size in [2, 3, 4] {
                 for found in together(size, |peers| run().train(1, Some(peers)).unwrap()) {
@@ -172,7 +176,7 @@ fn four_processes_send_a_quarter_in_eight_bits() {
         let work = |peers: &Threads| {
             let path = folder.path().join(format!("{}-{}", peers.rank(), wire.is_some()));
             let checkpoint = checkpoints.then_some(path.as_path());
-            let run = Run { backend, network, wire, checkpoint, sink: &Quiet };
+            let run = Run { backend, network, config: CONFIG, wire, checkpoint, sink: &Quiet };
             run.train(1, Some(peers)).map(|_| peers.sent()).unwrap()
         };
         together(4, work).into_iter().sum::<u64>()
@@ -196,13 +200,14 @@ impl Sink for AfterOne {
 fn processes_go_on_from_a_checkpoint_that_others_left() {
     let (backend, _) = &benches()[0];
     let network = &networks()[0];
-    for wire in WIRES {
+    for (config, wire) in WAYS {
         let folder = tempfile::tempdir().unwrap();
-        let whole = Run { backend, network, wire, checkpoint: None, sink: &Quiet }.train(1, None).unwrap();
+        let whole =
+            Run { backend, network, config, wire, checkpoint: None, sink: &Quiet }.train(1, None).unwrap();
         let path = |rank: usize| folder.path().join(rank.to_string());
         let stopped = together(4, |peers| {
             let checkpoint = path(peers.rank());
-            let run = Run { backend, network, wire, checkpoint: Some(&checkpoint), sink: &AfterOne };
+            let run = Run { backend, network, config, wire, checkpoint: Some(&checkpoint), sink: &AfterOne };
             run.train(1, Some(peers)).unwrap_err()
         });
         assert!(stopped.iter().all(|error| matches!(error, TrainError::Stopped(_))));
@@ -210,7 +215,7 @@ fn processes_go_on_from_a_checkpoint_that_others_left() {
         if wire.is_some() {
             // What the others wrote lacks what the rest owes.
             let other = path(1);
-            let run = Run { backend, network, wire, checkpoint: Some(&other), sink: &Quiet };
+            let run = Run { backend, network, config, wire, checkpoint: Some(&other), sink: &Quiet };
             let error = run.train(1, None).unwrap_err().to_string();
             assert!(error.contains("0 of 4 shares"), "{wire:?}: {error}");
         }
@@ -218,7 +223,7 @@ fn processes_go_on_from_a_checkpoint_that_others_left() {
             (0..size).for_each(|rank| std::fs::write(path(rank), &left).unwrap());
             let found = together(size, |peers| {
                 let checkpoint = path(peers.rank());
-                let run = Run { backend, network, wire, checkpoint: Some(&checkpoint), sink: &Quiet };
+                let run = Run { backend, network, config, wire, checkpoint: Some(&checkpoint), sink: &Quiet };
                 run.train(1, Some(peers)).unwrap()
             });
             assert!(found.into_iter().all(|found| found == whole), "{size} processes, {wire:?}");
