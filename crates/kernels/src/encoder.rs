@@ -3,16 +3,19 @@
 //! The sums of products are those of [`Linear::multiply_rows`]; beside it GELU is interpolated (within 8e-4), scales are
 //! divided by as a multiplication with one over them, and attention multiplies integers.
 
+mod rows;
+
 use crate::aligned::Aligned;
-use crate::int8::{
-    ByteRows, Function, Gelu, Heads, Isa, LANES, Relu, Same, Shape, Simd, Sums, Tiles, ToFloats, WidePanels,
-    add_and_normalize, attend, largest, product, with_tiles,
-};
+use crate::crew::Crew;
+use crate::int8::{Isa, Simd, Tiles, WidePanels, largest, with_tiles};
 use crate::linear::Linear;
+use rows::Own;
 use std::ops::Range;
 
-/// Rows that go through the products behind attention together: what is between two of them stays in a cache.
-const ROWS_TOGETHER: usize = 48;
+/// Tokens whose queries, keys and values are made together, by one thread.
+const TOKENS_TOGETHER: usize = 48;
+/// Tokens that are worth a thread.
+const LEAST_TOKENS: usize = 16;
 
 /// A non-linearity of the feed-forward block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,17 +72,14 @@ pub struct EncoderLayer<'a> {
 /// Memory for what lies between products, to be used again: once it has grown, nothing is allocated.
 #[derive(Clone, Debug, Default)]
 pub struct Room {
-    rows: ByteRows,
-    wide_rows: ByteRows,
+    /// Queries, keys and values of the examples at hand.
     query_key_value: Aligned<f32>,
+    /// What attention brings to all tokens.
     context: Aligned<f32>,
-    change: Aligned<f32>,
-    wide: Aligned<f32>,
-    /// The largest magnitudes of a row: of hidden states, and of the feed-forward block lane by lane.
+    /// The largest magnitude of each token's states.
     largest: Vec<f32>,
-    wide_largest: Vec<[f32; LANES]>,
-    heads: Heads,
-    sums: Option<Box<[Sums; 2]>>,
+    /// For the rows of each thread.
+    own: Vec<Own>,
 }
 
 impl<'a> Weighted<'a> {
@@ -126,22 +126,31 @@ impl<'a> EncoderLayer<'a> {
     }
 
     /// Puts the tokens' states `[tokens, width]` through the layers. Tokens of an example, which attend to each other, lie
-    /// between two of the `ends`; the result of an example does not depend on the others.
+    /// between two of the `ends`; the result of an example does not depend on the others, nor on the threads of the crew, which
+    /// take rows where there are enough for several.
     ///
     /// # Panics
     /// When a layer does not [fit](EncoderLayer::fits), there are not as many states as the last of `ends` says, or `ends`
     /// do not ascend: mistakes of the caller.
-    pub fn run(layers: &[Self], width: usize, hidden: &mut [f32], ends: &[usize], room: &mut Room) {
-        with_tiles!(Isa::best(), tiles => Self::run_with(tiles, layers, width, hidden, ends, room));
+    pub fn run(
+        layers: &[Self],
+        width: usize,
+        hidden: &mut [f32],
+        ends: &[usize],
+        room: &mut Room,
+        crew: Option<&Crew>,
+    ) {
+        with_tiles!(Isa::best(), tiles => Self::run_with(tiles, layers, width, hidden, ends, room, crew));
     }
 
-    pub(crate) fn run_with<T: Tiles>(
+    pub(crate) fn run_with<T: Tiles + Sync>(
         tiles: T,
         layers: &[Self],
         width: usize,
         hidden: &mut [f32],
         ends: &[usize],
         room: &mut Room,
+        crew: Option<&Crew>,
     ) {
         assert!(layers.iter().all(|layer| layer.fits(width)), "layers that fit each other");
         let tokens = ends.last().copied().unwrap_or(0);
@@ -149,7 +158,8 @@ impl<'a> EncoderLayer<'a> {
         if tokens == 0 {
             return;
         }
-        let mut sums = room.sums.take().unwrap_or_else(|| Box::new([Sums::new(), Sums::new()]));
+        let parts = crew.map_or(1, Crew::threads).min(tokens / LEAST_TOKENS).max(1);
+        room.own.resize_with(room.own.len().max(parts), Own::default);
         room.largest.resize(tokens, 0.0);
         room.context.room(tokens * layers.iter().map(Self::channels).max().unwrap_or(0));
         let simd = tiles.simd();
@@ -161,26 +171,20 @@ impl<'a> EncoderLayer<'a> {
                 }
             },
         );
-        tiles.begin();
+        let together = Together { tiles, crew: crew.filter(|_| parts > 1), parts };
         for layer in layers {
             let (mut start, mut from) = (0, 0);
             for (n, &end) in ends.iter().enumerate() {
                 // Whole examples, so many that weights are worth reading and few enough to stay in a cache.
-                let is_enough = end - start >= ROWS_TOGETHER || n + 1 == ends.len();
+                let is_enough = end - start >= TOKENS_TOGETHER * parts || n + 1 == ends.len();
                 if is_enough && start < end {
-                    layer.project(tiles, start..end, hidden, room, &mut sums);
-                    layer.attend(tiles, start, &ends[from..=n], room);
+                    together.project(layer, start..end, hidden, room);
+                    together.attend(layer, start, &ends[from..=n], room);
                     (start, from) = (end, n + 1);
                 }
             }
-            for first in (0..tokens).step_by(ROWS_TOGETHER) {
-                let range = first..tokens.min(first + ROWS_TOGETHER);
-                layer.add_context(tiles, range.clone(), hidden, room, &mut sums);
-                layer.feed_forward(tiles, range, hidden, room, &mut sums);
-            }
+            together.finish(layer, hidden, room);
         }
-        tiles.end();
-        room.sums = Some(sums);
     }
 
     /// Numbers of a token.
@@ -191,209 +195,64 @@ impl<'a> EncoderLayer<'a> {
     fn channels(&self) -> usize {
         self.heads * self.head_width
     }
+}
+
+/// What works on rows: instructions, and the threads that share the rows.
+#[derive(Clone, Copy)]
+struct Together<'c, T> {
+    tiles: T,
+    crew: Option<&'c Crew>,
+    parts: usize,
+}
+
+impl<T: Tiles + Sync> Together<'_, T> {
+    /// Does `work` for the rows of each thread.
+    #[inline(always)]
+    fn each<P: Send>(&self, parts: impl Iterator<Item = P>, work: impl Fn(P) + Sync) {
+        let one = |part: P| {
+            self.tiles.begin();
+            work(part);
+            self.tiles.end();
+        };
+        match self.crew {
+            Some(crew) => crew.each(parts, one),
+            None => parts.for_each(one),
+        }
+    }
 
     /// Queries, keys and values of some tokens.
-    fn project<T: Tiles>(
-        &self,
-        tiles: T,
-        range: Range<usize>,
-        hidden: &[f32],
-        room: &mut Room,
-        sums: &mut [Sums; 2],
-    ) {
-        let (width, channels, simd) = (self.width(), self.channels(), tiles.simd());
-        let tokens = range.len();
-        let out = room.query_key_value.room(tokens * 3 * channels);
-        room.rows.prepare(tokens, width);
-        let mut before = None;
-        for (n, site) in self.query_key_value.iter().enumerate() {
-            let again = before.replace(site.fixed()) != Some(site.fixed());
-            simd.vectorize(
-                #[inline(always)]
-                || {
-                    if again {
-                        for (row, token) in range.clone().enumerate() {
-                            let x = &hidden[token * width..][..width];
-                            room.rows.quantize(simd, row, x, room.largest[token], site.fixed());
-                        }
-                    }
-                    let mut finish = ToFloats {
-                        scales: &room.rows.scales,
-                        factors: site.factors(),
-                        bias: site.bias,
-                        out: &mut out[n * channels..],
-                        stride: 3 * channels,
-                        function: Same,
-                        largest: &mut [],
-                    };
-                    product(tiles, &room.rows, tokens, site.panels(), sums, &mut finish);
-                },
-            );
-        }
+    fn project(&self, layer: &EncoderLayer<'_>, range: Range<usize>, hidden: &[f32], room: &mut Room) {
+        let (width, all) = (layer.width(), 3 * layer.channels());
+        let each = range.len().div_ceil(self.parts);
+        let hidden = hidden[range.start * width..range.end * width].chunks(each * width);
+        let largest = room.largest[range.clone()].chunks(each);
+        let out = room.query_key_value.room(range.len() * all).chunks_mut(each * all);
+        let parts = room.own.iter_mut().zip(hidden.zip(largest).zip(out));
+        self.each(parts, |(own, (rows, out))| own.project(self.tiles, layer, rows, out));
     }
 
     /// Attention of the examples that end there, the first of which starts with token `first`.
-    fn attend<T: Tiles>(&self, tiles: T, first: usize, ends: &[usize], room: &mut Room) {
-        let channels = self.channels();
-        let Room { query_key_value, context, heads, .. } = room;
-        tiles.simd().vectorize(
-            #[inline(always)]
-            || {
-                let mut start = first;
-                for &end in ends {
-                    if start < end {
-                        let shape = Shape { heads: self.heads, width: self.head_width, tokens: end - start };
-                        let rows =
-                            &query_key_value[(start - first) * 3 * channels..][..3 * channels * shape.tokens];
-                        let out = &mut context[start * channels..end * channels];
-                        attend(tiles, shape, rows, out, heads);
-                    }
-                    start = end;
-                }
-            },
-        );
+    fn attend(&self, layer: &EncoderLayer<'_>, first: usize, ends: &[usize], room: &mut Room) {
+        let channels = layer.channels();
+        let tokens = ends[ends.len() - 1] - first;
+        let each = tokens.div_ceil(self.parts);
+        let rows = &room.query_key_value[..tokens * 3 * channels];
+        let out = room.context[first * channels..][..tokens * channels].chunks_mut(each * channels);
+        let parts = room.own.iter_mut().zip(out).enumerate();
+        self.each(parts, |(n, (own, out))| {
+            own.attend(self.tiles, layer, (first, ends), rows, (n * each, out));
+        });
     }
 
-    /// What attention brings, projected, added to some tokens and normalised.
-    fn add_context<T: Tiles>(
-        &self,
-        tiles: T,
-        range: Range<usize>,
-        hidden: &mut [f32],
-        room: &mut Room,
-        sums: &mut [Sums; 2],
-    ) {
-        let (channels, simd) = (self.channels(), tiles.simd());
-        room.rows.prepare(range.len(), channels);
-        simd.vectorize(
-            #[inline(always)]
-            || {
-                for (row, token) in range.clone().enumerate() {
-                    let x = &room.context[token * channels..][..channels];
-                    room.rows.quantize(simd, row, x, largest(simd, x), self.output.fixed());
-                }
-            },
-        );
-        change(tiles, self.output, range.len(), (&room.rows, &mut room.change), sums);
-        self.normalize(tiles, self.attention_norm, range, hidden, room);
+    /// What follows attention, of all tokens.
+    fn finish(&self, layer: &EncoderLayer<'_>, hidden: &mut [f32], room: &mut Room) {
+        let (width, channels, tokens) = (layer.width(), layer.channels(), room.largest.len());
+        let each = tokens.div_ceil(self.parts);
+        let hidden = hidden.chunks_mut(each * width).zip(room.largest.chunks_mut(each));
+        let context = room.context[..tokens * channels].chunks(each * channels);
+        let parts = room.own.iter_mut().zip(context.zip(hidden));
+        self.each(parts, |(own, (context, rows))| own.finish(self.tiles, layer, context, rows));
     }
-
-    /// The feed-forward block of some tokens, added and normalised.
-    fn feed_forward<T: Tiles>(
-        &self,
-        tiles: T,
-        range: Range<usize>,
-        hidden: &mut [f32],
-        room: &mut Room,
-        sums: &mut [Sums; 2],
-    ) {
-        let (width, inner, simd) = (self.width(), self.up.bias.len(), tiles.simd());
-        let count = range.len();
-        room.rows.prepare(count, width);
-        simd.vectorize(
-            #[inline(always)]
-            || {
-                for (row, token) in range.clone().enumerate() {
-                    let x = &hidden[token * width..][..width];
-                    room.rows.quantize(simd, row, x, room.largest[token], self.up.fixed());
-                }
-            },
-        );
-        match self.activation {
-            Activation::Gelu => self.widen(tiles, count, Gelu, room, sums),
-            Activation::Relu => self.widen(tiles, count, Relu, room, sums),
-        }
-        room.wide_rows.prepare(count, inner);
-        simd.vectorize(
-            #[inline(always)]
-            || {
-                for row in 0..count {
-                    let most = simd.largest(simd.load(&room.wide_largest[row]));
-                    let x = &room.wide[row * inner..][..inner];
-                    room.wide_rows.quantize(simd, row, x, most, self.down.fixed());
-                }
-            },
-        );
-        change(tiles, self.down, count, (&room.wide_rows, &mut room.change), sums);
-        self.normalize(tiles, self.output_norm, range, hidden, room);
-    }
-
-    /// The first product of the feed-forward block and what follows it, of rows that are bytes.
-    fn widen<T: Tiles>(
-        &self,
-        tiles: T,
-        count: usize,
-        function: impl Function,
-        room: &mut Room,
-        sums: &mut [Sums; 2],
-    ) {
-        let inner = self.up.bias.len();
-        room.wide_largest.clear();
-        room.wide_largest.resize(count, [0.0; LANES]);
-        let mut finish = ToFloats {
-            scales: &room.rows.scales,
-            factors: self.up.factors(),
-            bias: self.up.bias,
-            out: room.wide.room(count * inner),
-            stride: inner,
-            function,
-            largest: &mut room.wide_largest,
-        };
-        tiles.simd().vectorize(
-            #[inline(always)]
-            || product(tiles, &room.rows, count, self.up.panels(), sums, &mut finish),
-        );
-    }
-
-    /// What changed of some tokens, added and normalised.
-    fn normalize<T: Tiles>(
-        &self,
-        tiles: T,
-        norm: Norm<'_>,
-        range: Range<usize>,
-        hidden: &mut [f32],
-        room: &mut Room,
-    ) {
-        let (width, simd) = (self.width(), tiles.simd());
-        simd.vectorize(
-            #[inline(always)]
-            || {
-                for (row, token) in range.enumerate() {
-                    let change = &room.change[row * width..][..width];
-                    let hidden = &mut hidden[token * width..][..width];
-                    room.largest[token] =
-                        add_and_normalize(simd, hidden, change, (norm.gain, norm.bias), norm.epsilon);
-                }
-            },
-        );
-    }
-}
-
-/// The product of some rows with a weight, plus its bias.
-fn change<T: Tiles>(
-    tiles: T,
-    site: Weighted<'_>,
-    count: usize,
-    (rows, out): (&ByteRows, &mut Aligned<f32>),
-    sums: &mut [Sums; 2],
-) {
-    let outputs = site.bias.len();
-    let out = out.room(count * outputs);
-    tiles.simd().vectorize(
-        #[inline(always)]
-        || {
-            let mut finish = ToFloats {
-                scales: &rows.scales,
-                factors: site.factors(),
-                bias: site.bias,
-                out,
-                stride: outputs,
-                function: Same,
-                largest: &mut [],
-            };
-            product(tiles, rows, count, site.panels(), sums, &mut finish);
-        },
-    );
 }
 
 #[cfg(test)]

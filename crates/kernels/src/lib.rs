@@ -10,11 +10,12 @@
 //!
 //! `unsafe` is used to call loops compiled for instructions which were found on this processor first, for the loads of
 //! their vectors from arrays of that size, for one instruction that the standard library does not name yet, and
-//! to call the `gemm` crate, whose products take pointers.
+//! to call the `gemm` crate, whose products take pointers, and to let threads work on what their caller owns.
 
 mod accumulate;
 mod aligned;
 mod batch;
+mod crew;
 #[cfg(feature = "dense")]
 pub mod dense;
 mod encoder;
@@ -33,6 +34,7 @@ mod scratch;
 mod wide;
 
 pub use aligned::Aligned;
+pub use crew::Crew;
 pub use encoder::{Activation, EncoderLayer, Norm, Room, Weighted};
 pub use form::Held;
 pub use input::{Batch, Input, Levels};

@@ -290,7 +290,7 @@ mod tests {
         assert_eq!(first.len(), texts.len() * 3);
         assert_eq!(first[..3], first[6..9]);
         for (text, numbers) in texts.iter().zip(first.chunks(3)) {
-            assert_eq!(session.answer(*text, &mut nlpress_runtime::Scratch::default()).unwrap(), numbers);
+            assert_eq!(session.answer(text, &mut nlpress_runtime::Scratch::default()).unwrap(), numbers);
         }
         assert_eq!(asked.ask(frozen, &texts[1..], &NoMore).unwrap(), first[3..]);
         let later = Asked::kept_in(folder.path());

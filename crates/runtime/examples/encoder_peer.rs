@@ -97,7 +97,7 @@ fn time(
             .collect();
         let texts = rows(&session, &texts)?;
         let mut out = vec![0.0; count * session.outline().graph.outputs()];
-        let mut scratch = Scratch::default();
+        let mut scratch = session.scratch(threads)?;
         let repetitions = if count == 1 { 41 } else { 5 };
         let seconds = if threads == 1 || count == 1 {
             median(repetitions, || session.logits_rows(&texts, 0..count, &mut out, &mut scratch))?

@@ -13,6 +13,9 @@ const ROWS: usize = 32;
 /// for many, and few enough for what is between two sites to stay in a cache.
 const TOKENS: usize = 512;
 
+/// Pieces of the texts for each thread, enough to even out long and short ones.
+const PIECES: usize = 4;
+
 /// Memory in which texts are answered together, to be used again.
 struct Together {
     examples: Examples,
@@ -26,7 +29,8 @@ impl Session {
     /// bit, for every number of threads and whatever the texts beside it.
     ///
     /// Texts go through the network together, so that weights are read once for several. Threads are started when a number
-    /// of them is first asked for, and kept; one text is never worked on by two.
+    /// of them is first asked for, and kept. Each takes some of the texts; where there are few, all share
+    /// [the tokens](Session::scratch).
     ///
     /// # Errors
     /// [`RuntimeError::Threads`] for none or more than 1024, [`RuntimeError::Pool`] when they cannot be started,
@@ -46,16 +50,19 @@ impl Session {
         };
         self.check_classes()?;
         let mut all = Vec::with_capacity(texts.len());
-        if threads == 1 {
-            let mut room = room();
-            for (n, piece) in texts.chunks(ROWS).enumerate() {
-                self.predict_together(n * ROWS, piece, &mut room, &mut all)?;
-            }
-            return Ok(all);
+        let is_few = self.fused_layers() > 0 && texts.len() < PIECES * threads;
+        if threads == 1 || is_few {
+            return self.with_scratch(threads, |scratch| {
+                let mut room = Together { scratch: std::mem::take(scratch), ..room() };
+                for (n, piece) in texts.chunks(ROWS).enumerate() {
+                    self.predict_together(n * ROWS, piece, &mut room, &mut all)?;
+                }
+                *scratch = room.scratch;
+                Ok(all)
+            });
         }
         let pool = self.pool(threads)?;
-        // A few pieces for each thread: enough to even out long and short texts.
-        let piece = texts.len().div_ceil(4 * threads).clamp(1, ROWS);
+        let piece = texts.len().div_ceil(PIECES * threads).clamp(1, ROWS);
         let one = |room: &mut Together, (n, texts): (usize, &[S])| {
             let mut answers = Vec::with_capacity(texts.len());
             self.predict_together(n * piece, texts, room, &mut answers).map(|()| answers)
@@ -147,7 +154,8 @@ impl Session {
     }
 
     /// The logits (or embeddings) of all examples, `[examples, outputs]`, row-major, on `threads` threads: what
-    /// [`logits`](Session::logits) gives, bit for bit, whatever their number. One text is never worked on by two.
+    /// [`logits`](Session::logits) gives, bit for bit, whatever their number. Each takes some of the examples; where there are
+    /// few texts, all share [the tokens](Session::scratch).
     ///
     /// # Errors
     /// As [`logits_rows`](Session::logits_rows), and [`RuntimeError::Threads`] and [`RuntimeError::Pool`] as in
@@ -160,10 +168,10 @@ impl Session {
         let (examples, outputs) = (examples.into(), self.network().outputs);
         let mut logits = vec![0.0; examples.len() * outputs];
         if threads == 1 {
-            self.logits_rows(examples, 0..examples.len(), &mut logits, &mut Scratch::default())?;
+            let all = 0..examples.len();
+            self.with_scratch(1, |scratch| self.logits_rows(examples, all, &mut logits, scratch))?;
             return Ok(logits);
         }
-        let pool = self.pool(threads)?;
         self.check(examples, &(0..examples.len()), logits.len())?;
         let groups: Vec<Range<usize>> = match examples {
             ExamplesRef::Features(rows) => {
@@ -172,6 +180,12 @@ impl Session {
             }
             ExamplesRef::Tokens(rows) => together(rows, 0..rows.len()).collect(),
         };
+        if self.fused_layers() > 0 && groups.len() < PIECES * threads {
+            let all = 0..examples.len();
+            self.with_scratch(threads, |scratch| self.logits_rows(examples, all, &mut logits, scratch))?;
+            return Ok(logits);
+        }
+        let pool = self.pool(threads)?;
         let mut rest = &mut logits[..];
         let mut work = Vec::with_capacity(groups.len());
         for group in groups {

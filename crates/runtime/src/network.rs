@@ -3,11 +3,12 @@
 use nlpress_artifact::{Layer, Vector};
 use nlpress_graph::{Activation, Graph, Key, NORM_EPSILON, Op, Pooling, SiteId, Source};
 use nlpress_kernels::{
-    self as kernels, Aligned, Batch, EncoderLayer, Input, Linear, Room as LayerRoom, Scratch as Products,
+    self as kernels, Aligned, Batch, Crew, EncoderLayer, Input, Linear, Room as LayerRoom, Scratch as Products,
     Weighted,
 };
 use nlpress_text::{Row, Rows, TokenRow};
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::attention::{self, Heads};
 use crate::functions;
@@ -26,8 +27,8 @@ pub(crate) struct Network {
     pub(crate) positions: Vec<Positions>,
     /// Its operations one by one.
     pub(crate) program: Program,
-    /// As it is served here: with whole layers where there is a kernel for them.
-    served: Program,
+    /// The same with whole layers, where there is a kernel for them.
+    with_layers: Option<Program>,
     fused: Vec<Span>,
     /// Whether it is one product with feature rows.
     is_linear: bool,
@@ -66,6 +67,20 @@ struct Room {
     products: Products,
     heads: Heads,
     layer: LayerRoom,
+    /// Threads that share the rows of a layer.
+    crew: Option<Arc<Crew>>,
+}
+
+impl Activations {
+    /// Memory for a thread that others help with the rows of a layer.
+    pub(crate) fn with(crew: Arc<Crew>) -> Self {
+        Self { room: Room { crew: Some(crew), ..Room::default() }, ..Self::default() }
+    }
+
+    /// Threads that share rows.
+    pub(crate) fn threads(&self) -> usize {
+        self.room.crew.as_ref().map_or(1, |crew| crew.threads())
+    }
 }
 
 impl Network {
@@ -74,7 +89,7 @@ impl Network {
     pub(crate) fn new(graph: Graph, layers: Vec<Layer>, vectors: Vec<Vector>) -> Self {
         let program = Program::of(&graph);
         let fused = layers::find(&graph, &layers);
-        let served = Program::with_layers(&graph, &fused);
+        let with_layers = (!fused.is_empty()).then(|| Program::with_layers(&graph, &fused));
         let ops = graph.nodes.iter().map(|node| &node.op).filter(|op| op.site().is_some());
         let site = |(n, (op, Layer { id, matrix, mut bias })): (usize, (&Op, Layer))| {
             bias.resize(matrix.outputs(), 0.0);
@@ -89,7 +104,7 @@ impl Network {
         let norms = norms(&graph, &vectors);
         let positions = positions::of(&graph, &vectors);
         let (outputs, is_linear) = (graph.outputs(), program.is_one_product());
-        Self { graph, layers, norms, positions, program, served, fused, is_linear, outputs }
+        Self { graph, layers, norms, positions, program, with_layers, fused, is_linear, outputs }
     }
 
     /// Bytes of the weights, biases and vectors in memory.
@@ -182,7 +197,7 @@ impl Network {
         let Activations { buffers, room, tokens } = scratch;
         tokens.clear();
         let mut floats = Floats { network: self, features, tokens, room };
-        self.served.run(&mut floats, Counts { rows, tokens: 0 }, out, buffers);
+        self.served().run(&mut floats, Counts { rows, tokens: 0 }, out, buffers);
     }
 
     fn run_tokens(&self, out: &mut [f32], scratch: &mut Activations) {
@@ -190,7 +205,12 @@ impl Network {
         let counts = Counts { rows: tokens.examples(), tokens: tokens.ids.len() };
         let features = Batch::Sparse { offsets: &[0], columns: &[], values: &[] };
         let mut floats = Floats { network: self, features, tokens, room };
-        self.served.run(&mut floats, counts, out, buffers);
+        self.served().run(&mut floats, counts, out, buffers);
+    }
+
+    /// The program by which it is served.
+    fn served(&self) -> &Program {
+        self.with_layers.as_ref().unwrap_or(&self.program)
     }
 }
 
@@ -320,6 +340,7 @@ impl Kernels for Floats<'_> {
 
     fn layer(&mut self, layer: usize, states: &mut [f32]) {
         let layer = self.network.encoder_layer(&self.network.fused[layer]);
-        EncoderLayer::run(&[layer], layer.width(), states, self.tokens.ends(), &mut self.room.layer);
+        let Room { layer: room, crew, .. } = &mut *self.room;
+        EncoderLayer::run(&[layer], layer.width(), states, self.tokens.ends(), room, crew.as_deref());
     }
 }

@@ -7,6 +7,7 @@ use crate::takes::Takes;
 use crate::{RuntimeError, scores};
 use nlpress_artifact::{Artifact, OpenOptions, Provenance};
 use nlpress_graph::{Outline, SiteId};
+use nlpress_kernels::Crew;
 use nlpress_packed::Index;
 use nlpress_text::{AnyEncoder, AnyScratch, AsInput, Example, ExamplesRef, Seen, TextInput};
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -27,6 +28,7 @@ pub struct Session {
     provenance: Provenance,
     idle: Mutex<Vec<Scratch>>,
     pools: Mutex<BTreeMap<usize, Arc<ThreadPool>>>,
+    crews: Mutex<BTreeMap<usize, Arc<Crew>>>,
 }
 
 /// Memory for intermediate results, to be used again: once it has grown, answering allocates nothing.
@@ -107,6 +109,7 @@ impl Session {
             provenance: artifact.provenance,
             idle: Mutex::default(),
             pools: Mutex::default(),
+            crews: Mutex::default(),
         })
     }
 
@@ -164,11 +167,42 @@ impl Session {
     /// # Errors
     /// As [`answer`](Session::answer).
     pub fn predict(&self, text: &(impl AsInput + ?Sized)) -> Result<Prediction<'_>, RuntimeError> {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut scratch = idle.unwrap_or_default();
-        let prediction = self.predict_with(text.as_input(), &mut scratch);
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(scratch);
-        prediction
+        self.with_scratch(1, |scratch| self.predict_with(text.as_input(), scratch))
+    }
+
+    /// Memory for calls in which `threads` threads share the tokens of a text: those of layers that run as
+    /// [one kernel](Session::fused_layers), where there are enough. The answers are the same bits. Threads are started when a
+    /// number of them is first asked for, and kept; while they work for one call, another does without.
+    ///
+    /// # Errors
+    /// [`RuntimeError::Threads`] for none or more than 1024, and [`RuntimeError::Pool`] when they cannot be started.
+    pub fn scratch(&self, threads: usize) -> Result<Scratch, RuntimeError> {
+        if threads == 1 || self.fused_layers() == 0 {
+            check_threads(threads)?;
+            return Ok(Scratch::default());
+        }
+        let crew = of_threads(&self.crews, threads, || Crew::new(threads).map_err(|e| e.to_string()))?;
+        Ok(Scratch { activations: Activations::with(crew), ..Scratch::default() })
+    }
+
+    /// Does something with memory for so many threads that was used before, where there is any.
+    pub(crate) fn with_scratch<R>(
+        &self,
+        threads: usize,
+        work: impl FnOnce(&mut Scratch) -> Result<R, RuntimeError>,
+    ) -> Result<R, RuntimeError> {
+        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut fresh = self.scratch(threads)?;
+        {
+            let mut idle = idle();
+            let same = |of: &Scratch| of.activations.threads() == fresh.activations.threads();
+            if let Some(at) = idle.iter().position(same) {
+                fresh = idle.swap_remove(at);
+            }
+        }
+        let result = work(&mut fresh);
+        idle().push(fresh);
+        result
     }
 
     /// What the network makes of a text, or of two texts as one example: logits, scores or an embedding. Allocates nothing
@@ -304,21 +338,29 @@ impl Session {
 
     /// The pool of that size, started when it is first asked for.
     pub(crate) fn pool(&self, threads: usize) -> Result<Arc<ThreadPool>, RuntimeError> {
-        if !(1..=MOST_THREADS).contains(&threads) {
-            return Err(RuntimeError::Threads(threads));
-        }
-        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(pool) = pools.get(&threads) {
-            return Ok(Arc::clone(pool));
-        }
-        let pool = ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build()
-            .map_err(|e| RuntimeError::Pool { threads, reason: e.to_string() })?;
-        let pool = Arc::new(pool);
-        pools.insert(threads, Arc::clone(&pool));
-        Ok(pool)
+        let start = || ThreadPoolBuilder::new().num_threads(threads).build().map_err(|e| e.to_string());
+        of_threads(&self.pools, threads, start)
     }
+}
+
+/// What there is for so many threads, started when it is first asked for.
+fn of_threads<T>(
+    all: &Mutex<BTreeMap<usize, Arc<T>>>,
+    threads: usize,
+    start: impl FnOnce() -> Result<T, String>,
+) -> Result<Arc<T>, RuntimeError> {
+    check_threads(threads)?;
+    let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(started) = all.get(&threads) {
+        return Ok(Arc::clone(started));
+    }
+    let started = Arc::new(start().map_err(|reason| RuntimeError::Pool { threads, reason })?);
+    all.insert(threads, Arc::clone(&started));
+    Ok(started)
+}
+
+fn check_threads(threads: usize) -> Result<(), RuntimeError> {
+    if (1..=MOST_THREADS).contains(&threads) { Ok(()) } else { Err(RuntimeError::Threads(threads)) }
 }
 
 /// Checks logits, `outputs` for each row, of which the first is row `first`.

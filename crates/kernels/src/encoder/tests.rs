@@ -72,9 +72,20 @@ impl Numbers {
 }
 
 fn run(isa: Isa, layers: &[EncoderLayer<'_>], width: usize, ends: &[usize], room: &mut Room) -> Vec<f32> {
+    run_on(isa, layers, width, ends, room, None)
+}
+
+fn run_on(
+    isa: Isa,
+    layers: &[EncoderLayer<'_>],
+    width: usize,
+    ends: &[usize],
+    room: &mut Room,
+    crew: Option<&Crew>,
+) -> Vec<f32> {
     let tokens = ends.last().copied().unwrap();
     let mut hidden: Vec<f32> = numbers(77, tokens * width).iter().map(|x| 2.0 * x).collect();
-    with_tiles!(isa, tiles => EncoderLayer::run_with(tiles, layers, width, &mut hidden, ends, room));
+    with_tiles!(isa, tiles => EncoderLayer::run_with(tiles, layers, width, &mut hidden, ends, room, crew));
     hidden
 }
 
@@ -113,10 +124,28 @@ fn an_example_does_not_depend_on_the_others() {
         for end in ends {
             let mut alone = states[start * width..end * width].to_vec();
             with_tiles!(isa, tiles => {
-                EncoderLayer::run_with(tiles, &layers, width, &mut alone, &[end - start], &mut room);
+                EncoderLayer::run_with(tiles, &layers, width, &mut alone, &[end - start], &mut room, None);
             });
             assert_eq!(alone, all[start * width..end * width], "{}, {start}..{end}", isa.name());
             start = end;
+        }
+    }
+}
+
+#[test]
+fn threads_that_share_rows_change_nothing() {
+    let width = 128;
+    let numbers = Numbers::new((width, 192), 4, 32, None);
+    let layers = [numbers.layer(), numbers.layer()];
+    let crews = [2, 3, 5].map(|threads| Crew::new(threads).unwrap());
+    for ends in [vec![31], vec![32], vec![33], vec![129], vec![10, 10, 97, 98], vec![150, 151, 400]] {
+        for isa in Isa::all() {
+            let expected = run(isa, &layers, width, &ends, &mut Room::default());
+            let mut room = Room::default();
+            for crew in &crews {
+                let found = run_on(isa, &layers, width, &ends, &mut room, Some(crew));
+                assert_eq!(found, expected, "{}, {ends:?}, {crew:?}", isa.name());
+            }
         }
     }
 }

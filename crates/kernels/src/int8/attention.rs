@@ -71,12 +71,20 @@ fn vectors<const V: usize>(rows: &[f32], at: usize) -> &[[f32; LANES]; V] {
     vectors.first_chunk().expect("as many as were cut out")
 }
 
-/// Attention among the tokens of an example: `rows` are `[tokens, 3 · channels]`, `out` is `[tokens, channels]`.
+/// Attention of consecutive tokens of an example, from `first` on, to all of them: `rows` are `[tokens, 3 · channels]`, `out`
+/// is `[tokens that attend, channels]`.
 #[inline(always)]
-pub(crate) fn attend<T: Tiles>(tiles: T, shape: Shape, rows: &[f32], out: &mut [f32], room: &mut Heads) {
+pub(crate) fn attend<T: Tiles>(
+    tiles: T,
+    shape: Shape,
+    rows: &[f32],
+    first: usize,
+    out: &mut [f32],
+    room: &mut Heads,
+) {
     match shape.width {
-        32 => attend_by::<T, 2>(tiles, shape, rows, out, room),
-        _ => attend_by::<T, 4>(tiles, shape, rows, out, room),
+        32 => attend_by::<T, 2>(tiles, shape, rows, first, out, room),
+        _ => attend_by::<T, 4>(tiles, shape, rows, first, out, room),
     }
 }
 
@@ -86,20 +94,23 @@ fn attend_by<T: Tiles, const V: usize>(
     tiles: T,
     shape: Shape,
     rows: &[f32],
+    first: usize,
     out: &mut [f32],
     room: &mut Heads,
 ) {
     let simd = tiles.simd();
     let channels = shape.channels();
+    let attending = out.len() / channels;
+    let queries = &rows[first * 3 * channels..][..attending * 3 * channels];
     room.prepare(shape);
     room.keys.measure(simd, shape, &rows[channels..]);
     room.values.measure(simd, shape, &rows[2 * channels..]);
     for head in 0..shape.heads {
         room.pack_keys::<T, V>(tiles, shape, head, rows);
-        room.pack_queries::<T::Simd, V>(simd, shape, head, rows);
+        room.pack_queries::<T::Simd, V>(simd, shape, head, queries);
         room.pack_values::<T::Simd, V>(simd, shape, head, rows);
-        for first in (0..shape.tokens).step_by(T::BEST) {
-            let count = T::BEST.min(shape.tokens - first);
+        for first in (0..attending).step_by(T::BEST) {
+            let count = T::BEST.min(attending - first);
             room.score(tiles, shape, first, count);
             let mut totals = [0.0; ROWS];
             for r in 0..count {
@@ -217,18 +228,18 @@ impl Heads {
         }
     }
 
-    /// The queries of a head, times the scales of the keys.
+    /// The queries of a head, times the scales of the keys, of the rows that attend.
     #[inline(always)]
     fn pack_queries<S: Simd, const V: usize>(&mut self, simd: S, shape: Shape, head: usize, rows: &[f32]) {
         let channels = shape.channels();
-        let each = 4 / V;
+        let (each, attending) = (4 / V, rows.len() / (3 * channels));
         let scales = vectors::<V>(&self.keys.scales, head * shape.width);
         let unit = std::f32::consts::LOG2_E / (shape.width as f32).sqrt();
         let (to, _) = self.queries.as_chunks_mut::<{ 4 * LANES }>();
-        for (group, to) in to[..shape.tokens.div_ceil(each)].iter_mut().enumerate() {
+        for (group, to) in to[..attending.div_ceil(each)].iter_mut().enumerate() {
             let mut levels = [simd.splat_i(0); 4];
             for n in 0..each {
-                let token = (group * each + n).min(shape.tokens - 1);
+                let token = (group * each + n).min(attending - 1);
                 let q = vectors::<V>(rows, 3 * token * channels + head * shape.width);
                 let mut x = [simd.splat(0.0); V];
                 let mut most = simd.splat(0.0);
