@@ -22,7 +22,7 @@ pub(crate) struct Compress {
     /// The technique; `nlpress techniques` lists them.
     #[arg(long = "use", value_name = "TECHNIQUE")]
     pub(crate) kind: String,
-    /// Its settings, as in a recipe's `with`: `bits = 4, per = \"channel\"`, or one a line.
+    /// Its settings, as in a recipe's `with`: `rank = 16`, or one a line.
     #[arg(long, default_value = "", value_name = "TOML", hide_default_value = true)]
     pub(crate) with: String,
     /// Sites by their names or patterns, as in a recipe's `on`. May be given several times.

@@ -56,7 +56,7 @@ pub(crate) struct Form {
     /// The CSV or TSV file has no header line; give columns by number.
     #[arg(long)]
     pub(crate) no_header: bool,
-    /// Character between fields, when it is not the usual one; `\\t` is a tab. `new-recipe` finds out.
+    /// Character between fields, when it is not the usual one; `\t` is a tab. `new-recipe` finds out.
     #[arg(long, value_name = "CHAR", value_parser = delimiter)]
     pub(crate) delimiter: Option<char>,
     /// Leave out up to this many rows that cannot be used (no text, no label, a wrong number of fields, …).
@@ -82,13 +82,13 @@ pub(crate) struct Columns {
 #[derive(Clone, Debug, Args)]
 #[group(skip)]
 pub(crate) struct Splits {
-    /// A file of documents to choose between epochs by; taken from --data when not given.
+    /// A file of documents to choose by: between epochs, or between models; taken from the data when not given.
     #[arg(long, value_name = "FILE", requires = "data")]
     pub(crate) valid: Vec<PathBuf>,
-    /// A file of documents to score on; taken from --data when not given.
+    /// A file of documents to score on; taken from the data when not given.
     #[arg(long, value_name = "FILE", requires = "data")]
     pub(crate) test: Vec<PathBuf>,
-    /// Percentages of --data that train, validate and test.
+    /// Percentages of the data that train, validate and test.
     #[arg(long, default_value = "80/10/10", value_name = "TRAIN/VALID/TEST", requires = "data")]
     pub(crate) split: SplitRule,
 }

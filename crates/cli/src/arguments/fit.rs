@@ -58,10 +58,11 @@ pub(crate) struct Fit {
     /// What counts as quality: accuracy, macro-f1 or f1:LABEL.
     #[arg(long, default_value = "accuracy", value_name = "METRIC")]
     pub(crate) metric: Metric,
-    /// How long to look.
+    /// How long to look; 2 minutes when neither this nor --trials is given.
     #[arg(long, value_name = "MINUTES", value_parser = minutes, conflicts_with = "trials")]
     minutes: Option<f64>,
-    /// How many candidates to make; the same seed then gives the same file on every machine and any number of threads.
+    /// How many candidates to make, in place of minutes. The same seed then gives the same file for any number of threads, on
+    /// every machine with a processor of the kind, unless there is a limit on latency.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     trials: Option<u32>,
     /// Root of all random choices.
@@ -88,7 +89,7 @@ impl Fit {
         }
     }
 
-    /// How long to look.
+    /// How long to look; 2 minutes when neither this nor --trials is given.
     pub(crate) fn effort(&self) -> Effort {
         match self.trials {
             Some(trials) => Effort::Trials(trials as usize),

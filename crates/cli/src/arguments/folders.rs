@@ -8,7 +8,7 @@ use super::values::place;
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Known are BERT (MiniLM is one), RoBERTa, XLM-RoBERTa, DistilBERT and ELECTRA, as classifiers \
+    after_help = "Known are BERT (MiniLM is one), RoBERTa, XLM-RoBERTa, DistilBERT, ELECTRA, MPNet and ModernBERT, as classifiers \
 (…ForSequenceClassification) and as encoders of embeddings, alone or with the modules of sentence-transformers."
 )]
 pub(crate) struct Import {
@@ -52,7 +52,8 @@ pub(crate) struct Export {
     #[arg(long, value_name = "FOLDER", value_parser = place())]
     pub(crate) hf: PathBuf,
     /// Folder that the model was imported from: its kind of model, its other keys and tensors, and the types of its
-    /// numbers are kept. Without it the folder is one of BERT, in F32.
+    /// numbers are kept. Without it the folder is one of BERT, or of the kind that has a
+    /// place for what BERT has none for, in F32.
     #[arg(long, value_name = "FOLDER")]
     pub(crate) like: Option<PathBuf>,
 }

@@ -33,7 +33,7 @@ use values::{place, threads};
 ///
 /// Exit codes: 0 done; 1 failed, by training that diverges, a row that could not be made, or a machine that gives no
 /// more (a full or broken disk); 2 refused recipe, setting, input or place for output; 3 limits that no model keeps
-/// (`fit`); 130 stopped.
+/// (`fit`); 130 stopped; 134 out of memory.
 #[derive(Debug, Parser)]
 #[command(name = "nlpress", version, max_term_width = 100)]
 pub(crate) struct Arguments {
