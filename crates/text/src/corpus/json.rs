@@ -10,7 +10,7 @@ use super::elements::Elements;
 use super::input::Input;
 use super::lines::Lines;
 use super::options::{Column, CorpusOptions, Format};
-use super::sink::{Other, Row, Sink};
+use super::sink::{Row, Sink};
 use crate::error::{Place, TextError};
 
 /// Longest whole number that can be a label, in digits.
