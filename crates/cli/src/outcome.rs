@@ -78,7 +78,7 @@ pub(crate) fn sort(error: impl Error + Send + Sync + 'static) -> anyhow::Error {
 }
 
 /// An error that was sorted, with a text that says more than its own and holds it.
-pub(crate) fn with_text(sorted: anyhow::Error, text: String) -> anyhow::Error {
+fn with_text(sorted: anyhow::Error, text: String) -> anyhow::Error {
     if sorted.is::<Refused>() { refuse(text) } else { sorted.context(text) }
 }
 

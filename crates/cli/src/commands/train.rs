@@ -11,7 +11,6 @@ use nlpress::pipeline::{Asking, Origin, Prepared, RunError, Threshold, probed, s
 use nlpress::runtime::Session;
 use nlpress::text::{Coverage, Encode};
 use nlpress::train::{ClassWeights, History, LabelTraining, TrainConfig};
-use std::path::Path;
 
 use super::numbers;
 use crate::arguments::{Shape, Solver, Train, TrainLoss};
