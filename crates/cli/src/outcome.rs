@@ -5,6 +5,7 @@
 //! that could not be made, and errors of the machine, such as a disk that is full or broken.
 
 use anyhow::Chain;
+use nlpress::artifact::ArtifactError;
 use nlpress::core::event::Stopped;
 use nlpress::core::files;
 use nlpress::core::shown::is_plain;
@@ -77,7 +78,7 @@ pub(crate) fn sort(error: impl Error + Send + Sync + 'static) -> anyhow::Error {
 }
 
 /// An error that was sorted, with a text that says more than its own and holds it.
-pub(crate) fn with_text(sorted: anyhow::Error, text: String) -> anyhow::Error {
+fn with_text(sorted: anyhow::Error, text: String) -> anyhow::Error {
     if sorted.is::<Refused>() { refuse(text) } else { sorted.context(text) }
 }
 
@@ -151,6 +152,19 @@ pub(crate) fn training_stopped(checkpoint: Option<&Path>) -> anyhow::Error {
         None => "nothing was written: with --checkpoint FILE, --resume can go on from the last epoch".into(),
     };
     Halted(left).into()
+}
+
+/// An artifact that cannot be written after its training, with what is left of the model.
+pub(crate) fn unwritten(error: ArtifactError, checkpoint: Option<&Path>) -> anyhow::Error {
+    let left = match checkpoint {
+        Some(path) => format!(
+            "the training is kept in {}: the same command with --resume, and perhaps another --out, writes the model",
+            path.display()
+        ),
+        None => "the trained model is lost: with --checkpoint FILE, --resume can write it again".to_owned(),
+    };
+    let text = format!("{error}; {left}");
+    with_text(sort(error), text)
 }
 
 /// An error of a search, sorted likewise.

@@ -9,7 +9,7 @@ use nlpress_artifact::{Artifact, OpenOptions, Provenance};
 use nlpress_graph::{Outline, SiteId};
 use nlpress_kernels::Crew;
 use nlpress_packed::Index;
-use nlpress_text::{AnyEncoder, AnyScratch, AsInput, Example, ExamplesRef, Seen, TextInput};
+use nlpress_text::{AnyEncoder, AnyScratch, AsInput, Encode, Example, ExamplesRef, Seen, TextInput};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::collections::BTreeMap;
 use std::ops::Range;

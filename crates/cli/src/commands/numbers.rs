@@ -1,4 +1,4 @@
-//! Networks that say a number of a text or of a pair of texts: how they are trained, and how good they are.
+//! `nlpress train --numbers`: networks that say a number of a text or of a pair of texts.
 
 use nlpress::artifact::Provenance;
 use nlpress::core::shown::counted;
@@ -8,15 +8,14 @@ use nlpress::graph::Output;
 use nlpress::model::{Dataset, Model};
 use nlpress::pipeline::{Origin, ship};
 use nlpress::runtime::Session;
-use nlpress::text::corpus::{Numbered, NumberedCorpus};
-use nlpress::text::{AsInput, Encode, TextInput};
+use nlpress::text::Encode;
+use nlpress::text::corpus::Numbered;
 use nlpress::train::{LabelTraining, TrainConfig};
-use std::path::Path;
 
-use super::eval::Answers;
-use crate::arguments::{Eval, Train, UnknownLabels};
+use super::eval::show_regression;
+use crate::arguments::Train;
 use crate::data;
-use crate::outcome::{of_training, printable, refuse, say, tell, training_stopped};
+use crate::outcome::{of_training, printable, refuse, say, training_stopped, unwritten};
 use crate::progress::Progress;
 
 /// Fine-tunes what an artifact or a folder begins with, by the mean squared error.
@@ -59,7 +58,7 @@ pub(super) fn train(
         nlpress: env!("CARGO_PKG_VERSION").into(),
     };
     let artifact = ship::pack(&model, &origin.encoder, &[], provenance)?;
-    artifact.write(&arguments.out).map_err(|e| super::train::unwritten(e, checkpoint))?;
+    artifact.write(&arguments.out).map_err(|e| unwritten(e, checkpoint))?;
     let session = Session::open(&arguments.out)?;
     let found = Regression::of(&session.logits(test.examples())?, &corpus.test.numbers)?;
     let bytes = artifact.sizes()?.file_bytes;
@@ -80,7 +79,7 @@ pub(super) fn train(
     let epochs = counted(history.epochs.len(), "epoch");
     let (bytes, tested) = (counted(bytes, "byte"), counted(test.len(), "test document"));
     say!("{}: {bytes}, {epochs} (epoch {} kept); on {tested}:", printable(&name), history.kept);
-    show(&found)
+    show_regression(&found)
 }
 
 /// What training begins with: what makes embeddings gets one number behind them, around the mean of those to learn.
@@ -96,76 +95,4 @@ fn begin(origin: &Origin, numbers: &[f32], seed: Seed) -> anyhow::Result<Model> 
         last.bias.fill(mean as f32);
     }
     Ok(Model::new(graph, layers)?)
-}
-
-/// How near the scores of an artifact are to numbers.
-pub(super) fn eval(arguments: &Eval, session: &Session) -> anyhow::Result<()> {
-    let artifact = &arguments.answering.artifact;
-    let of_classes = [
-        ("--errors", arguments.errors.is_some()),
-        ("--unknown-labels", arguments.unknown_labels == UnknownLabels::Wrong),
-        ("--integers", arguments.answering.integers),
-    ];
-    if let Some((option, _)) = of_classes.iter().find(|(_, is_there)| *is_there) {
-        let why = "its network makes scores of no classes";
-        return Err(refuse(format!("{}: {why}: leave {option} out", artifact.display())));
-    }
-    let (data, reading) = data::numbered_scoring(&arguments.labelled)?;
-    data::say_notes(&reading);
-    let inputs: Vec<TextInput<'_>> = data.documents.iter().map(AsInput::as_input).collect();
-    let threads = data::threads(arguments.threads);
-    let ours = scores(session, artifact, &inputs, threads)?;
-    let found = Regression::of(&ours, &data.numbers)?;
-    let against = arguments.against.as_ref().map(|path| -> anyhow::Result<_> {
-        let other = Session::open(path).map_err(refuse)?;
-        let theirs = scores(&other, path, &inputs, threads)?;
-        Ok((Regression::of(&theirs, &data.numbers)?, Regression::of(&ours, &theirs)?))
-    });
-    let against = against.transpose()?;
-    if arguments.json {
-        let mut json = serde_json::json!({ "documents": found.documents, "quality": found });
-        if let Some((its, between)) = against {
-            json["against"] = serde_json::json!({ "quality": its, "difference": between });
-        }
-        say!("{json}");
-        return Ok(());
-    }
-    say!("{}", counted(found.documents, "document"));
-    show(&found)?;
-    if let Some((its, between)) = against {
-        say!("\nthe other artifact");
-        show(&its)?;
-        say!("\nbetween the two");
-        show(&between)?;
-    }
-    Ok(())
-}
-
-/// The score that a session gives each input.
-fn scores(
-    session: &Session,
-    path: &Path,
-    inputs: &[TextInput<'_>],
-    threads: usize,
-) -> anyhow::Result<Vec<f32>> {
-    let named = |why: &dyn std::fmt::Display| refuse(format!("{}: {why}", path.display()));
-    let graph = &session.outline().graph;
-    match (graph.output, graph.outputs()) {
-        (Output::Scores, 1) => {}
-        (Output::Scores, several) => return Err(named(&format!("it makes {several} scores, not one"))),
-        _ => return Err(named(&"its network makes no score")),
-    }
-    let answers = Answers::of(session, inputs, false, threads).map_err(|e| named(&e))?;
-    Ok(answers.into_outputs())
-}
-
-fn show(found: &Regression) -> anyhow::Result<()> {
-    let told = |of: Option<f64>| {
-        of.map_or_else(|| "–  (one side is the same everywhere)".into(), |r| format!("{r:.4}"))
-    };
-    say!("mean squared error   {:.4}", found.mse);
-    say!("mean absolute error  {:.4}", found.mae);
-    say!("Pearson              {}", told(found.pearson));
-    say!("Spearman             {}", told(found.spearman));
-    Ok(())
 }

@@ -1,6 +1,6 @@
 //! `nlpress train`.
 
-use nlpress::artifact::{ArtifactError, Provenance};
+use nlpress::artifact::Provenance;
 use nlpress::core::shown::{counted, escaped};
 use nlpress::core::{Backend, Seed, files};
 use nlpress::eval::{Confusion, Scores};
@@ -11,13 +11,12 @@ use nlpress::pipeline::{Asking, Origin, Prepared, RunError, Threshold, probed, s
 use nlpress::runtime::Session;
 use nlpress::text::{Coverage, Encode};
 use nlpress::train::{ClassWeights, History, LabelTraining, TrainConfig};
-use std::path::Path;
 
 use super::numbers;
 use crate::arguments::{Shape, Solver, Train, TrainLoss};
 use crate::data::{self, Encoder};
 use crate::encoding;
-use crate::outcome::{of_run, of_training, printable, refuse, say, sort, tell, training_stopped, with_text};
+use crate::outcome::{of_run, of_training, printable, refuse, say, sort, tell, training_stopped, unwritten};
 use crate::progress::Progress;
 
 /// From this share of the most frequent class on, weights of classes are worth a hint.
@@ -261,19 +260,6 @@ fn passes(config: &TrainConfig, history: Option<&History>) -> String {
             format!("{} over the documents", counted(history.kept, "pass"))
         }
     }
-}
-
-/// An artifact that cannot be written after its training, with what is left of the model.
-pub(super) fn unwritten(error: ArtifactError, checkpoint: Option<&Path>) -> anyhow::Error {
-    let left = match checkpoint {
-        Some(path) => format!(
-            "the training is kept in {}: the same command with --resume, and perhaps another --out, writes the model",
-            path.display()
-        ),
-        None => "the trained model is lost: with --checkpoint FILE, --resume can write it again".to_owned(),
-    };
-    let text = format!("{error}; {left}");
-    with_text(sort(error), text)
 }
 
 /// What is known of the words of the documents that were not trained on.

@@ -159,7 +159,7 @@ impl Unknown {
 }
 
 /// The answers of a session.
-pub(in crate::commands) struct Answers {
+pub(super) struct Answers {
     logits: Vec<f32>,
     outputs: usize,
     pub(super) predictions: Vec<u32>,
@@ -168,7 +168,7 @@ pub(in crate::commands) struct Answers {
 
 impl Answers {
     /// Asks a session, by several threads; in integers alone, logits are what the integers stand for.
-    pub(in crate::commands) fn of(
+    pub(super) fn of(
         session: &Session,
         texts: &[TextInput<'_>],
         integers: bool,
@@ -203,7 +203,7 @@ impl Answers {
     }
 
     /// What the network made of the texts, `[texts, outputs]`.
-    pub(in crate::commands) fn into_outputs(self) -> Vec<f32> {
+    pub(super) fn into_outputs(self) -> Vec<f32> {
         self.logits
     }
 

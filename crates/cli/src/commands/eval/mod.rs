@@ -6,6 +6,7 @@
 mod embeddings;
 mod errors;
 mod found;
+mod numbers;
 mod shown;
 
 use nlpress::core::shown::shown;
@@ -15,12 +16,11 @@ use nlpress::graph::Output;
 use nlpress::runtime::Session;
 use std::path::Path;
 
-use super::numbers;
 use crate::arguments::Eval;
 use crate::data;
 use crate::outcome::{refuse, say, sort};
-pub(super) use found::Answers;
-use found::{Chosen, Found};
+use found::{Answers, Chosen, Found};
+pub(super) use shown::show_regression;
 
 pub(crate) fn eval(arguments: Eval) -> anyhow::Result<()> {
     let errors =

@@ -1,6 +1,7 @@
 //! What scoring found, for people.
 
 use nlpress::core::shown::{counted, escaped};
+use nlpress::eval::Regression;
 use serde_json::Value;
 
 use super::found::{Class, Found, Unknown};
@@ -143,4 +144,16 @@ fn name(label: &str) -> String {
         Some((at, _)) => format!("{}…", &label[..at]),
         None => label,
     }
+}
+
+/// Prints the measures of regression.
+pub(in crate::commands) fn show_regression(found: &Regression) -> anyhow::Result<()> {
+    let told = |of: Option<f64>| {
+        of.map_or_else(|| "–  (one side is the same everywhere)".into(), |r| format!("{r:.4}"))
+    };
+    say!("mean squared error   {:.4}", found.mse);
+    say!("mean absolute error  {:.4}", found.mae);
+    say!("Pearson              {}", told(found.pearson));
+    say!("Spearman             {}", told(found.spearman));
+    Ok(())
 }
