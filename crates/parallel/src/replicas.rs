@@ -155,7 +155,7 @@ impl GradientSource for DataParallel<'_> {
     }
 
     fn in_place(&mut self) -> Option<&mut dyn InPlace> {
-        (self.peers.is_none() && self.wire.is_none()).then_some(self)
+        if self.peers.is_none() && self.wire.is_none() { Some(self) } else { None }
     }
 }
 

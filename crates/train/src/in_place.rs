@@ -97,8 +97,8 @@ impl<'a> InPlace<'a> {
         let (mut left, mut jobs, mut start) = (parameters, Vec::with_capacity(self.tiles.len()), 0);
         for tile in &self.tiles {
             let count = tile.numbers.len();
-            let cut = |row: &mut &'_ mut [f32]| row.split_off_mut(..count).expect("tiles are all there is");
-            let moved = [cut(&mut left[tile.parameter]), cut(&mut first), cut(&mut second)];
+            let moved = [&mut left[tile.parameter], &mut first, &mut second];
+            let moved = moved.map(|row| row.split_off_mut(..count).expect("tiles are all there is"));
             jobs.push((tile, start, moved));
             start += count;
         }

@@ -137,7 +137,7 @@ impl<'a> Parts<'a> {
             && self.penalties.is_empty()
             && self.wire.is_none()
             && self.effective.keep.is_empty();
-        is_plain.then(|| self.source.get().in_place()).flatten()
+        if is_plain { self.source.get().in_place() } else { None }
     }
 
     /// The threads that what is done to every parameter is done on, where there are some.

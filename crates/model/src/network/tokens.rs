@@ -3,7 +3,7 @@
 //! Looking a token up is a product with a row that has a single one, so it needs no graph: the gradient by the table
 //! is the sum of what arrives at each token's place.
 
-use nlpress_graph::{Key, Pooling, Shape};
+use nlpress_graph::{Key, Pooling};
 use nlpress_text::{Rows, TokenRows};
 
 /// Examples up to so many tokens attend together, whatever their lengths.
