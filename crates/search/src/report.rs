@@ -250,10 +250,11 @@ pub fn facts(found: &Found, metric: &Metric, limits: &Limits) -> Vec<String> {
     facts.extend(found.teacher.iter().map(|teacher| format!("{teacher}.")).map(capital));
     facts.extend(found.notes.iter().map(|note| format!("Data: {note}.")));
     if found.spared > 0 {
-        facts.push(format!(
-            "{} not trained: their files were foreseen to miss the limits.",
-            were(found.spared, "candidate")
-        ));
+        facts.push(format!("{} not trained, foreseen to miss the limits.", were(found.spared, "candidate")));
+    }
+    if let [first, rest @ ..] = &found.failed[..] {
+        let more = if rest.is_empty() { String::new() } else { format!(", and {} more", rest.len()) };
+        facts.push(format!("Could not be made: {first}{more}."));
     }
     if let Some(alike) = cannot_be_told(found, limits) {
         facts.push(alike);
@@ -267,8 +268,9 @@ pub fn facts(found: &Found, metric: &Metric, limits: &Limits) -> Vec<String> {
         );
     }
     if let Some(points) = optimism(found) {
+        let (points, than) = (points.abs(), if points < 0.0 { "lower" } else { "higher" });
         facts.push(format!(
-            "Optimism of the choice: its {metric} is {points:.2} points higher on validation than on test."
+            "Optimism of the choice: its {metric} is {points:.2} points {than} on validation than on test."
         ));
     }
     facts

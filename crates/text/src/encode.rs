@@ -343,8 +343,8 @@ impl AnyEncoder {
     /// Encodes a text, or a pair of texts as one example, which lies in `scratch` until the next call.
     ///
     /// # Errors
-    /// As [`encode`](Encode::encode); [`TextError::Tokenizer`] for a pair as [`TokenEncoder::encode_pair`], and for one of a
-    /// bag of words, which takes one text.
+    /// As [`encode`](Encode::encode); for a pair as [`TokenEncoder::encode_pair`], and [`TextError::Pair`] where a bag of words
+    /// is given one.
     pub fn encode_input<'s>(
         &self,
         input: TextInput<'_>,
@@ -352,7 +352,7 @@ impl AnyEncoder {
     ) -> Result<Example<'s>, TextError> {
         match (self, input.pair) {
             (_, None) => self.encode(input.text, scratch),
-            (Self::Bag(_), Some(_)) => Err(no_pairs()),
+            (Self::Bag(_), Some(_)) => Err(TextError::Pair),
             (Self::Tokens(encoder), Some(pair)) => {
                 scratch.of_tokens = true;
                 Ok(Example::Tokens(encoder.encode_pair([input.text, pair], &mut scratch.tokens)?))
@@ -365,14 +365,7 @@ impl AnyEncoder {
 fn alone(input: TextInput<'_>) -> Result<&str, TextError> {
     match input.pair {
         None => Ok(input.text),
-        Some(_) => Err(no_pairs()),
-    }
-}
-
-fn no_pairs() -> TextError {
-    TextError::Tokenizer {
-        file: "a pair of texts".into(),
-        problem: "a bag of words takes one text: begin with a pretrained encoder that takes pairs".into(),
+        Some(_) => Err(TextError::Pair),
     }
 }
 

@@ -364,6 +364,9 @@ pub enum TextError {
         /// The problem.
         problem: String,
     },
+    /// A pair of texts, for an encoder that takes one.
+    #[error("a bag of words takes one text: a pretrained encoder takes pairs")]
+    Pair,
     /// Features to keep that are none, not in order or not there.
     #[error("bad features to keep: {0}")]
     Narrow(String),

@@ -5,7 +5,7 @@ use nlpress::core::BackendKind;
 use std::path::PathBuf;
 
 use super::Labelled;
-use super::values::{place, rounds, threads};
+use super::values::{made_up, place, rounds, shares, threads};
 
 /// An artifact, and in which numbers it answers.
 #[derive(Clone, Debug, Args)]
@@ -106,16 +106,16 @@ pub(crate) struct Scaling {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = threads)]
     pub(crate) threads: usize,
     /// Shares of a batch, or stages of the network.
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = threads)]
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = shares)]
     pub(crate) shares: usize,
     /// Rows of a step.
-    #[arg(long, value_name = "N", default_value_t = 128)]
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = made_up)]
     pub(crate) batch: usize,
     /// Rows, or texts.
-    #[arg(long, value_name = "N", default_value_t = 4096)]
+    #[arg(long, value_name = "N", default_value_t = 4096, value_parser = made_up)]
     pub(crate) rows: usize,
     /// Width of the hidden layers, or of the encoder.
-    #[arg(long, value_name = "N", default_value_t = 1024)]
+    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = made_up)]
     pub(crate) hidden: usize,
     /// Train an encoder of two blocks on tokens in place of a network on feature rows.
     #[arg(long)]

@@ -41,6 +41,16 @@ pub(super) fn threads(text: &str) -> Result<usize, String> {
     whole(text, 1, 1024)
 }
 
+/// Shares of a batch, as `parallel.data` takes them.
+pub(super) fn shares(text: &str) -> Result<usize, String> {
+    whole(text, 1, 256)
+}
+
+/// Rows, or how wide something is, that is made up to be timed.
+pub(super) fn made_up(text: &str) -> Result<usize, String> {
+    whole(text, 1, 1 << 20)
+}
+
 /// Memory, up to 2^60 bytes.
 pub(super) fn mebibytes(text: &str) -> Result<u64, String> {
     whole(text, 1, 1 << 40).map(|mebibytes| mebibytes as u64)

@@ -14,6 +14,7 @@ use std::fmt::{self, Display};
 use std::io;
 use std::path::Path;
 
+use super::texts::too_long;
 use crate::arguments::Compress;
 use crate::data;
 use crate::outcome::{compression_stopped, of_compression, refuse, say, sort};
@@ -33,7 +34,7 @@ pub(crate) fn compress(arguments: &Compress) -> anyhow::Result<()> {
     let with = settings(&arguments.with).map_err(|e| refuse(format!("--with: {e}")))?;
     let texts = arguments.texts.as_deref().map(|file| {
         let bytes = read(file).map_err(|e| refuse(format!("{}: {e}", file.display())))?;
-        String::from_utf8(bytes).map_err(|e| refuse(format!("{}: it is not UTF-8: {e}", file.display())))
+        lines_of(bytes).map_err(|(line, why)| refuse(format!("{}:{line}: {why}", file.display())))
     });
     let texts = texts.transpose()?;
     let texts: Option<Vec<&str>> =
@@ -101,6 +102,17 @@ fn read(file: &Path) -> io::Result<Vec<u8>> {
         true => files::read_all_bounded(io::stdin().lock(), LARGEST_TEXTS),
         false => files::read_stream_bounded(file, LARGEST_TEXTS),
     }
+}
+
+/// Text whose lines are as `predict` takes them; else the line that is not, and why.
+fn lines_of(bytes: Vec<u8>) -> Result<String, (usize, String)> {
+    for (n, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
+        too_long(line).map_or(Ok(()), |why| Err((n + 1, why)))?;
+    }
+    String::from_utf8(bytes).map_err(|e| {
+        let good = &e.as_bytes()[..e.utf8_error().valid_up_to()];
+        (1 + good.iter().filter(|byte| **byte == b'\n').count(), "it is not UTF-8".into())
+    })
 }
 
 /// The cosine of two embeddings; of one that is zero, 1 with itself and 0 with any other.

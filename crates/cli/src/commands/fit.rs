@@ -23,6 +23,8 @@ pub(crate) fn fit(arguments: &Fit) -> anyhow::Result<()> {
     let folder = folder(&arguments.out);
     check_outputs(arguments, &folder)?;
     let data = data_recipe(arguments)?;
+    // A path that no recipe can name is refused before anything is trained.
+    let table = data_table(&data, &folder.join(RECIPE))?;
     let threads = data::threads(arguments.threads);
     let backend = nlpress::core::BackendKind::Ndarray.open().map_err(refuse)?;
     let request = Request {
@@ -40,7 +42,7 @@ pub(crate) fn fit(arguments: &Fit) -> anyhow::Result<()> {
     let progress = Progress::start(None)?;
     let found = search::fit(&request, &backend, &progress).map_err(searched)?;
     let name = escaped(&arguments.out.file_stem().unwrap_or_default().to_string_lossy()).to_string();
-    let json = write(arguments, &folder, &data, (&found, &name))?;
+    let json = write(arguments, &folder, table, (&found, &name))?;
     match arguments.json {
         true => say!("{json}"),
         false => say_found(arguments, &folder, &found)?,
@@ -120,11 +122,10 @@ fn data_recipe(arguments: &Fit) -> anyhow::Result<DataRecipe> {
 fn write(
     arguments: &Fit,
     folder: &Path,
-    data: &DataRecipe,
+    table: Value,
     (found, name): (&Found, &str),
 ) -> anyhow::Result<Value> {
     let place = folder.join(RECIPE);
-    let table = data_table(data, &place)?;
     let teacher = arguments.teacher.as_deref().map(|path| named_from(path, &place).map_err(of_draft));
     let text = report::recipe(found, name, table, teacher.transpose()?).map_err(refuse)?;
     search::write(found, &arguments.out, &place, &text).map_err(searched)?;

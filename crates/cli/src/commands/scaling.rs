@@ -32,6 +32,9 @@ const TASKS: usize = 4;
 const TIMES: usize = 3;
 
 pub(crate) fn scaling(arguments: &Scaling) -> anyhow::Result<()> {
+    if arguments.artifact.is_some() && !matches!(arguments.way, Way::Serve) {
+        return Err(refuse("--artifact: only `serve` serves one"));
+    }
     data::start(arguments.threads)?;
     let backend = arguments.backend.open().map_err(refuse)?;
     let seconds = match arguments.way {

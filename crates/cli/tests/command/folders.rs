@@ -162,7 +162,7 @@ fn pairs_of_texts_are_scored_from_arguments_columns_and_json() {
     let bad = world.run(&["predict", "p.safetensors", "--pairs"], b"one\na\tb\n{\"text\": 7}\na\tb\tc\n");
     assert_eq!((bad.code, bad.out.lines().count()), (Some(2), 4), "{bad:?}");
     for says in
-        ["input:1: it has 1 columns", "input:3: it is no JSON of a `text` and a `pair`", "input:4: it has 3"]
+        ["input:1: it has 1 column,", "input:3: it is no JSON of a `text` and a `pair`", "input:4: it has 3"]
     {
         assert!(bad.err.contains(says), "{says}: {bad:?}");
     }

@@ -194,13 +194,19 @@ struct Pair<'l> {
 impl<'l> Pair<'l> {
     fn of(line: &'l str) -> anyhow::Result<Self> {
         if line.starts_with('{') {
-            let bad = |e| anyhow::anyhow!("it is no JSON of a `text` and a `pair`: {e}");
+            // A line of JSON is the whole text: its own number would be taken for that of the input.
+            let bad = |e: serde_json::Error| {
+                let why = e.to_string().replace(" at line 1 column", ", column");
+                anyhow::anyhow!("it is no JSON of a `text` and a `pair`: {why}")
+            };
             return serde_json::from_str(line).map_err(bad);
         }
         let mut columns = line.split('\t');
         match (columns.next(), columns.next(), columns.next()) {
             (Some(text), Some(pair), None) => Ok(Self { text: text.into(), pair: pair.into() }),
-            _ => Err(anyhow::anyhow!("it has {} columns, a pair has two", line.split('\t').count())),
+            _ => {
+                Err(anyhow::anyhow!("it has {}, a pair has two", counted(line.split('\t').count(), "column")))
+            }
         }
     }
 }
@@ -217,7 +223,7 @@ fn answer_piece<A: Answers>(
     let (first, bytes) = match piece {
         Piece::Lines { first, bytes } => (first, bytes),
         Piece::TooLong { line } => {
-            made.refuse(answers, line, too_long(), strict)?;
+            made.refuse(answers, line, passed_over(), strict)?;
             return Ok(made);
         }
     };
@@ -257,8 +263,8 @@ impl Answered {
         how: How,
         room: &mut A::Room,
     ) -> anyhow::Result<()> {
-        if text.len() > LONGEST {
-            return self.refuse(answers, line, too_long(), how.strict);
+        if let Some(why) = too_long(text.as_bytes()) {
+            return self.refuse(answers, line, why, how.strict);
         }
         let before = self.out.len();
         let text = text.strip_suffix('\r').unwrap_or(text);
@@ -293,7 +299,12 @@ fn is_wide(bytes: &[u8]) -> bool {
     big.max(little) * 4 >= head.len().max(8) && big.min(little) * 10 <= big.max(little)
 }
 
-fn too_long() -> String {
+/// Why a line that is too long is not answered.
+pub(super) fn too_long(line: &[u8]) -> Option<String> {
+    (line.len() > LONGEST).then(passed_over)
+}
+
+fn passed_over() -> String {
     format!("the line is longer than {LONGEST} bytes")
 }
 
