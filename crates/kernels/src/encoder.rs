@@ -7,7 +7,7 @@ mod rows;
 
 use crate::aligned::Aligned;
 use crate::crew::Crew;
-use crate::int8::{Isa, Simd, Tiles, WidePanels, largest, with_tiles};
+use crate::int8::{Isa, Set, Simd, WidePanels, largest, with_set};
 use crate::linear::Linear;
 use rows::Own;
 use std::ops::Range;
@@ -140,11 +140,11 @@ impl<'a> EncoderLayer<'a> {
         room: &mut Room,
         crew: Option<&Crew>,
     ) {
-        with_tiles!(Isa::best(), tiles => Self::run_with(tiles, layers, width, hidden, ends, room, crew));
+        with_set!(Isa::best(), set => Self::run_with(set, layers, width, hidden, ends, room, crew));
     }
 
-    pub(crate) fn run_with<T: Tiles + Sync>(
-        tiles: T,
+    pub(crate) fn run_with<S: Set>(
+        set: S,
         layers: &[Self],
         width: usize,
         hidden: &mut [f32],
@@ -162,7 +162,7 @@ impl<'a> EncoderLayer<'a> {
         room.own.resize_with(room.own.len().max(parts), Own::default);
         room.largest.resize(tokens, 0.0);
         room.context.room(tokens * layers.iter().map(Self::channels).max().unwrap_or(0));
-        let simd = tiles.simd();
+        let simd = set.simd();
         simd.vectorize(
             #[inline(always)]
             || {
@@ -171,7 +171,7 @@ impl<'a> EncoderLayer<'a> {
                 }
             },
         );
-        let together = Together { tiles, crew: crew.filter(|_| parts > 1), parts };
+        let together = Together { set, crew: crew.filter(|_| parts > 1), parts };
         for layer in layers {
             let (mut start, mut from) = (0, 0);
             for (n, &end) in ends.iter().enumerate() {
@@ -199,24 +199,19 @@ impl<'a> EncoderLayer<'a> {
 
 /// What works on rows: instructions, and the threads that share the rows.
 #[derive(Clone, Copy)]
-struct Together<'c, T> {
-    tiles: T,
+struct Together<'c, S> {
+    set: S,
     crew: Option<&'c Crew>,
     parts: usize,
 }
 
-impl<T: Tiles + Sync> Together<'_, T> {
+impl<S: Set> Together<'_, S> {
     /// Does `work` for the rows of each thread.
     #[inline(always)]
     fn each<P: Send>(&self, parts: impl Iterator<Item = P>, work: impl Fn(P) + Sync) {
-        let one = |part: P| {
-            self.tiles.begin();
-            work(part);
-            self.tiles.end();
-        };
         match self.crew {
-            Some(crew) => crew.each(parts, one),
-            None => parts.for_each(one),
+            Some(crew) => crew.each(parts, work),
+            None => parts.for_each(work),
         }
     }
 
@@ -228,7 +223,9 @@ impl<T: Tiles + Sync> Together<'_, T> {
         let largest = room.largest[range.clone()].chunks(each);
         let out = room.query_key_value.room(range.len() * all).chunks_mut(each * all);
         let parts = room.own.iter_mut().zip(hidden.zip(largest).zip(out));
-        self.each(parts, |(own, (rows, out))| own.project(self.tiles, layer, rows, out));
+        self.each(parts, |(own, (rows, out))| {
+            self.set.begin(|tiles| own.project(tiles, layer, rows, out));
+        });
     }
 
     /// Attention of the examples that end there, the first of which starts with token `first`.
@@ -240,7 +237,7 @@ impl<T: Tiles + Sync> Together<'_, T> {
         let out = room.context[first * channels..][..tokens * channels].chunks_mut(each * channels);
         let parts = room.own.iter_mut().zip(out).enumerate();
         self.each(parts, |(n, (own, out))| {
-            own.attend(self.tiles, layer, (first, ends), rows, (n * each, out));
+            self.set.begin(|tiles| own.attend(tiles, layer, (first, ends), rows, (n * each, out)));
         });
     }
 
@@ -251,7 +248,9 @@ impl<T: Tiles + Sync> Together<'_, T> {
         let hidden = hidden.chunks_mut(each * width).zip(room.largest.chunks_mut(each));
         let context = room.context[..tokens * channels].chunks(each * channels);
         let parts = room.own.iter_mut().zip(context.zip(hidden));
-        self.each(parts, |(own, (context, rows))| own.finish(self.tiles, layer, context, rows));
+        self.each(parts, |(own, (context, rows))| {
+            self.set.begin(|tiles| own.finish(tiles, layer, context, rows));
+        });
     }
 }
 

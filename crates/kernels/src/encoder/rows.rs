@@ -3,8 +3,8 @@
 use super::{Activation, EncoderLayer, Norm, Weighted};
 use crate::aligned::Aligned;
 use crate::int8::{
-    ByteRows, Function, Gelu, Heads, LANES, Relu, Same, Shape, Simd, Sums, Tiles, ToFloats, add_and_normalize,
-    attend, largest, product,
+    ByteRows, Function, Gelu, Heads, LANES, Relu, Same, Shape, Simd, Sums, Tiles, ToFloats,
+    add_and_normalize, attend, largest, product,
 };
 
 /// Rows that go through the products behind attention together, or as few more as fill a block: what is between two of them
@@ -87,7 +87,8 @@ impl Own {
                 for end in ends.iter().map(|end| end - first) {
                     let own = start.max(from)..end.min(to);
                     if !own.is_empty() {
-                        let shape = Shape { heads: layer.heads, width: layer.head_width, tokens: end - start };
+                        let shape =
+                            Shape { heads: layer.heads, width: layer.head_width, tokens: end - start };
                         let rows = &rows[start * 3 * channels..end * 3 * channels];
                         let out = &mut out[(own.start - from) * channels..(own.end - from) * channels];
                         attend(tiles, shape, rows, own.start - start, out, &mut self.heads);

@@ -85,7 +85,7 @@ fn run_on(
 ) -> Vec<f32> {
     let tokens = ends.last().copied().unwrap();
     let mut hidden: Vec<f32> = numbers(77, tokens * width).iter().map(|x| 2.0 * x).collect();
-    with_tiles!(isa, tiles => EncoderLayer::run_with(tiles, layers, width, &mut hidden, ends, room, crew));
+    with_set!(isa, set => EncoderLayer::run_with(set, layers, width, &mut hidden, ends, room, crew));
     hidden
 }
 
@@ -123,8 +123,8 @@ fn an_example_does_not_depend_on_the_others() {
         let mut start = 0;
         for end in ends {
             let mut alone = states[start * width..end * width].to_vec();
-            with_tiles!(isa, tiles => {
-                EncoderLayer::run_with(tiles, &layers, width, &mut alone, &[end - start], &mut room, None);
+            with_set!(isa, set => {
+                EncoderLayer::run_with(set, &layers, width, &mut alone, &[end - start], &mut room, None);
             });
             assert_eq!(alone, all[start * width..end * width], "{}, {start}..{end}", isa.name());
             start = end;
@@ -239,9 +239,9 @@ fn what_is_undefined_stays_undefined() {
         let mut hidden = super::tests::numbers(5, 20 * width);
         hidden[7 * width + 3] = f32::NAN;
         hidden[9 * width] = f32::INFINITY;
-        with_tiles!(isa, tiles => {
+        with_set!(isa, set => {
             let layers = [numbers.layer()];
-            EncoderLayer::run_with(tiles, &layers, width, &mut hidden, &[20], &mut Room::default());
+            EncoderLayer::run_with(set, &layers, width, &mut hidden, &[20], &mut Room::default(), None);
         });
         for row in [7, 9] {
             assert!(hidden[row * width..][..width].iter().any(|x| !x.is_finite()), "{}", isa.name());
