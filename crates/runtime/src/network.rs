@@ -3,8 +3,8 @@
 use nlpress_artifact::{Layer, Vector};
 use nlpress_graph::{Activation, Graph, Key, NORM_EPSILON, Op, Pooling, SiteId, Source};
 use nlpress_kernels::{
-    self as kernels, Aligned, Batch, Crew, EncoderLayer, Input, Linear, Room as LayerRoom, Scratch as Products,
-    Weighted,
+    self as kernels, Aligned, Batch, Crew, EncoderLayer, Input, Linear, Room as LayerRoom,
+    Scratch as Products, Weighted,
 };
 use nlpress_text::{Row, Rows, TokenRow};
 use std::ops::Range;
