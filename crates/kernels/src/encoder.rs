@@ -1,14 +1,18 @@
-//! Layers of an encoder in 8-bit integers, from hidden states to hidden states, with everything between products fused.
+//! Layers of an encoder, from hidden states to hidden states, with everything between products fused: in 8-bit integers here,
+//! in floats in [`floats`].
 //!
-//! The sums of products are those of [`Linear::multiply_rows`]; beside it GELU is interpolated (within 8e-4), scales are
+//! In integers, the sums of products are those of [`Linear::multiply_rows`]; beside it GELU is interpolated (within 8e-4), scales are
 //! divided by as a multiplication with one over them, and attention multiplies integers.
 
+mod floats;
+
 use crate::aligned::Aligned;
+use crate::floats::FloatHeads;
 use crate::int8::{
     ByteRows, Function, Gelu, Heads, Isa, LANES, Relu, Same, Shape, Simd, Sums, Tiles, ToFloats, WidePanels,
     add_and_normalize, attend, largest, product, with_tiles,
 };
-use crate::linear::Linear;
+use crate::linear::{EncoderNumbers, Linear};
 use std::ops::Range;
 
 /// Rows that go through the products behind attention together: what is between two of them stays in a cache.
@@ -43,7 +47,8 @@ pub struct Norm<'a> {
     pub epsilon: f32,
 }
 
-/// A post-norm layer (Vaswani et al. 2017, arXiv:1706.03762; Devlin et al. 2019, arXiv:1810.04805), whose weights are bytes.
+/// A post-norm layer (Vaswani et al. 2017, arXiv:1706.03762; Devlin et al. 2019, arXiv:1810.04805), whose weights are
+/// all bytes or all floats.
 #[derive(Clone, Copy, Debug)]
 pub struct EncoderLayer<'a> {
     /// What makes queries, keys and values of a token.
@@ -79,6 +84,7 @@ pub struct Room {
     largest: Vec<f32>,
     wide_largest: Vec<[f32; LANES]>,
     heads: Heads,
+    float_heads: FloatHeads,
     sums: Option<Box<[Sums; 2]>>,
 }
 
@@ -96,8 +102,9 @@ impl<'a> Weighted<'a> {
         self.weight.quantization().and_then(|quantized| quantized.activations)
     }
 
-    fn fits(&self, inputs: usize, outputs: usize) -> bool {
-        self.weight.wide().is_some()
+    fn fits(&self, inputs: usize, outputs: usize, numbers: Option<EncoderNumbers>) -> bool {
+        numbers.is_some()
+            && self.weight.panel_numbers() == numbers
             && (self.weight.inputs(), self.weight.outputs(), self.bias.len()) == (inputs, outputs, outputs)
     }
 }
@@ -114,13 +121,14 @@ impl<'a> EncoderLayer<'a> {
     /// Whether all shapes fit each other and hidden states of that width, and all weights lie in panels.
     pub fn fits(&self, width: usize) -> bool {
         let channels = self.heads * self.head_width;
+        let numbers = self.output.weight.panel_numbers();
         let norm = |norm: &Norm<'_>| norm.gain.len() == width && norm.bias.len() == width;
         Self::HEAD_WIDTHS.contains(&self.head_width)
             && self.heads > 0
-            && self.query_key_value.iter().all(|site| site.fits(width, channels))
-            && self.output.fits(channels, width)
-            && self.up.fits(width, self.up.bias.len())
-            && self.down.fits(self.up.bias.len(), width)
+            && self.query_key_value.iter().all(|site| site.fits(width, channels, numbers))
+            && self.output.fits(channels, width, numbers)
+            && self.up.fits(width, self.up.bias.len(), numbers)
+            && self.down.fits(self.up.bias.len(), width, numbers)
             && norm(&self.attention_norm)
             && norm(&self.output_norm)
     }
@@ -148,6 +156,9 @@ impl<'a> EncoderLayer<'a> {
         assert!(hidden.len() == tokens * width && ends.is_sorted(), "as many states as tokens");
         if tokens == 0 {
             return;
+        }
+        if layers.iter().all(|layer| layer.output.weight.panel_numbers() == Some(EncoderNumbers::Floats)) {
+            return Self::run_floats(tiles.simd(), layers, hidden, ends, room);
         }
         let mut sums = room.sums.take().unwrap_or_else(|| Box::new([Sums::new(), Sums::new()]));
         room.largest.resize(tokens, 0.0);
@@ -397,4 +408,4 @@ fn change<T: Tiles>(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

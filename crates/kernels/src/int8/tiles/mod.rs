@@ -8,9 +8,10 @@ mod avx2;
 mod avx512;
 mod portable;
 
+use super::simd::Portable;
 #[cfg(target_arch = "x86_64")]
 use super::simd::{Avx2, Avx512};
-use super::simd::{Portable, Simd};
+use crate::floats::FloatTiles;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use amx::Amx;
 
@@ -71,7 +72,7 @@ impl Panel<'_> {
 /// A set of instructions for products of bytes.
 pub(crate) trait Tiles: Copy {
     /// The instructions for what is between products.
-    type Simd: Simd;
+    type Simd: FloatTiles;
 
     fn simd(self) -> Self::Simd;
 
@@ -152,6 +153,9 @@ macro_rules! with_tiles {
 }
 pub(crate) use with_tiles;
 
+/// The set that layers run with, once it has been looked for.
+static BEST: std::sync::OnceLock<Isa> = std::sync::OnceLock::new();
+
 impl Isa {
     /// All sets of this processor, the best first. The last is always the portable one.
     pub(crate) fn all() -> Vec<Self> {
@@ -169,8 +173,13 @@ impl Isa {
 
     /// The best set of this processor.
     pub(crate) fn best() -> Self {
-        static BEST: std::sync::OnceLock<Isa> = std::sync::OnceLock::new();
         *BEST.get_or_init(|| Self::all()[0])
+    }
+
+    /// Makes the best of those that are allowed the [best](Isa::best), unless it has been looked for.
+    pub(crate) fn limit(allowed: impl Fn(&Self) -> bool) -> Result<(), Self> {
+        let best = Self::all().into_iter().find(allowed).unwrap_or(Self::Portable(Portable));
+        BEST.set(best)
     }
 
     pub(crate) fn name(self) -> &'static str {
