@@ -84,9 +84,11 @@ impl EncoderLayer<'_> {
             || {
                 let mut start = first;
                 for &end in ends {
-                    let shape = Shape { heads: self.heads, width: self.head_width, tokens: end - start };
-                    let rows = &all[(start - first) * 3 * channels..][..3 * channels * shape.tokens];
-                    attend(simd, shape, rows, &mut context[start * channels..end * channels], float_heads);
+                    if start < end {
+                        let shape = Shape { heads: self.heads, width: self.head_width, tokens: end - start };
+                        let rows = &all[(start - first) * 3 * channels..][..3 * channels * shape.tokens];
+                        attend(simd, shape, rows, &mut context[start * channels..end * channels], float_heads);
+                    }
                     start = end;
                 }
             },
