@@ -87,7 +87,13 @@ impl EncoderLayer<'_> {
                     if start < end {
                         let shape = Shape { heads: self.heads, width: self.head_width, tokens: end - start };
                         let rows = &all[(start - first) * 3 * channels..][..3 * channels * shape.tokens];
-                        attend(simd, shape, rows, &mut context[start * channels..end * channels], float_heads);
+                        attend(
+                            simd,
+                            shape,
+                            rows,
+                            &mut context[start * channels..end * channels],
+                            float_heads,
+                        );
                     }
                     start = end;
                 }

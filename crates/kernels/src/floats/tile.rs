@@ -126,7 +126,7 @@ fn tile<S: Simd, W: Weight, const R: usize, const V: usize>(
     columns: Columns<'_, W>,
     from: usize,
     ahead: &[W],
-    mut finish: impl FnMut(usize, usize, S::F),
+    finish: &mut impl FnMut(usize, usize, S::F),
 ) {
     let Columns { numbers, pitch, depth } = columns;
     assert!(rows.count == R && rows.numbers.len() >= (R - 1) * rows.stride + depth, "numbers of rows");
@@ -170,16 +170,16 @@ impl FloatTiles for Avx512 {
         rows: Rows<'_>,
         columns: Columns<'_, W>,
         ahead: &[W],
-        finish: impl FnMut(usize, usize, Self::F),
+        mut finish: impl FnMut(usize, usize, Self::F),
     ) {
         match rows.count {
-            1 => tile::<_, _, 1, 2>(self, rows, columns, 0, ahead, finish),
-            2 => tile::<_, _, 2, 2>(self, rows, columns, 0, ahead, finish),
-            4 => tile::<_, _, 4, 2>(self, rows, columns, 0, ahead, finish),
-            6 => tile::<_, _, 6, 2>(self, rows, columns, 0, ahead, finish),
-            8 => tile::<_, _, 8, 2>(self, rows, columns, 0, ahead, finish),
-            10 => tile::<_, _, 10, 2>(self, rows, columns, 0, ahead, finish),
-            _ => tile::<_, _, 12, 2>(self, rows, columns, 0, ahead, finish),
+            1 => tile::<_, _, 1, 2>(self, rows, columns, 0, ahead, &mut finish),
+            2 => tile::<_, _, 2, 2>(self, rows, columns, 0, ahead, &mut finish),
+            4 => tile::<_, _, 4, 2>(self, rows, columns, 0, ahead, &mut finish),
+            6 => tile::<_, _, 6, 2>(self, rows, columns, 0, ahead, &mut finish),
+            8 => tile::<_, _, 8, 2>(self, rows, columns, 0, ahead, &mut finish),
+            10 => tile::<_, _, 10, 2>(self, rows, columns, 0, ahead, &mut finish),
+            _ => tile::<_, _, 12, 2>(self, rows, columns, 0, ahead, &mut finish),
         }
     }
 }
