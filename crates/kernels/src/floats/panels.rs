@@ -56,10 +56,6 @@ impl FloatPanels {
         Self { values: Values::Halves(values), inputs, outputs }
     }
 
-    pub(crate) fn outputs(&self) -> usize {
-        self.outputs
-    }
-
     /// Panels of 32 columns.
     pub(crate) fn count(&self) -> usize {
         self.outputs.div_ceil(WIDE)

@@ -132,26 +132,29 @@ fn tile<S: Simd, W: Weight, const R: usize, const V: usize>(
     assert!(rows.count == R && rows.numbers.len() >= (R - 1) * rows.stride + depth, "numbers of rows");
     assert!(from + V <= WIDE / LANES, "vectors of a panel");
     assert!(depth == 0 || numbers.len() >= (depth - 1) * pitch + W::ROW, "numbers of columns");
+    let mut ahead = ahead.chunks_exact(W::ROW);
     let mut sums = [[simd.splat(0.0); V]; R];
-    for i in 0..depth {
+    // Pointers that move without a check for overflow, which would be in the innermost loop.
+    let (mut number, mut weight) = (rows.numbers.as_ptr(), numbers.as_ptr());
+    for _ in 0..depth {
         let mut weights = [simd.splat(0.0); V];
         for v in 0..V {
-            // SAFETY: sixteen numbers of the row `i` of the columns, all of whose rows were checked to be there; an array
-            // lies as its numbers do.
-            let weight =
-                unsafe { &*numbers.as_ptr().add(i * pitch + W::start(from + v)).cast::<[W; LANES]>() };
-            weights[v] = W::load(simd, weight, from + v);
+            let at = weight.wrapping_add(W::start(from + v)).cast::<[W; LANES]>();
+            // SAFETY: sixteen numbers of a row of the columns, all of which were checked to be there; an array lies as
+            // its numbers do.
+            weights[v] = W::load(simd, unsafe { &*at }, from + v);
         }
-        if let Some(row) = ahead.get(i * W::ROW..(i + 1) * W::ROW) {
+        if let Some(row) = ahead.next() {
             simd.prefetch(must_cast_slice(row));
         }
         for r in 0..R {
-            // SAFETY: the number `i` of a row, all of which were checked to be there.
-            let x = simd.splat(unsafe { *rows.numbers.get_unchecked(r * rows.stride + i) });
+            // SAFETY: a number of a row, all of which were checked to be there.
+            let x = simd.splat(unsafe { *number.wrapping_add(r.wrapping_mul(rows.stride)) });
             for v in 0..V {
                 sums[r][v] = simd.mul_add(x, weights[v], sums[r][v]);
             }
         }
+        (number, weight) = (number.wrapping_add(1), weight.wrapping_add(pitch));
     }
     for r in 0..R {
         for v in 0..V {
