@@ -46,6 +46,12 @@ impl EncoderLayer<'_> {
     ) {
         let tokens = ends.last().copied().unwrap_or(0);
         room.context.room(tokens * layers.iter().map(Self::channels).max().unwrap_or(0));
+        // As much as any run of so many tokens takes, so that one of fewer never takes more.
+        let most = tokens.min(ROWS_TOGETHER);
+        for layer in layers {
+            room.change.room(most * layer.width());
+            room.wide.room(most * layer.up.bias.len());
+        }
         let parts = tokens.div_ceil(ROWS_TOGETHER);
         let together = tokens.div_ceil(parts).next_multiple_of(BLOCK);
         for layer in layers {
