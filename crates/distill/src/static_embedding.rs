@@ -332,7 +332,7 @@ fn assembled(
 mod tests {
     use super::*;
     use nlpress_core::event::Quiet;
-    use nlpress_technique::AnswerStore;
+    use nlpress_technique::{AnswerStore, Ask};
     use nlpress_testkit::{Bench, backends, cpu};
     use nlpress_text::Rows;
     use std::collections::BTreeMap;
@@ -386,16 +386,18 @@ mod tests {
         }
     }
 
+    type ByNames = BTreeMap<[String; 2], Vec<f32>>;
+
     /// Keeps answers by the names of network and input, and counts what it asks.
     #[derive(Debug, Default)]
-    struct Counting(Mutex<(BTreeMap<[String; 2], Vec<f32>>, usize)>);
+    struct Counting(Mutex<(ByNames, usize)>);
 
     impl AnswerStore for Counting {
         fn answers(
             &self,
             (network, width): (&str, usize),
             inputs: &[String],
-            ask: &mut dyn FnMut(&[usize]) -> Result<Vec<f32>, StepError>,
+            ask: Ask<'_>,
         ) -> Result<Vec<f32>, StepError> {
             let (known, asked) = &mut *self.0.lock().unwrap();
             let key = |i: usize| [network.to_owned(), inputs[i].clone()];

@@ -91,6 +91,7 @@ impl Linear {
             Store::Wide(panels, integers) => {
                 self.multiply_wide(kernels, (panels, integers), batch, (bias, out), scratch);
             }
+            Store::FloatPanels(panels) => self.multiply_float_panels(panels, batch, (bias, out), scratch),
             Store::Floats(Body::Rows { values, stride })
                 if self.is_worth_float_blocks(kernels, *stride, batch) =>
             {

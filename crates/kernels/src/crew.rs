@@ -175,9 +175,13 @@ impl Crew {
     /// Does a task of so many parts, with all that are awake.
     fn together(&self, parts: usize, work: &(dyn Fn(usize) + Sync)) {
         let shared = &*self.shared;
-        let work = std::ptr::from_ref(work) as *const (dyn Fn(usize) + Sync + '_);
+        let work = std::ptr::from_ref(work);
         // SAFETY: nothing but the lifetime differs, and the pointer is not followed once this function has returned.
-        let work = unsafe { std::mem::transmute::<_, *const (dyn Fn(usize) + Sync + 'static)>(work) };
+        let work = unsafe {
+            std::mem::transmute::<*const (dyn Fn(usize) + Sync + '_), *const (dyn Fn(usize) + Sync + 'static)>(
+                work,
+            )
+        };
         // SAFETY: the task before has no part left, and all of its parts were taken, so nobody reads it.
         unsafe { *shared.task.get() = Some(Task { work, caller: thread::current() }) };
         shared.left.store(parts, Ordering::Release);
@@ -217,5 +221,75 @@ impl Drop for Crew {
 impl fmt::Debug for Crew {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Crew").field("threads", &self.threads()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_part_is_done_once_however_many_there_are() {
+        for threads in [1, 2, 3, 40] {
+            let crew = Crew::new(threads).unwrap();
+            assert_eq!(crew.threads(), threads.min(MOST));
+            for round in 0..if cfg!(miri) { 20 } else { 500 } {
+                let mut counts = vec![0; round % (MOST + 1)];
+                crew.each(counts.iter_mut().enumerate(), |(n, count)| *count += n + round);
+                assert!(
+                    counts.iter().enumerate().all(|(n, count)| *count == n + round),
+                    "{threads}, {round}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn threads_that_sleep_are_woken() {
+        let crew = Crew::new(2).unwrap();
+        for _ in 0..3 {
+            thread::sleep(10 * AWAKE);
+            // Neither part ends before the other has begun, so two threads are at work.
+            let begun = AtomicUsize::new(0);
+            crew.each(0..2, |_| {
+                begun.fetch_add(1, Ordering::SeqCst);
+                while begun.load(Ordering::SeqCst) < 2 {
+                    thread::yield_now();
+                }
+            });
+        }
+    }
+
+    #[test]
+    fn a_busy_crew_leaves_the_work_to_its_caller() {
+        let crew = Crew::new(3).unwrap();
+        let sum = AtomicUsize::new(0);
+        let add = |n| {
+            sum.fetch_add(n, Ordering::Relaxed);
+        };
+        crew.each(0..4, |n| crew.each(0..n, add));
+        thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| (0..10).for_each(|_| crew.each(0..5, add)));
+            }
+        });
+        assert_eq!(sum.into_inner(), 1 + 3 + 3 * 10 * 10);
+    }
+
+    #[test]
+    fn a_part_that_panics_does_so_for_the_caller_and_leaves_the_crew_whole() {
+        let crew = Crew::new(2).unwrap();
+        let done = AtomicUsize::new(0);
+        let failed = catch_unwind(AssertUnwindSafe(|| {
+            crew.each(0..6, |n| {
+                assert!(n != 3, "part three");
+                done.fetch_add(1, Ordering::Relaxed);
+            });
+        }));
+        assert_eq!(failed.unwrap_err().downcast_ref::<&str>(), Some(&"part three"));
+        assert_eq!(done.into_inner(), 5);
+        let mut doubled = [1, 2, 3];
+        crew.each(doubled.iter_mut(), |n| *n *= 2);
+        assert_eq!(doubled, [2, 4, 6]);
     }
 }

@@ -1,14 +1,18 @@
-//! Layers of an encoder in 8-bit integers, from hidden states to hidden states, with everything between products fused.
+//! Layers of an encoder, from hidden states to hidden states, with everything between products fused: in 8-bit integers here,
+//! in floats in [`floats`].
 //!
-//! The sums of products are those of [`Linear::multiply_rows`]; beside it GELU is interpolated (within 8e-4), scales are
+//! In integers, the sums of products are those of [`Linear::multiply_rows`]; beside it GELU is interpolated (within 8e-4), scales are
 //! divided by as a multiplication with one over them, and attention multiplies integers.
 
+mod floats;
 mod rows;
 
 use crate::aligned::Aligned;
 use crate::crew::Crew;
-use crate::int8::{Isa, Simd, Tiles, WidePanels, largest, with_tiles};
-use crate::linear::Linear;
+use crate::floats::FloatTiles;
+use crate::int8::{Isa, Set, Simd, WidePanels, largest, with_set};
+use crate::linear::{EncoderNumbers, Linear};
+use floats::FloatOwn;
 use rows::Own;
 use std::ops::Range;
 
@@ -46,7 +50,8 @@ pub struct Norm<'a> {
     pub epsilon: f32,
 }
 
-/// A post-norm layer (Vaswani et al. 2017, arXiv:1706.03762; Devlin et al. 2019, arXiv:1810.04805), whose weights are bytes.
+/// A post-norm layer (Vaswani et al. 2017, arXiv:1706.03762; Devlin et al. 2019, arXiv:1810.04805), whose weights are
+/// all bytes or all floats.
 #[derive(Clone, Copy, Debug)]
 pub struct EncoderLayer<'a> {
     /// What makes queries, keys and values of a token.
@@ -80,6 +85,8 @@ pub struct Room {
     largest: Vec<f32>,
     /// For the rows of each thread.
     own: Vec<Own>,
+    /// For layers in floats.
+    floats: FloatOwn,
 }
 
 impl<'a> Weighted<'a> {
@@ -96,8 +103,9 @@ impl<'a> Weighted<'a> {
         self.weight.quantization().and_then(|quantized| quantized.activations)
     }
 
-    fn fits(&self, inputs: usize, outputs: usize) -> bool {
-        self.weight.wide().is_some()
+    fn fits(&self, inputs: usize, outputs: usize, numbers: Option<EncoderNumbers>) -> bool {
+        numbers.is_some()
+            && self.weight.panel_numbers() == numbers
             && (self.weight.inputs(), self.weight.outputs(), self.bias.len()) == (inputs, outputs, outputs)
     }
 }
@@ -114,13 +122,14 @@ impl<'a> EncoderLayer<'a> {
     /// Whether all shapes fit each other and hidden states of that width, and all weights lie in panels.
     pub fn fits(&self, width: usize) -> bool {
         let channels = self.heads * self.head_width;
+        let numbers = self.output.weight.panel_numbers();
         let norm = |norm: &Norm<'_>| norm.gain.len() == width && norm.bias.len() == width;
         Self::HEAD_WIDTHS.contains(&self.head_width)
             && self.heads > 0
-            && self.query_key_value.iter().all(|site| site.fits(width, channels))
-            && self.output.fits(channels, width)
-            && self.up.fits(width, self.up.bias.len())
-            && self.down.fits(self.up.bias.len(), width)
+            && self.query_key_value.iter().all(|site| site.fits(width, channels, numbers))
+            && self.output.fits(channels, width, numbers)
+            && self.up.fits(width, self.up.bias.len(), numbers)
+            && self.down.fits(self.up.bias.len(), width, numbers)
             && norm(&self.attention_norm)
             && norm(&self.output_norm)
     }
@@ -140,29 +149,34 @@ impl<'a> EncoderLayer<'a> {
         room: &mut Room,
         crew: Option<&Crew>,
     ) {
-        with_tiles!(Isa::best(), tiles => Self::run_with(tiles, layers, width, hidden, ends, room, crew));
+        with_set!(Isa::best(), set => Self::run_with(set, layers, width, hidden, ends, room, crew));
     }
 
-    pub(crate) fn run_with<T: Tiles + Sync>(
-        tiles: T,
+    pub(crate) fn run_with<S: Set>(
+        set: S,
         layers: &[Self],
         width: usize,
         hidden: &mut [f32],
         ends: &[usize],
         room: &mut Room,
         crew: Option<&Crew>,
-    ) {
+    ) where
+        S::Simd: FloatTiles,
+    {
         assert!(layers.iter().all(|layer| layer.fits(width)), "layers that fit each other");
         let tokens = ends.last().copied().unwrap_or(0);
         assert!(hidden.len() == tokens * width && ends.is_sorted(), "as many states as tokens");
         if tokens == 0 {
             return;
         }
+        if layers.iter().all(|layer| layer.output.weight.panel_numbers() == Some(EncoderNumbers::Floats)) {
+            return Self::run_floats(set.simd(), layers, hidden, ends, room);
+        }
         let parts = crew.map_or(1, Crew::threads).min(tokens / LEAST_TOKENS).max(1);
         room.own.resize_with(room.own.len().max(parts), Own::default);
         room.largest.resize(tokens, 0.0);
         room.context.room(tokens * layers.iter().map(Self::channels).max().unwrap_or(0));
-        let simd = tiles.simd();
+        let simd = set.simd();
         simd.vectorize(
             #[inline(always)]
             || {
@@ -171,7 +185,7 @@ impl<'a> EncoderLayer<'a> {
                 }
             },
         );
-        let together = Together { tiles, crew: crew.filter(|_| parts > 1), parts };
+        let together = Together { set, crew: crew.filter(|_| parts > 1), parts };
         for layer in layers {
             let (mut start, mut from) = (0, 0);
             for (n, &end) in ends.iter().enumerate() {
@@ -199,24 +213,19 @@ impl<'a> EncoderLayer<'a> {
 
 /// What works on rows: instructions, and the threads that share the rows.
 #[derive(Clone, Copy)]
-struct Together<'c, T> {
-    tiles: T,
+struct Together<'c, S> {
+    set: S,
     crew: Option<&'c Crew>,
     parts: usize,
 }
 
-impl<T: Tiles + Sync> Together<'_, T> {
+impl<S: Set> Together<'_, S> {
     /// Does `work` for the rows of each thread.
     #[inline(always)]
     fn each<P: Send>(&self, parts: impl Iterator<Item = P>, work: impl Fn(P) + Sync) {
-        let one = |part: P| {
-            self.tiles.begin();
-            work(part);
-            self.tiles.end();
-        };
         match self.crew {
-            Some(crew) => crew.each(parts, one),
-            None => parts.for_each(one),
+            Some(crew) => crew.each(parts, work),
+            None => parts.for_each(work),
         }
     }
 
@@ -228,7 +237,9 @@ impl<T: Tiles + Sync> Together<'_, T> {
         let largest = room.largest[range.clone()].chunks(each);
         let out = room.query_key_value.room(range.len() * all).chunks_mut(each * all);
         let parts = room.own.iter_mut().zip(hidden.zip(largest).zip(out));
-        self.each(parts, |(own, (rows, out))| own.project(self.tiles, layer, rows, out));
+        self.each(parts, |(own, (rows, out))| {
+            self.set.begin(|tiles| own.project(tiles, layer, rows, out));
+        });
     }
 
     /// Attention of the examples that end there, the first of which starts with token `first`.
@@ -240,7 +251,7 @@ impl<T: Tiles + Sync> Together<'_, T> {
         let out = room.context[first * channels..][..tokens * channels].chunks_mut(each * channels);
         let parts = room.own.iter_mut().zip(out).enumerate();
         self.each(parts, |(n, (own, out))| {
-            own.attend(self.tiles, layer, (first, ends), rows, (n * each, out));
+            self.set.begin(|tiles| own.attend(tiles, layer, (first, ends), rows, (n * each, out)));
         });
     }
 
@@ -251,9 +262,11 @@ impl<T: Tiles + Sync> Together<'_, T> {
         let hidden = hidden.chunks_mut(each * width).zip(room.largest.chunks_mut(each));
         let context = room.context[..tokens * channels].chunks(each * channels);
         let parts = room.own.iter_mut().zip(context.zip(hidden));
-        self.each(parts, |(own, (context, rows))| own.finish(self.tiles, layer, context, rows));
+        self.each(parts, |(own, (context, rows))| {
+            self.set.begin(|tiles| own.finish(tiles, layer, context, rows));
+        });
     }
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

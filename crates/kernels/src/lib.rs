@@ -19,6 +19,7 @@ mod crew;
 #[cfg(feature = "dense")]
 pub mod dense;
 mod encoder;
+mod floats;
 mod form;
 mod input;
 mod int8;
@@ -39,7 +40,7 @@ pub use encoder::{Activation, EncoderLayer, Norm, Room, Weighted};
 pub use form::Held;
 pub use input::{Batch, Input, Levels};
 pub use int8::instruction_sets as encoder_instruction_sets;
-pub use isa::instruction_sets;
-pub use linear::Linear;
+pub use isa::{instruction_sets, limit_instructions};
+pub use linear::{EncoderNumbers, Linear};
 pub use quantize::{INT8_LEVELS, INT16_LEVELS, quantize_row, quantize_row_at};
 pub use scratch::Scratch;

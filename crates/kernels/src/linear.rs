@@ -1,5 +1,6 @@
 //! A weight matrix that is laid out for multiplying.
 
+use crate::floats::FloatPanels;
 use crate::form::{Body, Element, Held};
 use crate::int8::WidePanels;
 use crate::integers::Integers;
@@ -22,6 +23,8 @@ pub struct Linear {
 pub(crate) enum Store {
     /// Floats.
     Floats(Body<f32>),
+    /// The same, all stored, in panels of 32 columns.
+    FloatPanels(FloatPanels),
     /// Integers of more than 8 bits.
     Words(Body<i32>, Integers),
     /// Integers of up to 8 bits.
@@ -30,11 +33,21 @@ pub(crate) enum Store {
     Wide(WidePanels, Integers),
 }
 
+/// What the panels of an encoder's weights are of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EncoderNumbers {
+    /// Integers of 8 bits.
+    Bytes,
+    /// Floats of 32 bits.
+    Floats,
+}
+
 /// Evaluates an expression for the body of a store, whatever its type.
 macro_rules! each {
     ($store:expr, $body:ident => $value:expr) => {
         match $store {
             Store::Floats($body) => $value,
+            Store::FloatPanels($body) => $value,
             Store::Words($body, _) => $value,
             Store::Bytes($body, _) => $value,
             Store::Wide($body, _) => $value,
@@ -75,10 +88,10 @@ impl Linear {
         Self::new(matrix, Choice::DenseRows)
     }
 
-    /// As the layers of an encoder take it: in panels of 64 columns, where [that can be](Linear::fits_encoder), else as
+    /// As the layers of an encoder take it: in panels of columns, where [that can be](Linear::encoder_numbers), else as
     /// [`for_dense_rows`](Linear::for_dense_rows).
     pub fn for_encoder(matrix: Matrix) -> Self {
-        if !Self::fits_encoder(&matrix) {
+        if Self::encoder_numbers(&matrix).is_none() {
             return Self::for_dense_rows(matrix);
         }
         let (inputs, outputs, scheme) = (matrix.inputs(), matrix.outputs(), matrix.scheme());
@@ -91,24 +104,50 @@ impl Linear {
                 let panels = WidePanels::new(&values, inputs, factors);
                 Self { inputs, outputs, scheme, store: Store::Wide(panels, Integers::new(quantized)) }
             }
-            _ => unreachable!("such matrices store all their bytes"),
+            Numbers::Floats(Entries::Full(values)) => {
+                let lay_out = match scheme.values {
+                    Values::Bf16 => FloatPanels::halves,
+                    _ => FloatPanels::new,
+                };
+                let store = Store::FloatPanels(lay_out(&values, inputs, outputs));
+                Self { inputs, outputs, scheme, store }
+            }
+            _ => unreachable!("such matrices store all their numbers"),
         }
     }
 
-    /// Whether the matrix can lie in panels of 64 columns: integers of up to 8 bits that are all stored, with one scale or
-    /// one for each output and nothing else, whose sides are whole vectors and fill whole panels.
-    pub fn fits_encoder(matrix: &Matrix) -> bool {
-        let (inputs, outputs) = (matrix.inputs(), matrix.outputs());
-        let Scheme { values: Values::Int(int), index: Index::Full } = matrix.scheme() else { return false };
+    /// Of what a matrix's panels of columns are, if it can lie so: floats, or integers of up to 8 bits with one scale or
+    /// one for each output and nothing else, that are all stored, and whose sides are whole vectors and fill whole panels.
+    pub fn encoder_numbers(matrix: &Matrix) -> Option<EncoderNumbers> {
+        let whole = matrix.inputs().is_multiple_of(64) && matrix.outputs().is_multiple_of(64);
+        let Scheme { values, index: Index::Full } = matrix.scheme() else { return None };
+        let Values::Int(int) = values else { return whole.then_some(EncoderNumbers::Floats) };
         let plain = matrix.quantization().is_some_and(|quantized| {
             quantized.zero_points.is_none()
                 && quantized.outliers.is_none()
                 && matches!(quantized.scales, Scales::Channel(_) | Scales::Tensor(_))
         });
-        plain && !int.grid.is_wide() && inputs.is_multiple_of(64) && outputs.is_multiple_of(64)
+        (whole && plain && !int.grid.is_wide()).then_some(EncoderNumbers::Bytes)
     }
 
-    /// The panels of [`for_encoder`](Linear::for_encoder).
+    /// Of what the panels of [`for_encoder`](Linear::for_encoder) are.
+    pub(crate) fn panel_numbers(&self) -> Option<EncoderNumbers> {
+        match &self.store {
+            Store::Wide(..) => Some(EncoderNumbers::Bytes),
+            Store::FloatPanels(_) => Some(EncoderNumbers::Floats),
+            _ => None,
+        }
+    }
+
+    /// The panels of floats of [`for_encoder`](Linear::for_encoder).
+    pub(crate) fn float_panels(&self) -> Option<&FloatPanels> {
+        match &self.store {
+            Store::FloatPanels(panels) => Some(panels),
+            _ => None,
+        }
+    }
+
+    /// The panels of bytes of [`for_encoder`](Linear::for_encoder).
     pub(crate) fn wide(&self) -> Option<&WidePanels> {
         match &self.store {
             Store::Wide(panels, _) => Some(panels),
@@ -163,7 +202,7 @@ impl Linear {
             Store::Floats(body) => body.held(),
             Store::Words(body, _) => body.held(),
             Store::Bytes(body, _) => body.held(),
-            Store::Wide(..) => Held::Tiles,
+            Store::Wide(..) | Store::FloatPanels(_) => Held::Tiles,
         }
     }
 
@@ -171,7 +210,7 @@ impl Linear {
     /// that way, so this can be more than [`Matrix::bytes`].
     pub fn resident_bytes(&self) -> usize {
         let scales = match &self.store {
-            Store::Floats(_) => 0,
+            Store::Floats(_) | Store::FloatPanels(_) => 0,
             Store::Words(_, integers) | Store::Bytes(_, integers) | Store::Wide(_, integers) => {
                 integers.resident_bytes()
             }
@@ -182,7 +221,7 @@ impl Linear {
     /// What the integers stand for; `None` for floats.
     pub fn quantization(&self) -> Option<&Quantized> {
         match &self.store {
-            Store::Floats(_) => None,
+            Store::Floats(_) | Store::FloatPanels(_) => None,
             Store::Words(_, integers) | Store::Bytes(_, integers) | Store::Wide(_, integers) => {
                 Some(&integers.quantized)
             }
@@ -195,6 +234,7 @@ impl Linear {
         let mut put = |row, column, value| dense[row * self.outputs + column] = value;
         match &self.store {
             Store::Floats(body) => body.visit(self.outputs, put),
+            Store::FloatPanels(panels) => panels.visit(put),
             Store::Words(body, Integers { quantized, .. }) => {
                 body.visit(self.outputs, |r, c, q| put(r, c, quantized.value(r, c, self.outputs, q)));
             }

@@ -64,7 +64,7 @@ impl Linear {
         out: &mut [f32],
         scratch: &mut Scratch,
     ) {
-        if let Store::Wide(panels, integers) = &self.store {
+        if matches!(self.store, Store::Wide(..) | Store::FloatPanels(_)) {
             let (columns, values, row);
             let batch = match input {
                 Input::Dense(dense) => {
@@ -77,7 +77,7 @@ impl Linear {
                     Batch::Sparse { offsets: &row, columns, values }
                 }
             };
-            return self.multiply_wide(kernels, (panels, integers), batch, (bias, out), scratch);
+            return self.multiply_rows_with(kernels, batch, bias, out, scratch);
         }
         let Scratch { columns: all_columns, values: all_values, between, .. } = scratch;
         let row = match input {
@@ -108,7 +108,7 @@ impl Linear {
             Store::Bytes(body, integers) => {
                 self.multiply_bytes(kernels, (body, integers), row, (bias, out), between);
             }
-            Store::Wide(..) => unreachable!("multiplied above"),
+            Store::Wide(..) | Store::FloatPanels(_) => unreachable!("multiplied above"),
         }
     }
 

@@ -1,7 +1,8 @@
-//! Rows of activations times a weight that lies in panels of 64 columns, by the rules of [`multiply`](crate::multiply).
+//! Rows of activations times a weight that lies in panels of columns, by the rules of [`multiply`](crate::multiply).
 
+use crate::floats::{FloatPanels, Rows, WithBias, product};
 use crate::input::{Batch, Input, scatter};
-use crate::int8::{WidePanels, accumulate};
+use crate::int8::{Isa, Same, Set, Simd, WidePanels, accumulate, with_set};
 use crate::integers::Integers;
 use crate::isa::Kernels;
 use crate::lanes::{GROUP, LANES};
@@ -13,6 +14,29 @@ use crate::scratch::Scratch;
 const MOST_ROWS: usize = 32;
 
 impl Linear {
+    /// What [`multiply_rows`](Linear::multiply_rows) does, for panels of floats.
+    pub(crate) fn multiply_float_panels(
+        &self,
+        panels: &FloatPanels,
+        batch: Batch<'_>,
+        (bias, out): (&[f32], &mut [f32]),
+        scratch: &mut Scratch,
+    ) {
+        for (n, out) in out.chunks_mut(MOST_ROWS * self.outputs).enumerate() {
+            let rows = n * MOST_ROWS..n * MOST_ROWS + out.len() / self.outputs;
+            let numbers = batch.dense(rows.clone(), self.inputs, &mut scratch.between.floats);
+            let rows = Rows { numbers, stride: self.inputs, count: rows.len() };
+            let mut finish = WithBias { bias, out, stride: self.outputs, function: Same };
+            with_set!(Isa::best(), set => {
+                let simd = set.simd();
+                simd.vectorize(
+                    #[inline(always)]
+                    || product(simd, rows, panels, &mut finish),
+                );
+            });
+        }
+    }
+
     /// What [`multiply_rows`](Linear::multiply_rows) does, for panels of 64 columns.
     pub(crate) fn multiply_wide(
         &self,

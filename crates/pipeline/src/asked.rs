@@ -4,7 +4,7 @@
 use nlpress_core::event::{Event, Sink};
 use nlpress_core::{Backend, files};
 use nlpress_runtime::Session;
-use nlpress_technique::{AnswerStore, Answers, StepError};
+use nlpress_technique::{AnswerStore, Answers, Ask, StepError};
 use nlpress_text::{Encode, TextInput};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -157,7 +157,7 @@ impl AnswerStore for Asked {
         &self,
         (network, width): (&str, usize),
         inputs: &[String],
-        ask: &mut dyn FnMut(&[usize]) -> Result<Vec<f32>, StepError>,
+        ask: Ask<'_>,
     ) -> Result<Vec<f32>, StepError> {
         let network = files::sha256_hex(network.as_bytes());
         let hashes = inputs.iter().map(|input| hash(input.as_bytes())).collect();

@@ -3,7 +3,7 @@
 //!
 //! `encoder_peer time ARTIFACT TOKENS.json THREADS DOCUMENTS [VECTORS.json]` prints one line of JSON about the first documents;
 //! with vectors, which are those of the model in floats, also how near ours are. `encoder_peer tokens ARTIFACT TEXTS.jsonl COUNT` prints the token ids of the
-//! first documents, and `encoder_peer vectors ARTIFACT TOKENS.json` their embeddings.
+//! first documents, `encoder_peer --instructions NAME …` uses none better than those of that name, and `encoder_peer vectors ARTIFACT TOKENS.json` their embeddings.
 #![allow(clippy::print_stdout)]
 
 use nlpress_runtime::{Scratch, Session};
@@ -16,7 +16,11 @@ type Failure = Box<dyn Error>;
 
 fn main() -> Result<(), Failure> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let mut words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    if let ["--instructions", most, ..] = words[..] {
+        nlpress_runtime::limit_instructions(most)?;
+        words.drain(..2);
+    }
     match words[..] {
         ["time", artifact, tokens, threads, count, ref vectors @ ..] if vectors.len() < 2 => {
             time((artifact, tokens), threads.parse()?, count.parse()?, vectors.first().copied())

@@ -1,7 +1,7 @@
 //! The layers of an encoder that one kernel can run: found in the graph by what their operations read.
 //!
 //! A layer is taken whole or not at all. Where anything in it is another operation than a post-norm layer has, or is read
-//! from elsewhere, or a weight does not lie in panels, its operations run one by one.
+//! from elsewhere, or a weight does not lie in panels, or some are floats and others not, its operations run one by one.
 
 use nlpress_artifact::Layer;
 use nlpress_graph::{Activation, Graph, Op, PositionScheme};
@@ -25,11 +25,12 @@ pub(crate) struct Span {
 /// The layers of a graph that one kernel can run with such weights.
 pub(crate) fn find(graph: &Graph, layers: &[Layer]) -> Vec<Span> {
     let fits = |span: &Span| {
-        EncoderLayer::HEAD_WIDTHS.contains(&span.heads.1)
-            && span
-                .sites
-                .iter()
-                .all(|&site| layers.get(site).is_some_and(|layer| Linear::fits_encoder(&layer.matrix)))
+        let mut numbers = span
+            .sites
+            .iter()
+            .map(|&site| layers.get(site).and_then(|of| Linear::encoder_numbers(&of.matrix)));
+        let first = numbers.next().flatten();
+        EncoderLayer::HEAD_WIDTHS.contains(&span.heads.1) && first.is_some() && numbers.all(|of| of == first)
     };
     if !EncoderLayer::is_fast() {
         return Vec::new();

@@ -20,5 +20,5 @@ pub use error::RuntimeError;
 pub use explain::{Contribution, Explainer};
 pub use integer::{IntegerScratch, IntegerSession, NotIntegers};
 pub use nlpress_artifact::OpenOptions;
-pub use nlpress_kernels::encoder_instruction_sets as encoder_instructions;
+pub use nlpress_kernels::{encoder_instruction_sets as encoder_instructions, limit_instructions};
 pub use session::{Answer, Prediction, Scratch, Session};

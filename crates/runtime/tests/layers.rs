@@ -82,17 +82,33 @@ fn texts() -> TokenRows {
     TokenRows::new(VOCABULARY, offsets, ids, vec![]).unwrap()
 }
 
-/// The same numbers as floats.
-fn in_floats(artifact: &Artifact) -> Artifact {
+/// The same network with other matrices of the same shapes.
+fn with(artifact: &Artifact, made: impl Fn(&Matrix) -> Matrix) -> Artifact {
     let mut outline = artifact.outline.clone();
-    outline.sites.iter_mut().for_each(|site| site.form = Form::Dense);
-    let layers = artifact.layers.iter().map(|layer| Layer {
-        id: layer.id.clone(),
-        matrix: Matrix::dense(layer.matrix.inputs(), layer.matrix.outputs(), layer.matrix.unpack()).unwrap(),
-        bias: layer.bias.clone(),
-    });
+    let layers: Vec<Layer> =
+        artifact.layers.iter().map(|layer| Layer { matrix: made(&layer.matrix), ..layer.clone() }).collect();
+    for (site, layer) in outline.sites.iter_mut().zip(&layers) {
+        site.form = Form::Packed(layer.matrix.scheme());
+    }
     let Artifact { vectors, labels, encoder, provenance, .. } = artifact.clone();
-    Artifact::new(outline, layers.collect(), vectors, labels, encoder, provenance).unwrap()
+    Artifact::new(outline, layers, vectors, labels, encoder, provenance).unwrap()
+}
+
+/// The same numbers as floats.
+fn in_floats(matrix: &Matrix) -> Matrix {
+    Matrix::dense(matrix.inputs(), matrix.outputs(), matrix.unpack()).unwrap()
+}
+
+/// The same numbers as floats in a layout that no panels are made of.
+fn apart(matrix: &Matrix) -> Matrix {
+    let values = matrix.unpack();
+    let keep = vec![true; values.len()];
+    Matrix::sparse(matrix.inputs(), matrix.outputs(), &values, &keep, Index::Bitmask).unwrap()
+}
+
+/// Layers that run as one kernel, where there are fast instructions for it.
+fn fused(session: &Session) -> usize {
+    if nlpress_runtime::encoder_instructions()[0] == "portable" { 2 } else { session.fused_layers() }
 }
 
 #[test]
@@ -101,57 +117,93 @@ fn layers_are_near_the_network_in_floats() {
     for (width, heads, head, per) in [(128, 4, embedding(), Per::Channel), (128, 2, classifier, Per::Tensor)]
     {
         let artifact = network(&graph(width, heads, head), int8(per), 100);
-        let exact = Session::from_artifact(in_floats(&artifact)).unwrap();
+        let exact = Session::from_artifact(with(&artifact, apart)).unwrap();
+        assert_eq!(exact.fused_layers(), 0);
+        let floats = Session::from_artifact(with(&artifact, in_floats)).unwrap();
         let session = Session::from_artifact(artifact).unwrap();
-        let fast = nlpress_runtime::encoder_instructions()[0] != "portable";
-        assert_eq!((exact.fused_layers(), session.fused_layers()), (0, if fast { 2 } else { 0 }));
-        let (found, expected) = (session.logits(&texts()).unwrap(), exact.logits(&texts()).unwrap());
+        assert_eq!((fused(&session), fused(&floats)), (2, 2));
+        let expected = exact.logits(&texts()).unwrap();
         let outputs = session.outline().graph.outputs();
-        for (row, (a, b)) in found.chunks(outputs).zip(expected.chunks(outputs)).enumerate() {
+        for (row, (a, b)) in
+            session.logits(&texts()).unwrap().chunks(outputs).zip(expected.chunks(outputs)).enumerate()
+        {
             let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(a * b)).sum::<f64>();
             let cosine = dot(a, b) / (dot(a, a) * dot(b, b)).sqrt();
             assert!(cosine > 0.995, "{width}, text {row}: {cosine}");
+        }
+        for (n, (a, b)) in floats.logits(&texts()).unwrap().iter().zip(&expected).enumerate() {
+            assert!((a - b).abs() < 2e-5, "{width}, logit {n}: {a} {b}");
         }
     }
 }
 
 #[test]
+fn layers_of_bfloat16_are_those_of_the_same_numbers_in_32_bits() {
+    let artifact = network(&graph(128, 4, embedding()), Form::Dense, 100);
+    let halves = with(&artifact, |matrix| {
+        Matrix::bf16(matrix.inputs(), matrix.outputs(), &matrix.unpack(), None, Index::Full).unwrap()
+    });
+    let whole = Session::from_artifact(with(&halves, in_floats)).unwrap();
+    let session = Session::from_artifact(halves).unwrap();
+    assert_eq!((fused(&session), fused(&whole)), (2, 2));
+    assert_eq!(session.logits(&texts()).unwrap(), whole.logits(&texts()).unwrap());
+}
+
+#[test]
+fn a_layer_of_floats_and_integers_runs_operation_by_operation() {
+    let artifact = network(&graph(128, 4, embedding()), int8(Per::Channel), 100);
+    let shapes = |matrix: &Matrix| (matrix.inputs(), matrix.outputs());
+    // The first product of the feed-forward blocks.
+    let mixed = with(&artifact, |of| if shapes(of) == (128, 256) { in_floats(of) } else { of.clone() });
+    assert_eq!(Session::from_artifact(mixed).unwrap().fused_layers(), 0);
+}
+
+#[test]
 fn an_answer_depends_on_neither_the_batch_nor_the_threads() {
-    let session =
-        Session::from_artifact(network(&graph(128, 4, embedding()), int8(Per::Channel), 100)).unwrap();
-    let (texts, outputs) = (texts(), session.outline().graph.outputs());
-    let all = session.logits(&texts).unwrap();
-    for threads in [1, 2, 3] {
-        assert_eq!(session.logits_many(&texts, threads).unwrap(), all, "{threads} threads");
-    }
-    let mut scratch = Scratch::default();
-    let mut one = vec![0.0; outputs];
-    for row in 0..texts.len() {
-        session.logits_row(texts.row(row), &mut one, &mut scratch).unwrap();
-        assert_eq!(one, all[row * outputs..][..outputs], "text {row}");
-    }
-    for first in 0..texts.len() {
-        for end in first + 1..=texts.len() {
-            let mut some = vec![0.0; (end - first) * outputs];
-            session.logits_rows(&texts, first..end, &mut some, &mut scratch).unwrap();
-            assert_eq!(some, all[first * outputs..end * outputs], "texts {first}..{end}");
+    for form in [int8(Per::Channel), Form::Dense] {
+        let session = Session::from_artifact(network(&graph(128, 4, embedding()), form, 100)).unwrap();
+        assert_eq!(fused(&session), 2);
+        let (texts, outputs) = (texts(), session.outline().graph.outputs());
+        let all = session.logits(&texts).unwrap();
+        for threads in [1, 2, 3] {
+            assert_eq!(session.logits_many(&texts, threads).unwrap(), all, "{form}, {threads} threads");
+        }
+        let mut one = vec![0.0; outputs];
+        for threads in [1, 2, 3] {
+            let mut scratch = session.scratch(threads).unwrap();
+            for row in 0..texts.len() {
+                session.logits_row(texts.row(row), &mut one, &mut scratch).unwrap();
+                assert_eq!(one, all[row * outputs..][..outputs], "{form}, text {row}, {threads} threads");
+            }
+        }
+        assert!(session.scratch(0).is_err() && session.scratch(1025).is_err());
+        let mut scratch = Scratch::default();
+        for first in 0..texts.len() {
+            for end in first + 1..=texts.len() {
+                let mut some = vec![0.0; (end - first) * outputs];
+                session.logits_rows(&texts, first..end, &mut some, &mut scratch).unwrap();
+                assert_eq!(some, all[first * outputs..end * outputs], "{form}, texts {first}..{end}");
+            }
         }
     }
 }
 
 #[test]
 fn a_warm_call_allocates_nothing() {
-    let session =
-        Session::from_artifact(network(&graph(128, 4, embedding()), int8(Per::Channel), 100)).unwrap();
-    let texts = texts();
-    let mut scratch = Scratch::default();
-    let outputs = session.outline().graph.outputs();
-    let mut out = vec![0.0; texts.len() * outputs];
-    session.logits_rows(&texts, 0..texts.len(), &mut out, &mut scratch).unwrap();
-    let before = counting::count();
-    session.logits_rows(&texts, 0..texts.len(), &mut out, &mut scratch).unwrap();
-    for row in 0..texts.len() {
-        session.logits_row(texts.row(row), &mut out[..outputs], &mut scratch).unwrap();
+    for (form, threads) in
+        [int8(Per::Channel), Form::Dense].into_iter().flat_map(|form| [1, 2].map(|n| (form, n)))
+    {
+        let session = Session::from_artifact(network(&graph(128, 4, embedding()), form, 100)).unwrap();
+        let texts = texts();
+        let mut scratch = session.scratch(threads).unwrap();
+        let outputs = session.outline().graph.outputs();
+        let mut out = vec![0.0; texts.len() * outputs];
+        session.logits_rows(&texts, 0..texts.len(), &mut out, &mut scratch).unwrap();
+        let before = counting::count();
+        session.logits_rows(&texts, 0..texts.len(), &mut out, &mut scratch).unwrap();
+        for row in 0..texts.len() {
+            session.logits_row(texts.row(row), &mut out[..outputs], &mut scratch).unwrap();
+        }
+        assert_eq!(counting::count() - before, 0, "{form}, {threads} threads");
     }
-    assert_eq!(counting::count() - before, 0);
 }

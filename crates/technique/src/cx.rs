@@ -87,6 +87,9 @@ pub struct Unlabelled<'a> {
     pub of_teacher: &'a Examples,
 }
 
+/// Answers, `[inputs, width]`, to the inputs of these numbers.
+pub type Ask<'a> = &'a mut dyn FnMut(&[usize]) -> Result<Vec<f32>, StepError>;
+
 /// Keeps what frozen networks answer, so that no step asks one about the same input again.
 pub trait AnswerStore: std::fmt::Debug + Sync {
     /// A network's answers to inputs, `[inputs, width]`; those that are not there yet `ask` gives, some at a time, by the
@@ -96,12 +99,8 @@ pub trait AnswerStore: std::fmt::Debug + Sync {
     ///
     /// # Errors
     /// [`StepError`] as `ask` gives it, or when answers cannot be written.
-    fn answers(
-        &self,
-        network: (&str, usize),
-        inputs: &[String],
-        ask: &mut dyn FnMut(&[usize]) -> Result<Vec<f32>, StepError>,
-    ) -> Result<Vec<f32>, StepError>;
+    fn answers(&self, network: (&str, usize), inputs: &[String], ask: Ask<'_>)
+    -> Result<Vec<f32>, StepError>;
 }
 
 /// A file that a training is written to on the way, and may go on from.

@@ -11,7 +11,7 @@ pub mod spend;
 mod told;
 pub mod tune;
 
-pub use cx::{AnswerStore, Answers, Checkpoint, Cx, Needs, Teacher, Unlabelled};
+pub use cx::{AnswerStore, Answers, Ask, Checkpoint, Cx, Needs, Teacher, Unlabelled};
 pub use kd::{DISTILL, KdSettings};
 pub use kind::{Family, Kind, parse};
 pub use settings::{Setting, Settings};

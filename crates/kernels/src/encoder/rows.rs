@@ -111,11 +111,23 @@ impl Own {
         // As many as possible together, and about as many each time.
         let times = most.len().div_ceil(ROWS_TOGETHER);
         let each = most.len().div_ceil(times).next_multiple_of(T::BLOCK).min(most.len());
+        // Fewer rows may come to larger parts: memory is for the largest.
+        self.reserve(if times > 1 { ROWS_TOGETHER.next_multiple_of(T::BLOCK) } else { each }, layer);
         let rows = hidden.chunks_mut(each * width).zip(most.chunks_mut(each));
         for (context, (hidden, most)) in context.chunks(each * channels).zip(rows) {
             self.add_context(tiles, layer, context, hidden, most);
             self.feed_forward(tiles, layer, hidden, most);
         }
+    }
+
+    /// Memory for so many rows behind attention.
+    fn reserve(&mut self, rows: usize, layer: &EncoderLayer<'_>) {
+        let (width, inner) = (layer.width(), layer.up.bias.len());
+        self.rows.prepare(rows, width.max(layer.channels()));
+        self.wide_rows.prepare(rows, inner);
+        self.change.room(rows * width);
+        self.wide.room(rows * inner);
+        self.wide_largest.reserve(rows.saturating_sub(self.wide_largest.len()));
     }
 
     /// What attention brings, projected, added to some tokens and normalised.

@@ -3,7 +3,7 @@
 use super::panels::WidePanels;
 use super::product::{ToSums, product};
 use super::rows::ByteRows;
-use super::tiles::{Isa, Sums, Tiles, with_tiles};
+use super::tiles::{Isa, Set, Sums, with_set};
 
 /// Memory for rows as panels take them.
 #[derive(Clone, Debug, Default)]
@@ -28,9 +28,7 @@ pub(crate) fn accumulate(
     }
     let block = room.block.get_or_insert_with(|| Box::new([Sums::new(), Sums::new()]));
     let mut finish = ToSums { out: sums, stride, outputs: panels.factors().len() };
-    with_tiles!(Isa::best(), tiles => {
-        tiles.begin();
-        product(tiles, &room.rows, count, panels, block, &mut finish);
-        tiles.end();
+    with_set!(Isa::best(), set => {
+        set.begin(|tiles| product(tiles, &room.rows, count, panels, block, &mut finish));
     });
 }

@@ -27,8 +27,10 @@ pub(crate) use elementwise::{add_and_normalize, largest};
 pub(crate) use panels::WidePanels;
 pub(crate) use product::{Function, Gelu, Relu, Same, ToFloats, product};
 pub(crate) use rows::ByteRows;
-pub(crate) use simd::{LANES, Simd};
-pub(crate) use tiles::{Isa, Sums, Tiles, with_tiles};
+#[cfg(target_arch = "x86_64")]
+pub(crate) use simd::{Avx2, Avx512};
+pub(crate) use simd::{LANES, Portable, Simd};
+pub(crate) use tiles::{Isa, Set, Sums, Tiles, with_set};
 
 /// The sets of instructions that this processor has for encoder layers, the best first: `amx-int8`, `avx512-vnni`
 /// and `avx2` on x86-64, and last, everywhere, `portable`.

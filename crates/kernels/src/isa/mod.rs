@@ -30,8 +30,8 @@ use {avx_vnni::AvxVnni, avx2::Avx2, avx512_vnni::Avx512Vnni};
 
 pub(crate) use cuts::{Block, Touched};
 pub(crate) use portable::rescale;
-pub use sets::instruction_sets;
 pub(crate) use sets::{Set, with_kernels};
+pub use sets::{instruction_sets, limit_instructions};
 
 /// Whether panels have fast loops on this processor: with any set of instructions of ours.
 pub(crate) fn has_panels() -> bool {

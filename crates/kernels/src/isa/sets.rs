@@ -5,7 +5,13 @@ use super::Portable;
 use super::{Avx2, Avx512Vnni, AvxVnni};
 #[cfg(target_arch = "aarch64")]
 use super::{Neon, NeonDot};
+use crate::int8::Isa;
 use std::sync::OnceLock;
+
+/// The set that matrices are multiplied with, once it has been looked for.
+static BEST: OnceLock<Set> = OnceLock::new();
+/// All names of sets, of whatever processor, the best first.
+const NAMES: [&str; 7] = ["amx-int8", "avx512-vnni", "avx-vnni", "avx2", "neon-dot", "neon", "portable"];
 
 /// A set of instructions that this processor has.
 #[derive(Clone, Copy, Debug)]
@@ -46,7 +52,6 @@ pub(crate) use with_kernels;
 impl Set {
     /// The best set of this processor; looked for once.
     pub(crate) fn best() -> Self {
-        static BEST: OnceLock<Set> = OnceLock::new();
         *BEST.get_or_init(|| Self::all()[0])
     }
 
@@ -92,4 +97,27 @@ impl Set {
 /// `portable`. All of them give the same integers.
 pub fn instruction_sets() -> Vec<&'static str> {
     Set::all().into_iter().map(Set::name).collect()
+}
+
+/// Whether a set of that name is none of those before `most`.
+fn is_within(name: &str, most: &str) -> bool {
+    let rank = |name| NAMES.iter().position(|of| *of == name);
+    rank(name) >= rank(most)
+}
+
+/// From here on products and layers of this process use no better set of instructions than that of this name, one of
+/// [`instruction_sets`] or of those of encoder layers. For tests and for comparisons with libraries that are held back alike;
+/// what is between products in other crates is not held back.
+///
+/// # Errors
+/// The names that are known, for another one; or, where something has been multiplied before, that it is too late.
+pub fn limit_instructions(most: &str) -> Result<(), String> {
+    if !NAMES.contains(&most) {
+        return Err(format!("no set of instructions is called {most:?}, but {}", NAMES.join(", ")));
+    }
+    let set =
+        Set::all().into_iter().find(|set| is_within(set.name(), most)).unwrap_or(Set::Portable(Portable));
+    let late = |_| "instructions have been chosen before".to_owned();
+    BEST.set(set).map_err(late)?;
+    Isa::limit(|isa| is_within(isa.name(), most)).map_err(|_| late(set))
 }

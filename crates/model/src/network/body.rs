@@ -11,9 +11,9 @@ use super::placed::on;
 use super::positions::{ScoreBias, Turns};
 use super::start::Start;
 use super::tokens::Tokens;
-use super::{Network, PASSES, Slot};
+use super::{Network, PASSES};
 use crate::Dropout;
-use crate::operations::{self, Projection, Way, affine, layer_norm, norm, pool, project};
+use crate::operations::{self, Projection, Slot, Way, affine, layer_norm, norm, pool, project};
 
 /// One pass through a network.
 pub(super) struct Pass<'a> {

@@ -8,18 +8,26 @@
 //! Tiles depend on shapes alone, and each is computed in the same way whoever asks, so that the numbers do not depend on
 //! who does.
 
-use nlpress_kernels::dense::{View, ViewMut, product};
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use super::Network;
-use super::run::Gradients;
+use crate::operations::Outer;
 use crate::{Model, kernel};
 
 /// Numbers of a tile, at most, unless a single row has more: few enough for the cache of a core.
 const TILE: usize = 1 << 16;
 /// Numbers of a weight from which on its derivative is kept in factors.
 pub(super) const WIDE: usize = 1 << 16;
+
+/// Result of a pass with gradients.
+#[derive(Clone, Debug)]
+pub struct Gradients {
+    /// What the loss function returned.
+    pub loss: f64,
+    /// The derivative by every entry of [`Model::flat`](crate::Model::flat), in that order.
+    pub flat: Vec<f32>,
+}
 
 /// Loss and gradient of some rows, the gradient in factors.
 #[derive(Clone, Debug)]
@@ -42,21 +50,6 @@ pub(super) enum Part {
     /// For each row the sum of some rows of another matrix.
     Sums(Sums),
 }
-
-/// The factors of `inputsᵀ · upstream`.
-#[derive(Clone, Debug)]
-pub(crate) struct Outer {
-    /// `[rows, inputs]`.
-    pub(crate) inputs: Vec<f32>,
-    /// `[rows, outputs]`.
-    pub(crate) upstream: Vec<f32>,
-    /// Inputs and outputs.
-    pub(crate) shape: [usize; 2],
-}
-
-/// Where an operation of a pass leaves the factors of its weight's derivative.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Slot(Arc<Mutex<Option<Outer>>>);
 
 /// For each row of a weight, the rows of `upstream` that are added up to its derivative, and what each is multiplied with.
 #[derive(Clone, Debug)]
@@ -98,17 +91,6 @@ pub fn tiles(model: &Model) -> Vec<Tile> {
 fn cuts(length: usize, width: usize) -> impl Iterator<Item = Range<usize>> {
     let step = (TILE / width.max(1)).max(1) * width.max(1);
     (0..length).step_by(step).map(move |begin| begin..length.min(begin + step))
-}
-
-impl Slot {
-    /// Keeps the factors.
-    pub(crate) fn put(&self, outer: Outer) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(outer);
-    }
-
-    pub(super) fn take(&self) -> Option<Outer> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
 }
 
 impl Factored {
@@ -250,16 +232,6 @@ impl Part {
             Self::Sums(Sums { offsets, terms, .. }) => &terms[offsets[row]..offsets[row + 1]],
             _ => &[],
         }
-    }
-}
-
-impl Outer {
-    fn write(&self, numbers: Range<usize>, out: &mut [f32]) {
-        let [inputs, outputs] = self.shape;
-        let (first, count, rows) =
-            (numbers.start / outputs, numbers.len() / outputs, self.inputs.len() / inputs);
-        let of_tile = View::part(&self.inputs[first..], (rows, count), inputs).transposed();
-        product(1.0, of_tile, View::new(&self.upstream, rows, outputs), ViewMut::new(out, count, outputs));
     }
 }
 

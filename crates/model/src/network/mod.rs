@@ -46,11 +46,10 @@ use rounding::Rounding;
 use wiring::Wiring;
 
 pub use examples::Input;
-pub use factors::{Factored, Tile, tiles};
-pub(crate) use factors::{Outer, Slot};
+pub use factors::{Factored, Gradients, Tile, tiles};
 pub use hooks::AttentionMap;
 pub use parameters::Update;
-pub use run::{Gradients, Trace};
+pub use run::Trace;
 pub use taps::{Loss, Seen, Taps};
 
 /// A model bound to a device.

@@ -8,8 +8,9 @@ use std::ops::Range;
 
 use super::factors::Part;
 use super::placed::{Held, Placed};
-use super::{Network, Outer, host, lost};
+use super::{Network, host, lost};
 use crate::ModelError;
+use crate::operations::Outer;
 
 /// The derivative by the numbers of a site.
 #[allow(clippy::large_enum_variant)] // there is one at a time
@@ -157,9 +158,12 @@ impl Network {
     }
 }
 
+/// The numbers of a parameter, and its shape.
+type Shaped = (Vec<f32>, Vec<usize>);
+
 /// The numbers of parameters and their shapes, taken out of them: what is left is nothing worth having.
 #[derive(Default)]
-struct Taken(Vec<Result<(Vec<f32>, Vec<usize>), ModelError>>);
+struct Taken(Vec<Result<Shaped, ModelError>>);
 
 impl ModuleMapper for Taken {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
@@ -172,7 +176,7 @@ impl ModuleMapper for Taken {
 }
 
 /// Gives parameters their numbers.
-struct Given(std::vec::IntoIter<(Vec<f32>, Vec<usize>)>);
+struct Given(std::vec::IntoIter<Shaped>);
 
 impl ModuleMapper for Given {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {

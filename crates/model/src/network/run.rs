@@ -8,27 +8,19 @@ use std::sync::Arc;
 
 use super::body::Pass;
 use super::examples::{Input, length};
-use super::factors::{Factored, Part};
+use super::factors::{Factored, Gradients, Part};
 use super::hooks::Hooks;
 use super::parameters::Derivative;
 use super::start::Start;
 use super::taps::{Loss, Tapping};
 use super::wiring::reads_tokens;
-use super::{Network, Slot, host, lost};
+use super::{Network, host, lost};
+use crate::operations::Slot;
 use crate::{Dataset, Dropout, ModelError};
 
 /// Examples of a forward pass without gradients, and the tokens that they may have: more of either are another pass.
 const BATCH: usize = 256;
 const BATCH_TOKENS: usize = 1 << 13;
-
-/// Result of a pass with gradients.
-#[derive(Clone, Debug)]
-pub struct Gradients {
-    /// What the loss function returned.
-    pub loss: f64,
-    /// The derivative by every entry of [`Model::flat`](crate::Model::flat), in that order.
-    pub flat: Vec<f32>,
-}
 
 /// A forward pass over a range of sites that waits for its backward pass.
 #[derive(Debug)]

@@ -7,8 +7,8 @@ use nlpress_graph::Activation;
 use nlpress_kernels::dense::{self, Gate, View, ViewMut, add_product, product as product_of};
 use std::borrow::Cow;
 
+use super::outer::{Outer, Slot};
 use super::{Way, by_rows};
-use crate::network::{Outer, Slot};
 
 /// `activation(x · weight + bias)`, with `x` `[rows, inputs]`, `weight` `[inputs, outputs]`, `bias` `[1, outputs]`.
 pub(crate) fn affine(

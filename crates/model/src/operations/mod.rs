@@ -10,6 +10,7 @@
 mod affine;
 mod attend;
 mod norm;
+mod outer;
 mod pool;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ use rayon::prelude::*;
 pub(crate) use affine::{Projection, activate, affine, product, project};
 pub(crate) use attend::attend;
 pub(crate) use norm::{layer_norm, norm};
+pub(crate) use outer::{Outer, Slot};
 pub(crate) use pool::pool;
 
 /// How operations are computed.

@@ -41,6 +41,7 @@ pub(crate) trait Simd: Copy {
     fn add(self, a: Self::F, b: Self::F) -> Self::F;
     fn sub(self, a: Self::F, b: Self::F) -> Self::F;
     fn mul(self, a: Self::F, b: Self::F) -> Self::F;
+    fn div(self, a: Self::F, b: Self::F) -> Self::F;
     /// `a · b + c`, rounded once.
     fn mul_add(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
     fn max(self, a: Self::F, b: Self::F) -> Self::F;
@@ -60,6 +61,10 @@ pub(crate) trait Simd: Copy {
     fn from_bits(self, a: Self::I) -> Self::F;
     /// Integers as floats.
     fn float(self, a: Self::I) -> Self::F;
+    /// The lower 16 bits of each integer as those of a bfloat16.
+    fn low_half(self, a: Self::I) -> Self::F;
+    /// The upper 16 bits of each integer as those of a bfloat16.
+    fn high_half(self, a: Self::I) -> Self::F;
     /// Floats, held within 32 bits, as integers, ties to even.
     fn round(self, a: Self::F) -> Self::I;
 

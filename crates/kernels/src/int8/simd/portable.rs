@@ -87,6 +87,11 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    fn div(self, a: Self::F, b: Self::F) -> Self::F {
+        both(a, b, |a, b| a / b)
+    }
+
+    #[inline(always)]
     fn mul_add(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F {
         let mut all = c;
         for n in 0..LANES {
@@ -158,6 +163,16 @@ impl Simd for Portable {
     #[inline(always)]
     fn float(self, a: Self::I) -> Self::F {
         each(a, |a| a as f32)
+    }
+
+    #[inline(always)]
+    fn low_half(self, a: Self::I) -> Self::F {
+        each(a, |a| f32::from_bits(a.cast_unsigned() << 16))
+    }
+
+    #[inline(always)]
+    fn high_half(self, a: Self::I) -> Self::F {
+        each(a, |a| f32::from_bits(a.cast_unsigned() & 0xffff_0000))
     }
 
     #[inline(always)]

@@ -86,6 +86,7 @@ impl Simd for Avx512 {
         add(a: __m512, b: __m512) -> __m512 = _mm512_add_ps(a, b);
         sub(a: __m512, b: __m512) -> __m512 = _mm512_sub_ps(a, b);
         mul(a: __m512, b: __m512) -> __m512 = _mm512_mul_ps(a, b);
+        div(a: __m512, b: __m512) -> __m512 = _mm512_div_ps(a, b);
         mul_add(a: __m512, b: __m512, c: __m512) -> __m512 = _mm512_fmadd_ps(a, b, c);
         max(a: __m512, b: __m512) -> __m512 = _mm512_max_ps(a, b);
         min(a: __m512, b: __m512) -> __m512 = _mm512_min_ps(a, b);
@@ -109,6 +110,9 @@ impl Simd for Avx512 {
         bits(a: __m512) -> __m512i = _mm512_castps_si512(a);
         from_bits(a: __m512i) -> __m512 = _mm512_castsi512_ps(a);
         float(a: __m512i) -> __m512 = _mm512_cvtepi32_ps(a);
+        low_half(a: __m512i) -> __m512 = _mm512_castsi512_ps(_mm512_slli_epi32::<16>(a));
+        high_half(a: __m512i) -> __m512 =
+            _mm512_castsi512_ps(_mm512_and_si512(a, _mm512_set1_epi32(-0x1_0000)));
         round(a: __m512) -> __m512i = _mm512_cvtps_epi32(a);
         offset_bytes(a: [__m512i; 4]) -> [u8; 4 * LANES] = {
             let bytes = _mm512_xor_si512(Self(()).narrow(a), _mm512_set1_epi8(i8::MIN));
@@ -232,6 +236,7 @@ impl Simd for Avx2 {
         add(a: F2, b: F2) -> F2 = [_mm256_add_ps(a[0], b[0]), _mm256_add_ps(a[1], b[1])];
         sub(a: F2, b: F2) -> F2 = [_mm256_sub_ps(a[0], b[0]), _mm256_sub_ps(a[1], b[1])];
         mul(a: F2, b: F2) -> F2 = [_mm256_mul_ps(a[0], b[0]), _mm256_mul_ps(a[1], b[1])];
+        div(a: F2, b: F2) -> F2 = [_mm256_div_ps(a[0], b[0]), _mm256_div_ps(a[1], b[1])];
         mul_add(a: F2, b: F2, c: F2) -> F2 =
             [_mm256_fmadd_ps(a[0], b[0], c[0]), _mm256_fmadd_ps(a[1], b[1], c[1])];
         max(a: F2, b: F2) -> F2 = [_mm256_max_ps(a[0], b[0]), _mm256_max_ps(a[1], b[1])];
@@ -267,6 +272,17 @@ impl Simd for Avx2 {
         bits(a: F2) -> I2 = [_mm256_castps_si256(a[0]), _mm256_castps_si256(a[1])];
         from_bits(a: I2) -> F2 = [_mm256_castsi256_ps(a[0]), _mm256_castsi256_ps(a[1])];
         float(a: I2) -> F2 = [_mm256_cvtepi32_ps(a[0]), _mm256_cvtepi32_ps(a[1])];
+        low_half(a: I2) -> F2 = [
+            _mm256_castsi256_ps(_mm256_slli_epi32::<16>(a[0])),
+            _mm256_castsi256_ps(_mm256_slli_epi32::<16>(a[1])),
+        ];
+        high_half(a: I2) -> F2 = {
+            let high = _mm256_set1_epi32(-0x1_0000);
+            [
+                _mm256_castsi256_ps(_mm256_and_si256(a[0], high)),
+                _mm256_castsi256_ps(_mm256_and_si256(a[1], high)),
+            ]
+        };
         round(a: F2) -> I2 = [_mm256_cvtps_epi32(a[0]), _mm256_cvtps_epi32(a[1])];
         offset_bytes(a: [I2; 4]) -> [u8; 4 * LANES] = {
             let (bytes, highest) = (Self(()).narrow(a), _mm256_set1_epi8(i8::MIN));

@@ -2,11 +2,13 @@
 //!
 //! A tile of the panel is 16 rows of 64 bytes, each four inputs of 16 columns, which is how panels lie; so nothing is
 //! laid out anew. The instructions have no stable intrinsics, so they are written out. Tile registers are
-//! configured by [`begin`](Tiles::begin), belong to the thread, and are used by nothing that the compiler makes.
+//! configured by [`begin`](Set::begin), belong to the thread, and are used by nothing that the compiler makes.
 
-use super::{Block, PITCH, Panel, QUAD, ROWS, Sums, Tiles, WIDE};
+use super::{Block, PITCH, Panel, QUAD, ROWS, Set, Sums, Tiles, WIDE};
 use crate::int8::simd::Avx512;
 use std::arch::asm;
+use std::cell::Cell;
+use std::marker::PhantomData;
 
 /// Inputs of a tile.
 const DEPTH: usize = 64;
@@ -77,10 +79,46 @@ fn is_granted() -> bool {
     false
 }
 
-impl Tiles for Amx {
-    type Simd = Avx512;
+/// The proof that tile registers of this thread are configured. It cannot go to another thread, nor leave the work that it was
+/// given to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Configured<'a>(Amx, PhantomData<(&'a Cell<()>, *const ())>);
 
-    const BEST: usize = ROWS;
+thread_local! {
+    /// How many [`Configuring`] there are on this thread.
+    static DEPTH_OF_WORK: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Keeps tile registers configured as long as it lives.
+struct Configuring;
+
+impl Configuring {
+    #[inline(always)]
+    fn new(_proof: Amx) -> Self {
+        let depth = DEPTH_OF_WORK.replace(DEPTH_OF_WORK.get() + 1);
+        if depth == 0 {
+            // SAFETY: the token is the proof of the instruction, which reads the 64 bytes of the configuration and sets
+            // tile registers, which nothing else uses.
+            unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const CONFIGURATION, options(nostack, readonly)) }
+        }
+        Self
+    }
+}
+
+impl Drop for Configuring {
+    #[inline(always)]
+    fn drop(&mut self) {
+        let depth = DEPTH_OF_WORK.replace(DEPTH_OF_WORK.get() - 1);
+        if depth == 1 {
+            // SAFETY: made with the proof of the instruction, which clears tile registers.
+            unsafe { asm!("tilerelease", options(nostack, nomem)) }
+        }
+    }
+}
+
+impl Set for Amx {
+    type Simd = Avx512;
+    type Tiles<'a> = Configured<'a>;
 
     #[inline(always)]
     fn simd(self) -> Avx512 {
@@ -88,30 +126,34 @@ impl Tiles for Amx {
     }
 
     #[inline(always)]
-    fn begin(self) {
-        // SAFETY: the token is the proof of the instruction, which reads the 64 bytes of the configuration and sets tile
-        // registers, which nothing else uses.
-        unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const CONFIGURATION, options(nostack, readonly)) }
+    fn begin<R>(self, work: impl for<'a> FnOnce(Configured<'a>) -> R) -> R {
+        let _configuring = Configuring::new(self);
+        work(Configured(self, PhantomData))
     }
+}
+
+impl Tiles for Configured<'_> {
+    type Simd = Avx512;
+
+    const BEST: usize = ROWS;
 
     #[inline(always)]
-    fn end(self) {
-        // SAFETY: the token is the proof of the instruction, which clears tile registers.
-        unsafe { asm!("tilerelease", options(nostack, nomem)) }
+    fn simd(self) -> Avx512 {
+        self.0.0
     }
 
     #[inline(always)]
     fn tile<const OFFSET: bool>(self, rows: Block<'_>, panel: Panel<'_>, sums: &mut Sums) {
         let whole = (panel.quads * QUAD).is_multiple_of(DEPTH) && panel.columns.is_multiple_of(2 * HIGH);
         if !whole || rows.count == 0 {
-            return self.0.tile::<OFFSET>(rows, panel, sums);
+            return self.simd().tile::<OFFSET>(rows, panel, sums);
         }
         let steps = panel.quads * QUAD / DEPTH;
         let (x, w, starts) = (rows.bytes.as_ptr(), panel.bytes.as_ptr(), panel.starts.as_ptr());
         let to = sums.0.as_mut_ptr().cast::<i32>();
         if rows.count <= HIGH && panel.columns == WIDE {
             panel.check(&rows, HIGH);
-            // SAFETY: begun by the caller; 16 rows of the block, the columns of the panel, and 16 rows of sums are there,
+            // SAFETY: the token is the proof that tiles are configured; 16 rows of the block, the columns of the panel, and 16 rows of sums are there,
             // as was checked.
             return unsafe { one_by_four(x, rows.stride, w, steps, starts, to) };
         }
@@ -138,45 +180,76 @@ impl Tiles for Amx {
     ) {
         let steps = panel.quads * QUAD / DEPTH;
         let whole = (panel.quads * QUAD).is_multiple_of(DEPTH) && panel.columns == WIDE && steps > 0;
-        let mut done = 0;
-        if whole && rows.count > HIGH {
-            panel.check(&rows, ROWS);
-            let each = count.div_ceil(2 * steps);
-            let to = sums.0.as_mut_ptr().cast::<i32>();
-            for column in [0, 2 * HIGH] {
-                // SAFETY: begun by the caller; 32 rows of the block, half the columns of the panel, and 32 rows of sums
-                // are there, as was checked.
-                unsafe {
-                    begin_two_by_two(panel.starts.as_ptr().add(column));
-                    for step in 0..steps {
-                        let x = rows.bytes.as_ptr().add(step * DEPTH);
-                        let w = panel.bytes.as_ptr().add(step * DEPTH / QUAD * PITCH + column * QUAD);
-                        step_two_by_two(x, rows.stride, w);
-                        for n in done..count.min(done + each) {
-                            work(n);
-                        }
-                        done = count.min(done + each);
-                    }
-                    end_two_by_two(to.add(column));
-                }
-            }
-        } else {
-            self.tile::<OFFSET>(rows, panel, sums);
+        if !whole || rows.count <= HIGH {
+            return self.tile_then::<OFFSET>(rows, panel, sums, count, work);
         }
-        for n in done..count {
-            work(n);
+        panel.check(&rows, ROWS);
+        let mut done = 0;
+        // All is done with the last of the steps, of which there are twice as many.
+        let each = count.div_ceil(2 * steps);
+        let to = sums.0.as_mut_ptr().cast::<i32>();
+        for column in [0, 2 * HIGH] {
+            // SAFETY: the token is the proof that tiles are configured; 32 rows of the block, half the columns of the panel,
+            // and 32 rows of sums are there, as was checked.
+            unsafe {
+                begin_two_by_two(panel.starts.as_ptr().add(column));
+                for step in 0..steps {
+                    let x = rows.bytes.as_ptr().add(step * DEPTH);
+                    let w = panel.bytes.as_ptr().add(step * DEPTH / QUAD * PITCH + column * QUAD);
+                    step_two_by_two(x, rows.stride, w);
+                    for n in done..count.min(done + each) {
+                        work(n);
+                    }
+                    done = count.min(done + each);
+                }
+                end_two_by_two(to.add(column));
+            }
         }
     }
 
     #[inline(always)]
     fn one_row(self, rows: Block<'_>, panel: Panel<'_>, sums: &mut Sums) {
-        self.0.one_row(rows, panel, sums);
+        self.simd().one_row(rows, panel, sums);
     }
 
     #[inline(always)]
     fn quads(count: usize) -> usize {
         count.next_multiple_of(DEPTH / QUAD)
     }
+}
+
+/// Four tiles of sums, each row of which begins with the starts: a stride of none. They are side by side or two by two.
+macro_rules! load_sums {
+    ($second:literal, $third:literal, $fourth:literal) => {
+        concat!(
+            "tileloadd tmm0, [{starts} + {none}]\n",
+            "tileloadd tmm1, [{starts} + {none} + ",
+            $second,
+            "]\n",
+            "tileloadd tmm2, [{starts} + {none} + ",
+            $third,
+            "]\n",
+            "tileloadd tmm3, [{starts} + {none} + ",
+            $fourth,
+            "]",
+        )
+    };
+}
+
+/// 64 inputs of 32 rows times 32 columns.
+macro_rules! step_two_by_two {
+    () => {
+        concat!(
+            "tileloadd tmm4, [{x} + {stride}]\n",
+            "tileloadd tmm6, [{w} + {pitch}]\n",
+            "tileloadd tmm5, [{below} + {stride}]\n",
+            "tdpbusd tmm0, tmm4, tmm6\n",
+            "tileloadd tmm7, [{w} + {pitch} + 64]\n",
+            "tdpbusd tmm2, tmm5, tmm6\n",
+            "tdpbusd tmm1, tmm4, tmm7\n",
+            "tdpbusd tmm3, tmm5, tmm7",
+        )
+    };
 }
 
 /// 32 rows times 32 columns of a panel, which has `pitch` bytes for four inputs.
@@ -195,20 +268,9 @@ unsafe fn two_by_two(
     // SAFETY: reads and writes what the caller promises to be there, and no register but those named.
     unsafe {
         asm!(
-            // Each row of a tile begins with the starts: a stride of none.
-            "tileloadd tmm0, [{starts} + {none}]",
-            "tileloadd tmm1, [{starts} + {none} + 64]",
-            "tileloadd tmm2, [{starts} + {none}]",
-            "tileloadd tmm3, [{starts} + {none} + 64]",
+            load_sums!("64", "0", "64"),
             "2:",
-            "tileloadd tmm4, [{x} + {stride}]",
-            "tileloadd tmm6, [{w} + {pitch}]",
-            "tileloadd tmm5, [{below} + {stride}]",
-            "tdpbusd tmm0, tmm4, tmm6",
-            "tileloadd tmm7, [{w} + {pitch} + 64]",
-            "tdpbusd tmm2, tmm5, tmm6",
-            "tdpbusd tmm1, tmm4, tmm7",
-            "tdpbusd tmm3, tmm5, tmm7",
+            step_two_by_two!(),
             "add {x}, 64",
             "add {below}, 64",
             "add {w}, {tile}",
@@ -239,10 +301,7 @@ unsafe fn begin_two_by_two(starts: *const i32) {
     // SAFETY: reads what the caller promises to be there into registers of tiles.
     unsafe {
         asm!(
-            "tileloadd tmm0, [{starts} + {none}]",
-            "tileloadd tmm1, [{starts} + {none} + 64]",
-            "tileloadd tmm2, [{starts} + {none}]",
-            "tileloadd tmm3, [{starts} + {none} + 64]",
+            load_sums!("64", "0", "64"),
             starts = in(reg) starts, none = in(reg) 0_usize,
             out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _, options(nostack, readonly)
         );
@@ -258,14 +317,7 @@ unsafe fn step_two_by_two(x: *const u8, stride: usize, w: *const i8) {
     // SAFETY: reads what the caller promises to be there, and changes registers of tiles.
     unsafe {
         asm!(
-            "tileloadd tmm4, [{x} + {stride}]",
-            "tileloadd tmm6, [{w} + {pitch}]",
-            "tileloadd tmm5, [{below} + {stride}]",
-            "tdpbusd tmm0, tmm4, tmm6",
-            "tileloadd tmm7, [{w} + {pitch} + 64]",
-            "tdpbusd tmm2, tmm5, tmm6",
-            "tdpbusd tmm1, tmm4, tmm7",
-            "tdpbusd tmm3, tmm5, tmm7",
+            step_two_by_two!(),
             x = in(reg) x, below = in(reg) x.add(HIGH * stride), stride = in(reg) stride, w = in(reg) w,
             pitch = in(reg) PITCH,
             out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _, out("tmm4") _, out("tmm5") _,
@@ -308,10 +360,7 @@ unsafe fn one_by_four(
     // SAFETY: reads and writes what the caller promises to be there, and no register but those named.
     unsafe {
         asm!(
-            "tileloadd tmm0, [{starts} + {none}]",
-            "tileloadd tmm1, [{starts} + {none} + 64]",
-            "tileloadd tmm2, [{starts} + {none} + 128]",
-            "tileloadd tmm3, [{starts} + {none} + 192]",
+            load_sums!("64", "128", "192"),
             "2:",
             "tileloadd tmm4, [{x} + {stride}]",
             "tileloadd tmm5, [{w} + {pitch}]",

@@ -38,17 +38,14 @@ impl Tiles for Avx512 {
         panel: Panel<'_>,
         sums: &mut Sums,
         count: usize,
-        mut work: impl FnMut(usize),
+        work: impl FnMut(usize),
     ) {
         if rows.count == Self::BLOCK && panel.columns == WIDE {
             panel.check(&rows, rows.count);
             // SAFETY: the token is the proof of the instructions; the bytes were checked to be there.
             return unsafe { six_rows_while(rows, panel, sums, count, work) };
         }
-        self.tile::<OFFSET>(rows, panel, sums);
-        for n in 0..count {
-            work(n);
-        }
+        self.tile_then::<OFFSET>(rows, panel, sums, count, work);
     }
 }
 

@@ -68,7 +68,45 @@ impl Panel<'_> {
     }
 }
 
-/// A set of instructions for products of bytes.
+/// A set of instructions for products of bytes, which threads begin to use.
+pub(crate) trait Set: Copy + Sync {
+    /// The instructions for what is between products.
+    type Simd: Simd;
+    /// The proof that this thread has begun, which lives no longer than that.
+    type Tiles<'a>: Tiles<Simd = Self::Simd>;
+
+    fn simd(self) -> Self::Simd;
+
+    /// Does work for which this thread may use the products.
+    fn begin<R>(self, work: impl for<'a> FnOnce(Self::Tiles<'a>) -> R) -> R;
+}
+
+/// Sets with which there is nothing to begin.
+macro_rules! always_begun {
+    ($($set:ty),*) => {
+        $(
+            impl Set for $set {
+                type Simd = Self;
+                type Tiles<'a> = Self;
+
+                #[inline(always)]
+                fn simd(self) -> Self {
+                    self
+                }
+
+                #[inline(always)]
+                fn begin<R>(self, work: impl for<'a> FnOnce(Self) -> R) -> R {
+                    work(self)
+                }
+            }
+        )*
+    };
+}
+always_begun!(Portable);
+#[cfg(target_arch = "x86_64")]
+always_begun!(Avx2, Avx512);
+
+/// A set of instructions for products of bytes that this thread uses.
 pub(crate) trait Tiles: Copy {
     /// The instructions for what is between products.
     type Simd: Simd;
@@ -77,14 +115,6 @@ pub(crate) trait Tiles: Copy {
 
     /// Most rows that are multiplied at once with the best use of the instructions; at most [`ROWS`].
     const BEST: usize;
-
-    /// Before products; ended by [`end`](Tiles::end) on the same thread.
-    #[inline(always)]
-    fn begin(self) {}
-
-    /// After products.
-    #[inline(always)]
-    fn end(self) {}
 
     /// `sums[r][c] = starts[c] + Σ rows[r][i] · panel[i][c]` for the rows that count, in integers that wrap around.
     ///
@@ -103,12 +133,23 @@ pub(crate) trait Tiles: Copy {
         panel: Panel<'_>,
         sums: &mut Sums,
         count: usize,
-        mut work: impl FnMut(usize),
+        work: impl FnMut(usize),
+    ) {
+        self.tile_then::<OFFSET>(rows, panel, sums, count, work);
+    }
+
+    /// The same one after the other.
+    #[inline(always)]
+    fn tile_then<const OFFSET: bool>(
+        self,
+        rows: Block<'_>,
+        panel: Panel<'_>,
+        sums: &mut Sums,
+        count: usize,
+        work: impl FnMut(usize),
     ) {
         self.tile::<OFFSET>(rows, panel, sums);
-        for n in 0..count {
-            work(n);
-        }
+        (0..count).for_each(work);
     }
 
     /// The same of one row, without `OFFSET`, of which no more than that row is read.
@@ -137,20 +178,23 @@ pub(crate) enum Isa {
 }
 
 /// Evaluates an expression for a set of instructions, compiled for each.
-macro_rules! with_tiles {
-    ($isa:expr, $tiles:ident => $value:expr) => {
+macro_rules! with_set {
+    ($isa:expr, $set:ident => $value:expr) => {
         match $isa {
             #[cfg(target_arch = "x86_64")]
-            $crate::int8::Isa::Amx($tiles) => $value,
+            $crate::int8::Isa::Amx($set) => $value,
             #[cfg(target_arch = "x86_64")]
-            $crate::int8::Isa::Avx512($tiles) => $value,
+            $crate::int8::Isa::Avx512($set) => $value,
             #[cfg(target_arch = "x86_64")]
-            $crate::int8::Isa::Avx2($tiles) => $value,
-            $crate::int8::Isa::Portable($tiles) => $value,
+            $crate::int8::Isa::Avx2($set) => $value,
+            $crate::int8::Isa::Portable($set) => $value,
         }
     };
 }
-pub(crate) use with_tiles;
+pub(crate) use with_set;
+
+/// The set that layers run with, once it has been looked for.
+static BEST: std::sync::OnceLock<Isa> = std::sync::OnceLock::new();
 
 impl Isa {
     /// All sets of this processor, the best first. The last is always the portable one.
@@ -169,8 +213,13 @@ impl Isa {
 
     /// The best set of this processor.
     pub(crate) fn best() -> Self {
-        static BEST: std::sync::OnceLock<Isa> = std::sync::OnceLock::new();
         *BEST.get_or_init(|| Self::all()[0])
+    }
+
+    /// Makes the best of those that are allowed the [best](Isa::best), unless it has been looked for.
+    pub(crate) fn limit(allowed: impl Fn(&Self) -> bool) -> Result<(), Self> {
+        let best = Self::all().into_iter().find(allowed).unwrap_or(Self::Portable(Portable));
+        BEST.set(best)
     }
 
     pub(crate) fn name(self) -> &'static str {

@@ -42,11 +42,7 @@ fn check<const OFFSET: bool>(case: Case, weights: &[i8], levels: &[u8]) {
     Portable.tile::<OFFSET>(block, panel, &mut expected);
     for isa in Isa::all() {
         let mut found = Sums([[7; WIDE]; ROWS]);
-        with_tiles!(isa, tiles => {
-            tiles.begin();
-            tiles.tile::<OFFSET>(block, panel, &mut found);
-            tiles.end();
-        });
+        with_set!(isa, set => set.begin(|tiles| tiles.tile::<OFFSET>(block, panel, &mut found)));
         for r in 0..rows {
             let (found, expected) = (&found.0[r][..columns], &expected.0[r][..columns]);
             assert_eq!(found, expected, "{}: {rows} x {stride} x {columns}, row {r}", isa.name());

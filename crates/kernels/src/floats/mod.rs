@@ -1,0 +1,23 @@
+//! Products of 32-bit floats over panels of 32 columns, and attention, for layers of an encoder in floats.
+//!
+//! A sum is taken over the inputs in their order, each a fused multiplication and addition, in a lane of its own
+//! ([`tile`]). So it is the same bits whatever rows are beside it, and on every set of instructions; and so is what is
+//! between products, which is one code over vectors of sixteen ([`Simd`](crate::int8::Simd)).
+
+// Numbers of rows and vectors index several arrays at once.
+#![allow(clippy::needless_range_loop)]
+
+mod attention;
+mod elementwise;
+mod panels;
+mod product;
+mod tile;
+
+pub(crate) use attention::{FloatHeads, attend};
+pub(crate) use elementwise::ExactGelu;
+pub(crate) use panels::FloatPanels;
+pub(crate) use product::{WithBias, product};
+pub(crate) use tile::{FloatTiles, Rows};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,54 @@
+//! All rows times all panels, and what becomes of the sums while they are near.
+
+use super::panels::{FloatPanels, Panels};
+use super::tile::{Finish, FloatTiles, Rows, WIDE, Weight};
+use crate::int8::{Function, LANES, Simd};
+
+/// `rows · weight`, panel by panel, so that one stays in a near cache while all rows pass.
+#[inline(always)]
+pub(crate) fn product<S: FloatTiles>(
+    simd: S,
+    rows: Rows<'_>,
+    weight: &FloatPanels,
+    finish: &mut impl Finish,
+) {
+    match weight.panels() {
+        Panels::Whole(all) => product_of(simd, rows, weight, all, finish),
+        Panels::Halves(all) => product_of(simd, rows, weight, all, finish),
+    }
+}
+
+/// The same, where the numbers lie in `all`.
+#[inline(always)]
+fn product_of<S: FloatTiles, W: Weight>(
+    simd: S,
+    rows: Rows<'_>,
+    weight: &FloatPanels,
+    all: &[W],
+    finish: &mut impl Finish,
+) {
+    for n in 0..weight.count() {
+        let ahead = if n + 1 < weight.count() { weight.panel(all, n + 1).numbers } else { &[] };
+        simd.all_rows(rows, weight.panel(all, n), n * WIDE, ahead, finish);
+    }
+}
+
+/// `out = f(sum + bias)`, `[rows, outputs]`, where outputs fill whole vectors.
+pub(crate) struct WithBias<'a, F> {
+    /// Of each output.
+    pub(crate) bias: &'a [f32],
+    pub(crate) out: &'a mut [f32],
+    /// Numbers from a row of `out` to the next.
+    pub(crate) stride: usize,
+    pub(crate) function: F,
+}
+
+impl<F: Function> Finish for WithBias<'_, F> {
+    #[inline(always)]
+    fn vector<S: Simd>(&mut self, simd: S, row: usize, column: usize, sums: S::F) {
+        let (bias, _) = self.bias[column..].split_first_chunk::<LANES>().expect("whole vectors of biases");
+        let at = row * self.stride + column;
+        let (out, _) = self.out[at..].split_first_chunk_mut::<LANES>().expect("whole vectors of outputs");
+        simd.store(self.function.of(simd, simd.add(sums, simd.load(bias))), out);
+    }
+}

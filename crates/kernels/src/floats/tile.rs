@@ -1,0 +1,220 @@
+//! Products of a few rows with 32 columns: the inner loop of every product in floats.
+
+#[cfg(target_arch = "x86_64")]
+use crate::int8::{Avx2, Avx512};
+use crate::int8::{LANES, Portable, Simd};
+use bytemuck::{Pod, must_cast_slice};
+
+/// Columns of a panel.
+pub(crate) const WIDE: usize = 2 * LANES;
+/// Most rows that are multiplied at once.
+pub(crate) const MOST_ROWS: usize = 12;
+
+/// Rows of numbers that begin `stride` apart; as many of each are read as the columns are deep.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rows<'a> {
+    /// From the first number of the first row.
+    pub(crate) numbers: &'a [f32],
+    pub(crate) stride: usize,
+    pub(crate) count: usize,
+}
+
+/// [`WIDE`] columns: `depth` rows of them that begin `pitch` apart.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Columns<'a, W> {
+    pub(crate) numbers: &'a [W],
+    pub(crate) pitch: usize,
+    pub(crate) depth: usize,
+}
+
+/// Numbers as columns hold them.
+pub(crate) trait Weight: Pod + Default {
+    /// How many of them make a row of columns.
+    const ROW: usize;
+    /// Where those of a vector of columns begin in it.
+    fn start(vector: usize) -> usize;
+    /// A vector of columns from there on, as floats.
+    fn load<S: Simd>(simd: S, from: &[Self; LANES], vector: usize) -> S::F;
+}
+
+impl Weight for f32 {
+    const ROW: usize = WIDE;
+
+    #[inline(always)]
+    fn start(vector: usize) -> usize {
+        vector * LANES
+    }
+
+    #[inline(always)]
+    fn load<S: Simd>(simd: S, from: &[f32; LANES], _: usize) -> S::F {
+        simd.load(from)
+    }
+}
+
+/// Two bfloat16: of a column, and of the one [`LANES`] to its right in the upper half.
+impl Weight for i32 {
+    const ROW: usize = LANES;
+
+    #[inline(always)]
+    fn start(_: usize) -> usize {
+        0
+    }
+
+    #[inline(always)]
+    fn load<S: Simd>(simd: S, from: &[i32; LANES], vector: usize) -> S::F {
+        let pairs = simd.load_i(from);
+        if vector == 0 { simd.low_half(pairs) } else { simd.high_half(pairs) }
+    }
+}
+
+/// What becomes of sums: sixteen of a row, from a column on. It may be called again for the same ones.
+pub(crate) trait Finish {
+    fn vector<S: Simd>(&mut self, simd: S, row: usize, column: usize, sums: S::F);
+}
+
+/// Sets of instructions for products of floats.
+pub(crate) trait FloatTiles: Simd {
+    /// Most rows whose sums stay in registers.
+    const ROWS: usize;
+
+    /// `rows · columns`: 1 row, or an even number up to [`ROWS`](FloatTiles::ROWS). The numbers `ahead` are soon to be read.
+    fn some_rows<W: Weight>(
+        self,
+        rows: Rows<'_>,
+        columns: Columns<'_, W>,
+        ahead: &[W],
+        finish: impl FnMut(usize, usize, Self::F),
+    );
+
+    /// `rows · columns`, the first of which is the column `column` of the result.
+    #[inline(always)]
+    fn all_rows<W: Weight>(
+        self,
+        rows: Rows<'_>,
+        columns: Columns<'_, W>,
+        column: usize,
+        mut ahead: &[W],
+        finish: &mut impl Finish,
+    ) {
+        let mut done = 0;
+        while done < rows.count {
+            let left = rows.count - done;
+            let whole = left.min(Self::ROWS).next_multiple_of(2);
+            // Where one row too many would be multiplied, one that is done already is done again; where there is none,
+            // one is left.
+            let count = if whole <= rows.count { whole } else { left - left % 2 }.max(1);
+            let first = done.min(rows.count - count);
+            let some = Rows { numbers: &rows.numbers[first * rows.stride..], count, ..rows };
+            self.some_rows(
+                some,
+                columns,
+                ahead,
+                #[inline(always)]
+                |row, vector, sums| finish.vector(self, first + row, column + vector * LANES, sums),
+            );
+            done = first + count;
+            ahead = &[];
+        }
+    }
+}
+
+/// `R` rows times the columns of `V` vectors, from vector `from` on.
+#[inline(always)]
+fn tile<S: Simd, W: Weight, const R: usize, const V: usize>(
+    simd: S,
+    rows: Rows<'_>,
+    columns: Columns<'_, W>,
+    from: usize,
+    ahead: &[W],
+    finish: &mut impl FnMut(usize, usize, S::F),
+) {
+    let Columns { numbers, pitch, depth } = columns;
+    assert!(rows.count == R && rows.numbers.len() >= (R - 1) * rows.stride + depth, "numbers of rows");
+    assert!(from + V <= WIDE / LANES, "vectors of a panel");
+    assert!(depth == 0 || numbers.len() >= (depth - 1) * pitch + W::ROW, "numbers of columns");
+    let mut ahead = ahead.chunks_exact(W::ROW);
+    let mut sums = [[simd.splat(0.0); V]; R];
+    // Pointers that move without a check for overflow, which would be in the innermost loop.
+    let (mut number, mut weight) = (rows.numbers.as_ptr(), numbers.as_ptr());
+    for _ in 0..depth {
+        let mut weights = [simd.splat(0.0); V];
+        for v in 0..V {
+            let at = weight.wrapping_add(W::start(from + v)).cast::<[W; LANES]>();
+            // SAFETY: sixteen numbers of a row of the columns, all of which were checked to be there; an array lies as
+            // its numbers do.
+            weights[v] = W::load(simd, unsafe { &*at }, from + v);
+        }
+        if let Some(row) = ahead.next() {
+            simd.prefetch(must_cast_slice(row));
+        }
+        for r in 0..R {
+            // SAFETY: a number of a row, all of which were checked to be there.
+            let x = simd.splat(unsafe { *number.wrapping_add(r.wrapping_mul(rows.stride)) });
+            for v in 0..V {
+                sums[r][v] = simd.mul_add(x, weights[v], sums[r][v]);
+            }
+        }
+        (number, weight) = (number.wrapping_add(1), weight.wrapping_add(pitch));
+    }
+    for r in 0..R {
+        for v in 0..V {
+            finish(r, from + v, sums[r][v]);
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+impl FloatTiles for Avx512 {
+    const ROWS: usize = MOST_ROWS;
+
+    #[inline(always)]
+    fn some_rows<W: Weight>(
+        self,
+        rows: Rows<'_>,
+        columns: Columns<'_, W>,
+        ahead: &[W],
+        mut finish: impl FnMut(usize, usize, Self::F),
+    ) {
+        match rows.count {
+            1 => tile::<_, _, 1, 2>(self, rows, columns, 0, ahead, &mut finish),
+            2 => tile::<_, _, 2, 2>(self, rows, columns, 0, ahead, &mut finish),
+            4 => tile::<_, _, 4, 2>(self, rows, columns, 0, ahead, &mut finish),
+            6 => tile::<_, _, 6, 2>(self, rows, columns, 0, ahead, &mut finish),
+            8 => tile::<_, _, 8, 2>(self, rows, columns, 0, ahead, &mut finish),
+            10 => tile::<_, _, 10, 2>(self, rows, columns, 0, ahead, &mut finish),
+            _ => tile::<_, _, 12, 2>(self, rows, columns, 0, ahead, &mut finish),
+        }
+    }
+}
+
+/// For sets with registers for half the columns at a time.
+macro_rules! in_halves {
+    ($simd:ty) => {
+        impl FloatTiles for $simd {
+            const ROWS: usize = 6;
+
+            #[inline(always)]
+            fn some_rows<W: Weight>(
+                self,
+                rows: Rows<'_>,
+                columns: Columns<'_, W>,
+                mut ahead: &[W],
+                mut finish: impl FnMut(usize, usize, Self::F),
+            ) {
+                for half in 0..2 {
+                    match rows.count {
+                        1 => tile::<_, _, 1, 1>(self, rows, columns, half, ahead, &mut finish),
+                        2 => tile::<_, _, 2, 1>(self, rows, columns, half, ahead, &mut finish),
+                        4 => tile::<_, _, 4, 1>(self, rows, columns, half, ahead, &mut finish),
+                        _ => tile::<_, _, 6, 1>(self, rows, columns, half, ahead, &mut finish),
+                    }
+                    ahead = &[];
+                }
+            }
+        }
+    };
+}
+
+#[cfg(target_arch = "x86_64")]
+in_halves!(Avx2);
+in_halves!(Portable);
