@@ -197,8 +197,8 @@ impl Rule<f64> {
 /// assert!(toml::from_str::<Raw>("row = 3").is_err());
 /// ```
 ///
-/// What a setting is where it is left out, and what it may be, is a [`Rule`] behind `=>`; what several settings must be
-/// together is a function behind the struct:
+/// What a setting is where it is left out, and what it may be, is a [`Rule`](crate::settings::Rule) behind `=>`; what several
+/// settings must be together is a function behind the struct:
 ///
 /// ```
 /// nlpress_technique::settings! {
