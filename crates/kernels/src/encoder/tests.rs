@@ -14,7 +14,7 @@ enum Kind {
 }
 
 /// Numbers in `-1..1`, always the same.
-fn numbers(seed: u64, count: usize) -> Vec<f32> {
+pub(crate) fn numbers(seed: u64, count: usize) -> Vec<f32> {
     let mut state = seed;
     (0..count)
         .map(|_| {

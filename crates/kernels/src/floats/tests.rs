@@ -2,18 +2,8 @@
 
 use super::elementwise::exp2;
 use super::*;
-use crate::encoder::tests::normal;
+use crate::encoder::tests::{normal, numbers};
 use crate::int8::{Function, Isa, LANES, Same, Set, Simd, with_set};
-
-fn numbers(seed: u64, count: usize) -> Vec<f32> {
-    let mut state = seed;
-    (0..count)
-        .map(|_| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
-        })
-        .collect()
-}
 
 fn multiplied(isa: Isa, rows: Rows<'_>, panels: &FloatPanels, bias: &[f32]) -> Vec<f32> {
     let stride = bias.len() + LANES;
