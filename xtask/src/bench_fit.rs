@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use crate::Refused;
-use crate::workspace::{ALL_BACKENDS, Workspace, cargo, succeed};
+use crate::workspace::{Backend, Build, Workspace, cargo, succeed};
 use sides::{Peer, Sides};
 use table::{Answers, Found, Who};
 
@@ -60,14 +60,13 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
     /// An nlpress that is built already [default: builds it].
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["all_backends", "mpi"])]
     binary: Option<PathBuf>,
     /// Print JSON instead of the table.
     #[arg(long)]
     json: bool,
-    /// Build the binary with every backend, to share one build with other chores.
-    #[arg(long, conflicts_with = "binary")]
-    all_backends: bool,
+    #[command(flatten)]
+    build: Build,
 }
 
 /// Bytes of a model as they were written, such as `50KB`; a thousand bytes are a kilobyte, for all.
@@ -103,7 +102,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let binary = match &arguments.binary {
         Some(binary) if binary.is_file() => std::path::absolute(binary)?,
         Some(binary) => return Err(Refused(format!("--binary {}: no such file", binary.display())).into()),
-        None => Workspace::read()?.build(if arguments.all_backends { ALL_BACKENDS } else { "ndarray" })?,
+        None => Workspace::read()?.build(arguments.build, Backend::Ndarray)?,
     };
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = arguments.threads.map_or(processors, usize::from);

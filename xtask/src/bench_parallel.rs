@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::Refused;
-use crate::workspace::{Backend, Workspace};
+use crate::workspace::{Backend, Build, Workspace};
 
 /// Times training and serving on one core and on several, in turns.
 ///
@@ -89,7 +89,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let binary = match &arguments.binary {
         Some(binary) if binary.is_file() => binary.clone(),
         Some(binary) => return Err(Refused(format!("{} is no file", binary.display())).into()),
-        None => Workspace::read()?.build(arguments.backend.name())?,
+        None => Workspace::read()?.build(Build::default(), arguments.backend)?,
     };
     let mut seconds: Vec<[Vec<f64>; 2]> = cases.iter().map(|_| Default::default()).collect();
     for round in 0..arguments.rounds as usize {

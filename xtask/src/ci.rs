@@ -4,13 +4,13 @@ use anyhow::{Context, Result};
 use clap::Args;
 use std::time::{Duration, Instant};
 
-use crate::workspace::{ALL_BACKENDS, Backend, Workspace, cargo, succeed};
+use crate::workspace::{Backend, Build, Workspace, cargo, succeed};
 use crate::{once, pages, pipeline, suite};
 
 /// Does everything that a change must pass, in order, and stops at the first failure.
 ///
-/// Formatting, that burn is compiled once, clippy, the documentation, the tests on every backend, several processes by MPI, the article's pipeline in its quick form on
-/// every backend, the generated pages, and the example outside the workspace.
+/// Formatting, that burn is compiled once, clippy, the documentation, the tests on every backend and with several processes by MPI, the
+/// article's pipeline in its quick form on every backend, the generated pages, and the example outside the workspace.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Arguments {}
 
@@ -26,13 +26,12 @@ pub(crate) fn run() -> Result<()> {
         ("clippy", Box::new(clippy)),
         ("documentation", Box::new(documentation)),
         ("tests on every backend", Box::new(tests)),
-        ("several processes", Box::new(processes)),
         ("pipeline on ndarray", Box::new(|| quick_pipeline(workspace, Backend::Ndarray))),
         ("pipeline on flex", Box::new(|| quick_pipeline(workspace, Backend::Flex))),
         ("pipeline on wgpu", Box::new(|| quick_pipeline(workspace, Backend::Wgpu))),
         (
             "pages in docs/techniques",
-            Box::new(|| pages::run(&pages::Arguments { check: true, all_backends: true })),
+            Box::new(|| pages::run(&pages::Arguments { check: true, build: Build::ALL })),
         ),
         ("example outside the workspace", Box::new(|| example(workspace))),
     ];
@@ -66,16 +65,7 @@ fn documentation() -> Result<()> {
 }
 
 fn tests() -> Result<()> {
-    suite::run(&suite::Arguments { all_backends: true, words: Vec::new() })
-}
-
-/// What several processes share out, by MPI; burn is not compiled again for it.
-fn processes() -> Result<()> {
-    let features = format!("{ALL_BACKENDS},mpi");
-    let mut command =
-        cargo(["test", "--release", "--workspace", "--exclude", "xtask", "--features", &features]);
-    command.args(["--test", "command", "processes"]);
-    succeed(command)
+    suite::run(&suite::Arguments { build: Build::ALL, words: Vec::new() })
 }
 
 fn quick_pipeline(workspace: &Workspace, backend: Backend) -> Result<()> {
@@ -89,7 +79,7 @@ fn quick_pipeline(workspace: &Workspace, backend: Backend) -> Result<()> {
         seeds: None,
         threads: None,
         workers: None,
-        all_backends: true,
+        build: Build::ALL,
     };
     succeed(pipeline::prepare(&arguments, workspace)?)
 }

@@ -7,13 +7,13 @@
 use anyhow::{Context, Result, bail};
 use std::collections::BTreeSet;
 
-use crate::workspace::{ALL_BACKENDS, Backend, cargo};
+use crate::workspace::{Backend, Build, cargo};
 
-/// Compares the two builds, with one backend and with all.
+/// Compares the two builds, with one backend and with everything.
 pub(crate) fn check() -> Result<()> {
-    for backends in [Backend::Ndarray.name(), ALL_BACKENDS] {
+    for features in [Build::default(), Build::ALL].map(|build| build.features(Backend::Ndarray)) {
         let binary =
-            packages(&["--package", "nlpress-cli", "--edges", "normal,build", "--features", backends])?;
+            packages(&["--package", "nlpress-cli", "--edges", "normal,build", "--features", &features])?;
         let tests = packages(&[
             "--workspace",
             "--exclude",
@@ -21,12 +21,12 @@ pub(crate) fn check() -> Result<()> {
             "--edges",
             "normal,build,dev",
             "--features",
-            backends,
+            &features,
         ])?;
         let twice = differing(&binary, &tests);
         if !twice.is_empty() {
             bail!(
-                "with {backends}, these are built for the binary with features that the tests do not share \
+                "with {features}, these are built for the binary with features that the tests do not share \
                   (crates/core/Cargo.toml has a list against that, `one-build`):\n  {}",
                 twice.join("\n  ")
             );

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
-use crate::workspace::{ALL_BACKENDS, Backend, Workspace, succeed};
+use crate::workspace::{Backend, Build, Workspace, succeed};
 
 /// Folder of the pages.
 const FOLDER: &str = "docs/techniques";
@@ -20,16 +20,14 @@ pub(crate) struct Arguments {
     /// Write nothing; fail where a page is not what the binary would write.
     #[arg(long)]
     pub(crate) check: bool,
-    /// Build the binary with every backend: the pages are the same, and other commands can share the build.
-    #[arg(long)]
-    pub(crate) all_backends: bool,
+    #[command(flatten)]
+    pub(crate) build: Build,
 }
 
 /// Writes or checks the pages.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let workspace = Workspace::read()?;
-    let backends = if arguments.all_backends { ALL_BACKENDS } else { Backend::Ndarray.name() };
-    let binary = workspace.build(backends)?;
+    let binary = workspace.build(arguments.build, Backend::Ndarray)?;
     let fresh = tempfile::tempdir()?;
     let mut command = Command::new(binary);
     command.args(["techniques", "--markdown"]).arg(fresh.path());

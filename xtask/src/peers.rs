@@ -19,7 +19,7 @@ use std::process::Command;
 
 use crate::Refused;
 use crate::said::{check_python, last_line};
-use crate::workspace::{ALL_BACKENDS, Workspace};
+use crate::workspace::{Backend, Build, Workspace};
 use answer::{Answer, Times};
 use encoder::Encoder;
 use ours::Ours;
@@ -79,9 +79,8 @@ pub(crate) struct Arguments {
     /// Print JSON instead of the table.
     #[arg(long)]
     json: bool,
-    /// Build the binary with every backend, to share one build with other chores.
-    #[arg(long)]
-    all_backends: bool,
+    #[command(flatten)]
+    build: Build,
 }
 
 /// A part of the comparison.
@@ -126,7 +125,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         return Err(Refused(why).into());
     }
     let workspace = Workspace::read()?;
-    let build = || workspace.build(if arguments.all_backends { ALL_BACKENDS } else { "ndarray" });
+    let build = || workspace.build(arguments.build, Backend::Ndarray);
     if let Some(model) = &arguments.encoder {
         let encoder = Encoder {
             model: model.clone(),
@@ -289,7 +288,7 @@ mod tests {
             data_dir: "data".into(),
             threads: None,
             json: false,
-            all_backends: false,
+            build: Build::default(),
         }
     }
 

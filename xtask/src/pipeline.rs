@@ -9,7 +9,7 @@ use std::num::NonZeroU32;
 use std::path::{Component, Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-use crate::workspace::{ALL_BACKENDS, Backend, Workspace};
+use crate::workspace::{Backend, Build, Workspace};
 use crate::{Refused, data};
 
 /// Builds the binary and runs a recipe with it, from the data to the report.
@@ -49,9 +49,8 @@ pub(crate) struct Arguments {
     /// Models to make side by side [default: as many as there are threads, and memory for].
     #[arg(long, value_name = "N")]
     pub(crate) workers: Option<NonZeroU32>,
-    /// Build the binary with every backend, whichever runs: several runs then share one build.
-    #[arg(long)]
-    pub(crate) all_backends: bool,
+    #[command(flatten)]
+    pub(crate) build: Build,
 }
 
 /// Prepares everything, then lets `nlpress run` take this process's place.
@@ -68,8 +67,7 @@ pub(crate) fn prepare(arguments: &Arguments, workspace: &Workspace) -> Result<Co
     if let Some(name) = &corpus {
         obtain(name, Path::new("data"))?;
     }
-    let backend = arguments.backend.name();
-    let binary = workspace.build(if arguments.all_backends { ALL_BACKENDS } else { backend })?;
+    let binary = workspace.build(arguments.build, arguments.backend)?;
     let mut command = Command::new(binary);
     command.args(run_arguments(arguments, corpus.as_deref()));
     if arguments.backend == Backend::Wgpu {

@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::Args;
 use std::process::Stdio;
 
-use crate::workspace::{ALL_BACKENDS, Backend, Workspace, cargo, succeed};
+use crate::workspace::{Backend, Build, Workspace, cargo, succeed};
 
 /// Runs every test of the workspace, then the examples in its documentation.
 ///
@@ -15,11 +15,11 @@ use crate::workspace::{ALL_BACKENDS, Backend, Workspace, cargo, succeed};
 #[command(after_help = "Examples:
   cargo xtask test                               everything, on ndarray
   cargo xtask test --all-backends                everything, on ndarray, flex and wgpu
+  cargo xtask test --mpi                         runs of several processes, too
   cargo xtask test -- round_trip                 only tests with this in their name")]
 pub(crate) struct Arguments {
-    /// Compile every backend in; a test that opens backends then opens all three.
-    #[arg(long)]
-    pub(crate) all_backends: bool,
+    #[command(flatten)]
+    pub(crate) build: Build,
     /// Words for the test runner, such as a part of a test's name; only the tests of the crates are then run.
     #[arg(last = true, value_name = "ARGS")]
     pub(crate) words: Vec<String>,
@@ -32,8 +32,8 @@ const XTASK: &[&str] = &["--package", "xtask"];
 /// Runs the tests.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let workspace = Workspace::read()?;
-    let backends = if arguments.all_backends { ALL_BACKENDS } else { Backend::Ndarray.name() };
-    let features = ["--features", backends];
+    let features = arguments.build.features(Backend::Ndarray);
+    let features = ["--features", features.as_str()];
     let nextest = has_nextest();
     let runner: &[&str] = if nextest {
         &["nextest", "run", "--release", "--no-fail-fast"]

@@ -1,14 +1,14 @@
 //! What the chores share: where the workspace is, how cargo and the binary are run, and what a backend is called.
 
 use anyhow::{Context, Result, bail};
-use clap::ValueEnum;
+use clap::{Args, ValueEnum};
 use serde::Deserialize;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The features of a build with every backend, on any selection of packages.
-pub(crate) const ALL_BACKENDS: &str = "ndarray,flex,wgpu";
+const ALL_BACKENDS: &str = "ndarray,flex,wgpu";
 
 /// Where tensors live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -30,6 +30,29 @@ impl Backend {
             Self::Flex => "flex",
             Self::Wgpu => "wgpu",
         }
+    }
+}
+
+// What a build of the crates has in it; one that has more serves several chores. (A comment for rustdoc would become the help of
+// every command that takes these.)
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub(crate) struct Build {
+    /// Build with every backend, whichever runs: several chores then share one build.
+    #[arg(long)]
+    pub(crate) all_backends: bool,
+    /// Build with runs of several processes, too; needs an MPI library and libclang (docs/decisions/mpi.md).
+    #[arg(long)]
+    pub(crate) mpi: bool,
+}
+
+impl Build {
+    /// Everything that there is to build.
+    pub(crate) const ALL: Self = Self { all_backends: true, mpi: true };
+
+    /// The cargo features, on any selection of packages, of a build in which this backend runs.
+    pub(crate) fn features(self, backend: Backend) -> String {
+        let backends = if self.all_backends { ALL_BACKENDS } else { backend.name() };
+        format!("{backends}{}", if self.mpi { ",mpi" } else { "" })
     }
 }
 
@@ -75,9 +98,10 @@ impl Workspace {
         serde_json::from_slice(&output.stdout).context("cargo metadata printed something unknown")
     }
 
-    /// Builds the binary `nlpress` with the given backends, in the release profile, and says where it is.
-    pub(crate) fn build(&self, backends: &str) -> Result<PathBuf> {
-        succeed(cargo(["build", "--release", "--package", "nlpress-cli", "--features", backends]))?;
+    /// Builds the binary `nlpress` in the release profile, for runs on this backend, and says where it is.
+    pub(crate) fn build(&self, build: Build, backend: Backend) -> Result<PathBuf> {
+        let features = build.features(backend);
+        succeed(cargo(["build", "--release", "--package", "nlpress-cli", "--features", &features]))?;
         let binary = self.target.join("release").join(format!("nlpress{}", std::env::consts::EXE_SUFFIX));
         if !binary.is_file() {
             bail!("cargo build left no {}", binary.display());
@@ -141,6 +165,15 @@ mod tests {
         let workspace = Workspace::read().unwrap();
         assert!(workspace.root.join("recipes/article.toml").is_file());
         assert!(workspace.packages.iter().any(|p| p.name == "xtask"));
+    }
+
+    #[test]
+    fn a_build_has_what_was_asked_for() {
+        let features = |all_backends, mpi| Build { all_backends, mpi }.features(Backend::Flex);
+        assert_eq!(features(false, false), "flex");
+        assert_eq!(features(true, false), "ndarray,flex,wgpu");
+        assert_eq!(features(false, true), "flex,mpi");
+        assert_eq!(features(true, true), Build::ALL.features(Backend::Ndarray));
     }
 
     #[test]
