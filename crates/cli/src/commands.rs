@@ -17,3 +17,19 @@ pub(crate) mod scaling;
 pub(crate) mod techniques;
 mod texts;
 pub(crate) mod train;
+
+use nlpress::runtime::Session;
+use std::path::Path;
+
+use crate::outcome::refuse;
+
+/// Opens the artifact that a user named.
+fn open(path: &Path) -> anyhow::Result<Session> {
+    if path.is_dir() {
+        let folder = path.display();
+        return Err(refuse(format!(
+            "{folder}: is a folder: `nlpress import {folder} --out model.safetensors` makes an artifact of one with a pretrained encoder"
+        )));
+    }
+    Session::open(path).map_err(refuse)
+}

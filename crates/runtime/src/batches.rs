@@ -21,7 +21,6 @@ struct Together {
     examples: Examples,
     logits: Vec<f32>,
     scores: Vec<f32>,
-    scratch: Scratch,
 }
 
 impl Session {
@@ -46,27 +45,26 @@ impl Session {
             examples: examples.clone(),
             logits: Vec::with_capacity(ROWS * outputs),
             scores: Vec::new(),
-            scratch: Scratch::default(),
         };
         self.check_classes()?;
         let mut all = Vec::with_capacity(texts.len());
         let is_few = self.fused_layers() > 0 && texts.len() < PIECES * threads;
         if threads == 1 || is_few {
             return self.with_scratch(threads, |scratch| {
-                let mut room = Together { scratch: std::mem::take(scratch), ..room() };
+                let mut room = room();
                 for (n, piece) in texts.chunks(ROWS).enumerate() {
-                    self.predict_together(n * ROWS, piece, &mut room, &mut all)?;
+                    self.predict_together(n * ROWS, piece, (&mut room, scratch), &mut all)?;
                 }
-                *scratch = room.scratch;
                 Ok(all)
             });
         }
         let pool = self.pool(threads)?;
         let piece = texts.len().div_ceil(PIECES * threads).clamp(1, ROWS);
-        let one = |room: &mut Together, (n, texts): (usize, &[S])| {
+        let one = |(room, scratch): &mut (Together, Scratch), (n, texts): (usize, &[S])| {
             let mut answers = Vec::with_capacity(texts.len());
-            self.predict_together(n * piece, texts, room, &mut answers).map(|()| answers)
+            self.predict_together(n * piece, texts, (room, scratch), &mut answers).map(|()| answers)
         };
+        let room = || (room(), Scratch::default());
         let pieces = texts.par_chunks(piece).enumerate();
         // In order, so that the error is that of the first text whatever the threads.
         for answers in pool.install(|| pieces.map_init(room, one).collect::<Vec<_>>()) {
@@ -80,10 +78,10 @@ impl Session {
         &'s self,
         first: usize,
         texts: &[S],
-        room: &mut Together,
+        (room, scratch): (&mut Together, &mut Scratch),
         answers: &mut Vec<Prediction<'s>>,
     ) -> Result<(), RuntimeError> {
-        let Together { examples, logits, scores, scratch } = room;
+        let Together { examples, logits, scores } = room;
         examples.clear();
         for text in texts {
             let example = self.encoder().encode_input(text.as_input(), scratch.text());

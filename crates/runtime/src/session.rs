@@ -192,16 +192,15 @@ impl Session {
         work: impl FnOnce(&mut Scratch) -> Result<R, RuntimeError>,
     ) -> Result<R, RuntimeError> {
         let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut fresh = self.scratch(threads)?;
-        {
+        let sharing = if self.fused_layers() == 0 { 1 } else { threads };
+        let used = {
             let mut idle = idle();
-            let same = |of: &Scratch| of.activations.threads() == fresh.activations.threads();
-            if let Some(at) = idle.iter().position(same) {
-                fresh = idle.swap_remove(at);
-            }
-        }
-        let result = work(&mut fresh);
-        idle().push(fresh);
+            let same = |of: &Scratch| of.activations.threads() == sharing;
+            idle.iter().position(same).map(|at| idle.swap_remove(at))
+        };
+        let mut scratch = used.map_or_else(|| self.scratch(threads), Ok)?;
+        let result = work(&mut scratch);
+        idle().push(scratch);
         result
     }
 

@@ -134,7 +134,8 @@ impl FromStr for Micros {
         let bad = || format!("{text:?} is no time; write 20us, 0.5ms or 1s");
         let (number, unit) = quantity(text).ok_or_else(bad)?;
         let scale = match unit {
-            "" | "us" | "µs" | "μs" => 1.0,
+            "" => return Err(format!("{text:?} has no unit; write {number}us, {number}ms or {number}s")),
+            "us" | "µs" | "μs" => 1.0,
             "ms" => 1e3,
             "s" => 1e6,
             _ => return Err(bad()),
@@ -157,7 +158,7 @@ mod tests {
         let micros = |text: &str| text.parse::<Micros>().map(|m| m.0);
         assert_eq!(micros("20us"), Ok(20.0));
         assert_eq!(micros("0.5ms"), Ok(500.0));
-        assert_eq!(micros("2"), Ok(2.0));
+        assert!(micros("2").unwrap_err().contains("2us, 2ms"));
         for bad in ["", "KB", "-3KB", "0", "3 XB", "1e3", "nan", "0.2b"] {
             assert!(bytes(bad).unwrap_err().contains(bad), "{bad}");
         }

@@ -46,9 +46,10 @@ const MAX_FILE: u64 = 256 << 20;
 #[derive(Clone, Debug)]
 pub struct TokenEncoder {
     plain: Plain,
-    tokenizer: Tokenizer,
     /// The short way, where there is one.
     ascii: Option<Ascii>,
+    /// The crate's tokenizer, or why there is none; where there is a short way, made for the first text that needs it.
+    tokenizer: OnceLock<Result<Tokenizer, String>>,
     /// What stands around two texts, or why there can be no two.
     pairs: Result<PairFrame, String>,
     /// The same tokenizer, which cuts nothing off; made when it is first needed.
@@ -114,10 +115,12 @@ impl TokenEncoder {
     pub fn from_json(name: &str, bytes: &[u8], most: usize) -> Result<Self, TextError> {
         let fail = |problem: String| TextError::Tokenizer { file: name.into(), problem };
         let json: Value = serde_json::from_slice(bytes).map_err(|e| fail(nlpress_core::shown::message(e)))?;
-        Self::of(Plain::of_json(json).map_err(fail)?, most, name)
+        let encoder = Self::of(Plain::of_json(json).map_err(fail)?, most, name)?;
+        encoder.tokenizer().map_err(|problem| fail(problem.to_owned()))?;
+        Ok(encoder)
     }
 
-    /// Builds what encodes.
+    /// Puts together what encodes.
     fn of(plain: Plain, most: usize, name: &str) -> Result<Self, TextError> {
         let fail = |problem: String| TextError::Tokenizer { file: name.into(), problem };
         let around = plain.frame.len();
@@ -129,26 +132,39 @@ impl TokenEncoder {
             });
         }
         plain.check_merges().map_err(fail)?;
-        let mut json = plain.to_json();
-        json["post_processor"] = Value::Null;
-        let built = guarded(|| serde_json::from_value::<Tokenizer>(json).map_err(|e| e.to_string()));
-        let mut tokenizer = built.map_err(fail)?;
-        for (word, id) in &plain.added {
-            if tokenizer.token_to_id(word) != Some(*id) {
-                let other = tokenizer.token_to_id(word).unwrap_or_default();
-                return Err(fail(format!(
-                    "the added token {word:?} has id {id}, and would be read as {other}"
-                )));
-            }
-        }
         let processor = plain.rest.get("post_processor").unwrap_or(&Value::Null);
         let pairs = PairFrame::of(processor, plain.width);
-        let least = pairs.as_ref().map_or(around, |pairs| pairs.len().min(around));
+        let ascii = Ascii::of(&plain);
+        let (tokenizer, whole) = Default::default();
+        let encoder = Self { ascii, plain, tokenizer, pairs, whole, most };
+        if encoder.ascii.is_none() {
+            encoder.tokenizer().map_err(|problem| fail(problem.to_owned()))?;
+        }
+        Ok(encoder)
+    }
+
+    /// The crate's tokenizer, which cuts off what fits in no row.
+    fn tokenizer(&self) -> Result<&Tokenizer, &str> {
+        self.tokenizer.get_or_init(|| self.build()).as_ref().map_err(String::as_str)
+    }
+
+    fn build(&self) -> Result<Tokenizer, String> {
+        let mut json = self.plain.to_json();
+        json["post_processor"] = Value::Null;
+        let mut tokenizer = guarded(|| serde_json::from_value::<Tokenizer>(json).map_err(|e| e.to_string()))?;
+        for (word, id) in &self.plain.added {
+            if tokenizer.token_to_id(word) != Some(*id) {
+                let other = tokenizer.token_to_id(word).unwrap_or_default();
+                return Err(format!("the added token {word:?} has id {id}, and would be read as {other}"));
+            }
+        }
+        let around = self.plain.frame.len();
+        let least = self.pairs.as_ref().map_or(around, |pairs| pairs.len().min(around));
         // One more than fits, so that a text that was cut can be told.
-        let max_length = most - least + 1;
+        let max_length = self.most - least + 1;
         let truncation = TruncationParams { max_length, ..TruncationParams::default() };
-        tokenizer.with_truncation(Some(truncation)).map_err(|e| fail(e.to_string()))?;
-        Ok(Self { ascii: Ascii::of(&plain), plain, tokenizer, pairs, whole: OnceLock::new(), most })
+        tokenizer.with_truncation(Some(truncation)).map_err(|e| e.to_string())?;
+        Ok(tokenizer)
     }
 
     /// How it cuts words.
@@ -269,13 +285,14 @@ impl TokenEncoder {
 
     /// The tokens of a text, however many.
     fn count(&self, text: &str) -> Result<usize, TextError> {
+        let fail = |problem| TextError::Tokenizer { file: "a text".into(), problem };
+        let tokenizer = self.tokenizer().map_err(|problem| fail(problem.to_owned()))?;
         let whole = self.whole.get_or_init(|| {
-            let mut whole = self.tokenizer.clone();
+            let mut whole = tokenizer.clone();
             // Without truncation there is nothing that could be wrong with it.
             let _ = whole.with_truncation(None);
             Box::new(whole)
         });
-        let fail = |problem| TextError::Tokenizer { file: "a text".into(), problem };
         let encoding = guarded(|| whole.encode_fast(text, false).map_err(|e| e.to_string()));
         Ok(encoding.map_err(fail)?.len())
     }
@@ -301,7 +318,8 @@ impl TokenEncoder {
     /// Appends the ids that the crate gives a text.
     fn ask(&self, text: &str, ids: &mut Vec<u32>) -> Result<(), TextError> {
         let fail = |problem| TextError::Tokenizer { file: "a text".into(), problem };
-        let encoding = guarded(|| self.tokenizer.encode_fast(text, false).map_err(|e| e.to_string()));
+        let tokenizer = self.tokenizer().map_err(|problem| fail(problem.to_owned()))?;
+        let encoding = guarded(|| tokenizer.encode_fast(text, false).map_err(|e| e.to_string()));
         let encoding = encoding.map_err(fail)?;
         let width = self.plain.width;
         if let Some(id) = encoding.get_ids().iter().find(|&&id| id as usize >= width) {

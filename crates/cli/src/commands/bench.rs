@@ -8,6 +8,7 @@ use nlpress::runtime::{Scratch, Session};
 use nlpress::text::Encode;
 use std::path::Path;
 
+use super::open;
 use crate::arguments::{Bench, Rss};
 use crate::data;
 use crate::outcome::{refuse, say, sort};
@@ -27,8 +28,7 @@ pub(crate) fn bench(arguments: Bench) -> anyhow::Result<()> {
     let names: Vec<String> = arguments.artifacts.iter().map(|path| path.display().to_string()).collect();
     let artifacts: Vec<(&str, &Path)> =
         names.iter().zip(&arguments.artifacts).map(|(name, path)| (name.as_str(), path.as_path())).collect();
-    let open = |(_, path): &(&str, &Path)| Session::open(path).map_err(refuse);
-    let sessions = artifacts.iter().map(open).collect::<Result<Vec<_>, _>>()?;
+    let sessions = artifacts.iter().map(|(_, path)| open(path)).collect::<Result<Vec<_>, _>>()?;
     let data = data::timing(&arguments.labelled)?;
     data::say_notes(&data.reading);
     let documents = &data.documents;
@@ -148,7 +148,7 @@ fn print_json(
 
 /// Serves some texts and prints the peak memory of the process.
 pub(crate) fn rss(arguments: Rss) -> anyhow::Result<()> {
-    let session = Session::open(&arguments.artifact).map_err(refuse)?;
+    let session = open(&arguments.artifact)?;
     let mut scratch = Scratch::default();
     let words: Vec<&str> = session.encoder().vocabulary().into_iter().flatten().take(64).collect();
     let text = words.join(" ");

@@ -5,6 +5,7 @@ use nlpress::graph::Output;
 use nlpress::runtime::{Scratch, Session};
 use std::io::Write;
 
+use super::open;
 use crate::arguments::Embed;
 use crate::commands::texts::{self, Answers, Asked};
 use crate::outcome::refuse;
@@ -18,7 +19,7 @@ struct Vectors<'s> {
 }
 
 pub(crate) fn embed(arguments: &Embed) -> anyhow::Result<()> {
-    let session = Session::open(&arguments.artifact).map_err(refuse)?;
+    let session = open(&arguments.artifact)?;
     let file = arguments.artifact.display().to_string();
     let what = match session.outline().graph.output {
         Output::Embedding => None,

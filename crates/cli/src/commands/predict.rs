@@ -6,6 +6,7 @@ use nlpress::runtime::{Explainer, IntegerScratch, IntegerSession, RuntimeError, 
 use serde::Serialize;
 use std::io::Write;
 
+use super::open;
 use crate::arguments::Predict;
 use crate::commands::texts::{self, Asked};
 use crate::outcome::refuse;
@@ -14,7 +15,7 @@ use crate::outcome::refuse;
 const NONE: &str = "-";
 
 pub(crate) fn predict(arguments: Predict) -> anyhow::Result<()> {
-    let session = Session::open(&arguments.answering.artifact).map_err(refuse)?;
+    let session = open(&arguments.answering.artifact)?;
     texts::answer(&Answers::new(&session, &arguments)?, &arguments.texts)
 }
 

@@ -8,8 +8,8 @@ use std::path::{Component, Path, PathBuf};
 
 /// The files that a command is going to read and write.
 ///
-/// [`check`](Outputs::check) proves that no output is an input or another output, whatever paths, links or names lead
-/// to it, and that every output can be written. Files are told apart by device and inode where they exist, else by the
+/// [`check`](Outputs::check) proves that no output is an input, lies in a folder that is one, or is another output, whatever
+/// paths, links or names lead to it, and that every output can be written. Files are told apart by device and inode where they exist, else by the
 /// real path of the folder and the name.
 ///
 /// ```no_run
@@ -51,6 +51,14 @@ pub enum OutputError {
         /// Name and path of the input.
         input: String,
     },
+    /// An output lies in a folder that is an input.
+    #[error("{output} lies in the folder {input}, which is only read: write it elsewhere")]
+    Inside {
+        /// Name and path of the output.
+        output: String,
+        /// Name and path of the folder.
+        input: String,
+    },
     /// Two outputs are one file.
     #[error("{output} is the same file as {other}: give one of them another name")]
     Output {
@@ -76,7 +84,7 @@ impl Outputs {
         Self::default()
     }
 
-    /// Adds a file that is read; `name` is what the user calls it, for example `--data`. The path `-` is standard
+    /// Adds a file or a folder that is read; `name` is what the user calls it, for example `--data`. The path `-` is standard
     /// input. A file that does not exist is no trouble here.
     #[must_use]
     pub fn input(self, name: impl Into<String>, path: impl Into<PathBuf>) -> Self {
@@ -114,6 +122,10 @@ impl Outputs {
         }
         for output in &outputs {
             let identity = Identity::of(&output.path).map_err(|e| output.unwritable(e))?;
+            let mut around = folders_of(&output.path).filter_map(|folder| known.get(&folder));
+            if let Some(input) = around.find(|other| other.purpose == Purpose::Read) {
+                return Err(OutputError::Inside { output: output.shown(), input: input.shown() });
+            }
             let Some(other) = known.insert(identity, output) else { continue };
             return Err(match other.purpose {
                 Purpose::Read => OutputError::Input { output: output.shown(), input: other.shown() },
@@ -180,6 +192,19 @@ fn is_open(path: &Path) -> bool {
     ["/dev/fd", "/dev/stdout", "/dev/stderr", "/proc"].iter().any(|open| path.starts_with(open))
 }
 
+/// The folders that are there in which a path lies, the next first.
+fn folders_of(path: &Path) -> impl Iterator<Item = Identity> {
+    let path = resolve(path).unwrap_or_else(|_| path.to_owned());
+    let there = path.ancestors().skip(1).map(or_here).find_map(|folder| folder.canonicalize().ok());
+    let all: Vec<PathBuf> = there.iter().flat_map(|folder| folder.ancestors()).map(Path::to_owned).collect();
+    all.into_iter().filter_map(|folder| Identity::of(&folder).ok())
+}
+
+/// The folder that a part of a path names.
+fn or_here(folder: &Path) -> &Path {
+    if folder.as_os_str().is_empty() { Path::new(".") } else { folder }
+}
+
 /// What makes two paths the same file.
 #[derive(Debug, PartialEq, Eq, Hash)]
 enum Identity {
@@ -204,7 +229,7 @@ impl Identity {
         }
         let path = resolve(path)?;
         // The longest part that is there, by its real path, and the rest by its names.
-        for there in path.ancestors().map(|f| if f.as_os_str().is_empty() { Path::new(".") } else { f }) {
+        for there in path.ancestors().map(or_here) {
             let Ok(mut real) = there.canonicalize() else { continue };
             let rest = path.strip_prefix(there).unwrap_or(&path);
             for part in rest.components() {
@@ -250,6 +275,22 @@ mod tests {
             assert!(error.contains("--out") && error.contains("cannot be written"), "{error}");
         }
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn nothing_is_written_into_a_folder_that_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::create_dir_all(at("model/part")).unwrap();
+        let check = |out: &str| Outputs::new().input("--from", at("model")).output("--out", at(out)).check();
+        for out in ["model/out", "model/part/out", "model/new/out", "model/part/../out"] {
+            let error = check(out).unwrap_err();
+            assert!(matches!(error, OutputError::Inside { .. }), "{out}");
+            assert!(error.to_string().contains("--from"), "{error}");
+        }
+        check("out").unwrap();
+        check("model-2").unwrap();
+        check("model/../out").unwrap();
     }
 
     #[cfg(unix)]

@@ -26,12 +26,17 @@ impl WidePanels {
         let size = Self::size(inputs);
         let mut values = Aligned::zeroed(panels * size);
         let mut starts = vec![[0; WIDE]; panels];
-        for (input, row) in rows.chunks_exact(outputs).enumerate() {
-            for (panel, row) in row.chunks(WIDE).enumerate() {
-                let to = &mut values[panel * size + input / QUAD * PITCH..][..PITCH];
-                for (column, &w) in row.iter().enumerate() {
-                    to[column * QUAD + input % QUAD] = w;
-                    starts[panel][column] -= 128 * i32::from(w);
+        let zeros = vec![0; outputs];
+        for (quad, rows) in rows.chunks(QUAD * outputs).enumerate() {
+            let mut each = rows.chunks_exact(outputs);
+            let [a, b, c, d] = std::array::from_fn(|_| each.next().unwrap_or(&zeros[..]));
+            for (panel, starts) in starts.iter_mut().enumerate() {
+                let columns = panel * WIDE..outputs.min((panel + 1) * WIDE);
+                let (to, _) = values[panel * size + quad * PITCH..][..PITCH].as_chunks_mut::<QUAD>();
+                let [a, b, c, d] = [a, b, c, d].map(|row| &row[columns.clone()]);
+                for (n, (to, start)) in to.iter_mut().zip(starts).take(columns.len()).enumerate() {
+                    *to = [a[n], b[n], c[n], d[n]];
+                    *start -= 128 * to.iter().map(|w| i32::from(*w)).sum::<i32>();
                 }
             }
         }

@@ -23,7 +23,7 @@ pub(super) fn floats(entries: &Entries<f32>, outputs: usize) -> Result<(), PackE
 }
 
 /// Checks that all integers are on their grid.
-pub(super) fn integers<T: Number>(
+pub(super) fn integers<T: Number + Ord>(
     entries: &Entries<T>,
     outputs: usize,
     quantized: &Quantized,
@@ -33,7 +33,11 @@ pub(super) fn integers<T: Number>(
     let (least, most) = quantized.range();
     let odd = !grid.has_zero() && quantized.zero_points.is_none();
     let good = |q: i32| (least..=most).contains(&q) && (!odd || grid.contains(q));
-    if entries.numbers().iter().all(|&q| good(widen(q))) {
+    let numbers = entries.numbers();
+    // The extremes first, which takes a vector of numbers at a time: a model has millions.
+    let is_good = |end: Option<T>| end.is_none_or(|q| good(widen(q)));
+    let ends = [numbers.iter().copied().reduce(T::min), numbers.iter().copied().reduce(T::max)];
+    if ends.into_iter().all(is_good) && (!odd || numbers.iter().all(|&q| good(widen(q)))) {
         return Ok(());
     }
     let mut bad = None;

@@ -11,6 +11,7 @@ use std::path::Path;
 
 use super::found::Answers;
 use crate::arguments::{Eval, UnknownLabels};
+use crate::commands::open;
 use crate::data;
 use crate::outcome::{refuse, say};
 
@@ -69,7 +70,7 @@ pub(super) fn eval(arguments: &Eval, session: &Session) -> anyhow::Result<()> {
     let ours = Embedded::of((session, artifact), (&data, &chosen), threads)?;
     let retrieval = ours.retrieval(&labels, threads)?;
     let against = arguments.against.as_ref().map(|path| {
-        let other = Session::open(path).map_err(refuse)?;
+        let other = open(path)?;
         if !other.labels().is_empty() {
             return Err(refuse(format!(
                 "{}: its network makes logits of classes, not embeddings",

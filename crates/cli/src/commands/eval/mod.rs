@@ -16,6 +16,7 @@ use nlpress::graph::Output;
 use nlpress::runtime::Session;
 use std::path::Path;
 
+use super::open;
 use crate::arguments::Eval;
 use crate::data;
 use crate::outcome::{refuse, say, sort};
@@ -27,7 +28,7 @@ pub(crate) fn eval(arguments: Eval) -> anyhow::Result<()> {
         arguments.errors.as_deref().map(|path| Ok::<_, anyhow::Error>((path, errors::Format::of(path)?)));
     let errors = errors.transpose()?;
     check_outputs(&arguments)?;
-    let session = Session::open(&arguments.answering.artifact).map_err(refuse)?;
+    let session = open(&arguments.answering.artifact)?;
     if session.labels().is_empty() {
         return match session.outline().graph.output {
             Output::Scores => numbers::eval(&arguments, &session),
@@ -46,7 +47,7 @@ pub(crate) fn eval(arguments: Eval) -> anyhow::Result<()> {
     let reference = match &arguments.against {
         None => scores.predictions.clone(),
         Some(path) => {
-            let other = Session::open(path).map_err(refuse)?;
+            let other = open(path)?;
             if other.labels() != session.labels() {
                 let [its, ours] = [&other, &session].map(|s| listed(s.labels()));
                 return Err(refuse(format!(

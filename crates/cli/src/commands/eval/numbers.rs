@@ -10,6 +10,7 @@ use std::path::Path;
 use super::found::Answers;
 use super::shown::show_regression;
 use crate::arguments::{Eval, UnknownLabels};
+use crate::commands::open;
 use crate::data;
 use crate::outcome::{refuse, say};
 
@@ -32,7 +33,7 @@ pub(super) fn eval(arguments: &Eval, session: &Session) -> anyhow::Result<()> {
     let ours = scores(session, artifact, &inputs, threads)?;
     let found = Regression::of(&ours, &data.numbers)?;
     let against = arguments.against.as_ref().map(|path| -> anyhow::Result<_> {
-        let other = Session::open(path).map_err(refuse)?;
+        let other = open(path)?;
         let theirs = scores(&other, path, &inputs, threads)?;
         Ok((Regression::of(&theirs, &data.numbers)?, Regression::of(&ours, &theirs)?))
     });
