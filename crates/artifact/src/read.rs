@@ -4,8 +4,8 @@ use crate::artifact::{check_labels, check_layout, check_sites};
 use crate::header::{self, Entry, Header, LENGTH_BYTES};
 use crate::manifest::{Manifest, OLDEST_SCHEMA, SCHEMA, VOCABULARY};
 use crate::{Artifact, ArtifactError, EncoderParts, Layer, OpenOptions, Vector, checksum, label};
-use nlpress_core::files;
 use nlpress_core::shown::{counted, message, shown};
+use nlpress_core::{beside, files};
 use nlpress_graph::{Site, SiteId};
 use nlpress_packed::{Dtype, Matrix, PackError, Part, Scheme};
 use serde::Deserialize;
@@ -15,9 +15,12 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::ops::Range;
 use std::path::Path;
+use std::sync::mpsc::channel;
 
 /// The first schema whose files have checksums, and labels that differ after composition.
 const CHECKED_SCHEMA: u64 = 3;
+/// Bytes from which on checksums are computed on another thread while this one reads.
+const BESIDE: usize = 1 << 20;
 
 impl Artifact {
     /// Opens the file, within the default [`OpenOptions`].
@@ -129,15 +132,30 @@ fn read_tensors<'a>(
         return Err(ArtifactError::Damaged("the header".into()));
     }
     let sums = sums.map(|sums| checksum::of_tensors(sums, header.tensors.len())).transpose()?;
-    let mut tensors = BTreeMap::new();
-    for (n, entry) in header.tensors.into_iter().enumerate() {
-        let bytes = next(&entry)?;
-        if let Some(sums) = &sums {
-            checksum::check_tensor(&sums[n], &entry.name, &bytes)?;
+    let (to, from) = channel();
+    let read = || -> Result<(), ArtifactError> {
+        let to = to;
+        for (n, entry) in header.tensors.into_iter().enumerate() {
+            let bytes = next(&entry)?;
+            if to.send((n, entry, bytes)).is_err() {
+                break; // one before it is damaged
+            }
         }
-        let Entry { name, dtype, shape, .. } = entry;
-        tensors.insert(name, View { dtype, shape, bytes });
-    }
+        Ok(())
+    };
+    let check = || -> Result<_, ArtifactError> {
+        let mut tensors = BTreeMap::new();
+        for (n, Entry { name, dtype, shape, .. }, bytes) in from {
+            if let Some(sums) = &sums {
+                checksum::check_tensor(&sums[n], &name, &bytes)?;
+            }
+            tensors.insert(name, View { dtype, shape, bytes });
+        }
+        Ok(tensors)
+    };
+    let (read, tensors) = if data < BESIDE { (read(), check()) } else { beside(read, check) };
+    let tensors = Tensors(tensors?);
+    read?;
     let manifest = understand(&header.manifest)?;
     let schema = manifest.schema;
     if schema >= CHECKED_SCHEMA && sums.is_none() {
@@ -149,7 +167,6 @@ fn read_tensors<'a>(
     if schema >= CHECKED_SCHEMA {
         label::check_composed(&manifest.labels)?;
     }
-    let tensors = Tensors(tensors);
     let size = (start.len() + data) as u64;
     let weight_bytes = tensors.check_memory(&manifest, options.most_expanded(size))?;
     let threshold = manifest.threshold;

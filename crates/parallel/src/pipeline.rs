@@ -93,7 +93,7 @@ impl GradientSource for ModelParallel {
         }
         let size = batch.indices.len().div_ceil(self.micro_batches.max(1)).max(1);
         let last = self.placed.len().saturating_sub(1);
-        let crew = self.crew.as_ref().ok_or(TrainError::Failed("it was not begun".into()))?;
+        let crew = self.crew.as_ref().ok_or(TrainError::NotBegun)?;
         let (mut jobs, mut from_before): (Vec<_>, Option<Link>) = (Vec::new(), None);
         for (i, stage) in self.placed.iter_mut().enumerate() {
             let before = from_before.take();

@@ -77,7 +77,7 @@ impl<'p> DataParallel<'p> {
     /// The gradients of this process's shares, with what is sent of each.
     fn computed(&mut self, flat: &[f32], batch: &Batch<'_>) -> Result<Vec<Message>, TrainError> {
         let (own, all) = (self.own(), shares(batch.indices.len(), self.shares));
-        let network = self.network.as_mut().ok_or_else(not_begun)?;
+        let network = self.network.as_mut().ok_or(TrainError::NotBegun)?;
         self.crew.map(network.updates(0..network.sites(), flat), |update| update());
         let mut senders: Vec<Option<&mut Sender>> = self.senders.iter_mut().map(Some).collect();
         senders.resize_with(self.shares, || None);
@@ -161,7 +161,7 @@ impl GradientSource for DataParallel<'_> {
 
 impl InPlace for DataParallel<'_> {
     fn factored(&mut self, batch: &Batch<'_>) -> Result<Vec<Factored>, TrainError> {
-        let network = self.network.as_ref().ok_or_else(not_begun)?;
+        let network = self.network.as_ref().ok_or(TrainError::NotBegun)?;
         let all = shares(batch.indices.len(), self.shares).into_iter();
         let jobs = all.map(|share| (network.replica(), share)).collect();
         let work = |(replica, share): (Network, Range<usize>)| batch.part(share).factored(&replica);
@@ -225,10 +225,6 @@ impl Stateful for DataParallel<'_> {
         }
         self.senders.iter_mut().try_for_each(|sender| sender.restore(from))
     }
-}
-
-fn not_begun() -> TrainError {
-    TrainError::Failed("it was not begun".into())
 }
 
 pub(crate) fn failed(error: QuantError) -> TrainError {

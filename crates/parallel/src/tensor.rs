@@ -298,7 +298,7 @@ impl GradientSource for TensorParallel {
             let why = "a loss of hidden states needs the whole network; tensor parallelism splits it";
             return Err(TrainError::Failed(why.into()));
         }
-        let crew = self.crew.take().ok_or(TrainError::Failed("it was not begun".into()))?;
+        let crew = self.crew.take().ok_or(TrainError::NotBegun)?;
         let gradients = self.with_crew(flat, batch, &crew);
         self.crew = Some(crew);
         gradients

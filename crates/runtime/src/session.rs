@@ -6,6 +6,7 @@ use crate::network::{Activations, Network, Site};
 use crate::takes::Takes;
 use crate::{RuntimeError, scores};
 use nlpress_artifact::{Artifact, OpenOptions, Provenance};
+use nlpress_core::beside;
 use nlpress_graph::{Outline, SiteId};
 use nlpress_kernels::Crew;
 use nlpress_packed::Index;
@@ -15,6 +16,9 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+
+/// Bytes of an encoder from which on it is read on another thread while this one lays out the network.
+const BESIDE: usize = 1 << 16;
 
 /// An artifact that is open for questions: texts, or examples that its encoder made of them.
 #[derive(Debug)]
@@ -96,11 +100,19 @@ impl Session {
     /// # Errors
     /// [`RuntimeError`] when the artifact's encoder is damaged or does not fit its network.
     pub fn from_artifact(artifact: Artifact) -> Result<Self, RuntimeError> {
-        let encoder = AnyEncoder::from_parts(&artifact.encoder.config, &artifact.encoder.blob)?;
-        let takes = Takes::of(&artifact.outline.graph);
+        let parts = &artifact.encoder;
+        let encoder = || AnyEncoder::from_parts(&parts.config, &parts.blob);
+        let graph = artifact.outline.graph.clone();
+        let takes = Takes::of(&graph);
+        let network = || Network::new(graph, artifact.layers, artifact.vectors);
+        let (network, encoder) = match parts.blob.len() < BESIDE {
+            true => (network(), encoder()),
+            false => beside(network, encoder),
+        };
+        let encoder = encoder?;
         takes.check_encoder(&encoder)?;
         Ok(Self {
-            network: Network::new(artifact.outline.graph.clone(), artifact.layers, artifact.vectors),
+            network,
             outline: artifact.outline,
             takes,
             labels: artifact.labels,

@@ -22,6 +22,9 @@ pub enum TrainError {
     /// A part of the training.
     #[error("the training failed: {0}")]
     Failed(String),
+    /// A source of gradients was asked before it had a network.
+    #[error("the training failed: it was not begun")]
+    NotBegun,
     /// A group of parameters without any.
     #[error("groups: {0:?} select no site that is trained; there are {1}")]
     NoGroup(Vec<String>, String),

@@ -194,7 +194,7 @@ pub fn change(
     crew: Option<&Crew>,
     change: &mut Change<'_>,
 ) -> Result<(), TrainError> {
-    let taken = network.take().ok_or(TrainError::Failed("it was not begun".into()))?;
+    let taken = network.take().ok_or(TrainError::NotBegun)?;
     *network = Some(taken.changed(|numbers| change(crew, numbers))?);
     Ok(())
 }
@@ -237,7 +237,7 @@ impl GradientSource for OneNetwork {
     }
 
     fn gradients(&mut self, flat: &[f32], batch: &Batch<'_>) -> Result<Gradients, TrainError> {
-        let network = self.0.as_mut().ok_or(TrainError::Failed("it was not begun".into()))?;
+        let network = self.0.as_mut().ok_or(TrainError::NotBegun)?;
         batch.gradients(network, flat)
     }
 
@@ -248,7 +248,7 @@ impl GradientSource for OneNetwork {
 
 impl InPlace for OneNetwork {
     fn factored(&mut self, batch: &Batch<'_>) -> Result<Vec<Factored>, TrainError> {
-        let network = self.0.as_ref().ok_or(TrainError::Failed("it was not begun".into()))?;
+        let network = self.0.as_ref().ok_or(TrainError::NotBegun)?;
         Ok(vec![batch.factored(network)?])
     }
 
