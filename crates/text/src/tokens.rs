@@ -21,7 +21,7 @@ mod written;
 
 use nlpress_core::files;
 use rayon::prelude::*;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -137,10 +137,20 @@ impl TokenEncoder {
         let ascii = Ascii::of(&plain);
         let (tokenizer, whole) = Default::default();
         let encoder = Self { ascii, plain, tokenizer, pairs, whole, most };
-        if encoder.ascii.is_none() {
-            encoder.tokenizer().map_err(|problem| fail(problem.to_owned()))?;
+        match encoder.ascii {
+            Some(_) => encoder.check_steps().map_err(fail)?,
+            None => drop(encoder.tokenizer().map_err(|problem| fail(problem.to_owned()))?),
         }
         Ok(encoder)
+    }
+
+    /// Whether the crate takes all but the words, which take it longer than everything else there is to open.
+    fn check_steps(&self) -> Result<(), String> {
+        let mut json = self.plain.rest.clone();
+        json["post_processor"] = Value::Null;
+        let unknown = json["model"]["unk_token"].as_str().unwrap_or_default().to_owned();
+        json["model"]["vocab"] = json!({ unknown: self.plain.unknown });
+        guarded(|| serde_json::from_value::<Tokenizer>(json).map(drop).map_err(|e| e.to_string()))
     }
 
     /// The crate's tokenizer, which cuts off what fits in no row.
@@ -364,5 +374,39 @@ fn guarded<T>(call: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
     match catch_unwind(AssertUnwindSafe(call)) {
         Ok(answer) => answer.map_err(nlpress_core::shown::message),
         Err(_) => Err("the tokenizer fails at it".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_there_is_a_short_way_the_crate_waits_for_a_text_that_needs_it() {
+        let table = TokensTable { vocabulary: Some(60), ..TokensTable::default() };
+        let texts = ["a good film", "a bad film, and a naïve one"];
+        let learned = TokenEncoder::fit(&TokensConfig::try_from(&table).unwrap(), texts).unwrap();
+        let (description, blob) = learned.to_parts();
+        let back = TokenEncoder::from_parts(&description, &blob).unwrap();
+        let ids = |encoder: &TokenEncoder, text| {
+            encoder.encode(text, &mut TokenScratch::default()).unwrap().ids.to_vec()
+        };
+        let opened = TokenEncoder::from_json("t.json", learned.to_json().to_string().as_bytes(), back.most);
+        let opened = opened.unwrap();
+        assert!(opened.tokenizer.get().is_some(), "a file is refused when it is opened");
+        for (text, is_needed) in [(texts[0], false), (texts[1], true)] {
+            assert_eq!(ids(&back, text), ids(&opened, text));
+            assert_eq!(back.tokenizer.get().is_some(), is_needed, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_the_crate_refuses_is_refused_before_a_text_needs_it() {
+        let table = TokensTable { vocabulary: Some(60), ..TokensTable::default() };
+        let mut bad = TokenEncoder::fit(&TokensConfig::try_from(&table).unwrap(), ["a good film"]).unwrap();
+        bad.plain.rest["normalizer"]["handle_chinese_chars"] = "maybe".into();
+        assert!(TokenEncoder::from_json("t.json", bad.to_json().to_string().as_bytes(), bad.most).is_err());
+        let (description, blob) = bad.to_parts();
+        assert!(TokenEncoder::from_parts(&description, &blob).is_err());
     }
 }

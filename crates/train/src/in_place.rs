@@ -7,6 +7,7 @@
 
 use nlpress_model::Model;
 use nlpress_model::network::{Factored, Tile, tiles};
+use rayon::prelude::*;
 use std::cell::RefCell;
 
 use crate::FitConfig;
@@ -17,6 +18,9 @@ use crate::gradients::Batch;
 use crate::parts::Parts;
 use crate::reparameterization::Step;
 use crate::segments::Segments;
+
+/// Numbers to move for which the threads of the current pool are worth waking up, where the source of gradients has none.
+const MANY: usize = 1 << 18;
 
 /// Steps in place.
 pub(crate) struct InPlace<'a> {
@@ -111,6 +115,7 @@ impl<'a> InPlace<'a> {
         };
         match crew {
             Some(crew) => drop(crew.map(jobs, work)),
+            None if start >= MANY => jobs.into_par_iter().for_each(work),
             None => jobs.into_iter().for_each(work),
         }
     }
