@@ -8,6 +8,7 @@ saved model, and the label that it gives to each test document. Who is right is 
 import os
 import pickle
 import re
+import signal
 import tempfile
 
 # Runs of letters and digits; characters of a script that has no spaces between words stand alone.
@@ -72,6 +73,10 @@ def fasttext(folder, size, seconds, threads, seed):
                 for text, label in zip(*read(folder, split)):
                     if label in names:
                         print(f"__label__{names.index(label)} {tokens(text)}", file=file)
+        # The time ends its search only, and its last training has been seen to go on for a quarter of an hour after half a
+        # minute of search: the system then ends this process, which is a failure.
+        if hasattr(signal, "alarm"):
+            signal.alarm(60 + 10 * seconds)
         model = fasttext.train_supervised(
             os.path.join(passing, "train"),
             autotuneValidationFile=os.path.join(passing, "valid"),
