@@ -57,13 +57,16 @@ pub(crate) struct Arguments {
     /// Compare only this.
     #[arg(long, value_name = "WHAT")]
     only: Option<Only>,
-    /// Compare only this pretrained encoder, a folder of the kind of BERT, in 8-bit integers: with OpenVINO, ONNX Runtime and
-    /// CTranslate2, on the test documents of r8, fetched before. `--threads` counts, one where it is not given.
+    /// Compare only this pretrained encoder, a folder of the kind of BERT, in 8-bit integers and in floats: with OpenVINO, ONNX
+    /// Runtime and CTranslate2, on the test documents of r8, fetched before. `--threads` counts, one where it is not given.
     #[arg(long, value_name = "FOLDER", conflicts_with_all = ["only", "corpus"])]
     encoder: Option<PathBuf>,
     /// Compare the encoder with this only, given several times.
-    #[arg(long, value_name = "PEER", requires = "encoder", value_parser = encoder::PEERS.map(|(peer, _)| peer.key))]
+    #[arg(long, value_name = "PEER", requires = "encoder", value_parser = encoder::PEERS.map(|(peer, ..)| peer.key))]
     peer: Vec<String>,
+    /// Run the encoder with no better instructions than these; all but ONNX Runtime, which cannot be told.
+    #[arg(long, value_name = "NAME", requires = "encoder", value_parser = encoder::INSTRUCTIONS.map(|(ours, _)| ours))]
+    instructions: Option<String>,
     /// So many documents for the encoder, 512 at most [default: 512].
     #[arg(long, value_name = "N", requires = "encoder", value_parser = clap::value_parser!(u16).range(8..=512))]
     documents: Option<u16>,
@@ -136,6 +139,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             peers: arguments.peer.clone(),
             threads: arguments.threads.map_or(1, usize::from),
             rounds: arguments.rounds,
+            instructions: arguments.instructions.clone(),
         };
         let found = encoder.measure(&script)?;
         print(arguments, &serde_json::json!({ "encoder": found.json() }), &found.text());
@@ -283,6 +287,7 @@ mod tests {
             only: None,
             encoder: None,
             peer: Vec::new(),
+            instructions: None,
             documents: None,
             corpus: Vec::new(),
             data_dir: "data".into(),

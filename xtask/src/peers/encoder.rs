@@ -1,4 +1,4 @@
-//! A pretrained encoder in 8-bit integers, here and elsewhere: documents a second, and the time of a call.
+//! A pretrained encoder, in 8-bit integers and in floats, here and elsewhere: documents a second, and the time of a call.
 //!
 //! Ours is a lean process, the example `encoder_peer` of the runtime: no burn, no Python. Documents are tokenized once, by
 //! ours, and everybody reads the same ids. What is compared, and what is not, is in docs/peers.md.
@@ -18,22 +18,36 @@ use crate::workspace::{cargo, succeed};
 /// The program that times a peer.
 pub(super) const SCRIPT: &str = concat!(include_str!("answer.py"), include_str!("encoder.py"));
 
+/// A form of ours, which those of the peers are held against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ours {
+    form: &'static str,
+    artifact: &'static str,
+    /// The technique that makes it of the model in floats.
+    by: Option<&'static str>,
+}
+
+const F32: Ours = Ours { form: "f32", artifact: "f32.safetensors", by: None };
+const BF16: Ours = Ours { form: "bf16", artifact: "bf16.safetensors", by: Some("quant.bf16") };
+const INT8: Ours = Ours { form: "int8", artifact: "int8.safetensors", by: Some("quant.int8") };
+/// All of them, that in floats, of which the others are made, first.
+const OURS: [Ours; 3] = [F32, BF16, INT8];
+
 /// What is timed beside ours, with the form that it has.
-pub(super) const PEERS: [(Peer, &str); 6] = [
-    (Peer { key: "openvino", name: "OpenVINO" }, "int8, NNCF"),
-    (Peer { key: "onnxruntime", name: "ONNX Runtime" }, "int8-dynamic"),
-    (Peer { key: "ctranslate2", name: "CTranslate2" }, "int8"),
-    (Peer { key: "openvino-bf16", name: "OpenVINO" }, "bf16"),
-    (Peer { key: "openvino-f32", name: "OpenVINO" }, "f32"),
-    (Peer { key: "onnxruntime-f32", name: "ONNX Runtime" }, "f32"),
+pub(super) const PEERS: [(Peer, &str, Ours); 6] = [
+    (Peer { key: "openvino", name: "OpenVINO" }, "int8, NNCF", INT8),
+    (Peer { key: "onnxruntime", name: "ONNX Runtime" }, "int8-dynamic", INT8),
+    (Peer { key: "ctranslate2", name: "CTranslate2" }, "int8", INT8),
+    (Peer { key: "openvino-bf16", name: "OpenVINO" }, "bf16", BF16),
+    (Peer { key: "openvino-f32", name: "OpenVINO" }, "f32", F32),
+    (Peer { key: "onnxruntime-f32", name: "ONNX Runtime" }, "f32", F32),
 ];
+/// Instructions that all can be held to, as ours are called and as oneDNN calls them.
+pub(super) const INSTRUCTIONS: [(&str, &str); 2] = [("avx2", "AVX2"), ("avx-vnni", "AVX2_VNNI")];
 /// Most documents that are embedded.
 pub(super) const DOCUMENTS: usize = 512;
 /// Most tokens of one.
 const TOKENS: &str = "128";
-/// The artifacts of the model in floats and in integers.
-const EXACT: &str = "f32.safetensors";
-const INTEGERS: &str = "int8.safetensors";
 /// Calls that are timed by themselves: texts and tokens.
 const CALLS: [&str; 3] = ["1x16", "1x128", "32x128"];
 
@@ -53,6 +67,8 @@ pub(super) struct Encoder {
     pub(super) peers: Vec<String>,
     pub(super) threads: usize,
     pub(super) rounds: u32,
+    /// The best instructions that are used.
+    pub(super) instructions: Option<String>,
 }
 
 /// What a process says of one round.
@@ -80,10 +96,12 @@ struct Cosine {
 struct Entry {
     toolkit: String,
     form: String,
+    /// What it is held against.
+    ours: Ours,
     rounds: Vec<Round>,
 }
 
-/// Everything that was measured; ours is the first entry.
+/// Everything that was measured; of ours, one entry for each form that a peer is held against.
 #[derive(Debug, Default)]
 pub(super) struct Found {
     threads: usize,
@@ -102,14 +120,14 @@ pub(super) fn build_timer(target: &Path) -> Result<PathBuf> {
 
 /// Whether the artifacts that are timed were made before.
 pub(super) fn is_made(models: &Path) -> bool {
-    [EXACT, INTEGERS].iter().all(|file| models.join(file).exists())
+    OURS.iter().all(|ours| models.join(ours.artifact).exists())
 }
 
 impl Encoder {
     /// Lets all take turns.
     pub(super) fn measure(&self, script: &Script) -> Result<Found> {
         let models = std::path::absolute(&script.models)?;
-        let artifact = self.prepare(&models)?;
+        self.prepare(&models)?;
         let text = |file: &str| models.join(file);
         let threads = self.threads.to_string();
         let count = self.count.to_string();
@@ -118,19 +136,23 @@ impl Encoder {
             Found { threads: self.threads, documents: self.count, flags: flags(), ..Found::default() };
         for round in 1..=self.rounds {
             eprintln!("encoder: round {round} of {}", self.rounds);
-            let mut ours = Command::new(&self.timer);
-            ours.arg("time").args([&artifact, &text("tokens.json")]).arg(&threads).arg(&count);
-            ours.arg(text("f32.json"));
-            let said = said(ours)?;
-            let times = serde_json::from_str(&said).with_context(|| format!("ours printed {said:?}"))?;
-            found.add("nlpress", "int8", times);
-            for (peer, form) in PEERS.into_iter().filter(|(peer, _)| wanted(peer)) {
+            let all = || PEERS.into_iter().filter(|(peer, ..)| wanted(peer));
+            for ours in OURS.into_iter().filter(|ours| all().any(|(.., of)| of == *ours)) {
+                let mut timer = Command::new(&self.timer);
+                self.instructions.iter().for_each(|most| drop(timer.args(["--instructions", most])));
+                timer.arg("time").args([text(ours.artifact), text("tokens.json")]);
+                timer.args([&threads, &count]).arg(text("f32.json"));
+                let said = said(timer)?;
+                let times = serde_json::from_str(&said).with_context(|| format!("ours printed {said:?}"))?;
+                found.add("nlpress", ours.form, ours, times);
+            }
+            for (peer, form, ours) in all() {
                 let out = |of: &[(String, String)]| of.iter().any(|(key, _)| key == peer.key);
                 if out(&found.missing) || out(&found.failed) {
                     continue;
                 }
-                match script.embed(peer, &models, (self.threads, self.count))? {
-                    Told::Times(times) => found.add(peer.name, form, times),
+                match self.embed(script, peer, &models)? {
+                    Told::Times(times) => found.add(peer.name, form, ours, times),
                     Told::Missing(packages) => found.missing.push((peer.key.into(), packages)),
                     Told::Failed(why) => found.failed.push((peer.key.into(), why)),
                 }
@@ -139,11 +161,10 @@ impl Encoder {
         Ok(found)
     }
 
-    /// The model as an artifact in floats and in integers, the documents' tokens, and their embeddings in floats: whatever of
-    /// it is not there.
-    fn prepare(&self, models: &Path) -> Result<PathBuf> {
+    /// The model as artifacts of every form, the documents' tokens, and their embeddings in floats: whatever of it is not there.
+    fn prepare(&self, models: &Path) -> Result<()> {
         let there = |file: &str| models.join(file);
-        let [exact, artifact] = [there(EXACT), there(INTEGERS)];
+        let exact = there(F32.artifact);
         let make = || self.binary.as_ref().map(Command::new).context("no binary was built to make artifacts");
         let link = there("encoder");
         if !link.exists() {
@@ -154,15 +175,14 @@ impl Encoder {
                 })?;
             }
         }
-        if !exact.exists() {
-            let mut import = make()?;
-            import.arg("import").arg(&self.model).arg("--out").arg(&exact).args(["--max-tokens", TOKENS]);
-            said(import)?;
-        }
-        if !artifact.exists() {
-            let mut compress = make()?;
-            compress.arg("compress").arg(&exact).args(["--use", "quant.int8"]).arg("--out").arg(&artifact);
-            said(compress)?;
+        for ours in OURS.into_iter().filter(|ours| !there(ours.artifact).exists()) {
+            let mut command = make()?;
+            match ours.by {
+                None => command.arg("import").arg(&self.model).args(["--max-tokens", TOKENS]),
+                Some(technique) => command.arg("compress").arg(&exact).args(["--use", technique]),
+            };
+            command.arg("--out").arg(there(ours.artifact));
+            said(command)?;
         }
         if !there("tokens.json").exists() {
             let mut tokens = Command::new(&self.timer);
@@ -174,7 +194,27 @@ impl Encoder {
             vectors.arg("vectors").args([&exact, &there("tokens.json")]);
             std::fs::write(there("f32.json"), said(vectors)?)?;
         }
-        Ok(artifact)
+        Ok(())
+    }
+
+    /// Times one peer's encoder, in a process of its own.
+    fn embed(&self, script: &Script, peer: Peer, models: &Path) -> Result<Told> {
+        let path = script.models.join("encoder.py");
+        std::fs::write(&path, SCRIPT).with_context(|| format!("cannot write {}", path.display()))?;
+        let mut command = Command::new(&script.python);
+        let threads = self.threads.to_string();
+        command.arg(&path).arg(peer.key).arg(models).arg(&threads).arg(self.count.to_string());
+        command.envs([("OMP_NUM_THREADS", &threads), ("MKL_NUM_THREADS", &threads)]);
+        let most = |(ours, _): &&(&str, &str)| self.instructions.as_deref() == Some(*ours);
+        if let Some((_, most)) = INSTRUCTIONS.iter().find(most) {
+            // What oneDNN, which OpenVINO has in it, and CTranslate2 look at; ONNX Runtime looks at nothing.
+            command.env("ONEDNN_MAX_CPU_ISA", most).env("CT2_FORCE_CPU_ISA", "AVX2");
+        }
+        let output = command.output().with_context(|| format!("cannot run {}", script.python.display()))?;
+        if !output.status.success() {
+            return Ok(Told::Failed(format!("{}: {}", output.status, last_line(&output))));
+        }
+        told(peer.key, &String::from_utf8_lossy(&output.stdout))
     }
 }
 
@@ -183,23 +223,6 @@ enum Told {
     Times(Round),
     Missing(String),
     Failed(String),
-}
-
-impl Script {
-    /// Times one peer's encoder, in a process of its own.
-    fn embed(&self, peer: Peer, models: &Path, (threads, count): (usize, usize)) -> Result<Told> {
-        let path = self.models.join("encoder.py");
-        std::fs::write(&path, SCRIPT).with_context(|| format!("cannot write {}", path.display()))?;
-        let mut command = Command::new(&self.python);
-        let threads = threads.to_string();
-        command.arg(&path).arg(peer.key).arg(models).arg(&threads).arg(count.to_string());
-        command.envs([("OMP_NUM_THREADS", &threads), ("MKL_NUM_THREADS", &threads)]);
-        let output = command.output().with_context(|| format!("cannot run {}", self.python.display()))?;
-        if !output.status.success() {
-            return Ok(Told::Failed(format!("{}: {}", output.status, last_line(&output))));
-        }
-        told(peer.key, &String::from_utf8_lossy(&output.stdout))
-    }
 }
 
 /// Reads what the script printed for a peer.
@@ -243,20 +266,28 @@ fn flags() -> Vec<String> {
     line.split_whitespace().filter(matters).map(str::to_owned).collect()
 }
 
+impl Entry {
+    fn is_ours(&self) -> bool {
+        self.toolkit == "nlpress"
+    }
+}
+
 impl Found {
-    fn add(&mut self, library: &str, form: &str, round: Round) {
+    fn add(&mut self, library: &str, form: &str, ours: Ours, round: Round) {
         match self.entries.iter_mut().find(|entry| entry.toolkit == library && entry.form == form) {
             Some(entry) => entry.rounds.push(round),
             None => {
                 let (toolkit, form) = (library.to_owned(), form.to_owned());
-                self.entries.push(Entry { toolkit, form, rounds: vec![round] });
+                self.entries.push(Entry { toolkit, form, ours, rounds: vec![round] });
             }
         }
     }
 
-    /// Ours over theirs, round by round: documents a second, then the time of each call.
+    /// Ours of the same form over theirs, round by round: documents a second, then the time of each call.
     fn ratios(&self, entry: &Entry) -> Vec<Option<Quartiles>> {
-        let pairs = || self.entries[0].rounds.iter().zip(&entry.rounds);
+        // Ours are added first.
+        let ours = self.entries.iter().find(|ours| ours.ours == entry.ours).unwrap_or(entry);
+        let pairs = || ours.rounds.iter().zip(&entry.rounds);
         let documents = pairs().map(|(ours, theirs)| ours.documents_per_s / theirs.documents_per_s);
         let call = |call: &&str| {
             let of = |round: &Round| round.ms.get(*call).copied();
@@ -296,7 +327,7 @@ impl Found {
             ["library", "form", "way", "documents/s", "1×16 ms", "1×128", "32×128", "RSS MB", "cosine"];
         let ratios = ["least", "× documents/s", "× 1×16", "× 1×128", "× 32×128"];
         let mut cells: Vec<Vec<String>> = vec![head.iter().chain(&ratios).map(|&word| word.into()).collect()];
-        for (n, entry) in self.entries.iter().enumerate() {
+        for entry in &self.entries {
             let median = |of: &dyn Fn(&Round) -> Option<f64>, digits: usize| {
                 let quartiles = Quartiles::of(entry.rounds.iter().filter_map(of).collect());
                 quartiles.map_or_else(|| "–".into(), |of| format!("{:.digits$}", of.median))
@@ -308,8 +339,9 @@ impl Found {
             row.push(median(&|round| round.rss_bytes.map(|bytes| bytes as f64 / 1e6), 0));
             row.push(median(&|round| round.cosine.map(|cosine| cosine.mean), 4));
             row.push(median(&|round| round.cosine.map(|cosine| cosine.least), 4));
-            let shown =
-                |of: Option<Quartiles>| of.filter(|_| n > 0).map_or_else(|| "–".into(), Quartiles::text);
+            let shown = |of: Option<Quartiles>| {
+                of.filter(|_| !entry.is_ours()).map_or_else(|| "–".into(), Quartiles::text)
+            };
             row.extend(self.ratios(entry).into_iter().map(shown));
             cells.push(row);
         }
@@ -325,15 +357,17 @@ impl Found {
             text.push('\n');
         }
         text.push('\n');
-        if let Some(set) = self.entries[0].rounds[0].instructions.as_ref().and_then(|all| all.first()) {
-            text.push_str(&format!("nlpress multiplies with {set}\n"));
-        }
-        if let Some(ms) = self.entries[0].rounds[0].first_ms {
-            text.push_str(&format!("nlpress answers first {ms:.0} ms after it begins to open the file\n"));
-        }
-        for entry in &self.entries[1..] {
-            let version = entry.rounds[0].version.as_deref().unwrap_or_default();
-            text.push_str(&format!("{}, {}: {version}\n", entry.toolkit, entry.form));
+        for entry in &self.entries {
+            let Entry { toolkit, form, .. } = entry;
+            let Round { version, instructions, first_ms, .. } = &entry.rounds[0];
+            if let (Some(all), Some(ms)) = (instructions, first_ms) {
+                let all = all.join(", ");
+                text.push_str(&format!(
+                    "{toolkit}, {form}: {all}; first answer {ms:.0} ms after it begins to open the file\n"
+                ));
+            }
+            let version = version.as_deref();
+            version.into_iter().for_each(|version| text.push_str(&format!("{toolkit}, {form}: {version}\n")));
         }
         for (key, packages) in &self.missing {
             text.push_str(&format!("{key}: not installed; it takes {packages}\n"));
@@ -360,7 +394,7 @@ mod tests {
     #[test]
     fn the_script_knows_every_peer() {
         let list = SCRIPT.split_once("\nPEERS = {").unwrap().1;
-        for (peer, _) in PEERS {
+        for (peer, ..) in PEERS {
             assert!(list.contains(&format!("\"{}\":", peer.key)), "{}", peer.key);
         }
         for call in CALLS {
@@ -375,7 +409,7 @@ mod tests {
         for (ours, theirs) in [(200.0, 100.0), (300.0, 100.0), (400.0, 100.0)] {
             for (library, of, ms) in [("nlpress", ours, 1.0), ("OpenVINO", theirs, 4.0)] {
                 match told("openvino", &round(of, ms)).unwrap() {
-                    Told::Times(times) => found.add(library, "int8", times),
+                    Told::Times(times) => found.add(library, "int8", INT8, times),
                     _ => panic!("these are times"),
                 }
             }
