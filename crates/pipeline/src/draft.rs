@@ -154,7 +154,8 @@ pub fn columns_of(data: &Path, hints: &Hints, notes: &mut Vec<String>) -> Result
     let label = match &hints.label {
         Some(label) => label.clone(),
         None => {
-            let found = guess_label(&table, hints.text.as_ref()).ok_or_else(|| unknown(&table, "label"))?;
+            let found = guess_label(&table, hints.text.as_ref())
+                .ok_or_else(|| one_class(&table).unwrap_or_else(|| unknown(&table, "label")))?;
             notes.push(format!(
                 "the label is taken to be the column {}: {} different values in {}",
                 found.column,
@@ -187,6 +188,17 @@ fn unknown(table: &Table, what: &str) -> DraftError {
         "which column is the {what} cannot be guessed: give --{what}-column; there are: {}",
         columns.join(", ")
     ))
+}
+
+/// What is wrong where a column that is called like a label has one value.
+fn one_class(table: &Table) -> Option<DraftError> {
+    let is_label = |p: &&Profile| rank(&p.column, &LABELS) < LABELS.len() && p.distinct == 1;
+    let Profile { column, values, .. } = table.columns.iter().find(is_label)?;
+    Some(DraftError::Columns(format!(
+        "the column {column} has the same value in {}, and a classifier needs two classes: if the label is another, give \
+         --label-column",
+        if *values == 1 { "its only row".into() } else { format!("all {values} rows") }
+    )))
 }
 
 /// Where a name stands in a list, taken in lower case.
@@ -252,5 +264,10 @@ mod tests {
         let short = vec![profile("title", 100, 900, 0, 90), text(), profile("stars", 100, 100, 100, 5)];
         assert_eq!(guessed(short), named("words", "stars"));
         assert_eq!(guessed(vec![id(), text()]), (None, None));
+        // A label that is the same everywhere is one all the same.
+        let columns = vec![text(), profile("label", 100, 400, 0, 1)];
+        let said = one_class(&Table { columns, rows: 100, ..Table::default() }).unwrap().to_string();
+        assert!(said.contains("\"label\"") && said.contains("all 100 rows"), "{said}");
+        assert!(one_class(&Table { columns: vec![text()], rows: 100, ..Table::default() }).is_none());
     }
 }
