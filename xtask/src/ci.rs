@@ -84,14 +84,20 @@ fn quick_pipeline(workspace: &Workspace, backend: Backend) -> Result<()> {
     succeed(pipeline::prepare(&arguments, workspace)?)
 }
 
-/// The example is a workspace of its own, as a user's program is. It gets this workspace's build folder and lock
-/// file: with the same versions, what is built of them with the same features serves again.
+/// The example is a workspace of its own, as a user's program is. It gets this workspace's build folder, lock file and profile,
+/// and all backends: with the same versions, features and flags, what was built for the tests serves again.
 fn example(workspace: &Workspace) -> Result<()> {
     let folder = workspace.root.join("docs/examples/own-model");
     std::fs::copy(workspace.root.join("Cargo.lock"), folder.join("Cargo.lock"))
         .with_context(|| format!("cannot copy Cargo.lock to {}", folder.display()))?;
-    let mut command = cargo(["run", "--release"]);
-    command.current_dir(folder).env("CARGO_TARGET_DIR", &workspace.target);
+    let manifest: toml::Table = std::fs::read_to_string(workspace.root.join("Cargo.toml"))?.parse()?;
+    let profile: toml::Table = manifest.into_iter().filter(|(key, _)| key == "profile").collect();
+    let config = workspace.target.join("tmp/profile.toml");
+    std::fs::create_dir_all(workspace.target.join("tmp"))?;
+    std::fs::write(&config, profile.to_string())
+        .with_context(|| format!("cannot write {}", config.display()))?;
+    let mut command = cargo(["run", "--release", "--features", "flex,wgpu", "--config"]);
+    command.arg(config).current_dir(folder).env("CARGO_TARGET_DIR", &workspace.target);
     succeed(command)
 }
 

@@ -25,8 +25,9 @@ pub(crate) struct Arguments {
     pub(crate) words: Vec<String>,
 }
 
-/// All crates but this one, whose dependencies would make cargo compile burn again (see `once`).
-const CRATES: &[&str] = &["--workspace", "--exclude", "xtask"];
+/// All crates but this one, whose dependencies would make cargo compile burn again, with the features that the binary has and
+/// no others, so that nothing is compiled twice (see `once`).
+pub(crate) const CRATES: &[&str] = &["--workspace", "--exclude", "xtask", "--no-default-features"];
 const XTASK: &[&str] = &["--package", "xtask"];
 
 /// Runs the tests.

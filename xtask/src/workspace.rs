@@ -101,7 +101,8 @@ impl Workspace {
     /// Builds the binary `nlpress` in the release profile, for runs on this backend, and says where it is.
     pub(crate) fn build(&self, build: Build, backend: Backend) -> Result<PathBuf> {
         let features = build.features(backend);
-        succeed(cargo(["build", "--release", "--package", "nlpress-cli", "--features", &features]))?;
+        let binary = ["build", "--release", "--package", "nlpress-cli", "--no-default-features"];
+        succeed(cargo(binary.into_iter().chain(["--features", &features])))?;
         let binary = self.target.join("release").join(format!("nlpress{}", std::env::consts::EXE_SUFFIX));
         if !binary.is_file() {
             bail!("cargo build left no {}", binary.display());
