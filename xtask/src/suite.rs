@@ -36,15 +36,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let features = arguments.build.features(Backend::Ndarray);
     let features = ["--features", features.as_str()];
     let nextest = has_nextest();
-    let runner: &[&str] = if nextest {
-        &["nextest", "run", "--release", "--no-fail-fast"]
-    } else {
-        &["test", "--release", "--no-fail-fast"]
-    };
+    let runner: &[&str] = if nextest { &["nextest", "run"] } else { &["test"] };
     let words: Vec<&str> = arguments.words.iter().map(String::as_str).collect();
-    start(&workspace, &[runner, CRATES, &features, &words])?;
+    start(&workspace, &[runner, &["--no-fail-fast", "--release"], CRATES, &features, &words])?;
     if words.is_empty() {
-        start(&workspace, &[runner, XTASK])?;
+        // In the profile in which it runs, so that what it needs is there.
+        start(&workspace, &[runner, &["--no-fail-fast"], XTASK])?;
         if nextest {
             start(&workspace, &[&["test", "--release", "--doc"], CRATES, &features])?; // `cargo test` did them
         }
