@@ -408,6 +408,22 @@ steps = [{ use = "prune.neurons", on = ["encoder.layer.*.intermediate.dense"], w
 }
 
 #[test]
+fn a_folder_is_no_artifact_and_nothing_is_written_into_it() {
+    let world = World::new();
+    world.does(&["import", &folder("bert"), "--out", "bert.safetensors"]);
+    world.does(&["export", "bert.safetensors", "--hf", "copy"]);
+    for command in [&["predict", "copy", "a text"][..], &["embed", "copy", "a text"], &["bench", "copy"]] {
+        world.refuses(command, b"", &["copy: is a folder", "nlpress import copy"]);
+    }
+    let model = world.read("copy/model.safetensors");
+    for out in ["copy/model.safetensors", "copy/new.safetensors"] {
+        let arguments = ["compress", "copy", "--use", "quant.int8", "--out", out];
+        world.refuses(&arguments, b"", &["--out", "lies in the folder ARTIFACT copy"]);
+    }
+    assert_eq!(world.read("copy/model.safetensors"), model);
+}
+
+#[test]
 fn what_is_no_folder_is_refused_and_nothing_is_written() {
     let world = World::new();
     for (arguments, says) in [
