@@ -139,7 +139,9 @@ impl Encoder {
             let all = || PEERS.into_iter().filter(|(peer, ..)| wanted(peer));
             for ours in OURS.into_iter().filter(|ours| all().any(|(.., of)| of == *ours)) {
                 let mut timer = Command::new(&self.timer);
-                self.instructions.iter().for_each(|most| drop(timer.args(["--instructions", most])));
+                if let Some(most) = &self.instructions {
+                    timer.args(["--instructions", most]);
+                }
                 timer.arg("time").args([text(ours.artifact), text("tokens.json")]);
                 timer.args([&threads, &count]).arg(text("f32.json"));
                 let said = said(timer)?;
