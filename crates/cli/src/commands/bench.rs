@@ -4,7 +4,7 @@ use nlpress::core::shown::counted;
 use nlpress::eval::{Call, Floor, Pace, Speeds, peak_rss};
 use nlpress::pipeline::measure::{self, MeasureError};
 use nlpress::pipeline::report::{Speed, Versus, verdict};
-use nlpress::runtime::{Scratch, Session};
+use nlpress::runtime::Scratch;
 use nlpress::text::Encode;
 use std::path::Path;
 

@@ -13,7 +13,6 @@ use nlpress::core::shown::shown;
 use nlpress::core::{Seed, files};
 use nlpress::eval::{Bootstrap, Quality};
 use nlpress::graph::Output;
-use nlpress::runtime::Session;
 use std::path::Path;
 
 use super::open;
