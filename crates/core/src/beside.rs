@@ -38,7 +38,7 @@ mod tests {
     fn one_hears_what_the_other_sends() {
         let (to, from) = channel();
         let send = || (1..=4).map(move |n| to.send(n).unwrap()).count();
-        assert_eq!(beside(send, || from.iter().sum::<i32>()), (4, 10));
+        assert_eq!(beside(send, move || from.iter().sum::<i32>()), (4, 10));
     }
 
     #[test]
