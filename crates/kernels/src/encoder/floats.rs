@@ -20,6 +20,8 @@ const BLOCK: usize = 12;
 pub(super) struct FloatOwn {
     change: Aligned<f32>,
     wide: Aligned<f32>,
+    /// Rows as bfloat16.
+    pairs: Aligned<i32>,
     heads: FloatHeads,
 }
 
@@ -36,11 +38,12 @@ fn multiply<S: FloatTiles>(
     rows: Rows<'_>,
     (out, stride): (&mut [f32], usize),
     function: impl Function,
+    pairs: &mut Aligned<i32>,
 ) {
     let mut finish = WithBias { bias: site.bias, out, stride, function };
     simd.vectorize(
         #[inline(always)]
-        || product(simd, rows, site.floats(), &mut finish),
+        || product(simd, rows, site.floats(), pairs, &mut finish),
     );
 }
 
@@ -89,10 +92,10 @@ impl EncoderLayer<'_> {
         let (width, channels) = (self.width(), self.channels());
         let count = ends.last().copied().unwrap_or(first) - first;
         let rows = Rows { numbers: &hidden[first * width..][..count * width], stride: width, count };
-        let Room { query_key_value, context, floats: FloatOwn { heads, .. }, .. } = room;
+        let Room { query_key_value, context, floats: FloatOwn { heads, pairs, .. }, .. } = room;
         let all = query_key_value.room(count * 3 * channels);
         for (n, site) in self.query_key_value.iter().enumerate() {
-            multiply(simd, *site, rows, (&mut all[n * channels..], 3 * channels), Same);
+            multiply(simd, *site, rows, (&mut all[n * channels..], 3 * channels), Same, pairs);
         }
         simd.vectorize(
             #[inline(always)]
@@ -121,19 +124,19 @@ impl EncoderLayer<'_> {
         let (width, channels, inner, count) =
             (self.width(), self.channels(), self.up.bias.len(), range.len());
         let hidden = &mut hidden[range.start * width..range.end * width];
-        let Room { context, floats: FloatOwn { change, wide, .. }, .. } = room;
+        let Room { context, floats: FloatOwn { change, wide, pairs, .. }, .. } = room;
         let (change, wide) = (change.room(count * width), wide.room(count * inner));
         let numbers = &context[range.start * channels..range.end * channels];
         let rows = Rows { numbers, stride: channels, count };
-        multiply(simd, self.output, rows, (&mut *change, width), Same);
+        multiply(simd, self.output, rows, (&mut *change, width), Same, pairs);
         normalize(simd, self.attention_norm, hidden, change);
         let rows = Rows { numbers: hidden, stride: width, count };
         match self.activation {
-            Activation::Gelu => multiply(simd, self.up, rows, (&mut *wide, inner), ExactGelu),
-            Activation::Relu => multiply(simd, self.up, rows, (&mut *wide, inner), Relu),
+            Activation::Gelu => multiply(simd, self.up, rows, (&mut *wide, inner), ExactGelu, pairs),
+            Activation::Relu => multiply(simd, self.up, rows, (&mut *wide, inner), Relu, pairs),
         }
         let rows = Rows { numbers: wide, stride: inner, count };
-        multiply(simd, self.down, rows, (&mut *change, width), Same);
+        multiply(simd, self.down, rows, (&mut *change, width), Same, pairs);
         normalize(simd, self.output_norm, hidden, change);
     }
 }
