@@ -94,6 +94,7 @@ impl EncoderLayer<'_> {
         let rows = Rows { numbers: &hidden[first * width..][..count * width], stride: width, count };
         let Room { query_key_value, context, floats: FloatOwn { heads, pairs, .. }, .. } = room;
         let all = query_key_value.room(count * 3 * channels);
+        let halves = self.query_key_value.iter().all(|site| site.floats().are_halves());
         for (n, site) in self.query_key_value.iter().enumerate() {
             multiply(simd, *site, rows, (&mut all[n * channels..], 3 * channels), Same, pairs);
         }
@@ -105,7 +106,14 @@ impl EncoderLayer<'_> {
                     if start < end {
                         let shape = Shape { heads: self.heads, width: self.head_width, tokens: end - start };
                         let rows = &all[(start - first) * 3 * channels..][..3 * channels * shape.tokens];
-                        attend(simd, shape, rows, &mut context[start * channels..end * channels], heads);
+                        attend(
+                            simd,
+                            shape,
+                            rows,
+                            &mut context[start * channels..end * channels],
+                            heads,
+                            halves,
+                        );
                     }
                     start = end;
                 }

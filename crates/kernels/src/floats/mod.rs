@@ -10,6 +10,8 @@
 mod attention;
 mod elementwise;
 #[cfg(target_arch = "x86_64")]
+mod pair_attention;
+#[cfg(target_arch = "x86_64")]
 mod pairs;
 mod panels;
 mod product;

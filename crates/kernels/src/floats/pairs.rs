@@ -16,10 +16,11 @@ const ROWS_TOGETHER: usize = 96;
 
 /// Rows of pairs of bfloat16 that begin `stride` apart.
 #[derive(Clone, Copy, Debug)]
-struct PairRows<'a> {
-    pairs: &'a [i32],
-    stride: usize,
-    count: usize,
+pub(super) struct PairRows<'a> {
+    /// From the first pair of the first row.
+    pub(super) pairs: &'a [i32],
+    pub(super) stride: usize,
+    pub(super) count: usize,
 }
 
 /// How many pairs a row of so many numbers takes: whole vectors of them.
@@ -60,24 +61,31 @@ fn multiply(
         for (n, rounded) in rounded.chunks_exact_mut(stride).enumerate() {
             round(&rows.numbers[(first + n) * rows.stride..][..depth], rounded);
         }
-        let rows = PairRows { pairs: rounded, stride, count };
+        let rounded = PairRows { pairs: rounded, stride, count };
+        let mut finish = Below { first, finish: &mut *finish };
         for n in 0..weight.count() {
-            let mut ahead = if n + 1 < weight.count() { weight.panel(pairs, n + 1).numbers } else { &[] };
-            let panel = weight.panel(pairs, n).numbers;
-            in_tiles(count, MOST_ROWS, |at, count| {
-                let rows = PairRows { pairs: &rows.pairs[at * stride..], count, ..rows };
-                let ahead = std::mem::take(&mut ahead);
-                some_rows(simd, rows, panel, ahead, |row, vector, sums| {
-                    finish.vector(simd, first + at + row, n * WIDE + vector * LANES, sums);
-                });
-            });
+            let ahead = if n + 1 < weight.count() { weight.panel(pairs, n + 1).numbers } else { &[] };
+            all_rows(simd, rounded, weight.panel(pairs, n).numbers, n * WIDE, ahead, &mut finish);
         }
+    }
+}
+
+/// The same for rows that are counted from one on.
+struct Below<'a, F> {
+    first: usize,
+    finish: &'a mut F,
+}
+
+impl<F: Finish> Finish for Below<'_, F> {
+    #[inline(always)]
+    fn vector<S: Simd>(&mut self, simd: S, row: usize, column: usize, sums: S::F) {
+        self.finish.vector(simd, self.first + row, column, sums);
     }
 }
 
 /// Numbers as bfloat16, the pairs of whole vectors, zeros behind the last.
 #[target_feature(enable = "avx2,fma,popcnt,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512bf16")]
-fn round(row: &[f32], pairs: &mut [i32]) {
+pub(super) fn round(row: &[f32], pairs: &mut [i32]) {
     for (row, pairs) in row.chunks(2 * LANES).zip(pairs.as_chunks_mut::<LANES>().0) {
         let (low, high) = row.split_at(row.len().min(LANES));
         let mask = |of: &[f32]| ((1_u32 << of.len()) - 1) as u16;
@@ -89,6 +97,25 @@ fn round(row: &[f32], pairs: &mut [i32]) {
             _mm512_storeu_si512(pairs.as_mut_ptr().cast(), both);
         }
     }
+}
+
+/// `rows · panel`, whose first column is the column `column` of the result. The pairs `ahead` are soon to be read.
+#[inline]
+#[target_feature(enable = "avx2,fma,popcnt,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512bf16")]
+pub(super) fn all_rows(
+    simd: Avx512,
+    rows: PairRows<'_>,
+    panel: &[i32],
+    column: usize,
+    mut ahead: &[i32],
+    finish: &mut impl Finish,
+) {
+    in_tiles(rows.count, MOST_ROWS, |first, count| {
+        let some = PairRows { pairs: &rows.pairs[first * rows.stride..], count, ..rows };
+        some_rows(simd, some, panel, std::mem::take(&mut ahead), |row, vector, sums| {
+            finish.vector(simd, first + row, column + vector * LANES, sums);
+        });
+    });
 }
 
 /// `rows · panel`: 1 row, or an even number up to [`MOST_ROWS`].

@@ -1,10 +1,11 @@
 //! Products of a few rows with 32 columns: the inner loop of every product in floats.
 
+use super::attention::FloatHeads;
 use super::panels::FloatPanels;
 use crate::aligned::Aligned;
 #[cfg(target_arch = "x86_64")]
 use crate::int8::{Avx2, Avx512};
-use crate::int8::{LANES, Portable, Simd};
+use crate::int8::{LANES, Portable, Shape, Simd};
 use bytemuck::{Pod, must_cast_slice};
 
 /// Columns of a panel.
@@ -79,6 +80,13 @@ pub(crate) trait FloatTiles: Simd {
         finish: &mut impl Finish,
     ) -> bool {
         let _ = (rows, weight, pairs, room, finish);
+        false
+    }
+
+    /// Attention with products of pairs of bfloat16, where there is an instruction for them. Returns whether there is.
+    #[inline(always)]
+    fn attend_pairs(self, shape: Shape, rows: &[f32], out: &mut [f32], room: &mut FloatHeads) -> bool {
+        let _ = (shape, rows, out, room);
         false
     }
 
@@ -214,6 +222,14 @@ impl FloatTiles for Avx512 {
     ) -> bool {
         self.pairs().is_some_and(|with| {
             with.multiply(self, rows, weight, pairs, room, finish);
+            true
+        })
+    }
+
+    #[inline(always)]
+    fn attend_pairs(self, shape: Shape, rows: &[f32], out: &mut [f32], room: &mut FloatHeads) -> bool {
+        self.pairs().is_some_and(|with| {
+            with.attend(self, shape, rows, out, room);
             true
         })
     }
