@@ -23,11 +23,6 @@ pub(super) struct PairRows<'a> {
     pub(super) count: usize,
 }
 
-/// How many pairs a row of so many numbers takes: whole vectors of them.
-pub(super) fn row_pairs(depth: usize) -> usize {
-    depth.div_ceil(2 * LANES) * LANES
-}
-
 impl Pairs {
     /// `rows · weight`, whose numbers are `pairs`.
     #[inline(always)]
@@ -54,7 +49,7 @@ fn multiply(
     room: &mut Aligned<i32>,
     finish: &mut impl Finish,
 ) {
-    let (depth, stride) = (weight.inputs(), row_pairs(weight.inputs()));
+    let (depth, stride) = (weight.inputs(), weight.row_pairs());
     for first in (0..rows.count).step_by(ROWS_TOGETHER) {
         let count = ROWS_TOGETHER.min(rows.count - first);
         let rounded = room.room(count * stride);

@@ -2,6 +2,7 @@
 
 use super::tile::{Columns, WIDE, Weight};
 use crate::aligned::Aligned;
+use crate::int8::LANES;
 
 /// `[outputs / 32, inputs, 32]`; what is beyond the matrix is zero.
 #[derive(Clone, Debug)]
@@ -58,6 +59,11 @@ impl FloatPanels {
     /// Inputs of each column.
     pub(crate) fn inputs(&self) -> usize {
         self.inputs
+    }
+
+    /// How many pairs of bfloat16 a row takes that these are multiplied with: whole vectors of them; none for floats of 32 bits.
+    pub(crate) fn row_pairs(&self) -> usize {
+        if self.are_halves() { self.inputs.div_ceil(2 * LANES) * LANES } else { 0 }
     }
 
     /// Whether the numbers are bfloat16.
