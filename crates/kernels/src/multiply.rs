@@ -2,7 +2,8 @@
 //!
 //! The rules, which training code mirrors:
 //! - **f32**: `y = x · W + b`. Paths (portable, AVX2, NEON) may differ in rounding.
-//! - **f16**, **bf16**: as f32, of the values as they were rounded.
+//! - **f16**, **bf16**: as f32, of the values as they were rounded. With the set `avx512-bf16`, bf16 that is laid out
+//!   [for an encoder](Linear::for_encoder) is multiplied with activations that are rounded to bfloat16.
 //! - **int8** and narrower: the row is quantized to `q` with scale `s` by [`quantize_row`](crate::quantize_row) at
 //!   127 levels; `acc_j = Σ q_i · w_ij` in 32-bit integers; `y_j = acc_j as f32 * (s * scale_j) + b_j`, each
 //!   operation rounded to single precision, nothing fused.

@@ -8,7 +8,7 @@ use crate::isa::Kernels;
 use crate::lanes::{GROUP, LANES};
 use crate::linear::Linear;
 use crate::product::Activations;
-use crate::scratch::Scratch;
+use crate::scratch::{Between, Scratch};
 
 /// Rows that are multiplied together at most.
 const MOST_ROWS: usize = 32;
@@ -24,14 +24,15 @@ impl Linear {
     ) {
         for (n, out) in out.chunks_mut(MOST_ROWS * self.outputs).enumerate() {
             let rows = n * MOST_ROWS..n * MOST_ROWS + out.len() / self.outputs;
-            let numbers = batch.dense(rows.clone(), self.inputs, &mut scratch.between.floats);
+            let Between { floats, words, .. } = &mut scratch.between;
+            let numbers = batch.dense(rows.clone(), self.inputs, floats);
             let rows = Rows { numbers, stride: self.inputs, count: rows.len() };
             let mut finish = WithBias { bias, out, stride: self.outputs, function: Same };
             with_set!(Isa::best(), set => {
                 let simd = set.simd();
                 simd.vectorize(
                     #[inline(always)]
-                    || product(simd, rows, panels, &mut finish),
+                    || product(simd, rows, panels, words, &mut finish),
                 );
             });
         }

@@ -67,6 +67,10 @@ fn int8(per: Per) -> Form {
     Form::Packed(Scheme { values: Values::int(Grid::Int8, per), index: Index::Full })
 }
 
+fn bf16() -> Form {
+    Form::Packed(Scheme { values: Values::Bf16, index: Index::Full })
+}
+
 fn embedding() -> Head {
     Head::Embedding { pooling: Pooling::Mean, unit: true }
 }
@@ -138,7 +142,7 @@ fn layers_are_near_the_network_in_floats() {
 }
 
 #[test]
-fn layers_of_bfloat16_are_those_of_the_same_numbers_in_32_bits() {
+fn layers_of_bfloat16_are_near_those_of_the_same_numbers_in_32_bits() {
     let artifact = network(&graph(128, 4, embedding()), Form::Dense, 100);
     let halves = with(&artifact, |matrix| {
         Matrix::bf16(matrix.inputs(), matrix.outputs(), &matrix.unpack(), None, Index::Full).unwrap()
@@ -146,7 +150,16 @@ fn layers_of_bfloat16_are_those_of_the_same_numbers_in_32_bits() {
     let whole = Session::from_artifact(with(&halves, in_floats)).unwrap();
     let session = Session::from_artifact(halves).unwrap();
     assert_eq!((fused(&session), fused(&whole)), (2, 2));
-    assert_eq!(session.logits(&texts()).unwrap(), whole.logits(&texts()).unwrap());
+    let (found, expected) = (session.logits(&texts()).unwrap(), whole.logits(&texts()).unwrap());
+    if nlpress_runtime::encoder_instructions()[0] != "avx512-bf16" {
+        return assert_eq!(found, expected);
+    }
+    // Activations are rounded, too. The vectors are of length 1.
+    let outputs = session.outline().graph.outputs();
+    for (row, (a, b)) in found.chunks(outputs).zip(expected.chunks(outputs)).enumerate() {
+        let cosine: f64 = a.iter().zip(b).map(|(a, b)| f64::from(a * b)).sum();
+        assert!(cosine > 0.9998, "text {row}: {cosine}");
+    }
 }
 
 #[test]
@@ -160,7 +173,7 @@ fn a_layer_of_floats_and_integers_runs_operation_by_operation() {
 
 #[test]
 fn an_answer_depends_on_neither_the_batch_nor_the_threads() {
-    for form in [int8(Per::Channel), Form::Dense] {
+    for form in [int8(Per::Channel), Form::Dense, bf16()] {
         let session = Session::from_artifact(network(&graph(128, 4, embedding()), form, 100)).unwrap();
         assert_eq!(fused(&session), 2);
         let (texts, outputs) = (texts(), session.outline().graph.outputs());
@@ -191,7 +204,7 @@ fn an_answer_depends_on_neither_the_batch_nor_the_threads() {
 #[test]
 fn a_warm_call_allocates_nothing() {
     for (form, threads) in
-        [int8(Per::Channel), Form::Dense].into_iter().flat_map(|form| [1, 2].map(|n| (form, n)))
+        [int8(Per::Channel), Form::Dense, bf16()].into_iter().flat_map(|form| [1, 2].map(|n| (form, n)))
     {
         let session = Session::from_artifact(network(&graph(128, 4, embedding()), form, 100)).unwrap();
         let texts = texts();

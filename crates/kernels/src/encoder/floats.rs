@@ -1,7 +1,8 @@
 //! Layers of an encoder in floats.
 //!
 //! The sums of products, what follows them and attention are in the order of the module of products in floats, so an
-//! example's result does not depend on the others, and is the same bits on every set of instructions. GELU is within 5e-7.
+//! example's result does not depend on the others, and is the same bits on every set of instructions; but for weights in
+//! bfloat16 and the set `avx512-bf16`, which rounds what they are multiplied with to bfloat16. GELU is within 5e-7.
 
 use super::{Activation, EncoderLayer, Norm, Room, Weighted};
 use crate::aligned::Aligned;
@@ -20,6 +21,8 @@ const BLOCK: usize = 12;
 pub(super) struct FloatOwn {
     change: Aligned<f32>,
     wide: Aligned<f32>,
+    /// Rows as bfloat16.
+    pairs: Aligned<i32>,
     heads: FloatHeads,
 }
 
@@ -36,11 +39,12 @@ fn multiply<S: FloatTiles>(
     rows: Rows<'_>,
     (out, stride): (&mut [f32], usize),
     function: impl Function,
+    pairs: &mut Aligned<i32>,
 ) {
     let mut finish = WithBias { bias: site.bias, out, stride, function };
     simd.vectorize(
         #[inline(always)]
-        || product(simd, rows, site.floats(), &mut finish),
+        || product(simd, rows, site.floats(), pairs, &mut finish),
     );
 }
 
@@ -60,6 +64,9 @@ impl EncoderLayer<'_> {
         for layer in layers {
             room.floats.change.room(most * layer.width());
             room.floats.wide.room(most * layer.up.bias.len());
+            let sites = [layer.output, layer.up, layer.down].into_iter().chain(layer.query_key_value);
+            let pairs = sites.map(|site| site.floats().row_pairs()).max().unwrap_or(0);
+            room.floats.pairs.room(most * pairs);
         }
         let parts = tokens.div_ceil(ROWS_TOGETHER);
         let together = tokens.div_ceil(parts).next_multiple_of(BLOCK);
@@ -89,10 +96,11 @@ impl EncoderLayer<'_> {
         let (width, channels) = (self.width(), self.channels());
         let count = ends.last().copied().unwrap_or(first) - first;
         let rows = Rows { numbers: &hidden[first * width..][..count * width], stride: width, count };
-        let Room { query_key_value, context, floats: FloatOwn { heads, .. }, .. } = room;
+        let Room { query_key_value, context, floats: FloatOwn { heads, pairs, .. }, .. } = room;
         let all = query_key_value.room(count * 3 * channels);
+        let halves = self.query_key_value.iter().all(|site| site.floats().are_halves());
         for (n, site) in self.query_key_value.iter().enumerate() {
-            multiply(simd, *site, rows, (&mut all[n * channels..], 3 * channels), Same);
+            multiply(simd, *site, rows, (&mut all[n * channels..], 3 * channels), Same, pairs);
         }
         simd.vectorize(
             #[inline(always)]
@@ -102,7 +110,14 @@ impl EncoderLayer<'_> {
                     if start < end {
                         let shape = Shape { heads: self.heads, width: self.head_width, tokens: end - start };
                         let rows = &all[(start - first) * 3 * channels..][..3 * channels * shape.tokens];
-                        attend(simd, shape, rows, &mut context[start * channels..end * channels], heads);
+                        attend(
+                            simd,
+                            shape,
+                            rows,
+                            &mut context[start * channels..end * channels],
+                            heads,
+                            halves,
+                        );
                     }
                     start = end;
                 }
@@ -121,19 +136,19 @@ impl EncoderLayer<'_> {
         let (width, channels, inner, count) =
             (self.width(), self.channels(), self.up.bias.len(), range.len());
         let hidden = &mut hidden[range.start * width..range.end * width];
-        let Room { context, floats: FloatOwn { change, wide, .. }, .. } = room;
+        let Room { context, floats: FloatOwn { change, wide, pairs, .. }, .. } = room;
         let (change, wide) = (change.room(count * width), wide.room(count * inner));
         let numbers = &context[range.start * channels..range.end * channels];
         let rows = Rows { numbers, stride: channels, count };
-        multiply(simd, self.output, rows, (&mut *change, width), Same);
+        multiply(simd, self.output, rows, (&mut *change, width), Same, pairs);
         normalize(simd, self.attention_norm, hidden, change);
         let rows = Rows { numbers: hidden, stride: width, count };
         match self.activation {
-            Activation::Gelu => multiply(simd, self.up, rows, (&mut *wide, inner), ExactGelu),
-            Activation::Relu => multiply(simd, self.up, rows, (&mut *wide, inner), Relu),
+            Activation::Gelu => multiply(simd, self.up, rows, (&mut *wide, inner), ExactGelu, pairs),
+            Activation::Relu => multiply(simd, self.up, rows, (&mut *wide, inner), Relu, pairs),
         }
         let rows = Rows { numbers: wide, stride: inner, count };
-        multiply(simd, self.down, rows, (&mut *change, width), Same);
+        multiply(simd, self.down, rows, (&mut *change, width), Same, pairs);
         normalize(simd, self.output_norm, hidden, change);
     }
 }

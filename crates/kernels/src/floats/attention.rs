@@ -11,13 +11,15 @@ pub(crate) struct FloatHeads {
     /// The keys of a head, `[tokens / 32, width, 32]`, zeros beyond the last token.
     keys: Aligned<f32>,
     /// Of some queries: scores, and then how much they attend to each token; `[queries, tokens]`.
-    shares: Aligned<f32>,
+    pub(super) shares: Aligned<f32>,
+    /// All that is multiplied as bfloat16.
+    pub(super) pairs: Aligned<i32>,
 }
 
 /// Scores as they are.
-struct Scores<'a> {
-    out: &'a mut [f32],
-    stride: usize,
+pub(super) struct Scores<'a> {
+    pub(super) out: &'a mut [f32],
+    pub(super) stride: usize,
 }
 
 impl Finish for Scores<'_> {
@@ -30,10 +32,10 @@ impl Finish for Scores<'_> {
 }
 
 /// What values bring, each row divided by the sum of its shares.
-struct Brought<'a> {
-    out: &'a mut [f32],
-    stride: usize,
-    inverses: [f32; MOST_ROWS],
+pub(super) struct Brought<'a> {
+    pub(super) out: &'a mut [f32],
+    pub(super) stride: usize,
+    pub(super) inverses: [f32; MOST_ROWS],
 }
 
 impl Finish for Brought<'_> {
@@ -45,7 +47,13 @@ impl Finish for Brought<'_> {
     }
 }
 
-/// Attention among the tokens of an example: `rows` are `[tokens, 3 · channels]`, `out` is `[tokens, channels]`.
+/// What scores of heads of that width are multiplied with to be exponents of two.
+pub(super) fn unit(width: usize) -> f32 {
+    std::f32::consts::LOG2_E / (width as f32).sqrt()
+}
+
+/// Attention among the tokens of an example: `rows` are `[tokens, 3 · channels]`, `out` is `[tokens, channels]`. With `halves`
+/// products are of bfloat16 where there is an instruction for them.
 #[inline(always)]
 pub(crate) fn attend<S: FloatTiles>(
     simd: S,
@@ -53,14 +61,17 @@ pub(crate) fn attend<S: FloatTiles>(
     rows: &[f32],
     out: &mut [f32],
     room: &mut FloatHeads,
+    halves: bool,
 ) {
+    if halves && simd.attend_pairs(shape, rows, out, room) {
+        return;
+    }
     let Shape { heads, width, tokens } = shape;
     let (channels, padded) = (heads * width, tokens.next_multiple_of(WIDE));
-    let FloatHeads { keys, shares } = room;
+    let FloatHeads { keys, shares, .. } = room;
     let keys = keys.room(padded * width);
     let shares = shares.room(MOST_ROWS * padded);
-    // Of powers of two.
-    let unit = std::f32::consts::LOG2_E / (width as f32).sqrt();
+    let unit = unit(width);
     for head in 0..heads {
         pack_keys(shape, &rows[channels + head * width..], keys);
         for first in (0..tokens).step_by(S::ROWS) {
@@ -108,7 +119,7 @@ fn pack_keys(shape: Shape, rows: &[f32], keys: &mut [f32]) {
 
 /// `2^(unit · (x - largest))` of the first `tokens` numbers of a row of whole vectors; returns their sum.
 #[inline(always)]
-fn softmax<S: Simd>(simd: S, row: &mut [f32], tokens: usize, unit: f32) -> f32 {
+pub(super) fn softmax<S: Simd>(simd: S, row: &mut [f32], tokens: usize, unit: f32) -> f32 {
     row[tokens..].fill(f32::NEG_INFINITY);
     let (row, _) = row.as_chunks_mut::<LANES>();
     let mut most = simd.splat(f32::NEG_INFINITY);

@@ -3,12 +3,20 @@
 //! A sum is taken over the inputs in their order, each a fused multiplication and addition, in a lane of its own
 //! ([`tile`]). So it is the same bits whatever rows are beside it, and on every set of instructions; and so is what is
 //! between products, which is one code over vectors of sixteen ([`Simd`](crate::int8::Simd)).
+//!
+//! One set is apart, where the weights are bfloat16: with `avx512-bf16` what they are multiplied with, and what attention multiplies,
+//! is rounded to bfloat16, too (`pairs`). A sum does not depend on the rows beside it there either, but it is not the same bits as
+//! with the other sets.
 
 // Numbers of rows and vectors index several arrays at once.
 #![allow(clippy::needless_range_loop)]
 
 mod attention;
 mod elementwise;
+#[cfg(target_arch = "x86_64")]
+mod pair_attention;
+#[cfg(target_arch = "x86_64")]
+mod pairs;
 mod panels;
 mod product;
 mod tile;

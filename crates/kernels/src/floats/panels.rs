@@ -1,6 +1,6 @@
 //! A matrix of floats in panels of 32 columns, in the order in which long products read it.
 
-use super::tile::{Columns, WIDE};
+use super::tile::{Columns, WIDE, Weight};
 use crate::aligned::Aligned;
 use crate::int8::LANES;
 
@@ -16,7 +16,7 @@ pub(crate) struct FloatPanels {
 #[derive(Clone, Debug)]
 enum Values {
     Whole(Aligned<f32>),
-    /// Numbers that are bfloat16, those of two columns side by side.
+    /// Numbers that are bfloat16, those of two inputs side by side: `[outputs / 32, inputs / 2, 32]`.
     Halves(Aligned<i32>),
 }
 
@@ -40,20 +40,35 @@ impl FloatPanels {
         Self { values: Values::Whole(values), inputs, outputs }
     }
 
-    /// From rows of `outputs` values that are all bfloat16: in half the memory, and multiplied to the same bits.
+    /// From rows of `outputs` values that are all bfloat16, in half the memory: the lower half of a pair is an even input's,
+    /// the upper half that of the next one, or zero behind the last.
     pub(crate) fn halves(rows: &[f32], inputs: usize, outputs: usize) -> Self {
-        let size = inputs * LANES;
+        let size = inputs.div_ceil(2) * WIDE;
         let mut values = Aligned::zeroed(outputs.div_ceil(WIDE) * size);
         for (input, row) in rows.chunks_exact(outputs).enumerate() {
             for (panel, row) in row.chunks(WIDE).enumerate() {
-                let pairs = &mut values[panel * size + input * LANES..][..LANES];
-                for (column, x) in row.iter().enumerate() {
-                    let half = (x.to_bits() >> 16) << (16 * (column / LANES));
-                    pairs[column % LANES] |= half.cast_signed();
+                let pairs = &mut values[panel * size + input / 2 * WIDE..][..row.len()];
+                for (pair, x) in pairs.iter_mut().zip(row) {
+                    *pair |= (x.to_bits() >> 16 << (16 * (input % 2))).cast_signed();
                 }
             }
         }
         Self { values: Values::Halves(values), inputs, outputs }
+    }
+
+    /// Inputs of each column.
+    pub(crate) fn inputs(&self) -> usize {
+        self.inputs
+    }
+
+    /// How many pairs of bfloat16 a row takes that these are multiplied with: whole vectors of them; none for floats of 32 bits.
+    pub(crate) fn row_pairs(&self) -> usize {
+        if self.are_halves() { self.inputs.div_ceil(2 * LANES) * LANES } else { 0 }
+    }
+
+    /// Whether the numbers are bfloat16.
+    pub(crate) fn are_halves(&self) -> bool {
+        matches!(self.values, Values::Halves(_))
     }
 
     /// Panels of 32 columns.
@@ -70,21 +85,21 @@ impl FloatPanels {
 
     /// One of the panels, whose numbers lie in `all`.
     #[inline(always)]
-    pub(crate) fn panel<'a, W>(&self, all: &'a [W], n: usize) -> Columns<'a, W> {
-        let pitch = all.len() / self.count() / self.inputs;
-        let size = self.inputs * pitch;
-        Columns { numbers: &all[n * size..][..size], pitch, depth: self.inputs }
+    pub(crate) fn panel<'a, W: Weight>(&self, all: &'a [W], n: usize) -> Columns<'a, W> {
+        let size = self.inputs.div_ceil(W::DEEP) * WIDE;
+        Columns { numbers: &all[n * size..][..size], pitch: WIDE, depth: self.inputs }
     }
 
     pub(crate) fn visit(&self, mut see: impl FnMut(usize, usize, f32)) {
         for input in 0..self.inputs {
             for column in 0..self.outputs {
-                let row = column / WIDE * self.inputs + input;
+                let (panel, column_of) = (column / WIDE, column % WIDE);
                 let x = match &self.values {
-                    Values::Whole(values) => values[row * WIDE + column % WIDE],
+                    Values::Whole(values) => values[(panel * self.inputs + input) * WIDE + column_of],
                     Values::Halves(values) => {
-                        let pair = values[row * LANES + column % LANES].cast_unsigned();
-                        f32::from_bits((pair >> (16 * (column % WIDE / LANES))) << 16)
+                        let row = panel * self.inputs.div_ceil(2) + input / 2;
+                        let pair = values[row * WIDE + column_of].cast_unsigned();
+                        f32::from_bits(pair >> (16 * (input % 2)) << 16)
                     }
                 };
                 see(input, column, x);

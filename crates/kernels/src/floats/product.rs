@@ -2,19 +2,26 @@
 
 use super::panels::{FloatPanels, Panels};
 use super::tile::{Finish, FloatTiles, Rows, WIDE, Weight};
+use crate::aligned::Aligned;
 use crate::int8::{Function, LANES, Simd};
 
-/// `rows · weight`, panel by panel, so that one stays in a near cache while all rows pass.
+/// `rows · weight`, panel by panel, so that one stays in a near cache while all rows pass. In `room` rows are rounded to
+/// bfloat16, where the weight is and there is an instruction for it.
 #[inline(always)]
 pub(crate) fn product<S: FloatTiles>(
     simd: S,
     rows: Rows<'_>,
     weight: &FloatPanels,
+    room: &mut Aligned<i32>,
     finish: &mut impl Finish,
 ) {
     match weight.panels() {
         Panels::Whole(all) => product_of(simd, rows, weight, all, finish),
-        Panels::Halves(all) => product_of(simd, rows, weight, all, finish),
+        Panels::Halves(all) => {
+            if !simd.multiply_pairs(rows, weight, all, room, finish) {
+                product_of(simd, rows, weight, all, finish);
+            }
+        }
     }
 }
 

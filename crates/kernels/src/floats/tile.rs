@@ -1,8 +1,11 @@
 //! Products of a few rows with 32 columns: the inner loop of every product in floats.
 
+use super::attention::FloatHeads;
+use super::panels::FloatPanels;
+use crate::aligned::Aligned;
 #[cfg(target_arch = "x86_64")]
 use crate::int8::{Avx2, Avx512};
-use crate::int8::{LANES, Portable, Simd};
+use crate::int8::{LANES, Portable, Shape, Simd};
 use bytemuck::{Pod, must_cast_slice};
 
 /// Columns of a panel.
@@ -19,7 +22,7 @@ pub(crate) struct Rows<'a> {
     pub(crate) count: usize,
 }
 
-/// [`WIDE`] columns: `depth` rows of them that begin `pitch` apart.
+/// [`WIDE`] columns of `depth` inputs: rows of them, each for [`Weight::DEEP`] inputs, that begin `pitch` apart.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Columns<'a, W> {
     pub(crate) numbers: &'a [W],
@@ -29,21 +32,14 @@ pub(crate) struct Columns<'a, W> {
 
 /// Numbers as columns hold them.
 pub(crate) trait Weight: Pod + Default {
-    /// How many of them make a row of columns.
-    const ROW: usize;
-    /// Where those of a vector of columns begin in it.
-    fn start(vector: usize) -> usize;
-    /// A vector of columns from there on, as floats.
-    fn load<S: Simd>(simd: S, from: &[Self; LANES], vector: usize) -> S::F;
+    /// How many inputs a row of columns is for.
+    const DEEP: usize;
+    /// Those of sixteen columns and of one of the inputs, as floats.
+    fn load<S: Simd>(simd: S, from: &[Self; LANES], input: usize) -> S::F;
 }
 
 impl Weight for f32 {
-    const ROW: usize = WIDE;
-
-    #[inline(always)]
-    fn start(vector: usize) -> usize {
-        vector * LANES
-    }
+    const DEEP: usize = 1;
 
     #[inline(always)]
     fn load<S: Simd>(simd: S, from: &[f32; LANES], _: usize) -> S::F {
@@ -51,19 +47,14 @@ impl Weight for f32 {
     }
 }
 
-/// Two bfloat16: of a column, and of the one [`LANES`] to its right in the upper half.
+/// Two bfloat16 of a column: of an input, and of the next one in the upper half.
 impl Weight for i32 {
-    const ROW: usize = LANES;
+    const DEEP: usize = 2;
 
     #[inline(always)]
-    fn start(_: usize) -> usize {
-        0
-    }
-
-    #[inline(always)]
-    fn load<S: Simd>(simd: S, from: &[i32; LANES], vector: usize) -> S::F {
+    fn load<S: Simd>(simd: S, from: &[i32; LANES], input: usize) -> S::F {
         let pairs = simd.load_i(from);
-        if vector == 0 { simd.low_half(pairs) } else { simd.high_half(pairs) }
+        if input == 0 { simd.low_half(pairs) } else { simd.high_half(pairs) }
     }
 }
 
@@ -76,6 +67,28 @@ pub(crate) trait Finish {
 pub(crate) trait FloatTiles: Simd {
     /// Most rows whose sums stay in registers.
     const ROWS: usize;
+
+    /// `rows · weight`, where there is an instruction for pairs of bfloat16, as `pairs` has them; the rows are rounded to
+    /// bfloat16, too, in `room`. Returns whether there is.
+    #[inline(always)]
+    fn multiply_pairs(
+        self,
+        rows: Rows<'_>,
+        weight: &FloatPanels,
+        pairs: &[i32],
+        room: &mut Aligned<i32>,
+        finish: &mut impl Finish,
+    ) -> bool {
+        let _ = (rows, weight, pairs, room, finish);
+        false
+    }
+
+    /// Attention with products of pairs of bfloat16, where there is an instruction for them. Returns whether there is.
+    #[inline(always)]
+    fn attend_pairs(self, shape: Shape, rows: &[f32], out: &mut [f32], room: &mut FloatHeads) -> bool {
+        let _ = (shape, rows, out, room);
+        false
+    }
 
     /// `rows · columns`: 1 row, or an even number up to [`ROWS`](FloatTiles::ROWS). The numbers `ahead` are soon to be read.
     fn some_rows<W: Weight>(
@@ -96,24 +109,62 @@ pub(crate) trait FloatTiles: Simd {
         mut ahead: &[W],
         finish: &mut impl Finish,
     ) {
-        let mut done = 0;
-        while done < rows.count {
-            let left = rows.count - done;
-            let whole = left.min(Self::ROWS).next_multiple_of(2);
-            // Where one row too many would be multiplied, one that is done already is done again; where there is none,
-            // one is left.
-            let count = if whole <= rows.count { whole } else { left - left % 2 }.max(1);
-            let first = done.min(rows.count - count);
-            let some = Rows { numbers: &rows.numbers[first * rows.stride..], count, ..rows };
-            self.some_rows(
-                some,
-                columns,
-                ahead,
-                #[inline(always)]
-                |row, vector, sums| finish.vector(self, first + row, column + vector * LANES, sums),
-            );
-            done = first + count;
-            ahead = &[];
+        in_tiles(
+            rows.count,
+            Self::ROWS,
+            #[inline(always)]
+            |first, count| {
+                let some = Rows { numbers: &rows.numbers[first * rows.stride..], count, ..rows };
+                self.some_rows(
+                    some,
+                    columns,
+                    std::mem::take(&mut ahead),
+                    #[inline(always)]
+                    |row, vector, sums| finish.vector(self, first + row, column + vector * LANES, sums),
+                );
+            },
+        );
+    }
+}
+
+/// All rows as tiles of 1 row, or of an even number up to `most`: calls `run` with the first row of each and how many it has.
+#[inline(always)]
+pub(super) fn in_tiles(rows: usize, most: usize, mut run: impl FnMut(usize, usize)) {
+    let mut done = 0;
+    while done < rows {
+        let left = rows - done;
+        let whole = left.min(most).next_multiple_of(2);
+        // Where one row too many would be multiplied, one that is done already is done again; where there is none,
+        // one is left.
+        let count = if whole <= rows { whole } else { left - left % 2 }.max(1);
+        let first = done.min(rows - count);
+        run(first, count);
+        done = first + count;
+    }
+}
+
+/// What one input of `R` rows adds to the sums of the columns of `V` vectors.
+///
+/// # Safety
+/// A number of each row must be there, `stride` apart, and `V` vectors of a row of columns.
+#[inline(always)]
+unsafe fn add_input<S: Simd, W: Weight, const R: usize, const V: usize>(
+    simd: S,
+    (number, stride): (*const f32, usize),
+    (weight, input): (*const W, usize),
+    sums: &mut [[S::F; V]; R],
+) {
+    let mut weights = [simd.splat(0.0); V];
+    for v in 0..V {
+        let at = weight.wrapping_add(v * LANES).cast::<[W; LANES]>();
+        // SAFETY: a vector of those that the caller promises; an array lies as its numbers do.
+        weights[v] = W::load(simd, unsafe { &*at }, input);
+    }
+    for r in 0..R {
+        // SAFETY: a number of those that the caller promises.
+        let x = simd.splat(unsafe { *number.wrapping_add(r.wrapping_mul(stride)) });
+        for v in 0..V {
+            sums[r][v] = simd.mul_add(x, weights[v], sums[r][v]);
         }
     }
 }
@@ -131,30 +182,23 @@ fn tile<S: Simd, W: Weight, const R: usize, const V: usize>(
     let Columns { numbers, pitch, depth } = columns;
     assert!(rows.count == R && rows.numbers.len() >= (R - 1) * rows.stride + depth, "numbers of rows");
     assert!(from + V <= WIDE / LANES, "vectors of a panel");
-    assert!(depth == 0 || numbers.len() >= (depth - 1) * pitch + W::ROW, "numbers of columns");
-    let mut ahead = ahead.chunks_exact(W::ROW);
+    let steps = depth.div_ceil(W::DEEP);
+    assert!(steps == 0 || numbers.len() >= (steps - 1) * pitch + WIDE, "numbers of columns");
+    let mut ahead = ahead.chunks_exact(WIDE);
     let mut sums = [[simd.splat(0.0); V]; R];
     // Pointers that move without a check for overflow, which would be in the innermost loop.
-    let (mut number, mut weight) = (rows.numbers.as_ptr(), numbers.as_ptr());
-    for _ in 0..depth {
-        let mut weights = [simd.splat(0.0); V];
-        for v in 0..V {
-            let at = weight.wrapping_add(W::start(from + v)).cast::<[W; LANES]>();
-            // SAFETY: sixteen numbers of a row of the columns, all of which were checked to be there; an array lies as
-            // its numbers do.
-            weights[v] = W::load(simd, unsafe { &*at }, from + v);
+    let (mut number, mut weight) = (rows.numbers.as_ptr(), numbers.as_ptr().wrapping_add(from * LANES));
+    for done in (0..depth).step_by(W::DEEP) {
+        // SAFETY: an input of each row and of the columns, all of which were checked to be there.
+        unsafe { add_input(simd, (number, rows.stride), (weight, 0), &mut sums) };
+        if W::DEEP == 2 && done + 1 < depth {
+            // SAFETY: as above, the next input.
+            unsafe { add_input(simd, (number.wrapping_add(1), rows.stride), (weight, 1), &mut sums) };
         }
         if let Some(row) = ahead.next() {
             simd.prefetch(must_cast_slice(row));
         }
-        for r in 0..R {
-            // SAFETY: a number of a row, all of which were checked to be there.
-            let x = simd.splat(unsafe { *number.wrapping_add(r.wrapping_mul(rows.stride)) });
-            for v in 0..V {
-                sums[r][v] = simd.mul_add(x, weights[v], sums[r][v]);
-            }
-        }
-        (number, weight) = (number.wrapping_add(1), weight.wrapping_add(pitch));
+        (number, weight) = (number.wrapping_add(W::DEEP), weight.wrapping_add(pitch));
     }
     for r in 0..R {
         for v in 0..V {
@@ -166,6 +210,29 @@ fn tile<S: Simd, W: Weight, const R: usize, const V: usize>(
 #[cfg(target_arch = "x86_64")]
 impl FloatTiles for Avx512 {
     const ROWS: usize = MOST_ROWS;
+
+    #[inline(always)]
+    fn multiply_pairs(
+        self,
+        rows: Rows<'_>,
+        weight: &FloatPanels,
+        pairs: &[i32],
+        room: &mut Aligned<i32>,
+        finish: &mut impl Finish,
+    ) -> bool {
+        self.pairs().is_some_and(|with| {
+            with.multiply(self, rows, weight, pairs, room, finish);
+            true
+        })
+    }
+
+    #[inline(always)]
+    fn attend_pairs(self, shape: Shape, rows: &[f32], out: &mut [f32], room: &mut FloatHeads) -> bool {
+        self.pairs().is_some_and(|with| {
+            with.attend(self, shape, rows, out, room);
+            true
+        })
+    }
 
     #[inline(always)]
     fn some_rows<W: Weight>(

@@ -28,12 +28,12 @@ pub(crate) use panels::WidePanels;
 pub(crate) use product::{Function, Gelu, Relu, Same, ToFloats, product};
 pub(crate) use rows::ByteRows;
 #[cfg(target_arch = "x86_64")]
-pub(crate) use simd::{Avx2, Avx512};
+pub(crate) use simd::{Avx2, Avx512, Pairs};
 pub(crate) use simd::{LANES, Portable, Simd};
 pub(crate) use tiles::{Isa, Set, Sums, Tiles, with_set};
 
-/// The sets of instructions that this processor has for encoder layers, the best first: `amx-int8`, `avx512-vnni`
-/// and `avx2` on x86-64, and last, everywhere, `portable`.
+/// The sets of instructions that this processor has for encoder layers, the best first: `amx-int8`, `avx512-bf16`, `avx512-vnni`
+/// and `avx2` on x86-64, and last, everywhere, `portable`. `avx512-bf16` is `avx512-vnni` with products of bfloat16.
 pub fn instruction_sets() -> Vec<&'static str> {
     tiles::Isa::all().into_iter().map(tiles::Isa::name).collect()
 }

@@ -11,7 +11,8 @@ use std::sync::OnceLock;
 /// The set that matrices are multiplied with, once it has been looked for.
 static BEST: OnceLock<Set> = OnceLock::new();
 /// All names of sets, of whatever processor, the best first.
-const NAMES: [&str; 7] = ["amx-int8", "avx512-vnni", "avx-vnni", "avx2", "neon-dot", "neon", "portable"];
+const NAMES: [&str; 8] =
+    ["amx-int8", "avx512-bf16", "avx512-vnni", "avx-vnni", "avx2", "neon-dot", "neon", "portable"];
 
 /// A set of instructions that this processor has.
 #[derive(Clone, Copy, Debug)]

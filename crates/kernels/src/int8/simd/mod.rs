@@ -10,7 +10,7 @@ mod x86;
 
 pub(crate) use portable::Portable;
 #[cfg(target_arch = "x86_64")]
-pub(crate) use x86::{Avx2, Avx512};
+pub(crate) use x86::{Avx2, Avx512, Pairs};
 
 /// Numbers of a vector.
 pub(crate) const LANES: usize = 16;

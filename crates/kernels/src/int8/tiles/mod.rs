@@ -165,7 +165,7 @@ pub(crate) trait Tiles: Copy {
     }
 }
 
-/// Sets of instructions that this processor has, for encoders in integers.
+/// Sets of instructions that this processor has, for encoders.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Isa {
     #[cfg(target_arch = "x86_64")]
@@ -203,6 +203,8 @@ impl Isa {
             #[cfg(target_arch = "x86_64")]
             Amx::detect().map(Self::Amx),
             #[cfg(target_arch = "x86_64")]
+            Avx512::detect_pairs().map(Self::Avx512),
+            #[cfg(target_arch = "x86_64")]
             Avx512::detect().map(Self::Avx512),
             #[cfg(target_arch = "x86_64")]
             Avx2::detect().map(Self::Avx2),
@@ -226,6 +228,8 @@ impl Isa {
         match self {
             #[cfg(target_arch = "x86_64")]
             Self::Amx(_) => "amx-int8",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(set) if set.pairs().is_some() => "avx512-bf16",
             #[cfg(target_arch = "x86_64")]
             Self::Avx512(_) => "avx512-vnni",
             #[cfg(target_arch = "x86_64")]
