@@ -289,7 +289,7 @@ impl Heads {
         let mut scores = std::mem::take(&mut self.scores);
         let queries = Block { bytes: &self.queries[first * shape.width..], stride: shape.width, count };
         for panel in 0..shape.tokens.div_ceil(WIDE) {
-            tiles.tile::<true>(queries, self.key_panel(shape, panel), &mut scores[panel]);
+            tiles.tile(queries, self.key_panel(shape, panel), &mut scores[panel]);
         }
         self.scores = scores;
     }
@@ -358,7 +358,7 @@ impl Heads {
         };
         // The scores have been read.
         let sums = &mut self.scores[0];
-        tiles.tile::<false>(shares, values, sums);
+        tiles.tile(shares, values, sums);
         let scales = vectors::<V>(&self.values.scales, head * shape.width);
         for (r, total) in totals.iter().enumerate() {
             let share = simd.splat(1.0 / total);

@@ -34,7 +34,7 @@ pub(crate) fn product<T: Tiles>(
         for first in (0..count).step_by(T::BLOCK) {
             let block = rows.block(first, T::BLOCK.min(count - first));
             let (first_left, rows_left, panel_left) = left;
-            tiles.tile_while::<true>(
+            tiles.tile_while(
                 block,
                 panel,
                 current,

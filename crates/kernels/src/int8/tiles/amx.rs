@@ -143,10 +143,10 @@ impl Tiles for Configured<'_> {
     }
 
     #[inline(always)]
-    fn tile<const OFFSET: bool>(self, rows: Block<'_>, panel: Panel<'_>, sums: &mut Sums) {
+    fn tile(self, rows: Block<'_>, panel: Panel<'_>, sums: &mut Sums) {
         let whole = (panel.quads * QUAD).is_multiple_of(DEPTH) && panel.columns.is_multiple_of(2 * HIGH);
         if !whole || rows.count == 0 {
-            return self.simd().tile::<OFFSET>(rows, panel, sums);
+            return self.simd().tile(rows, panel, sums);
         }
         let steps = panel.quads * QUAD / DEPTH;
         let (x, w, starts) = (rows.bytes.as_ptr(), panel.bytes.as_ptr(), panel.starts.as_ptr());
@@ -170,7 +170,7 @@ impl Tiles for Configured<'_> {
 
     /// Tile registers work beside all others, so what is given is done between the steps of the product.
     #[inline(always)]
-    fn tile_while<const OFFSET: bool>(
+    fn tile_while(
         self,
         rows: Block<'_>,
         panel: Panel<'_>,
@@ -181,7 +181,7 @@ impl Tiles for Configured<'_> {
         let steps = panel.quads * QUAD / DEPTH;
         let whole = (panel.quads * QUAD).is_multiple_of(DEPTH) && panel.columns == WIDE && steps > 0;
         if !whole || rows.count <= HIGH {
-            return self.tile_then::<OFFSET>(rows, panel, sums, count, work);
+            return self.tile_then(rows, panel, sums, count, work);
         }
         panel.check(&rows, ROWS);
         let mut done = 0;

@@ -16,7 +16,7 @@ impl Tiles for Avx512 {
     }
 
     #[inline(always)]
-    fn tile<const OFFSET: bool>(self, rows: Block<'_>, panel: Panel<'_>, sums: &mut Sums) {
+    fn tile(self, rows: Block<'_>, panel: Panel<'_>, sums: &mut Sums) {
         panel.check(&rows, rows.count);
         // SAFETY: the token is the proof of the instructions; the bytes were checked to be there.
         unsafe {
@@ -32,7 +32,7 @@ impl Tiles for Avx512 {
     /// The work is done between the steps of the product: it is short enough for the processor to have both in view, and
     /// takes units that products do not need.
     #[inline(always)]
-    fn tile_while<const OFFSET: bool>(
+    fn tile_while(
         self,
         rows: Block<'_>,
         panel: Panel<'_>,
@@ -45,7 +45,7 @@ impl Tiles for Avx512 {
             // SAFETY: the token is the proof of the instructions; the bytes were checked to be there.
             return unsafe { six_rows_while(rows, panel, sums, count, work) };
         }
-        self.tile_then::<OFFSET>(rows, panel, sums, count, work);
+        self.tile_then(rows, panel, sums, count, work);
     }
 }
 

@@ -117,17 +117,14 @@ pub(crate) trait Tiles: Copy {
     const BEST: usize;
 
     /// `sums[r][c] = starts[c] + Σ rows[r][i] · panel[i][c]` for the rows that count, in integers that wrap around.
-    ///
-    /// Rows that are `128 + q` with `q` within `±127` are told by `OFFSET`, with starts that take `128 · Σ panel[i][c]`
-    /// away; the sums are then the same, and some instructions take a shorter way.
-    fn tile<const OFFSET: bool>(self, rows: Block<'_>, panel: Panel<'_>, sums: &mut Sums);
+    fn tile(self, rows: Block<'_>, panel: Panel<'_>, sums: &mut Sums);
 
     /// Rows of the blocks of a long product.
     const BLOCK: usize = Self::BEST;
 
     /// As [`tile`](Tiles::tile); meanwhile does `work` for each number below `count`, which may not use tiles.
     #[inline(always)]
-    fn tile_while<const OFFSET: bool>(
+    fn tile_while(
         self,
         rows: Block<'_>,
         panel: Panel<'_>,
@@ -135,12 +132,12 @@ pub(crate) trait Tiles: Copy {
         count: usize,
         work: impl FnMut(usize),
     ) {
-        self.tile_then::<OFFSET>(rows, panel, sums, count, work);
+        self.tile_then(rows, panel, sums, count, work);
     }
 
     /// The same one after the other.
     #[inline(always)]
-    fn tile_then<const OFFSET: bool>(
+    fn tile_then(
         self,
         rows: Block<'_>,
         panel: Panel<'_>,
@@ -148,14 +145,14 @@ pub(crate) trait Tiles: Copy {
         count: usize,
         work: impl FnMut(usize),
     ) {
-        self.tile::<OFFSET>(rows, panel, sums);
+        self.tile(rows, panel, sums);
         (0..count).for_each(work);
     }
 
-    /// The same of one row, without `OFFSET`, of which no more than that row is read.
+    /// The same of one row, of which no more than that row is read.
     #[inline(always)]
     fn one_row(self, rows: Block<'_>, panel: Panel<'_>, sums: &mut Sums) {
-        self.tile::<false>(rows, panel, sums);
+        self.tile(rows, panel, sums);
     }
 
     /// As many fours of inputs as are best multiplied, where there are so many that count and zeros behind them.

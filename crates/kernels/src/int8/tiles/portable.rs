@@ -12,7 +12,7 @@ impl Tiles for Portable {
         self
     }
 
-    fn tile<const OFFSET: bool>(self, rows: Block<'_>, panel: Panel<'_>, sums: &mut Sums) {
+    fn tile(self, rows: Block<'_>, panel: Panel<'_>, sums: &mut Sums) {
         panel.check(&rows, rows.count);
         for (row, sums) in rows.bytes.chunks(rows.stride).zip(&mut sums.0).take(rows.count) {
             sums.copy_from_slice(panel.starts);
