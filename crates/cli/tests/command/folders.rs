@@ -412,7 +412,12 @@ fn a_folder_is_no_artifact_and_nothing_is_written_into_it() {
     let world = World::new();
     world.does(&["import", &folder("bert"), "--out", "bert.safetensors"]);
     world.does(&["export", "bert.safetensors", "--hf", "copy"]);
-    for command in [&["predict", "copy", "a text"][..], &["embed", "copy", "a text"], &["bench", "copy"]] {
+    few_sentences(&world);
+    for command in [
+        &["predict", "copy", "a text"][..],
+        &["embed", "copy", "a text"],
+        &["bench", "copy", "--data", "few.csv"],
+    ] {
         world.refuses(command, b"", &["copy: is a folder", "nlpress import copy"]);
     }
     let model = world.read("copy/model.safetensors");
