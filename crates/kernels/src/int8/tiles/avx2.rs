@@ -45,9 +45,9 @@ struct Fours {
 
 impl Fours {
     #[inline(always)]
-    fn push(&mut self, quad: usize, saturates: bool) {
+    fn push(&mut self, start: usize, saturates: bool) {
         let kind = usize::from(saturates);
-        self.starts[kind][self.counts[kind]] = (quad * QUAD) as u32;
+        self.starts[kind][self.counts[kind]] = start as u32;
         self.counts[kind] += 1;
     }
 
@@ -64,7 +64,8 @@ impl Fours {
         largest: Option<&[i32; TOGETHER]>,
     ) {
         self.counts = [0, 0];
-        let (steps, _) = largest.map_or(&[][..], |largest| &largest[..quads]).as_chunks::<STEP>();
+        let known = if let Some(largest) = largest { &largest[..quads] } else { &[] };
+        let (steps, _) = known.as_chunks::<STEP>();
         for (n, largest) in steps.iter().enumerate() {
             let mut most = _mm256_setzero_si256();
             for r in 0..R {
@@ -80,12 +81,19 @@ impl Fours {
             let bound = _mm256_madd_epi16(most, largest);
             let over = _mm256_cmpgt_epi32(bound, _mm256_set1_epi32(i32::from(i16::MAX)));
             let over = _mm256_movemask_ps(_mm256_castsi256_ps(over));
-            for of in 0..STEP {
-                self.push(n * STEP + of, over >> of & 1 == 1);
+            let start = n * STEP * QUAD;
+            if over == 0 {
+                let to = &mut self.starts[0][self.counts[0]..][..STEP];
+                for (of, to) in to.iter_mut().enumerate() {
+                    *to = (start + of * QUAD) as u32;
+                }
+                self.counts[0] += STEP;
+            } else {
+                (0..STEP).for_each(|of| self.push(start + of * QUAD, over >> of & 1 == 1));
             }
         }
         for quad in steps.len() * STEP..quads {
-            self.push(quad, true);
+            self.push(quad * QUAD, true);
         }
     }
 }
@@ -183,17 +191,22 @@ unsafe fn add<const R: usize>(
     fours: &Fours,
     sums: &mut [[i32; WIDE]],
 ) {
-    let [short, long] = [0, 1].map(|kind| &fours.starts[kind][..fours.counts[kind]]);
+    let [short, long] = &fours.starts;
+    let (short, long) = (&short[..fours.counts[0]], &long[..fours.counts[1]]);
     let mut acc = [[_mm256_setzero_si256(); 2]; R];
+    // Places without a check for overflow, which would be in the innermost loop.
+    let (first, each) = (panel.bytes.as_ptr().wrapping_add(column * QUAD), panel.columns);
+    let mut begins = [rows.bytes.as_ptr(); R];
+    for r in 1..R {
+        begins[r] = begins[r - 1].wrapping_add(rows.stride);
+    }
     // SAFETY: 64 bytes of the 16 columns' fours, and four of a row.
     let weights = |start: usize, v: usize| unsafe {
-        let from = panel.bytes.as_ptr().wrapping_add(start * panel.columns + column * QUAD + 32 * v);
-        _mm256_loadu_si256(from.cast())
+        _mm256_loadu_si256(first.wrapping_add(start.wrapping_mul(each)).wrapping_add(32 * v).cast())
     };
     // SAFETY: as above.
     let bytes = |start: usize, r: usize| unsafe {
-        let from = rows.bytes.as_ptr().wrapping_add(r * rows.stride + start);
-        _mm256_set1_epi32(from.cast::<i32>().read_unaligned())
+        _mm256_set1_epi32(begins[r].wrapping_add(start).cast::<i32>().read_unaligned())
     };
     for &start in short {
         let start = start as usize;

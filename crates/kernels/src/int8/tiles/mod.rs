@@ -143,10 +143,13 @@ pub(crate) trait Tiles: Copy {
         panel: Panel<'_>,
         sums: &mut Sums,
         count: usize,
-        work: impl FnMut(usize),
+        mut work: impl FnMut(usize),
     ) {
         self.tile(rows, panel, sums);
-        (0..count).for_each(work);
+        // An iterator's `for_each` need not be inlined, and would then be compiled without the instructions.
+        for n in 0..count {
+            work(n);
+        }
     }
 
     /// The same of one row, of which no more than that row is read.
