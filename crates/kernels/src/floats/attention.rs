@@ -63,9 +63,12 @@ pub(crate) fn attend<S: FloatTiles>(
     room: &mut FloatHeads,
     halves: bool,
 ) {
-    if halves && simd.attend_pairs(shape, rows, out, room) {
-        return;
+    #[cfg(target_arch = "x86_64")]
+    if halves && let Some((simd, pairs)) = simd.with_pairs() {
+        return pairs.attend(simd, shape, rows, out, room);
     }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = halves;
     let Shape { heads, width, tokens } = shape;
     let (channels, padded) = (heads * width, tokens.next_multiple_of(WIDE));
     let FloatHeads { keys, shares, .. } = room;

@@ -18,9 +18,13 @@ pub(crate) fn product<S: FloatTiles>(
     match weight.panels() {
         Panels::Whole(all) => product_of(simd, rows, weight, all, finish),
         Panels::Halves(all) => {
-            if !simd.multiply_pairs(rows, weight, all, room, finish) {
-                product_of(simd, rows, weight, all, finish);
+            #[cfg(target_arch = "x86_64")]
+            if let Some((simd, pairs)) = simd.with_pairs() {
+                return pairs.multiply(simd, rows, weight, all, room, finish);
             }
+            #[cfg(not(target_arch = "x86_64"))]
+            let _ = room;
+            product_of(simd, rows, weight, all, finish);
         }
     }
 }

@@ -1,11 +1,8 @@
 //! Products of a few rows with 32 columns: the inner loop of every product in floats.
 
-use super::attention::FloatHeads;
-use super::panels::FloatPanels;
-use crate::aligned::Aligned;
 #[cfg(target_arch = "x86_64")]
-use crate::int8::{Avx2, Avx512};
-use crate::int8::{LANES, Portable, Shape, Simd};
+use crate::int8::{Avx2, Avx512, Pairs};
+use crate::int8::{LANES, Portable, Simd};
 use bytemuck::{Pod, must_cast_slice};
 
 /// Columns of a panel.
@@ -68,26 +65,11 @@ pub(crate) trait FloatTiles: Simd {
     /// Most rows whose sums stay in registers.
     const ROWS: usize;
 
-    /// `rows · weight`, where there is an instruction for pairs of bfloat16, as `pairs` has them; the rows are rounded to
-    /// bfloat16, too, in `room`. Returns whether there is.
+    /// What multiplies pairs of bfloat16, if it is to be used.
+    #[cfg(target_arch = "x86_64")]
     #[inline(always)]
-    fn multiply_pairs(
-        self,
-        rows: Rows<'_>,
-        weight: &FloatPanels,
-        pairs: &[i32],
-        room: &mut Aligned<i32>,
-        finish: &mut impl Finish,
-    ) -> bool {
-        let _ = (rows, weight, pairs, room, finish);
-        false
-    }
-
-    /// Attention with products of pairs of bfloat16, where there is an instruction for them. Returns whether there is.
-    #[inline(always)]
-    fn attend_pairs(self, shape: Shape, rows: &[f32], out: &mut [f32], room: &mut FloatHeads) -> bool {
-        let _ = (shape, rows, out, room);
-        false
+    fn with_pairs(self) -> Option<(Avx512, Pairs)> {
+        None
     }
 
     /// `rows · columns`: 1 row, or an even number up to [`ROWS`](FloatTiles::ROWS). The numbers `ahead` are soon to be read.
@@ -212,26 +194,8 @@ impl FloatTiles for Avx512 {
     const ROWS: usize = MOST_ROWS;
 
     #[inline(always)]
-    fn multiply_pairs(
-        self,
-        rows: Rows<'_>,
-        weight: &FloatPanels,
-        pairs: &[i32],
-        room: &mut Aligned<i32>,
-        finish: &mut impl Finish,
-    ) -> bool {
-        self.pairs().is_some_and(|with| {
-            with.multiply(self, rows, weight, pairs, room, finish);
-            true
-        })
-    }
-
-    #[inline(always)]
-    fn attend_pairs(self, shape: Shape, rows: &[f32], out: &mut [f32], room: &mut FloatHeads) -> bool {
-        self.pairs().is_some_and(|with| {
-            with.attend(self, shape, rows, out, room);
-            true
-        })
+    fn with_pairs(self) -> Option<(Self, Pairs)> {
+        self.pairs().map(|pairs| (self, pairs))
     }
 
     #[inline(always)]
