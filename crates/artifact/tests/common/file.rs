@@ -50,7 +50,10 @@ pub(crate) fn sealed(bytes: &[u8]) -> Vec<u8> {
     let key = b"\"nlpress.blake3\":\"";
     let Some(at) = bytes[..end].windows(key.len()).position(|found| found == key) else { return copy };
     let from = at + key.len();
-    let digits = bytes[from..].iter().position(|byte| *byte == b'"').unwrap();
+    let digits = bytes[from..end].iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+    if bytes.get(from + digits) != Some(&b'"') {
+        return copy;
+    }
     // As many digits as there are parts, so that a tensor more or less is no damage.
     let needed = 16 * (1 + tensors.len());
     if digits != needed {
