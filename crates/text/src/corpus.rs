@@ -24,6 +24,8 @@ mod scoring;
 mod sink;
 mod source;
 mod split;
+#[cfg(feature = "parquet")]
+mod thrift;
 mod unlabelled;
 
 use sha2::{Digest, Sha256};

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use super::input::Input;
 use super::options::{Column, CorpusOptions};
 use super::sink::{Other, Row, Sink};
+use super::thrift::{footer_is_whole, pages_are_whole};
 use crate::error::{Place, TextError};
 
 /// Whole numbers up to here are exact in a double.
@@ -32,7 +33,12 @@ pub(super) fn read(mut input: Input, options: &CorpusOptions, sink: &mut Sink<'_
     }
     let file = Arc::clone(&input.name);
     let bad = |problem: String| TextError::Parquet { file: file.to_string(), problem };
-    let reader = guarded(|| SerializedFileReader::new(bytes::Bytes::from(bytes))).map_err(bad)?;
+    if !footer_is_whole(&bytes) {
+        return Err(bad("the footer promises more than there is".into()));
+    }
+    let bytes = bytes::Bytes::from(bytes);
+    let reader = guarded(|| SerializedFileReader::new(bytes.clone())).map_err(bad)?;
+    check_pages(&reader, &bytes).map_err(bad)?;
     let schema = reader.metadata().file_metadata().schema();
     let fields = wanted(schema, options, sink.other, &file)?;
     let projection = || Type::group_type_builder(schema.name()).with_fields(fields).build();
@@ -59,6 +65,23 @@ pub(super) fn read(mut input: Input, options: &CorpusOptions, sink: &mut Sink<'_
             return Err(TextError::FileTooLarge { path: (&*file).into(), limit: options.max_file_bytes });
         }
         sink.row(Row { text: &text, pair: pair.as_deref(), other: &other, line })?;
+    }
+    Ok(())
+}
+
+/// Looks at the headers of all pages; of columns that share bytes no file of the kind has any.
+fn check_pages(reader: &impl FileReader, bytes: &[u8]) -> Result<(), String> {
+    let mut left = bytes.len() as u64;
+    for chunk in reader.metadata().row_groups().iter().flat_map(|group| group.columns()) {
+        let (start, length) = guarded(|| Ok(chunk.byte_range()))?;
+        let column = chunk.column_path();
+        left = left
+            .checked_sub(length)
+            .ok_or_else(|| format!("its columns up to {column} are longer than it"))?;
+        let pages = usize::try_from(start).ok().and_then(|start| bytes.get(start..)).unwrap_or_default();
+        if !pages_are_whole(pages, length as usize) {
+            return Err(format!("the header of a page of {column} promises more than there is"));
+        }
     }
     Ok(())
 }
