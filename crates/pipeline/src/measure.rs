@@ -4,10 +4,13 @@ use nlpress_artifact::{Artifact, Sizes};
 use nlpress_core::Seed;
 use nlpress_eval::speed::BATCH;
 use nlpress_eval::{Call, Contender, EvalError, Outcome, Pace, Scores, Speeds, Subject, SystemClock};
-use nlpress_graph::{Form, Outline, Source};
+use nlpress_graph::{Form, Outline, Output, Source};
 use nlpress_packed::{Activations, Scheme, Values};
 use nlpress_runtime::{IntegerScratch, NotIntegers, RuntimeError, Scratch, Session, integer};
 use nlpress_text::{AsInput, Document, Encode, Examples, ExamplesRef, TextError, TextInput};
+use rayon::{ThreadPool, ThreadPoolBuilder};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::error::Error;
 use std::path::Path;
 
@@ -27,6 +30,8 @@ pub struct Served<'a> {
     texts: &'a [TextInput<'a>],
     scratch: Scratch,
     logits: Vec<f32>,
+    /// Threads that encode texts for a network without classes, by their number.
+    encoding: BTreeMap<usize, ThreadPool>,
 }
 
 impl<'a> Served<'a> {
@@ -41,7 +46,12 @@ impl<'a> Served<'a> {
         let session = Session::open(path)?;
         let (examples, _) = session.encoder().encode_all(texts)?;
         let logits = vec![0.0; BATCH * session.outline().graph.outputs()];
-        Ok(Self { session, examples, texts, scratch: Scratch::default(), logits })
+        Ok(Self { session, examples, texts, scratch: Scratch::default(), logits, encoding: BTreeMap::new() })
+    }
+
+    /// Whether answers are classes; else they are embeddings, or numbers.
+    fn classifies(&self) -> bool {
+        self.session.outline().graph.output == Output::Logits
     }
 }
 
@@ -69,11 +79,23 @@ impl Subject for Served<'_> {
 
     fn text(&mut self, call: usize) -> Outcome {
         let text = &self.texts[call % self.texts.len()];
-        Ok(self.session.score(text, &mut self.scratch)?[0])
+        let answer = match self.classifies() {
+            true => self.session.score(text, &mut self.scratch)?,
+            false => self.session.answer(text, &mut self.scratch)?,
+        };
+        Ok(answer[0])
     }
 
     fn pass(&mut self, threads: usize) -> Result<usize, Box<dyn Error + Send + Sync>> {
-        Ok(self.session.predict_many(self.texts, threads)?.len())
+        if self.classifies() {
+            return Ok(self.session.predict_many(self.texts, threads)?.len());
+        }
+        let pool = match self.encoding.entry(threads) {
+            Entry::Occupied(pool) => pool.into_mut(),
+            Entry::Vacant(place) => place.insert(ThreadPoolBuilder::new().num_threads(threads).build()?),
+        };
+        let (examples, _) = pool.install(|| self.session.encoder().encode_all(self.texts))?;
+        Ok(self.session.logits_many(&examples, threads)?.len() / self.session.outline().graph.outputs())
     }
 }
 

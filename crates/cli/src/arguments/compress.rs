@@ -9,9 +9,8 @@ use super::values::place;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   nlpress compress minilm.safetensors --use quant.int8 --out small.safetensors --texts lines.txt
-  nlpress compress small.safetensors --use quant.int4 --on 'embeddings.word_embeddings' --out smaller.safetensors
-  nlpress compress model.safetensors --use prune.low_rank --with 'rank = 16' --out factored.safetensors
-
+  nlpress compress minilm.safetensors --use quant.int4 --on 'embeddings.word_embeddings' --out words.safetensors
+  nlpress compress minilm.safetensors --use prune.low_rank --on 'encoder.**.dense' --with 'rank = 128' --texts lines.txt --out factored.safetensors
   nlpress compress minilm.safetensors --use quant.gptq --on 'encoder.**' --texts lines.txt --out calibrated.safetensors
 
 Techniques that calibrate look at the texts, which need no labels; every fourth text they do not see, and the artifacts are

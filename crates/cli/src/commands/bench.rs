@@ -153,7 +153,7 @@ pub(crate) fn rss(arguments: Rss) -> anyhow::Result<()> {
     let words: Vec<&str> = session.encoder().vocabulary().into_iter().flatten().take(64).collect();
     let text = words.join(" ");
     for _ in 0..100 {
-        session.score(&text, &mut scratch)?;
+        session.answer(&text, &mut scratch)?;
     }
     if let Some(bytes) = peak_rss() {
         say!("{bytes}");

@@ -3,7 +3,7 @@
 use nlpress::core::files::{self, Outputs};
 use nlpress::core::shown::counted;
 use nlpress::core::{Seed, Selectors};
-use nlpress::eval::spearman;
+use nlpress::eval::{Fidelity, spearman};
 use nlpress::graph::Output;
 use nlpress::pipeline::compress::{self, Compressed, Compression, settings};
 use nlpress::pipeline::origin::Opened;
@@ -22,6 +22,8 @@ use crate::progress::Progress;
 
 /// Largest file of texts that is read.
 const LARGEST_TEXTS: u64 = 1 << 30;
+/// Most texts whose pairs are ranked.
+const MOST_PAIRED: usize = 1_000;
 
 pub(crate) fn compress(arguments: &Compress) -> anyhow::Result<()> {
     let outputs = Outputs::new().input("ARTIFACT", &arguments.artifact).output("--out", &arguments.out);
@@ -133,6 +135,8 @@ struct Compared {
 enum Answers {
     /// Cosine of two embeddings: mean and least.
     Embeddings { cosine: [f64; 2] },
+    /// Embeddings of other widths have no cosine: Spearman's correlation of the similarities of all pairs of texts.
+    Widths { widths: [usize; 2], spearman: Option<f64> },
     /// Share of texts with the same class, and how far apart two logits are: on average and at most.
     Classes { agreement: f64, difference: [f64; 2] },
     /// How far apart two scores are, and Spearman's correlation of the first ones; none where all texts have one score.
@@ -155,7 +159,19 @@ impl Compared {
         let mut differ = |a: &[f32], b: &[f32]| {
             apart.extend(a.iter().zip(b).map(|(a, b)| (f64::from(*a) - f64::from(*b)).abs()));
         };
+        let widths = [before, after].map(|session| session.outline().graph.outputs());
         let of = match before.outline().graph.output {
+            Output::Embedding if widths[0] != widths[1] => {
+                let mut all = [Vec::new(), Vec::new()];
+                each(&mut |a, b| {
+                    all[0].extend_from_slice(a);
+                    all[1].extend_from_slice(b);
+                })?;
+                let [before, after] = &all;
+                let near =
+                    Fidelity::of((after, widths[1]), (before, widths[0]), MOST_PAIRED).map_err(refuse)?;
+                Answers::Widths { widths, spearman: near.spearman }
+            }
             Output::Embedding => {
                 let mut cosines = Vec::new();
                 each(&mut |a, b| cosines.push(cosine(a, b)))?;
@@ -191,6 +207,9 @@ impl Compared {
             Answers::Embeddings { cosine: [mean, least] } => {
                 json!({ "texts": self.texts, "cosine": { "mean": mean, "least": least } })
             }
+            Answers::Widths { widths, spearman } => {
+                json!({ "texts": self.texts, "widths": widths, "cosine": null, "spearman": spearman })
+            }
             Answers::Classes { agreement, difference } => {
                 json!({ "texts": self.texts, "agreement": agreement, "difference": apart(difference) })
             }
@@ -207,6 +226,11 @@ impl Display for Compared {
         match self.of {
             Answers::Embeddings { cosine: [mean, least] } => {
                 write!(f, "cosine to the original {mean:.5} on average, {least:.5} at least")
+            }
+            Answers::Widths { widths: [before, after], spearman } => {
+                write!(f, "embeddings of {before} and of {after} numbers have no cosine")?;
+                let all = "Spearman's correlation of the similarities of all pairs";
+                spearman.map_or(Ok(()), |rho| write!(f, "; {all} {rho:.4}"))
             }
             Answers::Classes { agreement, difference: [mean, most] } => {
                 let share = 100.0 * agreement;

@@ -429,6 +429,18 @@ fn a_folder_is_no_artifact_and_nothing_is_written_into_it() {
 }
 
 #[test]
+fn what_names_no_class_is_timed_too() {
+    let world = World::new();
+    few_sentences(&world);
+    for kind in ["bert", "bert-pairs"] {
+        world.does(&["import", &folder(kind), "--out", "it.safetensors"]);
+        let done =
+            world.does(&["bench", "it.safetensors", "--data", "few.csv", "--rounds", "5", "--threads", "2"]);
+        assert!(done.contains("texts a second by threads: ") && done.contains(" on 2;"), "{kind}: {done}");
+    }
+}
+
+#[test]
 fn what_is_no_folder_is_refused_and_nothing_is_written() {
     let world = World::new();
     for (arguments, says) in [

@@ -136,18 +136,18 @@ fn show(found: &Found) -> anyhow::Result<()> {
     let Some(Against { fidelity, retrieval }) = against else { return Ok(()) };
     say!("\nagainst the other artifact");
     if let Some(cosine) = fidelity.cosine {
-        say!("cosine        {:.5} on average, {:.5} at least", cosine.mean, cosine.least);
+        say!("cosine         {:.5} on average, {:.5} at least", cosine.mean, cosine.least);
     } else {
-        say!("cosine        –  (the embeddings differ in width)");
+        say!("cosine         –  (the embeddings differ in width)");
     }
     match fidelity.spearman {
         Some(rho) => {
             say!(
-                "Spearman      {rho:.5}  (of the similarities of all pairs of {} documents)",
+                "Spearman       {rho:.5}  (of the similarities of all pairs of {} documents)",
                 fidelity.documents
             )
         }
-        None => say!("Spearman      –  (one of them says the same of all pairs)"),
+        None => say!("Spearman       –  (one of them says the same of all pairs)"),
     }
     lines("its ", retrieval)
 }
@@ -161,7 +161,7 @@ fn lines(whose: &str, retrieval: &Retrieval) -> anyhow::Result<()> {
         ("nearest", precision_at_1),
     ] {
         let name = format!("{whose}{name}");
-        say!("{name:<14}{value:.4}");
+        say!("{name:<15}{value:.4}");
     }
     Ok(())
 }
