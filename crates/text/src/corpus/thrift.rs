@@ -1,8 +1,9 @@
 //! Whether what a Parquet file says of itself can be as long as it says: its footer and the headers of its pages are Thrift, in the
 //! compact protocol.
 //!
-//! The crate `parquet` passes over lists that it does not know element by element, and takes a list of truth values at its word,
-//! so that six bytes stand for two billion steps. Here a list with more elements than there are bytes left is refused first.
+//! The crate `parquet` passes over lists that it does not know element by element, and takes no byte for one of truth values, so
+//! that six bytes stand for two billion steps. Here such lists, which neither a footer nor the header of a page has, are refused
+//! first, and so are lists with more elements than there are bytes left.
 //!
 //! Source: the specification of Thrift's compact protocol.
 
@@ -35,12 +36,12 @@ pub(super) fn footer_is_whole(file: &[u8]) -> bool {
 /// The number of the field of a page's header that says how many bytes the page has.
 const PAGE_BYTES: u64 = 3;
 
-/// Whether the headers of the pages that begin within the first `length` bytes are whole in the same sense.
-pub(super) fn pages_are_whole(bytes: &[u8], length: usize) -> bool {
-    let mut rest = Rest(bytes);
-    while bytes.len() - rest.0.len() < length.min(bytes.len()) {
+/// Whether the headers of a column's pages are whole in the same sense.
+pub(super) fn pages_are_whole(column: &[u8]) -> bool {
+    let mut rest = Rest(column);
+    while !rest.0.is_empty() {
         let Some(size) = rest.page() else { return false };
-        // Of a page that is longer than the file, the reader says so.
+        // Of a page that is longer than the column, the reader says so.
         if rest.bytes(size).is_none() {
             break;
         }
@@ -143,9 +144,9 @@ impl Rest<'_> {
         }
     }
 
-    /// A value in a list or a map, where truth values are bytes.
+    /// A value in a list or a map, which is no truth value.
     fn element(&mut self, kind: u8, depth: usize) -> Option<()> {
-        self.skip(if matches!(kind, TRUE | FALSE) { BYTE } else { kind }, depth + 1)
+        if matches!(kind, TRUE | FALSE) { None } else { self.skip(kind, depth + 1) }
     }
 }
 
@@ -166,7 +167,6 @@ mod tests {
             &[][..],
             &[0x15, 0x02],                                           // a number
             &[0x18, 3, b'a', b'b', b'c'],                            // a text
-            &[0x19, 0x31, 1, 2, 1],                                  // three truth values
             &[0x19, 0x1c, 0x11, 0],          // a list of a structure with a truth value
             &[0x1b, 1, 0x85, 1, b'k', 0x02], // a map of a text to a number
             &[0x06, 0x80, 0x01, 0x04, 0x17, 0, 0, 0, 0, 0, 0, 0, 0], // a number in full, and a double
@@ -183,14 +183,13 @@ mod tests {
     fn headers_of_pages_are_passed_one_by_one() {
         let page = [0x15, 0, 0x25, 6, 0, 9, 9, 9];
         let two = [&page[..], &page].concat();
-        assert!(pages_are_whole(&two, two.len()));
+        assert!(pages_are_whole(&two));
         // A list of truth values beside the size; in the second page, too.
         let bad = [0x25, 6, 0x19, 0xf1, 0xff, 0xff, 0xff, 0xff, 0x07, 0];
         let second = [&page[..], &bad].concat();
-        assert!(!pages_are_whole(&bad, bad.len()) && !pages_are_whole(&second, second.len()));
-        assert!(pages_are_whole(&second, page.len()));
-        // One that is longer than the file.
-        assert!(pages_are_whole(&page[..6], 8) && pages_are_whole(&[], 8));
+        assert!(!pages_are_whole(&bad) && !pages_are_whole(&second));
+        // One that is longer than the column.
+        assert!(pages_are_whole(&page[..6]) && pages_are_whole(&[]));
     }
 
     #[test]
@@ -199,6 +198,7 @@ mod tests {
         nested.extend([0x19; 100]);
         for fields in [
             &[0x19, 0xf1, 0xff, 0xff, 0xff, 0xff, 0x07][..], // truth values by the billion
+            &[0x19, 0x71, 0x19, 0xf1, 0xff, 0xff, 0xff, 0xff, 0x07], // and behind seven that would be those bytes
             &[0x19, 0xfc, 0xff, 0xff, 0xff, 0xff, 0x07],
             &[0x18, 100, b'a'],
             &[0x1b, 0xff, 0x7f, 0x55],
