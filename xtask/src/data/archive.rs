@@ -88,7 +88,8 @@ pub(crate) fn read(archive: &Path, ending: &str) -> Result<Vec<u8>> {
     found.with_context(|| format!("no {ending} in {}", archive.display()))
 }
 
-/// Unpacks every file beneath `folder` and returns how many there are. Files are written beside and renamed.
+/// Unpacks every file in the archive's folder `below` into `folder`, and returns how many there are. Files are written beside
+/// and renamed.
 pub(crate) fn unpack(archive: &Path, below: &str, folder: &Path) -> Result<u64> {
     let mut files = 0;
     walk(archive, |path, content| {

@@ -22,6 +22,8 @@ const LIST: u8 = 9;
 const SET: u8 = 10;
 const MAP: u8 = 11;
 const STRUCT: u8 = 12;
+/// The number of the field of a page's header that says how many bytes the page has.
+const PAGE_BYTES: u64 = 3;
 
 /// Whether the footer, if there is one, is whole: a structure in which every list and text is as long as it says.
 pub(super) fn footer_is_whole(file: &[u8]) -> bool {
@@ -32,9 +34,6 @@ pub(super) fn footer_is_whole(file: &[u8]) -> bool {
     // Of one that is longer than the file, the reader says so.
     rest.len().checked_sub(length).is_none_or(|start| Rest(&rest[start..]).skip(STRUCT, 0).is_some())
 }
-
-/// The number of the field of a page's header that says how many bytes the page has.
-const PAGE_BYTES: u64 = 3;
 
 /// Whether the headers of a column's pages are whole in the same sense.
 pub(super) fn pages_are_whole(column: &[u8]) -> bool {
@@ -112,36 +111,40 @@ impl Rest<'_> {
                     self.element(kinds & 15, depth)
                 })
             }
-            STRUCT => loop {
-                let head = self.byte()?;
-                if head == 0 {
-                    break Some(());
+            STRUCT => {
+                let mut before = 0;
+                while let Some((field, kind)) = self.field(before)? {
+                    self.skip(kind, depth + 1)?;
+                    before = field;
                 }
-                // A field whose number is not told by its distance from the one before has it in full.
-                if head >> 4 == 0 {
-                    self.number()?;
-                }
-                self.skip(head & 15, depth + 1)?;
-            },
+                Some(())
+            }
             _ => None,
         }
     }
 
+    /// The number and the type of a structure's next field, behind the one of that number; nothing at its end.
+    fn field(&mut self, before: u64) -> Option<Option<(u64, u8)>> {
+        let head = self.byte()?;
+        if head == 0 {
+            return Some(None);
+        }
+        // A number is told by its distance, or in full; those with a sign are stored doubled, negative ones odd.
+        let field = if head >> 4 == 0 { self.number()? >> 1 } else { before + u64::from(head >> 4) };
+        Some(Some((field, head & 15)))
+    }
+
     /// The header of a page: how many bytes the page has.
     fn page(&mut self) -> Option<usize> {
-        let (mut field, mut size) = (0, 0);
-        loop {
-            let head = self.byte()?;
-            if head == 0 {
-                return usize::try_from(size).ok();
-            }
-            // Numbers with a sign are stored doubled, negative ones odd.
-            field = if head >> 4 == 0 { self.number()? >> 1 } else { field + u64::from(head >> 4) };
-            match (field, head & 15) {
+        let (mut before, mut size) = (0, 0);
+        while let Some((field, kind)) = self.field(before)? {
+            match (field, kind) {
                 (PAGE_BYTES, INT32) => size = self.number()? >> 1,
                 (_, kind) => self.skip(kind, 1)?,
             }
+            before = field;
         }
+        usize::try_from(size).ok()
     }
 
     /// A value in a list or a map, which is no truth value.
