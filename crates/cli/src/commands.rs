@@ -23,6 +23,9 @@ use std::path::Path;
 
 use crate::outcome::refuse;
 
+/// Most texts whose pairs are ranked.
+const MOST_PAIRED: usize = 1_000;
+
 /// Opens the artifact that a user named.
 fn open(path: &Path) -> anyhow::Result<Session> {
     if path.is_dir() {

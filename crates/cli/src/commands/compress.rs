@@ -14,6 +14,7 @@ use std::fmt::{self, Display};
 use std::io;
 use std::path::Path;
 
+use super::MOST_PAIRED;
 use super::texts::too_long;
 use crate::arguments::Compress;
 use crate::data;
@@ -22,8 +23,6 @@ use crate::progress::Progress;
 
 /// Largest file of texts that is read.
 const LARGEST_TEXTS: u64 = 1 << 30;
-/// Most texts whose pairs are ranked.
-const MOST_PAIRED: usize = 1_000;
 
 pub(crate) fn compress(arguments: &Compress) -> anyhow::Result<()> {
     let outputs = Outputs::new().input("ARTIFACT", &arguments.artifact).output("--out", &arguments.out);

@@ -11,14 +11,12 @@ use std::path::Path;
 
 use super::found::Answers;
 use crate::arguments::{Eval, UnknownLabels};
-use crate::commands::open;
+use crate::commands::{MOST_PAIRED, open};
 use crate::data;
 use crate::outcome::{refuse, say};
 
 /// Most documents that are embedded: each is compared with every other.
 const MOST: usize = 10_000;
-/// Most documents whose pairs are ranked.
-const MOST_PAIRED: usize = 1_000;
 
 /// What is told.
 #[derive(Debug, Serialize)]
