@@ -65,7 +65,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "PEER", requires = "encoder", value_parser = encoder::PEERS.map(|(peer, ..)| peer.key))]
     peer: Vec<String>,
     /// Run the encoder with no better instructions than these; all but ONNX Runtime, which cannot be told.
-    #[arg(long, value_name = "NAME", requires = "encoder", value_parser = encoder::INSTRUCTIONS.map(|(ours, _)| ours))]
+    #[arg(long, value_name = "NAME", requires = "encoder", value_parser = encoder::INSTRUCTIONS.map(|(ours, ..)| ours))]
     instructions: Option<String>,
     /// So many documents for the encoder, 512 at most [default: 512].
     #[arg(long, value_name = "N", requires = "encoder", value_parser = clap::value_parser!(u16).range(8..=512))]

@@ -14,6 +14,8 @@
 
 mod accumulate;
 mod aligned;
+#[cfg(target_arch = "x86_64")]
+mod amx;
 mod batch;
 mod crew;
 #[cfg(feature = "dense")]

@@ -42,8 +42,9 @@ pub(super) const PEERS: [(Peer, &str, Ours); 6] = [
     (Peer { key: "openvino-f32", name: "OpenVINO" }, "f32", F32),
     (Peer { key: "onnxruntime-f32", name: "ONNX Runtime" }, "f32", F32),
 ];
-/// Instructions that all can be held to, as ours are called and as oneDNN calls them.
-pub(super) const INSTRUCTIONS: [(&str, &str); 2] = [("avx2", "AVX2"), ("avx-vnni", "AVX2_VNNI")];
+/// Instructions that all can be held to: as ours are called, as oneDNN calls them, and the most of CTranslate2 that are no more.
+pub(super) const INSTRUCTIONS: [(&str, &str, &str); 3] =
+    [("avx512-vnni", "AVX512_CORE_VNNI", "AVX512"), ("avx-vnni", "AVX2_VNNI", "AVX2"), ("avx2", "AVX2", "AVX2")];
 /// Most documents that are embedded.
 pub(super) const DOCUMENTS: usize = 512;
 /// Most tokens of one.
@@ -205,10 +206,10 @@ impl Encoder {
         let threads = self.threads.to_string();
         command.arg(&path).arg(peer.key).arg(models).arg(&threads).arg(self.count.to_string());
         command.envs([("OMP_NUM_THREADS", &threads), ("MKL_NUM_THREADS", &threads)]);
-        let most = |(ours, _): &&(&str, &str)| self.instructions.as_deref() == Some(*ours);
-        if let Some((_, most)) = INSTRUCTIONS.iter().find(most) {
+        let most = INSTRUCTIONS.iter().find(|(ours, ..)| self.instructions.as_deref() == Some(*ours));
+        if let Some((_, of_onednn, of_ctranslate2)) = most {
             // What oneDNN, which OpenVINO has in it, and CTranslate2 look at; ONNX Runtime looks at nothing.
-            command.env("ONEDNN_MAX_CPU_ISA", most).env("CT2_FORCE_CPU_ISA", "AVX2");
+            command.env("ONEDNN_MAX_CPU_ISA", of_onednn).env("CT2_FORCE_CPU_ISA", of_ctranslate2);
         }
         let output = command.output().with_context(|| format!("cannot run {}", script.python.display()))?;
         if !output.status.success() {

@@ -2,11 +2,13 @@
 //!
 //! The sums of products, what follows them and attention are in the order of the module of products in floats, so an
 //! example's result does not depend on the others, and is the same bits on every set of instructions; but for weights in
-//! bfloat16 and the set `avx512-bf16`, which rounds what they are multiplied with to bfloat16. GELU is within 5e-7.
+//! bfloat16 and the sets `amx` and `avx512-bf16`, which round what they are multiplied with to bfloat16. GELU is within 5e-7.
 
 use super::{Activation, EncoderLayer, Norm, Room, Weighted};
 use crate::aligned::Aligned;
-use crate::floats::{ExactGelu, FloatHeads, FloatPanels, FloatTiles, Rows, WithBias, attend, product};
+use crate::floats::{
+    ExactGelu, FloatHeads, FloatPanels, FloatTiles, PAIR_ROWS, Rows, WithBias, attend, product,
+};
 use crate::int8::{Function, Relu, Same, Shape, add_and_normalize};
 use std::ops::Range;
 
@@ -66,7 +68,7 @@ impl EncoderLayer<'_> {
             room.floats.wide.room(most * layer.up.bias.len());
             let sites = [layer.output, layer.up, layer.down].into_iter().chain(layer.query_key_value);
             let pairs = sites.map(|site| site.floats().row_pairs()).max().unwrap_or(0);
-            room.floats.pairs.room(most * pairs);
+            room.floats.pairs.room(most.next_multiple_of(PAIR_ROWS) * pairs);
         }
         let parts = tokens.div_ceil(ROWS_TOGETHER);
         let together = tokens.div_ceil(parts).next_multiple_of(BLOCK);

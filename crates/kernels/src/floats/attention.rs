@@ -1,7 +1,7 @@
 //! Multi-head attention of one example in floats, without padding and without the matrix of scores.
 
 use super::elementwise::exp2;
-use super::tile::{Columns, Finish, FloatTiles, MOST_ROWS, Rows, WIDE};
+use super::tile::{Columns, Finish, FloatTiles, MOST_ROWS, PAIR_ROWS, Rows, WIDE};
 use crate::aligned::Aligned;
 use crate::int8::{LANES, Shape, Simd};
 
@@ -35,7 +35,7 @@ impl Finish for Scores<'_> {
 pub(super) struct Brought<'a> {
     pub(super) out: &'a mut [f32],
     pub(super) stride: usize,
-    pub(super) inverses: [f32; MOST_ROWS],
+    pub(super) inverses: [f32; PAIR_ROWS],
 }
 
 impl Finish for Brought<'_> {
@@ -86,7 +86,7 @@ pub(crate) fn attend<S: FloatTiles>(
                 let keys = Columns { numbers: keys, pitch: WIDE, depth: width };
                 simd.all_rows::<f32>(queries, keys, n * WIDE, &[], &mut scores);
             }
-            let mut inverses = [0.0; MOST_ROWS];
+            let mut inverses = [0.0; PAIR_ROWS];
             for (shares, inverse) in shares.chunks_exact_mut(padded).zip(&mut inverses[..count]) {
                 *inverse = 1.0 / softmax(simd, &mut shares[..tokens.next_multiple_of(LANES)], tokens, unit);
             }

@@ -4,17 +4,15 @@
 //! ([`tile`]). So it is the same bits whatever rows are beside it, and on every set of instructions; and so is what is
 //! between products, which is one code over vectors of sixteen ([`Simd`](crate::int8::Simd)).
 //!
-//! One set is apart, where the weights are bfloat16: with `avx512-bf16` what they are multiplied with, and what attention multiplies,
-//! is rounded to bfloat16, too (`pairs`). A sum does not depend on the rows beside it there either, but it is not the same bits as
-//! with the other sets.
+//! Two sets are apart, where the weights are bfloat16: with `amx` and `avx512-bf16` what they are multiplied with, and what attention
+//! multiplies, is rounded to bfloat16, too (`pairs`). A sum does not depend on the rows beside it there either, but it is not the same
+//! bits as with the other sets.
 
 // Numbers of rows and vectors index several arrays at once.
 #![allow(clippy::needless_range_loop)]
 
 mod attention;
 mod elementwise;
-#[cfg(target_arch = "x86_64")]
-mod pair_attention;
 #[cfg(target_arch = "x86_64")]
 mod pairs;
 mod panels;
@@ -25,7 +23,7 @@ pub(crate) use attention::{FloatHeads, attend};
 pub(crate) use elementwise::ExactGelu;
 pub(crate) use panels::FloatPanels;
 pub(crate) use product::{WithBias, product};
-pub(crate) use tile::{FloatTiles, Rows};
+pub(crate) use tile::{FloatTiles, PAIR_ROWS, Rows};
 
 #[cfg(test)]
 mod tests;

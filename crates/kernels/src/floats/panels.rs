@@ -2,7 +2,6 @@
 
 use super::tile::{Columns, WIDE, Weight};
 use crate::aligned::Aligned;
-use crate::int8::LANES;
 
 /// `[outputs / 32, inputs, 32]`; what is beyond the matrix is zero.
 #[derive(Clone, Debug)]
@@ -16,7 +15,8 @@ pub(crate) struct FloatPanels {
 #[derive(Clone, Debug)]
 enum Values {
     Whole(Aligned<f32>),
-    /// Numbers that are bfloat16, those of two inputs side by side: `[outputs / 32, inputs / 2, 32]`.
+    /// Numbers that are bfloat16, those of two inputs side by side: `[outputs / 32, inputs / 2, 32]`, where zeros fill up inputs to
+    /// [`FILLED`](Weight::FILLED).
     Halves(Aligned<i32>),
 }
 
@@ -43,7 +43,7 @@ impl FloatPanels {
     /// From rows of `outputs` values that are all bfloat16, in half the memory: the lower half of a pair is an even input's,
     /// the upper half that of the next one, or zero behind the last.
     pub(crate) fn halves(rows: &[f32], inputs: usize, outputs: usize) -> Self {
-        let size = inputs.div_ceil(2) * WIDE;
+        let size = <i32 as Weight>::rows(inputs) * WIDE;
         let mut values = Aligned::zeroed(outputs.div_ceil(WIDE) * size);
         for (input, row) in rows.chunks_exact(outputs).enumerate() {
             for (panel, row) in row.chunks(WIDE).enumerate() {
@@ -63,7 +63,7 @@ impl FloatPanels {
 
     /// How many pairs of bfloat16 a row takes that these are multiplied with: whole vectors of them; none for floats of 32 bits.
     pub(crate) fn row_pairs(&self) -> usize {
-        if self.are_halves() { self.inputs.div_ceil(2 * LANES) * LANES } else { 0 }
+        if self.are_halves() { <i32 as Weight>::rows(self.inputs) } else { 0 }
     }
 
     /// Whether the numbers are bfloat16.
@@ -86,7 +86,7 @@ impl FloatPanels {
     /// One of the panels, whose numbers lie in `all`.
     #[inline(always)]
     pub(crate) fn panel<'a, W: Weight>(&self, all: &'a [W], n: usize) -> Columns<'a, W> {
-        let size = self.inputs.div_ceil(W::DEEP) * WIDE;
+        let size = W::rows(self.inputs) * WIDE;
         Columns { numbers: &all[n * size..][..size], pitch: WIDE, depth: self.inputs }
     }
 
@@ -97,7 +97,7 @@ impl FloatPanels {
                 let x = match &self.values {
                     Values::Whole(values) => values[(panel * self.inputs + input) * WIDE + column_of],
                     Values::Halves(values) => {
-                        let row = panel * self.inputs.div_ceil(2) + input / 2;
+                        let row = panel * <i32 as Weight>::rows(self.inputs) + input / 2;
                         let pair = values[row * WIDE + column_of].cast_unsigned();
                         f32::from_bits(pair >> (16 * (input % 2)) << 16)
                     }

@@ -23,7 +23,7 @@ fn multiplied(isa: Isa, rows: Rows<'_>, panels: &FloatPanels, bias: &[f32]) -> V
 
 /// Whether a set rounds rows to bfloat16 where the weight is.
 fn rounds_rows(isa: Isa) -> bool {
-    isa.name() == "avx512-bf16"
+    matches!(isa.name(), "amx" | "avx512-bf16")
 }
 
 /// Rounded to bfloat16, ties to even.
@@ -135,7 +135,7 @@ fn panels_hold_the_matrix() {
     let weight: Vec<f32> = numbers(4, inputs * outputs).iter().map(|x| (x * 128.0).round() / 128.0).collect();
     for (panels, bytes) in [
         (FloatPanels::new(&weight, inputs, outputs), 4 * 5),
-        (FloatPanels::halves(&weight, inputs, outputs), 2 * 6),
+        (FloatPanels::halves(&weight, inputs, outputs), 2 * 32),
     ] {
         let mut found = vec![0.0; weight.len()];
         panels.visit(|input, output, x| found[input * outputs + output] = x);

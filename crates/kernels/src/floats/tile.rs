@@ -10,6 +10,9 @@ pub(crate) const WIDE: usize = 2 * LANES;
 /// Most rows that are multiplied at once.
 pub(crate) const MOST_ROWS: usize = 12;
 
+/// Most rows of pairs of bfloat16 that are multiplied at once: room is for whole blocks of as many.
+pub(crate) const PAIR_ROWS: usize = 32;
+
 /// Rows of numbers that begin `stride` apart; as many of each are read as the columns are deep.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rows<'a> {
@@ -31,12 +34,22 @@ pub(crate) struct Columns<'a, W> {
 pub(crate) trait Weight: Pod + Default {
     /// How many inputs a row of columns is for.
     const DEEP: usize;
+    /// Inputs are filled up with zeros to a multiple of so many.
+    const FILLED: usize;
+
+    /// Rows of columns for so many inputs.
+    #[inline(always)]
+    fn rows(inputs: usize) -> usize {
+        inputs.next_multiple_of(Self::FILLED) / Self::DEEP
+    }
+
     /// Those of sixteen columns and of one of the inputs, as floats.
     fn load<S: Simd>(simd: S, from: &[Self; LANES], input: usize) -> S::F;
 }
 
 impl Weight for f32 {
     const DEEP: usize = 1;
+    const FILLED: usize = 1;
 
     #[inline(always)]
     fn load<S: Simd>(simd: S, from: &[f32; LANES], _: usize) -> S::F {
@@ -47,6 +60,8 @@ impl Weight for f32 {
 /// Two bfloat16 of a column: of an input, and of the next one in the upper half.
 impl Weight for i32 {
     const DEEP: usize = 2;
+    /// A vector of pairs, or a tile of them.
+    const FILLED: usize = 2 * LANES;
 
     #[inline(always)]
     fn load<S: Simd>(simd: S, from: &[i32; LANES], input: usize) -> S::F {

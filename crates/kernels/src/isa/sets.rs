@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 static BEST: OnceLock<Set> = OnceLock::new();
 /// All names of sets, of whatever processor, the best first.
 const NAMES: [&str; 8] =
-    ["amx-int8", "avx512-bf16", "avx512-vnni", "avx-vnni", "avx2", "neon-dot", "neon", "portable"];
+    ["amx", "avx512-bf16", "avx512-vnni", "avx-vnni", "avx2", "neon-dot", "neon", "portable"];
 
 /// A set of instructions that this processor has.
 #[derive(Clone, Copy, Debug)]

@@ -8,6 +8,7 @@
 //! becomes an array of as many bytes, each of which is any number.
 
 use super::{LANES, Simd};
+use crate::amx::TileRegisters;
 use bytemuck::must_cast;
 use std::arch::x86_64::*;
 use std::mem::transmute;
@@ -16,10 +17,10 @@ use std::mem::transmute;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Avx512(Option<Pairs>);
 
-/// The proof that this processor has AVX-512 BF16 besides [`Avx512`], and that it multiplies more numbers in a second with it than
-/// with 32-bit products.
+/// The proof that this processor has AVX-512 BF16 besides [`Avx512`], and that it multiplies more numbers in a second with it, or
+/// with tiles, than with 32-bit products.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Pairs(());
+pub(crate) struct Pairs(Option<TileRegisters>);
 
 /// The proof that this processor has AVX2 and FMA.
 #[derive(Clone, Copy, Debug)]
@@ -36,15 +37,28 @@ impl Avx512 {
         Avx2::detect().filter(|_| all).map(|_| Self(None))
     }
 
-    /// The same, if the processor has [`Pairs`], too.
+    /// The same, if the processor has [`Pairs`] without tiles, too.
     pub(crate) fn detect_pairs() -> Option<Self> {
         let has_pairs = is_x86_feature_detected!("avx512bf16") && is_amd();
-        Self::detect().filter(|_| has_pairs).map(|_| Self(Some(Pairs(()))))
+        Self::detect().filter(|_| has_pairs).map(|_| Self(Some(Pairs(None))))
+    }
+
+    /// The same with [`Pairs`] that are multiplied by tiles, if the processor has what rounds to them.
+    pub(crate) fn with_pairs_by_tiles(self, registers: TileRegisters) -> Self {
+        Self(is_x86_feature_detected!("avx512bf16").then_some(Pairs(Some(registers))))
     }
 
     /// What multiplies pairs of bfloat16, if it is to be used.
     #[inline(always)]
     pub(crate) fn pairs(self) -> Option<Pairs> {
+        self.0
+    }
+}
+
+impl Pairs {
+    /// The tiles that multiply them, where that is not done by vectors.
+    #[inline(always)]
+    pub(crate) fn tiles(self) -> Option<TileRegisters> {
         self.0
     }
 }

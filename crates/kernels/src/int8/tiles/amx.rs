@@ -1,124 +1,38 @@
 //! Products by AMX: 16 rows times 16 columns times 64 inputs in one instruction.
 //!
 //! A tile of the panel is 16 rows of 64 bytes, each four inputs of 16 columns, which is how panels lie; so nothing is
-//! laid out anew. The instructions have no stable intrinsics, so they are written out. Tile registers are
-//! configured by [`begin`](Set::begin), belong to the thread, and are used by nothing that the compiler makes.
+//! laid out anew. Tile registers are configured by [`begin`](Set::begin).
 
 use super::{Block, PITCH, Panel, QUAD, ROWS, Set, Sums, Tiles, WIDE};
+use crate::amx::{Configured, HIGH, TileRegisters};
 use crate::int8::simd::Avx512;
 use std::arch::asm;
-use std::cell::Cell;
-use std::marker::PhantomData;
 
 /// Inputs of a tile.
 const DEPTH: usize = 64;
-/// Rows of a tile, and columns of sums.
-const HIGH: usize = 16;
 /// Bytes of a row of sums.
 const SUMS: usize = 4 * WIDE;
 
-/// The proof that this processor has AMX for bytes besides [`Avx512`], and that the system lets this process use it.
+/// The proof that this processor has AMX besides [`Avx512`], and that the system lets this process use it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Amx(Avx512);
+pub(crate) struct Amx(Avx512, TileRegisters);
 
-/// What `ldtilecfg` reads: palette 1, all eight tiles of 16 rows of 64 bytes.
-#[repr(C, align(64))]
-struct Configuration {
-    palette: u8,
-    start_row: u8,
-    reserved: [u8; 14],
-    bytes: [u16; 16],
-    rows: [u8; 16],
-}
-
-static CONFIGURATION: Configuration = Configuration {
-    palette: 1,
-    start_row: 0,
-    reserved: [0; 14],
-    bytes: [64, 64, 64, 64, 64, 64, 64, 64, 0, 0, 0, 0, 0, 0, 0, 0],
-    rows: [16, 16, 16, 16, 16, 16, 16, 16, 0, 0, 0, 0, 0, 0, 0, 0],
-};
+/// The same, and that tile registers of this thread are configured.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AmxTiles<'a>(Avx512, Configured<'a>);
 
 impl Amx {
     /// A token if this processor has the instructions and the system grants them.
     pub(crate) fn detect() -> Option<Self> {
-        Avx512::detect().filter(|_| has_instructions() && is_granted()).map(Self)
-    }
-}
-
-/// Whether the processor names AMX tiles and products of bytes (leaf 7, `edx`).
-fn has_instructions() -> bool {
-    const TILE: u32 = 1 << 24;
-    const INT8: u32 = 1 << 25;
-    if cfg!(miri) || std::arch::x86_64::__cpuid(0).eax < 7 {
-        return false;
-    }
-    std::arch::x86_64::__cpuid_count(7, 0).edx & (TILE | INT8) == TILE | INT8
-}
-
-/// Asks Linux for the state of tiles: `arch_prctl(ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA)`. Granted once, it is for all
-/// threads of the process. Other systems are not asked.
-fn is_granted() -> bool {
-    #[cfg(target_os = "linux")]
-    {
-        const ARCH_PRCTL: i64 = 158;
-        const ARCH_REQ_XCOMP_PERM: i64 = 0x1023;
-        const XTILEDATA: i64 = 18;
-        let result: i64;
-        // SAFETY: a system call that takes two numbers, touches no memory, and changes what the process is permitted to do
-        // and nothing else. The instruction overwrites the two registers that are named.
-        unsafe {
-            asm!(
-                "syscall", inlateout("rax") ARCH_PRCTL => result, in("rdi") ARCH_REQ_XCOMP_PERM, in("rsi") XTILEDATA,
-                out("rcx") _, out("r11") _, options(nostack)
-            );
-        }
-        result == 0
-    }
-    #[cfg(not(target_os = "linux"))]
-    false
-}
-
-/// The proof that tile registers of this thread are configured. It cannot go to another thread, nor leave the work that it was
-/// given to.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Configured<'a>(Amx, PhantomData<(&'a Cell<()>, *const ())>);
-
-thread_local! {
-    /// How many [`Configuring`] there are on this thread.
-    static DEPTH_OF_WORK: Cell<usize> = const { Cell::new(0) };
-}
-
-/// Keeps tile registers configured as long as it lives.
-struct Configuring;
-
-impl Configuring {
-    #[inline(always)]
-    fn new(_proof: Amx) -> Self {
-        let depth = DEPTH_OF_WORK.replace(DEPTH_OF_WORK.get() + 1);
-        if depth == 0 {
-            // SAFETY: the token is the proof of the instruction, which reads the 64 bytes of the configuration and sets
-            // tile registers, which nothing else uses.
-            unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const CONFIGURATION, options(nostack, readonly)) }
-        }
-        Self
-    }
-}
-
-impl Drop for Configuring {
-    #[inline(always)]
-    fn drop(&mut self) {
-        let depth = DEPTH_OF_WORK.replace(DEPTH_OF_WORK.get() - 1);
-        if depth == 1 {
-            // SAFETY: made with the proof of the instruction, which clears tile registers.
-            unsafe { asm!("tilerelease", options(nostack, nomem)) }
-        }
+        let simd = Avx512::detect()?;
+        let registers = TileRegisters::detect()?;
+        Some(Self(simd.with_pairs_by_tiles(registers), registers))
     }
 }
 
 impl Set for Amx {
     type Simd = Avx512;
-    type Tiles<'a> = Configured<'a>;
+    type Tiles<'a> = AmxTiles<'a>;
 
     #[inline(always)]
     fn simd(self) -> Avx512 {
@@ -126,20 +40,22 @@ impl Set for Amx {
     }
 
     #[inline(always)]
-    fn begin<R>(self, work: impl for<'a> FnOnce(Configured<'a>) -> R) -> R {
-        let _configuring = Configuring::new(self);
-        work(Configured(self, PhantomData))
+    fn begin<R>(self, work: impl for<'a> FnOnce(AmxTiles<'a>) -> R) -> R {
+        self.1.configured(
+            #[inline(always)]
+            |configured| work(AmxTiles(self.0, configured)),
+        )
     }
 }
 
-impl Tiles for Configured<'_> {
+impl Tiles for AmxTiles<'_> {
     type Simd = Avx512;
 
     const BEST: usize = ROWS;
 
     #[inline(always)]
     fn simd(self) -> Avx512 {
-        self.0.0
+        self.0
     }
 
     #[inline(always)]

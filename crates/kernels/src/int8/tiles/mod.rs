@@ -227,7 +227,7 @@ impl Isa {
     pub(crate) fn name(self) -> &'static str {
         match self {
             #[cfg(target_arch = "x86_64")]
-            Self::Amx(_) => "amx-int8",
+            Self::Amx(_) => "amx",
             #[cfg(target_arch = "x86_64")]
             Self::Avx512(set) if set.pairs().is_some() => "avx512-bf16",
             #[cfg(target_arch = "x86_64")]

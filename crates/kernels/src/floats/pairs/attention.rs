@@ -1,9 +1,9 @@
-//! Attention as in [`attention`](super::attention), with products of bfloat16: queries, keys, values and shares are rounded to it
-//! before they are multiplied; scores and the sum of the shares are not.
+//! Attention as in [`attention`](crate::floats::attention), with products of bfloat16: queries, keys, values and shares are rounded to
+//! it before they are multiplied; scores and the sum of the shares are not.
 
-use super::attention::{Brought, FloatHeads, Scores, softmax, unit};
-use super::pairs::{PairRows, all_rows, round};
-use super::tile::{MOST_ROWS, WIDE};
+use super::{By, PairRows, round};
+use crate::floats::attention::{Brought, FloatHeads, Scores, softmax, unit};
+use crate::floats::tile::{PAIR_ROWS, WIDE};
 use crate::int8::{Avx512, LANES, Pairs, Shape};
 use std::arch::x86_64::*;
 use std::mem::transmute;
@@ -11,7 +11,7 @@ use std::mem::transmute;
 impl Pairs {
     /// Attention among the tokens of an example: `rows` are `[tokens, 3 · channels]`, `out` is `[tokens, channels]`.
     #[inline(always)]
-    pub(super) fn attend(
+    pub(in crate::floats) fn attend(
         self,
         simd: Avx512,
         shape: Shape,
@@ -20,35 +20,35 @@ impl Pairs {
         room: &mut FloatHeads,
     ) {
         // SAFETY: the token is the proof of the instructions.
-        unsafe { attend(simd, shape, rows, out, room) }
+        self.begin(|by| unsafe { attend(by, simd, shape, rows, out, room) });
     }
 }
 
 #[target_feature(enable = "avx2,fma,popcnt,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512bf16")]
-fn attend(simd: Avx512, shape: Shape, rows: &[f32], out: &mut [f32], room: &mut FloatHeads) {
+fn attend(by: By<'_>, simd: Avx512, shape: Shape, rows: &[f32], out: &mut [f32], room: &mut FloatHeads) {
     let Shape { heads, width, tokens } = shape;
-    let (channels, padded) = (heads * width, tokens.next_multiple_of(WIDE));
-    let shares = room.shares.room(MOST_ROWS * padded);
+    let (channels, padded, block) = (heads * width, tokens.next_multiple_of(WIDE), by.block());
+    let shares = room.shares.room(block * padded);
     let each = padded * width / 2;
-    let pairs = room.pairs.room(2 * each + MOST_ROWS * (width + padded) / 2);
+    let pairs = room.pairs.room(2 * each + block * (width + padded) / 2);
     let (keys, pairs) = pairs.split_at_mut(each);
     let (values, pairs) = pairs.split_at_mut(each);
-    let (queries, rounded) = pairs.split_at_mut(MOST_ROWS * width / 2);
+    let (queries, rounded) = pairs.split_at_mut(block * width / 2);
     for head in 0..heads {
         let rows = &rows[head * width..];
         pack_keys(shape, &rows[channels..], keys);
         pack_values(shape, &rows[2 * channels..], values);
-        for first in (0..tokens).step_by(MOST_ROWS) {
-            let count = MOST_ROWS.min(tokens - first);
+        for first in (0..tokens).step_by(block) {
+            let count = block.min(tokens - first);
             for (n, query) in queries.chunks_exact_mut(width / 2).take(count).enumerate() {
                 round(&rows[(first + n) * 3 * channels..][..width], query);
             }
             let queries = PairRows { pairs: queries, stride: width / 2, count };
             let mut scores = Scores { out: &mut shares[..], stride: padded };
             for (n, keys) in keys.chunks_exact(width / 2 * WIDE).enumerate() {
-                all_rows(simd, queries, keys, n * WIDE, &[], &mut scores);
+                by.all_rows(simd, queries, keys, n * WIDE, &[], &mut scores);
             }
-            let mut inverses = [0.0; MOST_ROWS];
+            let mut inverses = [0.0; PAIR_ROWS];
             let all = shares.chunks_exact_mut(padded).zip(rounded.chunks_exact_mut(padded / 2));
             for ((shares, rounded), inverse) in all.zip(&mut inverses[..count]) {
                 let shares = &mut shares[..tokens.next_multiple_of(LANES)];
@@ -59,8 +59,7 @@ fn attend(simd: Avx512, shape: Shape, rows: &[f32], out: &mut [f32], room: &mut 
             let out = &mut out[first * channels + head * width..];
             let mut brought = Brought { out, stride: channels, inverses };
             for (n, values) in values.chunks_exact(padded / 2 * WIDE).enumerate() {
-                let values = &values[..tokens.div_ceil(2) * WIDE];
-                all_rows(simd, shares, values, n * WIDE, &[], &mut brought);
+                by.all_rows(simd, shares, &values[..by.pairs(tokens) * WIDE], n * WIDE, &[], &mut brought);
             }
         }
     }
