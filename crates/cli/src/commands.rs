@@ -28,11 +28,21 @@ const MOST_PAIRED: usize = 1_000;
 
 /// Opens the artifact that a user named.
 fn open(path: &Path) -> anyhow::Result<Session> {
-    if path.is_dir() {
-        let folder = path.display();
-        return Err(refuse(format!(
-            "{folder}: is a folder: `nlpress import {folder} --out model.safetensors` makes an artifact of one with a pretrained encoder"
-        )));
-    }
+    refuse_folder(path)?;
     Session::open(path).map_err(refuse)
+}
+
+/// Refuses a folder where an artifact is wanted, and says what makes one of it, where something does.
+fn refuse_folder(path: &Path) -> anyhow::Result<()> {
+    if !path.is_dir() {
+        return Ok(());
+    }
+    let folder = path.display();
+    let advice = match path.join("config.json").exists() {
+        true => format!(
+            ": `nlpress import {folder} --out model.safetensors` makes an artifact of one with a pretrained encoder"
+        ),
+        false => ", expected a regular file".into(),
+    };
+    Err(refuse(format!("{folder}: is a folder{advice}")))
 }

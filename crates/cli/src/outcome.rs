@@ -82,6 +82,12 @@ fn with_text(sorted: anyhow::Error, text: String) -> anyhow::Error {
     if sorted.is::<Refused>() { refuse(text) } else { sorted.context(text) }
 }
 
+/// An error of one of several artifacts, sorted likewise, with its name.
+pub(crate) fn of_artifact(name: &str, error: impl Error + Send + Sync + 'static) -> anyhow::Error {
+    let text = format!("{name}: {error}");
+    with_text(sort(error), text)
+}
+
 /// An error of writing a file, with its path.
 pub(crate) fn of_file(path: &Path, error: io::Error) -> anyhow::Error {
     let text = format!("{}: cannot be written: {error}", path.display());

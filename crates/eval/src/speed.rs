@@ -10,10 +10,14 @@ use crate::turns::{Clock, Contender, Outcome, Pace, Percentiles, Reading, Times,
 use nlpress_core::Seed;
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::fmt;
 
 /// Sessions of an artifact that make passes; the first artifact has twice as many. A session keeps the threads that it
 /// started, so that many sessions would keep many.
 const PASSING: usize = 2;
+
+/// A pass is over so many texts at least, if there are as many.
+const LEAST_TEXTS: usize = 32;
 
 /// How many rows [`Subject::batch`] is asked for.
 pub const BATCH: usize = 32;
@@ -39,11 +43,11 @@ pub trait Subject {
     /// As [`Subject::one`].
     fn text(&mut self, call: usize) -> Outcome;
 
-    /// Predicts many raw texts on so many threads; how many they were.
+    /// Predicts many raw texts, the same ones each time and `most` at most, on so many threads; how many they were.
     ///
     /// # Errors
     /// As [`Subject::one`].
-    fn pass(&mut self, threads: usize) -> Result<usize, Box<dyn Error + Send + Sync>>;
+    fn pass(&mut self, threads: usize, most: usize) -> Result<usize, Box<dyn Error + Send + Sync>>;
 }
 
 /// One kind of call.
@@ -59,6 +63,18 @@ pub enum Call {
     Pass(usize),
 }
 
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text => f.write_str("from text to answer"),
+            Self::Row => f.write_str("the network on one row"),
+            Self::Batch => write!(f, "the network on {BATCH} rows"),
+            Self::Pass(1) => f.write_str("texts a second on one thread"),
+            Self::Pass(n) => write!(f, "texts a second on {n} threads"),
+        }
+    }
+}
+
 /// What was measured of several artifacts.
 #[derive(Debug)]
 pub struct Speeds {
@@ -67,10 +83,11 @@ pub struct Speeds {
 
 impl Speeds {
     /// Times all contenders side by side in every kind of call; passes on each of these numbers of threads. The
-    /// first contender should have twice as many sessions as the others.
+    /// first contender should have twice as many sessions as the others. `watch` hears what is timed, before each round of
+    /// turns, and may stop it.
     ///
     /// # Errors
-    /// No contenders, one without sessions, or a call that fails.
+    /// No contenders, one without sessions, a call that fails, or what `watch` says.
     pub fn measure<S: Subject>(
         contenders: &mut [Contender<S>],
         threads: &[usize],
@@ -78,11 +95,17 @@ impl Speeds {
         clock: &dyn Clock,
         mut watch: impl FnMut(Call) -> Result<(), EvalError>,
     ) -> Result<Self, EvalError> {
-        let mut races = BTreeMap::new();
+        let mut races: BTreeMap<Call, Race> = BTreeMap::new();
         let passes = threads.iter().map(|n| Call::Pass(*n));
         for call in [Call::Text, Call::Row, Call::Batch].into_iter().chain(passes) {
-            watch(call)?;
-            races.insert(call, Race::new(times(contenders, call, pace, clock)?)?);
+            // So many texts that all of them, answered by everyone, take a round.
+            let most = races.get(&Call::Text).map_or(usize::MAX, |race| {
+                let text = |who| race.times(who).percentiles.p50 * passing(who) as f64;
+                let all: f64 = (0..contenders.len()).map(text).sum();
+                (pace.longest_round().as_secs_f64() * 1e6 / all) as usize
+            });
+            let times = times(contenders, call, most.max(LEAST_TEXTS), (pace, clock), &mut watch)?;
+            races.insert(call, Race::new(times)?);
         }
         Ok(Self { races })
     }
@@ -138,11 +161,17 @@ impl Speeds {
     }
 }
 
+/// Sessions of a contender that make passes.
+fn passing(who: usize) -> usize {
+    if who == 0 { 2 * PASSING } else { PASSING }
+}
+
 fn times<S: Subject>(
     contenders: &mut [Contender<S>],
     call: Call,
-    pace: Pace,
-    clock: &dyn Clock,
+    most: usize,
+    (pace, clock): (Pace, &dyn Clock),
+    watch: &mut impl FnMut(Call) -> Result<(), EvalError>,
 ) -> Result<Vec<Times>, EvalError> {
     let seed = Seed(0).derive(&format!("turns of {call:?}"));
     let mut texts = 1;
@@ -150,25 +179,21 @@ fn times<S: Subject>(
         && let Some(session) = sessions.first_mut()
     {
         let failed = |source| EvalError::Call { subject: name.clone(), call: 0, source };
-        texts = session.pass(threads).map_err(failed)?;
+        texts = session.pass(threads, most).map_err(failed)?;
         if texts == 0 {
             return Err(EvalError::Empty("texts"));
         }
     }
-    let many = |who| match call {
-        Call::Pass(_) if who == 0 => 2 * PASSING,
-        Call::Pass(_) => PASSING,
-        _ => usize::MAX,
-    };
+    let is_pass = matches!(call, Call::Pass(_));
     let mut callers: Vec<Contender<_>> = (contenders.iter_mut().enumerate())
         .map(|(who, Contender { name, sessions })| {
-            let some = sessions.iter_mut().take(many(who));
+            let some = sessions.iter_mut().take(if is_pass { passing(who) } else { usize::MAX });
             let sessions = some.map(|s| move |n| answer(s, call, n, texts)).collect();
             Contender { name: name.clone(), sessions }
         })
         .collect();
-    let reading = if matches!(call, Call::Pass(_)) { Reading::One } else { Reading::Calls };
-    let mut times = take_turns(&mut callers, reading, pace, clock, seed)?;
+    let reading = if is_pass { Reading::One } else { Reading::Calls };
+    let mut times = take_turns(&mut callers, reading, (pace, clock), seed, &mut || watch(call))?;
     for time in &mut times {
         time.divide(texts as f64);
     }
@@ -181,7 +206,7 @@ fn answer<S: Subject>(session: &mut S, call: Call, n: usize, texts: usize) -> Ou
         Call::Text => session.text(n),
         Call::Row => session.one(n),
         Call::Batch => session.batch(n),
-        Call::Pass(threads) => match session.pass(threads)? {
+        Call::Pass(threads) => match session.pass(threads, texts)? {
             found if found == texts => Ok(found as f32),
             found => Err(format!("a pass was over {found} texts, the first over {texts}").into()),
         },
@@ -215,9 +240,10 @@ mod tests {
             Ok(1.0)
         }
 
-        fn pass(&mut self, threads: usize) -> Result<usize, Box<dyn Error + Send + Sync>> {
-            self.clock.pass(self.texts as f64 * (10.0 + self.micros) / threads as f64);
-            Ok(self.texts)
+        fn pass(&mut self, threads: usize, most: usize) -> Result<usize, Box<dyn Error + Send + Sync>> {
+            let texts = self.texts.min(most);
+            self.clock.pass(texts as f64 * (10.0 + self.micros) / threads as f64);
+            Ok(texts)
         }
     }
 
@@ -235,7 +261,9 @@ mod tests {
         let mut two = contenders(&clock, &[(8.0, 100), (2.0, 100)]);
         let mut seen = Vec::new();
         let watch = |call| {
-            seen.push(call);
+            if seen.last() != Some(&call) {
+                seen.push(call);
+            }
             Ok(())
         };
         let speeds = Speeds::measure(&mut two, &[1, 2], Pace::quick(), &clock, watch).unwrap();
@@ -259,6 +287,22 @@ mod tests {
         assert!((speeds.percentiles(0, Call::Batch).unwrap().p90 - 160.0).abs() < 0.1);
         assert!(speeds.floor(Call::Row).unwrap().reopened < 1.001);
         assert_eq!(speeds.rate_speedups(1, 0, 1).len(), 2);
+    }
+
+    #[test]
+    fn passes_of_slow_models_are_over_fewer_texts() {
+        // Ten ms and more a text, six sessions of the first and three of the second.
+        for (micros, most) in [(10_000.0, LEAST_TEXTS), (1.0, 512)] {
+            let clock = StandingClock::default();
+            let mut two = contenders(&clock, &[(micros, 512), (micros, 512)]);
+            let speeds =
+                Speeds::measure(&mut two, &[1], Pace::default().with_rounds(5).unwrap(), &clock, |_| Ok(()));
+            assert!((speeds.unwrap().rates(0)["1"] - 1e6 / (10.0 + micros)).abs() < 10.0);
+            let before = clock.now();
+            two[0].sessions[0].pass(1, most).unwrap();
+            let texts = (clock.now() - before).as_secs_f64() * 1e6 / (10.0 + micros);
+            assert!((texts - most as f64).abs() < 0.01, "{texts}");
+        }
     }
 
     #[test]

@@ -32,6 +32,10 @@ pub type Outcome = Result<f32, Box<dyn Error + Send + Sync>>;
 pub const SHORT: Duration = Duration::from_micros(5);
 /// Calls that are timed together take at least this long.
 pub const READING: Duration = Duration::from_micros(20);
+/// Where the fastest contender's call is longer than this, a turn is one call and one before it that does not count.
+const LONG: Duration = Duration::from_millis(2);
+/// Where it is longer than this, there is none before it: what caches lost is read again in a small part of it.
+const LONGEST: Duration = Duration::from_millis(50);
 /// A reading is at least so many steps of the clock.
 const STEPS: u32 = 200;
 /// Most calls of a reading; they take long enough on any clock that is worth the name.
@@ -153,6 +157,11 @@ impl Pace {
         self.sessions
     }
 
+    /// How long a round may take for as many as are wanted to fit into the budget.
+    pub(crate) fn longest_round(&self) -> Duration {
+        self.budget / self.least_rounds as u32
+    }
+
     /// As many rounds as fit into the budget, within bounds.
     fn rounds(&self, one_round: Duration) -> usize {
         let fit = self.budget.as_secs_f64() / one_round.as_secs_f64().max(1e-9);
@@ -196,17 +205,19 @@ pub(crate) enum Reading {
     One,
 }
 
-/// Lets all sessions of all contenders take turns. The answer is in the contenders' order.
+/// Lets all sessions of all contenders take turns. The answer is in the contenders' order. `watch` is called before each
+/// round, and may stop it.
 pub(crate) fn take_turns<F: FnMut(usize) -> Outcome>(
     contenders: &mut [Contender<F>],
     reading: Reading,
-    pace: Pace,
-    clock: &dyn Clock,
+    (pace, clock): (Pace, &dyn Clock),
     seed: Seed,
+    watch: &mut dyn FnMut() -> Result<(), EvalError>,
 ) -> Result<Vec<Times>, EvalError> {
     if contenders.is_empty() || contenders.iter().any(|c| c.sessions.is_empty()) {
         return Err(EvalError::Empty("subjects"));
     }
+    watch()?;
     let plan = Plan::of(contenders, reading, pace, clock)?;
     let mut readings: Vec<Vec<f64>> = vec![Vec::new(); contenders.len()];
     let mut turns: Vec<Vec<Vec<f64>>> =
@@ -221,6 +232,7 @@ pub(crate) fn take_turns<F: FnMut(usize) -> Outcome>(
         if round > pace.least_rounds && clock.now() - began > 2 * pace.budget {
             break;
         }
+        watch()?;
         seed.stream(round as u64).shuffle(&mut order);
         for &(who, session) in &order {
             let Contender { name, sessions } = &mut contenders[who];
@@ -283,8 +295,9 @@ impl Plan {
             _ => 1,
         };
         let (blocks, warm) = match reading {
-            Reading::Calls => (READINGS.max(pace.calls.div_ceil(group)), true),
             Reading::One => (1, false),
+            Reading::Calls if fastest > LONG.as_secs_f64() => (1, fastest <= LONGEST.as_secs_f64()),
+            Reading::Calls => (READINGS.max(pace.calls.div_ceil(group)), true),
         };
         let turns: f64 = took.iter().zip(contenders.iter()).map(|(t, c)| t * c.sessions.len() as f64).sum();
         let one_round =
@@ -371,7 +384,7 @@ mod tests {
         let clock = StandingClock::with_step(1.0);
         let log = RefCell::default();
         let mut both = calls(&[0.09, 0.7], &clock, &log);
-        let times = take_turns(&mut both, Reading::Calls, Pace::quick(), &clock, Seed(1)).unwrap();
+        let times = take_turns(&mut both, Reading::Calls, (Pace::quick(), &clock), Seed(1), &mut || Ok(())).unwrap();
         for (times, true_micros) in times.iter().zip([0.09, 0.7]) {
             for turn in &times.turns[0] {
                 assert!((turn / true_micros - 1.0).abs() < 0.006, "{turn} for {true_micros}");
@@ -398,7 +411,7 @@ mod tests {
             Contender { name: unlucky.to_string(), sessions: vec![call] }
         };
         let mut both = vec![contender(false), contender(true)];
-        let times = take_turns(&mut both, Reading::Calls, Pace::quick(), &clock, Seed(1)).unwrap();
+        let times = take_turns(&mut both, Reading::Calls, (Pace::quick(), &clock), Seed(1), &mut || Ok(())).unwrap();
         assert_eq!(times[0], times[1]);
         assert!((times[0].percentiles.p99 - 1.0).abs() < 1e-6, "{:?}", times[0].percentiles);
     }
@@ -409,10 +422,39 @@ mod tests {
         let log = RefCell::default();
         let mut both = calls(&[7.0, 30.0], &clock, &log);
         let pace = Pace::quick();
-        let times = take_turns(&mut both, Reading::Calls, pace, &clock, Seed(1)).unwrap();
+        let times = take_turns(&mut both, Reading::Calls, (pace, &clock), Seed(1), &mut || Ok(())).unwrap();
         assert!((times[0].percentiles.p99 - 7.0).abs() < 1e-6, "{:?}", times[0].percentiles);
         assert!((times[1].percentiles.p50 - 30.0).abs() < 1e-6, "{:?}", times[1].percentiles);
         assert_eq!(times[0].turns[0].len(), 5);
+    }
+
+    #[test]
+    fn long_calls_are_few() {
+        // Four calls to see how long they take; then six rounds, the first of which does not count.
+        for (micros, each) in [(1_500.0, 2 * 6), (3_000.0, 2), (60_000.0, 1)] {
+            let (clock, log) = (StandingClock::default(), RefCell::default());
+            let mut one = calls(std::slice::from_ref(&micros), &clock, &log);
+            let pace = Pace::quick();
+            let times =
+                take_turns(&mut one, Reading::Calls, (pace, &clock), Seed(1), &mut || Ok(())).unwrap();
+            assert!((times[0].percentiles.p50 - micros).abs() < 1e-6);
+            assert_eq!(log.borrow().len(), 4 + 6 * each, "{micros}");
+        }
+    }
+
+    #[test]
+    fn who_watches_may_stop_it() {
+        let (clock, log) = (StandingClock::default(), RefCell::default());
+        let mut one = calls(&[10.0], &clock, &log);
+        let mut heard = 0;
+        let mut watch = || {
+            heard += 1;
+            if heard < 4 { Ok(()) } else { Err(EvalError::Stopped) }
+        };
+        let stopped = take_turns(&mut one, Reading::One, (Pace::quick(), &clock), Seed(1), &mut watch);
+        assert!(matches!(stopped, Err(EvalError::Stopped)));
+        // Four to see how long it takes, and two rounds.
+        assert_eq!(log.borrow().len(), 4 + 2);
     }
 
     #[test]
@@ -421,7 +463,7 @@ mod tests {
         let log = RefCell::default();
         let mut three = calls(&[10.0; 3], &clock, &log);
         let pace = Pace::quick().with_rounds(30).unwrap();
-        take_turns(&mut three, Reading::One, pace, &clock, Seed(1)).unwrap();
+        take_turns(&mut three, Reading::One, (pace, &clock), Seed(1), &mut || Ok(())).unwrap();
         let log = log.borrow();
         // Four calls of each to see how long they take, a round that is not counted, then the rounds.
         let rounds: Vec<&[(usize, usize)]> = log[3 * 4 + 3..].chunks(3).collect();
@@ -454,16 +496,16 @@ mod tests {
 
     #[test]
     fn rounds_end_where_they_take_too_long() {
-        // Ten times slower once the calls were looked at.
+        // Thirty times slower once the calls were looked at.
         let clock = StandingClock::default();
         let called = RefCell::new(0);
         let call = |_: usize| {
             *called.borrow_mut() += 1;
-            clock.pass(if *called.borrow() <= 8 { 3_000.0 } else { 30_000.0 });
+            clock.pass(if *called.borrow() <= 8 { 1_000.0 } else { 30_000.0 });
             Ok(0.0)
         };
         let mut one = vec![Contender { name: "x".into(), sessions: vec![call] }];
-        let times = take_turns(&mut one, Reading::Calls, Pace::default(), &clock, Seed(1)).unwrap();
+        let times = take_turns(&mut one, Reading::Calls, (Pace::default(), &clock), Seed(1), &mut || Ok(())).unwrap();
         // 12 calls of 30 ms a round, in twice 5 seconds; the first round does not count.
         assert_eq!(times[0].turns[0].len(), 28);
     }
@@ -473,10 +515,10 @@ mod tests {
         let clock = StandingClock::default();
         let fail = |call: usize| if call < 3 { Ok(0.0) } else { Err("out of rows".into()) };
         let mut one = vec![Contender { name: "x".into(), sessions: vec![fail] }];
-        let error = take_turns(&mut one, Reading::One, Pace::quick(), &clock, Seed(1)).unwrap_err();
+        let error = take_turns(&mut one, Reading::One, (Pace::quick(), &clock), Seed(1), &mut || Ok(())).unwrap_err();
         assert_eq!(error.to_string(), "x: call 3 failed: out of rows");
         one.clear();
-        assert!(take_turns(&mut one, Reading::One, Pace::quick(), &clock, Seed(1)).is_err());
+        assert!(take_turns(&mut one, Reading::One, (Pace::quick(), &clock), Seed(1), &mut || Ok(())).is_err());
     }
 
     #[test]

@@ -86,18 +86,14 @@ impl Assembly<'_> {
             scored.iter().map(|s| (s.made.id.as_str(), s.made.copies[0].path.as_path())).collect();
         let threads = if self.options.threads > 1 { vec![1, self.options.threads] } else { vec![1] };
         let kinds = 3 + threads.len() as u64;
-        let mut done = 0;
+        let mut begun: Vec<Call> = Vec::new();
         let documents = &self.prepared.corpus.test;
         measure::speeds(&artifacts, documents, &threads, self.options.pace, |call| -> Result<(), RunError> {
-            let what = match call {
-                Call::Text => "timing artifacts side by side: from text to answer".into(),
-                Call::Row => "timing artifacts side by side: the network on one row".into(),
-                Call::Batch => "timing artifacts side by side: the network on 32 rows".into(),
-                Call::Pass(1) => "timing artifacts side by side: texts a second on one thread".into(),
-                Call::Pass(n) => format!("timing artifacts side by side: texts a second on {n} threads"),
-            };
-            self.sink.say(&Event::Progress { what, done, total: kinds })?;
-            done += 1;
+            if !begun.contains(&call) {
+                begun.push(call);
+            }
+            let what = format!("timing artifacts side by side: {call}");
+            self.sink.say(&Event::Progress { what, done: begun.len() as u64 - 1, total: kinds })?;
             Ok(())
         })
     }

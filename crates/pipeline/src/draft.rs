@@ -151,11 +151,12 @@ pub fn columns_of(data: &Path, hints: &Hints, notes: &mut Vec<String>) -> Result
         options.label = hints.label.clone().unwrap_or(options.label);
         return Ok(options);
     }
+    let named = |why: String| DraftError::Columns(format!("{}: {why}", data.display()));
     let label = match &hints.label {
         Some(label) => label.clone(),
         None => {
             let found = guess_label(&table, hints.text.as_ref())
-                .ok_or_else(|| one_class(&table).unwrap_or_else(|| unknown(&table, "label")))?;
+                .ok_or_else(|| named(one_class(&table).unwrap_or_else(|| unknown(&table, "label"))))?;
             notes.push(format!(
                 "the label is taken to be the column {}: {} different values in {}",
                 found.column,
@@ -168,7 +169,7 @@ pub fn columns_of(data: &Path, hints: &Hints, notes: &mut Vec<String>) -> Result
     let text = match &hints.text {
         Some(text) => text.clone(),
         None => {
-            let found = guess_text(&table, &label).ok_or_else(|| unknown(&table, "text"))?;
+            let found = guess_text(&table, &label).ok_or_else(|| named(unknown(&table, "text")))?;
             let length = found.length();
             notes.push(format!(
                 "the text is taken to be the column {}: {length:.0} characters on average",
@@ -181,24 +182,24 @@ pub fn columns_of(data: &Path, hints: &Hints, notes: &mut Vec<String>) -> Result
     Ok(options)
 }
 
-fn unknown(table: &Table, what: &str) -> DraftError {
+fn unknown(table: &Table, what: &str) -> String {
     let columns: Vec<String> =
         table.columns.iter().take(20).map(|p| shown(&p.column.to_string()).to_string()).collect();
-    DraftError::Columns(format!(
+    format!(
         "which column is the {what} cannot be guessed: give --{what}-column; there are: {}",
         columns.join(", ")
-    ))
+    )
 }
 
 /// What is wrong where a column that is called like a label has one value.
-fn one_class(table: &Table) -> Option<DraftError> {
+fn one_class(table: &Table) -> Option<String> {
     let is_label = |p: &&Profile| rank(&p.column, &LABELS) < LABELS.len() && p.distinct == 1;
     let Profile { column, values, .. } = table.columns.iter().find(is_label)?;
-    Some(DraftError::Columns(format!(
+    Some(format!(
         "the column {column} has the same value in {}, and a classifier needs two classes: if the label is another, give \
          --label-column",
         if *values == 1 { "its only row".into() } else { format!("all {values} rows") }
-    )))
+    ))
 }
 
 /// Where a name stands in a list, taken in lower case.
@@ -211,11 +212,13 @@ fn rank(column: &Column, names: &[&str]) -> usize {
     }
 }
 
-/// The column of few different short values, one that is called like a label before others.
+/// The column of few different short values, one that is called like a label before others. Of a few rows, it may have a value of
+/// its own for each.
 fn guess_label<'t>(table: &'t Table, text: Option<&Column>) -> Option<&'t Profile> {
     let fits = |p: &&Profile| {
         let distinct = p.distinct as u64;
-        let repeats = distinct <= p.values / 2 || (p.values < 8 && distinct < p.values);
+        let is_named = rank(&p.column, &LABELS) < LABELS.len();
+        let repeats = distinct <= p.values / 2 || (p.values < 8 && (is_named || distinct < p.values));
         Some(&p.column) != text && (2..=MOST_VALUES).contains(&p.distinct) && repeats && p.length() <= 64.0
     };
     table.columns.iter().filter(fits).min_by_key(|p| (rank(&p.column, &LABELS), p.distinct))
@@ -264,6 +267,9 @@ mod tests {
         let short = vec![profile("title", 100, 900, 0, 90), text(), profile("stars", 100, 100, 100, 5)];
         assert_eq!(guessed(short), named("words", "stars"));
         assert_eq!(guessed(vec![id(), text()]), (None, None));
+        // Of a few rows each may have a label of its own.
+        assert_eq!(guessed(vec![text(), profile("label", 3, 12, 0, 3)]), named("words", "label"));
+        assert_eq!(guessed(vec![text(), profile("kind", 3, 12, 0, 3)]), (None, None));
         // A label that is the same everywhere is one all the same.
         let columns = vec![text(), profile("label", 100, 400, 0, 1)];
         let said = one_class(&Table { columns, rows: 100, ..Table::default() }).unwrap().to_string();

@@ -8,9 +8,6 @@ use nlpress_graph::{Form, Outline, Output, Source};
 use nlpress_packed::{Activations, Scheme, Values};
 use nlpress_runtime::{IntegerScratch, NotIntegers, RuntimeError, Scratch, Session, integer};
 use nlpress_text::{AsInput, Document, Encode, Examples, ExamplesRef, TextError, TextInput};
-use rayon::{ThreadPool, ThreadPoolBuilder};
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::error::Error;
 use std::path::Path;
 
@@ -30,8 +27,6 @@ pub struct Served<'a> {
     texts: &'a [TextInput<'a>],
     scratch: Scratch,
     logits: Vec<f32>,
-    /// Threads that encode texts for a network without classes, by their number.
-    encoding: BTreeMap<usize, ThreadPool>,
 }
 
 impl<'a> Served<'a> {
@@ -46,7 +41,7 @@ impl<'a> Served<'a> {
         let session = Session::open(path)?;
         let (examples, _) = session.encoder().encode_all(texts)?;
         let logits = vec![0.0; BATCH * session.outline().graph.outputs()];
-        Ok(Self { session, examples, texts, scratch: Scratch::default(), logits, encoding: BTreeMap::new() })
+        Ok(Self { session, examples, texts, scratch: Scratch::default(), logits })
     }
 
     /// Whether answers are classes; else they are embeddings, or numbers.
@@ -86,16 +81,12 @@ impl Subject for Served<'_> {
         Ok(answer[0])
     }
 
-    fn pass(&mut self, threads: usize) -> Result<usize, Box<dyn Error + Send + Sync>> {
-        if self.classifies() {
-            return Ok(self.session.predict_many(self.texts, threads)?.len());
-        }
-        let pool = match self.encoding.entry(threads) {
-            Entry::Occupied(pool) => pool.into_mut(),
-            Entry::Vacant(place) => place.insert(ThreadPoolBuilder::new().num_threads(threads).build()?),
-        };
-        let (examples, _) = pool.install(|| self.session.encoder().encode_all(self.texts))?;
-        Ok(self.session.logits_many(&examples, threads)?.len() / self.session.outline().graph.outputs())
+    fn pass(&mut self, threads: usize, most: usize) -> Result<usize, Box<dyn Error + Send + Sync>> {
+        let texts = &self.texts[..self.texts.len().min(most)];
+        Ok(match self.classifies() {
+            true => self.session.predict_many(texts, threads)?.len(),
+            false => self.session.answer_many(texts, threads)?.len() / self.session.outline().graph.outputs(),
+        })
     }
 }
 
@@ -109,7 +100,7 @@ fn timed_texts(documents: &[Document]) -> Vec<TextInput<'_>> {
 }
 
 /// Times artifacts, given by name and path, side by side: from text to answer, and the network alone. Each is opened
-/// several times, the first twice as often; large ones less often. `watch` hears what is timed next, and may stop it.
+/// several times, the first twice as often; large ones less often. `watch` hears what is timed, again and again, and may stop it.
 ///
 /// # Errors
 /// [`RuntimeError`] when an artifact cannot be opened, [`EvalError`] when a call fails or there are no documents, and

@@ -20,7 +20,6 @@ const PIECES: usize = 4;
 struct Together {
     examples: Examples,
     logits: Vec<f32>,
-    scores: Vec<f32>,
 }
 
 impl Session {
@@ -40,20 +39,47 @@ impl Session {
         texts: &[S],
         threads: usize,
     ) -> Result<Vec<Prediction<'_>>, RuntimeError> {
-        let (outputs, examples) = (self.network().outputs, no_examples(self.encoder())?);
-        let room = || Together {
-            examples: examples.clone(),
-            logits: Vec::with_capacity(ROWS * outputs),
-            scores: Vec::new(),
-        };
         self.check_classes()?;
+        let outputs = self.network().outputs;
+        self.each_many(texts, threads, |logits, all| {
+            all.extend(logits.chunks_exact(outputs).map(|logits| {
+                let class = self.class(logits);
+                let mut scores = Vec::new();
+                scores::from_logits(logits, &mut scores);
+                Prediction { class, label: &self.labels()[class], scores }
+            }));
+        })
+    }
+
+    /// [`answer`](Session::answer) for every text or pair of texts, `[texts, outputs]`, row-major, on `threads` threads as
+    /// [`predict_many`](Session::predict_many).
+    ///
+    /// # Errors
+    /// As [`predict_many`](Session::predict_many), but for [`RuntimeError::NoClasses`].
+    pub fn answer_many<S: AsInput + Sync>(
+        &self,
+        texts: &[S],
+        threads: usize,
+    ) -> Result<Vec<f32>, RuntimeError> {
+        self.each_many(texts, threads, |logits, all| all.extend_from_slice(logits))
+    }
+
+    /// What `take` makes of the logits of every few texts, in the order of the texts.
+    fn each_many<S: AsInput + Sync, T: Send>(
+        &self,
+        texts: &[S],
+        threads: usize,
+        take: impl Fn(&[f32], &mut Vec<T>) + Sync,
+    ) -> Result<Vec<T>, RuntimeError> {
+        let (outputs, examples) = (self.network().outputs, no_examples(self.encoder())?);
+        let room = || Together { examples: examples.clone(), logits: Vec::with_capacity(ROWS * outputs) };
         let mut all = Vec::with_capacity(texts.len());
         let is_few = self.fused_layers() > 0 && texts.len() < PIECES * threads;
         if threads == 1 || is_few {
             return self.with_scratch(threads, |scratch| {
                 let mut room = room();
                 for (n, piece) in texts.chunks(ROWS).enumerate() {
-                    self.predict_together(n * ROWS, piece, (&mut room, scratch), &mut all)?;
+                    take(self.answer_together(n * ROWS, piece, &mut room, scratch)?, &mut all);
                 }
                 Ok(all)
             });
@@ -61,41 +87,36 @@ impl Session {
         let pool = self.pool(threads)?;
         let piece = texts.len().div_ceil(PIECES * threads).clamp(1, ROWS);
         let one = |(room, scratch): &mut (Together, Scratch), (n, texts): (usize, &[S])| {
-            let mut answers = Vec::with_capacity(texts.len());
-            self.predict_together(n * piece, texts, (room, scratch), &mut answers).map(|()| answers)
+            let mut some = Vec::with_capacity(texts.len());
+            take(self.answer_together(n * piece, texts, room, scratch)?, &mut some);
+            Ok::<_, RuntimeError>(some)
         };
         let room = || (room(), Scratch::default());
         let pieces = texts.par_chunks(piece).enumerate();
         // In order, so that the error is that of the first text whatever the threads.
-        for answers in pool.install(|| pieces.map_init(room, one).collect::<Vec<_>>()) {
-            all.append(&mut answers?);
+        for some in pool.install(|| pieces.map_init(room, one).collect::<Vec<_>>()) {
+            all.append(&mut some?);
         }
         Ok(all)
     }
 
-    /// Answers consecutive texts, the first of which has the number `first`.
-    fn predict_together<'s, S: AsInput>(
-        &'s self,
+    /// The logits of consecutive texts, the first of which has the number `first`.
+    fn answer_together<'r, S: AsInput>(
+        &self,
         first: usize,
         texts: &[S],
-        (room, scratch): (&mut Together, &mut Scratch),
-        answers: &mut Vec<Prediction<'s>>,
-    ) -> Result<(), RuntimeError> {
-        let Together { examples, logits, scores } = room;
+        room: &'r mut Together,
+        scratch: &mut Scratch,
+    ) -> Result<&'r [f32], RuntimeError> {
+        let Together { examples, logits } = room;
         examples.clear();
         for text in texts {
             let example = self.encoder().encode_input(text.as_input(), scratch.text());
             example.and_then(|example| examples.push(example)).map_err(RuntimeError::Text)?;
         }
-        let outputs = self.network().outputs;
-        logits.resize(texts.len() * outputs, 0.0);
+        logits.resize(texts.len() * self.network().outputs, 0.0);
         self.logits_rows(examples.view(), 0..texts.len(), logits, scratch).map_err(|e| e.after(first))?;
-        for logits in logits.chunks_exact(outputs) {
-            let class = self.class(logits);
-            scores::from_logits(logits, scores);
-            answers.push(Prediction { class, label: &self.labels()[class], scores: scores.clone() });
-        }
-        Ok(())
+        Ok(logits)
     }
 
     /// The logits (or embeddings) of examples, `[examples, outputs]`, row-major.

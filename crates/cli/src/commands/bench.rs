@@ -7,11 +7,15 @@ use nlpress::pipeline::report::{Speed, Versus, verdict};
 use nlpress::runtime::Scratch;
 use nlpress::text::Encode;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use super::open;
 use crate::arguments::{Bench, Rss};
 use crate::data;
-use crate::outcome::{refuse, say, sort};
+use crate::outcome::{of_artifact, refuse, say, sort, tell};
+
+/// What is timed is named on standard error where it takes longer than this.
+const QUIET: Duration = Duration::from_secs(5);
 
 pub(crate) fn bench(arguments: Bench) -> anyhow::Result<()> {
     if arguments.labelled.data.is_empty() && arguments.labelled.corpus.is_none() {
@@ -32,16 +36,22 @@ pub(crate) fn bench(arguments: Bench) -> anyhow::Result<()> {
     let data = data::timing(&arguments.labelled)?;
     data::say_notes(&data.reading);
     let documents = &data.documents;
-    let entries: Vec<f64> = (sessions.iter())
-        .map(|session| {
-            let examples = measure::encode(session, documents).map_err(sort)?;
+    let entries: Vec<f64> = (names.iter().zip(&sessions))
+        .map(|(name, session)| {
+            let examples = measure::encode(session, documents).map_err(|error| of_artifact(name, error))?;
             Ok(examples.view().entries() as f64 / examples.len() as f64)
         })
         .collect::<anyhow::Result<_>>()?;
     let of_tokens: Vec<bool> = sessions.iter().map(|session| session.encoder().tokens().is_some()).collect();
     drop(sessions);
     let threads: Vec<usize> = if threads > 1 { vec![1, threads] } else { vec![1] };
-    let speeds = measure::speeds::<MeasureError>(&artifacts, documents, &threads, pace, |_| Ok(()));
+    let (began, mut told) = (Instant::now(), None);
+    let speeds = measure::speeds::<MeasureError>(&artifacts, documents, &threads, pace, |call| {
+        if began.elapsed() > QUIET && told.replace(call) != Some(call) {
+            tell!("timing {call}");
+        }
+        Ok(())
+    });
     let speeds = speeds.map_err(sort)?;
     let texts = format!("{}: {}", data.name, counted(documents.len(), "document"));
     if arguments.json {

@@ -15,7 +15,7 @@ use std::io;
 use std::path::Path;
 
 use super::MOST_PAIRED;
-use super::texts::too_long;
+use super::texts::{not_utf8, too_long};
 use crate::arguments::Compress;
 use crate::data;
 use crate::outcome::{compression_stopped, of_compression, refuse, say, sort};
@@ -105,6 +105,9 @@ fn read(file: &Path) -> io::Result<Vec<u8>> {
     }
 }
 
+/// What a file that gzip compressed begins with.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+
 /// Text whose lines are as `predict` takes them; else the line that is not, and why.
 fn lines_of(bytes: Vec<u8>) -> Result<String, (usize, String)> {
     for (n, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
@@ -112,7 +115,13 @@ fn lines_of(bytes: Vec<u8>) -> Result<String, (usize, String)> {
     }
     String::from_utf8(bytes).map_err(|e| {
         let good = &e.as_bytes()[..e.utf8_error().valid_up_to()];
-        (1 + good.iter().filter(|byte| **byte == b'\n').count(), "it is not UTF-8".into())
+        let line = 1 + good.iter().filter(|byte| **byte == b'\n').count();
+        let why = if e.as_bytes().starts_with(&GZIP) {
+            "it is compressed by gzip, and read as it is: unpack it first".into()
+        } else {
+            not_utf8(line as u64, e.as_bytes(), e.utf8_error())
+        };
+        (line, why)
     })
 }
 

@@ -10,6 +10,7 @@ use nlpress::pipeline::plan_of;
 use nlpress::text::{AnyEncoder, Encode};
 use std::path::Path;
 
+use super::refuse_folder;
 use crate::arguments::{Inspect, Summary};
 use crate::outcome::{of_run, refuse, say, sort};
 use crate::{data, outcome};
@@ -19,6 +20,7 @@ const MOST_LABELS: usize = 100;
 
 pub(crate) fn inspect(arguments: Inspect) -> anyhow::Result<()> {
     let path = &arguments.artifact;
+    refuse_folder(path)?;
     let found = Inspection::open(path, &OpenOptions::default()).map_err(sort)?;
     let parts = &found.artifact.encoder;
     let encoder = AnyEncoder::from_parts(&parts.config, &parts.blob)
@@ -103,6 +105,7 @@ fn bytes(sizes: &Sizes) -> anyhow::Result<()> {
 }
 
 fn outline_of(path: &Path) -> anyhow::Result<nlpress::model::Outline> {
+    refuse_folder(path)?;
     Ok(Artifact::open(path).map_err(sort)?.outline)
 }
 

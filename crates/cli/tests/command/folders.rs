@@ -417,6 +417,8 @@ fn a_folder_is_no_artifact_and_nothing_is_written_into_it() {
         &["predict", "copy", "a text"][..],
         &["embed", "copy", "a text"],
         &["bench", "copy", "--data", "few.csv"],
+        &["inspect", "copy"],
+        &["model", "summary", "copy"],
     ] {
         world.refuses(command, b"", &["copy: is a folder", "nlpress import copy"]);
     }

@@ -308,7 +308,8 @@ fn passed_over() -> String {
     format!("the line is longer than {LONGEST} bytes")
 }
 
-fn not_utf8(line: u64, bytes: &[u8], error: std::str::Utf8Error) -> String {
+/// Why a line is not read, of which these are bytes, or of a text that begins with it.
+pub(super) fn not_utf8(line: u64, bytes: &[u8], error: std::str::Utf8Error) -> String {
     let hint = match bytes {
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] if line == 1 => {
             "; it looks like UTF-16: convert it with iconv -f UTF-16"
