@@ -1,13 +1,13 @@
 //! Layers of an encoder in floats.
 //!
 //! The sums of products, what follows them and attention are in the order of the module of products in floats, so an
-//! example's result does not depend on the others, and is the same bits on every set of instructions; but for weights in
-//! bfloat16 and the sets `amx` and `avx512-bf16`, which round what they are multiplied with to bfloat16. GELU is within 5e-7.
+//! example's result does not depend on the others, and is the same bits on every set of instructions but two: `amx` adds products
+//! in parts, and with weights in bfloat16 it and `avx512-bf16` round what they are multiplied with to bfloat16. GELU is within 5e-7.
 
 use super::{Activation, EncoderLayer, Norm, Room, Weighted};
 use crate::aligned::Aligned;
 use crate::floats::{
-    ExactGelu, FloatHeads, FloatPanels, FloatTiles, PAIR_ROWS, Rows, WithBias, attend, product,
+    ExactGelu, FloatHeads, FloatPanels, FloatTiles, Rows, WithBias, attend, product, room_of,
 };
 use crate::int8::{Function, Relu, Same, Shape, add_and_normalize};
 use std::ops::Range;
@@ -23,7 +23,7 @@ const BLOCK: usize = 12;
 pub(super) struct FloatOwn {
     change: Aligned<f32>,
     wide: Aligned<f32>,
-    /// Rows as bfloat16.
+    /// What is bfloat16 on the way.
     pairs: Aligned<i32>,
     heads: FloatHeads,
 }
@@ -67,8 +67,8 @@ impl EncoderLayer<'_> {
             room.floats.change.room(most * layer.width());
             room.floats.wide.room(most * layer.up.bias.len());
             let sites = [layer.output, layer.up, layer.down].into_iter().chain(layer.query_key_value);
-            let pairs = sites.map(|site| site.floats().row_pairs()).max().unwrap_or(0);
-            room.floats.pairs.room(most.next_multiple_of(PAIR_ROWS) * pairs);
+            let pairs = sites.map(|site| room_of(simd, most, site.floats())).max().unwrap_or(0);
+            room.floats.pairs.room(pairs);
         }
         let parts = tokens.div_ceil(ROWS_TOGETHER);
         let together = tokens.div_ceil(parts).next_multiple_of(BLOCK);

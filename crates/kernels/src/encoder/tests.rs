@@ -129,8 +129,9 @@ fn layers_are_the_same_bits_on_every_set() {
             assert!(expected.iter().all(|x| x.is_finite()));
             let mut room = Room::default();
             for isa in Isa::all() {
-                // Those sets round activations to bfloat16 where weights are.
-                if matches!(kind, Kind::Halves) && matches!(isa.name(), "amx" | "avx512-bf16") {
+                // Those sets round activations to bfloat16 where weights are, and one adds products of floats in parts.
+                if matches!((kind, isa.name()), (Kind::Halves, "amx" | "avx512-bf16") | (Kind::Floats, "amx"))
+                {
                     continue;
                 }
                 let found = run(isa, &layers, width, &ends, &mut room);

@@ -6,7 +6,8 @@
 //!
 //! Two sets are apart, where the weights are bfloat16: with `amx` and `avx512-bf16` what they are multiplied with, and what attention
 //! multiplies, is rounded to bfloat16, too (`pairs`). A sum does not depend on the rows beside it there either, but it is not the same
-//! bits as with the other sets.
+//! bits as with the other sets. With `amx` products of weights in 32 bits are sums of products of bfloat16, too, as near to the exact
+//! sum as the others and not the same bits (`split`).
 
 // Numbers of rows and vectors index several arrays at once.
 #![allow(clippy::needless_range_loop)]
@@ -17,13 +18,15 @@ mod elementwise;
 mod pairs;
 mod panels;
 mod product;
+#[cfg(target_arch = "x86_64")]
+mod split;
 mod tile;
 
 pub(crate) use attention::{FloatHeads, attend};
 pub(crate) use elementwise::ExactGelu;
 pub(crate) use panels::FloatPanels;
-pub(crate) use product::{WithBias, product};
-pub(crate) use tile::{FloatTiles, PAIR_ROWS, Rows};
+pub(crate) use product::{WithBias, product, room_of};
+pub(crate) use tile::{FloatTiles, Rows};
 
 #[cfg(test)]
 mod tests;

@@ -1,12 +1,16 @@
 //! All rows times all panels, and what becomes of the sums while they are near.
 
 use super::panels::{FloatPanels, Panels};
+#[cfg(target_arch = "x86_64")]
+use super::split;
+#[cfg(target_arch = "x86_64")]
+use super::tile::PAIR_ROWS;
 use super::tile::{Finish, FloatTiles, Rows, WIDE, Weight};
 use crate::aligned::Aligned;
 use crate::int8::{Function, LANES, Simd};
 
-/// `rows · weight`, panel by panel, so that one stays in a near cache while all rows pass. In `room` rows are rounded to
-/// bfloat16, where the weight is and there is an instruction for it.
+/// `rows · weight`, panel by panel, so that one stays in a near cache while all rows pass. `room` is for what is bfloat16 on the
+/// way, where there are instructions for it.
 #[inline(always)]
 pub(crate) fn product<S: FloatTiles>(
     simd: S,
@@ -16,7 +20,15 @@ pub(crate) fn product<S: FloatTiles>(
     finish: &mut impl Finish,
 ) {
     match weight.panels() {
-        Panels::Whole(all) => product_of(simd, rows, weight, all, finish),
+        Panels::Whole(all) => {
+            #[cfg(target_arch = "x86_64")]
+            if let Some((simd, pairs)) = simd.with_pairs()
+                && let Some(tiles) = pairs.tiles()
+            {
+                return split::multiply(tiles, simd, rows, weight, all, room, finish);
+            }
+            product_of(simd, rows, weight, all, finish);
+        }
         Panels::Halves(all) => {
             #[cfg(target_arch = "x86_64")]
             if let Some((simd, pairs)) = simd.with_pairs() {
@@ -27,6 +39,19 @@ pub(crate) fn product<S: FloatTiles>(
             product_of(simd, rows, weight, all, finish);
         }
     }
+}
+
+/// How much room a [`product`] of so many rows takes.
+pub(crate) fn room_of<S: FloatTiles>(simd: S, rows: usize, weight: &FloatPanels) -> usize {
+    #[cfg(target_arch = "x86_64")]
+    if let Some((_, pairs)) = simd.with_pairs() {
+        return match weight.panels() {
+            Panels::Halves(_) => rows.next_multiple_of(PAIR_ROWS) * weight.row_pairs(),
+            Panels::Whole(_) => pairs.tiles().map_or(0, |_| split::room(rows, weight.inputs())),
+        };
+    }
+    let _ = (simd, rows, weight);
+    0
 }
 
 /// The same, where the numbers lie in `all`.

@@ -36,7 +36,12 @@ pub(super) fn all_rows(
         let count = ROWS.min(rows.count - first);
         let part = ahead.len() / blocks;
         simd.prefetch(bytemuck::must_cast_slice(&ahead[n * part..][..part]));
-        tile(configured, PairRows { pairs: &rows.pairs[first * rows.stride..], count, ..rows }, panel, &mut sums);
+        tile(
+            configured,
+            PairRows { pairs: &rows.pairs[first * rows.stride..], count, ..rows },
+            panel,
+            &mut sums,
+        );
         for (row, sums) in sums.0[..count].iter().enumerate() {
             for (vector, sums) in sums.as_chunks::<LANES>().0.iter().enumerate() {
                 finish.vector(simd, first + row, column + vector * LANES, simd.load(sums));
