@@ -12,12 +12,6 @@ use crate::floats::{
 use crate::int8::{Function, Relu, Same, Shape, add_and_normalize};
 use std::ops::Range;
 
-/// Rows that go through products together, at most: weights are read once for all of them, and what is between two
-/// products stays in the second cache.
-const ROWS_TOGETHER: usize = 96;
-/// Of which blocks of rows consist where they can.
-const BLOCK: usize = 12;
-
 /// Memory for what lies between products, beside that of layers in integers.
 #[derive(Clone, Debug, Default)]
 pub(super) struct FloatOwn {
@@ -59,10 +53,11 @@ impl EncoderLayer<'_> {
         ends: &[usize],
         room: &mut Room,
     ) {
+        let (most_rows, block) = simd.together();
         let tokens = ends.last().copied().unwrap_or(0);
         room.context.room(tokens * layers.iter().map(Self::channels).max().unwrap_or(0));
         // As much as any run of so many tokens takes, so that one of fewer never takes more.
-        let most = tokens.min(ROWS_TOGETHER);
+        let most = tokens.min(most_rows);
         for layer in layers {
             room.floats.change.room(most * layer.width());
             room.floats.wide.room(most * layer.up.bias.len());
@@ -70,12 +65,12 @@ impl EncoderLayer<'_> {
             let pairs = sites.map(|site| room_of(simd, most, site.floats())).max().unwrap_or(0);
             room.floats.pairs.room(pairs);
         }
-        let parts = tokens.div_ceil(ROWS_TOGETHER);
-        let together = tokens.div_ceil(parts).next_multiple_of(BLOCK);
+        let parts = tokens.div_ceil(most_rows);
+        let together = tokens.div_ceil(parts).next_multiple_of(block);
         for layer in layers {
             let (mut start, mut from) = (0, 0);
             for (n, &end) in ends.iter().enumerate() {
-                let is_enough = end - start >= ROWS_TOGETHER || n + 1 == ends.len();
+                let is_enough = end - start >= most_rows || n + 1 == ends.len();
                 if is_enough && start < end {
                     layer.attend_floats(simd, (start, &ends[from..=n]), hidden, room);
                     (start, from) = (end, n + 1);

@@ -75,10 +75,32 @@ pub(crate) trait Finish {
     fn vector<S: Simd>(&mut self, simd: S, row: usize, column: usize, sums: S::F);
 }
 
+/// What becomes of sums of rows that are counted from one on.
+#[cfg(target_arch = "x86_64")]
+pub(super) struct Below<'a, F> {
+    pub(super) first: usize,
+    pub(super) finish: &'a mut F,
+}
+
+#[cfg(target_arch = "x86_64")]
+impl<F: Finish> Finish for Below<'_, F> {
+    #[inline(always)]
+    fn vector<S: Simd>(&mut self, simd: S, row: usize, column: usize, sums: S::F) {
+        self.finish.vector(simd, self.first + row, column, sums);
+    }
+}
+
 /// Sets of instructions for products of floats.
 pub(crate) trait FloatTiles: Simd {
     /// Most rows whose sums stay in registers.
     const ROWS: usize;
+
+    /// Rows that go through products together, at most: weights are read once for all of them, and what is between two products
+    /// stays in the second cache. And of how many rows their blocks consist where they can.
+    #[inline(always)]
+    fn together(self) -> (usize, usize) {
+        (96, Self::ROWS)
+    }
 
     /// What multiplies pairs of bfloat16, if it is to be used.
     #[cfg(target_arch = "x86_64")]
@@ -207,6 +229,14 @@ fn tile<S: Simd, W: Weight, const R: usize, const V: usize>(
 #[cfg(target_arch = "x86_64")]
 impl FloatTiles for Avx512 {
     const ROWS: usize = MOST_ROWS;
+
+    #[inline(always)]
+    fn together(self) -> (usize, usize) {
+        match self.pairs().and_then(Pairs::tiles) {
+            Some(_) => (128, PAIR_ROWS),
+            None => (96, Self::ROWS),
+        }
+    }
 
     #[inline(always)]
     fn with_pairs(self) -> Option<(Self, Pairs)> {

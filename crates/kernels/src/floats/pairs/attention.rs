@@ -1,7 +1,7 @@
 //! Attention as in [`attention`](crate::floats::attention), with products of bfloat16: queries, keys, values and shares are rounded to
 //! it before they are multiplied; scores and the sum of the shares are not.
 
-use super::{By, PairRows, round};
+use super::{By, PairPanels, PairRows, round};
 use crate::floats::attention::{Brought, FloatHeads, Scores, softmax, unit};
 use crate::floats::tile::{PAIR_ROWS, WIDE};
 use crate::int8::{Avx512, LANES, Pairs, Shape};
@@ -45,9 +45,9 @@ fn attend(by: By<'_>, simd: Avx512, shape: Shape, rows: &[f32], out: &mut [f32],
             }
             let queries = PairRows { pairs: queries, stride: width / 2, count };
             let mut scores = Scores { out: &mut shares[..], stride: padded };
-            for (n, keys) in keys.chunks_exact(width / 2 * WIDE).enumerate() {
-                by.all_rows(simd, queries, keys, n * WIDE, &[], &mut scores);
-            }
+            let size = width / 2 * WIDE;
+            let panels = PairPanels { numbers: keys, size, read: size, count: padded / WIDE };
+            by.multiply(simd, queries, panels, &mut scores);
             let mut inverses = [0.0; PAIR_ROWS];
             let all = shares.chunks_exact_mut(padded).zip(rounded.chunks_exact_mut(padded / 2));
             for ((shares, rounded), inverse) in all.zip(&mut inverses[..count]) {
@@ -58,9 +58,9 @@ fn attend(by: By<'_>, simd: Avx512, shape: Shape, rows: &[f32], out: &mut [f32],
             let shares = PairRows { pairs: rounded, stride: padded / 2, count };
             let out = &mut out[first * channels + head * width..];
             let mut brought = Brought { out, stride: channels, inverses };
-            for (n, values) in values.chunks_exact(padded / 2 * WIDE).enumerate() {
-                by.all_rows(simd, shares, &values[..by.pairs(tokens) * WIDE], n * WIDE, &[], &mut brought);
-            }
+            let (size, read) = (padded / 2 * WIDE, by.pairs(tokens) * WIDE);
+            let panels = PairPanels { numbers: values, size, read, count: width / WIDE };
+            by.multiply(simd, shares, panels, &mut brought);
         }
     }
 }

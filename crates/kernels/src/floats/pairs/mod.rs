@@ -4,24 +4,42 @@
 //! them, and does not depend on the rows beside it. Numbers too small for a normal float count as zero.
 
 mod attention;
-mod tiles;
+pub(super) mod tiles;
 mod vectors;
 
 use super::panels::FloatPanels;
-use super::tile::{Finish, MOST_ROWS, Rows, WIDE};
+use super::tile::{Below, Finish, MOST_ROWS, Rows, WIDE};
 use crate::aligned::Aligned;
 use crate::amx::Configured;
 use crate::int8::{Avx512, LANES, Pairs, Simd};
 use std::arch::x86_64::*;
 use std::mem::transmute;
+use tiles::{Blocks, Whole};
 
 /// Rows of pairs of bfloat16 that begin `stride` apart, which is a multiple of [`LANES`].
 #[derive(Clone, Copy, Debug)]
-struct PairRows<'a> {
+pub(super) struct PairRows<'a> {
     /// From the first pair of the first row, as many rows as are [read](By::read).
-    pairs: &'a [i32],
-    stride: usize,
+    pub(super) pairs: &'a [i32],
+    pub(super) stride: usize,
+    pub(super) count: usize,
+}
+
+/// Panels of pairs, one after the other.
+#[derive(Clone, Copy, Debug)]
+struct PairPanels<'a> {
+    numbers: &'a [i32],
+    /// Pairs from a panel to the next.
+    size: usize,
+    /// Pairs of a panel that are multiplied, for all its columns.
+    read: usize,
     count: usize,
+}
+
+impl<'a> PairPanels<'a> {
+    fn panel(&self, n: usize) -> &'a [i32] {
+        &self.numbers[n * self.size..][..self.read]
+    }
 }
 
 /// What multiplies.
@@ -64,22 +82,42 @@ impl By<'_> {
         }
     }
 
-    /// `rows · panel`, whose first column is the column `column` of the result. The pairs `ahead` are soon to be read.
+    /// `rows · panels`.
     #[inline(always)]
-    fn all_rows(
-        self,
-        simd: Avx512,
-        rows: PairRows<'_>,
-        panel: &[i32],
-        column: usize,
-        ahead: &[i32],
-        finish: &mut impl Finish,
-    ) {
+    fn multiply(self, simd: Avx512, rows: PairRows<'_>, panels: PairPanels<'_>, finish: &mut impl Finish) {
         match self {
-            // SAFETY: only [`Pairs::begin`] makes this, and those are the proof of the instructions.
-            Self::Vectors => unsafe { vectors::all_rows(simd, rows, panel, column, ahead, finish) },
+            Self::Vectors => {
+                for n in 0..panels.count {
+                    let ahead = if n + 1 < panels.count { panels.panel(n + 1) } else { &[] };
+                    // SAFETY: only [`Pairs::begin`] makes this, and those are the proof of the instructions.
+                    unsafe { vectors::all_rows(simd, rows, panels.panel(n), n * WIDE, ahead, finish) }
+                }
+            }
             Self::Tiles(configured) => {
-                tiles::all_rows(configured, simd, rows, panel, column, ahead, finish);
+                /// Lines of a cache that a step of a panel takes.
+                const LINES: usize = tiles::DEPTH * WIDE / LANES;
+                let mut blocks = Blocks::new();
+                for n in 0..panels.count {
+                    let ahead = if n + 1 < panels.count { panels.panel(n + 1) } else { &[] };
+                    let ahead = ahead.as_chunks::<LANES>().0;
+                    blocks.multiply::<Whole>(
+                        configured,
+                        simd,
+                        rows,
+                        panels.panel(n),
+                        n * WIDE,
+                        #[inline(always)]
+                        |block, blocks, step| {
+                            let from = step * LINES + block * LINES / blocks;
+                            let to = step * LINES + (block + 1) * LINES / blocks;
+                            for line in ahead.get(from..to).unwrap_or_default() {
+                                simd.prefetch(bytemuck::must_cast_slice(line));
+                            }
+                        },
+                        finish,
+                    );
+                }
+                blocks.end(simd, finish);
             }
         }
     }
@@ -125,6 +163,8 @@ fn multiply(
     finish: &mut impl Finish,
 ) {
     let (depth, stride) = (weight.inputs(), weight.row_pairs());
+    let size = stride * WIDE;
+    let panels = PairPanels { numbers: pairs, size, read: size, count: weight.count() };
     for first in (0..rows.count).step_by(by.together()) {
         let count = by.together().min(rows.count - first);
         let rounded = room.room(by.read(count) * stride);
@@ -133,23 +173,7 @@ fn multiply(
         }
         let rounded = PairRows { pairs: rounded, stride, count };
         let mut finish = Below { first, finish: &mut *finish };
-        for n in 0..weight.count() {
-            let ahead = if n + 1 < weight.count() { weight.panel(pairs, n + 1).numbers } else { &[] };
-            by.all_rows(simd, rounded, weight.panel(pairs, n).numbers, n * WIDE, ahead, &mut finish);
-        }
-    }
-}
-
-/// The same for rows that are counted from one on.
-struct Below<'a, F> {
-    first: usize,
-    finish: &'a mut F,
-}
-
-impl<F: Finish> Finish for Below<'_, F> {
-    #[inline(always)]
-    fn vector<S: Simd>(&mut self, simd: S, row: usize, column: usize, sums: S::F) {
-        self.finish.vector(simd, self.first + row, column, sums);
+        by.multiply(simd, rounded, panels, &mut finish);
     }
 }
 
