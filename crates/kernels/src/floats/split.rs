@@ -15,7 +15,7 @@ use super::panels::FloatPanels;
 use super::tile::{Below, Finish, Rows, WIDE};
 use crate::aligned::Aligned;
 use crate::amx::{Configured, HIGH, TileRegisters};
-use crate::int8::{Avx512, LANES, Simd};
+use crate::int8::{Avx512, LANES};
 use std::arch::asm;
 use std::arch::x86_64::*;
 use std::mem::transmute;
@@ -91,8 +91,7 @@ fn multiply_some(
             configured,
             simd,
             rows,
-            panel,
-            n * WIDE,
+            (panel, n * WIDE),
             #[inline(always)]
             |block, blocks, step| {
                 if !ahead.is_empty() {
@@ -146,38 +145,38 @@ fn split_row(simd: Avx512, row: &[f32], pairs: &mut [i32]) {
 /// Numbers begin with the panel.
 #[inline(always)]
 fn split_columns(
-    simd: Avx512,
+    _proof: Avx512,
     numbers: &[f32],
     inputs: usize,
     step: usize,
     some: Range<usize>,
     pairs: &mut [i32],
 ) {
-    let (parts, _) = pairs[step * TILE..][..TILE].as_chunks_mut::<{ TILE / PARTS }>();
-    for pair in some {
-        let input = step * INPUTS + 2 * pair;
-        let row = |input: usize| numbers.get(input * WIDE..(input + 1) * WIDE).filter(|_| input < inputs);
-        let [even, odd] = [row(input), row(input + 1)];
-        if let Some(later) = numbers.get(input * WIDE + AHEAD..).and_then(|of| of.get(..2 * WIDE)) {
-            simd.prefetch(bytemuck::must_cast_slice(later));
-        }
-        for at in [0, LANES] {
-            let load = |row: Option<&[f32]>| match row {
-                // SAFETY: the token is the proof of the instructions; sixteen numbers are there.
-                Some(row) => unsafe { _mm512_loadu_ps(row[at..][..LANES].as_ptr()) },
-                None => simd.splat(0.0),
-            };
-            let (mut even, mut odd) = (load(even), load(odd));
-            for part in parts.iter_mut() {
-                let (first, left) = cut(simd, even);
-                let (second, right) = cut(simd, odd);
-                let to = &mut part[pair * WIDE + at..][..LANES];
-                // SAFETY: the token is the proof of the instructions; sixteen pairs are written.
-                unsafe {
+    assert!(some.end <= DEPTH && numbers.len() >= inputs * WIDE, "pairs of a step, numbers of a panel");
+    let pairs = pairs[step * TILE..][..TILE].as_mut_ptr();
+    // SAFETY: the token is the proof of the instructions. Of inputs that are there all numbers are, as was checked; those of others
+    // are not read. As many pairs are written as a step has. What is asked for need not be there.
+    unsafe {
+        let upper = _mm512_set1_epi32(-0x1_0000);
+        for pair in some {
+            let input = step * INPUTS + 2 * pair;
+            let from = numbers.as_ptr().wrapping_add(input * WIDE);
+            for line in 0..4 {
+                _mm_prefetch::<_MM_HINT_T0>(from.wrapping_add(AHEAD + line * LANES).cast());
+            }
+            let is_there = |input: usize| if input < inputs { u16::MAX } else { 0 };
+            for at in [0, LANES] {
+                let mut even = _mm512_maskz_loadu_ps(is_there(input), from.wrapping_add(at));
+                let mut odd = _mm512_maskz_loadu_ps(is_there(input + 1), from.wrapping_add(WIDE + at));
+                for part in 0..PARTS {
+                    let first = _mm512_castps_si512(even);
+                    let second = _mm512_and_si512(_mm512_castps_si512(odd), upper);
                     let both = _mm512_or_si512(_mm512_srli_epi32::<16>(first), second);
-                    _mm512_storeu_si512(to.as_mut_ptr().cast(), both);
+                    _mm512_storeu_si512(pairs.add((part * DEPTH + pair) * WIDE + at).cast(), both);
+                    let first = _mm512_castsi512_ps(_mm512_and_si512(first, upper));
+                    (even, odd) =
+                        (_mm512_sub_ps(even, first), _mm512_sub_ps(odd, _mm512_castsi512_ps(second)));
                 }
-                (even, odd) = (left, right);
             }
         }
     }

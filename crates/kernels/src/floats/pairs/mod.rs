@@ -104,8 +104,7 @@ impl By<'_> {
                         configured,
                         simd,
                         rows,
-                        panels.panel(n),
-                        n * WIDE,
+                        (panels.panel(n), n * WIDE),
                         #[inline(always)]
                         |block, blocks, step| {
                             let from = step * LINES + block * LINES / blocks;

@@ -99,8 +99,7 @@ impl Blocks {
         configured: Configured<'_>,
         simd: Avx512,
         rows: PairRows<'_>,
-        panel: &[i32],
-        column: usize,
+        (panel, column): (&[i32], usize),
         mut meanwhile: impl FnMut(usize, usize, usize),
         finish: &mut impl Finish,
     ) {
