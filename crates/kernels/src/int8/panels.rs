@@ -1,7 +1,10 @@
 //! A matrix of bytes in panels of 64 columns, in the order in which long products read it.
 
-use super::tiles::{PITCH, Panel, QUAD, WIDE};
+use super::simd::Simd;
+use super::tiles::{Isa, PITCH, Panel, QUAD, Set, WIDE, with_set};
 use crate::aligned::Aligned;
+use bytemuck::{cast, cast_slice};
+use std::ops::Range;
 
 /// Inputs are filled up with zeros to a multiple of this: what the widest instruction takes.
 const DEPTH: usize = 64;
@@ -18,6 +21,37 @@ pub(crate) struct WidePanels {
     outputs: usize,
 }
 
+/// A panel of some columns of rows of `outputs`, and what their offset takes from the sum of each.
+#[inline(always)]
+fn lay_out(
+    (rows, outputs): (&[i8], usize),
+    columns: Range<usize>,
+    panel: &mut [i8],
+    starts: &mut [i32; WIDE],
+) {
+    let (quads, _) = panel.as_chunks_mut::<PITCH>();
+    for (rows, quad) in rows.chunks(QUAD * outputs).zip(quads) {
+        // Of a fixed number of columns, so that a vector of them is laid out at a time.
+        let mut inputs = [[0_u8; WIDE]; QUAD];
+        for (input, row) in inputs.iter_mut().zip(rows.chunks_exact(outputs)) {
+            let row: &[u8] = cast_slice(&row[columns.clone()]);
+            match row.first_chunk() {
+                Some(row) => *input = *row,
+                None => input[..row.len()].copy_from_slice(row),
+            }
+        }
+        let [a, b, c, d] = &inputs;
+        let mut words = [0; WIDE];
+        for n in 0..WIDE {
+            let [a, b, c, d] = [a[n], b[n], c[n], d[n]];
+            words[n] = u32::from(a) | u32::from(b) << 8 | u32::from(c) << 16 | u32::from(d) << 24;
+            let sum = [a, b, c, d].map(|w| i32::from(w.cast_signed()));
+            starts[n] = starts[n].wrapping_sub(128_i32.wrapping_mul(sum[0] + sum[1] + sum[2] + sum[3]));
+        }
+        *quad = cast(words.map(u32::to_le));
+    }
+}
+
 impl WidePanels {
     /// From rows of as many values as there are factors.
     pub(crate) fn new(rows: &[i8], inputs: usize, factors: Vec<f32>) -> Self {
@@ -26,20 +60,16 @@ impl WidePanels {
         let size = Self::size(inputs);
         let mut values = Aligned::zeroed(panels * size);
         let mut starts = vec![[0; WIDE]; panels];
-        let zeros = vec![0; outputs];
-        for (quad, rows) in rows.chunks(QUAD * outputs).enumerate() {
-            let mut each = rows.chunks_exact(outputs);
-            let [a, b, c, d] = std::array::from_fn(|_| each.next().unwrap_or(&zeros[..]));
-            for (panel, starts) in starts.iter_mut().enumerate() {
-                let columns = panel * WIDE..outputs.min((panel + 1) * WIDE);
-                let (to, _) = values[panel * size + quad * PITCH..][..PITCH].as_chunks_mut::<QUAD>();
-                let [a, b, c, d] = [a, b, c, d].map(|row| &row[columns.clone()]);
-                for (n, (to, start)) in to.iter_mut().zip(starts).take(columns.len()).enumerate() {
-                    *to = [a[n], b[n], c[n], d[n]];
-                    *start -= 128 * to.iter().map(|w| i32::from(*w)).sum::<i32>();
+        with_set!(Isa::best(), set => set.simd().vectorize(
+            #[inline(always)]
+            || {
+                for (panel, starts) in starts.iter_mut().enumerate() {
+                    let first = panel * WIDE;
+                    let values = &mut values[panel * size..][..size];
+                    lay_out((rows, outputs), first..outputs.min(first + WIDE), values, starts);
                 }
-            }
-        }
+            },
+        ));
         Self { values, starts, factors, inputs, outputs }
     }
 

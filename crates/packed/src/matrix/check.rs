@@ -22,6 +22,20 @@ pub(super) fn floats(entries: &Entries<f32>, outputs: usize) -> Result<(), PackE
     }
 }
 
+/// The least and the largest of all numbers, many at a time: a model has millions.
+fn extremes<T: Number + Ord>(numbers: &[T]) -> Option<[T; 2]> {
+    let mut ends = [[*numbers.first()?; 64]; 2];
+    let (many, rest) = numbers.as_chunks::<64>();
+    for some in many {
+        for (n, &q) in some.iter().enumerate() {
+            ends[0][n] = ends[0][n].min(q);
+            ends[1][n] = ends[1][n].max(q);
+        }
+    }
+    let [least, most] = ends.map(|end| end.into_iter().chain(rest.iter().copied()));
+    Some([least.min()?, most.max()?])
+}
+
 /// Checks that all integers are on their grid.
 pub(super) fn integers<T: Number + Ord>(
     entries: &Entries<T>,
@@ -34,10 +48,8 @@ pub(super) fn integers<T: Number + Ord>(
     let odd = !grid.has_zero() && quantized.zero_points.is_none();
     let good = |q: i32| (least..=most).contains(&q) && (!odd || grid.contains(q));
     let numbers = entries.numbers();
-    // The extremes first, which takes a vector of numbers at a time: a model has millions.
-    let is_good = |end: Option<T>| end.is_none_or(|q| good(widen(q)));
-    let ends = [numbers.iter().copied().reduce(T::min), numbers.iter().copied().reduce(T::max)];
-    if ends.into_iter().all(is_good) && (!odd || numbers.iter().all(|&q| good(widen(q)))) {
+    let is_good = |ends: Option<[T; 2]>| ends.is_none_or(|ends| ends.into_iter().all(|q| good(widen(q))));
+    if is_good(extremes(numbers)) && (!odd || numbers.iter().all(|&q| good(widen(q)))) {
         return Ok(());
     }
     let mut bad = None;
