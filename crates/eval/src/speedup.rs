@@ -290,7 +290,9 @@ mod tests {
             let many = if who == 0 { 10 } else { 5 };
             contenders.push(Contender { name: who.to_string(), sessions: (0..many).map(open).collect() });
         }
-        let times = take_turns(&mut contenders, Reading::Calls, (pace, &busy.clock), Seed(run), &mut || Ok(())).unwrap();
+        let times =
+            take_turns(&mut contenders, Reading::Calls, (pace, &busy.clock), Seed(run), &mut || Ok(()))
+                .unwrap();
         let race = Race::new(times).unwrap();
         (1..=factors.len()).map(|who| race.speedup(who, 0, factors.len())).collect()
     }

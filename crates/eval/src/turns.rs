@@ -384,7 +384,8 @@ mod tests {
         let clock = StandingClock::with_step(1.0);
         let log = RefCell::default();
         let mut both = calls(&[0.09, 0.7], &clock, &log);
-        let times = take_turns(&mut both, Reading::Calls, (Pace::quick(), &clock), Seed(1), &mut || Ok(())).unwrap();
+        let times =
+            take_turns(&mut both, Reading::Calls, (Pace::quick(), &clock), Seed(1), &mut || Ok(())).unwrap();
         for (times, true_micros) in times.iter().zip([0.09, 0.7]) {
             for turn in &times.turns[0] {
                 assert!((turn / true_micros - 1.0).abs() < 0.006, "{turn} for {true_micros}");
@@ -411,7 +412,8 @@ mod tests {
             Contender { name: unlucky.to_string(), sessions: vec![call] }
         };
         let mut both = vec![contender(false), contender(true)];
-        let times = take_turns(&mut both, Reading::Calls, (Pace::quick(), &clock), Seed(1), &mut || Ok(())).unwrap();
+        let times =
+            take_turns(&mut both, Reading::Calls, (Pace::quick(), &clock), Seed(1), &mut || Ok(())).unwrap();
         assert_eq!(times[0], times[1]);
         assert!((times[0].percentiles.p99 - 1.0).abs() < 1e-6, "{:?}", times[0].percentiles);
     }
@@ -505,7 +507,8 @@ mod tests {
             Ok(0.0)
         };
         let mut one = vec![Contender { name: "x".into(), sessions: vec![call] }];
-        let times = take_turns(&mut one, Reading::Calls, (Pace::default(), &clock), Seed(1), &mut || Ok(())).unwrap();
+        let times =
+            take_turns(&mut one, Reading::Calls, (Pace::default(), &clock), Seed(1), &mut || Ok(())).unwrap();
         // 12 calls of 30 ms a round, in twice 5 seconds; the first round does not count.
         assert_eq!(times[0].turns[0].len(), 28);
     }
@@ -515,10 +518,13 @@ mod tests {
         let clock = StandingClock::default();
         let fail = |call: usize| if call < 3 { Ok(0.0) } else { Err("out of rows".into()) };
         let mut one = vec![Contender { name: "x".into(), sessions: vec![fail] }];
-        let error = take_turns(&mut one, Reading::One, (Pace::quick(), &clock), Seed(1), &mut || Ok(())).unwrap_err();
+        let error =
+            take_turns(&mut one, Reading::One, (Pace::quick(), &clock), Seed(1), &mut || Ok(())).unwrap_err();
         assert_eq!(error.to_string(), "x: call 3 failed: out of rows");
         one.clear();
-        assert!(take_turns(&mut one, Reading::One, (Pace::quick(), &clock), Seed(1), &mut || Ok(())).is_err());
+        assert!(
+            take_turns(&mut one, Reading::One, (Pace::quick(), &clock), Seed(1), &mut || Ok(())).is_err()
+        );
     }
 
     #[test]

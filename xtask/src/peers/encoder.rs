@@ -43,8 +43,11 @@ pub(super) const PEERS: [(Peer, &str, Ours); 6] = [
     (Peer { key: "onnxruntime-f32", name: "ONNX Runtime" }, "f32", F32),
 ];
 /// Instructions that all can be held to: as ours are called, as oneDNN calls them, and the most of CTranslate2 that are no more.
-pub(super) const INSTRUCTIONS: [(&str, &str, &str); 3] =
-    [("avx512-vnni", "AVX512_CORE_VNNI", "AVX512"), ("avx-vnni", "AVX2_VNNI", "AVX2"), ("avx2", "AVX2", "AVX2")];
+pub(super) const INSTRUCTIONS: [(&str, &str, &str); 3] = [
+    ("avx512-vnni", "AVX512_CORE_VNNI", "AVX512"),
+    ("avx-vnni", "AVX2_VNNI", "AVX2"),
+    ("avx2", "AVX2", "AVX2"),
+];
 /// Most documents that are embedded.
 pub(super) const DOCUMENTS: usize = 512;
 /// Most tokens of one.

@@ -1,7 +1,7 @@
 //! Products of bfloat16, in vectors ([`vectors`]) or in tiles ([`tiles`]), whichever the processor multiplies faster.
 //!
-//! Rows are rounded to bfloat16, ties to even. The sum of a column is taken over the inputs in their order, as the instructions add
-//! them, and does not depend on the rows beside it. Numbers too small for a normal float count as zero.
+//! Rows are rounded to bfloat16, ties to even. The sum of a column is taken over the inputs in their order, two or 32 at a time as the
+//! instructions add them, and does not depend on the rows beside it. Numbers too small for a normal float count as zero.
 
 mod attention;
 pub(super) mod tiles;
