@@ -36,7 +36,8 @@ pub struct Retrieval {
 /// How near embeddings stay to others of the same documents.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Fidelity {
-    /// The cosine of a document's two embeddings; nothing where they differ in width, so that no angle is between them.
+    /// The cosine of a document's two embeddings, 1 where both are zero; nothing where they differ in width, so that no angle is
+    /// between them.
     pub cosine: Option<Cosine>,
     /// Spearman's rank correlation of the similarities of all pairs of documents (Spearman 1904,
     /// <https://doi.org/10.2307/1412159>; equal similarities have the mean of their ranks): whether both call the same pairs
@@ -116,7 +117,11 @@ impl Fidelity {
             .map(|(numbers, width)| Unit::of(numbers, width, documents));
         let (ours, theirs) = (ours?, theirs?);
         let cosine = (width == reference_width).then(|| {
-            let cosines = (0..documents).map(|n| dot(ours.row(n), theirs.row(n)));
+            let is_zero = |row: &[f32]| row.iter().all(|x| *x == 0.0);
+            let cosines = (0..documents).map(|n| match (ours.row(n), theirs.row(n)) {
+                (a, b) if is_zero(a) && is_zero(b) => 1.0,
+                (a, b) => dot(a, b),
+            });
             let (sum, least) = cosines.fold((0.0, 1.0), |(sum, least), x| (sum + x, f64::min(least, x)));
             Cosine { mean: sum / documents as f64, least }
         });

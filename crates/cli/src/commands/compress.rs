@@ -3,7 +3,7 @@
 use nlpress::core::files::{self, Outputs};
 use nlpress::core::shown::counted;
 use nlpress::core::{Seed, Selectors};
-use nlpress::eval::{Fidelity, spearman};
+use nlpress::eval::{Cosine, Fidelity, spearman};
 use nlpress::graph::Output;
 use nlpress::pipeline::compress::{self, Compressed, Compression, settings};
 use nlpress::pipeline::origin::Opened;
@@ -125,14 +125,6 @@ fn lines_of(bytes: Vec<u8>) -> Result<String, (usize, String)> {
     })
 }
 
-/// The cosine of two embeddings; of one that is zero, 1 with itself and 0 with any other.
-fn cosine(a: &[f32], b: &[f32]) -> f64 {
-    let pairs = || a.iter().zip(b).map(|(a, b)| (f64::from(*a), f64::from(*b)));
-    let dot = |of: fn((f64, f64)) -> f64| pairs().map(of).sum::<f64>();
-    let length = (dot(|(a, _)| a * a) * dot(|(_, b)| b * b)).sqrt();
-    if length > 0.0 { dot(|(a, b)| a * b) / length } else { f64::from(u8::from(a == b)) }
-}
-
 /// How the answers of two artifacts differ over some texts.
 struct Compared {
     texts: usize,
@@ -141,10 +133,9 @@ struct Compared {
 
 /// What can be said of two answers, by what the networks make.
 enum Answers {
-    /// Cosine of two embeddings: mean and least.
-    Embeddings { cosine: [f64; 2] },
-    /// Embeddings of other widths have no cosine: Spearman's correlation of the similarities of all pairs of texts.
-    Widths { widths: [usize; 2], spearman: Option<f64> },
+    /// How near the second embeddings are, and how many numbers both have. A student may turn the axes of its teacher: a cosine
+    /// means nothing then, and the order of similarities does.
+    Embeddings { widths: [usize; 2], near: Fidelity },
     /// Share of texts with the same class, and how far apart two logits are: on average and at most.
     Classes { agreement: f64, difference: [f64; 2] },
     /// How far apart two scores are, and Spearman's correlation of the first ones; none where all texts have one score.
@@ -169,7 +160,7 @@ impl Compared {
         };
         let widths = [before, after].map(|session| session.outline().graph.outputs());
         let of = match before.outline().graph.output {
-            Output::Embedding if widths[0] != widths[1] => {
+            Output::Embedding => {
                 let mut all = [Vec::new(), Vec::new()];
                 each(&mut |a, b| {
                     all[0].extend_from_slice(a);
@@ -178,13 +169,7 @@ impl Compared {
                 let [before, after] = &all;
                 let near =
                     Fidelity::of((after, widths[1]), (before, widths[0]), MOST_PAIRED).map_err(refuse)?;
-                Answers::Widths { widths, spearman: near.spearman }
-            }
-            Output::Embedding => {
-                let mut cosines = Vec::new();
-                each(&mut |a, b| cosines.push(cosine(a, b)))?;
-                let least = cosines.iter().copied().fold(f64::INFINITY, f64::min);
-                Answers::Embeddings { cosine: [mean(&cosines), least] }
+                Answers::Embeddings { widths, near }
             }
             Output::Logits => {
                 let mut same = Vec::new();
@@ -212,11 +197,8 @@ impl Compared {
     fn json(&self) -> Value {
         let apart = |[mean, most]: [f64; 2]| json!({ "mean": mean, "most": most });
         match self.of {
-            Answers::Embeddings { cosine: [mean, least] } => {
-                json!({ "texts": self.texts, "cosine": { "mean": mean, "least": least } })
-            }
-            Answers::Widths { widths, spearman } => {
-                json!({ "texts": self.texts, "widths": widths, "cosine": null, "spearman": spearman })
+            Answers::Embeddings { widths, near: Fidelity { cosine, spearman, .. } } => {
+                json!({ "texts": self.texts, "widths": widths, "cosine": cosine, "spearman": spearman })
             }
             Answers::Classes { agreement, difference } => {
                 json!({ "texts": self.texts, "agreement": agreement, "difference": apart(difference) })
@@ -232,11 +214,13 @@ impl Display for Compared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "over {}: ", counted(self.texts, "text"))?;
         match self.of {
-            Answers::Embeddings { cosine: [mean, least] } => {
-                write!(f, "cosine to the original {mean:.5} on average, {least:.5} at least")
-            }
-            Answers::Widths { widths: [before, after], spearman } => {
-                write!(f, "embeddings of {before} and of {after} numbers have no cosine")?;
+            Answers::Embeddings { widths: [before, after], near: Fidelity { cosine, spearman, .. } } => {
+                match cosine {
+                    Some(Cosine { mean, least }) => {
+                        write!(f, "cosine to the original {mean:.5} on average, {least:.5} at least")?;
+                    }
+                    None => write!(f, "embeddings of {before} and of {after} numbers have no cosine")?,
+                }
                 let all = "Spearman's correlation of the similarities of all pairs";
                 spearman.map_or(Ok(()), |rho| write!(f, "; {all} {rho:.4}"))
             }
