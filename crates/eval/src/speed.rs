@@ -16,7 +16,7 @@ use std::fmt;
 /// started, so that many sessions would keep many.
 const PASSING: usize = 2;
 
-/// A pass is over so many texts at least, if there are as many.
+/// A pass is over so many texts for each thread at least, if there are as many: then every thread has several together.
 const LEAST_TEXTS: usize = 32;
 
 /// How many rows [`Subject::batch`] is asked for.
@@ -83,8 +83,8 @@ pub struct Speeds {
 
 impl Speeds {
     /// Times all contenders side by side in every kind of call; passes on each of these numbers of threads. The
-    /// first contender should have twice as many sessions as the others. `watch` hears what is timed, before each round of
-    /// turns, and may stop it.
+    /// first contender should have twice as many sessions as the others. `watch` hears what is timed, before each turn, and
+    /// may stop it.
     ///
     /// # Errors
     /// No contenders, one without sessions, a call that fails, or what `watch` says.
@@ -99,12 +99,19 @@ impl Speeds {
         let passes = threads.iter().map(|n| Call::Pass(*n));
         for call in [Call::Text, Call::Row, Call::Batch].into_iter().chain(passes) {
             // So many texts that all of them, answered by everyone, take a round.
-            let most = races.get(&Call::Text).map_or(usize::MAX, |race| {
-                let text = |who| race.times(who).percentiles.p50 * passing(who) as f64;
-                let all: f64 = (0..contenders.len()).map(text).sum();
-                (pace.longest_round().as_secs_f64() * 1e6 / all) as usize
-            });
-            let times = times(contenders, call, most.max(LEAST_TEXTS), (pace, clock), &mut watch)?;
+            let most = match (call, races.get(&Call::Text)) {
+                (Call::Pass(threads), Some(race)) => {
+                    let text = |(who, of): (usize, &Contender<S>)| {
+                        let sessions = of.sessions.len().min(passing(who));
+                        race.times(who).percentiles.p50 * sessions as f64 / threads as f64
+                    };
+                    let all: f64 = contenders.iter().enumerate().map(text).sum();
+                    let fit = (pace.longest_round().as_secs_f64() * 1e6 / all) as usize;
+                    fit.max(LEAST_TEXTS * threads)
+                }
+                _ => usize::MAX,
+            };
+            let times = times(contenders, call, most, (pace, clock), &mut watch)?;
             races.insert(call, Race::new(times)?);
         }
         Ok(Self { races })
@@ -173,6 +180,7 @@ fn times<S: Subject>(
     (pace, clock): (Pace, &dyn Clock),
     watch: &mut impl FnMut(Call) -> Result<(), EvalError>,
 ) -> Result<Vec<Times>, EvalError> {
+    watch(call)?;
     let seed = Seed(0).derive(&format!("turns of {call:?}"));
     let mut texts = 1;
     if let (Call::Pass(threads), Some(Contender { name, sessions })) = (call, contenders.first_mut())
@@ -217,11 +225,14 @@ fn answer<S: Subject>(session: &mut S, call: Call, n: usize, texts: usize) -> Ou
 mod tests {
     use super::*;
     use crate::simulated::StandingClock;
+    use std::cell::Cell;
 
     struct Steady<'a> {
         clock: &'a StandingClock,
         micros: f64,
         texts: usize,
+        /// Over how many texts the last pass was.
+        passed: &'a Cell<usize>,
     }
 
     impl Subject for Steady<'_> {
@@ -242,14 +253,19 @@ mod tests {
 
         fn pass(&mut self, threads: usize, most: usize) -> Result<usize, Box<dyn Error + Send + Sync>> {
             let texts = self.texts.min(most);
+            self.passed.set(texts);
             self.clock.pass(texts as f64 * (10.0 + self.micros) / threads as f64);
             Ok(texts)
         }
     }
 
-    fn contenders<'a>(clock: &'a StandingClock, all: &[(f64, usize)]) -> Vec<Contender<Steady<'a>>> {
+    fn contenders<'a>(
+        clock: &'a StandingClock,
+        passed: &'a Cell<usize>,
+        all: &[(f64, usize)],
+    ) -> Vec<Contender<Steady<'a>>> {
         let contender = |(who, (micros, texts)): (usize, &(f64, usize))| {
-            let open = |_| Steady { clock, micros: *micros, texts: *texts };
+            let open = |_| Steady { clock, micros: *micros, texts: *texts, passed };
             Contender { name: who.to_string(), sessions: (0..3).map(open).collect() }
         };
         all.iter().enumerate().map(contender).collect()
@@ -257,8 +273,8 @@ mod tests {
 
     #[test]
     fn every_kind_of_call_has_its_own_ratio() {
-        let clock = StandingClock::default();
-        let mut two = contenders(&clock, &[(8.0, 100), (2.0, 100)]);
+        let (clock, passed) = (StandingClock::default(), Cell::default());
+        let mut two = contenders(&clock, &passed, &[(8.0, 100), (2.0, 100)]);
         let mut seen = Vec::new();
         let watch = |call| {
             if seen.last() != Some(&call) {
@@ -291,28 +307,30 @@ mod tests {
 
     #[test]
     fn passes_of_slow_models_are_over_fewer_texts() {
-        // Ten ms and more a text, six sessions of the first and three of the second.
-        for (micros, most) in [(10_000.0, LEAST_TEXTS), (1.0, 512)] {
-            let clock = StandingClock::default();
-            let mut two = contenders(&clock, &[(micros, 512), (micros, 512)]);
-            let speeds =
-                Speeds::measure(&mut two, &[1], Pace::default().with_rounds(5).unwrap(), &clock, |_| Ok(()));
-            assert!((speeds.unwrap().rates(0)["1"] - 1e6 / (10.0 + micros)).abs() < 10.0);
-            let before = clock.now();
-            two[0].sessions[0].pass(1, most).unwrap();
-            let texts = (clock.now() - before).as_secs_f64() * 1e6 / (10.0 + micros);
-            assert!((texts - most as f64).abs() < 0.01, "{texts}");
+        // A ninth of five seconds for five sessions that pass, three of the first and two of the second: 111 texts of a
+        // millisecond, and the fewest of ten milliseconds.
+        let expected = [(990.0, 1, 111), (990.0, 2, 222), (9_990.0, 1, 32), (9_990.0, 2, 64), (1.0, 1, 512)];
+        for (micros, threads, texts) in expected {
+            for rounds in [5, 40] {
+                let (clock, passed) = (StandingClock::default(), Cell::default());
+                let mut two = contenders(&clock, &passed, &[(micros, 512), (micros, 512)]);
+                let pace = Pace::default().with_rounds(rounds).unwrap();
+                let speeds = Speeds::measure(&mut two, &[threads], pace, &clock, |_| Ok(())).unwrap();
+                assert_eq!(passed.get(), texts, "{micros} µs, {threads} threads, {rounds} rounds");
+                let rate = speeds.rates(0)[&threads.to_string()];
+                assert!((rate * (10.0 + micros) / 1e6 / threads as f64 - 1.0).abs() < 1e-3, "{rate}");
+            }
         }
     }
 
     #[test]
     fn passes_over_other_texts_or_none_are_refused() {
-        let clock = StandingClock::default();
+        let (clock, passed) = (StandingClock::default(), Cell::default());
         let mut watch = |_| Ok(());
-        let mut other = contenders(&clock, &[(8.0, 100), (2.0, 90)]);
+        let mut other = contenders(&clock, &passed, &[(8.0, 100), (2.0, 90)]);
         let error = Speeds::measure(&mut other, &[1], Pace::quick(), &clock, &mut watch).unwrap_err();
         assert_eq!(error.to_string(), "1: call 0 failed: a pass was over 90 texts, the first over 100");
-        let mut none = contenders(&clock, &[(8.0, 0)]);
+        let mut none = contenders(&clock, &passed, &[(8.0, 0)]);
         assert!(Speeds::measure(&mut none, &[1], Pace::quick(), &clock, &mut watch).is_err());
         let mut stop = |_| Err(EvalError::Empty("patience"));
         assert!(Speeds::measure(&mut none, &[1], Pace::quick(), &clock, &mut stop).is_err());

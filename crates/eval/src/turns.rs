@@ -10,7 +10,8 @@
 //! - **A clock has a resolution.** Calls shorter than [`SHORT`] are timed in groups of at least [`READING`], so that
 //!   neither the clock's steps nor the time to read it show.
 //! - **Caches are cold after another's turn.** A turn makes its calls twice, and the second time counts: what is
-//!   measured is a model that is at work, not one that was just woken.
+//!   measured is a model that is at work, not one that was just woken. Calls of more than [`LONGEST`] are made once: what
+//!   they wait for is little of them.
 //!
 //! Turns are short and rounds many, because what other programs take comes in slices of milliseconds: a session
 //! that is measured a hundred times for a tenth of a millisecond sees as much of it as every other session.
@@ -42,6 +43,8 @@ const STEPS: u32 = 200;
 const LARGEST_GROUP: usize = 1 << 14;
 /// Readings of a turn: enough for a median.
 const READINGS: usize = 3;
+/// Fewest rounds, where nobody asks for another number.
+const LEAST_ROUNDS: u32 = 9;
 /// Most rounds that anyone may ask for.
 pub const MOST_ROUNDS: usize = 10_000;
 
@@ -116,11 +119,11 @@ pub struct Pace {
 }
 
 impl Default for Pace {
-    /// 150 rounds of at least 6 calls, or as many rounds from 9 on as fit into 5 seconds for each kind of call;
-    /// 5 sessions of each artifact.
+    /// 150 rounds of at least 6 calls, or of one where calls are long; or as many rounds from 9 on as fit into 5 seconds for each
+    /// kind of call; 5 sessions of each artifact.
     fn default() -> Self {
         let budget = Duration::from_secs(5);
-        Self { most_rounds: 150, least_rounds: 9, calls: 6, budget, sessions: 5 }
+        Self { most_rounds: 150, least_rounds: LEAST_ROUNDS as usize, calls: 6, budget, sessions: 5 }
     }
 }
 
@@ -157,9 +160,9 @@ impl Pace {
         self.sessions
     }
 
-    /// How long a round may take for as many as are wanted to fit into the budget.
+    /// How long a round may take for the fewest of them to fit into the budget; the same however many are asked for.
     pub(crate) fn longest_round(&self) -> Duration {
-        self.budget / self.least_rounds as u32
+        self.budget / LEAST_ROUNDS
     }
 
     /// As many rounds as fit into the budget, within bounds.
@@ -206,7 +209,7 @@ pub(crate) enum Reading {
 }
 
 /// Lets all sessions of all contenders take turns. The answer is in the contenders' order. `watch` is called before each
-/// round, and may stop it.
+/// turn, and may stop it.
 pub(crate) fn take_turns<F: FnMut(usize) -> Outcome>(
     contenders: &mut [Contender<F>],
     reading: Reading,
@@ -217,8 +220,7 @@ pub(crate) fn take_turns<F: FnMut(usize) -> Outcome>(
     if contenders.is_empty() || contenders.iter().any(|c| c.sessions.is_empty()) {
         return Err(EvalError::Empty("subjects"));
     }
-    watch()?;
-    let plan = Plan::of(contenders, reading, pace, clock)?;
+    let plan = Plan::of(contenders, reading, pace, clock, watch)?;
     let mut readings: Vec<Vec<f64>> = vec![Vec::new(); contenders.len()];
     let mut turns: Vec<Vec<Vec<f64>>> =
         contenders.iter().map(|c| vec![Vec::with_capacity(plan.rounds); c.sessions.len()]).collect();
@@ -232,9 +234,9 @@ pub(crate) fn take_turns<F: FnMut(usize) -> Outcome>(
         if round > pace.least_rounds && clock.now() - began > 2 * pace.budget {
             break;
         }
-        watch()?;
         seed.stream(round as u64).shuffle(&mut order);
         for &(who, session) in &order {
+            watch()?;
             let Contender { name, sessions } = &mut contenders[who];
             let mut run = |call| {
                 black_box(sessions[session](black_box(call))).map_err(|source| EvalError::Call {
@@ -274,11 +276,13 @@ impl Plan {
         reading: Reading,
         pace: Pace,
         clock: &dyn Clock,
+        watch: &mut dyn FnMut() -> Result<(), EvalError>,
     ) -> Result<Self, EvalError> {
         let step = clock.resolution() * STEPS;
         let short = SHORT.max(step);
         let mut took = Vec::new();
         for Contender { name, sessions } in contenders.iter_mut() {
+            watch()?;
             let run = |call: usize| {
                 let outcome = black_box(sessions[0](black_box(call)));
                 outcome.map_err(|source| EvalError::Call { subject: name.clone(), call, source })

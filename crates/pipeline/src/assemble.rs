@@ -10,6 +10,7 @@ use nlpress_runtime::Session;
 use nlpress_text::{Coverage, Encode};
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use crate::failure::RunError;
 use crate::integers::Integers;
@@ -20,6 +21,9 @@ use crate::prepared::Prepared;
 use crate::report::{
     self, CorpusInfo, Family, Floor, Known, Likeness, Majority, Row, SeedArtifact, Speed, Training, Versus,
 };
+
+/// What is timed is said again after so long.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// A row that was made, with what its artifacts answered on the test documents.
 pub(crate) struct Scored<'a> {
@@ -86,12 +90,16 @@ impl Assembly<'_> {
             scored.iter().map(|s| (s.made.id.as_str(), s.made.copies[0].path.as_path())).collect();
         let threads = if self.options.threads > 1 { vec![1, self.options.threads] } else { vec![1] };
         let kinds = 3 + threads.len() as u64;
-        let mut begun: Vec<Call> = Vec::new();
+        // Said when another kind of call begins, and again now and then to hear whether to stop.
+        let (mut begun, mut said): (Vec<Call>, _) = (Vec::new(), Instant::now());
         let documents = &self.prepared.corpus.test;
         measure::speeds(&artifacts, documents, &threads, self.options.pace, |call| -> Result<(), RunError> {
             if !begun.contains(&call) {
                 begun.push(call);
+            } else if said.elapsed() < AGAIN {
+                return Ok(());
             }
+            said = Instant::now();
             let what = format!("timing artifacts side by side: {call}");
             self.sink.say(&Event::Progress { what, done: begun.len() as u64 - 1, total: kinds })?;
             Ok(())

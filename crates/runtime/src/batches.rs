@@ -73,7 +73,7 @@ impl Session {
     ) -> Result<Vec<T>, RuntimeError> {
         let (outputs, examples) = (self.network().outputs, no_examples(self.encoder())?);
         let room = || Together { examples: examples.clone(), logits: Vec::with_capacity(ROWS * outputs) };
-        let mut all = Vec::with_capacity(texts.len());
+        let mut all = Vec::new();
         let is_few = self.fused_layers() > 0 && texts.len() < PIECES * threads;
         if threads == 1 || is_few {
             return self.with_scratch(threads, |scratch| {
@@ -87,7 +87,7 @@ impl Session {
         let pool = self.pool(threads)?;
         let piece = texts.len().div_ceil(PIECES * threads).clamp(1, ROWS);
         let one = |(room, scratch): &mut (Together, Scratch), (n, texts): (usize, &[S])| {
-            let mut some = Vec::with_capacity(texts.len());
+            let mut some = Vec::new();
             take(self.answer_together(n * piece, texts, room, scratch)?, &mut some);
             Ok::<_, RuntimeError>(some)
         };

@@ -56,7 +56,7 @@ impl EncoderLayer<'_> {
         let (most_rows, block) = simd.together();
         let tokens = ends.last().copied().unwrap_or(0);
         room.context.room(tokens * layers.iter().map(Self::channels).max().unwrap_or(0));
-        // As much as any run of so many tokens takes, so that one of fewer never takes more.
+        // What is between products: as much as any run of so many tokens takes, so that one of fewer never takes more.
         let most = tokens.min(most_rows);
         for layer in layers {
             room.floats.change.room(most * layer.width());

@@ -25,7 +25,7 @@ pub(crate) fn product<S: FloatTiles>(
             if let Some((simd, pairs)) = simd.with_pairs()
                 && let Some(tiles) = pairs.tiles()
             {
-                return split::multiply(tiles, simd, rows, weight, all, room, finish);
+                return split::multiply((pairs, tiles), simd, rows, weight, all, room, finish);
             }
             product_of(simd, rows, weight, all, finish);
         }

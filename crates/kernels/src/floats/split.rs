@@ -1,28 +1,27 @@
-//! Products of 32-bit floats by AMX, which multiplies bfloat16 only, but eight times as many as vectors multiply floats.
+//! Products of 32-bit floats by AMX, which multiplies bfloat16 only, but 16 times as many as AVX-512 multiplies floats.
 //!
-//! A float of 24 significant bits is the sum of three bfloat16 of eight, exactly: `x = h + m + l`, cut off and not rounded. Of the nine
-//! products of two such sums the six largest are added, `h·h`, `h·m`, `m·h`, `m·m`, `h·l` and `l·h`; what the others lack is below
-//! 2⁻²² of the product, as are the roundings of a sum in floats. (Henry, Tang and Heinecke 2019, "Leveraging the bfloat16 artificial
-//! intelligence datatype for higher-precision computations", arXiv:1904.06376.) What is smaller than the smallest normal float counts
-//! as zero.
+//! A float of 24 significant bits is the sum of three bfloat16, `x = h + m + l`: `h` is `x` rounded, `m` what is then left, rounded, and `l`
+//! the rest, which needs no rounding where it is not below the smallest normal float, for what is counts as zero. Of the nine products of
+//! two such sums the six largest are added, `h·h`, `h·m`, `m·h`, `m·m`, `h·l` and `l·h`; what the others lack is below 2⁻²⁵ of the
+//! product, less than the roundings of a sum in floats. (Henry, Tang and Heinecke 2019, "Leveraging the bfloat16 artificial
+//! intelligence datatype for higher-precision computations", arXiv:1904.06376.) What is infinite, or rounds to infinity, becomes no
+//! number.
 //!
 //! Weights are split panel by panel, once for all rows, between the steps of the product with the panel before; so they take no more
 //! memory.
 
-use super::pairs::PairRows;
 use super::pairs::tiles::{Blocks, DEPTH, PITCH, ROWS, Step};
+use super::pairs::{PairRows, in_turns, load_some};
 use super::panels::FloatPanels;
-use super::tile::{Below, Finish, Rows, WIDE};
+use super::tile::{Below, Finish, Rows, TOGETHER_BY_TILES, WIDE};
 use crate::aligned::Aligned;
 use crate::amx::{Configured, HIGH, TileRegisters};
-use crate::int8::{Avx512, LANES};
+use crate::int8::{Avx512, LANES, Pairs};
 use std::arch::asm;
 use std::arch::x86_64::*;
 use std::mem::transmute;
 use std::ops::Range;
 
-/// Rows that are split together and pass all panels.
-const TOGETHER: usize = 128;
 /// Parts of a number.
 const PARTS: usize = 3;
 /// Inputs of a step.
@@ -31,18 +30,20 @@ const INPUTS: usize = 2 * DEPTH;
 const ROW: usize = PARTS * DEPTH;
 /// Pairs of a panel of a step.
 const TILE: usize = PARTS * DEPTH * WIDE;
+// The bytes from a part to the next, as instructions below have them.
+const _: () = assert!(4 * DEPTH == 64 && 4 * DEPTH * WIDE == 2048 && 4 * WIDE == 2 * 64, "bytes of parts");
 /// How many numbers ahead weights are asked for.
 const AHEAD: usize = 2 * INPUTS * WIDE;
 
 /// Pairs that so many rows take, and two panels of as many inputs.
 pub(super) fn room(rows: usize, inputs: usize) -> usize {
-    inputs.div_ceil(INPUTS) * (rows.min(TOGETHER).next_multiple_of(ROWS) * ROW + 2 * TILE)
+    inputs.div_ceil(INPUTS) * (rows.min(TOGETHER_BY_TILES).next_multiple_of(ROWS) * ROW + 2 * TILE)
 }
 
 /// `rows · weight`, whose numbers are `all`.
 #[inline(always)]
 pub(super) fn multiply(
-    registers: TileRegisters,
+    (_proof, registers): (Pairs, TileRegisters),
     simd: Avx512,
     rows: Rows<'_>,
     weight: &FloatPanels,
@@ -53,18 +54,19 @@ pub(super) fn multiply(
     registers.configured(
         #[inline(always)]
         |configured| {
-            for first in (0..rows.count).step_by(TOGETHER) {
-                let count = TOGETHER.min(rows.count - first);
+            for first in (0..rows.count).step_by(TOGETHER_BY_TILES) {
+                let count = TOGETHER_BY_TILES.min(rows.count - first);
                 let rows = Rows { numbers: &rows.numbers[first * rows.stride..], count, ..rows };
                 let mut finish = Below { first, finish: &mut *finish };
-                multiply_some(configured, simd, rows, weight, all, pairs, &mut finish);
+                // SAFETY: pairs are the proof of the instructions.
+                unsafe { multiply_some(configured, simd, rows, weight, all, pairs, &mut finish) }
             }
         },
     );
 }
 
-/// The same of up to [`TOGETHER`] rows.
-#[inline(always)]
+/// The same of up to [`TOGETHER_BY_TILES`] rows.
+#[target_feature(enable = "avx2,fma,popcnt,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512bf16")]
 fn multiply_some(
     configured: Configured<'_>,
     simd: Avx512,
@@ -78,12 +80,12 @@ fn multiply_some(
     let (mut panel, pairs) = pairs.room(room(rows.count, inputs)).split_at_mut(steps * TILE);
     let (mut next, split) = pairs.split_at_mut(steps * TILE);
     for (n, split) in split.chunks_exact_mut(steps * ROW).take(rows.count).enumerate() {
-        split_row(simd, &rows.numbers[n * rows.stride..][..inputs], split);
+        split_row(&rows.numbers[n * rows.stride..][..inputs], split);
     }
     let rows = PairRows { pairs: split, stride: steps * ROW, count: rows.count };
     let mut blocks = Blocks::new();
     for step in 0..steps {
-        split_columns(simd, all, inputs, step, 0..DEPTH, panel);
+        split_columns(all, inputs, step, 0..DEPTH, panel);
     }
     for n in 0..weight.count() {
         let ahead = &all[((n + 1) * inputs * WIDE).min(all.len())..];
@@ -92,11 +94,10 @@ fn multiply_some(
             simd,
             rows,
             (panel, n * WIDE),
-            #[inline(always)]
             |block, blocks, step| {
                 if !ahead.is_empty() {
                     let some = block * DEPTH / blocks..(block + 1) * DEPTH / blocks;
-                    split_columns(simd, ahead, inputs, step, some, next);
+                    split_columns(ahead, inputs, step, some, next);
                 }
             },
             finish,
@@ -106,36 +107,22 @@ fn multiply_some(
     blocks.end(simd, finish);
 }
 
-/// The upper halves of sixteen floats, as floats, and what is left of each.
-#[inline(always)]
-fn cut(_proof: Avx512, x: __m512) -> (__m512i, __m512) {
-    // SAFETY: the token is the proof of the instructions.
-    unsafe {
-        let high = _mm512_and_si512(_mm512_castps_si512(x), _mm512_set1_epi32(-0x1_0000));
-        (high, _mm512_sub_ps(x, _mm512_castsi512_ps(high)))
-    }
-}
-
 /// A row as `[inputs / 32, PARTS, 16]` pairs, zeros behind the last.
-#[inline(always)]
-fn split_row(simd: Avx512, row: &[f32], pairs: &mut [i32]) {
-    // The upper halves of 32 floats, in their order.
-    let upper: [u16; 2 * LANES] = std::array::from_fn(|n| (2 * n + 1) as u16);
+#[inline]
+#[target_feature(enable = "avx2,fma,popcnt,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512bf16")]
+fn split_row(row: &[f32], pairs: &mut [i32]) {
     for (row, pairs) in row.chunks(INPUTS).zip(pairs.as_chunks_mut::<ROW>().0) {
         let (low, high) = row.split_at(row.len().min(LANES));
-        let mask = |of: &[f32]| ((1_u32 << of.len()) - 1) as u16;
-        // SAFETY: the token is the proof of the instructions. No more numbers are read than the masks say are there, as many
-        // indices as a vector has, and sixteen pairs are written, which are any bits.
-        unsafe {
-            let upper = transmute::<[u16; 2 * LANES], __m512i>(upper);
-            let mut low = _mm512_maskz_loadu_ps(mask(low), low.as_ptr());
-            let mut high = _mm512_maskz_loadu_ps(mask(high), high.as_ptr());
-            for part in pairs.as_chunks_mut::<LANES>().0 {
-                let (first, left) = cut(simd, low);
-                let (second, right) = cut(simd, high);
-                let both = _mm512_permutex2var_epi16(first, upper, second);
+        let (mut low, mut high) = (load_some(low), load_some(high));
+        for part in pairs.as_chunks_mut::<LANES>().0 {
+            // SAFETY: vectors of any bits, and sixteen pairs are written.
+            unsafe {
+                let both = transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low));
                 _mm512_storeu_si512(part.as_mut_ptr().cast(), both);
-                (low, high) = (left, right);
+                let [first, second] = [_mm512_castsi512_si256(both), _mm512_extracti64x4_epi64::<1>(both)];
+                let float = |half: __m256i| _mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(half));
+                low = _mm512_sub_ps(low, _mm512_castsi512_ps(float(first)));
+                high = _mm512_sub_ps(high, _mm512_castsi512_ps(float(second)));
             }
         }
     }
@@ -143,39 +130,32 @@ fn split_row(simd: Avx512, row: &[f32], pairs: &mut [i32]) {
 
 /// Some pairs of inputs of a step of a panel with `inputs`, as they lie in `[steps, PARTS, DEPTH, WIDE]` pairs, zeros behind the last.
 /// Numbers begin with the panel.
-#[inline(always)]
-fn split_columns(
-    _proof: Avx512,
-    numbers: &[f32],
-    inputs: usize,
-    step: usize,
-    some: Range<usize>,
-    pairs: &mut [i32],
-) {
+#[inline]
+#[target_feature(enable = "avx2,fma,popcnt,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512bf16")]
+fn split_columns(numbers: &[f32], inputs: usize, step: usize, some: Range<usize>, pairs: &mut [i32]) {
     assert!(some.end <= DEPTH && numbers.len() >= inputs * WIDE, "pairs of a step, numbers of a panel");
     let pairs = pairs[step * TILE..][..TILE].as_mut_ptr();
-    // SAFETY: the token is the proof of the instructions. Of inputs that are there all numbers are, as was checked; those of others
-    // are not read. As many pairs are written as a step has. What is asked for need not be there.
-    unsafe {
-        let upper = _mm512_set1_epi32(-0x1_0000);
-        for pair in some {
-            let input = step * INPUTS + 2 * pair;
-            let from = numbers.as_ptr().wrapping_add(input * WIDE);
-            for line in 0..4 {
-                _mm_prefetch::<_MM_HINT_T0>(from.wrapping_add(AHEAD + line * LANES).cast());
-            }
-            let is_there = |input: usize| if input < inputs { u16::MAX } else { 0 };
-            for at in [0, LANES] {
+    let (in_turns, upper) = (in_turns(), _mm512_set1_epi32(-0x1_0000));
+    for pair in some {
+        let input = step * INPUTS + 2 * pair;
+        let from = numbers.as_ptr().wrapping_add(input * WIDE);
+        for line in 0..4 {
+            _mm_prefetch::<_MM_HINT_T0>(from.wrapping_add(AHEAD + line * LANES).cast());
+        }
+        let is_there = |input: usize| if input < inputs { u16::MAX } else { 0 };
+        for at in [0, LANES] {
+            // SAFETY: of inputs that are there all numbers are, as was checked; those of others are not read. As many pairs are
+            // written as a step has; vectors are any bits.
+            unsafe {
                 let mut even = _mm512_maskz_loadu_ps(is_there(input), from.wrapping_add(at));
                 let mut odd = _mm512_maskz_loadu_ps(is_there(input + 1), from.wrapping_add(WIDE + at));
                 for part in 0..PARTS {
-                    let first = _mm512_castps_si512(even);
-                    let second = _mm512_and_si512(_mm512_castps_si512(odd), upper);
-                    let both = _mm512_or_si512(_mm512_srli_epi32::<16>(first), second);
+                    let both = transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(odd, even));
+                    let both = _mm512_permutexvar_epi16(in_turns, both);
                     _mm512_storeu_si512(pairs.add((part * DEPTH + pair) * WIDE + at).cast(), both);
-                    let first = _mm512_castsi512_ps(_mm512_and_si512(first, upper));
-                    (even, odd) =
-                        (_mm512_sub_ps(even, first), _mm512_sub_ps(odd, _mm512_castsi512_ps(second)));
+                    let first = _mm512_castsi512_ps(_mm512_slli_epi32::<16>(both));
+                    let second = _mm512_castsi512_ps(_mm512_and_si512(both, upper));
+                    (even, odd) = (_mm512_sub_ps(even, first), _mm512_sub_ps(odd, second));
                 }
             }
         }

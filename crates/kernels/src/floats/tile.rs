@@ -10,6 +10,11 @@ pub(crate) const WIDE: usize = 2 * LANES;
 /// Most rows that are multiplied at once.
 pub(crate) const MOST_ROWS: usize = 12;
 
+/// Rows that go through products together, at most: weights are read once for all of them, and what is between two products stays in
+/// the second cache.
+pub(super) const TOGETHER: usize = 96;
+/// The same for products by tiles, which take less time for a weight that was read.
+pub(super) const TOGETHER_BY_TILES: usize = 128;
 /// Most rows of pairs of bfloat16 that are multiplied at once: room is for whole blocks of as many.
 pub(crate) const PAIR_ROWS: usize = 32;
 
@@ -95,11 +100,10 @@ pub(crate) trait FloatTiles: Simd {
     /// Most rows whose sums stay in registers.
     const ROWS: usize;
 
-    /// Rows that go through products together, at most: weights are read once for all of them, and what is between two products
-    /// stays in the second cache. And of how many rows their blocks consist where they can.
+    /// Most rows that go through products together, and of how many their blocks consist where they can.
     #[inline(always)]
     fn together(self) -> (usize, usize) {
-        (96, Self::ROWS)
+        (TOGETHER, Self::ROWS)
     }
 
     /// What multiplies pairs of bfloat16, if it is to be used.
@@ -233,8 +237,8 @@ impl FloatTiles for Avx512 {
     #[inline(always)]
     fn together(self) -> (usize, usize) {
         match self.pairs().and_then(Pairs::tiles) {
-            Some(_) => (128, PAIR_ROWS),
-            None => (96, Self::ROWS),
+            Some(_) => (TOGETHER_BY_TILES, PAIR_ROWS),
+            None => (TOGETHER, Self::ROWS),
         }
     }
 

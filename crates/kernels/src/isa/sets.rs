@@ -111,7 +111,8 @@ fn is_within(name: &str, most: &str) -> bool {
 /// what is between products in other crates is not held back.
 ///
 /// # Errors
-/// The names that are known, for another one; or, where something has been multiplied before, that it is too late.
+/// The names that are known, for another one; or, where something has been multiplied, or laid out for an encoder, before, that it is
+/// too late.
 pub fn limit_instructions(most: &str) -> Result<(), String> {
     if !NAMES.contains(&most) {
         return Err(format!("no set of instructions is called {most:?}, but {}", NAMES.join(", ")));

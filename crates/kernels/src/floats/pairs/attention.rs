@@ -1,7 +1,8 @@
 //! Attention as in [`attention`](crate::floats::attention), with products of bfloat16: queries, keys, values and shares are rounded to
 //! it before they are multiplied; scores and the sum of the shares are not.
 
-use super::{By, PairPanels, PairRows, round};
+use super::tiles::Blocks;
+use super::{By, PairPanels, PairRows, in_turns, round};
 use crate::floats::attention::{Brought, FloatHeads, Scores, softmax, unit};
 use crate::floats::tile::{PAIR_ROWS, WIDE};
 use crate::int8::{Avx512, LANES, Pairs, Shape};
@@ -34,6 +35,7 @@ fn attend(by: By<'_>, simd: Avx512, shape: Shape, rows: &[f32], out: &mut [f32],
     let (keys, pairs) = pairs.split_at_mut(each);
     let (values, pairs) = pairs.split_at_mut(each);
     let (queries, rounded) = pairs.split_at_mut(block * width / 2);
+    let blocks = &mut Blocks::new();
     for head in 0..heads {
         let rows = &rows[head * width..];
         pack_keys(shape, &rows[channels..], keys);
@@ -47,7 +49,7 @@ fn attend(by: By<'_>, simd: Avx512, shape: Shape, rows: &[f32], out: &mut [f32],
             let mut scores = Scores { out: &mut shares[..], stride: padded };
             let size = width / 2 * WIDE;
             let panels = PairPanels { numbers: keys, size, read: size, count: padded / WIDE };
-            by.multiply(simd, queries, panels, &mut scores);
+            by.multiply(simd, queries, panels, blocks, &mut scores);
             let mut inverses = [0.0; PAIR_ROWS];
             let all = shares.chunks_exact_mut(padded).zip(rounded.chunks_exact_mut(padded / 2));
             for ((shares, rounded), inverse) in all.zip(&mut inverses[..count]) {
@@ -60,7 +62,7 @@ fn attend(by: By<'_>, simd: Avx512, shape: Shape, rows: &[f32], out: &mut [f32],
             let mut brought = Brought { out, stride: channels, inverses };
             let (size, read) = (padded / 2 * WIDE, by.pairs(tokens) * WIDE);
             let panels = PairPanels { numbers: values, size, read, count: width / WIDE };
-            by.multiply(simd, shares, panels, &mut brought);
+            by.multiply(simd, shares, panels, blocks, &mut brought);
         }
     }
 }
@@ -92,10 +94,7 @@ fn pack_keys(shape: Shape, rows: &[f32], keys: &mut [i32]) {
 fn pack_values(shape: Shape, rows: &[f32], values: &mut [i32]) {
     let Shape { heads, width, tokens } = shape;
     let stride = 3 * heads * width;
-    // A number of the first sixteen, one of the second, and so on.
-    let in_turns: [u16; 2 * LANES] = std::array::from_fn(|n| (n / 2 + n % 2 * LANES) as u16);
-    // SAFETY: as many numbers of 16 bits as a vector has.
-    let in_turns = unsafe { transmute::<[u16; 2 * LANES], __m512i>(in_turns) };
+    let in_turns = in_turns();
     let each = values.len() / (width / WIDE);
     for (panel, values) in values.chunks_exact_mut(each).enumerate() {
         for (pair, values) in values.as_chunks_mut::<WIDE>().0.iter_mut().enumerate() {

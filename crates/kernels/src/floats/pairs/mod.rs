@@ -8,7 +8,7 @@ pub(super) mod tiles;
 mod vectors;
 
 use super::panels::FloatPanels;
-use super::tile::{Below, Finish, MOST_ROWS, Rows, WIDE};
+use super::tile::{Below, Finish, MOST_ROWS, Rows, TOGETHER, TOGETHER_BY_TILES, WIDE};
 use crate::aligned::Aligned;
 use crate::amx::Configured;
 use crate::int8::{Avx512, LANES, Pairs, Simd};
@@ -66,11 +66,11 @@ impl By<'_> {
         }
     }
 
-    /// Rows that are rounded together and pass all panels: while they do, weights are read once.
+    /// Rows that are rounded together and pass all panels.
     fn together(self) -> usize {
         match self {
-            Self::Vectors => 96,
-            Self::Tiles(_) => 128,
+            Self::Vectors => TOGETHER,
+            Self::Tiles(_) => TOGETHER_BY_TILES,
         }
     }
 
@@ -82,9 +82,16 @@ impl By<'_> {
         }
     }
 
-    /// `rows · panels`.
+    /// `rows · panels`; `blocks` are room for sums of tiles.
     #[inline(always)]
-    fn multiply(self, simd: Avx512, rows: PairRows<'_>, panels: PairPanels<'_>, finish: &mut impl Finish) {
+    fn multiply(
+        self,
+        simd: Avx512,
+        rows: PairRows<'_>,
+        panels: PairPanels<'_>,
+        blocks: &mut Blocks,
+        finish: &mut impl Finish,
+    ) {
         match self {
             Self::Vectors => {
                 for n in 0..panels.count {
@@ -96,7 +103,6 @@ impl By<'_> {
             Self::Tiles(configured) => {
                 /// Lines of a cache that a step of a panel takes.
                 const LINES: usize = tiles::DEPTH * WIDE / LANES;
-                let mut blocks = Blocks::new();
                 for n in 0..panels.count {
                     let ahead = if n + 1 < panels.count { panels.panel(n + 1) } else { &[] };
                     let ahead = ahead.as_chunks::<LANES>().0;
@@ -164,6 +170,7 @@ fn multiply(
     let (depth, stride) = (weight.inputs(), weight.row_pairs());
     let size = stride * WIDE;
     let panels = PairPanels { numbers: pairs, size, read: size, count: weight.count() };
+    let blocks = &mut Blocks::new();
     for first in (0..rows.count).step_by(by.together()) {
         let count = by.together().min(rows.count - first);
         let rounded = room.room(by.read(count) * stride);
@@ -172,8 +179,26 @@ fn multiply(
         }
         let rounded = PairRows { pairs: rounded, stride, count };
         let mut finish = Below { first, finish: &mut *finish };
-        by.multiply(simd, rounded, panels, &mut finish);
+        by.multiply(simd, rounded, panels, blocks, &mut finish);
     }
+}
+
+/// Places that take a number of the first sixteen, one of the second, and so on.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(super) fn in_turns() -> __m512i {
+    let places: [u16; 2 * LANES] = std::array::from_fn(|n| (n / 2 + n % 2 * LANES) as u16);
+    // SAFETY: as many numbers of 16 bits as a vector has.
+    unsafe { transmute::<[u16; 2 * LANES], __m512i>(places) }
+}
+
+/// As many numbers as there are, and zeros behind them.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(super) fn load_some(from: &[f32]) -> __m512 {
+    let mask = ((1_u32 << from.len().min(LANES)) - 1) as u16;
+    // SAFETY: no more numbers are read than the mask says are there.
+    unsafe { _mm512_maskz_loadu_ps(mask, from.as_ptr()) }
 }
 
 /// Numbers as bfloat16, the pairs of whole vectors, zeros behind the last.
@@ -181,12 +206,9 @@ fn multiply(
 fn round(row: &[f32], pairs: &mut [i32]) {
     for (row, pairs) in row.chunks(2 * LANES).zip(pairs.as_chunks_mut::<LANES>().0) {
         let (low, high) = row.split_at(row.len().min(LANES));
-        let mask = |of: &[f32]| ((1_u32 << of.len()) - 1) as u16;
-        // SAFETY: no more numbers are read than the masks say are there, and sixteen pairs are written, which are any bits.
+        // SAFETY: sixteen pairs are written, which are any bits.
         unsafe {
-            let low = _mm512_maskz_loadu_ps(mask(low), low.as_ptr());
-            let high = _mm512_maskz_loadu_ps(mask(high), high.as_ptr());
-            let both = transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low));
+            let both = transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(load_some(high), load_some(low)));
             _mm512_storeu_si512(pairs.as_mut_ptr().cast(), both);
         }
     }

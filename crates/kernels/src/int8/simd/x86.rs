@@ -44,8 +44,9 @@ impl Avx512 {
     }
 
     /// The same with [`Pairs`] that are multiplied by tiles, if the processor has what rounds to them.
-    pub(crate) fn with_pairs_by_tiles(self, registers: TileRegisters) -> Self {
-        Self(is_x86_feature_detected!("avx512bf16").then_some(Pairs(Some(registers))))
+    pub(crate) fn detect_with_tiles(registers: TileRegisters) -> Option<Self> {
+        let rounds = is_x86_feature_detected!("avx512bf16");
+        Self::detect().filter(|_| rounds).map(|_| Self(Some(Pairs(Some(registers)))))
     }
 
     /// What multiplies pairs of bfloat16, if it is to be used.

@@ -13,7 +13,7 @@ const DEPTH: usize = 64;
 /// Bytes of a row of sums.
 const SUMS: usize = 4 * WIDE;
 
-/// The proof that this processor has AMX besides [`Avx512`], and that the system lets this process use it.
+/// The proof that this processor has AMX besides [`Avx512`] and what rounds to bfloat16, and that the system lets this process use it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Amx(Avx512, TileRegisters);
 
@@ -24,9 +24,8 @@ pub(crate) struct AmxTiles<'a>(Avx512, Configured<'a>);
 impl Amx {
     /// A token if this processor has the instructions and the system grants them.
     pub(crate) fn detect() -> Option<Self> {
-        let simd = Avx512::detect()?;
         let registers = TileRegisters::detect()?;
-        Some(Self(simd.with_pairs_by_tiles(registers), registers))
+        Avx512::detect_with_tiles(registers).map(|simd| Self(simd, registers))
     }
 }
 
@@ -69,8 +68,8 @@ impl Tiles for AmxTiles<'_> {
         let to = sums.0.as_mut_ptr().cast::<i32>();
         if rows.count <= HIGH && panel.columns == WIDE {
             panel.check(&rows, HIGH);
-            // SAFETY: the token is the proof that tiles are configured; 16 rows of the block, the columns of the panel, and 16 rows of sums are there,
-            // as was checked.
+            // SAFETY: the token is the proof that tiles are configured; 16 rows of the block, the columns of the panel, and 16
+            // rows of sums are there, as was checked.
             return unsafe { one_by_four(x, rows.stride, w, steps, starts, to) };
         }
         panel.check(&rows, ROWS);
