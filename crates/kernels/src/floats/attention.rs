@@ -13,6 +13,7 @@ pub(crate) struct FloatHeads {
     /// Of some queries: scores, and then how much they attend to each token; `[queries, tokens]`.
     pub(super) shares: Aligned<f32>,
     /// All that is multiplied as bfloat16.
+    #[cfg(target_arch = "x86_64")]
     pub(super) pairs: Aligned<i32>,
 }
 

@@ -57,11 +57,13 @@ impl FloatPanels {
     }
 
     /// Inputs of each column.
+    #[cfg(target_arch = "x86_64")]
     pub(crate) fn inputs(&self) -> usize {
         self.inputs
     }
 
     /// How many pairs of bfloat16 a row takes that these are multiplied with: whole vectors of them; none for floats of 32 bits.
+    #[cfg(target_arch = "x86_64")]
     pub(crate) fn row_pairs(&self) -> usize {
         if self.are_halves() { <i32 as Weight>::rows(self.inputs) } else { 0 }
     }

@@ -14,6 +14,7 @@ pub(crate) const MOST_ROWS: usize = 12;
 /// the second cache.
 pub(super) const TOGETHER: usize = 96;
 /// The same for products by tiles, which take less time for a weight that was read.
+#[cfg(target_arch = "x86_64")]
 pub(super) const TOGETHER_BY_TILES: usize = 128;
 /// Most rows of pairs of bfloat16 that are multiplied at once: room is for whole blocks of as many.
 pub(crate) const PAIR_ROWS: usize = 32;

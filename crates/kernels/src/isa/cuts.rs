@@ -18,7 +18,8 @@ pub(crate) struct Touched<'a, T = i8> {
     pub(crate) stride: usize,
     pub(crate) columns: &'a [u32],
     pub(crate) levels: &'a [T],
-    /// Whether no weight is larger than [`NARROW`](crate::lanes::NARROW).
+    /// Whether no weight is larger than [`NARROW`](crate::lanes::NARROW): a help to AVX2.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
     pub(crate) narrow: bool,
 }
 
@@ -63,7 +64,8 @@ pub(crate) struct Block<'a> {
     /// Rows of `stride` activations, one after the other.
     pub(crate) rows: &'a [i8],
     pub(crate) stride: usize,
-    /// Whether no weight is larger than [`NARROW`](crate::lanes::NARROW).
+    /// Whether no weight is larger than [`NARROW`](crate::lanes::NARROW): a help to AVX2.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
     pub(crate) narrow: bool,
 }
 
