@@ -10,7 +10,7 @@
 //! - **A clock has a resolution.** Calls shorter than [`SHORT`] are timed in groups of at least [`READING`], so that
 //!   neither the clock's steps nor the time to read it show.
 //! - **Caches are cold after another's turn.** A turn makes its calls twice, and the second time counts: what is
-//!   measured is a model that is at work, not one that was just woken. Calls of more than [`LONGEST`] are made once: what
+//!   measured is a model that is at work, not one that was just woken. Calls of more than 50 ms are made once: what
 //!   they wait for is little of them.
 //!
 //! Turns are short and rounds many, because what other programs take comes in slices of milliseconds: a session
