@@ -11,7 +11,7 @@
 //! memory.
 
 use super::pairs::tiles::{Blocks, DEPTH, PITCH, ROWS, Step};
-use super::pairs::{PairRows, in_turns, load_some};
+use super::pairs::{PairRows, in_turns, load_some, rounded};
 use super::panels::FloatPanels;
 use super::tile::{Below, Finish, Rows, TOGETHER_BY_TILES, WIDE};
 use crate::aligned::Aligned;
@@ -19,7 +19,6 @@ use crate::amx::{Configured, HIGH, TileRegisters};
 use crate::int8::{Avx512, LANES, Pairs};
 use std::arch::asm;
 use std::arch::x86_64::*;
-use std::mem::transmute;
 use std::ops::Range;
 
 /// Parts of a number.
@@ -115,15 +114,13 @@ fn split_row(row: &[f32], pairs: &mut [i32]) {
         let (low, high) = row.split_at(row.len().min(LANES));
         let (mut low, mut high) = (load_some(low), load_some(high));
         for part in pairs.as_chunks_mut::<LANES>().0 {
-            // SAFETY: vectors of any bits, and sixteen pairs are written.
-            unsafe {
-                let both = transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low));
-                _mm512_storeu_si512(part.as_mut_ptr().cast(), both);
-                let [first, second] = [_mm512_castsi512_si256(both), _mm512_extracti64x4_epi64::<1>(both)];
-                let float = |half: __m256i| _mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(half));
-                low = _mm512_sub_ps(low, _mm512_castsi512_ps(float(first)));
-                high = _mm512_sub_ps(high, _mm512_castsi512_ps(float(second)));
-            }
+            let both = rounded(low, high);
+            // SAFETY: sixteen pairs are written.
+            unsafe { _mm512_storeu_si512(part.as_mut_ptr().cast(), both) };
+            let [first, second] = [_mm512_castsi512_si256(both), _mm512_extracti64x4_epi64::<1>(both)];
+            let float = |half: __m256i| _mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(half));
+            low = _mm512_sub_ps(low, _mm512_castsi512_ps(float(first)));
+            high = _mm512_sub_ps(high, _mm512_castsi512_ps(float(second)));
         }
     }
 }
@@ -145,13 +142,12 @@ fn split_columns(numbers: &[f32], inputs: usize, step: usize, some: Range<usize>
         let is_there = |input: usize| if input < inputs { u16::MAX } else { 0 };
         for at in [0, LANES] {
             // SAFETY: of inputs that are there all numbers are, as was checked; those of others are not read. As many pairs are
-            // written as a step has; vectors are any bits.
+            // written as a step has.
             unsafe {
                 let mut even = _mm512_maskz_loadu_ps(is_there(input), from.wrapping_add(at));
                 let mut odd = _mm512_maskz_loadu_ps(is_there(input + 1), from.wrapping_add(WIDE + at));
                 for part in 0..PARTS {
-                    let both = transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(odd, even));
-                    let both = _mm512_permutexvar_epi16(in_turns, both);
+                    let both = _mm512_permutexvar_epi16(in_turns, rounded(even, odd));
                     _mm512_storeu_si512(pairs.add((part * DEPTH + pair) * WIDE + at).cast(), both);
                     let first = _mm512_castsi512_ps(_mm512_slli_epi32::<16>(both));
                     let second = _mm512_castsi512_ps(_mm512_and_si512(both, upper));

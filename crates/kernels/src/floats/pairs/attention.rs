@@ -2,12 +2,11 @@
 //! it before they are multiplied; scores and the sum of the shares are not.
 
 use super::tiles::Blocks;
-use super::{By, PairPanels, PairRows, in_turns, round};
+use super::{By, PairPanels, PairRows, in_turns, round, rounded};
 use crate::floats::attention::{Brought, FloatHeads, Scores, softmax, unit};
-use crate::floats::tile::{PAIR_ROWS, WIDE};
+use crate::floats::tile::{FloatTiles, PAIR_ROWS, WIDE};
 use crate::int8::{Avx512, LANES, Pairs, Shape};
 use std::arch::x86_64::*;
-use std::mem::transmute;
 
 impl Pairs {
     /// Attention among the tokens of an example: `rows` are `[tokens, 3 · channels]`, `out` is `[tokens, channels]`.
@@ -28,7 +27,7 @@ impl Pairs {
 #[target_feature(enable = "avx2,fma,popcnt,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512bf16")]
 fn attend(by: By<'_>, simd: Avx512, shape: Shape, rows: &[f32], out: &mut [f32], room: &mut FloatHeads) {
     let Shape { heads, width, tokens } = shape;
-    let (channels, padded, block) = (heads * width, tokens.next_multiple_of(WIDE), by.block());
+    let (channels, padded, (_, block)) = (heads * width, tokens.next_multiple_of(WIDE), simd.together());
     let shares = room.shares.room(block * padded);
     let each = padded * width / 2;
     let pairs = room.pairs.room(2 * each + block * (width + padded) / 2);
@@ -109,12 +108,9 @@ fn pack_values(shape: Shape, rows: &[f32], values: &mut [i32]) {
                     unsafe { _mm512_loadu_ps(row.as_ptr()) }
                 };
                 let (low, high) = (load(2 * pair), load(2 * pair + 1));
-                // SAFETY: vectors of any bits, of which one is written to as many.
-                unsafe {
-                    let both = transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low));
-                    let pairs = _mm512_permutexvar_epi16(in_turns, both);
-                    _mm512_storeu_si512(values.as_mut_ptr().cast(), pairs);
-                }
+                let pairs = _mm512_permutexvar_epi16(in_turns, rounded(low, high));
+                // SAFETY: sixteen pairs are written.
+                unsafe { _mm512_storeu_si512(values.as_mut_ptr().cast(), pairs) };
             }
         }
     }

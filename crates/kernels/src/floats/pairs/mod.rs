@@ -8,7 +8,7 @@ pub(super) mod tiles;
 mod vectors;
 
 use super::panels::FloatPanels;
-use super::tile::{Below, Finish, MOST_ROWS, Rows, TOGETHER, TOGETHER_BY_TILES, WIDE};
+use super::tile::{Below, Finish, FloatTiles, Rows, WIDE};
 use crate::aligned::Aligned;
 use crate::amx::Configured;
 use crate::int8::{Avx512, LANES, Pairs, Simd};
@@ -50,27 +50,11 @@ enum By<'a> {
 }
 
 impl By<'_> {
-    /// Rows that are multiplied together.
-    fn block(self) -> usize {
-        match self {
-            Self::Vectors => MOST_ROWS,
-            Self::Tiles(_) => tiles::ROWS,
-        }
-    }
-
     /// Rows that are read for so many.
     fn read(self, rows: usize) -> usize {
         match self {
             Self::Vectors => rows,
             Self::Tiles(_) => rows.next_multiple_of(tiles::ROWS),
-        }
-    }
-
-    /// Rows that are rounded together and pass all panels.
-    fn together(self) -> usize {
-        match self {
-            Self::Vectors => TOGETHER,
-            Self::Tiles(_) => TOGETHER_BY_TILES,
         }
     }
 
@@ -171,8 +155,9 @@ fn multiply(
     let size = stride * WIDE;
     let panels = PairPanels { numbers: pairs, size, read: size, count: weight.count() };
     let blocks = &mut Blocks::new();
-    for first in (0..rows.count).step_by(by.together()) {
-        let count = by.together().min(rows.count - first);
+    let (together, _) = simd.together();
+    for first in (0..rows.count).step_by(together) {
+        let count = together.min(rows.count - first);
         let rounded = room.room(by.read(count) * stride);
         for (n, rounded) in rounded.chunks_exact_mut(stride).take(count).enumerate() {
             round(&rows.numbers[(first + n) * rows.stride..][..depth], rounded);
@@ -192,6 +177,14 @@ pub(super) fn in_turns() -> __m512i {
     unsafe { transmute::<[u16; 2 * LANES], __m512i>(places) }
 }
 
+/// Numbers as bfloat16, ties to even: the first sixteen, and then the others.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bf16")]
+pub(super) fn rounded(low: __m512, high: __m512) -> __m512i {
+    // SAFETY: vectors of any bits.
+    unsafe { transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low)) }
+}
+
 /// As many numbers as there are, and zeros behind them.
 #[inline]
 #[target_feature(enable = "avx512f")]
@@ -206,10 +199,8 @@ pub(super) fn load_some(from: &[f32]) -> __m512 {
 fn round(row: &[f32], pairs: &mut [i32]) {
     for (row, pairs) in row.chunks(2 * LANES).zip(pairs.as_chunks_mut::<LANES>().0) {
         let (low, high) = row.split_at(row.len().min(LANES));
-        // SAFETY: sixteen pairs are written, which are any bits.
-        unsafe {
-            let both = transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(load_some(high), load_some(low)));
-            _mm512_storeu_si512(pairs.as_mut_ptr().cast(), both);
-        }
+        let both = rounded(load_some(low), load_some(high));
+        // SAFETY: sixteen pairs are written.
+        unsafe { _mm512_storeu_si512(pairs.as_mut_ptr().cast(), both) };
     }
 }
