@@ -2,11 +2,14 @@
 //!
 //! Each row comes to what [`Linear::multiply`] makes of it alone, bit for bit. Where rows have few zeros and weights are
 //! bytes, or floats that are added up in one order whatever the form, weights are read once for several rows, as in Goto
-//! and van de Geijn (2008): of a matrix of bytes that lies in rows, so many columns at a time are laid out as tiles that
-//! stay in the nearest cache. Everywhere else rows are multiplied one by one.
+//! and van de Geijn (2008), from panels of columns that stay in the nearest cache. Panels are laid out once, when the first such
+//! rows come; where the instructions have none for bytes, so many columns of rows of bytes at a time are laid out as tiles.
+//! Everywhere else rows are multiplied one by one.
 
+use crate::floats::{Rows, ToRows, product_in_order};
 use crate::form::Body;
 use crate::input::{Batch, Input, is_whole, scatter};
+use crate::int8::{Isa, Set as _, Simd, accumulate, with_set};
 use crate::integers::Integers;
 use crate::isa::{Block, Kernels, Set, with_kernels};
 use crate::lanes::{GROUP, LANES, QUAD, TILE};
@@ -23,10 +26,9 @@ const FEWEST_ROWS: usize = 8;
 const COLUMNS: usize = 4 * LANES;
 /// Share of activations that are not zero from which on the zeros of a row are not worth skipping: measured by
 /// `benches/chain.rs`.
-const DENSE_SHARE: f64 = 0.65;
-/// The same for floats, and the fewest rows.
+pub(crate) const DENSE_SHARE: f64 = 0.65;
+/// The same for floats.
 const DENSE_FLOAT_SHARE: f64 = 0.35;
-const FEWEST_FLOAT_ROWS: usize = 4;
 
 impl Linear {
     /// `out = rows · W + bias`, `[rows, outputs]`, by the rules of [`multiply`](Linear::multiply) for each row.
@@ -83,7 +85,7 @@ impl Linear {
                     let rows = n * MOST_ROWS..n * MOST_ROWS + out.len() / self.outputs;
                     let rows = rows.map(|row| batch.row(row, self.inputs));
                     let mut quantized = std::mem::take(&mut scratch.block);
-                    quantized.fill(self.inputs, rows, integers, kernels, scratch);
+                    quantized.fill(self.inputs, rows, integers, scratch);
                     self.multiply_block(kernels, (body, integers), &mut quantized, (bias, out), scratch);
                     scratch.block = quantized;
                 }
@@ -97,9 +99,19 @@ impl Linear {
             {
                 for (n, out) in out.chunks_mut(MOST_ROWS * self.outputs).enumerate() {
                     let rows = n * MOST_ROWS..n * MOST_ROWS + out.len() / self.outputs;
-                    let rows = batch.dense(rows, self.inputs, &mut scratch.between.floats);
-                    let sums = scratch.between.sums_f32.room(rows.len() / self.inputs * stride);
-                    kernels.block_f32(values, *stride, rows, sums);
+                    let count = rows.len();
+                    let numbers = batch.dense(rows, self.inputs, &mut scratch.between.floats);
+                    let rows = Rows { numbers, stride: self.inputs, count };
+                    let sums = scratch.between.sums_f32.room(count * stride);
+                    let panels = self.together.floats(values, (self.inputs, *stride));
+                    let mut finish = ToRows { out: sums, stride: *stride };
+                    with_set!(Isa::best(), set => {
+                        let simd = set.simd();
+                        simd.vectorize(
+                            #[inline(always)]
+                            || product_in_order(simd, rows, panels, &mut finish),
+                        );
+                    });
                     for (out, sums) in out.chunks_exact_mut(self.outputs).zip(sums.chunks_exact(*stride)) {
                         add_bias(sums, bias, out);
                     }
@@ -113,10 +125,11 @@ impl Linear {
         }
     }
 
-    fn is_worth_blocks(&self, body: &Body<i8>, integers: &Integers, batch: Batch<'_>) -> bool {
+    pub(crate) fn is_worth_blocks(&self, body: &Body<i8>, integers: &Integers, batch: Batch<'_>) -> bool {
         let rows = batch.rows(self.inputs);
         let fewest = match body {
             Body::Tiles(_) => 2,
+            Body::Rows { stride: 2.., .. } if Isa::best().is_best_of_dense_rows() => 1,
             Body::Rows { stride: 2.., .. } => FEWEST_ROWS,
             _ => return false,
         };
@@ -129,7 +142,7 @@ impl Linear {
     /// Floats have blocks where a row by itself is added up in the same order.
     fn is_worth_float_blocks(&self, kernels: impl Kernels, stride: usize, batch: Batch<'_>) -> bool {
         let rows = batch.rows(self.inputs);
-        if rows < FEWEST_FLOAT_ROWS || !kernels.has_float_blocks(stride) {
+        if rows < 2 || !kernels.adds_in_order(stride) {
             return false;
         }
         batch.fill(self.inputs) > DENSE_FLOAT_SHARE
@@ -150,6 +163,10 @@ impl Linear {
         let sums = scratch.between.sums_i32.room(scales.len() * width);
         let block = Block { weights: &[], size, rows: levels, stride: *stride, narrow: integers.narrow };
         match body {
+            _ if Isa::best().is_best_of_dense_rows() => {
+                let panels = self.together.bytes(body, (self.inputs, self.outputs));
+                accumulate(panels, self.inputs, (levels, *stride), (sums, width), &mut scratch.wide);
+            }
             Body::Tiles(tiles) => kernels.block_i8(Block { weights: &tiles.values, ..block }, sums, width),
             Body::Rows { values, stride } => {
                 for at in (0..width).step_by(COLUMNS) {
@@ -177,7 +194,6 @@ impl Quantities {
         inputs: usize,
         rows: impl ExactSizeIterator<Item = Input<'a>>,
         integers: &Integers,
-        kernels: impl Kernels,
         scratch: &mut Scratch,
     ) {
         self.stride = inputs.next_multiple_of(GROUP);
@@ -187,15 +203,15 @@ impl Quantities {
             let s = match row {
                 Input::Dense(row) => {
                     let row = integers.weighted_row(row, &mut scratch.between.weighted);
-                    integers.bytes_into(kernels, row, levels)
+                    integers.bytes_into(row, levels)
                 }
                 Input::Sparse { columns, values } if is_whole(columns, inputs) => {
                     let values = integers.weighted_row(values, &mut scratch.between.weighted);
-                    integers.bytes_into(kernels, values, levels)
+                    integers.bytes_into(values, levels)
                 }
                 Input::Sparse { columns, values } => {
                     let values = integers.weighted(columns, values, &mut scratch.between.weighted);
-                    let (bytes, s) = integers.bytes(kernels, values, &mut scratch.between.bytes);
+                    let (bytes, s) = integers.bytes(values, &mut scratch.between.bytes);
                     scatter(columns, bytes, |level| level, inputs, levels);
                     s
                 }

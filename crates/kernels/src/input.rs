@@ -6,9 +6,9 @@ use std::ops::Range;
 /// One row of activations.
 #[derive(Clone, Copy, Debug)]
 pub enum Input<'a> {
-    /// The non-zeros: `columns[i]` holds `values[i]`, no column twice.
+    /// The non-zeros: `columns[i]` holds `values[i]`.
     Sparse {
-        /// Positions in the row, each less than the weight's inputs.
+        /// Positions in the row, each less than the weight's inputs, strictly ascending.
         columns: &'a [u32],
         /// As many values.
         values: &'a [f32],
@@ -20,11 +20,11 @@ pub enum Input<'a> {
 /// Rows of activations.
 #[derive(Clone, Copy, Debug)]
 pub enum Batch<'a> {
-    /// The non-zeros of each: those of row `i` are at `offsets[i]..offsets[i + 1]`, no column twice.
+    /// The non-zeros of each: those of row `i` are at `offsets[i]..offsets[i + 1]`.
     Sparse {
         /// One more than there are rows, ascending.
         offsets: &'a [usize],
-        /// Positions in a row, each less than the weight's inputs.
+        /// Positions in a row, each less than the weight's inputs, strictly ascending.
         columns: &'a [u32],
         /// As many values.
         values: &'a [f32],
@@ -36,9 +36,9 @@ pub enum Batch<'a> {
 /// One row of activations that are integers within `±127`.
 #[derive(Clone, Copy, Debug)]
 pub enum Levels<'a> {
-    /// Those that are not zero: `columns[i]` holds `levels[i]`, no column twice.
+    /// Those that are not zero: `columns[i]` holds `levels[i]`.
     Sparse {
-        /// Positions in the row, each less than the weight's inputs.
+        /// Positions in the row, each less than the weight's inputs, strictly ascending.
         columns: &'a [u32],
         /// As many activations.
         levels: &'a [i32],
@@ -77,8 +77,9 @@ impl<'a> Batch<'a> {
     pub(crate) fn fill(self, inputs: usize) -> f64 {
         match self {
             Self::Dense(rows) => {
-                let nonzeros = rows.iter().map(|x| usize::from(*x != 0.0)).sum::<usize>();
-                nonzeros as f64 / rows.len() as f64
+                let add = |sum: u32, x: &f32| sum.wrapping_add(u32::from(*x != 0.0));
+                let nonzeros: f64 = rows.chunks(inputs).map(|row| f64::from(row.iter().fold(0, add))).sum();
+                nonzeros / rows.len() as f64
             }
             Self::Sparse { offsets, .. } => {
                 let rows = offsets.len() - 1;
@@ -93,26 +94,25 @@ impl<'a> Batch<'a> {
             Self::Dense(rows) => return &rows[range.start * inputs..range.end * inputs],
             Self::Sparse { offsets, columns, values } => (offsets, columns, values),
         };
+        let all = offsets[range.start]..offsets[range.end];
+        if all.len() == range.len() * inputs {
+            // Nothing is left out, as each row has a column once.
+            return &values[all];
+        }
         let filled = filled.room(range.len() * inputs);
         for (row, filled) in range.zip(filled.chunks_exact_mut(inputs)) {
             let range = offsets[row]..offsets[row + 1];
             let (columns, values) = (&columns[range.clone()], &values[range]);
-            if is_whole(columns, inputs) {
-                filled.copy_from_slice(values);
-                continue;
-            }
             scatter(columns, values, |x| x, inputs, filled);
         }
         filled
     }
 }
 
-/// Whether these are all columns in their order.
+/// Whether these are all columns: they ascend.
 pub(crate) fn is_whole(columns: &[u32], inputs: usize) -> bool {
-    // Looks at all of them, many at a time, which is faster than to stop at the first. The range has an end, so that counting needs no
-    // check for overflow.
-    let apart = || (0..inputs as u32).zip(columns).fold(0, |apart, (at, column)| apart | (at ^ column));
-    columns.len() == inputs && apart() == 0
+    debug_assert!(columns.is_sorted(), "ascending columns");
+    columns.len() == inputs
 }
 
 /// Numbers at their columns, of which there are `inputs`, and zeros everywhere else; `numbers` stand for the values.

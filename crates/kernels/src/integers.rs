@@ -3,6 +3,7 @@
 
 use crate::aligned::Aligned;
 use crate::form::Body;
+use crate::int8::quantize_bytes;
 use crate::isa::{Kernels, Rescale};
 use crate::lanes::{GROUP, NARROW};
 use crate::outliers::Apart;
@@ -68,27 +69,16 @@ impl Integers {
 
     /// As [`quantize`](Integers::quantize), in bytes, filled with zeros up to whole groups.
     #[inline]
-    pub(crate) fn bytes<'a>(
-        &self,
-        kernels: impl Kernels,
-        row: &[f32],
-        bytes: &'a mut Aligned<i8>,
-    ) -> (&'a [i8], f32) {
+    pub(crate) fn bytes<'a>(&self, row: &[f32], bytes: &'a mut Aligned<i8>) -> (&'a [i8], f32) {
         let bytes = bytes.room(row.len().next_multiple_of(GROUP));
-        let s = self.bytes_into(kernels, row, bytes);
+        let s = self.bytes_into(row, bytes);
         (bytes, s)
     }
 
     /// The same, into as many bytes as whole groups have; returns the scale.
     #[inline]
-    pub(crate) fn bytes_into(&self, kernels: impl Kernels, row: &[f32], bytes: &mut [i8]) -> f32 {
-        match self.quantized.activations {
-            None => kernels.quantize_bytes(row, bytes.as_chunks_mut().0),
-            Some(scale) => {
-                kernels.quantize_bytes_at(row, scale, bytes.as_chunks_mut().0);
-                scale
-            }
-        }
+    pub(crate) fn bytes_into(&self, row: &[f32], bytes: &mut [i8]) -> f32 {
+        quantize_bytes(row, self.quantized.activations, bytes)
     }
 
     /// The activations of these columns times the scales of the weight's rows, where rows have them.

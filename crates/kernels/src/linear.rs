@@ -6,6 +6,7 @@ use crate::int8::WidePanels;
 use crate::integers::Integers;
 use crate::isa::has_panels;
 use nlpress_packed::{Entries, Index, Matrix, Numbers, Quantized, Scales, Scheme, Values};
+use std::sync::OnceLock;
 
 /// A `[inputs, outputs]` weight matrix, laid out in memory for the products of this processor.
 ///
@@ -16,6 +17,38 @@ pub struct Linear {
     pub(crate) outputs: usize,
     scheme: Scheme,
     pub(crate) store: Store,
+    pub(crate) together: Together,
+}
+
+/// A matrix once more, in panels of columns, as products of rows with few zeros take it: laid out when the first such product
+/// asks for it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Together {
+    bytes: OnceLock<WidePanels>,
+    floats: OnceLock<FloatPanels>,
+}
+
+impl Together {
+    pub(crate) fn bytes(&self, body: &Body<i8>, (inputs, outputs): (usize, usize)) -> &WidePanels {
+        self.bytes.get_or_init(|| match body {
+            Body::Rows { values, stride } => WidePanels::new(values, (inputs, *stride), vec![]),
+            body => {
+                let mut rows = vec![0; inputs * outputs];
+                body.visit(outputs, |row, column, value| rows[row * outputs + column] = value);
+                WidePanels::new(&rows, (inputs, outputs), vec![])
+            }
+        })
+    }
+
+    /// From rows of as many numbers as there are outputs.
+    pub(crate) fn floats(&self, rows: &[f32], (inputs, outputs): (usize, usize)) -> &FloatPanels {
+        self.floats.get_or_init(|| FloatPanels::new(rows, inputs, outputs))
+    }
+
+    fn resident_bytes(&self) -> usize {
+        let bytes = self.bytes.get().map_or(0, WidePanels::resident_bytes);
+        bytes + self.floats.get().map_or(0, FloatPanels::resident_bytes)
+    }
 }
 
 /// Weights of one type of numbers.
@@ -101,8 +134,14 @@ impl Linear {
                     Scales::Channel(scales) => scales.clone(),
                     scales => vec![scales.all()[0]; outputs],
                 };
-                let panels = WidePanels::new(&values, inputs, factors);
-                Self { inputs, outputs, scheme, store: Store::Wide(panels, Integers::new(quantized)) }
+                let panels = WidePanels::new(&values, (inputs, outputs), factors);
+                Self {
+                    inputs,
+                    outputs,
+                    scheme,
+                    store: Store::Wide(panels, Integers::new(quantized)),
+                    together: Together::default(),
+                }
             }
             Numbers::Floats(Entries::Full(values)) => {
                 let lay_out = match scheme.values {
@@ -110,7 +149,7 @@ impl Linear {
                     _ => FloatPanels::new,
                 };
                 let store = Store::FloatPanels(lay_out(&values, inputs, outputs));
-                Self { inputs, outputs, scheme, store }
+                Self { inputs, outputs, scheme, store, together: Together::default() }
             }
             _ => unreachable!("such matrices store all their numbers"),
         }
@@ -178,7 +217,7 @@ impl Linear {
                 Store::Bytes(lay_out(entries, shape, choice, integers.narrow), integers)
             }
         };
-        Self { inputs, outputs, scheme, store }
+        Self { inputs, outputs, scheme, store, together: Together::default() }
     }
 
     /// Rows: the length of an input.
@@ -207,7 +246,8 @@ impl Linear {
     }
 
     /// Bytes that the weights take in memory. A sparse matrix that multiplies faster with its zeros in place is held
-    /// that way, so this can be more than [`Matrix::bytes`].
+    /// that way, so this can be more than [`Matrix::bytes`]; and one that rows with few zeros have been multiplied with may be held
+    /// once more, in another order.
     pub fn resident_bytes(&self) -> usize {
         let scales = match &self.store {
             Store::Floats(_) | Store::FloatPanels(_) => 0,
@@ -215,7 +255,7 @@ impl Linear {
                 integers.resident_bytes()
             }
         };
-        scales + each!(&self.store, body => body.resident_bytes())
+        scales + self.together.resident_bytes() + each!(&self.store, body => body.resident_bytes())
     }
 
     /// What the integers stand for; `None` for floats.

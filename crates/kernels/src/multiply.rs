@@ -21,6 +21,7 @@
 //! A row of zeros gives the bias. Integer results are the same on every path. The values of a row that is given
 //! as sparse are quantized as they are; entries that it leaves out are zeros, so both forms agree.
 
+use crate::batch::DENSE_SHARE;
 use crate::form::{Body, Held};
 use crate::input::{Batch, Input};
 use crate::integers::Integers;
@@ -65,29 +66,32 @@ impl Linear {
         out: &mut [f32],
         scratch: &mut Scratch,
     ) {
-        if matches!(self.store, Store::Wide(..) | Store::FloatPanels(_)) {
-            let (columns, values, row);
-            let batch = match input {
-                Input::Dense(dense) => {
-                    assert_eq!(dense.len(), self.inputs, "one activation for each input");
-                    Batch::Dense(dense)
-                }
-                Input::Sparse { columns: some, values: of } => {
-                    assert_eq!(some.len(), of.len(), "one value for each column");
-                    (columns, values, row) = (some, of, [0, some.len()]);
-                    Batch::Sparse { offsets: &row, columns, values }
-                }
-            };
+        let offsets;
+        let batch = match input {
+            Input::Dense(row) => {
+                assert_eq!(row.len(), self.inputs, "one activation for each input");
+                Batch::Dense(row)
+            }
+            Input::Sparse { columns, values } => {
+                assert_eq!(columns.len(), values.len(), "one value for each column");
+                offsets = [0, columns.len()];
+                Batch::Sparse { offsets: &offsets, columns, values }
+            }
+        };
+        let by_panels = match &self.store {
+            Store::Wide(..) | Store::FloatPanels(_) => true,
+            Store::Bytes(body, integers) => {
+                self.is_worth_blocks(body, integers, batch) && batch.fill(self.inputs) > DENSE_SHARE
+            }
+            Store::Floats(_) | Store::Words(..) => false,
+        };
+        if by_panels {
             return self.multiply_rows_with(kernels, batch, bias, out, scratch);
         }
         let Scratch { columns: all_columns, values: all_values, between, .. } = scratch;
         let row = match input {
-            Input::Sparse { columns, values } => {
-                assert_eq!(columns.len(), values.len(), "one value for each column");
-                Row::NonZeros { columns, values }
-            }
+            Input::Sparse { columns, values } => Row::NonZeros { columns, values },
             Input::Dense(row) => {
-                assert_eq!(row.len(), self.inputs, "one activation for each input");
                 if self.outputs == 1 && self.multiply_column(kernels, row, bias, out, between) {
                     return;
                 }
@@ -178,13 +182,13 @@ impl Linear {
         let Between { weighted, bytes, levels, .. } = between;
         let (x, s) = match row {
             Row::Whole(row) => {
-                let (row, s) = integers.bytes(kernels, integers.weighted_row(row, weighted), bytes);
+                let (row, s) = integers.bytes(integers.weighted_row(row, weighted), bytes);
                 (Activations::Whole(row), s)
             }
             Row::NonZeros { columns, values } => {
                 let values = integers.weighted(columns, values, weighted);
                 if let Body::Rows { .. } = body {
-                    let (levels, s) = integers.bytes(kernels, values, bytes);
+                    let (levels, s) = integers.bytes(values, bytes);
                     (Activations::Rows { columns, levels }, s)
                 } else {
                     let levels = levels.room(values.len());
@@ -214,7 +218,7 @@ impl Linear {
             Store::Floats(Body::Rows { values, .. }) => out[0] = kernels.dot(row, values) + bias[0],
             Store::Bytes(Body::Rows { values, .. }, integers) if !integers.is_grouped() => {
                 let row = integers.weighted_row(row, &mut between.weighted);
-                let (levels, s) = integers.bytes(kernels, row, &mut between.bytes);
+                let (levels, s) = integers.bytes(row, &mut between.bytes);
                 let levels = &levels[..row.len()];
                 let sum = kernels.dot_i8(levels, values);
                 integers.finish(kernels, &[sum], integers.taken(Activations::Whole(levels)), (s, bias), out);

@@ -51,19 +51,6 @@ pub(crate) fn quantize_at(row: &[f32], scale: f32, levels: i32, out: &mut [i32])
     }
 }
 
-/// As [`quantize_at`] at 127 levels, in bytes; those beyond the row become zero.
-#[inline(always)]
-pub(crate) fn quantize_bytes_at(row: &[f32], scale: f32, bytes: &mut [i8]) {
-    let most = INT8_LEVELS as f32;
-    let (bytes, beyond) = bytes.split_at_mut(row.len());
-    beyond.fill(0);
-    for (byte, &x) in bytes.iter_mut().zip(row) {
-        let rounded = ((x / scale).clamp(-most, most) + ROUNDER).to_bits() as i32;
-        let level = rounded.wrapping_sub(ROUNDER.to_bits() as i32);
-        *byte = level.clamp(-INT8_LEVELS, INT8_LEVELS) as i8;
-    }
-}
-
 /// The loop of [`quantize_row`], inlined into kernels so that it is compiled for their instructions.
 #[inline(always)]
 pub(crate) fn quantize(row: &[f32], levels: i32, out: &mut [i32]) -> f32 {

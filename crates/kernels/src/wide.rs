@@ -55,9 +55,9 @@ impl Linear {
             scratch.block.scales.clear();
             for (r, levels) in levels.chunks_exact_mut(stride).enumerate() {
                 let s = match batch.row(n * MOST_ROWS + r, self.inputs) {
-                    Input::Dense(row) => integers.bytes_into(kernels, row, levels),
+                    Input::Dense(row) => integers.bytes_into(row, levels),
                     Input::Sparse { columns, values } => {
-                        let (bytes, s) = integers.bytes(kernels, values, &mut scratch.between.bytes);
+                        let (bytes, s) = integers.bytes(values, &mut scratch.between.bytes);
                         scatter(columns, bytes, |level| level, self.inputs, levels);
                         s
                     }

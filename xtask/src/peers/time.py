@@ -107,7 +107,8 @@ def tflite(folder):
         model.set_tensor(into["index"], row)
         return model.invoke
 
-    forms = {(form, batch): opened(form, batch) for form in ("f32", "int8") for batch in BATCHES}
+    all_forms = ("f32", "int8", "int8-floats")
+    forms = {(form, batch): opened(form, batch) for form in all_forms for batch in BATCHES}
     return {"version": runner, **measure(forms, opened("f32", 1, TINY))}
 
 
@@ -126,7 +127,7 @@ def tflite_interpreter():
 
 
 def tflite_convert(path, form, batch, widths):
-    """Full-integer 8 bits with 8-bit input and output, from a representative data set; or 32-bit floats."""
+    """32-bit floats; or 8-bit integers by a representative data set, with bytes or floats as input and output."""
     tensorflow = need("tensorflow", "tensorflow")
     numpy = need("numpy", "numpy")
     layers = [(tensorflow.constant(w), tensorflow.constant(b)) for w, b in weights(numpy, widths)]
@@ -140,12 +141,13 @@ def tflite_convert(path, form, batch, widths):
         return x
 
     converter = tensorflow.lite.TFLiteConverter.from_concrete_functions([network.get_concrete_function()])
-    if form == "int8":
+    if form != "f32":
         converter.optimizations = [tensorflow.lite.Optimize.DEFAULT]
         converter.representative_dataset = lambda: (
             [rows(numpy, batch, widths[0], seed)] for seed in range(SAMPLES // batch)
         )
         converter.target_spec.supported_ops = [tensorflow.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    if form == "int8":
         converter.inference_input_type = tensorflow.int8
         converter.inference_output_type = tensorflow.int8
     with open(path, "wb") as file:

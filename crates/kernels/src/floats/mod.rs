@@ -25,7 +25,7 @@ mod tile;
 pub(crate) use attention::{FloatHeads, attend};
 pub(crate) use elementwise::ExactGelu;
 pub(crate) use panels::FloatPanels;
-pub(crate) use product::{WithBias, product, room_of};
+pub(crate) use product::{ToRows, WithBias, product, product_in_order, room_of};
 pub(crate) use tile::{FloatTiles, Rows};
 
 #[cfg(test)]

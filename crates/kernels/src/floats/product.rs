@@ -41,6 +41,20 @@ pub(crate) fn product<S: FloatTiles>(
     }
 }
 
+/// The same of numbers in 32 bits, where every set takes each sum in the order of the inputs, one fused operation each.
+#[inline(always)]
+pub(crate) fn product_in_order<S: FloatTiles>(
+    simd: S,
+    rows: Rows<'_>,
+    weight: &FloatPanels,
+    finish: &mut impl Finish,
+) {
+    match weight.panels() {
+        Panels::Whole(all) => product_of(simd, rows, weight, all, finish),
+        Panels::Halves(all) => product_of(simd, rows, weight, all, finish),
+    }
+}
+
 /// How much room a [`product`] of so many rows takes.
 pub(crate) fn room_of<S: FloatTiles>(simd: S, rows: usize, weight: &FloatPanels) -> usize {
     #[cfg(target_arch = "x86_64")]
@@ -86,5 +100,21 @@ impl<F: Function> Finish for WithBias<'_, F> {
         let at = row * self.stride + column;
         let (out, _) = self.out[at..].split_first_chunk_mut::<LANES>().expect("whole vectors of outputs");
         simd.store(self.function.of(simd, simd.add(sums, simd.load(bias))), out);
+    }
+}
+
+/// The sums themselves, `[rows, stride]`; whole vectors.
+pub(crate) struct ToRows<'a> {
+    pub(crate) out: &'a mut [f32],
+    pub(crate) stride: usize,
+}
+
+impl Finish for ToRows<'_> {
+    #[inline(always)]
+    fn vector<S: Simd>(&mut self, simd: S, row: usize, column: usize, sums: S::F) {
+        let out = &mut self.out[row * self.stride..][..self.stride][column..];
+        if let Some(out) = out.first_chunk_mut() {
+            simd.store(sums, out);
+        }
     }
 }

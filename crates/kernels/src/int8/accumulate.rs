@@ -3,6 +3,7 @@
 use super::panels::WidePanels;
 use super::product::{ToSums, product};
 use super::rows::ByteRows;
+use super::simd::Simd;
 use super::tiles::{Isa, Set, Sums, with_set};
 
 /// Memory for rows as panels take them.
@@ -22,13 +23,23 @@ pub(crate) fn accumulate(
 ) {
     let count = levels.len() / row;
     room.rows.prepare(count, inputs);
-    for (n, levels) in levels.chunks_exact(row).enumerate() {
-        let bytes = room.rows.row_mut(n);
-        bytes.iter_mut().zip(&levels[..inputs]).for_each(|(byte, level)| *byte = level.cast_unsigned() ^ 128);
-    }
     let block = room.block.get_or_insert_with(|| Box::new([Sums::new(), Sums::new()]));
-    let mut finish = ToSums { out: sums, stride, outputs: panels.factors().len() };
-    with_set!(Isa::best(), set => {
-        set.begin(|tiles| product(tiles, &room.rows, count, panels, block, &mut finish));
+    let mut finish = ToSums { out: sums, stride, outputs: panels.outputs() };
+    let isa = Isa::best().for_product(count * inputs * panels.outputs());
+    with_set!(isa, set => {
+        let simd = set.simd();
+        set.begin(|tiles| {
+            simd.vectorize(
+                #[inline(always)]
+                || {
+                    for (n, levels) in levels.chunks_exact(row).enumerate() {
+                        for (byte, level) in room.rows.row_mut(n).iter_mut().zip(&levels[..inputs]) {
+                            *byte = level.cast_unsigned() ^ 128;
+                        }
+                    }
+                    product(tiles, &room.rows, count, panels, block, &mut finish);
+                },
+            );
+        });
     });
 }

@@ -17,6 +17,7 @@ mod attention;
 mod elementwise;
 mod panels;
 mod product;
+mod quantize;
 mod rows;
 mod simd;
 mod tiles;
@@ -26,6 +27,7 @@ pub(crate) use attention::{Heads, Shape, attend};
 pub(crate) use elementwise::{add_and_normalize, largest};
 pub(crate) use panels::WidePanels;
 pub(crate) use product::{Function, Gelu, Relu, Same, ToFloats, product};
+pub(crate) use quantize::quantize_bytes;
 pub(crate) use rows::ByteRows;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use simd::{Avx2, Avx512, Pairs};

@@ -15,7 +15,7 @@ pub(crate) struct WidePanels {
     values: Aligned<i8>,
     /// `-128 ·` the total of each column.
     starts: Vec<[i32; WIDE]>,
-    /// What the sums of each column are multiplied by.
+    /// What the sums of each column are multiplied by, where they become floats.
     factors: Vec<f32>,
     inputs: usize,
     outputs: usize,
@@ -53,9 +53,8 @@ fn lay_out(
 }
 
 impl WidePanels {
-    /// From rows of as many values as there are factors.
-    pub(crate) fn new(rows: &[i8], inputs: usize, factors: Vec<f32>) -> Self {
-        let outputs = factors.len();
+    /// From rows of `outputs` values; with a factor for each output, or none where sums are all that is asked for.
+    pub(crate) fn new(rows: &[i8], (inputs, outputs): (usize, usize), factors: Vec<f32>) -> Self {
         let panels = outputs.div_ceil(WIDE);
         let size = Self::size(inputs);
         let mut values = Aligned::zeroed(panels * size);
@@ -76,6 +75,10 @@ impl WidePanels {
     /// Bytes of a panel.
     fn size(inputs: usize) -> usize {
         inputs.next_multiple_of(DEPTH) * WIDE
+    }
+
+    pub(crate) fn outputs(&self) -> usize {
+        self.outputs
     }
 
     pub(crate) fn factors(&self) -> &[f32] {

@@ -13,7 +13,7 @@ use super::cuts::{self, Block, Touched};
 use super::x86_bytes::byte_loops;
 use super::{Kernels, Rescale, byte_kernels, portable};
 use crate::form::{Chunks, Panels, Strips, Tiles};
-use crate::lanes::{GROUP, LANES, QUAD, TILE, UNROLL};
+use crate::lanes::{LANES, QUAD, TILE, UNROLL};
 use bytemuck::must_cast;
 use std::arch::x86_64::*;
 

@@ -19,8 +19,7 @@ mod sets;
 mod x86_bytes;
 
 use crate::form::{Chunks, Panels, Strips, Tiles, lay_out};
-use crate::lanes::GROUP;
-use crate::quantize::{quantize, quantize_at, quantize_bytes_at};
+use crate::quantize::{quantize, quantize_at};
 use nlpress_packed::Scales;
 
 #[cfg(target_arch = "aarch64")]
@@ -55,18 +54,11 @@ pub(crate) trait Kernels: Copy {
         portable::rows(weights, stride, columns, values, sums, |x, w| x * w);
     }
 
-    /// Whether rows of `stride` weights have a fast [`block_f32`](Kernels::block_f32).
-    fn has_float_blocks(self, stride: usize) -> bool {
+    /// Whether `rows_f32` takes each sum of `stride` columns in the order of the rows, one fused operation each: what
+    /// products of several rows over panels do.
+    fn adds_in_order(self, stride: usize) -> bool {
         let _ = stride;
         false
-    }
-
-    /// As `rows_f32`, for several rows of activations with their zeros, one after the other; as many rows of `stride`
-    /// sums, each to the bit what `rows_f32` makes of the non-zeros (but for the sign of a zero). Only where there
-    /// [are](Kernels::has_float_blocks) such blocks.
-    fn block_f32(self, weights: &[f32], stride: usize, rows: &[f32], sums: &mut [f32]) {
-        let _ = (weights, stride, rows, sums);
-        unreachable!("only called where there are such blocks");
     }
 
     /// As `rows_f32`, in integers: `levels` and weights are within `±127`.
@@ -188,20 +180,9 @@ pub(crate) trait Kernels: Copy {
         quantize(row, levels, out)
     }
 
-    /// As `quantize` at 127 levels, in bytes: as many groups as the row takes, filled with zeros (if
-    /// nothing in it is undefined).
-    fn quantize_bytes(self, row: &[f32], bytes: &mut [[i8; GROUP]]) -> f32 {
-        portable::quantize_bytes(row, bytes.as_flattened_mut())
-    }
-
     /// See [`quantize_row_at`](crate::quantize_row_at).
     fn quantize_at(self, row: &[f32], scale: f32, levels: i32, out: &mut [i32]) {
         quantize_at(row, scale, levels, out);
-    }
-
-    /// As `quantize_at` at 127 levels, in bytes: as many groups as the row takes, filled with zeros.
-    fn quantize_bytes_at(self, row: &[f32], scale: f32, bytes: &mut [[i8; GROUP]]) {
-        quantize_bytes_at(row, scale, bytes.as_flattened_mut());
     }
 
     /// `out_j = sum_j · (s · scale_j) + b_j`, each operation rounded to single precision, nothing fused.

@@ -3,7 +3,6 @@
 use super::Rescale;
 use crate::form::{Chunks, Element, Panels, Strips};
 use crate::lanes::{CHUNK, LANES, QUAD, TILE};
-use crate::quantize::{INT8_LEVELS, ROUNDER};
 use nlpress_packed::Scales;
 
 /// Numbers that products are added up in.
@@ -211,25 +210,6 @@ pub(crate) fn compress(
         n += usize::from(x != 0.0);
     }
     n
-}
-
-/// By the rule of [`quantize_row`](crate::quantize_row) at 127 levels, in bytes; those beyond the row become zero.
-#[inline(always)]
-pub(crate) fn quantize_bytes(row: &[f32], bytes: &mut [i8]) -> f32 {
-    let (bytes, beyond) = bytes.split_at_mut(row.len());
-    beyond.fill(0);
-    // Without their signs, floats are in the order of their bits.
-    let largest = row.iter().fold(0, |m, x| m.max(x.to_bits() & 0x7fff_ffff));
-    let scale = f32::from_bits(largest) / INT8_LEVELS as f32;
-    if scale == 0.0 {
-        bytes.fill(0);
-        return 0.0;
-    }
-    for (byte, &x) in bytes.iter_mut().zip(row) {
-        let rounded = (x / scale + ROUNDER).to_bits() as i32;
-        *byte = rounded.wrapping_sub(ROUNDER.to_bits() as i32).clamp(-INT8_LEVELS, INT8_LEVELS) as i8;
-    }
-    scale
 }
 
 /// `out_j = sum_j · (s · scale_j) + b_j`, each operation rounded.

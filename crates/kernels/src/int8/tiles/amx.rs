@@ -10,6 +10,10 @@ use std::arch::asm;
 
 /// Inputs of a tile.
 const DEPTH: usize = 64;
+/// Multiplications of a product from which on tiles are faster than vectors, where it is the only one that they begin with.
+pub(super) const LEAST: usize = 1 << 18;
+/// Most rows that are multiplied faster by vectors.
+const FEW: usize = 3;
 /// Bytes of a row of sums.
 const SUMS: usize = 4 * WIDE;
 
@@ -60,7 +64,7 @@ impl Tiles for AmxTiles<'_> {
     #[inline(always)]
     fn tile(self, rows: Block<'_>, panel: Panel<'_>, sums: &mut Sums) {
         let whole = (panel.quads * QUAD).is_multiple_of(DEPTH) && panel.columns.is_multiple_of(2 * HIGH);
-        if !whole || rows.count == 0 {
+        if !whole || rows.count <= FEW {
             return self.simd().tile(rows, panel, sums);
         }
         let steps = panel.quads * QUAD / DEPTH;

@@ -224,6 +224,26 @@ impl Isa {
         BEST.set(best)
     }
 
+    /// The set for one product of so many multiplications: to begin with tiles takes as long as a small one.
+    pub(crate) fn for_product(self, multiplications: usize) -> Self {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Amx(set) if multiplications < amx::LEAST => Self::Avx512(set.simd()),
+            set => set,
+        }
+    }
+
+    /// Whether rows without zeros are multiplied faster with this set than by the loops over forms.
+    pub(crate) fn is_best_of_dense_rows(self) -> bool {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Amx(_) | Self::Avx512(_) => true,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(_) => false,
+            Self::Portable(_) => false,
+        }
+    }
+
     pub(crate) fn name(self) -> &'static str {
         match self {
             #[cfg(target_arch = "x86_64")]

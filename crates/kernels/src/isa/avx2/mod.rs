@@ -6,7 +6,6 @@
 
 mod forms;
 mod narrow;
-mod quantize;
 pub(super) mod rows;
 pub(super) mod steps;
 
@@ -15,7 +14,7 @@ use super::cuts::{self, Block, Touched};
 use super::x86_bytes::byte_loops;
 use super::{Kernels, portable};
 use crate::form::{Chunks, Panels, Strips, Tiles, lay_out};
-use crate::lanes::{GROUP, LANES, QUAD, TILE, UNROLL};
+use crate::lanes::{LANES, QUAD, TILE, UNROLL};
 use bytemuck::must_cast;
 use std::arch::x86_64::*;
 use steps::{
@@ -38,18 +37,17 @@ impl Avx2 {
 }
 
 /// The methods of [`Kernels`] for a set of instructions that includes those of AVX2, the token of which is its first
-/// field, and improves on `rows_i8`, `panels_i8`, `tiles_i8` and `dot_i8` alone, or on `rows_f32` and `block_f32`, too.
+/// field, and improves on `rows_i8`, `panels_i8`, `tiles_i8` and `dot_i8` alone, or on `rows_f32`, too.
 macro_rules! forward_to_avx2 {
     () => {
         forward_to_avx2! {
             rows_f32(weights: &[f32], stride: usize, columns: &[u32], values: &[f32], sums: &mut [f32]) -> ();
-            block_f32(weights: &[f32], stride: usize, rows: &[f32], sums: &mut [f32]) -> ();
         }
         forward_to_avx2!(but rows of floats);
     };
     (but rows of floats) => {
         forward_to_avx2! {
-            has_float_blocks(stride: usize) -> bool;
+            adds_in_order(stride: usize) -> bool;
             rows_i32(weights: &[i32], stride: usize, columns: &[u32], levels: &[i32], sums: &mut [i64]) -> ();
             lists_f32(lists: &Chunks<f32>, columns: &[u32], values: &[f32], sums: &mut [f32]) -> ();
             lists_i8(lists: &Chunks<i8>, columns: &[u32], levels: &[i32], sums: &mut [i32]) -> ();
@@ -59,9 +57,7 @@ macro_rules! forward_to_avx2 {
             dot(a: &[f32], b: &[f32]) -> f32;
             compress(row: &[f32], columns: &mut [u32], values: &mut [f32]) -> usize;
             quantize(row: &[f32], levels: i32, out: &mut [i32]) -> f32;
-            quantize_bytes(row: &[f32], bytes: &mut [[i8; GROUP]]) -> f32;
             quantize_at(row: &[f32], scale: f32, levels: i32, out: &mut [i32]) -> ();
-            quantize_bytes_at(row: &[f32], scale: f32, bytes: &mut [[i8; GROUP]]) -> ();
             pack_i8(rows: &[i8], stride: usize, tiles: &mut [i8], size: usize) -> ();
             rescale(sums: &[i32], rescale: Rescale<'_>, out: &mut [f32]) -> ();
         }
@@ -80,13 +76,8 @@ impl Kernels for Avx2 {
         unsafe { rows::rows_f32(weights, stride, 0, columns, values, sums) }
     }
 
-    fn has_float_blocks(self, stride: usize) -> bool {
+    fn adds_in_order(self, stride: usize) -> bool {
         stride.is_multiple_of(rows::IN_ORDER)
-    }
-
-    fn block_f32(self, weights: &[f32], stride: usize, rows: &[f32], sums: &mut [f32]) {
-        // SAFETY: as in `rows_f32`.
-        unsafe { rows::block_f32(weights, stride, rows, sums) }
     }
 
     fn rows_i8(self, rows: Touched<'_>, sums: &mut [i32]) {
@@ -168,19 +159,9 @@ impl Kernels for Avx2 {
         unsafe { quantize_avx2(row, levels, out) }
     }
 
-    fn quantize_bytes(self, row: &[f32], bytes: &mut [[i8; GROUP]]) -> f32 {
-        // SAFETY: as in `rows_f32`.
-        unsafe { quantize::quantize_bytes(row, bytes) }
-    }
-
     fn quantize_at(self, row: &[f32], scale: f32, levels: i32, out: &mut [i32]) {
         // SAFETY: as in `rows_f32`.
         unsafe { quantize_at_avx2(row, scale, levels, out) }
-    }
-
-    fn quantize_bytes_at(self, row: &[f32], scale: f32, bytes: &mut [[i8; GROUP]]) {
-        // SAFETY: as in `rows_f32`.
-        unsafe { quantize::quantize_bytes_at(row, scale, bytes) }
     }
 
     fn rescale(self, sums: &[i32], rescale: Rescale<'_>, out: &mut [f32]) {

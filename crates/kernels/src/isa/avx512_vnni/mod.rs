@@ -17,7 +17,7 @@ use super::cuts::{self, Block, Touched};
 use super::x86_bytes::byte_loops;
 use super::{Kernels, Rescale, byte_kernels, portable};
 use crate::form::{Chunks, Panels, Strips, Tiles};
-use crate::lanes::{GROUP, LANES, QUAD, TILE, UNROLL};
+use crate::lanes::{LANES, QUAD, TILE, UNROLL};
 use bytemuck::must_cast;
 use std::arch::x86_64::*;
 use wide::{widest_rows, widest_tiles};
@@ -45,11 +45,6 @@ impl Kernels for Avx512Vnni {
     fn rows_f32(self, weights: &[f32], stride: usize, columns: &[u32], values: &[f32], sums: &mut [f32]) {
         // SAFETY: `self` exists only if the processor has these instructions.
         unsafe { floats::rows_f32(weights, stride, columns, values, sums) }
-    }
-
-    fn block_f32(self, weights: &[f32], stride: usize, rows: &[f32], sums: &mut [f32]) {
-        // SAFETY: as in `rows_f32`.
-        unsafe { floats::block_f32(weights, stride, rows, sums) }
     }
 }
 
