@@ -29,7 +29,8 @@ pub(super) struct Times {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Row {
-    /// `f32`, `int8`, or `int8-dynamic` where the range of activations is measured in every call.
+    /// `f32`, `int8`, `int8-floats` where the input and output are floats that a peer's `int8` has in bytes, or `int8-dynamic`
+    /// where the range of activations is measured in every call.
     pub(super) form: String,
     /// A call with one row.
     pub(super) batch1_us: f64,
@@ -89,7 +90,7 @@ impl Times {
                 bail!("{peer}: form {} is there twice", row.form);
             }
             if super::table::counterpart(&row.form).is_none() {
-                bail!("{peer}: form is {:?}, but it must be f32, int8 or int8-dynamic", row.form);
+                bail!("{peer}: form is {:?}, but it must be f32, int8, int8-floats or int8-dynamic", row.form);
             }
         }
         let rows = self.rows.iter().flat_map(|r| [("batch1_us", r.batch1_us), ("batch32_us", r.batch32_us)]);

@@ -27,7 +27,7 @@ pub(super) struct Side {
     pub(super) toolkit: String,
     /// Its packages and their versions.
     pub(super) version: Option<String>,
-    /// `f32`, `int8` or `int8-dynamic`.
+    /// `f32`, `int8`, `int8-floats` or `int8-dynamic`.
     pub(super) form: String,
     /// The rows it reads: [`TEXT`] or [`DENSE`].
     pub(super) rows: &'static str,
@@ -69,7 +69,7 @@ pub(super) struct Quartiles {
 pub(super) fn counterpart(form: &str) -> Option<&'static str> {
     match form {
         "f32" => Some("f32"),
-        "int8" | "int8-dynamic" => Some("int8"),
+        "int8" | "int8-floats" | "int8-dynamic" => Some("int8"),
         _ => None,
     }
 }
