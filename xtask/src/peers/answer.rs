@@ -90,7 +90,10 @@ impl Times {
                 bail!("{peer}: form {} is there twice", row.form);
             }
             if super::table::counterpart(&row.form).is_none() {
-                bail!("{peer}: form is {:?}, but it must be f32, int8, int8-floats or int8-dynamic", row.form);
+                bail!(
+                    "{peer}: form is {:?}, but it must be f32, int8, int8-floats or int8-dynamic",
+                    row.form
+                );
             }
         }
         let rows = self.rows.iter().flat_map(|r| [("batch1_us", r.batch1_us), ("batch32_us", r.batch32_us)]);

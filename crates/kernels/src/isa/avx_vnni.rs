@@ -4,12 +4,9 @@
 //! It multiplies unsigned by signed bytes and adds them in 32 bits, so nothing saturates. As in AVX2, activations go
 //! in as magnitudes and their signs move to the weights.
 
-use super::avx2::steps::{
-    PAIRS, add_pairs, add_two, four_narrow_rows, four_rows, load, look_up, none_negative, store,
-    store_in_order,
-};
+use super::avx2::steps::{four_narrow_rows, four_rows, load, look_up, none_negative, store, store_in_order};
 use super::avx2::{Avx2, forward_to_avx2};
-use super::cuts::{self, Block, Touched};
+use super::cuts::{self, Touched};
 use super::x86_bytes::byte_loops;
 use super::{Kernels, Rescale, byte_kernels, portable};
 use crate::form::{Chunks, Panels, Strips, Tiles};
@@ -29,7 +26,7 @@ impl AvxVnni {
 }
 
 impl Kernels for AvxVnni {
-    byte_kernels!(all_block_i8::<false>);
+    byte_kernels!();
     forward_to_avx2!();
 }
 

@@ -192,10 +192,18 @@ pub(crate) trait Kernels: Copy {
 }
 
 /// The methods of [`Kernels`] that multiply bytes, for a set of instructions beside which there are functions of their
-/// names, compiled for its instructions; and the one that multiplies blocks.
+/// names, compiled for its instructions; with a name of one that multiplies blocks, this, too.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 macro_rules! byte_kernels {
-    ($block_i8:expr) => {
+    ($block_i8:ident) => {
+        byte_kernels!();
+
+        fn block_i8(self, block: Block<'_>, sums: &mut [i32], width: usize) {
+            // SAFETY: as in `rows_i8`.
+            unsafe { $block_i8(block, sums, width) }
+        }
+    };
+    () => {
         fn rows_i8(self, rows: Touched<'_>, sums: &mut [i32]) {
             // SAFETY: `self` exists only if the processor has the instructions of this set, which is all that the call
             // asks for.
@@ -210,11 +218,6 @@ macro_rules! byte_kernels {
         fn tiles_i8(self, tiles: &Tiles<i8>, row: &[i8], _narrow: bool, sums: &mut [i32]) {
             // SAFETY: as in `rows_i8`.
             unsafe { tiles_i8(tiles, row, sums) }
-        }
-
-        fn block_i8(self, block: Block<'_>, sums: &mut [i32], width: usize) {
-            // SAFETY: as in `rows_i8`.
-            unsafe { $block_i8(block, sums, width) }
         }
 
         fn dot_i8(self, levels: &[i8], weights: &[i8]) -> i32 {

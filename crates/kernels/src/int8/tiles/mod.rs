@@ -6,13 +6,15 @@ mod amx;
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod avx_vnni;
 mod portable;
 
 #[cfg(target_arch = "x86_64")]
 use super::simd::{Avx2, Avx512};
 use super::simd::{Portable, Simd};
 #[cfg(target_arch = "x86_64")]
-pub(crate) use amx::Amx;
+pub(crate) use {amx::Amx, avx_vnni::AvxVnni};
 
 /// Columns of a panel.
 pub(crate) const WIDE: usize = 64;
@@ -173,6 +175,8 @@ pub(crate) enum Isa {
     #[cfg(target_arch = "x86_64")]
     Avx512(Avx512),
     #[cfg(target_arch = "x86_64")]
+    AvxVnni(AvxVnni),
+    #[cfg(target_arch = "x86_64")]
     Avx2(Avx2),
     Portable(Portable),
 }
@@ -185,6 +189,8 @@ macro_rules! with_set {
             $crate::int8::Isa::Amx($set) => $value,
             #[cfg(target_arch = "x86_64")]
             $crate::int8::Isa::Avx512($set) => $value,
+            #[cfg(target_arch = "x86_64")]
+            $crate::int8::Isa::AvxVnni($set) => $value,
             #[cfg(target_arch = "x86_64")]
             $crate::int8::Isa::Avx2($set) => $value,
             $crate::int8::Isa::Portable($set) => $value,
@@ -206,6 +212,8 @@ impl Isa {
             Avx512::detect_pairs().map(Self::Avx512),
             #[cfg(target_arch = "x86_64")]
             Avx512::detect().map(Self::Avx512),
+            #[cfg(target_arch = "x86_64")]
+            AvxVnni::detect().map(Self::AvxVnni),
             #[cfg(target_arch = "x86_64")]
             Avx2::detect().map(Self::Avx2),
             Some(Self::Portable(Portable)),
@@ -237,7 +245,7 @@ impl Isa {
     pub(crate) fn is_best_of_dense_rows(self) -> bool {
         match self {
             #[cfg(target_arch = "x86_64")]
-            Self::Amx(_) | Self::Avx512(_) => true,
+            Self::Amx(_) | Self::Avx512(_) | Self::AvxVnni(_) => true,
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(_) => false,
             Self::Portable(_) => false,
@@ -252,6 +260,8 @@ impl Isa {
             Self::Avx512(set) if set.pairs().is_some() => "avx512-bf16",
             #[cfg(target_arch = "x86_64")]
             Self::Avx512(_) => "avx512-vnni",
+            #[cfg(target_arch = "x86_64")]
+            Self::AvxVnni(_) => "avx-vnni",
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(_) => "avx2",
             Self::Portable(_) => "portable",

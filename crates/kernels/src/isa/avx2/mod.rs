@@ -4,6 +4,7 @@
 //! saturation at 16 bits. Activations go in as magnitudes and their signs move to the weights; as both are within
 //! `±127`, two products are within `±32258` and never saturate (-128 is refused when a matrix is made).
 
+mod block;
 mod forms;
 mod narrow;
 pub(super) mod rows;
@@ -18,8 +19,8 @@ use crate::lanes::{LANES, QUAD, TILE, UNROLL};
 use bytemuck::must_cast;
 use std::arch::x86_64::*;
 use steps::{
-    PAIRS, add_pairs, add_two, four_narrow_rows, four_rows, load, look_up, none_negative, pack_fours,
-    products, store, store_in_order,
+    add_two, four_narrow_rows, four_rows, load, look_up, none_negative, pack_fours, products, store,
+    store_in_order,
 };
 
 /// The proof that this processor has AVX2, FMA and POPCNT: only [`Avx2::detect`] makes one.
@@ -58,7 +59,6 @@ macro_rules! forward_to_avx2 {
             compress(row: &[f32], columns: &mut [u32], values: &mut [f32]) -> usize;
             quantize(row: &[f32], levels: i32, out: &mut [i32]) -> f32;
             quantize_at(row: &[f32], scale: f32, levels: i32, out: &mut [i32]) -> ();
-            pack_i8(rows: &[i8], stride: usize, tiles: &mut [i8], size: usize) -> ();
             rescale(sums: &[i32], rescale: Rescale<'_>, out: &mut [f32]) -> ();
         }
     };
@@ -130,7 +130,7 @@ impl Kernels for Avx2 {
 
     fn block_i8(self, block: Block<'_>, sums: &mut [i32], width: usize) {
         // SAFETY: as in `rows_f32`.
-        unsafe { block_i8(block, sums, width) }
+        unsafe { block::block_i8(block, sums, width) }
     }
 
     fn pack_i8(self, rows: &[i8], stride: usize, tiles: &mut [i8], size: usize) {
@@ -191,15 +191,6 @@ fn widest_tiles<const SIGNED: bool>(weights: &[i8], size: usize, row: &[i8], sum
 }
 
 byte_loops!("avx2,fma,popcnt");
-
-#[target_feature(enable = "avx2,fma,popcnt")]
-fn block_i8(block: Block<'_>, sums: &mut [i32], width: usize) {
-    if block.narrow {
-        all_block_i8::<true>(block, sums, width);
-    } else {
-        all_block_i8::<false>(block, sums, width);
-    }
-}
 
 #[target_feature(enable = "avx2,fma,popcnt")]
 fn rows_i32(weights: &[i32], stride: usize, columns: &[u32], levels: &[i32], sums: &mut [i64]) {

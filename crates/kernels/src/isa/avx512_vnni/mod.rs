@@ -8,12 +8,9 @@
 mod floats;
 mod wide;
 
-use super::avx2::steps::{
-    PAIRS, add_pairs, add_two, four_narrow_rows, four_rows, load, look_up, none_negative, store,
-    store_in_order,
-};
+use super::avx2::steps::{four_narrow_rows, four_rows, load, look_up, none_negative, store, store_in_order};
 use super::avx2::{Avx2, forward_to_avx2};
-use super::cuts::{self, Block, Touched};
+use super::cuts::{self, Touched};
 use super::x86_bytes::byte_loops;
 use super::{Kernels, Rescale, byte_kernels, portable};
 use crate::form::{Chunks, Panels, Strips, Tiles};
@@ -39,7 +36,7 @@ impl Avx512Vnni {
 }
 
 impl Kernels for Avx512Vnni {
-    byte_kernels!(all_block_i8::<false>);
+    byte_kernels!();
     forward_to_avx2!(but rows of floats);
 
     fn rows_f32(self, weights: &[f32], stride: usize, columns: &[u32], values: &[f32], sums: &mut [f32]) {
