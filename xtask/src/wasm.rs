@@ -28,7 +28,7 @@ pub(crate) fn run() -> Result<()> {
     if Command::new("node").arg("--version").output().is_err() {
         return Err(Refused("node is not installed, in which the tests run".into()).into());
     }
-    let runner = format!("node --no-warnings {}", runner(&workspace.root).display());
+    let runner = format!("node --no-warnings --single-threaded {}", runner(&workspace.root).display());
     for flags in FLAGS {
         let start = |words: &[&str]| {
             let mut command = cargo(words);
