@@ -82,12 +82,13 @@ fn a_session_is_opened_on_a_file() {
 #[test]
 fn bytes_are_opened_by_one_thread() {
     // So large that a system with threads would read the encoder, and take checksums, beside.
-    let artifact = artifact(INT8, 9000, &[128], 3, 100);
+    let artifact = artifact(INT8, 40_000, &[32], 3, 100);
     let bytes = artifact.to_bytes().unwrap();
-    assert!(artifact.encoder.blob.len() > 1 << 16 && bytes.len() > 1 << 20);
+    assert!(artifact.encoder.blob.len() > 1 << 16, "{} bytes", artifact.encoder.blob.len());
+    assert!(bytes.len() > 1 << 20, "{} bytes", bytes.len());
     let (from_bytes, from_memory) =
         (Session::from_bytes(&bytes, "its bytes").unwrap(), Session::from_artifact(artifact).unwrap());
-    let texts = texts(10, 9000, 20);
+    let texts = texts(10, 40_000, 20);
     assert_eq!(from_bytes.predict_many(&texts, 1).unwrap(), from_memory.predict_many(&texts, 1).unwrap());
     let error = Session::from_bytes(&bytes[..bytes.len() - 1], "its bytes").unwrap_err();
     assert!(error.to_string().contains("its bytes"), "{error}");

@@ -12,6 +12,7 @@ mod rows;
 use super::Kernels;
 use super::cuts::{Block, Touched};
 use crate::form::{Panels, Tiles};
+use crate::lanes::LANES;
 use bytemuck::Pod;
 use std::arch::wasm32::{i16x8_load_extend_i8x8, v128, v128_load, v128_store};
 
@@ -24,8 +25,8 @@ impl Kernels for Simd128 {
         floats::rows_f32(weights, stride, columns, values, sums);
     }
 
-    fn has_float_blocks(self, _stride: usize) -> bool {
-        true
+    fn has_float_blocks(self, stride: usize) -> bool {
+        stride.is_multiple_of(LANES)
     }
 
     fn block_f32(self, weights: &[f32], stride: usize, rows: &[f32], sums: &mut [f32]) {
