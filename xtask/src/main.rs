@@ -16,6 +16,7 @@ mod pipeline;
 mod readme;
 mod said;
 mod suite;
+mod wasm;
 mod workspace;
 
 use clap::{Parser, Subcommand};
@@ -41,6 +42,7 @@ enum Chore {
     Bench(bench::Arguments),
     Docs(pages::Arguments),
     Readme(readme::Arguments),
+    Wasm(wasm::Arguments),
     Ci(ci::Arguments),
 }
 
@@ -64,6 +66,7 @@ fn main() -> ExitCode {
         Chore::Bench(arguments) => bench::run(&arguments),
         Chore::Docs(arguments) => pages::run(&arguments),
         Chore::Readme(arguments) => readme::run(&arguments),
+        Chore::Wasm(wasm::Arguments {}) => wasm::run(),
         Chore::Ci(ci::Arguments {}) => ci::run(),
     };
     answer(outcome.map(|()| ExitCode::SUCCESS))

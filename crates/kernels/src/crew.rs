@@ -229,6 +229,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg_attr(target_family = "wasm", ignore = "starts threads")]
     fn every_part_is_done_once_however_many_there_are() {
         for threads in [1, 2, 3, 40] {
             let crew = Crew::new(threads).unwrap();
@@ -245,6 +246,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(target_family = "wasm", ignore = "starts threads")]
     fn threads_that_sleep_are_woken() {
         let crew = Crew::new(2).unwrap();
         for _ in 0..3 {
@@ -261,6 +263,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(target_family = "wasm", ignore = "starts threads")]
     fn a_busy_crew_leaves_the_work_to_its_caller() {
         let crew = Crew::new(3).unwrap();
         let sum = AtomicUsize::new(0);
@@ -277,6 +280,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(target_family = "wasm", ignore = "starts threads")]
     fn a_part_that_panics_does_so_for_the_caller_and_leaves_the_crew_whole() {
         let crew = Crew::new(2).unwrap();
         let done = AtomicUsize::new(0);

@@ -1,6 +1,7 @@
 //! Every form in memory multiplies alike, keeps its numbers, and takes no more memory than was foretold.
 
 #![cfg(test)]
+#![cfg(not(target_family = "wasm"))]
 
 #[path = "../../packed/tests/common/mod.rs"]
 mod common;

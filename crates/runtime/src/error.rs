@@ -143,6 +143,11 @@ impl RuntimeError {
         }
     }
 
+    /// The same, of that file.
+    pub(crate) fn of(self, file: &str) -> Self {
+        Self::In { file: file.to_owned(), error: Box::new(self) }
+    }
+
     /// The same where so many rows come before those that were looked at.
     pub(crate) fn after(self, rows: usize) -> Self {
         match self {

@@ -91,8 +91,23 @@ impl Session {
     /// As [`open`](Session::open), and for a file beyond the limits.
     pub fn open_with(path: &Path, options: &OpenOptions) -> Result<Self, RuntimeError> {
         let artifact = Artifact::open_with(path, options)?;
-        Self::from_artifact(artifact)
-            .map_err(|e| RuntimeError::In { file: path.display().to_string(), error: Box::new(e) })
+        Self::from_artifact(artifact).map_err(|e| e.of(&path.display().to_string()))
+    }
+
+    /// Opens the bytes of a file, within the default [`OpenOptions`]; `name` is what errors call them.
+    ///
+    /// # Errors
+    /// As [`open`](Session::open).
+    pub fn from_bytes(bytes: &[u8], name: &str) -> Result<Self, RuntimeError> {
+        Self::from_bytes_with(bytes, name, &OpenOptions::default())
+    }
+
+    /// Opens the bytes of a file, within limits; `name` is what errors call them.
+    ///
+    /// # Errors
+    /// As [`open_with`](Session::open_with).
+    pub fn from_bytes_with(bytes: &[u8], name: &str, options: &OpenOptions) -> Result<Self, RuntimeError> {
+        Self::from_artifact(Artifact::from_bytes_with(bytes, name, options)?).map_err(|e| e.of(name))
     }
 
     /// Opens an artifact that is in memory.

@@ -172,6 +172,7 @@ fn a_layer_of_floats_and_integers_runs_operation_by_operation() {
 }
 
 #[test]
+#[cfg_attr(target_family = "wasm", ignore = "starts threads")]
 fn an_answer_depends_on_neither_the_batch_nor_the_threads() {
     for form in [int8(Per::Channel), Form::Dense, bf16()] {
         let session = Session::from_artifact(network(&graph(128, 4, embedding()), form, 100)).unwrap();
@@ -202,6 +203,7 @@ fn an_answer_depends_on_neither_the_batch_nor_the_threads() {
 }
 
 #[test]
+#[cfg_attr(target_family = "wasm", ignore = "starts threads")]
 fn a_warm_call_allocates_nothing() {
     for (form, threads) in
         [int8(Per::Channel), Form::Dense, bf16()].into_iter().flat_map(|form| [1, 2].map(|n| (form, n)))

@@ -298,6 +298,7 @@ fn rows_that_do_not_fit_are_refused() {
 }
 
 #[test]
+#[cfg_attr(target_family = "wasm", ignore = "starts threads")]
 fn logits_that_are_not_finite_are_no_answer() {
     let huge = |form: Form| {
         let mut artifact = artifact(form, 50, &[8], 2, 100);

@@ -13,6 +13,7 @@ use std::path::Path;
 const INT8: Form = Form::Packed(Scheme { values: Values::int(Grid::Int8, Per::Channel), index: Index::Full });
 
 #[test]
+#[cfg_attr(target_family = "wasm", ignore = "starts threads")]
 fn answers_do_not_depend_on_threads() {
     for form in [Form::Dense, Form::Masked, INT8] {
         let session = Session::from_artifact(artifact(form, 200, &[64, 32], 4, 30)).unwrap();
@@ -35,6 +36,7 @@ fn answers_do_not_depend_on_threads() {
 }
 
 #[test]
+#[cfg_attr(target_family = "wasm", ignore = "starts threads")]
 fn two_threads_may_ask_at_once() {
     let session = Session::from_artifact(artifact(INT8, 200, &[64], 1, 30)).unwrap();
     let texts = texts(50, 200, 30);
@@ -63,6 +65,7 @@ fn one_output_scores_two_labels() {
 }
 
 #[test]
+#[cfg_attr(target_family = "wasm", ignore = "makes a file")]
 fn a_session_is_opened_on_a_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.nlpress");
@@ -71,7 +74,24 @@ fn a_session_is_opened_on_a_file() {
     let (from_file, from_memory) = (Session::open(&path).unwrap(), Session::from_artifact(artifact).unwrap());
     let texts = texts(10, 60, 20);
     assert_eq!(from_file.predict_many(&texts, 2).unwrap(), from_memory.predict_many(&texts, 2).unwrap());
+    let from_bytes = Session::from_bytes(&std::fs::read(&path).unwrap(), "its bytes").unwrap();
+    assert_eq!(from_bytes.predict_many(&texts, 2).unwrap(), from_memory.predict_many(&texts, 2).unwrap());
     assert!(matches!(Session::open(Path::new("no such file")), Err(RuntimeError::Artifact(_))));
+}
+
+#[test]
+fn bytes_are_opened_by_one_thread() {
+    // So large that a system with threads would read the encoder, and take checksums, beside.
+    let artifact = artifact(INT8, 40_000, &[32], 3, 100);
+    let bytes = artifact.to_bytes().unwrap();
+    assert!(artifact.encoder.blob.len() > 1 << 16, "{} bytes", artifact.encoder.blob.len());
+    assert!(bytes.len() > 1 << 20, "{} bytes", bytes.len());
+    let (from_bytes, from_memory) =
+        (Session::from_bytes(&bytes, "its bytes").unwrap(), Session::from_artifact(artifact).unwrap());
+    let texts = texts(10, 40_000, 20);
+    assert_eq!(from_bytes.predict_many(&texts, 1).unwrap(), from_memory.predict_many(&texts, 1).unwrap());
+    let error = Session::from_bytes(&bytes[..bytes.len() - 1], "its bytes").unwrap_err();
+    assert!(error.to_string().contains("its bytes"), "{error}");
 }
 
 #[test]
@@ -91,6 +111,7 @@ fn refuses_what_does_not_fit() {
 }
 
 #[test]
+#[cfg_attr(target_family = "wasm", ignore = "makes a file")]
 fn a_threshold_moves_the_class_and_not_the_scores() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.nlpress");

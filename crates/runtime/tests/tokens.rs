@@ -132,6 +132,7 @@ fn embeddings_have_length_one_and_types_are_optional() {
 }
 
 #[test]
+#[cfg_attr(target_family = "wasm", ignore = "starts threads")]
 fn texts_are_answered_as_their_tokens_are() {
     let [classifier, embedder] = graphs();
     let all = made_up(20, 60, 30);

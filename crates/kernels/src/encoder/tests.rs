@@ -171,6 +171,7 @@ fn an_example_does_not_depend_on_the_others() {
 }
 
 #[test]
+#[cfg_attr(target_family = "wasm", ignore = "starts threads")]
 fn threads_that_share_rows_change_nothing() {
     let width = 128;
     let numbers = Numbers::new((width, 192), 4, 32, Kind::Bytes);

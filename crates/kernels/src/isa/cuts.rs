@@ -4,11 +4,8 @@
 //! for, where the closure returns a slice. In the innermost loops such a call would cost more than the loops
 //! themselves, so there are none here.
 
-#[cfg(target_arch = "x86_64")]
 use crate::form::Tiles;
-#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-use crate::lanes::QUAD;
-use crate::lanes::TILE;
+use crate::lanes::{QUAD, TILE};
 
 /// The rows of `stride` weights that a row of activations touches: `columns` say which, `levels` by what each is
 /// multiplied; there may be more levels than columns, zeros that fill up groups.
@@ -71,7 +68,7 @@ pub(crate) struct Block<'a> {
 
 impl<'a> Block<'a> {
     /// One row and a whole matrix.
-    #[cfg(target_arch = "x86_64")]
+    #[cfg_attr(target_arch = "aarch64", allow(dead_code))]
     pub(super) fn of(tiles: &'a Tiles<i8>, row: &'a [i8], narrow: bool) -> Self {
         Self { weights: &tiles.values, size: tiles.panel(), rows: row, stride: row.len(), narrow }
     }
@@ -79,7 +76,6 @@ impl<'a> Block<'a> {
 
 /// `R` rows of a block, of as many fours as its panels have tiles.
 #[inline(always)]
-#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 pub(super) fn rows<const R: usize>(rows: &[i8], stride: usize, count: usize) -> [&[[i8; QUAD]]; R] {
     let mut all = [&[] as &[[i8; QUAD]]; R];
     for (r, row) in all.iter_mut().enumerate() {

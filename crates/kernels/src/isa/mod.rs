@@ -10,11 +10,18 @@ mod avx2;
 mod avx512_vnni;
 #[cfg(target_arch = "x86_64")]
 mod avx_vnni;
+// All of it is used where there is any set beside the portable one.
+#[cfg_attr(
+    not(any(target_arch = "x86_64", target_arch = "aarch64", target_feature = "simd128")),
+    allow(dead_code)
+)]
 mod cuts;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod portable;
 mod sets;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod simd128;
 #[cfg(target_arch = "x86_64")]
 mod x86_bytes;
 
@@ -24,6 +31,8 @@ use nlpress_packed::Scales;
 
 #[cfg(target_arch = "aarch64")]
 use neon::{Neon, NeonDot};
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+use simd128::Simd128;
 #[cfg(target_arch = "x86_64")]
 use {avx_vnni::AvxVnni, avx2::Avx2, avx512_vnni::Avx512Vnni};
 

@@ -1,6 +1,8 @@
 //! Which sets of instructions there are loops for, and which of them this processor has.
 
 use super::Portable;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+use super::Simd128;
 #[cfg(target_arch = "x86_64")]
 use super::{Avx2, Avx512Vnni, AvxVnni};
 #[cfg(target_arch = "aarch64")]
@@ -11,8 +13,8 @@ use std::sync::OnceLock;
 /// The set that matrices are multiplied with, once it has been looked for.
 static BEST: OnceLock<Set> = OnceLock::new();
 /// All names of sets, of whatever processor, the best first.
-const NAMES: [&str; 8] =
-    ["amx", "avx512-bf16", "avx512-vnni", "avx-vnni", "avx2", "neon-dot", "neon", "portable"];
+const NAMES: [&str; 9] =
+    ["amx", "avx512-bf16", "avx512-vnni", "avx-vnni", "avx2", "neon-dot", "neon", "simd128", "portable"];
 
 /// A set of instructions that this processor has.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +29,8 @@ pub(crate) enum Set {
     NeonDot(NeonDot),
     #[cfg(target_arch = "aarch64")]
     Neon(Neon),
+    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+    Simd128(Simd128),
     Portable(Portable),
 }
 
@@ -44,6 +48,8 @@ macro_rules! with_kernels {
             $crate::isa::Set::NeonDot($kernels) => $value,
             #[cfg(target_arch = "aarch64")]
             $crate::isa::Set::Neon($kernels) => $value,
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            $crate::isa::Set::Simd128($kernels) => $value,
             $crate::isa::Set::Portable($kernels) => $value,
         }
     };
@@ -69,6 +75,8 @@ impl Set {
             NeonDot::detect().map(Self::NeonDot),
             #[cfg(target_arch = "aarch64")]
             Neon::detect().map(Self::Neon),
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Some(Self::Simd128(Simd128)),
             Some(Self::Portable(Portable)),
         ];
         all.into_iter().flatten().collect()
@@ -86,6 +94,8 @@ impl Set {
             Self::NeonDot(_) => "neon-dot",
             #[cfg(target_arch = "aarch64")]
             Self::Neon(_) => "neon",
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Self::Simd128(_) => "simd128",
             Self::Portable(_) => "portable",
         }
     }
@@ -94,8 +104,8 @@ impl Set {
 /// The sets of instructions that this processor has and that there are loops for, the best first: the first is
 /// the one that matrices are multiplied with.
 ///
-/// `avx512-vnni`, `avx-vnni` and `avx2` on x86-64, `neon-dot` and `neon` on 64-bit ARM, and last, everywhere,
-/// `portable`. All of them give the same integers.
+/// `avx512-vnni`, `avx-vnni` and `avx2` on x86-64, `neon-dot` and `neon` on 64-bit ARM, `simd128` in WebAssembly that is
+/// compiled for it, and last, everywhere, `portable`. All of them give the same integers.
 pub fn instruction_sets() -> Vec<&'static str> {
     Set::all().into_iter().map(Set::name).collect()
 }
