@@ -11,6 +11,8 @@ use crate::form::Body;
 use crate::input::{Batch, Input, is_whole, scatter};
 use crate::int8::{Isa, Set as _, Simd, accumulate, with_set};
 use crate::integers::Integers;
+#[cfg(target_arch = "wasm32")]
+use crate::isa::FloatBlocks;
 use crate::isa::{Block, Kernels, Set, with_kernels};
 use crate::lanes::{GROUP, LANES, QUAD, TILE};
 use crate::linear::{Linear, Store};
@@ -97,25 +99,7 @@ impl Linear {
             Store::Floats(Body::Rows { values, stride })
                 if self.is_worth_float_blocks(kernels, *stride, batch) =>
             {
-                for (n, out) in out.chunks_mut(MOST_ROWS * self.outputs).enumerate() {
-                    let rows = n * MOST_ROWS..n * MOST_ROWS + out.len() / self.outputs;
-                    let count = rows.len();
-                    let numbers = batch.dense(rows, self.inputs, &mut scratch.between.floats);
-                    let rows = Rows { numbers, stride: self.inputs, count };
-                    let sums = scratch.between.sums_f32.room(count * stride);
-                    let panels = self.together.floats(values, (self.inputs, *stride));
-                    let mut finish = ToRows { out: sums, stride: *stride };
-                    with_set!(Isa::best(), set => {
-                        let simd = set.simd();
-                        simd.vectorize(
-                            #[inline(always)]
-                            || product_in_order(simd, rows, panels, &mut finish),
-                        );
-                    });
-                    for (out, sums) in out.chunks_exact_mut(self.outputs).zip(sums.chunks_exact(*stride)) {
-                        add_bias(sums, bias, out);
-                    }
-                }
+                self.multiply_float_rows(kernels, (values, *stride), batch, (bias, out), scratch);
             }
             _ => {
                 for (row, out) in out.chunks_exact_mut(self.outputs).enumerate() {
@@ -139,13 +123,45 @@ impl Linear {
         matches!(batch, Batch::Dense(_)) || batch.fill(self.inputs) > DENSE_SHARE
     }
 
-    /// Floats have blocks where a row by itself is added up in the same order.
     fn is_worth_float_blocks(&self, kernels: impl Kernels, stride: usize, batch: Batch<'_>) -> bool {
-        let rows = batch.rows(self.inputs);
-        if rows < 2 || !kernels.adds_in_order(stride) {
-            return false;
+        let has_blocks = batch.rows(self.inputs) > 1 && kernels.float_blocks(stride).is_some();
+        has_blocks && batch.fill(self.inputs) > DENSE_FLOAT_SHARE
+    }
+
+    /// Several rows of floats times rows of weights that begin `stride` apart.
+    fn multiply_float_rows(
+        &self,
+        kernels: impl Kernels,
+        (weights, stride): (&[f32], usize),
+        batch: Batch<'_>,
+        (bias, out): (&[f32], &mut [f32]),
+        scratch: &mut Scratch,
+    ) {
+        for (n, out) in out.chunks_mut(MOST_ROWS * self.outputs).enumerate() {
+            let rows = n * MOST_ROWS..n * MOST_ROWS + out.len() / self.outputs;
+            let count = rows.len();
+            let numbers = batch.dense(rows, self.inputs, &mut scratch.between.floats);
+            let sums = scratch.between.sums_f32.room(count * stride);
+            match kernels.float_blocks(stride) {
+                #[cfg(target_arch = "wasm32")]
+                Some(FloatBlocks::Rows) => kernels.block_f32(weights, stride, numbers, sums),
+                _ => {
+                    let rows = Rows { numbers, stride: self.inputs, count };
+                    let panels = self.together.floats(weights, (self.inputs, stride));
+                    let mut finish = ToRows { out: &mut *sums, stride };
+                    with_set!(Isa::best(), set => {
+                        let simd = set.simd();
+                        simd.vectorize(
+                            #[inline(always)]
+                            || product_in_order(simd, rows, panels, &mut finish),
+                        );
+                    });
+                }
+            }
+            for (out, sums) in out.chunks_exact_mut(self.outputs).zip(sums.chunks_exact(stride)) {
+                add_bias(sums, bias, out);
+            }
         }
-        batch.fill(self.inputs) > DENSE_FLOAT_SHARE
     }
 
     /// Up to [`MOST_ROWS`] rows that are quantized already.

@@ -8,7 +8,7 @@ use super::avx2::steps::{four_narrow_rows, four_rows, load, look_up, none_negati
 use super::avx2::{Avx2, forward_to_avx2};
 use super::cuts::{self, Touched};
 use super::x86_bytes::byte_loops;
-use super::{Kernels, Rescale, byte_kernels, portable};
+use super::{FloatBlocks, Kernels, Rescale, byte_kernels, portable};
 use crate::form::{Chunks, Panels, Strips, Tiles};
 use crate::lanes::{LANES, QUAD, TILE, UNROLL};
 use bytemuck::must_cast;

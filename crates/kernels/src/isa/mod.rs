@@ -54,6 +54,16 @@ pub(crate) struct Rescale<'a> {
     pub(crate) bias: &'a [f32],
 }
 
+/// What multiplies several rows of floats at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FloatBlocks {
+    /// Products over panels of columns, which take each sum in the order of the inputs, one fused operation each.
+    Panels,
+    /// [`block_f32`](Kernels::block_f32).
+    #[cfg(target_arch = "wasm32")]
+    Rows,
+}
+
 /// Loops over rows of `stride` weights, where `stride` is 1 or a multiple of [`LANES`](crate::lanes::LANES) and as long as `sums`;
 /// `columns` and `values` (or `levels`) are the non-zeros of the activations, as many of one as of the other.
 pub(crate) trait Kernels: Copy {
@@ -63,11 +73,19 @@ pub(crate) trait Kernels: Copy {
         portable::rows(weights, stride, columns, values, sums, |x, w| x * w);
     }
 
-    /// Whether `rows_f32` takes each sum of `stride` columns in the order of the rows, one fused operation each: what
-    /// products of several rows over panels do.
-    fn adds_in_order(self, stride: usize) -> bool {
+    /// What multiplies several rows of activations with rows of `stride` weights at once, each to the bit as `rows_f32` does
+    /// (but for the sign of a zero).
+    fn float_blocks(self, stride: usize) -> Option<FloatBlocks> {
         let _ = stride;
-        false
+        None
+    }
+
+    /// As `rows_f32`, for several rows of activations with their zeros, one after the other; as many rows of `stride`
+    /// sums. Only for [`FloatBlocks::Rows`].
+    #[cfg(target_arch = "wasm32")]
+    fn block_f32(self, weights: &[f32], stride: usize, rows: &[f32], sums: &mut [f32]) {
+        let _ = (weights, stride, rows, sums);
+        unreachable!("only called where there are such blocks");
     }
 
     /// As `rows_f32`, in integers: `levels` and weights are within `±127`.

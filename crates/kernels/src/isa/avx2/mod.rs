@@ -13,7 +13,7 @@ pub(super) mod steps;
 use super::Rescale;
 use super::cuts::{self, Block, Touched};
 use super::x86_bytes::byte_loops;
-use super::{Kernels, portable};
+use super::{FloatBlocks, Kernels, portable};
 use crate::form::{Chunks, Panels, Strips, Tiles, lay_out};
 use crate::lanes::{LANES, QUAD, TILE, UNROLL};
 use bytemuck::must_cast;
@@ -48,7 +48,7 @@ macro_rules! forward_to_avx2 {
     };
     (but rows of floats) => {
         forward_to_avx2! {
-            adds_in_order(stride: usize) -> bool;
+            float_blocks(stride: usize) -> Option<FloatBlocks>;
             rows_i32(weights: &[i32], stride: usize, columns: &[u32], levels: &[i32], sums: &mut [i64]) -> ();
             lists_f32(lists: &Chunks<f32>, columns: &[u32], values: &[f32], sums: &mut [f32]) -> ();
             lists_i8(lists: &Chunks<i8>, columns: &[u32], levels: &[i32], sums: &mut [i32]) -> ();
@@ -76,8 +76,8 @@ impl Kernels for Avx2 {
         unsafe { rows::rows_f32(weights, stride, 0, columns, values, sums) }
     }
 
-    fn adds_in_order(self, stride: usize) -> bool {
-        stride.is_multiple_of(rows::IN_ORDER)
+    fn float_blocks(self, stride: usize) -> Option<FloatBlocks> {
+        stride.is_multiple_of(rows::IN_ORDER).then_some(FloatBlocks::Panels)
     }
 
     fn rows_i8(self, rows: Touched<'_>, sums: &mut [i32]) {

@@ -9,8 +9,8 @@ mod bytes;
 mod floats;
 mod rows;
 
-use super::Kernels;
 use super::cuts::{Block, Touched};
+use super::{FloatBlocks, Kernels};
 use crate::form::{Panels, Tiles};
 use crate::lanes::LANES;
 use bytemuck::Pod;
@@ -25,8 +25,8 @@ impl Kernels for Simd128 {
         floats::rows_f32(weights, stride, columns, values, sums);
     }
 
-    fn has_float_blocks(self, stride: usize) -> bool {
-        stride.is_multiple_of(LANES)
+    fn float_blocks(self, stride: usize) -> Option<FloatBlocks> {
+        stride.is_multiple_of(LANES).then_some(FloatBlocks::Rows)
     }
 
     fn block_f32(self, weights: &[f32], stride: usize, rows: &[f32], sums: &mut [f32]) {
