@@ -3,8 +3,7 @@
 //! What the sums stand for, and what becomes of them, is the caller's affair: this is the product that a network needs
 //! which runs without floating point. No float appears in this module.
 
-use crate::input::{Levels, scatter};
-use crate::int8::accumulate;
+use crate::input::Levels;
 use crate::integers::Taken;
 use crate::isa::{Kernels, Set, with_kernels};
 use crate::linear::{Linear, Store};
@@ -66,9 +65,9 @@ impl Linear {
             Store::Bytes(body, integers) => (body, integers),
             Store::Wide(panels, _) => {
                 let found = sums_i32.room(self.outputs);
-                let row = bytes.room(self.inputs);
-                scatter(columns, levels, |level| level as i8, self.inputs, row);
-                accumulate(panels, self.inputs, (row, self.inputs), (found, self.outputs), wide);
+                wide.rows.prepare(1, self.inputs);
+                wide.rows.set_levels(0, columns, levels);
+                wide.accumulate(panels, 1, (found, self.outputs));
                 return sums.iter_mut().zip(&*found).for_each(|(sum, &found)| *sum = i64::from(found));
             }
             _ => return,

@@ -9,7 +9,7 @@
 use crate::floats::{Rows, ToRows, product_in_order};
 use crate::form::Body;
 use crate::input::{Batch, Input, is_whole, scatter};
-use crate::int8::{Isa, Set as _, Simd, accumulate, with_set};
+use crate::int8::{Isa, Set as _, Simd, with_set};
 use crate::integers::Integers;
 #[cfg(target_arch = "wasm32")]
 use crate::isa::FloatBlocks;
@@ -82,6 +82,12 @@ impl Linear {
         scratch: &mut Scratch,
     ) {
         match &self.store {
+            Store::Bytes(body, integers)
+                if self.is_worth_blocks(body, integers, batch) && Isa::best().is_best_of_dense_rows() =>
+            {
+                let panels = self.together.bytes(body, (self.inputs, self.outputs), integers);
+                self.multiply_wide(kernels, (panels, integers), batch, (bias, out), scratch);
+            }
             Store::Bytes(body, integers) if self.is_worth_blocks(body, integers, batch) => {
                 for (n, out) in out.chunks_mut(MOST_ROWS * self.outputs).enumerate() {
                     let rows = n * MOST_ROWS..n * MOST_ROWS + out.len() / self.outputs;
@@ -179,10 +185,6 @@ impl Linear {
         let sums = scratch.between.sums_i32.room(scales.len() * width);
         let block = Block { weights: &[], size, rows: levels, stride: *stride, narrow: integers.narrow };
         match body {
-            _ if Isa::best().is_best_of_dense_rows() => {
-                let panels = self.together.bytes(body, (self.inputs, self.outputs));
-                accumulate(panels, self.inputs, (levels, *stride), (sums, width), &mut scratch.wide);
-            }
             Body::Tiles(tiles) => kernels.block_i8(Block { weights: &tiles.values, ..block }, sums, width),
             Body::Rows { values, stride } => {
                 for at in (0..width).step_by(COLUMNS) {

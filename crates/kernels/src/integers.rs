@@ -145,6 +145,20 @@ impl Integers {
         }
     }
 
+    /// What the sums of each output are multiplied by beside the scale of the activations, where that is all that becomes of
+    /// them: there are no zero points, and scales do not change within a sum.
+    pub(crate) fn factors(&self, outputs: usize) -> Option<Vec<f32>> {
+        if self.quantized.zero_points.is_some() {
+            return None;
+        }
+        match &self.quantized.scales {
+            Scales::Tensor(scale) => Some(vec![*scale; outputs]),
+            Scales::Channel(scales) => Some(scales.clone()),
+            Scales::Row(_) => Some(vec![1.0; outputs]),
+            Scales::Group { .. } => None,
+        }
+    }
+
     /// The product with rows of weights whose scales are those of groups of inputs, group by group.
     pub(crate) fn add_groups(
         &self,

@@ -29,14 +29,21 @@ pub(crate) struct Together {
 }
 
 impl Together {
-    pub(crate) fn bytes(&self, body: &Body<i8>, (inputs, outputs): (usize, usize)) -> &WidePanels {
-        self.bytes.get_or_init(|| match body {
-            Body::Rows { values, stride } => WidePanels::new(values, (inputs, *stride), vec![]),
-            body => {
-                let mut rows = vec![0; inputs * outputs];
-                body.visit(outputs, |row, column, value| rows[row * outputs + column] = value);
-                WidePanels::new(&rows, (inputs, outputs), vec![])
+    pub(crate) fn bytes(
+        &self,
+        body: &Body<i8>,
+        (inputs, outputs): (usize, usize),
+        integers: &Integers,
+    ) -> &WidePanels {
+        self.bytes.get_or_init(|| {
+            let factors =
+                integers.factors(outputs).filter(|_| outputs.is_multiple_of(64)).unwrap_or_default();
+            if let Body::Rows { values, stride } = body {
+                return WidePanels::new(values, (inputs, *stride), factors);
             }
+            let mut rows = vec![0; inputs * outputs];
+            body.visit(outputs, |row, column, value| rows[row * outputs + column] = value);
+            WidePanels::new(&rows, (inputs, outputs), factors)
         })
     }
 
@@ -130,18 +137,11 @@ impl Linear {
         let (inputs, outputs, scheme) = (matrix.inputs(), matrix.outputs(), matrix.scheme());
         match matrix.into_numbers() {
             Numbers::Bytes(Entries::Full(values), quantized) => {
-                let factors = match &quantized.scales {
-                    Scales::Channel(scales) => scales.clone(),
-                    scales => vec![scales.all()[0]; outputs],
-                };
+                let integers = Integers::new(quantized);
+                let factors = integers.factors(outputs).expect("no zero points, and no groups");
                 let panels = WidePanels::new(&values, (inputs, outputs), factors);
-                Self {
-                    inputs,
-                    outputs,
-                    scheme,
-                    store: Store::Wide(panels, Integers::new(quantized)),
-                    together: Together::default(),
-                }
+                let store = Store::Wide(panels, integers);
+                Self { inputs, outputs, scheme, store, together: Together::default() }
             }
             Numbers::Floats(Entries::Full(values)) => {
                 let lay_out = match scheme.values {

@@ -1,11 +1,10 @@
 //! Rows of activations times a weight that lies in panels of columns, by the rules of [`multiply`](crate::multiply).
 
 use crate::floats::{FloatPanels, Rows, WithBias, product};
-use crate::input::{Batch, Input, scatter};
-use crate::int8::{Isa, Same, Set, Simd, WidePanels, accumulate, with_set};
+use crate::input::Batch;
+use crate::int8::{Isa, Same, Set, Simd, WidePanels, with_set};
 use crate::integers::Integers;
 use crate::isa::Kernels;
-use crate::lanes::{GROUP, LANES};
 use crate::linear::Linear;
 use crate::product::Activations;
 use crate::scratch::{Between, Scratch};
@@ -47,30 +46,30 @@ impl Linear {
         (bias, out): (&[f32], &mut [f32]),
         scratch: &mut Scratch,
     ) {
-        let (stride, width) = (self.inputs.next_multiple_of(GROUP), self.outputs.next_multiple_of(LANES));
+        let Scratch { between, wide, .. } = scratch;
         for (n, out) in out.chunks_mut(MOST_ROWS * self.outputs).enumerate() {
             let count = out.len() / self.outputs;
-            let levels = scratch.block.levels.room(count * stride);
-            let sums = scratch.between.sums_i32.room(count * width);
-            scratch.block.scales.clear();
-            for (r, levels) in levels.chunks_exact_mut(stride).enumerate() {
-                let s = match batch.row(n * MOST_ROWS + r, self.inputs) {
-                    Input::Dense(row) => integers.bytes_into(row, levels),
-                    Input::Sparse { columns, values } => {
-                        let (bytes, s) = integers.bytes(values, &mut scratch.between.bytes);
-                        scatter(columns, bytes, |level| level, self.inputs, levels);
-                        s
-                    }
-                };
-                scratch.block.scales.push(s);
+            let rows = n * MOST_ROWS..n * MOST_ROWS + count;
+            wide.rows.prepare(count, self.inputs);
+            let numbers = batch.dense(rows, self.inputs, &mut between.floats);
+            for (r, row) in numbers.chunks_exact(self.inputs).enumerate() {
+                let row = integers.weighted_row(row, &mut between.weighted);
+                wide.rows.quantize_by_rule(r, row, integers.quantized.activations);
             }
-            accumulate(panels, self.inputs, (levels, stride), (sums, width), &mut scratch.wide);
-            let rows = levels.chunks_exact(stride).zip(&scratch.block.scales);
-            for ((out, sums), (levels, s)) in
-                out.chunks_exact_mut(self.outputs).zip(sums.chunks_exact(width)).zip(rows)
+            if !panels.factors().is_empty() {
+                wide.multiply(panels, count, bias, out);
+                continue;
+            }
+            let width = panels.outputs();
+            let sums = between.sums_i32.room(count * width);
+            wide.accumulate(panels, count, (sums, width));
+            for (r, (out, sums)) in
+                out.chunks_exact_mut(self.outputs).zip(sums.chunks_exact(width)).enumerate()
             {
-                let taken = integers.taken(Activations::Whole(&levels[..self.inputs]));
-                integers.finish(kernels, sums, taken, (*s, bias), out);
+                let levels = between.bytes.room(self.inputs);
+                levels.iter_mut().zip(wide.rows.levels(r)).for_each(|(to, level)| *to = level);
+                let taken = integers.taken(Activations::Whole(levels));
+                integers.finish(kernels, sums, taken, (wide.rows.scales[r], bias), out);
             }
         }
     }

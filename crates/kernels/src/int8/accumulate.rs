@@ -1,7 +1,7 @@
-//! Rows of signed levels times a weight in panels: sums, and nothing but integers.
+//! Rows of levels times a weight in panels.
 
 use super::panels::WidePanels;
-use super::product::{ToSums, product};
+use super::product::{Finish, Same, ToFloats, ToSums, product};
 use super::rows::ByteRows;
 use super::simd::Simd;
 use super::tiles::{Isa, Set, Sums, with_set};
@@ -9,36 +9,53 @@ use super::tiles::{Isa, Set, Sums, with_set};
 /// Memory for rows as panels take them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct WideRoom {
-    rows: ByteRows,
+    pub(crate) rows: ByteRows,
     block: Option<Box<[Sums; 2]>>,
 }
 
-/// `sums = levels · weight`, `[rows, stride]`, of rows of `levels` that are `row` long, inputs first.
-pub(crate) fn accumulate(
+impl WideRoom {
+    /// `out = sum · (scale_row · factor) + bias`, `[rows, outputs]`, of the first `count` rows; for panels with factors.
+    pub(crate) fn multiply(&mut self, panels: &WidePanels, count: usize, bias: &[f32], out: &mut [f32]) {
+        let mut finish = ToFloats {
+            scales: &self.rows.scales,
+            factors: panels.factors(),
+            bias,
+            out,
+            stride: panels.outputs(),
+            function: Same,
+            largest: &mut [],
+        };
+        run(&self.rows, &mut self.block, panels, count, &mut finish);
+    }
+
+    /// The sums of the first `count` rows, `[rows, stride]`.
+    pub(crate) fn accumulate(
+        &mut self,
+        panels: &WidePanels,
+        count: usize,
+        (sums, stride): (&mut [i32], usize),
+    ) {
+        let mut finish = ToSums { out: sums, stride, outputs: panels.outputs() };
+        run(&self.rows, &mut self.block, panels, count, &mut finish);
+    }
+}
+
+/// The product of the first `count` rows, by the best set for it.
+fn run(
+    rows: &ByteRows,
+    block: &mut Option<Box<[Sums; 2]>>,
     panels: &WidePanels,
-    inputs: usize,
-    (levels, row): (&[i8], usize),
-    (sums, stride): (&mut [i32], usize),
-    room: &mut WideRoom,
+    count: usize,
+    finish: &mut impl Finish,
 ) {
-    let count = levels.len() / row;
-    room.rows.prepare(count, inputs);
-    let block = room.block.get_or_insert_with(|| Box::new([Sums::new(), Sums::new()]));
-    let mut finish = ToSums { out: sums, stride, outputs: panels.outputs() };
-    let isa = Isa::best().for_product(count * inputs * panels.outputs());
+    let block = block.get_or_insert_with(|| Box::new([Sums::new(), Sums::new()]));
+    let isa = Isa::best().for_product(count * panels.inputs() * panels.outputs());
     with_set!(isa, set => {
         let simd = set.simd();
         set.begin(|tiles| {
             simd.vectorize(
                 #[inline(always)]
-                || {
-                    for (n, levels) in levels.chunks_exact(row).enumerate() {
-                        for (byte, level) in room.rows.row_mut(n).iter_mut().zip(&levels[..inputs]) {
-                            *byte = level.cast_unsigned() ^ 128;
-                        }
-                    }
-                    product(tiles, &room.rows, count, panels, block, &mut finish);
-                },
+                || product(tiles, rows, count, panels, block, finish),
             );
         });
     });

@@ -22,7 +22,7 @@ mod rows;
 mod simd;
 mod tiles;
 
-pub(crate) use accumulate::{WideRoom, accumulate};
+pub(crate) use accumulate::WideRoom;
 pub(crate) use attention::{Heads, Shape, attend};
 pub(crate) use elementwise::{add_and_normalize, largest};
 pub(crate) use panels::WidePanels;

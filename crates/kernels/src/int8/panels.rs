@@ -77,6 +77,10 @@ impl WidePanels {
         inputs.next_multiple_of(DEPTH) * WIDE
     }
 
+    pub(crate) fn inputs(&self) -> usize {
+        self.inputs
+    }
+
     pub(crate) fn outputs(&self) -> usize {
         self.outputs
     }

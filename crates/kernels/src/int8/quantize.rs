@@ -1,4 +1,4 @@
-//! Rows of floats become signed bytes, by the rule of [`quantize_row`](crate::quantize_row) at 127 levels.
+//! Rows of floats become bytes, by the rule of [`quantize_row`](crate::quantize_row) at 127 levels.
 //!
 //! The rule divides. A product with the inverse takes half the time, and rounds to another integer only next to a tie; so a row is
 //! multiplied, and divided where one of its numbers came so near to one.
@@ -14,14 +14,42 @@ const CHUNK: usize = 4 * LANES;
 /// product: of numbers up to 127.5 the one is rounded once, by at most 2^-18, and the other twice, by at most 2^-16.
 const NEAR: f32 = 1.0 / 32_768.0;
 
+/// Levels as they are written.
+pub(crate) trait Byte: Copy {
+    /// The level zero.
+    const ZERO: Self;
+
+    /// Levels of four vectors, held within `-128..=127`.
+    fn pack<S: Simd>(simd: S, levels: [S::I; 4]) -> [Self; CHUNK];
+}
+
+impl Byte for i8 {
+    const ZERO: Self = 0;
+
+    #[inline(always)]
+    fn pack<S: Simd>(simd: S, levels: [S::I; 4]) -> [Self; CHUNK] {
+        must_cast(simd.words(simd.narrow(levels)))
+    }
+}
+
+/// 128 more.
+impl Byte for u8 {
+    const ZERO: Self = 128;
+
+    #[inline(always)]
+    fn pack<S: Simd>(simd: S, levels: [S::I; 4]) -> [Self; CHUNK] {
+        simd.offset_bytes(levels)
+    }
+}
+
 /// As [`quantize_row`](crate::quantize_row) at 127 levels, or, with a scale that is given, as
 /// [`quantize_row_at`](crate::quantize_row_at); bytes beyond the row become zero. Returns the scale.
 #[inline]
-pub(crate) fn quantize_bytes(row: &[f32], given: Option<f32>, bytes: &mut [i8]) -> f32 {
+pub(crate) fn quantize_bytes<B: Byte>(row: &[f32], given: Option<f32>, bytes: &mut [B]) -> f32 {
     with_set!(Isa::best(), set => quantize_with(set.simd(), row, given, bytes))
 }
 
-fn quantize_with<S: Simd>(simd: S, row: &[f32], given: Option<f32>, bytes: &mut [i8]) -> f32 {
+fn quantize_with<S: Simd, B: Byte>(simd: S, row: &[f32], given: Option<f32>, bytes: &mut [B]) -> f32 {
     assert!(bytes.len() >= row.len(), "a byte for each number");
     simd.vectorize(
         #[inline(always)]
@@ -31,7 +59,7 @@ fn quantize_with<S: Simd>(simd: S, row: &[f32], given: Option<f32>, bytes: &mut 
                 || largest(simd, row) / INT8_LEVELS as f32,
             );
             if scale == 0.0 {
-                bytes.fill(0);
+                bytes.fill(B::ZERO);
                 return 0.0;
             }
             // Of a subnormal number there may be no inverse, and one that is subnormal is not precise.
@@ -98,10 +126,10 @@ fn keep_larger<S: Simd>(simd: S, most: &mut [S::I; 4], chunk: &[f32; CHUNK]) {
 
 /// What `of` makes of each number, rounded, ties to even, within the levels; and how far any of them was from an integer.
 #[inline(always)]
-fn round<S: Simd>(simd: S, row: &[f32], bytes: &mut [i8], of: impl Fn(S::F) -> S::F) -> f32 {
+fn round<S: Simd, B: Byte>(simd: S, row: &[f32], bytes: &mut [B], of: impl Fn(S::F) -> S::F) -> f32 {
     let mut farthest = [simd.splat(0.0); 4];
     let (bytes, beyond) = bytes.split_at_mut(row.len());
-    beyond.fill(0);
+    beyond.fill(B::ZERO);
     for (to, x) in bytes.as_chunks_mut().0.iter_mut().zip(row.as_chunks().0) {
         *to = round_chunk(simd, x, &of, &mut farthest);
     }
@@ -119,12 +147,12 @@ fn round<S: Simd>(simd: S, row: &[f32], bytes: &mut [i8], of: impl Fn(S::F) -> S
 }
 
 #[inline(always)]
-fn round_chunk<S: Simd>(
+fn round_chunk<S: Simd, B: Byte>(
     simd: S,
     x: &[f32; CHUNK],
     of: &impl Fn(S::F) -> S::F,
     farthest: &mut [S::F; 4],
-) -> [i8; CHUNK] {
+) -> [B; CHUNK] {
     let x: &[[f32; LANES]; 4] = must_cast_ref(x);
     let least = simd.splat_i(-INT8_LEVELS);
     let mut levels = [least; 4];
@@ -135,7 +163,7 @@ fn round_chunk<S: Simd>(
         farthest[v] = simd.max(farthest[v], simd.abs(simd.sub(x, simd.float(level))));
         levels[v] = simd.max_i(level, least);
     }
-    must_cast(simd.words(simd.narrow(levels)))
+    B::pack(simd, levels)
 }
 
 #[cfg(test)]
@@ -168,7 +196,7 @@ mod tests {
     fn bytes_are_those_of_the_rule() {
         for (row, given) in rows() {
             let whole = row.len().next_multiple_of(32) + 32;
-            let (mut expected, mut found) = (vec![0; whole], vec![3; whole]);
+            let (mut expected, mut found) = (vec![0; whole], vec![3_i8; whole]);
             let scale = quantize_row(&row, INT8_LEVELS, &mut expected);
             for isa in Isa::all() {
                 let name = isa.name();
@@ -181,6 +209,9 @@ mod tests {
                 with_set!(isa, set => quantize_with(set.simd(), &row, Some(given), &mut found));
                 let is_same = found.iter().map(|q| i32::from(*q)).eq(expected.iter().copied());
                 assert!(is_same, "{}: {row:?} / {given}", isa.name());
+                let mut offset = vec![3_u8; whole];
+                with_set!(isa, set => quantize_with(set.simd(), &row, Some(given), &mut offset));
+                assert!(offset.iter().zip(&found).all(|(byte, level)| byte ^ 128 == level.cast_unsigned()));
             }
         }
     }
@@ -192,7 +223,7 @@ mod tests {
         rows.extend(odd.map(|x| [x].into_iter().chain((0..70).map(|i| i as f32 - 30.0)).collect()));
         for row in rows {
             for given in [None, Some(0.5)] {
-                let (mut expected, mut found) = (vec![3; 96], vec![4; 96]);
+                let (mut expected, mut found) = (vec![3_i8; 96], vec![4_i8; 96]);
                 let scale = quantize_with(super::super::Portable, &row, given, &mut expected);
                 assert!(expected.iter().all(|q| (-127..=127).contains(q)));
                 for isa in Isa::all() {

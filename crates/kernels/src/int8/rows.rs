@@ -1,5 +1,6 @@
 //! Rows of activations as unsigned bytes.
 
+use super::quantize::quantize_bytes;
 use super::simd::{LANES, Simd};
 use super::tiles::{Block, ROWS};
 use crate::aligned::Aligned;
@@ -32,8 +33,28 @@ impl ByteRows {
     }
 
     /// The bytes of a row.
-    pub(crate) fn row_mut(&mut self, row: usize) -> &mut [u8] {
+    fn row_mut(&mut self, row: usize) -> &mut [u8] {
         &mut self.bytes[row * self.stride..][..self.stride]
+    }
+
+    /// Levels at their columns, and zeros everywhere else.
+    pub(crate) fn set_levels(&mut self, row: usize, columns: &[u32], levels: &[i32]) {
+        let bytes = self.row_mut(row);
+        bytes.fill(128);
+        for (column, level) in columns.iter().zip(levels) {
+            bytes[*column as usize] = (*level as i8).cast_unsigned() ^ 128;
+        }
+    }
+
+    /// The bytes of a row again as levels.
+    pub(crate) fn levels(&self, row: usize) -> impl Iterator<Item = i8> {
+        self.bytes[row * self.stride..][..self.stride].iter().map(|byte| (byte ^ 128).cast_signed())
+    }
+
+    /// A row of floats by the rule of [`quantize_row`](crate::quantize_row), or with a scale that is given by that of
+    /// [`quantize_row_at`](crate::quantize_row_at).
+    pub(crate) fn quantize_by_rule(&mut self, row: usize, x: &[f32], given: Option<f32>) {
+        self.scales[row] = quantize_bytes(x, given, self.row_mut(row));
     }
 
     /// A row of floats, as many as a multiple of 64; `largest` is the largest magnitude among them, `fixed` the scale
