@@ -160,10 +160,10 @@ macro_rules! step_two_by_two {
     () => {
         concat!(
             "tileloadd tmm4, [{x} + {stride}]\n",
-            "tileloadd tmm6, [{w} + {pitch}]\n",
+            "tileloaddt1 tmm6, [{w} + {pitch}]\n",
             "tileloadd tmm5, [{below} + {stride}]\n",
             "tdpbusd tmm0, tmm4, tmm6\n",
-            "tileloadd tmm7, [{w} + {pitch} + 64]\n",
+            "tileloaddt1 tmm7, [{w} + {pitch} + 64]\n",
             "tdpbusd tmm2, tmm5, tmm6\n",
             "tdpbusd tmm1, tmm4, tmm7\n",
             "tdpbusd tmm3, tmm5, tmm7",
