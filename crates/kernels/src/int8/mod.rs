@@ -34,9 +34,9 @@ pub(crate) use simd::{Avx2, Avx512, Pairs};
 pub(crate) use simd::{LANES, Portable, Simd};
 pub(crate) use tiles::{Isa, Set, Sums, Tiles, with_set};
 
-/// The sets of instructions that this processor has for encoder layers, the best first: `amx`, `avx512-bf16`, `avx512-vnni`
-/// and `avx2` on x86-64, and last, everywhere, `portable`. `avx512-bf16` is `avx512-vnni` with products of bfloat16; `amx` multiplies
-/// bytes, bfloat16 and, in parts, floats by tiles.
+/// The sets of instructions that this processor has for encoder layers, the best first: `amx`, `avx512-bf16`, `avx512-vnni`,
+/// `avx-vnni` and `avx2` on x86-64, and last, everywhere, `portable`. `avx512-bf16` is `avx512-vnni` with products of bfloat16; `amx`
+/// multiplies bytes, bfloat16 and, in parts, floats by tiles.
 pub fn instruction_sets() -> Vec<&'static str> {
     tiles::Isa::all().into_iter().map(tiles::Isa::name).collect()
 }

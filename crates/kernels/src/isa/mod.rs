@@ -56,6 +56,7 @@ pub(crate) struct Rescale<'a> {
 
 /// What multiplies several rows of floats at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
 pub(crate) enum FloatBlocks {
     /// Products over panels of columns, which take each sum in the order of the inputs, one fused operation each.
     Panels,

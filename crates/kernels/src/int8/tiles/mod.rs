@@ -237,7 +237,10 @@ impl Isa {
         match self {
             #[cfg(target_arch = "x86_64")]
             Self::Amx(set) if multiplications < amx::LEAST => Self::Avx512(set.simd()),
-            set => set,
+            set => {
+                let _ = multiplications;
+                set
+            }
         }
     }
 
