@@ -165,8 +165,7 @@ fn a_product_with_outliers_follows_its_rules() {
     // One outlier is a hundred times the others, the last is not there.
     let mut row: Vec<f32> = (0..inputs).map(|i| if i % 4 == 0 { 0.0 } else { (i as f32).sin() }).collect();
     (row[inputs / 2], row[inputs - 1]) = (-100.0, 0.0);
-    // The order of columns is the caller's.
-    let columns: Vec<u32> = (0..inputs as u32).rev().filter(|i| row[*i as usize] != 0.0).collect();
+    let columns: Vec<u32> = (0..inputs as u32).filter(|i| row[*i as usize] != 0.0).collect();
     let values: Vec<f32> = columns.iter().map(|c| row[*c as usize]).collect();
     let mut scratch = Scratch::default();
     let mut checked = 0;
@@ -226,6 +225,66 @@ fn a_product_with_outliers_follows_its_rules() {
         }
     }
     assert!(checked > 60, "{checked}");
+}
+
+/// The rules of the product, each operation rounded, for rows without zeros: alone, few and many together.
+#[test]
+fn integers_and_rows_without_zeros_follow_the_rules_to_the_bit() {
+    let mut scratch = Scratch::default();
+    let mut checked = 0;
+    for (inputs, outputs) in [(37, 45), (70, 64), (200, 128), (64, 3)] {
+        let bias: Vec<f32> = (0..outputs).map(|j| j as f32 * 0.01 - 0.3).collect();
+        let rows: Vec<f32> =
+            (0..33 * inputs).map(|i| ((i * 37 + i / inputs) % 101) as f32 * 0.021 - 1.0307).collect();
+        let (q, keep) = grid(11, inputs * outputs, 100);
+        let all = matrices(inputs, outputs, &q, &keep, Index::Full);
+        let fixed: Vec<Matrix> =
+            all.iter().filter_map(|matrix| matrix.clone().with_activations(0.0137).ok()).collect();
+        for matrix in all.into_iter().chain(fixed) {
+            let is_narrow = matrix.scheme().values.grid().is_some_and(|grid| grid.bits() <= 8);
+            let is_grouped = matches!(matrix.scales(), Some(Scales::Group { .. }));
+            if !is_narrow || is_grouped || matrix.outliers().is_some() {
+                continue;
+            }
+            checked += 1;
+            let (q, scales) = (matrix.integers().unwrap(), matrix.scales().unwrap());
+            let zero = |i, j| matrix.zero_points().map_or(0, |z| i64::from(z[scales.place(i, j, outputs)]));
+            let mut expected = vec![];
+            for row in rows.chunks_exact(inputs) {
+                let weighted: Vec<f32> = match scales {
+                    Scales::Row(scales) => row.iter().zip(scales).map(|(x, scale)| x * scale).collect(),
+                    _ => row.to_vec(),
+                };
+                let mut levels = vec![0; inputs];
+                let s = match matrix.activations() {
+                    None => quantize_row(&weighted, 127, &mut levels),
+                    Some(scale) => {
+                        quantize_row_at(&weighted, scale, 127, &mut levels);
+                        scale
+                    }
+                };
+                expected.extend((0..outputs).map(|j| {
+                    let product = |i| i64::from(levels[i]) * (i64::from(q[i * outputs + j]) - zero(i, j));
+                    let sum: i64 = (0..inputs).map(product).sum();
+                    let factor = match scales {
+                        Scales::Row(_) => s,
+                        scales => s * scales.all()[scales.place(0, j, outputs)],
+                    };
+                    sum as f32 * factor + bias[j]
+                }));
+            }
+            for linear in [Linear::for_sparse_rows(matrix.clone()), Linear::for_dense_rows(matrix.clone())] {
+                for count in [1, 2, 5, 33] {
+                    let mut out = vec![7.0; count * outputs];
+                    let batch = Batch::Dense(&rows[..count * inputs]);
+                    linear.multiply_rows(batch, &bias, &mut out, &mut scratch);
+                    let which = format!("{count} x {inputs} x {outputs}, {}", matrix.scheme());
+                    assert_eq!(out, expected[..count * outputs], "{which}");
+                }
+            }
+        }
+    }
+    assert!(checked > 80, "{checked}");
 }
 
 /// A kept entry among very many outputs: nothing is made that is as large as the outputs are said to be many.
