@@ -21,7 +21,7 @@ pub struct Limits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bytes(pub u64);
 
-/// A time, written as `20us`, `0.5ms` or `1s`; a bare number is microseconds.
+/// A time, written as `20us`, `0.5ms` or `1s`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Micros(pub f64);
 
@@ -123,7 +123,9 @@ impl FromStr for Bytes {
             _ => return Err(bad()),
         };
         let bytes = number * scale;
-        if bytes < 1.0 { Err(bad()) } else { Ok(Self(bytes as u64)) }
+        // More than any file has.
+        let is_size = (1.0..2_f64.powi(63)).contains(&bytes);
+        if is_size { Ok(Self(bytes as u64)) } else { Err(bad()) }
     }
 }
 
@@ -140,7 +142,8 @@ impl FromStr for Micros {
             "s" => 1e6,
             _ => return Err(bad()),
         };
-        Ok(Self(number * scale))
+        let micros = number * scale;
+        if micros.is_finite() { Ok(Self(micros)) } else { Err(bad()) }
     }
 }
 
@@ -159,10 +162,12 @@ mod tests {
         assert_eq!(micros("20us"), Ok(20.0));
         assert_eq!(micros("0.5ms"), Ok(500.0));
         assert!(micros("2").unwrap_err().contains("2us, 2ms"));
-        for bad in ["", "KB", "-3KB", "0", "3 XB", "1e3", "nan", "0.2b"] {
+        for bad in ["", "KB", "-3KB", "0", "3 XB", "1e3", "nan", "0.2b", "99999999999GB"] {
             assert!(bytes(bad).unwrap_err().contains(bad), "{bad}");
         }
         assert!(micros("3m").unwrap_err().contains("3m"));
+        let endless = format!("{}s", "9".repeat(308));
+        assert!(micros(&endless).unwrap_err().contains("is no time"));
     }
 
     #[test]
