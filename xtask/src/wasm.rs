@@ -17,7 +17,7 @@ const FLAGS: [&str; 2] = ["-C target-feature=+simd128", ""];
 /// Builds the runtime for browsers, and runs its tests and those of the kernels in node.
 ///
 /// Once with vectors (simd128) and once without. The tests are those that run natively, on the same files, but for those that start
-/// threads or make files. Needs node 20 or later, and the targets: `rustup target add wasm32-unknown-unknown wasm32-wasip1`.
+/// threads or make files. Needs node (it was tried with node 20), and the targets: `rustup target add wasm32-unknown-unknown wasm32-wasip1`.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Arguments {}
 

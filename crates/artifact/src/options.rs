@@ -24,7 +24,8 @@ pub struct OpenOptions {
     /// Most bytes that all weights together may take in memory once they are unpacked; `None`, the default, is the larger
     /// of 256 MiB and 16 times the bytes of the file. It is compared before anything is unpacked with what the shapes and
     /// layouts of the file come to. While a file is opened, its own bytes and up to twice its largest matrix are held
-    /// besides.
+    /// besides. A runtime that multiplies rows with few zeros may hold a matrix of 8-bit integers once more in at most twice
+    /// its entries' bytes, and one of floats in as many, from the first such row on.
     pub largest_expanded_bytes: Option<u64>,
 }
 

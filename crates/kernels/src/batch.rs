@@ -28,7 +28,7 @@ const FEWEST_ROWS: usize = 8;
 const COLUMNS: usize = 4 * LANES;
 /// Share of activations that are not zero from which on the zeros of a row are not worth skipping: measured by
 /// `benches/chain.rs`.
-pub(crate) const DENSE_SHARE: f64 = 0.65;
+const DENSE_SHARE: f64 = 0.65;
 /// The same for floats.
 const DENSE_FLOAT_SHARE: f64 = 0.35;
 
@@ -82,9 +82,7 @@ impl Linear {
         scratch: &mut Scratch,
     ) {
         match &self.store {
-            Store::Bytes(body, integers)
-                if self.is_worth_blocks(body, integers, batch) && Isa::best().is_best_of_dense_rows() =>
-            {
+            Store::Bytes(body, integers) if self.is_worth_panels(body, integers, batch) => {
                 let panels = self.together.bytes(body, (self.inputs, self.outputs), integers);
                 self.multiply_wide(kernels, (panels, integers), batch, (bias, out), scratch);
             }
@@ -115,15 +113,38 @@ impl Linear {
         }
     }
 
-    pub(crate) fn is_worth_blocks(&self, body: &Body<i8>, integers: &Integers, batch: Batch<'_>) -> bool {
+    /// Whether bytes are multiplied from panels, which are laid out for that where they are not yet.
+    pub(crate) fn is_worth_panels(&self, body: &Body<i8>, integers: &Integers, batch: Batch<'_>) -> bool {
+        let rows = batch.rows(self.inputs);
+        let is_few = match body {
+            Body::Tiles(_) => rows < 2,
+            Body::Rows { stride: 2.., .. } => rows == 0,
+            _ => true,
+        };
+        // Panels are filled up with zeros to whole vectors: no matrix may take more than twice its bytes that way.
+        let padded = self.inputs.next_multiple_of(64).saturating_mul(self.outputs.next_multiple_of(64));
+        let is_filled = padded <= 2 * self.inputs * self.outputs;
+        if is_few || !is_filled || integers.is_grouped() || !Isa::best().is_best_of_dense_rows() {
+            return false;
+        }
+        match (body, batch) {
+            // Tiles hold zeros, too.
+            (Body::Tiles(_), Batch::Dense(_)) => true,
+            // The first row stands for all.
+            (_, Batch::Dense(rows)) => Batch::Dense(&rows[..self.inputs]).fill(self.inputs) > DENSE_SHARE,
+            (_, Batch::Sparse { .. }) => batch.fill(self.inputs) > DENSE_SHARE,
+        }
+    }
+
+    /// The same from tiles, where no set has panels.
+    fn is_worth_blocks(&self, body: &Body<i8>, integers: &Integers, batch: Batch<'_>) -> bool {
         let rows = batch.rows(self.inputs);
         let fewest = match body {
             Body::Tiles(_) => 2,
-            Body::Rows { stride: 2.., .. } if Isa::best().is_best_of_dense_rows() => 1,
             Body::Rows { stride: 2.., .. } => FEWEST_ROWS,
             _ => return false,
         };
-        if rows < fewest || integers.is_grouped() {
+        if rows < fewest || integers.is_grouped() || Isa::best().is_best_of_dense_rows() {
             return false;
         }
         matches!(batch, Batch::Dense(_)) || batch.fill(self.inputs) > DENSE_SHARE

@@ -94,10 +94,9 @@ impl<'a> Batch<'a> {
             Self::Dense(rows) => return &rows[range.start * inputs..range.end * inputs],
             Self::Sparse { offsets, columns, values } => (offsets, columns, values),
         };
-        let all = offsets[range.start]..offsets[range.end];
-        if all.len() == range.len() * inputs {
-            // Nothing is left out, as each row has a column once.
-            return &values[all];
+        let is_whole = |row: usize| is_whole(&columns[offsets[row]..offsets[row + 1]], inputs);
+        if range.clone().all(is_whole) {
+            return &values[offsets[range.start]..offsets[range.end]];
         }
         let filled = filled.room(range.len() * inputs);
         for (row, filled) in range.zip(filled.chunks_exact_mut(inputs)) {
@@ -109,10 +108,10 @@ impl<'a> Batch<'a> {
     }
 }
 
-/// Whether these are all columns: they ascend.
+/// Whether these are all columns, given that they ascend.
 pub(crate) fn is_whole(columns: &[u32], inputs: usize) -> bool {
-    debug_assert!(columns.is_sorted(), "ascending columns");
-    columns.len() == inputs
+    debug_assert!(columns.is_sorted_by(|a, b| a < b), "ascending columns");
+    columns.len() == inputs && columns.last().is_some_and(|last| *last as usize + 1 == inputs)
 }
 
 /// Numbers at their columns, of which there are `inputs`, and zeros everywhere else; `numbers` stand for the values.

@@ -18,10 +18,9 @@
 //!   that of the others; then, for each outlier `i` in ascending order whose activation is not zero,
 //!   `y_j += x_i · w_ij` with its 16-bit float `w_ij`, a product and a sum of single precision.
 //!
-//! A row of zeros gives the bias. Integer results are the same on every path. The values of a row that is given
+//! A row of zeros gives the bias. Integer results of finite rows are the same on every path. The values of a row that is given
 //! as sparse are quantized as they are; entries that it leaves out are zeros, so both forms agree.
 
-use crate::batch::DENSE_SHARE;
 use crate::form::{Body, Held};
 use crate::input::{Batch, Input};
 use crate::integers::Integers;
@@ -80,14 +79,24 @@ impl Linear {
         };
         let by_panels = match &self.store {
             Store::Wide(..) | Store::FloatPanels(_) => true,
-            Store::Bytes(body, integers) => {
-                self.is_worth_blocks(body, integers, batch) && batch.fill(self.inputs) > DENSE_SHARE
-            }
+            Store::Bytes(body, integers) => self.is_worth_panels(body, integers, batch),
             Store::Floats(_) | Store::Words(..) => false,
         };
-        if by_panels {
-            return self.multiply_rows_with(kernels, batch, bias, out, scratch);
+        match by_panels {
+            true => self.multiply_rows_with(kernels, batch, bias, out, scratch),
+            false => self.multiply_by_loops(kernels, input, bias, out, scratch),
         }
+    }
+
+    /// The same by the loops over the form in memory, for all but panels.
+    pub(crate) fn multiply_by_loops(
+        &self,
+        kernels: impl Kernels,
+        input: Input<'_>,
+        bias: &[f32],
+        out: &mut [f32],
+        scratch: &mut Scratch,
+    ) {
         let Scratch { columns: all_columns, values: all_values, between, .. } = scratch;
         let row = match input {
             Input::Sparse { columns, values } => Row::NonZeros { columns, values },
@@ -113,7 +122,7 @@ impl Linear {
             Store::Bytes(body, integers) => {
                 self.multiply_bytes(kernels, (body, integers), row, (bias, out), between);
             }
-            Store::Wide(..) | Store::FloatPanels(_) => unreachable!("multiplied above"),
+            Store::Wide(..) | Store::FloatPanels(_) => unreachable!("panels are multiplied otherwise"),
         }
     }
 

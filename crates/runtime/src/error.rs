@@ -93,6 +93,9 @@ pub enum RuntimeError {
         /// Inputs of the network.
         inputs: usize,
     },
+    /// The columns of a row do not ascend.
+    #[error("the columns of a row must ascend, each once")]
+    Order,
     /// The words that decided cannot be told.
     #[error(
         "which words decided can be told of feature rows that go through linear or hidden layers, not of attention, \

@@ -35,7 +35,8 @@ pub struct Session {
     crews: Mutex<BTreeMap<usize, Arc<Crew>>>,
 }
 
-/// Memory for intermediate results, to be used again: once it has grown, answering allocates nothing.
+/// Memory for intermediate results, to be used again: once it has grown, answering allocates nothing,
+/// but for weights that are laid out once more when the first rows with few zeros, or the first batch, come.
 #[derive(Clone, Debug, Default)]
 pub struct Scratch {
     text: AnyScratch,

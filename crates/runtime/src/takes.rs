@@ -85,11 +85,17 @@ impl Takes {
                 if found != expected {
                     return Err(RuntimeError::Length { what: "values", found, expected });
                 }
-                let largest = row.columns.iter().copied().fold(0, u32::max);
-                if largest as usize >= width {
-                    return Err(RuntimeError::Column { column: largest, inputs: width });
+                // Looks at all of them, many at a time, which is faster than to stop at the first.
+                let ascend = row.columns.windows(2).fold(true, |all, pair| all & (pair[0] < pair[1]));
+                if !ascend {
+                    return Err(RuntimeError::Order);
                 }
-                Ok(())
+                match row.columns.last() {
+                    Some(&column) if column as usize >= width => {
+                        Err(RuntimeError::Column { column, inputs: width })
+                    }
+                    _ => Ok(()),
+                }
             }
             (Example::Tokens(row), Source::Tokens { vocabulary, most }) => {
                 let beyond = row.ids.iter().find(|id| **id as usize >= vocabulary);

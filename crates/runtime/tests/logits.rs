@@ -285,6 +285,8 @@ fn rows_that_do_not_fit_are_refused() {
     assert!(row(&[49], &[1.0], 2).is_ok());
     assert!(row(&[], &[], 2).is_ok());
     assert!(matches!(row(&[50], &[1.0], 2), Err(RuntimeError::Column { column: 50, inputs: 50 })));
+    assert!(matches!(row(&[7, 3], &[1.0, 1.0], 2), Err(RuntimeError::Order)));
+    assert!(matches!(row(&[3, 3], &[1.0, 1.0], 2), Err(RuntimeError::Order)));
     assert!(matches!(row(&[1], &[], 2), Err(RuntimeError::Length { what: "values", .. })));
     assert!(matches!(row(&[1], &[1.0], 3), Err(RuntimeError::Length { what: "out", .. })));
     let wide = Rows::from_dense(1, 51, &[0.0; 51]).unwrap();

@@ -160,7 +160,8 @@ fn round_chunk<S: Simd, B: Byte>(
         let x = of(simd.load(&x[v]));
         // What does not fit into 32 bits becomes another number, and so is far from it.
         let level = simd.round(x);
-        farthest[v] = simd.max(farthest[v], simd.abs(simd.sub(x, simd.float(level))));
+        // The second where the first is no number, so that one such forgets no other.
+        farthest[v] = simd.max(simd.abs(simd.sub(x, simd.float(level))), farthest[v]);
         levels[v] = simd.max_i(level, least);
     }
     B::pack(simd, levels)
@@ -217,15 +218,33 @@ mod tests {
     }
 
     #[test]
-    fn odd_rows_become_the_same_bytes() {
+    fn odd_numbers_change_no_others() {
         let odd = [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, 1e-45, -0.0];
         let mut rows: Vec<Vec<f32>> = odd.iter().map(|&x| vec![x]).collect();
         rows.extend(odd.map(|x| [x].into_iter().chain((0..70).map(|i| i as f32 - 30.0)).collect()));
+        // In one lane, one after the other: beyond the levels or next to a tie, and then what is no number.
+        rows.extend([1e30, -1e30, 3.25, -3.75].map(|x| {
+            let mut row = vec![1.0; 200];
+            (row[3], row[67], row[131]) = (x, f32::NAN, 0.5);
+            row
+        }));
         for row in rows {
             for given in [None, Some(0.5)] {
-                let (mut expected, mut found) = (vec![3_i8; 96], vec![4_i8; 96]);
+                let whole = row.len().next_multiple_of(32);
+                let (mut expected, mut found) = (vec![3_i8; whole], vec![4_i8; whole]);
                 let scale = quantize_with(super::super::Portable, &row, given, &mut expected);
                 assert!(expected.iter().all(|q| (-127..=127).contains(q)));
+                if scale.is_finite() {
+                    let mut levels = vec![0; row.len()];
+                    match given {
+                        Some(scale) => quantize_row_at(&row, scale, INT8_LEVELS, &mut levels),
+                        None => _ = quantize_row(&row, INT8_LEVELS, &mut levels),
+                    }
+                    let pairs = row.iter().zip(&levels).zip(&expected);
+                    for ((x, level), found) in pairs.filter(|((x, _), _)| !x.is_nan()) {
+                        assert_eq!(*level, i32::from(*found), "{x} in {row:?} at {given:?}");
+                    }
+                }
                 for isa in Isa::all() {
                     let s = with_set!(isa, set => quantize_with(set.simd(), &row, given, &mut found));
                     assert_eq!(

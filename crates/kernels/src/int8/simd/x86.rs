@@ -22,7 +22,7 @@ pub(crate) struct Avx512(Option<Pairs>);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pairs(Option<TileRegisters>);
 
-/// The proof that this processor has AVX2 and FMA.
+/// The proof that this processor has AVX2, FMA and POPCNT.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Avx2(());
 
@@ -77,7 +77,10 @@ fn is_amd() -> bool {
 impl Avx2 {
     /// A token if this processor has the instructions.
     pub(crate) fn detect() -> Option<Self> {
-        (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then_some(Self(()))
+        let all = is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("fma")
+            && is_x86_feature_detected!("popcnt");
+        all.then_some(Self(()))
     }
 }
 

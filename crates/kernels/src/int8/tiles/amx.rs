@@ -155,7 +155,8 @@ macro_rules! load_sums {
     };
 }
 
-/// 64 inputs of 32 rows times 32 columns.
+/// 64 inputs of 32 rows times 32 columns. Of a panel, which no more than a few blocks of rows pass, the nearest cache is told to
+/// keep nothing: it has room for the rows.
 macro_rules! step_two_by_two {
     () => {
         concat!(

@@ -117,7 +117,7 @@ fn check_sums(kernels: impl Kernels, set: &str) {
                 for input in all {
                     // Infinite, so that what is not written is seen.
                     let mut out = vec![f32::INFINITY; outputs];
-                    linear.multiply_with(kernels, input, &vec![0.0; outputs], &mut out, &mut scratch);
+                    linear.multiply_by_loops(kernels, input, &vec![0.0; outputs], &mut out, &mut scratch);
                     let held = linear.held();
                     assert_eq!(out, sums, "{set}: {inputs}x{outputs}, {held}, {like:?}, {absolute}");
                 }
@@ -173,7 +173,7 @@ fn check_batches(kernels: impl Kernels, set: &str) {
                 }
                 let mut expected = vec![f32::INFINITY; rows as usize * outputs];
                 for (row, out) in dense.chunks_exact(inputs).zip(expected.chunks_exact_mut(outputs)) {
-                    linear.multiply_with(Portable, Input::Dense(row), &bias, out, &mut scratch);
+                    linear.multiply_by_loops(Portable, Input::Dense(row), &bias, out, &mut scratch);
                 }
                 let sparse = Batch::Sparse { offsets: &offsets, columns: &columns, values: &values };
                 for batch in [Batch::Dense(&dense), sparse] {
